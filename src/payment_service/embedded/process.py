@@ -1,0 +1,176 @@
+"""A child process that ends when we end, however we end.
+
+Rule 1: a child has its own process group, so that a Ctrl-C in the terminal reaches us alone and we stop it in order.
+Rule 2: the kernel ends a child whose parent was killed (PR_SET_PDEATHSIG). That signal follows the *thread* that started
+the child, so children are started from the main thread only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+PR_SET_PDEATHSIG: Final = 1
+# Below the range from which Linux takes the local ports of outgoing connections (32768 and up), so that no client of
+# ours can hold the port between the moment we choose it and the moment the server listens.
+PORTS: Final = range(20_000, 32_000)
+POLL_INTERVAL_S: Final = 0.01
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class EmbeddedError(RuntimeError):
+    """An embedded server could not be started; the message says why and shows the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The operating-system user that a child runs as."""
+
+    uid: int
+    gid: int
+
+
+def free_port() -> int:
+    """Choose a port of 127.0.0.1 on which nothing listens now."""
+    for port in random.sample(PORTS, k=200):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    message = f"No free port between {PORTS.start} and {PORTS.stop} on 127.0.0.1."
+    raise EmbeddedError(message)
+
+
+def listens(port: int) -> bool:
+    """Tell whether something accepts connections on this port of 127.0.0.1."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    """Give the last lines of a log file, or nothing when there is no such file."""
+    with contextlib.suppress(OSError):
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    return ""
+
+
+def die_with_parent(death_signal: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+    """Give a `preexec_fn` that asks the kernel to send `death_signal` when the parent has died.
+
+    Changing the user clears the request; `subprocess` changes it before it calls `preexec_fn`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        message = "Start child processes from the main thread: they are ended when the thread that started them ends."
+        raise RuntimeError(message)
+    parent_pid = os.getpid()
+
+    def ask() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+        if os.getppid() != parent_pid:  # it died before we asked
+            os._exit(1)
+
+    return ask
+
+
+class ChildProcess:
+    """One running program: started by the constructor, ended by `stop`, its output in a log file."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        account: Account | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        death_signal: signal.Signals = signal.SIGKILL,
+    ) -> None:
+        self.log = log
+        self._stop_signal = stop_signal
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                [os.fspath(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd="/",
+                process_group=0,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
+                preexec_fn=die_with_parent(death_signal),
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also the id of its process group."""
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self._popen.poll() is None
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout_s: float, name: str) -> None:
+        """Wait until `ready()`; raise EmbeddedError, and stop the process, when it ends before or takes too long."""
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            ended = not self.running
+            if ended or time.monotonic() > deadline:
+                self.stop()
+                why = f"ended with code {self._popen.returncode}" if ended else f"was not ready in {timeout_s} s"
+                message = f"{name} {why}. The end of its log:\n{tail(self.log)}"
+                raise EmbeddedError(message)
+            time.sleep(POLL_INTERVAL_S)
+
+    def stop(self, grace_s: float = 10) -> int:
+        """Ask the process to end, kill its group when it has not after `grace_s`, and give its exit code."""
+        if self.running:
+            self._popen.send_signal(self._stop_signal)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._popen.wait(grace_s)
+            self.kill()
+        return self._popen.wait()
+
+    def kill(self) -> None:
+        """End the process and its group at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait()
+
+
+class Server:
+    """What the embedded servers share: `with` starts and stops them."""
+
+    def start(self) -> Self:
+        """Start the server and wait until it serves."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Stop the server and remove what it made; without effect when it does not run."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

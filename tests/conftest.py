@@ -1,0 +1,75 @@
+"""The test ground: a real PostgreSQL, a real broker, a fresh database per test.
+
+`TEST_DB_DSN` runs the suite against another server; `TEST_KAFKA=apache` runs the tests marked `kafka` on Apache Kafka.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from payment_service.embedded.broker import EmbeddedBroker
+from tests.support.databases import DatabaseServer, database_server, migrate
+from tests.support.kafka import TOPICS, Topics, create_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[DatabaseServer]:
+    """Give the PostgreSQL server of this session (of this worker, under xdist)."""
+    with database_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_template(database: DatabaseServer) -> Iterator[str]:
+    """Give the name of a database that has the schema, to be copied by `database_dsn`."""
+    with database.template(migrate) as name:
+        yield name
+
+
+@pytest.fixture
+def database_dsn(database: DatabaseServer, migrated_template: str) -> Iterator[str]:
+    """Give the URI of a database with the schema and nothing in it, for this test alone."""
+    with database.database(migrated_template) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def empty_database_dsn(database: DatabaseServer) -> Iterator[str]:
+    """Give the URI of a database without anything in it, for this test alone."""
+    with database.database() as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def _apache_kafka() -> Iterator[str | None]:
+    if os.environ.get("TEST_KAFKA") != "apache":
+        yield None
+        return
+    from tests.support.apache_kafka import ApacheKafka  # noqa: PLC0415
+
+    with ApacheKafka() as kafka:
+        yield kafka.bootstrap_servers
+
+
+@pytest.fixture
+def broker(_apache_kafka: str | None) -> Iterator[str]:
+    """Give the bootstrap servers of a broker without any topics: a new Tansu, or Apache Kafka swept clean."""
+    if _apache_kafka is not None:
+        yield _apache_kafka
+        Topics(_apache_kafka).delete_all()
+        return
+    with EmbeddedBroker() as embedded:
+        yield embedded.bootstrap_servers
+
+
+@pytest.fixture
+def topics(broker: str) -> Topics:
+    """Create the topics of the service, empty, 6 partitions each, and give a way to write and read them."""
+    create_topics(broker, TOPICS)
+    return Topics(broker)

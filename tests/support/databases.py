@@ -1,0 +1,93 @@
+"""Fresh databases on one server: each test gets a copy of a migrated template, and it is dropped afterwards."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, LiteralString, cast
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from payment_service.embedded.postgres import EmbeddedPostgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def with_database(dsn: str, name: str) -> str:
+    """Give the URI of another database on the same server (`dsn` in either of libpq's forms)."""
+    parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
+    parts.pop("dbname", None)
+    user, password, port = (quote(parts.pop(key, ""), safe="") for key in ("user", "password", "port"))
+    host = parts.get("host", "")
+    authority = "" if host.startswith("/") else quote(parts.pop("host", ""), safe=":.-,")
+    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    query = f"?{urlencode(parts)}" if parts else ""
+    return f"postgresql://{login}{authority}{f':{port}' if port else ''}/{quote(name)}{query}"
+
+
+class DatabaseServer:
+    """A PostgreSQL server on which the suite makes and drops databases."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = with_database(dsn, str(conninfo_to_dict(dsn).get("dbname") or "postgres"))
+        self._prefix = f"test_{os.getpid()}_{uuid.uuid4().hex[:6]}"
+        self._made = 0
+
+    def create(self, template: str | None = None) -> str:
+        """Make a database, empty or as a copy of `template`, and give its name."""
+        self._made += 1
+        name = f"{self._prefix}_{self._made}"
+        self._execute(
+            "CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8' STRATEGY FILE_COPY", name, template or "template0"
+        )
+        return name
+
+    def drop(self, name: str) -> None:
+        """Drop a database, and the connections that a killed process left in it."""
+        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    @contextmanager
+    def database(self, template: str | None = None) -> Iterator[str]:
+        """Give the URI of a new database, dropped at the end."""
+        name = self.create(template)
+        try:
+            yield with_database(self.dsn, name)
+        finally:
+            self.drop(name)
+
+    @contextmanager
+    def template(self, prepare: Callable[[str], object]) -> Iterator[str]:
+        """Give the name of a database that `prepare` (called with its URI) has filled, to be copied."""
+        name = self.create()
+        try:
+            prepare(with_database(self.dsn, name))
+            yield name
+        finally:
+            self.drop(name)
+
+    def _execute(self, statement: LiteralString, *names: str) -> None:
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@contextmanager
+def database_server() -> Iterator[DatabaseServer]:
+    """Give the server of `TEST_DB_DSN` (a role with CREATEDB), else an embedded one of our own."""
+    if dsn := os.environ.get("TEST_DB_DSN"):
+        yield DatabaseServer(dsn)
+        return
+    # Killed processes are the subject here, power cuts are not: without fsync the suite is several times faster.
+    with EmbeddedPostgres(fsync=False) as postgres:
+        yield DatabaseServer(postgres.dsn)
+
+
+def migrate(dsn: str) -> None:
+    """Bring a database to the schema of this version; imported late, so that tests without a database stay quick."""
+    from payment_service.db.migrate import migrate as run  # noqa: PLC0415
+
+    cast("Callable[[str], object]", run)(dsn)

@@ -1,0 +1,199 @@
+"""Write records to a broker and read what the service announced.
+
+Reading goes on until the awaited records are there: end offsets of the embedded broker are wrong, so nothing here relies
+on a watermark.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.support.eventually import TIMEOUT_S, NeverHappenedError, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+ORDERS: Final = "orders.created"
+DEAD_LETTERS: Final = "orders.created.dlq"
+ANNOUNCEMENTS: Final = tuple(
+    f"payments.{what}" for what in ("initiated", "succeeded", "failed", "canceled", "refunded")
+)
+TOPICS: Final = (ORDERS, DEAD_LETTERS, *ANNOUNCEMENTS)
+PARTITIONS: Final = 6
+# Errors in the log of librdkafka are no failure of a test: brokers are killed here on purpose.
+QUIET: Final = {"log_level": 0, "error_cb": lambda _error: None}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it lies on a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes | None]
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """Copy a message of the client library."""
+        headers = message.headers() or []
+        return cls(
+            topic=str(message.topic()),
+            partition=int(message.partition() or 0),
+            offset=int(message.offset() or 0),
+            key=_bytes(message.key()),
+            value=_bytes(message.value()),
+            headers={name: _bytes(value) for name, value in headers},
+        )
+
+    def json(self) -> Any:  # noqa: ANN401 - what the test expects is the test's business
+        """Parse the value."""
+        return json.loads(self.value or b"null")
+
+    def header(self, name: str) -> str | None:
+        """Give a header as text, or None when the record has no such header."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode()
+
+    @property
+    def sequence(self) -> int:
+        """The `ce_sequence` header: the place of this record among those of its payment."""
+        return int(self.header("ce_sequence") or 0)
+
+
+def _bytes(value: object) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    return str(value).encode()
+
+
+def admin(bootstrap_servers: str) -> AdminClient:
+    """Give an administration client that does not log."""
+    return AdminClient({"bootstrap.servers": bootstrap_servers, **QUIET})
+
+
+def create_topics(bootstrap_servers: str, names: Iterable[str] = TOPICS, partitions: int = PARTITIONS) -> None:
+    """Create topics and wait until the broker shows them."""
+    wanted = [NewTopic(name, num_partitions=partitions, replication_factor=1) for name in names]
+    client = admin(bootstrap_servers)
+    for future in client.create_topics(wanted).values():
+        future.result(timeout=30)
+    eventually(lambda: {topic.topic for topic in wanted} <= topic_names(bootstrap_servers))
+
+
+def topic_names(bootstrap_servers: str) -> set[str]:
+    """Give the names of all topics but the broker's own."""
+    listed = admin(bootstrap_servers).list_topics(timeout=10).topics
+    return {name for name in listed if not name.startswith("__")}
+
+
+class Topics:
+    """Writing to and reading from the topics of one broker."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.bootstrap_servers = bootstrap_servers
+
+    def produce(
+        self,
+        values: Iterable[object],
+        *,
+        topic: str = ORDERS,
+        key: Callable[[Any], str | bytes | None] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Write records and wait until the broker has them. `bytes` and `None` go as they are, the rest as JSON."""
+        producer = Producer({"bootstrap.servers": self.bootstrap_servers, "acks": "all", "linger.ms": 2, **QUIET})
+        failures: list[KafkaError] = []
+        place: dict[str, Any] = {} if partition is None else {"partition": partition}
+        if timestamp_ms is not None:
+            place["timestamp"] = timestamp_ms
+        for value in values:
+            producer.produce(
+                topic,
+                value=value if value is None or isinstance(value, bytes) else json.dumps(value).encode(),
+                key=key(value) if key else None,
+                headers=dict(headers or {}),
+                on_delivery=lambda error, _message: failures.append(error) if error else None,
+                **place,
+            )
+            producer.poll(0)
+        left = producer.flush(30)
+        if left or failures:
+            message = f"{left} records were not delivered, and these failed: {failures}"
+            raise AssertionError(message)
+
+    def read(
+        self,
+        enough: Callable[[Sequence[Record]], object],
+        *,
+        topics: Sequence[str] = ANNOUNCEMENTS,
+        timeout_s: float = TIMEOUT_S,
+    ) -> list[Record]:
+        """Read the topics from their beginnings until `enough(records)`; raise NeverHappenedError after `timeout_s`.
+
+        Records of one partition come in its order; those of different partitions as they arrive.
+        """
+        records: list[Record] = []
+        deadline = time.monotonic() + timeout_s
+        with closing(self._reader(topics)) as consumer:
+            while not enough(records):
+                if time.monotonic() > deadline:
+                    seen = [(record.topic, record.key) for record in records]
+                    message = f"Not enough records within {timeout_s} s; {len(records)} came: {seen[:50]}"
+                    raise NeverHappenedError(message)
+                messages = consumer.consume(num_messages=500, timeout=0.05)
+                records += [Record.of(message) for message in messages if message.error() is None]
+        return records
+
+    def read_count(
+        self, count: int, *, topics: Sequence[str] = ANNOUNCEMENTS, timeout_s: float = TIMEOUT_S
+    ) -> list[Record]:
+        """Read until there are at least `count` records."""
+        return self.read(lambda records: len(records) >= count, topics=topics, timeout_s=timeout_s)
+
+    def delete_all(self) -> None:
+        """Delete every topic and every consumer group, so that the next test finds an empty broker."""
+        client = admin(self.bootstrap_servers)
+        if names := topic_names(self.bootstrap_servers):
+            for future in client.delete_topics(list(names)).values():
+                future.result(timeout=30)
+        eventually(lambda: not topic_names(self.bootstrap_servers))
+        groups = [group.group_id for group in client.list_consumer_groups().result(timeout=30).valid or []]
+        if groups:
+            for deletion in client.delete_consumer_groups(groups).values():
+                # A member that was killed holds its group until its session ends; tests use group ids of their own.
+                deletion.exception(timeout=30)
+
+    def _reader(self, topics: Sequence[str]) -> Consumer:
+        """Give a consumer that reads all partitions from 0 and takes no part in a group."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group_id(), **_FROM_START})
+        listed = consumer.list_topics(timeout=10).topics
+        consumer.assign(
+            [TopicPartition(name, number, 0) for name in topics if name in listed for number in listed[name].partitions]
+        )
+        return consumer
+
+
+def group_id() -> str:
+    """Give a consumer group that nobody else uses."""
+    return f"test-{uuid.uuid4()}"
+
+
+_FROM_START: Final = {
+    "auto.offset.reset": "earliest",
+    "enable.auto.commit": False,
+    "fetch.wait.max.ms": 20,
+    **QUIET,
+}
