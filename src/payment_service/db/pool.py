@@ -1,0 +1,91 @@
+"""The connection pool, and what every session of the service is bound to."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import asyncpg
+from psycopg.conninfo import conninfo_to_dict
+
+if TYPE_CHECKING:
+    from payment_service.config import Config
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+# A row that somebody else holds is not waited for: the batch takes what is free, a request answers 503.
+LOCK_TIMEOUT_MS: Final = 1_000
+# A process that was stopped in the middle of a transaction must not stop the others.
+IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 3_000
+# No statement of the service is expected to need more than a second; ten mean that the server is in trouble.
+STATEMENT_TIMEOUT_MS: Final = 10_000
+# A little above the server's own limit, for the case that the server does not answer at all.
+COMMAND_TIMEOUT_S: Final = 12
+CONNECT_TIMEOUT_S: Final = 5
+# Unacknowledged bytes for this long mean that the other side is gone (failover, cut cable).
+TCP_USER_TIMEOUT_MS: Final = 8_000
+# A connection is renewed after this time, so that a failover is noticed even by a pool that never rests.
+CONNECTION_IDLE_LIFETIME_S: Final = 120
+
+TRANSIENT_ERRORS: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.QueryCanceledError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InvalidCachedStatementError,
+    OSError,
+    TimeoutError,
+)
+"""What may pass by itself: the same work is tried again, and a request is answered 503."""
+
+
+def connect_arguments(dsn: str) -> dict[str, Any]:
+    """Turn a URI or libpq's `key=value` form into asyncpg's arguments."""
+    if dsn.startswith(("postgresql://", "postgres://")):
+        return {"dsn": dsn}
+    parts = conninfo_to_dict(dsn)
+    known = {"host": "host", "user": "user", "password": "password", "dbname": "database", "sslmode": "ssl"}
+    arguments: dict[str, Any] = {ours: str(parts[theirs]) for theirs, ours in known.items() if parts.get(theirs)}
+    if port := parts.get("port"):
+        arguments["port"] = int(port)
+    return arguments
+
+
+async def open_pool(config: Config, *, application_name: str = "payment-service") -> Pool:
+    """Open the pool. Raises OSError or asyncpg.PostgresError when the database can't be reached."""
+    pool: Pool = await asyncpg.create_pool(
+        **connect_arguments(config.db_dsn.get_secret_value()),
+        min_size=min(2, config.db_pool_size),
+        max_size=config.db_pool_size,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=COMMAND_TIMEOUT_S,
+        max_inactive_connection_lifetime=CONNECTION_IDLE_LIFETIME_S,
+        init=_watch_socket,
+        server_settings={
+            "application_name": application_name,
+            "lock_timeout": str(LOCK_TIMEOUT_MS),
+            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            "synchronous_commit": "on",
+            "jit": "off",
+            "timezone": "UTC",
+        },
+    )
+    return pool
+
+
+async def _watch_socket(connection: Connection) -> None:
+    transport = getattr(connection, "_transport", None)
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6} and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,0 +1,338 @@
+"""The state machine of a payment: `apply(payment, fact) -> Verdict`.
+
+Rule 1: every status is decided here. Nothing else in the service compares or picks one.
+Rule 2: this file knows no database, no clock and no provider; facts carry the provider's time.
+Rule 3: a payment keeps the greatest fact, by (rank, provider's seconds, precedence, source). So the end state is the same
+        whatever order facts arrive in, and however often.
+Rule 4: money that was not expected (another amount, another intent, a payment that had ended) is never applied and never
+        dropped: the verdict parks it for a person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from payment_service.domain.events import Announcement, Canceled, Failed, Initiated, Succeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from payment_service.domain.money import Money
+
+
+class Status(StrEnum):
+    """Where a payment stands. `succeeded`, `canceled` and `failed` are ends."""
+
+    CREATED = "created"
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    DECLINED = "declined"
+    AUTHORIZED = "authorized"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can follow."""
+        return not TRANSITIONS[self]
+
+
+_UNPAID: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.PROCESSING, Status.DECLINED})
+_ENDS: Final = frozenset({Status.SUCCEEDED, Status.CANCELED, Status.FAILED})
+
+TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType({
+    Status.CREATED: _UNPAID | {Status.AUTHORIZED} | _ENDS,
+    Status.PENDING: (_UNPAID - {Status.PENDING}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
+    Status.REQUIRES_ACTION: (_UNPAID - {Status.REQUIRES_ACTION}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
+    Status.PROCESSING: (_UNPAID - {Status.PROCESSING}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
+    Status.DECLINED: (_UNPAID - {Status.DECLINED}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
+    Status.AUTHORIZED: frozenset({Status.SUCCEEDED, Status.CANCELED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.CANCELED: frozenset(),
+    Status.FAILED: frozenset(),
+})
+
+# (rank, precedence). A higher rank always wins; within one rank the provider's later second wins, then the precedence.
+STANDING: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType({
+    Status.PENDING: (0, 0),
+    Status.REQUIRES_ACTION: (0, 1),
+    Status.PROCESSING: (0, 2),
+    Status.DECLINED: (0, 3),
+    Status.AUTHORIZED: (1, 0),
+    Status.SUCCEEDED: (2, 0),
+    Status.CANCELED: (2, 0),
+    Status.FAILED: (2, 0),
+})
+
+# An intent that is not the payment's own may be canceled while it is in one of these; in any other it may hold money.
+_STRAY_CANCELABLE: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FactKey:
+    """What orders facts. `at`: the provider's clock, whole seconds since 1970."""
+
+    rank: int
+    at: int
+    precedence: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """One attempt to be paid for one order. `n` counts the attempts of an order from 1."""
+
+    id: UUID
+    order_id: str
+    n: int
+    user_id: str
+    provider: str
+    provider_payment_id: str | None
+    amount: Money
+    captured: Money
+    status: Status
+    method: str | None
+    sequence: int
+    key: FactKey | None
+    declines: tuple[str, ...]
+    paid_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decline:
+    """Why a customer's attempt was turned down. `charge_id` is None where no charge was made."""
+
+    code: str
+    reason: str
+    charge_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentFact:
+    """An intent as the provider had it at `at` (its clock, seconds).
+
+    `source` is the event's id, or the name of an answer; `from_event` tells them apart, since a decline without a charge is
+    announced once per event.
+    """
+
+    intent_id: str
+    status: Status
+    at: int
+    source: str
+    from_event: bool
+    amount: Money
+    received: Money
+    method: str | None
+    decline: Decline | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeFact:
+    """A charge that went through tells the method the customer used."""
+
+    intent_id: str
+    charge_id: str
+    method: str
+    amount: Money
+    at: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedFact:
+    """The provider refused for good to make an intent, so nobody can ever pay it."""
+
+    code: str
+    reason: str
+    at: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeFact:
+    """An order of total 0: nothing to collect. `at` is the order record's time, seconds."""
+
+    at: int
+
+
+Fact = IntentFact | ChargeFact | RefusedFact | FreeFact
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The payment as it is now, and what is to be told to the world (possibly nothing)."""
+
+    payment: Payment
+    announcements: tuple[Announcement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The fact was known already, or a greater one is."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """Another intent bears our metadata and is unpaid; `cancel` it unless it has ended by itself."""
+
+    intent_id: str
+    cancel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A person must look: `unexpected_money` or `conflict`."""
+
+    reason: str
+    detail: str
+
+
+Verdict = Applied | Ignored | Stray | Parked
+
+
+def apply(payment: Payment, fact: Fact) -> Verdict:
+    """Fold one fact into a payment. Pure; never raises."""
+    match fact:
+        case IntentFact():
+            return _apply_intent(payment, fact)
+        case ChargeFact():
+            return _apply_charge(payment, fact)
+        case RefusedFact():
+            return _apply_refusal(payment, fact)
+        case FreeFact():
+            return _apply_free(payment, fact)
+
+
+def _apply_intent(payment: Payment, fact: IntentFact) -> Verdict:
+    if not _owns(payment, fact.intent_id):
+        return _meet_stray(payment, fact)
+    if problem := _unexpected(payment, fact):
+        return Parked("unexpected_money", problem)
+    if payment.status.ended and fact.status.ended and payment.status is not fact.status:
+        reason = "unexpected_money" if fact.status is Status.SUCCEEDED else "conflict"
+        return Parked(reason, f"{fact.intent_id} is {fact.status}, the payment had ended as {payment.status}")
+    was = payment
+    payment, told = _adopt(payment, fact.intent_id, fact.method)
+    payment, more = _tell_decline(payment, fact)
+    payment, end = _advance(payment, fact)
+    return Ignored("known") if payment == was else Applied(payment, (*told, *more, *end))
+
+
+def _owns(payment: Payment, intent_id: str) -> bool:
+    if payment.provider_payment_id is None:
+        return not payment.status.ended
+    return payment.provider_payment_id == intent_id
+
+
+def _meet_stray(payment: Payment, fact: IntentFact) -> Verdict:
+    if fact.status in _STRAY_CANCELABLE:
+        return Stray(fact.intent_id, cancel=True)
+    if fact.status is Status.CANCELED:
+        return Stray(fact.intent_id, cancel=False)
+    own = payment.provider_payment_id or "none"
+    return Parked("unexpected_money", f"{fact.intent_id} is {fact.status}, the payment's own intent is {own}")
+
+
+def _unexpected(payment: Payment, fact: IntentFact) -> str | None:
+    if fact.amount != payment.amount:
+        return f"{fact.intent_id} is for {fact.amount}, the order for {payment.amount}"
+    if fact.received.currency != payment.amount.currency or fact.received.minor > payment.amount.minor:
+        return f"{fact.intent_id} received {fact.received} of {payment.amount}"
+    if fact.status is Status.SUCCEEDED and fact.received.minor == 0:
+        return f"{fact.intent_id} succeeded and received nothing"
+    return None
+
+
+def _adopt(payment: Payment, intent_id: str, method: str | None) -> tuple[Payment, tuple[Announcement, ...]]:
+    """The first intent that bears our name is the payment's, for good."""
+    if payment.provider_payment_id is not None:
+        return payment, ()
+    adopted = replace(payment, provider_payment_id=intent_id, method=payment.method or method)
+    return adopted, (Initiated(cause=f"{intent_id}:created", method=adopted.method or "unknown"),)
+
+
+def _tell_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[Announcement, ...]]:
+    """A decline is told once per charge, even when a later attempt has begun; not once money is held or all has ended."""
+    if fact.status is not Status.DECLINED or fact.decline is None or _rank(payment) > 0:
+        return payment, ()
+    charge_id = fact.decline.charge_id
+    if charge_id is None and not fact.from_event:
+        return payment, ()
+    cause = f"{charge_id or fact.source}:declined"
+    if cause in payment.declines:
+        return payment, ()
+    told = Failed(cause=cause, code=fact.decline.code, reason=fact.decline.reason, final=False)
+    return replace(payment, declines=(*payment.declines, cause)), (told,)
+
+
+def _rank(payment: Payment) -> int:
+    return payment.key.rank if payment.key else 0
+
+
+def _advance(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[Announcement, ...]]:
+    rank, precedence = STANDING[fact.status]
+    key = FactKey(rank, fact.at, precedence, fact.source)
+    if payment.key is not None and key <= payment.key:
+        return payment, ()
+    changed = fact.status is not payment.status
+    paid_at = fact.at if fact.status is Status.SUCCEEDED else payment.paid_at
+    captured = fact.received if fact.status is Status.SUCCEEDED else payment.captured
+    payment = replace(
+        payment, status=fact.status, key=key, captured=captured, paid_at=paid_at, method=payment.method or fact.method
+    )
+    return payment, (_end_announcements(payment, fact) if changed else ())
+
+
+def _end_announcements(payment: Payment, fact: IntentFact) -> tuple[Announcement, ...]:
+    cause = f"{fact.intent_id}:{fact.status}"
+    if fact.status is Status.SUCCEEDED:
+        return (
+            Succeeded(
+                cause=cause, captured=fact.received, method=payment.method or "unknown", paid_at=fact.at, intent_id=fact.intent_id
+            ),
+        )
+    if fact.status is Status.CANCELED:
+        reason = "The payment was canceled before the customer paid."
+        return (Canceled(cause=cause, reason=reason), Failed(cause=cause, code="canceled", reason=reason, final=True))
+    return ()
+
+
+def _apply_charge(payment: Payment, fact: ChargeFact) -> Verdict:
+    if not _owns(payment, fact.intent_id):
+        return Parked("unexpected_money", f"{fact.charge_id} went through on {fact.intent_id}, not the payment's own intent")
+    if fact.amount.currency != payment.amount.currency or fact.amount.minor > payment.amount.minor:
+        return Parked("unexpected_money", f"{fact.charge_id} is for {fact.amount}, the order for {payment.amount}")
+    adopted, told = _adopt(payment, fact.intent_id, None)
+    adopted = replace(adopted, method=fact.method)
+    return Ignored("known") if adopted == payment else Applied(adopted, told)
+
+
+def _apply_refusal(payment: Payment, fact: RefusedFact) -> Verdict:
+    if payment.status is Status.FAILED:
+        return Ignored("known")
+    if payment.provider_payment_id is not None:
+        return Ignored("an intent exists after all")
+    key = FactKey(2, fact.at, 0, fact.source)
+    failed = replace(payment, status=Status.FAILED, key=key)
+    return Applied(failed, (Failed(cause=f"{fact.source}:refused", code=fact.code, reason=fact.reason, final=True),))
+
+
+def _apply_free(payment: Payment, fact: FreeFact) -> Verdict:
+    if payment.status is Status.SUCCEEDED:
+        return Ignored("known")
+    paid = replace(payment, status=Status.SUCCEEDED, method="none", paid_at=fact.at, key=FactKey(2, fact.at, 0, "free"))
+    return Applied(
+        paid,
+        (
+            Initiated(cause="free:created", method="none"),
+            Succeeded(cause="free:succeeded", captured=payment.amount, method="none", paid_at=fact.at, intent_id=""),
+        ),
+    )

@@ -1,0 +1,176 @@
+"""What a payment provider is to this service: it words requests, sends them, and says what came of it in closed types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
+
+    from payment_service.domain.money import Money
+    from payment_service.domain.payment import Fact, IntentFact
+
+
+class Kind(StrEnum):
+    """What an operation asks of the provider."""
+
+    CREATE = "create"
+    CAPTURE = "capture"
+    CANCEL = "cancel"
+    REFUND = "refund"
+    RETRIEVE = "retrieve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A call as it is stored, and sent byte for byte: form body, path with its leading slash, the API version it was made for."""
+
+    method: str
+    path: str
+    body: str
+    api_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One attempt: the request, under which key, and for what. `refuse_late` raises TooLate if the attempt may no longer be sent."""
+
+    kind: Kind
+    request: Request
+    idempotency_key: str
+    source: str
+    refuse_late: Callable[[], None]
+
+
+class TooLate(Exception):  # noqa: N818 - the field's word
+    """The attempt was not on the wire within its time; nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The provider did it, or has it. `fact` is None where a replayed answer is too old to be one: then a read is needed."""
+
+    fact: Fact | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transient:
+    """Not done; the same key again, not before `retry_after_s`."""
+
+    code: str
+    retry_after_s: float
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """Nobody knows. The same key again; `replayed`: the key itself answers with an error, so only a read can tell."""
+
+    code: str
+    replayed: bool = False
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A definite no that ends the operation. `fact`: what it means for the payment, if anything."""
+
+    code: str
+    reason: str
+    fact: Fact | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongState:
+    """The intent is in another state than the operation needs; the intent itself is the fact (None: read it)."""
+
+    code: str
+    fact: Fact | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """We are locked out: `kind` None means of everything (401), else of one kind of operation (403). Nothing is settled."""
+
+    code: str
+    kind: Kind | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misused:
+    """The key was used with another request: read what exists, then a person must look."""
+
+    code: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unexpected:
+    """A refusal that is on no list (another 4xx): a person must look. A run of them blocks the kind."""
+
+    code: str
+    detail: str
+    request_id: str
+
+
+Outcome = Done | Transient | Unknown | Refused | WrongState | Blocked | Misused | Unexpected
+
+
+class Disposition(StrEnum):
+    """What is to become of a provider's event."""
+
+    APPLY = "apply"  # carries a fact about a payment that bears our name
+    IGNORED = "ignored"  # a type that means nothing to us
+    FOREIGN = "foreign"  # not ours
+    DEFERRED = "deferred"  # of a kind that this release stores and a later one applies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderEvent:
+    """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text that PostgreSQL's jsonb accepts, less secrets."""
+
+    provider: str
+    event_id: str
+    event_type: str
+    occurred_at: int
+    payload: str
+    disposition: Disposition
+    payment_id: UUID | None
+    fact: Fact | None
+
+
+class Provider(Protocol):
+    """A payment provider. Implementations hold connections and no state of payments."""
+
+    name: str
+
+    def create_request(self, *, payment_id: UUID, order_id: str, amount: Money) -> Request:
+        """Word the request that makes an intent. Raises AmountNotRepresentable (a ValueError)."""
+        ...
+
+    def cancel_request(self, intent_id: str) -> Request:
+        """Word the request that cancels an intent."""
+        ...
+
+    def retrieve_request(self, intent_id: str) -> Request:
+        """Word the request that reads an intent."""
+        ...
+
+    async def send(self, call: Call) -> Outcome:
+        """Make one attempt. Never raises but TooLate and CancelledError; never retries by itself."""
+        ...
+
+    async def find_intents(self, *, created_from: int, created_to: int, limit: int) -> Mapping[UUID, tuple[IntentFact, ...]] | None:
+        """List the intents of our deployment created in a window (seconds), by payment id. None: could not be listed (whole)."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...
