@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from payment_service.embedded.broker import EmbeddedBroker
 from tests.support.databases import DatabaseServer, database_server, migrate
-from tests.support.kafka import TOPICS, Topics, create_topics
+from tests.support.kafka import TOPICS, Topics, create_topics, group_id
+from tests.support.service import StartService, services
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+WEBHOOK_SECRET = "whsec_suite"
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +74,23 @@ def topics(broker: str) -> Topics:
     """Create the topics of the service, empty, 6 partitions each, and give a way to write and read them."""
     create_topics(broker, TOPICS)
     return Topics(broker)
+
+
+@pytest.fixture
+def service_env(database_dsn: str, topics: Topics) -> dict[str, str]:
+    """Give the environment of a service on this test's database and broker; its Stripe refuses connections until set."""
+    return {
+        "DB_DSN": database_dsn,
+        "KAFKA_BROKERS": topics.bootstrap_servers,
+        "KAFKA_GROUP_ID": group_id(),
+        "STRIPE_SECRET_KEY": "sk_test_suite",
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "STRIPE_API_BASE": "http://127.0.0.1:9",
+    }
+
+
+@pytest.fixture
+def start_service(service_env: dict[str, str], tmp_path: Path) -> Iterator[StartService]:
+    """Give a function that starts processes of the service (see `tests.support.service.services`)."""
+    with services(service_env, tmp_path) as start:
+        yield start

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, LiteralString, cast
+from typing import LiteralString
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -13,9 +14,6 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from payment_service.embedded.postgres import EmbeddedPostgres
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 def with_database(dsn: str, name: str) -> str:
@@ -90,4 +88,4 @@ def migrate(dsn: str) -> None:
     """Bring a database to the schema of this version; imported late, so that tests without a database stay quick."""
     from payment_service.db.migrate import migrate as run  # noqa: PLC0415
 
-    cast("Callable[[str], object]", run)(dsn)
+    run(dsn)

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from tests.support.eventually import TIMEOUT_S, NeverHappenedError, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 ORDERS: Final = "orders.created"
 DEAD_LETTERS: Final = "orders.created.dlq"
@@ -29,7 +28,7 @@ ANNOUNCEMENTS: Final = tuple(
 TOPICS: Final = (ORDERS, DEAD_LETTERS, *ANNOUNCEMENTS)
 PARTITIONS: Final = 6
 # Errors in the log of librdkafka are no failure of a test: brokers are killed here on purpose.
-QUIET: Final = {"log_level": 0, "error_cb": lambda _error: None}
+QUIET: Final[dict[str, Any]] = {"log_level": 0, "error_cb": lambda _error: None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Record:
     @classmethod
     def of(cls, message: Message) -> Self:
         """Copy a message of the client library."""
-        headers = message.headers() or []
+        headers: Any = message.headers() or []
         return cls(
             topic=str(message.topic()),
             partition=int(message.partition() or 0),
@@ -56,7 +55,7 @@ class Record:
             headers={name: _bytes(value) for name, value in headers},
         )
 
-    def json(self) -> Any:  # noqa: ANN401 - what the test expects is the test's business
+    def json(self) -> Any:
         """Parse the value."""
         return json.loads(self.value or b"null")
 
@@ -191,7 +190,7 @@ def group_id() -> str:
     return f"test-{uuid.uuid4()}"
 
 
-_FROM_START: Final = {
+_FROM_START: Final[dict[str, Any]] = {
     "auto.offset.reset": "earliest",
     "enable.auto.commit": False,
     "fetch.wait.max.ms": 20,

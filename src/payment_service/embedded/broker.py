@@ -52,10 +52,10 @@ class EmbeddedBroker(Server):
         self._port = self._wanted_port or free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="payment-service-broker-"))
         url = f"tcp://127.0.0.1:{self._port}"
-        command = [_binary(), "broker", "--listener-url", url, "--advertised-listener-url", url]
+        listener = ("--listener-url", url, "--advertised-listener-url", url)
         try:
             self._child = ChildProcess(
-                [*command, "--storage-engine", "memory://tansu/"],
+                [_binary(), "broker", *listener, "--storage-engine", "memory://tansu/"],
                 log=self._folder / "broker.log",
                 env={},
                 stop_signal=signal.SIGKILL,  # it has nothing to save, and waits for its clients otherwise

@@ -13,20 +13,18 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from payment_service.embedded.process import Account, ChildProcess, EmbeddedError, Server, die_with_parent, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 USER: Final = "payments"
 # initdb and the start take about a second together on an idle machine; a loaded one gets a minute.
 START_TIMEOUT_S: Final = 60
 # A crowd of test clients and several service processes; the default is 100.
 MAX_CONNECTIONS: Final = 200
-PASSWORD_FILE: Final = "embedded_password"
+PASSWORD_FILE: Final = "embedded_password"  # noqa: S105 - the name of a file
 
 
 class EmbeddedPostgres(Server):

@@ -16,13 +16,11 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-    from types import TracebackType
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
 
 PR_SET_PDEATHSIG: Final = 1
 # Below the range from which Linux takes the local ports of outgoing connections (32768 and up), so that no client of

@@ -1,0 +1,123 @@
+"""The embedded servers: they serve, they end when told to, and they never outlive the process that started them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from payment_service.embedded.broker import EmbeddedBroker
+from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service.embedded.process import ChildProcess, EmbeddedError, free_port, listens
+from tests.support.eventually import eventually
+from tests.support.kafka import create_topics, topic_names
+
+PARENT = """
+import signal
+from payment_service.embedded.broker import EmbeddedBroker
+from payment_service.embedded.postgres import EmbeddedPostgres
+
+with EmbeddedPostgres(fsync=False) as postgres, EmbeddedBroker() as broker:
+    print(postgres.pid, postgres.port, broker.pid, broker.port, flush=True)
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a temporary folder that every user may enter, as PostgreSQL must when the suite runs as root."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_postgres_serves_durably_by_default_and_ends() -> None:
+    """It is PostgreSQL 18 with fsync on; after `stop` there is neither a process nor a listener."""
+    with EmbeddedPostgres() as postgres, psycopg.connect(postgres.dsn) as connection:
+        assert connection.execute("SHOW fsync").fetchone() == ("on",)
+        assert connection.info.server_version >= 180_000
+        pid, port = postgres.pid, postgres.port
+    assert not psutil.pid_exists(pid)
+    assert not listens(port)
+
+
+def test_postgres_does_not_let_anyone_in_without_the_password() -> None:
+    """Whoever has an account on the machine could otherwise run programs as the server's user."""
+    with (
+        EmbeddedPostgres(fsync=False) as postgres,
+        pytest.raises(psycopg.OperationalError, match="password"),
+    ):
+        psycopg.connect(host="127.0.0.1", port=postgres.port, user="payments", dbname="postgres")
+
+
+def test_postgres_keeps_its_data_folder_over_a_restart(open_folder: Path) -> None:
+    """A folder that the caller gives is the caller's: it stays, and the next start finds the rows."""
+    with EmbeddedPostgres(open_folder / "data") as postgres, psycopg.connect(postgres.dsn) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
+    with EmbeddedPostgres(open_folder / "data") as postgres, psycopg.connect(postgres.dsn) as connection:
+        assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
+
+
+def test_a_setting_that_postgres_refuses_is_an_error_that_quotes_it() -> None:
+    """The message has the reason, so nobody has to look for a log that is already gone."""
+    with pytest.raises(EmbeddedError, match="no_such_parameter"):
+        EmbeddedPostgres(settings={"no_such_parameter": "1"}).start()
+
+
+def test_the_broker_serves_and_comes_back_empty_on_the_same_port() -> None:
+    """A restarted broker keeps its address, so clients find it again; its memory is gone."""
+    with EmbeddedBroker() as broker:
+        create_topics(broker.bootstrap_servers, ["a"])
+        assert topic_names(broker.bootstrap_servers) == {"a"}
+    assert not listens(broker.port)
+    with EmbeddedBroker(broker.port) as again:
+        assert again.bootstrap_servers == broker.bootstrap_servers
+        assert topic_names(again.bootstrap_servers) == set()
+
+
+def test_nothing_is_left_running_when_the_parent_was_killed(open_folder: Path) -> None:
+    """The kernel ends the children of a process that got no chance to do it."""
+    env = {**os.environ, "TMPDIR": str(open_folder)}
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=env)
+    try:
+        assert parent.stdout is not None
+        postgres_pid, postgres_port, broker_pid, broker_port = map(int, parent.stdout.readline().split())
+        family = [psutil.Process(pid) for pid in (postgres_pid, broker_pid)]
+        family += family[0].children(recursive=True)
+        assert listens(postgres_port)
+        assert listens(broker_port)
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.communicate()
+    eventually(lambda: not any(process.is_running() for process in family))
+
+
+def test_a_child_is_refused_to_a_thread_that_may_end_before_it(tmp_path: Path) -> None:
+    """The kernel's signal follows the thread, so a child of a worker thread would die with that thread."""
+    with ThreadPoolExecutor() as pool, pytest.raises(RuntimeError, match="main thread"):
+        pool.submit(ChildProcess, ["sleep", "1"], log=tmp_path / "log").result()
+
+
+def test_a_child_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
+    """`stop` returns within its grace period, whatever the child does."""
+    log = tmp_path / "log"
+    child = ChildProcess(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"], log=log)
+    child.wait_until(lambda: "ready" in log.read_text(), timeout_s=10, name="sh")
+    assert child.stop(grace_s=0.1) == -signal.SIGKILL
+    assert not child.running
+
+
+def test_a_free_port_can_be_bound_by_a_server() -> None:
+    """Two calls need not differ, but nothing listens on what they give."""
+    assert not listens(free_port())

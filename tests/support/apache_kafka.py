@@ -1,0 +1,101 @@
+"""Apache Kafka itself, one node in KRaft mode, for `make test-kafka`. Needs Java; the jars come by Maven (tests/kafka)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Final, Self
+
+from confluent_kafka import KafkaException
+
+from payment_service.embedded.process import ChildProcess, EmbeddedError, Server, free_port
+from tests.support.kafka import admin
+
+JARS: Final = Path(os.environ.get("TEST_KAFKA_JARS") or Path(__file__).parents[2] / ".cache" / "kafka")
+# Ready in 3 s on an idle machine.
+START_TIMEOUT_S: Final = 60
+JAVA: Final = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{JARS}/*")
+
+PROPERTIES: Final = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+log.dirs={folder}/data
+auto.create.topics.enable=false
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+"""
+
+
+class ApacheKafka(Server):
+    """One broker on 127.0.0.1; `stop` removes its data."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._child: ChildProcess | None = None
+        self._port = 0
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What Kafka clients take as `bootstrap.servers`."""
+        return f"127.0.0.1:{self._port}"
+
+    def start(self) -> Self:
+        """Format a new data folder, start the broker and wait until it answers clients."""
+        if not any(JARS.glob("kafka_*.jar")):
+            message = f"No Kafka in {JARS}: run make test-kafka, which fetches it."
+            raise EmbeddedError(message)
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="payment-service-kafka-"))
+        self._port = free_port()
+        try:
+            properties = folder / "server.properties"
+            properties.write_text(PROPERTIES.format(port=self._port, controller_port=self._other_port(), folder=folder))
+            _format(properties)
+            self._child = ChildProcess([*JAVA, "kafka.Kafka", properties], log=folder / "kafka.log")
+            self._child.wait_until(self._answers, timeout_s=START_TIMEOUT_S, name="Apache Kafka")
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End the broker at once (its data goes with it) and remove its folder."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _other_port(self) -> int:
+        while (port := free_port()) == self._port:
+            pass
+        return port
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(KafkaException):
+            return bool(admin(self.bootstrap_servers).list_topics(timeout=1).brokers)
+        return False
+
+
+def _format(properties: Path) -> None:
+    command = [*JAVA, "kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", str(properties)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S)
+    if result.returncode != 0:
+        message = f"Kafka's storage could not be formatted:\n{result.stdout}{result.stderr}"
+        raise EmbeddedError(message)
