@@ -1,0 +1,150 @@
+"""Charge objects: one for each attempt that reached the network."""
+
+from __future__ import annotations
+
+from stripe_sandbox.cards import Decline, Instrument
+from stripe_sandbox.errors import Json, missing_resource
+from stripe_sandbox.listing import answer, page_query
+from stripe_sandbox.work import Reply, Work, new_id
+
+AUTHORIZATION_S = 7 * 24 * 3600  # https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
+
+_CARD_ONLY_HERE = ("three_d_secure_usage", "networks", "generated_from", "display_brand")
+
+
+def retrieve(work: Work, params: Json, path: Json) -> Reply:
+    charge = work.tx.find("charge", path["id"])
+    if charge is None:
+        raise missing_resource("charge", path["id"], "id")
+    return Reply(charge)
+
+
+def list_all(work: Work, params: Json, path: Json) -> Reply:
+    intent = params.get("payment_intent")
+
+    def wanted(charge: Json) -> bool:
+        return intent is None or charge["payment_intent"] == intent
+
+    return answer("/v1/charges", work.tx.table("charge").page(page_query("charge", params), wanted))
+
+
+def new_charge(work: Work, intent: Json, method: Json, instrument: Instrument) -> Json:
+    """A charge as it is before its outcome is known: pending, nothing captured."""
+    charge_id = new_id("ch_3" if instrument.type == "card" else "py_3")
+    return {
+        "id": charge_id,
+        "object": "charge",
+        "amount": intent["amount"],
+        "amount_captured": 0,
+        "amount_refunded": 0,
+        "application": None,
+        "application_fee": None,
+        "application_fee_amount": None,
+        "balance_transaction": None,
+        "billing_details": method["billing_details"],
+        "calculated_statement_descriptor": "SANDBOX",
+        "captured": False,
+        "created": work.created,
+        "currency": intent["currency"],
+        "customer": intent["customer"],
+        "description": intent["description"],
+        "disputed": False,
+        "failure_balance_transaction": None,
+        "failure_code": None,
+        "failure_message": None,
+        "fraud_details": {},
+        "livemode": False,
+        "metadata": intent["metadata"],
+        "on_behalf_of": None,
+        "outcome": None,
+        "paid": False,
+        "payment_intent": intent["id"],
+        "payment_method": method["id"],
+        "payment_method_details": _details(work, intent, method, instrument),
+        "radar_options": {},
+        "receipt_email": intent["receipt_email"],
+        "receipt_number": None,
+        "receipt_url": f"{work.origin}/sandbox/receipts/{charge_id}",
+        "refunded": False,
+        "review": None,
+        "shipping": intent["shipping"],
+        "source_transfer": None,
+        "statement_descriptor": intent["statement_descriptor"],
+        "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
+        "status": "pending",
+        "transfer_data": None,
+        "transfer_group": intent["transfer_group"],
+    }
+
+
+def captured(charge: Json, amount: int) -> Json:
+    return {**_paid(charge), "captured": True, "amount_captured": amount}
+
+
+def authorized(charge: Json) -> Json:
+    return _paid(charge)
+
+
+def failed(charge: Json, decline: Decline) -> Json:
+    blocked = decline.decline_code == "fraudulent"
+    outcome = {
+        "advice_code": decline.advice_code,
+        "network_advice_code": None,
+        "network_decline_code": None,
+        "network_status": "not_sent_to_network" if blocked else "declined_by_network",
+        "reason": "highest_risk_level" if blocked else decline.decline_code,
+        "risk_level": "highest" if blocked else "normal",
+        "risk_score": 79 if blocked else 20,
+        "seller_message": "The bank did not return any further details with this decline.",
+        "type": "blocked" if blocked else "issuer_declined",
+    }
+    return {
+        **charge,
+        "failure_code": decline.code,
+        "failure_message": decline.message,
+        "outcome": outcome,
+        "status": "failed",
+    }
+
+
+def _paid(charge: Json) -> Json:
+    outcome = {
+        "advice_code": None,
+        "network_advice_code": None,
+        "network_decline_code": None,
+        "network_status": "approved_by_network",
+        "reason": None,
+        "risk_level": "normal",
+        "risk_score": 20,
+        "seller_message": "Payment complete.",
+        "type": "authorized",
+    }
+    return {**charge, "paid": True, "status": "succeeded", "outcome": outcome}
+
+
+def _details(work: Work, intent: Json, method: Json, instrument: Instrument) -> Json:
+    kind = instrument.type
+    details = {key: value for key, value in method[kind].items() if key not in _CARD_ONLY_HERE}
+    if kind == "card":
+        details |= _card_extras(work, intent, instrument)
+    return {kind: details, "type": kind}
+
+
+def _card_extras(work: Work, intent: Json, instrument: Instrument) -> Json:
+    extras: Json = {
+        "amount_authorized": intent["amount"],
+        "authorization_code": "123456",
+        "extended_authorization": {"status": "disabled"},
+        "incremental_authorization": {"status": "unavailable"},
+        "installments": None,
+        "mandate": None,
+        "multicapture": {"status": "unavailable"},
+        "network": instrument.brand,
+        "network_token": {"used": False},
+        "network_transaction_id": None,
+        "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
+        "three_d_secure": None,
+    }
+    if intent["capture_method"] == "manual":
+        extras["capture_before"] = work.created + AUTHORIZATION_S
+    return extras

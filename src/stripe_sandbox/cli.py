@@ -1,0 +1,46 @@
+"""The command `stripe-sandbox`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from stripe_sandbox.journal import StateError
+from stripe_sandbox.sandbox import Sandbox
+from stripe_sandbox.server import run
+
+
+def serve(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 12111,
+    state: Annotated[Path | None, typer.Option(help="File that keeps the state; without it, memory only.")] = None,
+    webhook: Annotated[str | None, typer.Option(help="URL that receives the events.")] = None,
+    webhook_secret: Annotated[str | None, typer.Option(help="Secret that signs them, whsec_….")] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="API key to accept, repeatable; without it, every sk_test_… key."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve a Stripe that runs offline."""
+    if (webhook is None) != (webhook_secret is None):
+        raise typer.BadParameter("--webhook and --webhook-secret go together.")
+    sandbox = Sandbox(state, key or [])
+    try:
+        sandbox.load()
+        if webhook is not None and webhook_secret is not None:
+            sandbox.set_endpoint(webhook, webhook_secret, ["*"])
+        uvloop.run(run(sandbox, host, port, lambda bound: _announce(host, bound)))
+    except (StateError, OSError) as error:
+        typer.echo(f"stripe-sandbox: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def main() -> None:
+    typer.run(serve)
+
+
+def _announce(host: str, port: int) -> None:
+    typer.echo(f"sandbox ready on http://{host}:{port}")

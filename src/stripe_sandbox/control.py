@@ -1,0 +1,149 @@
+"""The control API, `/sandbox/…`: JSON, no key, for tests and for people. See docs/sandbox.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stripe_sandbox import attempts, ledger
+from stripe_sandbox.endpoints import shown
+from stripe_sandbox.errors import ApiError, Json
+from stripe_sandbox.events import rendered
+from stripe_sandbox.faults import Plan
+from stripe_sandbox.intents import existing
+from stripe_sandbox.sandbox import Sandbox
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Outcome(_Body):
+    outcome: Literal["succeed", "fail"]
+
+
+class AcceptedKeys(_Body):
+    accepted: list[str]
+
+
+class Advance(_Body):
+    advance_s: float = Field(ge=0)
+
+
+class Endpoint(_Body):
+    url: str
+    secret: str
+    enabled_events: list[str] = ["*"]
+
+
+Route = Callable[[Sandbox, web.Request], Awaitable[Json]]
+
+
+def routes(sandbox: Sandbox) -> list[web.RouteDef]:
+    return [
+        web.post("/sandbox/payment_intents/{id}/authenticate", _served(sandbox, authenticate)),
+        web.post("/sandbox/payment_intents/{id}/settle", _served(sandbox, settle)),
+        web.get("/sandbox/ledger", _served(sandbox, read_ledger)),
+        web.get("/sandbox/faults", _served(sandbox, show_faults)),
+        web.post("/sandbox/faults", _served(sandbox, set_faults)),
+        web.delete("/sandbox/faults", _served(sandbox, clear_faults)),
+        web.post("/sandbox/keys", _served(sandbox, accept_keys)),
+        web.get("/sandbox/clock", _served(sandbox, show_clock)),
+        web.post("/sandbox/clock", _served(sandbox, advance_clock)),
+        web.post("/sandbox/webhook", _served(sandbox, set_webhook)),
+        web.post("/sandbox/events/{id}/resend", _served(sandbox, resend)),
+    ]
+
+
+async def authenticate(sandbox: Sandbox, request: web.Request) -> Json:
+    """The customer passes or fails the 3-D Secure step of an intent."""
+    return await _intent_step(sandbox, request, attempts.authenticate)
+
+
+async def settle(sandbox: Sandbox, request: web.Request) -> Json:
+    """The bank pays or bounces the debit of an intent that is processing."""
+    return await _intent_step(sandbox, request, attempts.settle)
+
+
+async def read_ledger(sandbox: Sandbox, request: web.Request) -> Json:
+    after = int(request.query.get("after", "0"))
+    data = ledger.entries(sandbox.store, after)
+    await sandbox.journal.durable()
+    return {"object": "list", "data": data, "last_seq": data[-1]["seq"] if data else after}
+
+
+async def show_faults(sandbox: Sandbox, request: web.Request) -> Json:
+    return sandbox.faults.shown()
+
+
+async def set_faults(sandbox: Sandbox, request: web.Request) -> Json:
+    """In place of whatever was set before."""
+    sandbox.faults.set(Plan.model_validate(await request.json()))
+    return sandbox.faults.shown()
+
+
+async def clear_faults(sandbox: Sandbox, request: web.Request) -> Json:
+    sandbox.faults.clear()
+    return sandbox.faults.shown()
+
+
+async def accept_keys(sandbox: Sandbox, request: web.Request) -> Json:
+    """From now on only these API keys; an empty list means every test key."""
+    accepted = AcceptedKeys.model_validate(await request.json()).accepted
+    sandbox.api_keys.accept(accepted)
+    return {"accepted": len(accepted)}
+
+
+async def show_clock(sandbox: Sandbox, request: web.Request) -> Json:
+    return {"now": sandbox.clock.now(), "offset_s": sandbox.clock.offset_s}
+
+
+async def advance_clock(sandbox: Sandbox, request: web.Request) -> Json:
+    sandbox.advance(Advance.model_validate(await request.json()).advance_s)
+    await sandbox.journal.durable()
+    return await show_clock(sandbox, request)
+
+
+async def set_webhook(sandbox: Sandbox, request: web.Request) -> Json:
+    """Where events go from now on, those still undelivered included."""
+    wanted = Endpoint.model_validate(await request.json())
+    endpoint = sandbox.set_endpoint(wanted.url, wanted.secret, wanted.enabled_events)
+    await sandbox.journal.durable()
+    return shown(endpoint)
+
+
+async def resend(sandbox: Sandbox, request: web.Request) -> Json:
+    work = sandbox.work()
+    event = work.tx.find("event", request.match_info["id"])
+    if event is None:
+        raise web.HTTPNotFound(text="no such event")
+    work.events.append(event)
+    await sandbox.commit(work)
+    return rendered(sandbox.store, event)
+
+
+async def _intent_step(sandbox: Sandbox, request: web.Request, step: Callable[..., Json]) -> Json:
+    outcome = Outcome.model_validate(await request.json()).outcome
+    work = sandbox.work()
+    intent = existing(work, request.match_info["id"])
+    intent = step(work, intent, succeeded=outcome == "succeed")
+    await sandbox.commit(work)
+    return intent
+
+
+def _served(sandbox: Sandbox, route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
+    @wraps(route)
+    async def serve(request: web.Request) -> web.Response:
+        try:
+            return web.json_response(await route(sandbox, request))
+        except ApiError as error:
+            return web.json_response({"error": error.error}, status=error.status)
+        except (ValidationError, json.JSONDecodeError, ValueError) as error:
+            return web.json_response({"error": {"message": str(error)}}, status=400)
+
+    return serve

@@ -1,0 +1,74 @@
+"""Idempotency keys (https://docs.stripe.com/api/idempotent_requests).
+
+Kept: the first answer to a key once the operation has run, a decline or a 500 included. Not kept:
+refused credentials, failed validation, conflicts, rate limits. After 24 hours a key is new again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from stripe_sandbox.clock import Clock
+from stripe_sandbox.errors import Json, invalid, key_in_use, key_reused
+from stripe_sandbox.store import Store, Transaction
+
+KEY_CHARS = 255
+KEPT_S = 24 * 3600
+
+
+def fingerprint(method: str, path: str, params: Json) -> str:
+    """What must be the same when a key comes again; the order of parameters is not."""
+    canonical = json.dumps([method, path, params], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class Keys:
+    """The keys seen in the last 24 hours, and those whose first request is running."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._running: dict[str, str] = {}
+
+    def begin(self, key: str, print_: str) -> Json | None:
+        """The answer kept for `key`, or None: then it runs now, until `end`.
+
+        Raises `ApiError` 400 when it was used with other parameters, 409 while it runs.
+        """
+        if len(key) > KEY_CHARS:
+            raise invalid(f"Idempotency keys can be at most {KEY_CHARS} characters long.")
+        kept = self.kept(key)
+        first = kept["fingerprint"] if kept else self._running.get(key, print_)
+        if first != print_:
+            raise key_reused(key)
+        if key in self._running:
+            raise key_in_use(key)
+        if kept is None:
+            self._running[key] = print_
+        return kept
+
+    def kept(self, key: str) -> Json | None:
+        row = self._store["idempotency_key"].rows.get(key)
+        if row is None or self._clock.now() - row["created"] >= KEPT_S:
+            return None
+        return row
+
+    def keep(self, tx: Transaction, key: str, print_: str, request_id: str, status: int, text: str) -> None:
+        row = {
+            "fingerprint": print_,
+            "created": self._clock.now(),
+            "request_id": request_id,
+            "status": status,
+            "text": text,
+        }
+        tx.put("idempotency_key", key, row)
+
+    def end(self, key: str) -> None:
+        self._running.pop(key, None)
+
+    def prune(self) -> None:
+        """Forget expired keys; called where time was spent anyway, at the start."""
+        rows = self._store["idempotency_key"].rows
+        for key in [key for key in rows if self.kept(key) is None]:
+            del rows[key]

@@ -1,0 +1,34 @@
+"""The ledger: an append-only list of every effect on money, from which tests judge.
+
+`charge.captured` is the only effect that moves money to the shop: more than one of it for one
+order is a double charge, whatever anybody's database says.
+"""
+
+from __future__ import annotations
+
+from stripe_sandbox.errors import Json
+from stripe_sandbox.store import Store
+from stripe_sandbox.work import Work
+
+
+def record(work: Work, effect: str, intent: Json, charge: Json | None, amount: int) -> None:
+    """Append one entry; `amount` is in the minor unit of the intent's currency, as Stripe counts."""
+    seq = work.tx.count("ledger") + 1
+    entry = {
+        "seq": seq,
+        "time": round(work.now, 3),
+        "effect": effect,
+        "payment_intent": intent["id"],
+        "charge": charge["id"] if charge else None,
+        "amount": amount,
+        "currency": intent["currency"],
+        "metadata": intent["metadata"],
+        "idempotency_key": work.idempotency_key,
+        "request_id": work.request_id,
+    }
+    work.tx.put("ledger", str(seq), entry)
+
+
+def entries(store: Store, after: int) -> list[Json]:
+    """Entries with a `seq` greater than `after`, in order."""
+    return store["ledger"].since(max(after, 0))

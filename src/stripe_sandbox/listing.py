@@ -1,0 +1,85 @@
+"""Cursor lists (https://docs.stripe.com/api/pagination) and `expand[]`."""
+
+from __future__ import annotations
+
+from stripe_sandbox.errors import Json, invalid
+from stripe_sandbox.parameters import Parser, array, integer, mapping, text
+from stripe_sandbox.store import Page, PageQuery, Transaction
+from stripe_sandbox.work import Reply
+
+LIMIT_DEFAULT = 10
+LIMIT_MAX = 100
+END_OF_TIME = 2**62
+EXPAND_DEPTH = 4  # https://docs.stripe.com/expand
+
+EXPANDABLE = {
+    ("payment_intent", "latest_charge"): "charge",
+    ("payment_intent", "payment_method"): "payment_method",
+    ("charge", "payment_intent"): "payment_intent",
+}
+
+
+def moment_or_range(raw: object, name: str) -> Json:
+    """`created=N` or `created[gt|gte|lt|lte]=N`, as {"gte": N, "lte": N} and so on."""
+    if isinstance(raw, str):
+        exact = integer(raw, name)
+        return {"gte": exact, "lte": exact}
+    bounds: Json = mapping({"gt": integer, "gte": integer, "lt": integer, "lte": integer})(raw, name)
+    return bounds
+
+
+def list_fields(**more: Parser) -> dict[str, Parser]:
+    return {
+        "limit": integer,
+        "starting_after": text(),
+        "ending_before": text(),
+        "created": moment_or_range,
+        "expand": array(text()),
+        **more,
+    }
+
+
+def page_query(noun: str, params: Json) -> PageQuery:
+    limit = params.get("limit", LIMIT_DEFAULT)
+    if not 1 <= limit <= LIMIT_MAX:
+        raise invalid(f"Invalid limit: must be between 1 and {LIMIT_MAX}", "limit")
+    if "starting_after" in params and "ending_before" in params:
+        raise invalid("You may only specify one of these parameters: starting_after, ending_before.")
+    created = params.get("created", {})
+    return PageQuery(
+        noun=noun,
+        limit=limit,
+        starting_after=params.get("starting_after"),
+        ending_before=params.get("ending_before"),
+        created_from=max(created.get("gte", 0), created.get("gt", -1) + 1),
+        created_to=min(created.get("lte", END_OF_TIME), created.get("lt", END_OF_TIME) - 1),
+    )
+
+
+def answer(url: str, page: Page) -> Reply:
+    return Reply({"object": "list", "data": page.rows, "has_more": page.has_more, "url": url})
+
+
+def expanded(tx: Transaction, body: Json, paths: list[str]) -> Json:
+    """`body` with the objects named by `expand[]` in place of their ids."""
+    for path in paths:
+        names = path.split(".")
+        if len(names) > EXPAND_DEPTH:
+            raise invalid(f"You cannot expand more than {EXPAND_DEPTH} levels: {path}", "expand")
+        body = _expand(tx, body, names, path)
+    return body
+
+
+def _expand(tx: Transaction, body: Json, names: list[str], path: str) -> Json:
+    if body["object"] == "list" and names[0] == "data":
+        return {**body, "data": [_expand(tx, row, names[1:], path) for row in body["data"]]}
+    if not names:
+        return body
+    table = EXPANDABLE.get((body["object"], names[0]))
+    if table is None:
+        raise invalid(f"This property cannot be expanded ({path}).", "expand")
+    value = body[names[0]]
+    found = tx.find(table, value) if isinstance(value, str) else value
+    if found is None:
+        return body
+    return {**body, names[0]: _expand(tx, found, names[1:], path) if names[1:] else found}

@@ -1,0 +1,180 @@
+"""PaymentMethod objects: what a test alias, token or number becomes when it is used."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+
+from stripe_sandbox.cards import ALIASES, Instrument, by_alias, by_number, by_token, passes_luhn
+from stripe_sandbox.errors import ApiError, Json, invalid, missing_parameter, missing_resource
+from stripe_sandbox.work import Reply, Work, new_id
+
+CARD_ERROR = "card_error"
+NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
+NO_DETAILS: Json = {
+    "address": NO_ADDRESS,
+    "email": None,
+    "name": None,
+    "phone": None,
+    "tax_id": None,
+}
+
+
+def retrieve(work: Work, params: Json, path: Json) -> Reply:
+    method = work.tx.find("payment_method", path["id"])
+    if method is None:
+        raise missing_resource("PaymentMethod", path["id"], "payment_method")
+    return Reply(method)
+
+
+def create(work: Work, params: Json, path: Json) -> Reply:
+    return Reply(from_data(work, params, ""))
+
+
+def named(work: Work, name: str) -> Json:
+    """The PaymentMethod `name`; a test alias makes a new one, as at Stripe."""
+    method = work.tx.find("payment_method", name)
+    if method is not None:
+        return method
+    instrument = by_alias(name)
+    if instrument is None:
+        raise missing_resource("PaymentMethod", name, "payment_method", status=400)
+    return _stored(work, instrument, {})
+
+
+def from_data(work: Work, data: Json, prefix: str) -> Json:
+    """The PaymentMethod that `payment_method_data` describes."""
+    kind = data["type"]
+    details = data.get(kind)
+    if not isinstance(details, dict):
+        raise missing_parameter(f"{prefix}[{kind}]" if prefix else kind)
+    if kind == "card":
+        instrument = _card(details)
+    else:
+        instrument = _bank_account(kind, str(details.get("iban") or details.get("account_number")))
+    return _stored(work, instrument, data)
+
+
+def instrument_of(work: Work, method: Json) -> Instrument:
+    """Which test instrument is behind a PaymentMethod: kept beside it, never shown."""
+    row = work.tx.get("instrument", method["id"])
+    return ALIASES[row["alias"]]
+
+
+def _card(details: Json) -> Instrument:
+    if "token" in details:
+        found = by_token(details["token"])
+        if found is None:
+            raise missing_resource("token", details["token"], "payment_method_data[card][token]", 400)
+        return found
+    number = str(details.get("number", ""))
+    if not number:
+        raise missing_parameter("card[number]")
+    found = by_number(number)
+    if found is not None:
+        return found
+    if passes_luhn(number):
+        raise _refused("card_declined", "Your card was declined. Your request was in test mode,"
+                       " but used a non test card. For a list of valid test cards, visit:"
+                       " https://stripe.com/docs/testing.", "number", "test_mode_live_card")  # fmt: skip
+    raise _refused("incorrect_number", "Your card number is incorrect.", "number")
+
+
+def _bank_account(kind: str, number: str) -> Instrument:
+    found = by_number(number)
+    if found is None or found.type != kind:
+        raise invalid(f"No test account of type {kind} has this number.", f"{kind}[account_number]")
+    return found
+
+
+def _refused(code: str, message: str, param: str, decline_code: str | None = None) -> ApiError:
+    extra = {"decline_code": decline_code} if decline_code else {}
+    return ApiError(402, message, kind=CARD_ERROR, code=code, param=param, extra=extra)
+
+
+def _stored(work: Work, instrument: Instrument, data: Json) -> Json:
+    given = data.get("billing_details") or {}
+    method = {
+        "id": new_id("pm_1"),
+        "object": "payment_method",
+        "allow_redisplay": data.get("allow_redisplay", "unspecified"),
+        "billing_details": {**NO_DETAILS, **given},
+        instrument.type: _details(instrument, work.created),
+        "created": work.created,
+        "customer": None,
+        "customer_account": None,
+        "livemode": False,
+        "metadata": data.get("metadata", {}),
+        "type": instrument.type,
+    }
+    work.tx.put("payment_method", method["id"], method)
+    work.tx.put("instrument", method["id"], {"alias": _alias(instrument)})
+    return method
+
+
+def _alias(instrument: Instrument) -> str:
+    return f"pm_card_{instrument.name}" if instrument.type == "card" else instrument.name
+
+
+def _details(instrument: Instrument, created: int) -> Json:
+    return _DETAILS[instrument.type](instrument, created)
+
+
+def _card_details(instrument: Instrument, created: int) -> Json:
+    return {
+        "brand": instrument.brand,
+        "checks": {
+            "address_line1_check": None,
+            "address_postal_code_check": None,
+            "cvc_check": "pass",
+        },
+        "country": "US",
+        "display_brand": instrument.brand,
+        "exp_month": 12,
+        "exp_year": dt.datetime.fromtimestamp(created, dt.UTC).year + 1,
+        "fingerprint": _fingerprint(instrument),
+        "funding": instrument.funding,
+        "generated_from": None,
+        "last4": instrument.last4,
+        "networks": {"available": [instrument.brand], "preferred": None},
+        "regulated_status": "unregulated",
+        "three_d_secure_usage": {"supported": True},
+        "wallet": None,
+    }
+
+
+def _us_bank_account_details(instrument: Instrument, created: int) -> Json:
+    return {
+        "account_holder_type": "individual",
+        "account_type": "checking",
+        "bank_name": "STRIPE TEST BANK",
+        "financial_connections_account": None,
+        "fingerprint": _fingerprint(instrument),
+        "last4": instrument.last4,
+        "networks": {"preferred": "ach", "supported": ["ach"]},
+        "routing_number": "110000000",
+        "status_details": {},
+    }
+
+
+def _sepa_debit_details(instrument: Instrument, created: int) -> Json:
+    return {
+        "bank_code": instrument.number[4:9],
+        "branch_code": None,
+        "country": instrument.number[:2],
+        "fingerprint": _fingerprint(instrument),
+        "generated_from": {"charge": None, "setup_attempt": None},
+        "last4": instrument.last4,
+    }
+
+
+def _fingerprint(instrument: Instrument) -> str:
+    """The same for every use of one number."""
+    return hashlib.sha256(instrument.name.encode()).hexdigest()[:16]
+
+
+_DETAILS = {
+    "card": _card_details,
+    "us_bank_account": _us_bank_account_details,
+    "sepa_debit": _sepa_debit_details,
+}

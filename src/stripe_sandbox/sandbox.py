@@ -1,0 +1,95 @@
+"""The sandbox put together: state, journal, clock, keys, faults and the webhook sender."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from stripe_sandbox import idempotency
+from stripe_sandbox.auth import ApiKeys
+from stripe_sandbox.clock import Clock
+from stripe_sandbox.errors import Json
+from stripe_sandbox.events import API_VERSION
+from stripe_sandbox.faults import Faults
+from stripe_sandbox.journal import Journal
+from stripe_sandbox.store import Record, Store, Transaction
+from stripe_sandbox.webhooks import Sender
+from stripe_sandbox.work import Work
+
+COMMAND_LINE_ENDPOINT = "we_1SandboxCommandLine"
+
+
+class Sandbox:
+    def __init__(self, state: Path | None, accepted_keys: list[str]) -> None:
+        self.clock = Clock(time.time)
+        self.store = Store()
+        self.journal = Journal(state)
+        self.faults = Faults()
+        self.api_keys = ApiKeys(accepted_keys)
+        self.keys = idempotency.Keys(self.store, self.clock)
+        self.sender = Sender(self.store, self.clock, self.faults, self.write)
+
+    def load(self) -> None:
+        """Read the state file back and compact it. Raises `StateError`."""
+        self.journal.lock()
+        for records in self.journal.replay():
+            self.store.apply(records)
+        clock = self.store["setting"].rows.get("clock", {})
+        self.clock.offset_s = clock.get("offset_s", 0.0)
+        events = self.store["event"].since(-1)
+        self.clock.not_before(float(events[-1]["created"]) if events else 0.0)
+        self.keys.prune()
+        self.journal.compact(self.store.dump())
+
+    def work(self) -> Work:
+        """A piece of work that no API request asked for."""
+        return Work(Transaction(self.store), self.clock.now())
+
+    async def commit(self, work: Work) -> list[Json]:
+        """Make `work` durable, start its webhooks; returns their deliveries."""
+        deliveries = self.sender.plan(work)
+        self.write(work.tx.records())
+        await self.journal.durable()
+        if self.faults.webhooks.before_response:
+            await self.sender.deliver_now(deliveries)
+        else:
+            self.sender.enqueue(deliveries)
+        return deliveries
+
+    def write(self, records: list[Record]) -> None:
+        self.store.apply(records)
+        self.journal.append(records)
+
+    def set_endpoint(self, url: str, secret: str, enabled_events: list[str]) -> Json:
+        """Make `url` the webhook endpoint; pending deliveries follow it there."""
+        old = self.store["webhook_endpoint"].rows.get(COMMAND_LINE_ENDPOINT, {})
+        endpoint = {
+            "id": COMMAND_LINE_ENDPOINT,
+            "object": "webhook_endpoint",
+            "api_version": API_VERSION,
+            "application": None,
+            "created": old.get("created", int(self.clock.now())),
+            "description": None,
+            "enabled_events": enabled_events,
+            "livemode": False,
+            "metadata": {},
+            "secret": secret,
+            "status": "enabled",
+            "url": url,
+        }
+        self.write([("webhook_endpoint", endpoint["id"], endpoint)])
+        return endpoint
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock on; what falls due by that is done now."""
+        self.clock.advance(seconds)
+        self.write([("setting", "clock", {"offset_s": self.clock.offset_s})])
+        self.sender.wake()
+
+    def metadata_of(self, params: Json, intent_id: str | None) -> Json:
+        """The metadata a request is about: its own, else that of the intent in its path."""
+        given = params.get("metadata")
+        if isinstance(given, dict):
+            return given
+        intent = self.store["payment_intent"].rows.get(intent_id or "")
+        return intent["metadata"] if intent else {}

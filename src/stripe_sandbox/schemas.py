@@ -1,0 +1,131 @@
+"""The parameters of each operation (https://docs.stripe.com/api/payment_intents)."""
+
+from __future__ import annotations
+
+from stripe_sandbox.listing import list_fields
+from stripe_sandbox.parameters import (
+    Schema,
+    anything,
+    array,
+    boolean,
+    integer,
+    mapping,
+    metadata,
+    one_of,
+    text,
+    unsettable,
+)
+
+EXPAND = array(text())
+DESCRIPTION_CHARS = 1000
+DESCRIPTOR_CHARS = 22
+
+CAPTURE_METHOD = one_of("automatic", "automatic_async", "manual")
+METHOD_TYPES = array(text())
+METHOD_DATA = mapping(
+    {
+        "type": one_of("card", "us_bank_account", "sepa_debit"),
+        "allow_redisplay": one_of("always", "limited", "unspecified"),
+        "billing_details": anything,
+        "card": mapping(
+            {
+                "cvc": text(),
+                "exp_month": integer,
+                "exp_year": integer,
+                "networks": anything,
+                "number": text(),
+                "token": text(),
+            }
+        ),
+        "metadata": metadata,
+        "radar_options": anything,
+        "sepa_debit": mapping({"iban": text()}, required=("iban",)),
+        "us_bank_account": anything,
+    },
+    required=("type",),
+)
+
+_SHARED = {
+    "capture_method": CAPTURE_METHOD,
+    "expand": EXPAND,
+    "excluded_payment_method_types": array(text()),
+    "payment_method": text(),
+    "payment_method_data": METHOD_DATA,
+    "payment_method_options": anything,
+    "payment_method_types": METHOD_TYPES,
+    "receipt_email": unsettable(),
+    "setup_future_usage": one_of("", "off_session", "on_session"),
+    "shipping": anything,
+}
+
+_DESCRIBED = {
+    "amount": integer,
+    "currency": text(),
+    "customer": text(),
+    "description": unsettable(DESCRIPTION_CHARS),
+    "metadata": metadata,
+    "statement_descriptor": unsettable(DESCRIPTOR_CHARS),
+    "statement_descriptor_suffix": unsettable(DESCRIPTOR_CHARS),
+    "transfer_group": text(),
+}
+
+_CONFIRMING = {
+    "error_on_requires_action": boolean,
+    "mandate_data": anything,
+    "off_session": one_of("true", "false", "one_off", "recurring"),
+    "radar_options": anything,
+    "return_url": text(),
+    "use_stripe_sdk": boolean,
+}
+
+CREATE_INTENT = Schema(
+    {
+        **_SHARED,
+        **_DESCRIBED,
+        **_CONFIRMING,
+        "automatic_payment_methods": mapping(
+            {"allow_redirects": one_of("always", "never"), "enabled": boolean},
+            required=("enabled",),
+        ),
+        "confirm": boolean,
+        "confirmation_method": one_of("automatic", "manual"),
+    },
+    required=("amount", "currency"),
+)
+UPDATE_INTENT = Schema({**_SHARED, **_DESCRIBED})
+CONFIRM_INTENT = Schema({**_SHARED, **_CONFIRMING, "client_secret": text()})
+CAPTURE_INTENT = Schema(
+    {
+        "amount_to_capture": integer,
+        "expand": EXPAND,
+        "final_capture": boolean,
+        "metadata": metadata,
+        "statement_descriptor": text(DESCRIPTOR_CHARS),
+        "statement_descriptor_suffix": text(DESCRIPTOR_CHARS),
+    }
+)
+CANCEL_INTENT = Schema(
+    {
+        "cancellation_reason": one_of("abandoned", "duplicate", "fraudulent", "requested_by_customer"),
+        "expand": EXPAND,
+    }
+)
+RETRIEVE = Schema({"expand": EXPAND})
+RETRIEVE_INTENT = Schema({"client_secret": text(), "expand": EXPAND})
+LIST_INTENTS = Schema(list_fields(customer=text()))
+LIST_CHARGES = Schema(list_fields(payment_intent=text()))
+LIST_EVENTS = Schema(list_fields(type=text(), types=array(text()), delivery_success=boolean))
+LIST_ENDPOINTS = Schema({name: parser for name, parser in list_fields().items() if name != "created"})
+CREATE_METHOD = Schema(
+    {
+        "type": one_of("card", "us_bank_account", "sepa_debit"),
+        "allow_redisplay": one_of("always", "limited", "unspecified"),
+        "billing_details": anything,
+        "card": anything,
+        "expand": EXPAND,
+        "metadata": metadata,
+        "sepa_debit": mapping({"iban": text()}, required=("iban",)),
+        "us_bank_account": anything,
+    },
+    required=("type",),
+)

@@ -1,0 +1,156 @@
+"""All state: tables of immutable objects in memory, changed only by transactions.
+
+An object in a table is never changed in place: a change makes a new dict. So a snapshot, as
+events need it, is a reference, and leaving a transaction is its rollback.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from stripe_sandbox.errors import Json, missing_resource
+
+Record = tuple[str, str, Json]
+"""(table, key, row)."""
+
+
+class Table:
+    """Rows by key, in the order of their creation; `owner` names a field to look rows up by."""
+
+    def __init__(self, owner: str | None = None) -> None:
+        self.rows: dict[str, Json] = {}
+        self._order: list[str] = []
+        self._created: list[int] = []
+        self._position: dict[str, int] = {}
+        self._owner = owner
+        self._owned: dict[str, list[str]] = {}
+
+    def put(self, key: str, row: Json) -> None:
+        if key not in self._position:
+            self._position[key] = len(self._order)
+            self._order.append(key)
+            self._created.append(int(row.get("created", 0)))
+            if self._owner is not None:
+                self._owned.setdefault(str(row.get(self._owner)), []).append(key)
+        self.rows[key] = row
+
+    def owned_by(self, owner: str) -> list[Json]:
+        return [self.rows[key] for key in self._owned.get(owner, ())]
+
+    def since(self, position: int) -> list[Json]:
+        """Rows from `position` (0 is the first ever) on, oldest first."""
+        return [self.rows[key] for key in self._order[position:]]
+
+    def page(self, query: PageQuery, wanted: Callable[[Json], bool] | None = None) -> Page:
+        """The rows next to the cursor, newest first."""
+        low, high = self._bounds(query)
+        walk = range(low, high) if query.ending_before else range(high - 1, low - 1, -1)
+        found: list[Json] = []
+        for position in walk:
+            row = self.rows[self._order[position]]
+            if wanted is not None and not wanted(row):
+                continue
+            if len(found) == query.limit:
+                return Page(_newest_first(found, query), has_more=True)
+            found.append(row)
+        return Page(_newest_first(found, query), has_more=False)
+
+    def _bounds(self, query: PageQuery) -> tuple[int, int]:
+        low = bisect_left(self._created, query.created_from)
+        high = bisect_right(self._created, query.created_to)
+        if query.starting_after:
+            high = min(high, self._cursor(query, query.starting_after, "starting_after"))
+        if query.ending_before:
+            low = max(low, self._cursor(query, query.ending_before, "ending_before") + 1)
+        return low, high
+
+    def _cursor(self, query: PageQuery, key: str, param: str) -> int:
+        if key not in self._position:
+            raise missing_resource(query.noun, key, param, status=400)
+        return self._position[key]
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """A list call; `created_from` and `created_to` are unix seconds, both inclusive."""
+
+    noun: str
+    limit: int
+    starting_after: str | None
+    ending_before: str | None
+    created_from: int
+    created_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    rows: list[Json]
+    has_more: bool
+
+
+def _newest_first(rows: list[Json], query: PageQuery) -> list[Json]:
+    return rows[::-1] if query.ending_before else rows
+
+
+class Store:
+    def __init__(self) -> None:
+        self.tables: dict[str, Table] = {
+            "payment_intent": Table(),
+            "charge": Table(owner="payment_intent"),
+            "payment_method": Table(),
+            "event": Table(),
+            "webhook_endpoint": Table(),
+            "delivery": Table(owner="event"),
+            "instrument": Table(),
+            "authenticated": Table(),
+            "idempotency_key": Table(),
+            "ledger": Table(),
+            "setting": Table(),
+        }
+
+    def __getitem__(self, table: str) -> Table:
+        return self.tables[table]
+
+    def apply(self, records: list[Record]) -> None:
+        for table, key, row in records:
+            self.tables[table].put(key, row)
+
+    def dump(self) -> Iterator[list[Record]]:
+        """Everything, as one transaction a row."""
+        for name, table in self.tables.items():
+            for key, row in table.rows.items():
+                yield [(name, key, row)]
+
+
+class Transaction:
+    """Reads through to the store, keeps writes to itself until they are applied."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._writes: dict[tuple[str, str], Json] = {}
+
+    def find(self, table: str, key: str) -> Json | None:
+        written = self._writes.get((table, key))
+        return written if written is not None else self.store[table].rows.get(key)
+
+    def get(self, table: str, key: str) -> Json:
+        """A row that must be there: a `KeyError` is a bug."""
+        written = self._writes.get((table, key))
+        return written if written is not None else self.store[table].rows[key]
+
+    def put(self, table: str, key: str, row: Json) -> None:
+        self._writes[table, key] = row
+
+    def table(self, name: str) -> Table:
+        """The table as it was before this transaction."""
+        return self.store[name]
+
+    def count(self, table: str) -> int:
+        """Rows of an append-only table, those of this transaction included."""
+        own = sum(1 for name, _ in self._writes if name == table)
+        return len(self.store[table].rows) + own
+
+    def records(self) -> list[Record]:
+        return [(table, key, row) for (table, key), row in self._writes.items()]
