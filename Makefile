@@ -1,0 +1,54 @@
+# What can be done here. `make install`, `demo` and `test` need Python 3.11+ (with venv and pip), a C library, coreutils and
+# sh; nothing else (scripts/with-bare-path shows it).
+
+SHELL = /bin/sh
+BIN = .venv/bin
+ARGS =
+
+COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+
+.PHONY: help install demo test test-kafka check fmt bench lock
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make install     everything into .venv; quick when nothing changed (the others call it)'
+	@echo 'make demo        orders, payments and events on a real PostgreSQL and a real broker; ARGS=--once ends by itself'
+	@echo 'make test        the whole suite; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
+	@echo 'make test-kafka  the tests that face a broker, on Apache Kafka itself (needs Java and Maven, else exits 4)'
+	@echo 'make check       lint, format, types, import rules'
+	@echo 'make fmt         mend what lint and format can mend'
+	@echo 'make bench       durable webhooks a second, orders a second'
+	@echo 'make lock        pin the newest versions that requirements/*.in allow'
+
+install: .venv/.installed
+
+.venv/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml scripts/install.py
+	@python3 scripts/install.py
+
+demo: install
+	@$(BIN)/payment-service demo $(ARGS)
+
+test: install
+	@$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
+
+test-kafka: install
+	@scripts/test-kafka $(ARGS)
+
+check: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: install
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: install
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: install
+	$(COMPILE) --upgrade --output-file requirements/uv.txt requirements/uv.in
+	$(COMPILE) --upgrade --output-file requirements/dev.txt requirements/dev.in
+	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/service.txt requirements/service.in
