@@ -102,6 +102,7 @@ class Payment:
     key: FactKey | None
     declines: tuple[str, ...]
     paid_at: int | None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,9 +281,9 @@ def _rank(payment: Payment) -> int:
 def _advance(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[Announcement, ...]]:
     rank, precedence = STANDING[fact.status]
     key = FactKey(rank, fact.at, precedence, fact.source)
-    if payment.key is not None and key <= payment.key:
-        return payment, ()
     changed = fact.status is not payment.status
+    if (payment.key is not None and key <= payment.key) or (changed and fact.status not in TRANSITIONS[payment.status]):
+        return payment, ()
     paid_at = fact.at if fact.status is Status.SUCCEEDED else payment.paid_at
     captured = fact.received if fact.status is Status.SUCCEEDED else payment.captured
     payment = replace(

@@ -36,9 +36,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One attempt: the request, under which key, and for what. `refuse_late` raises TooLate if the attempt may no longer be sent."""
+    """One attempt: the request, under which key, and for which payment.
+
+    `source` names the answer among facts. `refuse_late` raises TooLate if the attempt may no longer be sent.
+    """
 
     kind: Kind
+    payment_id: UUID
     request: Request
     idempotency_key: str
     source: str
@@ -161,6 +165,10 @@ class Provider(Protocol):
 
     def retrieve_request(self, intent_id: str) -> Request:
         """Word the request that reads an intent."""
+        ...
+
+    def lookup_request(self, request: Request) -> Request:
+        """Word the request that reads the object which a stored cancel or capture is about."""
         ...
 
     async def send(self, call: Call) -> Outcome:

@@ -1,0 +1,91 @@
+"""Rows of `payment_events`: what providers told us, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from payment_service.db.queries import load
+from payment_service.provider.port import Disposition, ProviderEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from payment_service.db.pool import Connection
+
+_SQL = load(__package__, "events.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of an event. `retry_s`: seconds until it is looked at again, None where it has no work left."""
+
+    event: ProviderEvent
+    processed: bool
+    result: str
+    retry_s: float | None = None
+    tried: int = 0
+    parked_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A stored event that is to be applied."""
+
+    provider: str
+    event_id: str
+    occurred_at: datetime
+    payload: str
+    tries: int
+    stored_at: datetime
+
+
+async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, str]]) -> set[str]:
+    """Store (event, label of the secret that verified it); return the ids of those that are new.
+
+    An event to be applied is written as applied: the same transaction corrects those that were not.
+    """
+    rows = await connection.fetch(
+        _SQL.insert,
+        [e.payment_id for e, _ in events],
+        [e.event_type for e, _ in events],
+        [e.provider for e, _ in events],
+        [e.event_id for e, _ in events],
+        [e.payload for e, _ in events],
+        [e.disposition is not Disposition.DEFERRED for e, _ in events],
+        ["applied" if e.disposition is Disposition.APPLY else e.disposition.value for e, _ in events],
+        [label for _, label in events],
+        [datetime.fromtimestamp(e.occurred_at, UTC) for e, _ in events],
+    )
+    return {row["provider_event_id"] for row in rows}
+
+
+async def note_results(connection: Connection, results: Sequence[Result]) -> None:
+    """Write what became of events."""
+    await connection.execute(
+        _SQL.note_results,
+        [r.event.provider for r in results],
+        [r.event.event_id for r in results],
+        [datetime.fromtimestamp(r.event.occurred_at, UTC) for r in results],
+        [r.processed for r in results],
+        [r.result for r in results],
+        [r.retry_s for r in results],
+        [r.tried for r in results],
+        [r.parked_reason for r in results],
+    )
+
+
+async def lock_waiting(connection: Connection, limit: int) -> list[Waiting]:
+    """Lock events that are due to be applied and that nobody else holds."""
+    return [
+        Waiting(
+            provider=row["provider"],
+            event_id=row["provider_event_id"],
+            occurred_at=row["occurred_at"],
+            payload=row["payload"],
+            tries=row["tries"],
+            stored_at=row["created_at"],
+        )
+        for row in await connection.fetch(_SQL.lock_waiting, limit)
+    ]

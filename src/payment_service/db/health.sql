@@ -1,0 +1,26 @@
+-- name: blocked
+SELECT kind FROM provider_health WHERE provider = $1 AND blocked_since IS NOT NULL
+
+-- name: block
+INSERT INTO provider_health (provider, kind, blocked_since, reason, probe_at)
+VALUES ($1, $2, now(), $3, now() + $4 * interval '1 s')
+ON CONFLICT (provider, kind) DO UPDATE
+SET blocked_since = coalesce(provider_health.blocked_since, now()), reason = excluded.reason, probe_at = excluded.probe_at
+
+-- name: take_probe
+-- One replica at a time tries one call.
+UPDATE provider_health SET probe_at = now() + $2 * interval '1 s'
+WHERE provider = $1 AND blocked_since IS NOT NULL AND probe_at <= now()
+RETURNING kind
+
+-- name: extend_run
+-- An unexpected refusal of one more payment. The kind is blocked when an unbroken run spans $4 payments.
+INSERT INTO provider_health (provider, kind, run) VALUES ($1, $2, ARRAY[$3::uuid])
+ON CONFLICT (provider, kind) DO UPDATE
+SET run = CASE WHEN $3 = ANY (provider_health.run) OR cardinality(provider_health.run) >= $4 THEN provider_health.run
+               ELSE provider_health.run || $3::uuid END
+RETURNING cardinality(run) >= $4 AS is_long
+
+-- name: recover
+-- A success ends the run, and the block, of its kind and of the provider as a whole.
+DELETE FROM provider_health WHERE provider = $1 AND kind = ANY ($2::text[]) RETURNING kind, blocked_since

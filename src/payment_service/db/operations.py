@@ -1,0 +1,153 @@
+"""Rows of `operations`: calls to a provider, queued, claimed, settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from payment_service.db.queries import load
+from payment_service.provider.port import Kind, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    import asyncpg
+
+    from payment_service.db.pool import Connection, Pool
+
+_SQL = load(__package__, "operations.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOperation:
+    """A call to be made. `cause`: what asked for it, for people and for the operation's name."""
+
+    id: UUID
+    payment_id: UUID
+    provider: str
+    kind: Kind
+    cause: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """An attempt that is ours. `resolving`: its key can't help any more, so what became of it is read. Times: the database's."""
+
+    id: UUID
+    payment_id: UUID
+    kind: Kind
+    cause: str
+    request: Request
+    epoch: int
+    attempt: int
+    tries: int
+    resolving: bool
+    last_outcome: str | None
+    first_sent_at: datetime
+    last_sent_at: datetime
+    empty_read_at: datetime | None
+    claimed_at: datetime
+
+    @property
+    def idempotency_key(self) -> str:
+        """The name under which the provider does this once: an epoch ends only when nothing can exist under it."""
+        subject = self.payment_id if self.kind is Kind.CREATE else self.id
+        return f"{self.kind}:{subject}:{self.epoch}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What becomes of an attempt. `delay_s`: seconds until it is due again, where it is."""
+
+    id: UUID
+    attempt: int
+    state: Literal["due", "done", "refused", "parked"]
+    outcome: str
+    code: str = ""
+    detail: str = ""
+    request_id: str = ""
+    delay_s: float = 0
+    resolving: bool = False
+    empty_read: bool = False
+    next_epoch: bool = False
+
+
+async def enqueue(connection: Connection, operations: Sequence[NewOperation]) -> None:
+    """Queue calls; one that is queued already (the same name) is left as it is."""
+    await connection.execute(
+        _SQL.enqueue,
+        [o.id for o in operations],
+        [o.payment_id for o in operations],
+        [o.provider for o in operations],
+        [o.kind.value for o in operations],
+        [o.cause for o in operations],
+        [o.request.method for o in operations],
+        [o.request.path for o in operations],
+        [o.request.body for o in operations],
+        [o.request.api_version for o in operations],
+    )
+
+
+async def claim(
+    pool: Pool, *, worker: UUID, provider: str, slots: int, rate_per_s: float, burst: float, blocked: Collection[str], key_horizon: datetime
+) -> list[Claimed]:
+    """Claim up to `slots` operations within the shared budget."""
+    rows = await pool.fetch(_SQL.claim, worker, provider, slots, rate_per_s, burst, list(blocked), key_horizon)
+    return [_claimed(row) for row in rows]
+
+
+async def settle(connection: Connection, endings: Sequence[Ending]) -> set[UUID]:
+    """End attempts that are still the current ones; return the operations that were settled."""
+    rows = await connection.fetch(
+        _SQL.settle,
+        [e.id for e in endings],
+        [e.attempt for e in endings],
+        [e.state for e in endings],
+        [e.outcome for e in endings],
+        [e.code for e in endings],
+        [e.detail for e in endings],
+        [e.request_id for e in endings],
+        [e.delay_s for e in endings],
+        [e.resolving for e in endings],
+        [e.empty_read for e in endings],
+        [e.next_epoch for e in endings],
+    )
+    return {row["id"] for row in rows}
+
+
+async def unsend(pool: Pool, attempts: Sequence[Claimed]) -> None:
+    """Give back attempts of which nothing reached the wire."""
+    await pool.execute(_SQL.unsend, [o.id for o in attempts], [o.attempt for o in attempts])
+
+
+async def free_forgotten(pool: Pool, worker: UUID, remembered: Collection[UUID]) -> int:
+    """Give back what bears this worker's name and is not in its memory; return how many."""
+    return len(await pool.fetch(_SQL.free_forgotten, worker, list(remembered)))
+
+
+async def ensure_budget(pool: Pool, provider: str) -> None:
+    """Make the row of the provider's bucket."""
+    await pool.execute(_SQL.ensure_budget, provider)
+
+
+def _claimed(row: asyncpg.Record) -> Claimed:
+    request = Request(method=row["request_method"], path=row["request_path"], body=row["request_body"], api_version=row["api_version"])
+    return Claimed(
+        id=row["id"],
+        payment_id=row["payment_id"],
+        kind=Kind(row["kind"]),
+        cause=row["cause"],
+        request=request,
+        epoch=row["epoch"],
+        attempt=row["attempt"],
+        tries=row["tries"],
+        resolving=row["resolving"],
+        last_outcome=row["last_outcome"],
+        first_sent_at=row["first_sent_at"],
+        last_sent_at=row["last_sent_at"],
+        empty_read_at=row["empty_read_at"],
+        claimed_at=row["claimed_at"],
+    )

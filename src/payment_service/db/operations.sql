@@ -1,0 +1,84 @@
+-- name: enqueue
+INSERT INTO operations (id, payment_id, provider, kind, cause, request_method, request_path, request_body, api_version)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+ON CONFLICT (id) DO NOTHING
+
+-- name: claim
+-- One autocommitted statement: picks, debits the shared bucket, marks. It picks operations that are the oldest unfinished of
+-- their payment, and marks as many as there are slots ($3) and tokens. The literal limits keep the plan on the index: a limit
+-- that the planner can't see costs two orders of magnitude. Operations of a dead worker are taken only by one whose own heart
+-- has beaten unbroken for 5 s. $1 worker, $2 provider, $4 tokens a second, $5 burst, $6 kinds that are blocked, $7 the moment
+-- before which a key was first used too long ago to help.
+WITH steady AS (
+    SELECT 1 FROM workers WHERE id = $1 AND beat_at > now() - interval '5 s' AND steady_since < now() - interval '5 s'
+), orphaned AS MATERIALIZED (
+    SELECT o.id FROM operations o
+    WHERE o.state = 'claimed' AND o.provider = $2 AND NOT (o.kind = ANY ($6::text[])) AND EXISTS (SELECT 1 FROM steady)
+      AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = o.worker AND w.beat_at > now() - interval '5 s')
+    LIMIT 64
+    FOR UPDATE OF o SKIP LOCKED
+), fresh AS MATERIALIZED (
+    SELECT o.id FROM operations o
+    WHERE o.state = 'due' AND o.provider = $2 AND o.due_at <= now() AND NOT (o.kind = ANY ($6::text[]))
+      AND NOT EXISTS (
+          SELECT 1 FROM operations e
+          WHERE e.payment_id = o.payment_id AND e.position < o.position AND e.state IN ('due', 'claimed', 'parked'))
+    ORDER BY o.due_at
+    LIMIT 64
+    FOR UPDATE OF o SKIP LOCKED
+), picked AS MATERIALIZED (
+    SELECT id FROM (SELECT id FROM orphaned UNION ALL SELECT id FROM fresh) c LIMIT $3
+), level AS (
+    SELECT provider, least($5::float8, tokens + $4::float8 * extract(epoch FROM clock_timestamp() - refilled_at)) AS tokens,
+           (SELECT count(*) FROM picked) AS wanted
+    FROM provider_budget
+    WHERE provider = $2 AND EXISTS (SELECT 1 FROM picked)
+    FOR UPDATE
+), bucket AS (
+    UPDATE provider_budget b
+    SET granted = least(l.wanted, floor(l.tokens)), tokens = l.tokens - least(l.wanted, floor(l.tokens)), refilled_at = clock_timestamp()
+    FROM level l
+    WHERE b.provider = l.provider
+    RETURNING b.granted
+)
+UPDATE operations o
+SET state = 'claimed', worker = $1, attempt = o.attempt + 1, tries = o.tries + 1, ever_sent = true,
+    resolving = o.resolving OR coalesce(o.first_sent_at < $7, false),
+    first_sent_at = coalesce(o.first_sent_at, now()),
+    last_sent_at = CASE WHEN o.resolving OR coalesce(o.first_sent_at < $7, false) THEN o.last_sent_at ELSE now() END
+WHERE o.id = ANY (ARRAY(SELECT id FROM picked LIMIT (SELECT granted FROM bucket)))
+RETURNING o.id, o.payment_id, o.kind, o.cause, o.request_method, o.request_path, o.request_body, o.api_version, o.epoch,
+          o.attempt, o.tries, o.resolving, o.outcome AS last_outcome, o.first_sent_at, o.last_sent_at, o.empty_read_at, now() AS claimed_at
+
+-- name: settle
+-- Ends attempts, or puts them back. Only the attempt that is named: a process that was paused can't undo another's work.
+UPDATE operations o
+SET state = v.state, worker = NULL, outcome = v.outcome, outcome_code = v.code, outcome_detail = v.detail,
+    provider_request_id = coalesce(nullif(v.request_id, ''), o.provider_request_id),
+    due_at = now() + v.delay_s * interval '1 s',
+    finished_at = CASE WHEN v.state IN ('done', 'refused') THEN now() END,
+    tries = CASE WHEN v.next_epoch THEN 0 ELSE o.tries END,
+    epoch = o.epoch + CASE WHEN v.next_epoch THEN 1 ELSE 0 END,
+    first_sent_at = CASE WHEN v.next_epoch THEN NULL ELSE o.first_sent_at END,
+    resolving = CASE WHEN v.next_epoch THEN false ELSE o.resolving OR v.resolving END,
+    empty_read_at = CASE WHEN v.next_epoch THEN NULL WHEN v.empty_read THEN coalesce(o.empty_read_at, now()) ELSE o.empty_read_at END
+FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::boolean[], $10::boolean[], $11::boolean[])
+     AS v (id, attempt, state, outcome, code, detail, request_id, delay_s, resolving, empty_read, next_epoch)
+WHERE o.id = v.id AND o.attempt = v.attempt AND o.state = 'claimed'
+RETURNING o.id
+
+-- name: unsend
+-- Attempts that never reached the wire: as if they had not been claimed.
+UPDATE operations o
+SET state = 'due', worker = NULL, due_at = now(), tries = greatest(o.tries - 1, 0)
+FROM unnest($1::uuid[], $2::integer[]) AS v (id, attempt)
+WHERE o.id = v.id AND o.attempt = v.attempt AND o.state = 'claimed'
+
+-- name: free_forgotten
+-- What bears this worker's name and is not in its memory: the answer to a claim was lost on the way.
+UPDATE operations SET state = 'due', worker = NULL, due_at = now()
+WHERE worker = $1 AND state = 'claimed' AND NOT (id = ANY ($2::uuid[]))
+RETURNING id
+
+-- name: ensure_budget
+INSERT INTO provider_budget (provider, tokens) VALUES ($1, 0) ON CONFLICT DO NOTHING

@@ -1,0 +1,131 @@
+"""Rows of `payments` to and from the domain's Payment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from payment_service.db.queries import load
+from payment_service.domain.currency import currency
+from payment_service.domain.money import Money
+from payment_service.domain.payment import FactKey, Payment, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    import asyncpg
+
+    from payment_service.db.pool import Connection
+
+_SQL = load(__package__, "payments.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPayment:
+    """A payment to be, with the order record it comes from."""
+
+    id: UUID
+    order_id: str
+    user_id: str
+    provider: str
+    amount: Money
+    topic: str
+    partition: int
+    offset: int
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOrder:
+    """What an order that has a payment asked for."""
+
+    amount: Money
+    user_id: str
+
+
+class SaveConflict(Exception):
+    """A locked payment was changed by somebody else: a defect, so the whole transaction is given up."""
+
+
+async def insert(connection: Connection, payments: Sequence[NewPayment]) -> set[UUID]:
+    """Insert what is new; return the ids that were."""
+    rows = await connection.fetch(
+        _SQL.insert,
+        [p.id for p in payments],
+        [p.order_id for p in payments],
+        [p.user_id for p in payments],
+        [p.provider for p in payments],
+        [p.amount.minor for p in payments],
+        [p.amount.currency.code for p in payments],
+        [p.topic for p in payments],
+        [p.partition for p in payments],
+        [p.offset for p in payments],
+        [p.traceparent for p in payments],
+    )
+    return {row["id"] for row in rows}
+
+
+async def lock_free(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Payment]:
+    """Lock those of `ids` that exist and that nobody else holds, in the order of ids."""
+    rows = await connection.fetch(_SQL.lock_free, sorted(ids))
+    return {row["id"]: from_row(row) for row in rows}
+
+
+async def existing(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, KnownOrder]:
+    """What the orders of these payments asked for."""
+    rows = await connection.fetch(_SQL.existing, list(ids))
+    return {row["id"]: KnownOrder(Money(row["amount"], currency(row["currency"])), row["user_id"]) for row in rows}
+
+
+async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]]) -> None:
+    """Write (as it was, as it is) of payments that are locked. Raises SaveConflict if a row is not as it was."""
+    was = [before for before, _ in changes]
+    now = [after for _, after in changes]
+    keys = [p.key for p in now]
+    rows = await connection.fetch(
+        _SQL.save,
+        [p.id for p in now],
+        [p.status.value for p in was],
+        [p.sequence for p in was],
+        [p.status.value for p in now],
+        [p.provider_payment_id for p in now],
+        [p.captured.minor for p in now],
+        [p.method for p in now],
+        [p.sequence for p in now],
+        [k.rank if k else None for k in keys],
+        [k.at if k else None for k in keys],
+        [k.precedence if k else None for k in keys],
+        [k.source if k else None for k in keys],
+        ["\n".join(p.declines) for p in now],
+        [datetime.fromtimestamp(p.paid_at, UTC) if p.paid_at is not None else None for p in now],
+    )
+    if len(rows) != len(changes):
+        message = f"{len(changes) - len(rows)} of {len(changes)} payments were not as they had been locked"
+        raise SaveConflict(message)
+
+
+def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
+    """Read a row of `lock_free`."""
+    unit = currency(row["currency"])
+    key = None
+    if row["fact_rank"] is not None:
+        key = FactKey(row["fact_rank"], row["fact_at"], row["fact_precedence"], row["fact_source"])
+    return Payment(
+        id=row["id"],
+        order_id=row["order_id"],
+        n=row["n"],
+        user_id=row["user_id"],
+        provider=row["provider"],
+        provider_payment_id=row["provider_payment_id"],
+        amount=Money(row["amount"], unit),
+        captured=Money(row["captured"], unit),
+        status=Status(row["status"]),
+        method=row["payment_method_type"],
+        sequence=row["sequence"],
+        key=key,
+        declines=tuple(row["declines"]),
+        paid_at=int(row["paid_at"].timestamp()) if row["paid_at"] else None,
+        traceparent=row["traceparent"],
+    )

@@ -1,0 +1,79 @@
+"""What is written beside a change: its history, and the records that announce it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from payment_service.db.queries import load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection
+
+_SQL = load(__package__, "records.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One change, or one announced record, of a payment. `sequence` is None for what is not announced."""
+
+    payment_id: UUID
+    sequence: int | None
+    from_status: str
+    to_status: str
+    announced: str | None
+    cause: str
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRecord:
+    """A record to be published. A notice belongs to no payment and has no sequence."""
+
+    id: UUID
+    aggregate: Literal["payment", "notice"]
+    aggregate_id: UUID
+    sequence: int | None
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+async def append_history(connection: Connection, entries: Sequence[HistoryEntry]) -> None:
+    """Write history rows, in order."""
+    await connection.execute(
+        _SQL.append_history,
+        [e.payment_id for e in entries],
+        [e.sequence for e in entries],
+        [e.from_status for e in entries],
+        [e.to_status for e in entries],
+        [e.announced for e in entries],
+        [e.cause for e in entries],
+        [e.occurred_at for e in entries],
+    )
+
+
+async def append_outbox(connection: Connection, records: Sequence[OutboxRecord]) -> None:
+    """Write records to be published, in order."""
+    await connection.execute(
+        _SQL.append_outbox,
+        [r.id for r in records],
+        [r.aggregate for r in records],
+        [r.aggregate_id for r in records],
+        [r.sequence for r in records],
+        [r.topic for r in records],
+        [r.key for r in records],
+        [r.value for r in records],
+        [headers_text(r.headers) for r in records],
+    )
+
+
+def headers_text(headers: Sequence[tuple[str, bytes | None]]) -> str:
+    """Headers as the outbox stores them: JSON, each value as Latin-1 text, so that any bytes survive."""
+    return json.dumps([[name, None if value is None else value.decode("latin-1")] for name, value in headers])

@@ -1,0 +1,269 @@
+"""Intake: a batch of order records becomes payments with their `create` operations, or quarantine with dead letters, in one
+transaction. When this returns, every record of the batch is durable, so its offset may be committed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import structlog
+
+from payment_service.contracts.dead_letters import DeadLetter, Record, dead_letter
+from payment_service.contracts.records import ORDERS_CREATED_DLQ
+from payment_service.crash_points import reached
+from payment_service.db import operations, payments, quarantine, records
+from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.domain.ids import operation_id, payment_id, quarantine_id
+from payment_service.domain.money import MoneyError
+from payment_service.domain.order import Order, Reason, Rejected, record_time
+from payment_service.domain.payment import FreeFact
+from payment_service.flows.requests import SYSTEM
+from payment_service.flows.transition import Fold
+from payment_service.provider.port import Kind, Request
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+
+    from payment_service.db.pool import Connection, Pool
+    from payment_service.provider.port import Provider
+
+log = structlog.get_logger(__name__)
+
+# What an order of total 0 has instead of a provider.
+NO_PROVIDER: Final = "none"
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival(Record):
+    """A consumed record, decoded."""
+
+    decoded: Order | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A payment to be, if the order is new. `request` is None where nothing is to be paid."""
+
+    arrival: Arrival
+    order: Order
+    id: UUID
+    request: Request | None
+
+
+class Intake:
+    """Accepts batches. `wake_dispatcher` and `wake_relay` are called when there is work for them."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        provider: Provider,
+        deployment: str,
+        order_max_age: timedelta,
+        now: Callable[[], datetime],
+        wake_dispatcher: Callable[[], None] = lambda: None,
+        wake_relay: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._pool = pool
+        self._provider = provider
+        self._deployment = deployment
+        self._order_max_age = order_max_age
+        self._now = now
+        self._wake_dispatcher = wake_dispatcher
+        self._wake_relay = wake_relay
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> None:
+        """Make a batch durable. Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then."""
+        try:
+            await self._accept_group(arrivals)
+            return
+        except TRANSIENT_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - one record that trips the database must not stop the others
+            log.warning("intake_group_failed", size=len(arrivals), error=type(error).__name__, detail=str(error)[:300])
+        for arrival in arrivals:
+            await self._accept_alone(arrival)
+
+    async def _accept_alone(self, arrival: Arrival) -> None:
+        try:
+            await self._accept_group([arrival])
+        except TRANSIENT_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is kept, with the reason, and counted
+            detail = f"The database refused the order ({type(error).__name__}): report this as a defect."
+            await self._accept_group([replace(arrival, decoded=Rejected(Reason.NOT_STORABLE, detail))])
+
+    async def _accept_group(self, arrivals: Sequence[Arrival]) -> None:
+        plans, rejected = self._plan(arrivals)
+        async with self._pool.acquire() as connection, connection.transaction():
+            inserted = await self._insert(connection, plans)
+            rejected += await self._compare(connection, plans, inserted)
+            fold = await self._pay_free(connection, [p for p in plans if p.request is None and p.id in inserted])
+            notices = await _quarantine(connection, rejected)
+            reached("intake.commit.before")
+        reached("intake.commit.after")
+        fold.count()
+        self._count(arrivals, inserted, rejected, notices)
+        if inserted:
+            self._wake_dispatcher()
+        if notices or fold.announced:
+            self._wake_relay()
+
+    def _plan(self, arrivals: Sequence[Arrival]) -> tuple[list[_Plan], list[tuple[Arrival, Rejected]]]:
+        plans: list[_Plan] = []
+        rejected: list[tuple[Arrival, Rejected]] = []
+        for arrival in arrivals:
+            decoded = arrival.decoded
+            if isinstance(decoded, Order):
+                planned = self._plan_one(arrival, decoded)
+                if isinstance(planned, _Plan):
+                    plans.append(planned)
+                    continue
+                decoded = planned
+            rejected.append((arrival, decoded))
+        # In the order of ids, so that two intakes that were given the same orders never wait for each other.
+        return sorted(plans, key=lambda plan: plan.id), rejected
+
+    def _plan_one(self, arrival: Arrival, order: Order) -> _Plan | Rejected:
+        name = payment_id(self._deployment, order.order_id, 1)
+        if order.amount.minor == 0:
+            return _Plan(arrival, order, name, None)
+        try:
+            request = self._provider.create_request(payment_id=name, order_id=order.order_id, amount=order.amount)
+        except MoneyError as error:
+            return Rejected(Reason.AMOUNT_NOT_CHARGEABLE, str(error))
+        return _Plan(arrival, order, name, request)
+
+    async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> set[UUID]:
+        """Insert the first plan of each payment that is young enough, with its operation."""
+        first: dict[UUID, _Plan] = {}
+        for plan in plans:
+            if not self._too_old(plan.order):
+                first.setdefault(plan.id, plan)
+        if not first:
+            return set()
+        inserted = await payments.insert(connection, [self._new_payment(plan) for plan in first.values()])
+        calls = [self._new_operation(plan, plan.request) for plan in first.values() if plan.id in inserted and plan.request]
+        if calls:
+            await operations.enqueue(connection, calls)
+        return inserted
+
+    async def _compare(self, connection: Connection, plans: Sequence[_Plan], inserted: set[UUID]) -> list[tuple[Arrival, Rejected]]:
+        """Orders that were not inserted are repeated (nothing to do), changed, or too old to begin with."""
+        seen: set[UUID] = set()
+        rest = [plan for plan in plans if plan.id not in inserted or plan.id in seen or seen.add(plan.id)]
+        known = await payments.existing(connection, {plan.id for plan in rest}) if rest else {}
+        rejected: list[tuple[Arrival, Rejected]] = []
+        for plan in rest:
+            before = known.get(plan.id)
+            if before is None:
+                age = f"The order is older than {self._order_max_age} and has no payment: send it again if it is still wanted."
+                rejected.append((plan.arrival, Rejected(Reason.TOO_OLD, age)))
+            elif before.amount != plan.order.amount:
+                detail = f"The order was taken with {before.amount} and now says {plan.order.amount}: a changed order needs another order_id."
+                rejected.append((plan.arrival, Rejected(Reason.ORDER_CHANGED, detail)))
+        return rejected
+
+    async def _pay_free(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
+        locked = await payments.lock_free(connection, [plan.id for plan in plans]) if plans else {}
+        fold = Fold(locked, deployment=self._deployment, provider=self._provider, now=self._now())
+        for plan in plans:
+            at = plan.order.recorded_at or self._now()
+            fold.take(plan.id, FreeFact(at=int(at.timestamp())))
+        await fold.write(connection)
+        return fold
+
+    def _too_old(self, order: Order) -> bool:
+        return order.recorded_at is not None and self._now() - order.recorded_at > self._order_max_age
+
+    def _new_payment(self, plan: _Plan) -> payments.NewPayment:
+        arrival = plan.arrival
+        return payments.NewPayment(
+            id=plan.id,
+            order_id=plan.order.order_id,
+            user_id=plan.order.user_id,
+            provider=self._provider.name if plan.request else NO_PROVIDER,
+            amount=plan.order.amount,
+            topic=arrival.topic,
+            partition=arrival.partition,
+            offset=arrival.offset,
+            traceparent=_traceparent(arrival),
+        )
+
+    def _new_operation(self, plan: _Plan, request: Request) -> operations.NewOperation:
+        return operations.NewOperation(
+            id=operation_id(plan.id, Kind.CREATE, SYSTEM, "order"),
+            payment_id=plan.id,
+            provider=self._provider.name,
+            kind=Kind.CREATE,
+            cause="order",
+            request=request,
+        )
+
+    def _count(
+        self, arrivals: Sequence[Arrival], inserted: set[UUID], rejected: Sequence[tuple[Arrival, Rejected]], notices: Counter[str]
+    ) -> None:
+        metrics.GROUP_SIZE.labels("intake").observe(len(arrivals))
+        metrics.ORDERS.labels("accepted").inc(len(inserted))
+        metrics.ORDERS.labels("quarantined").inc(notices.total())
+        metrics.ORDERS.labels("repeated").inc(len(arrivals) - len(inserted) - notices.total())
+        for reason, count in notices.items():
+            metrics.QUARANTINED.labels("kafka", reason).inc(count)
+        for arrival, why in rejected:
+            log.warning(
+                "order_quarantined", topic=arrival.topic, partition=arrival.partition, offset=arrival.offset, reason=why.reason, detail=why.detail
+            )
+
+
+async def _quarantine(connection: Connection, rejected: Sequence[tuple[Arrival, Rejected]]) -> Counter[str]:
+    """Keep what is not kept yet, and announce just that; return how many for which reason."""
+    if not rejected:
+        return Counter()
+    kept = {quarantine_id(a.topic, a.partition, a.offset): (a, why, dead_letter(a, why)) for a, why in rejected}
+    new = await quarantine.insert(connection, [_quarantined(key, *rest) for key, rest in kept.items()])
+    if new:
+        await records.append_outbox(connection, [_notice(key, letter) for key, (_, _, letter) in kept.items() if key in new])
+    return Counter(why.reason.value for key, (_, why, _) in kept.items() if key in new)
+
+
+def _quarantined(key: UUID, arrival: Arrival, why: Rejected, letter: DeadLetter) -> quarantine.Quarantined:
+    return quarantine.Quarantined(
+        id=key,
+        source="kafka",
+        topic=arrival.topic,
+        partition=arrival.partition,
+        offset=arrival.offset,
+        reason=why.reason,
+        detail=why.detail,
+        key=letter.key,
+        value=letter.value,
+        headers=letter.headers,
+        recorded_at=record_time(arrival.timestamp_ms),
+    )
+
+
+def _notice(key: UUID, letter: DeadLetter) -> records.OutboxRecord:
+    return records.OutboxRecord(
+        id=key,
+        aggregate="notice",
+        aggregate_id=key,
+        sequence=None,
+        topic=ORDERS_CREATED_DLQ,
+        key=letter.key,
+        value=letter.value,
+        headers=letter.headers,
+    )
+
+
+def _traceparent(arrival: Arrival) -> str | None:
+    for name, content in arrival.headers:
+        if name == "traceparent" and content is not None and _TRACEPARENT.fullmatch(content):
+            return content.decode()
+    return None

@@ -1,0 +1,246 @@
+"""Webhooks: a group of verified events is stored and applied in one transaction; then, and only then, they are acknowledged.
+
+Events are written first, in the order of their ids, then the payments that are free are locked in the order of theirs. An event
+whose payment is held by somebody else, or is not there yet, waits: a loop applies it by the same code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from payment_service.crash_points import reached
+from payment_service.db import events, payments, quarantine
+from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.domain.ids import quarantine_id
+from payment_service.domain.payment import Applied, Ignored, Parked, Stray
+from payment_service.flows.errors import Unavailable
+from payment_service.flows.transition import Fold
+from payment_service.loop import Loop
+from payment_service.provider.port import Disposition, ProviderEvent
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from payment_service.db.events import Waiting
+    from payment_service.db.pool import Connection, Pool
+    from payment_service.domain.payment import Verdict
+    from payment_service.provider.port import Provider
+
+log = structlog.get_logger(__name__)
+
+# Some 30 ms of work in one transaction: enough to spread a commit thin, well under the lock timeout of others.
+GROUP_MAX: Final = 256
+REPLAY_GROUP_MAX: Final = 100
+# A payment that is locked is free again in a moment.
+LOCKED_RETRY_S: Final = 0.25
+# An event that names a payment we do not have: a restored backup, or a slow replica. Doubling from 1 s to an hour, for 72 h.
+UNMATCHED_RETRY_MAX_S: Final = 3_600.0
+UNMATCHED_KEPT: Final = timedelta(hours=72)
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    event: ProviderEvent
+    verified_by: str
+    done: asyncio.Future[None]
+
+
+class Webhooks:
+    """Takes events in groups. `wake_relay` and `wake_dispatcher` are called when there is work for them."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        provider: Provider,
+        translate: Callable[[dict[str, object]], ProviderEvent],
+        deployment: str,
+        now: Callable[[], datetime],
+        wake_dispatcher: Callable[[], None] = lambda: None,
+        wake_relay: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._pool = pool
+        self._provider = provider
+        self._translate = translate
+        self._deployment = deployment
+        self._now = now
+        self._wake_dispatcher = wake_dispatcher
+        self._wake_relay = wake_relay
+        self._pending: list[_Delivery] = []
+        self._storing = Loop("webhooks.store", self.store_once)
+        self._replaying = Loop("webhooks.replay", self.replay_once, interval_max_s=0.5)
+
+    def start(self) -> None:
+        """Begin to store and to replay."""
+        self._storing.start()
+        self._replaying.start()
+
+    async def stop(self) -> None:
+        """Store what was delivered, then end."""
+        await self._replaying.stop()
+        await self._storing.stop()
+        while self._pending:
+            await self.store_once()
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that are not stored yet."""
+        return len(self._pending)
+
+    async def take(self, event: ProviderEvent, verified_by: str) -> None:
+        """Return when the event is durable. Raises Unavailable when it can't be stored now: the provider will send it again."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Delivery(event, verified_by, done))
+        self._storing.wake()
+        await done
+
+    async def store_once(self) -> int:
+        """Store and apply what was delivered; return how many."""
+        group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
+        if not group:
+            return 0
+        metrics.GROUP_SIZE.labels("webhooks").observe(len(group))
+        try:
+            await self._store([(d.event, d.verified_by) for d in group])
+        except TRANSIENT_ERRORS as error:
+            log.warning("webhooks_not_stored", size=len(group), error=type(error).__name__)
+            _answer(group, Unavailable())
+        except Exception as error:  # noqa: BLE001 - one event that trips the database must not stop the others
+            log.warning("webhook_group_failed", size=len(group), error=type(error).__name__, detail=str(error)[:300])
+            for delivery in group:
+                await self._store_alone(delivery)
+        else:
+            _answer(group, None)
+        return len(group)
+
+    async def replay_once(self) -> int:
+        """Apply stored events that are due; return how many were applied for good."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            waiting = {(w.provider, w.event_id): w for w in await events.lock_waiting(connection, REPLAY_GROUP_MAX)}
+            if not waiting:
+                return 0
+            translated = [self._translate(json.loads(w.payload)) for w in waiting.values()]
+            fold, results = await self._apply(connection, translated)
+            results = [self._age(result, waiting[result.event.provider, result.event.event_id]) for result in results]
+            await events.note_results(connection, results)
+        self._after(fold)
+        return sum(result.processed for result in results)
+
+    async def _store(self, deliveries: Sequence[tuple[ProviderEvent, str]]) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            new = await events.insert(connection, deliveries)
+            unique = {event.event_id: event for event, _ in deliveries if event.event_id in new}
+            work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
+            fold, results = await self._apply(connection, work)
+            corrections = [result for result in results if result.result != "applied"]
+            if corrections:
+                await events.note_results(connection, corrections)
+            reached("webhook.commit.before")
+        reached("webhook.commit.after")
+        self._after(fold)
+        metrics.WEBHOOKS.labels("repeated").inc(len(deliveries) - len(new))
+        for event in unique.values():
+            if event.disposition is not Disposition.APPLY:
+                metrics.WEBHOOKS.labels(event.disposition).inc()
+        for result in results:
+            metrics.WEBHOOKS.labels(result.result).inc()
+
+    async def _store_alone(self, delivery: _Delivery) -> None:
+        try:
+            await self._store([(delivery.event, delivery.verified_by)])
+        except TRANSIENT_ERRORS:
+            _answer([delivery], Unavailable())
+            return
+        except Exception as error:  # noqa: BLE001 - it is kept, with the reason, and counted
+            await self._keep_unstorable(delivery, error)
+            return
+        _answer([delivery], None)
+
+    async def _keep_unstorable(self, delivery: _Delivery, error: Exception) -> None:
+        event = delivery.event
+        log.error("webhook_not_storable", event_id=event.event_id, error=type(error).__name__, detail=str(error)[:300])
+        kept = quarantine.Quarantined(
+            id=quarantine_id(f"webhook:{event.provider}:{event.event_id}", 0, event.occurred_at),
+            source="webhook",
+            topic=None,
+            partition=None,
+            offset=None,
+            reason="not_storable",
+            detail=f"The database refused the event ({type(error).__name__}): report this as a defect.",
+            key=event.event_id.encode(),
+            value=event.payload.encode(errors="replace"),
+            headers=(),
+            recorded_at=None,
+        )
+        try:
+            await quarantine.insert(self._pool, [kept])
+        except TRANSIENT_ERRORS:
+            _answer([delivery], Unavailable())
+            return
+        metrics.QUARANTINED.labels("webhook", "not_storable").inc()
+        _answer([delivery], None)
+
+    async def _apply(self, connection: Connection, work: Sequence[ProviderEvent]) -> tuple[Fold, list[events.Result]]:
+        wanted = {event.payment_id for event in work if event.payment_id is not None}
+        locked = await payments.lock_free(connection, wanted) if wanted else {}
+        missing = wanted - locked.keys()
+        known = await payments.existing(connection, missing) if missing else {}
+        fold = Fold(locked, deployment=self._deployment, provider=self._provider, now=self._now())
+        results: list[events.Result] = []
+        for event in sorted(work, key=lambda e: (e.occurred_at, e.event_id)):
+            if event.payment_id in fold and event.payment_id is not None and event.fact is not None:
+                results.append(_result(event, fold.take(event.payment_id, event.fact)))
+            elif event.fact is None:
+                results.append(events.Result(event=event, processed=False, result="malformed", parked_reason="malformed"))
+            elif event.payment_id in known:
+                results.append(events.Result(event=event, processed=False, result="waiting", retry_s=LOCKED_RETRY_S))
+            else:
+                results.append(events.Result(event=event, processed=False, result="unmatched", retry_s=1.0, tried=1))
+        await fold.write(connection)
+        return fold, results
+
+    def _age(self, result: events.Result, waiting: Waiting) -> events.Result:
+        """An event without its payment is tried ever less often, and at last parked."""
+        if result.result != "unmatched":
+            return result
+        if self._now() - waiting.stored_at > UNMATCHED_KEPT:
+            return events.Result(event=result.event, processed=False, result="unmatched", parked_reason="unmatched")
+        retry_s = min(UNMATCHED_RETRY_MAX_S, 2.0 ** min(waiting.tries, 12))
+        return events.Result(event=result.event, processed=False, result="unmatched", retry_s=retry_s, tried=1)
+
+    def _after(self, fold: Fold) -> None:
+        fold.count()
+        if fold.announced:
+            self._wake_relay()
+        if fold.enqueued:
+            self._wake_dispatcher()
+
+
+def _result(event: ProviderEvent, verdict: Verdict) -> events.Result:
+    match verdict:
+        case Applied():
+            return events.Result(event=event, processed=True, result="applied")
+        case Ignored():
+            return events.Result(event=event, processed=True, result="known")
+        case Stray():
+            return events.Result(event=event, processed=True, result="stray")
+        case Parked(reason=reason):
+            return events.Result(event=event, processed=False, result=reason, parked_reason=reason)
+
+
+def _answer(group: Sequence[_Delivery], error: Exception | None) -> None:
+    for delivery in group:
+        if delivery.done.done():
+            continue
+        if error is None:
+            delivery.done.set_result(None)
+        else:
+            delivery.done.set_exception(error)

@@ -1,0 +1,306 @@
+"""Dispatch: claim due operations within the shared budget, make the calls, hand the outcomes to settling.
+
+No transaction is open, and no connection held, while the provider is awaited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid4
+
+import structlog
+
+from payment_service.crash_points import reached
+from payment_service.db import health, operations, workers
+from payment_service.flows.endings import KEY_HELPS_H, conclude, conclude_lookup, conclude_read
+from payment_service.flows.settle import settle
+from payment_service.loop import Loop
+from payment_service.provider.port import Call, Kind, TooLate
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from random import Random
+
+    from payment_service.config import Config
+    from payment_service.db.operations import Claimed
+    from payment_service.db.pool import Pool
+    from payment_service.domain.payment import IntentFact
+    from payment_service.flows.endings import Settlement
+    from payment_service.provider.port import Provider
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_INTERVAL_S: Final = 1.0
+# A claim that is not on the wire after this time may belong to another worker by now (dead after 5 s), so it is not sent.
+SEND_WITHIN_S: Final = 5.0
+FREE_FORGOTTEN_INTERVAL_S: Final = 5.0
+BLOCKED_CACHE_S: Final = 1.0
+# Settle at most this many attempts in one transaction: some 20 ms of work, well under the lock timeout of others.
+SETTLE_GROUP_MAX: Final = 256
+# Outcomes that wait to be settled, per call slot: a database that is slow for a while does not stop the calls.
+UNSETTLED_PER_SLOT: Final = 4
+# Clocks of the provider and the database may differ by this much when a window of creation times is listed.
+LISTING_MARGIN: Final = timedelta(minutes=5)
+LISTING_LIMIT: Final = 10_000  # a hundred pages: at 20 creates a second, eight minutes of a provider's outage
+# A part of a second's rate: with a refill of 20 a second, no second sees more than Stripe's 25.
+BURST_S: Final = 0.25
+
+
+def suspended_clock_s() -> float:
+    """Seconds by a clock that goes on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Dispatcher:
+    """Works off the operations of one provider. `wake_relay` is called when records were written."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        provider: Provider,
+        config: Config,
+        random: Random,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        boot_s: Callable[[], float] = suspended_clock_s,
+        wake_relay: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._pool = pool
+        self._provider = provider
+        self._config = config
+        self._random = random
+        self._now = now
+        self._boot_s = boot_s
+        self._wake_relay = wake_relay
+        self.worker: UUID = uuid4()
+        self._memory: set[UUID] = set()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._unsettled: list[Settlement] = []
+        self._blocked: frozenset[str] = frozenset()
+        self._blocked_read_at = 0.0
+        self._freed_at = 0.0
+        self._claiming = Loop("dispatch.claim", self.claim_once)
+        self._settling = Loop("dispatch.settle", self.settle_once, interval_max_s=0.25)
+        self._beating = Loop("dispatch.beat", self._beat_once, interval_min_s=HEARTBEAT_INTERVAL_S, interval_max_s=HEARTBEAT_INTERVAL_S)
+
+    async def start(self) -> None:
+        """Enter the process among the workers, and begin."""
+        await operations.ensure_budget(self._pool, self._provider.name)
+        await workers.register(self._pool, self.worker)
+        for loop in (self._beating, self._settling, self._claiming):
+            loop.start()
+
+    async def stop(self, grace_s: float) -> None:
+        """Claim no more, let calls end within `grace_s`, settle them, leave. What did not end is taken up by others."""
+        await self._claiming.stop()
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=grace_s)
+        for call in self._calls:
+            call.cancel()
+        await self._settling.stop()
+        await self.settle_once()
+        await self._beating.stop()
+        await workers.leave(self._pool, self.worker)
+
+    def wake(self) -> None:
+        """Say that operations were queued."""
+        self._claiming.wake()
+
+    async def claim_once(self) -> int:
+        """Claim what fits in the free slots and begin the calls; return how many."""
+        await self._free_forgotten()
+        slots = min(self._config.provider_concurrency - len(self._calls), self._room())
+        if slots <= 0:
+            return 0
+        blocked = await self._blocked_kinds()
+        if health.EVERYTHING in blocked:
+            blocked = frozenset(Kind)
+        claimed = await self._claim(slots, blocked)
+        if blocked:
+            claimed += await self._claim_probe(blocked)
+        return len(claimed)
+
+    async def settle_once(self) -> int:
+        """Settle what waits; return how many were settled."""
+        group, self._unsettled = self._unsettled[:SETTLE_GROUP_MAX], self._unsettled[SETTLE_GROUP_MAX:]
+        if not group:
+            return 0
+        try:
+            done = await settle(self._pool, group, provider=self._provider, deployment=self._config.deployment, now=self._now)
+        except BaseException:
+            self._unsettled = group + self._unsettled
+            raise
+        self._unsettled.extend(done.waiting)
+        self._memory.difference_update(s.operation.id for s in done.settled)
+        metrics.GROUP_SIZE.labels("settle").observe(len(group))
+        if done.announced:
+            self._wake_relay()
+        await self._judge_health(done.settled)
+        self._claiming.wake()
+        return len(done.settled)
+
+    def _room(self) -> int:
+        return self._config.provider_concurrency * UNSETTLED_PER_SLOT - len(self._memory)
+
+    async def _claim(self, slots: int, blocked: frozenset[str]) -> list[Claimed]:
+        claimed_boot_s = self._boot_s()
+        rate = self._config.provider_rate_per_second
+        reached("dispatch.claim.before")
+        try:
+            claimed = await operations.claim(
+                self._pool,
+                worker=self.worker,
+                provider=self._provider.name,
+                slots=slots,
+                rate_per_s=rate,
+                burst=max(1.0, rate * BURST_S),
+                blocked=blocked,
+                key_horizon=self._now() - timedelta(hours=KEY_HELPS_H),
+            )
+        except BaseException:
+            self._freed_at = 0.0  # the claim may have been committed and its answer lost
+            raise
+        if claimed:
+            reached("dispatch.claim.after")
+        self._memory.update(operation.id for operation in claimed)
+        self._begin(claimed, claimed_boot_s)
+        return claimed
+
+    async def _claim_probe(self, blocked: frozenset[str]) -> list[Claimed]:
+        """While kinds are blocked, one replica at a time tries one operation of each to see whether it is mended."""
+        probes = await health.take_probe(self._pool, self._provider.name)
+        claimed: list[Claimed] = []
+        for probe in probes:
+            allowed = frozenset(Kind) if probe == health.EVERYTHING else frozenset({probe})
+            claimed += await self._claim(1, blocked - allowed)
+        return claimed
+
+    def _begin(self, claimed: list[Claimed], claimed_boot_s: float) -> None:
+        listed = [o for o in claimed if o.resolving and o.kind is Kind.CREATE]
+        if listed:
+            self._spawn(self._resolve_creates(listed))
+        for operation in claimed:
+            if operation not in listed:
+                self._spawn(self._attempt(operation, claimed_boot_s))
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.create_task(work)  # type: ignore[arg-type]
+        self._calls.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The operation stays claimed in memory's name no longer, so the next sweep gives it back.
+            log.error("attempt_failed", error=type(error).__name__, detail=str(error)[:300])
+        self._claiming.wake()
+
+    async def _attempt(self, operation: Claimed, claimed_boot_s: float) -> None:
+        def refuse_late() -> None:
+            if self._boot_s() - claimed_boot_s > SEND_WITHIN_S:
+                raise TooLate
+
+        request = operation.request
+        if operation.resolving and operation.kind is not Kind.RETRIEVE:
+            request = self._provider.lookup_request(operation.request)
+        call = Call(
+            kind=operation.kind,
+            payment_id=operation.payment_id,
+            request=request,
+            idempotency_key=operation.idempotency_key,
+            source=f"answer:{operation.id}",
+            refuse_late=refuse_late,
+        )
+        try:
+            refuse_late()
+            reached(f"dispatch.{operation.kind}.call.before")
+            with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
+                outcome = await self._provider.send(call)
+            reached(f"dispatch.{operation.kind}.call.after")
+        except TooLate:
+            await operations.unsend(self._pool, [operation])
+            self._memory.discard(operation.id)
+            return
+        except BaseException:
+            self._memory.discard(operation.id)
+            raise
+        metrics.PROVIDER_CALLS.labels(self._provider.name, operation.kind, type(outcome).__name__.lower()).inc()
+        sort = conclude_lookup if operation.resolving else conclude
+        self._finish(sort(operation, outcome, jitter=self._random.random))
+
+    async def _resolve_creates(self, claimed: list[Claimed]) -> None:
+        """One listing serves all operations in its window."""
+        created_from = min(o.first_sent_at for o in claimed) - LISTING_MARGIN
+        created_to = max(o.last_sent_at for o in claimed) + LISTING_MARGIN
+        found: Mapping[UUID, tuple[IntentFact, ...]] | None
+        try:
+            found = await self._provider.find_intents(
+                created_from=int(created_from.timestamp()), created_to=int(created_to.timestamp()), limit=LISTING_LIMIT
+            )
+        except BaseException:
+            self._memory.difference_update(o.id for o in claimed)
+            raise
+        for operation in claimed:
+            facts = found.get(operation.payment_id, ()) if found is not None else None
+            self._finish(conclude_read(operation, facts, jitter=self._random.random))
+
+    def _finish(self, settlement: Settlement) -> None:
+        operation, ending = settlement.operation, settlement.ending
+        if ending.outcome not in {"done", "found"}:
+            log.warning(
+                "operation_not_done",
+                operation_id=str(operation.id),
+                payment_id=str(operation.payment_id),
+                kind=operation.kind,
+                state=ending.state,
+                outcome=ending.outcome,
+                code=ending.code,
+                attempt=operation.attempt,
+                provider_request_id=ending.request_id,
+            )
+        self._unsettled.append(settlement)
+        self._settling.wake()
+
+    async def _judge_health(self, settled: tuple[Settlement, ...]) -> None:
+        """Block what is refused us, and open what works again."""
+        if worked := {s.operation.kind.value for s in settled if s.succeeded}:
+            opened = await health.recover(self._pool, self._provider.name, worked)
+            if opened:
+                self._blocked_read_at = 0.0
+                log.warning("provider_unblocked", provider=self._provider.name, kinds=opened)
+        for settlement in settled:
+            if settlement.blocked is not None:
+                kind = settlement.blocked.kind or health.EVERYTHING
+                await self._block(kind, settlement.blocked.code)
+            elif settlement.ran_into:
+                operation = settlement.operation
+                if await health.extend_run(self._pool, self._provider.name, operation.kind, operation.payment_id):
+                    await self._block(operation.kind, f"run_of_{settlement.ending.code}")
+
+    async def _block(self, kind: str, reason: str) -> None:
+        if kind not in self._blocked:
+            log.error("provider_blocked", provider=self._provider.name, kind=kind, reason=reason)
+        self._blocked |= {kind}
+        await health.block(self._pool, self._provider.name, kind, reason)
+
+    async def _blocked_kinds(self) -> frozenset[str]:
+        if self._boot_s() - self._blocked_read_at > BLOCKED_CACHE_S:
+            self._blocked = await health.blocked(self._pool, self._provider.name)
+            self._blocked_read_at = self._boot_s()
+        return self._blocked
+
+    async def _free_forgotten(self) -> None:
+        if self._boot_s() - self._freed_at < FREE_FORGOTTEN_INTERVAL_S:
+            return
+        if freed := await operations.free_forgotten(self._pool, self.worker, self._memory):
+            log.warning("operations_freed", count=freed)
+        self._freed_at = self._boot_s()
+
+    async def _beat_once(self) -> int:
+        await workers.beat(self._pool, self.worker)
+        return 0
+

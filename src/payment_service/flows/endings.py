@@ -1,0 +1,160 @@
+"""What becomes of an operation after an attempt. Pure: an outcome in, an ending and its facts out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from payment_service.db.operations import Ending
+from payment_service.domain.payment import STANDING, IntentFact, Status
+from payment_service.provider.port import (
+    Blocked,
+    Done,
+    Kind,
+    Misused,
+    Refused,
+    Transient,
+    Unexpected,
+    Unknown,
+    WrongState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from payment_service.db.operations import Claimed
+    from payment_service.domain.payment import Fact
+    from payment_service.provider.port import Outcome
+
+# Full jitter: a random part of 0.5 s, doubled with every try, at most 60 s.
+BACKOFF_BASE_S: Final = 0.5
+BACKOFF_MAX_S: Final = 60.0
+# An attempt that was claimed may reach the wire for 5 s; a second more for the clocks' grain.
+STILL_WRITABLE_S: Final = 6.0
+# Between two reads that must both find nothing before a second create may be made.
+EMPTY_READS_APART_S: Final = 60.0
+# Stripe forgets keys after 24 h at the earliest (https://docs.stripe.com/api/idempotent_requests); an hour is left for clocks.
+KEY_HELPS_H: Final = 23
+# States in which an intent, once read, shows that a cancel did not happen.
+_STILL_OPEN: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED, Status.PROCESSING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """An attempt's ending with the facts it brought. `read_again`: what was answered may be old, so ask for a read."""
+
+    operation: Claimed
+    ending: Ending
+    facts: tuple[Fact, ...] = ()
+    read_again: bool = False
+    blocked: Blocked | None = None
+    ran_into: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the provider gave an answer that shows that calls of this kind work."""
+        return self.ending.state in {"done", "refused"}
+
+
+def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float]) -> Settlement:
+    """Sort what an attempt came to. `jitter`: a random number from 0 to 1."""
+    match outcome:
+        case Done(fact=fact):
+            return _end(operation, "done", "done", outcome, fact, read_again=fact is None)
+        case Refused(code=code, reason=reason, fact=fact):
+            return _end(operation, "refused", "refused", outcome, fact, code=code, detail=reason)
+        case WrongState(code=code, fact=fact):
+            return _end(operation, "refused", "wrong_state", outcome, fact, code=code, read_again=fact is None)
+        case Transient(code=code, retry_after_s=retry_after_s):
+            delay_s = retry_after_s + backoff_s(operation.tries, jitter())
+            return _again(operation, "transient", outcome, code=code, delay_s=delay_s)
+        case Unknown(code=code, replayed=replayed):
+            delay_s = STILL_WRITABLE_S if replayed else backoff_s(operation.tries, jitter())
+            return _again(operation, "unknown", outcome, code=code, delay_s=delay_s, resolving=replayed)
+        case Blocked():
+            return _again(operation, "blocked", outcome, code=outcome.code, delay_s=jitter(), blocked=outcome)
+        case Misused(code=code):
+            return _again(operation, "misused", outcome, code=code, delay_s=STILL_WRITABLE_S, resolving=True)
+        case Unexpected(code=code, detail=detail):
+            return _end(operation, "parked", "unexpected", outcome, None, code=code, detail=detail, ran_into=True)
+
+
+def conclude_read(operation: Claimed, facts: tuple[IntentFact, ...] | None, *, jitter: Callable[[], float]) -> Settlement:
+    """Sort what a listing showed of a create whose key can't help any more. `facts` None: it could not be listed."""
+    if facts is None:
+        return _again(operation, operation.last_outcome or "unknown", None, code="not_listed", delay_s=backoff_s(operation.tries, jitter()))
+    if facts:
+        ordered = tuple(sorted(facts, key=lambda fact: (STANDING[fact.status], -fact.at), reverse=True))
+        return Settlement(operation=operation, ending=_ending(operation, "done", "found"), facts=ordered)
+    settled_s = (operation.claimed_at - operation.last_sent_at).total_seconds()
+    if settled_s < STILL_WRITABLE_S:
+        return _again(operation, operation.last_outcome or "unknown", None, code="too_early", delay_s=STILL_WRITABLE_S)
+    if operation.empty_read_at is None or (operation.claimed_at - operation.empty_read_at).total_seconds() < EMPTY_READS_APART_S:
+        delay_s = EMPTY_READS_APART_S + 1
+        return Settlement(
+            operation=operation,
+            ending=_ending(operation, "due", operation.last_outcome or "unknown", code="found_nothing", delay_s=delay_s, empty_read=True),
+        )
+    if operation.last_outcome == "misused":
+        return Settlement(operation=operation, ending=_ending(operation, "parked", "misused", code="idempotency_error"))
+    return Settlement(operation=operation, ending=_ending(operation, "due", "nothing_exists", next_epoch=True))
+
+
+def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float]) -> Settlement:
+    """Sort what reading the intent showed of a cancel or capture whose key can't help any more."""
+    if not isinstance(outcome, Done) or not isinstance(outcome.fact, IntentFact):
+        return conclude(operation, outcome, jitter=jitter)
+    fact = outcome.fact
+    if operation.kind is Kind.RETRIEVE or fact.status not in _STILL_OPEN:
+        return Settlement(operation=operation, ending=_ending(operation, "done", "found"), facts=(fact,))
+    if operation.last_outcome == "misused":
+        return Settlement(operation=operation, ending=_ending(operation, "parked", "misused", code="idempotency_error"), facts=(fact,))
+    return Settlement(operation=operation, ending=_ending(operation, "due", "not_done", next_epoch=True), facts=(fact,))
+
+
+def backoff_s(tries: int, jitter: float) -> float:
+    """Seconds to wait after the `tries`-th try: full jitter, doubling, capped."""
+    return min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2 ** min(tries, 10)) * jitter
+
+
+def _ending(operation: Claimed, state: str, outcome: str, **rest: object) -> Ending:
+    return Ending(id=operation.id, attempt=operation.attempt, state=state, outcome=outcome, **rest)  # type: ignore[arg-type]
+
+
+def _end(
+    operation: Claimed,
+    state: str,
+    name: str,
+    outcome: Outcome,
+    fact: Fact | None,
+    *,
+    code: str = "",
+    detail: str = "",
+    read_again: bool = False,
+    ran_into: bool = False,
+) -> Settlement:
+    return Settlement(
+        operation=operation,
+        ending=_ending(operation, state, name, code=code, detail=detail, request_id=outcome.request_id),
+        facts=(fact,) if fact is not None else (),
+        read_again=read_again,
+        ran_into=ran_into,
+    )
+
+
+def _again(
+    operation: Claimed,
+    name: str,
+    outcome: Outcome | None,
+    *,
+    code: str,
+    delay_s: float,
+    resolving: bool = False,
+    blocked: Blocked | None = None,
+) -> Settlement:
+    request_id = outcome.request_id if outcome is not None else ""
+    return Settlement(
+        operation=operation,
+        ending=_ending(operation, "due", name, code=code, request_id=request_id, delay_s=delay_s, resolving=resolving),
+        blocked=blocked,
+    )

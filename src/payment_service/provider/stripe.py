@@ -1,0 +1,179 @@
+"""The Stripe adapter: words requests, sends one attempt, sorts the answer into the port's classes.
+
+Requests are sent as they were stored, byte for byte, since Stripe answers the same key with another body by an error
+(https://docs.stripe.com/api/idempotent_requests). So this speaks HTTP itself; why, and what it costs, is in
+docs/decisions/0003-stripe-over-aiohttp.md.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote, urlencode
+from uuid import UUID
+
+import aiohttp
+
+from payment_service.provider.port import Kind, Request, TooLate, Transient, Unknown
+from payment_service.provider.stripe_amounts import to_stripe
+from payment_service.provider.stripe_answers import Answer, classify, read_date
+from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import SimpleNamespace
+
+    from payment_service.config import Config
+    from payment_service.domain.money import Money
+    from payment_service.domain.payment import IntentFact
+    from payment_service.provider.port import Call, Outcome
+
+API_VERSION: Final = "2026-08-26.dahlia"
+# A server that does not take a connection in two seconds is better tried again than waited for.
+CONNECT_TIMEOUT_S: Final = 2
+# A PaymentIntent has about 3 kB, a page of a hundred 300 kB.
+ANSWER_LIMIT_BYTES: Final = 2_097_152
+PAGE_SIZE: Final = 100  # Stripe's largest
+_INTENTS: Final = "/v1/payment_intents"
+
+
+class Stripe:
+    """Stripe's API, and everything that has its address. Holds connections only; one per event loop."""
+
+    name = "stripe"
+
+    def __init__(self, config: Config, *, now_s: Callable[[], float]) -> None:
+        self._base = config.stripe_api_base.rstrip("/")
+        self._deployment = config.deployment
+        self._methods = config.stripe_payment_methods
+        self._now_s = now_s
+        self._headers = {
+            "Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept-Encoding": "identity",
+            "User-Agent": "payment-service",
+        }
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_check_time)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=config.provider_concurrency + 4, keepalive_timeout=15),
+            timeout=aiohttp.ClientTimeout(total=config.provider_timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+            trace_configs=[trace],
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self._session.close()
+
+    def create_request(self, *, payment_id: UUID, order_id: str, amount: Money) -> Request:
+        """Word the creation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/create)."""
+        form = [("amount", str(to_stripe(amount))), ("currency", amount.currency.code)]
+        form += [(f"payment_method_types[{i}]", method) for i, method in enumerate(self._methods)]
+        form += [
+            ("metadata[deployment]", self._deployment),
+            ("metadata[order_id]", order_id),
+            ("metadata[payment_id]", str(payment_id)),
+        ]
+        return Request(method="POST", path=_INTENTS, body=urlencode(form), api_version=API_VERSION)
+
+    def cancel_request(self, intent_id: str) -> Request:
+        """Word the cancellation of a PaymentIntent."""
+        return Request(method="POST", path=f"{_INTENTS}/{quote(intent_id, safe='')}/cancel", body="", api_version=API_VERSION)
+
+    def retrieve_request(self, intent_id: str) -> Request:
+        """Word the reading of a PaymentIntent."""
+        return Request(method="GET", path=f"{_INTENTS}/{quote(intent_id, safe='')}", body="", api_version=API_VERSION)
+
+    def lookup_request(self, request: Request) -> Request:
+        """Word the reading of the PaymentIntent that `/v1/payment_intents/{id}/…` names."""
+        return self.retrieve_request(unquote(request.path.removeprefix(f"{_INTENTS}/").partition("/")[0]))
+
+    async def send(self, call: Call) -> Outcome:
+        """Make one attempt and sort its answer."""
+        try:
+            answer = await self._exchange(call.request, idempotency_key=call.idempotency_key, refuse_late=call.refuse_late)
+        except TooLate:
+            raise
+        except aiohttp.ClientConnectorError as error:
+            return Transient(code=f"not_connected:{type(error.os_error).__name__}", retry_after_s=0)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Unknown(code=f"connection:{type(error).__name__}")
+        return classify(call, answer, deployment=self._deployment, now_s=self._now_s())
+
+    async def find_intents(self, *, created_from: int, created_to: int, limit: int) -> Mapping[UUID, tuple[IntentFact, ...]] | None:
+        """List our intents of a window. Lists are immediately consistent (https://docs.stripe.com/api-v2-overview); search is not."""
+        found: dict[UUID, tuple[IntentFact, ...]] = {}
+        after = ""
+        for _ in range(0, limit, PAGE_SIZE):
+            page = await self._list_page(created_from, created_to, after)
+            if page is None:
+                return None
+            intents, at, more = page
+            for intent in intents:
+                self._note(found, intent, at)
+            if not more:
+                return found
+            after = intents[-1]["id"]
+        return None
+
+    def _note(self, found: dict[UUID, tuple[IntentFact, ...]], intent: dict[str, Any], at: int) -> None:
+        metadata = intent.get("metadata") or {}
+        if metadata.get("deployment") != self._deployment:
+            return
+        try:
+            payment_id = UUID(metadata["payment_id"])
+            fact = intent_fact(intent, at=at, source=f"list:{intent['id']}", from_event=False)
+        except (KeyError, ValueError, MalformedIntent):
+            return
+        found[payment_id] = (*found.get(payment_id, ()), fact)
+
+    async def _list_page(self, created_from: int, created_to: int, after: str) -> tuple[list[dict[str, Any]], int, bool] | None:
+        query = {"created[gte]": str(created_from), "created[lte]": str(created_to), "limit": str(PAGE_SIZE)}
+        if after:
+            query["starting_after"] = after
+        request = Request(method="GET", path=f"{_INTENTS}?{urlencode(query)}", body="", api_version=API_VERSION)
+        try:
+            answer = await self._exchange(request)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+        if answer.status != 200 or not isinstance(answer.body, dict) or not isinstance(answer.body.get("data"), list):  # noqa: PLR2004
+            return None
+        return answer.body["data"], read_date(answer, self._now_s()), bool(answer.body.get("has_more"))
+
+    async def _exchange(
+        self, request: Request, *, idempotency_key: str = "", refuse_late: Callable[[], None] | None = None
+    ) -> Answer:
+        headers = {**self._headers, "Stripe-Version": request.api_version}
+        if request.method == "POST":
+            headers["Idempotency-Key"] = idempotency_key
+        data = request.body.encode() if request.method == "POST" else None
+        async with self._session.request(
+            request.method, self._base + request.path, data=data, headers=headers, allow_redirects=False, trace_request_ctx=refuse_late
+        ) as response:
+            content = await _read_limited(response)
+            return Answer(status=response.status, headers=response.headers, body=_parse(content))
+
+
+async def _check_time(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams) -> None:
+    """Called with a connection in hand, just before the first byte is written."""
+    if (refuse_late := context.trace_request_ctx) is not None:
+        refuse_late()
+
+
+async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > ANSWER_LIMIT_BYTES:
+            message = f"the answer is larger than {ANSWER_LIMIT_BYTES} bytes"
+            raise aiohttp.ClientPayloadError(message)
+    return bytes(content)
+
+
+def _parse(content: bytes) -> object:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,138 @@
+"""Stripe's answers, sorted. Pure. The lists are Stripe's: https://docs.stripe.com/error-codes, https://docs.stripe.com/error-low-level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from payment_service.domain.payment import RefusedFact
+from payment_service.provider.port import (
+    Blocked,
+    Done,
+    Kind,
+    Misused,
+    Outcome,
+    Refused,
+    Transient,
+    Unexpected,
+    Unknown,
+    WrongState,
+)
+from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from payment_service.domain.payment import IntentFact
+    from payment_service.provider.port import Call
+
+# Codes of a create that no repetition can change: the payment has failed.
+CREATE_REFUSALS: Final = frozenset({"amount_too_small", "amount_too_large", "invalid_charge_amount"})
+WRONG_STATE: Final = "payment_intent_unexpected_state"
+# What we obey at most of a Retry-After: an hour, so that a slip in a proxy can't stop an order for good.
+RETRY_AFTER_MAX_S: Final = 3_600.0
+_REASONS: Final = {
+    "amount_too_small": "The amount is below the least that can be charged.",
+    "amount_too_large": "The amount is above the most that can be charged.",
+    "invalid_charge_amount": "The amount can't be charged.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back. `body` is the parsed JSON, None where it was none."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: object
+
+
+def classify(call: Call, answer: Answer, *, deployment: str, now_s: float) -> Outcome:
+    """Sort an answer to `call`. `now_s`: our clock, used only where the answer has no Date."""
+    request_id = answer.headers.get("Request-Id", "")[:100]
+    if 200 <= answer.status < 300:
+        return _done(call, answer, deployment, now_s, request_id)
+    code = _error(answer).get("code") or f"http_{answer.status}"
+    if answer.headers.get("Stripe-Should-Retry") == "true" or answer.status in {409, 424, 429}:
+        return Transient(code=code, retry_after_s=read_retry_after(answer.headers), request_id=request_id)
+    if answer.status >= 500 or answer.status < 400:
+        return Unknown(code=f"http_{answer.status}", replayed=_replayed(answer), request_id=request_id)
+    if answer.status == 401:
+        return Blocked(code="http_401", kind=None, request_id=request_id)
+    if answer.status == 403:
+        return Blocked(code="http_403", kind=call.kind, request_id=request_id)
+    return _sort_refusal(call, answer, code, now_s, request_id)
+
+
+def _sort_refusal(call: Call, answer: Answer, code: str, now_s: float, request_id: str) -> Outcome:
+    error = _error(answer)
+    if error.get("type") == "idempotency_error":
+        return Misused(code="idempotency_error", request_id=request_id)
+    if call.kind is Kind.CREATE and code in CREATE_REFUSALS:
+        reason = _REASONS[code]
+        fact = RefusedFact(code=code, reason=reason, at=read_date(answer, now_s), source=call.source)
+        return Refused(code=code, reason=reason, fact=fact, request_id=request_id)
+    if code == WRONG_STATE and call.kind is not Kind.CREATE:
+        fresh = None if _replayed(answer) else _fact(call, error.get("payment_intent"), read_date(answer, now_s))
+        return WrongState(code=code, fact=fresh, request_id=request_id)
+    return Unexpected(code=code, detail=f"HTTP {answer.status} {error.get('type', '')} {error.get('param', '')}".strip(), request_id=request_id)
+
+
+def _done(call: Call, answer: Answer, deployment: str, now_s: float, request_id: str) -> Outcome:
+    if not isinstance(answer.body, dict) or answer.body.get("object") != "payment_intent":
+        return Unknown(code="unreadable_answer", request_id=request_id)
+    intent = answer.body
+    if not _is_the_one_asked_for(call, intent, deployment):
+        return Unexpected(code="another_object", detail=f"answered with {str(intent.get('id'))[:100]}", request_id=request_id)
+    if call.kind is Kind.CREATE:
+        # Replayed or not, a create tells how the intent began.
+        created = intent.get("created")
+        fact = _fact(call, intent, created if isinstance(created, int) else int(now_s))
+    else:
+        fact = None if _replayed(answer) else _fact(call, intent, read_date(answer, now_s))
+    if fact is None and not (_replayed(answer) and call.kind is not Kind.CREATE):
+        return Unexpected(code="malformed_intent", detail="the answer is not a PaymentIntent that we can read", request_id=request_id)
+    return Done(fact=fact, request_id=request_id)
+
+
+def _is_the_one_asked_for(call: Call, intent: dict[str, Any], deployment: str) -> bool:
+    if call.kind is Kind.CREATE:
+        metadata = intent.get("metadata")
+        ours = {"deployment": deployment, "payment_id": str(call.payment_id)}
+        return isinstance(metadata, dict) and ours.items() <= metadata.items()
+    return str(intent.get("id")) in call.request.path.split("/")
+
+
+def _fact(call: Call, intent: object, at: int) -> IntentFact | None:
+    if not isinstance(intent, dict):
+        return None
+    try:
+        return intent_fact(intent, at=at, source=call.source, from_event=False)
+    except MalformedIntent:
+        return None
+
+
+def _error(answer: Answer) -> dict[str, Any]:
+    error = answer.body.get("error") if isinstance(answer.body, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def _replayed(answer: Answer) -> bool:
+    return answer.headers.get("Idempotent-Replayed") == "true"
+
+
+def read_date(answer: Answer, now_s: float) -> int:
+    """The provider's clock, in whole seconds, from the answer's Date; ours where it has none."""
+    try:
+        return int(parsedate_to_datetime(answer.headers["Date"]).timestamp())
+    except (KeyError, ValueError, TypeError):
+        return int(now_s)
+
+
+def read_retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds to wait; 0 where nothing, or nonsense, is said."""
+    text = headers.get("Retry-After", "")
+    return min(float(text), RETRY_AFTER_MAX_S) if text.isascii() and text.isdigit() else 0.0
+
+

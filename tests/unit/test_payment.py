@@ -1,0 +1,230 @@
+"""The state machine, alone: every order of the provider's facts ends the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations, permutations
+from uuid import UUID
+
+import pytest
+
+from payment_service.domain.currency import currency
+from payment_service.domain.events import Canceled, Failed, Initiated, Succeeded
+from payment_service.domain.money import Money
+from payment_service.domain.payment import (
+    STANDING,
+    TRANSITIONS,
+    Applied,
+    ChargeFact,
+    Decline,
+    Fact,
+    FreeFact,
+    Ignored,
+    IntentFact,
+    Parked,
+    Payment,
+    RefusedFact,
+    Status,
+    Stray,
+    apply,
+)
+
+EUR = currency("eur")
+AMOUNT = Money(1990, EUR)
+NOTHING = Money(0, EUR)
+INTENT = "pi_1"
+UNPAID_THEN_PAID = [Status.PENDING, Status.REQUIRES_ACTION, Status.PROCESSING, Status.DECLINED, Status.AUTHORIZED, Status.SUCCEEDED]
+
+
+def payment(**changes: object) -> Payment:
+    made = Payment(
+        id=UUID(int=1),
+        order_id="order-1",
+        n=1,
+        user_id="user-1",
+        provider="stripe",
+        provider_payment_id=None,
+        amount=AMOUNT,
+        captured=NOTHING,
+        status=Status.CREATED,
+        method=None,
+        sequence=0,
+        key=None,
+        declines=(),
+        paid_at=None,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def fact(status: Status, at: int, **changes: object) -> IntentFact:
+    decline = Decline(code="generic_decline", reason="The card was declined.", charge_id=f"ch_{at}") if status is Status.DECLINED else None
+    made = IntentFact(
+        intent_id=INTENT,
+        status=status,
+        at=at,
+        source=f"evt_{status}_{at}",
+        from_event=True,
+        amount=AMOUNT,
+        received=AMOUNT if status is Status.SUCCEEDED else NOTHING,
+        method="card",
+        decline=decline,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def charge(at: int) -> ChargeFact:
+    return ChargeFact(intent_id=INTENT, charge_id="ch_paid", method="link", amount=AMOUNT, at=at, source=f"evt_charge_{at}")
+
+
+def fold(start: Payment, facts: tuple[Fact, ...]) -> tuple[Payment, list[object]]:
+    told: list[object] = []
+    for one in facts:
+        verdict = apply(start, one)
+        assert not isinstance(verdict, Parked), verdict
+        if isinstance(verdict, Applied):
+            start = verdict.payment
+            told += verdict.announcements
+    return start, told
+
+
+def end_of(state: Payment) -> tuple[object, ...]:
+    return (state.status, state.captured, state.method, state.key, state.paid_at, state.provider_payment_id)
+
+
+@pytest.mark.parametrize("last", [Status.SUCCEEDED, Status.CANCELED, Status.DECLINED])
+@pytest.mark.parametrize("same_second", [False, True])
+def test_every_order_of_the_facts_of_one_payment_ends_the_same(last: Status, same_second: bool) -> None:
+    """All permutations of a whole life, one fact doubled, with the seconds apart and all alike."""
+    life: list[Fact] = [
+        fact(status, 7 if same_second else 10 + i)
+        for i, status in enumerate([Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.PROCESSING])
+    ]
+    life += [fact(last, 7 if same_second else 30, source=f"evt_last_{last}")]
+    if last is Status.SUCCEEDED:
+        life.append(charge(29))
+    ends = set()
+    for order in permutations(life):
+        state, _ = fold(payment(), (*order, order[0]))
+        ends.add(end_of(state))
+    assert len(ends) == 1
+    assert ends.pop()[0] == last
+
+
+def test_every_subset_in_every_order_keeps_the_greatest_fact() -> None:
+    """With up to four facts of any kind, the end is that of the greatest key, whichever came first."""
+    facts = [fact(status, at) for status in UNPAID_THEN_PAID for at in (10, 11)]
+    for size in (2, 3, 4):
+        for chosen in combinations(facts, size):
+            ends = {end_of(fold(payment(), order)[0])[:4] for order in permutations(chosen)}
+            assert len(ends) == 1, chosen
+            greatest = max(chosen, key=lambda f: (STANDING[f.status][0], f.at, STANDING[f.status][1], f.source))
+            assert ends.pop()[0] is greatest.status
+
+
+def test_the_records_of_a_life_are_told_once_each_whatever_is_repeated() -> None:
+    life = (fact(Status.PENDING, 10), fact(Status.DECLINED, 11), fact(Status.DECLINED, 12), fact(Status.SUCCEEDED, 13))
+    _, told = fold(payment(), (*life, *life, *reversed(life)))
+    assert [type(one) for one in told] == [Initiated, Failed, Failed, Succeeded]
+    assert len({one.cause for one in told}) == 4  # type: ignore[attr-defined]
+
+
+def test_a_late_decline_after_success_changes_nothing_and_is_not_told() -> None:
+    paid, _ = fold(payment(), (fact(Status.SUCCEEDED, 20),))
+    verdict = apply(paid, fact(Status.DECLINED, 30))
+    assert verdict == Ignored("known")
+
+
+def test_a_decline_is_never_the_end_and_the_same_intent_can_still_be_paid() -> None:
+    state, told = fold(payment(), (fact(Status.PENDING, 1), fact(Status.DECLINED, 2), fact(Status.SUCCEEDED, 3)))
+    assert state.status is Status.SUCCEEDED
+    assert [one.final for one in told if isinstance(one, Failed)] == [False]
+
+
+def test_a_cancel_is_told_as_canceled_and_as_a_final_failure() -> None:
+    _, told = fold(payment(), (fact(Status.PENDING, 1), fact(Status.CANCELED, 2)))
+    assert [type(one) for one in told] == [Initiated, Canceled, Failed]
+    assert told[-1].final is True  # type: ignore[attr-defined]
+
+
+def test_a_decline_without_a_charge_is_told_once_per_event_and_never_from_a_read() -> None:
+    bare = Decline(code="expired_card", reason="The card has expired.", charge_id=None)
+    state, told = fold(payment(), (fact(Status.DECLINED, 5, decline=bare, from_event=False, source="read:1"),))
+    assert [type(one) for one in told] == [Initiated]
+    _, told = fold(state, tuple(fact(Status.DECLINED, 5, decline=bare, source=source) for source in ("evt_a", "evt_b", "evt_a")))
+    assert [type(one) for one in told] == [Failed, Failed]
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED])
+def test_another_unpaid_intent_that_bears_our_name_is_canceled_and_never_applied(status: Status) -> None:
+    own = payment(provider_payment_id="pi_own", status=Status.PENDING)
+    assert apply(own, fact(status, 5)) == Stray(INTENT, cancel=True)
+
+
+@pytest.mark.parametrize("ended", [Status.CANCELED, Status.FAILED, Status.SUCCEEDED])
+def test_a_stray_is_canceled_even_after_the_payment_has_ended(ended: Status) -> None:
+    assert apply(payment(provider_payment_id="pi_own", status=ended), fact(Status.PENDING, 5)) == Stray(INTENT, cancel=True)
+    assert apply(payment(status=Status.FAILED), fact(Status.PENDING, 5)) == Stray(INTENT, cancel=True)
+
+
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.AUTHORIZED, Status.SUCCEEDED])
+def test_another_intent_that_holds_money_is_parked(status: Status) -> None:
+    verdict = apply(payment(provider_payment_id="pi_own", status=Status.PENDING), fact(status, 5))
+    assert isinstance(verdict, Parked)
+    assert verdict.reason == "unexpected_money"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"amount": Money(1991, EUR)}, id="another amount"),
+        pytest.param({"amount": Money(1990, currency("usd"))}, id="another currency"),
+        pytest.param({"received": Money(1991, EUR)}, id="more received than asked for"),
+        pytest.param({"received": Money(1990, currency("usd"))}, id="received in another currency"),
+        pytest.param({"received": NOTHING}, id="succeeded with nothing received"),
+    ],
+)
+def test_money_that_is_not_ours_is_parked_and_never_applied(changes: dict[str, object]) -> None:
+    verdict = apply(payment(), fact(Status.SUCCEEDED, 5, **changes))
+    assert isinstance(verdict, Parked)
+    assert verdict.reason == "unexpected_money"
+
+
+def test_a_capture_on_a_payment_that_was_canceled_is_parked() -> None:
+    canceled, _ = fold(payment(), (fact(Status.CANCELED, 5),))
+    verdict = apply(canceled, fact(Status.SUCCEEDED, 6))
+    assert isinstance(verdict, Parked)
+    assert verdict.reason == "unexpected_money"
+
+
+def test_a_cancel_of_a_payment_that_was_paid_is_a_conflict() -> None:
+    paid, _ = fold(payment(), (fact(Status.SUCCEEDED, 5),))
+    verdict = apply(paid, fact(Status.CANCELED, 6))
+    assert isinstance(verdict, Parked)
+    assert verdict.reason == "conflict"
+
+
+def test_a_refused_creation_ends_the_payment_unless_an_intent_exists_after_all() -> None:
+    refused = RefusedFact(code="amount_too_small", reason="The amount is below the least that can be charged.", at=5, source="answer:1")
+    state, told = fold(payment(), (refused, refused))
+    assert state.status is Status.FAILED
+    assert [(type(one), one.final) for one in told] == [(Failed, True)]  # type: ignore[attr-defined]
+    pending, _ = fold(payment(), (fact(Status.PENDING, 4),))
+    assert isinstance(apply(pending, refused), Ignored)
+
+
+def test_an_order_of_nothing_is_initiated_and_succeeded_at_once() -> None:
+    state, told = fold(payment(amount=NOTHING, provider="none"), (FreeFact(at=9), FreeFact(at=9)))
+    assert (state.status, state.method, state.paid_at) == (Status.SUCCEEDED, "none", 9)
+    assert [type(one) for one in told] == [Initiated, Succeeded]
+
+
+def test_no_fact_moves_a_payment_against_the_table() -> None:
+    """Whatever is folded into whatever, the change is one that the table allows."""
+    for start in Status:
+        own = payment(status=start, provider_payment_id=None if start is Status.CREATED else INTENT)
+        for to in STANDING:
+            if to is Status.FAILED:
+                continue
+            verdict = apply(own, fact(to, 5))
+            if isinstance(verdict, Applied) and verdict.payment.status is not start:
+                assert verdict.payment.status in TRANSITIONS[start], (start, to)
