@@ -1,0 +1,118 @@
+"""Finding and masking card numbers, so that none is ever stored, logged or passed on.
+
+A card number is 13 to 19 ASCII digits, possibly separated by single spaces or dashes, that begin and end where groups of
+digits do, with a network's prefix and length, and a right check digit (Luhn, ISO/IEC 7812-1). A 13-digit number that is a valid
+bar code (GTIN-13) is taken for one: stores write those, and no network issues 13 digits any more.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LENGTH_MIN: Final = 13
+_LENGTH_MAX: Final = 19
+_SHOWN_DIGITS: Final = 4  # PCI DSS 3.4.1 allows the last four to be displayed
+
+_NETWORKS: Final = re.compile(
+    "|".join(
+        (
+            r"4[0-9]{12}(?:[0-9]{3}){0,2}",  # Visa: 13, 16, 19
+            r"5[1-5][0-9]{14}",  # Mastercard
+            r"2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}",  # Mastercard, 2221 to 2720
+            r"3[47][0-9]{13}",  # American Express
+            r"(?:30[0-59]|3[689][0-9])[0-9]{11,16}",  # Diners Club
+            r"(?:6011|64[4-9][0-9]|65[0-9]{2})[0-9]{12,15}",  # Discover
+            r"35(?:2[89]|[3-8][0-9])[0-9]{12,15}",  # JCB
+            r"62[0-9]{14,17}",  # UnionPay
+            r"(?:50(?:18|20|38)|5893|6304|6759|676[1-3])[0-9]{9,15}",  # Maestro
+        )
+    )
+)
+_MAYBE: Final = re.compile(r"[0-9](?:[ -]?[0-9]){12}")
+_DIGITS: Final = re.compile(r"[0-9]+")
+_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+# Digits, spaces and dashes may hide from a reader of raw bytes in JSON escapes, or between the zero bytes of UTF-16.
+_ESCAPED: Final = re.compile(r"\\u00(3[0-9]|20|2[dD])")
+
+
+def may_contain(text: str) -> bool:
+    """Whether a closer look is needed. Quick; also true for JSON text whose escapes could hide digits."""
+    return _MAYBE.search(text) is not None or "\\u00" in text
+
+
+def find(text: str) -> Iterator[tuple[int, int]]:
+    """The spans (start, end) of card numbers. They may overlap, where several readings are possible."""
+    if _MAYBE.search(text) is None:
+        return
+    groups = [match.span() for match in _DIGITS.finditer(text)]
+    for first in range(len(groups)):
+        yield from _spans_from(text, groups, first)
+
+
+def contains(text: str) -> bool:
+    """Whether there is a card number in the text."""
+    return next(find(text), None) is not None
+
+
+def mask(text: str) -> str:
+    """The text with every card number's digits but the last four replaced by `*`. The length stays."""
+    masked = _mask_once(text, _SHOWN_DIGITS)
+    # Four digits that were left may begin another number together with what follows them: then none are left of that one.
+    return masked if masked is text else _mask_once(masked, 0)
+
+
+def mask_bytes(value: bytes) -> bytes:
+    """The same in raw bytes of whatever encoding, readable or not.
+
+    Where numbers hide behind JSON escapes or zero bytes, these are resolved; otherwise the other bytes stay as they are.
+    """
+    masked = mask(value.decode("latin-1"))
+    plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), masked.replace("\0", ""))
+    return (mask(plain) if plain != masked and contains(plain) else masked).encode("latin-1")
+
+
+def _mask_once(text: str, shown: int) -> str:
+    masked: list[str] | None = None
+    for start, end in find(text):
+        masked = masked or list(text)
+        digits = [i for i in range(start, end) if text[i].isdigit()]
+        for i in digits[: len(digits) - shown]:
+            masked[i] = "*"
+    return text if masked is None else "".join(masked)
+
+
+def _spans_from(text: str, groups: list[tuple[int, int]], first: int) -> Iterator[tuple[int, int]]:
+    """The card numbers that begin with one group of digits and end with it or a later one."""
+    start = groups[first][0]
+    if not "2" <= text[start] <= "6":
+        return
+    digits, end = "", start
+    for index in range(first, len(groups)):
+        group_start, group_end = groups[index]
+        if index > first and (group_start - end != 1 or text[end] not in " -"):
+            return
+        digits, end = digits + text[group_start:group_end], group_end
+        if len(digits) > _LENGTH_MAX:
+            return
+        if _is_card_number(digits):
+            yield start, end
+
+
+def _is_card_number(digits: str) -> bool:
+    if not _LENGTH_MIN <= len(digits) <= _LENGTH_MAX or _NETWORKS.fullmatch(digits) is None or not _passes_luhn(digits):
+        return False
+    return len(digits) != 13 or not _is_gtin_13(digits)
+
+
+def _passes_luhn(digits: str) -> bool:
+    numbers = [ord(digit) - 48 for digit in reversed(digits)]
+    return (sum(numbers[::2]) + sum(_DOUBLED[n] for n in numbers[1::2])) % 10 == 0
+
+
+def _is_gtin_13(digits: str) -> bool:
+    numbers = [ord(digit) - 48 for digit in digits]
+    return (sum(numbers[::2]) + 3 * sum(numbers[1::2])) % 10 == 0

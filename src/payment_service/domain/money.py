@@ -1,0 +1,79 @@
+"""Money: an integer of minor units with its currency. Nothing here rounds, and nothing here is a float."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from payment_service.domain.currency import Currency
+
+# Stripe takes card amounts of up to 12 digits (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts), and
+# 12 digits times 100 still fit a bigint and a JSON number that every reader holds exactly.
+AMOUNT_MINOR_MAX: Final = 999_999_999_999
+
+# The longest text is 12 digits, a point and three decimals. ASCII digits only: `[0-9]`, never `\d`.
+_DECIMAL_TEXT: Final = {
+    0: re.compile(r"(0|[1-9][0-9]{0,11})"),
+    2: re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,2}))?"),
+    3: re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,3}))?"),
+}
+
+
+class MoneyError(ValueError):
+    """Something is not an amount of money. The message is one sentence that says what to do."""
+
+
+class AmountNotDecimal(MoneyError):
+    """The text is not a plain decimal with at most the currency's decimals."""
+
+
+class AmountOutOfRange(MoneyError):
+    """The amount is negative, or more than is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """`minor`: minor units of the currency (cents for eur, whole yen for jpy), 0 to `AMOUNT_MINOR_MAX`.
+
+    Raises `MoneyError` for anything else, a float or a bool included.
+    """
+
+    minor: int
+    currency: Currency
+
+    def __post_init__(self) -> None:
+        if type(self.minor) is not int:
+            raise MoneyError(f"Money is made of whole minor units, not of a {type(self.minor).__name__}.")
+        if not 0 <= self.minor <= AMOUNT_MINOR_MAX:
+            raise AmountOutOfRange(f"An amount has 0 to {AMOUNT_MINOR_MAX} minor units; this one is outside.")
+
+    @property
+    def decimal_text(self) -> str:
+        """The amount with exactly the currency's decimals: `19.90`, `500`, `1.234`."""
+        decimals = self.currency.decimals
+        if decimals == 0:
+            return str(self.minor)
+        digits = str(self.minor).zfill(decimals + 1)
+        return f"{digits[:-decimals]}.{digits[-decimals:]}"
+
+    def __str__(self) -> str:
+        return f"{self.decimal_text} {self.currency.code}"
+
+
+def parse(text: str, currency: Currency, *, minor_max: int = AMOUNT_MINOR_MAX) -> Money:
+    """Read what the store writes: `19.90`, `19.9`, `19`, never `1,000`, `+1`, `1e3` or ` 1`.
+
+    `minor_max` lowers the largest amount, in minor units. Raises `AmountNotDecimal`, `AmountOutOfRange`.
+    """
+    match = _DECIMAL_TEXT[currency.decimals].fullmatch(text)
+    if match is None:
+        raise AmountNotDecimal(
+            f"Write the amount as a plain decimal with at most {currency.decimals} decimals, as {currency.code} has, and no sign."
+        )
+    whole, fraction = match[1], match[2] if currency.decimals else None
+    minor = int(whole + (fraction or "").ljust(currency.decimals, "0"))
+    if minor > min(minor_max, AMOUNT_MINOR_MAX):
+        raise AmountOutOfRange(f"The amount is above the largest allowed, {min(minor_max, AMOUNT_MINOR_MAX)} minor units.")
+    return Money(minor, currency)

@@ -1,0 +1,64 @@
+"""An order as it is taken in, or why it was not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from payment_service.domain.money import Money
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_10000_MS: Final = 253_402_300_800_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is asked of us: to collect `amount` for `order_id`.
+
+    `user_id` is empty where the order names no user; `items_count` is None where it was not told. `recorded_at` is the record's
+    own time, None where the broker gave none.
+    """
+
+    order_id: str
+    user_id: str
+    amount: Money
+    items_count: int | None
+    recorded_at: datetime | None
+
+
+class Reason(StrEnum):
+    """Why an order was not accepted: the codes of `dlq_reason` and of the quarantine, part of the contract."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    DUPLICATE_FIELD = "duplicate_field"
+    NOT_AN_OBJECT = "not_an_object"
+    CARD_NUMBER = "card_number"
+    BAD_ORDER_ID = "bad_order_id"
+    BAD_USER_ID = "bad_user_id"
+    BAD_CURRENCY = "bad_currency"
+    BAD_AMOUNT = "bad_amount"
+    AMOUNT_NOT_CHARGEABLE = "amount_not_chargeable"
+    ORDER_CHANGED = "order_changed"
+    TOO_OLD = "too_old"
+    NOT_STORABLE = "not_storable"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """`detail`: one sentence for a person, which never repeats what the record held."""
+
+    reason: Reason
+    detail: str
+
+
+def record_time(timestamp_ms: int) -> datetime | None:
+    """The time of a record, from milliseconds since 1970; None for what is no time (-1 is Kafka's "none", or nonsense)."""
+    if not 0 <= timestamp_ms < _YEAR_10000_MS:
+        return None
+    return _EPOCH + timedelta(milliseconds=timestamp_ms)

@@ -1,0 +1,117 @@
+"""What is kept of a record that could not be accepted, and sent to `orders.created.dlq`: as it was, but without card numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from payment_service.domain.card_numbers import mask_bytes
+from payment_service.domain.order import Reason, Rejected
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+DEAD_LETTER_VALUE_LIMIT_BYTES: Final = (
+    512_000  # half of the broker's default for a record: key, headers and framing fit beside it
+)
+DEAD_LETTER_KEY_LIMIT_BYTES: Final = 16_384  # keys are order ids; a longer one is an accident
+DEAD_LETTER_HEADERS_LIMIT: Final = 32  # tracing, schema and CloudEvents headers together are about 15
+DEAD_LETTER_HEADERS_LIMIT_BYTES: Final = 16_384  # names and values together
+_PREFIX: Final = "dlq_"
+
+# Records in which text and ids can't be told apart, or that are known to hold a card number.
+_MASKED: Final = frozenset(
+    {
+        Reason.TOO_LARGE,
+        Reason.NOT_UTF8,
+        Reason.NOT_JSON,
+        Reason.DUPLICATE_FIELD,
+        Reason.NOT_AN_OBJECT,
+        Reason.CARD_NUMBER,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A record as it was consumed. `timestamp_ms`: milliseconds since 1970, or -1."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """Safe to store and to publish."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def dead_letter(record: Record, rejected: Rejected) -> DeadLetter:
+    """Key, value and headers of `record` as they were, plus where it stood and why it was refused.
+
+    Card numbers are masked where some were found, or where nothing could be read. A value over `DEAD_LETTER_VALUE_LIMIT_BYTES`
+    becomes a JSON reference {topic, partition, offset, bytes, sha256}; a key over `DEAD_LETTER_KEY_LIMIT_BYTES` its SHA-256 in
+    hex, so that equal keys stay equal.
+    """
+    masked = rejected.reason in _MASKED
+    return DeadLetter(
+        key=_keep_key(record.key, masked=masked),
+        value=_keep_value(record, masked=masked),
+        headers=_describe(record, rejected) + _keep_headers(record.headers, masked=masked),
+    )
+
+
+def _keep_key(key: bytes | None, *, masked: bool) -> bytes | None:
+    if key is not None and len(key) > DEAD_LETTER_KEY_LIMIT_BYTES:
+        return hashlib.sha256(key).hexdigest().encode()
+    return _keep(key, masked=masked)
+
+
+def _keep_value(record: Record, *, masked: bool) -> bytes | None:
+    value = record.value
+    if value is None or len(value) <= DEAD_LETTER_VALUE_LIMIT_BYTES:
+        return _keep(value, masked=masked)
+    return json.dumps(
+        {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "bytes": len(value),
+            "sha256": hashlib.sha256(value).hexdigest(),
+        }
+    ).encode()
+
+
+def _keep(content: bytes | None, *, masked: bool) -> bytes | None:
+    return mask_bytes(content) if content is not None and masked else content
+
+
+def _describe(record: Record, rejected: Rejected) -> Headers:
+    return (
+        ("dlq_reason", rejected.reason.encode()),
+        ("dlq_topic", record.topic.encode()),
+        ("dlq_partition", str(record.partition).encode()),
+        ("dlq_offset", str(record.offset).encode()),
+    )
+
+
+def _keep_headers(headers: Headers, *, masked: bool) -> Headers:
+    """The first ones, up to the limits. Those of an earlier dead letter are left out: they tell of another record."""
+    kept: list[tuple[str, bytes | None]] = []
+    left_bytes = DEAD_LETTER_HEADERS_LIMIT_BYTES
+    for name, content in headers:
+        left_bytes -= len(name.encode("utf-8", "replace")) + len(content or b"")
+        if left_bytes < 0 or len(kept) == DEAD_LETTER_HEADERS_LIMIT:
+            break
+        if not name.startswith(_PREFIX):
+            kept.append((name, _keep(content, masked=masked)))
+    return tuple(kept)
