@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class UnknownCurrency(ValueError):
+class UnknownCurrency(ValueError):  # noqa: N818 - it reads as what is wrong
     """The code names no currency that can be charged."""
 
 
@@ -30,6 +30,7 @@ class Currency:
         return self.code
 
 
+_CODE_LENGTH: Final = 3
 _NO_DECIMALS: Final = "bif clp djf gnf isk jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"
 _TWO_DECIMALS: Final = """
     aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop crc cve czk
@@ -52,12 +53,11 @@ def currency(code: str) -> Currency:
     """The currency of a lower-case ISO 4217 code. Raises `UnknownCurrency`."""
     found = CURRENCIES.get(code)
     if found is None:
-        raise UnknownCurrency(
-            f"{_shown(code)} is no currency that can be charged: write a lower-case ISO 4217 code such as 'eur'."
-        )
+        message = f"{_shown(code)} is no currency that can be charged: write a lower-case ISO 4217 code such as 'eur'."
+        raise UnknownCurrency(message)
     return found
 
 
 def _shown(code: str) -> str:
     """What may be repeated of a code in a message: short letters, since anything else may be somebody's data."""
-    return repr(code) if len(code) <= 3 and code.isascii() and code.isalpha() else "This text"
+    return repr(code) if len(code) <= _CODE_LENGTH and code.isascii() and code.isalpha() else "This text"

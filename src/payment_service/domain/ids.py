@@ -23,9 +23,9 @@ def operation_id(payment_id: UUID, kind: str, client: str, key: str) -> UUID:
     return _named("operation", str(payment_id), kind, client, key)
 
 
-def event_record_id(payment_id: UUID, type: str, cause: str) -> UUID:
+def event_record_id(payment_id: UUID, topic: str, cause: str) -> UUID:
     """The `ce_id` of an announced record. `cause`: the provider's object and the state it reached."""
-    return _named("event", str(payment_id), type, cause)
+    return _named("event", str(payment_id), topic, cause)
 
 
 def quarantine_id(topic: str, partition: int, offset: int) -> UUID:
@@ -35,5 +35,6 @@ def quarantine_id(topic: str, partition: int, offset: int) -> UUID:
 
 def _named(*parts: str) -> UUID:
     if any("\n" in part for part in parts):
-        raise ValueError("A part of an id holds a newline, which separates the parts: refuse it where it came in.")
+        message = "A part of an id holds a newline, which separates the parts: refuse it where it came in."
+        raise ValueError(message)
     return uuid5(NAMESPACE, "\n".join(parts))

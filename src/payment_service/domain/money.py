@@ -25,11 +25,11 @@ class MoneyError(ValueError):
     """Something is not an amount of money. The message is one sentence that says what to do."""
 
 
-class AmountNotDecimal(MoneyError):
+class AmountNotDecimalError(MoneyError):
     """The text is not a plain decimal with at most the currency's decimals."""
 
 
-class AmountOutOfRange(MoneyError):
+class AmountOutOfRangeError(MoneyError):
     """The amount is negative, or more than is allowed."""
 
 
@@ -45,9 +45,11 @@ class Money:
 
     def __post_init__(self) -> None:
         if type(self.minor) is not int:
-            raise MoneyError(f"Money is made of whole minor units, not of a {type(self.minor).__name__}.")
+            message = f"Money is made of whole minor units, not of a {type(self.minor).__name__}."
+            raise MoneyError(message)
         if not 0 <= self.minor <= AMOUNT_MINOR_MAX:
-            raise AmountOutOfRange(f"An amount has 0 to {AMOUNT_MINOR_MAX} minor units; this one is outside.")
+            message = f"An amount has 0 to {AMOUNT_MINOR_MAX} minor units; this one is outside."
+            raise AmountOutOfRangeError(message)
 
     @property
     def decimal_text(self) -> str:
@@ -65,15 +67,16 @@ class Money:
 def parse(text: str, currency: Currency, *, minor_max: int = AMOUNT_MINOR_MAX) -> Money:
     """Read what the store writes: `19.90`, `19.9`, `19`, never `1,000`, `+1`, `1e3` or ` 1`.
 
-    `minor_max` lowers the largest amount, in minor units. Raises `AmountNotDecimal`, `AmountOutOfRange`.
+    `minor_max` lowers the largest amount, in minor units. Raises `AmountNotDecimalError`, `AmountOutOfRangeError`.
     """
     match = _DECIMAL_TEXT[currency.decimals].fullmatch(text)
     if match is None:
-        raise AmountNotDecimal(
-            f"Write the amount as a plain decimal with at most {currency.decimals} decimals, as {currency.code} has, and no sign."
-        )
+        message = f"Write it as a plain decimal with at most {currency.decimals} decimals, as {currency.code} has, and no sign."
+        raise AmountNotDecimalError(message)
     whole, fraction = match[1], match[2] if currency.decimals else None
     minor = int(whole + (fraction or "").ljust(currency.decimals, "0"))
-    if minor > min(minor_max, AMOUNT_MINOR_MAX):
-        raise AmountOutOfRange(f"The amount is above the largest allowed, {min(minor_max, AMOUNT_MINOR_MAX)} minor units.")
+    largest = min(minor_max, AMOUNT_MINOR_MAX)
+    if minor > largest:
+        message = f"The largest amount allowed is {Money(largest, currency)}."
+        raise AmountOutOfRangeError(message)
     return Money(minor, currency)

@@ -12,30 +12,32 @@ if TYPE_CHECKING:
 # Without decimals for the store, with two at Stripe: 5 ISK are sent as 500 (currencies page, "Special cases").
 _SENT_TIMES_100: Final = frozenset({"isk", "ugx"})
 # Stripe takes three-decimal amounts only in steps of ten minor units: 5.120 KWD is 5120, 5.124 is not accepted.
-_THREE_DECIMAL_STEP: Final = 10
+_THREE_DECIMALS: Final = 3
+_THREE_DECIMALS_STEP: Final = 10
 
 
-class AmountNotRepresentable(MoneyError):
+class AmountNotRepresentable(MoneyError):  # noqa: N818 - it reads as what is wrong
     """The amount is no whole number on the other side. The message says which amounts are."""
 
 
 def to_stripe(money: Money) -> int:
     """The integer to send as Stripe's `amount`. Raises `AmountNotRepresentable`."""
     currency = money.currency
-    if currency.decimals == 3 and money.minor % _THREE_DECIMAL_STEP:
-        raise AmountNotRepresentable(
-            f"Stripe charges {currency.code} only in amounts whose third decimal is 0, and {money.decimal_text} has another."
-        )
+    if currency.decimals == _THREE_DECIMALS and money.minor % _THREE_DECIMALS_STEP:
+        message = f"Stripe charges {currency.code} only in amounts whose third decimal is 0, and {money.decimal_text} has another."
+        raise AmountNotRepresentable(message)
     return money.minor * _factor(currency)
 
 
 def from_stripe(amount: int, currency: Currency) -> Money:
     """What Stripe's integer is in our units. Raises `AmountNotRepresentable`, or `MoneyError` for what is no amount at all."""
     if type(amount) is not int:
-        raise MoneyError(f"Stripe's amounts are integers, and this is a {type(amount).__name__}.")
+        message = f"Stripe's amounts are integers, and this is a {type(amount).__name__}."
+        raise MoneyError(message)
     minor, rest = divmod(amount, _factor(currency))
     if rest:
-        raise AmountNotRepresentable(f"Stripe counts {currency.code} in hundredths of whole units, and {amount} is not whole.")
+        message = f"Stripe counts {currency.code} in hundredths, and {amount} hundredths are no whole {currency.code}."
+        raise AmountNotRepresentable(message)
     return Money(minor, currency)
 
 

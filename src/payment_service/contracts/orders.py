@@ -14,7 +14,9 @@ from payment_service.domain.currency import Currency, UnknownCurrency, currency
 from payment_service.domain.money import AMOUNT_MINOR_MAX, Money, MoneyError, parse
 from payment_service.domain.order import Order, Reason, Rejected, record_time
 
-ORDER_VALUE_LIMIT_BYTES: Final = 1_048_576  # the broker's own default for a record; an order of 1,000 items has a tenth of it
+ORDER_VALUE_LIMIT_BYTES: Final = (
+    1_048_576  # the broker's own default for a record; an order of 1,000 items has a tenth of it
+)
 USER_ID_LIMIT_CHARACTERS: Final = 255  # names and mail addresses fit, and the provider's metadata takes 500
 ITEMS_COUNT_MAX: Final = 2_147_483_647  # a PostgreSQL integer
 
@@ -24,11 +26,11 @@ _ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,64}")
 _ID_FIELDS: Final = frozenset({"id", "order_id", "user_id", "product_id"})
 
 
-class _DuplicateField(ValueError):
+class _DuplicateFieldError(ValueError):
     """Two values for one field: whichever we took, the sender may have meant the other."""
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Carries the `Rejected` out of the depth of the decoder."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -36,7 +38,9 @@ class _Refused(Exception):
         self.rejected = Rejected(reason, detail)
 
 
-def decode_order(value: bytes | None, *, timestamp_ms: int, amount_minor_max: int = AMOUNT_MINOR_MAX) -> Order | Rejected:
+def decode_order(
+    value: bytes | None, *, timestamp_ms: int, amount_minor_max: int = AMOUNT_MINOR_MAX
+) -> Order | Rejected:
     """Read the value of a record of `orders.created`.
 
     `timestamp_ms`: the record's, milliseconds since 1970. `amount_minor_max`: the largest amount taken, minor units. Age, and
@@ -51,7 +55,7 @@ def decode_order(value: bytes | None, *, timestamp_ms: int, amount_minor_max: in
             items_count=_read_items_count(fields),
             recorded_at=record_time(timestamp_ms),
         )
-    except _Refused as refused:
+    except _RefusedError as refused:
         return refused.rejected
 
 
@@ -59,35 +63,39 @@ def _read_object(value: bytes | None) -> dict[str, object]:
     text = _read_text(value)
     parsed = _read_json(text)
     if card_numbers.may_contain(text) and _holds_card_number(parsed):
-        raise _Refused(
+        raise _RefusedError(
             Reason.CARD_NUMBER,
             "The order holds a card number: card numbers go to the provider's page alone, never through the store.",
         )
     if not isinstance(parsed, dict):
-        raise _Refused(Reason.NOT_AN_OBJECT, "The value must be a JSON object with the fields of an order.")
+        raise _RefusedError(Reason.NOT_AN_OBJECT, "The value must be a JSON object with the fields of an order.")
     return parsed
 
 
 def _read_text(value: bytes | None) -> str:
     if not value:
-        raise _Refused(Reason.EMPTY, "The record has no value; an order is never deleted by a tombstone.")
+        raise _RefusedError(Reason.EMPTY, "The record has no value; an order is never deleted by a tombstone.")
     if len(value) > ORDER_VALUE_LIMIT_BYTES:
-        raise _Refused(Reason.TOO_LARGE, f"The value has {len(value)} bytes; an order has at most {ORDER_VALUE_LIMIT_BYTES}.")
+        raise _RefusedError(
+            Reason.TOO_LARGE, f"The value has {len(value)} bytes; an order has at most {ORDER_VALUE_LIMIT_BYTES}."
+        )
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _Refused(Reason.NOT_UTF8, f"The value is not UTF-8 at byte {error.start}.") from None
+        raise _RefusedError(Reason.NOT_UTF8, f"The value is not UTF-8 at byte {error.start}.") from None
 
 
 def _read_json(text: str) -> object:
     try:
         parsed: object = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise _Refused(Reason.NOT_JSON, f"The value is not JSON at character {error.pos}.") from None
-    except _DuplicateField:
-        raise _Refused(Reason.DUPLICATE_FIELD, "An object of the value has the same field twice: send each once.") from None
+        raise _RefusedError(Reason.NOT_JSON, f"The value is not JSON at character {error.pos}.") from None
+    except _DuplicateFieldError:
+        raise _RefusedError(
+            Reason.DUPLICATE_FIELD, "An object of the value has the same field twice: send each once."
+        ) from None
     except (ValueError, RecursionError):
-        raise _Refused(
+        raise _RefusedError(
             Reason.NOT_JSON,
             "The value holds NaN, Infinity, a number of thousands of digits or too deep a nesting: send plain JSON.",
         ) from None
@@ -97,7 +105,7 @@ def _read_json(text: str) -> object:
 def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise _DuplicateField
+        raise _DuplicateFieldError
     return fields
 
 
@@ -120,6 +128,8 @@ def _holds_card_number(parsed: object) -> bool:
                 waiting.extend(items)
             case str() | int() as plain if card_numbers.contains(str(plain)):
                 return True
+            case _:
+                pass
     return False
 
 
@@ -130,7 +140,9 @@ def _is_id(name: str) -> bool:
 def _read_order_id(fields: dict[str, object]) -> str:
     order_id = fields.get("order_id")
     if not isinstance(order_id, str) or _ORDER_ID.fullmatch(order_id) is None:
-        raise _Refused(Reason.BAD_ORDER_ID, "order_id must be a string of 1 to 64 printable ASCII characters without spaces.")
+        raise _RefusedError(
+            Reason.BAD_ORDER_ID, "order_id must be a string of 1 to 64 printable ASCII characters without spaces."
+        )
     return order_id
 
 
@@ -140,7 +152,7 @@ def _read_user_id(fields: dict[str, object]) -> str:
     if user_id is None:
         return ""
     if not isinstance(user_id, str) or len(user_id) > USER_ID_LIMIT_CHARACTERS or not user_id.isprintable():
-        raise _Refused(
+        raise _RefusedError(
             Reason.BAD_USER_ID,
             f"user_id must be a string of at most {USER_ID_LIMIT_CHARACTERS} printable characters, or left out.",
         )
@@ -151,23 +163,24 @@ def _read_amount(fields: dict[str, object], minor_max: int) -> Money:
     known = _read_currency(fields)
     total = fields.get("total")
     if not isinstance(total, str):
-        raise _Refused(
-            Reason.BAD_AMOUNT, 'total is not a string: send a decimal string such as "19.90", for a JSON number may be rounded.'
+        raise _RefusedError(
+            Reason.BAD_AMOUNT,
+            'total is not a string: send a decimal string such as "19.90", for a JSON number may be rounded.',
         )
     try:
         return parse(total, known, minor_max=minor_max)
     except MoneyError as error:
-        raise _Refused(Reason.BAD_AMOUNT, f"total can't be read. {error}") from None
+        raise _RefusedError(Reason.BAD_AMOUNT, f"total can't be read. {error}") from None
 
 
 def _read_currency(fields: dict[str, object]) -> Currency:
     code = fields.get("currency")
     if not isinstance(code, str) or not code.isascii():
-        raise _Refused(Reason.BAD_CURRENCY, 'currency must be a string, an ISO 4217 code such as "EUR".')
+        raise _RefusedError(Reason.BAD_CURRENCY, 'currency must be a string, an ISO 4217 code such as "EUR".')
     try:
         return currency(code.lower())
     except UnknownCurrency as error:
-        raise _Refused(Reason.BAD_CURRENCY, str(error)) from None
+        raise _RefusedError(Reason.BAD_CURRENCY, str(error)) from None
 
 
 def _read_items_count(fields: dict[str, object]) -> int | None:

@@ -57,7 +57,9 @@ class PaymentSucceeded(_Value):
     amount_ordered: str = Field(description="What the order asked for.")
     currency: str = Field(description="ISO 4217, lower case.")
     payment_date: str = Field(description="RFC 3339 in UTC, by the provider's clock.")
-    payment_method: str = Field(description="What the customer paid with, else `unknown`; `none` when nothing was to be paid.")
+    payment_method: str = Field(
+        description="What the customer paid with, else `unknown`; `none` when nothing was to be paid."
+    )
     provider_id: str = Field(description="The provider's name of the payment; empty when none was needed.")
 
 
@@ -68,7 +70,9 @@ class PaymentFailed(_Value):
     currency: str = Field(description="ISO 4217, lower case.")
     reason: str = Field(description="One sentence for a person.")
     code: str = Field(description="The provider's decline code, else its error code.")
-    final: bool = Field(description="False: the customer may still pay, keep the order. True: it never succeeds after this.")
+    final: bool = Field(
+        description="False: the customer may still pay, keep the order. True: it never succeeds after this."
+    )
 
 
 class PaymentCanceled(_Value):
@@ -120,7 +124,9 @@ def succeeded_value(
     )
 
 
-def failed_value(*, payment_id: UUID, order_id: str, user_id: str, amount: Money, reason: str, code: str, final: bool) -> bytes:
+def failed_value(
+    *, payment_id: UUID, order_id: str, user_id: str, amount: Money, reason: str, code: str, final: bool
+) -> bytes:
     """The value of `payments.failed`."""
     return _encode(
         PaymentFailed(
@@ -151,7 +157,14 @@ def canceled_value(*, payment_id: UUID, order_id: str, user_id: str, amount: Mon
 
 
 def cloud_event_headers(
-    *, ce_id: UUID, ce_type: str, deployment: str, time: datetime, sequence: int, attempt: int, traceparent: str | None = None
+    *,
+    ce_id: UUID,
+    ce_type: str,
+    deployment: str,
+    time: datetime,
+    sequence: int,
+    attempt: int,
+    traceparent: str | None = None,
 ) -> tuple[tuple[str, bytes], ...]:
     """The headers of a record: CloudEvents 1.0 in binary mode, by the Kafka protocol binding.
 
@@ -176,7 +189,8 @@ def cloud_event_headers(
 def rfc3339(time: datetime) -> str:
     """`2026-01-31T23:59:59Z`, with a fraction where there is one. Raises `ValueError` for a time without a zone."""
     if time.tzinfo is None:
-        raise ValueError("A time without a zone can't be announced: pass one in UTC.")
+        message = "A time without a zone can't be announced: pass one in UTC."
+        raise ValueError(message)
     return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
