@@ -18,7 +18,7 @@ import pytest
 
 from payment_service.embedded.broker import EmbeddedBroker
 from payment_service.embedded.postgres import EmbeddedPostgres
-from payment_service.embedded.process import ChildProcess, EmbeddedError, free_port, listens
+from payment_service.embedded.process import ChildProcess, EmbeddedError, WorkFolder, free_port, listens
 from tests.support.eventually import eventually
 from tests.support.kafka import create_topics, topic_names
 
@@ -86,8 +86,8 @@ def test_the_broker_serves_and_comes_back_empty_on_the_same_port() -> None:
         assert topic_names(again.bootstrap_servers) == set()
 
 
-def test_nothing_is_left_running_when_the_parent_was_killed(open_folder: Path) -> None:
-    """The kernel ends the children of a process that got no chance to do it."""
+def test_nothing_is_left_when_the_parent_was_killed(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel ends the children of a process that got no chance to do it, and the next start removes its folders."""
     env = {**os.environ, "TMPDIR": str(open_folder)}
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=env)
     try:
@@ -101,6 +101,21 @@ def test_nothing_is_left_running_when_the_parent_was_killed(open_folder: Path) -
         parent.send_signal(signal.SIGKILL)
         parent.communicate()
     eventually(lambda: not any(process.is_running() for process in family))
+    assert len(list(open_folder.iterdir())) == 2
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder))
+    for name in ("postgres", "broker"):
+        WorkFolder(name).remove()
+    assert list(open_folder.iterdir()) == []
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two suites on one machine do not remove each other's databases."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    one, other = WorkFolder("x"), WorkFolder("x")
+    assert one.path.exists()
+    one.remove()
+    other.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_child_is_refused_to_a_thread_that_may_end_before_it(tmp_path: Path) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Final, Self
 
 from confluent_kafka import KafkaException
 
-from payment_service.embedded.process import ChildProcess, EmbeddedError, Server, free_port
+from payment_service.embedded.process import ChildProcess, EmbeddedError, Server, WorkFolder, free_port
 from tests.support.kafka import admin
 
 JARS: Final = Path(os.environ.get("TEST_KAFKA_JARS") or Path(__file__).parents[2] / ".cache" / "kafka")
@@ -46,7 +44,7 @@ class ApacheKafka(Server):
     """One broker on 127.0.0.1; `stop` removes its data."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
+        self._folder: WorkFolder | None = None
         self._child: ChildProcess | None = None
         self._port = 0
 
@@ -60,7 +58,8 @@ class ApacheKafka(Server):
         if not any(JARS.glob("kafka_*.jar")):
             message = f"No Kafka in {JARS}: run make test-kafka, which fetches it."
             raise EmbeddedError(message)
-        self._folder = folder = Path(tempfile.mkdtemp(prefix="payment-service-kafka-"))
+        self._folder = WorkFolder("kafka")
+        folder = self._folder.path
         self._port = free_port()
         try:
             properties = folder / "server.properties"
@@ -79,7 +78,7 @@ class ApacheKafka(Server):
             self._child.kill()
             self._child = None
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
             self._folder = None
 
     def _other_port(self) -> int:

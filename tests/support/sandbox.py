@@ -32,6 +32,7 @@ class SandboxProcess:
         self.port = 0
         self._webhook: tuple[str, str] | None = None
         self._child: ChildProcess | None = None
+        self._connections: list[stripe.RequestsClient] = []
 
     def start(self, webhook_url: str | None = None, secret: str = WEBHOOK_SECRET) -> str:
         """Start and wait until it serves; returns the base URL. A webhook once given is kept on later starts."""
@@ -53,8 +54,11 @@ class SandboxProcess:
         return self._child is not None and self._child.running
 
     def client(self, key: str = API_KEY) -> stripe.StripeClient:
-        """The official SDK, pointed here, without retries of its own."""
-        return stripe.StripeClient(key, base_addresses={"api": self.base_url}, max_network_retries=0)
+        """The official SDK, pointed here, without retries of its own; its connections end with this process."""
+        self._connections.append(stripe.RequestsClient())
+        return stripe.StripeClient(
+            key, base_addresses={"api": self.base_url}, max_network_retries=0, http_client=self._connections[-1]
+        )
 
     def serves(self) -> bool:
         """Ask once whether it answers."""
@@ -68,16 +72,19 @@ class SandboxProcess:
         """End it with SIGKILL: it gets no chance to finish anything."""
         assert self._child is not None, "the sandbox was not started"
         self._child.kill()
+        self._disconnect()
 
     def stop(self) -> None:
         """End it with SIGTERM and assert that it ended well."""
         if self._child is None:
             return
+        self._disconnect()
         code = self._child.stop(grace_s=STOP_TIMEOUT_S)
         assert code == 0, f"the sandbox ended with {code}:\n{tail(self.log)}"
 
     def clean_up(self) -> None:
         """End it in any case."""
+        self._disconnect()
         if self._child is not None:
             self._child.kill()
 
@@ -139,6 +146,11 @@ class SandboxProcess:
             return answer
         finally:
             connection.close()
+
+    def _disconnect(self) -> None:
+        for connection in self._connections:
+            connection.close()  # type: ignore[no-untyped-call]
+        self._connections.clear()
 
     def _command(self) -> list[str | Path]:
         self.port = self.port or free_port()

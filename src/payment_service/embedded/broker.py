@@ -8,13 +8,11 @@ session timeout.
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import signal
-import tempfile
 from pathlib import Path
 from typing import Final, Self
 
-from payment_service.embedded.process import ChildProcess, EmbeddedError, Server, free_port, listens
+from payment_service.embedded.process import ChildProcess, EmbeddedError, Server, WorkFolder, free_port, listens
 
 # It listens within 50 ms on an idle machine.
 START_TIMEOUT_S: Final = 30
@@ -26,7 +24,7 @@ class EmbeddedBroker(Server):
     def __init__(self, port: int | None = None) -> None:
         self._wanted_port = port
         self._port = 0
-        self._folder: Path | None = None
+        self._folder: WorkFolder | None = None
         self._child: ChildProcess | None = None
 
     @property
@@ -50,13 +48,13 @@ class EmbeddedBroker(Server):
     def start(self) -> Self:
         """Start the broker and wait until it listens."""
         self._port = self._wanted_port or free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="payment-service-broker-"))
+        self._folder = WorkFolder("broker")
         url = f"tcp://127.0.0.1:{self._port}"
         listener = ("--listener-url", url, "--advertised-listener-url", url)
         try:
             self._child = ChildProcess(
                 [_binary(), "broker", *listener, "--storage-engine", "memory://tansu/"],
-                log=self._folder / "broker.log",
+                log=self._folder.path / "broker.log",
                 env={},
                 stop_signal=signal.SIGKILL,  # it has nothing to save, and waits for its clients otherwise
             )
@@ -72,7 +70,7 @@ class EmbeddedBroker(Server):
             self._child.stop()
             self._child = None
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
             self._folder = None
 
 

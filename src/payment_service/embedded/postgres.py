@@ -12,12 +12,19 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from payment_service.embedded.process import Account, ChildProcess, EmbeddedError, Server, die_with_parent, free_port
+from payment_service.embedded.process import (
+    Account,
+    ChildProcess,
+    EmbeddedError,
+    Server,
+    WorkFolder,
+    die_with_parent,
+    free_port,
+)
 
 USER: Final = "payments"
 # initdb and the start take about a second together on an idle machine; a loaded one gets a minute.
@@ -40,7 +47,7 @@ class EmbeddedPostgres(Server):
         self._wanted_data_dir = data_dir
         self._fsync = fsync
         self._settings = dict(settings or {})
-        self._folder: Path | None = None
+        self._folder: WorkFolder | None = None
         self._child: ChildProcess | None = None
         self._port = 0
         self._password = ""
@@ -65,7 +72,8 @@ class EmbeddedPostgres(Server):
 
     def start(self) -> Self:
         """Create the data folder if it is empty, start the server and wait until it takes connections."""
-        self._folder = folder = Path(tempfile.mkdtemp(prefix="payment-service-postgres-"))
+        self._folder = WorkFolder("postgres")
+        folder = self._folder.path
         try:
             account = _unprivileged_account()
             binaries = _binaries(folder, account)
@@ -83,7 +91,7 @@ class EmbeddedPostgres(Server):
             self._child.stop()
             self._child = None
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
             self._folder = None
 
     def _run(self, postgres: Path, data_dir: Path, account: Account | None) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -152,6 +155,35 @@ class ChildProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
+
+
+class WorkFolder:
+    """A temporary folder. Those of processes that were killed are removed when the next one is made.
+
+    Its owner holds a lock on the file `lock` inside; a lock that can be had is a dead owner's.
+    """
+
+    def __init__(self, name: str) -> None:
+        prefix = f"payment-service-{name}-"
+        for other in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+            _remove_abandoned(other)
+        self.path = Path(tempfile.mkdtemp(prefix=prefix))
+        # Locked first and named then, so that nobody finds it unlocked between the two.
+        self._lock = (self.path / "lock.new").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        (self.path / "lock.new").rename(self.path / "lock")
+
+    def remove(self) -> None:
+        """Remove the folder and what is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
+
+
+def _remove_abandoned(folder: Path) -> None:
+    # Not ours, not there any more, or still in use: all the same here.
+    with contextlib.suppress(OSError), (folder / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Server:
