@@ -6,9 +6,10 @@ import asyncpg
 import psycopg
 import pytest
 
+from payment_service.contracts import records
 from tests.support.databases import DatabaseServer, with_database
 from tests.support.eventually import NeverHappenedError, eventually
-from tests.support.kafka import DEAD_LETTERS, ORDERS, Topics, topic_names
+from tests.support.kafka import DEAD_LETTERS, ORDERS, TOPICS, Topics, topic_names
 
 
 async def test_a_database_is_real_and_empty(empty_database_dsn: str) -> None:
@@ -62,6 +63,11 @@ def test_what_is_produced_is_read_back(topics: Topics) -> None:
 def test_each_test_gets_a_broker_without_topics(broker: str) -> None:
     """Topic names are fixed, so the broker is what keeps tests apart."""
     assert topic_names(broker) == set()
+
+
+def test_the_suite_knows_every_topic_of_the_service() -> None:
+    """Their names are a contract with others, so they are written twice on purpose."""
+    assert set(records.TOPICS) == set(TOPICS)
 
 
 def test_what_never_happens_fails_with_what_was_last_seen() -> None:

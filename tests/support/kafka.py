@@ -22,9 +22,7 @@ from tests.support.eventually import TIMEOUT_S, NeverHappenedError, eventually
 
 ORDERS: Final = "orders.created"
 DEAD_LETTERS: Final = "orders.created.dlq"
-ANNOUNCEMENTS: Final = tuple(
-    f"payments.{what}" for what in ("initiated", "succeeded", "failed", "canceled", "refunded")
-)
+ANNOUNCEMENTS: Final = tuple(f"payments.{what}" for what in ("initiated", "succeeded", "failed", "canceled"))
 TOPICS: Final = (ORDERS, DEAD_LETTERS, *ANNOUNCEMENTS)
 PARTITIONS: Final = 6
 # Errors in the log of librdkafka are no failure of a test: brokers are killed here on purpose.
