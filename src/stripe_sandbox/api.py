@@ -64,6 +64,8 @@ class Api:
             answer = await self._admit(request, operation, request_id)
         except ApiError as error:
             answer = _refusal(error, request_id)
+        except web.HTTPRequestEntityTooLarge as error:
+            answer = _refusal(ApiError(413, error.text or "The request is too large."), request_id)
         except Exception:
             log.exception("request %s failed", request_id)
             answer = _refusal(_broken(), request_id)
@@ -79,7 +81,7 @@ class Api:
         if _VERSION.fullmatch(version) is None:
             raise errors.invalid(f"Invalid Stripe API version: {version}")
         write = operation.method == "POST"
-        text = await request.read() if write else request.query_string.encode()
+        text = await request.read() if write else request.rel_url.raw_query_string.encode()
         call = Call(
             method=request.method,
             path=request.path,
@@ -87,26 +89,26 @@ class Api:
             raw=forms.decode(text),
             origin=f"http://{request.host}",
             request_id=request_id,
-            key=request.headers.get("Idempotency-Key") if write else None,
+            key=(request.headers.get("Idempotency-Key") or None) if write else None,
         )
         metadata = self._sandbox.metadata_of(call.raw, call.parts.get("id"))
         rule = self._sandbox.faults.take(call.method, call.path, call.key, metadata)
         answer = await self._work(operation, call, rule)
         if answer.cut is not None:
             return answer
-        return await suffer(rule, "after", request_id) or answer
+        return await suffer(rule, "after") or answer
 
     async def _work(self, operation: Operation, call: Call, rule: Rule | None) -> Answer:
         """Everything up to the durable answer, under the idempotency key if there is one."""
         if call.key is None:
-            fault = await suffer(rule, "before", call.request_id)
+            fault = await suffer(rule, "before")
             return fault or await self._execute(operation, call, rule, "")
         print_ = fingerprint(call.method, call.path, call.raw)
         kept = self._sandbox.keys.begin(call.key, print_)
         if kept is not None:
-            return await suffer(rule, "before", call.request_id) or _replayed(kept)
+            return await suffer(rule, "before") or _replayed(kept)
         try:
-            fault = await suffer(rule, "before", call.request_id)
+            fault = await suffer(rule, "before")
             return fault or await self._execute(operation, call, rule, print_)
         finally:
             self._sandbox.keys.end(call.key)
@@ -115,11 +117,10 @@ class Api:
         params = operation.schema.read(call.raw)
         work = self._begin(call)
         if rule is not None and rule.phase == "instead":
-            fault = await suffer(rule, "instead", call.request_id)
-            answer = fault or Answer(0, "", cut="drop")
+            answer = injected(rule)
         else:
             work, answer = self._run(operation, call, work, params)
-        kept = self._kept(rule, answer, call)
+        kept = self._kept(rule, answer)
         if call.key is not None and kept is not None:
             keys = self._sandbox.keys
             keys.keep(work.tx, call.key, print_, call.request_id, kept.status, kept.text)
@@ -148,12 +149,12 @@ class Api:
         )
 
     @staticmethod
-    def _kept(rule: Rule | None, answer: Answer, call: Call) -> Answer | None:
+    def _kept(rule: Rule | None, answer: Answer) -> Answer | None:
         """What the idempotency key will answer from now on."""
         if rule is None or rule.phase == "before" or rule.action != "status":
             return answer if answer.cut is None else None
         if rule.kept:
-            return injected(rule, call.request_id)
+            return injected(rule)
         return None if rule.phase == "instead" else answer
 
     def _response(self, request: web.Request, answer: Answer, request_id: str) -> web.Response:

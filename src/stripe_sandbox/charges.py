@@ -9,7 +9,18 @@ from stripe_sandbox.work import Reply, Work, new_id
 
 AUTHORIZATION_S = 7 * 24 * 3600  # https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
 
-_CARD_ONLY_HERE = ("three_d_secure_usage", "networks", "generated_from", "display_brand")
+# What a payment method tells and its charges do not, and the other way round.
+_METHOD_ONLY = frozenset(
+    {
+        "display_brand",
+        "financial_connections_account",
+        "generated_from",
+        "networks",
+        "status_details",
+        "three_d_secure_usage",
+    }
+)
+_BANK_EXTRAS: dict[str, Json] = {"us_bank_account": {"payment_reference": None}, "sepa_debit": {"mandate": None}}
 
 
 def retrieve(work: Work, params: Json, path: Json) -> Reply:
@@ -124,9 +135,8 @@ def _paid(charge: Json) -> Json:
 
 def _details(work: Work, intent: Json, method: Json, instrument: Instrument) -> Json:
     kind = instrument.type
-    details = {key: value for key, value in method[kind].items() if key not in _CARD_ONLY_HERE}
-    if kind == "card":
-        details |= _card_extras(work, intent, instrument)
+    details = {key: value for key, value in method[kind].items() if key not in _METHOD_ONLY}
+    details |= _card_extras(work, intent, instrument) if kind == "card" else _BANK_EXTRAS[kind]
     return {kind: details, "type": kind}
 
 

@@ -122,7 +122,7 @@ async def resend(sandbox: Sandbox, request: web.Request) -> Json:
     event = work.tx.find("event", request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(text="no such event")
-    work.events.append(event)
+    work.events.append(event)  # its deliveries are planned anew, wherever the earlier ones stand
     await sandbox.commit(work)
     return rendered(sandbox.store, event)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stripe_sandbox.errors import INVALID_REQUEST, Json
 
@@ -43,6 +43,12 @@ class Rule(_Strict):
     body: Any = None
     headers: dict[str, str] = {}
     sticky: bool | None = None
+
+    @model_validator(mode="after")
+    def _instead_means_an_answer(self) -> Rule:
+        if self.phase == "instead" and self.action != "status":
+            raise ValueError("phase `instead` needs action `status`: use `before` to end a request without work")
+        return self
 
     @property
     def kept(self) -> bool:
@@ -110,7 +116,7 @@ class Faults:
         return None
 
 
-async def suffer(rule: Rule | None, phase: str, request_id: str) -> Answer | None:
+async def suffer(rule: Rule | None, phase: str) -> Answer | None:
     """Let `rule` strike if `phase` is its moment; an answer is what the client gets instead."""
     if rule is None or rule.phase != phase:
         return None
@@ -118,13 +124,13 @@ async def suffer(rule: Rule | None, phase: str, request_id: str) -> Answer | Non
         await asyncio.sleep(rule.ms / 1000)
         return None
     if rule.action == "status":
-        return injected(rule, request_id)
+        return injected(rule)
     if rule.action == "hang":
         await asyncio.sleep(rule.seconds)
     return Answer(0, "", cut="reset" if rule.action == "reset" else "drop")
 
 
-def injected(rule: Rule, request_id: str) -> Answer:
+def injected(rule: Rule) -> Answer:
     """The answer that a `status` rule gives: its own body, or one in Stripe's shape."""
     text = rule.body if isinstance(rule.body, str) else json.dumps(rule.body or _default(rule.code))
     return Answer(rule.code, text, dict(rule.headers))

@@ -79,11 +79,6 @@ class Sender:
         ]
         return [row for row in rows if row["state"] == "pending"]
 
-    def resend(self, work: Work, event: Json) -> list[Json]:
-        """Deliver an event again, wherever its earlier deliveries stand."""
-        work.events.append(event)
-        return self.plan(work)
-
     def enqueue(self, deliveries: list[Json]) -> None:
         for row in deliveries:
             self._lane(row["endpoint"]).add(row["due"], row["id"])
@@ -94,6 +89,8 @@ class Sender:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEFORE_RESPONSE_TIMEOUT_S):
                 await asyncio.gather(*attempts)
+        rows = [self._store["delivery"].rows[row["id"]] for row in deliveries]
+        self.enqueue([row for row in rows if row["state"] == "pending" and not row["attempts"]])
 
     def wake(self) -> None:
         """Time has moved on: look again what is due."""
@@ -103,12 +100,14 @@ class Sender:
     async def attempt(self, delivery_id: str) -> None:
         """Post once (and once more per `duplicate`); a failure plans the next attempt."""
         row = self._store["delivery"].rows[delivery_id]
+        if row["state"] != "pending":
+            return
         endpoint = self._store["webhook_endpoint"].rows[row["endpoint"]]
         event = events.rendered(self._store, self._store["event"].rows[row["event"]])
         payload = json.dumps(event, separators=(",", ":")).encode()
         copies = 1 + self._faults.webhooks.duplicate
         answers = await asyncio.gather(*(self._post(endpoint, payload) for _ in range(copies)))
-        self._settle(row, answers[0])
+        self._settle(delivery_id, answers[0])
 
     def _planned(self, work: Work, event: Json, endpoint: Json) -> Json:
         controls = self._faults.webhooks
@@ -148,7 +147,10 @@ class Sender:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return f"{type(error).__name__}"
 
-    def _settle(self, row: Json, outcome: str) -> None:
+    def _settle(self, delivery_id: str, outcome: str) -> None:
+        row = self._store["delivery"].rows[delivery_id]
+        if row["state"] != "pending":
+            return
         row = {**row, "attempts": row["attempts"] + 1, "last_answer": outcome}
         if outcome.startswith("2"):
             row["state"] = "delivered"

@@ -1,0 +1,152 @@
+"""The sandbox against Stripe's own OpenAPI description (version 2026-08-26.dahlia), where that is at hand."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stripe
+
+from stripe_sandbox.server import OPERATIONS
+from tests.sandbox.openapi import complaints
+from tests.support.sandbox import SandboxProcess
+
+DESCRIPTION = Path(
+    os.environ.get("STRIPE_OPENAPI") or Path(__file__).parents[3] / "shared" / "reference" / "stripe-openapi.json"
+)
+pytestmark = pytest.mark.skipif(
+    not DESCRIPTION.is_file(),
+    reason="STRIPE_OPENAPI does not name a copy of https://github.com/stripe/openapi/blob/master/openapi/spec3.json",
+)
+
+CARD: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
+# `refunds` of a charge and `managed_payments` come only when they are asked for.
+LEFT_OUT = {"refunds", "managed_payments"}
+
+
+@pytest.fixture(scope="module")
+def description() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(DESCRIPTION.read_text())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def answers(shared_process: SandboxProcess) -> list[dict[str, Any]]:
+    """One answer of each kind that the sandbox gives, as JSON."""
+    client: Any = shared_process.client()
+
+    def call(method: str, path: str, **params: Any) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(_raw(client, method, path, params))
+        return body
+
+    def create(**more: Any) -> dict[str, Any]:
+        return call("post", "/v1/payment_intents", **{**CARD, **more})
+
+    def pay(method: str, **more: Any) -> dict[str, Any]:
+        return create(payment_method=method, confirm=True, **more)
+
+    bare = create(metadata={"order_id": "1"}, description="Order 1", receipt_email="a@example.com")
+    held = pay("pm_card_visa", capture_method="manual")
+    challenged = pay("pm_card_authenticationRequired", return_url="https://shop.example")
+    debit = pay("pm_usBankAccount", payment_method_types=["us_bank_account"])
+    sepa = pay("pm_sepaDebit", payment_method_types=["sepa_debit"], currency="eur")
+    automatic = create(automatic_payment_methods={"enabled": True}, payment_method_types=None)
+    answers = [
+        bare,
+        held,
+        challenged,
+        debit,
+        sepa,
+        automatic,
+        pay("pm_card_visa"),
+        pay("pm_card_threeDSecure2Required"),
+    ]
+    answers += [
+        call("post", f"/v1/payment_intents/{bare['id']}/confirm", payment_method="pm_card_chargeDeclined"),
+        call("post", f"/v1/payment_intents/{bare['id']}/confirm", payment_method="pm_card_chargeDeclinedExpiredCard"),
+        call("post", f"/v1/payment_intents/{bare['id']}/confirm", payment_method="pm_card_radarBlock"),
+        call("post", f"/v1/payment_intents/{bare['id']}/capture"),
+        call("post", f"/v1/payment_intents/{bare['id']}", amount=2000),
+        call("post", f"/v1/payment_intents/{bare['id']}/cancel"),
+        call("post", f"/v1/payment_intents/{held['id']}/capture", amount_to_capture=600),
+        create(colour="red"),
+        call("get", "/v1/payment_intents/pi_nothing"),
+        call("get", f"/v1/payment_intents/{held['id']}", expand=["latest_charge", "payment_method"]),
+    ]
+    shared_process.authenticate(challenged["id"], "fail")
+    shared_process.settle(debit["id"], "fail")
+    shared_process.settle(sepa["id"])
+    shared_process.set_webhook("http://127.0.0.1:9/nobody")
+    lists = ("payment_intents", "charges", "events", "webhook_endpoints")
+    answers += [call("get", f"/v1/{name}", **({} if name == "webhook_endpoints" else {"limit": 100})) for name in lists]
+    return answers
+
+
+def _raw(client: Any, method: str, path: str, params: dict[str, Any]) -> str:
+    given = {name: value for name, value in params.items() if value is not None}
+    try:
+        return str(client.raw_request(method, path, **given).body)
+    except (stripe.CardError, stripe.InvalidRequestError) as refused:
+        return str(refused.http_body)
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """Every API object in an answer: the members of lists, and what events carry, on their own."""
+    if value.get("object") == "list":
+        return [one for member in value["data"] for one in objects(member)]
+    if value.get("object") == "event":
+        return [value, *objects(value["data"]["object"])]
+    return [value]
+
+
+def test_every_answer_has_the_shape_that_stripe_describes(
+    description: Mapping[str, Any], answers: list[dict[str, Any]]
+) -> None:
+    schemas = description["components"]["schemas"]
+    seen = set()
+    wrong = []
+    for one in (one for answer in answers for one in objects(answer)):
+        name = str(one.get("object", "error"))
+        seen.add(name)
+        wrong += list(complaints(schemas, schemas[name], one, name))
+
+    assert seen == {"payment_intent", "charge", "event", "webhook_endpoint", "error"}
+    assert sorted(set(wrong)) == []
+
+
+def test_every_field_of_an_intent_and_a_charge_is_there(
+    description: Mapping[str, Any], answers: list[dict[str, Any]]
+) -> None:
+    """Fields that the description calls nullable are always sent, null or not; only the optional ones may lack."""
+    schemas = description["components"]["schemas"]
+    for one in (one for answer in answers for one in objects(answer)):
+        if one.get("object") in {"payment_intent", "charge", "payment_method", "webhook_endpoint"}:
+            nullable = {name for name, field in schemas[one["object"]]["properties"].items() if field.get("nullable")}
+            assert nullable - one.keys() <= LEFT_OUT
+
+
+# The description may be an extract without the balance, which has no parameters anyway.
+@pytest.mark.parametrize(
+    "operation",
+    [one for one in OPERATIONS if one.path != "/v1/balance"],
+    ids=lambda operation: f"{operation.method} {operation.path}",
+)
+def test_every_parameter_is_one_of_stripes(description: Mapping[str, Any], operation: Any) -> None:
+    [described] = [
+        item[operation.method.lower()]
+        for path, item in description["paths"].items()
+        if _placeholders_alike(path) == _placeholders_alike(operation.path)
+    ]
+    body = described.get("requestBody", {}).get("content", {}).get("application/x-www-form-urlencoded", {})
+    known = {parameter["name"] for parameter in described.get("parameters", [])}
+    known |= body.get("schema", {}).get("properties", {}).keys()
+
+    assert set(operation.schema.fields) <= known
+
+
+def _placeholders_alike(path: str) -> str:
+    return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))

@@ -1,0 +1,238 @@
+"""PaymentIntents through the official SDK: what is refused, in which words, and how lists are read."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+from typing import Any
+
+import pytest
+import stripe
+
+from tests.support.sandbox import API_KEY, SandboxProcess
+
+GOOD: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
+
+REFUSED = [
+    ({"amount": 0}, "parameter_invalid_integer", "amount"),
+    ({"amount": -1}, "parameter_invalid_integer", "amount"),
+    ({"amount": "10.5"}, "parameter_invalid_integer", "amount"),
+    ({"amount": "9" * 5000}, "parameter_invalid_integer", "amount"),
+    ({"amount": 49}, "amount_too_small", "amount"),
+    ({"amount": 49, "currency": "jpy"}, "amount_too_small", "amount"),
+    ({"amount": 100_000_000}, "amount_too_large", "amount"),
+    ({"amount": 501, "currency": "isk"}, "parameter_invalid_integer", "amount"),
+    ({"amount": 501, "currency": "ugx"}, "parameter_invalid_integer", "amount"),
+    ({"amount": 1001, "currency": "kwd"}, "parameter_invalid_integer", "amount"),
+    ({"currency": "zzz"}, None, "currency"),
+    ({"colour": "red"}, "parameter_unknown", "colour"),
+    ({"automatic_payment_methods": {"enabled": True, "x": 1}}, "parameter_unknown", "automatic_payment_methods[x]"),
+    ({"description": "x" * 1001}, "parameter_invalid_string_length", "description"),
+    ({"payment_method": ""}, "parameter_invalid_empty", "payment_method"),
+    ({"metadata": {"k" * 41: "v"}}, None, "metadata"),
+    ({"metadata": {"k": "v" * 501}}, None, "metadata[k]"),
+    ({"metadata": {str(n) + "k": "v" for n in range(51)}}, None, "metadata"),
+    ({"payment_method": "pm_nothing"}, "resource_missing", "payment_method"),
+    ({"customer": "cus_nothing"}, "resource_missing", "customer"),
+    ({"capture_method": "later"}, None, "capture_method"),
+    ({"return_url": "https://shop.example"}, None, "return_url"),
+    ({"payment_method": "pm_usBankAccount"}, "payment_intent_incompatible_payment_method", "payment_method"),
+]
+
+
+@pytest.mark.parametrize(("change", "code", "param"), REFUSED)
+def test_a_bad_create_is_refused_with_code_and_parameter_and_makes_nothing(
+    client: Any, sandbox: SandboxProcess, change: dict[str, Any], code: str | None, param: str
+) -> None:
+    before = len(sandbox.ledger())
+
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.payment_intents.create({**GOOD, **change})
+
+    assert caught.value.http_status == 400
+    assert (caught.value.code, caught.value.param) == (code, param)
+    assert len(sandbox.ledger()) == before
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"),
+    [(50, "usd"), (50, "USD"), (99_999_999, "eur"), (50, "jpy"), (500, "isk"), (1000, "kwd"), (1, "xaf")],
+)
+def test_an_amount_that_stripe_takes_is_taken(client: Any, amount: int, currency: str) -> None:
+    intent = client.v1.payment_intents.create({**GOOD, "amount": amount, "currency": currency})
+    assert (intent.amount, intent.currency) == (amount, currency.lower())
+
+
+def test_a_required_parameter_is_missed_by_name(client: Any) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.payment_intents.create({"amount": 1000})
+    assert (caught.value.code, caught.value.param) == ("parameter_missing", "currency")
+
+
+def test_a_new_intent_waits_for_a_payment_method(client: Any) -> None:
+    intent = client.v1.payment_intents.create({**GOOD, "metadata": {"order_id": "1"}, "description": "Order 1"})
+
+    assert intent.status == "requires_payment_method"
+    assert intent.capture_method == "automatic_async"
+    assert intent.payment_method_types == ["card"]
+    assert (intent.metadata["order_id"], intent.description) == ("1", "Order 1")
+    assert str(intent.client_secret).startswith(f"{intent.id}_secret_")
+    assert client.v1.payment_intents.retrieve(intent.id) == intent
+
+
+def test_without_named_types_the_methods_are_automatic_and_confirming_needs_a_return_url(
+    client: Any,
+) -> None:
+    intent = client.v1.payment_intents.create({"amount": 1000, "currency": "usd"})
+    assert intent.automatic_payment_methods is not None
+    assert intent.automatic_payment_methods.enabled
+
+    with pytest.raises(stripe.InvalidRequestError, match="return_url"):
+        client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
+
+    never: dict[str, Any] = {"enabled": True, "allow_redirects": "never"}
+    intent = client.v1.payment_intents.create({"amount": 1000, "currency": "usd", "automatic_payment_methods": never})
+    assert client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"}).status == "succeeded"
+
+
+def test_what_the_status_forbids_is_refused_with_the_intent(client: Any) -> None:
+    paid = client.v1.payment_intents.create({**GOOD, "payment_method": "pm_card_visa", "confirm": True})
+    bare = client.v1.payment_intents.create(GOOD)
+    calls: list[tuple[Any, Any]] = [
+        (paid, lambda: client.v1.payment_intents.cancel(paid.id)),
+        (paid, lambda: client.v1.payment_intents.confirm(paid.id, {"payment_method": "pm_card_visa"})),
+        (paid, lambda: client.v1.payment_intents.capture(paid.id)),
+        (paid, lambda: client.v1.payment_intents.update(paid.id, {"amount": 2000})),
+        (bare, lambda: client.v1.payment_intents.confirm(bare.id)),
+    ]
+    for intent, call in calls:
+        with pytest.raises(stripe.InvalidRequestError) as caught:
+            call()
+        assert caught.value.error is not None
+        assert (caught.value.http_status, caught.value.code) == (400, "payment_intent_unexpected_state")
+        assert caught.value.error.payment_intent is not None
+        assert caught.value.error.payment_intent["id"] == intent.id
+
+
+def test_a_canceled_intent_can_not_be_paid(client: Any) -> None:
+    intent = client.v1.payment_intents.create(GOOD)
+    canceled = client.v1.payment_intents.cancel(intent.id, {"cancellation_reason": "requested_by_customer"})
+    assert (canceled.status, canceled.cancellation_reason) == ("canceled", "requested_by_customer")
+    assert canceled.canceled_at
+
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
+
+
+def test_an_update_merges_metadata_and_forgets_the_last_error(client: Any) -> None:
+    intent = client.v1.payment_intents.create({**GOOD, "metadata": {"a": "1", "b": "2"}})
+    with pytest.raises(stripe.CardError):
+        client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_chargeDeclined"})
+
+    updated: Any = client.v1.payment_intents.update(intent.id, {"amount": 2000, "metadata": {"a": "", "c": "3"}})
+
+    assert updated.amount == 2000
+    assert updated.to_dict()["metadata"] == {"b": "2", "c": "3"}
+    assert updated.last_payment_error is None
+
+
+def test_expanding_puts_the_object_in_place_of_its_id(client: Any) -> None:
+    paid = client.v1.payment_intents.create(
+        {**GOOD, "payment_method": "pm_card_visa", "confirm": True, "expand": ["latest_charge", "payment_method"]}
+    )
+    assert isinstance(paid.latest_charge, stripe.Charge)
+    assert isinstance(paid.payment_method, stripe.PaymentMethod)
+    listed = client.v1.payment_intents.list({"limit": 1, "expand": ["data.latest_charge.payment_intent"]}).data[0]
+    assert isinstance(listed.latest_charge, stripe.Charge)
+    assert isinstance(listed.latest_charge.payment_intent, stripe.PaymentIntent)
+    with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
+        client.v1.payment_intents.retrieve(paid.id, {"expand": ["amount"]})
+
+
+def test_a_list_is_newest_first_and_read_by_cursor(client: Any) -> None:
+    made = [client.v1.payment_intents.create(GOOD).id for _ in range(5)]
+
+    page = client.v1.payment_intents.list({"limit": 2})
+    assert ([intent.id for intent in page.data], page.has_more) == ([made[4], made[3]], True)
+    older = client.v1.payment_intents.list({"limit": 2, "starting_after": made[3]})
+    assert [intent.id for intent in older.data] == [made[2], made[1]]
+    newer = client.v1.payment_intents.list({"limit": 2, "ending_before": made[0]})
+    assert [intent.id for intent in newer.data] == [made[2], made[1]]
+    walked = [intent.id for intent in client.v1.payment_intents.list({"limit": 2}).auto_paging_iter()]
+    assert walked[:5] == made[::-1]
+
+
+def test_a_list_is_narrowed_by_created(client: Any, sandbox: SandboxProcess) -> None:
+    first = client.v1.payment_intents.create(GOOD)
+    sandbox.advance(100)
+    second = client.v1.payment_intents.create(GOOD)
+    sandbox.advance(100)
+    third = client.v1.payment_intents.create(GOOD)
+
+    def listed(created: Any) -> list[str]:
+        return [intent.id for intent in client.v1.payment_intents.list({"created": created, "limit": 100}).data]
+
+    assert listed({"gte": second.created}) == [third.id, second.id]
+    assert listed({"gt": second.created}) == [third.id]
+    assert listed({"gt": first.created, "lt": third.created}) == [second.id]
+    assert listed({"gte": first.created + 1, "lte": second.created}) == [second.id]
+    assert listed(second.created) == [second.id]
+
+
+@pytest.mark.parametrize("cursor", ["starting_after", "ending_before"])
+def test_an_unknown_cursor_is_refused(client: Any, cursor: str) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.payment_intents.list({cursor: "pi_nothing"})
+    assert (caught.value.code, caught.value.param) == ("resource_missing", cursor)
+
+
+def test_an_unknown_object_is_404_resource_missing(client: Any) -> None:
+    for call in (
+        client.v1.payment_intents.retrieve,
+        client.v1.charges.retrieve,
+        client.v1.events.retrieve,
+        client.v1.payment_methods.retrieve,
+    ):
+        with pytest.raises(stripe.InvalidRequestError) as caught:
+            call("nothing")
+        assert (caught.value.http_status, caught.value.code) == (404, "resource_missing")
+
+
+def test_an_endpoint_that_is_not_covered_answers_in_stripes_shape(client: Any) -> None:
+    for method, path in (("get", "/v1/invoices"), ("delete", "/v1/payment_intents/pi_1"), ("post", "/v1/balance")):
+        with pytest.raises(stripe.InvalidRequestError, match="Unrecognized request URL") as caught:
+            client.raw_request(method, path)
+        assert caught.value.http_status == 404
+
+
+def test_only_accepted_keys_get_in(sandbox: SandboxProcess) -> None:
+    sandbox.accept_keys("sk_test_the_right_one")
+
+    with pytest.raises(stripe.AuthenticationError) as caught:
+        sandbox.client("sk_test_the_wrong_one").v1.balance.retrieve()
+    assert caught.value.http_status == 401
+    assert "sk_test_the_wrong_one" not in str(caught.value)
+    assert sandbox.client("sk_test_the_right_one").v1.balance.retrieve().livemode is False
+
+
+@pytest.mark.parametrize("key", ["", "sk_live_1234567890", "sk_test_1", "pk_test_1234567890"])
+def test_what_is_no_test_secret_key_is_401(sandbox: SandboxProcess, key: str) -> None:
+    assert answer_to(sandbox, f"Bearer {key}") == (401, "invalid_request_error")
+
+
+def test_a_key_may_come_as_the_user_of_basic_authentication(sandbox: SandboxProcess) -> None:
+    assert answer_to(sandbox, "Basic " + base64.b64encode(f"{API_KEY}:".encode()).decode()) == (200, None)
+    assert answer_to(sandbox, "Basic !!!") == (401, "invalid_request_error")
+    assert answer_to(sandbox, None) == (401, "invalid_request_error")
+
+
+def answer_to(sandbox: SandboxProcess, authorization: str | None) -> tuple[int, str | None]:
+    """The status and the error's type that a bare request gets."""
+    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port)
+    with contextlib.closing(connection):
+        connection.request("GET", "/v1/balance", headers={"Authorization": authorization} if authorization else {})
+        response = connection.getresponse()
+        assert response.headers["Request-Id"]
+        return response.status, json.load(response).get("error", {}).get("type")
