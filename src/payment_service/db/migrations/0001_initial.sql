@@ -161,23 +161,30 @@ CREATE TABLE outbox (
     payload             bytea,
     headers             json        NOT NULL,  -- [[name, value], ...], values as Latin-1
     created_at          timestamptz NOT NULL DEFAULT now(),
-    published_at        timestamptz,
-    published_partition integer,
-    published_offset    bigint,
     CONSTRAINT outbox_payment_records_are_numbered CHECK ((aggregatetype = 'payment') = (sequence IS NOT NULL)),
     PRIMARY KEY (position, created_at)
 ) PARTITION BY RANGE (created_at);
 CREATE TABLE outbox_default PARTITION OF outbox DEFAULT;
-CREATE INDEX outbox_unpublished ON outbox (position) WHERE published_at IS NULL;
 CREATE INDEX outbox_of_aggregate ON outbox (aggregateid, position);
+
+-- What is not published yet: a row is written with its record and deleted when the broker has acknowledged it, so that the
+-- outbox itself is only ever inserted into. Small, so that what is dead while an old snapshot is open is soon passed over.
+CREATE TABLE outbox_pending (
+    position    bigint      PRIMARY KEY,
+    aggregateid uuid        NOT NULL,
+    created_at  timestamptz NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0,
+        autovacuum_analyze_threshold = 50000);
 
 -- A payment (or notice) whose next record can't be published by itself; its later records wait behind it, others do not.
 CREATE TABLE relay_holds (
     aggregateid uuid        PRIMARY KEY,
     position    bigint      NOT NULL,
+    topic       text,       -- the topic that takes nothing; NULL: the record itself is at fault, and waits for a person
     reason      text        NOT NULL,
     held_at     timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX relay_holds_of_topic ON relay_holds (topic, position) WHERE topic IS NOT NULL;
 
 -- Who publishes. One row; taking it over raises the epoch, which every mark tests.
 CREATE TABLE relay_lease (

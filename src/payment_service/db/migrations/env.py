@@ -1,15 +1,13 @@
-"""Alembic's entry point. The connection comes from `payment_service.db.migrate`; `--sql` prints instead."""
+"""Alembic's entry point. The connection, in a transaction, comes from `payment_service.db.migrate`; `--sql` has none."""
 
 from __future__ import annotations
 
 from alembic import context
 
-connection = context.config.attributes.get("connection")
-if connection is None:
-    context.configure(url="postgresql+psycopg://", literal_binds=True)
-    with context.begin_transaction():
-        context.run_migrations()
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", literal_binds=True)
 else:
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
+    context.configure(connection=context.config.attributes["connection"])
+
+with context.begin_transaction():
+    context.run_migrations()

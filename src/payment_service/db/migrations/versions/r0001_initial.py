@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from payment_service.db.migrations import run_script
 
 revision = "1"
 down_revision = None
@@ -12,7 +10,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Create every table."""
-    op.execute((Path(__file__).parents[1] / "0001_initial.sql").read_text())
+    run_script("0001_initial.sql")
 
 
 def downgrade() -> None:

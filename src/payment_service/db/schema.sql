@@ -1,0 +1,3 @@
+-- name: schema_state
+SELECT (SELECT max(version_num) FROM alembic_version) AS revision,
+       (SELECT revision FROM schema_minimum) AS minimum
