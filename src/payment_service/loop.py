@@ -22,7 +22,12 @@ class Loop:
     """Runs `run_once` until stopped. It returns how much it did: above 0 it is called again at once."""
 
     def __init__(
-        self, name: str, run_once: Callable[[], Awaitable[int]], *, interval_max_s: float = INTERVAL_MAX_S, interval_min_s: float = INTERVAL_MIN_S
+        self,
+        name: str,
+        run_once: Callable[[], Awaitable[int]],
+        *,
+        interval_max_s: float = INTERVAL_MAX_S,
+        interval_min_s: float = INTERVAL_MIN_S,
     ) -> None:
         self.name = name
         self._run_once = run_once
@@ -54,7 +59,13 @@ class Loop:
             try:
                 done = await self._run_once()
             except Exception as error:  # noqa: BLE001 - a background process outlives every error, and says so
-                log.error("loop_failed", loop=self.name, error=type(error).__name__, detail=str(error)[:300], retry_in_s=error_pause_s)
+                log.error(
+                    "loop_failed",
+                    loop=self.name,
+                    error=type(error).__name__,
+                    detail=str(error)[:300],
+                    retry_in_s=error_pause_s,
+                )
                 await self._wait(error_pause_s, wakeable=False)
                 error_pause_s = min(error_pause_s * 2, ERROR_PAUSE_MAX_S)
                 continue

@@ -92,7 +92,15 @@ async def enqueue(connection: Connection, operations: Sequence[NewOperation]) ->
 
 
 async def claim(
-    pool: Pool, *, worker: UUID, provider: str, slots: int, rate_per_s: float, burst: float, blocked: Collection[str], key_horizon: datetime
+    pool: Pool,
+    *,
+    worker: UUID,
+    provider: str,
+    slots: int,
+    rate_per_s: float,
+    burst: float,
+    blocked: Collection[str],
+    key_horizon: datetime,
 ) -> list[Claimed]:
     """Claim up to `slots` operations within the shared budget."""
     rows = await pool.fetch(_SQL.claim, worker, provider, slots, rate_per_s, burst, list(blocked), key_horizon)
@@ -134,7 +142,9 @@ async def ensure_budget(pool: Pool, provider: str) -> None:
 
 
 def _claimed(row: asyncpg.Record) -> Claimed:
-    request = Request(method=row["request_method"], path=row["request_path"], body=row["request_body"], api_version=row["api_version"])
+    request = Request(
+        method=row["request_method"], path=row["request_path"], body=row["request_body"], api_version=row["api_version"]
+    )
     return Claimed(
         id=row["id"],
         payment_id=row["payment_id"],

@@ -9,9 +9,11 @@ import asyncpg
 from psycopg.conninfo import conninfo_to_dict
 
 if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
     from payment_service.config import Config
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 # A row that somebody else holds is not waited for: the batch takes what is free, a request answers 503.

@@ -36,8 +36,10 @@ _GTIN_LENGTH: Final = 13
 _MAYBE: Final = re.compile(r"[2-6][0-9 -]{12}")
 # Every beginning of a group of digits, with what follows it, up to 19 digits.
 _CANDIDATE: Final = re.compile(r"(?<![0-9])(?=([2-6](?:[ -]?[0-9]){12,18}))")
-_DIGITS: Final = re.compile(r"[0-9]+")
-_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_DIGIT: Final = re.compile(r"[0-9]")
+_WITHOUT_SEPARATORS: Final = str.maketrans("", "", " -")
+_VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
+_DOUBLED: Final = bytes.maketrans(bytes(range(10)), bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 # Digits, spaces and dashes may hide from a reader of raw bytes in JSON escapes, or between the zero bytes of UTF-16.
 _ESCAPED: Final = re.compile(r"\\u00(3[0-9]|20|2[dD])")
 
@@ -89,25 +91,28 @@ def _mask_once(text: str, shown: int) -> str:
 
 def _readings(text: str, start: int, candidate: str) -> Iterator[tuple[int, int]]:
     """The card numbers that begin where the candidate does, and end with one of its groups of digits."""
-    digits = ""
-    for group in _DIGITS.finditer(candidate):
-        digits += group[0]
-        end = start + group.end()
-        if _is_card_number(digits) and not "0" <= text[end : end + 1] <= "9":
+    digits = candidate.translate(_WITHOUT_SEPARATORS)
+    lengths = [n for n in range(_LENGTH_MIN, len(digits) + 1) if _is_card_number(digits[:n])]
+    if not lengths:
+        return
+    ends = [match.end() for match in _DIGIT.finditer(candidate)]
+    for length in lengths:
+        end = start + ends[length - 1]
+        if not "0" <= text[end : end + 1] <= "9":
             yield start, end
 
 
 def _is_card_number(digits: str) -> bool:
-    if len(digits) < _LENGTH_MIN or _NETWORKS.fullmatch(digits) is None or not _passes_luhn(digits):
+    if _NETWORKS.fullmatch(digits) is None or not _passes_luhn(digits):
         return False
-    return len(digits) != _GTIN_LENGTH or not _is_gtin_13(digits)
+    return len(digits) != _GTIN_LENGTH or not _is_gtin(digits)
 
 
 def _passes_luhn(digits: str) -> bool:
-    numbers = [ord(digit) - 48 for digit in reversed(digits)]
-    return (sum(numbers[::2]) + sum(_DOUBLED[n] for n in numbers[1::2])) % 10 == 0
+    values = digits.encode().translate(_VALUES)
+    return (sum(values[::-2]) + sum(values[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
-def _is_gtin_13(digits: str) -> bool:
-    numbers = [ord(digit) - 48 for digit in digits]
-    return (sum(numbers[::2]) + 3 * sum(numbers[1::2])) % 10 == 0
+def _is_gtin(digits: str) -> bool:
+    values = digits.encode().translate(_VALUES)
+    return (sum(values[::2]) + 3 * sum(values[1::2])) % 10 == 0

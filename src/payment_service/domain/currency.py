@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class UnknownCurrency(ValueError):  # noqa: N818 - it reads as what is wrong
+class UnknownCurrency(ValueError):
     """The code names no currency that can be charged."""
 
 

@@ -46,29 +46,34 @@ class Status(StrEnum):
 _UNPAID: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.PROCESSING, Status.DECLINED})
 _ENDS: Final = frozenset({Status.SUCCEEDED, Status.CANCELED, Status.FAILED})
 
-TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType({
-    Status.CREATED: _UNPAID | {Status.AUTHORIZED} | _ENDS,
-    Status.PENDING: (_UNPAID - {Status.PENDING}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
-    Status.REQUIRES_ACTION: (_UNPAID - {Status.REQUIRES_ACTION}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
-    Status.PROCESSING: (_UNPAID - {Status.PROCESSING}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
-    Status.DECLINED: (_UNPAID - {Status.DECLINED}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
-    Status.AUTHORIZED: frozenset({Status.SUCCEEDED, Status.CANCELED}),
-    Status.SUCCEEDED: frozenset(),
-    Status.CANCELED: frozenset(),
-    Status.FAILED: frozenset(),
-})
+TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
+    {
+        Status.CREATED: _UNPAID | {Status.AUTHORIZED} | _ENDS,
+        Status.PENDING: (_UNPAID - {Status.PENDING}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
+        Status.REQUIRES_ACTION: (_UNPAID - {Status.REQUIRES_ACTION})
+        | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
+        Status.PROCESSING: (_UNPAID - {Status.PROCESSING}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
+        Status.DECLINED: (_UNPAID - {Status.DECLINED}) | {Status.AUTHORIZED, Status.SUCCEEDED, Status.CANCELED},
+        Status.AUTHORIZED: frozenset({Status.SUCCEEDED, Status.CANCELED}),
+        Status.SUCCEEDED: frozenset(),
+        Status.CANCELED: frozenset(),
+        Status.FAILED: frozenset(),
+    }
+)
 
 # (rank, precedence). A higher rank always wins; within one rank the provider's later second wins, then the precedence.
-STANDING: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType({
-    Status.PENDING: (0, 0),
-    Status.REQUIRES_ACTION: (0, 1),
-    Status.PROCESSING: (0, 2),
-    Status.DECLINED: (0, 3),
-    Status.AUTHORIZED: (1, 0),
-    Status.SUCCEEDED: (2, 0),
-    Status.CANCELED: (2, 0),
-    Status.FAILED: (2, 0),
-})
+STANDING: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType(
+    {
+        Status.PENDING: (0, 0),
+        Status.REQUIRES_ACTION: (0, 1),
+        Status.PROCESSING: (0, 2),
+        Status.DECLINED: (0, 3),
+        Status.AUTHORIZED: (1, 0),
+        Status.SUCCEEDED: (2, 0),
+        Status.CANCELED: (2, 0),
+        Status.FAILED: (2, 0),
+    }
+)
 
 # An intent that is not the payment's own may be canceled while it is in one of these; in any other it may hold money.
 _STRAY_CANCELABLE: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED})
@@ -297,7 +302,11 @@ def _end_announcements(payment: Payment, fact: IntentFact) -> tuple[Announcement
     if fact.status is Status.SUCCEEDED:
         return (
             Succeeded(
-                cause=cause, captured=fact.received, method=payment.method or "unknown", paid_at=fact.at, intent_id=fact.intent_id
+                cause=cause,
+                captured=fact.received,
+                method=payment.method or "unknown",
+                paid_at=fact.at,
+                intent_id=fact.intent_id,
             ),
         )
     if fact.status is Status.CANCELED:
@@ -308,7 +317,9 @@ def _end_announcements(payment: Payment, fact: IntentFact) -> tuple[Announcement
 
 def _apply_charge(payment: Payment, fact: ChargeFact) -> Verdict:
     if not _owns(payment, fact.intent_id):
-        return Parked("unexpected_money", f"{fact.charge_id} went through on {fact.intent_id}, not the payment's own intent")
+        return Parked(
+            "unexpected_money", f"{fact.charge_id} went through on {fact.intent_id}, not the payment's own intent"
+        )
     if fact.amount.currency != payment.amount.currency or fact.amount.minor > payment.amount.minor:
         return Parked("unexpected_money", f"{fact.charge_id} is for {fact.amount}, the order for {payment.amount}")
     adopted, told = _adopt(payment, fact.intent_id, None)

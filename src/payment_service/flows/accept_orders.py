@@ -5,7 +5,6 @@ transaction. When this returns, every record of the batch is durable, so its off
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -110,7 +109,7 @@ class Intake:
             reached("intake.commit.before")
         reached("intake.commit.after")
         fold.count()
-        self._count(arrivals, inserted, rejected, notices)
+        self._count(len(arrivals), len(inserted), notices)
         if inserted:
             self._wake_dispatcher()
         if notices or fold.announced:
@@ -150,15 +149,19 @@ class Intake:
         if not first:
             return set()
         inserted = await payments.insert(connection, [self._new_payment(plan) for plan in first.values()])
-        calls = [self._new_operation(plan, plan.request) for plan in first.values() if plan.id in inserted and plan.request]
+        calls = [
+            self._new_operation(plan, plan.request) for plan in first.values() if plan.id in inserted and plan.request
+        ]
         if calls:
             await operations.enqueue(connection, calls)
         return inserted
 
-    async def _compare(self, connection: Connection, plans: Sequence[_Plan], inserted: set[UUID]) -> list[tuple[Arrival, Rejected]]:
+    async def _compare(
+        self, connection: Connection, plans: Sequence[_Plan], inserted: set[UUID]
+    ) -> list[tuple[Arrival, Rejected]]:
         """Orders that were not inserted are repeated (nothing to do), changed, or too old to begin with."""
-        seen: set[UUID] = set()
-        rest = [plan for plan in plans if plan.id not in inserted or plan.id in seen or seen.add(plan.id)]
+        first = {plan.id: plan for plan in reversed(plans)}
+        rest = [plan for plan in plans if plan.id not in inserted or plan is not first[plan.id]]
         known = await payments.existing(connection, {plan.id for plan in rest}) if rest else {}
         rejected: list[tuple[Arrival, Rejected]] = []
         for plan in rest:
@@ -207,30 +210,36 @@ class Intake:
             request=request,
         )
 
-    def _count(
-        self, arrivals: Sequence[Arrival], inserted: set[UUID], rejected: Sequence[tuple[Arrival, Rejected]], notices: Counter[str]
-    ) -> None:
-        metrics.GROUP_SIZE.labels("intake").observe(len(arrivals))
-        metrics.ORDERS.labels("accepted").inc(len(inserted))
-        metrics.ORDERS.labels("quarantined").inc(notices.total())
-        metrics.ORDERS.labels("repeated").inc(len(arrivals) - len(inserted) - notices.total())
-        for reason, count in notices.items():
-            metrics.QUARANTINED.labels("kafka", reason).inc(count)
-        for arrival, why in rejected:
+    def _count(self, arrived: int, accepted: int, quarantined: Sequence[tuple[Arrival, Rejected]]) -> None:
+        metrics.GROUP_SIZE.labels("intake").observe(arrived)
+        metrics.ORDERS.labels("accepted").inc(accepted)
+        metrics.ORDERS.labels("quarantined").inc(len(quarantined))
+        metrics.ORDERS.labels("repeated").inc(arrived - accepted - len(quarantined))
+        for arrival, why in quarantined:
+            metrics.QUARANTINED.labels("kafka", why.reason).inc()
             log.warning(
-                "order_quarantined", topic=arrival.topic, partition=arrival.partition, offset=arrival.offset, reason=why.reason, detail=why.detail
+                "order_quarantined",
+                topic=arrival.topic,
+                partition=arrival.partition,
+                offset=arrival.offset,
+                reason=why.reason,
+                detail=why.detail,
             )
 
 
-async def _quarantine(connection: Connection, rejected: Sequence[tuple[Arrival, Rejected]]) -> Counter[str]:
-    """Keep what is not kept yet, and announce just that; return how many for which reason."""
+async def _quarantine(
+    connection: Connection, rejected: Sequence[tuple[Arrival, Rejected]]
+) -> list[tuple[Arrival, Rejected]]:
+    """Keep what is not kept yet, and announce just that; return what is new."""
     if not rejected:
-        return Counter()
+        return []
     kept = {quarantine_id(a.topic, a.partition, a.offset): (a, why, dead_letter(a, why)) for a, why in rejected}
     new = await quarantine.insert(connection, [_quarantined(key, *rest) for key, rest in kept.items()])
     if new:
-        await records.append_outbox(connection, [_notice(key, letter) for key, (_, _, letter) in kept.items() if key in new])
-    return Counter(why.reason.value for key, (_, why, _) in kept.items() if key in new)
+        await records.append_outbox(
+            connection, [_notice(key, letter) for key, (_, _, letter) in kept.items() if key in new]
+        )
+    return [(arrival, why) for key, (arrival, why, _) in kept.items() if key in new]
 
 
 def _quarantined(key: UUID, arrival: Arrival, why: Rejected, letter: DeadLetter) -> quarantine.Quarantined:

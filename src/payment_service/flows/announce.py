@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payment_service.contracts.records import canceled_value, cloud_event_headers, failed_value, initiated_value, succeeded_value
+from payment_service.contracts.records import (
+    canceled_value,
+    cloud_event_headers,
+    failed_value,
+    initiated_value,
+    succeeded_value,
+)
 from payment_service.db.records import OutboxRecord
 from payment_service.domain.events import Announcement, Canceled, Failed, Initiated, Succeeded
 from payment_service.domain.ids import event_record_id
@@ -42,7 +48,11 @@ def _value(payment: Payment, announcement: Announcement) -> bytes:
     match announcement:
         case Initiated(method=method):
             return initiated_value(
-                payment_id=payment.id, order_id=payment.order_id, user_id=payment.user_id, amount=payment.amount, method=method
+                payment_id=payment.id,
+                order_id=payment.order_id,
+                user_id=payment.user_id,
+                amount=payment.amount,
+                method=method,
             )
         case Succeeded():
             return succeeded_value(
@@ -67,5 +77,9 @@ def _value(payment: Payment, announcement: Announcement) -> bytes:
             )
         case Canceled(reason=reason):
             return canceled_value(
-                payment_id=payment.id, order_id=payment.order_id, user_id=payment.user_id, amount=payment.amount, reason=reason
+                payment_id=payment.id,
+                order_id=payment.order_id,
+                user_id=payment.user_id,
+                amount=payment.amount,
+                reason=reason,
             )

@@ -199,7 +199,9 @@ class Webhooks:
             if event.payment_id in fold and event.payment_id is not None and event.fact is not None:
                 results.append(_result(event, fold.take(event.payment_id, event.fact)))
             elif event.fact is None:
-                results.append(events.Result(event=event, processed=False, result="malformed", parked_reason="malformed"))
+                results.append(
+                    events.Result(event=event, processed=False, result="malformed", parked_reason="malformed")
+                )
             elif event.payment_id in known:
                 results.append(events.Result(event=event, processed=False, result="waiting", retry_s=LOCKED_RETRY_S))
             else:

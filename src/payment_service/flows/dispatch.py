@@ -22,7 +22,7 @@ from payment_service.provider.port import Call, Kind, TooLate
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from random import Random
 
     from payment_service.config import Config
@@ -85,7 +85,9 @@ class Dispatcher:
         self._freed_at = 0.0
         self._claiming = Loop("dispatch.claim", self.claim_once)
         self._settling = Loop("dispatch.settle", self.settle_once, interval_max_s=0.25)
-        self._beating = Loop("dispatch.beat", self._beat_once, interval_min_s=HEARTBEAT_INTERVAL_S, interval_max_s=HEARTBEAT_INTERVAL_S)
+        self._beating = Loop(
+            "dispatch.beat", self._beat_once, interval_min_s=HEARTBEAT_INTERVAL_S, interval_max_s=HEARTBEAT_INTERVAL_S
+        )
 
     async def start(self) -> None:
         """Enter the process among the workers, and begin."""
@@ -130,7 +132,9 @@ class Dispatcher:
         if not group:
             return 0
         try:
-            done = await settle(self._pool, group, provider=self._provider, deployment=self._config.deployment, now=self._now)
+            done = await settle(
+                self._pool, group, provider=self._provider, deployment=self._config.deployment, now=self._now
+            )
         except BaseException:
             self._unsettled = group + self._unsettled
             raise
@@ -187,8 +191,8 @@ class Dispatcher:
             if operation not in listed:
                 self._spawn(self._attempt(operation, claimed_boot_s))
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._calls.add(task)
         task.add_done_callback(self._ended)
 
@@ -303,4 +307,3 @@ class Dispatcher:
     async def _beat_once(self) -> int:
         await workers.beat(self._pool, self.worker)
         return 0
-

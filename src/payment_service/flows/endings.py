@@ -36,7 +36,9 @@ EMPTY_READS_APART_S: Final = 60.0
 # Stripe forgets keys after 24 h at the earliest (https://docs.stripe.com/api/idempotent_requests); an hour is left for clocks.
 KEY_HELPS_H: Final = 23
 # States in which an intent, once read, shows that a cancel did not happen.
-_STILL_OPEN: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED, Status.PROCESSING})
+_STILL_OPEN: Final = frozenset(
+    {Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED, Status.PROCESSING}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,21 +81,39 @@ def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float
             return _end(operation, "parked", "unexpected", outcome, None, code=code, detail=detail, ran_into=True)
 
 
-def conclude_read(operation: Claimed, facts: tuple[IntentFact, ...] | None, *, jitter: Callable[[], float]) -> Settlement:
+def conclude_read(
+    operation: Claimed, facts: tuple[IntentFact, ...] | None, *, jitter: Callable[[], float]
+) -> Settlement:
     """Sort what a listing showed of a create whose key can't help any more. `facts` None: it could not be listed."""
     if facts is None:
-        return _again(operation, operation.last_outcome or "unknown", None, code="not_listed", delay_s=backoff_s(operation.tries, jitter()))
+        return _again(
+            operation,
+            operation.last_outcome or "unknown",
+            None,
+            code="not_listed",
+            delay_s=backoff_s(operation.tries, jitter()),
+        )
     if facts:
         ordered = tuple(sorted(facts, key=lambda fact: (STANDING[fact.status], -fact.at), reverse=True))
         return Settlement(operation=operation, ending=_ending(operation, "done", "found"), facts=ordered)
     settled_s = (operation.claimed_at - operation.last_sent_at).total_seconds()
     if settled_s < STILL_WRITABLE_S:
         return _again(operation, operation.last_outcome or "unknown", None, code="too_early", delay_s=STILL_WRITABLE_S)
-    if operation.empty_read_at is None or (operation.claimed_at - operation.empty_read_at).total_seconds() < EMPTY_READS_APART_S:
+    if (
+        operation.empty_read_at is None
+        or (operation.claimed_at - operation.empty_read_at).total_seconds() < EMPTY_READS_APART_S
+    ):
         delay_s = EMPTY_READS_APART_S + 1
         return Settlement(
             operation=operation,
-            ending=_ending(operation, "due", operation.last_outcome or "unknown", code="found_nothing", delay_s=delay_s, empty_read=True),
+            ending=_ending(
+                operation,
+                "due",
+                operation.last_outcome or "unknown",
+                code="found_nothing",
+                delay_s=delay_s,
+                empty_read=True,
+            ),
         )
     if operation.last_outcome == "misused":
         return Settlement(operation=operation, ending=_ending(operation, "parked", "misused", code="idempotency_error"))
@@ -108,13 +128,15 @@ def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[]
     if operation.kind is Kind.RETRIEVE or fact.status not in _STILL_OPEN:
         return Settlement(operation=operation, ending=_ending(operation, "done", "found"), facts=(fact,))
     if operation.last_outcome == "misused":
-        return Settlement(operation=operation, ending=_ending(operation, "parked", "misused", code="idempotency_error"), facts=(fact,))
+        return Settlement(
+            operation=operation, ending=_ending(operation, "parked", "misused", code="idempotency_error"), facts=(fact,)
+        )
     return Settlement(operation=operation, ending=_ending(operation, "due", "not_done", next_epoch=True), facts=(fact,))
 
 
 def backoff_s(tries: int, jitter: float) -> float:
     """Seconds to wait after the `tries`-th try: full jitter, doubling, capped."""
-    return min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2 ** min(tries, 10)) * jitter
+    return min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0 ** min(tries, 10)) * jitter
 
 
 def _ending(operation: Claimed, state: str, outcome: str, **rest: object) -> Ending:

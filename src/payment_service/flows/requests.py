@@ -28,5 +28,10 @@ def read_intent(payment: Payment, intent_id: str, cause: str, provider: Provider
 
 def _own(payment: Payment, kind: Kind, cause: str, request: Request, provider: Provider) -> NewOperation:
     return NewOperation(
-        id=operation_id(payment.id, kind, SYSTEM, cause), payment_id=payment.id, provider=provider.name, kind=kind, cause=cause, request=request
+        id=operation_id(payment.id, kind, SYSTEM, cause),
+        payment_id=payment.id,
+        provider=provider.name,
+        kind=kind,
+        cause=cause,
+        request=request,
     )

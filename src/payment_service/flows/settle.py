@@ -60,14 +60,21 @@ async def settle(
     )
 
 
-async def _settle_alone(pool: Pool, settlement: Settlement, *, provider: Provider, deployment: str, now: Callable[[], datetime]) -> Settled:
+async def _settle_alone(
+    pool: Pool, settlement: Settlement, *, provider: Provider, deployment: str, now: Callable[[], datetime]
+) -> Settled:
     """One that can't be settled by itself either is parked without its facts, so that it stops no other."""
     try:
         return await _settle_group(pool, [settlement], provider=provider, deployment=deployment, now=now)
     except TRANSIENT_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001 - whatever one payment's answer trips over must not stop the others
-        log.error("settle_failed", operation_id=str(settlement.operation.id), error=type(error).__name__, detail=str(error)[:300])
+        log.error(
+            "settle_failed",
+            operation_id=str(settlement.operation.id),
+            error=type(error).__name__,
+            detail=str(error)[:300],
+        )
         parked = replace(settlement.ending, state="parked", outcome="unsettleable", code=type(error).__name__)
         async with pool.acquire() as connection:
             await operations.settle(connection, [parked])

@@ -49,7 +49,7 @@ class Call:
     refuse_late: Callable[[], None]
 
 
-class TooLate(Exception):  # noqa: N818 - the field's word
+class TooLate(Exception):
     """The attempt was not on the wire within its time; nothing was sent."""
 
 
@@ -175,7 +175,9 @@ class Provider(Protocol):
         """Make one attempt. Never raises but TooLate and CancelledError; never retries by itself."""
         ...
 
-    async def find_intents(self, *, created_from: int, created_to: int, limit: int) -> Mapping[UUID, tuple[IntentFact, ...]] | None:
+    async def find_intents(
+        self, *, created_from: int, created_to: int, limit: int
+    ) -> Mapping[UUID, tuple[IntentFact, ...]] | None:
         """List the intents of our deployment created in a window (seconds), by payment id. None: could not be listed (whole)."""
         ...
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import aiohttp
 
-from payment_service.provider.port import Kind, Request, TooLate, Transient, Unknown
+from payment_service.provider.port import Request, TooLate, Transient, Unknown
 from payment_service.provider.stripe_amounts import to_stripe
 from payment_service.provider.stripe_answers import Answer, classify, read_date
 from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
@@ -80,7 +80,9 @@ class Stripe:
 
     def cancel_request(self, intent_id: str) -> Request:
         """Word the cancellation of a PaymentIntent."""
-        return Request(method="POST", path=f"{_INTENTS}/{quote(intent_id, safe='')}/cancel", body="", api_version=API_VERSION)
+        return Request(
+            method="POST", path=f"{_INTENTS}/{quote(intent_id, safe='')}/cancel", body="", api_version=API_VERSION
+        )
 
     def retrieve_request(self, intent_id: str) -> Request:
         """Word the reading of a PaymentIntent."""
@@ -93,7 +95,9 @@ class Stripe:
     async def send(self, call: Call) -> Outcome:
         """Make one attempt and sort its answer."""
         try:
-            answer = await self._exchange(call.request, idempotency_key=call.idempotency_key, refuse_late=call.refuse_late)
+            answer = await self._exchange(
+                call.request, idempotency_key=call.idempotency_key, refuse_late=call.refuse_late
+            )
         except TooLate:
             raise
         except aiohttp.ClientConnectorError as error:
@@ -102,7 +106,9 @@ class Stripe:
             return Unknown(code=f"connection:{type(error).__name__}")
         return classify(call, answer, deployment=self._deployment, now_s=self._now_s())
 
-    async def find_intents(self, *, created_from: int, created_to: int, limit: int) -> Mapping[UUID, tuple[IntentFact, ...]] | None:
+    async def find_intents(
+        self, *, created_from: int, created_to: int, limit: int
+    ) -> Mapping[UUID, tuple[IntentFact, ...]] | None:
         """List our intents of a window. Lists are immediately consistent (https://docs.stripe.com/api-v2-overview); search is not."""
         found: dict[UUID, tuple[IntentFact, ...]] = {}
         after = ""
@@ -129,7 +135,9 @@ class Stripe:
             return
         found[payment_id] = (*found.get(payment_id, ()), fact)
 
-    async def _list_page(self, created_from: int, created_to: int, after: str) -> tuple[list[dict[str, Any]], int, bool] | None:
+    async def _list_page(
+        self, created_from: int, created_to: int, after: str
+    ) -> tuple[list[dict[str, Any]], int, bool] | None:
         query = {"created[gte]": str(created_from), "created[lte]": str(created_to), "limit": str(PAGE_SIZE)}
         if after:
             query["starting_after"] = after
@@ -138,7 +146,7 @@ class Stripe:
             answer = await self._exchange(request)
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
-        if answer.status != 200 or not isinstance(answer.body, dict) or not isinstance(answer.body.get("data"), list):  # noqa: PLR2004
+        if answer.status != 200 or not isinstance(answer.body, dict) or not isinstance(answer.body.get("data"), list):
             return None
         return answer.body["data"], read_date(answer, self._now_s()), bool(answer.body.get("has_more"))
 
@@ -150,13 +158,20 @@ class Stripe:
             headers["Idempotency-Key"] = idempotency_key
         data = request.body.encode() if request.method == "POST" else None
         async with self._session.request(
-            request.method, self._base + request.path, data=data, headers=headers, allow_redirects=False, trace_request_ctx=refuse_late
+            request.method,
+            self._base + request.path,
+            data=data,
+            headers=headers,
+            allow_redirects=False,
+            trace_request_ctx=refuse_late,
         ) as response:
             content = await _read_limited(response)
             return Answer(status=response.status, headers=response.headers, body=_parse(content))
 
 
-async def _check_time(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams) -> None:
+async def _check_time(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
+) -> None:
     """Called with a connection in hand, just before the first byte is written."""
     if (refuse_late := context.trace_request_ctx) is not None:
         refuse_late()

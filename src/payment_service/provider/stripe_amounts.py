@@ -16,7 +16,7 @@ _THREE_DECIMALS: Final = 3
 _THREE_DECIMALS_STEP: Final = 10
 
 
-class AmountNotRepresentable(MoneyError):  # noqa: N818 - it reads as what is wrong
+class AmountNotRepresentable(MoneyError):
     """The amount is no whole number on the other side. The message says which amounts are."""
 
 

@@ -76,7 +76,11 @@ def _sort_refusal(call: Call, answer: Answer, code: str, now_s: float, request_i
     if code == WRONG_STATE and call.kind is not Kind.CREATE:
         fresh = None if _replayed(answer) else _fact(call, error.get("payment_intent"), read_date(answer, now_s))
         return WrongState(code=code, fact=fresh, request_id=request_id)
-    return Unexpected(code=code, detail=f"HTTP {answer.status} {error.get('type', '')} {error.get('param', '')}".strip(), request_id=request_id)
+    return Unexpected(
+        code=code,
+        detail=f"HTTP {answer.status} {error.get('type', '')} {error.get('param', '')}".strip(),
+        request_id=request_id,
+    )
 
 
 def _done(call: Call, answer: Answer, deployment: str, now_s: float, request_id: str) -> Outcome:
@@ -84,7 +88,9 @@ def _done(call: Call, answer: Answer, deployment: str, now_s: float, request_id:
         return Unknown(code="unreadable_answer", request_id=request_id)
     intent = answer.body
     if not _is_the_one_asked_for(call, intent, deployment):
-        return Unexpected(code="another_object", detail=f"answered with {str(intent.get('id'))[:100]}", request_id=request_id)
+        return Unexpected(
+            code="another_object", detail=f"answered with {str(intent.get('id'))[:100]}", request_id=request_id
+        )
     if call.kind is Kind.CREATE:
         # Replayed or not, a create tells how the intent began.
         created = intent.get("created")
@@ -92,7 +98,9 @@ def _done(call: Call, answer: Answer, deployment: str, now_s: float, request_id:
     else:
         fact = None if _replayed(answer) else _fact(call, intent, read_date(answer, now_s))
     if fact is None and not (_replayed(answer) and call.kind is not Kind.CREATE):
-        return Unexpected(code="malformed_intent", detail="the answer is not a PaymentIntent that we can read", request_id=request_id)
+        return Unexpected(
+            code="malformed_intent", detail="the answer is not a PaymentIntent that we can read", request_id=request_id
+        )
     return Done(fact=fact, request_id=request_id)
 
 
@@ -134,5 +142,3 @@ def read_retry_after(headers: Mapping[str, str]) -> float:
     """Seconds to wait; 0 where nothing, or nonsense, is said."""
     text = headers.get("Retry-After", "")
     return min(float(text), RETRY_AFTER_MAX_S) if text.isascii() and text.isdigit() else 0.0
-
-

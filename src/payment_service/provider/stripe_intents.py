@@ -1,0 +1,80 @@
+"""A PaymentIntent, as Stripe words it, becomes a fact. Pure (https://docs.stripe.com/api/payment_intents/object)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from payment_service.domain.currency import currency
+from payment_service.domain.payment import Decline, IntentFact, Status
+from payment_service.provider.stripe_amounts import from_stripe
+
+_STATUSES: Final = {
+    "requires_payment_method": Status.PENDING,
+    "requires_confirmation": Status.PENDING,
+    "requires_action": Status.REQUIRES_ACTION,
+    "processing": Status.PROCESSING,
+    "requires_capture": Status.AUTHORIZED,
+    "succeeded": Status.SUCCEEDED,
+    "canceled": Status.CANCELED,
+}
+# Codes whose reason must not be told to the customer (https://docs.stripe.com/declines/codes): they read as a plain decline.
+_SENTENCES: Final = {
+    "insufficient_funds": "The card has insufficient funds.",
+    "expired_card": "The card has expired.",
+    "incorrect_cvc": "The card's security code is incorrect.",
+    "incorrect_number": "The card number is incorrect.",
+    "processing_error": "The card could not be processed; trying again may help.",
+    "authentication_required": "The card needs the customer's authentication.",
+    "payment_intent_authentication_failure": "The customer's authentication failed.",
+    "card_velocity_exceeded": "The card's limit is exceeded.",
+}
+_DECLINED: Final = "The payment was declined."
+
+
+class MalformedIntent(ValueError):
+    """The object is not a PaymentIntent that we can read."""
+
+
+def intent_fact(intent: dict[str, Any], *, at: int, source: str, from_event: bool) -> IntentFact:
+    """Read an intent. `at`: the provider's clock, seconds. Raises MalformedIntent."""
+    try:
+        unit = currency(intent["currency"])
+        status = _STATUSES[intent["status"]]
+        decline = _decline(intent) if intent["status"] == "requires_payment_method" else None
+        return IntentFact(
+            intent_id=_text(intent["id"]),
+            status=Status.DECLINED if decline else status,
+            at=at,
+            source=source,
+            from_event=from_event,
+            amount=from_stripe(intent["amount"], unit),
+            received=from_stripe(intent.get("amount_received") or 0, unit),
+            method=only_method(intent),
+            decline=decline,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        message = f"not a PaymentIntent that can be read: {type(error).__name__}"
+        raise MalformedIntent(message) from None
+
+
+def only_method(intent: dict[str, Any]) -> str | None:
+    """The payment method type, where just one is offered."""
+    types = intent.get("payment_method_types")
+    return types[0] if isinstance(types, list) and len(types) == 1 and isinstance(types[0], str) else None
+
+
+def _decline(intent: dict[str, Any]) -> Decline | None:
+    error = intent.get("last_payment_error")
+    if not isinstance(error, dict):
+        return None
+    code = str(error.get("decline_code") or error.get("code") or "declined")[:100]
+    charge = error.get("charge")
+    return Decline(
+        code=code, reason=_SENTENCES.get(code, _DECLINED), charge_id=charge if isinstance(charge, str) else None
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError
+    return value

@@ -1,0 +1,288 @@
+"""The composition root: opens what the roles need, wires it, starts it in order, and stops it in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from hashlib import sha256
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+import uvloop
+
+from payment_service.db import quarantine
+from payment_service.db.migrate import schema_problem
+from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
+from payment_service.domain.ids import quarantine_id
+from payment_service.flows.accept_orders import Intake
+from payment_service.flows.apply_webhooks import Webhooks
+from payment_service.flows.dispatch import Dispatcher
+from payment_service.flows.errors import Unavailable
+from payment_service.http.app import build_app, build_operations_app
+from payment_service.http.health import Readiness
+from payment_service.http.server import HttpServer
+from payment_service.kafka.consumer import OrderConsumer
+from payment_service.kafka.relay import Relay
+from payment_service.kafka.topics import missing_topics
+from payment_service.loop import Loop
+from payment_service.provider.stripe import Stripe
+from payment_service.provider.stripe_webhooks import translate
+from payment_service.telemetry import metrics
+from payment_service.telemetry.gauges import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from payment_service.config import Config
+    from payment_service.db.pool import Pool
+    from payment_service.provider.port import ProviderEvent
+
+log = structlog.get_logger(__name__)
+
+EXIT_DONE: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_NOT_PREPARED: Final = 3
+# Gauges are for people and alarms: five seconds old is fresh, and the queries cost a few milliseconds.
+SAMPLE_INTERVAL_S: Final = 5.0
+LAG_CHECK_INTERVAL_S: Final = 0.5
+TOPICS_TIMEOUT_S: Final = 5.0
+READY_TIMEOUT_S: Final = 2.0
+
+
+class NotPrepared(Exception):
+    """The schema or the topics are not what this version needs; the message says what to run."""
+
+
+def serve(config: Config, roles: Collection[str]) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code."""
+    try:
+        uvloop.run(_serve(config, frozenset(roles)))
+    except NotPrepared as problem:
+        sys.stderr.write(f"{problem}\n")
+        return EXIT_NOT_PREPARED
+    except TRANSIENT_ERRORS as error:
+        sys.stderr.write(
+            f"The database can't be reached ({type(error).__name__}): check DB_DSN and that the server runs.\n"
+        )
+        return EXIT_FAILED
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
+async def _serve(config: Config, roles: frozenset[str]) -> None:
+    stopping = asyncio.Event()
+    _listen_to_signals(stopping)
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(config)
+        stack.push_async_callback(_close_pool, pool)
+        await _require_prepared(config, pool, roles)
+        await Service(config, pool, roles).start(stack)
+        log.info("started", roles=sorted(roles), service_port=config.service_port, metrics_port=config.metrics_port)
+        await stopping.wait()
+        log.info("stopping", grace_s=config.shutdown_grace_s)
+    log.info("stopped")
+
+
+def _listen_to_signals(stopping: asyncio.Event) -> None:
+    """The first signal asks for a drain, the second ends at once."""
+
+    def stop(number: int) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+
+
+async def _close_pool(pool: Pool) -> None:
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+async def _require_prepared(config: Config, pool: Pool, roles: frozenset[str]) -> None:
+    if problem := await schema_problem(pool):
+        raise NotPrepared(problem)
+    if not roles & {"intake", "relay"}:
+        return
+    try:
+        missing = await asyncio.to_thread(missing_topics, config, TOPICS_TIMEOUT_S)
+    except Exception as error:  # noqa: BLE001 - webhooks are taken, and orders wait, while the broker is down
+        log.warning("broker_not_reached", error=type(error).__name__, detail=str(error)[:300])
+        return
+    if missing:
+        message = f"Topics are missing: {', '.join(missing)}. Run: payment-service topics create"
+        raise NotPrepared(message)
+
+
+class Service:
+    """The parts of one process, wired."""
+
+    def __init__(self, config: Config, pool: Pool, roles: frozenset[str]) -> None:
+        self._config = config
+        self._pool = pool
+        self._roles = roles
+        self._provider = Stripe(config, now_s=lambda: datetime.now(UTC).timestamp())
+        self._livemode = "_live_" in config.stripe_secret_key.get_secret_value()
+        self._relay = Relay(config, pool) if "relay" in roles else None
+        self._dispatcher = self._make_dispatcher() if "dispatch" in roles else None
+        self._webhooks = Webhooks(
+            pool=pool,
+            provider=self._provider,
+            translate=self._translate,
+            deployment=config.deployment,
+            now=_now,
+            wake_dispatcher=self._wake_dispatcher,
+            wake_relay=self._wake_relay,
+        )
+        self._intake = Intake(
+            pool=pool,
+            provider=self._provider,
+            deployment=config.deployment,
+            order_max_age=config.order_max_age,
+            now=_now,
+            wake_dispatcher=self._wake_dispatcher,
+            wake_relay=self._wake_relay,
+        )
+        self._consumer: OrderConsumer | None = None
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Start in the order of the data's way backwards; `stack` stops it in the reverse order."""
+        grace_s = self._config.shutdown_grace_s
+        stack.push_async_callback(self._provider.close)
+        await self._start_operations_server(stack)
+        if self._relay is not None:
+            await self._relay.start()
+            stack.push_async_callback(self._relay.stop)
+        if self._dispatcher is not None:
+            await self._dispatcher.start()
+            stack.push_async_callback(self._dispatcher.stop, grace_s)
+        if "http" in self._roles:
+            self._webhooks.start()
+            stack.push_async_callback(self._webhooks.stop)
+            await self._start_public_server(stack)
+        if "intake" in self._roles:
+            self._consumer = OrderConsumer(self._config, self._intake.accept, asyncio.get_running_loop())
+            self._consumer.start()
+            stack.push_async_callback(asyncio.to_thread, self._consumer.stop)
+        self._start_sampling(stack)
+
+    async def readiness(self) -> Readiness:
+        """Ready when the schema fits and the database answers; the broker and the provider are told, not judged."""
+        checks = {"broker": self._broker_state(), "provider": "ok"}
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                problem = await schema_problem(self._pool)
+                blocked = await self._pool.fetch("SELECT kind FROM provider_health WHERE blocked_since IS NOT NULL")
+        except TRANSIENT_ERRORS as error:
+            return Readiness(ready=False, checks={**checks, "database": f"does not answer ({type(error).__name__})"})
+        if blocked:
+            checks["provider"] = "blocked: " + ", ".join(sorted(row["kind"] for row in blocked))
+        return Readiness(ready=problem is None, checks={**checks, "database": "ok", "schema": problem or "ok"})
+
+    def _make_dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            pool=self._pool,
+            provider=self._provider,
+            config=self._config,
+            random=SystemRandom(),
+            wake_relay=self._wake_relay,
+        )
+
+    def _wake_relay(self) -> None:
+        if self._relay is not None:
+            self._relay.wake()
+
+    def _wake_dispatcher(self) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.wake()
+
+    def _translate(self, event: dict[str, Any]) -> ProviderEvent:
+        return translate(event, deployment=self._config.deployment, livemode=self._livemode)
+
+    def _broker_state(self) -> str:
+        if self._consumer is not None and not self._consumer.alive():
+            return "orders are waiting and none are read"
+        return "ok"
+
+    async def _start_public_server(self, stack: AsyncExitStack) -> None:
+        app = build_app(
+            config=self._config,
+            pool=self._pool,
+            take=self._webhooks.take,
+            quarantine=self._keep_webhook,
+            readiness=self.readiness,
+        )
+        server = HttpServer(app, self._config.service_host, self._config.service_port)
+        await server.start()
+        stack.push_async_callback(server.stop, self._config.shutdown_grace_s)
+
+    async def _start_operations_server(self, stack: AsyncExitStack) -> None:
+        public = build_app(
+            config=self._config,
+            pool=self._pool,
+            take=self._webhooks.take,
+            quarantine=self._keep_webhook,
+            readiness=self.readiness,
+        )
+        app = build_operations_app(config=self._config, readiness=self.readiness, openapi_of=public)
+        server = HttpServer(app, self._config.service_host, self._config.metrics_port)
+        await server.start()
+        stack.push_async_callback(server.stop, self._config.shutdown_grace_s)
+
+    async def _keep_webhook(self, body: bytes, reason: str, detail: str) -> None:
+        """Keep a body that was signed and can't be read, once however often it is sent. Raises Unavailable."""
+        name = sha256(body).hexdigest()
+        kept = quarantine.Quarantined(
+            id=quarantine_id(f"webhook:{self._provider.name}:{name}", 0, 0),
+            source="webhook",
+            topic=None,
+            partition=None,
+            offset=None,
+            reason=reason,
+            detail=detail,
+            key=None,
+            value=body,
+            headers=(),
+            recorded_at=None,
+        )
+        try:
+            new = await quarantine.insert(self._pool, [kept])
+        except TRANSIENT_ERRORS as error:
+            raise Unavailable from error
+        if new:
+            metrics.QUARANTINED.labels("webhook", reason).inc()
+
+    def _start_sampling(self, stack: AsyncExitStack) -> None:
+        async def sample_once() -> int:
+            await sample(self._pool)
+            return 0
+
+        async def check_lag() -> int:
+            loop = asyncio.get_running_loop()
+            due = loop.time() + LAG_CHECK_INTERVAL_S
+            await asyncio.sleep(LAG_CHECK_INTERVAL_S)
+            metrics.LOOP_LAG_SECONDS.set(max(0.0, loop.time() - due))
+            return 1
+
+        for loop in (
+            Loop("gauges", sample_once, interval_min_s=SAMPLE_INTERVAL_S, interval_max_s=SAMPLE_INTERVAL_S),
+            Loop("event_loop_lag", check_lag),
+        ):
+            loop.start()
+            stack.push_async_callback(loop.stop)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
