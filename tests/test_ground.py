@@ -74,3 +74,9 @@ def test_what_never_happens_fails_with_what_was_last_seen() -> None:
     """A deadline that passes is a failed assertion, not a hang."""
     with pytest.raises(NeverHappenedError, match="last gave 0"):
         eventually(lambda: 0, timeout_s=0.01)
+
+
+def test_a_migrated_database_has_the_schema_and_no_payment(database_dsn: str) -> None:
+    """Each test starts from the schema of this version."""
+    with psycopg.connect(database_dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM payments").fetchone() == (0,)
