@@ -1,0 +1,75 @@
+-- name: fetch_unpublished
+-- Always from the beginning: positions are drawn before their transactions commit, so one may appear below those already
+-- seen. Leaves out what the caller has in hand ($2) and aggregates that are held. At most $1 rows, and, but for the last one,
+-- $3 bytes of values.
+WITH candidate AS MATERIALIZED (
+    SELECT position, created_at
+    FROM outbox_pending p
+    WHERE p.position <> ALL ($2::bigint[])
+      AND NOT EXISTS (SELECT FROM relay_holds h WHERE h.aggregateid = p.aggregateid)
+    ORDER BY position
+    LIMIT $1
+)
+SELECT position, aggregateid, type, key, payload, headers, created_at
+FROM (
+    SELECT o.position, o.aggregateid, o.type, o.key, o.payload, o.headers, o.created_at,
+           sum(octet_length(o.payload)) OVER (
+               ORDER BY o.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+           ) AS bytes_before
+    FROM candidate c
+    JOIN outbox o ON o.position = c.position AND o.created_at = c.created_at
+) o
+WHERE coalesce(bytes_before, 0) < $3
+ORDER BY position
+
+-- name: mark_published
+-- No row comes back when the lease is another's: then nothing was marked.
+WITH lease AS MATERIALIZED (
+    SELECT epoch FROM relay_lease WHERE holder = $2 AND epoch = $3
+), marked AS (
+    DELETE FROM outbox_pending WHERE position = ANY ($1::bigint[]) AND EXISTS (SELECT FROM lease)
+)
+SELECT epoch FROM lease
+
+-- name: take_lease
+UPDATE relay_lease SET holder = $1, epoch = epoch + 1, expires_at = clock_timestamp() + make_interval(secs => $2)
+WHERE expires_at < clock_timestamp()
+RETURNING epoch
+
+-- name: renew_lease
+UPDATE relay_lease SET expires_at = clock_timestamp() + make_interval(secs => $3)
+WHERE holder = $1 AND epoch = $2
+RETURNING epoch
+
+-- name: release_lease
+UPDATE relay_lease SET expires_at = '-infinity', holder = NULL
+WHERE holder = $1 AND epoch = $2
+
+-- name: hold_aggregates
+-- No row comes back when the lease is another's: then nothing is held.
+WITH lease AS MATERIALIZED (
+    SELECT epoch FROM relay_lease WHERE holder = $5 AND epoch = $6
+), held AS (
+    INSERT INTO relay_holds (aggregateid, position, topic, reason)
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) WHERE EXISTS (SELECT FROM lease)
+    ON CONFLICT (aggregateid) DO UPDATE
+    SET position = excluded.position, topic = excluded.topic, reason = excluded.reason, held_at = now()
+)
+SELECT epoch FROM lease
+
+-- name: held_topics
+-- By a loose index scan: as many steps as topics, however many payments wait.
+WITH RECURSIVE t AS (
+    SELECT min(topic) AS topic FROM relay_holds WHERE topic IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(h.topic) FROM relay_holds h WHERE h.topic > t.topic) FROM t WHERE t.topic IS NOT NULL
+)
+SELECT topic FROM t WHERE topic IS NOT NULL
+
+-- name: release_topic
+DELETE FROM relay_holds
+WHERE aggregateid IN (SELECT aggregateid FROM relay_holds WHERE topic = $1 ORDER BY position LIMIT $2)
+RETURNING aggregateid
+
+-- name: count_holds
+SELECT reason, count(*) AS records FROM relay_holds GROUP BY reason

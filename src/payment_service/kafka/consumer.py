@@ -1,0 +1,318 @@
+"""Orders from Kafka, in a thread of its own: a batch is handed to the event loop, and its offsets are committed only after
+it has been accepted. Nothing is in flight between two polls, so a rebalance never meets half-done work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import structlog
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from payment_service.contracts.orders import decode_order
+from payment_service.contracts.records import ORDERS_CREATED
+from payment_service.crash_points import reached
+from payment_service.flows.accept_orders import Arrival
+from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from payment_service.config import Config
+
+    Accept: TypeAlias = Callable[[Sequence[Arrival]], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+
+BATCH_RECORDS: Final = 500  # one transaction of some tens of milliseconds
+POLL_S: Final = 0.1  # how late a stop is noticed while nothing comes
+STALL_S: Final = 30.0  # with records waiting, no progress for so long means that something hangs
+RECREATION_PAUSE_S: Final = 2.0
+LOG_INTERVAL_S: Final = 60.0  # how often the same trouble is logged
+LAG_INTERVAL_S: Final = 1.0
+COMMITTED_TIMEOUT_S: Final = 2.0
+# Records fetched ahead, in bytes: enough for several batches, and a bound on memory whatever their size.
+PREFETCH_KBYTES: Final = 16_384
+PREFETCH_RECORDS: Final = 2_000
+FETCH_LIMIT_BYTES: Final = 8_388_608
+CLOSE_S: Final = 2.0
+SOCKET_TIMEOUT_MS: Final = 10_000  # a broker that hangs must not hold up a stop for a minute
+RECONNECT_MAX_MS: Final = 1_000
+
+Place: TypeAlias = tuple[str, int]
+
+
+class _StartAfreshError(Exception):
+    """This consumer can't go on; the next one begins at the committed offsets."""
+
+
+class OrderConsumer:
+    """A member of the consumer group. `accept` runs in `loop`; when it returns, every record given to it is durable."""
+
+    def __init__(
+        self, config: Config, accept: Accept, loop: asyncio.AbstractEventLoop, *, topics: Sequence[str] = (ORDERS_CREATED,)
+    ) -> None:
+        self._config = config
+        self._accept = accept
+        self._loop = loop
+        self._topics = list(topics)
+        self._stopping = threading.Event()
+        self._abandoned = threading.Event()
+        self._positions: dict[Place, int] = {}  # of the partitions assigned; -1: nothing read yet
+        self._lag: dict[Place, int] = {}
+        self._lag_at = 0.0
+        self._progress_at = time.monotonic()
+        self._logged_at: dict[str, float] = {}
+        self._thread = threading.Thread(target=self._run, name="order-consumer", daemon=True)
+
+    def start(self) -> None:
+        """Join the group."""
+        self._progress_at = time.monotonic()
+        self._thread.start()
+
+    def stop(self, grace_s: float = 10.0) -> None:
+        """Stop polling, finish the batch in hand, commit it and leave the group.
+
+        A batch that isn't accepted within `grace_s` is abandoned, uncommitted: it comes again. Blocks: not for the event loop.
+        """
+        self._stopping.set()
+        if not self._thread.is_alive():
+            return
+        self._thread.join(grace_s)
+        if self._thread.is_alive():
+            self._abandoned.set()
+            self._thread.join(CLOSE_S)
+
+    def positions(self) -> Mapping[Place, int]:
+        """The next offset of each partition that is ours; -1 where nothing has been read yet."""
+        return dict(self._positions)
+
+    def lag(self) -> Mapping[Place, int]:
+        """Records between our position and the end of each partition that is ours, where both are known."""
+        return dict(self._lag)
+
+    def alive(self) -> bool:
+        """False when the thread has ended, or records wait and nothing has moved for `STALL_S`."""
+        return self._thread.is_alive() and time.monotonic() - self._progress_at < STALL_S
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._consume()
+            except (KafkaException, _StartAfreshError, RuntimeError) as error:
+                log.error("consumer_failed", error=type(error).__name__, detail=str(error)[:300])  # noqa: TRY400 - no stack trace helps here
+                self._stopping.wait(RECREATION_PAUSE_S)
+
+    def _consume(self) -> None:
+        consumer = Consumer(self._settings(), logger=logging.getLogger("librdkafka"))
+        try:
+            consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+            pause_s = ERROR_PAUSE_MIN_S
+            while not self._stopping.is_set():
+                batch = self._poll(consumer)
+                if batch and not self._process(consumer, batch):
+                    self._stopping.wait(pause_s)
+                    pause_s = min(pause_s * 2, ERROR_PAUSE_MAX_S)
+                    continue
+                pause_s = ERROR_PAUSE_MIN_S
+                self._measure(consumer)
+                if batch or not any(self._lag.values()):
+                    self._progress_at = time.monotonic()
+        finally:
+            consumer.close()
+            self._forget(list(self._positions))
+
+    def _poll(self, consumer: Consumer) -> list[Arrival]:
+        # Wait for one, then take what else is here: `consume` itself would wait until the batch is full.
+        messages = consumer.consume(num_messages=1, timeout=POLL_S)
+        if messages:
+            messages += consumer.consume(num_messages=BATCH_RECORDS - 1, timeout=0)
+        arrivals = []
+        for message in messages:
+            if (error := message.error()) is None:
+                arrivals.append(_arrival(message, self._config.max_amount_minor))
+            else:
+                self._judge(error)
+        return arrivals
+
+    def _judge(self, error: KafkaError) -> None:
+        if error.fatal():
+            raise KafkaException(error)
+        self._log_sometimes("consumer_error", reason=error.name(), detail=error.str()[:300])
+
+    def _process(self, consumer: Consumer, batch: Sequence[Arrival]) -> bool:
+        """Accept a batch and commit it; False when it was not accepted, and comes again."""
+        try:
+            self._wait_accepted(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the records are not safe yet: they are read again
+            self._log_sometimes("batch_not_accepted", records=len(batch), error=type(error).__name__, detail=str(error)[:300])
+            self._go_back(consumer, batch)
+            return False
+        self._commit(consumer, batch)
+        return True
+
+    def _wait_accepted(self, batch: Sequence[Arrival]) -> None:
+        future = asyncio.run_coroutine_threadsafe(_call(self._accept, batch), self._loop)
+        while not self._abandoned.is_set():
+            try:
+                return future.result(timeout=POLL_S)
+            except TimeoutError:
+                if future.done():  # the error is that of `accept` itself
+                    raise
+        future.cancel()
+        message = "The batch was not accepted in the time given to a stop."
+        raise _StartAfreshError(message)
+
+    def _go_back(self, consumer: Consumer, batch: Sequence[Arrival]) -> None:
+        for (topic, partition), offset in _first_offsets(batch).items():
+            if (topic, partition) not in self._positions:
+                continue
+            try:
+                consumer.seek(TopicPartition(topic, partition, offset))
+            except KafkaException as error:
+                # Going on from here would pass over records that nobody has.
+                message = f"Can't return to offset {offset} of {topic}-{partition}: {error}"
+                raise _StartAfreshError(message) from error
+
+    def _commit(self, consumer: Consumer, batch: Sequence[Arrival]) -> None:
+        reached("offset_commit.before")
+        ours = {place: offset for place, offset in _next_offsets(batch).items() if place in self._positions}
+        if ours:
+            self._positions.update(ours)
+            try:
+                consumer.commit(offsets=[TopicPartition(*place, offset) for place, offset in ours.items()], asynchronous=False)
+            except KafkaException as error:
+                # The records are safe; at worst they come again (to us or to who has the partition now) and change nothing.
+                log.warning("offsets_not_committed", detail=str(error)[:300])
+        reached("offset_commit.after")
+
+    def _measure(self, consumer: Consumer) -> None:
+        now = time.monotonic()
+        if now - self._lag_at < LAG_INTERVAL_S:
+            return
+        self._lag_at = now
+        self._learn_positions(consumer)
+        for place, position in list(self._positions.items()):
+            low, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            known = high >= 0
+            if known:
+                # The embedded broker tells ends that are too low.
+                self._lag[place] = max(0, high - (position if position >= 0 else max(low, 0)))
+            metrics.CONSUMER_LAG.labels(place[0], str(place[1])).set(self._lag[place] if known else -1)
+
+    def _learn_positions(self, consumer: Consumer) -> None:
+        """Where nothing was read yet, we stand where the group has committed."""
+        unknown = [TopicPartition(*place) for place, position in self._positions.items() if position < 0]
+        if not unknown:
+            return
+        with contextlib.suppress(KafkaException):
+            for found in consumer.committed(unknown, timeout=COMMITTED_TIMEOUT_S):
+                if found.offset >= 0 and self._positions.get((found.topic, found.partition)) == -1:
+                    self._positions[found.topic, found.partition] = found.offset
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._positions.update({(p.topic, p.partition): -1 for p in partitions})
+        self._lag_at = 0.0
+        log.info("partitions_assigned", partitions=_names(partitions))
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._forget([(p.topic, p.partition) for p in partitions])
+        log.info("partitions_revoked", partitions=_names(partitions))
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._forget([(p.topic, p.partition) for p in partitions])
+        log.warning("partitions_lost", partitions=_names(partitions))
+
+    def _forget(self, places: Sequence[Place]) -> None:
+        for place in places:
+            self._positions.pop(place, None)
+            self._lag.pop(place, None)
+            with contextlib.suppress(KeyError):
+                metrics.CONSUMER_LAG.remove(place[0], str(place[1]))
+
+    def _log_sometimes(self, event: str, **facts: object) -> None:
+        now = time.monotonic()
+        subject = f"{event}:{facts.get('reason') or facts.get('error')}"
+        if now - self._logged_at.get(subject, -LOG_INTERVAL_S) >= LOG_INTERVAL_S:
+            self._logged_at[subject] = now
+            log.error(event, **facts)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if not error.fatal():
+            self._log_sometimes("consumer_error", reason=error.name(), detail=error.str()[:300])
+
+    def _settings(self) -> dict[str, Any]:
+        session_ms = self._config.kafka_session_timeout_ms
+        return {
+            "bootstrap.servers": self._config.kafka_brokers,
+            "client.id": self._config.kafka_client_id,
+            "group.id": self._config.kafka_group_id,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": session_ms,
+            "heartbeat.interval.ms": min(3_000, session_ms // 3),
+            "check.crcs": True,
+            "fetch.wait.max.ms": 100,
+            "fetch.max.bytes": FETCH_LIMIT_BYTES,
+            "queued.min.messages": PREFETCH_RECORDS,
+            "queued.max.messages.kbytes": PREFETCH_KBYTES,
+            "socket.timeout.ms": SOCKET_TIMEOUT_MS,
+            "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
+            "error_cb": self._on_error,
+        }
+
+
+async def _call(accept: Accept, batch: Sequence[Arrival]) -> None:
+    await accept(batch)
+
+
+def _arrival(message: Message, amount_minor_max: int) -> Arrival:
+    kind, timestamp_ms = message.timestamp()
+    if kind == TIMESTAMP_NOT_AVAILABLE:
+        timestamp_ms = -1
+    value = _bytes(message.value())
+    return Arrival(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        timestamp_ms=timestamp_ms,
+        key=_bytes(message.key()),
+        value=value,
+        headers=_headers(message),
+        decoded=decode_order(value, timestamp_ms=timestamp_ms, amount_minor_max=amount_minor_max),
+    )
+
+
+def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
+    try:
+        headers: Any = message.headers() or []
+    except (UnicodeDecodeError, SystemError):
+        # The client can't tell us a header whose name is not UTF-8; the order in the value is no worse for it.
+        return ()
+    return tuple((name, _bytes(value)) for name, value in headers)
+
+
+def _bytes(value: object) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    return str(value).encode()
+
+
+def _first_offsets(batch: Sequence[Arrival]) -> dict[Place, int]:
+    return {(a.topic, a.partition): a.offset for a in reversed(batch)}
+
+
+def _next_offsets(batch: Sequence[Arrival]) -> dict[Place, int]:
+    return {(a.topic, a.partition): a.offset + 1 for a in batch}
+
+
+def _names(partitions: Sequence[TopicPartition]) -> list[str]:
+    return [f"{p.topic}-{p.partition}" for p in partitions]

@@ -1,0 +1,191 @@
+"""What a relay does while it leads: fetch, send, mark what was acknowledged, hold back what can't go out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from payment_service.crash_points import reached
+from payment_service.db import outbox
+from payment_service.kafka.producer import Fault
+from payment_service.kafka.window import Window
+from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from payment_service.db.outbox import OutboxRow
+    from payment_service.db.pool import Pool
+    from payment_service.kafka.lease import Lease
+    from payment_service.kafka.producer import RecordProducer, Report
+
+log = structlog.get_logger(__name__)
+
+FETCH_ROWS: Final = 500
+# Fetching goes on while acknowledgements of the last rows are on their way, but not beyond what a broker takes in a moment.
+WINDOW_ROWS: Final = 1_000
+FETCH_LIMIT_BYTES: Final = 8_388_608  # of values; a dead letter has up to 512 kB, so rows alone are no bound on memory
+RELEASE_ROWS: Final = 5_000  # holds let go at once after a topic is back; a statement of some 50 ms
+LOG_INTERVAL_S: Final = 5.0  # how often the same trouble is logged
+
+
+class LeaseLostError(Exception):
+    """Another publishes now: nothing more may be sent or marked."""
+
+
+class Publication:
+    """The records in hand during one leadership, whatever happens to producers meanwhile."""
+
+    def __init__(self, pool: Pool, lease: Lease, *, clock: Callable[[], float]) -> None:
+        self._pool = pool
+        self._lease = lease
+        self._clock = clock
+        self._window = Window()
+        self._holds: list[outbox.Hold] = []  # decided, not written yet
+        self._held_topics: set[str] = set()
+        self._released_topics: set[str] = set()
+        self._probes: set[UUID] = set()
+        self._resume_at = 0.0
+        self._pause_s = ERROR_PAUSE_MIN_S
+        self._logged_at: dict[str, float] = {}
+        self._counted: set[str] = set()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is on its way and nothing waits to be written down."""
+        return not (self._window.in_flight or self._window.acknowledged or self._holds)
+
+    def recall(self) -> None:
+        """The producer is gone: what was on its way goes out again by the next one."""
+        self._window.recall()
+
+    async def round(self, producer: RecordProducer, *, sending: bool) -> bool:
+        """Do what can be done now; True when it was something. Raises LeaseLostError, and errors of the database.
+
+        After an error nothing is lost: what could not be written stays in hand for the next round.
+        """
+        reports = producer.take_reports()
+        for report in reports:
+            self._take(report)
+        if sending:
+            self._send(producer)
+        await self._mark()
+        await self._hold()
+        await self._release()
+        fetched = await self._fetch() if sending else 0
+        if fetched:
+            self._send(producer)
+        return bool(reports or fetched)
+
+    async def probe(self) -> None:
+        """Let one record go to each topic that refused its last, and count what is held."""
+        self._held_topics = await outbox.held_topics(self._pool) - self._released_topics
+        for topic in self._held_topics:
+            self._probes.update(await outbox.release_topic(self._pool, topic, limit=1))
+        counts = await outbox.count_holds(self._pool)
+        for reason in self._counted | set(counts):
+            metrics.PARKED.labels("record", reason).set(counts.get(reason, 0))
+        self._counted = set(counts)
+
+    def _take(self, report: Report) -> None:
+        row = self._window.get(report.position)
+        if row is None:
+            return
+        match report.fault:
+            case None:
+                self._acknowledge(row)
+            case Fault.BROKER:
+                self._window.retry(row)
+                self._retreat(report.reason)
+            case Fault.TOPIC:
+                self._held_topics.add(row.topic)
+                self._hold_back(row, topic=row.topic, reason=report.reason)
+            case Fault.RECORD if report.refused_here or self._window.is_alone(row):
+                self._hold_back(row, topic=None, reason=report.reason)
+            case Fault.RECORD:
+                # A broker refuses a batch whole, so this may be the fault of another record in it.
+                self._window.suspect(row)
+
+    def _acknowledge(self, row: OutboxRow) -> None:
+        self._pause_s = ERROR_PAUSE_MIN_S
+        self._probes.discard(row.aggregate_id)
+        if row.topic in self._held_topics:
+            self._held_topics.discard(row.topic)
+            self._released_topics.add(row.topic)
+        self._window.acknowledge(row)
+        metrics.PUBLISHED.labels(row.topic).inc()
+        metrics.STAGE_SECONDS.labels("outbox_to_ack").observe(max(0.0, (datetime.now(UTC) - row.created_at).total_seconds()))
+
+    def _retreat(self, reason: str) -> None:
+        """Send nothing for a while: the broker is in trouble, and whoever came next would fare no better."""
+        now = self._clock()
+        if now >= self._resume_at:
+            self._resume_at = now + self._pause_s
+            self._pause_s = min(self._pause_s * 2, ERROR_PAUSE_MAX_S)
+        if self._is_news(reason):
+            log.warning("relay_broker_error", reason=reason, in_hand=len(self._window))
+
+    def _hold_back(self, row: OutboxRow, *, topic: str | None, reason: str) -> None:
+        self._window.drop(row)
+        self._probes.discard(row.aggregate_id)
+        self._holds.append(
+            outbox.Hold(aggregate_id=row.aggregate_id, position=row.position, topic=topic, reason=reason)
+        )
+        if topic is None:
+            log.error("record_parked", aggregate_id=str(row.aggregate_id), position=row.position, topic=row.topic, reason=reason)
+        elif self._is_news(topic):
+            log.error("topic_refuses_records", topic=topic, reason=reason)
+
+    def _is_news(self, subject: str) -> bool:
+        now = self._clock()
+        if now - self._logged_at.get(subject, -LOG_INTERVAL_S) < LOG_INTERVAL_S:
+            return False
+        self._logged_at[subject] = now
+        return True
+
+    def _send(self, producer: RecordProducer) -> None:
+        if self._clock() < self._resume_at:
+            return
+        while self._lease.held and (row := self._window.take_ready()) is not None:
+            if row.topic in self._held_topics and row.aggregate_id not in self._probes:
+                self._hold_back(row, topic=row.topic, reason="TOPIC_HELD")
+                continue
+            reached("relay.produce.before")
+            producer.send(row)
+
+    async def _mark(self) -> None:
+        positions = list(self._window.acknowledged)
+        if not positions:
+            return
+        reached("relay.acknowledged")
+        if not await outbox.mark_published(self._pool, positions, self._lease.fence):
+            raise LeaseLostError
+        self._window.marked(positions)
+        reached("relay.mark.after")
+
+    async def _hold(self) -> None:
+        holds = list(self._holds)
+        if not holds:
+            return
+        if not await outbox.hold_aggregates(self._pool, holds, self._lease.fence):
+            raise LeaseLostError
+        self._holds = self._holds[len(holds) :]
+
+    async def _release(self) -> None:
+        for topic in list(self._released_topics):
+            if not await outbox.release_topic(self._pool, topic, limit=RELEASE_ROWS):
+                self._released_topics.discard(topic)
+                log.info("topic_takes_records_again", topic=topic)
+
+    async def _fetch(self) -> int:
+        if self._holds or len(self._window) > WINDOW_ROWS - FETCH_ROWS:
+            return 0
+        rows = await outbox.fetch_unpublished(
+            self._pool, limit=FETCH_ROWS, in_hand=self._window.positions, limit_bytes=FETCH_LIMIT_BYTES
+        )
+        self._window.add(rows)
+        return len(rows)

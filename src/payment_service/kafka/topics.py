@@ -1,0 +1,59 @@
+"""The topics that the service needs: making them, and saying which are missing."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from payment_service.contracts.records import TOPICS
+
+if TYPE_CHECKING:
+    from payment_service.config import Config
+
+ANSWER_TIMEOUT_S: Final = 30.0  # a cluster that has to elect leaders for new partitions takes seconds
+BROKERS_DEFAULT: Final = -1
+
+
+def create_topics(config: Config, timeout_s: float = ANSWER_TIMEOUT_S) -> list[str]:
+    """Create what is missing, with the broker's default replication; gives the names of those created.
+
+    Topics that exist are left as they are. Raises KafkaException when the broker can't be reached or refuses.
+    """
+    missing = missing_topics(config, timeout_s)
+    if not missing:
+        return []
+    wanted = [
+        NewTopic(name, num_partitions=config.kafka_topic_partitions, replication_factor=BROKERS_DEFAULT) for name in missing
+    ]
+    futures = _client(config).create_topics(wanted, request_timeout=timeout_s)
+    return [name for name, future in futures.items() if _is_created(future.exception(timeout=timeout_s))]
+
+
+def missing_topics(config: Config, timeout_s: float) -> list[str]:
+    """Give the names of topics that the broker does not have. Raises KafkaException when it can't be reached.
+
+    All topics are listed: asking for one by its name makes some brokers create it.
+    """
+    existing = _client(config).list_topics(timeout=timeout_s).topics
+    return [name for name in TOPICS if name not in existing]
+
+
+def _is_created(error: BaseException | None) -> bool:
+    if error is None:
+        return True
+    if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+        return False
+    raise error
+
+
+def _client(config: Config) -> AdminClient:
+    settings: dict[str, Any] = {
+        "bootstrap.servers": config.kafka_brokers,
+        "client.id": config.kafka_client_id,
+        "error_cb": lambda _error: None,  # what matters comes back as an exception
+    }
+    return AdminClient(settings, logger=logging.getLogger("librdkafka"))

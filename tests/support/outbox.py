@@ -1,0 +1,108 @@
+"""Records in the outbox, as flows write them, and relays that publish them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from payment_service.config import Config
+from payment_service.db.pool import Connection, Pool, open_pool
+from payment_service.db.records import OutboxRecord, append_outbox
+from payment_service.kafka.relay import Relay
+from tests.support.eventually import eventually_async
+from tests.support.kafka import Record
+
+INITIATED: Final = "payments.initiated"
+SUCCEEDED: Final = "payments.succeeded"
+
+
+def config_of(env: Mapping[str, str], **changes: str) -> Config:
+    """Read a configuration from these variables alone."""
+    return Config(**{name.lower(): value for name, value in {**env, **changes}.items()})  # type: ignore[arg-type]
+
+
+def records(
+    payment: uuid.UUID, count: int = 1, *, first: int = 1, topic: str = INITIATED, value: bytes = b"{}"
+) -> list[OutboxRecord]:
+    """Give the records `first`, `first + 1`, … of a payment."""
+    made = []
+    for sequence in range(first, first + count):
+        name = uuid.uuid4()
+        headers = (("ce_id", str(name).encode()), ("ce_sequence", str(sequence).encode()))
+        made.append(
+            OutboxRecord(
+                id=name,
+                aggregate="payment",
+                aggregate_id=payment,
+                sequence=sequence,
+                topic=topic,
+                key=str(payment).encode(),
+                value=value,
+                headers=headers,
+            )
+        )
+    return made
+
+
+async def write(pool: Pool, made: Sequence[OutboxRecord]) -> None:
+    """Write records in one transaction."""
+    async with pool.acquire() as connection, connection.transaction():
+        await append_outbox(connection, made)
+
+
+async def pending(pool: Pool | Connection) -> int:
+    """Count what is not published."""
+    return int(await pool.fetchval("SELECT count(*) FROM outbox_pending"))
+
+
+async def drained(pool: Pool, *, timeout_s: float = 20.0) -> None:
+    """Wait until everything is published."""
+
+    async def nothing_pending() -> bool:
+        return await pending(pool) == 0
+
+    await eventually_async(nothing_pending, timeout_s=timeout_s)
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Pool]:
+    """Give a pool as the service has it."""
+    pool = await open_pool(config)
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+@asynccontextmanager
+async def relaying(config: Config, pool: Pool, **options: Any) -> AsyncIterator[Relay]:
+    """Run a relay."""
+    relay = Relay(config, pool, **options)
+    await relay.start()
+    try:
+        yield relay
+    finally:
+        await relay.stop()
+
+
+def first_occurrences(seen: Sequence[Record]) -> list[Record]:
+    """Leave out what came before with the same `ce_id`."""
+    by_id: dict[str | None, Record] = {}
+    for record in seen:
+        by_id.setdefault(record.header("ce_id"), record)
+    return list(by_id.values())
+
+
+def sequences(seen: Sequence[Record]) -> dict[bytes | None, list[int]]:
+    """Give the sequences of each payment in the order of their first occurrences (of one topic: of its partition)."""
+    by_key: dict[bytes | None, list[int]] = {}
+    for record in first_occurrences(seen):
+        by_key.setdefault(record.key, []).append(record.sequence)
+    return by_key
+
+
+def distinct(count: int) -> Callable[[Sequence[Record]], bool]:
+    """Tell whether that many different records have come."""
+    return lambda seen: len(first_occurrences(seen)) >= count
