@@ -12,13 +12,26 @@ _STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 # How many order records come in, and what becomes of them (accepted, repeated, quarantined)?
 ORDERS = Counter("payments_orders_total", "Order records taken from Kafka, by result.", ["result"])
 # How far behind the orders are we? -1: not known.
-CONSUMER_LAG = Gauge("payments_consumer_lag_records", "Records between our position and the end of a partition.", ["topic", "partition"])
+CONSUMER_LAG = Gauge(
+    "payments_consumer_lag_records", "Records between our position and the end of a partition.", ["topic", "partition"]
+)
 # Which bad records come in, and from whom must we ask a fix?
-QUARANTINED = Counter("payments_quarantined_total", "Records and webhooks put into quarantine, by reason.", ["source", "reason"])
+QUARANTINED = Counter(
+    "payments_quarantined_total", "Records and webhooks put into quarantine, by reason.", ["source", "reason"]
+)
 # Is the provider answering, and how?
-PROVIDER_CALLS = Counter("payments_provider_calls_total", "Calls to the provider, by kind and class of answer.", ["provider", "kind", "outcome"])
+PROVIDER_CALLS = Counter(
+    "payments_provider_calls_total",
+    "Calls to the provider, by kind and class of answer.",
+    ["provider", "kind", "outcome"],
+)
 # How long does the provider take?
-PROVIDER_CALL_SECONDS = Histogram("payments_provider_call_seconds", "Duration of calls to the provider.", ["provider", "kind"], buckets=_STAGE_BUCKETS_S)
+PROVIDER_CALL_SECONDS = Histogram(
+    "payments_provider_call_seconds",
+    "Duration of calls to the provider.",
+    ["provider", "kind"],
+    buckets=_STAGE_BUCKETS_S,
+)
 # Is work piling up, and of which kind?
 OPERATIONS = Gauge("payments_operations", "Operations that are not finished, by kind and state.", ["kind", "state"])
 # How long has the oldest due operation been waiting?
@@ -30,9 +43,16 @@ WEBHOOKS = Counter("payments_webhooks_total", "Webhook deliveries, by result.", 
 # Does anybody send us webhooks that we refuse, and why?
 WEBHOOKS_REFUSED = Counter("payments_webhooks_refused_total", "Webhook deliveries answered 4xx, by reason.", ["reason"])
 # How large do the groups get, that is: how busy are we?
-GROUP_SIZE = Histogram("payments_group_size", "Items committed together, by flow.", ["flow"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024))
+GROUP_SIZE = Histogram(
+    "payments_group_size",
+    "Items committed together, by flow.",
+    ["flow"],
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+)
 # Where does time go between an order and its announcement?
-STAGE_SECONDS = Histogram("payments_stage_seconds", "Duration of one stage of the pipeline.", ["stage"], buckets=_STAGE_BUCKETS_S)
+STAGE_SECONDS = Histogram(
+    "payments_stage_seconds", "Duration of one stage of the pipeline.", ["stage"], buckets=_STAGE_BUCKETS_S
+)
 # How long does a payment take from its order to each announced state?
 ANNOUNCED = Counter("payments_announced_total", "Records written to the outbox, by topic.", ["topic"])
 # Are changes of state happening, and which?
@@ -40,7 +60,9 @@ TRANSITIONS = Counter("payments_transitions_total", "Changes of a payment's stat
 # Do records leave us?
 PUBLISHED = Counter("payments_published_total", "Records acknowledged by the broker, by topic.", ["topic"])
 # Is publishing stuck?
-OLDEST_OUTBOX_SECONDS = Gauge("payments_oldest_unpublished_seconds", "Age of the oldest outbox row that is not published.")
+OLDEST_OUTBOX_SECONDS = Gauge(
+    "payments_oldest_unpublished_seconds", "Age of the oldest outbox row that is not published."
+)
 OUTBOX_BACKLOG = Gauge("payments_unpublished_records", "Outbox rows that are not published.")
 # Who publishes?
 RELAY_LEADER = Gauge("payments_relay_leader", "1 where this process holds the relay's lease.")

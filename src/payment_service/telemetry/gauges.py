@@ -1,0 +1,48 @@
+"""What the database knows and no process counts: how much waits, how long, and for whom."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+from prometheus_client import Gauge
+
+from payment_service.db.pool import Pool
+from payment_service.db.queries import load
+from payment_service.telemetry import metrics
+
+PROVIDERS: Final = ("stripe",)
+
+_sql = load(__package__, "gauges.sql")
+
+_GAUGES: Final[dict[str, Gauge]] = {
+    "operations": metrics.OPERATIONS,
+    "oldest_operation": metrics.OLDEST_OPERATION_SECONDS,
+    "oldest_outbox": metrics.OLDEST_OUTBOX_SECONDS,
+    "outbox_backlog": metrics.OUTBOX_BACKLOG,
+    "parked": metrics.PARKED,
+    "events_waiting": metrics.EVENTS_WAITING,
+    "provider_blocked": metrics.PROVIDER_BLOCKED,
+    "partition_days_left": metrics.PARTITION_DAYS_LEFT,
+    "partition_default_rows": metrics.PARTITION_DEFAULT_ROWS,
+}
+# Labels once shown are shown with 0 when the database has nothing of the kind any more: a series that vanishes looks like
+# one that was never measured.
+_shown: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+
+
+async def sample(pool: Pool) -> None:
+    """Read the gauges of `metrics` that the database can tell. Costs a few milliseconds."""
+    values: defaultdict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
+    for gauge, labels, value in await pool.fetch(_sql.gauges, PROVIDERS):
+        values[gauge][tuple(labels)] = value
+    for name, gauge in _GAUGES.items():
+        _shown[name] |= values[name].keys()
+        for labels in _shown[name]:
+            (gauge.labels(*labels) if labels else gauge).set(values[name].get(labels, 0))
+
+
+async def partition_days_left(pool: Pool) -> dict[str, float]:
+    """Give the days until the last partition of each partitioned table ends; less than 0: it has ended."""
+    rows = await pool.fetch(_sql.gauges, PROVIDERS)
+    return {row["labels"][0]: row["value"] for row in rows if row["gauge"] == "partition_days_left"}

@@ -1,0 +1,44 @@
+-- name: gauges
+-- One round trip for all gauges: (gauge, labels, value). Counts stop at 100,000 rows, so that a pile-up isn't made worse by
+-- those who watch it. $1: the providers.
+SELECT 'operations' AS gauge, ARRAY[kind, state] AS labels, count(*)::float8 AS value
+FROM (SELECT kind, state FROM operations WHERE state IN ('due', 'claimed', 'parked') LIMIT 100000) o
+GROUP BY kind, state
+UNION ALL
+SELECT 'oldest_operation', '{}', coalesce(max(extract(epoch FROM now() - o.due_at)), 0)::float8
+FROM unnest($1::text[]) p (provider)
+CROSS JOIN LATERAL (SELECT due_at FROM operations WHERE state = 'due' AND provider = p.provider AND due_at <= now() ORDER BY due_at LIMIT 1) o
+UNION ALL
+SELECT 'oldest_outbox', '{}', coalesce(max(extract(epoch FROM clock_timestamp() - o.created_at)), 0)::float8
+FROM (SELECT created_at FROM outbox_pending ORDER BY position LIMIT 1) o
+UNION ALL
+SELECT 'outbox_backlog', '{}', count(*)::float8 FROM (SELECT FROM outbox_pending LIMIT 100000) o
+UNION ALL
+SELECT 'parked', ARRAY['operation', coalesce(outcome, 'unknown')], count(*)::float8
+FROM (SELECT outcome FROM operations WHERE state = 'parked' LIMIT 100000) o
+GROUP BY outcome
+UNION ALL
+SELECT 'parked', ARRAY['event', parked_reason], count(*)::float8
+FROM (SELECT parked_reason FROM payment_events WHERE NOT processed AND parked_reason IS NOT NULL LIMIT 100000) e
+GROUP BY parked_reason
+UNION ALL
+-- The reason of a record's error is a sentence; a label must not be.
+SELECT 'parked', ARRAY['record', CASE WHEN topic IS NULL THEN 'record' ELSE 'topic' END], count(*)::float8
+FROM (SELECT topic FROM relay_holds LIMIT 100000) h
+GROUP BY topic IS NULL, 2
+UNION ALL
+SELECT 'events_waiting', '{}', count(*)::float8
+FROM (SELECT FROM payment_events WHERE NOT processed AND retry_at IS NOT NULL LIMIT 100000) e
+UNION ALL
+SELECT 'provider_blocked', ARRAY[provider, kind], 1 FROM provider_health WHERE blocked_since IS NOT NULL
+UNION ALL
+SELECT 'partition_days_left', ARRAY[i.inhparent::regclass::text],
+       extract(epoch FROM max((regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)'))[1]::timestamptz) - now())::float8 / 86400
+FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent IN ('payment_events'::regclass, 'outbox'::regclass) AND c.relkind = 'r'
+GROUP BY i.inhparent
+UNION ALL
+SELECT 'partition_default_rows', ARRAY['payment_events'], count(*)::float8 FROM (SELECT FROM payment_events_default LIMIT 100000) d
+UNION ALL
+SELECT 'partition_default_rows', ARRAY['outbox'], count(*)::float8 FROM (SELECT FROM outbox_default LIMIT 100000) d

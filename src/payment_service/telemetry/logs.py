@@ -1,0 +1,126 @@
+"""Logs: one JSON object a line on one stream, one line per fact, and never a secret in them.
+
+Whatever is logged, here or by a library through `logging`, goes through `mask`: a secret that somebody puts into a message
+by mistake doesn't get out.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from payment_service.domain import card_numbers
+
+# What a secret looks like, and what is left of it. Prefixes: https://docs.stripe.com/keys; ours (psk_) are API keys.
+_SECRETS: Final = (
+    (re.compile(r"(?<![A-Za-z0-9])(sk|rk|psk|whsec)_[A-Za-z0-9_+/=-]+"), r"\1_***"),
+    (re.compile(r"_secret_[A-Za-z0-9]+"), "_secret_***"),
+    (re.compile(r"\b(v[01])=[0-9a-f]{16,}"), r"\1=***"),
+    (re.compile(r"(?i)\b(bearer|basic) +[A-Za-z0-9._~+/=-]{8,}"), r"\1 ***"),
+    (re.compile(r"(://[^\s:/@]*):[^\s/@]+@"), r"\1:***@"),
+    (re.compile(r"(?i)\b(password)=(?:'[^']*'|[^\s&']+)"), r"\1=***"),
+)
+# One look that tells whether any of the above can match; nearly all texts end here.
+_MAYBE: Final = re.compile(r"(?i)[sk]k_|whsec_|_secret_|\bv[01]=|bearer|basic|://|password=|[2-6][0-9 -]{12}")
+
+_LIBRARIES_LEVEL: Final = logging.WARNING
+# Deeper than any fact of ours; a library's object that contains itself ends here.
+_DEPTH_MAX: Final = 6
+
+
+def configure_logs(level: str = "info", stream: TextIO | None = None) -> None:
+    """Send our logs and those of libraries to `stream` (standard output) from `level` on; libraries from warning on."""
+    stream = stream or sys.stdout
+    least = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+    ]
+    last: list[Processor] = [
+        structlog.processors.format_exc_info,
+        _mask_all,
+        _order,
+        structlog.processors.JSONRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+    )
+    _route_libraries(stream, max(least, _LIBRARIES_LEVEL), [*shared, _name_library], last)
+    sys.excepthook = _log_crash
+    threading.excepthook = lambda crash: _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
+
+
+def mask(text: str) -> str:
+    """Replace what looks like a secret, a signature or a card number."""
+    if _MAYBE.search(text) is None:
+        return text
+    for pattern, left in _SECRETS:
+        text = pattern.sub(left, text)
+    return card_numbers.mask(text)
+
+
+def _route_libraries(stream: TextIO, least: int, first: list[Processor], last: list[Processor]) -> None:
+    output = logging.StreamHandler(stream)
+    output.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=first, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [output]
+    root.setLevel(least)
+    # Some libraries bring handlers of their own, which would write past the mask.
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "aiohttp", "alembic", "librdkafka", "stripe"):
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+    logging.captureWarnings(capture=True)
+
+
+def _log_crash(kind: type[BaseException], error: BaseException | None, traceback: Any) -> None:
+    if not issubclass(kind, KeyboardInterrupt | SystemExit):
+        structlog.get_logger(__name__).error("crashed", exc_info=(kind, error, traceback))
+
+
+def _name_library(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    record: logging.LogRecord = line["_record"]
+    line["message"], line["event"], line["library"] = line["event"], "library_said", record.name
+    return line
+
+
+def _mask_all(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    return {name: _masked(value, 0) for name, value in line.items()}
+
+
+def _masked(value: object, depth: int) -> object:
+    """Give the value with its texts masked, in types that JSON knows; what JSON doesn't know is shown as text."""
+    match value:
+        case None | bool() | float():
+            return value
+        case int():
+            return value if (text := mask(str(value))) == str(value) else text
+        case str():
+            return mask(value)
+        case Mapping() if depth < _DEPTH_MAX:
+            return {mask(str(name)): _masked(inner, depth + 1) for name, inner in value.items()}
+        case Sequence() | AbstractSet() if depth < _DEPTH_MAX and not isinstance(value, bytes | bytearray | memoryview):
+            return [_masked(inner, depth + 1) for inner in value]
+        case _:
+            return mask(str(value))
+
+
+def _order(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Put what every line has first, for the eyes of people."""
+    first = {name: line.pop(name) for name in ("timestamp", "level", "event") if name in line}
+    return first | dict(line)
