@@ -14,9 +14,7 @@ from payment_service.domain.currency import Currency, UnknownCurrency, currency
 from payment_service.domain.money import AMOUNT_MINOR_MAX, Money, MoneyError, parse
 from payment_service.domain.order import Order, Reason, Rejected, record_time
 
-ORDER_VALUE_LIMIT_BYTES: Final = (
-    1_048_576  # the broker's own default for a record; an order of 1,000 items has a tenth of it
-)
+ORDER_VALUE_LIMIT_BYTES: Final = 262_144  # 2,000 items; the worst a sender can make of it is searched in about a second
 USER_ID_LIMIT_CHARACTERS: Final = 255  # names and mail addresses fit, and the provider's metadata takes 500
 ITEMS_COUNT_MAX: Final = 2_147_483_647  # a PostgreSQL integer
 

@@ -1,0 +1,159 @@
+"""Card numbers are found and masked however they are written; what only looks like one is left alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payment_service.domain.card_numbers import contains, find, mask, mask_bytes, may_contain
+
+# Prefix and length, one per range that a network issues from.
+PREFIXES = [
+    ("4", 16), ("4", 19), ("51", 16), ("55", 16), ("2221", 16), ("2720", 16), ("34", 15), ("37", 15), ("6011", 16), ("65", 16),
+    ("644", 16), ("649", 19), ("36", 14), ("38", 14), ("300", 14), ("305", 16), ("3528", 16), ("3589", 16), ("62", 16), ("62", 19),
+    ("6759", 16), ("5018", 18),
+]  # fmt: skip
+# Stripe's documented test cards (https://docs.stripe.com/testing#cards), and the classic Visa of 13 digits.
+TEST_CARDS = [
+    "4242424242424242", "4000056655665556", "5555555555554444", "2223003122003222", "5200828282828210", "378282246310005",
+    "371449635398431", "6011111111111117", "3056930009020004", "36227206271667", "3566002020360505", "6200000000000005",
+    "6205500000000000004", "4000000000000002", "4222222222222",
+]  # fmt: skip
+
+
+def luhn_digit(digits: str) -> str:
+    """The check digit that makes these digits a valid number."""
+    doubled = [int(d) * (2 if i % 2 == 0 else 1) for i, d in enumerate(reversed(digits))]
+    return str(-sum(n // 10 + n % 10 for n in doubled) % 10)
+
+
+@st.composite
+def card_numbers(draw: st.DrawFn) -> str:
+    """Any number of any network, of 14 digits or more."""
+    prefix, length = draw(st.sampled_from(PREFIXES))
+    digits = prefix + draw(st.text("0123456789", min_size=length - len(prefix) - 1, max_size=length - len(prefix) - 1))
+    return digits + luhn_digit(digits)
+
+
+@st.composite
+def written_card_numbers(draw: st.DrawFn) -> str:
+    """With single spaces or dashes anywhere between its digits."""
+    digits = draw(card_numbers())
+    return "".join(d + draw(st.sampled_from(["", "", "", " ", "-"])) for d in digits[:-1]) + digits[-1]
+
+
+# Text that can't lengthen a number: what stands beside one is no digit, and no separator that would join other digits to it.
+BESIDE = st.text(st.characters(exclude_characters="0123456789 -", codec="utf-8"), max_size=10)
+
+
+@given(BESIDE, written_card_numbers(), BESIDE)
+def test_a_card_number_is_found_wherever_it_stands(before: str, number: str, after: str) -> None:
+    text = before + number + after
+    assert may_contain(text)
+    assert (len(before), len(before) + len(number)) in list(find(text))
+
+
+@given(BESIDE, written_card_numbers(), BESIDE)
+def test_masking_keeps_at_most_the_last_four_digits_and_everything_else(before: str, number: str, after: str) -> None:
+    masked = mask(before + number + after)
+    assert len(masked) == len(before + number + after)
+    assert masked.startswith(before)
+    assert masked.endswith(after)
+    shown = [c for c in masked[len(before) : len(before) + len(number)] if c in "0123456789"]
+    digits = number.replace(" ", "").replace("-", "")
+    assert len(shown) <= 4
+    assert digits.endswith("".join(shown))
+
+
+@given(st.lists(st.one_of(written_card_numbers(), st.text("0123456789 -x", max_size=12)), max_size=8).map(" ".join))
+def test_nothing_is_found_in_what_was_masked(text: str) -> None:
+    masked = mask(text)
+    assert not contains(masked)
+    assert mask(masked) == masked
+
+
+@given(st.text())
+def test_text_without_card_numbers_stays_as_it_is(text: str) -> None:
+    assert contains(text) or mask(text) == text
+
+
+@given(st.binary())
+def test_any_bytes_can_be_masked(value: bytes) -> None:
+    assert not contains(mask_bytes(value).decode("latin-1"))
+
+
+@pytest.mark.parametrize("number", TEST_CARDS)
+def test_the_known_test_cards_are_found(number: str) -> None:
+    assert contains(number)
+    assert contains(" ".join(number[i : i + 4] for i in range(0, len(number), 4)))
+    assert mask(f"card {number}.") == f"card {'*' * (len(number) - 4)}{number[-4:]}."
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("4242 4242 4242 4242", "**** **** **** 4242"),
+        ("4242-4242-4242-4242 123", "****-****-****-4242 123"),
+        ("1 4242 4242 4242 4242", "1 **** **** **** 4242"),
+        ("visa4242424242424242", "visa************4242"),
+        ("2 x 4242424242424242 and 5555555555554444", "2 x ************4242 and ************4444"),
+    ],
+)
+def test_examples_of_masking(text: str, masked: str) -> None:
+    assert mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4242424242424241",  # the check digit is wrong
+        "42424242424242424242",  # 20 digits
+        "4242  4242 4242 4242",  # two spaces: two things
+        "4242.4242.4242.4242",
+        "1234567812345670",  # Luhn, but no network
+        "356938035643809",  # an IMEI: 15 digits, Luhn, but no network's
+        "1790000000000000",  # microseconds since 1970
+        "4006381333931",  # a bar code (GTIN-13)
+        "4012345678901",
+        "+49 30 901820 1234",
+        "2026-01-31T23:59:59.123456Z",
+        "3c2f6a53-5c7a-5f0e-9d3c-6f0f8f6f2b11",
+    ],
+)
+def test_what_only_looks_like_a_card_number_is_left_alone(text: str) -> None:
+    assert not contains(text)
+    assert mask(text) == text
+
+
+def test_a_thirteen_digit_card_that_is_also_a_bar_code_is_taken_for_a_bar_code() -> None:
+    """Stores write bar codes in orders; no network issues 13 digits any more."""
+    both = next(
+        number
+        for number in (f"400000{n:06d}{luhn_digit(f'400000{n:06d}')}" for n in range(1000))
+        if sum(int(d) * (3 if i % 2 else 1) for i, d in enumerate(number)) % 10 == 0
+    )
+    assert not contains(both)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"note":"4242424242424242"',
+        b"\xff\xfe 4242 4242 4242 4242",
+        b'{"note":"\\u0034242\\u002d4242-4242\\u002D4242"}',
+        b'{"note":"' + "".join(f"\\u00{ord(c):02x}" for c in "4242 4242 4242 4242").encode() + b'"}',
+        "4242424242424242".encode("utf-16"),
+    ],
+)
+def test_raw_bytes_are_masked_though_they_can_not_be_read(value: bytes) -> None:
+    assert b"************4242" in mask_bytes(value).replace(b" ", b"").replace(b"-", b"")
+
+
+@given(written_card_numbers(), st.booleans())
+def test_a_number_in_json_is_masked_however_it_is_escaped(number: str, escaped: bool) -> None:
+    text = "".join(f"\\u{ord(c):04x}" for c in number) if escaped else number
+    masked = mask_bytes(f'{{"note": "{text}"}}'.encode())
+    assert not contains(json.loads(masked)["note"])

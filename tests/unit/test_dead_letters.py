@@ -1,0 +1,131 @@
+"""A record that was not accepted is kept as it was, within limits and without card numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payment_service.contracts.dead_letters import (
+    DEAD_LETTER_HEADERS_LIMIT,
+    DEAD_LETTER_HEADERS_LIMIT_BYTES,
+    DEAD_LETTER_KEY_LIMIT_BYTES,
+    DEAD_LETTER_VALUE_LIMIT_BYTES,
+    Record,
+    dead_letter,
+)
+from payment_service.contracts.orders import decode_order
+from payment_service.domain.card_numbers import contains
+from payment_service.domain.order import Reason, Rejected
+
+BAD_AMOUNT = Rejected(Reason.BAD_AMOUNT, "total can't be read.")
+CARD_NUMBER = Rejected(Reason.CARD_NUMBER, "The order holds a card number.")
+WHERE = (
+    ("dlq_reason", b"bad_amount"),
+    ("dlq_topic", b"orders.created"),
+    ("dlq_partition", b"2"),
+    ("dlq_offset", b"41"),
+)
+CARD = b"4242424242424242"
+
+
+def record(**fields: Any) -> Record:
+    """Give the record at orders.created/2/41."""
+    return Record(
+        **{
+            "topic": "orders.created",
+            "partition": 2,
+            "offset": 41,
+            "timestamp_ms": 0,
+            "key": b"k",
+            "value": b"v",
+            **fields,
+        }
+    )
+
+
+@given(
+    st.none() | st.binary(),
+    st.none() | st.binary(),
+    st.lists(st.tuples(st.text(max_size=9), st.none() | st.binary()), max_size=9),
+)
+def test_key_value_and_headers_are_kept_as_they_were(
+    key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
+) -> None:
+    letter = dead_letter(record(key=key, value=value, headers=tuple(headers)), BAD_AMOUNT)
+    assert (letter.key, letter.value) == (key, value)
+    assert letter.headers == WHERE + tuple(h for h in headers if not h[0].startswith("dlq_"))
+
+
+def test_an_id_that_looks_like_a_card_number_is_kept() -> None:
+    letter = dead_letter(record(key=CARD, value=b'{"order_id":"' + CARD + b'","total":1}'), BAD_AMOUNT)
+    assert letter.key == CARD
+    assert letter.value == b'{"order_id":"' + CARD + b'","total":1}'
+
+
+def test_card_numbers_are_masked_in_key_value_and_headers() -> None:
+    letter = dead_letter(record(key=CARD, value=b'{"note": "' + CARD + b'"}', headers=(("x", CARD),)), CARD_NUMBER)
+    assert letter.key == b"************4242"
+    assert letter.value == b'{"note": "************4242"}'
+    assert letter.headers[-1] == ("x", b"************4242")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"note":"' + CARD,
+        b"\xff" + CARD,
+        b'{"a":1,"a":"' + CARD + b'"}',
+        b'"' + CARD + b'"',
+        b"[" + CARD + b"]",
+        b'{"note":"' + CARD + b'"}',
+        b'{"note":"' + CARD + b'","total":NaN}',
+        '{"note":"4242424242424242"}'.encode("utf-16"),
+        b'{"note":"' + b"".join(b"\\u00%02x" % c for c in CARD) + b'"}',
+        b'{"note":"' + CARD + b'"}' + b" " * 300_000,
+    ],
+)
+def test_no_card_number_is_kept_of_any_record_that_is_refused(value: bytes) -> None:
+    answer = decode_order(value, timestamp_ms=0)
+    assert isinstance(answer, Rejected)
+    letter = dead_letter(record(value=value), answer)
+    assert letter.value is not None
+    assert not contains(letter.value.replace(b"\0", b"").decode("latin-1"))
+    assert not contains(letter.value.decode("unicode_escape"))
+
+
+def test_a_value_too_large_to_pass_on_becomes_a_reference() -> None:
+    value = b"x" * (DEAD_LETTER_VALUE_LIMIT_BYTES + 1)
+    letter = dead_letter(record(value=value), Rejected(Reason.TOO_LARGE, "Too large."))
+    assert letter.value is not None
+    assert json.loads(letter.value) == {
+        "topic": "orders.created",
+        "partition": 2,
+        "offset": 41,
+        "bytes": len(value),
+        "sha256": hashlib.sha256(value).hexdigest(),
+    }
+    assert dead_letter(record(value=value[:-1]), BAD_AMOUNT).value == value[:-1]
+
+
+def test_a_key_too_long_to_pass_on_becomes_its_hash() -> None:
+    key = b"k" * (DEAD_LETTER_KEY_LIMIT_BYTES + 1)
+    assert dead_letter(record(key=key), BAD_AMOUNT).key == hashlib.sha256(key).hexdigest().encode()
+    assert dead_letter(record(key=key[:-1]), BAD_AMOUNT).key == key[:-1]
+
+
+def test_the_headers_that_are_kept_are_bounded() -> None:
+    many = tuple((f"h{i}", b"") for i in range(DEAD_LETTER_HEADERS_LIMIT + 1))
+    assert dead_letter(record(headers=many), BAD_AMOUNT).headers == WHERE + many[:-1]
+    large = (("a", b"1"), ("b", b"x" * DEAD_LETTER_HEADERS_LIMIT_BYTES), ("c", b"1"))
+    assert dead_letter(record(headers=large), BAD_AMOUNT).headers == (*WHERE, ("a", b"1"))
+
+
+def test_what_an_earlier_dead_letter_told_is_not_passed_on() -> None:
+    """A dead letter that was sent in again and refused again tells of its own place."""
+    again = record(headers=(("dlq_reason", b"too_old"), ("traceparent", b"00-1")))
+    assert dead_letter(again, BAD_AMOUNT).headers == (*WHERE, ("traceparent", b"00-1"))

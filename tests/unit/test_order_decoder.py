@@ -1,0 +1,270 @@
+"""What a record of `orders.created` holds is an order or is rejected with a reason; nothing else can happen."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payment_service.contracts.orders import ORDER_VALUE_LIMIT_BYTES, decode_order
+from payment_service.domain.currency import CURRENCIES, currency
+from payment_service.domain.money import AMOUNT_MINOR_MAX, Money
+from payment_service.domain.order import Order, Reason, Rejected, record_time
+
+AT_MS = 1_767_225_600_123
+ORDER: dict[str, Any] = {
+    "order_id": "order-1",
+    "user_id": "user-1",
+    "total": "59.70",
+    "currency": "USD",
+    "items_count": 3,
+    "items": [{"product_id": "4242424242424242", "quantity": 3, "price": "19.90"}],
+}
+CARD = "4242424242424242"
+MISSING = object()
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def decode(value: bytes | None) -> Order | Rejected:
+    """Decode as if the record were of the first days of 2026."""
+    return decode_order(value, timestamp_ms=AT_MS)
+
+
+def decode_with(**fields: object) -> Order | Rejected:
+    """Decode the sample order with other fields, or without those that are MISSING."""
+    return decode(json.dumps({k: v for k, v in {**ORDER, **fields}.items() if v is not MISSING}).encode())
+
+
+def rejected_for(answer: Order | Rejected) -> Reason:
+    """Give the reason; fail if it was accepted."""
+    assert isinstance(answer, Rejected), answer
+    assert answer.detail.endswith(".")
+    return answer.reason
+
+
+def test_an_order_is_read() -> None:
+    assert decode_with() == Order(
+        order_id="order-1",
+        user_id="user-1",
+        amount=Money(5970, currency("usd")),
+        items_count=3,
+        recorded_at=datetime(2026, 1, 1, 0, 0, 0, 123_000, tzinfo=UTC),
+    )
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_order_or_rejected(value: bytes) -> None:
+    assert rejected_for(decode(value)) is not None
+
+
+@given(JSON)
+def test_any_json_is_an_order_or_rejected(parsed: object) -> None:
+    """Python writes NaN and Infinity, which are not JSON."""
+    assert isinstance(decode(json.dumps(parsed).encode()), Rejected)
+
+
+@given(
+    st.fixed_dictionaries({}, optional={name: JSON | st.just(value) for name, value in ORDER.items()}), st.integers()
+)
+def test_an_order_with_any_fields_is_taken_or_rejected(fields: dict[str, object], timestamp_ms: int) -> None:
+    answer = decode_order(json.dumps(fields).encode(), timestamp_ms=timestamp_ms)
+    if isinstance(answer, Order):
+        assert isinstance(fields["total"], str)
+        assert answer.order_id == fields["order_id"]
+        assert answer.amount.currency.code == str(fields["currency"]).lower()
+
+
+@given(
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=64),
+    st.sampled_from(sorted(CURRENCIES)),
+    st.integers(0, AMOUNT_MINOR_MAX),
+)
+def test_every_order_that_keeps_the_contract_is_taken(order_id: str, code: str, minor: int) -> None:
+    money = Money(minor, CURRENCIES[code])
+    answer = decode_with(order_id=order_id, currency=code.upper(), total=money.decimal_text)
+    assert isinstance(answer, Order)
+    assert (answer.order_id, answer.amount) == (order_id, money)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        pytest.param(None, Reason.EMPTY, id="a tombstone"),
+        pytest.param(b"", Reason.EMPTY, id="no bytes"),
+        pytest.param(b" " * (ORDER_VALUE_LIMIT_BYTES + 1), Reason.TOO_LARGE, id="too large"),
+        pytest.param(b'{"order_id":"\xff"}', Reason.NOT_UTF8, id="Latin-1"),
+        pytest.param(b'{"order_id":"\xed\xa0\x80"}', Reason.NOT_UTF8, id="a surrogate in UTF-8"),
+        pytest.param(json.dumps(ORDER).encode("utf-16"), Reason.NOT_UTF8, id="UTF-16"),
+        pytest.param(json.dumps(ORDER).encode("utf-16-le"), Reason.NOT_JSON, id="UTF-16 without a mark"),
+        pytest.param(b"\xef\xbb\xbf" + json.dumps(ORDER).encode(), Reason.NOT_JSON, id="a byte order mark"),
+        pytest.param(b"order", Reason.NOT_JSON, id="a word"),
+        pytest.param(json.dumps(ORDER).encode()[:-1], Reason.NOT_JSON, id="cut off"),
+        pytest.param(json.dumps(ORDER).encode() + b"{}", Reason.NOT_JSON, id="two values"),
+        pytest.param(
+            b"\x00\x00\x00\x00\x01" + json.dumps(ORDER).encode(), Reason.NOT_JSON, id="a schema registry's prefix"
+        ),
+        pytest.param(b'{"order_id":"a\x00b"}', Reason.NOT_JSON, id="a zero byte in a string"),
+        pytest.param(b'{"total":NaN}', Reason.NOT_JSON, id="NaN"),
+        pytest.param(b'{"total":-Infinity}', Reason.NOT_JSON, id="Infinity"),
+        pytest.param(b'{"total":' + b"9" * 10_000 + b"}", Reason.NOT_JSON, id="a number of 10,000 digits"),
+        pytest.param(b"[" * 100_000, Reason.NOT_JSON, id="100,000 lists, one in another"),
+        pytest.param(b'{"a":' * 20_000 + b"1" + b"}" * 20_000, Reason.NOT_JSON, id="20,000 objects, one in another"),
+        pytest.param(b'{"order_id":"1","order_id":"2"}', Reason.DUPLICATE_FIELD, id="an id twice"),
+        pytest.param(b'{"items":[{"price":"1","price":"2"}]}', Reason.DUPLICATE_FIELD, id="a price twice"),
+        pytest.param(b"[]", Reason.NOT_AN_OBJECT, id="a list"),
+        pytest.param(b"null", Reason.NOT_AN_OBJECT, id="null"),
+        pytest.param(b'"order"', Reason.NOT_AN_OBJECT, id="a string"),
+        pytest.param(b"{}", Reason.BAD_ORDER_ID, id="nothing in it"),
+    ],
+)
+def test_what_is_no_object_is_rejected(value: bytes | None, reason: Reason) -> None:
+    assert rejected_for(decode(value)) is reason
+
+
+@pytest.mark.parametrize(
+    "order_id",
+    [MISSING, None, "", 1, 1.5, True, ["a"], {}, "a" * 65, "a b", "a\n", "\x7f", "é", "\ud800", "a\u0000b", "\u200b"],
+)
+def test_a_bad_order_id_is_rejected(order_id: object) -> None:
+    assert rejected_for(decode_with(order_id=order_id)) is Reason.BAD_ORDER_ID
+
+
+@pytest.mark.parametrize(
+    "total",
+    [MISSING, None, "", 59.7, 59, -1, 0, True, ["1"], "-1", "+1", "1e3", "1,000.00", "59.701", " 1", "1.", ".5", "01", "\uff11", "NaN",
+     "10000000000.00", "9" * 400],
+)  # fmt: skip
+def test_a_bad_total_is_rejected(total: object) -> None:
+    assert rejected_for(decode_with(total=total)) is Reason.BAD_AMOUNT
+
+
+def test_a_total_that_is_a_json_number_is_told_to_be_a_string() -> None:
+    answer = decode_with(total=59.7)
+    assert isinstance(answer, Rejected)
+    assert "not a string" in answer.detail
+
+
+def test_more_decimals_than_the_currency_has_are_rejected() -> None:
+    assert rejected_for(decode_with(currency="JPY", total="500.00")) is Reason.BAD_AMOUNT
+
+
+def test_the_largest_amount_can_be_lowered() -> None:
+    value = json.dumps(ORDER).encode()
+    assert rejected_for(decode_order(value, timestamp_ms=AT_MS, amount_minor_max=5969)) is Reason.BAD_AMOUNT
+    assert isinstance(decode_order(value, timestamp_ms=AT_MS, amount_minor_max=5970), Order)
+
+
+@pytest.mark.parametrize("code", [MISSING, None, "", 978, "zzz", "EURO", "xau", " eur", "eur\n", "\u212aWD", ["EUR"]])
+def test_a_bad_currency_is_rejected(code: object) -> None:
+    assert rejected_for(decode_with(currency=code)) is Reason.BAD_CURRENCY
+
+
+@pytest.mark.parametrize("user_id", [1, 1.5, False, ["a"], {}, "a" * 256, "a\nb", "a\u0000", "\ud800", "\u202e"])
+def test_a_bad_user_id_is_rejected(user_id: object) -> None:
+    assert rejected_for(decode_with(user_id=user_id)) is Reason.BAD_USER_ID
+
+
+@pytest.mark.parametrize(
+    ("user_id", "read"), [(MISSING, ""), (None, ""), ("", ""), ("Zoë Ünal", "Zoë Ünal"), ("a" * 255, "a" * 255)]
+)
+def test_a_user_is_optional(user_id: object, read: str) -> None:
+    answer = decode_with(user_id=user_id)
+    assert isinstance(answer, Order)
+    assert answer.user_id == read
+
+
+@pytest.mark.parametrize("total", ["0", "0.00"])
+def test_an_order_may_cost_nothing(total: str) -> None:
+    answer = decode_with(total=total)
+    assert isinstance(answer, Order)
+    assert answer.amount.minor == 0
+
+
+@pytest.mark.parametrize("fields", [
+    {"items": MISSING, "items_count": MISSING}, {"items": "none"}, {"items": [1, {"price": 19.9}]}, {"tenant": "other"},
+    {"coupon": {"deep": [[[None]]]}}, {"fraction": 1e999},
+])  # fmt: skip
+def test_what_money_does_not_need_stops_no_order(fields: dict[str, object]) -> None:
+    assert isinstance(decode(_json_with(fields)), Order)
+
+
+def _json_with(fields: dict[str, object]) -> bytes:
+    merged = {k: v for k, v in {**ORDER, **fields}.items() if v is not MISSING}
+    return json.dumps(merged).replace("Infinity", "1e999").encode()
+
+
+@pytest.mark.parametrize("count", [MISSING, None, "3", 3.0, True, -1, 2**31, [3]])
+def test_a_count_that_is_none_is_as_if_left_out(count: object) -> None:
+    answer = decode_with(items_count=count)
+    assert isinstance(answer, Order)
+    assert answer.items_count is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"note": CARD},
+        {"note": "pay with 4242 4242 4242 4242, please"},
+        {"card": {"number": "4242-4242-4242-4242", "cvc": "123"}},
+        {"items": [{"product_id": "1", "name": CARD}]},
+        {"card_number": int(CARD)},
+        {CARD: "x"},
+        {"user": {"product_id": [CARD]}},
+        {"currency": CARD},
+        {"total": CARD},
+    ],
+)
+def test_a_card_number_in_any_text_is_rejected_and_not_repeated(fields: dict[str, object]) -> None:
+    answer = decode_with(**fields)
+    assert rejected_for(answer) is Reason.CARD_NUMBER
+    assert "4242" not in str(answer)
+
+
+def test_a_card_number_behind_json_escapes_is_rejected() -> None:
+    hidden = "".join(f"\\u{ord(c):04x}" for c in CARD)
+    assert (
+        rejected_for(decode(json.dumps(ORDER).replace('"user-1"', f'"user-1", "note": "{hidden}"').encode()))
+        is Reason.CARD_NUMBER
+    )
+
+
+@pytest.mark.parametrize("fields", [{"order_id": CARD}, {"user_id": CARD}, {"id": CARD}, {"cart_id": int(CARD)}])
+def test_an_id_may_look_like_a_card_number(fields: dict[str, object]) -> None:
+    """Names of 16 digits exist; a tenth of those with a network's prefix pass for a card number."""
+    assert isinstance(decode_with(**fields), Order)
+
+
+def test_a_list_that_holds_a_card_number_is_known_to_hold_one() -> None:
+    assert rejected_for(decode(f"[{CARD}]".encode())) is Reason.CARD_NUMBER
+
+
+@pytest.mark.parametrize("field", ["order_id", "user_id", "total", "currency"])
+@given(text=st.text("abcdefgh", min_size=12, max_size=12))
+def test_a_rejection_never_repeats_what_the_record_held(field: str, text: str) -> None:
+    answer = decode_with(**{field: f"{text} \n"})
+    assert isinstance(answer, Rejected)
+    assert text not in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("timestamp_ms", "time"),
+    [
+        (0, datetime(1970, 1, 1, tzinfo=UTC)),
+        (1, datetime(1970, 1, 1, 0, 0, 0, 1000, tzinfo=UTC)),
+        (253_402_300_799_999, datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)),
+        (253_402_300_800_000, None),
+        (-1, None),
+        (2**63, None),
+    ],
+)
+def test_the_time_of_a_record_is_told_where_there_is_one(timestamp_ms: int, time: datetime | None) -> None:
+    assert record_time(timestamp_ms) == time
