@@ -7,6 +7,8 @@ import re
 from datetime import timedelta
 from typing import Annotated, Final, Self
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -15,40 +17,123 @@ ROLES: Final = ("intake", "dispatch", "relay", "http")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 # A variable that begins like one of ours and is none of ours is a typing error, and would silently do nothing.
-_OUR_PREFIXES: Final = ("KAFKA_", "STRIPE_", "PROVIDER_", "SERVICE_", "METRICS_", "ORDER_", "DB_", "WEBHOOK_", "MAX_AMOUNT_")
+_OUR_PREFIXES: Final = (
+    "KAFKA_",
+    "STRIPE_",
+    "PROVIDER_",
+    "SERVICE_",
+    "METRICS_",
+    "ORDER_",
+    "DB_",
+    "WEBHOOK_",
+    "MAX_AMOUNT_",
+)
+# Kubernetes puts such variables into every container, for each service of the namespace (one may be called "kafka").
+_SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")
 
 
 class ConfigError(Exception):
     """The environment can't be used; the message says which variable and what to write."""
 
 
-class Config(BaseSettings):
-    """Every setting. The environment variable is the field's name in capitals."""
+class _Settings(BaseSettings):
+    """A part of the environment that can be read by itself."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment. Raises ConfigError with one line a person can act on."""
+        if unknown := sorted(name for name in os.environ if _is_unknown(name)):
+            message = f"Unknown variable {unknown[0]}: correct or remove it (the README has the table of all)."
+            raise ConfigError(message)
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigError(_first_problem(error)) from None
+
+
+class KafkaSettings(_Settings):
+    """What is needed to make topics."""
 
     kafka_brokers: str = Field(description="Bootstrap servers of Kafka, host:port, comma-separated.")
     kafka_client_id: str = Field("payment-service", description="Name under which the service appears at the broker.")
     kafka_group_id: str = Field("payment-service-group", description="Consumer group of the order intake.")
-    kafka_session_timeout_ms: int = Field(6_000, ge=1_000, le=300_000, description="After this silence the group gives a member's partitions to others (ms).")
-    kafka_topic_partitions: int = Field(6, ge=1, le=1_000, description="Partitions of topics that `topics create` makes.")
+    kafka_session_timeout_ms: int = Field(
+        6_000,
+        ge=1_000,
+        le=300_000,
+        description="After this silence the group gives a member's partitions to others (ms).",
+    )
+    kafka_topic_partitions: int = Field(
+        6, ge=1, le=1_000, description="Partitions of topics that `topics create` makes."
+    )
+
+    @field_validator("kafka_brokers")
+    @classmethod
+    def _require_brokers(cls, value: str) -> str:
+        if not all(re.fullmatch(r"\S+:[0-9]{1,5}", broker.strip()) for broker in value.split(",")):
+            message = "write host:port, several separated by commas"
+            raise ValueError(message)
+        return value
+
+
+class DatabaseSettings(_Settings):
+    """What is needed to migrate."""
+
     db_dsn: SecretStr = Field(description="PostgreSQL, as a URI or in libpq's key=value form.")
     db_pool_size: int = Field(10, ge=2, le=200, description="Connections to PostgreSQL per process.")
+
+    @field_validator("db_dsn")
+    @classmethod
+    def _require_dsn(cls, value: SecretStr) -> SecretStr:
+        try:
+            conninfo_to_dict(value.get_secret_value())
+        except psycopg.ProgrammingError:
+            # libpq's own message repeats parts of the text, and with them the password.
+            message = "write postgresql://user:password@host:5432/database, or host=… dbname=… user=…"
+            raise ValueError(message) from None
+        return value
+
+
+class Config(DatabaseSettings, KafkaSettings):
+    """Every setting. The environment variable is the field's name in capitals."""
+
     stripe_secret_key: SecretStr = Field(description="Stripe's secret or restricted key (sk_… or rk_…).")
-    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(description="Webhook signing secrets, comma-separated while one is rotated.")
+    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        description="Webhook signing secrets, comma-separated while one is rotated."
+    )
     stripe_publishable_key: str = Field("", description="Stripe's publishable key (pk_…), for the shop's page.")
-    stripe_api_base: str = Field("https://api.stripe.com", description="Stripe's address; the sandbox's for development.")
-    stripe_payment_methods: Annotated[tuple[str, ...], NoDecode] = Field(("card",), description="Payment method types offered, comma-separated.")
+    stripe_api_base: str = Field(
+        "https://api.stripe.com", description="Stripe's address; the sandbox's for development."
+    )
+    stripe_payment_methods: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("card",), description="Payment method types offered, comma-separated."
+    )
     service_port: int = Field(8082, ge=0, le=65_535, description="Port of webhooks and the API.")
     service_host: str = Field("0.0.0.0", description="Address that both ports listen on.")  # noqa: S104 - a container's only address
     metrics_port: int = Field(9464, ge=0, le=65_535, description="Port of metrics and API documentation.")
-    deployment: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="Name of this installation; part of every id that is made.")
-    provider_rate_per_second: float = Field(20, gt=0, le=100_000, description="Calls a second to the provider, all replicas together (Stripe allows 25).")
+    deployment: str = Field(
+        "default",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
+        description="Name of this installation; part of every id that is made.",
+    )
+    provider_rate_per_second: float = Field(
+        20, gt=0, le=100_000, description="Calls a second to the provider, all replicas together (Stripe allows 25)."
+    )
     provider_concurrency: int = Field(16, ge=1, le=512, description="Calls to the provider at once, per process.")
     provider_timeout_s: float = Field(10, gt=0, le=60, description="After this time a call's outcome is unknown (s).")
-    order_max_age: timedelta = Field(timedelta(days=7), ge=timedelta(minutes=1), description="An order record older than this and without a payment is quarantined: 7d, 12h, 90m or seconds.")
-    max_amount_minor: int = Field(999_999_999_999, ge=1, le=999_999_999_999, description="Largest order accepted, in minor units.")
-    webhook_body_limit_bytes: int = Field(262_144, ge=16_384, le=4_194_304, description="Largest webhook body read (bytes).")
+    order_max_age: timedelta = Field(
+        timedelta(days=7),
+        ge=timedelta(minutes=1),
+        description="An order record older than this and without a payment is quarantined: 7d, 12h, 90m or seconds.",
+    )
+    max_amount_minor: int = Field(
+        999_999_999_999, ge=1, le=999_999_999_999, description="Largest order accepted, in minor units."
+    )
+    webhook_body_limit_bytes: int = Field(
+        262_144, ge=16_384, le=4_194_304, description="Largest webhook body read (bytes)."
+    )
     shutdown_grace_s: float = Field(20, ge=1, le=600, description="Time to finish what has begun after SIGTERM (s).")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 
@@ -62,6 +147,22 @@ class Config(BaseSettings):
     def _read_duration(cls, value: object) -> object:
         match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", value) if isinstance(value, str) else None
         return timedelta(**{_UNITS[match[2] or "s"]: int(match[1])}) if match else value
+
+    @field_validator("stripe_secret_key")
+    @classmethod
+    def _require_key(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"(sk|rk)_\S+", value.get_secret_value()):
+            message = "a secret key begins with sk_ or rk_ (the publishable one, pk_…, goes to STRIPE_PUBLISHABLE_KEY)"
+            raise ValueError(message)
+        return value
+
+    @field_validator("stripe_api_base")
+    @classmethod
+    def _require_url(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/]+/?", value):
+            message = "write https://host, without a path"
+            raise ValueError(message)
+        return value
 
     @field_validator("stripe_webhook_secret")
     @classmethod
@@ -88,16 +189,9 @@ class Config(BaseSettings):
             raise ValueError(message)
         return self
 
-    @classmethod
-    def from_environment(cls) -> Config:
-        """Read the environment. Raises ConfigError with one line a person can act on."""
-        if unknown := sorted(name for name in os.environ if name.startswith(_OUR_PREFIXES) and name.lower() not in cls.model_fields):
-            message = f"Unknown variable {unknown[0]}: correct or remove it (docs: README, table of configuration)."
-            raise ConfigError(message)
-        try:
-            return cls()
-        except ValidationError as error:
-            raise ConfigError(_first_problem(error)) from None
+
+def _is_unknown(name: str) -> bool:
+    return name.startswith(_OUR_PREFIXES) and name.lower() not in Config.model_fields and not _SERVICE_LINK.search(name)
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -12,13 +12,13 @@ from confluent_kafka.cimpl import NewTopic
 from payment_service.contracts.records import TOPICS
 
 if TYPE_CHECKING:
-    from payment_service.config import Config
+    from payment_service.config import KafkaSettings
 
 ANSWER_TIMEOUT_S: Final = 30.0  # a cluster that has to elect leaders for new partitions takes seconds
 BROKERS_DEFAULT: Final = -1
 
 
-def create_topics(config: Config, timeout_s: float = ANSWER_TIMEOUT_S) -> list[str]:
+def create_topics(config: KafkaSettings, timeout_s: float = ANSWER_TIMEOUT_S) -> list[str]:
     """Create what is missing, with the broker's default replication; gives the names of those created.
 
     Topics that exist are left as they are. Raises KafkaException when the broker can't be reached or refuses.
@@ -33,7 +33,7 @@ def create_topics(config: Config, timeout_s: float = ANSWER_TIMEOUT_S) -> list[s
     return [name for name, future in futures.items() if _is_created(future.exception(timeout=timeout_s))]
 
 
-def missing_topics(config: Config, timeout_s: float) -> list[str]:
+def missing_topics(config: KafkaSettings, timeout_s: float) -> list[str]:
     """Give the names of topics that the broker does not have. Raises KafkaException when it can't be reached.
 
     All topics are listed: asking for one by its name makes some brokers create it.
@@ -50,7 +50,7 @@ def _is_created(error: BaseException | None) -> bool:
     raise error
 
 
-def _client(config: Config) -> AdminClient:
+def _client(config: KafkaSettings) -> AdminClient:
     settings: dict[str, Any] = {
         "bootstrap.servers": config.kafka_brokers,
         "client.id": config.kafka_client_id,

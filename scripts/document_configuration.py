@@ -1,0 +1,75 @@
+"""Write what `payment_service.config` says about the environment into the README and `.env.example`. A test compares."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic.fields import FieldInfo
+
+from payment_service.config import Config
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+BEGIN: Final = "<!-- made by scripts/document_configuration.py from config.py -->"
+END: Final = "<!-- end of what is made -->"
+
+
+def table() -> str:
+    """Give the README's table of configuration."""
+    rows = [
+        f"| `{name.upper()}` | {default(field)} | {field.description} |" for name, field in Config.model_fields.items()
+    ]
+    return "\n".join(["| Variable | Default | |", "|---|---|---|", *rows])
+
+
+def env_example() -> str:
+    """Give `.env.example`: what has to be set, then what has a default, as a comment."""
+    fields = Config.model_fields.items()
+    lines = ["# The environment of payment-service. Without a default:", ""]
+    lines += [f"# {field.description}\n{name.upper()}=\n" for name, field in fields if field.is_required()]
+    lines += ["# With a default, shown here:", ""]
+    lines += [
+        f"# {field.description}\n# {name.upper()}={text(field.default)}\n"
+        for name, field in fields
+        if not field.is_required()
+    ]
+    return "\n".join(lines)
+
+
+def readme(old: str) -> str:
+    """Give the README with its table replaced (or, when it has none yet, appended)."""
+    block = f"{BEGIN}\n\n{table()}\n\n{END}"
+    before, found, rest = old.partition(BEGIN)
+    if not found:
+        return f"{old.rstrip()}\n\n## Configuration\n\n{block}\n".lstrip()
+    return before + block + rest.partition(END)[2]
+
+
+def default(field: FieldInfo) -> str:
+    """Give a cell of the table."""
+    if field.is_required():
+        return "required"
+    return f"`{text(field.default)}`" if text(field.default) else ""
+
+
+def text(value: Any) -> str:
+    """Write a default as it is written in the environment."""
+    match value:
+        case timedelta(days=days) if value == timedelta(days=days):
+            return f"{days}d"
+        case tuple():
+            return ",".join(value)
+        case _:
+            return str(value)
+
+
+def main() -> None:
+    """Write both files."""
+    path = ROOT / "README.md"
+    path.write_text(readme(path.read_text() if path.exists() else ""))
+    (ROOT / ".env.example").write_text(env_example())
+
+
+if __name__ == "__main__":
+    main()
