@@ -75,6 +75,13 @@ def test_nothing_is_found_in_what_was_masked(text: str) -> None:
     assert mask(masked) == masked
 
 
+def test_the_digits_left_of_one_number_do_not_begin_another() -> None:
+    """Whatever four digits are left of a number may make up another with the twelve that follow, and so on."""
+    masked = mask("4242424242424242 424242424242 424242424242")
+    assert masked == "**************** ************ 424242424242"
+    assert not contains(masked)
+
+
 @given(st.text())
 def test_text_without_card_numbers_stays_as_it_is(text: str) -> None:
     assert contains(text) or mask(text) == text

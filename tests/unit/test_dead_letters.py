@@ -121,6 +121,8 @@ def test_a_key_too_long_to_pass_on_becomes_its_hash() -> None:
 def test_the_headers_that_are_kept_are_bounded() -> None:
     many = tuple((f"h{i}", b"") for i in range(DEAD_LETTER_HEADERS_LIMIT + 1))
     assert dead_letter(record(headers=many), BAD_AMOUNT).headers == WHERE + many[:-1]
+    just = (("a", b"x" * (DEAD_LETTER_HEADERS_LIMIT_BYTES - 1)),)
+    assert dead_letter(record(headers=just), BAD_AMOUNT).headers == WHERE + just
     large = (("a", b"1"), ("b", b"x" * DEAD_LETTER_HEADERS_LIMIT_BYTES), ("c", b"1"))
     assert dead_letter(record(headers=large), BAD_AMOUNT).headers == (*WHERE, ("a", b"1"))
 

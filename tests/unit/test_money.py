@@ -188,27 +188,25 @@ def test_what_stripe_should_never_say_is_refused(amount: object) -> None:
 
 def test_the_decimals_are_those_of_iso_4217_but_for_the_ariary() -> None:
     by_decimals = {n: {c.code for c in CURRENCIES.values() if c.decimals == n} for n in (0, 2, 3)}
-    assert by_decimals[0] == set(
-        [
-            "bif",
-            "clp",
-            "djf",
-            "gnf",
-            "isk",
-            "jpy",
-            "kmf",
-            "krw",
-            "mga",
-            "pyg",
-            "rwf",
-            "ugx",
-            "vnd",
-            "vuv",
-            "xaf",
-            "xof",
-            "xpf",
-        ]
-    )
+    assert by_decimals[0] == {
+        "bif",
+        "clp",
+        "djf",
+        "gnf",
+        "isk",
+        "jpy",
+        "kmf",
+        "krw",
+        "mga",
+        "pyg",
+        "rwf",
+        "ugx",
+        "vnd",
+        "vuv",
+        "xaf",
+        "xof",
+        "xpf",
+    }
     assert by_decimals[3] == {"bhd", "jod", "kwd", "omr", "tnd"}
     assert len(CURRENCIES) == sum(len(codes) for codes in by_decimals.values()) == 140
 
