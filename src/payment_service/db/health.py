@@ -37,9 +37,9 @@ async def take_probe(pool: Pool, provider: str) -> frozenset[str]:
     return frozenset(row["kind"] for row in await pool.fetch(_SQL.take_probe, provider, PROBE_INTERVAL_S))
 
 
-async def extend_run(pool: Pool, provider: str, kind: str, payment_id: UUID) -> bool:
-    """Note an unexpected refusal; return whether the run is long enough to block the kind."""
-    return bool(await pool.fetchval(_SQL.extend_run, provider, kind, payment_id, RUN_LENGTH))
+async def extend_run(pool: Pool, provider: str, kind: str, payment_ids: Collection[UUID]) -> bool:
+    """Note unexpected refusals; return whether the run is long enough to block the kind."""
+    return bool(await pool.fetchval(_SQL.extend_run, provider, kind, list(payment_ids), RUN_LENGTH))
 
 
 async def recover(pool: Pool, provider: str, kinds: Collection[str]) -> list[str]:

@@ -14,11 +14,11 @@ WHERE provider = $1 AND blocked_since IS NOT NULL AND probe_at <= now()
 RETURNING kind
 
 -- name: extend_run
--- An unexpected refusal of one more payment. The kind is blocked when an unbroken run spans $4 payments.
-INSERT INTO provider_health (provider, kind, run) VALUES ($1, $2, ARRAY[$3::uuid])
+-- Unexpected refusals of more payments. The kind is blocked when an unbroken run spans $4 payments; it is not counted further.
+INSERT INTO provider_health (provider, kind, run) VALUES ($1, $2, $3::uuid[])
 ON CONFLICT (provider, kind) DO UPDATE
-SET run = CASE WHEN $3 = ANY (provider_health.run) OR cardinality(provider_health.run) >= $4 THEN provider_health.run
-               ELSE provider_health.run || $3::uuid END
+SET run = CASE WHEN cardinality(provider_health.run) >= $4 THEN provider_health.run
+               ELSE ARRAY(SELECT DISTINCT unnest(provider_health.run || $3::uuid[])) END
 RETURNING cardinality(run) >= $4 AS is_long
 
 -- name: recover

@@ -15,7 +15,7 @@ import structlog
 
 from payment_service.crash_points import reached
 from payment_service.db import health, operations, workers
-from payment_service.flows.endings import KEY_HELPS_H, conclude, conclude_lookup, conclude_read
+from payment_service.flows.endings import KEY_HELPS_H, conclude, conclude_lookup, conclude_read, withhold
 from payment_service.flows.settle import settle
 from payment_service.loop import Loop
 from payment_service.provider.port import Call, Kind, TooLate
@@ -132,6 +132,7 @@ class Dispatcher:
         if not group:
             return 0
         try:
+            group = await self._judge_refusals(group)
             done = await settle(
                 self._pool, group, provider=self._provider, deployment=self._config.deployment, now=self._now
             )
@@ -143,7 +144,7 @@ class Dispatcher:
         metrics.GROUP_SIZE.labels("settle").observe(len(group))
         if done.announced:
             self._wake_relay()
-        await self._judge_health(done.settled)
+        await self._recover(done.settled)
         self._claiming.wake()
         return len(done.settled)
 
@@ -269,21 +270,25 @@ class Dispatcher:
         self._unsettled.append(settlement)
         self._settling.wake()
 
-    async def _judge_health(self, settled: tuple[Settlement, ...]) -> None:
-        """Block what is refused us, and open what works again."""
-        if worked := {s.operation.kind.value for s in settled if s.succeeded}:
-            opened = await health.recover(self._pool, self._provider.name, worked)
-            if opened:
-                self._blocked_read_at = 0.0
-                log.warning("provider_unblocked", provider=self._provider.name, kinds=opened)
-        for settlement in settled:
-            if settlement.blocked is not None:
-                kind = settlement.blocked.kind or health.EVERYTHING
-                await self._block(kind, settlement.blocked.code)
-            elif settlement.ran_into:
-                operation = settlement.operation
-                if await health.extend_run(self._pool, self._provider.name, operation.kind, operation.payment_id):
-                    await self._block(operation.kind, f"run_of_{settlement.ending.code}")
+    async def _judge_refusals(self, group: list[Settlement]) -> list[Settlement]:
+        """Block what is refused us. Refusals that turn out to be a run are no answers: their operations stay due."""
+        for kind, code in {
+            (s.blocked.kind or health.EVERYTHING, s.blocked.code) for s in group if s.blocked is not None
+        }:
+            await self._block(kind, code)
+        for kind in {s.operation.kind for s in group if s.ran_into}:
+            run = {s.operation.payment_id for s in group if s.ran_into and s.operation.kind is kind}
+            if await health.extend_run(self._pool, self._provider.name, kind, run):
+                await self._block(kind, "run_of_unexpected_refusals")
+                group = [withhold(s) if s.ran_into and s.operation.kind is kind else s for s in group]
+        return group
+
+    async def _recover(self, settled: tuple[Settlement, ...]) -> None:
+        """Open what works again."""
+        worked = {s.operation.kind.value for s in settled if s.succeeded}
+        if worked and (opened := await health.recover(self._pool, self._provider.name, worked)):
+            self._blocked_read_at = 0.0
+            log.warning("provider_unblocked", provider=self._provider.name, kinds=opened)
 
     async def _block(self, kind: str, reason: str) -> None:
         if kind not in self._blocked:

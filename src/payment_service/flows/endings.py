@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db.operations import Ending
@@ -132,6 +132,12 @@ def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[]
             operation=operation, ending=_ending(operation, "parked", "misused", code="idempotency_error"), facts=(fact,)
         )
     return Settlement(operation=operation, ending=_ending(operation, "due", "not_done", next_epoch=True), facts=(fact,))
+
+
+def withhold(settlement: Settlement) -> Settlement:
+    """Take a refusal back that is one of a run: the fault is ours or the account's, not this payment's."""
+    ending = replace(settlement.ending, state="due", outcome="blocked", delay_s=BACKOFF_BASE_S)
+    return replace(settlement, ending=ending, ran_into=False)
 
 
 def backoff_s(tries: int, jitter: float) -> float:

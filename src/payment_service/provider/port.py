@@ -134,6 +134,7 @@ class Disposition(StrEnum):
     IGNORED = "ignored"  # a type that means nothing to us
     FOREIGN = "foreign"  # not ours
     DEFERRED = "deferred"  # of a kind that this release stores and a later one applies
+    MISDIRECTED = "misdirected"  # of another mode (test, live) or account: an endpoint is set up wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

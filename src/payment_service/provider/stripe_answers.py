@@ -85,7 +85,7 @@ def _sort_refusal(call: Call, answer: Answer, code: str, now_s: float, request_i
 
 def _done(call: Call, answer: Answer, deployment: str, now_s: float, request_id: str) -> Outcome:
     if not isinstance(answer.body, dict) or answer.body.get("object") != "payment_intent":
-        return Unknown(code="unreadable_answer", request_id=request_id)
+        return Unknown(code="unreadable_answer", replayed=_replayed(answer), request_id=request_id)
     intent = answer.body
     if not _is_the_one_asked_for(call, intent, deployment):
         return Unexpected(

@@ -1,0 +1,134 @@
+"""The flows of the service, on a real database and a real sandbox, with a clock that a test moves."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from payment_service.config import Config
+from payment_service.contracts.orders import decode_order
+from payment_service.db.pool import Pool, open_pool
+from payment_service.domain.ids import payment_id
+from payment_service.flows.accept_orders import Arrival, Intake
+from payment_service.flows.dispatch import Dispatcher
+from payment_service.provider.stripe import Stripe
+from tests.support.eventually import eventually_async
+
+UNFINISHED = "SELECT count(*) FROM operations WHERE state IN ('due', 'claimed')"
+
+
+def config_for(dsn: str, api_base: str, **changes: object) -> Config:
+    """Settings of a service under test; the provider's rate is lifted."""
+    settings: dict[str, Any] = {
+        "kafka_brokers": "127.0.0.1:9",
+        "db_dsn": SecretStr(dsn),
+        "stripe_secret_key": SecretStr("sk_test_sandbox_suite"),
+        "stripe_webhook_secret": (SecretStr("whsec_suite"),),
+        "stripe_api_base": api_base,
+        "provider_rate_per_second": 1000.0,
+        "provider_timeout_s": 2.0,
+        **changes,
+    }
+    return Config(**settings)
+
+
+class Clock:
+    """Our clock, moved by hand; it begins at the real time."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        """The moment, as far ahead as it was moved."""
+        return datetime.now(UTC) + self.ahead
+
+
+def order(order_id: str, total: str = "19.90", currency: str = "eur", **fields: object) -> bytes:
+    """The value of a record of `orders.created`."""
+    return json.dumps(
+        {"order_id": order_id, "user_id": "user-1", "total": total, "currency": currency, **fields}
+    ).encode()
+
+
+def arrival(value: bytes | None, offset: int, *, age: timedelta = timedelta(), partition: int = 0) -> Arrival:
+    """A record as the consumer hands it on."""
+    timestamp_ms = int((time.time() - age.total_seconds()) * 1000)
+    return Arrival(
+        topic="orders.created",
+        partition=partition,
+        offset=offset,
+        timestamp_ms=timestamp_ms,
+        key=None,
+        value=value,
+        headers=(),
+        decoded=decode_order(value, timestamp_ms=timestamp_ms),
+    )
+
+
+def name_of(order_id: str) -> UUID:
+    """The payment of an order."""
+    return payment_id("default", order_id, 1)
+
+
+class Flows(SimpleNamespace):
+    """What a test of the flows works with."""
+
+    pool: Pool
+    config: Config
+    clock: Clock
+    provider: Stripe
+    intake: Intake
+
+    def dispatcher(self, **changes: Any) -> Dispatcher:
+        """Make a dispatcher; the test starts and stops it."""
+        settings = {"pool": self.pool, "provider": self.provider, "config": self.config, "now": self.clock.now}
+        return Dispatcher(**{**settings, "random": Random(7), **changes})
+
+    async def accept(self, *order_ids: str) -> None:
+        """Take in orders of 19.90 eur."""
+        await self.intake.accept([arrival(order(order_id), offset) for offset, order_id in enumerate(order_ids)])
+
+    async def settle_all(self, timeout_s: float = 20) -> None:
+        """Wait until no operation is due or under way."""
+
+        async def none_left() -> bool:
+            return int(await self.pool.fetchval(UNFINISHED)) == 0
+
+        await eventually_async(none_left, timeout_s=timeout_s)
+
+    async def payment(self, order_id: str) -> dict[str, Any]:
+        """The row of an order's payment."""
+        return dict(await self.pool.fetchrow("SELECT * FROM payments WHERE id = $1", name_of(order_id)))  # type: ignore[arg-type]
+
+    async def operation(self, order_id: str, kind: str = "create") -> dict[str, Any]:
+        """The row of an operation of an order's payment."""
+        row = await self.pool.fetchrow(
+            "SELECT * FROM operations WHERE payment_id = $1 AND kind = $2", name_of(order_id), kind
+        )
+        return dict(row)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def open_flows(dsn: str, api_base: str, **changes: object) -> AsyncIterator[Flows]:
+    """Open the pool and the provider, and close them in any case."""
+    config = config_for(dsn, api_base, **changes)
+    clock = Clock()
+    pool = await open_pool(config)
+    provider = Stripe(config, now_s=lambda: clock.now().timestamp())
+    intake = Intake(
+        pool=pool, provider=provider, deployment="default", order_max_age=config.order_max_age, now=clock.now
+    )
+    try:
+        yield Flows(pool=pool, config=config, clock=clock, provider=provider, intake=intake)
+    finally:
+        await provider.close()
+        pool.terminate()
