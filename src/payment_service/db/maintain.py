@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -39,6 +39,8 @@ ADVISORY_LOCK: Final = 0x7061796D656E7474
 
 Session: TypeAlias = "psycopg.Connection[Any]"
 Step: TypeAlias = Callable[[], str | None]
+
+T = TypeVar("T")
 
 _sql = load(__package__, "maintain.sql")
 
@@ -113,16 +115,25 @@ def _maintain(
     connection: Session, table: Partitioned, now: datetime | None, report: Callable[[str], None]
 ) -> Iterator[str]:
     """Look after one table; yield a sentence for each thing that could not be done."""
-    moment: datetime = now or _execute(connection, "now").fetchone().now
-    for step in _steps(connection, table, moment):
+    try:
+        moment: datetime = now or _execute(connection, "now").fetchone().now
+        steps = _with_retries(partial(_steps, connection, table, moment))
+    except psycopg.errors.LockNotAvailable as error:
+        yield _held(table, error)
+        return
+    for step in steps:
         try:
             if line := _with_retries(step):
                 report(line)
         except psycopg.errors.LockNotAvailable as error:
-            yield (
-                f"{table.table}: others held a lock for more than {LOCK_TIMEOUT_MS} ms, {LOCK_TRIES} times "
-                f"({_one_line(error)}); run `payment-service maintain` again."
-            )
+            yield _held(table, error)
+
+
+def _held(table: Partitioned, error: psycopg.errors.LockNotAvailable) -> str:
+    return (
+        f"{table.table}: others held a lock for more than {LOCK_TIMEOUT_MS} ms, {LOCK_TRIES} times "
+        f"({_one_line(error)}); run `payment-service maintain` again."
+    )
 
 
 def _steps(connection: Session, table: Partitioned, moment: datetime) -> list[Step]:
@@ -209,7 +220,7 @@ def _locked(connection: Session) -> Iterator[None]:
         yield
 
 
-def _with_retries(step: Step) -> str | None:
+def _with_retries(step: Callable[[], T]) -> T:
     for _ in range(LOCK_TRIES - 1):
         try:
             return step()

@@ -1,0 +1,256 @@
+"""Partitions: made ahead, filled from the default partition, dropped past retention, and nothing lost on the way."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payment_service.db import maintain as maintenance
+from payment_service.db.gauges import partition_days_left, sample
+from payment_service.db.maintain import AHEAD, EVENTS_KEPT, OUTBOX_KEPT, WEEK, MaintainError, maintain, week_of
+from payment_service.telemetry import metrics
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def connection(database_dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_dsn, autocommit=True, options="-c timezone=UTC") as opened:
+        yield opened
+
+
+def store_event(
+    connection: psycopg.Connection[Any], at: datetime, *, processed: bool = True, name: str | None = None
+) -> int:
+    return connection.execute(
+        "INSERT INTO payment_events (event_type, provider, provider_event_id, payload, processed, verified_by, verified_at, "
+        "occurred_at, created_at) VALUES ('payment_intent.succeeded', 'stripe', %s, '{}', %s, 'first', %s, %s, %s) "
+        "ON CONFLICT (provider, provider_event_id, occurred_at) DO NOTHING",
+        [name or f"evt_{uuid.uuid4().hex}", processed, at, at, at],
+    ).rowcount
+
+
+def announce(connection: psycopg.Connection[Any], at: datetime, *, published: bool = True) -> None:
+    row = connection.execute(
+        "INSERT INTO outbox (id, aggregatetype, aggregateid, sequence, type, headers, created_at) "
+        "VALUES (gen_random_uuid(), 'payment', gen_random_uuid(), 1, 'payments.initiated', '[]', %s) "
+        "RETURNING position, aggregateid, created_at",
+        [at],
+    ).fetchone()
+    if not published:
+        connection.execute("INSERT INTO outbox_pending VALUES (%s, %s, %s)", row)
+
+
+def partitions(connection: psycopg.Connection[Any], table: str) -> list[str]:
+    rows = connection.execute(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass ORDER BY 1", [table]
+    ).fetchall()
+    return [row[0] for row in rows if not row[0].endswith("_default")]
+
+
+def where(connection: psycopg.Connection[Any], table: str) -> list[str]:
+    return [row[0] for row in connection.execute(f"SELECT tableoid::regclass::text FROM {table} ORDER BY 1".encode())]  # noqa: S608
+
+
+def run(dsn: str, now: datetime | None = None) -> list[str]:
+    lines: list[str] = []
+    maintain(dsn, now=now, report=lines.append)
+    return lines
+
+
+def test_a_new_database_has_partitions_for_all_that_may_come(connection: psycopg.Connection[Any]) -> None:
+    """Stripe sends events again for 30 days: the first delivery to a new installation may be of last month."""
+    for days in (-30, -10, -2, 0, 14):
+        store_event(connection, NOW + timedelta(days=days))
+    for days in (0, 14):
+        announce(connection, NOW + timedelta(days=days))
+    assert "payment_events_default" not in where(connection, "payment_events")
+    assert "outbox_default" not in where(connection, "outbox")
+
+
+def test_running_it_twice_does_nothing(database_dsn: str) -> None:
+    assert run(database_dsn) == []
+
+
+def test_partitions_are_weeks_that_follow_each_other_without_a_gap(connection: psycopg.Connection[Any]) -> None:
+    names = partitions(connection, "payment_events")
+    first = week_of(NOW - EVENTS_KEPT)
+    assert names == [f"payment_events_{first + n * WEEK:%Y%m%d}" for n in range(len(names))]
+    assert first + len(names) * WEEK > NOW + AHEAD
+
+
+@given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.timezones()))  # noqa: DTZ001
+def test_a_week_begins_on_the_monday_at_or_before_a_moment(moment: datetime) -> None:
+    week = week_of(moment)
+    assert week <= moment < week + WEEK
+    assert week.weekday() == 0
+    assert week.utcoffset() == timedelta(0)
+    assert (week.hour, week.minute, week.second, week.microsecond) == (0, 0, 0, 0)
+
+
+def test_rows_in_the_default_partition_move_to_the_range_that_is_made(
+    database_dsn: str, connection: psycopg.Connection[Any]
+) -> None:
+    later = NOW + timedelta(days=40)
+    for n in range(3):
+        store_event(connection, later, name=f"evt_{n}")
+    announce(connection, later, published=False)
+    assert set(where(connection, "payment_events")) == {"payment_events_default"}
+    lines = run(database_dsn, now=later)
+    name = f"payment_events_{week_of(later):%Y%m%d}"
+    assert f"made {name}, moved 3 rows from payment_events_default" in lines
+    assert set(where(connection, "payment_events")) == {name}
+    assert where(connection, "outbox") == [f"outbox_{week_of(later):%Y%m%d}"]
+
+
+def test_an_event_stays_unique_while_its_row_moves_from_default_to_range(
+    database_dsn: str, connection: psycopg.Connection[Any]
+) -> None:
+    later = NOW + timedelta(days=40)
+    assert store_event(connection, later, name="evt_once") == 1
+    assert store_event(connection, later, name="evt_once") == 0
+    run(database_dsn, now=later)
+    assert store_event(connection, later, name="evt_once") == 0
+    assert len(where(connection, "payment_events")) == 1
+
+
+def test_an_event_sent_again_and_again_while_ranges_are_made_is_stored_once(
+    database_dsn: str, connection: psycopg.Connection[Any]
+) -> None:
+    """An insert that was on its way to the default partition is refused by PostgreSQL, and sent again."""
+    later = NOW + timedelta(days=40)
+    moments = [later + n * WEEK / 4 for n in range(12)]
+    stop = threading.Event()
+    stored: list[int] = []
+
+    def deliver() -> int:
+        count, rounds = 0, 0
+        with psycopg.connect(database_dsn, autocommit=True) as own:
+            while not stop.is_set() or not rounds:
+                for n, moment in enumerate(moments):
+                    try:
+                        count += store_event(own, moment, name=f"evt_{n}")
+                    except psycopg.errors.CheckViolation:
+                        continue
+                rounds += 1
+        return count
+
+    with ThreadPoolExecutor(3) as threads:
+        deliveries = [threads.submit(deliver) for _ in range(3)]
+        try:
+            run(database_dsn, now=later)
+            run(database_dsn, now=later + WEEK)
+        finally:
+            stop.set()
+        stored = [delivery.result() for delivery in deliveries]
+    assert sum(stored) == len(moments)
+    assert connection.execute("SELECT count(*), count(DISTINCT provider_event_id) FROM payment_events").fetchone() == (
+        12,
+        12,
+    )
+
+
+def test_partitions_past_retention_are_dropped_with_their_rows(
+    database_dsn: str, connection: psycopg.Connection[Any]
+) -> None:
+    store_event(connection, NOW)
+    announce(connection, NOW)
+    lines = run(database_dsn, now=NOW + EVENTS_KEPT + WEEK)
+    assert f"dropped payment_events_{week_of(NOW):%Y%m%d}" in lines
+    assert f"dropped outbox_{week_of(NOW):%Y%m%d}" in lines
+    assert where(connection, "payment_events") == []
+    assert where(connection, "outbox") == []
+
+
+def test_what_is_younger_than_its_retention_stays(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
+    moment = week_of(NOW) + WEEK - timedelta(seconds=1)  # the last of its partition
+    store_event(connection, moment)
+    announce(connection, moment)
+    run(database_dsn, now=moment + OUTBOX_KEPT)
+    assert where(connection, "outbox")
+    run(database_dsn, now=moment + EVENTS_KEPT)
+    assert where(connection, "payment_events")
+    assert not where(connection, "outbox")
+
+
+def test_nothing_unpublished_is_dropped(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
+    announce(connection, NOW)
+    announce(connection, NOW, published=False)
+    name = f"outbox_{week_of(NOW):%Y%m%d}"
+    lines = run(database_dsn, now=NOW + OUTBOX_KEPT + 4 * WEEK)
+    assert f"kept {name}: it is past retention, but holds 1 records that are not published" in lines
+    connection.execute("DELETE FROM outbox_pending")
+    assert f"dropped {name}" in run(database_dsn, now=NOW + OUTBOX_KEPT + 4 * WEEK)
+
+
+def test_nothing_unprocessed_is_dropped_and_it_is_said(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
+    store_event(connection, NOW, processed=False)
+    name = f"payment_events_{week_of(NOW):%Y%m%d}"
+    lines = run(database_dsn, now=NOW + EVENTS_KEPT + 4 * WEEK)
+    assert [line for line in lines if line.startswith(f"kept {name}: it is past retention, but holds 1 events")]
+    assert where(connection, "payment_events") == [name]
+
+
+def test_a_late_run_makes_partitions_for_all_that_went_to_the_default_one(
+    database_dsn: str, connection: psycopg.Connection[Any]
+) -> None:
+    """After weeks without `maintain`, records of past weeks are found, and dropped in their turn."""
+    late = NOW + timedelta(weeks=8)
+    announce(connection, late - timedelta(days=3))
+    announce(connection, late - timedelta(weeks=4))
+    announce(connection, late - timedelta(weeks=4), published=False)
+    lines = run(database_dsn, now=late)
+    assert "deleted 1 rows past retention from outbox_default" in lines
+    assert f"outbox_{week_of(late - timedelta(days=3)):%Y%m%d}" in where(connection, "outbox")
+    assert where(connection, "outbox").count("outbox_default") == 1, "what is not published stays"
+
+
+def test_two_runs_at_once_do_each_thing_once(database_dsn: str) -> None:
+    later = NOW + timedelta(days=80)
+    barrier = threading.Barrier(3)
+
+    def one(_: int) -> list[str]:
+        barrier.wait()
+        return run(database_dsn, now=later)
+
+    with ThreadPoolExecutor(3) as threads:
+        lines = [line for report in threads.map(one, range(3)) for line in report]
+    assert len(lines) == len(set(lines))
+    assert [line for line in lines if line.startswith("made")]
+    assert [line for line in lines if line.startswith("dropped")]
+
+
+def test_a_table_that_is_held_does_not_keep_the_other_from_being_looked_after(
+    database_dsn: str, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(maintenance, "LOCK_PAUSE_S", 0)
+    later = NOW + timedelta(days=30)
+    with connection.transaction():
+        connection.execute("LOCK TABLE payment_events IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(MaintainError, match="run `payment-service maintain` again"):
+            run(database_dsn, now=later)
+    assert f"outbox_{week_of(later):%Y%m%d}" in partitions(connection, "outbox")
+    assert run(database_dsn, now=later)
+    assert f"payment_events_{week_of(later):%Y%m%d}" in partitions(connection, "payment_events")
+
+
+async def test_days_left_and_default_rows_are_gauges(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
+    store_event(connection, NOW + timedelta(days=400))
+    async with asyncpg.create_pool(database_dsn, min_size=1, max_size=1) as pool:
+        days = await partition_days_left(pool)
+        await sample(pool)
+    assert all(AHEAD.days < left <= AHEAD.days + 7 for left in days.values())
+    assert days.keys() == {"payment_events", "outbox"}
+    assert metrics.PARTITION_DEFAULT_ROWS.labels("payment_events")._value.get() == 1
+    assert metrics.PARTITION_DEFAULT_ROWS.labels("outbox")._value.get() == 0

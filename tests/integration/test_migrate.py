@@ -1,0 +1,169 @@
+"""Migrations: on an empty and a filled database, one process at a time, and what `serve` makes of a schema."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import asyncpg
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from payment_service.db import migrate as migration
+from payment_service.db.migrate import MigrationError, migrate, migration_sql
+from payment_service.db.schema import SCHEMA_REVISION_NEEDED, SchemaError, judge, require_schema, schema_state
+from tests.support.databases import DatabaseServer
+
+
+def fetch(dsn: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def schema_of(dsn: str) -> list[tuple[object, ...]]:
+    return fetch(
+        dsn,
+        "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND table_name !~ '_[0-9]{8}$' ORDER BY 1, 2",
+    ) + fetch(dsn, "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+                   "WHERE conrelid::regclass::text !~ '_[0-9]{8}$' ORDER BY 1, 2")  # fmt: skip
+
+
+@contextmanager
+def holding(dsn: str, statement: str) -> Iterator[None]:
+    with psycopg.connect(dsn) as connection:
+        connection.execute(statement.encode())
+        yield
+
+
+def test_an_empty_database_gets_the_schema_and_its_partitions(empty_database_dsn: str) -> None:
+    lines: list[str] = []
+    migrate(empty_database_dsn, report=lines.append)
+    assert lines[0] == "schema brought from revision None to 1"
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("1",)]
+    assert fetch(empty_database_dsn, "SELECT count(*) FROM payments_decimal") == [(0,)]
+    assert [line for line in lines if line.startswith("made payment_events_")]
+
+
+def test_migrating_a_filled_database_again_changes_nothing(database_dsn: str) -> None:
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute(
+            "INSERT INTO payments (id, order_id, provider, amount, currency, order_topic, order_partition, order_offset) "
+            "VALUES (gen_random_uuid(), 'order-1', 'stripe', 1999, 'usd', 'orders.created', 0, 0)"
+        )
+    before = schema_of(database_dsn)
+    lines: list[str] = []
+    migrate(database_dsn, report=lines.append)
+    assert lines == ["schema is at revision 1"]
+    assert schema_of(database_dsn) == before
+    assert fetch(database_dsn, "SELECT order_id, amount FROM payments_decimal")[0][0] == "order-1"
+
+
+def test_the_printed_sql_makes_the_same_schema(empty_database_dsn: str, database_dsn: str) -> None:
+    with psycopg.connect(empty_database_dsn, autocommit=True) as connection:
+        connection.execute(migration_sql().encode())
+    assert schema_of(empty_database_dsn) == schema_of(database_dsn)
+
+
+def test_a_dsn_in_the_key_value_form_works_too(empty_database_dsn: str) -> None:
+    parts = conninfo_to_dict(empty_database_dsn)
+    migrate(" ".join(f"{name}='{value}'" for name, value in parts.items()))
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("1",)]
+
+
+def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> None:
+    barrier = threading.Barrier(4)
+
+    def run(_: int) -> list[str]:
+        lines: list[str] = []
+        barrier.wait()
+        migrate(empty_database_dsn, report=lines.append)
+        return lines
+
+    with ThreadPoolExecutor(4) as threads:
+        reports = list(threads.map(run, range(4)))
+    assert sorted(lines[0] for lines in reports) == [
+        "schema brought from revision None to 1",
+        *["schema is at revision 1"] * 3,
+    ]
+    made = [line for lines in reports for line in lines if line.startswith("made")]
+    assert len(made) == len(set(made)), "each partition is made by one of them"
+
+
+def test_one_that_waits_too_long_for_another_says_so(empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migration, "WAIT_FOR_OTHERS_S", 0)
+    with (
+        holding(empty_database_dsn, f"SELECT pg_advisory_xact_lock({migration.ADVISORY_LOCK})"),
+        pytest.raises(MigrationError, match="Another `payment-service migrate`"),
+    ):
+        migrate(empty_database_dsn)
+
+
+def test_a_table_that_is_held_ends_the_migration_and_nothing_is_changed(
+    database_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration that waits for a table would make everybody else wait behind it."""
+    monkeypatch.setattr(migration, "LOCK_TIMEOUT_MS", 100)
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute("DELETE FROM alembic_version")
+    with (
+        holding(database_dsn, "LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"),
+        pytest.raises(MigrationError, match="nothing was changed"),
+    ):
+        migrate(database_dsn)
+    assert fetch(database_dsn, "SELECT version_num FROM alembic_version") == []
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_database_dsn: str) -> None:
+    with psycopg.connect(empty_database_dsn) as connection:
+        connection.execute("CREATE VIEW payments_decimal AS SELECT 1 AS one")  # in the way of the last statement
+    with pytest.raises(MigrationError, match="payments_decimal"):
+        migrate(empty_database_dsn)
+    assert fetch(empty_database_dsn, "SELECT to_regclass('payments'), to_regclass('alembic_version')") == [(None, None)]
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:
+    with pytest.raises(MigrationError, match="did not answer") as raised:
+        migrate("postgresql://someone:hunter22@127.0.0.1:9/payments")
+    assert "hunter22" not in str(raised.value)
+
+
+async def test_the_state_of_a_schema_is_read(database_dsn: str) -> None:
+    connection = await asyncpg.connect(database_dsn)
+    try:
+        assert await schema_state(connection) == (SCHEMA_REVISION_NEEDED, 1)
+        await require_schema(connection)
+        await connection.execute("UPDATE alembic_version SET version_num = '7'; UPDATE schema_minimum SET revision = 6")
+        with pytest.raises(SchemaError, match="deploy a newer version"):
+            await require_schema(connection)
+    finally:
+        await connection.close()
+
+
+async def test_a_database_without_a_schema_is_told_apart(database: DatabaseServer, empty_database_dsn: str) -> None:
+    connection = await asyncpg.connect(empty_database_dsn)
+    try:
+        with pytest.raises(SchemaError, match="run `payment-service migrate`"):
+            await require_schema(connection)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("revision", "minimum", "problem"),
+    [
+        (None, 0, "has no schema"),
+        (SCHEMA_REVISION_NEEDED - 1, 0, "this version needs"),
+        (SCHEMA_REVISION_NEEDED, 1, None),
+        (SCHEMA_REVISION_NEEDED + 5, SCHEMA_REVISION_NEEDED, None),
+        (SCHEMA_REVISION_NEEDED + 5, SCHEMA_REVISION_NEEDED + 1, "deploy a newer version"),
+    ],
+)
+def test_an_older_schema_is_refused_and_a_newer_one_only_when_it_says_so(
+    revision: int | None, minimum: int, problem: str | None
+) -> None:
+    answer = judge(revision, minimum)
+    assert answer is None if problem is None else problem in str(answer)
