@@ -29,7 +29,7 @@ _SECRETS: Final = (
     (re.compile(r"(?i)\b(password)=(?:'[^']*'|[^\s&']+)"), r"\1=***"),
 )
 # One look that tells whether any of the above can match; nearly all texts end here.
-_MAYBE: Final = re.compile(r"(?i)[sk]k_|whsec_|_secret_|\bv[01]=|bearer|basic|://|password=|[2-6][0-9 -]{12}")
+_MAYBE: Final = re.compile(r"(?i)[rs]k_|whsec_|_secret_|\bv[01]=|bearer|basic|://|password=|[2-6][0-9 -]{12}")
 
 _LIBRARIES_LEVEL: Final = logging.WARNING
 # Deeper than any fact of ours; a library's object that contains itself ends here.

@@ -1,0 +1,157 @@
+"""The environment: what is wrong is one clear line, and what is documented is what is read."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from payment_service.config import Config, ConfigError, DatabaseSettings, KafkaSettings
+from scripts.document_configuration import BEGIN, END, env_example, table
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUIRED = {
+    "KAFKA_BROKERS": "broker:9092",
+    "DB_DSN": "postgresql://owner:hunter22@db/payments",
+    "STRIPE_SECRET_KEY": "sk_test_canary",
+    "STRIPE_WEBHOOK_SECRET": "whsec_canary1",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Config.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in REQUIRED.items():
+        monkeypatch.setenv(name, value)
+
+
+def problem() -> str:
+    with pytest.raises(ConfigError) as raised:
+        Config.from_environment()
+    return str(raised.value)
+
+
+def test_what_has_no_default_is_enough() -> None:
+    config = Config.from_environment()
+    assert config.kafka_group_id == "payment-service-group"
+    assert config.service_port == 8082
+    assert config.metrics_port == 9464
+    assert config.order_max_age == timedelta(days=7)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_what_has_no_default_is_asked_for_by_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(name)
+    assert problem().startswith(f"{name} is not set: ")
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_an_empty_variable_is_one_that_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "")
+    assert problem().startswith(f"{name} is not set: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DB_DSN", "payments"),
+        ("DB_DSN", "host=db bogus=1 password=hunter22"),
+        ("DB_POOL_SIZE", "1"),
+        ("DEPLOYMENT", "Two words"),
+        ("KAFKA_BROKERS", "broker"),
+        ("KAFKA_SESSION_TIMEOUT_MS", "6s"),
+        ("LOG_LEVEL", "loud"),
+        ("MAX_AMOUNT_MINOR", "10.5"),
+        ("ORDER_MAX_AGE", "a week"),
+        ("ORDER_MAX_AGE", "5s"),
+        ("PROVIDER_RATE_PER_SECOND", "0"),
+        ("SERVICE_PORT", "65536"),
+        ("SERVICE_PORT", "tcp://10.0.0.1:8082"),
+        ("STRIPE_API_BASE", "api.stripe.com"),
+        ("STRIPE_API_BASE", "https://api.stripe.com/v1"),
+        ("STRIPE_PAYMENT_METHODS", ","),
+        ("STRIPE_SECRET_KEY", "pk_test_canary"),
+        ("STRIPE_SECRET_KEY", "sk_test_ca nary"),
+        ("STRIPE_WEBHOOK_SECRET", ","),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_canary1,x"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_in_one_line_without_being_shown(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    line = problem()
+    assert line.startswith(f"{name} can't be used: ")
+    assert "\n" not in line
+    assert "canary" not in line
+    assert "hunter22" not in line
+
+
+@pytest.mark.parametrize("name", ["KAFKA_BROKER", "STRIPE_SECRET", "PROVIDER_RATE", "DB_URL", "ORDER_MAXAGE"])
+def test_a_name_that_begins_like_ours_and_is_none_stops_the_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typing error would silently do nothing."""
+    monkeypatch.setenv(name, "1")
+    assert problem().startswith(f"Unknown variable {name}: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["KAFKA_SERVICE_HOST", "KAFKA_SERVICE_PORT_CLIENT", "DB_PORT", "DB_PORT_5432_TCP_ADDR"]
+)
+def test_variables_that_kubernetes_makes_for_its_services_are_not_taken_for_ours(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "tcp://10.0.0.1:5432")
+    assert Config.from_environment()
+
+
+def test_a_live_key_is_never_sent_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_live_canary")
+    monkeypatch.setenv("STRIPE_API_BASE", "http://127.0.0.1:12111")
+    assert problem() == "STRIPE_API_BASE must be https with a live key."
+
+
+@pytest.mark.parametrize(
+    ("text", "age"), [("90m", timedelta(minutes=90)), ("12h", timedelta(hours=12)), ("3600", timedelta(hours=1))]
+)
+def test_a_duration_is_written_with_its_unit_or_in_seconds(
+    text: str, age: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDER_MAX_AGE", text)
+    assert Config.from_environment().order_max_age == age
+
+
+def test_secrets_are_several_while_one_is_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_canary1, whsec_canary2")
+    secrets = Config.from_environment().stripe_webhook_secret
+    assert [secret.get_secret_value() for secret in secrets] == ["whsec_canary1", "whsec_canary2"]
+
+
+def test_a_config_that_is_printed_shows_no_secret() -> None:
+    text = repr(Config.from_environment())
+    assert "canary" not in text
+    assert "hunter22" not in text
+
+
+def test_a_part_needs_nothing_but_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KAFKA_BROKERS", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
+        monkeypatch.delenv(name)
+    assert DatabaseSettings.from_environment().db_dsn.get_secret_value() == REQUIRED["DB_DSN"]
+    with pytest.raises(ConfigError, match="KAFKA_BROKERS is not set"):
+        KafkaSettings.from_environment()
+
+
+def test_the_readme_has_the_table_of_configuration() -> None:
+    """`.venv/bin/python scripts/document_configuration.py` writes it."""
+    readme = (ROOT / "README.md").read_text()
+    assert readme.partition(BEGIN)[2].partition(END)[0].strip() == table()
+
+
+def test_env_example_lists_the_environment() -> None:
+    assert (ROOT / ".env.example").read_text() == env_example()
+
+
+def test_env_example_sets_no_secret() -> None:
+    lines = [line for line in env_example().splitlines() if line and not line.startswith("#")]
+    assert sorted(lines) == sorted(f"{name}=" for name in REQUIRED)
