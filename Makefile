@@ -8,7 +8,7 @@ ARGS =
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-kafka check fmt bench lock
+.PHONY: help install demo test test-kafka check fmt docs bench lock
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make test-kafka  the tests that face a broker, on Apache Kafka itself (needs Java and Maven, else exits 4)'
 	@echo 'make check       lint, format, types, import rules'
 	@echo 'make fmt         mend what lint and format can mend'
+	@echo 'make docs        write again what is drawn from the code: configuration, state machines'
 	@echo 'make bench       durable webhooks a second, orders a second'
 	@echo 'make lock        pin the newest versions that requirements/*.in allow'
 
@@ -44,6 +45,10 @@ check: install
 fmt: install
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: install
+	$(BIN)/python -m scripts.document_configuration
+	$(BIN)/python -m scripts.document_states
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,40 @@
+"""Documents that are drawn from the code say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from payment_service.domain.payment import STANDING, TRANSITIONS, Status
+from scripts.document_states import document
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def page() -> str:
+    return (ROOT / "docs" / "state-machines.md").read_text()
+
+
+def test_the_documented_transition_tables_equal_the_codes() -> None:
+    """`.venv/bin/python scripts/document_states.py` writes the page."""
+    assert page() == document()
+
+
+def test_the_diagram_has_every_transition_and_no_other() -> None:
+    """Read back from the page, so that a fault of the generator is found too."""
+    drawn = {(Status(a), Status(b)) for a, b in re.findall(r"^    (\w+) --> (\w+)$", page(), re.MULTILINE)}
+    assert drawn == {(before, after) for before, following in TRANSITIONS.items() for after in following}
+
+
+def test_the_table_has_every_transition_and_no_other() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \| [^|]*\|$", page(), re.MULTILINE)
+    table = {
+        Status(name): frozenset(Status(after) for after in re.findall(r"`(\w+)`", following))
+        for name, following in rows
+    }
+    assert table == dict(TRANSITIONS)
+
+
+def test_the_standing_of_every_fact_is_told() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\d) \| (\d) \|$", page(), re.MULTILINE)
+    assert {Status(name): (int(rank), int(precedence)) for name, rank, precedence in rows} == dict(STANDING)
