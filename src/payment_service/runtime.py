@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import sys
+import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
@@ -16,8 +19,9 @@ import structlog
 import uvloop
 
 from payment_service.db import quarantine
-from payment_service.db.migrate import schema_problem
+from payment_service.db.gauges import sample
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
+from payment_service.db.schema import schema_problem
 from payment_service.domain.ids import quarantine_id
 from payment_service.flows.accept_orders import Intake
 from payment_service.flows.apply_webhooks import Webhooks
@@ -33,10 +37,9 @@ from payment_service.loop import Loop
 from payment_service.provider.stripe import Stripe
 from payment_service.provider.stripe_webhooks import translate
 from payment_service.telemetry import metrics
-from payment_service.telemetry.gauges import sample
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection
 
     from payment_service.config import Config
     from payment_service.db.pool import Pool
@@ -52,6 +55,8 @@ SAMPLE_INTERVAL_S: Final = 5.0
 LAG_CHECK_INTERVAL_S: Final = 0.5
 TOPICS_TIMEOUT_S: Final = 5.0
 READY_TIMEOUT_S: Final = 2.0
+# A part whose turn comes when the grace period is over still gets this long to put its things away.
+MIN_GRACE_S: Final = 1.0
 
 
 class NotPrepared(Exception):
@@ -83,10 +88,11 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
         await _require_prepared(config, pool, roles)
-        await Service(config, pool, roles).start(stack)
+        service = Service(config, pool, roles)
+        await service.start(stack)
         log.info("started", roles=sorted(roles), service_port=config.service_port, metrics_port=config.metrics_port)
         await stopping.wait()
-        log.info("stopping", grace_s=config.shutdown_grace_s)
+        service.begin_to_stop()
     log.info("stopped")
 
 
@@ -156,18 +162,23 @@ class Service:
             wake_relay=self._wake_relay,
         )
         self._consumer: OrderConsumer | None = None
+        self._stop_by_s = math.inf
+
+    def begin_to_stop(self) -> None:
+        """From now on the grace period runs; every part gets what is left of it."""
+        self._stop_by_s = time.monotonic() + self._config.shutdown_grace_s
+        log.info("stopping", grace_s=self._config.shutdown_grace_s)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start in the order of the data's way backwards; `stack` stops it in the reverse order."""
-        grace_s = self._config.shutdown_grace_s
         stack.push_async_callback(self._provider.close)
         await self._start_operations_server(stack)
         if self._relay is not None:
             await self._relay.start()
-            stack.push_async_callback(self._relay.stop)
+            stack.push_async_callback(self._within_grace, self._relay.stop)
         if self._dispatcher is not None:
             await self._dispatcher.start()
-            stack.push_async_callback(self._dispatcher.stop, grace_s)
+            stack.push_async_callback(self._within_grace, self._dispatcher.stop)
         if "http" in self._roles:
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
@@ -175,8 +186,11 @@ class Service:
         if "intake" in self._roles:
             self._consumer = OrderConsumer(self._config, self._intake.accept, asyncio.get_running_loop())
             self._consumer.start()
-            stack.push_async_callback(asyncio.to_thread, self._consumer.stop)
+            stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
         self._start_sampling(stack)
+
+    async def _within_grace(self, stop: Callable[[float], Awaitable[None]]) -> None:
+        await stop(max(MIN_GRACE_S, self._stop_by_s - time.monotonic()))
 
     async def readiness(self) -> Readiness:
         """Ready when the schema fits and the database answers; the broker and the provider are told, not judged."""
@@ -226,7 +240,7 @@ class Service:
         )
         server = HttpServer(app, self._config.service_host, self._config.service_port)
         await server.start()
-        stack.push_async_callback(server.stop, self._config.shutdown_grace_s)
+        stack.push_async_callback(self._within_grace, server.stop)
 
     async def _start_operations_server(self, stack: AsyncExitStack) -> None:
         public = build_app(
@@ -239,7 +253,7 @@ class Service:
         app = build_operations_app(config=self._config, readiness=self.readiness, openapi_of=public)
         server = HttpServer(app, self._config.service_host, self._config.metrics_port)
         await server.start()
-        stack.push_async_callback(server.stop, self._config.shutdown_grace_s)
+        stack.push_async_callback(self._within_grace, server.stop)
 
     async def _keep_webhook(self, body: bytes, reason: str, detail: str) -> None:
         """Keep a body that was signed and can't be read, once however often it is sent. Raises Unavailable."""

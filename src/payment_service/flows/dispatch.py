@@ -104,7 +104,8 @@ class Dispatcher:
         for call in self._calls:
             call.cancel()
         await self._settling.stop()
-        await self.settle_once()
+        while await self.settle_once():
+            pass
         await self._beating.stop()
         await workers.leave(self._pool, self.worker)
 

@@ -1,0 +1,134 @@
+"""Intake on a real database: batches of order records, good and bad, once and again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from payment_service.flows.accept_orders import Arrival
+from tests.support.flows import Flows, arrival, name_of, open_flows, order
+
+COUNTS = "SELECT (SELECT count(*) FROM payments), (SELECT count(*) FROM operations), (SELECT count(*) FROM quarantine), (SELECT count(*) FROM outbox)"
+
+
+@pytest.fixture
+async def flows(database_dsn: str) -> AsyncIterator[Flows]:
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
+        yield opened
+
+
+async def counts(flows: Flows) -> tuple[int, ...]:
+    row = await flows.pool.fetchrow(COUNTS)
+    assert row is not None
+    return tuple(row)
+
+
+def mixed(size: int) -> list[Arrival]:
+    """Every seventh record is bad."""
+    return [arrival(b"\xff not json" if i % 7 == 0 else order(f"o-{i}"), i) for i in range(size)]
+
+
+async def test_redelivered_records_good_or_bad_create_nothing(flows: Flows) -> None:
+    batch = mixed(700)
+    await flows.intake.accept(batch)
+    before = await counts(flows)
+    assert before == (600, 600, 100, 100)
+    for _ in range(5):
+        await flows.intake.accept(batch)
+    assert await counts(flows) == before
+
+
+async def test_the_same_batch_given_to_two_processes_at_once_is_taken_once(flows: Flows, database_dsn: str) -> None:
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as other:
+        batch = mixed(300)
+        for _ in range(5):
+            await asyncio.gather(flows.intake.accept(batch), other.intake.accept(list(reversed(batch))))
+    assert await counts(flows) == (257, 257, 43, 43)
+
+
+async def test_a_changed_order_is_quarantined_and_the_first_stands(flows: Flows) -> None:
+    await flows.intake.accept(
+        [arrival(order("o-1"), 0), arrival(order("o-1", "20.00"), 1), arrival(order("o-1", currency="usd"), 2)]
+    )
+    await flows.intake.accept([arrival(order("o-1", "19.91"), 3), arrival(order("o-1", "19.9"), 4)])
+    reasons = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine ORDER BY record_offset")
+    assert [tuple(row) for row in reasons] == [(1, "order_changed"), (2, "order_changed"), (3, "order_changed")]
+    assert (await flows.payment("o-1"))["amount"] == 1990
+
+
+async def test_an_old_order_is_quarantined_unless_it_has_a_payment(flows: Flows) -> None:
+    await flows.intake.accept([arrival(order("known"), 0)])
+    await flows.intake.accept(
+        [arrival(order("known"), 1, age=timedelta(days=8)), arrival(order("new"), 2, age=timedelta(days=8))]
+    )
+    rows = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine")
+    assert [tuple(row) for row in rows] == [(2, "too_old")]
+
+
+async def test_an_order_of_nothing_succeeds_at_once_and_calls_nobody(flows: Flows) -> None:
+    await flows.intake.accept([arrival(order("gift", "0.00"), 0)])
+    payment = await flows.payment("gift")
+    assert (payment["status"], payment["provider"], payment["provider_payment_id"]) == ("succeeded", "none", None)
+    rows = await flows.pool.fetch("SELECT type, sequence FROM outbox ORDER BY position")
+    assert [tuple(row) for row in rows] == [("payments.initiated", 1), ("payments.succeeded", 2)]
+    assert await flows.pool.fetchval("SELECT count(*) FROM operations") == 0
+
+
+async def test_an_amount_that_the_provider_can_not_express_is_quarantined(flows: Flows) -> None:
+    await flows.intake.accept([arrival(order("o-1", "1.234", "kwd"), 0), arrival(order("o-2", "1.230", "kwd"), 1)])
+    assert await flows.pool.fetchval("SELECT reason FROM quarantine") == "amount_not_chargeable"
+    assert (await flows.payment("o-2"))["amount"] == 1230
+
+
+async def test_a_dead_letter_is_the_record_as_it_was_with_where_it_stood(flows: Flows) -> None:
+    await flows.intake.accept([arrival(b'{"order_id": 7}', 42, partition=3)])
+    row = await flows.pool.fetchrow("SELECT type, payload, headers FROM outbox")
+    assert row is not None
+    assert (row["type"], row["payload"]) == ("orders.created.dlq", b'{"order_id": 7}')
+    assert '["dlq_partition", "3"]' in row["headers"]
+    assert '["dlq_offset", "42"]' in row["headers"]
+
+
+async def test_a_record_that_the_database_refuses_is_quarantined_and_stops_no_other(flows: Flows) -> None:
+    """A trigger stands for whatever a database may one day refuse."""
+    await flows.pool.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF NEW.order_id = 'cursed' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$"
+    )
+    await flows.pool.execute("CREATE TRIGGER refuse BEFORE INSERT ON payments FOR EACH ROW EXECUTE FUNCTION refuse()")
+    await flows.intake.accept([arrival(order(name), i) for i, name in enumerate(["a", "cursed", "b"])])
+    assert await flows.pool.fetchval("SELECT array_agg(order_id ORDER BY order_id) FROM payments") == ["a", "b"]
+    assert await flows.pool.fetchval("SELECT reason FROM quarantine") == "not_storable"
+
+
+async def test_nothing_is_half_done_when_the_database_goes_away(flows: Flows) -> None:
+    async def cut(*_: object) -> None:
+        raise asyncpg.ConnectionDoesNotExistError
+
+    batch = mixed(50)
+    whole = flows.intake._pay_free
+    flows.intake._pay_free = cut  # type: ignore[method-assign, assignment]
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+        await flows.intake.accept(batch)
+    assert await counts(flows) == (0, 0, 0, 0)
+    flows.intake._pay_free = whole  # type: ignore[method-assign]
+    await flows.intake.accept(batch)
+    assert (await counts(flows))[0] == 42
+
+
+async def test_the_stored_request_is_what_a_later_version_would_still_send(flows: Flows) -> None:
+    await flows.accept("o-1")
+    row = await flows.operation("o-1")
+    assert (row["request_method"], row["request_path"], row["api_version"]) == (
+        "POST",
+        "/v1/payment_intents",
+        "2026-08-26.dahlia",
+    )
+    assert row["request_body"] == (
+        "amount=1990&currency=eur&payment_method_types%5B0%5D=card&metadata%5Bdeployment%5D=default"
+        f"&metadata%5Border_id%5D=o-1&metadata%5Bpayment_id%5D={name_of('o-1')}"
+    )
