@@ -82,7 +82,8 @@ class Thing:
 @pytest.mark.parametrize(("secret", "canary"), CANARIES.values(), ids=CANARIES.keys())
 def test_no_secret_gets_out_wherever_it_stands(output: io.StringIO, lines: Lines, secret: str, canary: str) -> None:
     log = structlog.get_logger()
-    log.info("said " + secret, text=f"x {secret}", inside={"a": [secret, (secret,)], secret: 1}, odd={secret})
+    said = "said " + secret
+    log.info(said, text=f"x {secret}", inside={"a": [secret, (secret,)], secret: 1}, odd={secret})
     log.info("object", thing=Thing(secret), raw=secret.encode(), error=ValueError(secret))
     logging.getLogger("library").warning("it was %s", secret)
     with structlog.contextvars.bound_contextvars(request=secret):

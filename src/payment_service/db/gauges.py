@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client import Gauge
 
-from payment_service.db.pool import Pool
+from payment_service.db.pool import Connection, Pool
 from payment_service.db.queries import load
 from payment_service.telemetry import metrics
 
@@ -42,7 +42,7 @@ async def sample(pool: Pool) -> None:
             (gauge.labels(*labels) if labels else gauge).set(values[name].get(labels, 0))
 
 
-async def partition_days_left(pool: Pool) -> dict[str, float]:
+async def partition_days_left(pool: Pool | Connection) -> dict[str, float]:
     """Give the days until the last partition of each partitioned table ends; less than 0: it has ended."""
     rows = await pool.fetch(_sql.gauges, PROVIDERS)
     return {row["labels"][0]: row["value"] for row in rows if row["gauge"] == "partition_days_left"}

@@ -27,7 +27,8 @@ def create_topics(config: KafkaSettings, timeout_s: float = ANSWER_TIMEOUT_S) ->
     if not missing:
         return []
     wanted = [
-        NewTopic(name, num_partitions=config.kafka_topic_partitions, replication_factor=BROKERS_DEFAULT) for name in missing
+        NewTopic(name, num_partitions=config.kafka_topic_partitions, replication_factor=BROKERS_DEFAULT)
+        for name in missing
     ]
     futures = _client(config).create_topics(wanted, request_timeout=timeout_s)
     return [name for name, future in futures.items() if _is_created(future.exception(timeout=timeout_s))]
@@ -38,8 +39,14 @@ def missing_topics(config: KafkaSettings, timeout_s: float) -> list[str]:
 
     All topics are listed: asking for one by its name makes some brokers create it.
     """
-    existing = _client(config).list_topics(timeout=timeout_s).topics
+    existing = topic_partitions(config, timeout_s)
     return [name for name in TOPICS if name not in existing]
+
+
+def topic_partitions(config: KafkaSettings, timeout_s: float) -> dict[str, int]:
+    """Give the number of partitions of every topic. Raises KafkaException when the broker can't be reached."""
+    existing = _client(config).list_topics(timeout=timeout_s).topics
+    return {name: len(topic.partitions) for name, topic in existing.items()}
 
 
 def _is_created(error: BaseException | None) -> bool:

@@ -58,6 +58,7 @@ _INTENT_TYPES: Final = frozenset({
     "payment_intent.amount_capturable_updated",
 })  # fmt: skip
 _CHARGE_TYPES: Final = frozenset({"charge.succeeded"})
+APPLIED_TYPES: Final = _INTENT_TYPES | _CHARGE_TYPES
 _DEFERRED_PREFIXES: Final = ("refund.", "charge.refund.", "charge.refunded", "charge.dispute.")
 _THIN: Final = "v2.core.event"
 

@@ -1,0 +1,317 @@
+"""`payment-service doctor`: is everything there that the service depends on? A line each, with the cure.
+
+Every check has a time limit, none changes anything, and none is skipped because another failed, unless it can't be made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
+
+import aiohttp
+import asyncpg
+from confluent_kafka import KafkaException
+from rich.console import Console
+
+from payment_service.config import Config
+from payment_service.contracts.records import TOPICS
+from payment_service.db.gauges import partition_days_left
+from payment_service.db.maintain import AHEAD
+from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_arguments
+from payment_service.db.queries import load
+from payment_service.db.schema import schema_problem
+from payment_service.kafka.topics import topic_partitions
+from payment_service.provider.stripe import API_VERSION
+from payment_service.provider.stripe_webhooks import APPLIED_TYPES, TOLERANCE_S
+from payment_service.telemetry.logs import mask
+
+# A person waits for the answer; what does not answer in this time is as good as down.
+CHECK_TIMEOUT_S: Final = 10
+# A fifth of the tolerance of webhook signatures: a clock that is off by more is on its way to refuse them.
+CLOCK_TOLERANCE_S: Final = TOLERANCE_S / 5
+# `maintain` keeps 14 days; a week less means that it does not run.
+DAYS_LEFT_MIN: Final = AHEAD.days / 2
+
+WEBHOOK_PATH: Final = "/webhooks/stripe"
+# The answer to our own call tells that the intent exists; the event isn't needed.
+TYPES_NEEDED: Final = APPLIED_TYPES - {"payment_intent.created"}
+
+_sql = load(__package__, "doctor.sql")
+
+
+class Verdict(StrEnum):
+    """What came of a check. Only `FAILED` makes the exit code 1."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, what was found, and what to do about it."""
+
+    verdict: Verdict
+    subject: str
+    found: str
+    cure: str = ""
+
+
+Findings: TypeAlias = AsyncIterator[Finding]
+
+_STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red"}
+
+
+def examine(config: Config) -> int:
+    """Make all checks, print them, and give the exit code: 1 if any failed."""
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    failed = asyncio.run(_examine(config, lambda finding: _print(console, finding)))
+    return 1 if failed else 0
+
+
+async def _examine(config: Config, show: Callable[[Finding], None]) -> bool:
+    failed = False
+    for subject, check in (("database", _check_database), ("broker", _check_broker), ("stripe", _check_stripe)):
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                async for finding in check(config):
+                    show(finding)
+                    failed |= finding.verdict is Verdict.FAILED
+        except TimeoutError:
+            show(
+                Finding(
+                    Verdict.FAILED,
+                    subject,
+                    f"gave no answer within {CHECK_TIMEOUT_S} s",
+                    "check its address and the network",
+                )
+            )
+            failed = True
+    return failed
+
+
+def _print(console: Console, finding: Finding) -> None:
+    cure = f" → {finding.cure}" if finding.cure else ""
+    line = mask(" ".join(f"{finding.found}{cure}".split()))
+    console.print(f"{finding.verdict:<8}", style=_STYLES[finding.verdict], end="")
+    console.print(f"{finding.subject:<12}{line}", markup=False)
+
+
+async def _check_database(config: Config) -> Findings:
+    arguments = connect_arguments(config.db_dsn.get_secret_value())
+    try:
+        connection: Connection = await asyncpg.connect(**arguments, timeout=CONNECT_TIMEOUT_S)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        yield Finding(
+            Verdict.FAILED,
+            "database",
+            f"can't be reached: {error or type(error).__name__}",
+            "check DB_DSN and that the server runs",
+        )
+        return
+    try:
+        version = await connection.fetchval("SHOW server_version")
+        yield Finding(Verdict.OK, "database", f"PostgreSQL {version} answers")
+        yield await _check_database_clock(connection)
+        if problem := await schema_problem(connection):
+            found, _, cure = problem.partition(": ")
+            yield Finding(Verdict.FAILED, "schema", found, cure)
+            return
+        yield Finding(Verdict.OK, "schema", "fits this version")
+        async for finding in _check_tables(connection):
+            yield finding
+    finally:
+        connection.terminate()
+
+
+async def _check_tables(connection: Connection) -> Findings:
+    yield await _check_role(connection)
+    days = await partition_days_left(connection)
+    for table, left in days.items():
+        if left < DAYS_LEFT_MIN:
+            found = f"{table} has partitions for {left:.0f} more days"
+            yield Finding(
+                Verdict.FAILED, "partitions", found, "run `payment-service maintain` daily, as the owner of the tables"
+            )
+        else:
+            yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
+
+
+async def _check_role(connection: Connection) -> Finding:
+    row: Any = await connection.fetchrow(_sql.role)
+    if row["missing"]:
+        found = f"{row['name']} lacks {', '.join(row['missing'])}"
+        cure = f"as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {row['name']}; the same USAGE ON ALL SEQUENCES"
+        return Finding(Verdict.FAILED, "role", found, cure)
+    if row["superuser"]:
+        return Finding(
+            Verdict.WARNING,
+            "role",
+            f"{row['name']} is a superuser",
+            "serve with a role of its own that may only read and write",
+        )
+    return Finding(Verdict.OK, "role", f"{row['name']} may read and write what it needs")
+
+
+async def _check_database_clock(connection: Connection) -> Finding:
+    return _judge_clock("the database's clock", await connection.fetchval("SELECT clock_timestamp()"))
+
+
+def _judge_clock(whose: str, theirs: datetime) -> Finding:
+    off_s = (datetime.now(UTC) - theirs).total_seconds()
+    if abs(off_s) > CLOCK_TOLERANCE_S:
+        found = f"this machine's clock is {abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} {whose}"
+        return Finding(
+            Verdict.FAILED, "clock", found, f"synchronize it (NTP): webhooks are refused from {TOLERANCE_S} s on"
+        )
+    return Finding(Verdict.OK, "clock", f"agrees with {whose}")
+
+
+async def _check_broker(config: Config) -> Findings:
+    try:
+        existing = await asyncio.to_thread(topic_partitions, config, CHECK_TIMEOUT_S / 2)
+    except KafkaException as error:
+        yield Finding(
+            Verdict.FAILED,
+            "broker",
+            f"can't be reached: {error.args[0].str()}",
+            "check KAFKA_BROKERS and that the broker runs",
+        )
+        return
+    yield Finding(Verdict.OK, "broker", "answers")
+    missing = [name for name in TOPICS if name not in existing]
+    if missing:
+        yield Finding(Verdict.FAILED, "topics", f"missing: {', '.join(missing)}", "run `payment-service topics create`")
+    narrow = [name for name in TOPICS if 0 < existing.get(name, 0) < config.kafka_topic_partitions]
+    if narrow:
+        found = f"fewer than {config.kafka_topic_partitions} partitions: " + ", ".join(
+            f"{name} {existing[name]}" for name in narrow
+        )
+        yield Finding(
+            Verdict.WARNING,
+            "topics",
+            found,
+            "plan it: more partitions move keys to others, and with them the order of records",
+        )
+    if not missing and not narrow:
+        yield Finding(Verdict.OK, "topics", f"all {len(TOPICS)} exist")
+
+
+async def _check_stripe(config: Config) -> Findings:
+    try:
+        async with aiohttp.ClientSession(
+            headers=_headers(config), timeout=aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S / 2)
+        ) as session:
+            status, answer, date = await _get(
+                session, f"{config.stripe_api_base.rstrip('/')}/v1/payment_intents?limit=1"
+            )
+            finding = _judge_key(config, status, answer)
+            yield finding
+            if date is not None:
+                yield _judge_clock("Stripe's clock", date)
+            if finding.verdict is Verdict.OK:
+                status, answer, _ = await _get(
+                    session, f"{config.stripe_api_base.rstrip('/')}/v1/webhook_endpoints?limit=100"
+                )
+                yield _judge_endpoints(status, answer)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        yield Finding(
+            Verdict.FAILED,
+            "stripe",
+            f"can't be reached: {error or type(error).__name__}",
+            "check STRIPE_API_BASE and the network",
+        )
+
+
+def _headers(config: Config) -> dict[str, str]:
+    return {"Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}", "Stripe-Version": API_VERSION}
+
+
+async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, Any], datetime | None]:
+    async with session.get(url) as response:
+        date = response.headers.get("Date")
+        answer = await response.json(content_type=None)
+        return (
+            response.status,
+            answer if isinstance(answer, dict) else {},
+            parsedate_to_datetime(date) if date else None,
+        )
+
+
+def _judge_key(config: Config, status: int, answer: dict[str, Any]) -> Finding:
+    mode = "live" if "_live_" in config.stripe_secret_key.get_secret_value() else "test"
+    match status:
+        case HTTPStatus.OK:
+            return Finding(Verdict.OK, "stripe key", f"is valid, mode: {mode}")
+        case HTTPStatus.UNAUTHORIZED:
+            return Finding(
+                Verdict.FAILED,
+                "stripe key",
+                "is not accepted by Stripe",
+                "put a valid one into STRIPE_SECRET_KEY (Dashboard, Developers, API keys)",
+            )
+        case HTTPStatus.FORBIDDEN:
+            return Finding(
+                Verdict.FAILED,
+                "stripe key",
+                "may not read payment intents",
+                "give the restricted key: PaymentIntents write, Charges and Refunds write",
+            )
+        case _:
+            return Finding(
+                Verdict.FAILED,
+                "stripe key",
+                f"could not be tried, Stripe answered {status}: {_message(answer)}",
+                "try again, see status.stripe.com",
+            )
+
+
+def _judge_endpoints(status: int, answer: dict[str, Any]) -> Finding:
+    create = f"add https://<your host>{WEBHOOK_PATH} for API version {API_VERSION} with the events {', '.join(sorted(TYPES_NEEDED))}"
+    if status == HTTPStatus.FORBIDDEN:
+        return Finding(
+            Verdict.WARNING,
+            "webhook",
+            "the key may not read webhook endpoints",
+            "look in the Dashboard, Developers, Webhooks",
+        )
+    if status != HTTPStatus.OK:
+        return Finding(
+            Verdict.FAILED, "webhook", f"could not be read, Stripe answered {status}: {_message(answer)}", "try again"
+        )
+    ours = [
+        endpoint
+        for endpoint in answer.get("data", [])
+        if urlsplit(str(endpoint.get("url"))).path.rstrip("/") == WEBHOOK_PATH
+    ]
+    if not ours:
+        return Finding(Verdict.FAILED, "webhook", f"no endpoint ends in {WEBHOOK_PATH}", create)
+    faults = [_fault_of(endpoint) for endpoint in ours]
+    if "" in faults:
+        return Finding(Verdict.OK, "webhook", f"{ours[faults.index('')]['url']} gets every event that is needed")
+    return Finding(Verdict.FAILED, "webhook", f"{ours[0]['url']} {faults[0]}", create)
+
+
+def _fault_of(endpoint: dict[str, Any]) -> str:
+    """Say what is wrong with an endpoint; nothing: empty. `*` is every event (docs.stripe.com/api/webhook_endpoints/object)."""
+    enabled = set(endpoint.get("enabled_events", []))
+    if endpoint.get("status") == "disabled":
+        return "is disabled"
+    if missing := sorted(TYPES_NEEDED - enabled) if "*" not in enabled else []:
+        return f"does not get {', '.join(missing)}"
+    if endpoint.get("api_version") != API_VERSION:
+        return f"sends API version {endpoint.get('api_version') or 'of the account'}, not {API_VERSION}"
+    return ""
+
+
+def _message(answer: dict[str, Any]) -> str:
+    error = answer.get("error")
+    return str(error.get("message", "")) if isinstance(error, dict) else ""

@@ -1,0 +1,17 @@
+-- name: role
+SELECT current_user::text AS name, r.rolsuper AS superuser,
+       ARRAY(
+           SELECT privilege || ' on ' || t
+           FROM unnest(ARRAY['payments', 'operations', 'payment_events', 'payment_history', 'outbox', 'outbox_pending', 'quarantine', 'workers']) t
+           CROSS JOIN unnest(ARRAY['SELECT', 'INSERT']) privilege
+           WHERE NOT has_table_privilege(t, privilege)
+           UNION ALL
+           SELECT 'UPDATE on ' || t FROM unnest(ARRAY['payments', 'operations', 'payment_events', 'workers', 'relay_lease']) t
+           WHERE NOT has_table_privilege(t, 'UPDATE')
+           UNION ALL
+           SELECT 'DELETE on ' || t FROM unnest(ARRAY['outbox_pending', 'workers']) t WHERE NOT has_table_privilege(t, 'DELETE')
+           UNION ALL
+           SELECT 'USAGE on ' || s FROM unnest(ARRAY['operations_position', 'outbox_position']) s WHERE NOT has_sequence_privilege(s, 'USAGE')
+       ) AS missing
+FROM pg_roles r
+WHERE r.rolname = current_user
