@@ -17,7 +17,7 @@ from payment_service.db.pool import Pool
 from payment_service.db.records import append_outbox
 from payment_service.embedded.broker import EmbeddedBroker
 from payment_service.embedded.process import free_port
-from payment_service.kafka import publication
+from payment_service.kafka import producer, publication
 from payment_service.kafka.lease import Lease
 from payment_service.kafka.producer import Fault, Producer, Report
 from tests.support.eventually import eventually, eventually_async
@@ -107,9 +107,9 @@ async def test_at_most_one_record_of_a_payment_is_unacknowledged(config: Config,
     await write(pool, [record for _ in range(20) for record in records(uuid.uuid4(), 10)])
     async with relaying(config, pool, make_producer=watch):
         await drained(pool)
-    [producer] = producers
-    assert len(producer.sent) == 200
-    assert producer.overtaken == []
+    [watched] = producers
+    assert len(watched.sent) == 200
+    assert watched.overtaken == []
 
 
 async def test_a_transaction_that_commits_late_with_a_lower_position_is_not_passed_over(
@@ -198,8 +198,11 @@ async def test_a_lost_acknowledgement_repeats_a_record_and_loses_none(
     assert sequences(seen) == {str(p).encode(): [1, 2, 3, 4] for p in payments}
 
 
-async def test_what_waited_for_a_broker_that_was_down_drains_in_order(service_env: dict[str, str]) -> None:
+async def test_what_waited_for_a_broker_that_was_down_drains_in_order(
+    service_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is parked and nothing is lost; a broker that has forgotten everything is written to all the same."""
+    monkeypatch.setattr(producer, "MESSAGE_TIMEOUT_MS", 3_000)  # the library asks a broker without memory again and again
     port = free_port()
     config = config_of(service_env, KAFKA_BROKERS=f"127.0.0.1:{port}")
     payments = [uuid.uuid4() for _ in range(20)]
@@ -339,7 +342,7 @@ async def test_a_producer_that_has_failed_is_replaced(config: Config, pool: Pool
     def make(*args: Any, **options: Any) -> Watched:
         producers.append(Watched(*args, **options))
         if len(producers) == 1:
-            producers[0]._fatal = "injected"
+            producers[0]._failure = "injected"
         return producers[-1]
 
     await write(pool, records(uuid.uuid4(), 3))

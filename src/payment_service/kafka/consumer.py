@@ -44,6 +44,7 @@ FETCH_LIMIT_BYTES: Final = 8_388_608
 CLOSE_S: Final = 2.0
 SOCKET_TIMEOUT_MS: Final = 10_000  # a broker that hangs must not hold up a stop for a minute
 RECONNECT_MAX_MS: Final = 1_000
+LIBRARY_LOG_LEVEL: Final = 2  # what is of use comes through the error callback, once
 
 Place: TypeAlias = tuple[str, int]
 
@@ -266,6 +267,7 @@ class OrderConsumer:
             "queued.max.messages.kbytes": PREFETCH_KBYTES,
             "socket.timeout.ms": SOCKET_TIMEOUT_MS,
             "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
+            "log_level": LIBRARY_LOG_LEVEL,
             "error_cb": self._on_error,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 # Long enough for a broker that fails over; after it the outcome is unknown and the record is sent again.
-MESSAGE_TIMEOUT_MS: Final = 30_000
+MESSAGE_TIMEOUT_MS: Final = 15_000
 REQUEST_TIMEOUT_MS: Final = 10_000
 LINGER_MS: Final = 3  # what waits for company is what came within a round trip
 # A batch above a topic's limit is refused whole. With small batches only a record that is itself large can be refused.
@@ -37,6 +38,8 @@ QUEUE_LIMIT_KBYTES: Final = 65_536  # above what the relay ever has in hand
 TOPIC_PROPAGATION_MS: Final = 2_000
 RECONNECT_MAX_MS: Final = 1_000  # how late the return of a broker may be noticed
 POLL_S: Final = 0.1
+LOG_INTERVAL_S: Final = 10.0  # how often the same trouble is logged
+LIBRARY_LOG_LEVEL: Final = 2  # what is of use comes through the error callback, once
 CLOSE_S: Final = 2.0
 
 _TOPIC_ERRORS: Final = frozenset(
@@ -106,15 +109,19 @@ class Producer:
         self._reports: deque[Report] = deque()
         self._notified = False
         self._closing = threading.Event()
-        self._fatal: str | None = None
+        self._failure: str | None = None
+        self._logged_at: dict[str, float] = {}
         self._client = Client(self._settings(config), logger=logging.getLogger("librdkafka"))
         self._thread = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
         self._thread.start()
 
     @property
     def failed(self) -> bool:
-        """Whether the library has given up; a new producer is needed."""
-        return self._fatal is not None
+        """Whether the library has given up, or a record timed out in it; a new producer is needed.
+
+        After a time-out the library may be waiting for something that never comes, such as a broker that remembers it.
+        """
+        return self._failure is not None
 
     def send(self, row: OutboxRow) -> None:
         """Hand a record over. What the client itself refuses is reported like what the broker refuses."""
@@ -162,6 +169,7 @@ class Producer:
             "queue.buffering.max.kbytes": QUEUE_LIMIT_KBYTES,
             "topic.metadata.propagation.max.ms": TOPIC_PROPAGATION_MS,
             "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
+            "log_level": LIBRARY_LOG_LEVEL,
             "error_cb": self._on_error,
         }
 
@@ -172,13 +180,20 @@ class Producer:
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
-            self._fatal = error.str()
-            log.error("producer_failed", reason=error.name(), detail=error.str())
-            self._wake()
-        else:
+            self._fail(error)
+        elif time.monotonic() - self._logged_at.get(error.name(), -LOG_INTERVAL_S) >= LOG_INTERVAL_S:
+            self._logged_at[error.name()] = time.monotonic()
             log.warning("producer_error", reason=error.name(), detail=error.str()[:300])
 
+    def _fail(self, error: KafkaError) -> None:
+        if self._failure is None:
+            self._failure = error.name()
+            log.error("producer_failed", reason=error.name(), detail=error.str()[:300])
+            self._wake()
+
     def _on_delivery(self, position: int, error: KafkaError | None, _message: Message) -> None:
+        if error is not None and (error.fatal() or error.code() == KafkaError._MSG_TIMED_OUT):  # noqa: SLF001
+            self._fail(error)
         self._report(Report(position) if error is None else _report(position, error))
 
     def _report(self, report: Report) -> None:

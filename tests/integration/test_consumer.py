@@ -1,0 +1,287 @@
+"""The order consumer, on a real broker; what accepts the batches is the test."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from payment_service.config import Config
+from payment_service.domain.order import Order, Rejected
+from payment_service.flows.accept_orders import Arrival
+from payment_service.kafka.consumer import OrderConsumer
+from tests.support.eventually import eventually_async
+from tests.support.kafka import ORDERS, PARTITIONS, QUIET, Topics, group_id
+from tests.support.outbox import config_of
+
+Place = tuple[str, int, int]
+
+
+def order(number: int) -> dict[str, Any]:
+    """Give an order that is accepted."""
+    return {"order_id": f"o-{number}", "user_id": "u", "total": "19.90", "currency": "EUR", "items_count": 1, "items": []}
+
+
+def place(arrival: Arrival) -> Place:
+    """Name a record."""
+    return (arrival.topic, arrival.partition, arrival.offset)
+
+
+class Desk:
+    """Accepts batches as told: keeps what it accepted, and can refuse, or hold a batch until it is let go."""
+
+    def __init__(self) -> None:
+        self.accepted: list[Arrival] = []
+        self.refused: list[Sequence[Arrival]] = []
+        self.refusals_left = 0
+        self.open = asyncio.Event()
+        self.open.set()
+        self.waiting = 0
+
+    async def accept(self, batch: Sequence[Arrival]) -> None:
+        """Take a batch or raise."""
+        self.waiting = len(batch)
+        await self.open.wait()
+        self.waiting = 0
+        if self.refusals_left > 0:
+            self.refusals_left -= 1
+            self.refused.append(batch)
+            raise ConnectionError("the database is down")
+        self.accepted += batch
+
+    @property
+    def places(self) -> set[Place]:
+        """Every record accepted."""
+        return {place(arrival) for arrival in self.accepted}
+
+    async def wait_for(self, count: int, timeout_s: float = 30) -> None:
+        """Wait until that many different records have been accepted."""
+        await eventually_async(lambda: len(self.places) >= count, timeout_s=timeout_s)
+
+
+@pytest.fixture
+def config() -> Callable[[Topics], Config]:
+    """Give a way to a configuration for a broker; no database is needed."""
+    group = group_id()
+
+    def make(topics: Topics) -> Config:
+        return config_of(
+            {
+                "DB_DSN": "postgresql://nobody@127.0.0.1:9/none",
+                "KAFKA_BROKERS": topics.bootstrap_servers,
+                "KAFKA_GROUP_ID": group,
+                "KAFKA_SESSION_TIMEOUT_MS": "2000",
+                "STRIPE_SECRET_KEY": "sk_test_suite",
+                "STRIPE_WEBHOOK_SECRET": "whsec_suite",
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+async def member(config: Callable[[Topics], Config], topics: Topics) -> AsyncIterator[Callable[[Desk], OrderConsumer]]:
+    """Give a function that starts a member of this test's group."""
+    members: list[OrderConsumer] = []
+
+    def start(desk: Desk) -> OrderConsumer:
+        consumer = OrderConsumer(config(topics), desk.accept, asyncio.get_running_loop())
+        members.append(consumer)
+        consumer.start()
+        return consumer
+
+    yield start
+    for consumer in members:
+        await asyncio.to_thread(consumer.stop, 2)
+
+
+@contextmanager
+def same_group(config: Config) -> Iterator[Consumer]:
+    """Give a client that asks for the group's offsets without joining it."""
+    client = Consumer({"bootstrap.servers": config.kafka_brokers, "group.id": config.kafka_group_id, **QUIET})
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def committed(config: Config) -> int:
+    """Add up what the group has committed on all partitions."""
+    places = [TopicPartition(ORDERS, partition) for partition in range(PARTITIONS)]
+    with same_group(config) as client:
+        return sum(max(0, found.offset) for found in client.committed(places, timeout=10))
+
+
+Start = Callable[[Desk], OrderConsumer]
+
+
+@pytest.mark.kafka
+async def test_orders_are_read_from_the_oldest_and_committed_after_they_were_accepted(
+    config: Callable[[Topics], Config], topics: Topics, member: Start
+) -> None:
+    """While a batch is being accepted nothing is committed; afterwards all of it is."""
+    topics.produce([order(n) for n in range(40)], key=lambda o: o["order_id"], headers={"h": "v"}, timestamp_ms=1_790_000_000_000)
+    desk = Desk()
+    desk.open.clear()
+    member(desk)
+    await eventually_async(lambda: desk.waiting, timeout_s=30)
+    assert await asyncio.to_thread(committed, config(topics)) == 0
+    desk.open.set()
+    await desk.wait_for(40)
+    await eventually_async(lambda: asyncio.to_thread(committed, config(topics)), timeout_s=10)
+    assert len(desk.accepted) == 40
+    first = desk.accepted[0]
+    assert isinstance(first.decoded, Order)
+    assert first.decoded.order_id.encode() == first.key
+    assert (first.headers, first.timestamp_ms) == ((("h", b"v"),), 1_790_000_000_000)
+
+
+@pytest.mark.kafka
+async def test_a_batch_that_is_not_accepted_comes_again_and_nothing_is_lost(
+    config: Callable[[Topics], Config], topics: Topics, member: Start
+) -> None:
+    """While the database is down no offset moves; when it is back the same records follow, each once."""
+    desk = Desk()
+    desk.refusals_left = 4
+    topics.produce([order(n) for n in range(30)], key=lambda o: o["order_id"])
+    member(desk)
+    await eventually_async(lambda: len(desk.refused) >= 2, timeout_s=30)
+    assert desk.accepted == []
+    assert await asyncio.to_thread(committed, config(topics)) == 0
+    await desk.wait_for(30)
+    assert len(desk.accepted) == 30
+    for partition in range(PARTITIONS):
+        offsets = [a.offset for a in desk.accepted if a.partition == partition]
+        assert offsets == list(range(len(offsets)))
+
+
+@pytest.mark.kafka
+async def test_a_rebalance_loses_nothing(config: Callable[[Topics], Config], topics: Topics, member: Start) -> None:
+    """A second member joins and the first leaves while orders come in: every record is accepted."""
+    first, second = Desk(), Desk()
+    one = member(first)
+    await eventually_async(one.positions, timeout_s=30)
+    stop_producing = threading.Event()
+    produced = 0
+
+    def produce() -> None:
+        nonlocal produced
+        while not stop_producing.is_set():
+            topics.produce([order(produced + n) for n in range(20)], key=lambda o: o["order_id"])
+            produced += 20
+
+    producing = asyncio.create_task(asyncio.to_thread(produce))
+    await first.wait_for(40)
+    two = member(second)
+    await eventually_async(two.positions, timeout_s=30)
+    await eventually_async(lambda: len(one.positions()) < PARTITIONS, timeout_s=30)
+    await second.wait_for(20)
+    await asyncio.to_thread(one.stop)
+    await eventually_async(lambda: len(two.positions()) == PARTITIONS, timeout_s=30)
+    stop_producing.set()
+    await producing
+    await eventually_async(lambda: len(first.places | second.places) == produced, timeout_s=30)
+
+
+@pytest.mark.kafka
+async def test_a_stop_finishes_and_commits_the_batch_in_hand(
+    config: Callable[[Topics], Config], topics: Topics, member: Start
+) -> None:
+    """What was taken is accepted and committed, so a restart repeats nothing."""
+    desk, successor = Desk(), Desk()
+    desk.open.clear()
+    topics.produce([order(n) for n in range(25)], key=lambda o: o["order_id"])
+    consumer = member(desk)
+    await eventually_async(lambda: desk.waiting, timeout_s=30)
+    stopping = asyncio.create_task(asyncio.to_thread(consumer.stop))
+    await asyncio.sleep(0)
+    desk.open.set()
+    await stopping
+    assert not consumer.alive()
+    taken = len(desk.accepted)
+    assert taken > 0
+    assert await asyncio.to_thread(committed, config(topics)) == taken
+    member(successor)
+    if taken < 25:
+        await successor.wait_for(25 - taken)
+    assert desk.places.isdisjoint(successor.places)
+
+
+@pytest.mark.kafka
+async def test_a_batch_that_hangs_is_abandoned_uncommitted_at_a_stop(
+    config: Callable[[Topics], Config], topics: Topics, member: Start
+) -> None:
+    """A database that does not answer can't hold up the end of the process, and costs no record."""
+    desk, successor = Desk(), Desk()
+    desk.open.clear()
+    topics.produce([order(1)])
+    consumer = member(desk)
+    await eventually_async(lambda: desk.waiting, timeout_s=30)
+    await asyncio.to_thread(consumer.stop, 0.2)
+    assert not consumer.alive()
+    assert await asyncio.to_thread(committed, config(topics)) == 0
+    member(successor)
+    await successor.wait_for(1)
+
+
+@pytest.mark.kafka
+async def test_bad_records_come_decoded_as_rejected_and_stop_nothing(topics: Topics, member: Start) -> None:
+    """No value, no JSON, no key, odd headers: each is an arrival like any other."""
+    topics.produce([b"\xff\xfe", None, b"", b"{", order(1), b"[]"], headers={"odd": b"\xff\x00"})
+    desk = Desk()
+    member(desk)
+    await desk.wait_for(6)
+    assert len([a for a in desk.accepted if isinstance(a.decoded, Rejected)]) == 5
+    assert {a.headers for a in desk.accepted} == {(("odd", b"\xff\x00"),)}
+
+
+@pytest.mark.kafka
+async def test_redelivered_offsets_start_at_the_oldest_when_the_group_is_new(
+    service_env: dict[str, str], topics: Topics, member: Start
+) -> None:
+    """A renamed group reads everything again rather than skipping what is there."""
+    topics.produce([order(n) for n in range(10)])
+    desk, again = Desk(), Desk()
+    member(desk)
+    await desk.wait_for(10)
+    renamed = OrderConsumer(config_of(service_env, KAFKA_SESSION_TIMEOUT_MS="2000"), again.accept, asyncio.get_running_loop())
+    renamed.start()
+    await again.wait_for(10)
+    await asyncio.to_thread(renamed.stop)
+    assert again.places == desk.places
+
+
+@pytest.mark.kafka
+async def test_lag_is_what_was_not_read_and_never_negative(
+    topics: Topics, member: Start, request: pytest.FixtureRequest
+) -> None:
+    """It is 0 when all is read, whatever the broker says about its ends."""
+    topics.produce([order(n) for n in range(10)], partition=0)
+    desk = Desk()
+    consumer = member(desk)
+    await desk.wait_for(10)
+    await eventually_async(lambda: consumer.lag().get((ORDERS, 0)) == 0, timeout_s=10)
+    assert all(lag >= 0 for lag in consumer.lag().values())
+    assert consumer.alive()
+
+
+async def test_records_that_wait_without_progress_are_told(
+    topics: Topics, member: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer that hangs looks healthy from outside unless somebody compares."""
+    monkeypatch.setattr("payment_service.kafka.consumer.STALL_S", 0.5)
+    desk = Desk()
+    consumer = member(desk)
+    await eventually_async(consumer.positions, timeout_s=30)
+    await eventually_async(consumer.alive)
+    desk.open.clear()
+    topics.produce([order(1)])
+    await eventually_async(lambda: desk.waiting, timeout_s=30)
+    await eventually_async(lambda: not consumer.alive())
+    desk.open.set()
+    await eventually_async(consumer.alive)
