@@ -250,7 +250,7 @@ class Service:
             quarantine=self._keep_webhook,
             readiness=self.readiness,
         )
-        app = build_operations_app(config=self._config, readiness=self.readiness, openapi_of=public)
+        app = build_operations_app(readiness=self.readiness, openapi_of=public)
         server = HttpServer(app, self._config.service_host, self._config.metrics_port)
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)

@@ -1,0 +1,88 @@
+"""API keys: `psk_`, 256 random bits, a checksum. Only their SHA-256 is kept, so a dump of the database opens nothing."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from payment_service.db.queries import load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection, Pool
+
+_SQL = load(__package__, "api_keys.sql")
+
+_RANDOM_BYTES: Final = 32
+# A dump of logs or a screen can be searched for such keys, and a typing error is told without asking the database.
+_FORM: Final = re.compile(r"(psk_[A-Za-z0-9_-]{43})([0-9a-f]{8})")
+# Enough to tell keys apart for a person, too little to help in guessing: 24 of 256 bits.
+_PREFIX_LENGTH: Final = len("psk_") + 4
+CLIENT_LENGTH_MAX: Final = 64
+
+
+class Scope(StrEnum):
+    """What a key is good for. `admin` includes all others."""
+
+    READ = "read"
+    CHECKOUT = "checkout"
+    REFUND = "refund"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who calls, and what for."""
+
+    key_id: UUID
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: Scope) -> bool:
+        """Whether a key has a scope, or `admin`."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+def is_well_formed(key: str) -> bool:
+    """Whether the text can be a key: its form and its checksum, which anyone may compute."""
+    match = _FORM.fullmatch(key)
+    return match is not None and _checksum(match[1]) == match[2]
+
+
+async def create(connection: Connection | Pool, *, client: str, scopes: Sequence[str]) -> str:
+    """Make a key and return it, this once. Raises ValueError for an unknown scope, none, or an unfit client name."""
+    known = sorted({Scope(scope).value for scope in scopes})
+    if not known:
+        raise ValueError(f"A key needs at least one scope of: {', '.join(Scope)}.")
+    if not 1 <= len(client) <= CLIENT_LENGTH_MAX or not client.isprintable():
+        raise ValueError(f"A client's name has 1 to {CLIENT_LENGTH_MAX} printable characters.")
+    body = "psk_" + secrets.token_urlsafe(_RANDOM_BYTES)
+    key = body + _checksum(body)
+    await connection.execute(_SQL.create, client, key[:_PREFIX_LENGTH], _digest(key), known)
+    return key
+
+
+async def find(connection: Connection | Pool, key: str) -> Client | None:
+    """Find whose key this is; None if nobody's, or revoked."""
+    row = await connection.fetchrow(_SQL.find, _digest(key))
+    return Client(row["id"], row["client"], frozenset(row["scopes"])) if row else None
+
+
+async def revoke(connection: Connection | Pool, *, client: str) -> int:
+    """Revoke all keys of a client; return how many. A process may take them for 5 s more."""
+    return len(await connection.fetch(_SQL.revoke, client))
+
+
+def _checksum(text: str) -> str:
+    return f"{crc32(text.encode()):08x}"
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode()).digest()

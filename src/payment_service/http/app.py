@@ -1,0 +1,82 @@
+"""All routes, on one screen: the public app (webhooks, `/v1`, health) and the operations app (metrics, API docs, health)."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from payment_service.http import docs, problems
+from payment_service.http.auth import keys_of
+from payment_service.http.health import CheckReadiness, health_routes
+from payment_service.http.payments import payments_router
+from payment_service.http.requests import Requests
+from payment_service.http.webhooks import Quarantine, StripeWebhooks, Take
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from payment_service.config import Config
+    from payment_service.db.pool import Pool
+
+
+def build_app(*, config: Config, pool: Pool, take: Take, quarantine: Quarantine, readiness: CheckReadiness) -> FastAPI:
+    """Make the app of SERVICE_PORT. Docs and metrics are not here: this port is open to the world."""
+    webhooks = StripeWebhooks(
+        secrets=[secret.get_secret_value() for secret in config.stripe_webhook_secret],
+        deployment=config.deployment,
+        livemode="_live_" in config.stripe_secret_key.get_secret_value(),
+        body_limit_bytes=config.webhook_body_limit_bytes,
+        take=take,
+        quarantine=quarantine,
+    )
+    app = FastAPI(
+        title=docs.TITLE,
+        version=version("payment-service"),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a webhook answered by a redirect is a failed delivery
+        routes=[
+            Route("/webhooks/stripe", webhooks, methods=["POST"]),
+            *health_routes(readiness),
+        ],
+        middleware=[Middleware(Requests)],
+    )
+    app.include_router(payments_router(pool, keys_of(pool)))
+    problems.install(app)
+    return app
+
+
+def build_operations_app(*, readiness: CheckReadiness, openapi_of: FastAPI) -> Starlette:
+    """Make the app of METRICS_PORT, which only operators reach. `openapi_of`: the app whose API is described."""
+    description: dict[str, Any] = docs.describe(openapi_of)
+    page = docs.page(description)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def openapi(_request: Request) -> Response:
+        return JSONResponse(description)
+
+    async def docs_page(_request: Request) -> Response:
+        return HTMLResponse(page)
+
+    app = Starlette(
+        routes=[
+            *health_routes(readiness),
+            Route("/metrics", metrics),
+            Route("/openapi.json", openapi),
+            Route("/docs", docs_page),
+        ],
+        middleware=[Middleware(Requests)],
+    )
+    app.router.redirect_slashes = False
+    problems.install(app)
+    return app
