@@ -30,7 +30,8 @@ def create_topics(config: KafkaSettings, timeout_s: float = ANSWER_TIMEOUT_S) ->
         NewTopic(name, num_partitions=config.kafka_topic_partitions, replication_factor=BROKERS_DEFAULT)
         for name in missing
     ]
-    futures = _client(config).create_topics(wanted, request_timeout=timeout_s)
+    client = _client(config)  # held on to: a client that is collected fails what it was asked
+    futures = client.create_topics(wanted, request_timeout=timeout_s)
     return [name for name, future in futures.items() if _is_created(future.exception(timeout=timeout_s))]
 
 

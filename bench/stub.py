@@ -1,0 +1,79 @@
+"""A provider that answers at once: POST /v1/payment_intents and nothing else, as cheap as Python has it.
+
+No state: an intent's id is made of the payment's, so the same key gets the same intent. Run: `python -m bench.stub PORT`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from email.utils import formatdate
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import uvloop
+
+from bench.intent import INTENT_TEXT, intent_id
+
+_ROUTE: Final = b"POST /v1/payment_intents HTTP/1.1\r\n"
+_NOT_FOUND: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+
+class Connection(asyncio.Protocol):
+    """Requests one after another, kept alive."""
+
+    def __init__(self) -> None:
+        self._transport: Any = None
+        self._waiting = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what answers are written to."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request that is whole."""
+        data = self._waiting + data
+        while (end := data.find(b"\r\n\r\n") + 4) >= 4 and len(data) >= end + _length(data[:end]):
+            length = _length(data[:end])
+            self._transport.write(_answer(data[end : end + length]) if data.startswith(_ROUTE) else _NOT_FOUND)
+            data = data[end + length :]
+        self._waiting = data
+
+
+def _length(head: bytes) -> int:
+    at = head.lower().find(b"\r\ncontent-length:")
+    return 0 if at < 0 else int(head[at + 17 : head.index(b"\r\n", at + 17)])
+
+
+def _answer(form: bytes) -> bytes:
+    asked = dict(parse_qsl(form.decode()))
+    payment_id, now = asked["metadata[payment_id]"], int(time.time())
+    intent = INTENT_TEXT % {
+        "intent": intent_id(payment_id),
+        "amount": asked["amount"],
+        "received": 0,
+        "created": now,
+        "currency": asked["currency"],
+        "charge": "null",
+        "method": "null",
+        "deployment": asked["metadata[deployment]"],
+        "order": asked["metadata[order_id]"],
+        "payment": payment_id,
+        "status": "requires_payment_method",
+    }
+    head = (
+        f"HTTP/1.1 200 OK\r\nDate: {formatdate(now, usegmt=True)}\r\nContent-Type: application/json\r\n"
+        f"Request-Id: req_bench\r\nContent-Length: {len(intent)}\r\n\r\n"
+    )
+    return (head + intent).encode()
+
+
+async def serve(port: int) -> None:
+    """Listen until the process is ended."""
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))
