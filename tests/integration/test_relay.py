@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from confluent_kafka.cimpl import NewTopic
 
 from payment_service.config import Config
 from payment_service.db import outbox
@@ -18,10 +19,10 @@ from payment_service.db.records import append_outbox
 from payment_service.embedded.broker import EmbeddedBroker
 from payment_service.embedded.process import free_port
 from payment_service.kafka import producer, publication
-from payment_service.kafka.lease import Lease
+from payment_service.kafka.lease import Lease, boot_clock
 from payment_service.kafka.producer import Fault, Producer, Report
 from tests.support.eventually import eventually, eventually_async
-from tests.support.kafka import Topics, admin
+from tests.support.kafka import Topics, admin, create_topics, topic_names
 from tests.support.outbox import (
     INITIATED,
     SUCCEEDED,
@@ -49,6 +50,13 @@ async def pool(config: Config) -> AsyncIterator[Pool]:
     """Give a pool on this test's database."""
     async with opened(config) as pool:
         yield pool
+
+
+def delete_topic(topics: Topics, name: str) -> None:
+    """Delete a topic and wait until it is gone."""
+    client = admin(topics.bootstrap_servers)
+    client.delete_topics([name])[name].result(timeout=30)
+    eventually(lambda: name not in topic_names(topics.bootstrap_servers))
 
 
 class Watched(Producer):
@@ -168,8 +176,6 @@ async def test_one_relay_publishes_and_a_second_follows_when_it_stops(config: Co
 async def test_a_relay_that_was_paused_beyond_its_lease_sends_nothing_more(config: Config, pool: Pool, topics: Topics) -> None:
     """It need not ask anybody: by its own clock the lease may be another's."""
     paused_s = 0.0
-    from payment_service.kafka.lease import boot_clock  # noqa: PLC0415
-
     lease = Lease(pool, clock=lambda: boot_clock() + paused_s)
     assert await lease.take()
     assert lease.held
@@ -255,8 +261,7 @@ async def test_a_topic_that_is_missing_is_waited_for(
     """Others go on meanwhile; when somebody has made the topic, its records follow by themselves."""
     if request.getfixturevalue("_apache_kafka") is None:
         pytest.skip("the embedded broker makes topics by itself")
-    admin(topics.bootstrap_servers).delete_topics([SUCCEEDED])[SUCCEEDED].result(timeout=30)
-    eventually(lambda: SUCCEEDED not in admin(topics.bootstrap_servers).list_topics(timeout=10).topics)
+    delete_topic(topics, SUCCEEDED)
     first, second = uuid.uuid4(), uuid.uuid4()
     await write(pool, records(first, topic=SUCCEEDED) + records(second))
 
@@ -265,8 +270,6 @@ async def test_a_topic_that_is_missing_is_waited_for(
 
     async with relaying(config, pool, probe_interval_s=0.5):
         await eventually_async(held)
-        from tests.support.kafka import create_topics  # noqa: PLC0415
-
         create_topics(topics.bootstrap_servers, [SUCCEEDED])
         await drained(pool)
 
@@ -296,12 +299,10 @@ async def test_a_batch_refused_for_one_record_parks_only_that_record(
     """The broker refuses a batch whole: each of its records is tried alone before any is parked."""
     if request.getfixturevalue("_apache_kafka") is None:
         pytest.skip("the embedded broker knows no limit of a topic")
-    admin(topics.bootstrap_servers).delete_topics([SUCCEEDED])[SUCCEEDED].result(timeout=30)
-    eventually(lambda: SUCCEEDED not in admin(topics.bootstrap_servers).list_topics(timeout=10).topics)
-    from confluent_kafka.cimpl import NewTopic  # noqa: PLC0415
-
+    delete_topic(topics, SUCCEEDED)
     limited = NewTopic(SUCCEEDED, num_partitions=1, replication_factor=1, config={"max.message.bytes": "2000"})
-    admin(topics.bootstrap_servers).create_topics([limited])[SUCCEEDED].result(timeout=30)
+    client = admin(topics.bootstrap_servers)
+    client.create_topics([limited])[SUCCEEDED].result(timeout=30)
     small = [record for _ in range(20) for record in records(uuid.uuid4(), topic=SUCCEEDED, value=random.randbytes(300))]
     [large] = records(uuid.uuid4(), topic=SUCCEEDED, value=random.randbytes(3_000))
     await write(pool, [*small, large])

@@ -1,0 +1,46 @@
+"""Topics are made once, and named when they are missing."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaException
+
+from payment_service.config import Config
+from payment_service.contracts.records import ORDERS_CREATED, TOPICS
+from payment_service.kafka.topics import create_topics, missing_topics
+from tests.support.kafka import admin
+from tests.support.kafka import create_topics as create_by_hand
+from tests.support.outbox import config_of
+
+
+def config_for(broker: str) -> Config:
+    """Give a configuration for a broker; no database is needed."""
+    return config_of(
+        {
+            "DB_DSN": "postgresql://nobody@127.0.0.1:9/none",
+            "KAFKA_BROKERS": broker,
+            "KAFKA_TOPIC_PARTITIONS": "3",
+            "STRIPE_SECRET_KEY": "sk_test_suite",
+            "STRIPE_WEBHOOK_SECRET": "whsec_suite",
+        }
+    )
+
+
+@pytest.mark.kafka
+def test_what_is_missing_is_made_and_what_exists_is_left_alone(broker: str) -> None:
+    """A second run makes nothing; a topic made by hand keeps its partitions; looking makes none."""
+    config = config_for(broker)
+    assert missing_topics(config, timeout_s=10) == list(TOPICS)
+    assert missing_topics(config, timeout_s=10) == list(TOPICS)
+    create_by_hand(broker, [ORDERS_CREATED], partitions=2)
+    assert sorted(create_topics(config)) == sorted(set(TOPICS) - {ORDERS_CREATED})
+    assert create_topics(config) == []
+    assert missing_topics(config, timeout_s=10) == []
+    partitions = {name: len(topic.partitions) for name, topic in admin(broker).list_topics(timeout=10).topics.items()}
+    assert {name: partitions[name] for name in TOPICS} == {name: 2 if name == ORDERS_CREATED else 3 for name in TOPICS}
+
+
+def test_a_broker_that_does_not_answer_is_an_error() -> None:
+    """"Nothing is missing" would be a lie, and "all is missing" a false alarm."""
+    with pytest.raises(KafkaException):
+        missing_topics(config_for("127.0.0.1:9"), timeout_s=0.5)
