@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -73,29 +73,27 @@ _STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED
 def examine(config: Config) -> int:
     """Make all checks, print them, and give the exit code: 1 if any failed."""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    failed = asyncio.run(_examine(config, lambda finding: _print(console, finding)))
-    return 1 if failed else 0
+    findings = asyncio.run(_examine(config))
+    for finding in findings:
+        _print(console, finding)
+    return 1 if any(finding.verdict is Verdict.FAILED for finding in findings) else 0
 
 
-async def _examine(config: Config, show: Callable[[Finding], None]) -> bool:
-    failed = False
-    for subject, check in (("database", _check_database), ("broker", _check_broker), ("stripe", _check_stripe)):
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S):
-                async for finding in check(config):
-                    show(finding)
-                    failed |= finding.verdict is Verdict.FAILED
-        except TimeoutError:
-            show(
-                Finding(
-                    Verdict.FAILED,
-                    subject,
-                    f"gave no answer within {CHECK_TIMEOUT_S} s",
-                    "check its address and the network",
-                )
-            )
-            failed = True
-    return failed
+async def _examine(config: Config) -> list[Finding]:
+    checks = {"database": _check_database, "broker": _check_broker, "stripe": _check_stripe}
+    parts = await asyncio.gather(*(_within_limit(subject, check(config)) for subject, check in checks.items()))
+    return [finding for part in parts for finding in part]
+
+
+async def _within_limit(subject: str, check: Findings) -> list[Finding]:
+    findings: list[Finding] = []
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            findings += [finding async for finding in check]
+    except TimeoutError:
+        found = f"gave no answer within {CHECK_TIMEOUT_S} s"
+        findings.append(Finding(Verdict.FAILED, subject, found, "check its address and the network"))
+    return findings
 
 
 def _print(console: Console, finding: Finding) -> None:

@@ -1,0 +1,202 @@
+"""`payment-service doctor` on real parts: each trouble is found by itself, and its cure works."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from socket import create_server
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from payment_service.db.maintain import AHEAD
+from payment_service.doctor import CLOCK_TOLERANCE_S
+from payment_service.embedded.broker import EmbeddedBroker
+from tests.support.kafka import TOPICS, create_topics
+from tests.support.sandbox import SandboxProcess
+
+COMMAND = Path(sys.executable).with_name("payment-service")
+
+
+def examine(env: Mapping[str, str], **changes: str) -> tuple[int, list[list[str]]]:
+    """Give the exit code and the lines as [verdict, rest]."""
+    result = subprocess.run(
+        [COMMAND, "doctor"], env={**env, **changes}, capture_output=True, text=True, check=False, timeout=50
+    )
+    assert result.stderr == ""
+    return result.returncode, [line.split(maxsplit=1) for line in result.stdout.splitlines()]
+
+
+def troubles(lines: list[list[str]]) -> list[str]:
+    return [rest for verdict, rest in lines if verdict == "failed"]
+
+
+@pytest.fixture
+def stripe(tmp_path: Path) -> Iterator[SandboxProcess]:
+    sandbox = SandboxProcess(tmp_path, in_memory=True)
+    sandbox.start("http://127.0.0.1:9/webhooks/stripe")
+    yield sandbox
+    sandbox.clean_up()
+
+
+@pytest.fixture
+def env(service_env: dict[str, str], stripe: SandboxProcess) -> dict[str, str]:
+    return {**service_env, "STRIPE_API_BASE": stripe.base_url}
+
+
+@pytest.mark.kafka
+def test_where_everything_is_in_order_nothing_fails(env: dict[str, str]) -> None:
+    code, lines = examine(env)
+    assert (code, troubles(lines)) == (0, [])
+    text = "\n".join(" ".join(line) for line in lines)
+    for found in (
+        "PostgreSQL",
+        "fits this version",
+        "for",
+        "all",
+        "is valid, mode: test",
+        "gets every event",
+        "agrees with",
+    ):
+        assert found in text
+
+
+def test_all_troubles_are_told_at_once(service_env: dict[str, str]) -> None:
+    """One that can't be reached does not hide the others, and no password is shown."""
+    code, lines = examine(
+        service_env,
+        DB_DSN="postgresql://someone:hunter22@127.0.0.1:9/x",
+        KAFKA_BROKERS="127.0.0.1:9",
+        STRIPE_API_BASE="http://127.0.0.1:9",
+    )
+    assert code == 1
+    assert [line.split()[0] for line in troubles(lines)] == ["database", "broker", "stripe"]
+    assert "hunter22" not in str(lines)
+    assert all("→" in line for line in troubles(lines))
+
+
+def test_a_database_without_a_schema_is_sent_to_migrate(env: dict[str, str], empty_database_dsn: str) -> None:
+    code, lines = examine(env, DB_DSN=empty_database_dsn)
+    assert code == 1
+    assert troubles(lines) == ["schema      The database has no schema → run `payment-service migrate`."]
+
+
+def test_missing_topics_are_named(env: dict[str, str]) -> None:
+    with EmbeddedBroker() as other:
+        create_topics(other.bootstrap_servers, [name for name in TOPICS if name != "payments.failed"])
+        code, lines = examine(env, KAFKA_BROKERS=other.bootstrap_servers)
+    assert code == 1
+    assert troubles(lines) == ["topics      missing: payments.failed → run `payment-service topics create`"]
+
+
+def test_topics_with_few_partitions_are_a_warning(env: dict[str, str]) -> None:
+    code, lines = examine(env, KAFKA_TOPIC_PARTITIONS="12")
+    assert code == 0
+    assert [rest for verdict, rest in lines if verdict == "warning" and rest.startswith("topics      fewer than 12")]
+
+
+def test_a_key_that_stripe_does_not_accept_is_found(env: dict[str, str], stripe: SandboxProcess) -> None:
+    stripe.accept_keys("sk_test_another")
+    code, lines = examine(env)
+    assert code == 1
+    assert troubles(lines)[0].startswith("stripe key  is not accepted by Stripe → ")
+
+
+def test_an_account_without_our_endpoint_is_told_what_to_add(service_env: dict[str, str], tmp_path: Path) -> None:
+    sandbox = SandboxProcess(tmp_path, in_memory=True)
+    sandbox.start()
+    try:
+        code, lines = examine(service_env, STRIPE_API_BASE=sandbox.base_url)
+    finally:
+        sandbox.clean_up()
+    assert code == 1
+    assert troubles(lines)[0].startswith("webhook     no endpoint ends in /webhooks/stripe → add https://")
+    assert "payment_intent.succeeded" in troubles(lines)[0]
+
+
+def test_partitions_that_run_out_are_a_failure(env: dict[str, str], database_dsn: str) -> None:
+    with psycopg.connect(database_dsn) as connection:
+        names = connection.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'outbox'::regclass ORDER BY 1 DESC"
+        ).fetchall()
+        for (name,) in [row for row in names if not row[0].endswith("default")][: AHEAD.days // 7]:
+            connection.execute(f"DROP TABLE {name}".encode())
+    code, lines = examine(env)
+    assert code == 1
+    assert troubles(lines)[0].endswith("run `payment-service maintain` daily, as the owner of the tables")
+
+
+def test_a_role_without_rights_is_told_what_to_grant(env: dict[str, str], database_dsn: str) -> None:
+    role = f"reader_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(database_dsn, autocommit=True) as owner:
+        try:
+            owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reader22'".encode())
+        except psycopg.errors.InsufficientPrivilege:
+            pytest.skip("the role of TEST_DB_DSN may not create roles")
+        try:
+            owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
+            dsn = make_conninfo(database_dsn, user=role, password="reader22")
+            code, lines = examine(env, DB_DSN=dsn)
+            assert code == 1
+            assert "INSERT on payments" in troubles(lines)[0]
+            owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}".encode())
+            owner.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}".encode())
+            code, lines = examine(env, DB_DSN=dsn)
+            assert (code, troubles(lines)) == (0, [])
+        finally:
+            owner.execute(f"DROP OWNED BY {role}".encode())
+            owner.execute(f"DROP ROLE {role}".encode())
+
+
+@contextmanager
+def stripe_of_another_time(off_s: float) -> Iterator[str]:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "12")
+            self.end_headers()
+            self.wfile.write(b'{"data": []}')
+
+        def date_time_string(self, timestamp: float | None = None) -> str:  # noqa: ARG002 - the library's signature
+            return super().date_time_string(time.time() + off_s)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002 - the library's signature
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_clock_that_is_off_is_found_before_webhooks_are_refused(env: dict[str, str]) -> None:
+    with stripe_of_another_time(CLOCK_TOLERANCE_S + 30) as base:
+        code, lines = examine(env, STRIPE_API_BASE=base)
+    assert code == 1
+    assert "behind Stripe's clock → synchronize it" in troubles(lines)[0]
+
+
+def test_what_accepts_connections_and_never_answers_does_not_hang_it(env: dict[str, str]) -> None:
+    with closing(create_server(("127.0.0.1", 0))) as silent:
+        port = silent.getsockname()[1]
+        code, lines = examine(
+            env,
+            DB_DSN=f"postgresql://x@127.0.0.1:{port}/x",
+            KAFKA_BROKERS=f"127.0.0.1:{port}",
+            STRIPE_API_BASE=f"http://127.0.0.1:{port}",
+        )
+    assert code == 1
+    assert len(troubles(lines)) == 3
