@@ -48,7 +48,7 @@ def intent_fact(intent: dict[str, Any], *, at: int, source: str, from_event: boo
             source=source,
             from_event=from_event,
             amount=from_stripe(intent["amount"], unit),
-            received=from_stripe(intent.get("amount_received") or 0, unit),
+            received=from_stripe(intent.get("amount_received", 0), unit),
             method=only_method(intent),
             decline=decline,
         )

@@ -1,0 +1,422 @@
+"""Verify, parse and translate: nothing that a stranger sends raises what nobody expects, and nothing secret gets through."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stripe import WebhookSignature
+
+from payment_service.domain.payment import ChargeFact, IntentFact, Status
+from payment_service.provider.port import Disposition, ProviderEvent
+from payment_service.provider.stripe_webhooks import (
+    DEPTH_MAX,
+    BodyRefused,
+    SignatureRefused,
+    parse,
+    translate,
+    verify,
+)
+
+NOW = 1_790_000_000
+SECRET = "whsec_the_current_one"
+OLD_SECRET = "whsec_the_one_before"
+BODY = b'{"id":"evt_1","amount":1990}'
+FULL_WIDTH = "".join(chr(0xFF10 + int(digit)) for digit in str(NOW))
+PAYMENT_ID = "6f1d9a52-0c4e-4b7b-9d53-2f5b1a7c8e10"
+
+
+def sign(body: bytes = BODY, *, secret: str = SECRET, at: int = NOW) -> str:
+    """Give the header that Stripe would send, made by the official SDK."""
+    return str(WebhookSignature.generate_signature_header(body.decode(), secret, at))
+
+
+def signature(**changes: Any) -> str:
+    """Give only the hexadecimal digits of a signature."""
+    return sign(**changes).partition("v1=")[2]
+
+
+def refusal(header: str | None, body: bytes = BODY) -> str:
+    """Give the reason for which a delivery is refused; fail if it is accepted."""
+    with pytest.raises(SignatureRefused) as caught:
+        verify(body, header, [SECRET], now_s=NOW)
+    return caught.value.reason.value
+
+
+def intent(**changes: Any) -> dict[str, Any]:
+    """A PaymentIntent of ours, paid."""
+    return {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "status": "succeeded",
+        "amount": 1990,
+        "amount_received": 1990,
+        "currency": "eur",
+        "payment_method_types": ["card"],
+        "metadata": {"deployment": "default", "order_id": "o-1", "payment_id": PAYMENT_ID},
+        **changes,
+    }
+
+
+def charge(**changes: Any) -> dict[str, Any]:
+    """A charge of ours that went through."""
+    return {
+        "id": "ch_1",
+        "object": "charge",
+        "amount": 1990,
+        "currency": "eur",
+        "payment_intent": "pi_1",
+        "payment_method_details": {"type": "card"},
+        "metadata": {"deployment": "default", "order_id": "o-1", "payment_id": PAYMENT_ID},
+        **changes,
+    }
+
+
+def event(kind: str = "payment_intent.succeeded", subject: Any = None, **changes: Any) -> dict[str, Any]:
+    """An event about `subject`."""
+    return {
+        "id": "evt_1",
+        "object": "event",
+        "created": NOW,
+        "livemode": False,
+        "type": kind,
+        "data": {"object": intent() if subject is None else subject},
+        **changes,
+    }
+
+
+def read(value: dict[str, Any]) -> ProviderEvent:
+    """Parse and translate, as the endpoint does."""
+    return translate(parse(json.dumps(value).encode()), deployment="default", livemode=False)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        sign(),
+        f"t={NOW},v1={signature(secret='whsec_other')},v1={signature()}",
+        f"t={NOW},v0={'0' * 64},v1={signature()},v2=anything at all",
+        f"v1={signature()},t={NOW}",
+        sign(at=NOW - 300),
+        sign(at=NOW + 300),
+    ],
+)
+def test_what_stripe_signs_is_believed(header: str) -> None:
+    """Several signatures while a secret is rotated, other schemes, and clocks that differ a little."""
+    assert verify(BODY, header, [SECRET], now_s=NOW) == "secret-1"
+
+
+def test_every_configured_secret_is_tried_and_the_label_tells_which_matched() -> None:
+    """So that one can see when the old one is used no longer. The label holds nothing of the secret."""
+    assert verify(BODY, sign(secret=OLD_SECRET), [SECRET, OLD_SECRET], now_s=NOW) == "secret-2"
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (None, "missing_header"),
+        ("", "missing_header"),
+        ("t=", "malformed_header"),
+        (f"t={NOW}", "malformed_header"),
+        (f"v1={signature()}", "malformed_header"),
+        (f"v0={signature()}", "malformed_header"),
+        (f"t={NOW},v0={signature()}", "malformed_header"),
+        (f"t={NOW}, v1={signature()}", "malformed_header"),
+        (f"t={NOW},v1={signature().upper()}", "malformed_header"),
+        (f"t={NOW},v1={signature()[:-1]}", "malformed_header"),
+        (f"t={NOW},v1={signature()}=", "malformed_header"),
+        (f"t={NOW},v1={'é' * 64}", "malformed_header"),
+        (f"t={NOW},v1={'g' * 64}", "malformed_header"),
+        (f"t={NOW},t={NOW},v1={signature()}", "malformed_header"),
+        (f"t=1_790_000_000,v1={signature()}", "malformed_header"),
+        (f"t=+{NOW},v1={signature()}", "malformed_header"),
+        (f"t= {NOW},v1={signature()}", "malformed_header"),
+        (f"t=0{NOW},v1={signature()}", "malformed_header"),
+        (f"t={FULL_WIDTH},v1={signature()}", "malformed_header"),
+        (f"t={'9' * 5000},v1={signature()}", "malformed_header"),
+        (f"t={NOW}" + f",v1={signature()}" * 9, "malformed_header"),
+        (f"t={NOW},v1={signature()},x={'y' * 4096}", "malformed_header"),
+        (sign(at=NOW - 301), "stale"),
+        (sign(at=NOW + 301), "future"),
+        (sign(secret="whsec_of_another_endpoint"), "no_match"),
+        (f"t={NOW + 1},v1={signature()}", "no_match"),
+        (sign(b"{}"), "no_match"),
+    ],
+)
+def test_what_is_not_signed_as_it_must_be_is_refused(header: str | None, reason: str) -> None:
+    """Each with the reason that the metric names."""
+    assert refusal(header) == reason
+
+
+def test_a_body_that_is_not_utf8_is_refused_like_any_other() -> None:
+    """The SDK alone would raise UnicodeDecodeError here."""
+    assert refusal(sign(), b"\xff\xfe") == "not_utf8"
+
+
+@given(
+    header=st.text(max_size=300)
+    | st.lists(st.sampled_from(["t=", "v1=", ",", "=", str(NOW), "a" * 64, "é", "v0=", " "])).map("".join)
+)
+def test_the_header_parser_raises_nothing_but_its_refusal(header: str) -> None:
+    """Whatever a header holds."""
+    with pytest.raises(SignatureRefused):
+        verify(BODY, header, [SECRET], now_s=NOW)
+
+
+@given(position=st.integers(0, 200), bit=st.integers(0, 6), in_body=st.booleans())
+def test_one_flipped_bit_in_body_time_or_signature_is_refused(position: int, bit: int, in_body: bool) -> None:
+    """The signature covers the time and every byte."""
+    header, body = bytearray(sign().encode()), bytearray(BODY)
+    target = body if in_body else header
+    target[position % len(target)] ^= 1 << bit
+    with pytest.raises(SignatureRefused):
+        verify(bytes(body), header.decode("latin-1"), [SECRET], now_s=NOW)
+
+
+@given(body=st.binary(max_size=200))
+def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
+    """Random bytes are no event."""
+    with pytest.raises(BodyRefused):
+        parse(body)
+
+
+DEEP = 100_000
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not_json"),
+        (b"{", "not_json"),
+        (b"\xff", "not_json"),
+        (b"\xef\xbb\xbf{}", "not_json"),
+        (b'{"id":"evt_1",}', "not_json"),
+        (b'{"created":' + b"9" * 5000 + b"}", "not_json"),
+        (b'{"created":NaN}', "not_a_number"),
+        (b'{"created":-Infinity}', "not_a_number"),
+        (b'{"id":"evt_1","id":"evt_2"}', "duplicate_key"),
+        (b'{"data":{"object":{"amount":1,"amount":2}}}', "duplicate_key"),
+        (b"[" * DEEP + b"]" * DEEP, "too_deep"),
+        (b'{"a":' * DEEP + b"1" + b"}" * DEEP, "too_deep"),
+        (b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1), "too_deep"),
+        (b"[]", "not_an_event"),
+        (b'"evt_1"', "not_an_event"),
+        (b"null", "not_an_event"),
+    ],
+)
+def test_a_signed_body_that_is_no_strict_json_is_refused(body: bytes, reason: str) -> None:
+    """The standard library alone takes NaN, and the last of two equal keys, and dies of a hundred thousand brackets."""
+    with pytest.raises(BodyRefused) as caught:
+        parse(body)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": None},
+        {"id": "evt_\r\n1"},
+        {"id": "e" * 256},
+        {"type": 7},
+        {"type": "a\x00b"},
+        {"created": "soon"},
+        {"created": True},
+        {"created": 1.5},
+        {"created": -1},
+        {"created": 10**12},
+        {"livemode": "false"},
+        {"data": None},
+        {"data": {"object": []}},
+    ],
+)
+def test_an_event_without_what_every_event_has_is_refused(changes: dict[str, Any]) -> None:
+    """It could be neither stored once nor told apart."""
+    with pytest.raises(BodyRefused) as caught:
+        parse(json.dumps(event(**changes)).encode())
+    assert caught.value.reason == "not_an_event"
+
+
+def test_no_number_becomes_a_float() -> None:
+    """What has a point stays the text it was, so that nothing is rounded."""
+    read_back = parse(json.dumps(event()).replace('"created"', '"rate": 0.10, "huge": 1e999999, "created"').encode())
+    assert (read_back["rate"], read_back["huge"]) == ("0.10", "1e999999")
+
+
+def test_a_thin_event_is_stored_and_ignored() -> None:
+    """It carries no object; its time is text."""
+    thin = {
+        "id": "evt_1",
+        "object": "v2.core.event",
+        "type": "v1.payment_intent.succeeded",
+        "created": "2026-09-21T13:33:20.123Z",
+        "livemode": False,
+    }
+    translated = read(thin)
+    assert (translated.disposition, translated.occurred_at) == (Disposition.IGNORED, 1_789_997_600)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "status"),
+    [
+        ("payment_intent.created", {"status": "requires_payment_method"}, Status.PENDING),
+        ("payment_intent.created", {"status": "requires_confirmation"}, Status.PENDING),
+        ("payment_intent.requires_action", {"status": "requires_action"}, Status.REQUIRES_ACTION),
+        ("payment_intent.processing", {"status": "processing"}, Status.PROCESSING),
+        ("payment_intent.amount_capturable_updated", {"status": "requires_capture"}, Status.AUTHORIZED),
+        ("payment_intent.succeeded", {"status": "succeeded"}, Status.SUCCEEDED),
+        ("payment_intent.canceled", {"status": "canceled"}, Status.CANCELED),
+        ("payment_intent.succeeded", {"status": "canceled"}, Status.CANCELED),
+    ],
+)
+def test_the_snapshot_itself_says_the_status(kind: str, changes: dict[str, Any], status: Status) -> None:
+    """Not the event's type: a snapshot is rendered when the event is made."""
+    translated = read(event(kind, intent(**changes)))
+    assert translated.disposition is Disposition.APPLY
+    assert translated.payment_id == UUID(PAYMENT_ID)
+    assert isinstance(translated.fact, IntentFact)
+    assert (translated.fact.status, translated.fact.at, translated.fact.source) == (status, NOW, "evt_1")
+    assert translated.fact.from_event
+
+
+@pytest.mark.parametrize("code", ["lost_card", "stolen_card", "fraudulent", "pickup_card", "merchant_blacklist"])
+def test_a_decline_tells_the_customer_no_reason_that_would_help_a_thief(code: str) -> None:
+    """Stripe asks to present these as a plain decline (https://docs.stripe.com/declines/codes)."""
+    error = {"code": "card_declined", "decline_code": code, "charge": "ch_1", "message": f"secret: {code}"}
+    translated = read(
+        event("payment_intent.payment_failed", intent(status="requires_payment_method", last_payment_error=error))
+    )
+    assert isinstance(translated.fact, IntentFact)
+    assert translated.fact.status is Status.DECLINED
+    assert translated.fact.decline is not None
+    assert (translated.fact.decline.code, translated.fact.decline.charge_id) == (code, "ch_1")
+    assert translated.fact.decline.reason == "The payment was declined."
+
+
+def test_a_charge_tells_the_method() -> None:
+    """It is the only event that does when several are offered."""
+    translated = read(event("charge.succeeded", charge()))
+    assert isinstance(translated.fact, ChargeFact)
+    assert (translated.fact.intent_id, translated.fact.method) == ("pi_1", "card")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        [],
+        {},
+        {"deployment": "another", "payment_id": PAYMENT_ID},
+        {"payment_id": PAYMENT_ID},
+        {"deployment": "default"},
+        {"deployment": "default", "payment_id": "' OR 1=1 --"},
+        {"deployment": "default", "payment_id": PAYMENT_ID.upper()},
+        {"deployment": "default", "payment_id": f"{{{PAYMENT_ID}}}"},
+        {"deployment": "default", "payment_id": 7},
+    ],
+)
+def test_what_does_not_bear_our_name_is_foreign(metadata: object) -> None:
+    """The account may serve other shops, and people make payments by hand."""
+    translated = read(event(subject=intent(metadata=metadata)))
+    assert (translated.disposition, translated.payment_id, translated.fact) == (Disposition.FOREIGN, None, None)
+
+
+@pytest.mark.parametrize("changes", [{"livemode": True}, {"account": "acct_1"}])
+def test_an_event_of_another_mode_or_account_is_never_applied(changes: dict[str, Any]) -> None:
+    """An endpoint is set up wrong: a test payment must not ship real goods."""
+    translated = read(event(**changes))
+    assert (translated.disposition, translated.fact) == (Disposition.MISDIRECTED, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "disposition"),
+    [
+        ("refund.created", Disposition.DEFERRED),
+        ("refund.failed", Disposition.DEFERRED),
+        ("charge.refunded", Disposition.DEFERRED),
+        ("charge.refund.updated", Disposition.DEFERRED),
+        ("charge.dispute.created", Disposition.DEFERRED),
+        ("charge.failed", Disposition.IGNORED),
+        ("payment_intent.partially_funded", Disposition.IGNORED),
+        ("customer.created", Disposition.IGNORED),
+        ("a.type.of.the.future", Disposition.IGNORED),
+    ],
+)
+def test_other_types_wait_or_are_ignored(kind: str, disposition: Disposition) -> None:
+    """New types appear without notice."""
+    assert read(event(kind, charge())).disposition is disposition
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject"),
+    [
+        ("payment_intent.succeeded", intent(amount="1990")),
+        ("payment_intent.succeeded", intent(amount=19.9)),
+        ("payment_intent.succeeded", intent(amount=True)),
+        ("payment_intent.succeeded", intent(amount=-1)),
+        ("payment_intent.succeeded", intent(amount=2**63)),
+        ("payment_intent.succeeded", intent(amount_received=[])),
+        ("payment_intent.succeeded", intent(amount_received="all")),
+        ("payment_intent.succeeded", intent(currency="zzz")),
+        ("payment_intent.succeeded", intent(currency=["eur"])),
+        ("payment_intent.succeeded", intent(status="paid")),
+        ("payment_intent.succeeded", intent(status={})),
+        ("payment_intent.succeeded", intent(id=7)),
+        ("payment_intent.succeeded", {"metadata": intent()["metadata"]}),
+        ("charge.succeeded", charge(payment_intent=None)),
+        ("charge.succeeded", charge(payment_method_details=None)),
+        ("charge.succeeded", charge(payment_method_details={"type": "card\x00"})),
+        ("charge.succeeded", charge(amount="1")),
+        ("charge.succeeded", {"metadata": charge()["metadata"]}),
+    ],
+)
+def test_an_object_of_ours_that_cannot_be_read_waits_for_a_person(kind: str, subject: dict[str, Any]) -> None:
+    """It names a payment of ours, so it is never dropped; it has no fact, so it is never applied."""
+    translated = read(event(kind, subject))
+    assert (translated.disposition, translated.fact) == (Disposition.APPLY, None)
+    assert translated.payment_id == UUID(PAYMENT_ID)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    kind=st.sampled_from(["payment_intent.succeeded", "charge.succeeded", "refund.created", "other"]),
+    field=st.sampled_from(sorted(intent() | charge())),
+    value=json_values,
+)
+def test_no_content_of_an_object_makes_translate_raise(kind: str, field: str, value: Any) -> None:
+    """And what it gives is text that UTF-8 and jsonb can hold."""
+    translated = read(event(kind, intent(**charge()) | {field: value}))
+    assert "\\u0000" not in json.dumps(json.loads(translated.payload.encode()))
+
+
+def test_no_client_secret_is_kept_at_any_depth() -> None:
+    """Who has it can pay, and see, another's payment."""
+    secret = "pi_1_secret_abc"
+    value = event(
+        subject=intent(client_secret=secret, nested=[{"client_secret": secret, "deeper": {"client_secret": 1}}])
+    )
+    assert "secret" not in read(value).payload
+    assert "secret" not in translate(value, deployment="default", livemode=False).payload
+
+
+def test_what_the_database_cannot_hold_is_replaced() -> None:
+    """PostgreSQL's text has no U+0000, and UTF-8 no half of a surrogate pair; a whole one stays."""
+    odd = {"a\x00b": "c\x00d", "half": "\ud800", "whole": "\U0001f600", "text": "\\u0000"}
+    kept = json.loads(read(event(subject=intent(odd=odd))).payload)["data"]["object"]["odd"]
+    assert kept == {"a\ufffdb": "c\ufffdd", "half": "\ufffd", "whole": "\U0001f600", "text": "\\u0000"}
+
+
+def test_what_was_stored_can_be_translated_again() -> None:
+    """That is how an event is applied later, and how replays run."""
+    first = read(event(subject=intent(client_secret="x", rate=0.5)))
+    again = translate(json.loads(first.payload), deployment="default", livemode=False)
+    assert again == first
