@@ -121,7 +121,7 @@ async def test_groups_of_the_same_payments_in_opposite_orders_do_not_deadlock(fl
     await other.stop()
 
     async def all_applied() -> bool:
-        return await flows.pool.fetchval("SELECT count(*) FROM payment_events WHERE NOT processed") == 0
+        return bool(await flows.pool.fetchval("SELECT count(*) FROM payment_events WHERE NOT processed") == 0)
 
     await eventually_async(all_applied)
     assert await flows.pool.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
@@ -242,8 +242,8 @@ async def test_a_locked_payment_delays_no_other_and_gets_its_event_afterwards(fl
 async def test_an_event_that_the_database_refuses_is_kept_and_stops_no_other(flows: Flows, webhooks: Webhooks) -> None:
     await flows.accept("o-1", "o-2")
     await flows.pool.execute(
-        "ALTER TABLE payment_events ADD CONSTRAINT cursed CHECK (payment_id <> '%s')" % name_of("o-2")
-    )  # noqa: UP031
+        f"ALTER TABLE payment_events ADD CONSTRAINT cursed CHECK (payment_id <> '{name_of('o-2')}')"
+    )
     await asyncio.gather(webhooks.take(event("o-1"), "secret-1"), webhooks.take(event("o-2"), "secret-1"))
     assert await state(flows, "o-1") == ("succeeded", 2)
     assert await flows.pool.fetchval("SELECT reason FROM quarantine WHERE source = 'webhook'") == "not_storable"

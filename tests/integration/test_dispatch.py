@@ -137,7 +137,9 @@ async def test_a_missing_permission_blocks_its_kind_alone(
     dispatcher.wake()
 
     async def blocked() -> bool:
-        return await flows.pool.fetchval("SELECT count(*) FROM provider_health WHERE blocked_since IS NOT NULL") == 1
+        return bool(
+            await flows.pool.fetchval("SELECT count(*) FROM provider_health WHERE blocked_since IS NOT NULL") == 1
+        )
 
     await eventually_async(blocked)
     assert await flows.pool.fetchval("SELECT kind FROM provider_health") == "create"
@@ -157,7 +159,9 @@ async def test_one_unlisted_refusal_parks_its_operation_and_a_run_of_ten_payment
     dispatcher.wake()
 
     async def blocked() -> bool:
-        return await flows.pool.fetchval("SELECT count(*) FROM provider_health WHERE blocked_since IS NOT NULL") == 1
+        return bool(
+            await flows.pool.fetchval("SELECT count(*) FROM provider_health WHERE blocked_since IS NOT NULL") == 1
+        )
 
     await eventually_async(blocked)
     parked = int(await flows.pool.fetchval("SELECT count(*) FROM operations WHERE state = 'parked'"))
@@ -195,7 +199,7 @@ async def test_a_sticky_500_without_work_needs_two_empty_reads_before_the_next_e
 
         async def waits() -> bool:
             row = await flows.operation("o-1")
-            return row["state"] == "done" or (
+            return bool(row["state"] == "done") or (
                 row["state"] == "due" and row["due_at"] > flows.clock.now() + timedelta(seconds=1)
             )
 
@@ -221,7 +225,7 @@ async def test_after_23_hours_a_key_is_never_sent_again(flows: Flows, sandbox: S
     await first.start()
 
     async def claimed() -> bool:
-        return (await flows.operation("o-1"))["state"] == "claimed"
+        return bool((await flows.operation("o-1"))["state"] == "claimed")
 
     await eventually_async(claimed)
     await first.stop(5)
@@ -292,7 +296,7 @@ async def test_a_late_answer_counts_as_a_fact_but_does_not_settle_another_attemp
     await slow.start()
 
     async def claimed() -> bool:
-        return (await flows.operation("o-1"))["state"] == "claimed"
+        return bool((await flows.operation("o-1"))["state"] == "claimed")
 
     await eventually_async(claimed)
     other = flows.dispatcher()
@@ -300,7 +304,7 @@ async def test_a_late_answer_counts_as_a_fact_but_does_not_settle_another_attemp
     await flows.pool.execute("UPDATE operations SET worker = $1, attempt = attempt + 1", other.worker)
 
     async def known() -> bool:
-        return (await flows.payment("o-1"))["status"] == "pending"
+        return bool((await flows.payment("o-1"))["status"] == "pending")
 
     await eventually_async(known)
     row = await flows.operation("o-1")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -33,14 +33,22 @@ def eventually(condition: Callable[[], T], *, timeout_s: float = TIMEOUT_S, inte
     return value
 
 
+@overload
 async def eventually_async(
-    condition: Callable[[], Awaitable[T] | T], *, timeout_s: float = TIMEOUT_S, interval_s: float = INTERVAL_S
-) -> T:
+    condition: Callable[[], Coroutine[Any, Any, T]], *, timeout_s: float = TIMEOUT_S, interval_s: float = INTERVAL_S
+) -> T: ...
+@overload
+async def eventually_async(
+    condition: Callable[[], T], *, timeout_s: float = TIMEOUT_S, interval_s: float = INTERVAL_S
+) -> T: ...
+async def eventually_async(
+    condition: Callable[[], Any], *, timeout_s: float = TIMEOUT_S, interval_s: float = INTERVAL_S
+) -> Any:
     """Do the same in an event loop; `condition` may be a coroutine function."""
     deadline = time.monotonic() + timeout_s
     while True:
         answer = condition()
-        value = cast("T", await answer if inspect.isawaitable(answer) else answer)
+        value = await answer if inspect.isawaitable(answer) else answer
         if value:
             return value
         if time.monotonic() > deadline:

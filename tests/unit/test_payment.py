@@ -33,7 +33,14 @@ EUR = currency("eur")
 AMOUNT = Money(1990, EUR)
 NOTHING = Money(0, EUR)
 INTENT = "pi_1"
-UNPAID_THEN_PAID = [Status.PENDING, Status.REQUIRES_ACTION, Status.PROCESSING, Status.DECLINED, Status.AUTHORIZED, Status.SUCCEEDED]
+UNPAID_THEN_PAID = [
+    Status.PENDING,
+    Status.REQUIRES_ACTION,
+    Status.PROCESSING,
+    Status.DECLINED,
+    Status.AUTHORIZED,
+    Status.SUCCEEDED,
+]
 
 
 def payment(**changes: object) -> Payment:
@@ -57,7 +64,11 @@ def payment(**changes: object) -> Payment:
 
 
 def fact(status: Status, at: int, **changes: object) -> IntentFact:
-    decline = Decline(code="generic_decline", reason="The card was declined.", charge_id=f"ch_{at}") if status is Status.DECLINED else None
+    decline = (
+        Decline(code="generic_decline", reason="The card was declined.", charge_id=f"ch_{at}")
+        if status is Status.DECLINED
+        else None
+    )
     made = IntentFact(
         intent_id=INTENT,
         status=status,
@@ -73,7 +84,9 @@ def fact(status: Status, at: int, **changes: object) -> IntentFact:
 
 
 def charge(at: int) -> ChargeFact:
-    return ChargeFact(intent_id=INTENT, charge_id="ch_paid", method="link", amount=AMOUNT, at=at, source=f"evt_charge_{at}")
+    return ChargeFact(
+        intent_id=INTENT, charge_id="ch_paid", method="link", amount=AMOUNT, at=at, source=f"evt_charge_{at}"
+    )
 
 
 def fold(start: Payment, facts: tuple[Fact, ...]) -> tuple[Payment, list[object]]:
@@ -150,7 +163,9 @@ def test_a_decline_without_a_charge_is_told_once_per_event_and_never_from_a_read
     bare = Decline(code="expired_card", reason="The card has expired.", charge_id=None)
     state, told = fold(payment(), (fact(Status.DECLINED, 5, decline=bare, from_event=False, source="read:1"),))
     assert [type(one) for one in told] == [Initiated]
-    _, told = fold(state, tuple(fact(Status.DECLINED, 5, decline=bare, source=source) for source in ("evt_a", "evt_b", "evt_a")))
+    _, told = fold(
+        state, tuple(fact(Status.DECLINED, 5, decline=bare, source=source) for source in ("evt_a", "evt_b", "evt_a"))
+    )
     assert [type(one) for one in told] == [Failed, Failed]
 
 
@@ -162,7 +177,9 @@ def test_another_unpaid_intent_that_bears_our_name_is_canceled_and_never_applied
 
 @pytest.mark.parametrize("ended", [Status.CANCELED, Status.FAILED, Status.SUCCEEDED])
 def test_a_stray_is_canceled_even_after_the_payment_has_ended(ended: Status) -> None:
-    assert apply(payment(provider_payment_id="pi_own", status=ended), fact(Status.PENDING, 5)) == Stray(INTENT, cancel=True)
+    assert apply(payment(provider_payment_id="pi_own", status=ended), fact(Status.PENDING, 5)) == Stray(
+        INTENT, cancel=True
+    )
     assert apply(payment(status=Status.FAILED), fact(Status.PENDING, 5)) == Stray(INTENT, cancel=True)
 
 
@@ -204,7 +221,9 @@ def test_a_cancel_of_a_payment_that_was_paid_is_a_conflict() -> None:
 
 
 def test_a_refused_creation_ends_the_payment_unless_an_intent_exists_after_all() -> None:
-    refused = RefusedFact(code="amount_too_small", reason="The amount is below the least that can be charged.", at=5, source="answer:1")
+    refused = RefusedFact(
+        code="amount_too_small", reason="The amount is below the least that can be charged.", at=5, source="answer:1"
+    )
     state, told = fold(payment(), (refused, refused))
     assert state.status is Status.FAILED
     assert [(type(one), one.final) for one in told] == [(Failed, True)]  # type: ignore[attr-defined]

@@ -49,6 +49,7 @@ class Claimed:
     first_sent_at: datetime
     last_sent_at: datetime
     empty_read_at: datetime | None
+    due_at: datetime
     claimed_at: datetime
 
     @property
@@ -159,5 +160,6 @@ def _claimed(row: asyncpg.Record) -> Claimed:
         first_sent_at=row["first_sent_at"],
         last_sent_at=row["last_sent_at"],
         empty_read_at=row["empty_read_at"],
+        due_at=row["due_at"],
         claimed_at=row["claimed_at"],
     )

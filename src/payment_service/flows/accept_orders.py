@@ -109,7 +109,7 @@ class Intake:
             reached("intake.commit.before")
         reached("intake.commit.after")
         fold.count()
-        self._count(len(arrivals), len(inserted), notices)
+        self._count(arrivals, len(inserted), notices)
         if inserted:
             self._wake_dispatcher()
         if notices or fold.announced:
@@ -210,8 +210,16 @@ class Intake:
             request=request,
         )
 
-    def _count(self, arrived: int, accepted: int, quarantined: Sequence[tuple[Arrival, Rejected]]) -> None:
+    def _count(
+        self, arrivals: Sequence[Arrival], accepted: int, quarantined: Sequence[tuple[Arrival, Rejected]]
+    ) -> None:
+        arrived = len(arrivals)
         metrics.GROUP_SIZE.labels("intake").observe(arrived)
+        oldest_ms = min((a.timestamp_ms for a in arrivals if a.timestamp_ms > 0), default=None)
+        if oldest_ms is not None:
+            metrics.STAGE_SECONDS.labels("order_to_accepted").observe(
+                max(0.0, self._now().timestamp() - oldest_ms / 1000)
+            )
         metrics.ORDERS.labels("accepted").inc(accepted)
         metrics.ORDERS.labels("quarantined").inc(len(quarantined))
         metrics.ORDERS.labels("repeated").inc(arrived - accepted - len(quarantined))

@@ -51,6 +51,7 @@ class _Delivery:
     event: ProviderEvent
     verified_by: str
     done: asyncio.Future[None]
+    arrived_s: float
 
 
 class Webhooks:
@@ -97,8 +98,9 @@ class Webhooks:
 
     async def take(self, event: ProviderEvent, verified_by: str) -> None:
         """Return when the event is durable. Raises Unavailable when it can't be stored now: the provider will send it again."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Delivery(event, verified_by, done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._pending.append(_Delivery(event, verified_by, done, loop.time()))
         self._storing.wake()
         await done
 
@@ -119,6 +121,8 @@ class Webhooks:
                 await self._store_alone(delivery)
         else:
             _answer(group, None)
+            waited_s = asyncio.get_running_loop().time() - group[0].arrived_s
+            metrics.STAGE_SECONDS.labels("webhook_to_durable").observe(waited_s)
         return len(group)
 
     async def replay_once(self) -> int:
@@ -131,6 +135,8 @@ class Webhooks:
             fold, results = await self._apply(connection, translated)
             results = [self._age(result, waiting[result.event.provider, result.event.event_id]) for result in results]
             await events.note_results(connection, results)
+            reached("replay.commit.before")
+        reached("replay.commit.after")
         self._after(fold)
         return sum(result.processed for result in results)
 

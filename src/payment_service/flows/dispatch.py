@@ -172,7 +172,11 @@ class Dispatcher:
             raise
         if claimed:
             reached("dispatch.claim.after")
-        self._memory.update(operation.id for operation in claimed)
+        for operation in claimed:
+            self._memory.add(operation.id)
+            metrics.STAGE_SECONDS.labels("due_to_claimed").observe(
+                max(0.0, (operation.claimed_at - operation.due_at).total_seconds())
+            )
         self._begin(claimed, claimed_boot_s)
         return claimed
 
@@ -244,9 +248,11 @@ class Dispatcher:
         created_to = max(o.last_sent_at for o in claimed) + LISTING_MARGIN
         found: Mapping[UUID, tuple[IntentFact, ...]] | None
         try:
+            reached("dispatch.list.call.before")
             found = await self._provider.find_intents(
                 created_from=int(created_from.timestamp()), created_to=int(created_to.timestamp()), limit=LISTING_LIMIT
             )
+            reached("dispatch.list.call.after")
         except BaseException:
             self._memory.difference_update(o.id for o in claimed)
             raise
