@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from enum import StrEnum
 from typing import Annotated, Final
 
 import typer
 
 from payment_service.config import ROLES, Config, ConfigError, DatabaseSettings, KafkaSettings
+from payment_service.db.api_keys import Scope
 
 EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
+EXIT_NOT_PREPARED: Final = 3
 
 app = typer.Typer(
     name="payment-service",
@@ -30,15 +31,6 @@ topics = typer.Typer(help="Topics of Kafka.", no_args_is_help=True)
 keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
 app.add_typer(keys, name="keys")
-
-
-class Scope(StrEnum):
-    """What an API key allows."""
-
-    READ = "read"
-    CHECKOUT = "checkout"
-    REFUND = "refund"
-    ADMIN = "admin"
 
 
 @app.command()
@@ -137,7 +129,7 @@ def demo(
 
 def main() -> None:
     """Run the command that the arguments name; a failure that a person can mend is one line on standard error."""
-    from payment_service.telemetry.logs import configure_logs, mask
+    from payment_service.telemetry.logs import configure_logs
 
     configure_logs("warning", sys.stderr)
     try:
@@ -145,33 +137,38 @@ def main() -> None:
     except ConfigError as error:
         sys.exit(_say(str(error), EXIT_CONFIGURATION))
     except Exception as error:
-        if (sentence := _explain(error)) is None:
+        if (explained := _explain(error)) is None:
             raise
-        sys.exit(_say(mask(sentence), EXIT_FAILED))
+        sys.exit(_say(*explained))
 
 
 def _say(sentence: str, code: int) -> int:
-    sys.stderr.write(f"payment-service: {' '.join(sentence.split())}\n")
+    from payment_service.telemetry.logs import mask
+
+    sys.stderr.write(f"payment-service: {mask(' '.join(sentence.split()))}\n")
     return code
 
 
-def _explain(error: Exception) -> str | None:
-    """Give what a person needs to know of a failure outside of this program; None: it is a fault of the program."""
+def _explain(error: Exception) -> tuple[str, int] | None:
+    """Give a sentence and the exit code for a failure outside of this program; None: it is a fault of the program."""
     import asyncpg
     from confluent_kafka import KafkaException
 
     from payment_service.db.maintain import MaintainError
     from payment_service.db.migrate import MigrationError
+    from payment_service.db.schema import NO_SCHEMA, SchemaError
 
     match error:
-        case MigrationError() | MaintainError():
-            return str(error)
-        case KafkaException():
-            return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}"
+        case SchemaError():
+            return str(error), EXIT_NOT_PREPARED
         case asyncpg.UndefinedTableError():
-            return "The database has no schema: run `payment-service migrate`."
+            return NO_SCHEMA, EXIT_NOT_PREPARED
+        case MigrationError() | MaintainError():
+            return str(error), EXIT_FAILED
+        case KafkaException():
+            return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}", EXIT_FAILED
         case asyncpg.PostgresError() | OSError():
-            return f"The database of DB_DSN did not do it: {error or type(error).__name__}"
+            return f"The database of DB_DSN did not do it: {error or type(error).__name__}", EXIT_FAILED
         case _:
             return None
 
@@ -189,5 +186,7 @@ async def _create_key(dsn: str, client: str, scopes: list[str]) -> str:
     connection = await asyncpg.connect(**connect_arguments(dsn), timeout=CONNECT_TIMEOUT_S)
     try:
         return await api_keys.create(connection, client=client, scopes=scopes)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     finally:
         await connection.close()

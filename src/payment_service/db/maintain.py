@@ -21,6 +21,7 @@ from psycopg.rows import namedtuple_row
 
 from payment_service.db.pool import CONNECT_TIMEOUT_S
 from payment_service.db.queries import load
+from payment_service.db.schema import NO_SCHEMA, SchemaError
 
 WEEK: Final = timedelta(weeks=1)
 # Two weekly runs may fail before an insert needs a partition that isn't there (and then the default partition takes it).
@@ -82,11 +83,13 @@ def maintain(dsn: str, *, now: datetime | None = None, report: Callable[[str], N
     """Make the partitions that are missing and drop those past retention that hold nothing unfinished.
 
     `report` is told each thing done, a line at a time. What can't be done does not keep the rest from being done; then
-    MaintainError is raised at the end, or at once when the database can't be reached.
+    MaintainError is raised at the end, or at once when the database can't be reached. Raises SchemaError when there is no schema.
     """
     try:
         with _connect(dsn) as connection:
             failures = [problem for table in TABLES for problem in _maintain(connection, table, now, report)]
+    except psycopg.errors.UndefinedTable:
+        raise SchemaError(NO_SCHEMA) from None
     except psycopg.Error as error:
         message = f"The partitions could not be looked after: {_one_line(error)}"
         raise MaintainError(message) from error

@@ -12,6 +12,8 @@ from payment_service.db.queries import load
 # The oldest schema that this version's queries run on. Raised with the first query that needs a later migration.
 SCHEMA_REVISION_NEEDED: Final = 1
 
+NO_SCHEMA: Final = "The database has no schema: run `payment-service migrate`."
+
 _sql = load(__package__, "schema.sql")
 
 
@@ -34,7 +36,7 @@ def judge(revision: int | None, minimum: int) -> str | None:
     A newer schema is fine unless the migration that made it has recorded that older services would break on it.
     """
     if revision is None:
-        return "The database has no schema: run `payment-service migrate`."
+        return NO_SCHEMA
     if revision < SCHEMA_REVISION_NEEDED:
         return f"The schema is at revision {revision}, this version needs {SCHEMA_REVISION_NEEDED}: run `payment-service migrate`."
     if minimum > SCHEMA_REVISION_NEEDED:
