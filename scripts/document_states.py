@@ -48,7 +48,7 @@ _EUR: Final = currency("eur")
 _AMOUNT: Final = Money(1990, _EUR)
 _NOTHING: Final = Money(0, _EUR)
 _INTENT: Final = "pi_example"
-_SAMPLE: Final = Payment(
+SAMPLE: Final = Payment(
     id=UUID(int=1),
     order_id="order",
     n=1,
@@ -66,7 +66,7 @@ _SAMPLE: Final = Payment(
 )
 _CLAIMED: Final = Claimed(
     id=UUID(int=2),
-    payment_id=_SAMPLE.id,
+    payment_id=SAMPLE.id,
     kind=port.Kind.CREATE,
     cause="order",
     request=port.Request(method="POST", path="/", body="", api_version=""),
@@ -78,6 +78,7 @@ _CLAIMED: Final = Claimed(
     first_sent_at=datetime(2026, 1, 1, tzinfo=UTC),
     last_sent_at=datetime(2026, 1, 1, tzinfo=UTC),
     empty_read_at=None,
+    due_at=datetime(2026, 1, 1, tzinfo=UTC),
     claimed_at=datetime(2026, 1, 1, tzinfo=UTC),
 )
 # One outcome of each class, and what sets it apart where a class ends in two ways.
@@ -114,7 +115,7 @@ def intent_fact(status: Status) -> IntentFact:
 def announced(before: Status, after: Status) -> tuple[Announcement, ...]:
     """Ask the state machine what it announces when a payment goes from one status to another."""
     fact: Fact = intent_fact(after)
-    payment = replace(_SAMPLE, status=before)
+    payment = replace(SAMPLE, status=before)
     if after is Status.FAILED:
         fact = RefusedFact(code="", reason="", at=1, source="answer")
         payment = replace(payment, provider_payment_id=None)

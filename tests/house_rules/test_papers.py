@@ -1,0 +1,174 @@
+"""What the papers name exists: tests, functions, files, links, commands, metrics, and the record that the README shows."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+import typer
+
+from payment_service import cli
+from payment_service.contracts import records
+from payment_service.domain.events import Succeeded
+from payment_service.domain.ids import payment_id
+from payment_service.domain.order import Reason
+from payment_service.domain.payment import Status
+from payment_service.flows.announce import announce
+from payment_service.telemetry import metrics
+from scripts.document_states import SAMPLE
+
+ROOT: Final = Path(__file__).parents[2]
+SERVICE: Final = ROOT / "src" / "payment_service"
+PAPERS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+TEST: Final = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+FUNCTION: Final = re.compile(r"`((?:src/|tests/|scripts/|bench/)?[\w/]+\.py):([\w.]+)`")
+CODE_PATH: Final = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|sql|md|toml|yaml)|(?:[\w.-]+/)+)`")
+LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)#]+)(#[^)]*)?\)")
+COMMAND: Final = re.compile(r"^ *(?:[-|] *)?`?payment-service ((?:[a-z]+ ?)+)", re.MULTILINE)
+TARGET: Final = re.compile(r"`make ([a-z-]+)")
+METRIC: Final = re.compile(r"\b(payments_[a-z_]+)\b")
+
+
+def paper(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def place(path: str) -> Path | None:
+    """Find a path as the papers write it: from the root, or from the service's folder."""
+    return next((base / path for base in (ROOT, SERVICE) if (base / path).exists()), None)
+
+
+@cache
+def names(path: Path) -> frozenset[str]:
+    """The functions and classes of a file, methods with their class."""
+    return frozenset(_names(ast.parse(path.read_text()).body, ""))
+
+
+def _names(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield prefix + node.name
+        if isinstance(node, ast.ClassDef):
+            yield from _names(node.body, f"{node.name}.")
+
+
+def commands() -> set[str]:
+    """Every command of the command line, groups with their commands."""
+    found = {name.replace("_", "-") for command in cli.app.registered_commands if (name := _name(command))}
+    for group in cli.app.registered_groups:
+        assert group.typer_instance is not None
+        found |= {f"{group.name} {_name(command)}" for command in group.typer_instance.registered_commands}
+    return found
+
+
+def _name(command: typer.models.CommandInfo) -> str:
+    return command.name or str(getattr(command.callback, "__name__", ""))
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_test_file_and_function_that_a_paper_names_exists(path: Path) -> None:
+    text = path.read_text()
+    absent = [f"{file}::{test}" for file, test in TEST.findall(text) if not _holds(ROOT / file, test)]
+    absent += [f"{file}:{name}" for file, name in FUNCTION.findall(text) if not _holds(place(file), name)]
+    absent += [name for name in CODE_PATH.findall(text) if "/" in name and place(name) is None]
+    assert absent == []
+
+
+def _holds(file: Path | None, name: str) -> bool:
+    return file is not None and file.exists() and name in names(file)
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(path: Path) -> None:
+    assert [link for link, _ in LINK.findall(path.read_text()) if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_and_make_target_that_a_paper_names_exists(path: Path) -> None:
+    text = path.read_text()
+    known = commands()
+    absent = [
+        words
+        for words in COMMAND.findall(text)
+        if not any(f"{words.strip()} ".startswith(f"{command} ") for command in known)
+    ]
+    targets = set(re.findall(r"^([a-z-]+):", paper("Makefile"), re.MULTILINE))
+    assert absent + [name for name in TARGET.findall(text) if name not in targets] == []
+
+
+def test_the_readme_lists_every_command() -> None:
+    listed = {words.strip() for words in re.findall(r"^\| `([a-z]+(?: [a-z]+)?)", paper("README.md"), re.MULTILINE)}
+    assert commands() <= listed
+
+
+def test_every_invariant_is_numbered_and_has_a_test() -> None:
+    """Thirteen, each with at least one test that keeps it."""
+    parts = re.split(r"^\*\*I(\d+)\*\*", paper("ARCHITECTURE.md"), flags=re.MULTILINE)
+    numbers, bodies = parts[1::2], [body.partition("\n## ")[0] for body in parts[2::2]]
+    assert numbers == [str(n) for n in range(1, 14)]
+    assert [number for number, body in zip(numbers, bodies, strict=True) if not TEST.search(body)] == []
+
+
+def test_the_readme_lists_every_reason_of_a_dead_letter() -> None:
+    listed = paper("README.md").partition("<!-- reasons -->")[2].partition("<!-- /reasons -->")[0]
+    assert re.findall(r"`(\w+)`", listed) == [str(reason) for reason in Reason]
+
+
+def test_the_readme_lists_every_topic_with_its_fields() -> None:
+    rows = dict(re.findall(r"^\| `(payments\.\w+)` \| ([^|]+) \|", paper("README.md"), re.MULTILINE))
+    told = {topic: re.findall(r"`(\w+)`", fields) for topic, fields in rows.items()}
+    assert told == {
+        records.PAYMENTS_INITIATED: list(records.PaymentInitiated.model_fields),
+        records.PAYMENTS_SUCCEEDED: list(records.PaymentSucceeded.model_fields),
+        records.PAYMENTS_FAILED: list(records.PaymentFailed.model_fields),
+        records.PAYMENTS_CANCELED: list(records.PaymentCanceled.model_fields),
+    }
+
+
+def test_the_record_in_the_readme_is_what_the_service_makes() -> None:
+    """The same ids, names and order, so that a consumer may be written from it."""
+    example = paper("README.md").partition("<!-- example -->")[2].partition("<!-- /example -->")[0]
+    head, value = re.findall(r"```\w*\n(.*?)\n```", example, re.DOTALL)
+    shown = [tuple(line.split(maxsplit=1)) for line in head.splitlines()]
+    payment = replace(
+        SAMPLE,
+        id=payment_id("default", "order-1001", 1),
+        order_id="order-1001",
+        user_id="user-7",
+        status=Status.SUCCEEDED,
+        captured=SAMPLE.amount,
+        sequence=2,
+        provider_payment_id="pi_3SxYz1",
+    )
+    told = Succeeded(
+        cause="pi_3SxYz1:succeeded", captured=SAMPLE.amount, method="card", paid_at=1_798_207_201, intent_id="pi_3SxYz1"
+    )
+    now = datetime(2026, 12, 25, 14, 0, 2, 417_000, tzinfo=UTC)
+    record = announce(payment, told, deployment="default", now=now)
+    assert record.key is not None
+    assert shown == [("key", record.key.decode()), *((name, (text or b"").decode()) for name, text in record.headers)]
+    assert value.encode() == record.value
+    assert json.loads(value)
+
+
+def test_every_metric_that_the_runbook_names_exists() -> None:
+    source = inspect.getsource(metrics)
+    headings = re.findall(r"^## `(payments_[a-z_]+)`", paper("docs/runbook.md"), re.MULTILINE)
+    assert headings
+    assert [name for name in METRIC.findall(paper("docs/runbook.md")) if f'"{name}"' not in source] == []
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    linked = set(re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text()))
+    assert linked == {path.name for path in folder.glob("[0-9]*.md")}
