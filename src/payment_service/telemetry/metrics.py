@@ -53,7 +53,7 @@ GROUP_SIZE = Histogram(
 STAGE_SECONDS = Histogram(
     "payments_stage_seconds", "Duration of one stage of the pipeline.", ["stage"], buckets=_STAGE_BUCKETS_S
 )
-# How long does a payment take from its order to each announced state?
+# What do we tell the rest of the store, and how often?
 ANNOUNCED = Counter("payments_announced_total", "Records written to the outbox, by topic.", ["topic"])
 # Are changes of state happening, and which?
 TRANSITIONS = Counter("payments_transitions_total", "Changes of a payment's status.", ["from_status", "to_status"])
