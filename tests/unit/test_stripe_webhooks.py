@@ -135,6 +135,8 @@ def test_every_configured_secret_is_tried_and_the_label_tells_which_matched() ->
         (f"t=1_790_000_000,v1={signature()}", "malformed_header"),
         (f"t=+{NOW},v1={signature()}", "malformed_header"),
         (f"t= {NOW},v1={signature()}", "malformed_header"),
+        (f"{sign()}, {sign()}", "malformed_header"),
+        (f"{sign()},", "malformed_header"),
         (f"t=0{NOW},v1={signature()}", "malformed_header"),
         (f"t={FULL_WIDTH},v1={signature()}", "malformed_header"),
         (f"t={'9' * 5000},v1={signature()}", "malformed_header"),

@@ -29,8 +29,8 @@ HEAD_TIMEOUT_S: Final = 10.0
 KEEP_ALIVE_TIMEOUT_S: Final = 75
 # Connections that wait to be accepted while the loop is busy; the kernel caps it by net.core.somaxconn.
 BACKLOG: Final = 2_048
-# An answer before the end of the body (413, 415): the rest is read and dropped for this time, so that the client gets to
-# see the answer, then the connection is closed.
+# An answer before the end of the request (413, 415, 431): the rest is read and dropped for this time before the connection is
+# closed, since a reset would take the answer from the client that is still sending.
 LINGER_S: Final = 1.0
 
 _TARGET: Final = re.compile(rb"/(?!/)[!-~]*")
@@ -115,6 +115,7 @@ class Protocol(HttpToolsProtocol):
     missing or second Host; an absolute or network-path target; a body on HTTP/1.0.
     """
 
+    _ended = False  # refused: whatever else comes is dropped
     _head_open = True
     _head_received = 0  # bytes of an incomplete head, as they came
     _headers_size = 0  # bytes of the headers that are complete
@@ -135,8 +136,10 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and watch a head that is not complete."""
+        if self._ended:
+            return
         super().data_received(data)
-        if not self._head_open or self.transport.is_closing():
+        if not self._head_open or self._ended or self.transport.is_closing():
             return
         if self._head_timer is None:
             self._watch_head()
@@ -192,7 +195,10 @@ class Protocol(HttpToolsProtocol):
         body = render(slug="bad_request", status=status, title=title, detail=detail)
         head = [f"HTTP/1.1 {status} {title}", f"content-type: {PROBLEM_TYPE}", f"content-length: {len(body)}"]
         self.transport.write("\r\n".join([*head, "connection: close", "\r\n"]).encode() + body)
-        self.transport.close()
+        self._ended = True
+        self._unwatch_head()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: an offer to upgrade (to h2c, say) may be passed over."""

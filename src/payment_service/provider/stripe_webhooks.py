@@ -43,6 +43,7 @@ _CREATED_MAX: Final = 9_999_999_999
 # No leading zero: the SDK signs the number, not the digits, so `t=017…` would pass as another spelling of a valid header.
 _TIMESTAMP: Final = re.compile(r"[1-9][0-9]{0,11}")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
+_SCHEME: Final = re.compile(r"[a-z0-9_]{1,32}")
 _EVENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,255}")
 _METHOD: Final = re.compile(r"[a-z0-9_]{1,64}")
@@ -133,6 +134,8 @@ def _read_header(header: str | None) -> tuple[str, list[str]]:
     pairs = [item.partition("=") for item in header.split(",")]
     timestamps = [value for name, _, value in pairs if name == "t"]
     signatures = [value for name, _, value in pairs if name == "v1"]
+    if not all(_SCHEME.fullmatch(name) for name, _, _ in pairs):
+        raise _malformed_header()
     if len(timestamps) != 1 or _TIMESTAMP.fullmatch(timestamps[0]) is None:
         raise _malformed_header()
     if not 1 <= len(signatures) <= SIGNATURES_MAX or not all(_SIGNATURE.fullmatch(value) for value in signatures):

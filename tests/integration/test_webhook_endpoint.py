@@ -1,0 +1,585 @@
+"""`POST /webhooks/stripe` over a socket, by the server of the service: what it takes, and how it refuses the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, cast
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+from stripe import WebhookSignature
+
+from payment_service.db.pool import Pool
+from payment_service.flows.apply_webhooks import Webhooks
+from payment_service.flows.errors import Unavailable
+from payment_service.http import problems
+from payment_service.http.app import build_app
+from payment_service.http.health import Readiness
+from payment_service.http.requests import Requests
+from payment_service.http.webhooks import StripeWebhooks
+from payment_service.provider.port import Disposition, ProviderEvent
+from payment_service.provider.stripe_webhooks import translate
+from payment_service.telemetry import metrics
+from tests.support.eventually import eventually_async
+from tests.support.flows import Flows, config_for, name_of, open_flows
+from tests.support.http import Answer, read_answer, request, send, served
+
+PATH = "/webhooks/stripe"
+SECRET = "whsec_suite"
+JSON = {"content-type": "application/json"}
+BODY_LIMIT_BYTES = 262_144
+NO_DATABASE = cast("Pool", None)  # what is refused must not need one
+
+
+class Inbox:
+    """Takes what the endpoint hands over, or says that it can't."""
+
+    def __init__(self) -> None:
+        self.events: list[ProviderEvent] = []
+        self.labels: list[str] = []
+        self.quarantined: list[tuple[bytes, str, str]] = []
+        self.unavailable = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def take(self, event: ProviderEvent, verified_by: str) -> None:
+        if self.unavailable:
+            raise Unavailable(7)
+        self.events.append(event)
+        self.labels.append(verified_by)
+        await self.gate.wait()
+
+    async def quarantine(self, body: bytes, reason: str, detail: str) -> None:
+        if self.unavailable:
+            raise Unavailable
+        self.quarantined.append((body, reason, detail))
+
+    @property
+    def untouched(self) -> bool:
+        return not self.events and not self.quarantined
+
+
+async def ready() -> Readiness:
+    return Readiness(ready=True, checks={})
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+async def port(inbox: Inbox) -> AsyncIterator[int]:
+    config = config_for("postgresql://127.0.0.1:9/none", "http://127.0.0.1:9")
+    app = build_app(config=config, pool=NO_DATABASE, take=inbox.take, quarantine=inbox.quarantine, readiness=ready)
+    async with served(app) as open_port:
+        yield open_port
+
+
+def endpoint(inbox: Inbox, **changes: Any) -> Starlette:
+    """An app of the endpoint alone, with limits that a test can reach."""
+    webhooks = StripeWebhooks(
+        **{
+            "secrets": [SECRET],
+            "deployment": "default",
+            "livemode": False,
+            "body_limit_bytes": BODY_LIMIT_BYTES,
+            "take": inbox.take,
+            "quarantine": inbox.quarantine,
+            **changes,
+        }
+    )
+    app = Starlette(routes=[Route(PATH, webhooks, methods=["POST"])], middleware=[Middleware(Requests)])
+    problems.install(app)
+    return app
+
+
+def event(kind: str = "customer.created", subject: dict[str, Any] | None = None, **changes: Any) -> bytes:
+    """The body of an event."""
+    value = {
+        "id": "evt_1",
+        "object": "event",
+        "created": int(time.time()),
+        "livemode": False,
+        "type": kind,
+        "data": {"object": subject or {"id": "cus_1"}},
+        **changes,
+    }
+    return json.dumps(value).encode()
+
+
+def intent(order_id: str, **changes: Any) -> dict[str, Any]:
+    """An intent of an order's payment, paid."""
+    return {
+        "id": f"pi_{order_id}",
+        "status": "succeeded",
+        "amount": 1990,
+        "amount_received": 1990,
+        "currency": "eur",
+        "payment_method_types": ["card"],
+        "client_secret": f"pi_{order_id}_secret_abc",
+        "metadata": {"deployment": "default", "order_id": order_id, "payment_id": str(name_of(order_id))},
+        **changes,
+    }
+
+
+def sign(body: bytes, *, secret: str = SECRET, ago_s: int = 0) -> str:
+    return str(WebhookSignature.generate_signature_header(body.decode("latin-1"), secret, int(time.time()) - ago_s))
+
+
+async def post(
+    port: int, body: bytes, headers: Mapping[str, str | None] | None = None, *, wait_close: bool = False
+) -> Answer:
+    """Post a body, correctly signed unless `headers` says otherwise."""
+    signed = {**JSON, "stripe-signature": sign(body) if _is_utf8(body) else "t=1,v1=1", **(headers or {})}
+    return await send(port, request("POST", PATH, signed, body), wait_close=wait_close)
+
+
+def _is_utf8(body: bytes) -> bool:
+    return body.isascii()
+
+
+def assert_refused(answer: Answer, status: int) -> None:
+    """A problem of this status, which tells nothing of the server and its parts."""
+    assert (answer.status, answer.is_problem) == (status, True), answer
+    assert "server" not in answer.headers
+    assert b"Traceback" not in answer.body
+
+
+async def test_a_signed_event_is_taken_and_acknowledged(port: int, inbox: Inbox) -> None:
+    answer = await post(port, event())
+    assert (answer.status, answer.json) == (200, {"received": True})
+    assert [e.event_id for e in inbox.events] == ["evt_1"]
+    assert inbox.labels == ["secret-1"]
+
+
+BODY = event()
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        pytest.param(lambda: None, id="none"),
+        pytest.param(lambda: "", id="empty"),
+        pytest.param(lambda: "t=", id="only t"),
+        pytest.param(lambda: sign(BODY).partition(",")[2], id="only v1"),
+        pytest.param(lambda: sign(BODY).replace("v1", "v0"), id="only v0"),
+        pytest.param(lambda: sign(b"{}"), id="of another body"),
+        pytest.param(lambda: _with_another_digit(sign(BODY)), id="one digit changed"),
+        pytest.param(lambda: sign(BODY, secret="whsec_another"), id="of another secret"),
+        pytest.param(lambda: sign(BODY, ago_s=400), id="too old"),
+        pytest.param(lambda: sign(BODY, ago_s=-400), id="of the future"),
+        pytest.param(lambda: f"{sign(BODY)},t=1", id="two times"),
+        pytest.param(lambda: sign(BODY).replace("t=", "t=+"), id="a time with a sign"),
+        pytest.param(lambda: f"t={'9' * 5000},v1={'0' * 64}", id="a time of 5,000 digits"),
+        pytest.param(lambda: sign(BODY)[:-1] + "\xe9", id="not ASCII"),
+        pytest.param(lambda: f"{sign(BODY)}{f',v1={0:064}' * 100}", id="a hundred signatures"),
+    ],
+)
+async def test_what_is_not_signed_as_it_must_be_is_refused_without_touching_anything(
+    port: int, inbox: Inbox, signature: Callable[[], str | None]
+) -> None:
+    """400, one answer for all: the reason is in our metric."""
+    assert_refused(await post(port, BODY, {"stripe-signature": signature()}), 400)
+    assert inbox.untouched
+
+
+def _with_another_digit(header: str) -> str:
+    return header[:-1] + ("1" if header[-1] == "0" else "0")
+
+
+async def test_two_signature_headers_are_no_choice(port: int, inbox: Inbox) -> None:
+    """Two parsers could take different ones."""
+    good = sign(BODY)
+    data = request("POST", PATH, {**JSON, "stripe-signature": good, "Stripe-Signature": good}, BODY)
+    assert_refused(await send(port, data), 400)
+    assert inbox.untouched
+
+
+async def test_a_refusal_is_counted_by_its_reason(port: int) -> None:
+    """So that a wrong secret is seen before the three days of Stripe's retries are over."""
+    counter = metrics.WEBHOOKS_REFUSED.labels("no_match")
+    before = counter._value.get()
+    await post(port, BODY, {"stripe-signature": sign(BODY, secret="whsec_another")})
+    assert counter._value.get() == before + 1
+
+
+async def test_a_second_signature_or_secret_may_match(inbox: Inbox) -> None:
+    """While a secret is rotated Stripe signs with both, and we know both."""
+    old, new = sign(BODY, secret="whsec_old"), sign(BODY, secret="whsec_new")
+    async with served(endpoint(inbox, secrets=["whsec_new", "whsec_old"])) as port:
+        for signature in (old, new, f"{sign(BODY, secret='whsec_third')},{new.partition(',')[2]}"):
+            assert (await post(port, BODY, {"stripe-signature": signature})).status == 200
+    assert inbox.labels == ["secret-2", "secret-1", "secret-1"]
+
+
+async def test_a_body_that_is_not_utf8_is_refused(port: int, inbox: Inbox) -> None:
+    assert_refused(await post(port, b"\xff\xfe", {"stripe-signature": sign(BODY)}), 400)
+    assert inbox.untouched
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param(b"", "not_json", id="empty"),
+        pytest.param(b'{"id":', "not_json", id="cut off"),
+        pytest.param(event().replace(b'"evt_1"', b"NaN"), "not_a_number", id="NaN"),
+        pytest.param(event().replace(b'"evt_1"', b"Infinity"), "not_a_number", id="Infinity"),
+        pytest.param(b'{"id":"evt_1","id":"evt_2"}', "duplicate_key", id="two equal keys"),
+        pytest.param(b"[" * 100_000, "too_deep", id="a hundred thousand brackets"),
+        pytest.param(b'{"a":' * 40_000 + b"1" + b"}" * 40_000, "too_deep", id="forty thousand objects"),
+        pytest.param(b"[]", "not_an_event", id="a list"),
+        pytest.param(event(id="evt_\r\n' OR 1=1"), "not_an_event", id="an id that is none"),
+    ],
+)
+async def test_a_signed_body_that_cannot_be_read_is_refused_and_kept_for_a_person(
+    port: int, inbox: Inbox, body: bytes, reason: str
+) -> None:
+    """It can't happen normally, so nothing of it may be lost."""
+    assert_refused(await post(port, body), 400)
+    assert [(kept, why) for kept, why, _ in inbox.quarantined] == [(body, reason)]
+    assert not inbox.events
+    assert (await post(port, event())).status == 200, "the process goes on"
+
+
+async def test_a_byte_order_mark_is_refused(port: int, inbox: Inbox) -> None:
+    """RFC 8259 forbids to send one, and readers disagree about it."""
+    body = "\ufeff{}".encode()
+    signature = WebhookSignature.generate_signature_header(body.decode(), SECRET)
+    assert_refused(await post(port, body, {"stripe-signature": signature}), 400)
+    assert [reason for _, reason, _ in inbox.quarantined] == ["not_json"]
+
+
+async def test_what_is_kept_holds_no_client_secret_and_no_card_number(port: int, inbox: Inbox) -> None:
+    await post(port, b'{"client_secret":"pi_1_secret_abc","card":"4242424242424242",}')
+    [(kept, _, _)] = inbox.quarantined
+    assert b"abc" not in kept
+    assert b"424242424242" not in kept
+
+
+@pytest.mark.parametrize("body", [event(), b"{"])
+async def test_while_nothing_can_be_stored_stripe_is_asked_to_send_again(port: int, inbox: Inbox, body: bytes) -> None:
+    """Neither an event nor a body for quarantine may be acknowledged before it is durable."""
+    inbox.unavailable = True
+    answer = await post(port, body)
+    assert_refused(answer, 503)
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/jsonp"])  # fmt: skip
+async def test_only_json_is_taken(port: int, inbox: Inbox, content_type: str | None) -> None:
+    """No form parser is ever run."""
+    assert_refused(await post(port, BODY, {"content-type": content_type}), 415)
+    assert inbox.untouched
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
+async def test_no_content_encoding_is_taken(port: int, inbox: Inbox, encoding: str) -> None:
+    """A bomb of a few bytes must not unfold."""
+    assert_refused(await post(port, gzip.compress(BODY), {"content-encoding": encoding}), 415)
+    assert inbox.untouched
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+async def test_json_is_recognised_however_it_is_written(port: int, content_type: str) -> None:
+    assert (await post(port, BODY, {"content-type": content_type})).status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+async def test_other_methods_are_not_allowed(port: int, method: str) -> None:
+    """TRACE would echo headers; none of them reaches the endpoint."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request(method, PATH))
+    answer = await read_answer(reader, head_only=method == "HEAD")
+    writer.close()
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(port: int, inbox: Inbox) -> None:
+    """By its length alone: nothing of the body has been sent here."""
+    data = request("POST", PATH, {**JSON, "content-length": str(BODY_LIMIT_BYTES + 1)})
+    assert_refused(await send(port, data), 413)
+    assert inbox.untouched
+
+
+async def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(port: int, inbox: Inbox) -> None:
+    """The client that sends it to the end still gets to see the answer; then the connection is closed."""
+    size = BODY_LIMIT_BYTES * 4
+    head = request("POST", PATH, {**JSON, "transfer-encoding": "chunked"})
+    answer = await send(port, head + f"{size:x}\r\n".encode() + b"x" * size, wait_close=True)
+    assert_refused(answer, 413)
+    assert inbox.untouched
+
+
+async def test_the_largest_body_allowed_is_taken(port: int, inbox: Inbox) -> None:
+    padding = BODY_LIMIT_BYTES - len(event(subject={"padding": ""}))
+    assert (await post(port, event(subject={"padding": "x" * padding}))).status == 200
+    assert (await post(port, event(subject={"padding": "x" * (padding + 1)}))).status == 413
+    assert len(inbox.events) == 1
+
+
+async def test_a_body_that_drips_is_given_up(inbox: Inbox) -> None:
+    """However many bytes come in time: the whole body has one deadline. Others are not held up meanwhile."""
+    async with served(endpoint(inbox, read_timeout_s=0.3)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("POST", PATH, {**JSON, "content-length": "1000"}))
+
+        async def drip() -> None:
+            while True:
+                writer.write(b"x")
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        assert (await post(port, BODY)).status == 200
+        assert_refused(await read_answer(reader), 408)
+        assert await reader.read() == b"", "the connection is closed"
+        dripping.cancel()
+        writer.close()
+
+
+async def test_a_sender_that_hangs_up_leaves_nothing_behind(inbox: Inbox) -> None:
+    """Its place is free again: with one place, the next delivery is taken."""
+    async with served(endpoint(inbox, waiting_max=1)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("POST", PATH, {**JSON, "content-length": "1000", "expect": "100-continue"}))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert_refused(await post(port, BODY), 503)
+        writer.close()
+
+        async def taken() -> bool:
+            return (await post(port, BODY)).status == 200
+
+        await eventually_async(taken)
+
+
+async def test_more_deliveries_than_may_wait_are_refused_at_once(inbox: Inbox) -> None:
+    """Those that wait are answered in the end; those beyond are told to come again, not queued."""
+    inbox.gate.clear()
+    async with served(endpoint(inbox, waiting_max=3)) as port:
+        waiting = [asyncio.create_task(post(port, BODY)) for _ in range(3)]
+        await eventually_async(lambda: len(inbox.events) == 3)
+        answer = await post(port, BODY)
+        assert_refused(answer, 503)
+        assert int(answer.headers["retry-after"]) >= 1
+        inbox.gate.set()
+        assert [answer.status for answer in await asyncio.gather(*waiting)] == [200, 200, 200]
+
+
+CHUNKED = b"transfer-encoding: chunked\r\n"
+HEAD = b"POST /webhooks/stripe HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(HEAD + CHUNKED + b"content-length: 3\r\n\r\n0\r\n\r\n", id="length and transfer coding"),
+        pytest.param(HEAD + b"content-length: 3\r\n" + CHUNKED + b"\r\n0\r\n\r\n", id="the other way round"),
+        pytest.param(HEAD + b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n", id="xchunked"),
+        pytest.param(HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", id="gzip, chunked"),
+        pytest.param(HEAD + b"transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n", id="chunked, identity"),
+        pytest.param(HEAD + CHUNKED + CHUNKED + b"\r\n0\r\n\r\n", id="chunked twice"),
+        pytest.param(HEAD + b"transfer-encoding : chunked\r\n\r\n0\r\n\r\n", id="space before the colon"),
+        pytest.param(HEAD + b"transfer-encoding:\x0bchunked\r\n\r\n0\r\n\r\n", id="vertical tab"),
+        pytest.param(HEAD.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n0\r\n\r\n", id="chunked on HTTP/1.0"),
+        pytest.param(HEAD.replace(b"\r\n", b"\n") + b"content-length: 0\n\n", id="bare LF"),
+        pytest.param(HEAD + b"x: y\ncontent-length: 0\r\n\r\n", id="bare LF after a header"),
+        pytest.param(HEAD + CHUNKED + b"\r\n1\nx\r\n0\r\n\r\n", id="bare LF after a chunk's size"),
+        pytest.param(HEAD + b"x: y\rz: 1\r\ncontent-length: 0\r\n\r\n", id="bare CR"),
+        pytest.param(HEAD + b"x: y\r\n z\r\ncontent-length: 0\r\n\r\n", id="folded header"),
+        pytest.param(HEAD + b"content-length: 0\r\ncontent-length: 5\r\n\r\nhello", id="two lengths"),
+        pytest.param(HEAD + b"content-length: 1\r\ncontent-length: 1\r\n\r\nx", id="two equal lengths"),
+        pytest.param(HEAD + b"content-length: 1, 1\r\n\r\nx", id="a list of lengths"),
+        pytest.param(HEAD + b"content-length: +1\r\n\r\nx", id="length with a sign"),
+        pytest.param(HEAD + b"content-length: 99999999999999999999999\r\n\r\nx", id="length beyond 64 bits"),
+        pytest.param(HEAD + CHUNKED + b"\r\n0x1\r\nx\r\n0\r\n\r\n", id="chunk size with 0x"),
+        pytest.param(HEAD + CHUNKED + b"\r\nfffffffffffffffff\r\nx", id="chunk size beyond 64 bits"),
+        pytest.param(HEAD + b"x: a\x00b\r\ncontent-length: 0\r\n\r\n", id="NUL in a header"),
+        pytest.param(HEAD.replace(b"host: test\r\n", b"") + b"content-length: 0\r\n\r\n", id="no Host"),
+        pytest.param(HEAD + b"host: other\r\ncontent-length: 0\r\n\r\n", id="two Hosts"),
+        pytest.param(b"hello\r\n\r\n", id="no HTTP"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", id="TLS"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
+        pytest.param(HEAD.replace(b"1.1", b"1.0") + b"content-length: 2\r\n\r\n{}", id="HTTP/1.0"),
+        pytest.param(HEAD.replace(b" /", b" http://test/") + b"content-length: 2\r\n\r\n{}", id="absolute target"),
+        pytest.param(HEAD.replace(b" /", b" //x/") + b"content-length: 2\r\n\r\n{}", id="network-path target"),
+        pytest.param(b"CONNECT test:443 HTTP/1.1\r\nhost: test\r\n\r\n", id="CONNECT"),
+        pytest.param(b"OPTIONS * HTTP/1.1\r\nhost: test\r\n\r\n", id="asterisk"),
+    ],
+)
+async def test_what_a_proxy_might_read_otherwise_is_refused_and_the_connection_closed(
+    port: int, inbox: Inbox, data: bytes
+) -> None:
+    """Whatever follows on that connection could be a request that somebody smuggled in."""
+    smuggled = request("POST", PATH, {**JSON, "stripe-signature": sign(BODY)}, BODY)
+    assert_refused(await send(port, data + smuggled, wait_close=True), 400)
+    assert inbox.untouched
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/webhooks/stripe/",
+        "/webhooks//stripe",
+        "/webhooks/./stripe",
+        "/v1/../webhooks/stripe",
+        "/webhooks%2Fstripe",
+        "/webhooks/strip%65",
+        "/webhooks/stripe%00",
+        "/webhooks/stripe;x=1",
+        "/Webhooks/Stripe",
+    ],
+)
+async def test_there_is_one_way_to_write_the_path(port: int, inbox: Inbox, target: str) -> None:
+    """404, never a redirect: Stripe counts one as a failed delivery."""
+    data = request("POST", target, {**JSON, "stripe-signature": sign(BODY)}, BODY)
+    assert_refused(await send(port, data), 404)
+    assert inbox.untouched
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"stripe-signature": f"t=1,v1={'0' * 64_000}"}, id="one of 64 kB"),
+        pytest.param({f"x-{n}": "y" for n in range(200)}, id="two hundred"),
+        pytest.param({f"x-{n}": "y" * 4_000 for n in range(20)}, id="80 kB together"),
+    ],
+)
+async def test_too_many_or_too_large_headers_are_refused(port: int, headers: dict[str, str]) -> None:
+    data = request("POST", PATH, {**JSON, **headers}, BODY)
+    assert_refused(await send(port, data, wait_close=True), 431)
+
+
+async def test_headers_without_end_are_refused(port: int) -> None:
+    """Before they fill the memory: the limit holds for what is not complete, too."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /webhooks/stripe HTTP/1.1\r\nhost: test\r\nx: ")
+    for _ in range(40):
+        writer.write(b"y" * 1_024)
+        await asyncio.sleep(0)
+    assert_refused(await read_answer(reader), 431)
+    writer.close()
+
+
+async def test_an_offer_to_upgrade_is_passed_over(port: int) -> None:
+    data = request("GET", "/health", {"connection": "Upgrade", "upgrade": "h2c"})
+    assert (await send(port, data)).status == 200
+
+
+async def test_one_connection_carries_many_deliveries(port: int, inbox: Inbox) -> None:
+    """Pipelined even: each is answered, in order."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for number in range(20):
+        body = event(id=f"evt_{number}")
+        writer.write(request("POST", PATH, {**JSON, "stripe-signature": sign(body)}, body))
+    assert [(await read_answer(reader)).status for _ in range(20)] == [200] * 20
+    writer.close()
+    assert [e.event_id for e in inbox.events] == [f"evt_{number}" for number in range(20)]
+
+
+async def test_forwarded_addresses_are_not_believed(port: int, inbox: Inbox) -> None:
+    """They change nothing: no answer depends on where somebody says that he is."""
+    signed = {**JSON, "stripe-signature": "t=1", "x-forwarded-for": "3.18.12.63", "x-real-ip": "3.18.12.63"}
+    assert_refused(await send(port, request("POST", PATH, signed, BODY)), 400)
+    assert inbox.untouched
+
+
+@pytest.fixture
+async def flows(database_dsn: str) -> AsyncIterator[Flows]:
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def durable_port(flows: Flows, inbox: Inbox) -> AsyncIterator[int]:
+    """The endpoint before the real flow and database."""
+    webhooks = Webhooks(
+        pool=flows.pool,
+        provider=flows.provider,
+        translate=lambda event: translate(event, deployment="default", livemode=False),
+        deployment="default",
+        now=flows.clock.now,
+    )
+    webhooks.start()
+    app = build_app(
+        config=flows.config, pool=flows.pool, take=webhooks.take, quarantine=inbox.quarantine, readiness=ready
+    )
+    try:
+        async with served(app) as open_port:
+            yield open_port
+    finally:
+        await webhooks.stop()
+
+
+async def test_a_replay_within_the_tolerance_has_no_second_effect(durable_port: int, flows: Flows) -> None:
+    """The very same bytes, and the same event signed anew as Stripe's retries are."""
+    await flows.accept("o-1")
+    body = event("payment_intent.succeeded", intent("o-1"))
+    same = {"stripe-signature": sign(body)}
+    for headers in (same, same, {"stripe-signature": sign(body, ago_s=60)}):
+        assert (await post(durable_port, body, headers)).status == 200
+    assert (await flows.payment("o-1"))["status"] == "succeeded"
+    assert await flows.pool.fetchval("SELECT count(*) FROM payment_events") == 1
+    assert await flows.pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'payments.succeeded'") == 1
+
+
+async def test_a_replay_after_the_tolerance_is_refused_though_its_event_is_known(durable_port: int) -> None:
+    body = event()
+    assert (await post(durable_port, body)).status == 200
+    assert_refused(await post(durable_port, body, {"stripe-signature": sign(body, ago_s=400)}), 400)
+
+
+@pytest.mark.parametrize(
+    ("body", "result", "processed"),
+    [
+        pytest.param(event("a.type.of.the.future"), Disposition.IGNORED, True, id="unknown type"),
+        pytest.param(event(api_version="2099-01-01.future"), Disposition.IGNORED, True, id="unknown version"),
+        pytest.param(event(livemode=True), Disposition.MISDIRECTED, True, id="live"),
+        pytest.param(event(account="acct_1"), Disposition.MISDIRECTED, True, id="connected account"),
+        pytest.param(event("refund.created"), Disposition.DEFERRED, False, id="refund"),
+        pytest.param(event("payment_intent.succeeded"), Disposition.FOREIGN, True, id="not ours"),
+        pytest.param(event("payment_intent.succeeded", intent("o-unknown")), "unmatched", False, id="no such order"),
+        pytest.param(event("payment_intent.succeeded", intent("o-1", status=7)), "malformed", False, id="unreadable"),
+        pytest.param(
+            event("payment_intent.succeeded", intent("o-1", amount=1)), "unexpected_money", False, id="another amount"
+        ),
+        pytest.param(
+            event("payment_intent.succeeded", intent("o-1", currency="usd")),
+            "unexpected_money",
+            False,
+            id="another currency",
+        ),
+        pytest.param(
+            event(subject={"id": "'; DROP TABLE payments; --\r\n\x00\ud800", "x\x00": "${jndi:ldap://x}"}),
+            Disposition.IGNORED,
+            True,
+            id="injections",
+        ),
+    ],
+)
+async def test_what_stripe_signed_is_stored_and_acknowledged_whatever_it_says(
+    durable_port: int, flows: Flows, body: bytes, result: str, processed: bool
+) -> None:
+    """And no row is made up, and no payment changed, by what is unknown, foreign or contradictory."""
+    await flows.accept("o-1")
+    assert (await post(durable_port, body)).status == 200
+    row = await flows.pool.fetchrow("SELECT result, processed, payload FROM payment_events")
+    assert row is not None
+    assert (row["result"], row["processed"]) == (result, processed)
+    assert "client_secret" not in row["payload"]
+    assert (await flows.payment("o-1"))["status"] == "created"
+    assert await flows.pool.fetchval("SELECT count(*) FROM payments") == 1
+
+
+async def test_a_later_event_of_an_earlier_state_changes_nothing(durable_port: int, flows: Flows) -> None:
+    await flows.accept("o-1")
+    await post(durable_port, event("payment_intent.succeeded", intent("o-1")))
+    late = event("payment_intent.processing", intent("o-1", status="processing", amount_received=0), id="evt_2")
+    assert (await post(durable_port, late)).status == 200
+    assert (await flows.payment("o-1"))["status"] == "succeeded"

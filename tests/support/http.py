@@ -1,0 +1,88 @@
+"""HTTP as bytes on a socket, since what is tested is what a client library would never send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from payment_service.http.server import HttpServer
+
+ANSWER_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. `closed`: the server closed the connection after it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    closed: bool = False
+
+    @property
+    def json(self) -> Any:
+        """The body read as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether it is a problem+json that agrees with its status and has every standard member."""
+        return (
+            self.headers.get("content-type") == "application/problem+json"
+            and self.json["status"] == self.status
+            and {"type", "title", "detail"} <= self.json.keys()
+        )
+
+
+@asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[int]:
+    """Serve an app on a free port of loopback, by the server of the service, and give the port."""
+    server = HttpServer(app, "127.0.0.1", 0)
+    port = await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(1)
+
+
+def request(
+    method: str, target: str, headers: Mapping[str, str | None] | None = None, body: bytes | None = None
+) -> bytes:
+    """Word a request. Host and Content-Length are added; a header of None is left out."""
+    default = {"host": "test", "content-length": None if body is None else str(len(body))}
+    lines = [f"{name}: {value}" for name, value in {**default, **(headers or {})}.items() if value is not None]
+    return f"{method} {target} HTTP/1.1\r\n".encode() + "\r\n".join([*lines, "\r\n"]).encode("latin-1") + (body or b"")
+
+
+async def send(port: int, data: bytes, *, wait_close: bool = False) -> Answer:
+    """Send bytes on a new connection and read one answer; `wait_close`: and see that the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            writer.write(data)
+            answer = await read_answer(reader)
+            if wait_close:
+                assert await reader.read() == b"", "the server went on after its answer"
+                return Answer(answer.status, answer.headers, answer.body, closed=True)
+            return answer
+    finally:
+        writer.close()
+
+
+async def read_answer(reader: asyncio.StreamReader, *, head_only: bool = False) -> Answer:
+    """Read one answer; `head_only` after HEAD, which has no body whatever its length says."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+    length = 0 if head_only else int(headers.get("content-length", "0"))
+    return Answer(int(head[0].split(" ")[1]), headers, await reader.readexactly(length))
+
+
+async def ask(port: int, method: str, target: str, headers: Mapping[str, str | None] | None = None) -> Answer:
+    """Send a request without a body."""
+    return await send(port, request(method, target, headers))
