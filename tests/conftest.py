@@ -15,6 +15,7 @@ from payment_service.embedded.broker import EmbeddedBroker
 from tests.support.databases import DatabaseServer, database_server, migrate
 from tests.support.kafka import TOPICS, Topics, create_topics, group_id
 from tests.support.service import StartService, services
+from tests.support.shop import Shop, shops
 
 WEBHOOK_SECRET = "whsec_suite"
 
@@ -94,3 +95,10 @@ def start_service(service_env: dict[str, str], tmp_path: Path) -> Iterator[Start
     """Give a function that starts processes of the service (see `tests.support.service.services`)."""
     with services(service_env, tmp_path) as start:
         yield start
+
+
+@pytest.fixture
+def shop(topics: Topics, database_dsn: str, start_service: StartService, tmp_path: Path) -> Iterator[Shop]:
+    """Give a shop with a sandbox, a broker and a database of its own, and no process of the service yet."""
+    with shops(topics=topics, dsn=database_dsn, start=start_service, folder=tmp_path) as opened:
+        yield opened

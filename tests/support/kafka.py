@@ -25,6 +25,7 @@ DEAD_LETTERS: Final = "orders.created.dlq"
 ANNOUNCEMENTS: Final = tuple(f"payments.{what}" for what in ("initiated", "succeeded", "failed", "canceled"))
 TOPICS: Final = (ORDERS, DEAD_LETTERS, *ANNOUNCEMENTS)
 PARTITIONS: Final = 6
+_MARK: Final = "suite-mark"
 # Errors in the log of librdkafka are no failure of a test: brokers are killed here on purpose.
 QUIET: Final[dict[str, Any]] = {"log_level": 0, "error_cb": lambda _error: None}
 
@@ -39,6 +40,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, bytes | None]
+    timestamp_ms: int = 0
 
     @classmethod
     def of(cls, message: Message) -> Self:
@@ -51,6 +53,7 @@ class Record:
             key=_bytes(message.key()),
             value=_bytes(message.value()),
             headers={name: _bytes(value) for name, value in headers},
+            timestamp_ms=message.timestamp()[1],
         )
 
     def json(self) -> Any:
@@ -159,6 +162,21 @@ class Topics:
     ) -> list[Record]:
         """Read until there are at least `count` records."""
         return self.read(lambda records: len(records) >= count, topics=topics, timeout_s=timeout_s)
+
+    def read_all(self, topics: Sequence[str]) -> list[Record]:
+        """Read every record that lies on these topics now.
+
+        A mark is written to the end of each partition, and reading goes on until all marks are found. Not for topics that
+        somebody consumes: he would find the marks too.
+        """
+        name = uuid.uuid4().hex.encode()
+        places = [(topic, partition) for topic in topics for partition in range(PARTITIONS)]
+        producer = Producer({"bootstrap.servers": self.bootstrap_servers, "acks": "all", **QUIET})
+        for topic, partition in places:
+            producer.produce(topic, value=name, partition=partition, headers={_MARK: name})
+        assert producer.flush(30) == 0, "the marks were not delivered"
+        records = self.read(lambda seen: sum(r.headers.get(_MARK) == name for r in seen) == len(places), topics=topics)
+        return [record for record in records if _MARK not in record.headers]
 
     def delete_all(self) -> None:
         """Delete every topic and every consumer group, so that the next test finds an empty broker."""

@@ -117,10 +117,10 @@ class SandboxProcess:
         """Move the sandbox's clock on."""
         self.control("POST", "/sandbox/clock", {"advance_s": seconds})
 
-    def set_webhook(self, url: str, secret: str = WEBHOOK_SECRET) -> None:
-        """Send events to `url` from now on, those still undelivered included."""
+    def set_webhook(self, url: str, secret: str = WEBHOOK_SECRET, *, events: Sequence[str] = ("*",)) -> None:
+        """Send events (of these types) to `url` from now on, those still undelivered included."""
         self._webhook = (url, secret)
-        self.control("POST", "/sandbox/webhook", {"url": url, "secret": secret})
+        self.control("POST", "/sandbox/webhook", {"url": url, "secret": secret, "enabled_events": list(events)})
 
     def authenticate(self, intent_id: str, outcome: str = "succeed") -> None:
         """Pass (or `fail`) the 3-D Secure step in the customer's place."""

@@ -1,0 +1,59 @@
+"""A process that is stopped (SIGSTOP) for longer than its heartbeat allows, while another works, and then goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.shop import TAKEN_UP_S, Shop
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
+
+CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
+BEATEN_WITHIN_6_S = "beat_at > now() - interval '6 s'"
+
+
+def test_a_dispatcher_frozen_in_the_middle_of_its_calls_does_nothing_twice(shop: Shop) -> None:
+    """The other repeats its calls under the same keys; what the frozen one hears afterwards is no news to anybody."""
+    before = [f"before-{i}" for i in range(16)]
+    after = [f"after-{i}" for i in range(16)]
+    shop.sandbox.faults({"match": CREATE, "action": "latency", "ms": 2000, "phase": "after"})
+    frozen = shop.serve()
+    awake = shop.serve_beside()
+    shop.sandbox.set_webhook(shop.webhook_url(awake))
+    shop.order(*before)
+    eventually(lambda: len(shop.sandbox.ledger()) >= len(before))
+    frozen.pause()
+    shop.sandbox.faults()
+    shop.wait_status("pending", timeout_s=TAKEN_UP_S)
+    eventually(lambda: shop.count("workers", BEATEN_WITHIN_6_S) == 1)
+    frozen.resume()
+    eventually(lambda: shop.count("workers", BEATEN_WITHIN_6_S) == 2)
+    shop.order(*after)
+    shop.pay(*before, *after)
+    shop.wait_status("succeeded")
+    shop.wait_quiet()
+    shop.check()
+
+
+def test_a_relay_frozen_in_the_middle_of_its_work_overtakes_nobody(shop: Shop) -> None:
+    """Another takes the lease after 6 s; the frozen one can only repeat what it had sent, and may mark nothing."""
+    orders = [f"o-{i}" for i in range(120)]
+    frozen = shop.serve()
+    awake = shop.serve_beside()
+    shop.sandbox.set_webhook(shop.webhook_url(awake))
+    shop.order(*orders)
+    shop.pay(*orders[:20])
+    eventually(lambda: shop.count("outbox") > 30, interval_s=0.001)
+    frozen.pause()
+    taken = "SELECT epoch FROM relay_lease"
+    eventually(lambda: shop.query(taken)[0]["epoch"] == 2)
+    shop.pay(*orders[20:60])
+    shop.wait_status("succeeded", *orders[:60])
+    frozen.resume()
+    frozen.wait_for_log("relay_retires")
+    shop.pay(*orders[60:])
+    shop.wait_status("succeeded")
+    shop.wait_quiet()
+    shop.check()
+    assert shop.query(taken)[0]["epoch"] == 2

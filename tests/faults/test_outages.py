@@ -1,0 +1,65 @@
+"""A provider that is out of order for long, or does not know our key."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.request
+from collections import Counter
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.service import ServiceProcess
+from tests.support.shop import PAID_EVENTS, Shop
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
+
+CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
+
+
+def test_a_500_that_sticks_to_its_key_is_resolved_by_reading(shop: Shop) -> None:
+    """The provider did the work, answered 500, and answers that for ever under this key: only a listing can tell."""
+    orders = [f"o-{i}" for i in range(40)]
+    shop.sandbox.faults({"match": CREATE, "times": 30, "action": "status", "code": 500, "phase": "after"})
+    shop.sandbox.set_webhook(shop.webhook_url(), events=PAID_EVENTS)  # nothing else may tell of the intents
+    shop.serve()
+    shop.order(*orders)
+    shop.pay(*orders)
+    shop.wait_status("succeeded")
+    shop.wait_quiet()
+    evidence = shop.check()
+    assert {row["epoch"] for row in evidence.tables["operations"]} == {1}
+    assert Counter(row["outcome"] for row in evidence.tables["operations"]) == {"found": 30, "done": 10}
+
+
+def test_a_wrong_key_fails_no_order_and_says_so_until_it_is_mended(shop: Shop) -> None:
+    """An hour's worth of orders waits; the alarm is in the log, in `/ready` and in the metrics; then all go through."""
+    orders = [f"o-{i}" for i in range(300)]
+    shop.sandbox.accept_keys("sk_test_another_one")
+    service = shop.serve()
+    shop.order(*orders)
+    eventually(lambda: shop.count("operations") == len(orders))
+    service.wait_for_log("provider_blocked")
+    eventually(lambda: _blocked(service) == 1)
+    assert _provider_check(service).startswith("blocked")
+    assert shop.count("payments", "status = 'created'") == len(orders)
+    shop.sandbox.accept_keys()
+    shop.wait_status("pending")
+    shop.wait_quiet()
+    eventually(lambda: _blocked(service) == 0)
+    assert _provider_check(service) == "ok"
+    evidence = shop.check()
+    assert Counter(record.topic for record in evidence.announced) == {"payments.initiated": len(orders)}
+
+
+def _provider_check(service: ServiceProcess) -> str:
+    with urllib.request.urlopen(f"{service.url}/ready", timeout=5) as answer:
+        assert answer.status == http.client.OK
+        return str(json.load(answer)["checks"]["provider"])
+
+
+def _blocked(service: ServiceProcess) -> float:
+    with urllib.request.urlopen(f"{service.metrics_url}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("payments_provider_blocked{"))

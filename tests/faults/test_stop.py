@@ -1,0 +1,72 @@
+"""SIGTERM drains, a second signal ends, and replicas are replaced one after another under load."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.shop import Shop
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
+
+CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
+
+
+def test_sigterm_lets_calls_end_and_settles_them(shop: Shop) -> None:
+    """Exit code 0, and no operation bears the name of a process that is gone."""
+    orders = [f"o-{i}" for i in range(40)]
+    shop.sandbox.faults({"match": CREATE, "action": "latency", "ms": 1500, "phase": "after"})
+    service = shop.serve()
+    shop.order(*orders)
+    eventually(lambda: shop.count("operations", "state = 'claimed'") == 16)
+    service.stop()
+    assert shop.query("SELECT state, count(*) AS n FROM operations GROUP BY state ORDER BY state") == [
+        {"state": "done", "n": 16},
+        {"state": "due", "n": 24},
+    ]
+    assert shop.count("workers") == 0
+    shop.sandbox.faults()
+    shop.serve()
+    shop.pay(*orders)
+    shop.wait_status("succeeded")
+    shop.wait_quiet()
+    shop.check()
+
+
+def test_a_second_signal_ends_at_once_and_loses_nothing(shop: Shop) -> None:
+    """Whoever sends two has no time to wait for a provider; the next process takes up what was on its way."""
+    orders = [f"o-{i}" for i in range(8)]
+    shop.sandbox.faults({"match": CREATE, "action": "latency", "ms": 30_000, "phase": "after"})
+    service = shop.serve(PROVIDER_TIMEOUT_S="60")
+    shop.order(*orders)
+    eventually(lambda: len(shop.sandbox.ledger()) == len(orders))
+    os.kill(service.pid, signal.SIGTERM)
+    service.wait_for_log("stopping")
+    os.kill(service.pid, signal.SIGTERM)
+    assert service.wait(timeout_s=5) == 128 + signal.SIGTERM
+    assert shop.count("operations", "state = 'claimed'") == len(orders)
+    shop.sandbox.faults()
+    shop.serve()
+    shop.wait_status("pending")
+    shop.wait_quiet()
+    shop.check()
+
+
+def test_replicas_replaced_one_by_one_under_load_lose_nothing(shop: Shop) -> None:
+    """The endpoint moves to the one that stays, as a proxy in front does."""
+    replicas = [shop.serve_beside(), shop.serve_beside()]
+    for number in range(4):
+        leaving, staying = replicas
+        orders = [f"o-{number}-{i}" for i in range(30)]
+        shop.order(*orders)
+        shop.pay(*orders[:10])
+        shop.sandbox.set_webhook(shop.webhook_url(staying))
+        leaving.stop()
+        shop.pay(*orders[10:])
+        replicas = [staying, shop.serve_beside()]
+    shop.wait_status("succeeded")
+    shop.wait_quiet()
+    shop.check()

@@ -1,0 +1,222 @@
+"""A shop around the service: orders on Kafka, customers at the sandbox, and processes of the service that a test kills."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import psycopg
+from psycopg.rows import dict_row
+
+from payment_service.embedded.process import free_port
+from tests.support.checker import Evidence, gather, violations
+from tests.support.eventually import NeverHappenedError, eventually
+from tests.support.flows import name_of
+from tests.support.kafka import Topics
+from tests.support.sandbox import WEBHOOK_SECRET, SandboxProcess
+from tests.support.service import ServiceProcess, StartService
+
+# The work of a killed process is taken up within this time.
+TAKEN_UP_S: Final = 10.0
+PAID_EVENTS: Final = ("payment_intent.succeeded", "payment_intent.payment_failed", "charge.succeeded")
+
+_WORK_LEFT: Final = """
+SELECT (SELECT count(*) FROM operations WHERE state IN ('due', 'claimed')) AS operations,
+       (SELECT count(*) FROM outbox_pending) AS records,
+       (SELECT count(*) FROM payment_events WHERE NOT processed AND retry_at IS NOT NULL) AS events,
+       (SELECT count(*) FROM payments WHERE status = 'created') AS created,
+       %(orders)s - (SELECT count(*) FROM payments WHERE order_id = ANY (%(names)s)) AS orders,
+       %(bad)s - (SELECT count(*) FROM quarantine) AS bad
+"""
+
+
+class Shop:
+    """What a test of whole processes works with. The processes share one webhook endpoint, `port`, unless they say otherwise."""
+
+    def __init__(self, *, sandbox: SandboxProcess, topics: Topics, dsn: str, start: StartService) -> None:
+        self.sandbox = sandbox
+        self.topics = topics
+        self.dsn = dsn
+        self.orders: list[str] = []
+        self.port = free_port()
+        self._start = start
+        self._written = 0
+        self._bad = 0
+        self._stripe = sandbox.client()
+        self._env = {
+            "STRIPE_API_BASE": sandbox.base_url,
+            # Rebalances wait for half of it, and a killed member keeps its partitions for all of it.
+            "KAFKA_SESSION_TIMEOUT_MS": "2000",
+            "PROVIDER_RATE_PER_SECOND": "1000",
+            "PROVIDER_TIMEOUT_S": "5",
+        }
+        sandbox.set_webhook(self.webhook_url())
+
+    def webhook_url(self, service: ServiceProcess | None = None) -> str:
+        """Where events are posted: of a process, or of the one on the shared port."""
+        return f"http://127.0.0.1:{service.service_port if service else self.port}/webhooks/stripe"
+
+    def serve(self, only: str | None = None, **changes: str) -> ServiceProcess:
+        """Start a process on the shared port, and wait until it is ready."""
+        return self._start(only, **{**self._env, "SERVICE_PORT": str(self.port), **changes})
+
+    def serve_beside(self, only: str | None = None, **changes: str) -> ServiceProcess:
+        """Start a process on a port of its own, and wait until it is ready."""
+        return self.serve(only, **{"SERVICE_PORT": str(free_port()), **changes})
+
+    def serve_armed(self, point: str, only: str | None = None, **changes: str) -> ServiceProcess:
+        """Start a process that dies at a crash point (`name:3`: at the third time); do not wait: it may die at once."""
+        process = self.serve(only, wait=False, CRASH_AT=point, **changes)  # type: ignore[arg-type]
+        process.spawn()
+        return process
+
+    def order(self, *order_ids: str, **fields: object) -> None:
+        """Write orders of 19.90 eur to Kafka, keyed by their ids."""
+        made = [
+            {"order_id": name, "user_id": "user-1", "total": "19.90", "currency": "eur", **fields} for name in order_ids
+        ]
+        self.write(made)
+        self.orders += order_ids
+
+    def write(self, values: Sequence[object], *, bad: int = 0) -> None:
+        """Write records to `orders.created`; `bad` of them are expected in quarantine."""
+        self.topics.produce(values, key=lambda value: value["order_id"] if isinstance(value, dict) else None)
+        self._written += len(values)
+        self._bad += bad
+
+    def pay(self, *order_ids: str, method: str = "pm_card_visa") -> None:
+        """Let customers pay as soon as their payments have an intent."""
+        for order_id in order_ids:
+            intent = self.intent_of(order_id)
+            try:
+                self._stripe.v1.payment_intents.confirm(intent, {"payment_method": method})
+            except Exception as error:
+                if getattr(error, "http_status", None) != 402:
+                    raise
+
+    def intent_of(self, order_id: str) -> str:
+        """Wait for the intent of an order's payment, and give its id."""
+        query = "SELECT provider_payment_id FROM payments WHERE id = %s AND provider_payment_id IS NOT NULL"
+
+        def intent() -> str | None:
+            rows = self.query(query, name_of(order_id))
+            return str(rows[0]["provider_payment_id"]) if rows else None
+
+        return eventually(intent) or ""
+
+    def query(self, statement: str, *arguments: object) -> list[dict[str, Any]]:
+        """Ask the database, in a session of its own."""
+        with psycopg.connect(self.dsn, row_factory=dict_row, autocommit=True) as connection:
+            return connection.execute(statement.encode(), arguments).fetchall()
+
+    def execute(self, statement: str) -> None:
+        """Change something in the database behind the service's back."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def count(self, table: str, where: str = "true") -> int:
+        """Count rows."""
+        return int(self.query(f"SELECT count(*) AS n FROM {table} WHERE {where}")[0]["n"])  # noqa: S608 - the tests' own
+
+    def wait_status(self, status: str, *order_ids: str, timeout_s: float = 30) -> None:
+        """Wait until the payments of these orders have this status."""
+        names = [name_of(order_id) for order_id in order_ids or self.orders]
+        query = "SELECT count(*) AS n FROM payments WHERE id = ANY (%s) AND status = %s"
+        eventually(lambda: self.query(query, names, status)[0]["n"] == len(names), timeout_s=timeout_s)
+
+    def wait_quiet(self, timeout_s: float = 30, *, deliveries: bool = True) -> None:
+        """Wait until every order has its payment and nothing is left to do, nor (`deliveries`) to be delivered."""
+        with psycopg.connect(self.dsn, row_factory=dict_row, autocommit=True) as connection:
+            arguments = {"orders": len(set(self.orders)), "names": self.orders, "bad": self._bad}
+            left: dict[str, Any] = {}
+
+            def no_work_left() -> bool:
+                left.update(connection.execute(_WORK_LEFT, arguments).fetchone() or {})
+                if not any(left[name] for name in left if name != "deliveries"):
+                    left["deliveries"] = int(deliveries and not self.all_delivered())
+                return left.get("deliveries") == 0 and not any(left.values())
+
+            try:
+                eventually(no_work_left, timeout_s=timeout_s, interval_s=0.05)
+            except NeverHappenedError as error:
+                raise NeverHappenedError(f"Still to do after {timeout_s} s: {left}") from error
+
+    def evidence(self) -> Evidence:
+        """Collect what the checker judges."""
+        return gather(sandbox=self.sandbox, dsn=self.dsn, topics=self.topics, orders=self._written)
+
+    def check(self) -> Evidence:
+        """Assert that no invariant is violated, and give the evidence."""
+        evidence = self.evidence()
+        assert violations(evidence) == []
+        return evidence
+
+    def events(self, *types: str) -> list[dict[str, Any]]:
+        """The sandbox's events of these types, oldest first."""
+        listed = self._stripe.v1.events.list({"limit": 100, "types": list(types)})
+        return [event.to_dict() for event in listed.auto_paging_iter()][::-1]
+
+    def all_delivered(self) -> bool:
+        """Tell whether every event was answered 2xx."""
+        return not self._stripe.v1.events.list({"limit": 1, "delivery_success": False}).data
+
+
+@contextmanager
+def shops(*, topics: Topics, dsn: str, start: StartService, folder: Path) -> Iterator[Shop]:
+    """Give a shop with a sandbox of its own."""
+    sandbox = SandboxProcess(folder, in_memory=True)
+    sandbox.start()
+    try:
+        yield Shop(sandbox=sandbox, topics=topics, dsn=dsn, start=start)
+    finally:
+        sandbox.clean_up()
+
+
+def assert_died_at(process: ServiceProcess, point: str) -> None:
+    """Wait until the process has killed itself at this crash point; fails when it never came there."""
+    process.wait_killed()
+    reached = f"crash point reached: {point.partition(':')[0]}"
+    assert process.logs(reached), f"{reached!r} is not in the log"
+
+
+def signed(event: Mapping[str, Any], secret: str = WEBHOOK_SECRET) -> tuple[bytes, dict[str, str]]:
+    """Give the body and the headers of a delivery as Stripe makes them."""
+    body = json.dumps(event, separators=(",", ":")).encode()
+    moment = int(time.time())
+    mac = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+    return body, {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": f"t={moment},v1={mac}"}
+
+
+def post(*deliveries: tuple[str, Mapping[str, Any]], at_once: int = 100) -> list[int]:
+    """Post events, each to its URL, in order but `at_once` at a time; give the answers' statuses."""
+    return asyncio.run(_post(deliveries, at_once))
+
+
+def post_in_lanes(*lanes: Sequence[tuple[str, Mapping[str, Any]]], at_once: int = 50) -> list[int]:
+    """Do the same for several sequences at the same time."""
+
+    async def all_lanes() -> list[list[int]]:
+        return await asyncio.gather(*(_post(lane, at_once) for lane in lanes))
+
+    return [status for statuses in asyncio.run(all_lanes()) for status in statuses]
+
+
+async def _post(deliveries: Iterable[tuple[str, Mapping[str, Any]]], at_once: int) -> list[int]:
+    slots = asyncio.Semaphore(at_once)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once)) as session:
+
+        async def one(url: str, event: Mapping[str, Any]) -> int:
+            body, headers = signed(event)
+            async with slots, session.post(url, data=body, headers=headers) as response:
+                await response.read()
+                return response.status
+
+        return await asyncio.gather(*(one(url, event) for url, event in deliveries))
