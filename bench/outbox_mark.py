@@ -71,7 +71,7 @@ PENDING = Variant(
     " WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);",
     insert=f"""
 WITH written AS ({INSERT} RETURNING position, aggregateid, created_at)
-INSERT INTO outbox_pending (position, aggregateid, created_at) SELECT position, aggregateid, created_at FROM written""",
+INSERT INTO outbox_pending (position, aggregateid, created_at) SELECT position, aggregateid, created_at FROM written""",  # noqa: S608 - constants of this file
     fetch="""
 SELECT o.position, o.created_at, o.key, o.payload, o.headers
 FROM (
@@ -128,7 +128,9 @@ async def publish(connection: asyncpg.Connection, variant: Variant, times: Times
         if not batch:
             return done
         positions = [row["position"] for row in batch]
-        await connection.execute(variant.mark, positions, [row["created_at"] for row in batch], [1] * len(batch), positions)
+        await connection.execute(
+            variant.mark, positions, [row["created_at"] for row in batch], [1] * len(batch), positions
+        )
         times.fetch_ms.append((fetched - started) * 1000)
         times.mark_ms.append((time.perf_counter() - fetched) * 1000)
         done += len(batch)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import confluent_kafka
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
@@ -24,7 +28,14 @@ Place = tuple[str, int, int]
 
 def order(number: int) -> dict[str, Any]:
     """Give an order that is accepted."""
-    return {"order_id": f"o-{number}", "user_id": "u", "total": "19.90", "currency": "EUR", "items_count": 1, "items": []}
+    return {
+        "order_id": f"o-{number}",
+        "user_id": "u",
+        "total": "19.90",
+        "currency": "EUR",
+        "items_count": 1,
+        "items": [],
+    }
 
 
 def place(arrival: Arrival) -> Place:
@@ -110,6 +121,28 @@ def same_group(config: Config) -> Iterator[Consumer]:
         client.close()
 
 
+def produce_with_header(topics: Topics, name: bytes, value: bytes) -> None:
+    """Write a record with a header of any bytes as its name, which only librdkafka itself allows."""
+    package = Path(confluent_kafka.__file__).parent
+    library = ctypes.CDLL(str(next((package.parent / "confluent_kafka.libs").glob("librdkafka*"))))
+    library.rd_kafka_conf_new.restype = library.rd_kafka_new.restype = ctypes.c_void_p
+    configuration = ctypes.c_void_p(library.rd_kafka_conf_new())
+    servers = topics.bootstrap_servers.encode()
+    assert library.rd_kafka_conf_set(configuration, b"bootstrap.servers", servers, None, ctypes.c_size_t(0)) == 0
+    producer = ctypes.c_void_p(library.rd_kafka_new(0, configuration, None, ctypes.c_size_t(0)))
+    topic, copied_value, flags, header, end = (
+        (1, ORDERS.encode()),
+        (4, value, ctypes.c_size_t(len(value))),
+        (7, 2),
+        9,
+        0,
+    )
+    one = ctypes.c_ssize_t(1)
+    assert library.rd_kafka_producev(producer, *topic, *copied_value, *flags, header, name, b"v", one, end) == 0
+    assert library.rd_kafka_flush(producer, 10_000) == 0
+    library.rd_kafka_destroy(producer)
+
+
 def committed(config: Config) -> int:
     """Add up what the group has committed on all partitions."""
     places = [TopicPartition(ORDERS, partition) for partition in range(PARTITIONS)]
@@ -125,7 +158,9 @@ async def test_orders_are_read_from_the_oldest_and_committed_after_they_were_acc
     config: Callable[[Topics], Config], topics: Topics, member: Start
 ) -> None:
     """While a batch is being accepted nothing is committed; afterwards all of it is."""
-    topics.produce([order(n) for n in range(40)], key=lambda o: o["order_id"], headers={"h": "v"}, timestamp_ms=1_790_000_000_000)
+    topics.produce(
+        [order(n) for n in range(40)], key=lambda o: o["order_id"], headers={"h": "v"}, timestamp_ms=1_790_000_000_000
+    )
     desk = Desk()
     desk.open.clear()
     member(desk)
@@ -241,6 +276,19 @@ async def test_bad_records_come_decoded_as_rejected_and_stop_nothing(topics: Top
 
 
 @pytest.mark.kafka
+async def test_a_header_whose_name_is_not_utf_8_stops_nothing(topics: Topics, member: Start) -> None:
+    """The client library raises on it; the order in the value is no worse for it."""
+    topics.produce([order(n) for n in range(50)], headers={"h": "v"})  # the interpreter learns what is usual
+    produce_with_header(topics, b"\xff\xfe", json.dumps(order(50)).encode())
+    topics.produce([order(51)], headers={"h": "v"})
+    desk = Desk()
+    member(desk)
+    await desk.wait_for(52)
+    assert sorted(arrival.headers for arrival in desk.accepted) == [(), *[(("h", b"v"),)] * 51]
+    assert all(isinstance(arrival.decoded, Order) for arrival in desk.accepted)
+
+
+@pytest.mark.kafka
 async def test_redelivered_offsets_start_at_the_oldest_when_the_group_is_new(
     service_env: dict[str, str], topics: Topics, member: Start
 ) -> None:
@@ -249,7 +297,9 @@ async def test_redelivered_offsets_start_at_the_oldest_when_the_group_is_new(
     desk, again = Desk(), Desk()
     member(desk)
     await desk.wait_for(10)
-    renamed = OrderConsumer(config_of(service_env, KAFKA_SESSION_TIMEOUT_MS="2000"), again.accept, asyncio.get_running_loop())
+    renamed = OrderConsumer(
+        config_of(service_env, KAFKA_SESSION_TIMEOUT_MS="2000"), again.accept, asyncio.get_running_loop()
+    )
     renamed.start()
     await again.wait_for(10)
     await asyncio.to_thread(renamed.stop)

@@ -136,7 +136,9 @@ async def test_a_transaction_that_commits_late_with_a_lower_position_is_not_pass
     assert len(first_occurrences(seen)) == 2
 
 
-async def test_a_successor_takes_over_and_the_marks_of_the_predecessor_are_refused(config: Config, pool: Pool, topics: Topics) -> None:
+async def test_a_successor_takes_over_and_the_marks_of_the_predecessor_are_refused(
+    config: Config, pool: Pool, topics: Topics
+) -> None:
     """The one that was paused wakes up, believes that it leads, and can change nothing."""
     predecessor = Lease(pool)
     assert await predecessor.take()
@@ -148,7 +150,9 @@ async def test_a_successor_takes_over_and_the_marks_of_the_predecessor_are_refus
     assert successor.fence.epoch > predecessor.fence.epoch
     assert not await outbox.mark_published(pool, [row.position], predecessor.fence)
     assert not await outbox.hold_aggregates(
-        pool, [outbox.Hold(aggregate_id=row.aggregate_id, position=row.position, topic=None, reason="x")], predecessor.fence
+        pool,
+        [outbox.Hold(aggregate_id=row.aggregate_id, position=row.position, topic=None, reason="x")],
+        predecessor.fence,
     )
     assert await pending(pool) == 1
     assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
@@ -158,7 +162,9 @@ async def test_a_successor_takes_over_and_the_marks_of_the_predecessor_are_refus
     assert await pending(pool) == 0
 
 
-async def test_one_relay_publishes_and_a_second_follows_when_it_stops(config: Config, pool: Pool, topics: Topics) -> None:
+async def test_one_relay_publishes_and_a_second_follows_when_it_stops(
+    config: Config, pool: Pool, topics: Topics
+) -> None:
     """A clean stop gives the lease back: the successor need not wait until it expires."""
     async with relaying(config, pool) as first:
         await eventually_async(lambda: first.leads)
@@ -173,7 +179,9 @@ async def test_one_relay_publishes_and_a_second_follows_when_it_stops(config: Co
             await drained(pool)
 
 
-async def test_a_relay_that_was_paused_beyond_its_lease_sends_nothing_more(config: Config, pool: Pool, topics: Topics) -> None:
+async def test_a_relay_that_was_paused_beyond_its_lease_sends_nothing_more(
+    config: Config, pool: Pool, topics: Topics
+) -> None:
     """It need not ask anybody: by its own clock the lease may be another's."""
     paused_s = 0.0
     lease = Lease(pool, clock=lambda: boot_clock() + paused_s)
@@ -199,7 +207,9 @@ async def test_a_lost_acknowledgement_repeats_a_record_and_loses_none(
     await write(pool, [record for p in payments for record in records(p, 4)])
     async with relaying(config, pool):
         await drained(pool)
-    seen = await asyncio.to_thread(topics.read, lambda seen: len(seen) > 120 and distinct(120)(seen), topics=[INITIATED])
+    seen = await asyncio.to_thread(
+        topics.read, lambda seen: len(seen) > 120 and distinct(120)(seen), topics=[INITIATED]
+    )
     assert len(first_occurrences(seen)) == 120
     assert sequences(seen) == {str(p).encode(): [1, 2, 3, 4] for p in payments}
 
@@ -208,7 +218,9 @@ async def test_what_waited_for_a_broker_that_was_down_drains_in_order(
     service_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is parked and nothing is lost; a broker that has forgotten everything is written to all the same."""
-    monkeypatch.setattr(producer, "MESSAGE_TIMEOUT_MS", 3_000)  # the library asks a broker without memory again and again
+    monkeypatch.setattr(
+        producer, "MESSAGE_TIMEOUT_MS", 3_000
+    )  # the library asks a broker without memory again and again
     port = free_port()
     config = config_of(service_env, KAFKA_BROKERS=f"127.0.0.1:{port}")
     payments = [uuid.uuid4() for _ in range(20)]
@@ -278,11 +290,16 @@ async def test_a_topic_that_is_missing_is_waited_for(
 async def test_a_record_that_is_too_large_parks_only_its_payment(config: Config, pool: Pool, topics: Topics) -> None:
     """It can't be published by trying again: a person decides, and all others go on."""
     stuck, well = uuid.uuid4(), uuid.uuid4()
-    await write(pool, records(stuck) + records(stuck, first=2, value=random.randbytes(1_500_000)) + records(stuck, first=3))
+    await write(
+        pool, records(stuck) + records(stuck, first=2, value=random.randbytes(1_500_000)) + records(stuck, first=3)
+    )
     await write(pool, records(well, 3))
 
     async def parked() -> bool:
-        return await pending(pool) == 2 and await pool.fetchval("SELECT count(*) FROM relay_holds WHERE topic IS NULL") == 1
+        return (
+            await pending(pool) == 2
+            and await pool.fetchval("SELECT count(*) FROM relay_holds WHERE topic IS NULL") == 1
+        )
 
     async with relaying(config, pool):
         await eventually_async(parked)
@@ -303,7 +320,9 @@ async def test_a_batch_refused_for_one_record_parks_only_that_record(
     limited = NewTopic(SUCCEEDED, num_partitions=1, replication_factor=1, config={"max.message.bytes": "2000"})
     client = admin(topics.bootstrap_servers)
     client.create_topics([limited])[SUCCEEDED].result(timeout=30)
-    small = [record for _ in range(20) for record in records(uuid.uuid4(), topic=SUCCEEDED, value=random.randbytes(300))]
+    small = [
+        record for _ in range(20) for record in records(uuid.uuid4(), topic=SUCCEEDED, value=random.randbytes(300))
+    ]
     [large] = records(uuid.uuid4(), topic=SUCCEEDED, value=random.randbytes(3_000))
     await write(pool, [*small, large])
 
@@ -312,7 +331,9 @@ async def test_a_batch_refused_for_one_record_parks_only_that_record(
 
     async with relaying(config, pool):
         await eventually_async(parked)
-    assert [row["aggregateid"] for row in await pool.fetch("SELECT aggregateid FROM relay_holds")] == [large.aggregate_id]
+    assert [row["aggregateid"] for row in await pool.fetch("SELECT aggregateid FROM relay_holds")] == [
+        large.aggregate_id
+    ]
 
 
 async def test_what_is_held_does_not_fill_the_fetch(config: Config, pool: Pool, topics: Topics) -> None:
@@ -352,7 +373,9 @@ async def test_a_producer_that_has_failed_is_replaced(config: Config, pool: Pool
     assert len(producers) == 2
 
 
-async def test_a_stop_marks_what_was_acknowledged_and_gives_the_lease_back(config: Config, pool: Pool, topics: Topics) -> None:
+async def test_a_stop_marks_what_was_acknowledged_and_gives_the_lease_back(
+    config: Config, pool: Pool, topics: Topics
+) -> None:
     """Nothing is on its way when the process ends, so a restart repeats nothing."""
     async with relaying(config, pool) as relay:
         await eventually_async(lambda: relay.leads)

@@ -41,6 +41,6 @@ def test_what_is_missing_is_made_and_what_exists_is_left_alone(broker: str) -> N
 
 
 def test_a_broker_that_does_not_answer_is_an_error() -> None:
-    """"Nothing is missing" would be a lie, and "all is missing" a false alarm."""
+    """ "Nothing is missing" would be a lie, and "all is missing" a false alarm."""
     with pytest.raises(KafkaException):
         missing_topics(config_for("127.0.0.1:9"), timeout_s=0.5)

@@ -118,7 +118,9 @@ class Publication:
             self._released_topics.add(row.topic)
         self._window.acknowledge(row)
         metrics.PUBLISHED.labels(row.topic).inc()
-        metrics.STAGE_SECONDS.labels("outbox_to_ack").observe(max(0.0, (datetime.now(UTC) - row.created_at).total_seconds()))
+        metrics.STAGE_SECONDS.labels("outbox_to_ack").observe(
+            max(0.0, (datetime.now(UTC) - row.created_at).total_seconds())
+        )
 
     def _retreat(self, reason: str) -> None:
         """Send nothing for a while: the broker is in trouble, and whoever came next would fare no better."""
@@ -136,7 +138,13 @@ class Publication:
             outbox.Hold(aggregate_id=row.aggregate_id, position=row.position, topic=topic, reason=reason)
         )
         if topic is None:
-            log.error("record_parked", aggregate_id=str(row.aggregate_id), position=row.position, topic=row.topic, reason=reason)
+            log.error(
+                "record_parked",
+                aggregate_id=str(row.aggregate_id),
+                position=row.position,
+                topic=row.topic,
+                reason=reason,
+            )
         elif self._is_news(topic):
             log.error("topic_refuses_records", topic=topic, reason=reason)
 

@@ -35,7 +35,9 @@ _DATABASE_ERRORS: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg
 class MakeProducer(Protocol):
     """Opens a producer; `notify` is to be called in `loop` when it has reports."""
 
-    def __call__(self, config: Config, *, loop: asyncio.AbstractEventLoop, notify: Callable[[], None]) -> RecordProducer:
+    def __call__(
+        self, config: Config, *, loop: asyncio.AbstractEventLoop, notify: Callable[[], None]
+    ) -> RecordProducer:
         """Open it."""
 
 
@@ -95,7 +97,7 @@ class Relay:
                 await self._pause(TAKING_INTERVAL_S)
                 pause_s = ERROR_PAUSE_MIN_S
             except Exception as error:  # noqa: BLE001 - the relay outlives every error, and says so
-                log.error("relay_failed", error=type(error).__name__, detail=str(error)[:300], retry_in_s=pause_s)  # noqa: TRY400
+                log.error("relay_failed", error=type(error).__name__, detail=str(error)[:300], retry_in_s=pause_s)
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, ERROR_PAUSE_MAX_S)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from payment_service.config import KafkaSettings
 
 ANSWER_TIMEOUT_S: Final = 30.0  # a cluster that has to elect leaders for new partitions takes seconds
+LIST_TIMEOUT_S: Final = 10.0  # a broker that runs answers in milliseconds
 BROKERS_DEFAULT: Final = -1
 
 
@@ -23,7 +24,7 @@ def create_topics(config: KafkaSettings, timeout_s: float = ANSWER_TIMEOUT_S) ->
 
     Topics that exist are left as they are. Raises KafkaException when the broker can't be reached or refuses.
     """
-    missing = missing_topics(config, timeout_s)
+    missing = missing_topics(config, LIST_TIMEOUT_S)
     if not missing:
         return []
     wanted = [

@@ -1,0 +1,148 @@
+"""Relays that are killed or paused, and those that follow them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from payment_service.config import Config
+from payment_service.db.pool import Pool
+from payment_service.embedded.process import ChildProcess
+from tests.support.eventually import eventually_async
+from tests.support.kafka import Topics
+from tests.support.outbox import (
+    INITIATED,
+    config_of,
+    distinct,
+    drained,
+    first_occurrences,
+    opened,
+    pending,
+    records,
+    relaying,
+    sequences,
+    write,
+)
+
+ROOT = Path(__file__).parents[2]
+PAYMENTS, RECORDS = 40, 5
+StartProcess = Callable[..., ChildProcess]
+
+
+@pytest.fixture
+def config(service_env: dict[str, str]) -> Config:
+    """Give the configuration of a service on this test's database and broker."""
+    return config_of(service_env)
+
+
+@pytest.fixture
+async def pool(config: Config) -> AsyncIterator[Pool]:
+    """Give a pool on this test's database."""
+    async with opened(config) as pool:
+        yield pool
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Give the place of the process's log."""
+    return tmp_path / "relay.log"
+
+
+@pytest.fixture
+def start_process(service_env: dict[str, str], log: Path) -> Iterator[StartProcess]:
+    """Give a function that starts a relay in a process of its own."""
+    started: list[ChildProcess] = []
+
+    def start(**changes: str) -> ChildProcess:
+        env = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **service_env, **changes}
+        started.append(ChildProcess([sys.executable, "-m", "tests.support.relay_process"], log=log, env=env))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def said(log: Path) -> str:
+    """Read what the process has logged."""
+    return log.read_text()
+
+
+async def fill(pool: Pool) -> dict[bytes | None, list[int]]:
+    """Write records of some payments, and give the sequences that are to be seen."""
+    payments = [uuid.uuid4() for _ in range(PAYMENTS)]
+    await write(pool, [record for payment in payments for record in records(payment, RECORDS)])
+    return {str(payment).encode(): list(range(1, RECORDS + 1)) for payment in payments}
+
+
+async def expire_lease(pool: Pool) -> None:
+    """Let the lease's six seconds pass at once."""
+    await pool.execute("UPDATE relay_lease SET expires_at = '-infinity'")
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("moment", ["relay.produce.before:60", "relay.acknowledged:2", "relay.mark.after:2"])
+async def test_records_survive_a_relay_that_is_killed_at_any_moment(
+    moment: str, config: Config, pool: Pool, topics: Topics, start_process: StartProcess, log: Path
+) -> None:
+    """Each is published, by `ce_id` exactly once, and those of a payment in their order."""
+    expected = await fill(pool)
+    process = start_process(CRASH_AT=moment)
+    await eventually_async(lambda: not process.running)
+    assert process.stop() == -signal.SIGKILL
+    assert f"crash point reached: {moment.partition(':')[0]}" in said(log)
+    assert await pending(pool) > 0
+    await expire_lease(pool)
+    async with relaying(config, pool):
+        await drained(pool)
+    seen = await asyncio.to_thread(topics.read, distinct(PAYMENTS * RECORDS), topics=[INITIATED])
+    assert len(first_occurrences(seen)) == PAYMENTS * RECORDS
+    assert sequences(seen) == expected
+
+
+async def test_a_successor_publishes_within_ten_seconds_of_a_kill(
+    config: Config, pool: Pool, topics: Topics, start_process: StartProcess
+) -> None:
+    """Nobody tells it: the lease of the dead one runs out."""
+    process = start_process()
+    await write(pool, records(uuid.uuid4()))
+    await drained(pool)
+    async with relaying(config, pool) as successor:
+        assert not successor.leads
+        process.kill()
+        await write(pool, records(uuid.uuid4()))
+        await drained(pool, timeout_s=10)
+        assert successor.leads
+
+
+@pytest.mark.kafka
+async def test_a_relay_that_was_paused_and_goes_on_changes_neither_order_nor_marks(
+    config: Config, pool: Pool, topics: Topics, start_process: StartProcess, log: Path
+) -> None:
+    """It may repeat what it had in hand; then it notices that another leads."""
+    process = start_process()
+    await eventually_async(lambda: "relay_leads" in said(log))
+    expected = await fill(pool)
+
+    async def some_are_out() -> bool:
+        return await pending(pool) < PAYMENTS * RECORDS
+
+    await eventually_async(some_are_out, interval_s=0.001)
+    os.kill(process.pid, signal.SIGSTOP)
+    await expire_lease(pool)
+    async with relaying(config, pool) as successor:
+        await drained(pool)
+        expected |= await fill(pool)
+        os.kill(process.pid, signal.SIGCONT)
+        await eventually_async(lambda: "relay_retires" in said(log))
+        await drained(pool)
+        assert successor.leads
+    seen = await asyncio.to_thread(topics.read, distinct(2 * PAYMENTS * RECORDS), topics=[INITIATED])
+    assert sequences(seen) == expected
