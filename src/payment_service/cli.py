@@ -7,6 +7,7 @@ Modules are imported by the command that needs them, so that `migrate` doesn't l
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from typing import Annotated, Final
 
@@ -75,6 +76,9 @@ def create_topics() -> None:
     """Create the topics that are missing; needs KAFKA_BROKERS alone."""
     from payment_service.kafka.topics import create_topics as create
 
+    logging.getLogger("librdkafka").setLevel(
+        logging.CRITICAL
+    )  # it would tell of each attempt; the exception tells it once
     created = create(KafkaSettings.from_environment())
     typer.echo("\n".join(f"created {name}" for name in created) or "all topics exist")
 

@@ -29,7 +29,7 @@ from payment_service.flows.dispatch import Dispatcher
 from payment_service.flows.errors import Unavailable
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
-from payment_service.http.server import HttpServer
+from payment_service.http.server import AddressInUse, HttpServer
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
@@ -70,13 +70,13 @@ def serve(config: Config, roles: Collection[str]) -> int:
     except NotPrepared as problem:
         sys.stderr.write(f"{problem}\n")
         return EXIT_NOT_PREPARED
+    except AddressInUse as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_FAILED
     except TRANSIENT_ERRORS as error:
         sys.stderr.write(
             f"The database can't be reached ({type(error).__name__}): check DB_DSN and that the server runs.\n"
         )
-        return EXIT_FAILED
-    except OSError as error:
-        sys.stderr.write(f"{error}\n")
         return EXIT_FAILED
     return EXIT_DONE
 

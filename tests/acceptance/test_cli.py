@@ -1,0 +1,198 @@
+"""The commands as a person or a script meets them: exit codes, and one clear line for each failure."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.support.kafka import TOPICS, topic_names
+from tests.support.service import StartService
+
+COMMAND = Path(sys.executable).with_name("payment-service")
+NOWHERE = "postgresql://someone:hunter22@127.0.0.1:9/payments"
+
+
+def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env={"PATH": os.environ["PATH"], **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+
+def assert_fails(result: subprocess.CompletedProcess[str], code: int, sentence: str) -> None:
+    """One line on standard error, nothing on standard output, no traceback, no password."""
+    assert (result.returncode, result.stdout) == (code, ""), result.stderr
+    assert re.fullmatch(r"[^\n]+\n", result.stderr), result.stderr
+    assert sentence in result.stderr
+    assert "hunter22" not in result.stderr
+
+
+def test_help_names_every_command() -> None:
+    result = run("--help")
+    assert result.returncode == 0
+    for command in ("serve", "migrate", "maintain", "topics", "keys", "sandbox", "doctor", "demo"):
+        assert re.search(rf"^  {command} ", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("topics",),
+        ("keys",),
+        ("frobnicate",),
+        ("migrate", "--frob"),
+        ("keys", "create"),
+        ("keys", "create", "--scope", "x"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments, env={"DB_DSN": NOWHERE})
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("serve",), "KAFKA_BROKERS is not set"),
+        (("doctor",), "KAFKA_BROKERS is not set"),
+        (("migrate",), "DB_DSN is not set"),
+        (("maintain",), "DB_DSN is not set"),
+        (("keys", "create", "--scope", "read"), "DB_DSN is not set"),
+        (("topics", "create"), "KAFKA_BROKERS is not set"),
+        (("serve", "--only", "intake,cooking"), "--only takes intake, dispatch, relay, http"),
+        (("serve", "--only", ","), "--only takes"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_configuration_that_cannot_be_used_ends_with_2_and_one_line(
+    arguments: tuple[str, ...], sentence: str
+) -> None:
+    assert_fails(run(*arguments), 2, sentence)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("migrate",), ("maintain",), ("keys", "create", "--scope", "read")], ids=" ".join
+)
+def test_a_database_that_does_not_answer_ends_with_1_and_one_line(arguments: tuple[str, ...]) -> None:
+    assert_fails(run(*arguments, env={"DB_DSN": NOWHERE}), 1, "payment-service: The ")
+
+
+def test_migrate_needs_the_database_alone_and_says_what_it_did(empty_database_dsn: str) -> None:
+    env = {"DB_DSN": empty_database_dsn}
+    first, again = run("migrate", env=env), run("migrate", env=env)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.startswith("schema brought from revision None to 1\nmade payment_events_")
+    assert (again.returncode, again.stdout) == (0, "schema is at revision 1\n")
+
+
+def test_migrate_sql_prints_and_needs_nothing() -> None:
+    result = run("migrate", "--sql")
+    assert result.returncode == 0
+    assert "CREATE TABLE payments (" in result.stdout
+
+
+def test_maintain_has_nothing_to_do_after_migrate(database_dsn: str) -> None:
+    result = run("maintain", env={"DB_DSN": database_dsn})
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("arguments", [("maintain",), ("keys", "create", "--scope", "read")], ids=" ".join)
+def test_without_a_schema_a_command_ends_with_3_and_says_what_to_run(
+    arguments: tuple[str, ...], empty_database_dsn: str
+) -> None:
+    assert_fails(run(*arguments, env={"DB_DSN": empty_database_dsn}), 3, "run `payment-service migrate`")
+
+
+@pytest.mark.kafka
+def test_topics_are_created_once_and_no_command_is_needed_twice(broker: str) -> None:
+    env = {"KAFKA_BROKERS": broker}
+    first, again = run("topics", "create", env=env), run("topics", "create", env=env)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert sorted(first.stdout.split()) == sorted(word for name in topic_names(broker) for word in ("created", name))
+    assert (again.returncode, again.stdout) == (0, "all topics exist\n")
+
+
+def test_a_broker_that_does_not_answer_ends_with_1_and_one_line() -> None:
+    result = run("topics", "create", env={"KAFKA_BROKERS": "127.0.0.1:9"})
+    assert_fails(result, 1, "The broker of KAFKA_BROKERS did not do it")
+
+
+def test_a_key_is_printed_alone_and_stored_hashed(database_dsn: str) -> None:
+    result = run(
+        "keys", "create", "--client", "shop", "--scope", "read", "--scope", "refund", env={"DB_DSN": database_dsn}
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    key = result.stdout.removesuffix("\n")
+    assert re.fullmatch(r"psk_\S+", key)
+    with psycopg.connect(database_dsn) as connection:
+        rows = connection.execute("SELECT client, scopes, hash FROM api_keys").fetchall()
+        text = connection.execute("SELECT api_keys::text FROM api_keys").fetchone()
+    assert rows == [("shop", ["read", "refund"], hashlib.sha256(key.encode()).digest())]
+    assert key not in str(text)
+
+
+def test_serve_without_a_schema_ends_with_3_and_says_what_to_run(
+    service_env: dict[str, str], empty_database_dsn: str
+) -> None:
+    result = run("serve", env={**service_env, "DB_DSN": empty_database_dsn, "SERVICE_PORT": "0", "METRICS_PORT": "0"})
+    assert result.returncode == 3
+    assert "run `payment-service migrate`" in result.stderr
+
+
+def test_serve_on_a_schema_that_is_too_new_ends_with_3(service_env: dict[str, str]) -> None:
+    with psycopg.connect(service_env["DB_DSN"]) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9'")
+        connection.execute("UPDATE schema_minimum SET revision = 9")
+    result = run("serve", env={**service_env, "SERVICE_PORT": "0", "METRICS_PORT": "0"})
+    assert result.returncode == 3
+    assert "deploy a newer version" in result.stderr
+
+
+def test_serve_runs_on_a_newer_schema_that_still_suits_it(
+    service_env: dict[str, str], start_service: StartService
+) -> None:
+    with psycopg.connect(service_env["DB_DSN"]) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9'")
+    assert start_service("http").ready()
+
+
+def test_serve_without_topics_ends_with_3_and_names_them(service_env: dict[str, str]) -> None:
+    from payment_service.embedded.broker import EmbeddedBroker  # noqa: PLC0415
+
+    with EmbeddedBroker() as empty:
+        env = {**service_env, "KAFKA_BROKERS": empty.bootstrap_servers, "SERVICE_PORT": "0", "METRICS_PORT": "0"}
+        result = run("serve", env=env)
+    assert result.returncode == 3
+    assert "payment-service topics create" in result.stderr
+    assert TOPICS[0] in result.stderr
+
+
+def test_serve_says_which_port_is_taken(service_env: dict[str, str], start_service: StartService) -> None:
+    running = start_service()
+    env = {**service_env, "SERVICE_HOST": "127.0.0.1", "SERVICE_PORT": "0", "METRICS_PORT": str(running.metrics_port)}
+    result = run("serve", env=env)
+    assert result.returncode == 1
+    assert str(running.metrics_port) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_sandbox_is_the_same_command(tmp_path: Path) -> None:
+    result = run("sandbox", "--help")
+    assert result.returncode == 0
+    for option in ("--port", "--state", "--webhook", "--webhook-secret"):
+        assert option in result.stdout
