@@ -4,69 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable
 
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import Route
 from stripe import WebhookSignature
 
-from payment_service.db.pool import Pool
 from payment_service.flows.apply_webhooks import Webhooks
-from payment_service.flows.errors import Unavailable
-from payment_service.http import problems
 from payment_service.http.app import build_app
-from payment_service.http.health import Readiness
-from payment_service.http.requests import Requests
-from payment_service.http.webhooks import StripeWebhooks
-from payment_service.provider.port import Disposition, ProviderEvent
+from payment_service.provider.port import Disposition
 from payment_service.provider.stripe_webhooks import translate
 from payment_service.telemetry import metrics
+from tests.support.deliveries import (
+    BODY_LIMIT_BYTES,
+    JSON,
+    PATH,
+    SECRET,
+    Inbox,
+    assert_refused,
+    endpoint,
+    event,
+    intent,
+    open_endpoint,
+    post,
+    ready,
+    sign,
+)
 from tests.support.eventually import eventually_async
-from tests.support.flows import Flows, config_for, name_of, open_flows
-from tests.support.http import Answer, read_answer, request, send, served
-
-PATH = "/webhooks/stripe"
-SECRET = "whsec_suite"
-JSON = {"content-type": "application/json"}
-BODY_LIMIT_BYTES = 262_144
-NO_DATABASE = cast("Pool", None)  # what is refused must not need one
-
-
-class Inbox:
-    """Takes what the endpoint hands over, or says that it can't."""
-
-    def __init__(self) -> None:
-        self.events: list[ProviderEvent] = []
-        self.labels: list[str] = []
-        self.quarantined: list[tuple[bytes, str, str]] = []
-        self.unavailable = False
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def take(self, event: ProviderEvent, verified_by: str) -> None:
-        if self.unavailable:
-            raise Unavailable(7)
-        self.events.append(event)
-        self.labels.append(verified_by)
-        await self.gate.wait()
-
-    async def quarantine(self, body: bytes, reason: str, detail: str) -> None:
-        if self.unavailable:
-            raise Unavailable
-        self.quarantined.append((body, reason, detail))
-
-    @property
-    def untouched(self) -> bool:
-        return not self.events and not self.quarantined
-
-
-async def ready() -> Readiness:
-    return Readiness(ready=True, checks={})
+from tests.support.flows import Flows, open_flows
+from tests.support.http import read_answer, request, send, served
 
 
 @pytest.fixture
@@ -76,80 +41,8 @@ def inbox() -> Inbox:
 
 @pytest.fixture
 async def port(inbox: Inbox) -> AsyncIterator[int]:
-    config = config_for("postgresql://127.0.0.1:9/none", "http://127.0.0.1:9")
-    app = build_app(config=config, pool=NO_DATABASE, take=inbox.take, quarantine=inbox.quarantine, readiness=ready)
-    async with served(app) as open_port:
+    async with open_endpoint(inbox) as open_port:
         yield open_port
-
-
-def endpoint(inbox: Inbox, **changes: Any) -> Starlette:
-    """An app of the endpoint alone, with limits that a test can reach."""
-    webhooks = StripeWebhooks(
-        **{
-            "secrets": [SECRET],
-            "deployment": "default",
-            "livemode": False,
-            "body_limit_bytes": BODY_LIMIT_BYTES,
-            "take": inbox.take,
-            "quarantine": inbox.quarantine,
-            **changes,
-        }
-    )
-    app = Starlette(routes=[Route(PATH, webhooks, methods=["POST"])], middleware=[Middleware(Requests)])
-    problems.install(app)
-    return app
-
-
-def event(kind: str = "customer.created", subject: dict[str, Any] | None = None, **changes: Any) -> bytes:
-    """The body of an event."""
-    value = {
-        "id": "evt_1",
-        "object": "event",
-        "created": int(time.time()),
-        "livemode": False,
-        "type": kind,
-        "data": {"object": subject or {"id": "cus_1"}},
-        **changes,
-    }
-    return json.dumps(value).encode()
-
-
-def intent(order_id: str, **changes: Any) -> dict[str, Any]:
-    """An intent of an order's payment, paid."""
-    return {
-        "id": f"pi_{order_id}",
-        "status": "succeeded",
-        "amount": 1990,
-        "amount_received": 1990,
-        "currency": "eur",
-        "payment_method_types": ["card"],
-        "client_secret": f"pi_{order_id}_secret_abc",
-        "metadata": {"deployment": "default", "order_id": order_id, "payment_id": str(name_of(order_id))},
-        **changes,
-    }
-
-
-def sign(body: bytes, *, secret: str = SECRET, ago_s: int = 0) -> str:
-    return str(WebhookSignature.generate_signature_header(body.decode("latin-1"), secret, int(time.time()) - ago_s))
-
-
-async def post(
-    port: int, body: bytes, headers: Mapping[str, str | None] | None = None, *, wait_close: bool = False
-) -> Answer:
-    """Post a body, correctly signed unless `headers` says otherwise."""
-    signed = {**JSON, "stripe-signature": sign(body) if _is_utf8(body) else "t=1,v1=1", **(headers or {})}
-    return await send(port, request("POST", PATH, signed, body), wait_close=wait_close)
-
-
-def _is_utf8(body: bytes) -> bool:
-    return body.isascii()
-
-
-def assert_refused(answer: Answer, status: int) -> None:
-    """A problem of this status, which tells nothing of the server and its parts."""
-    assert (answer.status, answer.is_problem) == (status, True), answer
-    assert "server" not in answer.headers
-    assert b"Traceback" not in answer.body
 
 
 async def test_a_signed_event_is_taken_and_acknowledged(port: int, inbox: Inbox) -> None:
@@ -370,117 +263,6 @@ async def test_more_deliveries_than_may_wait_are_refused_at_once(inbox: Inbox) -
         assert int(answer.headers["retry-after"]) >= 1
         inbox.gate.set()
         assert [answer.status for answer in await asyncio.gather(*waiting)] == [200, 200, 200]
-
-
-CHUNKED = b"transfer-encoding: chunked\r\n"
-HEAD = b"POST /webhooks/stripe HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(HEAD + CHUNKED + b"content-length: 3\r\n\r\n0\r\n\r\n", id="length and transfer coding"),
-        pytest.param(HEAD + b"content-length: 3\r\n" + CHUNKED + b"\r\n0\r\n\r\n", id="the other way round"),
-        pytest.param(HEAD + b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n", id="xchunked"),
-        pytest.param(HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", id="gzip, chunked"),
-        pytest.param(HEAD + b"transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n", id="chunked, identity"),
-        pytest.param(HEAD + CHUNKED + CHUNKED + b"\r\n0\r\n\r\n", id="chunked twice"),
-        pytest.param(HEAD + b"transfer-encoding : chunked\r\n\r\n0\r\n\r\n", id="space before the colon"),
-        pytest.param(HEAD + b"transfer-encoding:\x0bchunked\r\n\r\n0\r\n\r\n", id="vertical tab"),
-        pytest.param(HEAD.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n0\r\n\r\n", id="chunked on HTTP/1.0"),
-        pytest.param(HEAD.replace(b"\r\n", b"\n") + b"content-length: 0\n\n", id="bare LF"),
-        pytest.param(HEAD + b"x: y\ncontent-length: 0\r\n\r\n", id="bare LF after a header"),
-        pytest.param(HEAD + CHUNKED + b"\r\n1\nx\r\n0\r\n\r\n", id="bare LF after a chunk's size"),
-        pytest.param(HEAD + b"x: y\rz: 1\r\ncontent-length: 0\r\n\r\n", id="bare CR"),
-        pytest.param(HEAD + b"x: y\r\n z\r\ncontent-length: 0\r\n\r\n", id="folded header"),
-        pytest.param(HEAD + b"content-length: 0\r\ncontent-length: 5\r\n\r\nhello", id="two lengths"),
-        pytest.param(HEAD + b"content-length: 1\r\ncontent-length: 1\r\n\r\nx", id="two equal lengths"),
-        pytest.param(HEAD + b"content-length: 1, 1\r\n\r\nx", id="a list of lengths"),
-        pytest.param(HEAD + b"content-length: +1\r\n\r\nx", id="length with a sign"),
-        pytest.param(HEAD + b"content-length: 99999999999999999999999\r\n\r\nx", id="length beyond 64 bits"),
-        pytest.param(HEAD + CHUNKED + b"\r\n0x1\r\nx\r\n0\r\n\r\n", id="chunk size with 0x"),
-        pytest.param(HEAD + CHUNKED + b"\r\nfffffffffffffffff\r\nx", id="chunk size beyond 64 bits"),
-        pytest.param(HEAD + b"x: a\x00b\r\ncontent-length: 0\r\n\r\n", id="NUL in a header"),
-        pytest.param(HEAD.replace(b"host: test\r\n", b"") + b"content-length: 0\r\n\r\n", id="no Host"),
-        pytest.param(HEAD + b"host: other\r\ncontent-length: 0\r\n\r\n", id="two Hosts"),
-        pytest.param(b"hello\r\n\r\n", id="no HTTP"),
-        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", id="TLS"),
-        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
-        pytest.param(HEAD.replace(b"1.1", b"1.0") + b"content-length: 2\r\n\r\n{}", id="HTTP/1.0"),
-        pytest.param(HEAD.replace(b" /", b" http://test/") + b"content-length: 2\r\n\r\n{}", id="absolute target"),
-        pytest.param(HEAD.replace(b" /", b" //x/") + b"content-length: 2\r\n\r\n{}", id="network-path target"),
-        pytest.param(b"CONNECT test:443 HTTP/1.1\r\nhost: test\r\n\r\n", id="CONNECT"),
-        pytest.param(b"OPTIONS * HTTP/1.1\r\nhost: test\r\n\r\n", id="asterisk"),
-    ],
-)
-async def test_what_a_proxy_might_read_otherwise_is_refused_and_the_connection_closed(
-    port: int, inbox: Inbox, data: bytes
-) -> None:
-    """Whatever follows on that connection could be a request that somebody smuggled in."""
-    smuggled = request("POST", PATH, {**JSON, "stripe-signature": sign(BODY)}, BODY)
-    assert_refused(await send(port, data + smuggled, wait_close=True), 400)
-    assert inbox.untouched
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "/webhooks/stripe/",
-        "/webhooks//stripe",
-        "/webhooks/./stripe",
-        "/v1/../webhooks/stripe",
-        "/webhooks%2Fstripe",
-        "/webhooks/strip%65",
-        "/webhooks/stripe%00",
-        "/webhooks/stripe;x=1",
-        "/Webhooks/Stripe",
-    ],
-)
-async def test_there_is_one_way_to_write_the_path(port: int, inbox: Inbox, target: str) -> None:
-    """404, never a redirect: Stripe counts one as a failed delivery."""
-    data = request("POST", target, {**JSON, "stripe-signature": sign(BODY)}, BODY)
-    assert_refused(await send(port, data), 404)
-    assert inbox.untouched
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        pytest.param({"stripe-signature": f"t=1,v1={'0' * 64_000}"}, id="one of 64 kB"),
-        pytest.param({f"x-{n}": "y" for n in range(200)}, id="two hundred"),
-        pytest.param({f"x-{n}": "y" * 4_000 for n in range(20)}, id="80 kB together"),
-    ],
-)
-async def test_too_many_or_too_large_headers_are_refused(port: int, headers: dict[str, str]) -> None:
-    data = request("POST", PATH, {**JSON, **headers}, BODY)
-    assert_refused(await send(port, data, wait_close=True), 431)
-
-
-async def test_headers_without_end_are_refused(port: int) -> None:
-    """Before they fill the memory: the limit holds for what is not complete, too."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST /webhooks/stripe HTTP/1.1\r\nhost: test\r\nx: ")
-    for _ in range(40):
-        writer.write(b"y" * 1_024)
-        await asyncio.sleep(0)
-    assert_refused(await read_answer(reader), 431)
-    writer.close()
-
-
-async def test_an_offer_to_upgrade_is_passed_over(port: int) -> None:
-    data = request("GET", "/health", {"connection": "Upgrade", "upgrade": "h2c"})
-    assert (await send(port, data)).status == 200
-
-
-async def test_one_connection_carries_many_deliveries(port: int, inbox: Inbox) -> None:
-    """Pipelined even: each is answered, in order."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for number in range(20):
-        body = event(id=f"evt_{number}")
-        writer.write(request("POST", PATH, {**JSON, "stripe-signature": sign(body)}, body))
-    assert [(await read_answer(reader)).status for _ in range(20)] == [200] * 20
-    writer.close()
-    assert [e.event_id for e in inbox.events] == [f"evt_{number}" for number in range(20)]
 
 
 async def test_forwarded_addresses_are_not_believed(port: int, inbox: Inbox) -> None:

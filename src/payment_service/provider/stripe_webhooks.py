@@ -162,6 +162,7 @@ def _refuse_constant(_text: str) -> NoReturn:
 
 # A number with a point or an exponent stays the text it was: no amount is one, and nothing is ever rounded.
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=str, parse_constant=_refuse_constant)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -235,10 +236,10 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> Prov
 
     An event that names a payment of ours and can't be read has Disposition.APPLY and no fact: it waits for a person.
     """
-    payload = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    payload = _ENCODER.encode(event)
     if '"client_secret":' in payload or "\\u0000" in payload or not _is_utf8(payload):
         event = _storable(event)
-        payload = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        payload = _ENCODER.encode(event)
     occurred_at = _seconds(event["created"]) or _CREATED_MIN
     disposition, payment_id = _dispose(event, deployment=deployment, livemode=livemode)
     return ProviderEvent(

@@ -1,0 +1,210 @@
+"""What each of the two ports serves and what it does not, and how a server starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from payment_service.http import problems
+from payment_service.http.health import Readiness
+from payment_service.http.requests import Requests
+from payment_service.http.server import AddressInUse, HttpServer
+from tests.support.api import Api, assert_problem, open_api
+from tests.support.eventually import eventually_async
+from tests.support.http import ask, read_answer, request, send, served
+
+
+@pytest.fixture
+async def api(database_dsn: str) -> AsyncIterator[Api]:
+    async with open_api(database_dsn) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/", "/v1", "/v2/payments", "/metrics", "/docs", "/redoc", "/openapi.json", "/debug", "/v1/payments/", "/.env", "/v1/%70ayments"],
+)  # fmt: skip
+async def test_what_is_not_public_is_not_found(api: Api, target: str) -> None:
+    """Docs and metrics are on the other port."""
+    assert_problem(await api.get(target), 404)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+async def test_other_methods_are_not_allowed_and_no_other_site_is(api: Api, method: str) -> None:
+    """A preflight of a browser gets no CORS headers, so no page elsewhere can read here."""
+    headers = {"origin": "https://elsewhere.example", "access-control-request-method": "GET"}
+    answer = await ask(api.port, method, "/v1/payments", headers)
+    assert_problem(answer, 405)
+    assert answer.headers["allow"] == "GET"
+
+
+async def test_head_answers_as_get_without_the_body(api: Api) -> None:
+    name = await api.insert()
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    headers = {"authorization": f"Bearer {api.key}"}
+    writer.write(request("HEAD", f"/v1/payments/{name}", headers) + request("GET", f"/v1/payments/{name}", headers))
+    head = await read_answer(reader, head_only=True)
+    full = await read_answer(reader)
+    writer.close()
+    assert (head.status, full.status) == (200, 200)
+    assert head.headers["content-length"] == str(len(full.body))
+
+
+async def test_ranges_are_ignored(api: Api) -> None:
+    name = await api.insert()
+    ranges = ",".join(f"{n}-{n}" for n in range(2_000))
+    answer = await api.get(f"/v1/payments/{name}", range=f"bytes={ranges}")
+    assert answer.status == 200
+    assert answer.json["id"] == str(name)
+
+
+async def test_a_defect_is_told_by_an_id_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """The log line of the same id has the rest."""
+
+    async def break_down(_request: Request) -> Response:
+        raise RuntimeError("the password is hunter2")
+
+    app = Starlette(routes=[Route("/", break_down)], middleware=[Middleware(Requests)])
+    problems.install(app)
+    async with served(app) as port:
+        answer = await ask(port, "GET", "/")
+    assert_problem(answer, 500)
+    assert b"hunter2" not in answer.body
+    error_id = answer.json["instance"].removeprefix("urn:uuid:")
+    assert error_id in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("public", [True, False])
+async def test_health_and_readiness_are_told_on_both_ports(api: Api, public: bool) -> None:
+    """The broker is told, not judged; without the database nothing can be done."""
+    port = api.port if public else api.operations_port
+    assert (await ask(port, "GET", "/health")).json == {"status": "ok"}
+    answer = await ask(port, "GET", "/ready")
+    assert (answer.status, answer.json["checks"]["broker"]) == (200, "not reached")
+    api.readiness = Readiness(ready=False, checks={"database": "does not answer"})
+    answer = await ask(port, "GET", "/ready")
+    assert_problem(answer, 503)
+    assert answer.json["checks"] == {"database": "does not answer"}
+    assert (await ask(port, "GET", "/health")).status == 200
+
+
+async def test_metrics_are_prometheus_text(api: Api) -> None:
+    """Requests are counted by route, never by path."""
+    name = await api.insert()
+    await api.get(f"/v1/payments/{name}")
+    answer = await ask(api.operations_port, "GET", "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    text = answer.body.decode()
+    assert 'payments_http_requests_total{route="/v1/payments/{payment_id}",status="200"}' in text
+    assert str(name) not in text
+
+
+async def test_the_description_names_every_route_and_its_answers(api: Api) -> None:
+    """What the public app serves, and nothing else; every error as a problem."""
+    described = (await ask(api.operations_port, "GET", "/openapi.json")).json
+    assert described["openapi"] == "3.1.0"
+    assert described["paths"].keys() == {
+        "/v1/payments/{payment_id}",
+        "/v1/payments",
+        "/v1/payments/{payment_id}/events",
+        "/webhooks/stripe",
+        "/health",
+        "/ready",
+    }
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                assert int(status) < 400 or "application/problem+json" in response["content"]
+    assert _references(described) <= {f"#/components/schemas/{name}" for name in described["components"]["schemas"]}
+
+
+def _references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if "$ref" in value else set()
+        return own.union(*(_references(inner) for inner in value.values()))
+    return set().union(*(_references(inner) for inner in value)) if isinstance(value, list) else set()
+
+
+async def test_the_docs_are_one_page_that_loads_nothing_from_elsewhere(api: Api) -> None:
+    answer = await ask(api.operations_port, "GET", "/docs")
+    text = answer.body.decode()
+    assert answer.status == 200
+    assert "/v1/payments/{payment_id}/events" in text
+    assert "<script" not in text
+    assert "http" not in text.replace("http-equiv", "")
+
+
+async def test_what_does_not_fit_the_operations_port_is_refused_too(api: Api) -> None:
+    assert_problem(await ask(api.operations_port, "GET", "/v1/payments"), 404)
+    assert_problem(await ask(api.operations_port, "POST", "/metrics"), 405)
+
+
+async def test_a_port_in_use_is_told_in_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = HttpServer(Starlette(), "127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(AddressInUse, match="SERVICE_PORT"):
+            await server.start()
+
+
+async def test_stopping_finishes_what_runs_and_closes_what_is_idle() -> None:
+    """No new connection is taken meanwhile."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: Request) -> Response:
+        begun.set()
+        await go_on.wait()
+        return Response(b"done")
+
+    server = HttpServer(Starlette(routes=[Route("/slow", slow)]), "127.0.0.1", 0)
+    port = await server.start()
+    idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", port)
+    idle_writer.write(request("GET", "/none"))
+    assert (await read_answer(idle_reader)).status == 404
+    running = asyncio.create_task(send(port, request("GET", "/slow"), wait_close=True))
+    await begun.wait()
+    stopping = asyncio.create_task(server.stop(10))
+    assert await idle_reader.read() == b"", "the idle connection is closed"
+    idle_writer.close()
+
+    async def refused() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return True
+        writer.close()
+        return False
+
+    await eventually_async(refused)
+    go_on.set()
+    assert (await running).body == b"done"
+    await stopping
+
+
+async def test_what_runs_longer_than_the_grace_is_cut_off() -> None:
+    begun, cut_off = asyncio.Event(), asyncio.Event()
+
+    async def endless(_request: Request) -> Response:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut_off.set()
+        return Response()
+
+    server = HttpServer(Starlette(routes=[Route("/", endless)]), "127.0.0.1", 0)
+    port = await server.start()
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request("GET", "/"))
+    await begun.wait()
+    await server.stop(0.1)
+    await cut_off.wait()
+    writer.close()

@@ -1,0 +1,91 @@
+"""The API on a real database, with a key that may read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from payment_service.db import api_keys
+from payment_service.db.pool import Pool, open_pool
+from payment_service.domain.ids import payment_id
+from payment_service.http.app import build_app, build_operations_app
+from payment_service.http.health import Readiness
+from payment_service.provider.port import ProviderEvent
+from tests.support.flows import config_for
+from tests.support.http import Answer, ask, served
+
+INSERT_PAYMENT = """
+INSERT INTO payments (id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, status,
+                      order_topic, order_partition, order_offset, created_at)
+VALUES ($1, $2, $3::integer, 'user-1', 'stripe', $4, $5, $6, $7, $8, $9, 'orders.created', 0, 0, now() + $3::integer * interval '1 s')
+"""
+INSERT_EVENT = """
+INSERT INTO payment_events (payment_id, event_type, provider, provider_event_id, payload, processed, result, verified_by,
+                            verified_at, occurred_at)
+VALUES ($1, 'payment_intent.processing', 'stripe', $2, '{"secret": "content"}', true, 'applied', 'secret-1', now(),
+        now() + $3::integer * interval '1 s')
+"""
+
+
+class Api(SimpleNamespace):
+    """The API under test, and a key that may read."""
+
+    pool: Pool
+    port: int
+    operations_port: int
+    key: str
+    readiness: Readiness
+
+    async def get(self, target: str, key: str | None = None, **headers: str) -> Answer:
+        """Ask with the key that may read, or another."""
+        return await ask(self.port, "GET", target, {"authorization": f"Bearer {key or self.key}", **headers})
+
+    async def insert(self, order_id: str = "o-1", n: int = 1, **changes: Any) -> UUID:
+        """Write a payment of 19.90 eur."""
+        row = {"intent": None, "amount": 1990, "currency": "eur", "captured": 0, "refunded": 0, "status": "pending"}
+        row |= changes
+        name = payment_id("default", order_id, n)
+        await self.pool.execute(INSERT_PAYMENT, name, order_id, n, *row.values())
+        return name
+
+    async def key_for(self, *scopes: str) -> str:
+        """Make a key."""
+        return await api_keys.create(self.pool, client="suite", scopes=scopes)
+
+
+async def _take(_event: ProviderEvent, _verified_by: str) -> None:
+    raise AssertionError("no webhook is sent here")
+
+
+async def _quarantine(_body: bytes, _reason: str, _detail: str) -> None:
+    raise AssertionError("no webhook is sent here")
+
+
+@asynccontextmanager
+async def open_api(database_dsn: str) -> AsyncIterator[Api]:
+    """Serve both apps and make a key."""
+    config = config_for(database_dsn, "http://127.0.0.1:9")
+    pool = await open_pool(config)
+    opened = Api(pool=pool, readiness=Readiness(ready=True, checks={"broker": "not reached", "database": "ok"}))
+
+    async def readiness() -> Readiness:
+        return opened.readiness
+
+    app = build_app(config=config, pool=pool, take=_take, quarantine=_quarantine, readiness=readiness)
+    operations = build_operations_app(readiness=readiness, openapi_of=app)
+    try:
+        async with served(app) as opened.port, served(operations) as opened.operations_port:
+            opened.key = await opened.key_for("read")
+            yield opened
+    finally:
+        pool.terminate()
+
+
+def assert_problem(answer: Answer, status: int) -> None:
+    """A problem of this status, in one sentence, without a word of the server and its parts."""
+    assert (answer.status, answer.is_problem) == (status, True), answer
+    assert answer.json["detail"].endswith(".")
+    assert not {"server", "x-powered-by", "access-control-allow-origin"} & answer.headers.keys()

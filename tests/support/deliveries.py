@@ -1,0 +1,143 @@
+"""Deliveries to the webhook endpoint, signed as Stripe signs them, and an inbox that records what is handed over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+from stripe import WebhookSignature
+
+from payment_service.db.pool import Pool
+from payment_service.flows.errors import Unavailable
+from payment_service.http import problems
+from payment_service.http.app import build_app
+from payment_service.http.health import Readiness
+from payment_service.http.requests import Requests
+from payment_service.http.webhooks import StripeWebhooks
+from payment_service.provider.port import ProviderEvent
+from tests.support.flows import config_for, name_of
+from tests.support.http import Answer, request, send, served
+
+PATH = "/webhooks/stripe"
+SECRET = "whsec_suite"
+JSON = {"content-type": "application/json"}
+BODY_LIMIT_BYTES = 262_144
+NO_DATABASE = cast("Pool", None)  # what is refused must not need one
+
+
+class Inbox:
+    """Takes what the endpoint hands over, or says that it can't."""
+
+    def __init__(self) -> None:
+        self.events: list[ProviderEvent] = []
+        self.labels: list[str] = []
+        self.quarantined: list[tuple[bytes, str, str]] = []
+        self.unavailable = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def take(self, event: ProviderEvent, verified_by: str) -> None:
+        if self.unavailable:
+            raise Unavailable(7)
+        self.events.append(event)
+        self.labels.append(verified_by)
+        await self.gate.wait()
+
+    async def quarantine(self, body: bytes, reason: str, detail: str) -> None:
+        if self.unavailable:
+            raise Unavailable
+        self.quarantined.append((body, reason, detail))
+
+    @property
+    def untouched(self) -> bool:
+        return not self.events and not self.quarantined
+
+
+async def ready() -> Readiness:
+    return Readiness(ready=True, checks={})
+
+
+@asynccontextmanager
+async def open_endpoint(inbox: Inbox) -> AsyncIterator[int]:
+    """Serve the public app before an inbox, and give its port."""
+    config = config_for("postgresql://127.0.0.1:9/none", "http://127.0.0.1:9")
+    app = build_app(config=config, pool=NO_DATABASE, take=inbox.take, quarantine=inbox.quarantine, readiness=ready)
+    async with served(app) as port:
+        yield port
+
+
+def endpoint(inbox: Inbox, **changes: Any) -> Starlette:
+    """An app of the endpoint alone, with limits that a test can reach."""
+    webhooks = StripeWebhooks(
+        **{
+            "secrets": [SECRET],
+            "deployment": "default",
+            "livemode": False,
+            "body_limit_bytes": BODY_LIMIT_BYTES,
+            "take": inbox.take,
+            "quarantine": inbox.quarantine,
+            **changes,
+        }
+    )
+    app = Starlette(routes=[Route(PATH, webhooks, methods=["POST"])], middleware=[Middleware(Requests)])
+    problems.install(app)
+    return app
+
+
+def event(kind: str = "customer.created", subject: dict[str, Any] | None = None, **changes: Any) -> bytes:
+    """The body of an event."""
+    value = {
+        "id": "evt_1",
+        "object": "event",
+        "created": int(time.time()),
+        "livemode": False,
+        "type": kind,
+        "data": {"object": subject or {"id": "cus_1"}},
+        **changes,
+    }
+    return json.dumps(value).encode()
+
+
+def intent(order_id: str, **changes: Any) -> dict[str, Any]:
+    """An intent of an order's payment, paid."""
+    return {
+        "id": f"pi_{order_id}",
+        "status": "succeeded",
+        "amount": 1990,
+        "amount_received": 1990,
+        "currency": "eur",
+        "payment_method_types": ["card"],
+        "client_secret": f"pi_{order_id}_secret_abc",
+        "metadata": {"deployment": "default", "order_id": order_id, "payment_id": str(name_of(order_id))},
+        **changes,
+    }
+
+
+def sign(body: bytes, *, secret: str = SECRET, ago_s: int = 0) -> str:
+    return str(WebhookSignature.generate_signature_header(body.decode("latin-1"), secret, int(time.time()) - ago_s))
+
+
+async def post(
+    port: int, body: bytes, headers: Mapping[str, str | None] | None = None, *, wait_close: bool = False
+) -> Answer:
+    """Post a body, correctly signed unless `headers` says otherwise."""
+    signed = {**JSON, "stripe-signature": sign(body) if _is_utf8(body) else "t=1,v1=1", **(headers or {})}
+    return await send(port, request("POST", PATH, signed, body), wait_close=wait_close)
+
+
+def _is_utf8(body: bytes) -> bool:
+    return body.isascii()
+
+
+def assert_refused(answer: Answer, status: int) -> None:
+    """A problem of this status, which tells nothing of the server and its parts."""
+    assert (answer.status, answer.is_problem) == (status, True), answer
+    assert "server" not in answer.headers
+    assert b"Traceback" not in answer.body
