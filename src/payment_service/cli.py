@@ -171,6 +171,8 @@ def _explain(error: Exception) -> tuple[str, int] | None:
             return str(error), EXIT_FAILED
         case KafkaException():
             return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}", EXIT_FAILED
+        case OSError(filename=str()):
+            return str(error), EXIT_FAILED
         case asyncpg.PostgresError() | OSError():
             return f"The database of DB_DSN did not do it: {error or type(error).__name__}", EXIT_FAILED
         case _:
