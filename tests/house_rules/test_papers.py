@@ -11,18 +11,24 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import pytest
 import typer
+from pydantic import SecretStr
+from starlette.routing import Route
 
 from payment_service import cli
+from payment_service.config import Config
 from payment_service.contracts import records
+from payment_service.doctor import TYPES_NEEDED
 from payment_service.domain.events import Succeeded
 from payment_service.domain.ids import payment_id
 from payment_service.domain.order import Reason
 from payment_service.domain.payment import Status
 from payment_service.flows.announce import announce
+from payment_service.http.app import build_app, build_operations_app
+from payment_service.http.docs import describe
 from payment_service.telemetry import metrics
 from scripts.document_states import SAMPLE
 
@@ -41,6 +47,11 @@ METRIC: Final = re.compile(r"\b(payments_[a-z_]+)\b")
 
 def paper(name: str) -> str:
     return (ROOT / name).read_text()
+
+
+def between(name: str, mark: str) -> str:
+    """The part of a paper between two marks that only its source shows."""
+    return paper(name).partition(f"<!-- {mark} -->")[2].partition(f"<!-- /{mark} -->")[0]
 
 
 def place(path: str) -> Path | None:
@@ -120,8 +131,35 @@ def test_every_invariant_is_numbered_and_has_a_test() -> None:
 
 
 def test_the_readme_lists_every_reason_of_a_dead_letter() -> None:
-    listed = paper("README.md").partition("<!-- reasons -->")[2].partition("<!-- /reasons -->")[0]
-    assert re.findall(r"`(\w+)`", listed) == [str(reason) for reason in Reason]
+    assert re.findall(r"`(\w+)`", between("README.md", "reasons")) == [str(reason) for reason in Reason]
+
+
+def test_the_readme_lists_the_events_that_the_endpoint_needs() -> None:
+    assert set(re.findall(r"`([\w.]+)`", between("README.md", "events"))) == TYPES_NEEDED
+
+
+def test_the_readme_lists_every_route() -> None:
+    """The tables of routes and of the port for operators, against the apps themselves."""
+
+    def unused(*_: object) -> Any:
+        raise NotImplementedError
+
+    config = Config(
+        kafka_brokers="broker:9092",
+        db_dsn=SecretStr("dbname=payments"),
+        stripe_secret_key=SecretStr("sk_test_none"),
+        stripe_webhook_secret=(SecretStr("whsec_none"),),
+    )
+    app = build_app(config=config, pool=cast("Any", None), take=unused, quarantine=unused, readiness=unused)
+    description = describe(app)
+    public = {f"{method.upper()} {path}" for path, item in description["paths"].items() for method in item}
+    rows = re.findall(r"^\| `((?:GET|POST) [^`?]+)", paper("README.md"), re.MULTILINE)
+    assert {re.sub(r"\{\w+\}", "{}", row) for row in rows} == {re.sub(r"\{\w+\}", "{}", route) for route in public}
+    operations = build_operations_app(readiness=unused, openapi_of=app)
+    text = paper("README.md").partition("On `METRICS_PORT`:")[2].partition("## ")[0]
+    assert {route.path for route in operations.routes if isinstance(route, Route)} == set(
+        re.findall(r"`(/[\w.]+)`", text)
+    )
 
 
 def test_the_readme_lists_every_topic_with_its_fields() -> None:
@@ -137,8 +175,7 @@ def test_the_readme_lists_every_topic_with_its_fields() -> None:
 
 def test_the_record_in_the_readme_is_what_the_service_makes() -> None:
     """The same ids, names and order, so that a consumer may be written from it."""
-    example = paper("README.md").partition("<!-- example -->")[2].partition("<!-- /example -->")[0]
-    head, value = re.findall(r"```\w*\n(.*?)\n```", example, re.DOTALL)
+    head, value = re.findall(r"```\w*\n(.*?)\n```", between("README.md", "example"), re.DOTALL)
     shown = [tuple(line.split(maxsplit=1)) for line in head.splitlines()]
     payment = replace(
         SAMPLE,
@@ -166,6 +203,14 @@ def test_every_metric_that_the_runbook_names_exists() -> None:
     headings = re.findall(r"^## `(payments_[a-z_]+)`", paper("docs/runbook.md"), re.MULTILINE)
     assert headings
     assert [name for name in METRIC.findall(paper("docs/runbook.md")) if f'"{name}"' not in source] == []
+
+
+def test_every_line_of_the_log_that_the_runbook_names_is_written() -> None:
+    source = "".join(path.read_text() for path in SERVICE.rglob("*.py"))
+    lists = re.findall(r"\blog (?:says? )?((?:`\w+`[^`.;]*)+)", " ".join(paper("docs/runbook.md").split()))
+    named = [name for names in lists for name in re.findall(r"`(\w+)`", names)]
+    assert len(named) > 5
+    assert [name for name in named if f'"{name}"' not in source and not name.startswith("payments_")] == []
 
 
 def test_every_decision_is_in_the_index() -> None:
