@@ -6,9 +6,10 @@ ON CONFLICT (id) DO NOTHING
 -- name: claim
 -- One autocommitted statement: picks, debits the shared bucket, marks. It picks operations that are the oldest unfinished of
 -- their payment, and marks as many as there are slots ($3) and tokens. The literal limits keep the plan on the index: a limit
--- that the planner can't see costs two orders of magnitude. Operations of a dead worker are taken only by one whose own heart
--- has beaten unbroken for 5 s. $1 worker, $2 provider, $4 tokens a second, $5 burst, $6 kinds that are blocked, $7 the moment
--- before which a key was first used too long ago to help.
+-- that the planner can't see costs two orders of magnitude. So does NOT EXISTS (an older one): planned while the table was
+-- small, it walked all that is unfinished for each row, and with 10,000 orders waiting a claim took 28 ms instead of 1.4.
+-- Operations of a dead worker are taken only by one whose own heart has beaten unbroken for 5 s. $1 worker, $2 provider,
+-- $4 tokens a second, $5 burst, $6 kinds that are blocked, $7 the moment before which a key was first used too long ago to help.
 WITH steady AS (
     SELECT 1 FROM workers WHERE id = $1 AND beat_at > now() - interval '5 s' AND steady_since < now() - interval '5 s'
 ), orphaned AS MATERIALIZED (
@@ -20,9 +21,10 @@ WITH steady AS (
 ), fresh AS MATERIALIZED (
     SELECT o.id FROM operations o
     WHERE o.state = 'due' AND o.provider = $2 AND o.due_at <= now() AND NOT (o.kind = ANY ($6::text[]))
-      AND NOT EXISTS (
-          SELECT 1 FROM operations e
-          WHERE e.payment_id = o.payment_id AND e.position < o.position AND e.state IN ('due', 'claimed', 'parked'))
+      AND o.position = (
+          SELECT e.position FROM operations e
+          WHERE e.payment_id = o.payment_id AND e.state IN ('due', 'claimed', 'parked')
+          ORDER BY e.position LIMIT 1)
     ORDER BY o.due_at
     LIMIT 64
     FOR UPDATE OF o SKIP LOCKED

@@ -1,7 +1,7 @@
 -- name: fetch_unpublished
 -- Always from the beginning: positions are drawn before their transactions commit, so one may appear below those already
 -- seen. Leaves out what the caller has in hand ($2) and aggregates that are held. At most $1 rows, and, but for the last one,
--- $3 bytes of values.
+-- $3 bytes of values. The limit of one keeps the join from becoming a hash of the whole outbox, planned while that was empty.
 WITH candidate AS MATERIALIZED (
     SELECT position, created_at
     FROM outbox_pending p
@@ -17,7 +17,9 @@ FROM (
                ORDER BY o.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
            ) AS bytes_before
     FROM candidate c
-    JOIN outbox o ON o.position = c.position AND o.created_at = c.created_at
+    CROSS JOIN LATERAL (
+        SELECT * FROM outbox r WHERE r.position = c.position AND r.created_at = c.created_at LIMIT 1
+    ) o
 ) o
 WHERE coalesce(bytes_before, 0) < $3
 ORDER BY position

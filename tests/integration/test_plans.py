@@ -1,0 +1,40 @@
+"""Statements that run all the time go by an index, even with a plan that was made when there was next to nothing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from payment_service.db.pool import open_pool
+from payment_service.db.queries import load
+from tests.support.flows import config_for, open_flows
+
+FLOWING = {
+    "operations.sql": ("claim", "settle", "free_forgotten"),
+    "payments.sql": ("lock_free", "existing", "save"),
+    "events.sql": ("insert", "note_results", "lock_waiting"),
+    "outbox.sql": ("fetch_unpublished", "mark_published"),
+}
+STATEMENTS = [(file, name) for file, names in FLOWING.items() for name in names]
+
+
+@pytest.mark.parametrize(("file", "name"), STATEMENTS)
+async def test_a_plan_made_on_small_tables_reads_no_table_whole(database_dsn: str, file: str, name: str) -> None:
+    """The plan is the one that PostgreSQL caches, on tables of which it knows that they have three rows."""
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as flows:
+        await flows.accept("small-1", "small-2", "small-3")
+    pool = await open_pool(config_for(database_dsn, "http://127.0.0.1:9"))
+    async with pool.acquire() as connection:
+        await connection.execute("ANALYZE")
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        statement = getattr(load("payment_service.db", file), name)
+        await connection.execute(f"PREPARE flowing AS {statement}")
+        parameters = await connection.fetchval(
+            "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'flowing'"
+        )
+        nothing = ", ".join(["NULL"] * parameters)
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE flowing ({nothing})"))
+    pool.terminate()
+    read_whole = [line for line in plan.splitlines() if re.search("Seq Scan on (?!relay_lease)", line)]
+    assert read_whole == [], plan
