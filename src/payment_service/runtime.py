@@ -41,6 +41,8 @@ from payment_service.telemetry import metrics
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
+    from starlette.types import ASGIApp
+
     from payment_service.config import Config
     from payment_service.db.pool import Pool
     from payment_service.provider.port import ProviderEvent
@@ -161,6 +163,13 @@ class Service:
             wake_dispatcher=self._wake_dispatcher,
             wake_relay=self._wake_relay,
         )
+        self._public = build_app(
+            config=config,
+            pool=pool,
+            take=self._webhooks.take,
+            quarantine=self._keep_webhook,
+            readiness=self.readiness,
+        )
         self._consumer: OrderConsumer | None = None
         self._stop_by_s = math.inf
 
@@ -172,7 +181,8 @@ class Service:
     async def start(self, stack: AsyncExitStack) -> None:
         """Start in the order of the data's way backwards; `stack` stops it in the reverse order."""
         stack.push_async_callback(self._provider.close)
-        await self._start_operations_server(stack)
+        operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
+        await self._serve_http(stack, operations, self._config.metrics_port)
         if self._relay is not None:
             await self._relay.start()
             stack.push_async_callback(self._within_grace, self._relay.stop)
@@ -182,7 +192,7 @@ class Service:
         if "http" in self._roles:
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
-            await self._start_public_server(stack)
+            await self._serve_http(stack, self._public, self._config.service_port)
         if "intake" in self._roles:
             self._consumer = OrderConsumer(self._config, self._intake.accept, asyncio.get_running_loop())
             self._consumer.start()
@@ -230,28 +240,8 @@ class Service:
             return "orders are waiting and none are read"
         return "ok"
 
-    async def _start_public_server(self, stack: AsyncExitStack) -> None:
-        app = build_app(
-            config=self._config,
-            pool=self._pool,
-            take=self._webhooks.take,
-            quarantine=self._keep_webhook,
-            readiness=self.readiness,
-        )
-        server = HttpServer(app, self._config.service_host, self._config.service_port)
-        await server.start()
-        stack.push_async_callback(self._within_grace, server.stop)
-
-    async def _start_operations_server(self, stack: AsyncExitStack) -> None:
-        public = build_app(
-            config=self._config,
-            pool=self._pool,
-            take=self._webhooks.take,
-            quarantine=self._keep_webhook,
-            readiness=self.readiness,
-        )
-        app = build_operations_app(readiness=self.readiness, openapi_of=public)
-        server = HttpServer(app, self._config.service_host, self._config.metrics_port)
+    async def _serve_http(self, stack: AsyncExitStack, app: ASGIApp, port: int) -> None:
+        server = HttpServer(app, self._config.service_host, port)
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)
 
