@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import urllib.request
 from collections import Counter
 
 import pytest
 
 from tests.support.eventually import eventually
 from tests.support.service import ServiceProcess
-from tests.support.shop import PAID_EVENTS, Shop
+from tests.support.shop import PAID_EVENTS, Shop, ask
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
 
@@ -54,12 +53,13 @@ def test_a_wrong_key_fails_no_order_and_says_so_until_it_is_mended(shop: Shop) -
 
 
 def _provider_check(service: ServiceProcess) -> str:
-    with urllib.request.urlopen(f"{service.url}/ready", timeout=5) as answer:
-        assert answer.status == http.client.OK
-        return str(json.load(answer)["checks"]["provider"])
+    status, text = ask(f"{service.url}/ready")
+    assert status == http.client.OK
+    return str(json.loads(text)["checks"]["provider"])
 
 
 def _blocked(service: ServiceProcess) -> float:
-    with urllib.request.urlopen(f"{service.metrics_url}/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("payments_provider_blocked{"))
+    _, text = ask(f"{service.metrics_url}/metrics")
+    return sum(
+        float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("payments_provider_blocked{")
+    )

@@ -58,7 +58,10 @@ def test_a_second_signal_ends_at_once_and_loses_nothing(shop: Shop) -> None:
 def test_replicas_replaced_one_by_one_under_load_lose_nothing(shop: Shop) -> None:
     """The endpoint moves to the one that stays, as a proxy in front does."""
     replicas = [shop.serve_beside(), shop.serve_beside()]
-    for number in range(4):
+    for number in range(2):
+        # Whoever replaces waits until the new one works; besides, the embedded broker forgets a member that joins while
+        # another leaves (Apache Kafka does not).
+        replicas[-1].wait_for_log("partitions_assigned")
         leaving, staying = replicas
         orders = [f"o-{number}-{i}" for i in range(30)]
         shop.order(*orders)

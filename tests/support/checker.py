@@ -192,20 +192,27 @@ def in_order(evidence: Evidence) -> Iterator[Violation]:
     for record in first.values():
         by_payment[(record.key or b"").decode()].append(record)
     for payment, records in by_payment.items():
-        numbers = sorted(record.sequence for record in records)
-        if numbers != list(range(1, len(records) + 1)):
-            yield Violation("I5", payment, f"numbered {numbers}")
-        for topic in {record.topic for record in records}:
-            of_topic = [record.sequence for record in records if record.topic == topic]
-            if of_topic != sorted(of_topic) or len({r.partition for r in records if r.topic == topic}) > 1:
-                yield Violation("I5", payment, f"{topic} has {of_topic}")
-        sent = [record.timestamp_ms for record in sorted(records, key=lambda record: record.sequence)]
-        if sent != sorted(sent):
-            yield Violation("I5", payment, f"sent at {sent}")
+        yield from (Violation("I5", payment, detail) for detail in _disorder(records))
     positions = [(row["aggregateid"], row["position"], row["sequence"]) for row in evidence.tables["outbox"]]
     for payment_id, before, after in _neighbours(row for row in positions if row[2]):
         if before >= after:
             yield Violation("I5", str(payment_id), f"written as {after} after {before}")
+
+
+def _disorder(records: Sequence[Record]) -> Iterator[str]:
+    """Say what is out of order among the records of one payment, given as they lie on their topics."""
+    numbers = sorted(record.sequence for record in records)
+    if numbers != list(range(1, len(records) + 1)):
+        yield f"numbered {numbers}"
+    for topic in {record.topic for record in records}:
+        of_topic = [record.sequence for record in records if record.topic == topic]
+        if of_topic != sorted(of_topic):
+            yield f"{topic} has {of_topic}"
+        if len({record.partition for record in records if record.topic == topic}) > 1:
+            yield f"{topic} has it on several partitions"
+    sent = [record.timestamp_ms for record in sorted(records, key=lambda record: record.sequence)]
+    if sent != sorted(sent):
+        yield f"sent at {sent}"
 
 
 def sums_hold(evidence: Evidence) -> Iterator[Violation]:

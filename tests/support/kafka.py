@@ -178,6 +178,12 @@ class Topics:
         records = self.read(lambda seen: sum(r.headers.get(_MARK) == name for r in seen) == len(places), topics=topics)
         return [record for record in records if _MARK not in record.headers]
 
+    def committed(self, group: str, topic: str = ORDERS) -> int:
+        """Give how many records of a topic a group has committed."""
+        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        with closing(Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group, **QUIET})) as consumer:
+            return sum(max(0, found.offset) for found in consumer.committed(partitions, timeout=10))
+
     def delete_all(self) -> None:
         """Delete every topic and every consumer group, so that the next test finds an empty broker."""
         client = admin(self.bootstrap_servers)

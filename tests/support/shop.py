@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import http.client
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import psycopg
@@ -20,7 +22,7 @@ from payment_service.embedded.process import free_port
 from tests.support.checker import Evidence, gather, violations
 from tests.support.eventually import NeverHappenedError, eventually
 from tests.support.flows import name_of
-from tests.support.kafka import Topics
+from tests.support.kafka import Topics, group_id
 from tests.support.sandbox import WEBHOOK_SECRET, SandboxProcess
 from tests.support.service import ServiceProcess, StartService
 
@@ -47,12 +49,14 @@ class Shop:
         self.dsn = dsn
         self.orders: list[str] = []
         self.port = free_port()
+        self.group_id = group_id()
         self._start = start
         self._written = 0
         self._bad = 0
         self._stripe = sandbox.client()
         self._env = {
             "STRIPE_API_BASE": sandbox.base_url,
+            "KAFKA_GROUP_ID": self.group_id,
             # Rebalances wait for half of it, and a killed member keeps its partitions for all of it.
             "KAFKA_SESSION_TIMEOUT_MS": "2000",
             "PROVIDER_RATE_PER_SECOND": "1000",
@@ -193,6 +197,18 @@ def signed(event: Mapping[str, Any], secret: str = WEBHOOK_SECRET) -> tuple[byte
     moment = int(time.time())
     mac = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
     return body, {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": f"t={moment},v1={mac}"}
+
+
+def ask(url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Ask once (POST when there is a body); give the status and the answer's text."""
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
+    try:
+        connection.request("GET" if body is None else "POST", place.path, body, dict(headers or {}))
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
 
 
 def post(*deliveries: tuple[str, Mapping[str, Any]], at_once: int = 100) -> list[int]:

@@ -1,0 +1,83 @@
+"""Nothing that is secret leaves the process: not into logs, not into the database, not into Kafka, not into metrics."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.support.kafka import ANNOUNCEMENTS, DEAD_LETTERS
+from tests.support.sandbox import API_KEY as SANDBOX_KEY
+from tests.support.shop import Shop, ask, post, signed
+
+pytestmark = pytest.mark.kafka
+
+API_KEY = "sk_test_canaryOfTheSuite4242"
+WRONG_API_KEY = "sk_test_canaryThatIsNotAccepted"
+WEBHOOK_SECRET = "whsec_canaryOfTheSuite4242"
+CARD = "4242424242424242"
+# A client secret is an intent's id, `_secret_` and more; a signature is 64 hexadecimal digits.
+SECRETS = re.compile(rf"sk_test_\w|whsec_\w|canary|_secret_\w|v1=|\b[0-9a-f]{{64}}\b|{CARD}")
+
+
+def test_no_secret_leaves_the_process(shop: Shop) -> None:
+    """A run with all that a stranger, a customer and an operator get wrong, logged at the most talkative level."""
+    changes = {"STRIPE_WEBHOOK_SECRET": f"{WEBHOOK_SECRET},whsec_suite", "LOG_LEVEL": "debug"}
+    locked_out = shop.serve(STRIPE_SECRET_KEY=WRONG_API_KEY, **changes)
+    shop.sandbox.accept_keys(API_KEY, SANDBOX_KEY)
+    shop.order("o-paid", "o-declined", "o-action")
+    locked_out.wait_for_log("provider_blocked")
+    locked_out.stop()
+    service = shop.serve(STRIPE_SECRET_KEY=API_KEY, **changes)
+    shop.write(
+        [
+            f'{{"order_id": "o-card", "card": "{CARD}"'.encode(),
+            {"order_id": "o-note", "total": "1", "currency": "eur", "note": f"charge {CARD}"},
+        ],
+        bad=2,
+    )
+    shop.pay("o-paid")
+    shop.pay("o-declined", method="pm_card_chargeDeclined")
+    shop.pay("o-action", method="pm_card_authenticationRequired")
+    shop.wait_status("succeeded", "o-paid")
+    shop.wait_status("declined", "o-declined")
+    shop.wait_status("requires_action", "o-action")
+    _send_nonsense(shop, shop.webhook_url(service))
+    shop.wait_quiet()
+    _, metrics = ask(f"{service.metrics_url}/metrics")
+    service.stop()
+    shop.check()
+    topics = [str((r.key, r.value, r.headers)) for r in shop.topics.read_all([*ANNOUNCEMENTS, DEAD_LETTERS])]
+    logs = [process.log.read_text() for process in (locked_out, service)]
+    rows = _rows(shop.dsn)
+    assert len(topics) >= 6
+    assert len(rows) > 30
+    for text in [*topics, *logs, *rows, metrics]:
+        assert [text[max(0, m.start() - 200) : m.end()] for m in SECRETS.finditer(text)] == []
+
+
+def _send_nonsense(shop: Shop, url: str) -> None:
+    """Post an event that is signed by an unknown secret, and one that is well signed and no event, with a client secret."""
+    event = shop.events("payment_intent.created")[0]
+    body, headers = signed(event, "whsec_canaryOfAStranger")
+    assert post((url, event), (url, {**event, "id": "", "note": event["data"]["object"]["client_secret"]})) == [
+        200,
+        400,
+    ]
+    assert ask(url, body, headers)[0] == 400
+    shop.write([], bad=1)  # the second of the three was Stripe's by its signature, so it is kept
+
+
+def _rows(dsn: str) -> list[str]:
+    """Every row of every table as text, its bytes too."""
+    with psycopg.connect(dsn, options="-c bytea_output=escape") as connection:
+        names = connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        )
+        return [
+            f"{name}{row}"
+            for (name,) in names.fetchall()
+            for (row,) in connection.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(name)))
+        ]
