@@ -1,0 +1,185 @@
+"""The checker of fault runs finds what it is there to find: a checker that finds nothing would let everything pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.support.checker import Evidence, violations
+from tests.support.kafka import Record
+
+PAYMENT = UUID(int=1)
+KEY = str(PAYMENT).encode()
+TOLD = ("payments.initiated", "payments.succeeded")
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+def _entry(effect: str, intent: str = "pi_1", amount: int = 1990) -> dict[str, Any]:
+    return {
+        "effect": effect,
+        "payment_intent": intent,
+        "amount": amount,
+        "currency": "eur",
+        "metadata": {"order_id": "o-1"},
+    }
+
+
+def _record(sequence: int, topic: str, *, name: str | None = None, value: bytes = b"{}", **place: int) -> Record:
+    headers = {"ce_id": (name or f"ce-{sequence}").encode(), "ce_sequence": str(sequence).encode()}
+    return Record(
+        topic=topic,
+        partition=place.get("partition", 0),
+        offset=place.get("offset", 0),
+        key=KEY,
+        value=value,
+        headers=headers,
+        timestamp_ms=place.get("timestamp_ms", sequence),
+    )
+
+
+def _tables() -> Tables:
+    numbered = list(enumerate(TOLD, 1))
+    return {
+        "payments": [
+            {
+                "id": PAYMENT,
+                "order_id": "o-1",
+                "provider_payment_id": "pi_1",
+                "status": "succeeded",
+                "amount": 1990,
+                "captured": 1990,
+                "refunded": 0,
+                "currency": "eur",
+            }
+        ],
+        "operations": [
+            {
+                "payment_id": PAYMENT,
+                "kind": "create",
+                "state": "done",
+                "epoch": 1,
+                "outcome": "done",
+                "outcome_code": "",
+            }
+        ],
+        "payment_events": [
+            {
+                "provider_event_id": "evt_1",
+                "processed": True,
+                "retry_at": None,
+                "parked_reason": None,
+                "result": "applied",
+            }
+        ],
+        "payment_history": [
+            {"payment_id": PAYMENT, "sequence": number, "announced": topic, "cause": f"pi_1:{topic}"}
+            for number, topic in numbered
+        ],
+        "outbox": [
+            {
+                "position": number,
+                "aggregateid": PAYMENT,
+                "sequence": number,
+                "type": topic,
+                "key": KEY,
+                "payload": b"{}",
+                "headers": [["ce_id", f"ce-{number}"]],
+            }
+            for number, topic in numbered
+        ],
+        "outbox_pending": [],
+        "quarantine": [],
+    }
+
+
+def _right(**changes: Any) -> Evidence:
+    """Evidence of a run in which one order was paid."""
+    evidence = Evidence(
+        ledger=[_entry("intent.created"), _entry("charge.captured")],
+        intents=[{"id": "pi_1", "status": "succeeded", "amount_received": 1990, "last_payment_error": None}],
+        tables=_tables(),
+        orders=[Record("orders.created", 0, 0, b"o-1", b'{"order_id": "o-1"}', {})],
+        announced=[_record(number, topic) for number, topic in enumerate(TOLD, 1)],
+    )
+    return replace(evidence, **changes)
+
+
+def test_a_right_run_has_no_violations() -> None:
+    """Nor has one in which a record went out twice."""
+    twice = [_record(1, TOLD[0]), _record(1, TOLD[0], offset=1), _record(2, TOLD[1])]
+    assert violations(_right()) == violations(_right(announced=twice)) == []
+
+
+@pytest.mark.parametrize(
+    ("invariant", "changes"),
+    [
+        pytest.param("I1", {"ledger": [*_right().ledger, _entry("charge.captured")]}, id="charged twice"),
+        pytest.param("I1", {"ledger": [*_right().ledger, _entry("intent.created", "pi_2")]}, id="two intents"),
+        pytest.param("I2", {"orders": [Record("orders.created", 0, 0, None, b"no json", {})]}, id="a lost record"),
+        pytest.param(
+            "I2", {"orders": [Record("orders.created", 0, 0, None, b'{"order_id": "o-2"}', {})]}, id="a lost order"
+        ),
+        pytest.param("I3", {"intents": []}, id="an intent that the provider has not"),
+        pytest.param("I4", {"announced": [_record(1, TOLD[0])]}, id="a record that was not published"),
+        pytest.param("I4", {"announced": [*_right().announced, _record(3, TOLD[1])]}, id="a record that nobody wrote"),
+        pytest.param(
+            "I4",
+            {"announced": [_record(1, TOLD[0]), _record(2, TOLD[1], value=b"[]")]},
+            id="a record with another value",
+        ),
+        pytest.param("I5", {"announced": [_record(2, TOLD[1])]}, id="a gap"),
+        pytest.param(
+            "I5",
+            {"announced": [_record(1, TOLD[0], timestamp_ms=9), _record(2, TOLD[1], timestamp_ms=8)]},
+            id="sent in the wrong order",
+        ),
+        pytest.param(
+            "I5",
+            {"announced": [_record(2, TOLD[0]), _record(1, TOLD[0], offset=1)]},
+            id="lying in the wrong order",
+        ),
+        pytest.param(
+            "I7", {"ledger": [_entry("intent.created"), _entry("charge.captured", amount=1)]}, id="a lost cent"
+        ),
+    ],
+)
+def test_what_the_world_shows_is_found(invariant: str, changes: dict[str, Any]) -> None:
+    """Each invariant by its name."""
+    assert invariant in {found.invariant for found in violations(_right(**changes))}
+
+
+def _change(table: str, **fields: Any) -> Callable[[Tables], None]:
+    return lambda tables: tables[table][0].update(fields)
+
+
+def _repeat(table: str) -> Callable[[Tables], None]:
+    return lambda tables: tables[table].append(dict(tables[table][0]))
+
+
+@pytest.mark.parametrize(
+    ("invariant", "spoil"),
+    [
+        pytest.param("I3", _change("payments", status="declined"), id="another status"),
+        pytest.param("I3", _change("operations", state="claimed"), id="an operation under way"),
+        pytest.param("I3", _change("operations", state="parked"), id="an operation that waits for a person"),
+        pytest.param("I3", _change("payment_events", processed=False, retry_at="soon"), id="an event that waits"),
+        pytest.param("I4", lambda tables: tables["outbox_pending"].append({"position": 2}), id="an unpublished row"),
+        pytest.param("I4", _repeat("outbox"), id="two rows for one record"),
+        pytest.param("I4", lambda tables: tables["outbox"].pop(), id="a change that was not announced"),
+        pytest.param("I5", _change("outbox", position=3), id="written in the wrong order"),
+        pytest.param("I7", _change("payments", refunded=1991), id="more refunded than captured"),
+        pytest.param("I7", _change("payments", currency="usd"), id="another currency"),
+        pytest.param("I9", _repeat("payment_events"), id="an event stored twice"),
+        pytest.param("I9", _repeat("payment_history"), id="a change made twice"),
+    ],
+)
+def test_what_the_database_shows_is_found(invariant: str, spoil: Callable[[Tables], None]) -> None:
+    """Each invariant by its name."""
+    tables = _tables()
+    spoil(tables)
+    assert invariant in {found.invariant for found in violations(_right(tables=tables))}
