@@ -1,7 +1,6 @@
 """The records of `payments.*`: topics, values and CloudEvents headers. Pure.
 
-The models are the contract: the JSON Schemas of asyncapi.yaml are generated from them. Every field but booleans is a string,
-never null.
+The models are the contract. Every field but booleans is a string, never null.
 """
 
 from __future__ import annotations

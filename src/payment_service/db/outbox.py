@@ -113,8 +113,3 @@ async def held_topics(pool: Pool) -> set[str]:
 async def release_topic(pool: Pool, topic: str, *, limit: int) -> list[UUID]:
     """Let go the aggregates that have waited longest for a topic, at most `limit`."""
     return [row["aggregateid"] for row in await pool.fetch(_SQL.release_topic, topic, limit)]
-
-
-async def count_holds(pool: Pool) -> dict[str, int]:
-    """Count held aggregates by reason."""
-    return {row["reason"]: row["records"] for row in await pool.fetch(_SQL.count_holds)}

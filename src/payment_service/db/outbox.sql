@@ -72,6 +72,3 @@ SELECT topic FROM t WHERE topic IS NOT NULL
 DELETE FROM relay_holds
 WHERE aggregateid IN (SELECT aggregateid FROM relay_holds WHERE topic = $1 ORDER BY position LIMIT $2)
 RETURNING aggregateid
-
--- name: count_holds
-SELECT reason, count(*) AS records FROM relay_holds GROUP BY reason

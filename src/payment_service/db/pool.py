@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlencode
 
 import asyncpg
 from psycopg.conninfo import conninfo_to_dict
@@ -53,15 +54,11 @@ TRANSIENT_ERRORS: Final = (
 
 
 def connect_arguments(dsn: str) -> dict[str, Any]:
-    """Turn a URI or libpq's `key=value` form into asyncpg's arguments."""
+    """Turn a URI or libpq's `key=value` form into asyncpg's arguments. Raises psycopg.ProgrammingError for what is neither."""
     if dsn.startswith(("postgresql://", "postgres://")):
         return {"dsn": dsn}
-    parts = conninfo_to_dict(dsn)
-    known = {"host": "host", "user": "user", "password": "password", "dbname": "database", "sslmode": "ssl"}
-    arguments: dict[str, Any] = {ours: str(parts[theirs]) for theirs, ours in known.items() if parts.get(theirs)}
-    if port := parts.get("port"):
-        arguments["port"] = int(port)
-    return arguments
+    parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
+    return {"dsn": f"postgresql://?{urlencode(parts)}"}
 
 
 async def open_pool(config: Config, *, application_name: str = "payment-service") -> Pool:

@@ -246,7 +246,7 @@ class Dispatcher:
         """One listing serves all operations in its window."""
         created_from = min(o.first_sent_at for o in claimed) - LISTING_MARGIN
         created_to = max(o.last_sent_at for o in claimed) + LISTING_MARGIN
-        found: Mapping[UUID, tuple[IntentFact, ...]] | None
+        found: Mapping[UUID, tuple[IntentFact | None, ...]] | None
         try:
             reached("dispatch.list.call.before")
             found = await self._provider.find_intents(

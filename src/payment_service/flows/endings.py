@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db.operations import Ending
-from payment_service.domain.payment import STANDING, IntentFact, Status
+from payment_service.domain.payment import IntentFact, Status
 from payment_service.provider.port import (
     Blocked,
     Done,
@@ -38,6 +38,17 @@ KEY_HELPS_H: Final = 23
 # States in which an intent, once read, shows that a cancel did not happen.
 _STILL_OPEN: Final = frozenset(
     {Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED, Status.PROCESSING}
+)
+
+# Of several intents that bear one payment's name, the first fact's becomes its own: the one that holds money, or may yet.
+_CLAIM_TO_BE_OURS: Final = (
+    Status.SUCCEEDED,
+    Status.AUTHORIZED,
+    Status.PROCESSING,
+    Status.REQUIRES_ACTION,
+    Status.DECLINED,
+    Status.PENDING,
+    Status.CANCELED,
 )
 
 
@@ -82,9 +93,12 @@ def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float
 
 
 def conclude_read(
-    operation: Claimed, facts: tuple[IntentFact, ...] | None, *, jitter: Callable[[], float]
+    operation: Claimed, facts: tuple[IntentFact | None, ...] | None, *, jitter: Callable[[], float]
 ) -> Settlement:
-    """Sort what a listing showed of a create whose key can't help any more. `facts` None: it could not be listed."""
+    """Sort what a listing showed of a create whose key can't help any more.
+
+    `facts` None: it could not be listed. None among them: an intent of ours that can't be read, so a second one must not be made.
+    """
     if facts is None:
         return _again(
             operation,
@@ -93,8 +107,13 @@ def conclude_read(
             code="not_listed",
             delay_s=backoff_s(operation.tries, jitter()),
         )
+    if None in facts:
+        return Settlement(
+            operation=operation, ending=_ending(operation, "parked", "unexpected", code="malformed_intent")
+        )
     if facts:
-        ordered = tuple(sorted(facts, key=lambda fact: (STANDING[fact.status], -fact.at), reverse=True))
+        readable = (fact for fact in facts if fact is not None)
+        ordered = tuple(sorted(readable, key=lambda fact: _CLAIM_TO_BE_OURS.index(fact.status)))
         return Settlement(operation=operation, ending=_ending(operation, "done", "found"), facts=ordered)
     settled_s = (operation.claimed_at - operation.last_sent_at).total_seconds()
     if settled_s < STILL_WRITABLE_S:

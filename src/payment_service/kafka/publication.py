@@ -52,7 +52,6 @@ class Publication:
         self._resume_at = 0.0
         self._pause_s = ERROR_PAUSE_MIN_S
         self._logged_at: dict[str, float] = {}
-        self._counted: set[str] = set()
 
     @property
     def settled(self) -> bool:
@@ -82,14 +81,10 @@ class Publication:
         return bool(reports or fetched)
 
     async def probe(self) -> None:
-        """Let one record go to each topic that refused its last, and count what is held."""
+        """Let one record go to each topic that refused its last."""
         self._held_topics = await outbox.held_topics(self._pool) - self._released_topics
         for topic in self._held_topics:
             self._probes.update(await outbox.release_topic(self._pool, topic, limit=1))
-        counts = await outbox.count_holds(self._pool)
-        for reason in self._counted | set(counts):
-            metrics.PARKED.labels("record", reason).set(counts.get(reason, 0))
-        self._counted = set(counts)
 
     def _take(self, report: Report) -> None:
         row = self._window.get(report.position)

@@ -178,8 +178,12 @@ class Provider(Protocol):
 
     async def find_intents(
         self, *, created_from: int, created_to: int, limit: int
-    ) -> Mapping[UUID, tuple[IntentFact, ...]] | None:
-        """List the intents of our deployment created in a window (seconds), by payment id. None: could not be listed (whole)."""
+    ) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
+        """List the intents of our deployment created in a window (seconds), by payment id.
+
+        An intent that bears our name and can't be read is None in its payment's tuple. None instead of a mapping: the window
+        could not be listed whole.
+        """
         ...
 
     async def close(self) -> None:

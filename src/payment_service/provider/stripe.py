@@ -108,9 +108,9 @@ class Stripe:
 
     async def find_intents(
         self, *, created_from: int, created_to: int, limit: int
-    ) -> Mapping[UUID, tuple[IntentFact, ...]] | None:
+    ) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
         """List our intents of a window. Lists are immediately consistent (https://docs.stripe.com/api-v2-overview); search is not."""
-        found: dict[UUID, tuple[IntentFact, ...]] = {}
+        found: dict[UUID, tuple[IntentFact | None, ...]] = {}
         after = ""
         for _ in range(0, limit, PAGE_SIZE):
             page = await self._list_page(created_from, created_to, after)
@@ -124,15 +124,19 @@ class Stripe:
             after = intents[-1]["id"]
         return None
 
-    def _note(self, found: dict[UUID, tuple[IntentFact, ...]], intent: dict[str, Any], at: int) -> None:
+    def _note(self, found: dict[UUID, tuple[IntentFact | None, ...]], intent: dict[str, Any], at: int) -> None:
+        """Note an intent that bears our name; None for one that can't be read, since it is there all the same."""
         metadata = intent.get("metadata") or {}
         if metadata.get("deployment") != self._deployment:
             return
         try:
             payment_id = UUID(metadata["payment_id"])
-            fact = intent_fact(intent, at=at, source=f"list:{intent['id']}", from_event=False)
-        except (KeyError, ValueError, MalformedIntent):
+        except (KeyError, ValueError, TypeError, AttributeError):
             return
+        try:
+            fact = intent_fact(intent, at=at, source=f"list:{intent['id']}", from_event=False)
+        except MalformedIntent:
+            fact = None
         found[payment_id] = (*found.get(payment_id, ()), fact)
 
     async def _list_page(

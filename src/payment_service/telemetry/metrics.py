@@ -70,7 +70,7 @@ RELAY_LEADER = Gauge("payments_relay_leader", "1 where this process holds the re
 PARKED = Gauge("payments_parked", "Things parked for a person, by what they are and why.", ["what", "reason"])
 # Do provider events wait for their payment?
 EVENTS_WAITING = Gauge("payments_events_waiting", "Provider events that are stored and not applied yet.")
-# When does the next insert fail for want of a partition?
+# When do rows begin to pile up in the default partition, because `maintain` has not run?
 PARTITION_DAYS_LEFT = Gauge("payments_partition_days_left", "Days until the last partition of a table ends.", ["table"])
 PARTITION_DEFAULT_ROWS = Gauge("payments_partition_default_rows", "Rows in a table's default partition.", ["table"])
 # How many requests does the API answer, and how?

@@ -1,0 +1,104 @@
+"""What becomes of an operation whose key can't help any more: read first, and never make a second intent beside one that exists."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from payment_service.db.operations import Claimed
+from payment_service.domain.currency import currency
+from payment_service.domain.money import Money
+from payment_service.domain.payment import IntentFact, Status
+from payment_service.flows.endings import BACKOFF_MAX_S, backoff_s, conclude_read
+from payment_service.provider.port import Kind, Request
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+EUR = currency("eur")
+
+
+def claimed(**changes: Any) -> Claimed:
+    settings: dict[str, Any] = {
+        "id": UUID(int=1),
+        "payment_id": UUID(int=2),
+        "kind": Kind.CREATE,
+        "cause": "order",
+        "request": Request(method="POST", path="/v1/payment_intents", body="", api_version="1"),
+        "epoch": 1,
+        "attempt": 3,
+        "tries": 3,
+        "resolving": True,
+        "last_outcome": "unknown",
+        "first_sent_at": NOW - timedelta(hours=24),
+        "last_sent_at": NOW - timedelta(hours=1),
+        "empty_read_at": None,
+        "due_at": NOW,
+        "claimed_at": NOW,
+        **changes,
+    }
+    return Claimed(**settings)
+
+
+def found(status: Status = Status.PENDING, intent_id: str = "pi_1") -> IntentFact:
+    return IntentFact(
+        intent_id=intent_id,
+        status=status,
+        at=1,
+        source="list:pi_1",
+        from_event=False,
+        amount=Money(1990, EUR),
+        received=Money(0, EUR),
+        method="card",
+    )
+
+
+def read(operation: Claimed, facts: tuple[IntentFact | None, ...] | None) -> Any:
+    return conclude_read(operation, facts, jitter=lambda: 1.0)
+
+
+def test_an_intent_of_ours_that_can_not_be_read_is_there_all_the_same() -> None:
+    """Two such reads must not lead to a second create: a person has to look."""
+    for facts in ((None,), (None, found()), (found(), None)):
+        ending = read(claimed(empty_read_at=NOW - timedelta(hours=1)), facts).ending
+        assert (ending.state, ending.code, ending.next_epoch) == ("parked", "malformed_intent", False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "next_epoch"),
+    [
+        pytest.param(
+            {"last_sent_at": NOW - timedelta(seconds=5)}, "too_early", False, id="an attempt may still be written"
+        ),
+        pytest.param({}, "found_nothing", False, id="the first read that finds nothing"),
+        pytest.param({"empty_read_at": NOW - timedelta(seconds=59)}, "found_nothing", False, id="the second, too soon"),
+        pytest.param({"empty_read_at": NOW - timedelta(seconds=60)}, "", True, id="the second, a minute later"),
+    ],
+)
+def test_only_two_empty_reads_a_minute_apart_open_the_next_epoch(
+    changes: dict[str, Any], code: str, next_epoch: bool
+) -> None:
+    ending = read(claimed(**changes), ()).ending
+    assert (ending.state, ending.code, ending.next_epoch) == ("due", code, next_epoch)
+
+
+def test_a_key_that_was_misused_is_parked_when_nothing_is_found() -> None:
+    ending = read(claimed(last_outcome="misused", empty_read_at=NOW - timedelta(hours=1)), ()).ending
+    assert (ending.state, ending.next_epoch) == ("parked", False)
+
+
+def test_what_could_not_be_listed_says_nothing() -> None:
+    ending = read(claimed(empty_read_at=NOW - timedelta(hours=1)), None).ending
+    assert (ending.state, ending.next_epoch, ending.empty_read) == ("due", False, False)
+
+
+def test_of_several_intents_the_one_that_is_furthest_comes_first() -> None:
+    """The first fact's intent becomes the payment's own: it must be the one that may hold money."""
+    canceled, processing = found(Status.CANCELED, "pi_4"), found(Status.PROCESSING, "pi_2")
+    settlement = read(claimed(), (canceled, found(), processing, found(Status.DECLINED, "pi_3")))
+    assert [fact.intent_id for fact in settlement.facts] == ["pi_2", "pi_3", "pi_1", "pi_4"]
+
+
+def test_waiting_doubles_up_to_its_limit() -> None:
+    assert [backoff_s(tries, 1.0) for tries in (0, 1, 2, 10, 1000)] == [0.5, 1.0, 2.0, BACKOFF_MAX_S, BACKOFF_MAX_S]
