@@ -232,8 +232,9 @@ class Dispatcher:
                 outcome = await self._provider.send(call)
             reached(f"dispatch.{operation.kind}.call.after")
         except TooLate:
-            await operations.unsend(self._pool, [operation])
+            # Forgotten first: if the database can't be told now, the sweep gives it back.
             self._memory.discard(operation.id)
+            await operations.unsend(self._pool, [operation])
             return
         except BaseException:
             self._memory.discard(operation.id)
