@@ -127,18 +127,52 @@ class Webhooks:
 
     async def replay_once(self) -> int:
         """Apply stored events that are due; return how many were applied for good."""
+        try:
+            return sum(result.processed for result in await self._replay(REPLAY_GROUP_MAX))
+        except TRANSIENT_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - one event that trips the database must not stop the others
+            log.warning("replay_group_failed", error=type(error).__name__, detail=str(error)[:300])
+        processed = 0
+        for _ in range(REPLAY_GROUP_MAX):
+            results = await self._replay(1)
+            if not results:
+                break
+            processed += sum(result.processed for result in results)
+        return processed
+
+    async def _replay(self, limit: int) -> list[events.Result]:
         async with self._pool.acquire() as connection, connection.transaction():
-            waiting = {(w.provider, w.event_id): w for w in await events.lock_waiting(connection, REPLAY_GROUP_MAX)}
+            waiting = {(w.provider, w.event_id): w for w in await events.lock_waiting(connection, limit)}
             if not waiting:
-                return 0
+                return []
             translated = [self._translate(json.loads(w.payload)) for w in waiting.values()]
-            fold, results = await self._apply(connection, translated)
+            apply = self._apply if limit > 1 else self._apply_or_park
+            fold, results = await apply(connection, translated)
             results = [self._age(result, waiting[result.event.provider, result.event.event_id]) for result in results]
             await events.note_results(connection, results)
             reached("replay.commit.before")
         reached("replay.commit.after")
         self._after(fold)
-        return sum(result.processed for result in results)
+        return results
+
+    async def _apply_or_park(
+        self, connection: Connection, work: Sequence[ProviderEvent]
+    ) -> tuple[Fold, list[events.Result]]:
+        """Apply behind a savepoint, so that what trips the database stays locked and is parked."""
+        try:
+            async with connection.transaction():
+                return await self._apply(connection, work)
+        except TRANSIENT_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is parked, with the reason, and counted
+            names = [event.event_id for event in work]
+            log.error("events_not_applicable", ids=names, error=type(error).__name__, detail=str(error)[:300])
+        nothing = Fold({}, deployment=self._deployment, provider=self._provider, now=self._now())
+        return nothing, [
+            events.Result(event=event, processed=False, result="not_applicable", parked_reason="not_applicable")
+            for event in work
+        ]
 
     async def _store(self, deliveries: Sequence[tuple[ProviderEvent, str]]) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -188,7 +222,8 @@ class Webhooks:
         )
         try:
             await quarantine.insert(self._pool, [kept])
-        except TRANSIENT_ERRORS:
+        except Exception as failure:  # noqa: BLE001 - what is not kept must be sent again, and its sender not be left waiting
+            log.error("webhook_not_kept", event_id=event.event_id, error=type(failure).__name__)
             _answer([delivery], Unavailable())
             return
         metrics.QUARANTINED.labels("webhook", "not_storable").inc()

@@ -1,0 +1,84 @@
+"""One payment, event or answer that trips the database, or a database in trouble, stops nothing for good."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from payment_service.db import operations, workers
+from payment_service.flows.errors import Unavailable
+from tests.integration.test_apply_webhooks import event, inbox
+from tests.support.flows import Flows, open_flows
+
+
+@pytest.fixture
+async def flows(database_dsn: str) -> AsyncIterator[Flows]:
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
+        yield opened
+
+
+async def test_an_attempt_that_came_too_late_is_given_back_even_if_the_database_was_away(
+    flows: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would stay claimed for as long as this process lives, and its payment unsettled."""
+    ticks = iter([0.0])
+    dispatcher = flows.dispatcher(boot_s=lambda: next(ticks, 1_000_000.0))
+    dispatcher._freed_at = 1e12  # no sweep before the claim
+    await operations.ensure_budget(flows.pool, "stripe")
+    await workers.register(flows.pool, dispatcher.worker)
+    await flows.accept("o-1")
+    await flows.pool.execute("UPDATE provider_budget SET tokens = 10")
+
+    async def away(*_: object) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(operations, "unsend", away)
+    assert len(await dispatcher._claim(1, frozenset())) == 1  # the answer comes after 5 s
+    await asyncio.gather(*dispatcher._calls, return_exceptions=True)
+    dispatcher._freed_at = 0.0
+    await dispatcher._free_forgotten()
+    assert (await flows.operation("o-1"))["state"] == "due"
+
+
+async def test_a_delivery_that_can_be_neither_stored_nor_kept_is_answered_and_stops_no_other(flows: Flows) -> None:
+    """Unanswered, it would hold its place among those that wait until the process ends, and those behind it too."""
+    await flows.accept("o-1", "o-2")
+    bad, good = event("o-1"), event("o-2")
+    await flows.pool.execute(
+        f"ALTER TABLE payment_events ADD CONSTRAINT trip CHECK (provider_event_id <> '{bad.event_id}')"
+    )
+    await flows.pool.execute("ALTER TABLE quarantine ADD CONSTRAINT full_up CHECK (reason <> 'not_storable')")
+    webhooks = inbox(flows)
+    taking = [asyncio.create_task(webhooks.take(e, "secret-1")) for e in (bad, good)]
+    await asyncio.sleep(0)
+    await webhooks.store_once()
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*taking, return_exceptions=True)
+    assert isinstance(results[0], Unavailable)
+    assert results[1] is None
+    assert (await flows.payment("o-2"))["status"] == "succeeded"
+
+
+async def test_a_stored_event_that_trips_the_database_is_parked_and_stops_no_other(flows: Flows) -> None:
+    """Its intent is another payment's already, which the database refuses; the two came before their payments."""
+    webhooks = inbox(flows)
+    bad, good = event("o-2", id="pi_o-1", status="processing"), event("o-3")
+    for early in (bad, good):
+        taking = asyncio.create_task(webhooks.take(early, "secret-1"))
+        await asyncio.sleep(0)
+        await webhooks.store_once()
+        await taking
+    await flows.accept("o-1", "o-2", "o-3")
+    taking = asyncio.create_task(webhooks.take(event("o-1"), "secret-1"))
+    await asyncio.sleep(0)
+    await webhooks.store_once()
+    await taking
+    await flows.pool.execute("UPDATE payment_events SET retry_at = now() WHERE NOT processed")
+    assert await webhooks.replay_once() == 1
+    assert (await flows.payment("o-3"))["status"] == "succeeded"
+    assert (await flows.payment("o-2"))["status"] == "created"
+    row = await flows.pool.fetchrow("SELECT * FROM payment_events WHERE provider_event_id = $1", bad.event_id)
+    assert row is not None
+    assert (row["processed"], row["parked_reason"], row["retry_at"]) == (False, "not_applicable", None)
