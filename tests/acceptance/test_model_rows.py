@@ -12,7 +12,7 @@ from tests.support.eventually import eventually
 from tests.support.kafka import group_id
 from tests.support.shop import Shop, post
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
 TABLES = ("payments", "operations", "payment_events", "payment_history", "outbox", "quarantine")
@@ -42,6 +42,7 @@ def test_a_provider_that_answers_500_on_20_orders_costs_no_announcement(shop: Sh
     assert sorted(record.json()["order_id"] for record in evidence.announced) == sorted(orders)
 
 
+@pytest.mark.kafka
 def test_four_kills_lose_no_announcement_and_make_no_second_intent(shop: Shop) -> None:
     """Each time in the middle of the work: fifty orders further."""
     orders = [f"o-{i}" for i in range(240)]
@@ -141,6 +142,7 @@ def test_amounts_are_exact_to_the_cent_and_the_user_is_named(shop: Shop) -> None
     assert captured == 100 * sum(map(Decimal, totals.values()))
 
 
+@pytest.mark.kafka
 def test_records_delivered_again_create_nothing_and_their_offsets_move(shop: Shop) -> None:
     """More than twenty thousand, good and bad: repeated in the topic, and read again from the start by two new groups."""
     orders = [f"o-{i}" for i in range(100)]

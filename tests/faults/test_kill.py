@@ -11,7 +11,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.shop import PAID_EVENTS, TAKEN_UP_S, Shop, assert_died_at
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.timeout(90)
 
 CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
 ORDERS = [f"o-{i}" for i in range(12)]
@@ -28,6 +28,7 @@ def assert_all_goes_well_without(shop: Shop, *, paid: int = 0) -> None:
     shop.check()
 
 
+@pytest.mark.kafka
 @pytest.mark.parametrize(
     "point", ["intake.commit.before", "intake.commit.after", "offset_commit.before", "offset_commit.after"]
 )
@@ -99,6 +100,7 @@ def test_stored_webhooks_survive_a_kill_around_their_replay(shop: Shop, point: s
     assert_all_goes_well_without(shop, paid=1)
 
 
+@pytest.mark.kafka
 @pytest.mark.parametrize(
     "point", ["relay.produce.before", "relay.produce.before:9", "relay.acknowledged", "relay.mark.after"]
 )
@@ -109,9 +111,10 @@ def test_announcements_survive_a_kill_of_the_relay(shop: Shop, point: str) -> No
     assert_all_goes_well_without(shop)
 
 
+@pytest.mark.kafka
 def test_a_living_peer_takes_up_calls_and_announcements_within_ten_seconds(shop: Shop) -> None:
     """The killed one has claimed every order, holds the relay's lease, and is in the middle of its calls."""
-    shop.sandbox.faults({"match": CREATE, "action": "hang", "seconds": 8, "phase": "before"})
+    shop.sandbox.faults({"match": CREATE, "action": "hang", "seconds": 6, "phase": "before"})
     killed = shop.serve(PROVIDER_TIMEOUT_S="60")
     shop.order(*ORDERS)
     eventually(lambda: shop.count("operations", "state = 'claimed'") == len(ORDERS))

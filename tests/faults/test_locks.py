@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.flows import name_of
 from tests.support.shop import Shop, post_in_lanes
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 def test_groups_in_opposite_orders_against_two_processes_never_deadlock(shop: Shop) -> None:

@@ -12,7 +12,7 @@ from tests.support.eventually import eventually
 from tests.support.service import ServiceProcess
 from tests.support.shop import PAID_EVENTS, Shop, ask
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.timeout(90)
 
 CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
 

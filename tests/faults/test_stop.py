@@ -10,7 +10,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.shop import Shop
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.timeout(90)
 
 CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
 
@@ -55,6 +55,7 @@ def test_a_second_signal_ends_at_once_and_loses_nothing(shop: Shop) -> None:
     shop.check()
 
 
+@pytest.mark.kafka
 def test_replicas_replaced_one_by_one_under_load_lose_nothing(shop: Shop) -> None:
     """The endpoint moves to the one that stays, as a proxy in front does."""
     replicas = [shop.serve_beside(), shop.serve_beside()]

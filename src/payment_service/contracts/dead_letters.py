@@ -20,9 +20,10 @@ DEAD_LETTER_HEADERS_LIMIT: Final = 32  # tracing, schema and CloudEvents headers
 DEAD_LETTER_HEADERS_LIMIT_BYTES: Final = 16_384  # names and values together
 _PREFIX: Final = "dlq_"
 
-# Records in which text and ids can't be told apart, or that are known to hold a card number.
+# Records in which text and ids can't be told apart (an order_id that is none is text), or that hold a card number.
 _MASKED: Final = frozenset(
     {
+        Reason.BAD_ORDER_ID,
         Reason.TOO_LARGE,
         Reason.NOT_UTF8,
         Reason.NOT_JSON,
