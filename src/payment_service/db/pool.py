@@ -34,23 +34,26 @@ PLAN_LIFETIME_S: Final = 15
 CONNECTION_IDLE_LIFETIME_S: Final = 120
 
 TRANSIENT_ERRORS: Final = (
-    asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.QueryCanceledError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidTransactionStateError,  # 25: read-only after a failover, a transaction that idled too long
+    asyncpg.InvalidAuthorizationSpecificationError,  # 28: a password that is being rotated
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TransactionRollbackError,  # 40: deadlock, serialization
+    asyncpg.SyntaxOrAccessError,  # 42: a right, table or column is missing, for every record alike
+    asyncpg.InsufficientResourcesError,  # 53: disk, memory, connections
+    asyncpg.ObjectNotInPrerequisiteStateError,  # 55: a lock that was not free in time
+    asyncpg.OperatorInterventionError,  # 57: shutdown, crash, statement timeout
+    asyncpg.PostgresSystemError,  # 58: input and output
     asyncpg.InvalidCachedStatementError,
     OSError,
     TimeoutError,
 )
-"""What may pass by itself: the same work is tried again, and a request is answered 503."""
+"""Not the record's fault, and may pass by itself or by a person's work: the same work is tried again, a request is answered 503.
+
+Held against a record, such an error would put good orders into quarantine for as long as a disk is full.
+"""
 
 
 def connect_arguments(dsn: str) -> dict[str, Any]:

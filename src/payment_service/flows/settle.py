@@ -47,9 +47,7 @@ async def settle(
         return await _settle_group(pool, settlements, provider=provider, deployment=deployment, now=now)
     except TRANSIENT_ERRORS:
         raise
-    except Exception as error:
-        if len(settlements) == 1:
-            raise
+    except Exception as error:  # noqa: BLE001 - one that trips the database must not stop the others
         log.warning("settle_group_failed", size=len(settlements), error=type(error).__name__, detail=str(error)[:300])
     rounds = [await _settle_alone(pool, one, provider=provider, deployment=deployment, now=now) for one in settlements]
     return Settled(
