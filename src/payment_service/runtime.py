@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import os
 import signal
@@ -57,6 +58,7 @@ SAMPLE_INTERVAL_S: Final = 5.0
 LAG_CHECK_INTERVAL_S: Final = 0.5
 TOPICS_TIMEOUT_S: Final = 5.0
 READY_TIMEOUT_S: Final = 2.0
+GC_THRESHOLDS: Final = (50_000, 20, 20)  # new objects before a collection: a few megabytes of cycles at most
 # A part whose turn comes when the grace period is over still gets this long to put its things away.
 MIN_GRACE_S: Final = 1.0
 
@@ -92,10 +94,21 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         await _require_prepared(config, pool, roles)
         service = Service(config, pool, roles)
         await service.start(stack)
+        _settle_memory()
         log.info("started", roles=sorted(roles), service_port=config.service_port, metrics_port=config.metrics_port)
         await stopping.wait()
         service.begin_to_stop()
     log.info("stopped")
+
+
+def _settle_memory() -> None:
+    """What was made at the start stays: the collector need not look at it again, nor come by at every 700 new objects.
+
+    Measured: a tenth of the CPU of an order. Reference counts free what a request makes; cycles are few.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _listen_to_signals(stopping: asyncio.Event) -> None:
