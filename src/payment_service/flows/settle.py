@@ -73,7 +73,9 @@ async def _settle_alone(
             error=type(error).__name__,
             detail=str(error)[:300],
         )
-        parked = replace(settlement.ending, state="parked", outcome="unsettleable", code=type(error).__name__)
+        # Without its texts too: one of them may be what the database refuses.
+        code = type(error).__name__
+        parked = replace(settlement.ending, state="parked", outcome="unsettleable", code=code, detail="", request_id="")
         async with pool.acquire() as connection:
             await operations.settle(connection, [parked])
         return Settled((settlement,), (), announced=False, enqueued=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,7 @@ CREATE_REFUSALS: Final = frozenset({"amount_too_small", "amount_too_large", "inv
 WRONG_STATE: Final = "payment_intent_unexpected_state"
 # What we obey at most of a Retry-After: an hour, so that a slip in a proxy can't stop an order for good.
 RETRY_AFTER_MAX_S: Final = 3_600.0
+_WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,100}")
 _REASONS: Final = {
     "amount_too_small": "The amount is below the least that can be charged.",
     "amount_too_large": "The amount is above the most that can be charged.",
@@ -50,14 +52,17 @@ class Answer:
 
 def classify(call: Call, answer: Answer, *, deployment: str, now_s: float) -> Outcome:
     """Sort an answer to `call`. `now_s`: our clock, used only where the answer has no Date."""
-    request_id = answer.headers.get("Request-Id", "")[:100]
+    request_id = _word(answer.headers.get("Request-Id"))
     if 200 <= answer.status < 300:
         return _done(call, answer, deployment, now_s, request_id)
-    code = _error(answer).get("code") or f"http_{answer.status}"
+    if answer.status >= 500 and _replayed(answer):
+        # Whatever it says about trying again: this key has no other answer.
+        return Unknown(code=f"http_{answer.status}", replayed=True, request_id=request_id)
+    code = _word(_error(answer).get("code")) or f"http_{answer.status}"
     if answer.headers.get("Stripe-Should-Retry") == "true" or answer.status in {409, 424, 429}:
         return Transient(code=code, retry_after_s=read_retry_after(answer.headers), request_id=request_id)
     if answer.status >= 500 or answer.status < 400:
-        return Unknown(code=f"http_{answer.status}", replayed=_replayed(answer), request_id=request_id)
+        return Unknown(code=f"http_{answer.status}", request_id=request_id)
     if answer.status == 401:
         return Blocked(code="http_401", kind=None, request_id=request_id)
     if answer.status == 403:
@@ -78,7 +83,7 @@ def _sort_refusal(call: Call, answer: Answer, code: str, now_s: float, request_i
         return WrongState(code=code, fact=fresh, request_id=request_id)
     return Unexpected(
         code=code,
-        detail=f"HTTP {answer.status} {error.get('type', '')} {error.get('param', '')}".strip(),
+        detail=f"HTTP {answer.status} {_word(error.get('type'))} {_word(error.get('param'))}".strip(),
         request_id=request_id,
     )
 
@@ -89,7 +94,7 @@ def _done(call: Call, answer: Answer, deployment: str, now_s: float, request_id:
     intent = answer.body
     if not _is_the_one_asked_for(call, intent, deployment):
         return Unexpected(
-            code="another_object", detail=f"answered with {str(intent.get('id'))[:100]}", request_id=request_id
+            code="another_object", detail=f"answered with {_word(intent.get('id'))}", request_id=request_id
         )
     if call.kind is Kind.CREATE:
         # Replayed or not, a create tells how the intent began.
@@ -124,6 +129,11 @@ def _fact(call: Call, intent: object, at: int) -> IntentFact | None:
 def _error(answer: Answer) -> dict[str, Any]:
     error = answer.body.get("error") if isinstance(answer.body, dict) else None
     return error if isinstance(error, dict) else {}
+
+
+def _word(value: object) -> str:
+    """A code, name or id as Stripe makes them; empty for anything else, which the database might refuse or must not keep."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
 
 
 def _replayed(answer: Answer) -> bool:

@@ -1,0 +1,49 @@
+"""Answers that nobody would send on purpose."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from payment_service.provider.port import Call, Kind, Outcome, Request, Unexpected, Unknown
+from payment_service.provider.stripe_answers import Answer, classify
+
+PAYMENT = UUID("8d8b3c0e-6a4e-5b7c-9a51-0c5d5e1c8f00")
+
+
+def sort(status: int, body: object, **headers: str) -> Outcome:
+    """Sort an answer to a create."""
+    call = Call(
+        kind=Kind.CREATE,
+        payment_id=PAYMENT,
+        request=Request(method="POST", path="/v1/payment_intents", body="", api_version="v"),
+        idempotency_key="create:1",
+        source="answer:1",
+        refuse_late=lambda: None,
+    )
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return classify(call, Answer(status=status, headers=named, body=body), deployment="default", now_s=0)
+
+
+def test_a_replayed_500_is_read_even_if_its_header_says_to_try_again() -> None:
+    """The key will answer so for as long as it is kept: trying again is no way out."""
+    outcome = sort(500, None, Idempotent_Replayed="true", Stripe_Should_Retry="true")
+    assert isinstance(outcome, Unknown)
+    assert outcome.replayed
+
+
+@pytest.mark.parametrize("odd", ["a\x00b", "\ud800", {"a": 1}, ["x"], 7, "x" * 10_000, "card 4242 4242 4242 4242"])
+def test_nothing_of_an_answer_is_kept_that_the_database_would_refuse(odd: object) -> None:
+    """Else the answer could not even be parked, and every other would wait behind it."""
+    outcomes = [
+        sort(400, {"error": {"code": odd, "type": odd, "param": odd}}),
+        sort(200, {"object": "payment_intent", "id": odd, "metadata": {}}),
+    ]
+    for outcome in outcomes:
+        assert isinstance(outcome, Unexpected)
+        for text in (outcome.code, outcome.detail):
+            assert text.isprintable()
+            assert text.isascii()
+            assert len(text) < 300
+            assert "4242" not in text
