@@ -120,9 +120,12 @@ class Dispatcher:
         if slots <= 0:
             return 0
         blocked = await self._blocked_kinds()
+        claimed: list[Claimed] = []
         if health.EVERYTHING in blocked:
+            # Nothing to look for: a look would pass over all that has come in meanwhile, ten times a second.
             blocked = frozenset(Kind)
-        claimed = await self._claim(slots, blocked)
+        else:
+            claimed = await self._claim(slots, blocked)
         if blocked:
             claimed += await self._claim_probe(blocked)
         return len(claimed)

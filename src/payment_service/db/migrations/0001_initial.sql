@@ -75,6 +75,7 @@ CREATE INDEX operations_due ON operations (provider, due_at) WHERE state = 'due'
 CREATE INDEX operations_claimed ON operations (worker) WHERE state = 'claimed';
 CREATE INDEX operations_unfinished ON operations (payment_id, position) WHERE state IN ('due', 'claimed', 'parked');
 CREATE INDEX operations_of_payment ON operations (payment_id);
+CREATE INDEX operations_parked ON operations (outcome) WHERE state = 'parked';
 
 -- A process that claims operations. Dead after 5 s without a beat, by this database's clock.
 CREATE TABLE workers (
@@ -129,6 +130,7 @@ CREATE TABLE payment_events (
 CREATE TABLE payment_events_default PARTITION OF payment_events DEFAULT;
 CREATE INDEX payment_events_of_payment ON payment_events (payment_id, occurred_at);
 CREATE INDEX payment_events_waiting ON payment_events (retry_at) WHERE NOT processed;
+CREATE INDEX payment_events_parked ON payment_events (parked_reason) WHERE parked_reason IS NOT NULL;
 
 -- What happened to each payment, one row per change and per announced record. Not partitioned: the unique constraint makes
 -- the numbering of records exact.

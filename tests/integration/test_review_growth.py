@@ -1,0 +1,54 @@
+"""What is looked at all the time costs no more when much has piled up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from payment_service.db import health, operations
+from payment_service.db.operations import Claimed
+from payment_service.db.queries import load
+from tests.support.flows import Flows, open_flows
+
+
+@pytest.fixture
+async def flows(database_dsn: str) -> AsyncIterator[Flows]:
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
+        yield opened
+
+
+async def test_while_all_of_the_provider_is_blocked_the_backlog_is_left_alone_between_probes(
+    flows: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured: each look passed over all that was due, 30 ms with 100,000 orders, ten times a second."""
+    looks = 0
+
+    async def look(*_: object, **__: object) -> list[Claimed]:
+        nonlocal looks
+        looks += 1
+        return []
+
+    monkeypatch.setattr(operations, "claim", look)
+    await flows.accept("o-1")
+    await health.block(flows.pool, "stripe", health.EVERYTHING, "http_401")
+    dispatcher = flows.dispatcher()
+    assert await dispatcher.claim_once() == 0
+    assert looks == 0
+    await flows.pool.execute("UPDATE provider_health SET probe_at = now()")
+    await dispatcher.claim_once()
+    assert looks == 1
+
+
+async def test_parked_events_and_operations_are_counted_without_a_look_at_the_others(flows: Flows) -> None:
+    """Events of refunds stay unprocessed for now, and there is no end to them; of what is parked there is little."""
+    await flows.pool.execute(
+        "INSERT INTO payment_events (event_type, provider, provider_event_id, payload, processed, verified_by, verified_at, occurred_at) "
+        "SELECT 'charge.refunded', 'stripe', 'evt_' || i, '{}', false, 's', now(), now() FROM generate_series(1, 5000) i"
+    )
+    await flows.accept(*[f"o-{i}" for i in range(1000)])
+    await flows.pool.execute("ANALYZE")
+    gauges = load("payment_service.db", "gauges.sql").gauges.replace("$1", "'{stripe}'")
+    plan = "\n".join(row[0] for row in await flows.pool.fetch(f"EXPLAIN {gauges}"))
+    assert "parked_reason_idx" in plan or "payment_events_parked" in plan, plan
+    assert "operations_parked" in plan, plan
