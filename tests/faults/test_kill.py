@@ -67,7 +67,7 @@ def test_calls_survive_a_kill_around_them_and_around_their_settling(shop: Shop, 
 def test_reading_survives_a_kill(shop: Shop, point: str) -> None:
     """Where the key can't help (the provider replays its 500), the intents are looked for in a listing."""
     shop.sandbox.faults({"match": CREATE, "times": len(ORDERS), "action": "status", "code": 500, "phase": "after"})
-    shop.sandbox.set_webhook(shop.webhook_url(), events=PAID_EVENTS)  # nothing else may tell of the intents
+    shop.send_only(*PAID_EVENTS)  # nothing else may tell of the intents
     shop.order(*ORDERS)
     assert_died_at(shop.serve_armed(point), point)
     assert_all_goes_well_without(shop)
@@ -76,7 +76,7 @@ def test_reading_survives_a_kill(shop: Shop, point: str) -> None:
 @pytest.mark.parametrize("point", ["webhook.commit.before", "webhook.commit.after"])
 def test_webhooks_survive_a_kill_around_their_commit(shop: Shop, point: str) -> None:
     """What was not answered comes again; what was stored and not answered comes again too, and moves nothing twice."""
-    shop.sandbox.set_webhook(shop.webhook_url(), events=PAID_EVENTS)
+    shop.send_only(*PAID_EVENTS)
     service = shop.serve_armed(point)
     shop.order(*ORDERS)
     shop.pay(ORDERS[0])
@@ -87,7 +87,7 @@ def test_webhooks_survive_a_kill_around_their_commit(shop: Shop, point: str) -> 
 @pytest.mark.parametrize("point", ["replay.commit.before", "replay.commit.after"])
 def test_stored_webhooks_survive_a_kill_around_their_replay(shop: Shop, point: str) -> None:
     """An event whose payment is locked when it comes is stored, and applied by a loop."""
-    shop.sandbox.set_webhook(shop.webhook_url(), events=PAID_EVENTS)
+    shop.send_only(*PAID_EVENTS)
     service = shop.serve_armed(point)
     shop.order(*ORDERS)
     intent = shop.intent_of(ORDERS[0])

@@ -51,29 +51,40 @@ class Violation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known after a run. `announced`: every record of `payments.*` and of the dead letters; `orders`: of orders."""
+    """What is known after a run. `announced`: every record of `payments.*` and of the dead letters; `orders`: of orders.
+
+    `delivered`: the ids of the provider's events that were answered 2xx.
+    """
 
     ledger: Sequence[Row]
     intents: Sequence[Row]
+    delivered: Sequence[str]
     tables: Mapping[str, Sequence[Row]]
     orders: Sequence[Record]
     announced: Sequence[Record]
 
 
-def gather(*, sandbox: SandboxProcess, dsn: str, topics: Topics, orders: int) -> Evidence:
-    """Collect the evidence; `orders`: how many records the test wrote to `orders.created`."""
+def gather(
+    *, sandbox: SandboxProcess, dsn: str, topics: Topics, orders: int, sent_types: Sequence[str] = ()
+) -> Evidence:
+    """Collect the evidence; `orders`: how many records the test wrote to `orders.created`.
+
+    `sent_types`: the types of events that were sent to us, when not all were.
+    """
+    sent = {"types": list(sent_types)} if sent_types else {}
     return Evidence(
         ledger=sandbox.ledger(),
         intents=list_all(sandbox, "payment_intents"),
+        delivered=[event["id"] for event in list_all(sandbox, "events", delivery_success=True, **sent)],
         tables=_tables(dsn),
         orders=topics.read_count(orders, topics=[ORDERS]) if orders else [],
         announced=topics.read_all([*ANNOUNCEMENTS, DEAD_LETTERS]),
     )
 
 
-def list_all(sandbox: SandboxProcess, kind: str) -> list[dict[str, Any]]:
+def list_all(sandbox: SandboxProcess, kind: str, **filters: object) -> list[dict[str, Any]]:
     """Every object of a kind that the sandbox has, as its API shows it."""
-    listed = getattr(sandbox.client().v1, kind).list({"limit": 100})
+    listed = getattr(sandbox.client().v1, kind).list({"limit": 100, **filters})
     return [found.to_dict() for found in listed.auto_paging_iter()]
 
 
@@ -234,6 +245,14 @@ def sums_hold(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("I7", row["order_id"], f"{row['currency']} here, {currencies[row['order_id']]} there")
 
 
+def answered_is_stored(evidence: Evidence) -> Iterator[Violation]:
+    """I8: an event that was answered 2xx is in the database."""
+    stored = {row["provider_event_id"] for row in evidence.tables["payment_events"]}
+    yield from (
+        Violation("I8", event, "answered 2xx and not stored") for event in evidence.delivered if event not in stored
+    )
+
+
 def applied_once(evidence: Evidence) -> Iterator[Violation]:
     """I9: one row an event, one change a cause, and no change without the state it names."""
     events = Counter(row["provider_event_id"] for row in evidence.tables["payment_events"])
@@ -252,6 +271,7 @@ JUDGES: Final[Sequence[Callable[[Evidence], Iterator[Violation]]]] = (
     published_once,
     in_order,
     sums_hold,
+    answered_is_stored,
     applied_once,
 )
 

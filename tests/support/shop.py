@@ -52,6 +52,7 @@ class Shop:
         self.group_id = group_id()
         self._start = start
         self._written = 0
+        self._sent_types: Sequence[str] = ()
         self._bad = 0
         self._stripe = sandbox.client()
         self._env = {
@@ -95,6 +96,11 @@ class Shop:
         self.topics.produce(values, key=lambda value: value["order_id"] if isinstance(value, dict) else None)
         self._written += len(values)
         self._bad += bad
+
+    def send_only(self, *types: str) -> None:
+        """Let the provider send no other events than of these types."""
+        self._sent_types = types
+        self.sandbox.set_webhook(self.webhook_url(), events=types)
 
     def pay(self, *order_ids: str, method: str = "pm_card_visa") -> None:
         """Let customers pay as soon as their payments have an intent."""
@@ -155,7 +161,13 @@ class Shop:
 
     def evidence(self) -> Evidence:
         """Collect what the checker judges."""
-        return gather(sandbox=self.sandbox, dsn=self.dsn, topics=self.topics, orders=self._written)
+        return gather(
+            sandbox=self.sandbox,
+            dsn=self.dsn,
+            topics=self.topics,
+            orders=self._written,
+            sent_types=self._sent_types,
+        )
 
     def check(self) -> Evidence:
         """Assert that no invariant is violated, and give the evidence."""

@@ -102,6 +102,7 @@ def _right(**changes: Any) -> Evidence:
     evidence = Evidence(
         ledger=[_entry("intent.created"), _entry("charge.captured")],
         intents=[{"id": "pi_1", "status": "succeeded", "amount_received": 1990, "last_payment_error": None}],
+        delivered=["evt_1"],
         tables=_tables(),
         orders=[Record("orders.created", 0, 0, b"o-1", b'{"order_id": "o-1"}', {})],
         announced=[_record(number, topic) for number, topic in enumerate(TOLD, 1)],
@@ -143,6 +144,7 @@ def test_a_right_run_has_no_violations() -> None:
             {"announced": [_record(2, TOLD[0]), _record(1, TOLD[0], offset=1)]},
             id="lying in the wrong order",
         ),
+        pytest.param("I8", {"delivered": ["evt_1", "evt_2"]}, id="an event that was answered and is not there"),
         pytest.param(
             "I7", {"ledger": [_entry("intent.created"), _entry("charge.captured", amount=1)]}, id="a lost cent"
         ),
