@@ -55,6 +55,7 @@ class Stripe:
         }
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_check_time)
+        trace.on_request_chunk_sent.append(_check_time)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=config.provider_concurrency + 4, keepalive_timeout=15),
             timeout=aiohttp.ClientTimeout(total=config.provider_timeout_s, sock_connect=CONNECT_TIMEOUT_S),
@@ -174,9 +175,15 @@ class Stripe:
 
 
 async def _check_time(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
+    _session: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    _params: aiohttp.TraceRequestHeadersSentParams | aiohttp.TraceRequestChunkSentParams,
 ) -> None:
-    """Called with a connection in hand, just before the first byte is written."""
+    """Called with a connection in hand, and again just before the first byte is written.
+
+    The client keeps headers back until the body goes out, in a task that may run later; a refusal there reads as a connection
+    that failed, which is never taken for an answer.
+    """
     if (refuse_late := context.trace_request_ctx) is not None:
         refuse_late()
 
