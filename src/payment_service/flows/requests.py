@@ -21,9 +21,9 @@ def cancel_stray(payment: Payment, intent_id: str, provider: Provider) -> NewOpe
     return _own(payment, Kind.CANCEL, f"stray:{intent_id}", provider.cancel_request(intent_id), provider)
 
 
-def read_intent(payment: Payment, intent_id: str, cause: str, provider: Provider) -> NewOperation:
-    """Read an intent, because `cause` left its state in doubt."""
-    return _own(payment, Kind.RETRIEVE, cause, provider.retrieve_request(intent_id), provider)
+def read_intent(payment: Payment, after: Request, cause: str, provider: Provider) -> NewOperation:
+    """Read the intent that a request was about, because `cause` left its state in doubt."""
+    return _own(payment, Kind.RETRIEVE, cause, provider.lookup_request(after), provider)
 
 
 def _own(payment: Payment, kind: Kind, cause: str, request: Request, provider: Provider) -> NewOperation:

@@ -107,7 +107,7 @@ def _fold_in(fold: Fold, settlement: Settlement) -> operations.Ending:
         if isinstance(verdict, Parked):
             ending = replace(ending, state="parked", outcome=verdict.reason, detail=verdict.detail)
     if settlement.read_again:
-        fold.ask_for_read(operation.payment_id, f"after:{operation.id}:{operation.attempt}")
+        fold.ask_for_read(operation.payment_id, operation.request, f"after:{operation.id}:{operation.attempt}")
     payment = fold.payment(operation.payment_id)
     if operation.kind is Kind.CREATE and ending.state == "due" and payment.provider_payment_id is not None:
         # The provider told us of the intent by another way; another epoch would make a second one.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Connection
     from payment_service.domain.events import Announcement
     from payment_service.domain.payment import Fact, Payment, Verdict
-    from payment_service.provider.port import Provider
+    from payment_service.provider.port import Provider, Request
 
 log = structlog.get_logger(__name__)
 
@@ -67,11 +67,9 @@ class Fold:
                 pass
         return verdict
 
-    def ask_for_read(self, payment_id: UUID, cause: str) -> None:
-        """Queue a read of the payment's intent; its answer is a fact like any other."""
-        payment = self._is[payment_id]
-        if payment.provider_payment_id is not None:
-            self._enqueue(read_intent(payment, payment.provider_payment_id, cause, self._provider))
+    def ask_for_read(self, payment_id: UUID, after: Request, cause: str) -> None:
+        """Queue a read of the intent that a request was about, the payment's own or a stray; its answer is a fact like any other."""
+        self._enqueue(read_intent(self._is[payment_id], after, cause, self._provider))
 
     async def write(self, connection: Connection) -> None:
         """Write everything: payments, then their history, records and operations."""

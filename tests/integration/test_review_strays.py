@@ -1,0 +1,61 @@
+"""An intent that bears a payment's name and is not its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from payment_service.db import operations, workers
+from payment_service.flows.endings import conclude
+from payment_service.flows.settle import settle
+from payment_service.provider.port import WrongState
+from tests.integration.test_apply_webhooks import event, inbox
+from tests.support.flows import Flows, open_flows
+
+
+@pytest.fixture
+async def flows(database_dsn: str) -> AsyncIterator[Flows]:
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
+        yield opened
+
+
+async def test_a_stray_that_could_not_be_canceled_is_read_itself_and_not_the_payments_own_intent(flows: Flows) -> None:
+    """The provider repeats an old refusal: the stray may have been paid, and nobody else would notice."""
+    await flows.accept("o-1")
+    webhooks = inbox(flows)
+    for told in (event("o-1", "processing"), event("o-1", "requires_action", id="pi_stray")):
+        taking = asyncio.create_task(webhooks.take(told, "secret-1"))
+        await asyncio.sleep(0)
+        await webhooks.store_once()
+        await taking
+    await flows.pool.execute("UPDATE operations SET state = 'done' WHERE kind = 'create'")
+    dispatcher = flows.dispatcher()
+    await operations.ensure_budget(flows.pool, "stripe")
+    await workers.register(flows.pool, dispatcher.worker)
+    await flows.pool.execute("UPDATE provider_budget SET tokens = 10")
+    claimed = await operations.claim(
+        flows.pool,
+        worker=dispatcher.worker,
+        provider="stripe",
+        slots=1,
+        rate_per_s=0,
+        burst=10,
+        blocked=(),
+        key_horizon=flows.clock.now() - timedelta(hours=23),
+    )
+    refused = WrongState(code="payment_intent_unexpected_state", fact=None, request_id="")
+    await settle(
+        flows.pool,
+        [conclude(claimed[0], refused, jitter=lambda: 0.0)],
+        provider=flows.provider,
+        deployment="default",
+        now=flows.clock.now,
+    )
+    paths = await flows.pool.fetch("SELECT kind, request_path, state FROM operations ORDER BY position OFFSET 1")
+    assert [tuple(row) for row in paths] == [
+        ("cancel", "/v1/payment_intents/pi_stray/cancel", "refused"),
+        ("retrieve", "/v1/payment_intents/pi_stray", "due"),
+    ]
