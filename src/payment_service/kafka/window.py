@@ -53,6 +53,8 @@ class Window:
 
     def take_ready(self) -> OutboxRow | None:
         """Give a record that may go out now. Suspects go one by one, with nothing else on its way."""
+        if self._alone in self._sent:
+            return None
         if self._suspects:
             return None if self._sent else self._send_alone(self._suspects.popleft())
         return self._send(self._ready.popleft()) if self._ready else None
@@ -85,6 +87,8 @@ class Window:
     def retry(self, row: OutboxRow) -> None:
         """It did not go out, or nobody knows: it is the next of its line again."""
         self._sent.discard(row.position)
+        if self._alone == row.position:
+            self._alone = None
         self._ready.appendleft(row.aggregate_id)
 
     def suspect(self, row: OutboxRow) -> None:

@@ -1,0 +1,54 @@
+"""What goes out alone goes out alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from payment_service.db.outbox import OutboxRow
+from payment_service.kafka.window import Window
+
+
+def row(position: int) -> OutboxRow:
+    """A record of a payment of its own."""
+    return OutboxRow(
+        position=position,
+        aggregate_id=UUID(int=position),
+        topic="payments.initiated",
+        key=b"",
+        value=b"",
+        headers="[]",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def test_nothing_goes_out_beside_the_last_suspect() -> None:
+    """A broker refuses a batch whole: beside a bad neighbour a good record would be parked as if it were at fault."""
+    window = Window()
+    window.add([row(1), row(2)])
+    first = window.take_ready()
+    assert first is not None
+    window.suspect(first)
+    suspect = window.take_ready()
+    assert suspect is not None
+    assert window.is_alone(suspect)
+    assert window.take_ready() is None
+    window.acknowledge(suspect)
+    after = window.take_ready()
+    assert after is not None
+    assert after.position == 2
+    assert not window.is_alone(after)
+
+
+def test_a_suspect_that_must_go_out_again_is_not_taken_to_be_alone_beside_others() -> None:
+    window = Window()
+    window.add([row(1), row(2)])
+    first = window.take_ready()
+    assert first is not None
+    window.suspect(first)
+    suspect = window.take_ready()
+    assert suspect is not None
+    window.recall()
+    taken = [window.take_ready(), window.take_ready()]
+    assert [r and r.position for r in taken] == [1, 2]
+    assert not any(window.is_alone(r) for r in taken if r)
