@@ -16,6 +16,7 @@ import structlog
 from payment_service.crash_points import reached
 from payment_service.db import health, operations, workers
 from payment_service.flows.endings import KEY_HELPS_H, conclude, conclude_lookup, conclude_read, withhold
+from payment_service.flows.listing import group_by_window, limit_of, window_of
 from payment_service.flows.settle import settle
 from payment_service.loop import Loop
 from payment_service.provider.port import Call, Kind, TooLate
@@ -43,9 +44,6 @@ BLOCKED_CACHE_S: Final = 1.0
 SETTLE_GROUP_MAX: Final = 256
 # Outcomes that wait to be settled, per call slot: a database that is slow for a while does not stop the calls.
 UNSETTLED_PER_SLOT: Final = 4
-# Clocks of the provider and the database may differ by this much when a window of creation times is listed.
-LISTING_MARGIN: Final = timedelta(minutes=5)
-LISTING_LIMIT: Final = 10_000  # a hundred pages: at 20 creates a second, eight minutes of a provider's outage
 # A part of a second's rate: with a refill of 20 a second, no second sees more than Stripe's 25.
 BURST_S: Final = 0.25
 
@@ -194,8 +192,8 @@ class Dispatcher:
 
     def _begin(self, claimed: list[Claimed], claimed_boot_s: float) -> None:
         listed = [o for o in claimed if o.resolving and o.kind is Kind.CREATE]
-        if listed:
-            self._spawn(self._resolve_creates(listed))
+        for group in group_by_window(listed):
+            self._spawn(self._resolve_creates(group))
         for operation in claimed:
             if operation not in listed:
                 self._spawn(self._attempt(operation, claimed_boot_s))
@@ -248,13 +246,13 @@ class Dispatcher:
 
     async def _resolve_creates(self, claimed: list[Claimed]) -> None:
         """One listing serves all operations in its window."""
-        created_from = min(o.first_sent_at for o in claimed) - LISTING_MARGIN
-        created_to = max(o.last_sent_at for o in claimed) + LISTING_MARGIN
+        created_from, created_to = window_of(claimed)
+        limit = limit_of(created_from, created_to, self._config.provider_rate_per_second)
         found: Mapping[UUID, tuple[IntentFact | None, ...]] | None
         try:
             reached("dispatch.list.call.before")
             found = await self._provider.find_intents(
-                created_from=int(created_from.timestamp()), created_to=int(created_to.timestamp()), limit=LISTING_LIMIT
+                created_from=int(created_from.timestamp()), created_to=int(created_to.timestamp()), limit=limit
             )
             reached("dispatch.list.call.after")
         except BaseException:

@@ -1,0 +1,46 @@
+"""Which creates are looked for by one listing, and how long it may be. Pure."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from payment_service.db.operations import Claimed
+
+# Clocks of the provider and the database may differ by this much.
+LISTING_MARGIN: Final = timedelta(minutes=5)
+LISTING_MIN: Final = 10_000
+LISTING_MAX: Final = 100_000  # a thousand pages, some four minutes
+# The account's intents of other makes, beside those that our own rate allows.
+_OTHERS: Final = 2
+
+
+def group_by_window(claimed: Iterable[Claimed]) -> list[list[Claimed]]:
+    """Creates begun at about the same time share a listing; one from long ago would make that of all the others endless."""
+    groups: list[list[Claimed]] = []
+    for operation in sorted(claimed, key=lambda o: o.first_sent_at):
+        if not groups or operation.first_sent_at > groups[-1][0].first_sent_at + LISTING_MARGIN:
+            groups.append([])
+        groups[-1].append(operation)
+    return groups
+
+
+def window_of(claimed: Sequence[Claimed]) -> tuple[datetime, datetime]:
+    """Between which moments, by the provider's clock, the intents of these creates can have been made."""
+    first = min(o.first_sent_at for o in claimed)
+    last = max(o.last_sent_at for o in claimed)
+    return first - LISTING_MARGIN, last + LISTING_MARGIN
+
+
+def limit_of(created_from: datetime, created_to: datetime, rate_per_s: float) -> int:
+    """How many intents a listing may have: what the rate (creates a second) lets us make meanwhile must fit in.
+
+    A listing that is given up shows nothing, and its creates would never be resolved.
+    """
+    expected = math.ceil(_OTHERS * rate_per_s * (created_to - created_from).total_seconds())
+    return min(LISTING_MAX, max(LISTING_MIN, expected))
