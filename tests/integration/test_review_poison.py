@@ -82,3 +82,20 @@ async def test_a_stored_event_that_trips_the_database_is_parked_and_stops_no_oth
     row = await flows.pool.fetchrow("SELECT * FROM payment_events WHERE provider_event_id = $1", bad.event_id)
     assert row is not None
     assert (row["processed"], row["parked_reason"], row["retry_at"]) == (False, "not_applicable", None)
+
+
+async def test_an_event_that_trips_the_database_is_stored_and_parked_with_its_payment(flows: Flows) -> None:
+    """What names us is kept among the payment's events, where a person looks and can have it applied again."""
+    await flows.accept("o-1", "o-2")
+    webhooks = inbox(flows)
+    bad = event("o-2", "processing", id="pi_o-1")
+    for told in (event("o-1"), bad):
+        taking = asyncio.create_task(webhooks.take(told, "secret-1"))
+        await asyncio.sleep(0)
+        await webhooks.store_once()
+        await taking
+    row = await flows.pool.fetchrow("SELECT * FROM payment_events WHERE provider_event_id = $1", bad.event_id)
+    assert row is not None
+    assert (row["processed"], row["parked_reason"]) == (False, "not_applicable")
+    assert await flows.pool.fetchval("SELECT count(*) FROM quarantine") == 0
+    assert (await flows.payment("o-2"))["provider_payment_id"] is None

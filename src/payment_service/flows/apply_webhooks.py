@@ -174,12 +174,13 @@ class Webhooks:
             for event in work
         ]
 
-    async def _store(self, deliveries: Sequence[tuple[ProviderEvent, str]]) -> None:
+    async def _store(self, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
             new = await events.insert(connection, deliveries)
             unique = {event.event_id: event for event, _ in deliveries if event.event_id in new}
             work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
-            fold, results = await self._apply(connection, work)
+            apply = self._apply_or_park if alone else self._apply
+            fold, results = await apply(connection, work)
             corrections = [result for result in results if result.result != "applied"]
             if corrections:
                 await events.note_results(connection, corrections)
@@ -195,7 +196,7 @@ class Webhooks:
 
     async def _store_alone(self, delivery: _Delivery) -> None:
         try:
-            await self._store([(delivery.event, delivery.verified_by)])
+            await self._store([(delivery.event, delivery.verified_by)], alone=True)
         except TRANSIENT_ERRORS:
             _answer([delivery], Unavailable())
             return
