@@ -213,7 +213,9 @@ class Service:
         self._start_sampling(stack)
 
     async def _within_grace(self, stop: Callable[[float], Awaitable[None]]) -> None:
-        await stop(max(MIN_GRACE_S, self._stop_by_s - time.monotonic()))
+        # Without a signal there is no moment to stop by: a start has failed, and what had begun ends like any other.
+        left_s = min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())
+        await stop(max(MIN_GRACE_S, left_s))
 
     async def readiness(self) -> Readiness:
         """Ready when the schema fits and the database answers; the broker and the provider are told, not judged."""
