@@ -366,3 +366,19 @@ async def _let_time_pass(flows: Flows, time: timedelta) -> None:
         "last_sent_at = last_sent_at - $1::interval, empty_read_at = empty_read_at - $1::interval",
         time,
     )
+
+
+async def test_a_stop_while_the_database_is_away_ends_all_the_same(flows: Flows, sandbox: SandboxProcess) -> None:
+    """What could not be settled is taken up by others, as after a kill."""
+    sandbox.faults({"match": CREATE, "action": "latency", "ms": 300})
+    leaving = flows.dispatcher()
+    await flows.accept("o-1")
+    await leaving.start()
+
+    async def claimed() -> bool:
+        return bool((await flows.operation("o-1"))["state"] == "claimed")
+
+    await eventually_async(claimed)
+    flows.pool.terminate()
+    await leaving.stop(5)
+    assert len(leaving._unsettled) == 1

@@ -78,6 +78,27 @@ async def test_an_order_of_nothing_succeeds_at_once_and_calls_nobody(flows: Flow
     assert await flows.pool.fetchval("SELECT count(*) FROM operations") == 0
 
 
+async def test_of_one_order_twice_in_a_batch_the_first_that_may_be_taken_stands(flows: Flows) -> None:
+    """A free one after a priced one, a priced one after a free one, and one after another that is too old."""
+    old = arrival(order("late", "5.00"), 4, age=timedelta(days=8))
+    await flows.intake.accept([
+        arrival(order("priced"), 0),
+        arrival(order("priced", "0"), 1),
+        arrival(order("gift", "0"), 2),
+        arrival(order("gift"), 3),
+        old,
+        arrival(order("late"), 5),
+    ])  # fmt: skip
+    rows = await flows.pool.fetch("SELECT order_id, amount, status FROM payments ORDER BY order_id")
+    assert [tuple(row) for row in rows] == [
+        ("gift", 0, "succeeded"),
+        ("late", 1990, "created"),
+        ("priced", 1990, "created"),
+    ]
+    changed = await flows.pool.fetch("SELECT record_offset FROM quarantine WHERE reason = 'order_changed' ORDER BY 1")
+    assert [row["record_offset"] for row in changed] == [1, 3, 4]
+
+
 async def test_an_amount_that_the_provider_can_not_express_is_quarantined(flows: Flows) -> None:
     await flows.intake.accept([arrival(order("o-1", "1.234", "kwd"), 0), arrival(order("o-2", "1.230", "kwd"), 1)])
     assert await flows.pool.fetchval("SELECT reason FROM quarantine") == "amount_not_chargeable"

@@ -26,7 +26,7 @@ from payment_service.provider.port import Kind, Request
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from payment_service.db.pool import Connection, Pool
@@ -104,7 +104,7 @@ class Intake:
         async with self._pool.acquire() as connection, connection.transaction():
             inserted = await self._insert(connection, plans)
             rejected += await self._compare(connection, plans, inserted)
-            fold = await self._pay_free(connection, [p for p in plans if p.request is None and p.id in inserted])
+            fold = await self._pay_free(connection, [plan for plan in inserted.values() if plan.request is None])
             notices = await _quarantine(connection, rejected)
             reached("intake.commit.before")
         reached("intake.commit.after")
@@ -140,28 +140,26 @@ class Intake:
             return Rejected(Reason.AMOUNT_NOT_CHARGEABLE, str(error))
         return _Plan(arrival, order, name, request)
 
-    async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> set[UUID]:
-        """Insert the first plan of each payment that is young enough, with its operation."""
+    async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> dict[UUID, _Plan]:
+        """Insert the first plan of each payment that is young enough, with its operation; return those that were new."""
         first: dict[UUID, _Plan] = {}
         for plan in plans:
             if not self._too_old(plan.order):
                 first.setdefault(plan.id, plan)
         if not first:
-            return set()
-        inserted = await payments.insert(connection, [self._new_payment(plan) for plan in first.values()])
-        calls = [
-            self._new_operation(plan, plan.request) for plan in first.values() if plan.id in inserted and plan.request
-        ]
+            return {}
+        new = await payments.insert(connection, [self._new_payment(plan) for plan in first.values()])
+        inserted = {name: plan for name, plan in first.items() if name in new}
+        calls = [self._new_operation(plan, plan.request) for plan in inserted.values() if plan.request]
         if calls:
             await operations.enqueue(connection, calls)
         return inserted
 
     async def _compare(
-        self, connection: Connection, plans: Sequence[_Plan], inserted: set[UUID]
+        self, connection: Connection, plans: Sequence[_Plan], inserted: Mapping[UUID, _Plan]
     ) -> list[tuple[Arrival, Rejected]]:
         """Orders that were not inserted are repeated (nothing to do), changed, or too old to begin with."""
-        first = {plan.id: plan for plan in reversed(plans)}
-        rest = [plan for plan in plans if plan.id not in inserted or plan is not first[plan.id]]
+        rest = [plan for plan in plans if inserted.get(plan.id) is not plan]
         known = await payments.existing(connection, {plan.id for plan in rest}) if rest else {}
         rejected: list[tuple[Arrival, Rejected]] = []
         for plan in rest:

@@ -15,6 +15,7 @@ import structlog
 
 from payment_service.crash_points import reached
 from payment_service.db import health, operations, workers
+from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.endings import KEY_HELPS_H, conclude, conclude_lookup, conclude_read, withhold
 from payment_service.flows.listing import group_by_window, limit_of, window_of
 from payment_service.flows.settle import settle
@@ -102,10 +103,14 @@ class Dispatcher:
         for call in self._calls:
             call.cancel()
         await self._settling.stop()
-        while await self.settle_once():
-            pass
         await self._beating.stop()
-        await workers.leave(self._pool, self.worker)
+        try:
+            while await self.settle_once():
+                pass
+            await workers.leave(self._pool, self.worker)
+        except TRANSIENT_ERRORS as error:
+            # What can't be written down now is taken up by others, as after a kill.
+            log.warning("left_unsettled", count=len(self._unsettled), error=type(error).__name__)
 
     def wake(self) -> None:
         """Say that operations were queued."""
