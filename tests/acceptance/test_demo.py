@@ -18,6 +18,7 @@ import pytest
 from payment_service.demo.sample_orders import SAMPLES
 from payment_service.embedded.process import free_port
 from tests.support.eventually import eventually
+from tests.support.kafka import Topics
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -115,6 +116,10 @@ def test_it_stays_up_until_it_is_interrupted_and_leaves_nothing_running(start: S
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - a local address
     with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - a local address
         assert b'"succeeded"' in response.read()
+    (brokers,) = re.findall(r"^Kafka +(\S+)$", "\n".join(lines), re.MULTILINE)
+    Topics(brokers).produce([None, b"\xef\xbb\xbf{}", b"[1]", b"[" * 100_000, b'{"order_id": "\x1b[2J", "total": 1}'])
+    refused = [line for _ in range(5) for line in read_until(process, "refused: ")]
+    assert "\x1b" not in "".join(refused)
     assert processes_of(folder)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=TIMEOUT_S)

@@ -137,10 +137,11 @@ class Store:
     def _take(self, message: Message) -> None:
         topic = str(message.topic())
         headers = {name: _text(value) for name, value in cast("list[tuple[str, bytes]]", message.headers() or [])}
-        value = json.loads(_text(message.value()) or "{}")
-        order_id = str(value.get("order_id"))
+        value = _object(message.value())
+        order_id = _line(value.get("order_id", "(unreadable)"))
         if topic == ORDERS_CREATED_DLQ:
-            self._say(order_id, topic, f"refused: {headers.get('dlq_reason')}")
+            place = f"{headers.get('dlq_partition')}-{headers.get('dlq_offset')}"
+            self._say(order_id, topic, f"refused: {headers.get('dlq_reason')} (record {place})")
         else:
             self._say(order_id, topic, _say_payment(topic, value), headers["ce_sequence"])
         progress = self._orders.get(order_id)
@@ -204,6 +205,20 @@ def _say_payment(topic: str, value: Mapping[str, Any]) -> str:
 
 def _describe(status: str | None, topics: Sequence[str]) -> str:
     return f"{status or 'no payment'} and {' → '.join(topics) or 'nothing announced'}"
+
+
+def _object(value: object) -> dict[str, Any]:
+    """Read a record's JSON object; a dead letter is whatever was sent, so it may be none."""
+    try:
+        read = json.loads(_text(value) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _line(value: object) -> str:
+    """Show what somebody sent as one short line that a terminal can be trusted with."""
+    return "".join(character if character.isprintable() else "?" for character in str(value))[:40]
 
 
 def _text(value: object) -> str:
