@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import pytest
 from stripe import WebhookSignature
@@ -232,7 +233,8 @@ async def test_a_body_that_drips_is_given_up(inbox: Inbox) -> None:
         dripping = asyncio.create_task(drip())
         assert (await post(port, BODY)).status == 200
         assert_refused(await read_answer(reader), 408)
-        assert await reader.read() == b"", "the connection is closed"
+        with suppress(ConnectionResetError):  # closed while a byte was on its way
+            assert await reader.read() == b"", "the connection is closed"
         dripping.cancel()
         writer.close()
 
