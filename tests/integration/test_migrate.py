@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from payment_service.db import migrate as migration
 from payment_service.db.migrate import MigrationError, migrate, migration_sql
-from payment_service.db.schema import SCHEMA_REVISION_NEEDED, SchemaError, judge, require_schema, schema_state
+from payment_service.db.schema import SCHEMA_REVISION_NEEDED, judge, schema_problem, schema_state
 from tests.support.databases import DatabaseServer
 
 
@@ -135,10 +135,9 @@ async def test_the_state_of_a_schema_is_read(database_dsn: str) -> None:
     connection = await asyncpg.connect(database_dsn)
     try:
         assert await schema_state(connection) == (SCHEMA_REVISION_NEEDED, 1)
-        await require_schema(connection)
+        assert await schema_problem(connection) is None
         await connection.execute("UPDATE alembic_version SET version_num = '7'; UPDATE schema_minimum SET revision = 6")
-        with pytest.raises(SchemaError, match="deploy a newer version"):
-            await require_schema(connection)
+        assert "deploy a newer version" in (await schema_problem(connection) or "")
     finally:
         await connection.close()
 
@@ -146,8 +145,7 @@ async def test_the_state_of_a_schema_is_read(database_dsn: str) -> None:
 async def test_a_database_without_a_schema_is_told_apart(database: DatabaseServer, empty_database_dsn: str) -> None:
     connection = await asyncpg.connect(empty_database_dsn)
     try:
-        with pytest.raises(SchemaError, match="run `payment-service migrate`"):
-            await require_schema(connection)
+        assert "run `payment-service migrate`" in (await schema_problem(connection) or "")
     finally:
         await connection.close()
 

@@ -50,9 +50,3 @@ def judge(revision: int | None, minimum: int) -> str | None:
 async def schema_problem(pool: Connection | Pool) -> str | None:
     """Say in one sentence why the service can't run on this database's schema, or None when it can."""
     return judge(*await schema_state(pool))
-
-
-async def require_schema(pool: Connection | Pool) -> None:
-    """Raise SchemaError unless the schema fits."""
-    if problem := await schema_problem(pool):
-        raise SchemaError(problem)
