@@ -91,11 +91,6 @@ class Webhooks:
         while self._pending:
             await self.store_once()
 
-    @property
-    def waiting(self) -> int:
-        """Deliveries that are not stored yet."""
-        return len(self._pending)
-
     async def take(self, event: ProviderEvent, verified_by: str) -> None:
         """Return when the event is durable. Raises Unavailable when it can't be stored now: the provider will send it again."""
         loop = asyncio.get_running_loop()
