@@ -14,16 +14,17 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from stripe_sandbox import errors, forms
+from stripe_sandbox import errors
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.events import API_VERSION
-from stripe_sandbox.faults import Answer, Rule, injected, suffer
-from stripe_sandbox.idempotency import fingerprint
-from stripe_sandbox.listing import expanded
-from stripe_sandbox.parameters import Schema
+from stripe_sandbox.faults.rules import Answer, Rule, injected, suffer
+from stripe_sandbox.resources.events import API_VERSION
+from stripe_sandbox.resources.listing import expanded
 from stripe_sandbox.sandbox import Sandbox
-from stripe_sandbox.store import Transaction
-from stripe_sandbox.work import Reply, Work, new_id
+from stripe_sandbox.state.store import Transaction
+from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.wire import forms
+from stripe_sandbox.wire.idempotency import fingerprint
+from stripe_sandbox.wire.parameters import Schema
 
 log = logging.getLogger(__name__)
 

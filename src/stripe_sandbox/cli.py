@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 import uvloop
 
-from stripe_sandbox.journal import StateError
 from stripe_sandbox.sandbox import Sandbox
 from stripe_sandbox.server import run
+from stripe_sandbox.state.journal import StateError
 
 
 def serve(

@@ -10,13 +10,14 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stripe_sandbox import attempts, ledger
-from stripe_sandbox.endpoints import shown
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.events import rendered
-from stripe_sandbox.faults import Plan
-from stripe_sandbox.intents import existing
+from stripe_sandbox.faults.rules import Plan
+from stripe_sandbox.resources import attempts
+from stripe_sandbox.resources.endpoints import shown
+from stripe_sandbox.resources.events import rendered
+from stripe_sandbox.resources.intents import existing
 from stripe_sandbox.sandbox import Sandbox
+from stripe_sandbox.state import ledger
 
 
 class _Body(BaseModel):
@@ -104,7 +105,7 @@ async def show_clock(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def advance_clock(sandbox: Sandbox, request: web.Request) -> Json:
-    sandbox.advance(Advance.model_validate(await request.json()).advance_s)
+    await sandbox.advance(Advance.model_validate(await request.json()).advance_s)
     await sandbox.journal.durable()
     return await show_clock(sandbox, request)
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from pathlib import Path
 
-from stripe_sandbox import idempotency
-from stripe_sandbox.auth import ApiKeys
-from stripe_sandbox.clock import Clock
 from stripe_sandbox.errors import Json
-from stripe_sandbox.events import API_VERSION
-from stripe_sandbox.faults import Faults
-from stripe_sandbox.journal import Journal
-from stripe_sandbox.store import Record, Store, Transaction
-from stripe_sandbox.webhooks import Sender
-from stripe_sandbox.work import Work
+from stripe_sandbox.faults.rules import Faults
+from stripe_sandbox.resources.events import API_VERSION
+from stripe_sandbox.resources.timed import strike
+from stripe_sandbox.state.clock import Clock
+from stripe_sandbox.state.journal import Journal
+from stripe_sandbox.state.store import Record, Store, Transaction
+from stripe_sandbox.state.timers import Timers
+from stripe_sandbox.state.work import Work
+from stripe_sandbox.webhooks.sender import Sender
+from stripe_sandbox.wire import idempotency
+from stripe_sandbox.wire.auth import ApiKeys
 
 COMMAND_LINE_ENDPOINT = "we_1SandboxCommandLine"
 
@@ -27,6 +31,7 @@ class Sandbox:
         self.faults = Faults()
         self.api_keys = ApiKeys(accepted_keys)
         self.keys = idempotency.Keys(self.store, self.clock)
+        self.timers = Timers(self.store)
         self.sender = Sender(self.store, self.clock, self.faults, self.write)
 
     def load(self) -> None:
@@ -38,6 +43,7 @@ class Sandbox:
         self.clock.offset_s = clock.get("offset_s", 0.0)
         events = self.store["event"].since(-1)
         self.clock.not_before(float(events[-1]["created"]) if events else 0.0)
+        self.timers.load()
         self.keys.prune()
         self.journal.compact(self.store.dump())
 
@@ -58,6 +64,7 @@ class Sandbox:
 
     def write(self, records: list[Record]) -> None:
         self.store.apply(records)
+        self.timers.note(records)
         self.journal.append(records)
 
     def set_endpoint(self, url: str, secret: str, enabled_events: list[str]) -> Json:
@@ -80,11 +87,36 @@ class Sandbox:
         self.write([("webhook_endpoint", endpoint["id"], endpoint)])
         return endpoint
 
-    def advance(self, seconds: float) -> None:
-        """Move the clock on; what falls due by that is done now."""
-        self.clock.advance(seconds)
-        self.write([("setting", "clock", {"offset_s": self.clock.offset_s})])
+    async def advance(self, seconds: float) -> None:
+        """Move the clock on, from timer to timer, so that each strikes at its own moment."""
+        target = self.clock.now() + seconds
+        while (due := self.timers.next_due()) is not None and due <= target:
+            self._advance_to(due)
+            await self.strike_due()
+        self._advance_to(target)
         self.sender.wake()
+        self.timers.wake.set()
+
+    async def strike_due(self) -> None:
+        """Let every timer strike that is due."""
+        while (timer := self.timers.pop(self.clock.now())) is not None:
+            work = self.work()
+            strike(work, timer)
+            await self.commit(work)
+
+    async def run_timers(self) -> None:
+        """Let timers strike as their time comes, until cancelled."""
+        while True:
+            await self.strike_due()
+            self.timers.wake.clear()
+            due = self.timers.next_due()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if due is None else max(0.0, due - self.clock.now())):
+                    await self.timers.wake.wait()
+
+    def _advance_to(self, moment: float) -> None:
+        self.clock.advance_to(moment)
+        self.write([("setting", "clock", {"offset_s": self.clock.offset_s})])
 
     def metadata_of(self, params: Json, intent_id: str | None) -> Json:
         """The metadata a request is about: its own, else that of the intent in its path."""

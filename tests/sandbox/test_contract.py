@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import stripe
 
-from stripe_sandbox.server import OPERATIONS
+from stripe_sandbox.routes import OPERATIONS
 from tests.sandbox.openapi import complaints
 from tests.support.sandbox import SandboxProcess
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stripe._encode import _api_encode
 
-from stripe_sandbox import forms
 from stripe_sandbox.errors import ApiError
+from stripe_sandbox.wire import forms
 
 names = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=8)
 values = st.recursive(

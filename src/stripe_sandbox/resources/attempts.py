@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stripe_sandbox import cards, charges, payment_methods
-from stripe_sandbox.cards import Challenge, Decline, Instrument
 from stripe_sandbox.errors import Json, doc_url, invalid
-from stripe_sandbox.transitions import (
+from stripe_sandbox.resources import cards, charges, payment_methods
+from stripe_sandbox.resources.cards import Challenge, Decline, Instrument
+from stripe_sandbox.resources.transitions import (
     APPROVE,
     AUTHORIZE,
     AWAIT_CONFIRMATION,
@@ -19,7 +19,7 @@ from stripe_sandbox.transitions import (
     enter,
     unexpected_state,
 )
-from stripe_sandbox.work import Reply, Work, new_id
+from stripe_sandbox.state.work import Reply, Work, new_id
 
 AUTHENTICATION_FAILURE = (
     "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a"

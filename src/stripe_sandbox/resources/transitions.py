@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stripe_sandbox import ledger
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.events import emit
-from stripe_sandbox.work import Work
+from stripe_sandbox.resources.events import emit
+from stripe_sandbox.state import ledger
+from stripe_sandbox.state.work import Work
 
 
 @dataclass(frozen=True, slots=True)

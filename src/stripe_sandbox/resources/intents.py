@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stripe_sandbox import currencies, payment_methods
-from stripe_sandbox.attempts import attempt
 from stripe_sandbox.errors import Json, invalid, missing_parameter, missing_resource
-from stripe_sandbox.ledger import record
-from stripe_sandbox.listing import answer, page_query
-from stripe_sandbox.parameters import merged_metadata
-from stripe_sandbox.transitions import CANCEL, CAPTURE, Transition, demand, enter
-from stripe_sandbox.work import Reply, Work, new_id
+from stripe_sandbox.resources import currencies, payment_methods
+from stripe_sandbox.resources.attempts import attempt
+from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.resources.transitions import CANCEL, CAPTURE, Transition, demand, enter
+from stripe_sandbox.state.ledger import record
+from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.wire.parameters import merged_metadata
 
 CONFIRM_ONLY = ("off_session", "return_url", "error_on_requires_action", "mandate_data")
 COPIED = (

@@ -20,12 +20,12 @@ from typing import Any
 
 import aiohttp
 
-from stripe_sandbox import events
-from stripe_sandbox.clock import Clock
 from stripe_sandbox.errors import Json
-from stripe_sandbox.faults import Faults
-from stripe_sandbox.store import Record, Store
-from stripe_sandbox.work import Work
+from stripe_sandbox.faults.rules import Faults
+from stripe_sandbox.resources import events
+from stripe_sandbox.state.clock import Clock
+from stripe_sandbox.state.store import Record, Store
+from stripe_sandbox.state.work import Work
 
 FIRST_RETRY_S = 0.5  # Stripe waits minutes; nobody wants to in a sandbox
 RETRY_CAP_S = 15.0  # so that a service that was down is up to date soon after it is back

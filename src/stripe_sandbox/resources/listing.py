@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, invalid
-from stripe_sandbox.parameters import Parser, array, integer, mapping, text
-from stripe_sandbox.store import Page, PageQuery, Transaction
-from stripe_sandbox.work import Reply
+from stripe_sandbox.state.store import Page, PageQuery, Transaction
+from stripe_sandbox.state.work import Reply
+from stripe_sandbox.wire.parameters import Parser, array, integer, mapping, text
 
 LIMIT_DEFAULT = 10
 LIMIT_MAX = 100

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from stripe_sandbox.store import Record
+from stripe_sandbox.state.store import Record
 
 
 class StateError(Exception):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stripe_sandbox.listing import list_fields
-from stripe_sandbox.parameters import (
+from stripe_sandbox.resources.listing import list_fields
+from stripe_sandbox.wire.parameters import (
     Schema,
     anything,
     array,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stripe_sandbox.cards import Decline, Instrument
 from stripe_sandbox.errors import Json, missing_resource
-from stripe_sandbox.listing import answer, page_query
-from stripe_sandbox.work import Reply, Work, new_id
+from stripe_sandbox.resources.cards import Decline, Instrument
+from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.state.work import Reply, Work, new_id
 
 AUTHORIZATION_S = 7 * 24 * 3600  # https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
 

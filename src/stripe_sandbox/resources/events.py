@@ -5,23 +5,27 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from stripe_sandbox.errors import Json, invalid, missing_resource
-from stripe_sandbox.listing import answer, page_query
-from stripe_sandbox.store import Store
-from stripe_sandbox.work import Reply, Work, new_id
+from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.state.store import Store
+from stripe_sandbox.state.work import Reply, Work, new_id
 
 API_VERSION = "2026-08-26.dahlia"
 
 TYPES_LIMIT = 20  # https://docs.stripe.com/api/events/list
 
 
-def emit(work: Work, kind: str, subject: Json) -> None:
-    """Record that `kind` happened to `subject`; delivery is planned when the work is done."""
+def emit(work: Work, kind: str, subject: Json, previous: Json | None = None) -> None:
+    """Record that `kind` happened to `subject`; delivery is planned when the work is done.
+
+    `previous` holds the old values of what an update changed (`previous_attributes`).
+    """
+    data = {"object": subject} if previous is None else {"object": subject, "previous_attributes": previous}
     event: Json = {
         "id": new_id("evt_3" if kind.startswith(("payment_intent", "charge")) else "evt_1"),
         "object": "event",
         "api_version": API_VERSION,
         "created": work.created,
-        "data": {"object": subject},
+        "data": data,
         "livemode": False,
         "request": {"id": work.request_id, "idempotency_key": work.idempotency_key},
         "type": kind,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, missing_resource
-from stripe_sandbox.listing import answer, page_query
-from stripe_sandbox.work import Reply, Work
+from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.state.work import Reply, Work
 
 
 def retrieve(work: Work, params: Json, path: Json) -> Reply:

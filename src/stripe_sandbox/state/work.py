@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.store import Transaction
+from stripe_sandbox.state.store import Transaction
 
 
 def new_id(prefix: str) -> str:

@@ -7,12 +7,16 @@ order is a double charge, whatever anybody's database says.
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.store import Store
-from stripe_sandbox.work import Work
+from stripe_sandbox.state.store import Store
+from stripe_sandbox.state.work import Work
 
 
-def record(work: Work, effect: str, intent: Json, charge: Json | None, amount: int) -> None:
-    """Append one entry; `amount` is in the minor unit of the intent's currency, as Stripe counts."""
+def record(work: Work, effect: str, intent: Json, charge: Json | None, amount: int, source: str | None = None) -> None:
+    """Append one entry.
+
+    `amount` is in the minor unit of the intent's currency, as Stripe counts; `source` is the id of the
+    refund or dispute that moved it, None where the charge itself did.
+    """
     seq = work.tx.count("ledger") + 1
     entry = {
         "seq": seq,
@@ -20,6 +24,7 @@ def record(work: Work, effect: str, intent: Json, charge: Json | None, amount: i
         "effect": effect,
         "payment_intent": intent["id"],
         "charge": charge["id"] if charge else None,
+        "source": source,
         "amount": amount,
         "currency": intent["currency"],
         "metadata": intent["metadata"],

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from stripe_sandbox.errors import Json, missing_resource
 
-Record = tuple[str, str, Json]
-"""(table, key, row)."""
+Record = tuple[str, str, Json | None]
+"""(table, key, row); without a row the key is deleted."""
 
 
 class Table:
@@ -24,7 +24,7 @@ class Table:
         self._order: list[str] = []
         self._created: list[int] = []
         self._position: dict[str, int] = {}
-        self._owner = owner
+        self.owner = owner
         self._owned: dict[str, list[str]] = {}
 
     def put(self, key: str, row: Json) -> None:
@@ -32,16 +32,20 @@ class Table:
             self._position[key] = len(self._order)
             self._order.append(key)
             self._created.append(int(row.get("created", 0)))
-            if self._owner is not None:
-                self._owned.setdefault(str(row.get(self._owner)), []).append(key)
+            if self.owner is not None:
+                self._owned.setdefault(str(row.get(self.owner)), []).append(key)
         self.rows[key] = row
 
+    def delete(self, key: str) -> None:
+        """The key keeps its place in the order, so that cursors of lists still find it."""
+        self.rows.pop(key, None)
+
     def owned_by(self, owner: str) -> list[Json]:
-        return [self.rows[key] for key in self._owned.get(owner, ())]
+        return [self.rows[key] for key in self._owned.get(owner, ()) if key in self.rows]
 
     def since(self, position: int) -> list[Json]:
         """Rows from `position` (0 is the first ever) on, oldest first."""
-        return [self.rows[key] for key in self._order[position:]]
+        return [self.rows[key] for key in self._order[position:] if key in self.rows]
 
     def page(self, query: PageQuery, wanted: Callable[[Json], bool] | None = None) -> Page:
         """The rows next to the cursor, newest first."""
@@ -49,8 +53,8 @@ class Table:
         walk = range(low, high) if query.ending_before else range(high - 1, low - 1, -1)
         found: list[Json] = []
         for position in walk:
-            row = self.rows[self._order[position]]
-            if wanted is not None and not wanted(row):
+            row = self.rows.get(self._order[position])
+            if row is None or (wanted is not None and not wanted(row)):
                 continue
             if len(found) == query.limit:
                 return Page(_newest_first(found, query), has_more=True)
@@ -99,6 +103,10 @@ class Store:
         self.tables: dict[str, Table] = {
             "payment_intent": Table(),
             "charge": Table(owner="payment_intent"),
+            "refund": Table(owner="charge"),
+            "dispute": Table(owner="charge"),
+            "balance_transaction": Table(owner="source"),
+            "customer": Table(),
             "payment_method": Table(),
             "event": Table(),
             "webhook_endpoint": Table(),
@@ -106,6 +114,7 @@ class Store:
             "instrument": Table(),
             "authenticated": Table(),
             "idempotency_key": Table(),
+            "timer": Table(),
             "ledger": Table(),
             "setting": Table(),
         }
@@ -115,7 +124,10 @@ class Store:
 
     def apply(self, records: list[Record]) -> None:
         for table, key, row in records:
-            self.tables[table].put(key, row)
+            if row is None:
+                self.tables[table].delete(key)
+            else:
+                self.tables[table].put(key, row)
 
     def dump(self) -> Iterator[list[Record]]:
         """Everything, as one transaction a row."""
@@ -129,19 +141,32 @@ class Transaction:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._writes: dict[tuple[str, str], Json] = {}
+        self._writes: dict[tuple[str, str], Json | None] = {}
 
     def find(self, table: str, key: str) -> Json | None:
-        written = self._writes.get((table, key))
-        return written if written is not None else self.store[table].rows.get(key)
+        if (table, key) in self._writes:
+            return self._writes[table, key]
+        return self.store[table].rows.get(key)
 
     def get(self, table: str, key: str) -> Json:
         """A row that must be there: a `KeyError` is a bug."""
-        written = self._writes.get((table, key))
-        return written if written is not None else self.store[table].rows[key]
+        row = self.find(table, key)
+        if row is None:
+            raise KeyError(table, key)
+        return row
 
     def put(self, table: str, key: str, row: Json) -> None:
         self._writes[table, key] = row
+
+    def delete(self, table: str, key: str) -> None:
+        self._writes[table, key] = None
+
+    def owned_by(self, table: str, owner: str) -> list[Json]:
+        """The rows of an owner, those of this transaction included, oldest first."""
+        field = self.store[table].owner or ""
+        kept = [row for row in self.store[table].owned_by(owner) if (table, row["id"]) not in self._writes]
+        own = [row for (name, _), row in self._writes.items() if name == table and row and row[field] == owner]
+        return kept + own
 
     def table(self, name: str) -> Table:
         """The table as it was before this transaction."""

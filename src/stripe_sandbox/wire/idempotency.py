@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 
-from stripe_sandbox.clock import Clock
 from stripe_sandbox.errors import Json, invalid, key_in_use, key_reused
-from stripe_sandbox.store import Store, Transaction
+from stripe_sandbox.state.clock import Clock
+from stripe_sandbox.state.store import Store, Transaction
 
 KEY_CHARS = 255
 KEPT_S = 24 * 3600

@@ -24,6 +24,10 @@ class Clock:
             raise ValueError("advance_s must not be negative: the clock never runs backwards")
         self.offset_s += seconds
 
+    def advance_to(self, moment: float) -> None:
+        """Move on to `moment`; one that is past changes nothing."""
+        self.offset_s += max(0.0, moment - self.now())
+
     def not_before(self, moment: float) -> None:
         """Never again tell a time before `moment`, the latest one found in a stored state."""
         self._latest = max(self._latest, moment)

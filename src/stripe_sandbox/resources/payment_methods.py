@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 
-from stripe_sandbox.cards import ALIASES, Instrument, by_alias, by_number, by_token, passes_luhn
 from stripe_sandbox.errors import ApiError, Json, invalid, missing_parameter, missing_resource
-from stripe_sandbox.work import Reply, Work, new_id
+from stripe_sandbox.resources.cards import ALIASES, Instrument, by_alias, by_number, by_token, passes_luhn
+from stripe_sandbox.state.work import Reply, Work, new_id
 
 CARD_ERROR = "card_error"
 NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))

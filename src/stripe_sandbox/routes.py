@@ -1,0 +1,27 @@
+"""Every route of the API on one screen."""
+
+from __future__ import annotations
+
+from stripe_sandbox.api import Operation
+from stripe_sandbox.resources import charges, endpoints, events, intents, payment_methods, schemas
+
+INTENT = "/v1/payment_intents/{id}"
+
+OPERATIONS = (
+    Operation("POST", "/v1/payment_intents", intents.create, schemas.CREATE_INTENT),
+    Operation("GET", "/v1/payment_intents", intents.list_all, schemas.LIST_INTENTS),
+    Operation("GET", INTENT, intents.retrieve, schemas.RETRIEVE_INTENT),
+    Operation("POST", INTENT, intents.update, schemas.UPDATE_INTENT),
+    Operation("POST", INTENT + "/confirm", intents.confirm, schemas.CONFIRM_INTENT),
+    Operation("POST", INTENT + "/capture", intents.capture, schemas.CAPTURE_INTENT),
+    Operation("POST", INTENT + "/cancel", intents.cancel, schemas.CANCEL_INTENT),
+    Operation("GET", "/v1/charges", charges.list_all, schemas.LIST_CHARGES),
+    Operation("GET", "/v1/charges/{id}", charges.retrieve, schemas.RETRIEVE),
+    Operation("POST", "/v1/payment_methods", payment_methods.create, schemas.CREATE_METHOD),
+    Operation("GET", "/v1/payment_methods/{id}", payment_methods.retrieve, schemas.RETRIEVE),
+    Operation("GET", "/v1/events", events.list_all, schemas.LIST_EVENTS),
+    Operation("GET", "/v1/events/{id}", events.retrieve, schemas.RETRIEVE),
+    Operation("GET", "/v1/webhook_endpoints", endpoints.list_all, schemas.LIST_ENDPOINTS),
+    Operation("GET", "/v1/webhook_endpoints/{id}", endpoints.retrieve, schemas.RETRIEVE),
+    Operation("GET", "/v1/balance", endpoints.balance, schemas.RETRIEVE),
+)
