@@ -1,0 +1,120 @@
+"""Balance transactions (https://docs.stripe.com/api/balance_transactions): each movement of the account's balance.
+
+The account settles in every currency it is paid in, so amounts are in the currency of the payment and
+there is no exchange rate. Charges cost 2.9 % and 30 of the minor unit (https://stripe.com/pricing, cards in the
+United States), which Stripe keeps when they are refunded.
+"""
+
+from __future__ import annotations
+
+from stripe_sandbox.errors import Json, missing_resource
+from stripe_sandbox.resources import balances
+from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.state.work import Reply, Work, new_id
+
+FEE_PER_MILLE = 29
+FEE_FIXED = 30
+
+# https://docs.stripe.com/reports/reporting-categories
+_CATEGORIES = {
+    "charge": "charge",
+    "payment": "charge",
+    "refund": "refund",
+    "payment_refund": "refund",
+    "refund_failure": "refund_failure",
+    "payment_failure_refund": "refund_failure",
+}
+
+
+def create(
+    work: Work,
+    *,
+    type: str,  # noqa: A002  # Stripe's word
+    amount: int,
+    fee: int,
+    currency: str,
+    source: str,
+    description: str | None,
+    available_on: int | None = None,
+) -> Json:
+    """Move the balance by `amount` less `fee`, both in minor units; a negative `amount` leaves the account.
+
+    `source` is the id of the charge, refund or dispute that moved it; `available_on` (unix seconds) is
+    when the funds can be paid out, at once if not given. An `adjustment` is one of a dispute.
+    """
+    transaction = {
+        "id": new_id("txn_3"),
+        "object": "balance_transaction",
+        "amount": amount,
+        "available_on": work.created if available_on is None else available_on,
+        "balance_type": "payments",
+        "created": work.created,
+        "currency": currency,
+        "description": description,
+        "exchange_rate": None,
+        "fee": fee,
+        "fee_details": _fee_details(fee, currency),
+        "net": amount - fee,
+        "reporting_category": _CATEGORIES.get(type, "dispute" if amount < 0 else "dispute_reversal"),
+        "source": source,
+        "status": "pending",
+        "type": type,
+    }
+    work.tx.put("balance_transaction", transaction["id"], transaction)
+    balances.add(work, currency, amount - fee, transaction["available_on"])
+    return balances.as_of(transaction, work.now)
+
+
+def fee_of(amount: int) -> int:
+    """What Stripe keeps of a charge, in minor units, half a unit rounded up."""
+    return (amount * FEE_PER_MILLE + 500) // 1000 + FEE_FIXED
+
+
+def retrieve(work: Work, params: Json, path: Json) -> Reply:
+    transaction = work.tx.find("balance_transaction", path["id"])
+    if transaction is None:
+        raise missing_resource("balance transaction", path["id"], "id")
+    return Reply(balances.as_of(transaction, work.now))
+
+
+def list_all(work: Work, params: Json, path: Json) -> Reply:
+    """Newest first, by `type`, `source`, `currency`, `created`; there are no payouts, so none has any."""
+    wanted = {name: params[name] for name in ("type", "source", "currency", "payout") if name in params}
+
+    def matches(transaction: Json) -> bool:
+        return all(transaction.get(name) == value for name, value in wanted.items())
+
+    page = work.tx.table("balance_transaction").page(page_query("balance transaction", params), matches)
+    page.rows[:] = [balances.as_of(row, work.now) for row in page.rows]
+    return answer("/v1/balance_transactions", page)
+
+
+def balance(work: Work, params: Json, path: Json) -> Reply:
+    """The account's balance, one entry a currency (https://docs.stripe.com/api/balance)."""
+    totals = balances.totals(work) or {"usd": (0, 0)}
+    return Reply(
+        {
+            "object": "balance",
+            "available": [_held(currency, available) for currency, (available, _) in totals.items()],
+            "livemode": False,
+            "pending": [_held(currency, pending) for currency, (_, pending) in totals.items()],
+        }
+    )
+
+
+def _held(currency: str, amount: int) -> Json:
+    return {"amount": amount, "currency": currency, "source_types": {"card": amount}}
+
+
+def _fee_details(fee: int, currency: str) -> list[Json]:
+    if fee == 0:
+        return []
+    return [
+        {
+            "amount": fee,
+            "application": None,
+            "currency": currency,
+            "description": "Stripe processing fees",
+            "type": "stripe_fee",
+        }
+    ]
