@@ -16,13 +16,14 @@ def new_id(prefix: str) -> str:
 
 @dataclass(slots=True)
 class Work:
-    """`request_id` is None for what happens by itself or by the control API."""
+    """`request_id` is None for what happens by itself or by the control API; `publishable` tells a browser's key."""
 
     tx: Transaction
     now: float
     origin: str = ""
     request_id: str | None = None
     idempotency_key: str | None = None
+    publishable: bool = False
     events: list[Json] = field(default_factory=list)
 
     @property

@@ -1,4 +1,7 @@
-"""API keys by Bearer or as the user name of Basic (https://docs.stripe.com/api/authentication)."""
+"""API keys by Bearer or as the user name of Basic (https://docs.stripe.com/api/authentication).
+
+A publishable key may come as the parameter `key` too: a browser saves itself the CORS preflight so.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,33 @@ from stripe_sandbox.errors import ApiError
 
 MASK_FROM_CHARS = 16  # shorter ones would show too much of themselves
 _TEST_KEY = re.compile(r"sk_test_[A-Za-z0-9_]{4,}")
+_PUBLISHABLE_KEY = re.compile(r"pk_test_[A-Za-z0-9_]{4,}")
+OWN_PUBLISHABLE_KEY = "pk_test_sandbox"
 
 
 class ApiKeys:
-    """Which keys are accepted; with none named, every well-formed `sk_test_…`."""
+    """Which keys are accepted; with none of a kind named, every well-formed `sk_test_…` or `pk_test_…`."""
 
     def __init__(self, accepted: list[str]) -> None:
         self.accept(accepted)
 
     def accept(self, accepted: list[str]) -> None:
-        self._accepted = frozenset(accepted)
+        self._secret = frozenset(key for key in accepted if not key.startswith("pk_"))
+        self._publishable = frozenset(accepted) - self._secret
 
-    def check(self, authorization: str | None) -> None:
-        """Raises `ApiError` 401."""
+    @property
+    def publishable(self) -> str:
+        """A publishable key that is accepted, for the sandbox's own checkout page."""
+        return min(self._publishable, default=OWN_PUBLISHABLE_KEY)
+
+    def check(self, authorization: str | None, parameter: object = None) -> bool:
+        """Whether the caller has a publishable key only. Raises `ApiError` 401.
+
+        `parameter` is the parameter `key`, which counts only without a header, and never for a secret key.
+        """
         key = _presented(authorization)
+        if key is None and authorization is None and str(parameter).startswith("pk_"):
+            key = str(parameter)
         if key is None:
             raise ApiError(
                 401,
@@ -31,9 +47,12 @@ class ApiKeys:
                 " Authorization header, using Bearer auth (e.g. 'Authorization: Bearer"
                 " YOUR_SECRET_KEY').",
             )
-        known = key in self._accepted if self._accepted else _TEST_KEY.fullmatch(key)
+        publishable = key.startswith("pk_")
+        named, pattern = (self._publishable, _PUBLISHABLE_KEY) if publishable else (self._secret, _TEST_KEY)
+        known = key in named if named else pattern.fullmatch(key)
         if not known:
             raise ApiError(401, f"Invalid API Key provided: {_masked(key)}")
+        return publishable
 
 
 def _presented(authorization: str | None) -> str | None:
