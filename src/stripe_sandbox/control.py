@@ -119,12 +119,12 @@ async def set_webhook(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def resend(sandbox: Sandbox, request: web.Request) -> Json:
+    """One more attempt at each endpoint; the automatic deliveries go on as they would."""
     work = sandbox.work()
     event = work.tx.find("event", request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(text="no such event")
-    work.events.append(event)  # its deliveries are planned anew, wherever the earlier ones stand
-    await sandbox.commit(work)
+    await sandbox.send(work, sandbox.sender.replan(work, event))
     return rendered(sandbox.store, event)
 
 

@@ -21,7 +21,10 @@ OPERATIONS = (
     Operation("GET", "/v1/payment_methods/{id}", payment_methods.retrieve, schemas.RETRIEVE),
     Operation("GET", "/v1/events", events.list_all, schemas.LIST_EVENTS),
     Operation("GET", "/v1/events/{id}", events.retrieve, schemas.RETRIEVE),
+    Operation("POST", "/v1/webhook_endpoints", endpoints.create, schemas.CREATE_ENDPOINT),
     Operation("GET", "/v1/webhook_endpoints", endpoints.list_all, schemas.LIST_ENDPOINTS),
     Operation("GET", "/v1/webhook_endpoints/{id}", endpoints.retrieve, schemas.RETRIEVE),
+    Operation("POST", "/v1/webhook_endpoints/{id}", endpoints.update, schemas.UPDATE_ENDPOINT),
+    Operation("DELETE", "/v1/webhook_endpoints/{id}", endpoints.delete, schemas.RETRIEVE),
     Operation("GET", "/v1/balance", endpoints.balance, schemas.RETRIEVE),
 )

@@ -53,10 +53,13 @@ class Sandbox:
 
     async def commit(self, work: Work) -> list[Json]:
         """Make `work` durable, start its webhooks; returns their deliveries."""
-        deliveries = self.sender.plan(work)
+        return await self.send(work, self.sender.plan(work))
+
+    async def send(self, work: Work, deliveries: list[Json]) -> list[Json]:
+        """Make `work` durable, then start `deliveries`, which it holds."""
         self.write(work.tx.records())
         await self.journal.durable()
-        if self.faults.webhooks.before_response:
+        if self.faults.webhooks.faults.before_response:
             await self.sender.deliver_now(deliveries)
         else:
             self.sender.enqueue(deliveries)

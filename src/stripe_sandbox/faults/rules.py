@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stripe_sandbox.errors import INVALID_REQUEST, Json
+from stripe_sandbox.faults.webhooks import WebhookFates, WebhookFaults
 
 # Answers that Stripe gives before an operation runs, or a proxy gives for it: never kept under a key.
 NOT_KEPT = frozenset({401, 403, 409, 429, 502, 503, 504})
@@ -56,15 +57,6 @@ class Rule(_Strict):
         return self.code not in NOT_KEPT if self.sticky is None else self.sticky
 
 
-class WebhookFaults(_Strict):
-    """`duplicate`: extra deliveries of each event; `drop`: event types never delivered."""
-
-    duplicate: int = Field(default=0, ge=0, le=100)
-    delay_ms: int = Field(default=0, ge=0, le=3_600_000)
-    drop: list[str] = []
-    before_response: bool = False
-
-
 class Plan(_Strict):
     """The body of `POST /sandbox/faults`."""
 
@@ -92,7 +84,7 @@ class Faults:
         self.set(Plan())
 
     def set(self, plan: Plan) -> None:
-        self.webhooks = plan.webhooks
+        self.webhooks = WebhookFates(plan.webhooks)
         self._rules = list(plan.rules)
         self._left = [rule.times for rule in plan.rules]
         self._struck = [0] * len(plan.rules)
@@ -102,7 +94,7 @@ class Faults:
             {**rule.model_dump(), "left": left, "struck": struck}
             for rule, left, struck in zip(self._rules, self._left, self._struck, strict=True)
         ]
-        return {"rules": rules, "webhooks": self.webhooks.model_dump()}
+        return {"rules": rules, "webhooks": self.webhooks.shown()}
 
     def take(self, method: str, path: str, key: str | None, metadata: Json) -> Rule | None:
         """The first rule that matches and isn't used up; it counts as used."""

@@ -1,17 +1,73 @@
-"""Webhook endpoint objects and the balance, as far as they can be read."""
+"""Webhook endpoints (https://docs.stripe.com/api/webhook_endpoints) and the balance, as far as it can be read."""
 
 from __future__ import annotations
 
-from stripe_sandbox.errors import Json, missing_resource
+import re
+import secrets
+import string
+
+from stripe_sandbox.errors import Json, invalid, missing_resource
+from stripe_sandbox.resources.event_types import EVENT_TYPES
 from stripe_sandbox.resources.listing import answer, page_query
-from stripe_sandbox.state.work import Reply, Work
+from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.wire.parameters import merged_metadata
+
+ENDPOINTS_LIMIT = 16  # https://docs.stripe.com/webhooks
+ROLL_S = 24 * 3600  # how long the old secret may stay valid: https://docs.stripe.com/webhooks#roll-endpoint-secrets
+FORMER_SECRETS = 3  # so that the signature header stays short however often a secret is rolled
+SECRET_CHARS = 32  # as long as Stripe's
+
+_ALPHABET = string.ascii_letters + string.digits
+_URL = re.compile(r"https?://[^\s/?#]+[^\s]*")
+_VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z_]+)?")
+_HIDDEN = ("secret", "former_secrets")
+
+
+def create(work: Work, params: Json, path: Json) -> Reply:
+    """The one answer that tells the secret."""
+    if len(work.tx.table("webhook_endpoint").rows) >= ENDPOINTS_LIMIT:
+        raise invalid(f"You have reached the maximum of {ENDPOINTS_LIMIT} test webhook endpoints.")
+    endpoint: Json = {
+        "id": new_id("we_1"),
+        "object": "webhook_endpoint",
+        "api_version": _version(params.get("api_version")),
+        "application": None,
+        "created": work.created,
+        "description": params.get("description"),
+        "enabled_events": _types(params["enabled_events"]),
+        "livemode": False,
+        "metadata": merged_metadata({}, params.get("metadata", {})),
+        "secret": new_secret(),
+        "status": "enabled",
+        "url": _url(params["url"]),
+    }
+    work.tx.put("webhook_endpoint", endpoint["id"], endpoint)
+    return Reply(endpoint)
 
 
 def retrieve(work: Work, params: Json, path: Json) -> Reply:
-    endpoint = work.tx.find("webhook_endpoint", path["id"])
-    if endpoint is None:
-        raise missing_resource("webhook endpoint", path["id"], "id")
+    return Reply(shown(existing(work, path["id"])))
+
+
+def update(work: Work, params: Json, path: Json) -> Reply:
+    endpoint = dict(existing(work, path["id"]))
+    if "url" in params:
+        endpoint["url"] = _url(params["url"])
+    if "enabled_events" in params:
+        endpoint["enabled_events"] = _types(params["enabled_events"])
+    if "disabled" in params:
+        endpoint["status"] = "disabled" if params["disabled"] else "enabled"
+    if "description" in params:
+        endpoint["description"] = params["description"]
+    endpoint["metadata"] = merged_metadata(endpoint["metadata"], params.get("metadata", {}))
+    work.tx.put("webhook_endpoint", endpoint["id"], endpoint)
     return Reply(shown(endpoint))
+
+
+def delete(work: Work, params: Json, path: Json) -> Reply:
+    endpoint = existing(work, path["id"])
+    work.tx.delete("webhook_endpoint", endpoint["id"])
+    return Reply({"id": endpoint["id"], "object": "webhook_endpoint", "deleted": True})
 
 
 def list_all(work: Work, params: Json, path: Json) -> Reply:
@@ -21,12 +77,74 @@ def list_all(work: Work, params: Json, path: Json) -> Reply:
     return answer("/v1/webhook_endpoints", page)
 
 
+def roll(work: Work, endpoint_id: str, expires_in_s: float) -> Json:
+    """A new secret; the old one stays valid for `expires_in_s` seconds of the sandbox's time.
+
+    Returns the endpoint with its secret. Raises `ApiError` 404.
+    """
+    endpoint = existing(work, endpoint_id)
+    former = [[endpoint["secret"], work.now + expires_in_s], *endpoint.get("former_secrets", [])]
+    endpoint = {**endpoint, "secret": new_secret(), "former_secrets": former[:FORMER_SECRETS]}
+    work.tx.put("webhook_endpoint", endpoint_id, endpoint)
+    return {**shown(endpoint), "secret": endpoint["secret"]}
+
+
+def existing(work: Work, endpoint_id: str) -> Json:
+    endpoint = work.tx.find("webhook_endpoint", endpoint_id)
+    if endpoint is None:
+        raise missing_resource("webhook endpoint", endpoint_id, "id")
+    return endpoint
+
+
+def wants(endpoint: Json, kind: str) -> bool:
+    """Whether it is to be told of events of type `kind`."""
+    enabled = endpoint["enabled_events"]
+    return endpoint["status"] == "enabled" and ("*" in enabled or kind in enabled)
+
+
+def valid_secrets(endpoint: Json, now: float) -> list[str]:
+    """The secrets to sign with at the moment `now`, the newest first."""
+    former = endpoint.get("former_secrets", ())
+    return [endpoint["secret"], *(secret for secret, until in former if now < until)]
+
+
+def former_secrets(endpoint: Json) -> list[str]:
+    """The secrets before the last rolls, expired or not, the newest first."""
+    return [secret for secret, _ in endpoint.get("former_secrets", ())]
+
+
+def new_secret() -> str:
+    return "whsec_" + "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_CHARS))
+
+
 def shown(endpoint: Json) -> Json:
-    """Without the secret, which Stripe tells only when an endpoint is made."""
-    return {name: value for name, value in endpoint.items() if name != "secret"}
+    """Without the secrets, which Stripe tells only when an endpoint is made."""
+    return {name: value for name, value in endpoint.items() if name not in _HIDDEN}
 
 
 def balance(work: Work, params: Json, path: Json) -> Reply:
     """An empty balance in test mode: enough to check a key and its mode."""
     nothing = [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
     return Reply({"object": "balance", "available": nothing, "livemode": False, "pending": nothing})
+
+
+def _url(url: str) -> str:
+    if "://" not in url:
+        raise invalid("Invalid URL: An explicit scheme (such as https) must be provided.", "url", "url_invalid")
+    if _URL.fullmatch(url) is None:
+        raise invalid("Not a valid URL", "url", "url_invalid")
+    return url
+
+
+def _types(kinds: list[str]) -> list[str]:
+    for index, kind in enumerate(kinds):
+        if kind not in EVENT_TYPES:
+            allowed = ", ".join(sorted(EVENT_TYPES))
+            raise invalid(f"Invalid enabled_events[{index}]: must be one of {allowed}", f"enabled_events[{index}]")
+    return kinds
+
+
+def _version(version: str | None) -> str | None:
+    if version is not None and _VERSION.fullmatch(version) is None:
+        raise invalid(f"Invalid Stripe API version: {version}", "api_version")
+    return version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from stripe_sandbox.errors import Json, invalid, missing_resource
@@ -12,6 +13,7 @@ from stripe_sandbox.state.work import Reply, Work, new_id
 API_VERSION = "2026-08-26.dahlia"
 
 TYPES_LIMIT = 20  # https://docs.stripe.com/api/events/list
+KEPT_S = 30 * 24 * 3600  # https://docs.stripe.com/api/events
 
 
 def emit(work: Work, kind: str, subject: Json, previous: Json | None = None) -> None:
@@ -35,14 +37,36 @@ def emit(work: Work, kind: str, subject: Json, previous: Json | None = None) -> 
 
 
 def rendered(store: Store, event: Json) -> Json:
-    """With `pending_webhooks`: endpoints that haven't answered 2xx yet."""
-    pending = sum(1 for row in store["delivery"].owned_by(event["id"]) if row["state"] == "pending")
-    return {**event, "pending_webhooks": pending}
+    """As the API shows it, with the webhooks that are pending."""
+    return {**event, "pending_webhooks": pending_webhooks(store, event["id"])}
+
+
+def pending_webhooks(store: Store, event_id: str) -> int:
+    """Endpoints that haven't answered 2xx yet, and still may."""
+    rows = store["delivery"].owned_by(event_id)
+    pending = {row["endpoint"] for row in rows if row["state"] == "pending"}
+    return len(pending.difference(row["endpoint"] for row in rows if row["state"] == "delivered"))
+
+
+def was_delivered(store: Store, event_id: str) -> bool:
+    """Whether each endpoint it was meant for has answered 2xx."""
+    rows = store["delivery"].owned_by(event_id)
+    delivered = {row["endpoint"] for row in rows if row["state"] == "delivered"}
+    return all(row["endpoint"] in delivered for row in rows)
+
+
+def subject_metadata(work: Work, event: Json) -> Json:
+    """The metadata of the object that an event is about, over those of the payment it belongs to."""
+    subject: Json = event["data"]["object"]
+    owner = subject.get("payment_intent")
+    intent = work.tx.find("payment_intent", owner) if isinstance(owner, str) else None
+    metadata: Json = {**(intent["metadata"] if intent else {}), **(subject.get("metadata") or {})}
+    return metadata
 
 
 def retrieve(work: Work, params: Json, path: Json) -> Reply:
     event = work.tx.find("event", path["id"])
-    if event is None:
+    if event is None or event["created"] < _oldest(work):
         raise missing_resource("event", path["id"], "id")
     return Reply(rendered(work.tx.store, event))
 
@@ -51,18 +75,23 @@ def list_all(work: Work, params: Json, path: Json) -> Reply:
     """Newest first, by `type` (with wildcards) or `types`, `created`, `delivery_success`."""
     patterns = _patterns(params)
     delivered: bool | None = params.get("delivery_success")
+    store = work.tx.store
 
     def wanted(event: Json) -> bool:
         if patterns and not any(fnmatchcase(event["type"], pattern) for pattern in patterns):
             return False
-        if delivered is None:
-            return True
-        rows = work.tx.table("delivery").owned_by(event["id"])
-        return all(row["state"] == "delivered" for row in rows) is delivered
+        return delivered is None or was_delivered(store, event["id"]) is delivered
 
-    page = work.tx.table("event").page(page_query("event", params), wanted)
-    page.rows[:] = [rendered(work.tx.store, event) for event in page.rows]
+    query = page_query("event", params)
+    query = replace(query, created_from=max(query.created_from, _oldest(work)))
+    page = work.tx.table("event").page(query, wanted)
+    page.rows[:] = [rendered(store, event) for event in page.rows]
     return answer("/v1/events", page)
+
+
+def _oldest(work: Work) -> int:
+    """The `created` of the oldest event that can still be had."""
+    return work.created - KEPT_S
 
 
 def _patterns(params: Json) -> list[str]:

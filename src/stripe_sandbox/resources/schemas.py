@@ -116,6 +116,18 @@ LIST_INTENTS = Schema(list_fields(customer=text()))
 LIST_CHARGES = Schema(list_fields(payment_intent=text()))
 LIST_EVENTS = Schema(list_fields(type=text(), types=array(text()), delivery_success=boolean))
 LIST_ENDPOINTS = Schema({name: parser for name, parser in list_fields().items() if name != "created"})
+_ENDPOINT = {
+    "description": unsettable(),
+    "enabled_events": array(text()),
+    "expand": EXPAND,
+    "metadata": metadata,
+    "url": text(),
+}
+CREATE_ENDPOINT = Schema(
+    {**_ENDPOINT, "api_version": text(), "connect": boolean},
+    required=("enabled_events", "url"),
+)
+UPDATE_ENDPOINT = Schema({**_ENDPOINT, "disabled": boolean})
 CREATE_METHOD = Schema(
     {
         "type": one_of("card", "us_bank_account", "sepa_debit"),

@@ -8,41 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import heapq
-import hmac
-import json
-import logging
+import secrets
 import time
-from collections.abc import Callable, Coroutine
-from fnmatch import fnmatchcase
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import aiohttp
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.faults.rules import Faults
-from stripe_sandbox.resources import events
+from stripe_sandbox.faults.webhooks import Fate, WrongSignature
+from stripe_sandbox.resources.endpoints import wants
+from stripe_sandbox.resources.events import subject_metadata
 from stripe_sandbox.state.clock import Clock
 from stripe_sandbox.state.store import Record, Store
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.work import Work, new_id
+from stripe_sandbox.webhooks import signature
+from stripe_sandbox.webhooks.attempts import BODY_CHARS, Attempt, settled
+from stripe_sandbox.webhooks.lanes import Lane
+from stripe_sandbox.webhooks.payloads import Payloads
 
-FIRST_RETRY_S = 0.5  # Stripe waits minutes; nobody wants to in a sandbox
-RETRY_CAP_S = 15.0  # so that a service that was down is up to date soon after it is back
-GIVE_UP_S = 3 * 24 * 3600.0  # Stripe's own limit in live mode
 ANSWER_TIMEOUT_S = 30.0  # what the Stripe CLI's forwarder waits
-CONCURRENCY = 16  # deliveries on the wire per endpoint
+ANSWER_LIMIT_BYTES = 4 * BODY_CHARS  # enough for that many characters of UTF-8; the rest is left unread
 BEFORE_RESPONSE_TIMEOUT_S = 5.0  # how long an API answer waits for its own webhooks
-
-log = logging.getLogger(__name__)
 
 Commit = Callable[[list[Record]], None]
 
-
-def signature(secret: str, timestamp: int, payload: bytes) -> str:
-    """The `Stripe-Signature` header (https://docs.stripe.com/webhooks/signature)."""
-    signed = f"{timestamp}.".encode() + payload
-    return f"t={timestamp},v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
+_PLAIN = Fate()
 
 
 class Sender:
@@ -51,17 +42,19 @@ class Sender:
         self._clock = clock
         self._faults = faults
         self._commit = commit
+        self._payloads = Payloads(store)
         self._lanes: dict[str, Lane] = {}
 
     async def start(self) -> None:
         """Go on with what a former process left undelivered."""
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S),
-            connector=aiohttp.TCPConnector(limit=0),
+            # A certificate is not checked: those of developers' machines are signed by themselves.
+            connector=aiohttp.TCPConnector(limit=0, ssl=False),
+            cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
-        rows = self._store["delivery"].rows.values()
-        self.enqueue([row for row in rows if row["state"] == "pending"])
+        self.enqueue(self._store["delivery"].rows.values())
 
     async def stop(self) -> None:
         for lane in self._lanes.values():
@@ -69,28 +62,38 @@ class Sender:
         await self._session.close()
 
     def plan(self, work: Work) -> list[Json]:
-        """Write a delivery for each event of `work` and each endpoint that wants it."""
+        """Write a delivery for each event of `work` and each endpoint that wants it; returns those to be sent."""
+        if not work.events:
+            return []
         endpoints = list(self._store["webhook_endpoint"].rows.values())
-        rows = [
-            self._planned(work, event, endpoint)
-            for event in work.events
-            for endpoint in endpoints
-            if wants(endpoint, event["type"])
-        ]
-        return [row for row in rows if row["state"] == "pending"]
+        if not self._faults.webhooks.any:
+            return [
+                _planned(work, event, endpoint, _PLAIN)
+                for event in work.events
+                for endpoint in endpoints
+                if wants(endpoint, event["type"])
+            ]
+        return [row for event in work.events for row in self._fated(work, event, endpoints)]
 
-    def enqueue(self, deliveries: list[Json]) -> None:
+    def replan(self, work: Work, event: Json) -> list[Json]:
+        """Send `event` once more by hand; what is planned already stays so."""
+        endpoints = self._store["webhook_endpoint"].rows.values()
+        return [_planned_once(work, event, endpoint, 0.0) for endpoint in endpoints if wants(endpoint, event["type"])]
+
+    def enqueue(self, deliveries: Iterable[Json]) -> None:
         for row in deliveries:
-            self._lane(row["endpoint"]).add(row["due"], row["id"])
+            if row["state"] == "pending":
+                self._lane(row["endpoint"]).add(row["due"], row["id"])
 
     async def deliver_now(self, deliveries: list[Json]) -> None:
-        """One attempt each, finished before this returns (within a bound)."""
-        attempts = [self.attempt(row["id"]) for row in deliveries]
+        """One attempt of each that is due, finished before this returns (within a bound)."""
+        now = self._clock.now()
+        due = [row for row in deliveries if row["state"] == "pending" and row["due"] <= now]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEFORE_RESPONSE_TIMEOUT_S):
-                await asyncio.gather(*attempts)
+                await asyncio.gather(*(self.attempt(row["id"]) for row in due))
         rows = [self._store["delivery"].rows[row["id"]] for row in deliveries]
-        self.enqueue([row for row in rows if row["state"] == "pending" and not row["attempts"]])
+        self.enqueue(row for row in rows if not row["attempts"])
 
     def wake(self) -> None:
         """Time has moved on: look again what is due."""
@@ -98,127 +101,113 @@ class Sender:
             lane.wake.set()
 
     async def attempt(self, delivery_id: str) -> None:
-        """Post once (and once more per `duplicate`); a failure plans the next attempt."""
+        """Post once; a failure plans the next attempt."""
         row = self._store["delivery"].rows[delivery_id]
         if row["state"] != "pending":
             return
-        endpoint = self._store["webhook_endpoint"].rows[row["endpoint"]]
-        event = events.rendered(self._store, self._store["event"].rows[row["event"]])
-        payload = json.dumps(event, separators=(",", ":")).encode()
-        copies = 1 + self._faults.webhooks.duplicate
-        answers = await asyncio.gather(*(self._post(endpoint, payload) for _ in range(copies)))
-        self._settle(delivery_id, answers[0])
+        endpoint = self._store["webhook_endpoint"].rows.get(row["endpoint"])
+        if endpoint is None or endpoint["status"] != "enabled":
+            self._write({**row, "state": "stopped"})
+            return
+        attempt = await self._post(row, endpoint)
+        row = self._store["delivery"].rows[delivery_id]
+        if row["state"] == "pending":
+            self._write(settled(row, attempt, self._clock.now()))
 
-    def _planned(self, work: Work, event: Json, endpoint: Json) -> Json:
-        controls = self._faults.webhooks
-        dropped = any(fnmatchcase(event["type"], pattern) for pattern in controls.drop)
-        row = {
-            "id": f"{event['id']}:{endpoint['id']}",
-            "event": event["id"],
-            "endpoint": endpoint["id"],
-            "planned": work.now,
-            "due": work.now + controls.delay_ms / 1000,
-            "attempts": 0,
-            "last_answer": None,
-            "state": "dropped" if dropped else "pending",
-        }
-        work.tx.put("delivery", row["id"], row)
-        return row
+    def _fated(self, work: Work, event: Json, endpoints: list[Json]) -> list[Json]:
+        """The deliveries of an event under the faults in force, which may also unmake or double it."""
+        fate = self._faults.webhooks.of(event["type"], subject_metadata(work, event))
+        if not fate.generated:
+            work.tx.delete("event", event["id"])
+            return []
+        issues = [event]
+        if fate.twin:
+            twin = {**event, "id": new_id(event["id"][:5])}
+            work.tx.put("event", twin["id"], twin)
+            issues.append(twin)
+        rows = []
+        for issue in issues:
+            for endpoint in endpoints:
+                if wants(endpoint, event["type"]):
+                    rows.append(_planned(work, issue, endpoint, fate))
+                    rows += [_planned_once(work, issue, endpoint, fate.delay_s + late) for late in fate.copies]
+        return rows
 
     def _lane(self, endpoint_id: str) -> Lane:
         if endpoint_id not in self._lanes:
             self._lanes[endpoint_id] = Lane(self._clock, self.attempt)
         return self._lanes[endpoint_id]
 
-    async def _post(self, endpoint: Json, payload: bytes) -> str:
-        """The status as text, or what went wrong."""
-        # The receiver judges the age of a signature by the wall clock, so virtual time is no use here.
+    async def _post(self, row: Json, endpoint: Json) -> Attempt:
+        now, wall, started = self._clock.now(), int(time.time()), time.monotonic()
+        payload = self._payloads.of(self._store["event"].rows[row["event"]], endpoint)
+        keys, timestamp = signature.chosen(endpoint, now, wall, _wrong(row))
         headers = {
             "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": signature(endpoint["secret"], int(time.time()), payload),
+            "Stripe-Signature": signature.header(keys, timestamp, payload),
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }
+        body = ""
         try:
             async with self._session.post(
                 endpoint["url"], data=payload, headers=headers, allow_redirects=False
             ) as response:
-                await response.read()
-                return str(response.status)
+                body = await _start_of(response)
+                outcome = str(response.status)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return f"{type(error).__name__}"
+            outcome = type(error).__name__
+        took_ms = round((time.monotonic() - started) * 1000)
+        return Attempt(now, outcome, took_ms, timestamp, len(keys), body)
 
-    def _settle(self, delivery_id: str, outcome: str) -> None:
-        row = self._store["delivery"].rows[delivery_id]
-        if row["state"] != "pending":
-            return
-        row = {**row, "attempts": row["attempts"] + 1, "last_answer": outcome}
-        if outcome.startswith("2"):
-            row["state"] = "delivered"
-        elif self._clock.now() - row["planned"] >= GIVE_UP_S:
-            row["state"] = "abandoned"
-        else:
-            row["due"] = self._clock.now() + backoff_s(row["attempts"])
+    def _write(self, row: Json) -> None:
         self._commit([("delivery", row["id"], row)])
-        if row["state"] == "pending":
-            self.enqueue([row])
+        self.enqueue([row])
 
 
-def backoff_s(attempts: int) -> float:
-    """The wait after that many attempts: 0.5 s, 1 s, 2 s … up to the cap."""
-    return min(RETRY_CAP_S, FIRST_RETRY_S * 2.0 ** min(attempts - 1, 10))
+async def _start_of(response: aiohttp.ClientResponse) -> str:
+    """The first characters of an answer; where there is more, the connection ends instead of reading it all."""
+    data = b""
+    while len(data) < ANSWER_LIMIT_BYTES and (chunk := await response.content.read(ANSWER_LIMIT_BYTES - len(data))):
+        data += chunk
+    if not response.content.at_eof():
+        response.close()
+    return data.decode("utf-8", "replace")[:BODY_CHARS]
 
 
-def wants(endpoint: Json, kind: str) -> bool:
-    enabled = endpoint["enabled_events"]
-    return endpoint["status"] == "enabled" and ("*" in enabled or kind in enabled)
+def _wrong(row: Json) -> WrongSignature | None:
+    """How the next attempt is to be signed wrongly, if at all."""
+    return row["wrong"] if row["attempts"] < row.get("wrong_attempts", 0) else None
 
 
-class Lane:
-    """The deliveries to one endpoint: a dead one delays nobody else's."""
+def _planned(work: Work, event: Json, endpoint: Json, fate: Fate) -> Json:
+    row = {
+        "id": f"{event['id']}:{endpoint['id']}",
+        "event": event["id"],
+        "endpoint": endpoint["id"],
+        "planned": work.now,
+        "due": work.now + fate.delay_s,
+        "attempts": 0,
+        "log": [],
+        "state": "dropped" if fate.dropped else "pending",
+    }
+    if fate.wrong is not None:
+        row |= {"wrong": fate.wrong, "wrong_attempts": fate.wrong_attempts}
+    work.tx.put("delivery", row["id"], row)
+    return row
 
-    def __init__(self, clock: Clock, attempt: Callable[[str], Coroutine[Any, Any, None]]) -> None:
-        self._clock = clock
-        self._attempt = attempt
-        self._due: list[tuple[float, int, str]] = []
-        self._count = 0
-        self._running: set[asyncio.Task[None]] = set()
-        self.wake = asyncio.Event()
-        self._loop = asyncio.create_task(self._run())
 
-    def add(self, due: float, delivery_id: str) -> None:
-        self._count += 1
-        heapq.heappush(self._due, (due, self._count, delivery_id))
-        self.wake.set()
-
-    async def stop(self) -> None:
-        tasks = [self._loop, *self._running]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            self.wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._start_due()):
-                    await self.wake.wait()
-
-    def _start_due(self) -> float | None:
-        """Start what is due; returns the seconds until the next one is, None for no such time."""
-        while self._due and len(self._running) < CONCURRENCY:
-            wait = self._due[0][0] - self._clock.now()
-            if wait > 0:
-                return wait
-            self._start(heapq.heappop(self._due)[2])
-        return None
-
-    def _start(self, delivery_id: str) -> None:
-        task = asyncio.create_task(self._attempt(delivery_id))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self.wake.set()
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a delivery failed unexpectedly", exc_info=task.exception())
+def _planned_once(work: Work, event: Json, endpoint: Json, delay_s: float) -> Json:
+    """A delivery beside the automatic one, with a single attempt."""
+    row = {
+        "id": f"{event['id']}:{endpoint['id']}:{secrets.token_hex(4)}",
+        "event": event["id"],
+        "endpoint": endpoint["id"],
+        "planned": work.now,
+        "due": work.now + delay_s,
+        "attempts": 0,
+        "log": [],
+        "state": "pending",
+        "once": True,
+    }
+    work.tx.put("delivery", row["id"], row)
+    return row
