@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, doc_url, invalid
-from stripe_sandbox.resources import cards, charges, payment_methods
+from stripe_sandbox.resources import cards, charges, debits, holds, payment_methods
 from stripe_sandbox.resources.cards import Challenge, Decline, Instrument
 from stripe_sandbox.resources.transitions import (
     APPROVE,
-    AUTHORIZE,
     AWAIT_CONFIRMATION,
-    BOUNCE,
     CHALLENGE,
     DECLINE,
+    EXHAUST,
     FAIL_AUTHENTICATION,
-    PEND,
-    SETTLE,
+    REFUSE,
     demand,
     enter,
     unexpected_state,
 )
 from stripe_sandbox.state.work import Reply, Work, new_id
+
+# The page of the 3-D Secure step. Its last part is new for every attempt and can't be guessed, so only who was
+# given the intent's `next_action` can pass the step there.
+AUTHENTICATION_PATH = "/sandbox/3ds/{id}/{source}"
+CONFIRMS_MAX = 50  # Stripe's own limit is not published: https://docs.stripe.com/api/payment_intents/confirm
 
 AUTHENTICATION_FAILURE = (
     "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a"
@@ -29,26 +32,29 @@ AUTHENTICATION_FAILURE = (
 
 def attempt(work: Work, intent: Json, params: Json) -> Reply:
     """Confirm `intent` with its payment method."""
-    _require_return_url(intent, params)
     if intent["payment_method"] is None:
         raise unexpected_state(
             "You cannot confirm this PaymentIntent because it's missing a payment method. You can"
             " either update the PaymentIntent with a payment method and then confirm it again, or"
-            " confirm it again directly with a payment method.",
+            " confirm it again directly with a payment method or ConfirmationToken.",
             intent,
         )
+    _require_return_url(work, intent, params)
+    if _confirmed_too_often(work, intent):
+        canceled = {"canceled_at": work.created, "cancellation_reason": "automatic", "next_action": None}
+        return Reply(enter(work, {**intent, **canceled}, EXHAUST))
     intent = {**intent, "last_payment_error": None, "next_action": None}
     method = _method_of(work, intent)
     instrument = payment_methods.instrument_of(work, method)
+    _refuse_descriptor(intent, instrument)
     off_session = params.get("off_session") not in (None, "false")
     if not _must_authenticate(work, intent, instrument, off_session=off_session):
-        return _charge(work, intent)
+        return _charge(work, intent, off_session=off_session)
     if off_session:
-        return _decline(work, intent, cards.AUTHENTICATION_REQUIRED)
+        return _refuse(work, intent, cards.AUTHENTICATION_REQUIRED)
     if params.get("error_on_requires_action"):
-        return _decline(work, intent, cards.AUTHENTICATION_NOT_HANDLED)
-    next_action = _next_action(work, intent, params.get("return_url"))
-    return Reply(enter(work, {**intent, "next_action": next_action}, CHALLENGE))
+        return _refuse(work, intent, cards.AUTHENTICATION_NOT_HANDLED)
+    return Reply(enter(work, {**intent, "next_action": _next_action(work, intent, params)}, CHALLENGE))
 
 
 def authenticate(work: Work, intent: Json, *, succeeded: bool) -> Json:
@@ -69,65 +75,53 @@ def authenticate(work: Work, intent: Json, *, succeeded: bool) -> Json:
     work.tx.put("authenticated", intent["id"], {"payment_method": method["id"]})
     if intent["confirmation_method"] == "manual":
         return enter(work, intent, AWAIT_CONFIRMATION)
-    _charge(work, intent)
+    _charge(work, intent, off_session=False)
     return work.tx.get("payment_intent", intent["id"])
 
 
-def settle(work: Work, intent: Json, *, succeeded: bool) -> Json:
-    """The bank has paid, or bounced, an asynchronous debit."""
-    demand(intent, "settle")
-    charge = work.tx.get("charge", intent["latest_charge"])
-    if succeeded:
-        charge = charges.captured(charge, charge["amount"])
-        received = {**intent, "amount_received": charge["amount"]}
-        return enter(work, received, SETTLE, charge)
-    charge = charges.failed(charge, cards.BANK_REJECTION)
-    error = _payment_error(cards.BANK_REJECTION, charge, _method_of(work, intent))
-    return enter(work, {**intent, "last_payment_error": error, "payment_method": None}, BOUNCE, charge)
+def authentication_url(intent: Json) -> str | None:
+    """The page where the customer authenticates; None when nothing is asked of him now."""
+    action = intent["next_action"] or {}
+    url: str | None = action.get("redirect_to_url", {}).get("url") or action.get("use_stripe_sdk", {}).get("stripe_js")
+    return url
 
 
-def _charge(work: Work, intent: Json) -> Reply:
+def _charge(work: Work, intent: Json, *, off_session: bool) -> Reply:
     method = _method_of(work, intent)
     instrument = payment_methods.instrument_of(work, method)
-    if instrument.decline is not None:
-        return _decline(work, intent, instrument.decline)
+    payment_methods.use(work, method)
     charge = charges.new_charge(work, intent, method, instrument)
     if instrument.type != "card":
-        return Reply(enter(work, intent, PEND, charge))
-    amount = intent["amount"]
+        return Reply(debits.pend(work, intent, charge, instrument))
+    if instrument.decline is not None:
+        return _decline(work, intent, charge, instrument.decline)
     if intent["capture_method"] == "manual":
-        held = {**intent, "amount_capturable": amount}
-        return Reply(enter(work, held, AUTHORIZE, charges.authorized(charge)))
-    paid = {**intent, "amount_received": amount}
-    return Reply(enter(work, paid, APPROVE, charges.captured(charge, amount)))
+        return Reply(holds.hold(work, intent, charge, instrument, off_session=off_session))
+    paid = {**intent, "amount_received": intent["amount"]}
+    return Reply(enter(work, paid, APPROVE, charges.captured(charge, intent["amount"])))
 
 
-def _decline(work: Work, intent: Json, decline: Decline) -> Reply:
+def _decline(work: Work, intent: Json, charge: Json, decline: Decline) -> Reply:
     """402 with the intent, which is open again for another payment method."""
-    method = _method_of(work, intent)
-    instrument = payment_methods.instrument_of(work, method)
-    charge = charges.failed(charges.new_charge(work, intent, method, instrument), decline)
-    error = _payment_error(decline, charge, method)
+    charge = charges.failed(charge, decline)
+    error = decline.error(_method_of(work, intent), charge)
     declined = {**intent, "last_payment_error": error, "payment_method": None}
     declined = enter(work, declined, DECLINE, charge)
     return Reply({"error": {**error, "payment_intent": declined}}, status=402)
 
 
-def _payment_error(decline: Decline, charge: Json, method: Json) -> Json:
-    error: Json = {
-        "charge": charge["id"],
-        "code": decline.code,
-        "decline_code": decline.decline_code,
-        "doc_url": doc_url(decline.code),
-        "message": decline.message,
-        "payment_method": method,
-        "type": "card_error",
-    }
-    if decline.advice_code is not None:
-        error["advice_code"] = decline.advice_code
-    if decline.param is not None:
-        error["param"] = decline.param
-    return error
+def _refuse(work: Work, intent: Json, decline: Decline) -> Reply:
+    """402 without a charge: what would have been asked of the holder was never sent to the network."""
+    error = decline.error(_method_of(work, intent), None)
+    refused = enter(work, {**intent, "last_payment_error": error, "payment_method": None}, REFUSE)
+    return Reply({"error": {**error, "payment_intent": refused}}, status=402)
+
+
+def _confirmed_too_often(work: Work, intent: Json) -> bool:
+    """Count this confirmation; whether there have been too many."""
+    count = (work.tx.find("confirms", intent["id"]) or {"count": 0})["count"]
+    work.tx.put("confirms", intent["id"], {"count": count + 1})
+    return bool(count >= CONFIRMS_MAX)
 
 
 def _must_authenticate(work: Work, intent: Json, instrument: Instrument, *, off_session: bool) -> bool:
@@ -139,9 +133,10 @@ def _must_authenticate(work: Work, intent: Json, instrument: Instrument, *, off_
     return instrument.challenge is Challenge.ALWAYS
 
 
-def _require_return_url(intent: Json, params: Json) -> None:
+def _require_return_url(work: Work, intent: Json, params: Json) -> None:
     automatic = intent["automatic_payment_methods"] or {}
-    if automatic.get("allow_redirects") == "always" and "return_url" not in params:
+    asked = automatic.get("allow_redirects") == "always" and not work.publishable  # Stripe.js redirects by itself
+    if asked and "return_url" not in params:
         raise invalid(
             "This PaymentIntent is configured to accept payment methods enabled in your Dashboard."
             " Because some of these payment methods might redirect your customer off of your page,"
@@ -152,12 +147,23 @@ def _require_return_url(intent: Json, params: Json) -> None:
         )
 
 
-def _next_action(work: Work, intent: Json, return_url: str | None) -> Json:
-    url = f"{work.origin}/sandbox/payment_intents/{intent['id']}/authenticate"
-    if return_url is not None:
-        redirect = {"return_url": return_url, "url": url}
-        return {"type": "redirect_to_url", "redirect_to_url": redirect}
+def _refuse_descriptor(intent: Json, instrument: Instrument) -> None:
+    if instrument.type == "card" and intent["statement_descriptor"] is not None:
+        raise invalid(
+            "The statement_descriptor parameter is not supported for card charges. Use"
+            " statement_descriptor_suffix instead.",
+            "statement_descriptor",
+            "payment_intent_invalid_parameter",
+        )
+
+
+def _next_action(work: Work, intent: Json, params: Json) -> Json:
+    """A redirect where a `return_url` was given, unless Stripe.js asks to drive the step itself."""
     source = new_id("src_1")
+    url = work.origin + AUTHENTICATION_PATH.format(id=intent["id"], source=source)
+    if "return_url" in params and not params.get("use_stripe_sdk"):
+        redirect = {"return_url": params["return_url"], "url": url}
+        return {"type": "redirect_to_url", "redirect_to_url": redirect}
     return {
         "type": "use_stripe_sdk",
         "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": url, "source": source},

@@ -5,16 +5,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from stripe_sandbox.errors import INVALID_REQUEST, Json, doc_url
+
+CARD_ERROR = "card_error"
+
+# A debit in test mode is decided after some 15 s, a delayed one after at least three minutes:
+# https://docs.stripe.com/payments/sepa-debit/accept-a-payment#test-integration
+SETTLES_S = 15.0
+SETTLES_LATE_S = 180.0
+
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """What the issuer says; `code` is the error's code, `param` the field to correct."""
+    """What the issuer says; `code` is the error's code, `param` the field to correct.
+
+    `failure_code` is what the charge says where that is another word.
+    """
 
     code: str
-    decline_code: str
+    decline_code: str | None
     message: str
     advice_code: str | None = None
     param: str | None = None
+    failure_code: str | None = None
+
+    def error(self, method: Json, charge: Json | None) -> Json:
+        """The error object, as answers and `last_payment_error` have it; fields without a value are left out."""
+        fields = {
+            "advice_code": self.advice_code,
+            "charge": charge["id"] if charge else None,
+            "code": self.code,
+            "decline_code": self.decline_code,
+            "doc_url": doc_url(self.code),
+            "message": self.message,
+            "param": self.param,
+            "payment_method": method,
+            "type": CARD_ERROR if self.decline_code else INVALID_REQUEST,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 class Challenge(Enum):
@@ -27,7 +55,10 @@ class Challenge(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A test payment method; `number` is the card number, account number or IBAN."""
+    """A test payment method; `number` is the card number, account number or IBAN.
+
+    `settles_s` is how long the bank takes to decide on a debit; without it the debit stays as it is.
+    """
 
     name: str
     type: str
@@ -36,6 +67,7 @@ class Instrument:
     funding: str = "credit"
     decline: Decline | None = None
     challenge: Challenge = Challenge.NEVER
+    settles_s: float | None = None
 
     @property
     def last4(self) -> str:
@@ -88,11 +120,21 @@ AUTHENTICATION_NOT_HANDLED = Decline(
     "authentication_not_handled",
     "Your card was declined. This transaction requires authentication.",
 )
-BANK_REJECTION = Decline(
-    "payment_method_provider_decline",
-    "generic_decline",
-    "The payment was declined by the bank of the customer.",
+def _bounced(failure_code: str, message: str) -> Decline:
+    code = "payment_intent_payment_attempt_failed"
+    return Decline(code, None, message, failure_code=failure_code)
+
+
+BANK_REJECTION = _bounced(
+    "incorrect_account_holder_name", "The bank refused the debit: the account holder's name is another one."
 )
+ACCOUNT_CLOSED = _bounced("account_closed", "The customer's bank account has been closed.")
+NO_ACCOUNT = _bounced("no_account", "The bank account could not be found.")
+TOO_LITTLE = _bounced("insufficient_funds", "The customer's account has insufficient funds to cover this payment.")
+NOT_AUTHORIZED = _bounced("debit_not_authorized", "The customer has told the bank that this debit is not authorized.")
+WRONG_CURRENCY = _bounced("invalid_currency", "The bank account can't be debited in this currency.")
+OVER_VOLUME = _bounced("charge_exceeds_source_limit", "The debit exceeds the account's weekly volume limit.")
+OVER_AMOUNT = _bounced("charge_exceeds_weekly_limit", "The debit exceeds the account's transaction limit.")
 
 
 def _card(
@@ -160,11 +202,98 @@ CARDS = (
     _card("threeDSecureRequiredChargeDeclined", "4000008400001629", GENERIC, _ALWAYS),
 )
 
+def _bank(name: str, number: str, decline: Decline | None = None, settles_s: float | None = SETTLES_S) -> Instrument:
+    return Instrument(f"pm_usBankAccount{name}", "us_bank_account", number, decline=decline, settles_s=settles_s)
+
+
+def _sepa(country: str, *numbers: str) -> tuple[Instrument, ...]:
+    """One account for each of `_SEPA`, in that order; the number comes without the country."""
+    return tuple(
+        Instrument(f"pm_{name}_{country.lower()}", "sepa_debit", country + number, decline=decline, settles_s=settles_s)
+        for (name, decline, settles_s), number in zip(_SEPA, numbers, strict=True)
+    )
+
+
+_SEPA = (
+    ("success", None, SETTLES_S),
+    ("successDelayed", None, SETTLES_LATE_S),
+    ("failed", BANK_REJECTION, SETTLES_S),
+    ("failedDelayed", BANK_REJECTION, SETTLES_LATE_S),
+    ("disputed", None, SETTLES_S),
+    ("exceedsWeeklyVolumeLimit", OVER_VOLUME, SETTLES_S),
+    ("exceedsWeeklyTransactionLimit", OVER_AMOUNT, SETTLES_S),
+    ("insufficientFunds", TOO_LITTLE, SETTLES_S),
+)
+
+# https://docs.stripe.com/payments/ach-direct-debit/accept-a-payment#test-account-numbers and
+# https://docs.stripe.com/payments/sepa-debit/accept-a-payment#test-integration
 BANK_ACCOUNTS = (
-    Instrument("pm_usBankAccount", "us_bank_account", "000123456789"),
-    Instrument("pm_usBankAccount_success", "us_bank_account", "000123456789"),
-    Instrument("pm_sepaDebit", "sepa_debit", "AT611904300234573201"),
-    Instrument("pm_sepaDebit_de", "sepa_debit", "DE89370400440532013000"),
+    _bank("_success", "000123456789"),
+    _bank("", "000123456789"),
+    _bank("_accountClosed", "000111111113", ACCOUNT_CLOSED),
+    _bank("_noAccount", "000111111116", NO_ACCOUNT),
+    _bank("_insufficientFunds", "000222222227", TOO_LITTLE),
+    _bank("_debitNotAuthorized", "000333333335", NOT_AUTHORIZED),
+    _bank("_invalidCurrency", "000444444440", WRONG_CURRENCY),
+    _bank("_dispute", "000555555559"),
+    _bank("_processing", "000000000009", settles_s=None),
+    _bank("_weeklyLimitExceeded", "000777777771", OVER_VOLUME),
+    *_sepa(
+        "AT",
+        "611904300234573201",
+        "321904300235473204",
+        "861904300235473202",
+        "051904300235473205",
+        "591904300235473203",
+        "981904300000343434",
+        "601904300000121212",
+        "981904300002222227",
+    ),
+    *_sepa(
+        "BE",
+        "62510007547061",
+        "78510007547064",
+        "68539007547034",
+        "51510007547065",
+        "08510007547063",
+        "90510000343434",
+        "52510000121212",
+        "90510002222227",
+    ),
+    *_sepa(
+        "DE",
+        "89370400440532013000",
+        "08370400440532013003",
+        "62370400440532013001",
+        "78370400440532013004",
+        "35370400440532013002",
+        "65370400440000343434",
+        "27370400440000121212",
+        "65370400440002222227",
+    ),
+    *_sepa(
+        "FI",
+        "2112345600000785",
+        "3712345600000788",
+        "9112345600000786",
+        "1012345600000789",
+        "6412345600000787",
+        "6712345600343434",
+        "2912345600121212",
+        "6712345602222227",
+    ),
+    *_sepa(
+        "FR",
+        "1420041010050500013M02606",
+        "3020041010050500013M02609",
+        "8420041010050500013M02607",
+        "7920041010050500013M02600",
+        "5720041010050500013M02608",
+        "9720041010050000000343434",
+        "5920041010050000000121212",
+        "9720041010050000002222227",
+    ),
+    Instrument("pm_sepaDebit", "sepa_debit", "AT611904300234573201", settles_s=SETTLES_S),
 )
 
 ALIASES = {f"pm_card_{card.name}": card for card in CARDS} | {account.name: account for account in BANK_ACCOUNTS}

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, missing_resource
+from stripe_sandbox.resources import balance_transactions, payment_methods
 from stripe_sandbox.resources.cards import Decline, Instrument
+from stripe_sandbox.resources.events import emit
 from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.state.timers import set_timer
 from stripe_sandbox.state.work import Reply, Work, new_id
 
 AUTHORIZATION_S = 7 * 24 * 3600  # https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
+BOOKING = "charge.booking"  # the timer of a charge whose balance transaction is to come
+BOOKING_S = 2.0  # "a moment later": long enough to be seen, short enough to be waited for
+DAY_S = 24 * 3600
+PAYOUT_DAYS = 2  # https://docs.stripe.com/payouts#payout-schedule
 
 # What a payment method tells and its charges do not, and the other way round.
 _METHOD_ONLY = frozenset(
@@ -92,8 +99,60 @@ def captured(charge: Json, amount: int) -> Json:
     return {**_paid(charge), "captured": True, "amount_captured": amount}
 
 
-def authorized(charge: Json) -> Json:
-    return _paid(charge)
+def booked(work: Work, intent: Json, charge: Json) -> Json:
+    """The charge with its balance transaction, or the promise of it where the card is captured asynchronously.
+
+    With `capture_method=automatic_async` a charge succeeds without one, and `charge.updated` tells it a moment
+    later (https://docs.stripe.com/payments/payment-intents/asynchronous-capture).
+    """
+    if intent["capture_method"] == "automatic_async" and not is_debit(charge):
+        set_timer(work, BOOKING, charge["id"], BOOKING_S)
+        return charge
+    return _with_balance_transaction(work, charge)
+
+
+def book(work: Work, charge_id: str) -> None:
+    """The timer of `booked` has struck."""
+    charge = work.tx.get("charge", charge_id)
+    if charge["balance_transaction"] is not None:
+        return
+    charge = _with_balance_transaction(work, charge)
+    work.tx.put("charge", charge_id, charge)
+    emit(work, "charge.updated", charge, {"balance_transaction": None})
+
+
+def is_debit(charge: Json) -> bool:
+    """Whether it moves over a bank's rails instead of a card network's; Stripe calls those payments."""
+    return bool(charge["id"].startswith("py_"))
+
+
+def _with_balance_transaction(work: Work, charge: Json) -> Json:
+    amount = charge["amount_captured"]
+    transaction = balance_transactions.create(
+        work,
+        type="payment" if is_debit(charge) else "charge",
+        amount=amount,
+        fee=balance_transactions.fee_of(amount),
+        currency=charge["currency"],
+        source=charge["id"],
+        description=charge["description"],
+        available_on=_available_on(work, charge),
+    )
+    return {**charge, "balance_transaction": transaction["id"]}
+
+
+def _available_on(work: Work, charge: Json) -> int:
+    """Midnight (UTC) of the second day; at once with the test card that bypasses the pending balance."""
+    method = work.tx.get("payment_method", charge["payment_method"])
+    if payment_methods.instrument_of(work, method).name == "bypassPending":
+        return work.created
+    return (work.created // DAY_S + PAYOUT_DAYS) * DAY_S
+
+
+def authorized(charge: Json, capture_before: int) -> Json:
+    """Approved but uncaptured; the hold ends at `capture_before`, in seconds since 1970."""
+    card = {**charge["payment_method_details"]["card"], "capture_before": capture_before}
+    return {**_paid(charge), "payment_method_details": {**charge["payment_method_details"], "card": card}}
 
 
 def failed(charge: Json, decline: Decline) -> Json:
@@ -111,7 +170,7 @@ def failed(charge: Json, decline: Decline) -> Json:
     }
     return {
         **charge,
-        "failure_code": decline.code,
+        "failure_code": decline.failure_code or decline.code,
         "failure_message": decline.message,
         "outcome": outcome,
         "status": "failed",
@@ -141,7 +200,7 @@ def _details(work: Work, intent: Json, method: Json, instrument: Instrument) -> 
 
 
 def _card_extras(work: Work, intent: Json, instrument: Instrument) -> Json:
-    extras: Json = {
+    return {
         "amount_authorized": intent["amount"],
         "authorization_code": "123456",
         "extended_authorization": {"status": "disabled"},
@@ -155,6 +214,3 @@ def _card_extras(work: Work, intent: Json, instrument: Instrument) -> Json:
         "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
         "three_d_secure": None,
     }
-    if intent["capture_method"] == "manual":
-        extras["capture_before"] = work.created + AUTHORIZATION_S
-    return extras

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from stripe_sandbox.errors import Json, invalid, missing_parameter, missing_resource
-from stripe_sandbox.resources import currencies, payment_methods
+import hmac
+
+from stripe_sandbox.errors import ApiError, Json, invalid, missing_parameter, missing_resource
+from stripe_sandbox.resources import currencies, debits, holds, payment_methods
 from stripe_sandbox.resources.attempts import attempt
 from stripe_sandbox.resources.listing import answer, page_query
-from stripe_sandbox.resources.transitions import CANCEL, CAPTURE, Transition, demand, enter
-from stripe_sandbox.state.ledger import record
+from stripe_sandbox.resources.transitions import (
+    ATTACH,
+    CANCEL,
+    CAPTURE,
+    CREATE,
+    CREATE_WITH_METHOD,
+    demand,
+    demand_open,
+    enter,
+)
+from stripe_sandbox.state.timers import stop_timer
 from stripe_sandbox.state.work import Reply, Work, new_id
 from stripe_sandbox.wire.parameters import merged_metadata
 
@@ -21,6 +32,7 @@ COPIED = (
     "statement_descriptor_suffix",
     "transfer_group",
 )
+OPEN_ONLY = ("amount", "currency", "payment_method", "payment_method_data", "setup_future_usage")
 AUTOMATIC_TYPES = {"usd": ["card", "us_bank_account"], "eur": ["card", "sepa_debit"]}
 
 
@@ -32,16 +44,15 @@ def create(work: Work, params: Json, path: Json) -> Reply:
     intent = _new_intent(work, params)
     method = _method(work, intent, params)
     if method is not None:
-        intent |= {"payment_method": method["id"], "status": "requires_confirmation"}
-    created = Transition("create", frozenset(), intent["status"], None, "payment_intent.created", "intent.created")
-    intent = enter(work, intent, created)
+        intent |= {"payment_method": method["id"]}
+    intent = enter(work, intent, CREATE if method is None else CREATE_WITH_METHOD)
     if not confirm:
         return Reply(intent)
     return attempt(work, intent, params)
 
 
 def retrieve(work: Work, params: Json, path: Json) -> Reply:
-    return Reply(existing(work, path["id"]))
+    return Reply(opened(work, path["id"], params))
 
 
 def list_all(work: Work, params: Json, path: Json) -> Reply:
@@ -54,8 +65,9 @@ def list_all(work: Work, params: Json, path: Json) -> Reply:
 def update(work: Work, params: Json, path: Json) -> Reply:
     """Changes emit no event; a new payment method asks for a new confirmation."""
     intent = existing(work, path["id"])
-    if "amount" in params or "currency" in params or "payment_method" in params:
-        demand(intent, "update")
+    for name in OPEN_ONLY:
+        if name in params:
+            demand_open(intent, name)
     amount: int = params["amount"] if "amount" in params else intent["amount"]
     currency = currencies.check(amount, params.get("currency") or intent["currency"])
     changed = {
@@ -68,14 +80,15 @@ def update(work: Work, params: Json, path: Json) -> Reply:
     }
     method = _method(work, changed, params)
     if method is not None:
-        changed |= {"payment_method": method["id"], "status": "requires_confirmation"}
-        changed |= {"next_action": None}
+        return Reply(enter(work, {**changed, "payment_method": method["id"], "next_action": None}, ATTACH))
     work.tx.put("payment_intent", changed["id"], changed)
     return Reply(changed)
 
 
 def confirm(work: Work, params: Json, path: Json) -> Reply:
-    intent = existing(work, path["id"])
+    intent = opened(work, path["id"], params)
+    if work.publishable and intent["confirmation_method"] == "manual":
+        raise _secret_key_confirms(intent)
     demand(intent, "confirm")
     method = _method(work, intent, params)
     if method is not None:
@@ -89,14 +102,11 @@ def capture(work: Work, params: Json, path: Json) -> Reply:
     """All or a part of what is authorized, once; the rest is released."""
     intent = existing(work, path["id"])
     demand(intent, "capture")
-    amount = params["amount_to_capture"] if "amount_to_capture" in params else intent["amount_capturable"]
-    currencies.positive(amount, "amount")
-    if amount > intent["amount_capturable"]:
-        raise currencies.too_large(
-            f"Amount cannot be more than the capturable amount ({intent['amount_capturable']}).",
-            "amount_to_capture",
-        )
+    if not params.get("final_capture", True):
+        raise _no_multicapture()
+    amount = _capturable(intent, params)
     charge = work.tx.get("charge", intent["latest_charge"])
+    stop_timer(work, holds.EXPIRY, charge["id"])
     rest = charge["amount"] - amount
     charge = {**charge, "captured": True, "amount_captured": amount, "amount_refunded": rest}
     metadata = merged_metadata(intent["metadata"], params.get("metadata", {}))
@@ -107,14 +117,16 @@ def capture(work: Work, params: Json, path: Json) -> Reply:
 def cancel(work: Work, params: Json, path: Json) -> Reply:
     intent = existing(work, path["id"])
     demand(intent, "cancel")
-    if intent["status"] == "requires_capture":
-        _release_hold(work, intent)
     changes = {
         "amount_capturable": 0,
         "canceled_at": work.created,
         "cancellation_reason": params.get("cancellation_reason"),
         "next_action": None,
     }
+    if intent["status"] == "processing":
+        return Reply(debits.recall(work, {**intent, **changes}))
+    if intent["status"] == "requires_capture":
+        holds.release(work, intent)
     return Reply(enter(work, {**intent, **changes}, CANCEL))
 
 
@@ -125,11 +137,57 @@ def existing(work: Work, identifier: str) -> Json:
     return intent
 
 
-def _release_hold(work: Work, intent: Json) -> None:
-    charge = work.tx.get("charge", intent["latest_charge"])
-    charge = {**charge, "amount_refunded": charge["amount"], "refunded": True}
-    work.tx.put("charge", charge["id"], charge)
-    record(work, "charge.released", intent, charge, charge["amount"])
+def opened(work: Work, identifier: str, params: Json) -> Json:
+    """The intent; a publishable key, which anybody may have, opens it by its `client_secret` only."""
+    intent = existing(work, identifier)
+    given: str | None = params.get("client_secret")
+    if given is None and work.publishable:
+        raise missing_parameter("client_secret")
+    if given is not None and not hmac.compare_digest(given.encode(), intent["client_secret"].encode()):
+        raise invalid(
+            "The client_secret provided does not match the client_secret associated with the PaymentIntent.",
+            "client_secret",
+            "payment_intent_invalid_parameter",
+        )
+    return intent
+
+
+def _capturable(intent: Json, params: Json) -> int:
+    """The amount to capture. Raises `ApiError` 400 with the intent; Stripe names zero's parameter `amount`."""
+    amount: int = params["amount_to_capture"] if "amount_to_capture" in params else intent["amount_capturable"]
+    about = {"payment_intent": intent}
+    if amount < 0:
+        raise ApiError(400, "Invalid non-negative integer", param="amount_to_capture", extra=about)
+    if amount == 0:
+        message = "This value must be greater than or equal to 1."
+        raise ApiError(400, message, code="parameter_invalid_integer", param="amount", extra=about)
+    if amount > intent["amount_capturable"]:
+        raise ApiError(
+            400,
+            "The payment could not be captured because the requested capture amount is greater than the amount you"
+            " can capture for this charge.",
+            code="amount_too_large",
+            param="amount_to_capture",
+            extra=about,
+        )
+    return amount
+
+
+def _no_multicapture() -> ApiError:
+    return invalid(
+        "This payment is not eligible for multicapture: final_capture can't be false.",
+        "final_capture",
+        "payment_intent_invalid_parameter",
+    )
+
+
+def _secret_key_confirms(intent: Json) -> Exception:
+    return invalid(
+        f"This PaymentIntent {intent['id']} cannot be confirmed using your publishable key because its"
+        " `confirmation_method` is set to `manual`. Please use your secret key instead, or create a"
+        " PaymentIntent with `confirmation_method` set to `automatic`.",
+        code="payment_intent_invalid_parameter",
+    )
 
 
 def _new_intent(work: Work, params: Json) -> Json:

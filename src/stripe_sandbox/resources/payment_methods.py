@@ -35,6 +35,7 @@ def named(work: Work, name: str) -> Json:
     """The PaymentMethod `name`; a test alias makes a new one, as at Stripe."""
     method = work.tx.find("payment_method", name)
     if method is not None:
+        _refuse_used(work, method)
         return method
     instrument = by_alias(name)
     if instrument is None:
@@ -59,6 +60,23 @@ def instrument_of(work: Work, method: Json) -> Instrument:
     """Which test instrument is behind a PaymentMethod: kept beside it, never shown."""
     row = work.tx.get("instrument", method["id"])
     return ALIASES[row["alias"]]
+
+
+def use(work: Work, method: Json) -> None:
+    """It is charged; without a customer that is its only time."""
+    if method["customer"] is None:
+        row = work.tx.get("instrument", method["id"])
+        work.tx.put("instrument", method["id"], {**row, "used": True})
+
+
+def _refuse_used(work: Work, method: Json) -> None:
+    if method["customer"] is None and work.tx.get("instrument", method["id"]).get("used"):
+        raise invalid(
+            "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared"
+            " with a connected account without Customer attachment, or was detached from a Customer. It may not be"
+            " used again. To use a PaymentMethod multiple times, you must attach it to a Customer first.",
+            "payment_method",
+        )
 
 
 def _card(details: Json) -> Instrument:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stripe_sandbox.errors import Json
+from stripe_sandbox.resources import charges, debits, holds
 from stripe_sandbox.state.work import Work
 
-TIMED: dict[str, Callable[[Work, str], None]] = {}
+TIMED: dict[str, Callable[[Work, str], None]] = {
+    charges.BOOKING: charges.book,
+    debits.SETTLEMENT: debits.fall_due,
+    holds.EXPIRY: holds.expire,
+}
 """By the timer's kind: what happens, given the id of its subject, which may have moved on since."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stripe_sandbox.errors import ApiError, Json
+from stripe_sandbox.resources import charges
 from stripe_sandbox.resources.events import emit
 from stripe_sandbox.state import ledger
 from stripe_sandbox.state.work import Work
@@ -16,14 +17,24 @@ from stripe_sandbox.state.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """From any status in `origins` to `status`; `effect` is the ledger's word for it."""
+    """By one of `operations`, from any status in `origins`, to `status`; `effect` is the ledger's word for it.
+
+    `settle` and `expire` are what the bank and the clock do; every other operation is somebody's call.
+    """
 
     name: str
+    operations: tuple[str, ...]
+    when: str
     origins: frozenset[str]
     status: str
-    charge_event: str | None
-    intent_event: str | None
-    effect: str | None
+    charge_event: str | None = None
+    intent_event: str | None = None
+    effect: str | None = None
+
+    @property
+    def events(self) -> list[str]:
+        """What it generates, in order."""
+        return [event for event in (self.charge_event, self.intent_event) if event is not None]
 
 
 UNPAID = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
@@ -31,8 +42,31 @@ PROCESSING = frozenset({"processing"})
 HELD = frozenset({"requires_capture"})
 CHALLENGED = frozenset({"requires_action"})
 
+CREATE = Transition(
+    "create",
+    ("create",),
+    "without a payment method",
+    frozenset(),
+    "requires_payment_method",
+    None,
+    "payment_intent.created",
+    "intent.created",
+)
+CREATE_WITH_METHOD = Transition(
+    "create_with_method",
+    ("create",),
+    "with a payment method; `confirm=true` goes on from here",
+    frozenset(),
+    "requires_confirmation",
+    None,
+    "payment_intent.created",
+    "intent.created",
+)
+ATTACH = Transition("attach", ("update",), "to a payment method", UNPAID, "requires_confirmation")
 APPROVE = Transition(
     "approve",
+    ("confirm", "authenticate"),
+    "approved, automatic capture",
     UNPAID,
     "succeeded",
     "charge.succeeded",
@@ -41,33 +75,82 @@ APPROVE = Transition(
 )
 AUTHORIZE = Transition(
     "authorize",
+    ("confirm", "authenticate"),
+    "approved, manual capture",
     UNPAID,
     "requires_capture",
     "charge.succeeded",
     "payment_intent.amount_capturable_updated",
     "charge.authorized",
 )
-CHALLENGE = Transition("challenge", UNPAID, "requires_action", None, "payment_intent.requires_action", None)
-PEND = Transition("pend", UNPAID, "processing", "charge.pending", "payment_intent.processing", "charge.pending")
+CHALLENGE = Transition(
+    "challenge",
+    ("confirm",),
+    "the holder must authenticate",
+    UNPAID,
+    "requires_action",
+    None,
+    "payment_intent.requires_action",
+)
+PEND = Transition(
+    "pend",
+    ("confirm",),
+    "the bank decides later",
+    UNPAID,
+    "processing",
+    "charge.pending",
+    "payment_intent.processing",
+    "charge.pending",
+)
 DECLINE = Transition(
     "decline",
+    ("confirm", "authenticate"),
+    "declined",
     UNPAID,
     "requires_payment_method",
     "charge.failed",
     "payment_intent.payment_failed",
     "charge.failed",
 )
+REFUSE = Transition(
+    "refuse",
+    ("confirm",),
+    "the holder must authenticate, but isn't there",
+    UNPAID,
+    "requires_payment_method",
+    None,
+    "payment_intent.payment_failed",
+)
+EXHAUST = Transition(
+    "exhaust",
+    ("confirm",),
+    "confirmed too often",
+    UNPAID,
+    "canceled",
+    None,
+    "payment_intent.canceled",
+    "intent.canceled",
+)
 FAIL_AUTHENTICATION = Transition(
     "fail_authentication",
+    ("authenticate",),
+    "failed",
     CHALLENGED,
     "requires_payment_method",
     None,
     "payment_intent.payment_failed",
-    None,
 )
-AWAIT_CONFIRMATION = Transition("await_confirmation", CHALLENGED, "requires_confirmation", None, None, None)
+AWAIT_CONFIRMATION = Transition(
+    "await_confirmation",
+    ("authenticate",),
+    "passed, manual confirmation",
+    CHALLENGED,
+    "requires_confirmation",
+)
 SETTLE = Transition(
     "settle",
+    ("settle",),
+    "the bank pays",
     PROCESSING,
     "succeeded",
     "charge.succeeded",
@@ -76,6 +159,8 @@ SETTLE = Transition(
 )
 BOUNCE = Transition(
     "bounce",
+    ("settle",),
+    "the bank refuses",
     PROCESSING,
     "requires_payment_method",
     "charge.failed",
@@ -84,13 +169,65 @@ BOUNCE = Transition(
 )
 CAPTURE = Transition(
     "capture",
+    ("capture",),
+    "all or a part",
     HELD,
     "succeeded",
     "charge.captured",
     "payment_intent.succeeded",
     "charge.captured",
 )
-CANCEL = Transition("cancel", UNPAID | HELD, "canceled", None, "payment_intent.canceled", "intent.canceled")
+CANCEL = Transition(
+    "cancel",
+    ("cancel",),
+    "the hold, if there is one, is released",
+    UNPAID | HELD,
+    "canceled",
+    None,
+    "payment_intent.canceled",
+    "intent.canceled",
+)
+RECALL = Transition(
+    "recall",
+    ("cancel",),
+    "a debit that can still be recalled: us_bank_account",
+    PROCESSING,
+    "canceled",
+    None,
+    "payment_intent.canceled",
+    "intent.canceled",
+)
+EXPIRE = Transition(
+    "expire",
+    ("expire",),
+    "the authorization ends uncaptured",
+    HELD,
+    "canceled",
+    "charge.expired",
+    "payment_intent.canceled",
+    "intent.canceled",
+)
+
+TRANSITIONS = (
+    CREATE,
+    CREATE_WITH_METHOD,
+    ATTACH,
+    APPROVE,
+    AUTHORIZE,
+    CHALLENGE,
+    PEND,
+    DECLINE,
+    REFUSE,
+    EXHAUST,
+    FAIL_AUTHENTICATION,
+    AWAIT_CONFIRMATION,
+    SETTLE,
+    BOUNCE,
+    CAPTURE,
+    CANCEL,
+    RECALL,
+    EXPIRE,
+)
 
 LEGAL = {
     "confirm": UNPAID,
@@ -98,27 +235,62 @@ LEGAL = {
     "authenticate": CHALLENGED,
     "settle": PROCESSING,
     "capture": HELD,
-    "cancel": UNPAID | HELD,
+    "cancel": UNPAID | HELD | PROCESSING,
+    "expire": HELD,
+}
+
+_REFUSALS = {
+    "confirm": "You cannot confirm this PaymentIntent because it has a status of {}. Only a PaymentIntent with one of"
+    " the following statuses may be confirmed: requires_payment_method, requires_confirmation, requires_action.",
+    "capture": "This PaymentIntent could not be captured because it has a status of {}. Only a PaymentIntent with one"
+    " of the following statuses may be captured: requires_capture.",
+    "cancel": "You cannot cancel this PaymentIntent because it has a status of {}. Only a PaymentIntent with one of"
+    " the following statuses may be canceled: requires_payment_method, requires_capture, requires_reauthorization,"
+    " requires_confirmation, requires_action, expired, processing.",
+    "authenticate": "Nobody can authenticate this PaymentIntent because it has a status of {}; it must be"
+    " requires_action.",
+    "settle": "This PaymentIntent can't be settled because it has a status of {}; it must be processing.",
+}
+_REFUSED_SUCCEEDED = {
+    "confirm": "You cannot confirm this PaymentIntent because it has already succeeded after being previously"
+    " confirmed.",
+    "capture": "The remaining amount on this PaymentIntent could not be captured because the remainder of the"
+    " authorized amount has been released.",
 }
 
 
 def demand(intent: Json, operation: str) -> None:
     """Raises `ApiError` 400 with the intent, as Stripe does, when its status forbids it."""
-    if intent["status"] in LEGAL[operation]:
+    if intent["status"] not in LEGAL[operation]:
+        raise refusal(intent, operation)
+
+
+def demand_open(intent: Json, param: str) -> None:
+    """Raises `ApiError` 400 unless `param` may still be updated; description and metadata always may."""
+    status = intent["status"]
+    if status in LEGAL["update"]:
         return
     raise unexpected_state(
-        f"You cannot {operation} this PaymentIntent because it has a status of"
-        f" {intent['status']}. Only a PaymentIntent with one of the following statuses allows it:"
-        f" {', '.join(sorted(LEGAL[operation]))}.",
+        f"This PaymentIntent's {param} could not be updated because it has a status of {status}. You may only"
+        f" update the {param} of a PaymentIntent with one of the following statuses: requires_payment_method,"
+        " requires_confirmation, requires_action.",
         intent,
+        param,
     )
 
 
-def unexpected_state(message: str, intent: Json) -> ApiError:
+def refusal(intent: Json, operation: str) -> ApiError:
+    """400 for an operation that the intent's status forbids."""
+    wording = _REFUSED_SUCCEEDED if intent["status"] == "succeeded" and operation in _REFUSED_SUCCEEDED else _REFUSALS
+    return unexpected_state(wording[operation].format(intent["status"]), intent)
+
+
+def unexpected_state(message: str, intent: Json, param: str | None = None) -> ApiError:
     return ApiError(
         400,
         message,
         code="payment_intent_unexpected_state",
+        param=param,
         extra={"payment_intent": intent},
     )
 
@@ -131,7 +303,11 @@ def enter(
     amount: int | None = None,
 ) -> Json:
     """Store the intent in its new status, emit the events, write the ledger; returns the intent."""
+    if transition.origins and intent["status"] not in transition.origins:
+        raise AssertionError(f"{transition.name} from {intent['status']}")
     intent = {**intent, "status": transition.status}
+    if charge is not None and transition.effect == "charge.captured":
+        charge = charges.booked(work, intent, charge)
     if charge is not None:
         intent["latest_charge"] = charge["id"]
         work.tx.put("charge", charge["id"], charge)

@@ -113,6 +113,7 @@ class Store:
             "delivery": Table(owner="event"),
             "instrument": Table(),
             "authenticated": Table(),
+            "confirms": Table(),
             "idempotency_key": Table(),
             "timer": Table(),
             "ledger": Table(),
