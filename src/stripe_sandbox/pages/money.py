@@ -1,0 +1,40 @@
+"""Amounts as people write them, by integer arithmetic alone."""
+
+from __future__ import annotations
+
+import re
+
+from stripe_sandbox.errors import ApiError, invalid
+
+# How many decimals Stripe's smallest unit stands for, where it isn't two: https://docs.stripe.com/currencies
+_NO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+_THREE_DECIMALS = "bhd jod kwd omr tnd"
+DECIMALS = dict.fromkeys(_NO_DECIMALS.split(), 0) | dict.fromkeys(_THREE_DECIMALS.split(), 3)
+
+_WRITTEN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))?")
+
+
+def written(amount: int, currency: str) -> str:
+    """`1234567` of `eur` is `12,345.67 EUR`."""
+    decimals = DECIMALS.get(currency, 2)
+    whole, rest = divmod(abs(amount), 10**decimals)
+    fraction = f".{rest:0{decimals}d}" if decimals else ""
+    return f"{'-' if amount < 0 else ''}{whole:,}{fraction} {currency.upper()}"
+
+
+def plain(amount: int, currency: str) -> str:
+    """Without separators and currency, as `read` takes it."""
+    return written(amount, currency).rpartition(" ")[0].replace(",", "")
+
+
+def read(text: str, currency: str) -> int:
+    """The minor units of `12.34`. Raises `ApiError` 400 for what is no amount of this currency."""
+    decimals = DECIMALS.get(currency, 2)
+    match = _WRITTEN.fullmatch(text.strip())
+    if match is None or len(match[2] or "") > decimals:
+        raise unreadable(currency)
+    return int(match[1]) * 10**decimals + int((match[2] or "").ljust(decimals, "0") or "0")
+
+
+def unreadable(currency: str) -> ApiError:
+    return invalid(f"Write the amount as {plain(1234, currency)}, in {currency.upper()}.", "amount")

@@ -1,0 +1,166 @@
+"""What all pages share: templates, headers, the refusal of other sites' requests.
+
+Everything is server-rendered and works without scripts: a form is posted, the answer is a redirect (303) to a
+page that shows the outcome. Browsers are told to run no script at all and to embed the pages nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import wraps
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from stripe_sandbox.errors import ApiError
+from stripe_sandbox.pages import money
+from stripe_sandbox.pages.text import duration, masked, pretty
+from stripe_sandbox.sandbox import Sandbox
+from stripe_sandbox.state.work import Work
+
+ROOT = Path(__file__).parent
+
+SECTIONS = (
+    ("payments", "/", "Payments"),
+    ("events", "/events", "Events"),
+    ("webhooks", "/webhooks", "Webhooks"),
+    ("faults", "/faults", "Faults"),
+    ("clock", "/clock", "Clock"),
+)
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers send `Origin: null` with our own forms
+    "X-Content-Type-Options": "nosniff",
+}
+
+# Of these a page of another site may make use: they are the API itself, which asks for a key.
+API_PREFIXES = ("/v1/", "/v2/", "/v3/")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Site:
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self._templates = _templates()
+
+    def page(
+        self,
+        template: str,
+        *,
+        section: str = "",
+        status: int = HTTPStatus.OK,
+        policy: str = POLICY,
+        **context: object,
+    ) -> web.Response:
+        """Render a template; `note` and `problem` in its context are shown on top of it."""
+        shared = {
+            "sections": SECTIONS,
+            "section": section,
+            "counts": self._counts(),
+            "now": self.sandbox.clock.now(),
+            "note": None,
+            "problem": None,
+        }
+        text = self._templates.get_template(template).render(shared | context)
+        headers = HEADERS | {"Content-Security-Policy": policy}
+        return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
+
+    def work(self, request: web.Request) -> Work:
+        """A piece of work that a person asked for with a click."""
+        work = self.sandbox.work()
+        work.origin = f"{request.scheme}://{request.host}"
+        return work
+
+    def not_found(self, what: str) -> web.Response:
+        return self.page("missing.html", status=HTTPStatus.NOT_FOUND, what=what)
+
+    def _counts(self) -> dict[str, str]:
+        """What people should know wherever they are: faults in force, a clock that was moved."""
+        shown = self.sandbox.faults.shown()
+        offset_s = int(self.sandbox.clock.offset_s)
+        on = in_force(shown)
+        return {
+            "payments": "",
+            "events": "",
+            "webhooks": "",
+            "faults": f"{on} on" if on else "",
+            "clock": f"+{duration(offset_s)}" if offset_s else "",
+        }
+
+
+Page = Callable[[Site, web.Request], Awaitable[web.StreamResponse]]
+
+
+def in_force(shown: dict[str, object]) -> int:
+    """How many kinds of faults are on, given what `GET /sandbox/faults` shows."""
+    rules = shown.get("rules")
+    others = (value for name, value in shown.items() if name != "rules" and isinstance(value, dict))
+    return (len(rules) if isinstance(rules, list) else 0) + sum(1 for value in others if any(value.values()))
+
+
+def served(site: Site, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A page that answers what it refuses with a page too."""
+
+    @wraps(page)
+    async def serve(request: web.Request) -> web.StreamResponse:
+        try:
+            return await page(site, request)
+        except ApiError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return site.not_found(str(error))
+            return site.page("refused.html", status=error.status, problem=str(error))
+
+    return serve
+
+
+@web.middleware
+async def refuse_other_sites(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse what a page of another site lets a browser do here, as pages and control API ask for no key.
+
+    A browser tells where a request comes from (`Sec-Fetch-Site`, and `Origin` with every POST); other clients
+    send neither and are let through. Another port of localhost counts as another site.
+    """
+    if request.method in SAFE_METHODS or request.path.startswith(API_PREFIXES) or _own(request):
+        return await handler(request)
+    return web.json_response(
+        {"error": {"message": "This request came from a page of another site, which may not drive the sandbox."}},
+        status=HTTPStatus.FORBIDDEN,
+    )
+
+
+def _own(request: web.Request) -> bool:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.host
+
+
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(ROOT / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": duration,
+        "iso": lambda moment: datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds"),
+        "masked": masked,
+        "moment": lambda moment: datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        "money": money.written,
+        "plain": money.plain,
+        "pretty": pretty,
+    }
+    return environment
