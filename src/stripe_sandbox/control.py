@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stripe_sandbox.errors import ApiError, Json
 from stripe_sandbox.faults.rules import Plan
-from stripe_sandbox.resources import attempts
+from stripe_sandbox.resources import attempts, debits, refunds
 from stripe_sandbox.resources.endpoints import shown
 from stripe_sandbox.resources.events import rendered
 from stripe_sandbox.resources.intents import existing
@@ -26,6 +26,21 @@ class _Body(BaseModel):
 
 class Outcome(_Body):
     outcome: Literal["succeed", "fail"]
+
+
+class RefundOutcome(_Body):
+    """`failure_reason` is told with a failure alone: https://docs.stripe.com/api/refunds/object."""
+
+    outcome: Literal["succeed", "fail", "require_action"]
+    failure_reason: Literal[
+        "charge_for_pending_refund_disputed",
+        "declined",
+        "expired_or_canceled_card",
+        "insufficient_funds",
+        "lost_or_stolen_card",
+        "merchant_request",
+        "unknown",
+    ] = "unknown"
 
 
 class AcceptedKeys(_Body):
@@ -49,6 +64,7 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
     return [
         web.post("/sandbox/payment_intents/{id}/authenticate", _served(sandbox, authenticate)),
         web.post("/sandbox/payment_intents/{id}/settle", _served(sandbox, settle)),
+        web.post("/sandbox/refunds/{id}/settle", _served(sandbox, settle_refund)),
         web.get("/sandbox/ledger", _served(sandbox, read_ledger)),
         web.get("/sandbox/faults", _served(sandbox, show_faults)),
         web.post("/sandbox/faults", _served(sandbox, set_faults)),
@@ -68,7 +84,17 @@ async def authenticate(sandbox: Sandbox, request: web.Request) -> Json:
 
 async def settle(sandbox: Sandbox, request: web.Request) -> Json:
     """The bank pays or bounces the debit of an intent that is processing."""
-    return await _intent_step(sandbox, request, attempts.settle)
+    return await _intent_step(sandbox, request, debits.settle)
+
+
+async def settle_refund(sandbox: Sandbox, request: web.Request) -> Json:
+    """The customer's bank takes a refund, sends it back, be it days after it succeeded, or asks where to put it."""
+    asked = RefundOutcome.model_validate(await request.json())
+    work = sandbox.work()
+    refund = refunds.existing(work, request.match_info["id"])
+    refund = refunds.settle(work, refund, asked.outcome, asked.failure_reason)
+    await sandbox.commit(work)
+    return refund
 
 
 async def read_ledger(sandbox: Sandbox, request: web.Request) -> Json:
@@ -131,6 +157,7 @@ async def resend(sandbox: Sandbox, request: web.Request) -> Json:
 async def _intent_step(sandbox: Sandbox, request: web.Request, step: Callable[..., Json]) -> Json:
     outcome = Outcome.model_validate(await request.json()).outcome
     work = sandbox.work()
+    work.origin = f"http://{request.host}"
     intent = existing(work, request.match_info["id"])
     intent = step(work, intent, succeeded=outcome == "succeed")
     await sandbox.commit(work)

@@ -42,7 +42,7 @@ def create(
     `source` is the id of the charge, refund or dispute that moved it; `available_on` (unix seconds) is
     when the funds can be paid out, at once if not given. An `adjustment` is one of a dispute.
     """
-    transaction = {
+    transaction: Json = {
         "id": new_id("txn_3"),
         "object": "balance_transaction",
         "amount": amount,

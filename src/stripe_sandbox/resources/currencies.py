@@ -38,13 +38,18 @@ def check(amount: int, currency: str) -> str:
         raise too_large(f"Amount must be no more than {AMOUNT_LIMIT} {code}", "amount")
     if amount < MINIMUM.get(code, 1):
         raise _too_small(code)
+    check_multiple(amount, code, "amount")
+    return code
+
+
+def check_multiple(amount: int, code: str, param: str) -> None:
+    """Raises `ApiError` 400 for a part of a unit that the currency doesn't have."""
     if amount % MULTIPLE.get(code, 1):
         raise invalid(
             f"Invalid amount: {code} amounts must be a multiple of {MULTIPLE[code]}.",
-            "amount",
+            param,
             "parameter_invalid_integer",
         )
-    return code
 
 
 def positive(amount: int, param: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, invalid
-from stripe_sandbox.state.store import Page, PageQuery, Transaction
-from stripe_sandbox.state.work import Reply
+from stripe_sandbox.resources import balances
+from stripe_sandbox.state.store import Page, PageQuery
+from stripe_sandbox.state.work import Reply, Work
 from stripe_sandbox.wire.parameters import Parser, array, integer, mapping, text
 
 LIMIT_DEFAULT = 10
@@ -16,7 +17,16 @@ EXPANDABLE = {
     ("payment_intent", "latest_charge"): "charge",
     ("payment_intent", "payment_method"): "payment_method",
     ("charge", "payment_intent"): "payment_intent",
+    ("charge", "balance_transaction"): "balance_transaction",
+    ("refund", "charge"): "charge",
+    ("refund", "payment_intent"): "payment_intent",
+    ("refund", "payment_method"): "payment_method",
+    ("refund", "balance_transaction"): "balance_transaction",
+    ("refund", "failure_balance_transaction"): "balance_transaction",
 }
+
+# What moved the balance, by the prefix of its id.
+_SOURCES = {"ch": "charge", "py": "charge", "re": "refund", "pyr": "refund", "du": "dispute", "dp": "dispute"}
 
 
 def moment_or_range(raw: object, name: str) -> Json:
@@ -60,26 +70,55 @@ def answer(url: str, page: Page) -> Reply:
     return Reply({"object": "list", "data": page.rows, "has_more": page.has_more, "url": url})
 
 
-def expanded(tx: Transaction, body: Json, paths: list[str]) -> Json:
+def expanded(work: Work, body: Json, paths: list[str]) -> Json:
     """`body` with the objects named by `expand[]` in place of their ids."""
     for path in paths:
         names = path.split(".")
         if len(names) > EXPAND_DEPTH:
             raise invalid(f"You cannot expand more than {EXPAND_DEPTH} levels: {path}", "expand")
-        body = _expand(tx, body, names, path)
+        body = _expand(work, body, names, path)
     return body
 
 
-def _expand(tx: Transaction, body: Json, names: list[str], path: str) -> Json:
+def _expand(work: Work, body: Json, names: list[str], path: str) -> Json:
     if body["object"] == "list" and names[0] == "data":
-        return {**body, "data": [_expand(tx, row, names[1:], path) for row in body["data"]]}
+        return {**body, "data": [_expand(work, row, names[1:], path) for row in body["data"]]}
     if not names:
         return body
-    table = EXPANDABLE.get((body["object"], names[0]))
-    if table is None:
-        raise invalid(f"This property cannot be expanded ({path}).", "expand")
-    value = body[names[0]]
-    found = tx.find(table, value) if isinstance(value, str) else value
+    found = _member(work, body, names[0], path)
     if found is None:
         return body
-    return {**body, names[0]: _expand(tx, found, names[1:], path) if names[1:] else found}
+    return {**body, names[0]: _expand(work, found, names[1:], path) if names[1:] else found}
+
+
+def _member(work: Work, body: Json, name: str, path: str) -> Json | None:
+    """What belongs in the place of `name`, None if nothing is there."""
+    value = body.get(name)
+    if isinstance(value, dict):
+        return value
+    if (body["object"], name) == ("charge", "refunds"):
+        return _refunds_of(work, body["id"])
+    if (body["object"], name) == ("balance_transaction", "source"):
+        return _found(work, _SOURCES.get(str(value).partition("_")[0]), value)
+    table = EXPANDABLE.get((body["object"], name))
+    if table is None:
+        raise invalid(f"This property cannot be expanded ({path}).", "expand")
+    return _found(work, table, value)
+
+
+def _found(work: Work, table: str | None, identifier: str | None) -> Json | None:
+    row = work.tx.find(table, identifier) if table and identifier else None
+    if row is not None and table == "balance_transaction":
+        return balances.as_of(row, work.now)
+    return row
+
+
+def _refunds_of(work: Work, charge_id: str) -> Json:
+    """The first page of a charge's refunds, which is left out unless it is expanded."""
+    newest = work.tx.owned_by("refund", charge_id)[::-1]
+    return {
+        "object": "list",
+        "data": newest[:LIMIT_DEFAULT],
+        "has_more": len(newest) > LIMIT_DEFAULT,
+        "url": f"/v1/charges/{charge_id}/refunds",
+    }

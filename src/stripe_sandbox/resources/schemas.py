@@ -5,7 +5,7 @@ from __future__ import annotations
 from stripe_sandbox.resources.listing import list_fields
 from stripe_sandbox.wire.parameters import (
     Schema,
-    anything,
+    an_object,
     array,
     boolean,
     integer,
@@ -13,6 +13,7 @@ from stripe_sandbox.wire.parameters import (
     metadata,
     one_of,
     text,
+    unset_or,
     unsettable,
 )
 
@@ -20,27 +21,76 @@ EXPAND = array(text())
 DESCRIPTION_CHARS = 1000
 DESCRIPTOR_CHARS = 22
 
+_ADDRESS = mapping(
+    {name: unsettable() for name in ("city", "country", "line1", "line2", "postal_code", "state")}
+)
+BILLING_DETAILS = mapping(
+    {
+        "address": unset_or(_ADDRESS),
+        "email": unsettable(),
+        "name": unsettable(),
+        "phone": unsettable(),
+        "tax_id": unsettable(),
+    }
+)
+SHIPPING = mapping(
+    {
+        "address": _ADDRESS,
+        "carrier": unsettable(),
+        "name": text(),
+        "phone": unsettable(),
+        "tracking_number": unsettable(),
+    },
+    required=("address", "name"),
+)
+BANK_ACCOUNT = mapping(
+    {
+        "account_holder_type": one_of("company", "individual"),
+        "account_number": text(),
+        "account_type": one_of("checking", "savings"),
+        "financial_connections_account": text(),
+        "routing_number": text(),
+    }
+)
+MANDATE = mapping(
+    {
+        "customer_acceptance": mapping(
+            {
+                "accepted_at": integer,
+                "offline": an_object,
+                "online": mapping(
+                    {"ip_address": text(), "user_agent": text()}, required=("ip_address", "user_agent")
+                ),
+                "type": one_of("offline", "online"),
+            },
+            required=("type",),
+        )
+    },
+    required=("customer_acceptance",),
+)
+RADAR = mapping({"referrer": unsettable(), "session": text()})
+CARD = mapping(
+    {
+        "cvc": text(),
+        "exp_month": integer,
+        "exp_year": integer,
+        "networks": mapping({"preferred": one_of("cartes_bancaires", "mastercard", "visa")}),
+        "number": text(),
+        "token": text(),
+    }
+)
 CAPTURE_METHOD = one_of("automatic", "automatic_async", "manual")
 METHOD_TYPES = array(text())
 METHOD_DATA = mapping(
     {
         "type": one_of("card", "us_bank_account", "sepa_debit"),
         "allow_redisplay": one_of("always", "limited", "unspecified"),
-        "billing_details": anything,
-        "card": mapping(
-            {
-                "cvc": text(),
-                "exp_month": integer,
-                "exp_year": integer,
-                "networks": anything,
-                "number": text(),
-                "token": text(),
-            }
-        ),
+        "billing_details": BILLING_DETAILS,
+        "card": CARD,
         "metadata": metadata,
-        "radar_options": anything,
+        "radar_options": RADAR,
         "sepa_debit": mapping({"iban": text()}, required=("iban",)),
-        "us_bank_account": anything,
+        "us_bank_account": BANK_ACCOUNT,
     },
     required=("type",),
 )
@@ -48,14 +98,14 @@ METHOD_DATA = mapping(
 _SHARED = {
     "capture_method": CAPTURE_METHOD,
     "expand": EXPAND,
-    "excluded_payment_method_types": array(text()),
+    "excluded_payment_method_types": unset_or(array(text())),
     "payment_method": text(),
     "payment_method_data": METHOD_DATA,
-    "payment_method_options": anything,
+    "payment_method_options": an_object,
     "payment_method_types": METHOD_TYPES,
     "receipt_email": unsettable(),
     "setup_future_usage": one_of("", "off_session", "on_session"),
-    "shipping": anything,
+    "shipping": unset_or(SHIPPING),
 }
 
 _DESCRIBED = {
@@ -71,9 +121,9 @@ _DESCRIBED = {
 
 _CONFIRMING = {
     "error_on_requires_action": boolean,
-    "mandate_data": anything,
+    "mandate_data": unset_or(MANDATE),
     "off_session": one_of("true", "false", "one_off", "recurring"),
-    "radar_options": anything,
+    "radar_options": RADAR,
     "return_url": text(),
     "use_stripe_sdk": boolean,
 }
@@ -116,6 +166,19 @@ LIST_INTENTS = Schema(list_fields(customer=text()))
 LIST_CHARGES = Schema(list_fields(payment_intent=text()))
 LIST_EVENTS = Schema(list_fields(type=text(), types=array(text()), delivery_success=boolean))
 LIST_ENDPOINTS = Schema({name: parser for name, parser in list_fields().items() if name != "created"})
+CREATE_METHOD = Schema(
+    {
+        "type": one_of("card", "us_bank_account", "sepa_debit"),
+        "allow_redisplay": one_of("always", "limited", "unspecified"),
+        "billing_details": BILLING_DETAILS,
+        "card": CARD,
+        "expand": EXPAND,
+        "metadata": metadata,
+        "sepa_debit": mapping({"iban": text()}, required=("iban",)),
+        "us_bank_account": BANK_ACCOUNT,
+    },
+    required=("type",),
+)
 _ENDPOINT = {
     "description": unsettable(),
     "enabled_events": array(text()),
@@ -128,16 +191,21 @@ CREATE_ENDPOINT = Schema(
     required=("enabled_events", "url"),
 )
 UPDATE_ENDPOINT = Schema({**_ENDPOINT, "disabled": boolean})
-CREATE_METHOD = Schema(
+
+# https://docs.stripe.com/api/refunds
+CREATE_REFUND = Schema(
     {
-        "type": one_of("card", "us_bank_account", "sepa_debit"),
-        "allow_redisplay": one_of("always", "limited", "unspecified"),
-        "billing_details": anything,
-        "card": anything,
+        "amount": integer,
+        "charge": text(),
         "expand": EXPAND,
+        "instructions_email": text(),
         "metadata": metadata,
-        "sepa_debit": mapping({"iban": text()}, required=("iban",)),
-        "us_bank_account": anything,
-    },
-    required=("type",),
+        "payment_intent": text(),
+        "reason": one_of("duplicate", "fraudulent", "requested_by_customer"),
+    }
 )
+UPDATE_REFUND = Schema({"expand": EXPAND, "metadata": metadata})
+LIST_REFUNDS = Schema(list_fields(charge=text(), payment_intent=text()))
+
+# https://docs.stripe.com/api/balance_transactions
+LIST_BALANCE_TRANSACTIONS = Schema(list_fields(currency=text(), payout=text(), source=text(), type=text()))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.resources import charges, debits, holds
+from stripe_sandbox.resources import charges, debits, holds, refunds
 from stripe_sandbox.state.work import Work
 
 TIMED: dict[str, Callable[[Work, str], None]] = {
     charges.BOOKING: charges.book,
+    refunds.SUCCESS: refunds.succeed,
+    refunds.FAILURE: refunds.fail,
     debits.SETTLEMENT: debits.fall_due,
     holds.EXPIRY: holds.expire,
 }

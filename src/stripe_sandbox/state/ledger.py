@@ -11,11 +11,19 @@ from stripe_sandbox.state.store import Store
 from stripe_sandbox.state.work import Work
 
 
-def record(work: Work, effect: str, intent: Json, charge: Json | None, amount: int, source: str | None = None) -> None:
+def record(
+    work: Work,
+    effect: str,
+    intent: Json,
+    charge: Json | None,
+    amount: int,
+    source: str | None = None,
+    source_metadata: Json | None = None,
+) -> None:
     """Append one entry.
 
     `amount` is in the minor unit of the intent's currency, as Stripe counts; `source` is the id of the
-    refund or dispute that moved it, None where the charge itself did.
+    refund or dispute that moved it, None where the charge itself did, and `source_metadata` its metadata.
     """
     seq = work.tx.count("ledger") + 1
     entry = {
@@ -25,6 +33,7 @@ def record(work: Work, effect: str, intent: Json, charge: Json | None, amount: i
         "payment_intent": intent["id"],
         "charge": charge["id"] if charge else None,
         "source": source,
+        "source_metadata": source_metadata,
         "amount": amount,
         "currency": intent["currency"],
         "metadata": intent["metadata"],

@@ -1,0 +1,312 @@
+"""Refunds (https://docs.stripe.com/api/refunds): create, read, change, and what becomes of them later.
+
+A refund takes its amount from the charge, and from the account's balance, when it is made; if it fails or is
+canceled, both get it back. The ledger says when the money moved to the customer (`refund.succeeded`) and whether
+it came back (`refund.failed`). Stripe tells of no event for the charge when a refund fails, so there is none.
+"""
+
+from __future__ import annotations
+
+from stripe_sandbox.errors import ApiError, Json, invalid, missing_resource
+from stripe_sandbox.resources import balance_transactions, charges, currencies, payment_methods
+from stripe_sandbox.resources.events import emit
+from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.state import ledger
+from stripe_sandbox.state.timers import set_timer, stop_timer
+from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.wire.parameters import merged_metadata
+
+SUCCESS = "refund.success"
+FAILURE = "refund.failure"
+PENDING_S = 15.0  # bank debits settle in 15 to 20 s in Stripe's test mode; a refund is given the same
+LATE_FAILURE_S = 30.0  # up to 30 days in life (https://docs.stripe.com/refunds#failed-refunds)
+INSTRUCTIONS_S = 45 * 24 * 3600  # how long a customer may take to say where the money is to go
+
+# https://docs.stripe.com/testing#refunds
+PENDING_CARD = "pendingRefund"
+FAILING_CARD = "refundFail"
+
+LIVE = frozenset({"pending", "requires_action", "succeeded"})
+"""The statuses in which a refund counts against its charge."""
+
+# What the customer's bank may do to a refund, and from where.
+SETTLEMENTS = {
+    "succeed": frozenset({"pending", "requires_action"}),
+    "fail": LIVE,
+    "require_action": frozenset({"pending"}),
+}
+
+_FLEETING = ("next_action", "pending_reason")  # fields of one status alone
+# Stripe's words where the charge went over a bank's rails.
+_PAYMENT_TYPES = {"refund": "payment_refund", "refund_failure": "payment_failure_refund"}
+
+
+def create(work: Work, params: Json, path: Json) -> Reply:
+    """Of the `charge` named, or of the intent's; all that remains if no `amount` is given."""
+    charge = _charge(work, params)
+    amount = _amount(charge, params.get("amount"))
+    instrument = payment_methods.instrument_of(work, work.tx.get("payment_method", charge["payment_method"]))
+    pending = charges.is_debit(charge) or instrument.name == PENDING_CARD
+    refund = _new_refund(work, charge, amount, params, status="pending" if pending else "succeeded")
+    transaction = _balance_transaction(work, refund, charge, "refund", -amount)
+    refund["balance_transaction"] = transaction["id"]
+    work.tx.put("refund", refund["id"], refund)
+    charge = _with_refunded(work, charge, amount)
+    emit(work, "refund.created", refund)
+    emit(work, "charge.refunded", charge)
+    _record(work, "refund.created", refund)
+    if pending:
+        set_timer(work, SUCCESS, refund["id"], PENDING_S)
+    else:
+        _record(work, "refund.succeeded", refund)
+    if instrument.name == FAILING_CARD:
+        set_timer(work, FAILURE, refund["id"], LATE_FAILURE_S)
+    return Reply(refund)
+
+
+def retrieve(work: Work, params: Json, path: Json) -> Reply:
+    return Reply(existing(work, path["id"]))
+
+
+def list_all(work: Work, params: Json, path: Json) -> Reply:
+    wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
+
+    def matches(refund: Json) -> bool:
+        return all(refund[name] == value for name, value in wanted.items())
+
+    return answer("/v1/refunds", work.tx.table("refund").page(page_query("refund", params), matches))
+
+
+def update(work: Work, params: Json, path: Json) -> Reply:
+    """Nothing but the metadata can be changed."""
+    refund = existing(work, path["id"])
+    metadata = merged_metadata(refund["metadata"], params.get("metadata", {}))
+    return Reply(_change(work, refund, {"metadata": metadata}))
+
+
+def cancel(work: Work, params: Json, path: Json) -> Reply:
+    """Only while the customer is asked where to send the money."""
+    refund = existing(work, path["id"])
+    if refund["status"] != "requires_action":
+        raise invalid(
+            f"Refund {refund['id']} cannot be canceled because it has a status of {refund['status']}."
+            " Only a refund with a status of requires_action can be."
+        )
+    return Reply(_give_back(work, refund, {"status": "canceled"}))
+
+
+def settle(work: Work, refund: Json, outcome: str, failure_reason: str = "unknown") -> Json:
+    """The customer's bank takes the money, sends it back, or asks where to put it; returns the refund.
+
+    Raises `ApiError` 400 where the refund's status leaves no room for it.
+    """
+    if refund["status"] not in SETTLEMENTS[outcome]:
+        raise ApiError(
+            400,
+            f"Refund {refund['id']} cannot {outcome} because it has a status of {refund['status']}: it would have to"
+            f" be one of {', '.join(sorted(SETTLEMENTS[outcome]))}.",
+        )
+    for kind in (SUCCESS, FAILURE):
+        stop_timer(work, kind, refund["id"])
+    if outcome == "succeed":
+        return _succeed(work, refund)
+    if outcome == "require_action":
+        return _change(work, refund, {"status": "requires_action", "next_action": _next_action(work)})
+    return _give_back(work, refund, {"status": "failed", "failure_reason": failure_reason})
+
+
+def succeed(work: Work, refund_id: str) -> None:
+    """The timer of a pending refund has struck."""
+    refund = work.tx.get("refund", refund_id)
+    if refund["status"] == "pending":
+        _succeed(work, refund)
+
+
+def fail(work: Work, refund_id: str) -> None:
+    """The timer of the test card whose refunds fail late has struck."""
+    refund = work.tx.get("refund", refund_id)
+    if refund["status"] in LIVE:
+        _give_back(work, refund, {"status": "failed", "failure_reason": "unknown"})
+
+
+def existing(work: Work, identifier: str) -> Json:
+    refund = work.tx.find("refund", identifier)
+    if refund is None:
+        raise missing_resource("refund", identifier, "id")
+    return refund
+
+
+def _charge(work: Work, params: Json) -> Json:
+    """The charge to refund. Raises `ApiError` 400 for one whose money is not the shop's."""
+    charge = _named(work, params)
+    if charge is None or charge["status"] != "succeeded" or (charge["refunded"] and not charge["captured"]):
+        named = params.get("payment_intent") or params["charge"]
+        raise invalid(f"{named} does not have a successful charge to refund.")
+    if not charge["captured"]:
+        raise invalid(
+            f"The charge of {charge['payment_intent']} has not been captured, so there is nothing to refund:"
+            " cancel the PaymentIntent instead, which releases its hold."
+        )
+    if any(_forbids(dispute) for dispute in work.tx.owned_by("dispute", charge["id"])):
+        raise invalid(f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed")
+    if charge["refunded"]:
+        raise invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
+    return charge
+
+
+def _named(work: Work, params: Json) -> Json | None:
+    if "charge" not in params and "payment_intent" not in params:
+        raise invalid("One of the following params should be provided for this request: payment_intent or charge.")
+    intent = _find(work, "payment_intent", params)
+    charge = _find(work, "charge", params)
+    if intent is None:
+        return charge
+    if charge is not None and charge["payment_intent"] != intent["id"]:
+        raise invalid(f"Charge {charge['id']} does not belong to {intent['id']}.", "charge")
+    return charge or work.tx.find("charge", intent["latest_charge"])
+
+
+def _find(work: Work, table: str, params: Json) -> Json | None:
+    if table not in params:
+        return None
+    row = work.tx.find(table, params[table])
+    if row is None:
+        raise missing_resource(table, params[table], table, status=400)
+    return row
+
+
+def _forbids(dispute: Json) -> bool:
+    """An inquiry can be answered with a refund; what was charged back is with the customer already."""
+    status: str = dispute["status"]
+    return not (status.startswith("warning_") or status in ("won", "prevented"))
+
+
+def _amount(charge: Json, asked: int | None) -> int:
+    remaining: int = charge["amount"] - charge["amount_refunded"]
+    if asked is None:
+        return remaining
+    currencies.positive(asked, "amount")
+    currencies.check_multiple(asked, charge["currency"], "amount")
+    if asked > charge["amount"]:
+        raise invalid(_too_much(asked, "charge amount", charge["amount"], charge["currency"]), "amount")
+    if asked > remaining:
+        raise invalid(_too_much(asked, "unrefunded amount on charge", remaining, charge["currency"]), "amount")
+    return asked
+
+
+def _too_much(asked: int, limit_name: str, limit: int, currency: str) -> str:
+    return f"Refund amount ({asked} {currency}) is greater than {limit_name} ({limit} {currency})"
+
+
+def _new_refund(work: Work, charge: Json, amount: int, params: Json, *, status: str) -> Json:
+    refund = {
+        "id": new_id("pyr_1" if charges.is_debit(charge) else "re_3"),
+        "object": "refund",
+        "amount": amount,
+        "balance_transaction": None,
+        "charge": charge["id"],
+        "created": work.created,
+        "currency": charge["currency"],
+        "customer": charge["customer"],
+        "customer_account": None,
+        "destination_details": _destination(charge["payment_method_details"]["type"]),
+        "metadata": merged_metadata({}, params.get("metadata", {})),
+        "payment_intent": charge["payment_intent"],
+        "payment_method": charge["payment_method"],
+        "reason": params.get("reason"),
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": status,
+        "transfer_reversal": None,
+    }
+    if status == "pending":
+        refund["pending_reason"] = "processing"
+    if "instructions_email" in params:
+        refund["instructions_email"] = params["instructions_email"]
+    return refund
+
+
+def _destination(kind: str) -> Json:
+    if kind != "card":
+        return {"type": kind}
+    reference = {"reference_status": "pending", "reference_type": "acquirer_reference_number"}
+    return {"card": {**reference, "type": "refund"}, "type": kind}
+
+
+def _next_action(work: Work) -> Json:
+    details = {
+        "email_sent": {"email_sent_at": work.created, "email_sent_to": "customer@example.com"},
+        "expires_at": work.created + INSTRUCTIONS_S,
+    }
+    return {"display_details": details, "type": "display_details"}
+
+
+def _succeed(work: Work, refund: Json) -> Json:
+    refund = _change(work, refund, {"status": "succeeded"})
+    _record(work, "refund.succeeded", refund)
+    return refund
+
+
+def _give_back(work: Work, refund: Json, change: Json) -> Json:
+    """Failed or canceled: the charge and the balance have the amount again."""
+    charge = work.tx.get("charge", refund["charge"])
+    _with_refunded(work, charge, -refund["amount"])
+    back = _balance_transaction(work, refund, charge, "refund_failure", refund["amount"])
+    failed = change["status"] == "failed"
+    change = {**change, "failure_balance_transaction": back["id"]}
+    refund = _change(work, refund, change, kind="refund.failed" if failed else "refund.updated")
+    _record(work, "refund.failed" if failed else "refund.canceled", refund)
+    return refund
+
+
+def _change(work: Work, refund: Json, change: Json, kind: str = "refund.updated") -> Json:
+    """Store `refund` with `change`, which ends what its former status told; each change is also told the older way."""
+    fleeting = _FLEETING if "status" in change else ()
+    changed = {name: value for name, value in refund.items() if name not in fleeting} | change
+    if changed == refund:
+        return refund
+    work.tx.put("refund", refund["id"], changed)
+    previous = _previous(refund, changed)
+    emit(work, kind, changed, previous if kind.endswith(".updated") else None)
+    emit(work, "charge.refund.updated", changed, previous)
+    return changed
+
+
+def _previous(old: Json, new: Json) -> Json:
+    """What differs, as it was; of metadata only the keys that do."""
+    previous = {name: old.get(name) for name in (old | new) if old.get(name) != new.get(name)}
+    if "metadata" in previous:
+        previous["metadata"] = _previous(old["metadata"], new["metadata"])
+    return previous
+
+
+def _with_refunded(work: Work, charge: Json, amount: int) -> Json:
+    refunded = charge["amount_refunded"] + amount
+    charge = {**charge, "amount_refunded": refunded, "refunded": refunded == charge["amount"]}
+    work.tx.put("charge", charge["id"], charge)
+    return charge
+
+
+def _balance_transaction(work: Work, refund: Json, charge: Json, kind: str, amount: int) -> Json:
+    """Stripe keeps its fee for the charge, and takes none for the refund."""
+    return balance_transactions.create(
+        work,
+        type=_PAYMENT_TYPES[kind] if charges.is_debit(charge) else kind,
+        amount=amount,
+        fee=0,
+        currency=refund["currency"],
+        source=refund["id"],
+        description=None,
+    )
+
+
+def _record(work: Work, effect: str, refund: Json) -> None:
+    ledger.record(
+        work,
+        effect,
+        work.tx.get("payment_intent", refund["payment_intent"]),
+        work.tx.get("charge", refund["charge"]),
+        refund["amount"],
+        source=refund["id"],
+        source_metadata=refund["metadata"],
+    )
