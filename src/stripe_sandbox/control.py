@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stripe_sandbox.errors import ApiError, Json
 from stripe_sandbox.faults.rules import Plan
-from stripe_sandbox.resources import attempts, debits, refunds
+from stripe_sandbox.resources import attempts, complaints, debits, disputes, refunds
 from stripe_sandbox.resources.endpoints import shown
 from stripe_sandbox.resources.events import rendered
 from stripe_sandbox.resources.intents import existing
@@ -43,6 +43,18 @@ class RefundOutcome(_Body):
     ] = "unknown"
 
 
+class Opening(_Body):
+    """`amount` is in minor units; without it, all that was not refunded."""
+
+    reason: str = "fraudulent"
+    inquiry: bool = False
+    amount: int | None = None
+
+
+class Ruling(_Body):
+    outcome: Literal["won", "lost", "warning_closed"]
+
+
 class AcceptedKeys(_Body):
     accepted: list[str]
 
@@ -65,6 +77,8 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
         web.post("/sandbox/payment_intents/{id}/authenticate", _served(sandbox, authenticate)),
         web.post("/sandbox/payment_intents/{id}/settle", _served(sandbox, settle)),
         web.post("/sandbox/refunds/{id}/settle", _served(sandbox, settle_refund)),
+        web.post("/sandbox/charges/{id}/dispute", _served(sandbox, dispute_charge)),
+        web.post("/sandbox/disputes/{id}/close", _served(sandbox, close_dispute)),
         web.get("/sandbox/ledger", _served(sandbox, read_ledger)),
         web.get("/sandbox/faults", _served(sandbox, show_faults)),
         web.post("/sandbox/faults", _served(sandbox, set_faults)),
@@ -95,6 +109,26 @@ async def settle_refund(sandbox: Sandbox, request: web.Request) -> Json:
     refund = refunds.settle(work, refund, asked.outcome, asked.failure_reason)
     await sandbox.commit(work)
     return refund
+
+
+async def dispute_charge(sandbox: Sandbox, request: web.Request) -> Json:
+    """The customer disputes a captured charge."""
+    opening = Opening.model_validate(await request.json())
+    if opening.reason not in complaints.REASONS:
+        raise ValueError(f"reason must be one of {', '.join(complaints.REASONS)}")
+    work = sandbox.work()
+    complaint = complaints.Complaint(opening.reason, opening.inquiry)
+    dispute = disputes.dispute_captured(work, request.match_info["id"], complaint, opening.amount)
+    await sandbox.commit(work)
+    return dispute
+
+
+async def close_dispute(sandbox: Sandbox, request: web.Request) -> Json:
+    """The issuer ends a dispute."""
+    work = sandbox.work()
+    dispute = disputes.rule(work, request.match_info["id"], Ruling.model_validate(await request.json()).outcome)
+    await sandbox.commit(work)
+    return dispute
 
 
 async def read_ledger(sandbox: Sandbox, request: web.Request) -> Json:

@@ -6,6 +6,7 @@ from stripe_sandbox.api import Operation
 from stripe_sandbox.resources import (
     balance_transactions,
     charges,
+    disputes,
     endpoints,
     events,
     intents,
@@ -40,6 +41,10 @@ OPERATIONS = (
     Operation("GET", "/v1/webhook_endpoints/{id}", endpoints.retrieve, schemas.RETRIEVE),
     Operation("POST", "/v1/webhook_endpoints/{id}", endpoints.update, schemas.UPDATE_ENDPOINT),
     Operation("DELETE", "/v1/webhook_endpoints/{id}", endpoints.delete, schemas.RETRIEVE),
+    Operation("GET", "/v1/disputes", disputes.list_all, schemas.LIST_DISPUTES),
+    Operation("GET", "/v1/disputes/{id}", disputes.retrieve, schemas.RETRIEVE),
+    Operation("POST", "/v1/disputes/{id}", disputes.update, schemas.UPDATE_DISPUTE),
+    Operation("POST", "/v1/disputes/{id}/close", disputes.close, schemas.RETRIEVE),
     Operation("GET", "/v1/balance", balance_transactions.balance, schemas.RETRIEVE),
     Operation("GET", "/v1/balance_transactions", balance_transactions.list_all, schemas.LIST_BALANCE_TRANSACTIONS),
     Operation("GET", "/v1/balance_transactions/{id}", balance_transactions.retrieve, schemas.RETRIEVE),

@@ -18,6 +18,8 @@ EXPANDABLE = {
     ("payment_intent", "payment_method"): "payment_method",
     ("charge", "payment_intent"): "payment_intent",
     ("charge", "balance_transaction"): "balance_transaction",
+    ("dispute", "charge"): "charge",
+    ("dispute", "payment_intent"): "payment_intent",
     ("refund", "charge"): "charge",
     ("refund", "payment_intent"): "payment_intent",
     ("refund", "payment_method"): "payment_method",

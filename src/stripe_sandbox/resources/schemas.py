@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stripe_sandbox.resources.dispute_objects import EVIDENCE_TEXTS
 from stripe_sandbox.resources.listing import list_fields
 from stripe_sandbox.wire.parameters import (
     Schema,
@@ -209,3 +210,23 @@ LIST_REFUNDS = Schema(list_fields(charge=text(), payment_intent=text()))
 
 # https://docs.stripe.com/api/balance_transactions
 LIST_BALANCE_TRANSACTIONS = Schema(list_fields(currency=text(), payout=text(), source=text(), type=text()))
+
+# https://docs.stripe.com/api/disputes
+EVIDENCE_CHARS = 20_000
+_FEE_ACKNOWLEDGED = mapping({"fee_acknowledged": boolean})
+UPDATE_DISPUTE = Schema(
+    {
+        "evidence": mapping(
+            {
+                **{name: unsettable(EVIDENCE_CHARS) for name in EVIDENCE_TEXTS},
+                "enhanced_evidence": unset_or(
+                    mapping({"mastercard_compliance": _FEE_ACKNOWLEDGED, "visa_compliance": _FEE_ACKNOWLEDGED})
+                ),
+            }
+        ),
+        "expand": EXPAND,
+        "metadata": metadata,
+        "submit": boolean,
+    }
+)
+LIST_DISPUTES = Schema(list_fields(charge=text(), payment_intent=text()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.resources import charges, debits, holds, refunds
+from stripe_sandbox.resources import charges, debits, disputes, holds, refunds
 from stripe_sandbox.state.work import Work
 
 TIMED: dict[str, Callable[[Work, str], None]] = {
@@ -13,6 +13,8 @@ TIMED: dict[str, Callable[[Work, str], None]] = {
     refunds.SUCCESS: refunds.succeed,
     refunds.FAILURE: refunds.fail,
     debits.SETTLEMENT: debits.fall_due,
+    disputes.DEADLINE: disputes.expire,
+    disputes.RULING: disputes.decide,
     holds.EXPIRY: holds.expire,
 }
 """By the timer's kind: what happens, given the id of its subject, which may have moved on since."""

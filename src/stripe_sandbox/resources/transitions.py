@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.resources import charges
+from stripe_sandbox.resources import charges, disputes
 from stripe_sandbox.resources.events import emit
 from stripe_sandbox.state import ledger
 from stripe_sandbox.state.work import Work
@@ -314,6 +314,8 @@ def enter(
     work.tx.put("payment_intent", intent["id"], intent)
     if transition.charge_event is not None and charge is not None:
         emit(work, transition.charge_event, charge)
+    if charge is not None and transition.effect == "charge.captured":
+        disputes.arise(work, charge)
     if transition.intent_event is not None:
         emit(work, transition.intent_event, intent)
     if transition.effect is not None:

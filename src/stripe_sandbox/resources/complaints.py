@@ -1,0 +1,81 @@
+"""What the holders of the test cards and accounts complain of (https://docs.stripe.com/testing#disputes)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stripe_sandbox.resources.cards import Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """Why a payment is disputed; `programme` is the network's way to answer with evidence of a certain form."""
+
+    reason: str
+    inquiry: bool = False
+    programme: str | None = None
+
+    @property
+    def status(self) -> str:
+        return "warning_needs_response" if self.inquiry else "needs_response"
+
+    @property
+    def case_type(self) -> str:
+        if self.reason == "noncompliant":
+            return "compliance"
+        return "inquiry" if self.inquiry else "chargeback"
+
+    @property
+    def network_reason_code(self) -> str | None:
+        """Visa's code, which stands for every network's here; None where the reason has several."""
+        return "10" if self.inquiry else _CODES.get(self.reason)
+
+
+REASONS = (
+    "bank_cannot_process",
+    "check_returned",
+    "credit_not_processed",
+    "customer_initiated",
+    "debit_not_authorized",
+    "duplicate",
+    "fraudulent",
+    "general",
+    "incorrect_account_details",
+    "insufficient_funds",
+    "noncompliant",
+    "product_not_received",
+    "product_unacceptable",
+    "subscription_canceled",
+    "unrecognized",
+)
+"""https://docs.stripe.com/api/disputes/object#dispute_object-reason"""
+
+_CODES = {
+    "credit_not_processed": "13.7",
+    "duplicate": "12.6.1",
+    "fraudulent": "10.4",
+    "product_not_received": "13.1",
+    "product_unacceptable": "13.3",
+    "subscription_canceled": "13.2",
+}
+
+_FRAUD = Complaint("fraudulent")
+_UNAUTHORIZED = (Complaint("debit_not_authorized"),)
+_BY_CARD = {
+    "createDispute": (_FRAUD,),
+    "createDisputeProductNotReceived": (Complaint("product_not_received"),),
+    "createDisputeInquiry": (Complaint("fraudulent", inquiry=True),),
+    "createMultipleDisputes": (_FRAUD, _FRAUD),
+    "createCe3EligibleDispute": (Complaint("fraudulent", programme="visa_compelling_evidence_3"),),
+    "createComplianceDispute": (Complaint("noncompliant", programme="visa_compliance"),),
+    "createMastercardComplianceDispute": (Complaint("noncompliant", programme="mastercard_compliance"),),
+    "createAutoRepresentmentEligibleDispute": (_FRAUD,),
+    "pm_usBankAccount_dispute": _UNAUTHORIZED,
+}
+
+
+def of(instrument: Instrument) -> tuple[Complaint, ...]:
+    """The disputes that a payment with it brings about at once."""
+    if instrument.name.startswith("pm_disputed_"):
+        return _UNAUTHORIZED
+    return _BY_CARD.get(instrument.name, ())

@@ -1,0 +1,141 @@
+"""The Dispute object (https://docs.stripe.com/api/disputes/object) and the evidence in it."""
+
+from __future__ import annotations
+
+from stripe_sandbox.errors import Json
+from stripe_sandbox.resources.complaints import Complaint
+from stripe_sandbox.state.work import Work, new_id
+
+DAY_S = 24 * 3600
+RESPONSE_DAYS = 8  # until the end of that day, as test accounts show; the networks give 7 to 21 days
+
+EVIDENCE_TEXTS = (
+    "access_activity_log",
+    "billing_address",
+    "cancellation_policy",
+    "cancellation_policy_disclosure",
+    "cancellation_rebuttal",
+    "customer_communication",
+    "customer_email_address",
+    "customer_name",
+    "customer_purchase_ip",
+    "customer_signature",
+    "duplicate_charge_documentation",
+    "duplicate_charge_explanation",
+    "duplicate_charge_id",
+    "product_description",
+    "receipt",
+    "refund_policy",
+    "refund_policy_disclosure",
+    "refund_refusal_explanation",
+    "service_date",
+    "service_documentation",
+    "shipping_address",
+    "shipping_carrier",
+    "shipping_date",
+    "shipping_documentation",
+    "shipping_tracking_number",
+    "uncategorized_file",
+    "uncategorized_text",
+)
+
+_FEE_ASKED: Json = {"status": "requires_fee_acknowledgement"}
+_FEE_GRANTED: Json = {"status": "fee_acknowledged"}
+_ELIGIBILITY: dict[str, Json] = {
+    "mastercard_compliance": _FEE_ASKED,
+    "visa_compelling_evidence_3": {
+        "required_actions": ["missing_merchandise_or_services", "missing_prior_undisputed_transactions"],
+        "status": "requires_action",
+    },
+    "visa_compliance": _FEE_ASKED,
+}
+
+
+def new_dispute(work: Work, charge: Json, complaint: Complaint, amount: int) -> Json:
+    """A dispute of `amount` (minor units of the charge) as it is before any money has moved."""
+    programmes = [complaint.programme] if complaint.programme else []
+    return {
+        "id": new_id("du_1"),
+        "object": "dispute",
+        "amount": amount,
+        "balance_transactions": [],
+        "charge": charge["id"],
+        "created": work.created,
+        "currency": charge["currency"],
+        "enhanced_eligibility_types": programmes,
+        "evidence": {**dict.fromkeys(EVIDENCE_TEXTS), "enhanced_evidence": {}},
+        "evidence_details": {
+            "due_by": due_by(work),
+            "enhanced_eligibility": {name: _ELIGIBILITY[name] for name in programmes},
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+        },
+        "is_charge_refundable": complaint.inquiry,
+        "livemode": False,
+        "metadata": {},
+        "payment_intent": charge["payment_intent"],
+        **_method_details(charge, complaint),
+        "reason": complaint.reason,
+        "status": complaint.status,
+    }
+
+
+def due_by(work: Work) -> int:
+    """The last second (unix, UTC) to submit evidence for what is opened now."""
+    return (work.created // DAY_S + RESPONSE_DAYS + 1) * DAY_S - 1
+
+
+def with_evidence(dispute: Json, given: Json) -> Json:
+    """The dispute with `given` evidence staged; None clears a text."""
+    enhanced = {**dispute["evidence"]["enhanced_evidence"], **(given.get("enhanced_evidence") or {})}
+    evidence = {**dispute["evidence"], **given, "enhanced_evidence": enhanced}
+    details = {
+        **dispute["evidence_details"],
+        "has_evidence": bool(enhanced) or any(evidence[name] is not None for name in EVIDENCE_TEXTS),
+        "enhanced_eligibility": {
+            name: _FEE_GRANTED if (enhanced.get(name) or {}).get("fee_acknowledged") else status
+            for name, status in dispute["evidence_details"]["enhanced_eligibility"].items()
+        },
+    }
+    return {**dispute, "evidence": evidence, "evidence_details": details}
+
+
+def escalated(work: Work, inquiry: Json) -> Json:
+    """The inquiry as the chargeback that it becomes, with a deadline of its own."""
+    changes: Json = {
+        "evidence_details": {**inquiry["evidence_details"], "due_by": due_by(work)},
+        "is_charge_refundable": False,
+        "status": "needs_response",
+    }
+    if "payment_method_details" in inquiry:
+        details = inquiry["payment_method_details"]
+        changes["payment_method_details"] = {**details, "card": {**details["card"], "case_type": "chargeback"}}
+    return {**inquiry, **changes}
+
+
+def differences(old: Json, new: Json) -> Json:
+    """What `new` changed, as it was before: an event's `previous_attributes`, objects with their changed fields."""
+    changed: Json = {}
+    for name, value in old.items():
+        if isinstance(value, dict) and isinstance(new[name], dict):
+            if value != new[name]:
+                names = value.keys() | new[name].keys()
+                changed[name] = {key: value.get(key) for key in names if value.get(key) != new[name].get(key)}
+        elif value != new[name]:
+            changed[name] = value
+    return changed
+
+
+def _method_details(charge: Json, complaint: Complaint) -> Json:
+    """Stripe tells details of cards and some wallets, none of bank debits."""
+    card = charge["payment_method_details"].get("card")
+    if card is None:
+        return {}
+    details = {
+        "brand": card["brand"],
+        "case_type": complaint.case_type,
+        "network": card["network"],
+        "network_reason_code": complaint.network_reason_code,
+    }
+    return {"payment_method_details": {"card": details, "type": "card"}}
