@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from email.utils import formatdate
@@ -16,15 +14,21 @@ from aiohttp import web
 
 from stripe_sandbox import errors
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.faults.rules import Answer, Rule, injected, suffer
+from stripe_sandbox.faults.aim import Target, objects_of, operation_name
+from stripe_sandbox.faults.cuts import break_off
+from stripe_sandbox.faults.rules import Strike
+from stripe_sandbox.faults.strikes import Answer, away, finish, instead, remembered, suffer
 from stripe_sandbox.resources.events import API_VERSION
 from stripe_sandbox.resources.listing import expanded
 from stripe_sandbox.sandbox import Sandbox
 from stripe_sandbox.state.store import Transaction
 from stripe_sandbox.state.work import Reply, Work, new_id
-from stripe_sandbox.wire import forms
+from stripe_sandbox.wire import cors, forms
+from stripe_sandbox.wire.auth import presented
 from stripe_sandbox.wire.idempotency import fingerprint
+from stripe_sandbox.wire.limits import Asked
 from stripe_sandbox.wire.parameters import Schema
+from stripe_sandbox.wire.publishable import secret_key_required, stripped, visible
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +38,16 @@ _SHOULD_RETRY = {400: "false", 401: "false", 402: "false", 403: "false", 404: "f
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A row of the route table; `run` takes (work, typed parameters, parts of the path)."""
+    """A row of the route table; `run` takes (work, typed parameters, parts of the path).
+
+    Where it is `publishable`, a publishable key is enough.
+    """
 
     method: str
     path: str
     run: Callable[[Work, Json, Json], Reply]
     schema: Schema
+    publishable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ class Call:
     origin: str
     request_id: str
     key: str | None
+    publishable: bool
 
 
 class Api:
@@ -60,6 +69,8 @@ class Api:
         self._sandbox = sandbox
 
     async def serve(self, request: web.Request, operation: Operation | None) -> web.StreamResponse:
+        if request.method == "OPTIONS" and request.path.startswith("/v1/"):
+            return web.Response(headers=cors.PREFLIGHT)
         request_id = new_id("req_")
         try:
             answer = await self._admit(request, operation, request_id)
@@ -71,57 +82,81 @@ class Api:
             log.exception("request %s failed", request_id)
             answer = _refusal(_broken(), request_id)
         if answer.cut is not None:
-            return _cut(request, answer.cut)
+            return await self._cut(request, answer, request_id)
         return self._response(request, answer, request_id)
 
     async def _admit(self, request: web.Request, operation: Operation | None, request_id: str) -> Answer:
-        self._sandbox.api_keys.check(request.headers.get("Authorization"))
+        if (outage := self._sandbox.faults.out()) is not None:
+            return await away(*outage)
+        write = request.method == "POST"
+        text = await request.read() if write else request.rel_url.raw_query_string.encode()
+        raw = forms.decode(text)
+        publishable = self._sandbox.api_keys.check(request.headers.get("Authorization"), raw.get("key"))
         if operation is None:
             raise errors.unknown_url(request.method, request.path)
+        if publishable and not operation.publishable:
+            raise secret_key_required()
         version = request.headers.get("Stripe-Version", API_VERSION)
         if _VERSION.fullmatch(version) is None:
             raise errors.invalid(f"Invalid Stripe API version: {version}")
-        write = operation.method == "POST"
-        text = await request.read() if write else request.rel_url.raw_query_string.encode()
         call = Call(
             method=request.method,
             path=request.path,
             parts=dict(request.match_info),
-            raw=forms.decode(text),
+            raw=stripped(raw) if publishable else raw,
             origin=f"http://{request.host}",
             request_id=request_id,
             key=(request.headers.get("Idempotency-Key") or None) if write else None,
+            publishable=publishable,
         )
-        metadata = self._sandbox.metadata_of(call.raw, call.parts.get("id"))
-        rule = self._sandbox.faults.take(call.method, call.path, call.key, metadata)
-        answer = await self._work(operation, call, rule)
-        if answer.cut is not None:
-            return answer
-        return await suffer(rule, "after") or answer
+        if self._sandbox.faults.quiet:
+            return await self._work(operation, call, None)
+        return await self._work_through_faults(operation, call, request.headers.get("Authorization"))
 
-    async def _work(self, operation: Operation, call: Call, rule: Rule | None) -> Answer:
+    async def _work_through_faults(self, operation: Operation, call: Call, authorization: str | None) -> Answer:
+        faults = self._sandbox.faults
+        target = Target(
+            method=call.method,
+            path=call.path,
+            operation=operation_name(operation.method, operation.path),
+            key=call.key,
+            params=call.raw,
+            objects=objects_of(self._sandbox.store, call.parts.get("id"), call.raw),
+            api_key=presented(authorization) or "",
+        )
+        with faults.limiter.admitted(Asked("_live_" in target.api_key, target.operation, target.changed)):
+            strike = faults.take(target)
+            try:
+                return await finish(strike, await self._work(operation, call, strike))
+            finally:
+                faults.give_back(strike)
+
+    async def _work(self, operation: Operation, call: Call, strike: Strike | None) -> Answer:
         """Everything up to the durable answer, under the idempotency key if there is one."""
         if call.key is None:
-            fault = await suffer(rule, "before")
-            return fault or await self._execute(operation, call, rule, "")
-        print_ = fingerprint(call.method, call.path, call.raw)
+            return await self._perform(operation, call, strike, "")
+        caller = "publishable " if call.publishable else ""  # it must not be answered what a secret key was
+        print_ = fingerprint(caller + call.method, call.path, call.raw)
         kept = self._sandbox.keys.begin(call.key, print_)
         if kept is not None:
-            return await suffer(rule, "before") or _replayed(kept)
+            return await suffer(strike) or _replayed(kept)
         try:
-            fault = await suffer(rule, "before")
-            return fault or await self._execute(operation, call, rule, print_)
+            return await self._perform(operation, call, strike, print_)
         finally:
             self._sandbox.keys.end(call.key)
 
-    async def _execute(self, operation: Operation, call: Call, rule: Rule | None, print_: str) -> Answer:
+    async def _perform(self, operation: Operation, call: Call, strike: Strike | None, print_: str) -> Answer:
+        if strike is None:
+            return await self._execute(operation, call, None, print_)
+        with self._sandbox.faults.limiter.locked(strike.changes):
+            return await suffer(strike) or await self._execute(operation, call, strike, print_)
+
+    async def _execute(self, operation: Operation, call: Call, strike: Strike | None, print_: str) -> Answer:
         params = operation.schema.read(call.raw)
         work = self._begin(call)
-        if rule is not None and rule.phase == "instead":
-            answer = injected(rule)
-        else:
+        if (answer := instead(strike)) is None:
             work, answer = self._run(operation, call, work, params)
-        kept = self._kept(rule, answer)
+        kept = remembered(strike, answer)
         if call.key is not None and kept is not None:
             keys = self._sandbox.keys
             keys.keep(work.tx, call.key, print_, call.request_id, kept.status, kept.text)
@@ -133,11 +168,12 @@ class Api:
         try:
             reply = operation.run(work, params, call.parts)
             if reply.status == HTTPStatus.OK:
-                reply = replace(reply, body=expanded(work.tx, reply.body, params.get("expand", [])))
+                reply = replace(reply, body=expanded(work, reply.body, params.get("expand", [])))
             else:
                 reply = replace(reply, body=errors.body(reply.body["error"], call.request_id))
-            return work, Answer(reply.status, _dumps(reply.body))
+            return work, Answer(reply.status, _dumps(_seen(call, reply.body)))
         except ApiError as error:
+            error.error = _seen(call, error.error)
             return self._begin(call), _refusal(error, call.request_id)
 
     def _begin(self, call: Call) -> Work:
@@ -147,23 +183,31 @@ class Api:
             call.origin,
             call.request_id,
             call.key,
+            publishable=call.publishable,
         )
 
-    @staticmethod
-    def _kept(rule: Rule | None, answer: Answer) -> Answer | None:
-        """What the idempotency key will answer from now on."""
-        if rule is None or rule.phase == "before" or rule.action != "status":
-            return answer if answer.cut is None else None
-        if rule.kept:
-            return injected(rule)
-        return None if rule.phase == "instead" else answer
+    async def _cut(self, request: web.Request, answer: Answer, request_id: str) -> web.Response:
+        """Break the answer on the wire; what this returns finds the connection closed."""
+        if answer.cut is not None and request.transport is not None:
+            whole = self._response(request, answer, request_id)
+            await break_off(
+                request.transport,
+                answer.cut,
+                answer.status,
+                whole.headers,
+                answer.text.encode(),
+            )
+        return web.Response()
 
     def _response(self, request: web.Request, answer: Answer, request_id: str) -> web.Response:
+        if answer.proxy:
+            return web.Response(status=answer.status, body=answer.text.encode(), headers=answer.headers)
         headers = {
             "Content-Type": "application/json",
             "Date": formatdate(self._sandbox.clock.now(), usegmt=True),
             "Request-Id": request_id,
             "Stripe-Version": API_VERSION,
+            **cors.HEADERS,
         }
         key = request.headers.get("Idempotency-Key")
         if key is not None and request.method == "POST":
@@ -179,23 +223,16 @@ def _replayed(kept: Json) -> Answer:
 
 
 def _refusal(error: ApiError, request_id: str) -> Answer:
-    return Answer(error.status, _dumps(errors.body(error.error, request_id)))
+    return Answer(error.status, _dumps(errors.body(error.error, request_id)), error.headers)
+
+
+def _seen(call: Call, body: Json) -> Json:
+    seen: Json = visible(body) if call.publishable else body
+    return seen
 
 
 def _broken() -> ApiError:
     return ApiError(500, "The sandbox failed; its log says why.", kind="api_error")
-
-
-def _cut(request: web.Request, how: str) -> web.Response:
-    """End the connection without an answer; `reset` makes the peer see ECONNRESET."""
-    transport = request.transport
-    if transport is not None:
-        if how == "reset":
-            connection = transport.get_extra_info("socket")
-            linger = struct.pack("ii", 1, 0)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        transport.abort()
-    return web.Response()
 
 
 def _dumps(body: Json) -> str:

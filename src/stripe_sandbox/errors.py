@@ -24,9 +24,11 @@ class ApiError(Exception):
         code: str | None = None,
         param: str | None = None,
         extra: Json | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers or {}
         self.error: Json = {"type": kind, "message": message, **(extra or {})}
         if code is not None:
             self.error["code"] = code

@@ -120,11 +120,3 @@ class Sandbox:
     def _advance_to(self, moment: float) -> None:
         self.clock.advance_to(moment)
         self.write([("setting", "clock", {"offset_s": self.clock.offset_s})])
-
-    def metadata_of(self, params: Json, intent_id: str | None) -> Json:
-        """The metadata a request is about: its own, else that of the intent in its path."""
-        given = params.get("metadata")
-        if isinstance(given, dict):
-            return given
-        intent = self.store["payment_intent"].rows.get(intent_id or "")
-        return intent["metadata"] if intent else {}

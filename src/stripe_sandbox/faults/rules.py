@@ -2,147 +2,231 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import Any, Literal
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from stripe_sandbox.errors import INVALID_REQUEST, Json
+from stripe_sandbox.errors import Json
+from stripe_sandbox.faults.aim import Match, Target, stream
+from stripe_sandbox.faults.latency import STRIPE, Latencies, Profile
+from stripe_sandbox.faults.outage import BrownOut, Limp, Outage, Spell
 from stripe_sandbox.faults.webhooks import WebhookFates, WebhookFaults
+from stripe_sandbox.wire.auth import masked
+from stripe_sandbox.wire.limits import Limiter, RateLimits, Reason
+
+Phase = Literal["before", "instead", "after", "body"]
+Action = Literal[
+    "drop", "reset", "hang", "latency", "truncated", "incomplete",
+    "status", "server_error", "bad_gateway", "conflict", "rate_limited",
+]  # fmt: skip
 
 # Answers that Stripe gives before an operation runs, or a proxy gives for it: never kept under a key.
 NOT_KEPT = frozenset({401, 403, 409, 429, 502, 503, 504})
+PRESETS: Final = {"server_error": 500, "bad_gateway": 502, "conflict": 409, "rate_limited": 429}
+ANSWERS: Final = frozenset({"status", *PRESETS})
+
+# Fields of a rule that mean something for some actions only.
+BELONGS: Final = {
+    "code": frozenset({"status"}),
+    "body": ANSWERS,
+    "headers": ANSWERS,
+    "sticky": ANSWERS,
+    "ms": frozenset({"latency"}),
+    "retry_after_s": frozenset({"rate_limited"}),
+    "reason": frozenset({"rate_limited"}),
+}
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Match(_Strict):
-    """What a request must have; what is left out matches everything."""
-
-    method: str | None = None
-    path_prefix: str = "/"
-    key: str | None = None
-    key_prefix: str | None = None
-    metadata: dict[str, str] = {}
-
-
 class Rule(_Strict):
-    """One fault. `before` the work, `instead` of it, or `after` it is done and durable."""
+    """One fault: `before` the work, `instead` of it, `after` it is done and durable, or in the `body` of its answer.
+
+    The first `after` requests that match are spared, then each is struck with `probability`, `times` in all.
+    """
 
     match: Match = Match()
     times: int | None = Field(default=None, ge=1)
-    phase: Literal["before", "instead", "after"] = "before"
-    action: Literal["drop", "reset", "hang", "status", "latency"]
+    after: int = Field(default=0, ge=0)
+    probability: float = Field(default=1, ge=0, le=1)
+    phase: Phase = "before"
+    action: Action
     seconds: float = Field(default=30, ge=0, le=3600)
     ms: int = Field(default=0, ge=0, le=3_600_000)
     code: int = Field(default=500, ge=200, le=599)
     body: Any = None
     headers: dict[str, str] = {}
     sticky: bool | None = None
+    retry_after_s: int | None = Field(default=None, ge=0, le=86_400)
+    reason: Reason | Literal["lock_timeout"] | None = "global-rate"
+
+    @field_validator("headers")
+    @classmethod
+    def _one_spelling(cls, headers: dict[str, str]) -> dict[str, str]:
+        """As the answer spells its own, which these replace."""
+        return {name.title(): value for name, value in headers.items()}
 
     @model_validator(mode="after")
-    def _instead_means_an_answer(self) -> Rule:
-        if self.phase == "instead" and self.action != "status":
-            raise ValueError("phase `instead` needs action `status`: use `before` to end a request without work")
+    def _makes_sense(self) -> Rule:
+        for name in sorted(self.model_fields_set & BELONGS.keys()):
+            if self.action not in BELONGS[name]:
+                allowed = ", ".join(f"`{action}`" for action in sorted(BELONGS[name]))
+                raise ValueError(f"`{name}` means nothing for action `{self.action}`: it belongs to {allowed}")
+        if self.phase == "instead" and self.action not in ANSWERS:
+            raise ValueError(
+                f"phase `instead` needs an answer to keep, so action `status` or a preset of it:"
+                f" use `before` to {self.action} without work"
+            )
+        if self.phase == "body" and self.action in ANSWERS:
+            raise ValueError(
+                f"phase `body` breaks an answer whose status is sent already, so action `{self.action}` is too late:"
+                " use `after` to change the answer"
+            )
+        if self.phase == "before" and self.sticky:
+            raise ValueError("phase `before` keeps no answer: use `instead` or `after` for a `sticky` one")
         return self
+
+    @property
+    def status(self) -> int:
+        return PRESETS.get(self.action, self.code)
 
     @property
     def kept(self) -> bool:
         """Whether the answer is kept under the idempotency key and replayed."""
-        return self.code not in NOT_KEPT if self.sticky is None else self.sticky
+        return self.status not in NOT_KEPT if self.sticky is None else self.sticky
 
 
 class Plan(_Strict):
-    """The body of `POST /sandbox/faults`."""
+    """The body of `POST /sandbox/faults`, and of a `--faults` file."""
 
+    seed: int = 0
     rules: list[Rule] = []
     webhooks: WebhookFaults = WebhookFaults()
+    latency: dict[str, Profile] = {}
+    rate_limits: RateLimits | None = None
+    outage: Outage | None = None
+    brown_out: BrownOut | None = None
+
+    @field_validator("latency", mode="before")
+    @classmethod
+    def _profile_by_name(cls, value: Any) -> Any:
+        return STRIPE if value == "stripe" else value
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes on the wire; with `cut` the connection ends instead."""
+@dataclass(slots=True)
+class Counted:
+    """A rule in force. Each match takes one number of its stream, whatever other rules do: the same seed and
+    the same requests in the same order give the same strikes."""
 
-    status: int
-    text: str
-    headers: dict[str, str] = field(default_factory=dict)
-    cut: Literal["drop", "reset"] | None = None
+    rule: Rule
+    random: Random
+    left: int | None
+    matched: int = 0
+    struck: int = 0
+
+    def wants(self, target: Target) -> bool:
+        """Whether it would strike this request, which it has now seen."""
+        if not self.rule.match.fits(target):
+            return False
+        self.matched += 1
+        lucky = self.random.random() < self.rule.probability
+        return lucky and self.matched > self.rule.after and self.left != 0
+
+    def count(self, strikes: int) -> None:
+        self.struck += strikes
+        self.left = None if self.left is None else self.left - strikes
+
+    def shown(self) -> Json:
+        rule = self.rule.model_dump()
+        if self.rule.match.api_key is not None:
+            rule["match"]["api_key"] = masked(self.rule.match.api_key)
+        return {**rule, "left": self.left, "matched": self.matched, "struck": self.struck}
+
+
+@dataclass(slots=True)
+class Strike:
+    """What one request has to suffer, `spent` once it did; `changes` is the id of the object it changes."""
+
+    rule: Rule | None
+    delay_s: float
+    changes: str | None
+    counted: Counted | None = None
+    spent: bool = False
 
 
 class Faults:
-    """The rules in force, and how often each may still strike. They don't survive a restart."""
+    """What is in force. It doesn't survive a restart, but for what `--faults` names, which then begins anew."""
 
     def __init__(self) -> None:
+        self.operations: frozenset[str] = frozenset()
+        self.outage_spell: Spell | None = None
         self.clear()
 
     def clear(self) -> None:
         self.set(Plan())
 
     def set(self, plan: Plan) -> None:
+        """In place of whatever was set. Raises `ValueError` for an operation that there isn't."""
+        self._check_operations(plan)
         self.webhooks = WebhookFates(plan.webhooks)
-        self._rules = list(plan.rules)
-        self._left = [rule.times for rule in plan.rules]
-        self._struck = [0] * len(plan.rules)
+        self.quiet = plan == Plan(webhooks=plan.webhooks, seed=plan.seed)
+        self.limiter = Limiter(plan.rate_limits or RateLimits())
+        self.outage = plan.outage
+        if self.outage_spell is not None:
+            self.outage_spell.clear()
+        self.outage_spell = None if plan.outage is None else Spell(plan.outage.seconds)
+        self._plan = plan
+        self._limp = None if plan.brown_out is None else Limp(plan.brown_out, plan.seed)
+        self._latencies = Latencies(plan.latency, plan.seed)
+        self._rules = [
+            Counted(rule, stream(plan.seed, f"rule:{index}"), rule.times) for index, rule in enumerate(plan.rules)
+        ]
 
     def shown(self) -> Json:
-        rules = [
-            {**rule.model_dump(), "left": left, "struck": struck}
-            for rule, left, struck in zip(self._rules, self._left, self._struck, strict=True)
-        ]
-        return {"rules": rules, "webhooks": self.webhooks.shown()}
+        outage, spell = self.outage, self.outage_spell
+        return {
+            "seed": self._plan.seed,
+            "rules": [counted.shown() for counted in self._rules],
+            "webhooks": self.webhooks.shown(),
+            "latency": {name: profile.model_dump() for name, profile in self._plan.latency.items()},
+            "rate_limits": self.limiter.shown() if self._plan.rate_limits is not None else None,
+            "outage": {**outage.model_dump(), "left_s": spell.left_s} if outage and spell else None,
+            "brown_out": self._limp.shown() if self._limp is not None else None,
+        }
 
-    def take(self, method: str, path: str, key: str | None, metadata: Json) -> Rule | None:
-        """The first rule that matches and isn't used up; it counts as used."""
-        for index, rule in enumerate(self._rules):
-            left = self._left[index]
-            if left == 0 or not _matches(rule.match, method, path, key, metadata):
-                continue
-            self._left[index] = None if left is None else left - 1
-            self._struck[index] += 1
-            return rule
-        return None
+    def out(self) -> tuple[Outage, Spell] | None:
+        """The outage under way."""
+        if self.outage is None or self.outage_spell is None or self.outage_spell.over:
+            return None
+        return self.outage, self.outage_spell
 
+    def take(self, target: Target) -> Strike:
+        """The first rule that wants to strike counts as struck; give back what had no occasion."""
+        wanting = [counted for counted in self._rules if counted.wants(target)]
+        slow_ms, fails = (0.0, False) if self._limp is None else self._limp.draw()
+        delay_s = (self._latencies.draw_ms(target) + slow_ms) / 1000
+        if wanting:
+            wanting[0].count(1)
+            return Strike(wanting[0].rule, delay_s, target.changed, wanting[0])
+        if fails and self._limp is not None:
+            limping = self._limp.wanted
+            rule = Rule(action="status", code=limping.error_code, phase=limping.error_phase)
+            return Strike(rule, delay_s, target.changed)
+        return Strike(None, delay_s, target.changed)
 
-async def suffer(rule: Rule | None, phase: str) -> Answer | None:
-    """Let `rule` strike if `phase` is its moment; an answer is what the client gets instead."""
-    if rule is None or rule.phase != phase:
-        return None
-    if rule.action == "latency":
-        await asyncio.sleep(rule.ms / 1000)
-        return None
-    if rule.action == "status":
-        return injected(rule)
-    if rule.action == "hang":
-        await asyncio.sleep(rule.seconds)
-    return Answer(0, "", cut="reset" if rule.action == "reset" else "drop")
+    @staticmethod
+    def give_back(strike: Strike) -> None:
+        """A request that was refused before its work began met no fault of a later moment."""
+        if strike.counted is not None and not strike.spent:
+            strike.counted.count(-1)
 
-
-def injected(rule: Rule) -> Answer:
-    """The answer that a `status` rule gives: its own body, or one in Stripe's shape."""
-    text = rule.body if isinstance(rule.body, str) else json.dumps(rule.body or _default(rule.code))
-    return Answer(rule.code, text, dict(rule.headers))
-
-
-def _default(code: int) -> Json:
-    error: Json = {"type": "api_error" if code >= HTTPStatus.INTERNAL_SERVER_ERROR else INVALID_REQUEST}
-    error["message"] = "An error was injected by a fault rule of the sandbox."
-    if code == HTTPStatus.TOO_MANY_REQUESTS:
-        error["code"] = "rate_limit"
-    if code == HTTPStatus.CONFLICT:
-        error["code"] = "idempotency_key_in_use"
-    return {"error": error}
-
-
-def _matches(match: Match, method: str, path: str, key: str | None, metadata: Json) -> bool:
-    return (
-        (match.method is None or match.method.upper() == method)
-        and path.startswith(match.path_prefix)
-        and (match.key is None or match.key == key)
-        and (match.key_prefix is None or (key or "").startswith(match.key_prefix))
-        and all(metadata.get(name) == value for name, value in match.metadata.items())
-    )
+    def _check_operations(self, plan: Plan) -> None:
+        named = {rule.match.operation for rule in plan.rules} | plan.latency.keys()
+        groups = {None, "authorizations", "reads", "writes"}
+        for name in sorted(str(name) for name in named - groups):
+            if self.operations and name not in self.operations and not set("*?[") & set(name):
+                raise ValueError(f"there is no operation `{name}`: use one of {', '.join(sorted(self.operations))}")

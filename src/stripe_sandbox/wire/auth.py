@@ -37,7 +37,7 @@ class ApiKeys:
 
         `parameter` is the parameter `key`, which counts only without a header, and never for a secret key.
         """
-        key = _presented(authorization)
+        key = presented(authorization)
         if key is None and authorization is None and str(parameter).startswith("pk_"):
             key = str(parameter)
         if key is None:
@@ -51,11 +51,11 @@ class ApiKeys:
         named, pattern = (self._publishable, _PUBLISHABLE_KEY) if publishable else (self._secret, _TEST_KEY)
         known = key in named if named else pattern.fullmatch(key)
         if not known:
-            raise ApiError(401, f"Invalid API Key provided: {_masked(key)}")
+            raise ApiError(401, f"Invalid API Key provided: {masked(key)}")
         return publishable
 
 
-def _presented(authorization: str | None) -> str | None:
+def presented(authorization: str | None) -> str | None:
     scheme, _, value = (authorization or "").partition(" ")
     if scheme.lower() == "bearer":
         return value.strip() or None
@@ -67,5 +67,5 @@ def _presented(authorization: str | None) -> str | None:
     return None
 
 
-def _masked(key: str) -> str:
+def masked(key: str) -> str:
     return f"{key[:8]}{'*' * 8}{key[-4:]}" if len(key) > MASK_FROM_CHARS else "*" * len(key)
