@@ -6,6 +6,7 @@ from stripe_sandbox.api import Operation
 from stripe_sandbox.resources import (
     balance_transactions,
     charges,
+    customers,
     disputes,
     endpoints,
     events,
@@ -41,6 +42,9 @@ OPERATIONS = (
     Operation("GET", "/v1/webhook_endpoints/{id}", endpoints.retrieve, schemas.RETRIEVE),
     Operation("POST", "/v1/webhook_endpoints/{id}", endpoints.update, schemas.UPDATE_ENDPOINT),
     Operation("DELETE", "/v1/webhook_endpoints/{id}", endpoints.delete, schemas.RETRIEVE),
+    Operation("POST", "/v1/payment_methods/{id}/attach", customers.attach, schemas.ATTACH_METHOD),
+    Operation("POST", "/v1/customers", customers.create, schemas.CREATE_CUSTOMER),
+    Operation("GET", "/v1/customers/{id}", customers.retrieve, schemas.RETRIEVE),
     Operation("GET", "/v1/disputes", disputes.list_all, schemas.LIST_DISPUTES),
     Operation("GET", "/v1/disputes/{id}", disputes.retrieve, schemas.RETRIEVE),
     Operation("POST", "/v1/disputes/{id}", disputes.update, schemas.UPDATE_DISPUTE),

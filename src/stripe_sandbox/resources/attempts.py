@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, doc_url, invalid
-from stripe_sandbox.resources import cards, charges, debits, holds, payment_methods
+from stripe_sandbox.resources import cards, charges, customers, debits, holds, payment_methods
 from stripe_sandbox.resources.cards import Challenge, Decline, Instrument
 from stripe_sandbox.resources.transitions import (
     APPROVE,
@@ -91,10 +91,11 @@ def _charge(work: Work, intent: Json, *, off_session: bool) -> Reply:
     instrument = payment_methods.instrument_of(work, method)
     payment_methods.use(work, method)
     charge = charges.new_charge(work, intent, method, instrument)
+    if instrument.type == "card" and instrument.decline is not None:
+        return _decline(work, intent, charge, instrument.decline)
+    customers.keep(work, intent, method)
     if instrument.type != "card":
         return Reply(debits.pend(work, intent, charge, instrument))
-    if instrument.decline is not None:
-        return _decline(work, intent, charge, instrument.decline)
     if intent["capture_method"] == "manual":
         return Reply(holds.hold(work, intent, charge, instrument, off_session=off_session))
     paid = {**intent, "amount_received": intent["amount"]}

@@ -53,7 +53,7 @@ def create(
         "description": description,
         "exchange_rate": None,
         "fee": fee,
-        "fee_details": _fee_details(fee, currency),
+        "fee_details": _fee_details(type, fee, currency),
         "net": amount - fee,
         "reporting_category": _CATEGORIES.get(type, "dispute" if amount < 0 else "dispute_reversal"),
         "source": source,
@@ -106,7 +106,7 @@ def _held(currency: str, amount: int) -> Json:
     return {"amount": amount, "currency": currency, "source_types": {"card": amount}}
 
 
-def _fee_details(fee: int, currency: str) -> list[Json]:
+def _fee_details(kind: str, fee: int, currency: str) -> list[Json]:
     if fee == 0:
         return []
     return [
@@ -114,7 +114,7 @@ def _fee_details(fee: int, currency: str) -> list[Json]:
             "amount": fee,
             "application": None,
             "currency": currency,
-            "description": "Stripe processing fees",
+            "description": "Dispute fee" if kind == "adjustment" else "Stripe processing fees",
             "type": "stripe_fee",
         }
     ]

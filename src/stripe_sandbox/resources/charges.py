@@ -38,10 +38,10 @@ def retrieve(work: Work, params: Json, path: Json) -> Reply:
 
 
 def list_all(work: Work, params: Json, path: Json) -> Reply:
-    intent = params.get("payment_intent")
+    named = {name: params[name] for name in ("customer", "payment_intent") if name in params}
 
     def wanted(charge: Json) -> bool:
-        return intent is None or charge["payment_intent"] == intent
+        return all(charge[name] == value for name, value in named.items())
 
     return answer("/v1/charges", work.tx.table("charge").page(page_query("charge", params), wanted))
 

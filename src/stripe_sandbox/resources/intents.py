@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 from stripe_sandbox.errors import ApiError, Json, invalid, missing_parameter, missing_resource
-from stripe_sandbox.resources import currencies, debits, holds, payment_methods
+from stripe_sandbox.resources import currencies, customers, debits, holds, payment_methods
 from stripe_sandbox.resources.attempts import attempt
 from stripe_sandbox.resources.listing import answer, page_query
 from stripe_sandbox.resources.transitions import (
@@ -32,7 +32,7 @@ COPIED = (
     "statement_descriptor_suffix",
     "transfer_group",
 )
-OPEN_ONLY = ("amount", "currency", "payment_method", "payment_method_data", "setup_future_usage")
+OPEN_ONLY = ("amount", "currency", "customer", "payment_method", "payment_method_data", "setup_future_usage")
 AUTOMATIC_TYPES = {"usd": ["card", "us_bank_account"], "eur": ["card", "sepa_debit"]}
 
 
@@ -56,10 +56,13 @@ def retrieve(work: Work, params: Json, path: Json) -> Reply:
 
 
 def list_all(work: Work, params: Json, path: Json) -> Reply:
-    if "customer" in params:
-        raise _no_customer(params["customer"])
-    query = page_query("payment_intent", params)
-    return answer("/v1/payment_intents", work.tx.table("payment_intent").page(query))
+    customer = customers.named_in(work, params)
+
+    def wanted(intent: Json) -> bool:
+        return customer is None or intent["customer"] == customer
+
+    page = work.tx.table("payment_intent").page(page_query("payment_intent", params), wanted)
+    return answer("/v1/payment_intents", page)
 
 
 def update(work: Work, params: Json, path: Json) -> Reply:
@@ -78,6 +81,9 @@ def update(work: Work, params: Json, path: Json) -> Reply:
         "metadata": merged_metadata(intent["metadata"], params.get("metadata", {})),
         "last_payment_error": None,
     }
+    if "customer" in params:
+        changed["customer"] = customers.named_in(work, params)
+        customers.demand_right(work, changed, None if "payment_method" in params else intent["payment_method"])
     method = _method(work, changed, params)
     if method is not None:
         return Reply(enter(work, {**changed, "payment_method": method["id"], "next_action": None}, ATTACH))
@@ -192,8 +198,6 @@ def _secret_key_confirms(intent: Json) -> Exception:
 
 def _new_intent(work: Work, params: Json) -> Json:
     currency = currencies.check(params["amount"], params["currency"])
-    if "customer" in params:
-        raise _no_customer(params["customer"])
     intent_id = new_id("pi_3")
     automatic, types = _method_types(params, currency)
     return {
@@ -214,7 +218,7 @@ def _new_intent(work: Work, params: Json) -> Json:
         "confirmation_method": params.get("confirmation_method", "automatic"),
         "created": work.created,
         "currency": currency,
-        "customer": None,
+        "customer": customers.named_in(work, params),
         "customer_account": None,
         "excluded_payment_method_types": None,
         "last_payment_error": None,
@@ -280,8 +284,5 @@ def _method(work: Work, intent: Json, params: Json) -> Json | None:
             "payment_method",
             "payment_intent_incompatible_payment_method",
         )
+    customers.demand_right(work, intent, method["id"])
     return method
-
-
-def _no_customer(name: str) -> Exception:
-    return missing_resource("customer", name, "customer", status=400)

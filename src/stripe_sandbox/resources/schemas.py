@@ -164,7 +164,7 @@ CANCEL_INTENT = Schema(
 RETRIEVE = Schema({"expand": EXPAND})
 RETRIEVE_INTENT = Schema({"client_secret": text(), "expand": EXPAND})
 LIST_INTENTS = Schema(list_fields(customer=text()))
-LIST_CHARGES = Schema(list_fields(payment_intent=text()))
+LIST_CHARGES = Schema(list_fields(customer=text(), payment_intent=text()))
 LIST_EVENTS = Schema(list_fields(type=text(), types=array(text()), delivery_success=boolean))
 LIST_ENDPOINTS = Schema({name: parser for name, parser in list_fields().items() if name != "created"})
 CREATE_METHOD = Schema(
@@ -230,3 +230,26 @@ UPDATE_DISPUTE = Schema(
     }
 )
 LIST_DISPUTES = Schema(list_fields(charge=text(), payment_intent=text()))
+
+# https://docs.stripe.com/api/customers
+CREATE_CUSTOMER = Schema(
+    {
+        "address": unset_or(_ADDRESS),
+        "balance": integer,
+        "description": unsettable(),
+        "email": unsettable(512),
+        "expand": EXPAND,
+        "invoice_prefix": text(),
+        "metadata": metadata,
+        "name": unsettable(256),
+        "next_invoice_sequence": integer,
+        "payment_method": text(),
+        "phone": unsettable(20),
+        "preferred_locales": array(text()),
+        "shipping": unset_or(
+            mapping({"address": _ADDRESS, "name": text(), "phone": text()}, required=("address", "name"))
+        ),
+        "tax_exempt": one_of("", "exempt", "none", "reverse"),
+    }
+)
+ATTACH_METHOD = Schema({"customer": text(), "expand": EXPAND}, required=("customer",))

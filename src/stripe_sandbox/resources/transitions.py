@@ -312,12 +312,12 @@ def enter(
         intent["latest_charge"] = charge["id"]
         work.tx.put("charge", charge["id"], charge)
     work.tx.put("payment_intent", intent["id"], intent)
+    if transition.effect is not None:
+        ledger.record(work, transition.effect, intent, charge, amount or intent["amount"])
     if transition.charge_event is not None and charge is not None:
         emit(work, transition.charge_event, charge)
     if charge is not None and transition.effect == "charge.captured":
         disputes.arise(work, charge)
     if transition.intent_event is not None:
         emit(work, transition.intent_event, intent)
-    if transition.effect is not None:
-        ledger.record(work, transition.effect, intent, charge, amount or intent["amount"])
     return intent
