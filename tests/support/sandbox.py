@@ -130,6 +130,10 @@ class SandboxProcess:
         """Let the bank pay (or `fail`) the debit of an intent that is processing."""
         self.control("POST", f"/sandbox/payment_intents/{intent_id}/settle", {"outcome": outcome})
 
+    def settle_refund(self, refund_id: str, outcome: str = "succeed", **more: str) -> dict[str, Any]:
+        """Let the customer's bank take a refund, `fail` it, or `require_action`; returns the refund."""
+        return self.control("POST", f"/sandbox/refunds/{refund_id}/settle", {"outcome": outcome, **more})
+
     def resend(self, event_id: str) -> None:
         """Deliver an event once more."""
         self.control("POST", f"/sandbox/events/{event_id}/resend", {})
