@@ -8,6 +8,10 @@ from typing import Annotated
 import typer
 import uvloop
 
+from stripe_sandbox.faults.aim import operation_name
+from stripe_sandbox.faults.file import read_plan
+from stripe_sandbox.faults.rules import PlanError
+from stripe_sandbox.routes import OPERATIONS
 from stripe_sandbox.sandbox import Sandbox
 from stripe_sandbox.server import run
 from stripe_sandbox.state.journal import StateError
@@ -23,17 +27,24 @@ def serve(
         typer.Option(help="API key to accept, repeatable; without it, every sk_test_… key."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    faults: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of faults to begin with, as POST /sandbox/faults takes them."),
+    ] = None,
 ) -> None:
     """Serve a Stripe that runs offline."""
     if (webhook is None) != (webhook_secret is None):
         raise typer.BadParameter("--webhook and --webhook-secret go together.")
     sandbox = Sandbox(state, key or [])
+    sandbox.faults.operations = frozenset(operation_name(row.method, row.path) for row in OPERATIONS)
     try:
+        if faults is not None:
+            sandbox.faults.set(read_plan(faults))
         sandbox.load()
         if webhook is not None and webhook_secret is not None:
             sandbox.set_endpoint(webhook, webhook_secret, ["*"])
         uvloop.run(run(sandbox, host, port, lambda bound: _announce(host, bound)))
-    except (StateError, OSError) as error:
+    except (StateError, PlanError, OSError) as error:
         typer.echo(f"stripe-sandbox: {error}", err=True)
         raise typer.Exit(1) from None
 

@@ -37,21 +37,38 @@ async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], Non
     timers = asyncio.create_task(sandbox.run_timers())
     runner = web.AppRunner(application(sandbox), access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    door = asyncio.create_task(_close_on_demand(sandbox, runner, site, host))
     ready(runner.addresses[0][1])
     stopped = asyncio.create_task(stop.wait())
     try:
-        ended, _ = await asyncio.wait({stopped, journal, timers}, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait({stopped, journal, timers, door}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.result()
     finally:
         stopped.cancel()
+        door.cancel()
         await runner.cleanup()
         timers.cancel()
         await sandbox.sender.stop()
         sandbox.journal.stop()
         await journal
         sandbox.journal.close()
+
+
+async def _close_on_demand(sandbox: Sandbox, runner: web.AppRunner, site: web.TCPSite, host: str) -> None:
+    """Take no connection while an outage `refuse` lasts; those that are open stay."""
+    port = site.port
+    while True:
+        await sandbox.faults.changed.wait()
+        sandbox.faults.changed.clear()
+        out = sandbox.faults.out()
+        if out is not None and out[0].kind == "refuse":
+            await site.stop()
+            await out[1].end()
+            site = web.TCPSite(runner, host, port)
+            await site.start()
 
 
 def _served(api: Api, operation: Operation | None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

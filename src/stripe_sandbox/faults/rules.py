@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Literal
@@ -117,6 +118,10 @@ class Plan(_Strict):
         return STRIPE if value == "stripe" else value
 
 
+class PlanError(ValueError):
+    """The plan makes no sense; the message is one sentence that names the field."""
+
+
 @dataclass(slots=True)
 class Counted:
     """A rule in force. Each match takes one number of its stream, whatever other rules do: the same seed and
@@ -164,13 +169,14 @@ class Faults:
     def __init__(self) -> None:
         self.operations: frozenset[str] = frozenset()
         self.outage_spell: Spell | None = None
+        self.changed = asyncio.Event()
         self.clear()
 
     def clear(self) -> None:
         self.set(Plan())
 
     def set(self, plan: Plan) -> None:
-        """In place of whatever was set. Raises `ValueError` for an operation that there isn't."""
+        """In place of whatever was set. Raises `PlanError` for an operation that there isn't."""
         self._check_operations(plan)
         self.webhooks = WebhookFates(plan.webhooks)
         self.quiet = plan == Plan(webhooks=plan.webhooks, seed=plan.seed)
@@ -180,6 +186,7 @@ class Faults:
             self.outage_spell.clear()
         self.outage_spell = None if plan.outage is None else Spell(plan.outage.seconds)
         self._plan = plan
+        self.changed.set()
         self._limp = None if plan.brown_out is None else Limp(plan.brown_out, plan.seed)
         self._latencies = Latencies(plan.latency, plan.seed)
         self._rules = [
@@ -229,4 +236,4 @@ class Faults:
         groups = {None, "authorizations", "reads", "writes"}
         for name in sorted(str(name) for name in named - groups):
             if self.operations and name not in self.operations and not set("*?[") & set(name):
-                raise ValueError(f"there is no operation `{name}`: use one of {', '.join(sorted(self.operations))}")
+                raise PlanError(f"there is no operation `{name}`: use one of {', '.join(sorted(self.operations))}")
