@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 Json = dict[str, Any]
@@ -51,8 +53,12 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
     return ApiError(400, message, param=param, code=code)
 
 
-def unknown_parameter(name: str) -> ApiError:
-    return invalid(f"Received unknown parameter: {name}", name, "parameter_unknown")
+def unknown_parameters(names: list[str], known: Iterable[str]) -> ApiError:
+    """All of them, and for one alone the parameter that it may have been meant for."""
+    message = f"Received unknown parameter{'s' if len(names) > 1 else ''}: {', '.join(names)}"
+    meant = get_close_matches(names[0], known, n=1) if len(names) == 1 else []
+    hint = f". Did you mean {meant[0]}?" if meant else ""
+    return invalid(message + hint, names[0], "parameter_unknown")
 
 
 def missing_parameter(name: str) -> ApiError:
@@ -66,10 +72,29 @@ def missing_resource(noun: str, identifier: str, param: str, status: int = 404) 
 
 
 def unknown_url(method: str, path: str) -> ApiError:
+    slash = (
+        "If you are trying to list objects, remove the trailing slash. If you are trying to retrieve"
+        " an object, make sure you passed a valid (non-empty) identifier in your code. "
+    )
     return ApiError(
         404,
-        f"Unrecognized request URL ({method}: {path}). This is the sandbox: docs/sandbox.md lists"
-        " what it covers; https://docs.stripe.com/api lists what Stripe offers.",
+        f"Unrecognized request URL ({method}: {path}). {slash if path.endswith('/') else ''}This is the"
+        " sandbox: docs/sandbox.md lists what it covers; https://docs.stripe.com/api lists what Stripe"
+        " offers.",
+    )
+
+
+def not_a_form() -> ApiError:
+    return invalid("Invalid request (check that your POST content type is application/x-www-form-urlencoded).")
+
+
+def no_access(account: str) -> ApiError:
+    """The account that `Stripe-Account` names is not one of ours."""
+    return ApiError(
+        403,
+        f"The provided key does not have access to account '{account}' (or that account does not"
+        " exist). Application access may have been revoked.",
+        code="account_invalid",
     )
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stripe_sandbox.errors import Json, invalid, missing_parameter, unknown_parameter
+from stripe_sandbox.errors import Json, invalid, missing_parameter, unknown_parameters
 
 Parser = Callable[[Any, str], Any]
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+_INDEX = re.compile(r"[0-9]{1,18}")
 
 METADATA_KEYS = 50  # limits: https://docs.stripe.com/metadata
 METADATA_KEY_CHARS = 40
@@ -28,9 +29,8 @@ class Schema:
 
     def read(self, raw: Json) -> Json:
         """Typed parameters; unknown names are refused first, as Stripe does."""
-        for name in raw:
-            if name not in self.fields:
-                raise unknown_parameter(name)
+        if not raw.keys() <= self.fields.keys():
+            raise unknown_parameters([name for name in raw if name not in self.fields], self.fields)
         for name in self.required:
             if name not in raw:
                 raise missing_parameter(name)
@@ -74,7 +74,7 @@ def one_of(*allowed: str) -> Parser:
     def parse(raw: Any, name: str) -> str:
         value = _scalar(raw, name, "string")
         if value not in allowed:
-            raise invalid(f"Invalid {name}: must be one of {', '.join(allowed)}", name)
+            raise invalid(f"Invalid {name}: must be {_alternatives(allowed)}", name)
         return value
 
     return parse
@@ -82,9 +82,7 @@ def one_of(*allowed: str) -> Parser:
 
 def array(of: Parser) -> Parser:
     def parse(raw: Any, name: str) -> list[Any]:
-        if not isinstance(raw, list):
-            raise invalid("Invalid array", name)
-        return [of(item, f"{name}[{index}]") for index, item in enumerate(raw)]
+        return [of(item, f"{name}[{index}]") for index, item in enumerate(_members(raw, name))]
 
     return parse
 
@@ -92,9 +90,9 @@ def array(of: Parser) -> Parser:
 def mapping(fields: Mapping[str, Parser], required: tuple[str, ...] = ()) -> Parser:
     def parse(raw: Any, name: str) -> Json:
         given = _object(raw, name)
-        for key in given:
-            if key not in fields:
-                raise unknown_parameter(f"{name}[{key}]")
+        unknown = [f"{name}[{key}]" for key in given if key not in fields]
+        if unknown:
+            raise unknown_parameters(unknown, [f"{name}[{key}]" for key in fields])
         for key in required:
             if key not in given:
                 raise missing_parameter(f"{name}[{key}]")
@@ -103,9 +101,18 @@ def mapping(fields: Mapping[str, Parser], required: tuple[str, ...] = ()) -> Par
     return parse
 
 
-def anything(raw: Any, name: str) -> Any:
-    """Accepted as it comes: for parameters without an effect here."""
-    return raw
+def an_object(raw: Any, name: str) -> Json:
+    """An object whose fields have no effect here."""
+    return _object(raw, name)
+
+
+def unset_or(parse: Parser) -> Parser:
+    """What `parse` takes, or an empty string, which unsets it: None."""
+
+    def either(raw: Any, name: str) -> Any:
+        return None if raw == "" else parse(raw, name)
+
+    return either
 
 
 def metadata(raw: Any, name: str) -> Json:
@@ -148,6 +155,22 @@ def _object(raw: Any, name: str) -> Json:
     if not isinstance(raw, dict):
         raise invalid("Invalid object", name)
     return raw
+
+
+def _members(raw: Any, name: str) -> list[Any]:
+    """Indices may have gaps: their order counts."""
+    if isinstance(raw, dict) and all(_INDEX.fullmatch(key) for key in raw):
+        return [raw[key] for key in sorted(raw, key=int)]
+    if not isinstance(raw, list):
+        raise invalid("Invalid array", name)
+    return raw
+
+
+def _alternatives(allowed: tuple[str, ...]) -> str:
+    """`one of a, b, or c`, as Stripe writes it."""
+    *rest, last = allowed
+    comma = "," if len(rest) > 1 else ""
+    return f"one of {', '.join(rest)}{comma} or {last}" if rest else last
 
 
 def _within(value: str, name: str, limit: int) -> str:
