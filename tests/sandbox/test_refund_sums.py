@@ -1,0 +1,121 @@
+"""Whatever happens to the refunds of a charge, in whatever order: no money appears and none is lost."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stripe_sandbox.errors import ApiError
+from stripe_sandbox.resources import intents, refunds, timed
+from stripe_sandbox.resources.balances import totals
+from stripe_sandbox.state.ledger import entries
+from stripe_sandbox.state.store import Store, Transaction
+from stripe_sandbox.state.work import Work
+
+NOW = 1_800_000_000.0
+AMOUNT = 1000
+CARDS = ("pm_card_visa", "pm_card_pendingRefund", "pm_card_refundFail")
+
+REFUND = st.tuples(st.just("refund"), st.none() | st.integers(1, AMOUNT + 1))
+SETTLE = st.tuples(st.sampled_from(["succeed", "fail", "require_action", "cancel"]), st.integers(0, 9))
+STRIKE = st.tuples(st.just("strike"), st.integers(0, 9))
+
+
+class Account:
+    """An intent that was paid, and everything that can be done to its refunds, each in one transaction."""
+
+    def __init__(self, card: str, captured: int) -> None:
+        self.store = Store()
+        params = {"amount": AMOUNT, "currency": "usd", "payment_method": card, "payment_method_types": ["card"]}
+        intent = self.do(lambda work: intents.create(work, {**params, "capture_method": "manual", "confirm": True}, {}))
+        self.intent_id = intent.body["id"]
+        self.do(lambda work: intents.capture(work, {"amount_to_capture": captured}, {"id": self.intent_id}))
+
+    def do(self, step: Any) -> Any:
+        work = Work(Transaction(self.store), NOW)
+        answer = step(work)
+        self.store.apply(work.tx.records())
+        return answer
+
+    def step(self, name: str, argument: int | None) -> None:
+        """One thing that happens; what is refused must change nothing."""
+        if name == "refund":
+            params = {"payment_intent": self.intent_id} | ({"amount": argument} if argument else {})
+            self.do(lambda work: refunds.create(work, params, {}))
+        elif name == "strike":
+            for timer in list(self.store["timer"].rows.values())[argument:][:1]:
+                self.do(lambda work, timer=timer: timed.strike(work, timer))
+        elif made := self.refunds:
+            refund = made[(argument or 0) % len(made)]
+            if name == "cancel":
+                self.do(lambda work: refunds.cancel(work, {}, {"id": refund["id"]}))
+            else:
+                self.do(lambda work: refunds.settle(work, refund, name))
+
+    @property
+    def refunds(self) -> list[dict[str, Any]]:
+        return list(self.store["refund"].rows.values())
+
+    @property
+    def charge(self) -> dict[str, Any]:
+        [charge] = self.store["charge"].rows.values()
+        return charge
+
+    def ledger_sum(self, *effects: str) -> int:
+        return sum(entry["amount"] for entry in entries(self.store, 0) if entry["effect"] in effects)
+
+
+@given(
+    card=st.sampled_from(CARDS),
+    captured=st.integers(1, AMOUNT),
+    steps=st.lists(st.one_of(REFUND, SETTLE, STRIKE), max_size=20),
+)
+def test_live_refunds_never_exceed_the_capture_and_every_account_of_them_agrees(
+    card: str, captured: int, steps: list[tuple[str, int | None]]
+) -> None:
+    account = Account(card, captured)
+    balance_before = sum(account.do(totals)["usd"])
+
+    for name, argument in steps:
+        with contextlib.suppress(ApiError):
+            account.step(name, argument)
+
+        live = sum(one["amount"] for one in account.refunds if one["status"] in refunds.LIVE)
+        assert live <= captured
+        charge = account.charge
+        assert charge["amount_refunded"] == (AMOUNT - captured) + live
+        assert charge["refunded"] == (live == captured)
+        dead = account.ledger_sum("refund.failed", "refund.canceled")
+        assert account.ledger_sum("refund.created") - dead == live
+        assert sum(account.do(totals)["usd"]) == balance_before - live
+        assert account.ledger_sum("refund.succeeded") <= account.ledger_sum("refund.created")
+
+
+@pytest.mark.parametrize(
+    ("status", "refundable"),
+    [
+        ("needs_response", False),
+        ("under_review", False),
+        ("lost", False),
+        ("won", True),
+        ("warning_needs_response", True),
+        ("warning_under_review", True),
+        ("warning_closed", True),
+    ],
+)
+def test_a_chargeback_forbids_a_refund_and_an_inquiry_does_not(status: str, refundable: bool) -> None:  # noqa: FBT001
+    account = Account("pm_card_visa", AMOUNT)
+    dispute = {"id": "du_1", "charge": account.charge["id"], "created": int(NOW), "status": status}
+    account.store.apply([("dispute", "du_1", dispute)])
+
+    if refundable:
+        account.step("refund", 100)
+    else:
+        with pytest.raises(ApiError) as caught:
+            account.step("refund", 100)
+        assert caught.value.error["code"] == "charge_disputed"
+    assert len(account.refunds) == (1 if refundable else 0)

@@ -1,0 +1,407 @@
+"""Refunds through the official SDK: what Stripe allows, what it refuses, and what becomes of them later."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import stripe
+
+from stripe_sandbox.resources.refunds import LATE_FAILURE_S, PENDING_S
+from tests.sandbox.conftest import Receiver
+from tests.sandbox.test_cards import event_types, pay
+from tests.support.sandbox import SandboxProcess
+
+PAID_EVENTS = ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"]
+
+
+def paid(client: Any, method: str = "pm_card_visa", **more: Any) -> stripe.PaymentIntent:
+    """An intent whose charge has its balance transaction at once, so that nothing happens to it by itself."""
+    return pay(client, method, capture_method="automatic", **more)
+
+
+def charge_of(client: Any, intent: stripe.PaymentIntent) -> Any:
+    return client.v1.charges.retrieve(str(intent.latest_charge))
+
+
+def events_since(client: Any, intent: stripe.PaymentIntent) -> list[str]:
+    """What happened to the intent since it was paid, oldest first."""
+    types = event_types(client, intent.id)
+    assert types[:3] == PAID_EVENTS
+    return types[3:]
+
+
+def effects(sandbox: SandboxProcess, refund_id: str) -> list[tuple[str, int]]:
+    return [(entry["effect"], entry["amount"]) for entry in sandbox.ledger() if entry["source"] == refund_id]
+
+
+def refused(client: Any, **params: Any) -> stripe.InvalidRequestError:
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.refunds.create(params)
+    assert caught.value.http_status == 400
+    return caught.value
+
+
+def test_a_refund_of_a_card_succeeds_at_once(client: Any, sandbox: SandboxProcess) -> None:
+    intent = paid(client, metadata={"order_id": "1"})
+
+    refund = client.v1.refunds.create(
+        {
+            "payment_intent": intent.id,
+            "amount": 300,
+            "reason": "requested_by_customer",
+            "metadata": {"refund_id": "r-1"},
+        }
+    )
+
+    assert (refund.status, refund.amount, refund.currency) == ("succeeded", 300, "usd")
+    assert (refund.charge, refund.payment_intent) == (intent.latest_charge, intent.id)
+    assert (refund.reason, refund.metadata["refund_id"]) == ("requested_by_customer", "r-1")
+    assert not hasattr(refund, "livemode")
+    charge = charge_of(client, intent)
+    assert (charge.amount_refunded, charge.refunded) == (300, False)
+    assert client.v1.payment_intents.retrieve(intent.id).status == "succeeded"
+    assert events_since(client, intent) == ["refund.created", "charge.refunded"]
+    assert effects(sandbox, refund.id) == [("refund.created", 300), ("refund.succeeded", 300)]
+    [entry] = [one for one in sandbox.ledger() if one["effect"] == "refund.succeeded" and one["source"] == refund.id]
+    assert entry["metadata"] == {"order_id": "1"}
+    assert entry["source_metadata"] == {"refund_id": "r-1"}
+    assert client.v1.refunds.retrieve(refund.id) == refund
+
+
+def test_without_an_amount_all_that_remains_is_refunded(client: Any) -> None:
+    intent = paid(client)
+    client.v1.refunds.create({"payment_intent": intent.id, "amount": 300})
+
+    rest = client.v1.refunds.create({"charge": intent.latest_charge})
+
+    assert rest.amount == 700
+    charge = charge_of(client, intent)
+    assert (charge.amount_refunded, charge.refunded) == (1000, True)
+
+
+def test_of_a_partial_capture_only_what_was_captured_can_be_refunded(client: Any) -> None:
+    intent = pay(client, "pm_card_visa", capture_method="manual")
+    client.v1.payment_intents.capture(intent.id, {"amount_to_capture": 600})
+    assert refused(client, payment_intent=intent.id, amount=601).param == "amount"
+
+    refund = client.v1.refunds.create({"payment_intent": intent.id})
+
+    assert refund.amount == 600
+    assert charge_of(client, intent).refunded
+
+
+@pytest.mark.parametrize("amount", [701, 1001])
+def test_more_than_remains_is_refused_without_a_code(client: Any, sandbox: SandboxProcess, amount: int) -> None:
+    intent = paid(client)
+    client.v1.refunds.create({"payment_intent": intent.id, "amount": 300})
+    before = len(sandbox.ledger())
+
+    error = refused(client, payment_intent=intent.id, amount=amount)
+
+    assert (error.code, error.param) == (None, "amount")
+    assert error.error is not None
+    assert error.error.type == "invalid_request_error"
+    assert charge_of(client, intent).amount_refunded == 300
+    assert len(sandbox.ledger()) == before
+
+
+def test_what_is_refunded_already_is_refused_by_code(client: Any) -> None:
+    intent = paid(client)
+    client.v1.refunds.create({"payment_intent": intent.id})
+
+    assert refused(client, payment_intent=intent.id).code == "charge_already_refunded"
+    assert refused(client, charge=intent.latest_charge, amount=1).code == "charge_already_refunded"
+
+
+def test_a_hold_is_canceled_and_not_refunded(client: Any) -> None:
+    intent = pay(client, "pm_card_visa", capture_method="manual")
+
+    for named in ({"payment_intent": intent.id}, {"charge": intent.latest_charge}):
+        error = refused(client, **named)
+        assert error.code is None
+        assert "cancel the PaymentIntent" in str(error)
+    client.v1.payment_intents.cancel(intent.id)
+    assert "successful charge" in str(refused(client, payment_intent=intent.id))
+
+
+def test_nothing_is_refunded_that_was_not_paid(client: Any) -> None:
+    bare = client.v1.payment_intents.create({"amount": 1000, "currency": "usd", "payment_method_types": ["card"]})
+    assert "successful charge" in str(refused(client, payment_intent=bare.id))
+
+    with pytest.raises(stripe.CardError):
+        client.v1.payment_intents.confirm(bare.id, {"payment_method": "pm_card_chargeDeclined"})
+    assert "successful charge" in str(refused(client, payment_intent=bare.id))
+
+    debit = pay(client, "pm_usBankAccount", payment_method_types=["us_bank_account"])
+    assert "successful charge" in str(refused(client, payment_intent=debit.id))
+
+
+BAD: list[tuple[dict[str, Any], str | None, str | None]] = [
+    ({}, None, None),
+    ({"payment_intent": "pi_nothing"}, "resource_missing", "payment_intent"),
+    ({"charge": "ch_nothing"}, "resource_missing", "charge"),
+    ({"charge": ""}, "parameter_invalid_empty", "charge"),
+    ({"amount": 0}, "parameter_invalid_integer", "amount"),
+    ({"amount": -1}, "parameter_invalid_integer", "amount"),
+    ({"amount": "1.5"}, "parameter_invalid_integer", "amount"),
+    ({"reason": "expired_uncaptured_charge"}, None, "reason"),
+    ({"colour": "red"}, "parameter_unknown", "colour"),
+    ({"metadata": {"k" * 41: "v"}}, None, "metadata"),
+]
+
+
+@pytest.mark.parametrize(("params", "code", "param"), BAD)
+def test_a_bad_refund_is_refused_with_code_and_parameter(
+    client: Any, params: dict[str, Any], code: str | None, param: str | None
+) -> None:
+    if params and not {"payment_intent", "charge"} & params.keys():
+        params = {**params, "payment_intent": paid(client).id}
+
+    error = refused(client, **params)
+
+    assert (error.code, error.param) == (code, param)
+
+
+def test_a_charge_and_an_intent_that_do_not_belong_together_are_refused(client: Any) -> None:
+    one, other = paid(client), paid(client)
+
+    assert refused(client, payment_intent=one.id, charge=other.latest_charge).param == "charge"
+    assert client.v1.refunds.create({"payment_intent": one.id, "charge": one.latest_charge}).amount == 1000
+
+
+@pytest.mark.parametrize(("currency", "amount", "bad"), [("kwd", 1000, 101), ("isk", 1000, 150)])
+def test_a_currency_without_such_a_part_refuses_it_in_refunds_too(
+    client: Any, currency: str, amount: int, bad: int
+) -> None:
+    intent = paid(client, currency=currency, amount=amount)
+
+    error = refused(client, payment_intent=intent.id, amount=bad)
+
+    assert (error.code, error.param) == ("parameter_invalid_integer", "amount")
+
+
+def test_a_hundred_refunds_at_once_never_exceed_what_was_captured(client: Any, sandbox: SandboxProcess) -> None:
+    intent = paid(client)
+
+    def refund(number: int) -> int:
+        try:
+            made = client.v1.refunds.create({"payment_intent": intent.id, "amount": 30 + number % 7})
+        except stripe.InvalidRequestError:
+            return 0
+        amount: int = made.amount
+        return amount
+
+    with ThreadPoolExecutor(16) as pool:
+        amounts = list(pool.map(refund, range(100)))
+
+    charge = charge_of(client, intent)
+    assert 0 < sum(amounts) == charge.amount_refunded <= 1000
+    assert charge.amount_refunded > 1000 - 36, "as much was refunded as fitted"
+    listed = client.v1.refunds.list({"charge": charge.id, "limit": 100}).data
+    assert sum(one.amount for one in listed) == charge.amount_refunded
+
+
+def test_refunds_are_listed_by_charge_intent_and_cursor(client: Any) -> None:
+    intent = paid(client)
+    made = [client.v1.refunds.create({"payment_intent": intent.id, "amount": 100}).id for _ in range(3)]
+    other = client.v1.refunds.create({"payment_intent": paid(client).id})
+
+    def listed(**params: Any) -> list[str]:
+        return [refund.id for refund in client.v1.refunds.list(params).data]
+
+    assert listed(payment_intent=intent.id) == made[::-1]
+    assert listed(charge=intent.latest_charge, limit=2) == [made[2], made[1]]
+    assert listed(limit=1) == [other.id]
+    assert listed(payment_intent=intent.id, starting_after=made[1]) == [made[0]]
+    assert listed(payment_intent=intent.id, ending_before=made[1]) == [made[2]]
+    assert listed(payment_intent=intent.id, created={"lt": 1}) == []
+    walked = client.v1.refunds.list({"charge": intent.latest_charge, "limit": 1}).auto_paging_iter()
+    assert [one.id for one in walked] == made[::-1]
+
+
+def test_a_refund_and_its_charge_expand_into_each_other(client: Any) -> None:
+    intent = paid(client)
+    expand = ["charge.refunds.data.balance_transaction", "payment_intent"]
+    refund: Any = client.v1.refunds.create({"payment_intent": intent.id, "amount": 300, "expand": expand})
+
+    assert refund.payment_intent.id == intent.id
+    assert refund.charge.id == intent.latest_charge
+    [expanded] = refund.charge.refunds.data
+    assert (expanded.id, expanded.balance_transaction.amount) == (refund.id, -300)
+    assert not hasattr(charge_of(client, intent), "refunds")
+
+
+def test_only_the_metadata_of_a_refund_can_be_changed(client: Any) -> None:
+    intent = paid(client)
+    refund = client.v1.refunds.create({"payment_intent": intent.id, "metadata": {"a": "1", "b": "2"}})
+
+    updated = client.v1.refunds.update(refund.id, {"metadata": {"a": "3", "b": "", "c": "4"}})
+
+    assert updated.metadata.to_dict() == {"a": "3", "c": "4"}
+    assert events_since(client, intent)[2:] == ["refund.updated", "charge.refund.updated"]
+    for kind in ("refund.updated", "charge.refund.updated"):
+        event = client.v1.events.list({"type": kind, "limit": 1}).data[0]
+        assert (event.data.object.object, event.data.object.id) == ("refund", refund.id)
+        assert event.data.previous_attributes.to_dict() == {"metadata": {"a": "1", "b": "2", "c": None}}
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.refunds.update(refund.id, {"amount": 100})
+    assert caught.value.code == "parameter_unknown"
+
+
+def test_an_update_that_changes_nothing_tells_nothing(client: Any) -> None:
+    intent = paid(client)
+    refund = client.v1.refunds.create({"payment_intent": intent.id, "metadata": {"a": "1"}})
+
+    client.v1.refunds.update(refund.id, {"metadata": {"a": "1"}})
+
+    assert events_since(client, intent) == ["refund.created", "charge.refunded"]
+
+
+@pytest.mark.parametrize("number", [None, "4000000000007726"])
+def test_the_card_with_pending_refunds_has_them_succeed_later(
+    client: Any, sandbox: SandboxProcess, number: str | None
+) -> None:
+    method = "pm_card_pendingRefund"
+    if number is not None:
+        card = {"number": number, "exp_month": 12, "exp_year": 2040, "cvc": "123"}
+        method = client.v1.payment_methods.create({"type": "card", "card": card}).id
+    intent = paid(client, method)
+    refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 300})
+    assert (refund.status, refund.pending_reason) == ("pending", "processing")
+    assert charge_of(client, intent).amount_refunded == 300
+    assert effects(sandbox, refund.id) == [("refund.created", 300)]
+
+    sandbox.advance(PENDING_S)
+
+    refund = client.v1.refunds.retrieve(refund.id)
+    assert refund.status == "succeeded"
+    assert not hasattr(refund, "pending_reason")
+    assert events_since(client, intent) == [
+        "refund.created",
+        "charge.refunded",
+        "refund.updated",
+        "charge.refund.updated",
+    ]
+    previous = client.v1.events.list({"type": "refund.updated", "limit": 1}).data[0].data.previous_attributes
+    assert previous.to_dict() == {"status": "pending", "pending_reason": "processing"}
+    assert effects(sandbox, refund.id) == [("refund.created", 300), ("refund.succeeded", 300)]
+
+
+def test_the_card_whose_refunds_fail_gives_the_amount_back_late(client: Any, sandbox: SandboxProcess) -> None:
+    intent = paid(client, "pm_card_refundFail")
+    refund = client.v1.refunds.create({"payment_intent": intent.id})
+    assert refund.status == "succeeded"
+    assert charge_of(client, intent).refunded
+    assert refused(client, payment_intent=intent.id).code == "charge_already_refunded"
+
+    sandbox.advance(LATE_FAILURE_S)
+
+    failed = client.v1.refunds.retrieve(refund.id)
+    assert (failed.status, failed.failure_reason) == ("failed", "unknown")
+    assert str(failed.failure_balance_transaction).startswith("txn_")
+    charge = charge_of(client, intent)
+    assert (charge.amount_refunded, charge.refunded) == (0, False)
+    assert events_since(client, intent)[2:] == ["refund.failed", "charge.refund.updated"]
+    assert effects(sandbox, refund.id) == [
+        ("refund.created", 1000),
+        ("refund.succeeded", 1000),
+        ("refund.failed", 1000),
+    ]
+    assert client.v1.refunds.create({"payment_intent": intent.id, "amount": 1000}).amount == 1000
+
+
+def test_a_refund_over_a_banks_rails_is_pending_and_succeeds_later(client: Any, sandbox: SandboxProcess) -> None:
+    intent = pay(client, "pm_usBankAccount", payment_method_types=["us_bank_account"])
+    sandbox.settle(intent.id)
+    refund = client.v1.refunds.create({"payment_intent": intent.id})
+    assert refund.status == "pending"
+
+    sandbox.advance(PENDING_S)
+
+    assert client.v1.refunds.retrieve(refund.id).status == "succeeded"
+
+
+def test_a_refund_can_be_made_to_fail_by_hand_even_after_it_succeeded(client: Any, sandbox: SandboxProcess) -> None:
+    intent = paid(client)
+    refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 400})
+
+    failed = sandbox.settle_refund(refund.id, "fail", failure_reason="lost_or_stolen_card")
+
+    assert (failed["status"], failed["failure_reason"]) == ("failed", "lost_or_stolen_card")
+    assert charge_of(client, intent).amount_refunded == 0
+    with pytest.raises(AssertionError, match="status of failed"):
+        sandbox.settle_refund(refund.id, "succeed")
+
+
+def test_what_is_settled_by_hand_is_not_settled_again_by_the_clock(client: Any, sandbox: SandboxProcess) -> None:
+    intent = paid(client, "pm_card_pendingRefund")
+    refund = client.v1.refunds.create({"payment_intent": intent.id})
+    sandbox.settle_refund(refund.id, "fail", failure_reason="declined")
+
+    sandbox.advance(PENDING_S)
+
+    assert client.v1.refunds.retrieve(refund.id).status == "failed"
+    assert effects(sandbox, refund.id) == [("refund.created", 1000), ("refund.failed", 1000)]
+
+
+def test_a_refund_is_canceled_only_while_the_customer_is_asked_where_to_send_it(
+    client: Any, sandbox: SandboxProcess
+) -> None:
+    intent = paid(client, "pm_card_pendingRefund")
+    refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 400})
+    with pytest.raises(stripe.InvalidRequestError, match="status of pending"):
+        client.v1.refunds.cancel(refund.id)
+    asked = sandbox.settle_refund(refund.id, "require_action")
+    assert (asked["status"], asked["next_action"]["type"]) == ("requires_action", "display_details")
+
+    canceled = client.v1.refunds.cancel(refund.id)
+
+    assert canceled.status == "canceled"
+    assert charge_of(client, intent).amount_refunded == 0
+    assert effects(sandbox, refund.id) == [("refund.created", 400), ("refund.canceled", 400)]
+    assert events_since(client, intent)[2:] == ["refund.updated", "charge.refund.updated"] * 2
+    sandbox.advance(PENDING_S)
+    assert client.v1.refunds.retrieve(refund.id).status == "canceled"
+
+
+def test_a_customer_who_answers_gets_the_money(client: Any, sandbox: SandboxProcess) -> None:
+    refund = client.v1.refunds.create({"payment_intent": paid(client, "pm_card_pendingRefund").id})
+    sandbox.settle_refund(refund.id, "require_action")
+
+    assert sandbox.settle_refund(refund.id)["status"] == "succeeded"
+    assert client.v1.refunds.retrieve(refund.id).status == "succeeded"
+
+
+def test_a_refund_replayed_under_its_key_is_made_once(client: Any) -> None:
+    intent = paid(client)
+    params = {"payment_intent": intent.id, "amount": 300}
+
+    first, again = (client.v1.refunds.create(params, {"idempotency_key": f"refund:{intent.id}"}) for _ in range(2))
+
+    assert first.id == again.id
+    assert charge_of(client, intent).amount_refunded == 300
+
+
+def test_an_unknown_refund_is_404(client: Any) -> None:
+    for call in (client.v1.refunds.retrieve, client.v1.refunds.update, client.v1.refunds.cancel):
+        with pytest.raises(stripe.InvalidRequestError) as caught:
+            call("re_nothing")
+        assert (caught.value.http_status, caught.value.code) == (404, "resource_missing")
+
+
+def test_a_pending_refund_and_its_timer_survive_kill_9(own_sandbox: SandboxProcess, receiver: Receiver) -> None:
+    own_sandbox.start(receiver.url)
+    client: Any = own_sandbox.client()
+    pending = client.v1.refunds.create({"payment_intent": paid(client, "pm_card_pendingRefund").id})
+    failing = client.v1.refunds.create({"payment_intent": paid(client, "pm_card_refundFail").id})
+    own_sandbox.kill()
+
+    own_sandbox.start()
+    own_sandbox.advance(LATE_FAILURE_S)
+
+    client = own_sandbox.client()
+    assert client.v1.refunds.retrieve(pending.id).status == "succeeded"
+    assert client.v1.refunds.retrieve(failing.id).status == "failed"
+    receiver.wait_for("refund.updated", "refund.failed", *["charge.refund.updated"] * 2)
