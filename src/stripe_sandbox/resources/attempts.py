@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, doc_url, invalid
-from stripe_sandbox.resources import cards, charges, customers, debits, holds, payment_methods
+from stripe_sandbox.resources import cards, charges, customers, debits, descriptors, holds, payment_methods
 from stripe_sandbox.resources.cards import Challenge, Decline, Instrument
 from stripe_sandbox.resources.transitions import (
     APPROVE,
@@ -21,7 +21,7 @@ from stripe_sandbox.state.work import Reply, Work, new_id
 
 # The page of the 3-D Secure step. Its last part is new for every attempt and can't be guessed, so only who was
 # given the intent's `next_action` can pass the step there.
-AUTHENTICATION_PATH = "/sandbox/3ds/{id}/{source}"
+AUTHENTICATION_PATH = "/v3/3ds/{id}/{source}"
 CONFIRMS_MAX = 50  # Stripe's own limit is not published: https://docs.stripe.com/api/payment_intents/confirm
 
 AUTHENTICATION_FAILURE = (
@@ -150,12 +150,7 @@ def _require_return_url(work: Work, intent: Json, params: Json) -> None:
 
 def _refuse_descriptor(intent: Json, instrument: Instrument) -> None:
     if instrument.type == "card" and intent["statement_descriptor"] is not None:
-        raise invalid(
-            "The statement_descriptor parameter is not supported for card charges. Use"
-            " statement_descriptor_suffix instead.",
-            "statement_descriptor",
-            "payment_intent_invalid_parameter",
-        )
+        raise descriptors.not_for_cards()
 
 
 def _next_action(work: Work, intent: Json, params: Json) -> Json:

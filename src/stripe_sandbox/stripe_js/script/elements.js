@@ -1,0 +1,67 @@
+// https://docs.stripe.com/js/elements_object
+
+const KINDS = ["card", "payment"];
+
+class Elements {
+  #credentials;
+  #options;
+  #elements = new Map();
+  #submitted = false;
+
+  constructor(credentials, options) {
+    this.#credentials = credentials;
+    this.#options = options;
+    if (options.clientSecret) intentIdOf(options.clientSecret);
+  }
+
+  get _clientSecret() {
+    return this.#options.clientSecret;
+  }
+
+  // Without a client secret at first, the form must have been submitted before the intent was made.
+  get _mustSubmit() {
+    return !this.#options.clientSecret && Boolean(this.#options.mode) && !this.#submitted;
+  }
+
+  get _element() {
+    return this.#elements.get("payment") ?? this.#elements.get("card");
+  }
+
+  create(kind, options = {}) {
+    if (!KINDS.includes(kind)) {
+      throw new IntegrationError(`The sandbox's Stripe.js has no Element of type ${kind}; it has: ${KINDS.join(", ")}.`);
+    }
+    if (this.#elements.has(kind)) throw new IntegrationError(`Can only create one Element of type ${kind} through elements().`);
+    const element = new Element(this.#credentials, kind, options, () => ({ appearance: this.#options.appearance ?? {} }));
+    element.on("destroy", () => this.#elements.delete(kind));
+    element.on("change", () => { this.#submitted = false; });
+    this.#elements.set(kind, element);
+    return element;
+  }
+
+  getElement(kind) {
+    return this.#elements.get(kind) ?? null;
+  }
+
+  update(options) {
+    this.#options = { ...this.#options, ...options };
+    this.#element("update", {});
+  }
+
+  async fetchUpdates() {
+    return {};
+  }
+
+  // Shows what is missing, and says so.
+  async submit() {
+    if (!this._element) throw new IntegrationError("elements.submit() needs a mounted Element.");
+    const { error } = await this._element._ask("validate");
+    if (error) return { error };
+    this.#submitted = true;
+    return { selectedPaymentMethod: "card" };
+  }
+
+  #element(method, argument) {
+    for (const element of this.#elements.values()) element[method](argument);
+  }
+}

@@ -1,0 +1,54 @@
+// Calls of the API. Where this script came from is where the API is.
+
+const ORIGIN = new URL(document.currentScript.src).origin;
+const ATTEMPTS = 3; // one network hiccup, and one more
+const RETRY_DELAY_MS = 500;
+const BUSY = [409, 429]; // refused before anything was done: https://docs.stripe.com/error-low-level
+
+const NO_CONNECTION = {
+  type: "api_connection_error",
+  message: "We are experiencing issues connecting to our payments provider. You have not been charged. "
+    + "Please check your internet connection and try again.",
+};
+
+function encode(params, prefix = "", form = new URLSearchParams()) {
+  for (const [name, value] of Object.entries(params)) {
+    const key = prefix ? `${prefix}[${name}]` : name;
+    if (value === undefined || value === null) continue;
+    if (typeof value === "object") encode(value, key, form);
+    else form.append(key, String(value));
+  }
+  return form;
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// Resolves to {object} or {error}; never rejects. Every call has a key of its own, kept when it is tried again,
+// so a lost answer doesn't pay twice.
+async function call(credentials, method, path, params) {
+  const form = encode(params);
+  const write = method === "POST";
+  const url = ORIGIN + path + (write ? "" : `?${form}`);
+  const headers = { Authorization: `Bearer ${credentials.key}` };
+  if (credentials.account) headers["Stripe-Account"] = credentials.account;
+  if (write) headers["Idempotency-Key"] = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const request = { method, headers, body: write ? form : undefined, credentials: "omit", cache: "no-store" };
+  let answer = { error: NO_CONNECTION };
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    if (attempt > 1) await pause(RETRY_DELAY_MS);
+    const { status, body } = await once(url, request);
+    if (!body) continue;
+    answer = body.error ? { error: body.error } : { object: body };
+    if (!BUSY.includes(status)) return answer;
+  }
+  return answer;
+}
+
+async function once(url, request) {
+  try {
+    const response = await fetch(url, request);
+    return { status: response.status, body: await response.json() };
+  } catch {
+    return {}; // no connection, or half an answer
+  }
+}
