@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from stripe_sandbox import control
+from stripe_sandbox import control, stripe_js
 from stripe_sandbox.api import Api, Operation
+from stripe_sandbox.pages import routes as pages
+from stripe_sandbox.pages.site import Site, refuse_other_sites
 from stripe_sandbox.routes import OPERATIONS
 from stripe_sandbox.sandbox import Sandbox
 
@@ -18,12 +20,14 @@ STOP_TIMEOUT_S = 1.0  # for answers on their way when a stop is asked for
 
 
 def application(sandbox: Sandbox) -> web.Application:
-    app = web.Application(client_max_size=BODY_LIMIT_BYTES)
-    api = Api(sandbox)
+    app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[refuse_other_sites])
+    api, site = Api(sandbox), Site(sandbox)
     app.add_routes(control.routes(sandbox))
+    app.add_routes(pages.routes(site))
+    app.add_routes(stripe_js.routes())
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, _served(api, operation))
-    app.router.add_route("*", "/{anything:.*}", _served(api, None))
+    app.router.add_route("*", "/{anything:.*}", pages.otherwise(site, _served(api, None)))
     return app
 
 

@@ -185,7 +185,7 @@ class Faults:
         if self.outage_spell is not None:
             self.outage_spell.clear()
         self.outage_spell = None if plan.outage is None else Spell(plan.outage.seconds)
-        self._plan = plan
+        self.plan = plan
         self.changed.set()
         self._limp = None if plan.brown_out is None else Limp(plan.brown_out, plan.seed)
         self._latencies = Latencies(plan.latency, plan.seed)
@@ -196,11 +196,11 @@ class Faults:
     def shown(self) -> Json:
         outage, spell = self.outage, self.outage_spell
         return {
-            "seed": self._plan.seed,
+            "seed": self.plan.seed,
             "rules": [counted.shown() for counted in self._rules],
             "webhooks": self.webhooks.shown(),
-            "latency": {name: profile.model_dump() for name, profile in self._plan.latency.items()},
-            "rate_limits": self.limiter.shown() if self._plan.rate_limits is not None else None,
+            "latency": {name: profile.model_dump() for name, profile in self.plan.latency.items()},
+            "rate_limits": self.limiter.shown() if self.plan.rate_limits is not None else None,
             "outage": {**outage.model_dump(), "left_s": spell.left_s} if outage and spell else None,
             "brown_out": self._limp.shown() if self._limp is not None else None,
         }

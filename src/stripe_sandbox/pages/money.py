@@ -33,7 +33,7 @@ def read(text: str, currency: str) -> int:
     match = _WRITTEN.fullmatch(text.strip())
     if match is None or len(match[2] or "") > decimals:
         raise unreadable(currency)
-    return int(match[1]) * 10**decimals + int((match[2] or "").ljust(decimals, "0") or "0")
+    return int(match[1] + (match[2] or "").ljust(decimals, "0"))
 
 
 def unreadable(currency: str) -> ApiError:

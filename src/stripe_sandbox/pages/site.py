@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.pages import money
+from stripe_sandbox.pages.plans import in_force
 from stripe_sandbox.pages.text import duration, masked, pretty
 from stripe_sandbox.sandbox import Sandbox
 from stripe_sandbox.state.work import Work
@@ -84,9 +85,8 @@ class Site:
 
     def _counts(self) -> dict[str, str]:
         """What people should know wherever they are: faults in force, a clock that was moved."""
-        shown = self.sandbox.faults.shown()
+        on = len(in_force(self.sandbox.faults.shown()))
         offset_s = int(self.sandbox.clock.offset_s)
-        on = in_force(shown)
         return {
             "payments": "",
             "events": "",
@@ -97,13 +97,6 @@ class Site:
 
 
 Page = Callable[[Site, web.Request], Awaitable[web.StreamResponse]]
-
-
-def in_force(shown: dict[str, object]) -> int:
-    """How many kinds of faults are on, given what `GET /sandbox/faults` shows."""
-    rules = shown.get("rules")
-    others = (value for name, value in shown.items() if name != "rules" and isinstance(value, dict))
-    return (len(rules) if isinstance(rules, list) else 0) + sum(1 for value in others if any(value.values()))
 
 
 def served(site: Site, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

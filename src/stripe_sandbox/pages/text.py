@@ -32,6 +32,11 @@ def pretty(value: Any) -> str:
     return json.dumps(_without_secrets(value), indent=2, ensure_ascii=False)
 
 
+def compact(value: Any) -> str:
+    """JSON on one line."""
+    return json.dumps(_without_secrets(value), ensure_ascii=False)
+
+
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: HIDDEN if key == "client_secret" else _without_secrets(item) for key, item in value.items()}

@@ -1,0 +1,132 @@
+"""The buttons of a payment: what they do, and when they fit.
+
+Each runs the operation that the API or the control API runs, in a piece of work of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stripe_sandbox.errors import Json
+from stripe_sandbox.pages import money
+from stripe_sandbox.pages.badges import refundable
+from stripe_sandbox.resources import attempts, captures, debits, disputes, intents, refunds
+from stripe_sandbox.resources.complaints import Complaint
+from stripe_sandbox.resources.transitions import LEGAL
+from stripe_sandbox.state.work import Work
+
+Form = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A button: its text, what the page says once it is done, how it looks, and what it runs."""
+
+    text: str
+    done: str
+    tone: str
+    run: Callable[[Work, Json, Form], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """An action in its place: the name in its address, the amount it takes if it takes one (minor units)."""
+
+    name: str
+    action: Action
+    amount: int | None = None
+
+
+def _authenticate(*, succeeded: bool) -> Callable[[Work, Json, Form], object]:
+    return lambda work, intent, form: attempts.authenticate(work, intent, succeeded=succeeded)
+
+
+def _settle(*, succeeded: bool) -> Callable[[Work, Json, Form], object]:
+    return lambda work, intent, form: debits.settle(work, intent, succeeded=succeeded)
+
+
+def _capture(work: Work, intent: Json, form: Form) -> None:
+    captures.capture(work, _amount(form, intent, "amount_to_capture"), {"id": intent["id"]})
+
+
+def _cancel(work: Work, intent: Json, form: Form) -> None:
+    intents.cancel(work, {"cancellation_reason": "requested_by_customer"}, {"id": intent["id"]})
+
+
+def _refund(work: Work, intent: Json, form: Form) -> None:
+    refunds.create(work, {"payment_intent": intent["id"], **_amount(form, intent, "amount")}, {})
+
+
+def _dispute(*, inquiry: bool) -> Callable[[Work, Json, Form], object]:
+    def run(work: Work, intent: Json, form: Form) -> None:
+        disputes.dispute_captured(work, intent["latest_charge"] or "", Complaint("fraudulent", inquiry), None)
+
+    return run
+
+
+def _settle_refund(outcome: str) -> Callable[[Work, Json, Form], object]:
+    return lambda work, intent, form: refunds.settle(work, refunds.existing(work, form.get("object", "")), outcome)
+
+
+def _close_dispute(outcome: str) -> Callable[[Work, Json, Form], object]:
+    return lambda work, intent, form: disputes.rule(work, form.get("object", ""), outcome)
+
+
+def _amount(form: Form, intent: Json, name: str) -> Json:
+    """The parameter that the amount field means; left empty, all there is."""
+    text = form.get("amount", "").strip()
+    return {name: money.read(text, intent["currency"])} if text else {}
+
+
+ACTIONS = {
+    "pass": Action("Pass 3-D Secure", "The customer passed 3-D Secure.", "first", _authenticate(succeeded=True)),
+    "fail": Action("Fail 3-D Secure", "The customer failed 3-D Secure.", "", _authenticate(succeeded=False)),
+    "settle": Action("Settle the debit", "The bank paid the debit.", "first", _settle(succeeded=True)),
+    "bounce": Action("Bounce the debit", "The bank bounced the debit.", "", _settle(succeeded=False)),
+    "capture": Action("Capture", "Captured.", "first", _capture),
+    "cancel": Action("Cancel the payment", "The payment is canceled.", "danger", _cancel),
+    "refund": Action("Refund", "The refund was made.", "first", _refund),
+    "dispute": Action("Dispute", "The customer disputed the payment.", "", _dispute(inquiry=False)),
+    "inquire": Action("Inquire", "The customer's bank inquired.", "", _dispute(inquiry=True)),
+    "refund-succeed": Action("Succeed", "The refund arrived.", "", _settle_refund("succeed")),
+    "refund-fail": Action("Fail", "The refund came back.", "", _settle_refund("fail")),
+    "dispute-won": Action("Won", "The shop won the dispute.", "", _close_dispute("won")),
+    "dispute-lost": Action("Lost", "The shop lost the dispute.", "", _close_dispute("lost")),
+    "dispute-dismissed": Action("Dismiss", "The inquiry was dismissed.", "", _close_dispute("warning_closed")),
+}
+
+# By the operation whose legal statuses (`LEGAL`) are also those of the button.
+_OF_INTENT = {
+    "authenticate": ("pass", "fail"),
+    "settle": ("settle", "bounce"),
+    "capture": ("capture",),
+    "cancel": ("cancel",),
+}
+
+
+def for_payment(intent: Json, charges: list[Json]) -> list[Button]:
+    """Those that the payment's state allows."""
+    legal = (operation for operation in _OF_INTENT if intent["status"] in LEGAL[operation])
+    names = [name for operation in legal for name in _OF_INTENT[operation]]
+    found = [_button(name, intent["amount_capturable"] if name == "capture" else None) for name in names]
+    rest = refundable(charges[-1]) if charges else 0
+    if rest:
+        found += [_button("refund", rest), _button("dispute"), _button("inquire")]
+    return found
+
+
+def for_refund(refund: Json) -> list[Button]:
+    outcomes = {"refund-succeed": "succeed", "refund-fail": "fail"}
+    return [_button(name) for name, outcome in outcomes.items() if refund["status"] in refunds.SETTLEMENTS[outcome]]
+
+
+def for_dispute(dispute: Json) -> list[Button]:
+    if dispute["status"] in ("won", "lost", "warning_closed", "prevented"):
+        return []
+    inquiry = dispute["status"].startswith("warning_")
+    return [_button(name) for name in (("dispute-dismissed",) if inquiry else ("dispute-won", "dispute-lost"))]
+
+
+def _button(name: str, amount: int | None = None) -> Button:
+    return Button(name, ACTIONS[name], amount)

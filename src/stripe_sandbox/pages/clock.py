@@ -1,0 +1,74 @@
+"""The clock: what time it is in the sandbox, what happens next, and a way there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from aiohttp import web
+
+from stripe_sandbox.errors import ApiError, Json, invalid
+from stripe_sandbox.pages.site import Site
+from stripe_sandbox.pages.text import duration
+
+UNITS = {"minutes": 60, "hours": 3600, "days": 86_400}
+STEPS_S = (60, 3600, 86_400, 7 * 86_400)
+LIMIT_S = 3650 * 86_400  # ten years: everything Stripe lets expire is long gone
+UPCOMING = 50  # shown at most
+_WHOLE = re.compile(r"[0-9]{1,9}")
+
+
+async def overview(site: Site, request: web.Request) -> web.StreamResponse:
+    return _clock(site, note="The clock was moved on." if request.query.get("done") == "moved" else None)
+
+
+async def advance(site: Site, request: web.Request) -> web.StreamResponse:
+    """By the number in the form, or to just after what happens next."""
+    form = await request.post()
+    try:
+        seconds = _seconds(site, str(form.get("by", "")), str(form.get("unit", "")))
+    except ApiError as error:
+        return _clock(site, problem=str(error), status=error.status)
+    await site.sandbox.advance(seconds)
+    await site.sandbox.journal.durable()
+    raise web.HTTPSeeOther("/clock?done=moved")
+
+
+def _seconds(site: Site, by: str, unit: str) -> float:
+    if by == "next":
+        due = site.sandbox.timers.next_due()
+        return 0.0 if due is None else max(0.0, due - site.sandbox.clock.now())
+    number = by.strip()
+    if _WHOLE.fullmatch(number) is None or (unit and unit not in UNITS):
+        raise invalid("Write how far to move as a whole number, such as 3, and choose minutes, hours or days.", "by")
+    seconds = int(number) * UNITS.get(unit, 1)
+    if seconds > LIMIT_S:
+        raise invalid(f"The clock can be moved by at most {duration(LIMIT_S)} at once.", "by")
+    return float(seconds)
+
+
+def _clock(site: Site, *, status: int = 200, **told: Any) -> web.Response:
+    store = site.sandbox.store
+    timers = sorted(store["timer"].rows.values(), key=lambda row: float(row["due"]))
+    return site.page(
+        "clock.html",
+        section="clock",
+        status=status,
+        offset_s=site.sandbox.clock.offset_s,
+        units=list(UNITS),
+        steps=[(seconds, duration(seconds)) for seconds in STEPS_S],
+        timers=[_upcoming(site, row) for row in timers[:UPCOMING]],
+        more=max(0, len(timers) - UPCOMING),
+        **told,
+    )
+
+
+def _upcoming(site: Site, timer: Json) -> Json:
+    """With the page of the payment that the timer's subject belongs to."""
+    subject = timer["subject"]
+    store = site.sandbox.store
+    intent_id: str | None = subject if subject in store["payment_intent"].rows else None
+    for table in ("charge", "refund", "dispute"):
+        row = store[table].rows.get(subject)
+        intent_id = intent_id or (row or {}).get("payment_intent")
+    return {**timer, "payment": intent_id, "in_s": timer["due"] - site.sandbox.clock.now()}

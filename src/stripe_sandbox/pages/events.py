@@ -1,0 +1,77 @@
+"""The events: a list with how they were delivered, and one event with every attempt."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from aiohttp import web
+
+from stripe_sandbox.errors import Json, missing_resource
+from stripe_sandbox.pages import badges
+from stripe_sandbox.pages.lists import page_query, paging
+from stripe_sandbox.pages.site import Site
+from stripe_sandbox.webhooks.deliveries import shown
+
+DONE = {
+    "resent": "Sent once more to each endpoint that wants it.",
+    "unwanted": "Nothing was sent: no enabled endpoint wants this type.",
+}
+
+
+async def overview(site: Site, request: web.Request) -> web.StreamResponse:
+    """The latest events, or those of a `type` (`*` stands for anything)."""
+    pattern = request.query.get("type", "").strip()
+    table = site.sandbox.store["event"]
+
+    def wanted(event: Json) -> bool:
+        return not pattern or fnmatchcase(event["type"], pattern) or event["id"] == pattern
+
+    page = table.page(page_query("event", request), wanted)
+    return site.page(
+        "events.html",
+        section="events",
+        rows=[{**event, "states": _states(site, event)} for event in page.rows],
+        pattern=pattern,
+        types=sorted({event["type"] for event in page.rows}),
+        paging=paging("/events", page, request, {"type": pattern}),
+        badges=badges,
+    )
+
+
+async def show(site: Site, request: web.Request) -> web.StreamResponse:
+    event = _existing(site, request)
+    store = site.sandbox.store
+    subject = event["data"]["object"]
+    named = subject["id"] if subject["object"] == "payment_intent" else subject.get("payment_intent")
+    return site.page(
+        "event.html",
+        section="events",
+        event=event,
+        payment=store["payment_intent"].rows.get(named or ""),
+        deliveries=[shown(store, row) for row in store["delivery"].owned_by(event["id"])],
+        badges=badges,
+        note=DONE.get(request.query.get("done", "")),
+    )
+
+
+async def resend(site: Site, request: web.Request) -> web.StreamResponse:
+    """One more attempt at each endpoint, beside the automatic ones."""
+    event = _existing(site, request)
+    work = site.work(request)
+    deliveries = site.sandbox.sender.replan(work, event)
+    await site.sandbox.send(work, deliveries)
+    raise web.HTTPSeeOther(f"/events/{event['id']}?done={'resent' if deliveries else 'unwanted'}")
+
+
+def _existing(site: Site, request: web.Request) -> Json:
+    event_id = request.match_info["id"]
+    event = site.sandbox.store["event"].rows.get(event_id)
+    if event is None:
+        raise missing_resource("event", event_id, "id")
+    return event
+
+
+def _states(site: Site, event: Json) -> list[Json]:
+    """A delivery's state with the number of attempts it took."""
+    rows = site.sandbox.store["delivery"].owned_by(event["id"])
+    return [{"badge": badges.of(row["state"]), "attempts": row["attempts"]} for row in rows]

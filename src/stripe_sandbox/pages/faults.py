@@ -1,0 +1,63 @@
+"""The faults: what is in force, presets that a click switches on, and any plan as JSON."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from stripe_sandbox.errors import Json
+from stripe_sandbox.faults.file import parse_plan
+from stripe_sandbox.faults.rules import Plan, PlanError
+from stripe_sandbox.pages.plans import BY_NAME, PRESETS, in_force
+from stripe_sandbox.pages.site import Site
+
+DONE = {"set": "These faults are in force now, in place of all former ones.", "cleared": "All faults are off."}
+EXAMPLE: Json = {
+    "rules": [
+        {
+            "match": {"operation": "payment_intents.create", "metadata": {"order_id": "order-7"}},
+            "phase": "after",
+            "action": "reset",
+            "times": 1,
+        }
+    ]
+}
+
+
+async def overview(site: Site, request: web.Request) -> web.StreamResponse:
+    return _faults(site, note=DONE.get(request.query.get("done", "")))
+
+
+async def set_plan(site: Site, request: web.Request) -> web.StreamResponse:
+    """A preset by its name, or the JSON in the text area."""
+    form = await request.post()
+    text = str(form.get("plan", ""))
+    preset = BY_NAME.get(str(form.get("preset", "")))
+    try:
+        site.sandbox.faults.set(parse_plan(text) if preset is None else Plan.model_validate(preset.plan))
+    except PlanError as error:
+        return _faults(site, text=text, problem=str(error), status=HTTPStatus.BAD_REQUEST)
+    raise web.HTTPSeeOther("/faults?done=set")
+
+
+async def clear(site: Site, request: web.Request) -> web.StreamResponse:
+    site.sandbox.faults.clear()
+    raise web.HTTPSeeOther("/faults?done=cleared")
+
+
+def _faults(site: Site, *, text: str | None = None, status: int = HTTPStatus.OK, **told: Any) -> web.Response:
+    faults = site.sandbox.faults
+    on = in_force(faults.shown())
+    plan = json.loads(faults.plan.model_dump_json(exclude_defaults=True)) if on else EXAMPLE
+    return site.page(
+        "faults.html",
+        section="faults",
+        status=status,
+        faults=on,
+        presets=PRESETS,
+        text=json.dumps(plan, indent=2) if text is None else text,
+        **told,
+    )
