@@ -11,13 +11,13 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.faults.rules import Plan
-from stripe_sandbox.resources import attempts, complaints, debits, disputes, refunds
-from stripe_sandbox.resources.endpoints import shown
-from stripe_sandbox.resources.events import rendered
+from stripe_sandbox.faults.file import parse_plan
+from stripe_sandbox.resources import attempts, complaints, debits, disputes, endpoints, refunds
+from stripe_sandbox.resources.events import present, rendered
 from stripe_sandbox.resources.intents import existing
 from stripe_sandbox.sandbox import Sandbox
 from stripe_sandbox.state import ledger
+from stripe_sandbox.webhooks import deliveries
 
 
 class _Body(BaseModel):
@@ -69,6 +69,17 @@ class Endpoint(_Body):
     enabled_events: list[str] = ["*"]
 
 
+class Roll(_Body):
+    expires_in_s: float = Field(default=endpoints.ROLL_S, ge=0, le=endpoints.ROLL_S)
+
+
+class DeliveryQuery(_Body):
+    endpoint: str | None = None
+    state: deliveries.State | None = None
+    limit: int = Field(default=10, ge=1, le=1000)
+    starting_after: str | None = None
+
+
 Route = Callable[[Sandbox, web.Request], Awaitable[Json]]
 
 
@@ -87,7 +98,10 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
         web.get("/sandbox/clock", _served(sandbox, show_clock)),
         web.post("/sandbox/clock", _served(sandbox, advance_clock)),
         web.post("/sandbox/webhook", _served(sandbox, set_webhook)),
+        web.post("/sandbox/webhook_endpoints/{id}/roll", _served(sandbox, roll_secret)),
         web.post("/sandbox/events/{id}/resend", _served(sandbox, resend)),
+        web.get("/sandbox/events/{id}/deliveries", _served(sandbox, event_deliveries)),
+        web.get("/sandbox/deliveries", _served(sandbox, list_deliveries)),
     ]
 
 
@@ -144,7 +158,7 @@ async def show_faults(sandbox: Sandbox, request: web.Request) -> Json:
 
 async def set_faults(sandbox: Sandbox, request: web.Request) -> Json:
     """In place of whatever was set before."""
-    sandbox.faults.set(Plan.model_validate(await request.json()))
+    sandbox.faults.set(parse_plan(await request.text()))
     return sandbox.faults.shown()
 
 
@@ -175,15 +189,33 @@ async def set_webhook(sandbox: Sandbox, request: web.Request) -> Json:
     wanted = Endpoint.model_validate(await request.json())
     endpoint = sandbox.set_endpoint(wanted.url, wanted.secret, wanted.enabled_events)
     await sandbox.journal.durable()
-    return shown(endpoint)
+    return endpoints.shown(endpoint)
+
+
+async def roll_secret(sandbox: Sandbox, request: web.Request) -> Json:
+    """A new secret for an endpoint, told in the answer; the old one stays valid for `expires_in_s`."""
+    asked = Roll.model_validate(await request.json() if request.can_read_body else {})
+    work = sandbox.work()
+    endpoint = endpoints.roll(work, request.match_info["id"], asked.expires_in_s)
+    await sandbox.commit(work)
+    return endpoint
+
+
+async def event_deliveries(sandbox: Sandbox, request: web.Request) -> Json:
+    event = present(sandbox.work(), request.match_info["id"])
+    return {"object": "list", "data": deliveries.of_event(sandbox.store, event["id"])}
+
+
+async def list_deliveries(sandbox: Sandbox, request: web.Request) -> Json:
+    """Newest first, those of an endpoint or in a state where asked."""
+    query = DeliveryQuery.model_validate(dict(request.query))
+    return deliveries.listed(sandbox.store, query.endpoint, query.state, query.limit, query.starting_after)
 
 
 async def resend(sandbox: Sandbox, request: web.Request) -> Json:
     """One more attempt at each endpoint; the automatic deliveries go on as they would."""
     work = sandbox.work()
-    event = work.tx.find("event", request.match_info["id"])
-    if event is None:
-        raise web.HTTPNotFound(text="no such event")
+    event = present(work, request.match_info["id"])
     await sandbox.send(work, sandbox.sender.replan(work, event))
     return rendered(sandbox.store, event)
 

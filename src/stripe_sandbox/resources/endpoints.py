@@ -1,4 +1,4 @@
-"""Webhook endpoints (https://docs.stripe.com/api/webhook_endpoints) and the balance, as far as it can be read."""
+"""Webhook endpoints (https://docs.stripe.com/api/webhook_endpoints)."""
 
 from __future__ import annotations
 
@@ -120,12 +120,6 @@ def new_secret() -> str:
 def shown(endpoint: Json) -> Json:
     """Without the secrets, which Stripe tells only when an endpoint is made."""
     return {name: value for name, value in endpoint.items() if name not in _HIDDEN}
-
-
-def balance(work: Work, params: Json, path: Json) -> Reply:
-    """An empty balance in test mode: enough to check a key and its mode."""
-    nothing = [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
-    return Reply({"object": "balance", "available": nothing, "livemode": False, "pending": nothing})
 
 
 def _url(url: str) -> str:

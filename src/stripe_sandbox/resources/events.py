@@ -65,10 +65,15 @@ def subject_metadata(work: Work, event: Json) -> Json:
 
 
 def retrieve(work: Work, params: Json, path: Json) -> Reply:
-    event = work.tx.find("event", path["id"])
+    return Reply(rendered(work.tx.store, present(work, path["id"])))
+
+
+def present(work: Work, event_id: str) -> Json:
+    """The event as it was kept. Raises `ApiError` 404."""
+    event = work.tx.find("event", event_id)
     if event is None or event["created"] < _oldest(work):
-        raise missing_resource("event", path["id"], "id")
-    return Reply(rendered(work.tx.store, event))
+        raise missing_resource("event", event_id, "id")
+    return event
 
 
 def list_all(work: Work, params: Json, path: Json) -> Reply:

@@ -15,10 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.state.store import Store
-from stripe_sandbox.webhooks import signature
-
-STATES = ("pending", "delivered", "failed", "abandoned", "stopped", "dropped")
 
 FIRST_RETRY_S = 0.5  # Stripe waits minutes; nobody wants to in a sandbox
 RETRY_CAP_S = 15.0  # so that a service that was down is up to date soon after it is back
@@ -68,36 +64,3 @@ def settled(row: Json, attempt: Attempt, now: float) -> Json:
 def backoff_s(attempts: int) -> float:
     """The wait after that many attempts: 0.5 s, 1 s, 2 s … up to the cap."""
     return min(RETRY_CAP_S, FIRST_RETRY_S * 2.0 ** min(attempts - 1, 10))
-
-
-def shown(store: Store, row: Json) -> Json:
-    """A delivery as the control API and the pages show it; times in seconds since 1970, by the sandbox's clock."""
-    event = store["event"].rows[row["event"]]
-    endpoint = store["webhook_endpoint"].rows.get(row["endpoint"], {})
-    return {
-        "object": "delivery",
-        "id": row["id"],
-        "event": event["id"],
-        "type": event["type"],
-        "request": event["request"]["id"],
-        "endpoint": row["endpoint"],
-        "url": endpoint.get("url"),
-        "state": row["state"],
-        "planned": round(row["planned"], 3),
-        "due": round(row["due"], 3) if row["state"] == "pending" else None,
-        "automatic": "once" not in row,
-        "attempts_made": row["attempts"],
-        "attempts": [_attempt_shown(*entry) for entry in row["log"]],
-    }
-
-
-def _attempt_shown(at: float, outcome: str, duration_ms: int, timestamp: int, signatures: int, body: str) -> Json:
-    answered = outcome.isdecimal()
-    return {
-        "at": at,
-        "status": int(outcome) if answered else None,
-        "error": None if answered else outcome,
-        "duration_ms": duration_ms,
-        "signature": signature.masked(timestamp, signatures),
-        "body": body,
-    }
