@@ -16,6 +16,7 @@ from tests.support.sandbox import WEBHOOK_SECRET, SandboxProcess
 PAID: dict[str, Any] = {
     "amount": 1000,
     "currency": "usd",
+    "capture_method": "automatic",  # no `charge.updated` comes later
     "payment_method_types": ["card"],
     "payment_method": "pm_card_visa",
     "confirm": True,
