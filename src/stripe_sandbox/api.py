@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from stripe_sandbox import errors
 from stripe_sandbox.errors import ApiError, Json
@@ -19,11 +20,11 @@ from stripe_sandbox.faults.cuts import break_off
 from stripe_sandbox.faults.rules import Strike
 from stripe_sandbox.faults.strikes import Answer, away, finish, instead, remembered, suffer
 from stripe_sandbox.resources.events import API_VERSION
-from stripe_sandbox.resources.listing import expanded
+from stripe_sandbox.resources.listing import check_expansion, expanded
 from stripe_sandbox.sandbox import Sandbox
 from stripe_sandbox.state.store import Transaction
 from stripe_sandbox.state.work import Reply, Work, new_id
-from stripe_sandbox.wire import cors, forms
+from stripe_sandbox.wire import cors, forms, headers
 from stripe_sandbox.wire.auth import presented
 from stripe_sandbox.wire.idempotency import fingerprint
 from stripe_sandbox.wire.limits import Asked
@@ -32,7 +33,6 @@ from stripe_sandbox.wire.publishable import secret_key_required, stripped, visib
 
 log = logging.getLogger(__name__)
 
-_VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z_]+)?(;.*)?")
 _SHOULD_RETRY = {400: "false", 401: "false", 402: "false", 403: "false", 404: "false", 409: "true"}
 
 
@@ -61,7 +61,13 @@ class Call:
     origin: str
     request_id: str
     key: str | None
+    account: str | None
     publishable: bool
+
+    @property
+    def slot(self) -> str:
+        """Where the idempotency key is kept: each account has its own."""
+        return f"{self.account} {self.key}" if self.account else str(self.key)
 
 
 class Api:
@@ -78,6 +84,8 @@ class Api:
             answer = _refusal(error, request_id)
         except web.HTTPRequestEntityTooLarge as error:
             answer = _refusal(ApiError(413, error.text or "The request is too large."), request_id)
+        except (BadHttpMessage, web.RequestPayloadError):
+            answer = _refusal(errors.invalid("The request's body could not be read."), request_id)
         except Exception:
             log.exception("request %s failed", request_id)
             answer = _refusal(_broken(), request_id)
@@ -88,17 +96,14 @@ class Api:
     async def _admit(self, request: web.Request, operation: Operation | None, request_id: str) -> Answer:
         if (outage := self._sandbox.faults.out()) is not None:
             return await away(*outage)
-        write = request.method == "POST"
-        text = await request.read() if write else request.rel_url.raw_query_string.encode()
-        raw = forms.decode(text)
-        publishable = self._sandbox.api_keys.check(request.headers.get("Authorization"), raw.get("key"))
         if operation is None:
             raise errors.unknown_url(request.method, request.path)
+        raw = forms.decode(await _form(request))
+        publishable = self._sandbox.api_keys.check(request.headers.get("Authorization"), raw.get("key"))
         if publishable and not operation.publishable:
             raise secret_key_required()
-        version = request.headers.get("Stripe-Version", API_VERSION)
-        if _VERSION.fullmatch(version) is None:
-            raise errors.invalid(f"Invalid Stripe API version: {version}")
+        headers.check_version(request.headers.get("Stripe-Version"))
+        key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
         call = Call(
             method=request.method,
             path=request.path,
@@ -106,7 +111,8 @@ class Api:
             raw=stripped(raw) if publishable else raw,
             origin=f"http://{request.host}",
             request_id=request_id,
-            key=(request.headers.get("Idempotency-Key") or None) if write else None,
+            key=headers.idempotency_key(key),
+            account=headers.account(request.headers.get("Stripe-Account")),
             publishable=publishable,
         )
         if self._sandbox.faults.quiet:
@@ -137,13 +143,13 @@ class Api:
             return await self._perform(operation, call, strike, "")
         caller = "publishable " if call.publishable else ""  # it must not be answered what a secret key was
         print_ = fingerprint(caller + call.method, call.path, call.raw)
-        kept = self._sandbox.keys.begin(call.key, print_)
+        kept = self._sandbox.keys.begin(call.slot, print_)
         if kept is not None:
             return await suffer(strike) or _replayed(kept)
         try:
             return await self._perform(operation, call, strike, print_)
         finally:
-            self._sandbox.keys.end(call.key)
+            self._sandbox.keys.end(call.slot)
 
     async def _perform(self, operation: Operation, call: Call, strike: Strike | None, print_: str) -> Answer:
         if strike is None:
@@ -153,13 +159,15 @@ class Api:
 
     async def _execute(self, operation: Operation, call: Call, strike: Strike | None, print_: str) -> Answer:
         params = operation.schema.read(call.raw)
+        if "expand" in params:
+            check_expansion(operation.method, operation.path, params["expand"])
         work = self._begin(call)
         if (answer := instead(strike)) is None:
             work, answer = self._run(operation, call, work, params)
         kept = remembered(strike, answer)
         if call.key is not None and kept is not None:
             keys = self._sandbox.keys
-            keys.keep(work.tx, call.key, print_, call.request_id, kept.status, kept.text)
+            keys.keep(work.tx, call.slot, print_, call.request_id, kept.status, kept.text)
         await self._sandbox.commit(work)
         return answer
 
@@ -202,19 +210,47 @@ class Api:
     def _response(self, request: web.Request, answer: Answer, request_id: str) -> web.Response:
         if answer.proxy:
             return web.Response(status=answer.status, body=answer.text.encode(), headers=answer.headers)
-        headers = {
+        sent = {
             "Content-Type": "application/json",
+            "Cache-Control": "no-cache, no-store",
             "Date": formatdate(self._sandbox.clock.now(), usegmt=True),
             "Request-Id": request_id,
             "Stripe-Version": API_VERSION,
             **cors.HEADERS,
         }
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and request.method == "POST":
-            headers |= {"Idempotency-Key": key, "Original-Request": request_id}
+        if "Idempotency-Key" in request.headers or "Stripe-Account" in request.headers:
+            sent |= _echoed(request, request_id)
         if answer.status in _SHOULD_RETRY:
-            headers["Stripe-Should-Retry"] = _SHOULD_RETRY[answer.status]
-        return web.Response(status=answer.status, body=answer.text.encode(), headers=headers | answer.headers)
+            sent["Stripe-Should-Retry"] = _SHOULD_RETRY[answer.status]
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            sent["WWW-Authenticate"] = 'Basic realm="Stripe"'
+        return web.Response(status=answer.status, body=answer.text.encode(), headers=sent | answer.headers)
+
+
+async def _form(request: web.Request) -> bytes:
+    """The parameters, from the address and from the body, of which the body's count more."""
+    query = request.rel_url.raw_query_string.encode("utf-8", "surrogateescape")
+    if not request.can_read_body:
+        return query
+    kind = request.headers.get("Content-Type")
+    if request.method == "POST":
+        headers.check_form(kind)
+    elif not headers.is_form(kind):
+        return query
+    body = await request.read()
+    return query + b"&" + body if query else body
+
+
+def _echoed(request: web.Request, request_id: str) -> dict[str, str]:
+    """What Stripe repeats of a request's own headers, if it was acceptable."""
+    echoed: dict[str, str] = {}
+    with contextlib.suppress(ApiError):
+        if (account := headers.account(request.headers.get("Stripe-Account"))) is not None:
+            echoed["Stripe-Account"] = account
+        key = headers.idempotency_key(request.headers.get("Idempotency-Key"))
+        if key is not None and request.method == "POST":
+            echoed |= {"Idempotency-Key": key, "Original-Request": request_id}
+    return echoed
 
 
 def _replayed(kept: Json) -> Answer:

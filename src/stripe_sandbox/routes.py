@@ -5,6 +5,7 @@ from __future__ import annotations
 from stripe_sandbox.api import Operation
 from stripe_sandbox.resources import (
     balance_transactions,
+    captures,
     charges,
     customers,
     disputes,
@@ -24,7 +25,7 @@ OPERATIONS = (
     Operation("GET", INTENT, intents.retrieve, schemas.RETRIEVE_INTENT, publishable=True),
     Operation("POST", INTENT, intents.update, schemas.UPDATE_INTENT),
     Operation("POST", INTENT + "/confirm", intents.confirm, schemas.CONFIRM_INTENT, publishable=True),
-    Operation("POST", INTENT + "/capture", intents.capture, schemas.CAPTURE_INTENT),
+    Operation("POST", INTENT + "/capture", captures.capture, schemas.CAPTURE_INTENT),
     Operation("POST", INTENT + "/cancel", intents.cancel, schemas.CANCEL_INTENT),
     Operation("GET", "/v1/charges", charges.list_all, schemas.LIST_CHARGES),
     Operation("GET", "/v1/charges/{id}", charges.retrieve, schemas.RETRIEVE),
@@ -41,7 +42,7 @@ OPERATIONS = (
     Operation("GET", "/v1/webhook_endpoints", endpoints.list_all, schemas.LIST_ENDPOINTS),
     Operation("GET", "/v1/webhook_endpoints/{id}", endpoints.retrieve, schemas.RETRIEVE),
     Operation("POST", "/v1/webhook_endpoints/{id}", endpoints.update, schemas.UPDATE_ENDPOINT),
-    Operation("DELETE", "/v1/webhook_endpoints/{id}", endpoints.delete, schemas.RETRIEVE),
+    Operation("DELETE", "/v1/webhook_endpoints/{id}", endpoints.delete, schemas.NOTHING),
     Operation("POST", "/v1/payment_methods/{id}/attach", customers.attach, schemas.ATTACH_METHOD),
     Operation("POST", "/v1/customers", customers.create, schemas.CREATE_CUSTOMER),
     Operation("GET", "/v1/customers/{id}", customers.retrieve, schemas.RETRIEVE),

@@ -30,6 +30,9 @@ EXPANDABLE = {
     ("refund", "failure_balance_transaction"): "balance_transaction",
 }
 
+# Not found by an id in their place; None is one of several kinds.
+_COMPUTED = {("charge", "refunds"): "list of refund", ("balance_transaction", "source"): None}
+
 # What moved the balance, by the prefix of its id.
 _SOURCES = {"ch": "charge", "py": "charge", "re": "refund", "pyr": "refund", "du": "dispute", "dp": "dispute"}
 
@@ -57,7 +60,8 @@ def list_fields(**more: Parser) -> dict[str, Parser]:
 def page_query(noun: str, params: Json) -> PageQuery:
     limit = params.get("limit", LIMIT_DEFAULT)
     if not 1 <= limit <= LIMIT_MAX:
-        raise invalid(f"Invalid limit: must be between 1 and {LIMIT_MAX}", "limit")
+        message = f"Invalid limit: must be between 1 and {LIMIT_MAX}"
+        raise invalid(message, "limit", "parameter_invalid_integer")
     if "starting_after" in params and "ending_before" in params:
         raise invalid("You may only specify one of these parameters: starting_after, ending_before.")
     created = params.get("created", {})
@@ -78,11 +82,38 @@ def answer(url: str, page: Page) -> Reply:
 def expanded(work: Work, body: Json, paths: list[str]) -> Json:
     """`body` with the objects named by `expand[]` in place of their ids."""
     for path in paths:
+        body = _expand(work, body, path.split("."), path)
+    return body
+
+
+def check_expansion(method: str, route: str, paths: list[str]) -> None:
+    """Raises `ApiError` 400 for a path that the answer to this route can't have, whatever is in it."""
+    _, _, noun, *rest = route.split("/")
+    listed = method == "GET" and not rest
+    for path in paths:
         names = path.split(".")
         if len(names) > EXPAND_DEPTH:
-            raise invalid(f"You cannot expand more than {EXPAND_DEPTH} levels: {path}", "expand")
-        body = _expand(work, body, names, path)
-    return body
+            raise invalid(
+                f"You cannot expand more than {EXPAND_DEPTH} levels of a property. Property: {path}", "expand"
+            )
+        if listed and (names[0] != "data" or len(names) == 1):
+            hint = f" You may want to try expanding 'data.{path}' instead." if names[0] != "data" else ""
+            raise invalid(f"This property cannot be expanded ({path}).{hint}", "expand")
+        _check_path(noun.removesuffix("s"), names[1:] if listed else names, path)
+
+
+def _check_path(kind: str | None, names: list[str], path: str) -> None:
+    for name in names:
+        if kind is None:  # one of several: what is there will show
+            return
+        if kind.startswith("list of ") and name == "data":
+            kind = kind.removeprefix("list of ")
+        elif (kind, name) in EXPANDABLE:
+            kind = EXPANDABLE[kind, name]
+        elif (kind, name) in _COMPUTED:
+            kind = _COMPUTED[kind, name]
+        else:
+            raise invalid(f"This property cannot be expanded ({path}).", "expand")
 
 
 def _expand(work: Work, body: Json, names: list[str], path: str) -> Json:

@@ -112,11 +112,12 @@ def _refused(code: str, message: str, param: str, decline_code: str | None = Non
 
 def _stored(work: Work, instrument: Instrument, data: Json) -> Json:
     given = data.get("billing_details") or {}
+    address = {**NO_ADDRESS, **(given.get("address") or {})}
     method = {
         "id": new_id("pm_1"),
         "object": "payment_method",
         "allow_redisplay": data.get("allow_redisplay", "unspecified"),
-        "billing_details": {**NO_DETAILS, **given},
+        "billing_details": {**NO_DETAILS, **given, "address": address},
         instrument.type: _details(instrument, work.created),
         "created": work.created,
         "customer": None,

@@ -105,7 +105,7 @@ _SHARED = {
     "payment_method_options": an_object,
     "payment_method_types": METHOD_TYPES,
     "receipt_email": unsettable(),
-    "setup_future_usage": one_of("", "off_session", "on_session"),
+    "setup_future_usage": unset_or(one_of("off_session", "on_session")),
     "shipping": unset_or(SHIPPING),
 }
 
@@ -161,6 +161,7 @@ CANCEL_INTENT = Schema(
         "expand": EXPAND,
     }
 )
+NOTHING = Schema({})
 RETRIEVE = Schema({"expand": EXPAND})
 RETRIEVE_INTENT = Schema({"client_secret": text(), "expand": EXPAND})
 LIST_INTENTS = Schema(list_fields(customer=text()))

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 
-from stripe_sandbox.errors import Json, invalid, key_in_use, key_reused
+from stripe_sandbox.errors import Json, key_in_use, key_reused
 from stripe_sandbox.state.clock import Clock
 from stripe_sandbox.state.store import Store, Transaction
 
-KEY_CHARS = 255
 KEPT_S = 24 * 3600
 
 
@@ -36,8 +35,6 @@ class Keys:
 
         Raises `ApiError` 400 when it was used with other parameters, 409 while it runs.
         """
-        if len(key) > KEY_CHARS:
-            raise invalid(f"Idempotency keys can be at most {KEY_CHARS} characters long.")
         kept = self.kept(key)
         first = kept["fingerprint"] if kept else self._running.get(key, print_)
         if first != print_:

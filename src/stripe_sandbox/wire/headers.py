@@ -1,0 +1,49 @@
+"""What a request's headers say: API version, account, idempotency key, kind of body."""
+
+from __future__ import annotations
+
+import re
+
+from stripe_sandbox.errors import invalid, no_access, not_a_form
+
+KEY_CHARS = 255  # https://docs.stripe.com/api/idempotent_requests
+
+_VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z_]+)?(;.*)?")
+_ACCOUNT = re.compile(r"acct_[A-Za-z0-9_]{1,64}")
+_KEY = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")  # surrogates stand for bytes that are no UTF-8
+_FORM = "application/x-www-form-urlencoded"
+
+
+def check_version(version: str | None) -> None:
+    """Every well-formed version is taken, though one only is spoken. Raises `ApiError` 400."""
+    if version is not None and _VERSION.fullmatch(version) is None:
+        raise invalid(f"Invalid Stripe API version: {version}")
+
+
+def account(header: str | None) -> str | None:
+    """The connected account (https://docs.stripe.com/api/connected-accounts). Raises `ApiError` 403."""
+    if header is not None and _ACCOUNT.fullmatch(header) is None:
+        raise no_access(header)
+    return header
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """The key; an empty one is none. Raises `ApiError` 400."""
+    if not header:
+        return None
+    if len(header) > KEY_CHARS:
+        raise invalid(f"Idempotency keys can be at most {KEY_CHARS} characters long.")
+    if _KEY.fullmatch(header) is None:
+        raise invalid("Idempotency keys are UTF-8 without control characters.")
+    return header
+
+
+def is_form(content_type: str | None) -> bool:
+    """Whether a body is a form; without a type it is taken for one."""
+    return content_type is None or content_type.partition(";")[0].strip().lower() in ("", _FORM)
+
+
+def check_form(content_type: str | None) -> None:
+    """Raises `ApiError` 400 for JSON, multipart and all else but a form."""
+    if not is_form(content_type):
+        raise not_a_form()
