@@ -29,6 +29,7 @@ class SandboxProcess:
         self.state = None if in_memory else folder / "sandbox.state"
         self.log = folder / "sandbox.log"
         self.keys = keys
+        self.options: list[str] = []  # further ones of the command line
         self.port = 0
         self._webhook: tuple[str, str] | None = None
         self._child: ChildProcess | None = None
@@ -165,4 +166,4 @@ class SandboxProcess:
             command += ["--webhook", self._webhook[0], "--webhook-secret", self._webhook[1]]
         for key in self.keys:
             command += ["--key", key]
-        return command
+        return [*command, *self.options]

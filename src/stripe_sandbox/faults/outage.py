@@ -46,12 +46,16 @@ class BrownOut(_Strict):
 
 
 class Spell:
-    """A stretch of time that began when it was made. What clients wait for is real, so real time counts."""
+    """A stretch of time that began when it was made. What clients wait for is real, so real time counts.
+
+    `met` are the requests that fell into it.
+    """
 
     def __init__(self, seconds: float | None, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._until = None if seconds is None else now() + seconds
         self._cleared = asyncio.Event()
+        self.met = 0
 
     @property
     def over(self) -> bool:

@@ -201,7 +201,7 @@ class Faults:
             "webhooks": self.webhooks.shown(),
             "latency": {name: profile.model_dump() for name, profile in self.plan.latency.items()},
             "rate_limits": self.limiter.shown() if self.plan.rate_limits is not None else None,
-            "outage": {**outage.model_dump(), "left_s": spell.left_s} if outage and spell else None,
+            "outage": {**outage.model_dump(), "left_s": spell.left_s, "met": spell.met} if outage and spell else None,
             "brown_out": self._limp.shown() if self._limp is not None else None,
         }
 

@@ -72,6 +72,7 @@ async def finish(strike: Strike, answer: Answer) -> Answer:
 
 async def away(outage: Outage, spell: Spell) -> Answer:
     """What a request gets while Stripe is out."""
+    spell.met += 1
     if outage.kind == "status":
         return _page(outage.code)
     if outage.kind == "hang":
