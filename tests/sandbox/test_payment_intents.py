@@ -38,6 +38,11 @@ REFUSED = [
     ({"customer": "cus_nothing"}, "resource_missing", "customer"),
     ({"capture_method": "later"}, None, "capture_method"),
     ({"return_url": "https://shop.example"}, None, "return_url"),
+    ({"statement_descriptor": "12345"}, None, "statement_descriptor"),
+    ({"statement_descriptor": "shop"}, None, "statement_descriptor"),
+    ({"statement_descriptor": "My <shop>"}, "invalid_characters", "statement_descriptor"),
+    ({"statement_descriptor_suffix": "a*b"}, "invalid_characters", "statement_descriptor_suffix"),
+    ({"statement_descriptor_suffix": "x" * 23}, "parameter_invalid_string_length", "statement_descriptor_suffix"),
     ({"payment_method": "pm_usBankAccount"}, "payment_intent_incompatible_payment_method", "payment_method"),
 ]
 
@@ -63,6 +68,102 @@ def test_a_bad_create_is_refused_with_code_and_parameter_and_makes_nothing(
 def test_an_amount_that_stripe_takes_is_taken(client: Any, amount: int, currency: str) -> None:
     intent = client.v1.payment_intents.create({**GOOD, "amount": amount, "currency": currency})
     assert (intent.amount, intent.currency) == (amount, currency.lower())
+
+
+# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, in minor units.
+MINIMUMS = (
+    "usd 50, aed 200, ars 50, aud 50, brl 50, cad 50, chf 50, cop 50, czk 1500, dkk 250, eur 50, gbp 30, hkd 400,"
+    "huf 17500, idr 50, ils 50, inr 50, jpy 50, krw 50, mxn 1000, myr 200, nok 300, nzd 50, php 50, pln 200, ron 200,"
+    "rub 50, sek 300, sgd 50, thb 1000, zar 50, bgn 100"
+)
+
+
+@pytest.mark.parametrize("row", MINIMUMS.split(","))
+def test_each_currencys_minimum_is_taken_and_one_less_is_too_small(client: Any, row: str) -> None:
+    currency, minimum = row.split()
+    made = client.v1.payment_intents.create({**GOOD, "amount": int(minimum), "currency": currency})
+    assert made.amount == int(minimum)
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.payment_intents.create({**GOOD, "amount": int(minimum) - 1, "currency": currency})
+    assert (caught.value.code, caught.value.param) == ("amount_too_small", "amount")
+
+
+def test_metadata_may_be_as_much_as_its_limits_allow(client: Any) -> None:
+    most = {f"{n:02}".rjust(40, "k"): "v" * 500 for n in range(50)}
+    intent = client.v1.payment_intents.create({**GOOD, "metadata": most})
+    assert intent.metadata.to_dict() == most
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.payment_intents.update(intent.id, {"metadata": {"one_more": "x"}})
+    assert client.v1.payment_intents.update(intent.id, {"metadata": ""}).metadata.to_dict() == {}
+
+
+def test_a_charge_keeps_the_metadata_of_its_beginning(client: Any) -> None:
+    """Metadata is copied once; what the intent gets later never reaches the charge."""
+    intent = client.v1.payment_intents.create({**GOOD, "metadata": {"order_id": "1"}})
+    paid = client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
+    client.v1.payment_intents.update(intent.id, {"metadata": {"order_id": "2"}})
+    assert client.v1.charges.retrieve(paid.latest_charge).metadata.to_dict() == {"order_id": "1"}
+
+
+def test_a_statement_descriptor_is_for_debits_and_its_suffix_for_cards(client: Any) -> None:
+    types = {"payment_method_types": ["card", "us_bank_account"], "statement_descriptor": "THE SHOP"}
+    intent = client.v1.payment_intents.create({**GOOD, **types})
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
+    assert (caught.value.http_status, caught.value.param) == (400, "statement_descriptor")
+    assert client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_usBankAccount"}).status == "processing"
+
+    suffixed = {"statement_descriptor_suffix": "ORDER 1", "payment_method": "pm_card_visa", "confirm": True}
+    paid = client.v1.payment_intents.create({**GOOD, **suffixed, "expand": ["latest_charge"]})
+    assert paid.latest_charge.calculated_statement_descriptor == "SANDBOX* ORDER 1"
+
+
+@pytest.mark.parametrize(
+    ("params", "code", "param"),
+    [
+        ({"amount_to_capture": 0}, "parameter_invalid_integer", "amount"),
+        ({"amount_to_capture": -1}, None, "amount_to_capture"),
+        ({"amount_to_capture": 1001}, "amount_too_large", "amount_to_capture"),
+        ({"final_capture": False}, "payment_intent_invalid_parameter", "final_capture"),
+        ({"statement_descriptor": "THE SHOP"}, "payment_intent_invalid_parameter", "statement_descriptor"),
+    ],
+)
+def test_a_bad_capture_is_refused_and_leaves_the_hold(
+    client: Any, sandbox: SandboxProcess, params: dict[str, Any], code: str | None, param: str
+) -> None:
+    hold = {"payment_method": "pm_card_visa", "confirm": True, "capture_method": "manual"}
+    held = client.v1.payment_intents.create({**GOOD, **hold})
+    before = sandbox.ledger()
+
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.payment_intents.capture(held.id, params)
+
+    assert (caught.value.http_status, caught.value.code, caught.value.param) == (400, code, param)
+    assert client.v1.payment_intents.retrieve(held.id) == held
+    assert sandbox.ledger() == before
+
+
+def test_a_second_capture_is_refused(client: Any, sandbox: SandboxProcess) -> None:
+    hold = {"payment_method": "pm_card_visa", "confirm": True, "capture_method": "manual"}
+    held = client.v1.payment_intents.create({**GOOD, **hold, "metadata": {"order_id": "captured twice"}})
+    client.v1.payment_intents.capture(held.id, {"amount_to_capture": 400})
+
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.payment_intents.capture(held.id, {"amount_to_capture": 100})
+
+    assert caught.value.code == "payment_intent_unexpected_state"
+    assert [entry["amount"] for entry in sandbox.captured("captured twice")] == [400]
+
+
+def test_stripe_js_may_drive_authentication_itself(client: Any) -> None:
+    """A page redirects to a return_url; Stripe.js, which says so, gets the step to show in the page."""
+    intent = client.v1.payment_intents.create({**GOOD, "payment_method": "pm_card_authenticationRequired"})
+    back = {"return_url": "https://shop.example/done"}
+
+    driven = client.v1.payment_intents.confirm(intent.id, {**back, "use_stripe_sdk": True})
+    assert driven.next_action.type == "use_stripe_sdk"
+    redirected = client.v1.payment_intents.confirm(intent.id, back)
+    assert redirected.next_action.type == "redirect_to_url"
 
 
 def test_a_required_parameter_is_missed_by_name(client: Any) -> None:
@@ -217,7 +318,7 @@ def test_only_accepted_keys_get_in(sandbox: SandboxProcess) -> None:
     assert sandbox.client("sk_test_the_right_one").v1.balance.retrieve().livemode is False
 
 
-@pytest.mark.parametrize("key", ["", "sk_live_1234567890", "sk_test_1", "pk_test_1234567890"])
+@pytest.mark.parametrize("key", ["", "sk_live_1234567890", "sk_test_1"])
 def test_what_is_no_test_secret_key_is_401(sandbox: SandboxProcess, key: str) -> None:
     assert answer_to(sandbox, f"Bearer {key}") == (401, "invalid_request_error")
 

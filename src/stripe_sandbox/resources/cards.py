@@ -120,6 +120,8 @@ AUTHENTICATION_NOT_HANDLED = Decline(
     "authentication_not_handled",
     "Your card was declined. This transaction requires authentication.",
 )
+
+
 def _bounced(failure_code: str, message: str) -> Decline:
     code = "payment_intent_payment_attempt_failed"
     return Decline(code, None, message, failure_code=failure_code)
@@ -206,6 +208,7 @@ CARDS = (
     _card("threeDSecureRequired", "4000000000003063", None, _ALWAYS),
     _card("threeDSecureRequiredChargeDeclined", "4000008400001629", GENERIC, _ALWAYS),
 )
+
 
 def _bank(name: str, number: str, decline: Decline | None = None, settles_s: float | None = SETTLES_S) -> Instrument:
     return Instrument(f"pm_usBankAccount{name}", "us_bank_account", number, decline=decline, settles_s=settles_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, missing_resource
-from stripe_sandbox.resources import balance_transactions, payment_methods
+from stripe_sandbox.resources import balance_transactions, descriptors, payment_methods
 from stripe_sandbox.resources.cards import Decline, Instrument
 from stripe_sandbox.resources.events import emit
 from stripe_sandbox.resources.listing import answer, page_query
@@ -60,7 +60,6 @@ def new_charge(work: Work, intent: Json, method: Json, instrument: Instrument) -
         "application_fee_amount": None,
         "balance_transaction": None,
         "billing_details": method["billing_details"],
-        "calculated_statement_descriptor": "SANDBOX",
         "captured": False,
         "created": work.created,
         "currency": intent["currency"],
@@ -88,10 +87,10 @@ def new_charge(work: Work, intent: Json, method: Json, instrument: Instrument) -
         "shipping": intent["shipping"],
         "source_transfer": None,
         "statement_descriptor": intent["statement_descriptor"],
-        "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
         "status": "pending",
         "transfer_data": None,
         "transfer_group": intent["transfer_group"],
+        **descriptors.of_charge(intent["statement_descriptor_suffix"]),
     }
 
 

@@ -33,7 +33,13 @@ def check(amount: int, currency: str) -> str:
     code = currency.lower()
     if code not in SUPPORTED:
         raise invalid(f"Invalid currency: {code}.", "currency")
-    positive(amount, "amount")
+    if amount < 1:
+        raise invalid(
+            "The amount must be greater than or equal to the minimum charge amount allowed for your account and the"
+            " currency set.",
+            "amount",
+            "parameter_invalid_integer",
+        )
     if amount > AMOUNT_LIMIT:
         raise too_large(f"Amount must be no more than {AMOUNT_LIMIT} {code}", "amount")
     if amount < MINIMUM.get(code, 1):

@@ -54,9 +54,22 @@ def demand_right(work: Work, intent: Json, method_id: str | None) -> None:
     owner = work.tx.get("payment_method", method_id)["customer"] if method_id else None
     if owner is None or owner == intent["customer"]:
         return
-    advice = "provide it as `customer`" if intent["customer"] is None else "use that customer, or another PaymentMethod"
-    raise invalid(
-        f"The provided PaymentMethod {method_id} belongs to the Customer {owner}: {advice}.", "payment_method"
+    about = {"payment_intent": intent}
+    if intent["customer"] is None:
+        raise ApiError(
+            400,
+            f"The `payment_method` parameter supplied {method_id} belongs to the Customer {owner}. Please include the"
+            " Customer in the `customer` parameter on the PaymentIntent.",
+            code="parameter_missing",
+            param="source",
+            extra=about,
+        )
+    raise ApiError(
+        400,
+        f"The PaymentMethod {method_id} does not belong to the Customer you supplied {intent['customer']}. Please use"
+        " this PaymentMethod with the Customer that it belongs to instead.",
+        param="payment_method",
+        extra=about,
     )
 
 

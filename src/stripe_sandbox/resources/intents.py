@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hmac
 
-from stripe_sandbox.errors import ApiError, Json, invalid, missing_parameter, missing_resource
-from stripe_sandbox.resources import currencies, customers, debits, holds, payment_methods
+from stripe_sandbox.errors import Json, invalid, missing_parameter, missing_resource
+from stripe_sandbox.resources import currencies, customers, debits, descriptors, holds, payment_methods
 from stripe_sandbox.resources.attempts import attempt
 from stripe_sandbox.resources.listing import answer, page_query
 from stripe_sandbox.resources.transitions import (
     ATTACH,
     CANCEL,
-    CAPTURE,
     CREATE,
     CREATE_WITH_METHOD,
     demand,
     demand_open,
     enter,
 )
-from stripe_sandbox.state.timers import stop_timer
 from stripe_sandbox.state.work import Reply, Work, new_id
 from stripe_sandbox.wire.parameters import merged_metadata
 
@@ -32,7 +30,16 @@ COPIED = (
     "statement_descriptor_suffix",
     "transfer_group",
 )
-OPEN_ONLY = ("amount", "currency", "customer", "payment_method", "payment_method_data", "setup_future_usage")
+CONFIRM_CHANGES = ("capture_method", "receipt_email", "setup_future_usage", "shipping")
+OPEN_ONLY = (
+    "amount",
+    "capture_method",
+    "currency",
+    "customer",
+    "payment_method",
+    "payment_method_data",
+    "setup_future_usage",
+)
 AUTOMATIC_TYPES = {"usd": ["card", "us_bank_account"], "eur": ["card", "sepa_debit"]}
 
 
@@ -41,6 +48,7 @@ def create(work: Work, params: Json, path: Json) -> Reply:
     for name in CONFIRM_ONLY:
         if name in params and not confirm:
             raise invalid(f"{name} can only be passed when confirm=true.", name)
+    descriptors.check(params)
     intent = _new_intent(work, params)
     method = _method(work, intent, params)
     if method is not None:
@@ -71,11 +79,12 @@ def update(work: Work, params: Json, path: Json) -> Reply:
     for name in OPEN_ONLY:
         if name in params:
             demand_open(intent, name)
+    descriptors.check(params)
     amount: int = params["amount"] if "amount" in params else intent["amount"]
     currency = currencies.check(amount, params.get("currency") or intent["currency"])
     changed = {
         **intent,
-        **{name: params[name] for name in COPIED if name in params},
+        **{name: params[name] for name in (*COPIED, "capture_method") if name in params},
         "amount": amount,
         "currency": currency,
         "metadata": merged_metadata(intent["metadata"], params.get("metadata", {})),
@@ -99,25 +108,8 @@ def confirm(work: Work, params: Json, path: Json) -> Reply:
     method = _method(work, intent, params)
     if method is not None:
         intent = {**intent, "payment_method": method["id"]}
-    if "capture_method" in params:
-        intent = {**intent, "capture_method": params["capture_method"]}
+    intent = {**intent, **{name: params[name] for name in CONFIRM_CHANGES if name in params}}
     return attempt(work, intent, params)
-
-
-def capture(work: Work, params: Json, path: Json) -> Reply:
-    """All or a part of what is authorized, once; the rest is released."""
-    intent = existing(work, path["id"])
-    demand(intent, "capture")
-    if not params.get("final_capture", True):
-        raise _no_multicapture()
-    amount = _capturable(intent, params)
-    charge = work.tx.get("charge", intent["latest_charge"])
-    stop_timer(work, holds.EXPIRY, charge["id"])
-    rest = charge["amount"] - amount
-    charge = {**charge, "captured": True, "amount_captured": amount, "amount_refunded": rest}
-    metadata = merged_metadata(intent["metadata"], params.get("metadata", {}))
-    changes = {"amount_capturable": 0, "amount_received": amount, "metadata": metadata}
-    return Reply(enter(work, {**intent, **changes}, CAPTURE, charge, amount=amount))
 
 
 def cancel(work: Work, params: Json, path: Json) -> Reply:
@@ -156,35 +148,6 @@ def opened(work: Work, identifier: str, params: Json) -> Json:
             "payment_intent_invalid_parameter",
         )
     return intent
-
-
-def _capturable(intent: Json, params: Json) -> int:
-    """The amount to capture. Raises `ApiError` 400 with the intent; Stripe names zero's parameter `amount`."""
-    amount: int = params["amount_to_capture"] if "amount_to_capture" in params else intent["amount_capturable"]
-    about = {"payment_intent": intent}
-    if amount < 0:
-        raise ApiError(400, "Invalid non-negative integer", param="amount_to_capture", extra=about)
-    if amount == 0:
-        message = "This value must be greater than or equal to 1."
-        raise ApiError(400, message, code="parameter_invalid_integer", param="amount", extra=about)
-    if amount > intent["amount_capturable"]:
-        raise ApiError(
-            400,
-            "The payment could not be captured because the requested capture amount is greater than the amount you"
-            " can capture for this charge.",
-            code="amount_too_large",
-            param="amount_to_capture",
-            extra=about,
-        )
-    return amount
-
-
-def _no_multicapture() -> ApiError:
-    return invalid(
-        "This payment is not eligible for multicapture: final_capture can't be false.",
-        "final_capture",
-        "payment_intent_invalid_parameter",
-    )
 
 
 def _secret_key_confirms(intent: Json) -> Exception:

@@ -1,0 +1,64 @@
+"""Captures of what is authorized (https://docs.stripe.com/api/payment_intents/capture)."""
+
+from __future__ import annotations
+
+from stripe_sandbox.errors import ApiError, Json, invalid
+from stripe_sandbox.resources import currencies, descriptors, holds
+from stripe_sandbox.resources.intents import existing
+from stripe_sandbox.resources.transitions import CAPTURE, demand, enter
+from stripe_sandbox.state.timers import stop_timer
+from stripe_sandbox.state.work import Reply, Work
+from stripe_sandbox.wire.parameters import merged_metadata
+
+
+def capture(work: Work, params: Json, path: Json) -> Reply:
+    """All or a part of what is authorized, once; the rest is released."""
+    intent = existing(work, path["id"])
+    demand(intent, "capture")
+    descriptors.check(params)
+    if "statement_descriptor" in params:
+        raise descriptors.not_for_cards()
+    if not params.get("final_capture", True):
+        raise _no_multicapture()
+    amount = _amount(intent, params)
+    suffix = params.get("statement_descriptor_suffix", intent["statement_descriptor_suffix"])
+    charge = work.tx.get("charge", intent["latest_charge"])
+    stop_timer(work, holds.EXPIRY, charge["id"])
+    rest = charge["amount"] - amount
+    captured = {"captured": True, "amount_captured": amount, "amount_refunded": rest}
+    charge = {**charge, **captured, **descriptors.of_charge(suffix)}
+    metadata = merged_metadata(intent["metadata"], params.get("metadata", {}))
+    changes = {"amount_capturable": 0, "amount_received": amount, "metadata": metadata}
+    changes |= {"statement_descriptor_suffix": suffix}
+    return Reply(enter(work, {**intent, **changes}, CAPTURE, charge, amount=amount))
+
+
+def _amount(intent: Json, params: Json) -> int:
+    """The amount to capture. Raises `ApiError` 400 with the intent; Stripe names zero's parameter `amount`."""
+    amount: int = params["amount_to_capture"] if "amount_to_capture" in params else intent["amount_capturable"]
+    about = {"payment_intent": intent}
+    if amount < 0:
+        raise ApiError(400, "Invalid non-negative integer", param="amount_to_capture", extra=about)
+    if amount == 0:
+        message = "This value must be greater than or equal to 1."
+        raise ApiError(400, message, code="parameter_invalid_integer", param="amount", extra=about)
+    if amount > intent["amount_capturable"]:
+        raise ApiError(
+            400,
+            "The payment could not be captured because the requested capture amount is greater than the amount you"
+            " can capture for this charge.",
+            code="amount_too_large",
+            param="amount_to_capture",
+            extra=about,
+        )
+    currencies.check_multiple(amount, intent["currency"], "amount_to_capture")
+    return amount
+
+
+def _no_multicapture() -> ApiError:
+    """Several captures of one hold are for eligible accounts; this one is none."""
+    return invalid(
+        "This PaymentIntent is not eligible for multicapture: final_capture can't be false.",
+        "final_capture",
+        "payment_intent_invalid_parameter",
+    )
