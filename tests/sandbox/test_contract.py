@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 CARD: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
-# `refunds` of a charge and `managed_payments` come only when they are asked for.
-LEFT_OUT = {"refunds", "managed_payments"}
+# These come only when they are asked for: of a charge, an intent, a customer.
+LEFT_OUT = {"refunds", "managed_payments", "cash_balance"}
+RESOURCES = {"payment_intent", "charge", "dispute", "customer", "payment_method", "webhook_endpoint"}
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,7 @@ def answers(shared_process: SandboxProcess) -> list[dict[str, Any]]:
         call("get", "/v1/payment_intents/pi_nothing"),
         call("get", f"/v1/payment_intents/{held['id']}", expand=["latest_charge", "payment_method"]),
     ]
+    answers += _disputes_and_customers(shared_process, call, pay)
     shared_process.authenticate(challenged["id"], "fail")
     shared_process.settle(debit["id"], "fail")
     shared_process.settle(sepa["id"])
@@ -84,6 +86,41 @@ def answers(shared_process: SandboxProcess) -> list[dict[str, Any]]:
     lists = ("payment_intents", "charges", "events", "webhook_endpoints")
     answers += [call("get", f"/v1/{name}", **({} if name == "webhook_endpoints" else {"limit": 100})) for name in lists]
     return answers
+
+
+def _disputes_and_customers(
+    process: SandboxProcess, call: Callable[..., dict[str, Any]], pay: Callable[..., dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Each kind of dispute in each status, and a customer with all that one can have."""
+    for card in ("Dispute", "DisputeInquiry", "Ce3EligibleDispute", "ComplianceDispute", "MastercardComplianceDispute"):
+        pay(f"pm_card_create{card}")
+    opened = call("get", "/v1/disputes")["data"]
+    [won, lost, closed] = [pay(f"pm_card_create{card}") for card in ("Dispute", "Dispute", "DisputeInquiry")]
+    ids = [
+        call("get", "/v1/disputes", charge=intent["latest_charge"])["data"][0]["id"] for intent in (won, lost, closed)
+    ]
+    evidence = {
+        "uncategorized_text": "winning_evidence",
+        "enhanced_evidence": {"visa_compliance": {"fee_acknowledged": True}},
+    }
+    submitted = call("post", f"/v1/disputes/{opened[0]['id']}", evidence=evidence, metadata={"case": "1"})
+    for dispute, outcome in zip(ids, ("won", "lost", "warning_closed"), strict=True):
+        process.control("POST", f"/sandbox/disputes/{dispute}/close", {"outcome": outcome})
+    address = {"city": "Rome"}
+    customer = call(
+        "post", "/v1/customers", address=address, shipping={"name": "Ada", "address": address}, preferred_locales=["it"]
+    )
+    named = {"customer": customer["id"], "setup_future_usage": "off_session"}
+    return [
+        *opened,
+        submitted,
+        call("post", f"/v1/disputes/{ids[1]}/close"),
+        call("get", "/v1/disputes", limit=100, expand=["data.charge", "data.payment_intent"]),
+        customer,
+        call("get", f"/v1/customers/{customer['id']}"),
+        call("post", "/v1/payment_methods/pm_card_visa/attach", customer=customer["id"]),
+        pay("pm_card_visa", **named, expand=["customer", "payment_method.customer", "latest_charge.customer"]),
+    ]
 
 
 def _raw(client: Any, method: str, path: str, params: dict[str, Any]) -> str:
@@ -114,17 +151,17 @@ def test_every_answer_has_the_shape_that_stripe_describes(
         seen.add(name)
         wrong += list(complaints(schemas, schemas[name], one, name))
 
-    assert seen == {"payment_intent", "charge", "event", "webhook_endpoint", "error"}
+    assert seen == RESOURCES | {"event", "error"}
     assert sorted(set(wrong)) == []
 
 
-def test_every_field_of_an_intent_and_a_charge_is_there(
+def test_every_field_of_a_resource_is_there(
     description: Mapping[str, Any], answers: list[dict[str, Any]]
 ) -> None:
     """Fields that the description calls nullable are always sent, null or not; only the optional ones may lack."""
     schemas = description["components"]["schemas"]
     for one in (one for answer in answers for one in objects(answer)):
-        if one.get("object") in {"payment_intent", "charge", "payment_method", "webhook_endpoint"}:
+        if one.get("object") in RESOURCES:
             nullable = {name for name, field in schemas[one["object"]]["properties"].items() if field.get("nullable")}
             assert nullable - one.keys() <= LEFT_OUT
 
