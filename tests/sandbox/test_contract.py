@@ -155,9 +155,7 @@ def test_every_answer_has_the_shape_that_stripe_describes(
     assert sorted(set(wrong)) == []
 
 
-def test_every_field_of_a_resource_is_there(
-    description: Mapping[str, Any], answers: list[dict[str, Any]]
-) -> None:
+def test_every_field_of_a_resource_is_there(description: Mapping[str, Any], answers: list[dict[str, Any]]) -> None:
     """Fields that the description calls nullable are always sent, null or not; only the optional ones may lack."""
     schemas = description["components"]["schemas"]
     for one in (one for answer in answers for one in objects(answer)):
