@@ -87,14 +87,17 @@ ACTIONS = {
     "capture": Action("Capture", "Captured.", "first", _capture),
     "cancel": Action("Cancel the payment", "The payment is canceled.", "danger", _cancel),
     "refund": Action("Refund", "The refund was made.", "first", _refund),
-    "dispute": Action("Dispute", "The customer disputed the payment.", "", _dispute(inquiry=False)),
-    "inquire": Action("Inquire", "The customer's bank inquired.", "", _dispute(inquiry=True)),
+    "dispute": Action("Open a dispute", "The customer disputed the payment.", "", _dispute(inquiry=False)),
+    "inquire": Action("Open an inquiry", "The customer's bank inquired.", "", _dispute(inquiry=True)),
     "refund-succeed": Action("Succeed", "The refund arrived.", "", _settle_refund("succeed")),
     "refund-fail": Action("Fail", "The refund came back.", "", _settle_refund("fail")),
     "dispute-won": Action("Won", "The shop won the dispute.", "", _close_dispute("won")),
     "dispute-lost": Action("Lost", "The shop lost the dispute.", "", _close_dispute("lost")),
     "dispute-dismissed": Action("Dismiss", "The inquiry was dismissed.", "", _close_dispute("warning_closed")),
 }
+
+ENDED = frozenset({"won", "lost", "warning_closed", "prevented"})
+"""The statuses of a dispute that nobody can change any more."""
 
 # By the operation whose legal statuses (`LEGAL`) are also those of the button.
 _OF_INTENT = {
@@ -105,15 +108,21 @@ _OF_INTENT = {
 }
 
 
-def for_payment(intent: Json, charges: list[Json]) -> list[Button]:
+def for_payment(intent: Json, charges: list[Json], disputed: list[Json]) -> list[Button]:
     """Those that the payment's state allows."""
     legal = (operation for operation in _OF_INTENT if intent["status"] in LEGAL[operation])
     names = [name for operation in legal for name in _OF_INTENT[operation]]
     found = [_button(name, intent["amount_capturable"] if name == "capture" else None) for name in names]
     rest = refundable(charges[-1]) if charges else 0
-    if rest:
-        found += [_button("refund", rest), _button("dispute"), _button("inquire")]
+    if rest and not any(_charged_back(dispute) for dispute in disputed):
+        found.append(_button("refund", rest))
+    if rest and all(dispute["status"] in ENDED for dispute in disputed):
+        found += [_button("dispute"), _button("inquire")]
     return found
+
+
+def _charged_back(dispute: Json) -> bool:
+    return not dispute["status"].startswith("warning_") and dispute["status"] not in ("won", "prevented")
 
 
 def for_refund(refund: Json) -> list[Button]:
@@ -122,7 +131,7 @@ def for_refund(refund: Json) -> list[Button]:
 
 
 def for_dispute(dispute: Json) -> list[Button]:
-    if dispute["status"] in ("won", "lost", "warning_closed", "prevented"):
+    if dispute["status"] in ENDED:
         return []
     inquiry = dispute["status"].startswith("warning_")
     return [_button(name) for name in (("dispute-dismissed",) if inquiry else ("dispute-won", "dispute-lost"))]

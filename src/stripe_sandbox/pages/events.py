@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from aiohttp import web
 
 from stripe_sandbox.errors import Json, missing_resource
-from stripe_sandbox.pages import badges
+from stripe_sandbox.pages import badges, facts
 from stripe_sandbox.pages.lists import page_query, paging
 from stripe_sandbox.pages.site import Site
 from stripe_sandbox.webhooks.deliveries import shown
@@ -21,16 +21,19 @@ DONE = {
 async def overview(site: Site, request: web.Request) -> web.StreamResponse:
     """The latest events, or those of a `type` (`*` stands for anything)."""
     pattern = request.query.get("type", "").strip()
-    table = site.sandbox.store["event"]
+    store = site.sandbox.store
 
     def wanted(event: Json) -> bool:
         return not pattern or fnmatchcase(event["type"], pattern) or event["id"] == pattern
 
-    page = table.page(page_query("event", request), wanted)
+    page = store["event"].page(page_query("event", request), wanted)
     return site.page(
         "events.html",
         section="events",
-        rows=[{**event, "states": _states(site, event)} for event in page.rows],
+        rows=[
+            {**event, "states": facts.deliveries(store, event), "payment": facts.payment(store, event)}
+            for event in page.rows
+        ],
         pattern=pattern,
         types=sorted({event["type"] for event in page.rows}),
         paging=paging("/events", page, request, {"type": pattern}),
@@ -41,13 +44,11 @@ async def overview(site: Site, request: web.Request) -> web.StreamResponse:
 async def show(site: Site, request: web.Request) -> web.StreamResponse:
     event = _existing(site, request)
     store = site.sandbox.store
-    subject = event["data"]["object"]
-    named = subject["id"] if subject["object"] == "payment_intent" else subject.get("payment_intent")
     return site.page(
         "event.html",
         section="events",
         event=event,
-        payment=store["payment_intent"].rows.get(named or ""),
+        payment=facts.payment(store, event),
         deliveries=[shown(store, row) for row in store["delivery"].owned_by(event["id"])],
         badges=badges,
         note=DONE.get(request.query.get("done", "")),
@@ -69,9 +70,3 @@ def _existing(site: Site, request: web.Request) -> Json:
     if event is None:
         raise missing_resource("event", event_id, "id")
     return event
-
-
-def _states(site: Site, event: Json) -> list[Json]:
-    """A delivery's state with the number of attempts it took."""
-    rows = site.sandbox.store["delivery"].owned_by(event["id"])
-    return [{"badge": badges.of(row["state"]), "attempts": row["attempts"]} for row in rows]

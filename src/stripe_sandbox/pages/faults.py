@@ -10,7 +10,7 @@ from aiohttp import web
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.faults.file import parse_plan
-from stripe_sandbox.faults.rules import Plan, PlanError
+from stripe_sandbox.faults.rules import Faults, Plan, PlanError
 from stripe_sandbox.pages.plans import BY_NAME, PRESETS, in_force
 from stripe_sandbox.pages.site import Site
 
@@ -50,14 +50,20 @@ async def clear(site: Site, request: web.Request) -> web.StreamResponse:
 
 def _faults(site: Site, *, text: str | None = None, status: int = HTTPStatus.OK, **told: Any) -> web.Response:
     faults = site.sandbox.faults
-    on = in_force(faults.shown())
-    plan = json.loads(faults.plan.model_dump_json(exclude_defaults=True)) if on else EXAMPLE
+    on = in_force(faults)
     return site.page(
         "faults.html",
         section="faults",
         status=status,
         faults=on,
         presets=PRESETS,
-        text=json.dumps(plan, indent=2) if text is None else text,
+        text=_editable(faults) if text is None else text,
         **told,
     )
+
+
+def _editable(faults: Faults) -> str:
+    """The plan in force to go on from, else an example; a plan that names an API key isn't shown."""
+    asked: Json = json.loads(faults.plan.model_dump_json(exclude_defaults=True))
+    aims_at_key = any("api_key" in rule.get("match", {}) for rule in asked.get("rules", ()))
+    return json.dumps(EXAMPLE if aims_at_key or not asked else asked, indent=2)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.pages import actions, badges
+from stripe_sandbox.pages import actions, badges, facts
 from stripe_sandbox.pages.lists import page_query, paging
 from stripe_sandbox.pages.site import Site
 from stripe_sandbox.resources.intents import existing
@@ -82,7 +82,7 @@ def _payment(site: Site, intent_id: str, *, status: int = HTTPStatus.OK, **told:
         events=_events(site, intent),
         ledger=[entry for entry in store["ledger"].rows.values() if entry["payment_intent"] == intent_id],
         timers=_timers(site, [intent, *charges, *refunds, *disputes]),
-        buttons=actions.for_payment(intent, charges),
+        buttons=actions.for_payment(intent, charges, disputes),
         method=store["payment_method"].rows.get(intent["payment_method"] or ""),
         badges=badges,
         **told,
@@ -91,13 +91,7 @@ def _payment(site: Site, intent_id: str, *, status: int = HTTPStatus.OK, **told:
 
 def _row(site: Site, intent: Json) -> Json:
     charges = site.sandbox.store["charge"].owned_by(intent["id"])
-    return {**intent, "state": badges.of_intent(intent), "marks": badges.marks(charges), "order": _order(intent)}
-
-
-def _order(intent: Json) -> str:
-    """What the shop calls this payment: its order id, else its description, else the first metadata there are."""
-    metadata: dict[str, str] = intent["metadata"]
-    return metadata.get("order_id") or intent["description"] or next(iter(metadata.values()), "")
+    return {**intent, "state": badges.of_intent(intent), "marks": badges.marks(charges), "order": facts.order(intent)}
 
 
 def _wanted(site: Site, intent: Json, words: str, status: str) -> bool:
@@ -118,7 +112,9 @@ def _events(site: Site, intent: Json) -> list[Json]:
         return intent["id"] in (subject["id"], subject.get("payment_intent"))
 
     query = PageQuery("event", EVENTS_SHOWN, None, None, intent["created"], END_OF_TIME)
-    return site.sandbox.store["event"].page(query, concerns).rows[::-1]
+    store = site.sandbox.store
+    found = store["event"].page(query, concerns).rows[::-1]
+    return [{**event, "states": facts.deliveries(store, event)} for event in found]
 
 
 def _timers(site: Site, subjects: list[Json]) -> list[Json]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.pages.text import compact
+from stripe_sandbox.faults.rules import Faults
+from stripe_sandbox.pages.text import HIDDEN, compact
 
 CREATES: Json = {"method": "POST", "path_prefix": "/v1/"}
 
@@ -15,8 +17,6 @@ _MOMENTS = {
     "after": "after the work",
     "body": "in the middle of the answer",
 }
-_STRUCK = ("struck", "slowed", "failed", "refused", "limited")
-_BOOKKEEPING = frozenset({*_STRUCK, "left", "left_s", "matched", "seed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,44 +110,43 @@ PRESETS = (
 BY_NAME = {preset.name: preset for preset in PRESETS}
 
 
-def in_force(shown: Json) -> list[Fault]:
-    """What `GET /sandbox/faults` shows, one line a fault."""
-    webhooks: Json = shown["webhooks"]
-    found = [_rule(rule) for rule in shown["rules"]]
-    found += [_rule(rule, "Webhooks: ") for rule in webhooks.get("rules", ())]
-    found += [_setting(name, value) for name, value in webhooks.items() if value and name not in ("rules", "seed")]
+def in_force(faults: Faults) -> list[Fault]:
+    """One line a fault."""
+    shown: Json = faults.shown()
+    asked: Json = json.loads(faults.plan.model_dump_json(exclude_defaults=True))
+    webhooks: Json = asked.get("webhooks", {})
+    found = [_rule(*pair) for pair in zip(shown["rules"], asked.get("rules", ()), strict=True)]
+    found += [
+        _rule(*pair, "Webhooks: ") for pair in zip(shown["webhooks"]["rules"], webhooks.get("rules", ()), strict=True)
+    ]
+    found += [_setting(name, value) for name, value in webhooks.items() if name not in ("rules", "seed")]
     for name in ("latency", "rate_limits", "outage", "brown_out"):
-        value = shown.get(name)
-        if value and value.get("left_s") != 0:
-            found.append(_state(name.replace("_", "-").capitalize(), value))
+        if name in asked and shown[name].get("left_s") != 0:
+            found.append(_state(name.replace("_", "-").capitalize(), shown[name], asked[name]))
     return found
 
 
-def _rule(rule: Json, prefix: str = "") -> Fault:
-    moment = _MOMENTS.get(rule.get("phase", ""), "")
-    answer = f" {rule['code']}" if rule["action"] == "status" else ""
-    what = f"{prefix}{rule['action'].replace('_', ' ')}{answer} {moment}".strip()
-    left = "until cleared" if rule["left"] is None else f"{rule['left']} more"
-    return Fault(what[0].upper() + what[1:], _details(rule), rule["struck"], left)
+def _rule(shown: Json, asked: Json, prefix: str = "") -> Fault:
+    moment = _MOMENTS.get(shown.get("phase", ""), "")
+    answer = f" {shown['code']}" if shown["action"] == "status" else ""
+    what = f"{prefix}{shown['action'].replace('_', ' ')}{answer} {moment}".strip()
+    left = "until cleared" if shown["left"] is None else f"{shown['left']} more"
+    return Fault(what[0].upper() + what[1:], compact(_without_key(asked)), shown["struck"], left)
 
 
 def _setting(name: str, value: object) -> Fault:
     return Fault(f"Webhooks: {name.replace('_', ' ')}", compact({name: value}), None, "until cleared")
 
 
-def _state(what: str, value: Json) -> Fault:
-    counted = [value[name] for name in _STRUCK if isinstance(value.get(name), int)]
-    left_s = value.get("left_s")
+def _state(what: str, shown: Json, asked: Json) -> Fault:
+    refused: Json = shown.get("refused", {})
+    counted = [shown[name] for name in ("slowed", "failed") if name in shown] + list(refused.values())
+    left_s = shown.get("left_s")
     left = "until cleared" if left_s is None else f"{left_s:.0f} s more"
-    return Fault(what, _details(value), sum(counted) if counted else None, left)
+    return Fault(what, compact(asked), sum(counted) if counted else None, left)
 
 
-def _details(value: Json) -> str:
-    """What was asked, without what is left at its default or counted."""
-    return compact({name: _asked(part) for name, part in value.items() if name not in _BOOKKEEPING and part})
-
-
-def _asked(part: object) -> object:
-    if not isinstance(part, dict):
-        return part
-    return {name: value for name, value in part.items() if value and value != "/"}
+def _without_key(rule: Json) -> Json:
+    """An API key that a rule aims at is a secret."""
+    match = rule.get("match", {})
+    return {**rule, "match": {**match, "api_key": HIDDEN}} if "api_key" in match else rule

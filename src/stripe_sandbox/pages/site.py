@@ -85,7 +85,7 @@ class Site:
 
     def _counts(self) -> dict[str, str]:
         """What people should know wherever they are: faults in force, a clock that was moved."""
-        on = len(in_force(self.sandbox.faults.shown()))
+        on = len(in_force(self.sandbox.faults))
         offset_s = int(self.sandbox.clock.offset_s)
         return {
             "payments": "",
