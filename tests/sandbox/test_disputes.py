@@ -387,6 +387,35 @@ def test_the_fee_of_a_compliance_dispute_is_acknowledged_with_the_evidence(clien
     assert dispute.evidence_details.enhanced_eligibility.visa_compliance.status == "fee_acknowledged"
 
 
+def test_compelling_evidence_qualifies_once_two_earlier_payments_are_named(client: Any) -> None:
+    dispute = disputed(client, "createCe3EligibleDispute")
+    prior = [{"charge": pay(client).latest_charge, "customer_account_id": "7"} for _ in range(2)]
+
+    def eligibility(**given: Any) -> Any:
+        evidence = {"enhanced_evidence": {"visa_compelling_evidence_3": given}}
+        changed = client.v1.disputes.update(dispute.id, {"evidence": evidence, "submit": False})
+        return changed.evidence_details.enhanced_eligibility.visa_compelling_evidence_3
+
+    one = eligibility(prior_undisputed_transactions=prior[:1])
+    assert (one.status, one.required_actions) == (
+        "requires_action",
+        ["missing_merchandise_or_services", "missing_prior_undisputed_transactions"],
+    )
+    goods = {"merchandise_or_services": "merchandise", "shipping_address": {"city": "Rome"}}
+    both = eligibility(prior_undisputed_transactions=prior, disputed_transaction=goods)
+    assert (both.status, both.required_actions) == ("qualified", [])
+
+
+def test_a_refund_under_way_fails_when_its_card_payment_is_charged_back(client: Any, sandbox: SandboxProcess) -> None:
+    intent = pay(client, "pm_card_pendingRefund")
+    refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 1000})
+    open_on(sandbox, intent.latest_charge, amount=AMOUNT)
+
+    refund = client.v1.refunds.retrieve(refund.id)
+    assert (refund.status, refund.failure_reason) == ("failed", "charge_for_pending_refund_disputed")
+    assert client.v1.charges.retrieve(intent.latest_charge).amount_refunded == 0
+
+
 @pytest.mark.parametrize(
     ("change", "code", "param"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.resources.complaints import Complaint
+from stripe_sandbox.resources.payment_methods import NO_ADDRESS
 from stripe_sandbox.state.work import Work, new_id
 
 DAY_S = 24 * 3600
@@ -39,16 +40,18 @@ EVIDENCE_TEXTS = (
     "uncategorized_text",
 )
 
-_FEE_ASKED: Json = {"status": "requires_fee_acknowledgement"}
-_FEE_GRANTED: Json = {"status": "fee_acknowledged"}
-_ELIGIBILITY: dict[str, Json] = {
-    "mastercard_compliance": _FEE_ASKED,
-    "visa_compelling_evidence_3": {
-        "required_actions": ["missing_merchandise_or_services", "missing_prior_undisputed_transactions"],
-        "status": "requires_action",
-    },
-    "visa_compliance": _FEE_ASKED,
-}
+TRANSACTION_TEXTS = (
+    "customer_account_id",
+    "customer_device_fingerprint",
+    "customer_device_id",
+    "customer_email_address",
+    "customer_purchase_ip",
+    "product_description",
+)
+"""What compelling evidence tells of a payment: https://docs.stripe.com/disputes/api/visa-ce3"""
+
+COMPELLING = "visa_compelling_evidence_3"
+PRIOR_TRANSACTIONS = 2  # that must have gone undisputed
 
 
 def new_dispute(work: Work, charge: Json, complaint: Complaint, amount: int) -> Json:
@@ -66,7 +69,7 @@ def new_dispute(work: Work, charge: Json, complaint: Complaint, amount: int) -> 
         "evidence": {**dict.fromkeys(EVIDENCE_TEXTS), "enhanced_evidence": {}},
         "evidence_details": {
             "due_by": due_by(work),
-            "enhanced_eligibility": {name: _ELIGIBILITY[name] for name in programmes},
+            "enhanced_eligibility": {name: _eligibility(name, {}) for name in programmes},
             "has_evidence": False,
             "past_due": False,
             "submission_count": 0,
@@ -88,17 +91,16 @@ def due_by(work: Work) -> int:
 
 def with_evidence(dispute: Json, given: Json) -> Json:
     """The dispute with `given` evidence staged; None clears a text."""
-    enhanced = {**dispute["evidence"]["enhanced_evidence"], **(given.get("enhanced_evidence") or {})}
+    enhanced = dict(dispute["evidence"]["enhanced_evidence"])
+    for name, value in (given.get("enhanced_evidence") or {}).items():
+        enhanced[name] = _compelling(value) if name == COMPELLING else value
     evidence = {**dispute["evidence"], **given, "enhanced_evidence": enhanced}
-    details = {
-        **dispute["evidence_details"],
+    details = dispute["evidence_details"]
+    changes = {
         "has_evidence": bool(enhanced) or any(evidence[name] is not None for name in EVIDENCE_TEXTS),
-        "enhanced_eligibility": {
-            name: _FEE_GRANTED if (enhanced.get(name) or {}).get("fee_acknowledged") else status
-            for name, status in dispute["evidence_details"]["enhanced_eligibility"].items()
-        },
+        "enhanced_eligibility": {name: _eligibility(name, enhanced) for name in details["enhanced_eligibility"]},
     }
-    return {**dispute, "evidence": evidence, "evidence_details": details}
+    return {**dispute, "evidence": evidence, "evidence_details": {**details, **changes}}
 
 
 def escalated(work: Work, inquiry: Json) -> Json:
@@ -139,3 +141,32 @@ def _method_details(charge: Json, complaint: Complaint) -> Json:
         "network_reason_code": complaint.network_reason_code,
     }
     return {"payment_method_details": {"card": details, "type": "card"}}
+
+
+def _eligibility(programme: str, enhanced: Json) -> Json:
+    """How far the evidence has come that the network's programme asks for."""
+    given = enhanced.get(programme) or {}
+    if programme != COMPELLING:
+        return {"status": "fee_acknowledged" if given.get("fee_acknowledged") else "requires_fee_acknowledgement"}
+    required = []
+    if (given.get("disputed_transaction") or {}).get("merchandise_or_services") is None:
+        required.append("missing_merchandise_or_services")
+    if len(given.get("prior_undisputed_transactions", ())) < PRIOR_TRANSACTIONS:
+        required.append("missing_prior_undisputed_transactions")
+    return {"required_actions": required, "status": "requires_action" if required else "qualified"}
+
+
+def _compelling(given: Json) -> Json:
+    """With every field, given or not."""
+    transaction = given.get("disputed_transaction")
+    prior = given.get("prior_undisputed_transactions", ())
+    return {
+        "disputed_transaction": transaction and {"merchandise_or_services": None, **_transaction(transaction)},
+        "prior_undisputed_transactions": [_transaction(one) for one in prior],
+    }
+
+
+def _transaction(given: Json) -> Json:
+    address = given.get("shipping_address")
+    whole = None if address is None else {**NO_ADDRESS, **address}
+    return {**dict.fromkeys(TRANSACTION_TEXTS), **given, "shipping_address": whole}

@@ -6,7 +6,7 @@ How they end in test mode: https://docs.stripe.com/testing#evidence.
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, invalid, missing_resource
-from stripe_sandbox.resources import balance_transactions, charges, complaints, payment_methods
+from stripe_sandbox.resources import balance_transactions, charges, complaints, payment_methods, refunds
 from stripe_sandbox.resources.complaints import Complaint
 from stripe_sandbox.resources.dispute_objects import differences, escalated, new_dispute, with_evidence
 from stripe_sandbox.resources.events import emit
@@ -233,6 +233,16 @@ def _put(work: Work, dispute: Json) -> None:
 def _tell_of_withdrawal(work: Work, dispute: Json) -> None:
     emit(work, "charge.dispute.funds_withdrawn", dispute)
     _record(work, "dispute.funds_withdrawn", dispute)
+    _fail_pending_refunds(work, dispute)
+
+
+def _fail_pending_refunds(work: Work, dispute: Json) -> None:
+    """A card's money goes back once: what is not with the customer yet stays. A debit's can go back twice."""
+    if charges.is_debit(work.tx.get("charge", dispute["charge"])):
+        return
+    for refund in work.tx.owned_by("refund", dispute["charge"]):
+        if refund["status"] == "pending":
+            refunds.settle(work, refund, "fail", "charge_for_pending_refund_disputed")
 
 
 def _tell_of_charge(work: Work, dispute: Json) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stripe_sandbox.resources.dispute_objects import EVIDENCE_TEXTS
+from stripe_sandbox.resources.dispute_objects import COMPELLING, EVIDENCE_TEXTS, TRANSACTION_TEXTS
 from stripe_sandbox.resources.listing import list_fields
 from stripe_sandbox.wire.parameters import (
     Schema,
@@ -22,9 +22,7 @@ EXPAND = array(text())
 DESCRIPTION_CHARS = 1000
 DESCRIPTOR_CHARS = 22
 
-_ADDRESS = mapping(
-    {name: unsettable() for name in ("city", "country", "line1", "line2", "postal_code", "state")}
-)
+_ADDRESS = mapping({name: unsettable() for name in ("city", "country", "line1", "line2", "postal_code", "state")})
 BILLING_DETAILS = mapping(
     {
         "address": unset_or(_ADDRESS),
@@ -59,9 +57,7 @@ MANDATE = mapping(
             {
                 "accepted_at": integer,
                 "offline": an_object,
-                "online": mapping(
-                    {"ip_address": text(), "user_agent": text()}, required=("ip_address", "user_agent")
-                ),
+                "online": mapping({"ip_address": text(), "user_agent": text()}, required=("ip_address", "user_agent")),
                 "type": one_of("offline", "online"),
             },
             required=("type",),
@@ -215,14 +211,24 @@ LIST_BALANCE_TRANSACTIONS = Schema(list_fields(currency=text(), payout=text(), s
 # https://docs.stripe.com/api/disputes
 EVIDENCE_CHARS = 20_000
 _FEE_ACKNOWLEDGED = mapping({"fee_acknowledged": boolean})
+_TRANSACTION = {**{name: unsettable() for name in TRANSACTION_TEXTS}, "shipping_address": _ADDRESS}
+_COMPELLING = mapping(
+    {
+        "disputed_transaction": mapping(
+            {**_TRANSACTION, "merchandise_or_services": one_of("merchandise", "services")},
+        ),
+        "prior_undisputed_transactions": array(mapping({**_TRANSACTION, "charge": text()}, required=("charge",))),
+    }
+)
+_ENHANCED_EVIDENCE = mapping(
+    {"mastercard_compliance": _FEE_ACKNOWLEDGED, COMPELLING: _COMPELLING, "visa_compliance": _FEE_ACKNOWLEDGED}
+)
 UPDATE_DISPUTE = Schema(
     {
         "evidence": mapping(
             {
                 **{name: unsettable(EVIDENCE_CHARS) for name in EVIDENCE_TEXTS},
-                "enhanced_evidence": unset_or(
-                    mapping({"mastercard_compliance": _FEE_ACKNOWLEDGED, "visa_compliance": _FEE_ACKNOWLEDGED})
-                ),
+                "enhanced_evidence": unset_or(_ENHANCED_EVIDENCE),
             }
         ),
         "expand": EXPAND,
