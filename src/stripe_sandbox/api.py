@@ -216,7 +216,7 @@ class Api:
             "Date": formatdate(self._sandbox.clock.now(), usegmt=True),
             "Request-Id": request_id,
             "Stripe-Version": API_VERSION,
-            **cors.HEADERS,
+            **(cors.HEADERS if request.path.startswith("/v1/") else {}),
         }
         if "Idempotency-Key" in request.headers or "Stripe-Account" in request.headers:
             sent |= _echoed(request, request_id)

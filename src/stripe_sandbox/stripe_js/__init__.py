@@ -27,7 +27,8 @@ _SCRIPT: Final = (
 _FORM: Final = (_TRANSPORT, "frame/cards.js", "frame/fields.js", "frame/form.js")
 # Any page may embed the form, as any shop embeds Stripe's; it takes scripts and styles from here only.
 _FORM_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:;"
+    " base-uri 'none'; form-action 'none'"
 )
 
 

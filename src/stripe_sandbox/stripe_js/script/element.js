@@ -2,7 +2,10 @@
 
 const READY_TIMEOUT_MS = 15000;
 const STATES = ["focus", "empty", "complete", "invalid"];
-const CARD_HEIGHT = "1.2em"; // one line, as Stripe's; the other form tells its height
+const SIZES = {
+  card: { width: "100%", height: "1.2em" }, // one line
+  payment: { width: "calc(100% + 8px)", margin: "-4px", height: "236px" }, // room for focus rings; it tells its height
+};
 
 class Element {
   #credentials;
@@ -115,7 +118,7 @@ class Element {
     frame.src = `${ORIGIN}/v3/form`;
     frame.title = "Secure card payment input frame";
     frame.allow = "payment";
-    Object.assign(frame.style, { border: "0", display: "block", width: "100%", height: CARD_HEIGHT, colorScheme: "normal" });
+    Object.assign(frame.style, { border: "0", display: "block", colorScheme: "normal", ...SIZES[this.#kind] });
     this.#opened = new Promise((resolve) => {
       frame.addEventListener("load", () => this.#connect(frame, resolve));
       setTimeout(() => resolve(false), READY_TIMEOUT_MS);
