@@ -21,6 +21,7 @@ from stripe_sandbox.wire import idempotency
 from stripe_sandbox.wire.auth import ApiKeys
 
 COMMAND_LINE_ENDPOINT = "we_1SandboxCommandLine"
+TIMERS_AT_ONCE = 64  # they share one sync of the state file, and requests wait a few milliseconds for them
 
 
 class Sandbox:
@@ -58,11 +59,7 @@ class Sandbox:
     async def send(self, work: Work, deliveries: list[Json]) -> list[Json]:
         """Make `work` durable, then start `deliveries`, which it holds."""
         self.write(work.tx.records())
-        await self.journal.durable()
-        if self.faults.webhooks.faults.before_response:
-            await self.sender.deliver_now(deliveries)
-        else:
-            self.sender.enqueue(deliveries)
+        await self._start(deliveries)
         return deliveries
 
     def write(self, records: list[Record]) -> None:
@@ -102,10 +99,8 @@ class Sandbox:
 
     async def strike_due(self) -> None:
         """Let every timer strike that is due."""
-        while (timer := self.timers.pop(self.clock.now())) is not None:
-            work = self.work()
-            strike(work, timer)
-            await self.commit(work)
+        while (struck := self._strike(TIMERS_AT_ONCE)) is not None:
+            await self._start(struck)
 
     async def run_timers(self) -> None:
         """Let timers strike as their time comes, until cancelled."""
@@ -116,6 +111,25 @@ class Sandbox:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if due is None else max(0.0, due - self.clock.now())):
                     await self.timers.wake.wait()
+
+    def _strike(self, limit: int) -> list[Json] | None:
+        """Let up to `limit` timers strike that are due; the deliveries of their events, None if none was due."""
+        deliveries: list[Json] | None = None
+        while limit > 0 and (timer := self.timers.pop(self.clock.now())) is not None:
+            limit -= 1
+            work = self.work()
+            strike(work, timer)
+            deliveries = (deliveries or []) + self.sender.plan(work)
+            self.write(work.tx.records())
+        return deliveries
+
+    async def _start(self, deliveries: list[Json]) -> None:
+        """Start `deliveries` once all that was written is durable."""
+        await self.journal.durable()
+        if self.faults.webhooks.faults.before_response:
+            await self.sender.deliver_now(deliveries)
+        else:
+            self.sender.enqueue(deliveries)
 
     def _advance_to(self, moment: float) -> None:
         self.clock.advance_to(moment)
