@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stripe_sandbox.faults.file import read_plan
+from stripe_sandbox.faults.outage import BrownOut, Limp, Spell
 from tests.sandbox.raw import PATIENCE_S, Heard, ask, pay
 from tests.sandbox.test_faults import CELLS
 from tests.support.eventually import eventually
@@ -74,10 +75,23 @@ def test_a_brown_out_slows_and_fails_a_share_of_the_requests(sandbox: SandboxPro
     assert 0 < shown["slowed"] < 40
 
 
+def test_an_outage_and_a_brown_out_end_by_themselves() -> None:
+    moment = [100.0]
+    spell = Spell(30, lambda: moment[0])
+    assert (spell.over, spell.left_s) == (False, 30)
+    moment[0] += 30
+    assert (spell.over, spell.left_s) == (True, 0)
+
+    limp = Limp(BrownOut(share=1, latency_ms=5, error_share=1, seconds=3600), seed=0)
+    assert limp.draw() == (5.0, True)
+    limp.spell.clear()
+    assert limp.draw() == (0.0, False)
+
+
 @pytest.mark.parametrize(
     ("outage", "end", "status"),
     [({"kind": "drop"}, "closed", None), ({"kind": "hang"}, "silence", None), ({"kind": "status"}, "whole", 503),
-     ({"kind": "status", "code": 500, "seconds": 3600}, "whole", 500)],
+     ({"kind": "status", "code": 599, "seconds": 3600}, "whole", 599)],
 )  # fmt: skip
 def test_an_outage_hits_every_request_and_ends_when_it_is_cleared(
     sandbox: SandboxProcess, outage: dict[str, Any], end: str, status: int | None
@@ -175,6 +189,7 @@ NONSENSE: list[tuple[Any, str]] = [
     ({"rules": [{"action": "drop", "match": {"operation": "charge.list"}}]}, "there is no operation `charge.list`"),
     ({"latency": {"payments": {"median_ms": 1}}}, "there is no operation `payments`"),
     ({"latency": {"reads": {"median_ms": 5, "p99_ms": 9, "sigma": 1}}}, "latency.reads: give p99_ms or sigma"),
+    ({"rules": [{"action": "server_error", "headers": {"X": "1\r\nY: 2"}}]}, "rules[0].headers: `X` can't be a header"),
     ({"rate_limits": "visa"}, "rate_limits"),
     ({"outage": {"kind": "refuse"}}, "outage: outage `refuse` needs `seconds`"),
 ]

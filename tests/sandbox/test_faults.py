@@ -240,6 +240,17 @@ def test_a_rule_aims_at_the_object_that_a_request_is_about(
     assert (heard.status == 503) is hit
 
 
+def test_a_rule_aims_at_a_customer_of_the_request_or_of_its_intent(sandbox: SandboxProcess) -> None:
+    customer = ask(sandbox.port, "/v1/customers", {"name": "Ada"}).json["id"]
+    params = {"amount": "1000", "currency": "usd", "customer": customer}
+    intent = ask(sandbox.port, "/v1/payment_intents", params).json["id"]
+    sandbox.faults({"match": {"customer": customer}, "action": "status", "code": 503})
+
+    assert ask(sandbox.port, "/v1/payment_intents", params).status == 503
+    assert ask(sandbox.port, f"/v1/payment_intents/{intent}").status == 503
+    assert pay(sandbox.port, "nobody").status == 200
+
+
 def test_a_rule_spares_the_first_and_says_what_it_saw(sandbox: SandboxProcess) -> None:
     sandbox.faults({"action": "server_error", "after": 2, "times": 1})
 

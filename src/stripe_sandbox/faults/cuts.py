@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Mapping
-from http import HTTPStatus
+from http.client import responses
 
 from stripe_sandbox.faults.strikes import Cut
 
@@ -43,5 +43,5 @@ async def _flushed(transport: asyncio.Transport) -> None:
 def _head(status: int, headers: Mapping[str, str], length: int) -> bytes:
     """The whole length is announced, whatever comes of it."""
     fields = {**headers, "Content-Length": str(length), "Connection": "close"}
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in fields.items())]
+    lines = [f"HTTP/1.1 {status} {responses.get(status, '')}", *(f"{name}: {value}" for name, value in fields.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

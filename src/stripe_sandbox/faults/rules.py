@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Literal
@@ -40,6 +41,10 @@ BELONGS: Final = {
 }
 
 
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -69,6 +74,9 @@ class Rule(_Strict):
     @classmethod
     def _one_spelling(cls, headers: dict[str, str]) -> dict[str, str]:
         """As the answer spells its own, which these replace."""
+        for name, value in headers.items():
+            if _HEADER_NAME.fullmatch(name) is None or not _HEADER_VALUE.fullmatch(value):
+                raise ValueError(f"`{name}` can't be a header with that value: letters and dashes, one line of latin-1")
         return {name.title(): value for name, value in headers.items()}
 
     @model_validator(mode="after")

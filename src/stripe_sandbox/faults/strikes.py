@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from http.client import responses
 from typing import Literal
 
 from stripe_sandbox.errors import INVALID_REQUEST, ApiError, Json, doc_url
@@ -165,7 +166,7 @@ def _body(code: int) -> Json:
 
 def _page(code: int) -> Answer:
     """What a proxy in front of Stripe says for it."""
-    title = f"{code} {HTTPStatus(code).phrase}"
+    title = f"{code} {responses.get(code, '')}".strip()
     text = (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
         "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"

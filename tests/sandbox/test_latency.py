@@ -1,0 +1,145 @@
+"""How long answers take: drawn from a seed, judged by the numbers drawn and never by a clock."""
+
+from __future__ import annotations
+
+from random import Random
+from statistics import median
+from typing import Any
+
+import pytest
+
+from stripe_sandbox.faults.aim import Target, operation_name
+from stripe_sandbox.faults.latency import CAP_MS, STRIPE, Latencies, Profile, Spikes, names
+from tests.sandbox.raw import ask, pay
+from tests.support.sandbox import SandboxProcess
+
+
+def target(operation: str, method: str = "POST", **params: str) -> Target:
+    return Target(method, "/v1/…", operation, None, params, (), "sk_test_1234")
+
+
+CREATE = target("payment_intents.create")
+CONFIRMED = target("payment_intents.create", confirm="true")
+CONFIRM = target("payment_intents.confirm")
+REFUND = target("refunds.create")
+READ = target("payment_intents.retrieve", "GET")
+
+
+def drawn(profile: Profile, count: int = 5000, seed: int = 1) -> list[float]:
+    random = Random(seed)
+    return sorted(profile.draw_ms(random) for _ in range(count))
+
+
+def test_half_of_the_times_are_below_the_median_and_one_in_a_hundred_above_the_p99() -> None:
+    values = drawn(Profile(median_ms=500, p99_ms=2000))
+    assert median(values) == pytest.approx(500, rel=0.05)
+    assert values[int(len(values) * 0.99)] == pytest.approx(2000, rel=0.1)
+
+
+def test_sigma_spreads_the_logarithm() -> None:
+    assert {round(time, 6) for time in drawn(Profile(median_ms=70))} == {70}
+    narrow, wide = (drawn(Profile(median_ms=100, sigma=sigma)) for sigma in (0.1, 1.0))
+    assert median(wide) == pytest.approx(median(narrow), rel=0.1)
+    assert wide[-1] > 5 * narrow[-1]
+
+
+def test_spikes_come_as_often_as_they_should_and_shift_no_other_time() -> None:
+    calm, spiky = (
+        Profile(median_ms=10, sigma=0.1, spikes=spikes) for spikes in (None, Spikes(probability=0.1, ms=5000))
+    )
+    one, two = Random(5), Random(5)
+    pairs = [(calm.draw_ms(one), spiky.draw_ms(two)) for _ in range(1000)]
+    assert {round(high - low) for low, high in pairs} == {0, 5000}
+    assert sum(high - low > 1 for low, high in pairs) == pytest.approx(100, abs=30)
+
+
+def test_no_time_is_longer_than_any_client_waits() -> None:
+    assert drawn(Profile(median_ms=70_000, sigma=3))[-1] == CAP_MS
+
+
+def test_the_profile_of_stripe_authorizes_in_a_second_and_a_half_and_refunds_in_half_a_second() -> None:
+    latencies = Latencies(STRIPE, 1)
+    medians = {
+        name: median(latencies.draw_ms(request) for _ in range(2000))
+        for name, request in {
+            "confirm": CONFIRM,
+            "paid": CONFIRMED,
+            "refund": REFUND,
+            "create": CREATE,
+            "read": READ,
+        }.items()
+    }
+    assert medians["confirm"] == pytest.approx(1500, rel=0.1)
+    assert medians["paid"] == pytest.approx(1500, rel=0.1)
+    assert medians["refund"] == pytest.approx(500, rel=0.1)
+    assert medians["create"] < 200
+    assert medians["read"] < 100
+    spikes = [time for time in (latencies.draw_ms(CONFIRM) for _ in range(2000)) if time > 10_000]
+    assert 5 < len(spikes) < 60
+
+
+def test_the_same_seed_gives_the_same_times_and_kinds_of_requests_don_t_mix() -> None:
+    def times(seed: int, *between: Target) -> list[float]:
+        latencies = Latencies(STRIPE, seed)
+        found = []
+        for _ in range(20):
+            found.append(latencies.draw_ms(CONFIRM))
+            for request in between:
+                latencies.draw_ms(request)
+        return found
+
+    assert times(1) == times(1, READ, REFUND, CREATE)
+    assert times(1) != times(2)
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (CONFIRMED, ("authorizations", "payment_intents.create", "writes")),
+        (CONFIRM, ("authorizations", "payment_intents.confirm", "writes")),
+        (CREATE, ("payment_intents.create", "writes")),
+        (READ, ("payment_intents.retrieve", "reads")),
+    ],
+)
+def test_the_most_particular_profile_is_meant(request_: Target, expected: tuple[str, ...]) -> None:
+    assert names(request_) == expected
+
+
+def test_without_a_profile_nothing_waits() -> None:
+    assert Latencies({"reads": STRIPE["reads"]}, 0).draw_ms(CREATE) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "pattern", "name"),
+    [
+        ("POST", "/v1/payment_intents", "payment_intents.create"),
+        ("GET", "/v1/payment_intents", "payment_intents.list"),
+        ("GET", "/v1/payment_intents/{id}", "payment_intents.retrieve"),
+        ("POST", "/v1/payment_intents/{id}", "payment_intents.update"),
+        ("POST", "/v1/payment_intents/{id}/confirm", "payment_intents.confirm"),
+        ("DELETE", "/v1/webhook_endpoints/{id}", "webhook_endpoints.delete"),
+        ("GET", "/v1/charges/{id}/refunds", "charges.refunds.list"),
+        ("GET", "/v1/charges/{id}/refunds/{refund}", "charges.refunds.retrieve"),
+        ("GET", "/v1/balance", "balance.retrieve"),
+    ],
+)
+def test_operations_are_named_as_sdks_name_them(method: str, pattern: str, name: str) -> None:
+    assert operation_name(method, pattern) == name
+
+
+def test_requests_wait_and_are_answered(sandbox: SandboxProcess) -> None:
+    profiles: dict[str, Any] = {"reads": {"median_ms": 1}, "authorizations": {"median_ms": 1, "p99_ms": 2}}
+    sandbox.control("POST", "/sandbox/faults", {"latency": profiles})
+    assert pay(sandbox.port, "slow").json["status"] == "succeeded"
+    assert ask(sandbox.port, "/v1/balance").status == 200
+
+
+def test_a_wait_longer_than_the_patience_is_a_silence(sandbox: SandboxProcess) -> None:
+    sandbox.control("POST", "/sandbox/faults", {"latency": {"reads": {"median_ms": 80_000}}})
+    assert ask(sandbox.port, "/v1/balance", patience_s=0.5).end == "silence"
+    assert pay(sandbox.port, "fast").status == 200
+
+
+def test_the_profile_of_stripe_goes_by_name(sandbox: SandboxProcess) -> None:
+    sandbox.control("POST", "/sandbox/faults", {"latency": "stripe"})
+    assert sandbox.control("GET", "/sandbox/faults")["latency"]["authorizations"]["median_ms"] == 1500
