@@ -79,12 +79,13 @@ def retrieve(work: Work, params: Json, path: Json) -> Reply:
 
 def list_all(work: Work, params: Json, path: Json) -> Reply:
     """Newest first, by `type`, `source`, `currency`, `created`; there are no payouts, so none has any."""
-    wanted = {name: params[name] for name in ("type", "source", "currency", "payout") if name in params}
+    wanted = {name: params[name] for name in ("type", "currency", "payout") if name in params}
+    sources = [params["source"]] if "source" in params else None
 
     def matches(transaction: Json) -> bool:
         return all(transaction.get(name) == value for name, value in wanted.items())
 
-    page = work.tx.table("balance_transaction").page(page_query("balance transaction", params), matches)
+    page = work.tx.table("balance_transaction").page(page_query("balance transaction", params), matches, sources)
     page.rows[:] = [balances.as_of(row, work.now) for row in page.rows]
     return answer("/v1/balance_transactions", page)
 

@@ -38,12 +38,12 @@ def retrieve(work: Work, params: Json, path: Json) -> Reply:
 
 
 def list_all(work: Work, params: Json, path: Json) -> Reply:
-    named = {name: params[name] for name in ("customer", "payment_intent") if name in params}
+    intents = [params["payment_intent"]] if "payment_intent" in params else None
 
     def wanted(charge: Json) -> bool:
-        return all(charge[name] == value for name, value in named.items())
+        return "customer" not in params or bool(charge["customer"] == params["customer"])
 
-    return answer("/v1/charges", work.tx.table("charge").page(page_query("charge", params), wanted))
+    return answer("/v1/charges", work.tx.table("charge").page(page_query("charge", params), wanted, intents))
 
 
 def new_charge(work: Work, intent: Json, method: Json, instrument: Instrument) -> Json:

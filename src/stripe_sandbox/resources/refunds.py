@@ -69,12 +69,12 @@ def retrieve(work: Work, params: Json, path: Json) -> Reply:
 
 
 def list_all(work: Work, params: Json, path: Json) -> Reply:
-    wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
-
-    def matches(refund: Json) -> bool:
-        return all(refund[name] == value for name, value in wanted.items())
-
-    return answer("/v1/refunds", work.tx.table("refund").page(page_query("refund", params), matches))
+    charges_of = {params["charge"]} if "charge" in params else None
+    if "payment_intent" in params:
+        attempts = {charge["id"] for charge in work.tx.owned_by("charge", params["payment_intent"])}
+        charges_of = attempts if charges_of is None else attempts & charges_of
+    page = work.tx.table("refund").page(page_query("refund", params), owners=charges_of)
+    return answer("/v1/refunds", page)
 
 
 def update(work: Work, params: Json, path: Json) -> Reply:

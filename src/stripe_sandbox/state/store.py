@@ -7,7 +7,7 @@ events need it, is a reference, and leaving a transaction is its rollback.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from stripe_sandbox.errors import Json, missing_resource
@@ -47,12 +47,15 @@ class Table:
         """Rows from `position` (0 is the first ever) on, oldest first."""
         return [self.rows[key] for key in self._order[position:] if key in self.rows]
 
-    def page(self, query: PageQuery, wanted: Callable[[Json], bool] | None = None) -> Page:
-        """The rows next to the cursor, newest first."""
-        low, high = self._bounds(query)
-        walk = range(low, high) if query.ending_before else range(high - 1, low - 1, -1)
+    def page(
+        self,
+        query: PageQuery,
+        wanted: Callable[[Json], bool] | None = None,
+        owners: Collection[str] | None = None,
+    ) -> Page:
+        """The rows next to the cursor, newest first; those of `owners` are found without looking at any other."""
         found: list[Json] = []
-        for position in walk:
+        for position in self._walk(query, owners):
             row = self.rows.get(self._order[position])
             if row is None or (wanted is not None and not wanted(row)):
                 continue
@@ -60,6 +63,14 @@ class Table:
                 return Page(_newest_first(found, query), has_more=True)
             found.append(row)
         return Page(_newest_first(found, query), has_more=False)
+
+    def _walk(self, query: PageQuery, owners: Collection[str] | None) -> Iterable[int]:
+        """The positions to look at, from the cursor on."""
+        low, high = self._bounds(query)
+        if owners is None:
+            return range(low, high) if query.ending_before else range(high - 1, low - 1, -1)
+        owned = [self._position[key] for owner in owners for key in self._owned.get(owner, ())]
+        return sorted((one for one in owned if low <= one < high), reverse=not query.ending_before)
 
     def _bounds(self, query: PageQuery) -> tuple[int, int]:
         low = bisect_left(self._created, query.created_from)
