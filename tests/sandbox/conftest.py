@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,23 +14,34 @@ from typing import Any
 import pytest
 import stripe
 
+from tests.sandbox import contract
 from tests.support.eventually import eventually
-from tests.support.sandbox import WEBHOOK_SECRET, SandboxProcess
+from tests.support.sandbox import WEBHOOK_SECRET, SandboxProcess, listeners, tell_listeners
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One request that the receiver got, and the status it gave."""
+    """One request that the receiver got, and the status it gave; `secret` is the one it knows."""
 
     payload: bytes
     signature: str
     answer: int
+    path: str
+    secret: str
 
     @property
     def event(self) -> stripe.Event:
         """What the SDK makes of it, its signature verified."""
-        event: stripe.Event = stripe.Webhook.construct_event(self.payload, self.signature, WEBHOOK_SECRET)
+        event: stripe.Event = stripe.Webhook.construct_event(self.payload, self.signature, self.secret)
         return event
+
+    def verifies(self, secret: str) -> bool:
+        """Whether the SDK takes it from whoever knows only `secret`."""
+        try:
+            stripe.Webhook.construct_event(self.payload, self.signature, secret)
+        except stripe.SignatureVerificationError:
+            return False
+        return True
 
 
 class Receiver:
@@ -38,17 +50,23 @@ class Receiver:
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
         self.script: list[int] = []
+        self.secret = WEBHOOK_SECRET
+        self.answer_body = b""
         receiver = self
 
         class Endpoint(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 payload = self.rfile.read(int(self.headers["Content-Length"]))
+                tell_listeners(payload)
                 answer = receiver.script.pop(0) if receiver.script else 200
                 self.send_response(answer)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(receiver.answer_body)))
                 self.send_header("Location", "/elsewhere")
                 self.end_headers()
-                receiver.deliveries.append(Delivery(payload, self.headers["Stripe-Signature"], answer))
+                signature = self.headers["Stripe-Signature"]
+                receiver.deliveries.append(Delivery(payload, signature, answer, self.path, receiver.secret))
+                with contextlib.suppress(ConnectionError):  # the sender may have read enough
+                    self.wfile.write(receiver.answer_body)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 """Keep quiet."""
@@ -112,3 +130,13 @@ def own_sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     process = SandboxProcess(tmp_path)
     yield process
     process.clean_up()
+
+
+@pytest.fixture(autouse=True)
+def answers_as_stripe_describes_them() -> Iterator[None]:
+    """Whatever the test is about: each answer and each webhook that it saw has the shape that Stripe describes."""
+    heard: list[bytes] = []
+    listeners.append(heard.append)
+    yield
+    listeners.remove(heard.append)
+    assert contract.broken_by(heard) == []

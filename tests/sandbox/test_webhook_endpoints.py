@@ -1,0 +1,170 @@
+"""Webhook endpoints in the API: made, changed, deleted, their secrets rolled."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import stripe
+
+from stripe_sandbox.resources.event_types import EVENT_TYPES
+from tests.sandbox.conftest import Receiver
+from tests.sandbox.test_contract import DESCRIPTION
+from tests.support.eventually import eventually
+from tests.support.sandbox import SandboxProcess
+
+INTENT: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
+HOOK: dict[str, Any] = {"url": "http://127.0.0.1:9/nobody", "enabled_events": ["*"]}
+DAY_S = 24 * 3600
+
+
+@pytest.fixture(autouse=True)
+def no_endpoints(client: Any) -> None:
+    for endpoint in client.v1.webhook_endpoints.list({"limit": 100}).data:
+        client.v1.webhook_endpoints.delete(endpoint.id)
+
+
+def hook(client: Any, receiver: Receiver, **more: Any) -> Any:
+    """An endpoint made by the API, whose secret the receiver knows."""
+    endpoint = client.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": ["*"], **more})
+    receiver.secret = endpoint.secret
+    return endpoint
+
+
+def refused(call: Any, *args: Any) -> tuple[int | None, str | None, str]:
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        call(*args)
+    return caught.value.http_status, caught.value.param, str(caught.value.user_message)
+
+
+def test_the_secret_is_told_once_when_an_endpoint_is_made(client: Any) -> None:
+    made = client.v1.webhook_endpoints.create({**HOOK, "description": "shop", "metadata": {"team": "a"}})
+
+    assert made.secret.startswith("whsec_")
+    assert (made.url, made.enabled_events, made.status) == (HOOK["url"], ["*"], "enabled")
+    assert (made.description, made.metadata["team"], made.api_version) == ("shop", "a", None)
+    [listed] = client.v1.webhook_endpoints.list().data
+    changed = client.v1.webhook_endpoints.update(made.id, {"description": "other"})
+    read = client.v1.webhook_endpoints.retrieve(made.id)
+    assert [made.secret in str(one) or "secret" in one for one in (listed, changed, read)] == [False] * 3
+
+
+def test_an_endpoint_is_changed_where_asked_and_nowhere_else(client: Any) -> None:
+    made = client.v1.webhook_endpoints.create({**HOOK, "metadata": {"a": "1", "b": "2"}})
+    params = {"enabled_events": ["charge.failed"], "disabled": True, "metadata": {"a": ""}, "url": "http://x.test/"}
+    changed = client.v1.webhook_endpoints.update(made.id, params)
+
+    assert (changed.enabled_events, changed.status, changed.url) == (["charge.failed"], "disabled", "http://x.test/")
+    assert changed.metadata.to_dict() == {"b": "2"}
+    again = client.v1.webhook_endpoints.update(made.id, {"disabled": False})
+    assert again.to_dict() == {**changed.to_dict(), "status": "enabled"}
+
+
+def test_a_deleted_endpoint_is_gone(client: Any) -> None:
+    made = client.v1.webhook_endpoints.create(HOOK)
+
+    gone = client.v1.webhook_endpoints.delete(made.id)
+
+    assert gone.to_dict() == {"id": made.id, "object": "webhook_endpoint", "deleted": True}
+    assert client.v1.webhook_endpoints.list().data == []
+    for call in (client.v1.webhook_endpoints.retrieve, client.v1.webhook_endpoints.delete):
+        status, _, message = refused(call, made.id)
+        assert (status, message) == (404, f"No such webhook endpoint: '{made.id}'")
+
+
+def test_there_are_sixteen_endpoints_at_most(client: Any) -> None:
+    made = [client.v1.webhook_endpoints.create(HOOK) for _ in range(16)]
+
+    assert refused(client.v1.webhook_endpoints.create, HOOK)[0] == 400
+    client.v1.webhook_endpoints.delete(made[0].id)
+    client.v1.webhook_endpoints.create(HOOK)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"enabled_events": ["charge.failed", "charge.exploded"]}, "enabled_events[1]"),
+        ({"enabled_events": ["charge.*"]}, "enabled_events[0]"),
+        ({"url": "shop.test/webhooks"}, "url"),
+        ({"url": "ftp://shop.test/webhooks"}, "url"),
+        ({"api_version": "latest"}, "api_version"),
+    ],
+)
+def test_what_stripe_refuses_is_refused(client: Any, wrong: dict[str, Any], param: str) -> None:
+    assert refused(client.v1.webhook_endpoints.create, {**HOOK, **wrong})[:2] == (400, param)
+    assert client.v1.webhook_endpoints.list().data == []
+
+
+@pytest.mark.skipif(not DESCRIPTION.is_file(), reason="Stripe's OpenAPI description is not here")
+def test_the_types_that_can_be_asked_for_are_those_of_the_schema() -> None:
+    operation = json.loads(DESCRIPTION.read_text())["paths"]["/v1/webhook_endpoints"]["post"]
+    [form] = operation["requestBody"]["content"].values()
+    assert set(form["schema"]["properties"]["enabled_events"]["items"]["enum"]) == EVENT_TYPES
+
+
+def test_each_endpoint_gets_the_types_it_asked_for(client: Any, receiver: Receiver) -> None:
+    hook(client, receiver, enabled_events=["payment_intent.canceled"])
+    other = Receiver()
+    receiver_secret, _ = receiver.secret, hook(client, other)
+    assert receiver_secret != other.secret
+    try:
+        intent = client.v1.payment_intents.create(INTENT)
+        client.v1.payment_intents.cancel(intent.id)
+        other.wait_for("payment_intent.created", "payment_intent.canceled")
+        receiver.wait_for("payment_intent.canceled")
+    finally:
+        other.close()
+    assert receiver.accepted == ["payment_intent.canceled"]
+    eventually(lambda: client.v1.events.list({"delivery_success": False, "limit": 1}).data == [])
+
+
+def test_pending_webhooks_counts_the_endpoints_that_have_not_taken_the_event(client: Any, receiver: Receiver) -> None:
+    hook(client, receiver)
+    client.v1.webhook_endpoints.create(HOOK)
+
+    client.v1.payment_intents.create(INTENT)
+
+    receiver.wait_for("payment_intent.created")
+    assert receiver.deliveries[0].event.pending_webhooks == 2
+    eventually(lambda: client.v1.events.list({"limit": 1}).data[0].pending_webhooks == 1)
+    assert len(client.v1.events.list({"delivery_success": False, "limit": 1}).data) == 1
+
+
+def test_an_endpoint_gets_events_in_the_version_it_was_made_with(client: Any, receiver: Receiver) -> None:
+    hook(client, receiver, api_version="2025-03-31.basil")
+
+    client.v1.payment_intents.create(INTENT)
+
+    receiver.wait_for("payment_intent.created")
+    assert receiver.deliveries[0].event.api_version == "2025-03-31.basil"
+    assert client.v1.events.list({"limit": 1}).data[0].api_version == "2026-08-26.dahlia"
+
+
+def test_a_rolled_secret_and_its_successor_are_both_valid_for_a_day(
+    sandbox: SandboxProcess, client: Any, receiver: Receiver
+) -> None:
+    old = hook(client, receiver)
+    rolled = sandbox.control("POST", f"/sandbox/webhook_endpoints/{old.id}/roll", {})
+    receiver.secret = rolled["secret"]
+
+    client.v1.payment_intents.create(INTENT)
+    receiver.wait_for("payment_intent.created")
+    assert [receiver.deliveries[0].verifies(secret) for secret in (old.secret, rolled["secret"])] == [True, True]
+
+    sandbox.advance(DAY_S)
+    client.v1.payment_intents.create(INTENT)
+    receiver.wait_for("payment_intent.created", "payment_intent.created")
+    assert [receiver.deliveries[1].verifies(secret) for secret in (old.secret, rolled["secret"])] == [False, True]
+    assert "secret" not in client.v1.webhook_endpoints.retrieve(old.id)
+
+
+def test_a_secret_can_be_rolled_at_once(sandbox: SandboxProcess, client: Any, receiver: Receiver) -> None:
+    old = hook(client, receiver)
+    rolled = sandbox.control("POST", f"/sandbox/webhook_endpoints/{old.id}/roll", {"expires_in_s": 0})
+    receiver.secret = rolled["secret"]
+
+    client.v1.payment_intents.create(INTENT)
+
+    receiver.wait_for("payment_intent.created")
+    assert not receiver.deliveries[0].verifies(old.secret)
