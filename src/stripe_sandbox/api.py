@@ -215,7 +215,7 @@ class Api:
             "Cache-Control": "no-cache, no-store",
             "Date": formatdate(self._sandbox.clock.now(), usegmt=True),
             "Request-Id": request_id,
-            "Stripe-Version": API_VERSION,
+            "Stripe-Version": headers.version(request.headers.get("Stripe-Version")) or API_VERSION,
             **(cors.HEADERS if request.path.startswith("/v1/") else {}),
         }
         if "Idempotency-Key" in request.headers or "Stripe-Account" in request.headers:

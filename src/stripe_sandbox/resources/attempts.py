@@ -33,12 +33,7 @@ AUTHENTICATION_FAILURE = (
 def attempt(work: Work, intent: Json, params: Json) -> Reply:
     """Confirm `intent` with its payment method."""
     if intent["payment_method"] is None:
-        raise unexpected_state(
-            "You cannot confirm this PaymentIntent because it's missing a payment method. You can"
-            " either update the PaymentIntent with a payment method and then confirm it again, or"
-            " confirm it again directly with a payment method or ConfirmationToken.",
-            intent,
-        )
+        raise unexpected_state(_without_method(intent), intent)
     _require_return_url(work, intent, params)
     if _confirmed_too_often(work, intent):
         canceled = {"canceled_at": work.created, "cancellation_reason": "automatic", "next_action": None}
@@ -116,6 +111,19 @@ def _refuse(work: Work, intent: Json, decline: Decline) -> Reply:
     error = decline.error(_method_of(work, intent), None)
     refused = enter(work, {**intent, "last_payment_error": error, "payment_method": None}, REFUSE)
     return Reply({"error": {**error, "payment_intent": refused}}, status=402)
+
+
+def _without_method(intent: Json) -> str:
+    said = "You cannot confirm this PaymentIntent because it's missing a payment method. "
+    if intent["customer"] is not None:
+        return said + (
+            f"To confirm the PaymentIntent with {intent['customer']}, specify a payment method attached to this"
+            " customer along with the customer ID."
+        )
+    return said + (
+        "You can either update the PaymentIntent with a payment method and then confirm it again, or confirm it again"
+        " directly with a payment method or ConfirmationToken."
+    )
 
 
 def _confirmed_too_often(work: Work, intent: Json) -> bool:

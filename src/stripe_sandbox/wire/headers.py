@@ -20,6 +20,12 @@ def check_version(version: str | None) -> None:
         raise invalid(f"Invalid Stripe API version: {version}")
 
 
+def version(header: str | None) -> str | None:
+    """The version asked for, as answers echo it; None where none, or none that is well-formed, was."""
+    found = _VERSION.fullmatch(header or "")
+    return found[0].partition(";")[0] if found else None
+
+
 def account(header: str | None) -> str | None:
     """The connected account (https://docs.stripe.com/api/connected-accounts). Raises `ApiError` 403."""
     if header is not None and _ACCOUNT.fullmatch(header) is None:
