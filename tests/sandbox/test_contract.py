@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 import stripe
 
 from stripe_sandbox.routes import OPERATIONS
+from stripe_sandbox.wire.parameters import array, mapping, one_of, unset_or
 from tests.sandbox.contract import DESCRIPTION, description, name_of, objects, wrong_with
 from tests.support.sandbox import SandboxProcess
 
@@ -20,8 +21,21 @@ pytestmark = pytest.mark.skipif(
 
 CARD: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
 # These come only when they are asked for: of a charge, an intent, a customer.
-LEFT_OUT = {"refunds", "managed_payments", "cash_balance"}
-RESOURCES = {"payment_intent", "charge", "dispute", "customer", "payment_method", "webhook_endpoint"}
+LEFT_OUT = {"charge.refunds", "payment_intent.managed_payments", "customer.cash_balance"}
+UNDESCRIBED = {"payment_method_data[card]"}  # Stripe takes it, of Stripe.js above all
+KINDS = {
+    "balance_transaction",
+    "charge",
+    "customer",
+    "deleted_webhook_endpoint",
+    "dispute",
+    "error",
+    "event",
+    "payment_intent",
+    "payment_method",
+    "refund",
+    "webhook_endpoint",
+}
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +82,13 @@ def answers(shared_process: SandboxProcess) -> list[dict[str, Any]]:
         call("get", f"/v1/payment_intents/{held['id']}", expand=["latest_charge", "payment_method"]),
     ]
     answers += _disputes_and_customers(shared_process, call, pay)
+    answers += _refunds_and_endpoints(call, pay)
     shared_process.authenticate(challenged["id"], "fail")
     shared_process.settle(debit["id"], "fail")
     shared_process.settle(sepa["id"])
     shared_process.set_webhook("http://127.0.0.1:9/nobody")
-    lists = ("payment_intents", "charges", "events", "webhook_endpoints")
-    answers += [call("get", f"/v1/{name}", **({} if name == "webhook_endpoints" else {"limit": 100})) for name in lists]
-    return answers
+    lists = ("balance_transactions", "charges", "disputes", "events", "payment_intents", "refunds", "webhook_endpoints")
+    return answers + [call("get", f"/v1/{name}", limit=100) for name in lists]
 
 
 def _disputes_and_customers(
@@ -120,6 +134,32 @@ def _disputes_and_customers(
     ]
 
 
+def _refunds_and_endpoints(
+    call: Callable[..., dict[str, Any]], pay: Callable[..., dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Refunds whole, in part, pending and failing, and an endpoint from its beginning to its end."""
+    cards = ("pm_card_visa", "pm_card_pendingRefund", "pm_card_refundFail")
+    paid = [pay(card, capture_method="automatic", expand=["latest_charge.balance_transaction"]) for card in cards]
+    refunds = [call("post", "/v1/refunds", payment_intent=intent["id"], amount=400) for intent in paid]
+    expanded = ["charge", "payment_intent", "balance_transaction"]
+    endpoint = call("post", "/v1/webhook_endpoints", url="https://shop.example/hook", enabled_events=["*"])
+    address = f"/v1/webhook_endpoints/{endpoint['id']}"
+    return [
+        *paid,
+        *refunds,
+        call("get", f"/v1/refunds/{refunds[0]['id']}", expand=expanded),
+        call("post", f"/v1/refunds/{refunds[0]['id']}", metadata={"a": "1"}),
+        call(
+            "post", "/v1/refunds", charge=paid[0]["latest_charge"]["id"], reason="duplicate", expand=["charge.refunds"]
+        ),
+        call("post", "/v1/refunds", charge=paid[0]["latest_charge"]["id"]),
+        endpoint,
+        call("post", address, description="Shop", enabled_events=["charge.refunded"]),
+        call("get", address),
+        call("delete", address),
+    ]
+
+
 def _raw(client: Any, method: str, path: str, params: dict[str, Any]) -> str:
     given = {name: value for name, value in params.items() if value is not None}
     try:
@@ -154,16 +194,42 @@ def test_nullable_fields_are_sent_though_they_are_null(answers: list[dict[str, A
     ids=lambda operation: f"{operation.method} {operation.path}",
 )
 def test_every_parameter_is_one_of_stripes(operation: Any) -> None:
+    """Down to the fields of objects and the values of enums."""
     [described] = [
         item[operation.method.lower()]
         for path, item in description()["paths"].items()
         if _placeholders_alike(path) == _placeholders_alike(operation.path)
     ]
     body = described.get("requestBody", {}).get("content", {}).get("application/x-www-form-urlencoded", {})
-    known = {parameter["name"] for parameter in described.get("parameters", [])}
-    known |= body.get("schema", {}).get("properties", {}).keys()
+    known = {parameter["name"]: parameter["schema"] for parameter in described.get("parameters", [])}
+    known |= body.get("schema", {}).get("properties", {})
 
-    assert set(operation.schema.fields) <= known
+    unknown = set(_unknown(mapping(operation.schema.fields), {"properties": known}, ""))
+    assert unknown <= UNDESCRIBED
+
+
+def _unknown(parser: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]:
+    """What `parser` takes and the schema does not."""
+    options = schema.get("anyOf", [schema])
+    if isinstance(parser, unset_or):
+        yield from _unknown(parser.of, schema, where)
+    elif isinstance(parser, array):
+        items = [option["items"] for option in options if "items" in option]
+        yield from _unknown(parser.of, {"anyOf": items}, f"{where}[]") if items else [where]
+    elif isinstance(parser, one_of):
+        enums = [value for option in options for value in option.get("enum", ())]
+        enums += ["true", "false"] if {"type": "boolean"} in options else []
+        open_ended = not enums or any("x-stripeBypassValidation" in option for option in options)
+        yield from (f"{where}={value}" for value in parser.allowed if not open_ended and value not in enums)
+    elif isinstance(parser, mapping):
+        for name, of in parser.fields.items():
+            place = f"{where}[{name}]" if where else name
+            found = [option["properties"][name] for option in options if name in option.get("properties", {})]
+            yield from _unknown(of, {"anyOf": _flat(found)}, place) if found else [place]
+
+
+def _flat(schemas: list[Any]) -> list[Any]:
+    return [one for schema in schemas for one in schema.get("anyOf", [schema])]
 
 
 def _placeholders_alike(path: str) -> str:

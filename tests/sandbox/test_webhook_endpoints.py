@@ -10,7 +10,7 @@ import stripe
 
 from stripe_sandbox.resources.event_types import EVENT_TYPES
 from tests.sandbox.conftest import Receiver
-from tests.sandbox.test_contract import DESCRIPTION
+from tests.sandbox.contract import DESCRIPTION
 from tests.support.eventually import eventually
 from tests.support.sandbox import SandboxProcess
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,22 @@ STOP_TIMEOUT_S: Final = 5.0  # it promises to stop within 2 s; the rest is for a
 REQUEST_TIMEOUT_S: Final = 20.0
 WEBHOOK_SECRET: Final = "whsec_suite"
 API_KEY: Final = "sk_test_sandbox_suite"
+
+
+listeners: list[Callable[[bytes], None]] = []
+"""Told of every answer of the API that tests get by the SDK or byte by byte."""
+
+
+def tell_listeners(body: bytes) -> None:
+    for listener in listeners:
+        listener(body)
+
+
+class _Connection(stripe.RequestsClient):
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        answer = super().request(*args, **kwargs)
+        tell_listeners(answer[0])
+        return answer
 
 
 class SandboxProcess:
@@ -56,7 +72,7 @@ class SandboxProcess:
 
     def client(self, key: str = API_KEY) -> stripe.StripeClient:
         """The official SDK, pointed here, without retries of its own; its connections end with this process."""
-        self._connections.append(stripe.RequestsClient())
+        self._connections.append(_Connection())
         return stripe.StripeClient(
             key, base_addresses={"api": self.base_url}, max_network_retries=0, http_client=self._connections[-1]
         )

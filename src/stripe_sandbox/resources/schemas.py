@@ -5,6 +5,7 @@ from __future__ import annotations
 from stripe_sandbox.resources.dispute_objects import COMPELLING, EVIDENCE_TEXTS, TRANSACTION_TEXTS
 from stripe_sandbox.resources.listing import list_fields
 from stripe_sandbox.wire.parameters import (
+    Parser,
     Schema,
     an_object,
     array,
@@ -85,14 +86,14 @@ METHOD_DATA = mapping(
         "billing_details": BILLING_DETAILS,
         "card": CARD,
         "metadata": metadata,
-        "radar_options": RADAR,
+        "radar_options": mapping({"session": text()}),
         "sepa_debit": mapping({"iban": text()}, required=("iban",)),
         "us_bank_account": BANK_ACCOUNT,
     },
     required=("type",),
 )
 
-_SHARED = {
+_SHARED: dict[str, Parser] = {
     "capture_method": CAPTURE_METHOD,
     "expand": EXPAND,
     "excluded_payment_method_types": unset_or(array(text())),
@@ -105,7 +106,7 @@ _SHARED = {
     "shipping": unset_or(SHIPPING),
 }
 
-_DESCRIBED = {
+_DESCRIBED: dict[str, Parser] = {
     "amount": integer,
     "currency": text(),
     "customer": text(),
@@ -116,7 +117,7 @@ _DESCRIBED = {
     "transfer_group": text(),
 }
 
-_CONFIRMING = {
+_CONFIRMING: dict[str, Parser] = {
     "error_on_requires_action": boolean,
     "mandate_data": unset_or(MANDATE),
     "off_session": one_of("true", "false", "one_off", "recurring"),
@@ -177,7 +178,7 @@ CREATE_METHOD = Schema(
     },
     required=("type",),
 )
-_ENDPOINT = {
+_ENDPOINT: dict[str, Parser] = {
     "description": unsettable(),
     "enabled_events": array(text()),
     "expand": EXPAND,
@@ -211,7 +212,7 @@ LIST_BALANCE_TRANSACTIONS = Schema(list_fields(currency=text(), payout=text(), s
 # https://docs.stripe.com/api/disputes
 EVIDENCE_CHARS = 20_000
 _FEE_ACKNOWLEDGED = mapping({"fee_acknowledged": boolean})
-_TRANSACTION = {**{name: unsettable() for name in TRANSACTION_TEXTS}, "shipping_address": _ADDRESS}
+_TRANSACTION: dict[str, Parser] = {**{name: unsettable() for name in TRANSACTION_TEXTS}, "shipping_address": _ADDRESS}
 _COMPELLING = mapping(
     {
         "disputed_transaction": mapping(

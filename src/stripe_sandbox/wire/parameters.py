@@ -70,35 +70,39 @@ def boolean(raw: Any, name: str) -> bool:
     return value == "true"
 
 
-def one_of(*allowed: str) -> Parser:
-    def parse(raw: Any, name: str) -> str:
+class one_of:  # noqa: N801 - read as a function in the schemas, like the others
+    def __init__(self, *allowed: str) -> None:
+        self.allowed = allowed
+
+    def __call__(self, raw: Any, name: str) -> str:
         value = _scalar(raw, name, "string")
-        if value not in allowed:
-            raise invalid(f"Invalid {name}: must be {_alternatives(allowed)}", name)
+        if value not in self.allowed:
+            raise invalid(f"Invalid {name}: must be {_alternatives(self.allowed)}", name)
         return value
 
-    return parse
+
+@dataclass(frozen=True, slots=True)
+class array:  # noqa: N801
+    of: Parser
+
+    def __call__(self, raw: Any, name: str) -> list[Any]:
+        return [self.of(item, f"{name}[{index}]") for index, item in enumerate(_members(raw, name))]
 
 
-def array(of: Parser) -> Parser:
-    def parse(raw: Any, name: str) -> list[Any]:
-        return [of(item, f"{name}[{index}]") for index, item in enumerate(_members(raw, name))]
+@dataclass(frozen=True, slots=True)
+class mapping:  # noqa: N801
+    fields: Mapping[str, Parser]
+    required: tuple[str, ...] = ()
 
-    return parse
-
-
-def mapping(fields: Mapping[str, Parser], required: tuple[str, ...] = ()) -> Parser:
-    def parse(raw: Any, name: str) -> Json:
+    def __call__(self, raw: Any, name: str) -> Json:
         given = _object(raw, name)
-        unknown = [f"{name}[{key}]" for key in given if key not in fields]
+        unknown = [f"{name}[{key}]" for key in given if key not in self.fields]
         if unknown:
-            raise unknown_parameters(unknown, [f"{name}[{key}]" for key in fields])
-        for key in required:
+            raise unknown_parameters(unknown, [f"{name}[{key}]" for key in self.fields])
+        for key in self.required:
             if key not in given:
                 raise missing_parameter(f"{name}[{key}]")
-        return {key: fields[key](value, f"{name}[{key}]") for key, value in given.items()}
-
-    return parse
+        return {key: self.fields[key](value, f"{name}[{key}]") for key, value in given.items()}
 
 
 def an_object(raw: Any, name: str) -> Json:
@@ -106,13 +110,14 @@ def an_object(raw: Any, name: str) -> Json:
     return _object(raw, name)
 
 
-def unset_or(parse: Parser) -> Parser:
-    """What `parse` takes, or an empty string, which unsets it: None."""
+@dataclass(frozen=True, slots=True)
+class unset_or:  # noqa: N801
+    """What `of` takes, or an empty string, which unsets it: None."""
 
-    def either(raw: Any, name: str) -> Any:
-        return None if raw == "" else parse(raw, name)
+    of: Parser
 
-    return either
+    def __call__(self, raw: Any, name: str) -> Any:
+        return None if raw == "" else self.of(raw, name)
 
 
 def metadata(raw: Any, name: str) -> Json:

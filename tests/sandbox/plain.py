@@ -1,0 +1,57 @@
+"""Requests byte by byte, for what no SDK can be made to send."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.sandbox import API_KEY, SandboxProcess, tell_listeners
+
+FORM = "application/x-www-form-urlencoded"
+GOOD = "amount=1000&currency=usd&payment_method_types[]=card"
+INTENTS = "/v1/payment_intents"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads(self.body)
+        return read
+
+    @property
+    def error(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.json["error"]
+        return found
+
+
+def ask(
+    sandbox: SandboxProcess,
+    method: str,
+    path: str,
+    body: str | bytes | None = None,
+    **headers: str | None,
+) -> Heard:
+    """A request byte by byte; `Some_Header=…` is a header, None takes one away."""
+    sent = {"Authorization": f"Bearer {API_KEY}", "Content-Type": FORM if body is not None else None}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=20)
+    try:
+        connection.request(method, path, body, {name: value for name, value in sent.items() if value is not None})
+        response = connection.getresponse()
+        content = response.read()
+        tell_listeners(content)
+        found = {name.lower(): value for name, value in response.headers.items()}
+        return Heard(response.status, found, content)
+    finally:
+        connection.close()
+
+
+def create(sandbox: SandboxProcess, more: str = "", **headers: str | None) -> Heard:
+    return ask(sandbox, "POST", INTENTS, f"{GOOD}{more}", **headers)
