@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,29 +99,3 @@ def test_live_refunds_never_exceed_the_capture_and_every_account_of_them_agrees(
         assert account.ledger_sum("refund.created") - dead == live
         assert sum(account.do(totals)["usd"]) == balance_before - live
         assert account.ledger_sum("refund.succeeded") <= account.ledger_sum("refund.created")
-
-
-@pytest.mark.parametrize(
-    ("status", "refundable"),
-    [
-        ("needs_response", False),
-        ("under_review", False),
-        ("lost", False),
-        ("won", True),
-        ("warning_needs_response", True),
-        ("warning_under_review", True),
-        ("warning_closed", True),
-    ],
-)
-def test_a_chargeback_forbids_a_refund_and_an_inquiry_does_not(status: str, refundable: bool) -> None:
-    account = Account("pm_card_visa", AMOUNT)
-    dispute = {"id": "du_1", "charge": account.charge["id"], "created": int(NOW), "status": status}
-    account.store.apply([("dispute", "du_1", dispute)])
-
-    if refundable:
-        account.step("refund", 100)
-    else:
-        with pytest.raises(ApiError) as caught:
-            account.step("refund", 100)
-        assert caught.value.error["code"] == "charge_disputed"
-    assert len(account.refunds) == (1 if refundable else 0)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import stripe
 
+from stripe_sandbox.resources.disputes import RULING_S
 from stripe_sandbox.resources.refunds import LATE_FAILURE_S, PENDING_S
 from tests.sandbox.conftest import Receiver
 from tests.sandbox.test_cards import event_types, pay
@@ -136,6 +137,37 @@ def test_nothing_is_refunded_that_was_not_paid(client: Any) -> None:
 
     debit = pay(client, "pm_usBankAccount", payment_method_types=["us_bank_account"])
     assert "successful charge" in str(refused(client, payment_intent=debit.id))
+
+
+def dispute_of(client: Any, intent: stripe.PaymentIntent) -> Any:
+    [dispute] = client.v1.disputes.list({"payment_intent": intent.id}).data
+    return dispute
+
+
+def test_what_is_charged_back_is_not_refunded_until_the_shop_has_won(client: Any, sandbox: SandboxProcess) -> None:
+    intent = paid(client, "pm_card_createDispute")
+    assert refused(client, payment_intent=intent.id).code == "charge_disputed"
+
+    evidence = {"uncategorized_text": "winning_evidence"}
+    client.v1.disputes.update(dispute_of(client, intent).id, {"evidence": evidence, "submit": True})
+    assert refused(client, payment_intent=intent.id, amount=1).code == "charge_disputed"
+    sandbox.advance(RULING_S)
+
+    assert dispute_of(client, intent).status == "won"
+    assert client.v1.refunds.create({"payment_intent": intent.id}).amount == 1000
+
+
+def test_what_was_lost_in_a_dispute_is_not_refunded(client: Any) -> None:
+    intent = paid(client, "pm_card_createDispute")
+    client.v1.disputes.close(dispute_of(client, intent).id)
+
+    assert refused(client, payment_intent=intent.id).code == "charge_disputed"
+
+
+def test_an_inquiry_can_be_answered_with_a_refund(client: Any) -> None:
+    intent = paid(client, "pm_card_createDisputeInquiry")
+
+    assert client.v1.refunds.create({"payment_intent": intent.id}).amount == 1000
 
 
 BAD: list[tuple[dict[str, Any], str | None, str | None]] = [

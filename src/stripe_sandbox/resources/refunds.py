@@ -137,7 +137,10 @@ def existing(work: Work, identifier: str) -> Json:
 
 
 def _charge(work: Work, params: Json) -> Json:
-    """The charge to refund. Raises `ApiError` 400 for one whose money is not the shop's."""
+    """The charge to refund. Raises `ApiError` 400 for one whose money is not the shop's.
+
+    An inquiry can be answered with a refund; what was charged back is with the customer already.
+    """
     charge = _named(work, params)
     if charge is None or charge["status"] != "succeeded" or (charge["refunded"] and not charge["captured"]):
         named = params.get("payment_intent") or params["charge"]
@@ -147,7 +150,7 @@ def _charge(work: Work, params: Json) -> Json:
             f"The charge of {charge['payment_intent']} has not been captured, so there is nothing to refund:"
             " cancel the PaymentIntent instead, which releases its hold."
         )
-    if any(_forbids(dispute) for dispute in work.tx.owned_by("dispute", charge["id"])):
+    if not all(dispute["is_charge_refundable"] for dispute in work.tx.owned_by("dispute", charge["id"])):
         raise invalid(f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed")
     if charge["refunded"]:
         raise invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
@@ -173,12 +176,6 @@ def _find(work: Work, table: str, params: Json) -> Json | None:
     if row is None:
         raise missing_resource(table, params[table], table, status=400)
     return row
-
-
-def _forbids(dispute: Json) -> bool:
-    """An inquiry can be answered with a refund; what was charged back is with the customer already."""
-    status: str = dispute["status"]
-    return not (status.startswith("warning_") or status in ("won", "prevented"))
 
 
 def _amount(charge: Json, asked: int | None) -> int:
