@@ -121,7 +121,7 @@ def test_an_outage_that_hangs_lets_go_when_it_is_cleared(sandbox: SandboxProcess
 
 def test_a_port_that_refuses_opens_again(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
-    own_sandbox.control("POST", "/sandbox/faults", {"outage": {"kind": "refuse", "seconds": 0.5}})
+    own_sandbox.control("POST", "/sandbox/faults", {"outage": {"kind": "refuse", "seconds": 1.5}})
 
     def refused() -> bool:
         try:

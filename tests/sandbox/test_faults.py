@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.raw import Heard, ask, pay
+from tests.sandbox.raw import PAYMENT, Heard, ask, pay
 from tests.support.sandbox import SandboxProcess
 
 GOOD: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
@@ -159,6 +159,56 @@ def test_an_answer_that_is_replayed_can_be_lost_too_and_stays(sandbox: SandboxPr
     again = pay(sandbox.port, f"lost-{phase}", key=f"lost-{phase}")
 
     assert (again.json, again.headers["idempotent-replayed"]) == (first.json, "true")
+
+
+@pytest.mark.parametrize("phase", ["after", "body"])
+def test_a_decline_that_was_lost_on_the_way_is_the_answer_for_ever(sandbox: SandboxProcess, phase: str) -> None:
+    sandbox.faults({"phase": phase, "action": "drop", "times": 1})
+    params = {**PAYMENT, "payment_method": "pm_card_visa_chargeDeclined"}
+    key = f"declined-{phase}"
+
+    heard = [ask(sandbox.port, "/v1/payment_intents", params, key=key) for _ in range(3)]
+
+    assert [(one.end, one.status) for one in heard[1:]] == [("whole", 402)] * 2
+    assert heard[0].end == "closed"
+    assert heard[1].json == heard[2].json
+    assert heard[1].headers["idempotent-replayed"] == "true"
+
+
+@pytest.mark.parametrize("phase", ["before", "instead", "after", "body"])
+def test_a_request_that_never_was_valid_leaves_its_key_free(sandbox: SandboxProcess, phase: str) -> None:
+    action = "drop" if phase == "body" else "server_error"
+    sandbox.faults({"phase": phase, "action": action, "times": 1})
+    key = f"invalid-{phase}"
+    ask(sandbox.port, "/v1/payment_intents", {**PAYMENT, "colour": "red"}, key=key)
+    sandbox.faults()
+
+    heard = pay(sandbox.port, key, key=key)
+
+    assert (heard.status, heard.headers.get("idempotent-replayed")) == (200, None)
+
+
+@pytest.mark.parametrize(("phase", "taken"), [("instead", 0), ("after", 1)])
+def test_a_sticky_500_outlives_kill_9_and_its_rule_does_not(
+    own_sandbox: SandboxProcess, phase: str, taken: int
+) -> None:
+    own_sandbox.start()
+    own_sandbox.faults({"phase": phase, "action": "server_error"})
+    first = pay(own_sandbox.port, "sticky", key="sticky")
+    own_sandbox.kill()
+    own_sandbox.start()
+
+    again = pay(own_sandbox.port, "sticky", key="sticky")
+    assert (first.status, again.status, again.body) == (500, 500, first.body)
+    assert len(own_sandbox.captured("sticky")) == taken
+    assert pay(own_sandbox.port, "other").status == 200
+
+
+def test_a_key_is_free_again_while_the_answer_still_trickles(sandbox: SandboxProcess) -> None:
+    """In the middle of the body the work is long done."""
+    sandbox.faults({"phase": "body", "action": "hang", "seconds": 3600, "times": 1})
+    assert pay(sandbox.port, "trickle", key="trickle").end == "silence"
+    assert pay(sandbox.port, "trickle", key="trickle").headers["idempotent-replayed"] == "true"
 
 
 def test_a_500_on_the_way_of_a_replay_does_not_replace_what_is_kept(sandbox: SandboxProcess) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.wire.limits import Asked, Limiter, RateLimits
@@ -58,6 +60,18 @@ def test_tokens_come_back_with_time_and_never_more_than_a_second_holds() -> None
     assert [outcome(limits) for _ in range(4)] == ["ok", "ok", "global-rate", "global-rate"]
     clock.now += 3600
     assert [outcome(limits) for _ in range(11)].count("ok") == 10
+
+
+@given(size=st.integers(1, 50), pauses_ms=st.lists(st.integers(0, 1500), max_size=300))
+def test_no_stretch_of_time_sees_more_than_a_burst_and_its_rate(size: int, pauses_ms: list[int]) -> None:
+    clock = Clock()
+    limits = limiter(clock, {"global_per_s": size})
+    passed: list[float] = []
+    for pause_ms in pauses_ms:
+        clock.now += pause_ms / 1000
+        if outcome(limits) == "ok":
+            passed.append(clock.now)
+            assert all(i + 1 <= size * (1 + clock.now - then) + 1e-6 for i, then in enumerate(reversed(passed)))
 
 
 def test_a_refused_request_takes_nothing_from_the_account() -> None:
@@ -144,7 +158,8 @@ def test_stripe_tells_nobody_when_to_come_back(sandbox: SandboxProcess) -> None:
 
 def test_a_refusal_of_the_limiter_is_not_kept_under_the_key(sandbox: SandboxProcess) -> None:
     set_limits(sandbox, {"global_concurrency": 1}, hang(method="GET"))
-    ask(sandbox.port, "/v1/balance", patience_s=0.5)
+    ask(sandbox.port, "/v1/balance", patience_s=0.2)
+    eventually(lambda: sandbox.faults_struck() == [1])
     refused = pay(sandbox.port, "limited", key="limited")
     assert (refused.status, refused.headers["stripe-rate-limited-reason"]) == (429, "global-concurrency")
     assert sandbox.captured("limited") == []
@@ -159,7 +174,8 @@ def test_two_changes_of_one_object_at_the_same_time_meet_a_lock(sandbox: Sandbox
     first, second = (pay(sandbox.port, f"locked-{i}").json for i in range(2))
     set_limits(sandbox, {"lock_timeouts": True}, hang(operation="payment_intents.update"))
     path = f"/v1/payment_intents/{first['id']}"
-    assert ask(sandbox.port, path, {"description": "slow"}, patience_s=0.5).end == "silence"
+    assert ask(sandbox.port, path, {"description": "slow"}, patience_s=0.2).end == "silence"
+    eventually(lambda: sandbox.faults_struck() == [1])
 
     heard = ask(sandbox.port, path, {"description": "fast"}, key="lock")
     refund = ask(sandbox.port, "/v1/refunds", {"charge": first["latest_charge"]})
