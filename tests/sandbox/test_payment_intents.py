@@ -239,6 +239,15 @@ def test_an_update_merges_metadata_and_forgets_the_last_error(client: Any) -> No
     assert updated.last_payment_error is None
 
 
+def test_an_update_may_change_which_methods_are_taken(client: Any) -> None:
+    intent = client.v1.payment_intents.create({"amount": 1000, "currency": "usd"})
+    updated = client.v1.payment_intents.update(intent.id, {"payment_method_types": ["us_bank_account"]})
+    assert (updated.payment_method_types, updated.automatic_payment_methods) == (["us_bank_account"], None)
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
+    assert caught.value.code == "payment_intent_incompatible_payment_method"
+
+
 def test_expanding_puts_the_object_in_place_of_its_id(client: Any) -> None:
     paid = client.v1.payment_intents.create(
         {**GOOD, "payment_method": "pm_card_visa", "confirm": True, "expand": ["latest_charge", "payment_method"]}

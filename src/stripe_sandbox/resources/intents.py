@@ -38,6 +38,7 @@ OPEN_ONLY = (
     "customer",
     "payment_method",
     "payment_method_data",
+    "payment_method_types",
     "setup_future_usage",
 )
 AUTOMATIC_TYPES = {"usd": ["card", "us_bank_account"], "eur": ["card", "sepa_debit"]}
@@ -90,6 +91,10 @@ def update(work: Work, params: Json, path: Json) -> Reply:
         "metadata": merged_metadata(intent["metadata"], params.get("metadata", {})),
         "last_payment_error": None,
     }
+    if "payment_method_types" in params:
+        types = params["payment_method_types"]
+        changed |= {"automatic_payment_methods": None, "payment_method_types": types}
+        changed |= {"payment_method_options": _method_options(types)}
     if "customer" in params:
         changed["customer"] = customers.named_in(work, params)
         customers.demand_right(work, changed, None if "payment_method" in params else intent["payment_method"])

@@ -1,0 +1,147 @@
+"""Any sequence of calls, bank's answers and waits: the money is told once, and nothing dead comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stripe_sandbox.errors import ApiError, Json
+from stripe_sandbox.resources import attempts, captures, debits, intents
+from stripe_sandbox.resources.timed import strike
+from stripe_sandbox.resources.transitions import TRANSITIONS
+from stripe_sandbox.state.store import Store, Transaction
+from stripe_sandbox.state.work import Work
+
+AMOUNT = 1000
+START = 1_800_000_000.0
+DAY_S = 24 * 3600
+
+METHODS = st.sampled_from(
+    [
+        "pm_card_visa",
+        "pm_card_chargeDeclined",
+        "pm_card_authenticationRequired",
+        "pm_card_threeDSecureRequiredChargeDeclined",
+        "pm_usBankAccount_success",
+        "pm_usBankAccount_insufficientFunds",
+        "pm_usBankAccount_processing",
+    ]
+)
+STEPS = st.one_of(
+    st.tuples(st.just("confirm"), METHODS),
+    st.tuples(st.just("confirm_off_session"), METHODS),
+    st.tuples(st.just("attach"), METHODS),
+    st.tuples(st.just("capture"), st.integers(-1, AMOUNT + 1)),
+    st.tuples(st.just("cancel"), st.none()),
+    st.tuples(st.sampled_from(["authenticate", "settle"]), st.booleans()),
+    st.tuples(st.just("wait"), st.sampled_from([1, 20, DAY_S, 8 * DAY_S])),
+)
+MOVES = {(origin, one.status) for one in TRANSITIONS for origin in one.origins}
+
+
+class Walk:
+    """One intent of a sandbox without wires, and everything that was done to it."""
+
+    def __init__(self, capture_method: str, confirmation_method: str) -> None:
+        self.store = Store()
+        self.now = START
+        self.statuses: list[str] = []
+        params = {
+            "amount": AMOUNT,
+            "currency": "usd",
+            "payment_method_types": ["card", "us_bank_account"],
+            "capture_method": capture_method,
+            "confirmation_method": confirmation_method,
+        }
+        self._run(lambda work: intents.create(work, params, {}))
+
+    @property
+    def id(self) -> str:
+        return str(self.intent["id"])
+
+    @property
+    def intent(self) -> Json:
+        [only] = self.store["payment_intent"].rows.values()
+        return only
+
+    def effects(self, name: str) -> list[int]:
+        """The amounts of the ledger's entries of that name."""
+        return [entry["amount"] for entry in self.store["ledger"].rows.values() if entry["effect"] == name]
+
+    def events(self) -> list[str]:
+        return [event["type"] for event in self.store["event"].rows.values()]
+
+    def take(self, step: tuple[str, Any]) -> None:
+        kind, value = step
+        if kind == "wait":
+            self._wait(value)
+            return
+        path = {"id": self.id}
+        acts: dict[str, Callable[[Work], Any]] = {
+            "confirm": lambda work: intents.confirm(work, {"payment_method": value}, path),
+            "confirm_off_session": lambda work: intents.confirm(
+                work, {"payment_method": value, "off_session": "true"}, path
+            ),
+            "attach": lambda work: intents.update(work, {"payment_method": value}, path),
+            "capture": lambda work: captures.capture(work, {"amount_to_capture": value}, path),
+            "cancel": lambda work: intents.cancel(work, {}, path),
+            "authenticate": lambda work: attempts.authenticate(work, self.intent, succeeded=value),
+            "settle": lambda work: debits.settle(work, self.intent, succeeded=value),
+        }
+        with suppress(ApiError):
+            self._run(acts[kind])
+
+    def _run(self, act: Callable[[Work], object]) -> None:
+        """What raises changes nothing; what doesn't is applied."""
+        work = Work(Transaction(self.store), self.now)
+        act(work)
+        self.store.apply(work.tx.records())
+        self.statuses.append(self.intent["status"])
+
+    def _wait(self, seconds: float) -> None:
+        target = self.now + seconds
+        while due := [row for row in self.store["timer"].rows.values() if row["due"] <= target]:
+            timer = min(due, key=lambda row: row["due"])
+            self.now = timer["due"]
+            self._run(partial(strike, timer=timer))
+        self.now = target
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    capture_method=st.sampled_from(["automatic", "automatic_async", "manual"]),
+    confirmation_method=st.sampled_from(["automatic", "manual"]),
+    steps=st.lists(STEPS, max_size=12),
+)
+def test_whatever_is_done_the_ledger_the_intent_and_the_events_agree(
+    capture_method: str, confirmation_method: str, steps: list[tuple[str, Any]]
+) -> None:
+    walk = Walk(capture_method, confirmation_method)
+    for step in steps:
+        walk.take(step)
+
+    captured = walk.effects("charge.captured")
+    assert len(captured) <= 1, "an intent is paid once"
+    assert sum(captured) == walk.intent["amount_received"] <= AMOUNT
+    assert (walk.intent["status"] == "succeeded") == bool(captured)
+    held = AMOUNT if walk.intent["status"] == "requires_capture" else 0
+    assert walk.intent["amount_capturable"] == held
+    taken = sum(captured) if capture_method == "manual" and walk.effects("charge.authorized") else 0
+    assert len(walk.effects("charge.authorized")) == len(walk.effects("charge.released")) + bool(held) + bool(taken)
+    assert walk.events().count("payment_intent.succeeded") == len(captured)
+    assert walk.events().count("payment_intent.canceled") == (walk.intent["status"] == "canceled")
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps=st.lists(STEPS, max_size=12), capture_method=st.sampled_from(["automatic", "manual"]))
+def test_every_change_of_status_is_one_of_the_tables(steps: list[tuple[str, Any]], capture_method: str) -> None:
+    walk = Walk(capture_method, "automatic")
+    for step in steps:
+        walk.take(step)
+    moved = set(zip(walk.statuses, walk.statuses[1:], strict=False))
+    assert {move for move in moved if move[0] != move[1]} <= MOVES
