@@ -8,7 +8,7 @@ ARGS =
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-kafka check fmt docs bench lock
+.PHONY: help install demo test test-kafka test-browser check fmt docs bench shots lock
 .DEFAULT_GOAL := help
 
 help:
@@ -16,10 +16,12 @@ help:
 	@echo 'make demo        orders, payments and events on a real PostgreSQL and a real broker; ARGS=--once ends by itself'
 	@echo 'make test        the whole suite; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
 	@echo 'make test-kafka  the tests that face a broker, on Apache Kafka itself (needs Java and Maven, else exits 4)'
+	@echo 'make test-browser  the pages of the sandbox, driven in Chromium (needs one, else exits 4)'
 	@echo 'make check       lint, format, types, import rules'
 	@echo 'make fmt         mend what lint and format can mend'
 	@echo 'make docs        write again what is drawn from the code: configuration, state machines'
 	@echo 'make bench       durable webhooks a second, orders a second'
+	@echo 'make shots       photograph the pages of the sandbox for its documentation, in Chromium'
 	@echo 'make lock        pin the newest versions that requirements/*.in allow'
 
 install: .venv/.installed
@@ -35,6 +37,9 @@ test: install
 
 test-kafka: install
 	@scripts/test-kafka $(ARGS)
+
+test-browser: install
+	@scripts/test-browser $(ARGS)
 
 check: install
 	$(BIN)/ruff check
@@ -52,6 +57,9 @@ docs: install
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)
+
+shots: install
+	@scripts/with-browser $(BIN)/python -m scripts.shoot_sandbox
 
 lock: install
 	$(COMPILE) --upgrade --output-file requirements/uv.txt requirements/uv.in

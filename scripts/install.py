@@ -31,10 +31,12 @@ UV_NAMES = {
 
 
 def main() -> int:
-    """Install, and give the exit code."""
+    """Install, and give the exit code; `browser` adds what drives a browser to what is installed."""
     if sys.version_info < PYTHON_LEAST:
         say(f"Python {'.'.join(map(str, PYTHON_LEAST))} or later is needed; this is {sys.version.split()[0]}.")
         return 1
+    if sys.argv[1:] == ["browser"]:
+        return add_browser()
     if not PYTHON.exists():
         say("making .venv")
         venv.create(VENV, with_pip=True, symlinks=True)
@@ -45,6 +47,15 @@ def main() -> int:
         pip("install", "--require-hashes", "-r", "requirements/dev.txt")
     pip("install", "--no-deps", "--no-build-isolation", "--no-index", "--editable", ".")
     (VENV / ".installed").touch()
+    return 0
+
+
+def add_browser() -> int:
+    """Install Playwright beside the rest."""
+    say("installing Playwright")
+    if not uv("install", "--require-hashes", "-r", "requirements/browser.txt"):
+        pip("install", "--require-hashes", "-r", "requirements/browser.txt")
+    (VENV / ".browser").touch()
     return 0
 
 

@@ -29,6 +29,7 @@ OPERATIONS = (
     Operation("POST", INTENT + "/cancel", intents.cancel, schemas.CANCEL_INTENT),
     Operation("GET", "/v1/charges", charges.list_all, schemas.LIST_CHARGES),
     Operation("GET", "/v1/charges/{id}", charges.retrieve, schemas.RETRIEVE),
+    Operation("GET", "/v1/charges/{id}/refunds", refunds.list_of_charge, schemas.LIST_REFUNDS_OF_CHARGE),
     Operation("POST", "/v1/refunds", refunds.create, schemas.CREATE_REFUND),
     Operation("GET", "/v1/refunds", refunds.list_all, schemas.LIST_REFUNDS),
     Operation("GET", "/v1/refunds/{id}", refunds.retrieve, schemas.RETRIEVE),

@@ -265,6 +265,16 @@ def test_a_refund_and_its_charge_expand_into_each_other(client: Any) -> None:
     assert not hasattr(charge_of(client, intent), "refunds")
 
 
+def test_the_refunds_in_a_charge_are_read_page_by_page(client: Any) -> None:
+    intent = paid(client)
+    made = [client.v1.refunds.create({"payment_intent": intent.id, "amount": 50}).id for _ in range(12)]
+
+    refunds = client.v1.charges.retrieve(str(intent.latest_charge), {"expand": ["refunds"]}).refunds
+
+    assert (len(refunds.data), refunds.has_more) == (10, True)
+    assert [refund.id for refund in refunds.auto_paging_iter()] == made[::-1]
+
+
 def test_only_the_metadata_of_a_refund_can_be_changed(client: Any) -> None:
     intent = paid(client)
     refund = client.v1.refunds.create({"payment_intent": intent.id, "metadata": {"a": "1", "b": "2"}})

@@ -23,6 +23,10 @@ PAID: dict[str, Any] = {
 }
 PAID_EVENTS = ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"]
 
+OPEN: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
+
 
 @pytest.fixture
 def listening(own_sandbox: SandboxProcess, receiver: Receiver) -> SandboxProcess:
@@ -35,6 +39,20 @@ def pay(sandbox: SandboxProcess, **more: Any) -> stripe.PaymentIntent:
     client: Any = sandbox.client()
     intent: stripe.PaymentIntent = client.v1.payment_intents.create(PAID, more)
     return intent
+
+
+def late_event(sandbox: SandboxProcess) -> Any:
+    """An event whose first attempt is an hour away."""
+    sandbox.faults(webhooks={"delay_ms": HOUR_S * 1000})
+    client: Any = sandbox.client()
+    client.v1.payment_intents.create(OPEN)
+    sandbox.faults()
+    return client.v1.events.list({"limit": 1}).data[0]
+
+
+def deliveries(sandbox: SandboxProcess, event: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = sandbox.control("GET", f"/sandbox/events/{event.id}/deliveries")["data"]
+    return rows
 
 
 def test_events_come_signed_and_in_the_full_envelope(listening: SandboxProcess, receiver: Receiver) -> None:
@@ -73,6 +91,7 @@ def test_what_is_not_answered_2xx_comes_again_until_it_is(listening: SandboxProc
     receiver.wait_for(*PAID_EVENTS)
 
     assert Counter(one.answer for one in receiver.deliveries) == {500: 1, 302: 1, 400: 1, 404: 1, 503: 1, 200: 3}
+    assert {one.path for one in receiver.deliveries} == {"/webhooks"}
     client: Any = listening.client()
     eventually(lambda: [event.pending_webhooks for event in client.v1.events.list().data] == [0, 0, 0])
     assert client.v1.events.list({"delivery_success": False}).data == []
@@ -150,6 +169,141 @@ def test_an_event_can_arrive_before_the_answer_that_caused_it(listening: Sandbox
     assert sorted(receiver.accepted) == sorted(PAID_EVENTS)
 
 
+def test_a_resend_does_not_end_the_automatic_retries(listening: SandboxProcess, receiver: Receiver) -> None:
+    event = late_event(listening)
+    listening.resend(event.id)
+    receiver.wait_for("payment_intent.created")
+    client: Any = listening.client()
+    eventually(lambda: client.v1.events.retrieve(event.id).pending_webhooks == 0)
+    assert [one["state"] for one in deliveries(listening, event)] == ["pending", "delivered"]
+
+    listening.advance(HOUR_S)
+
+    receiver.wait_for("payment_intent.created", "payment_intent.created")
+    assert {one.event.id for one in receiver.deliveries} == {event.id}
+
+
+def test_a_resend_is_one_attempt(listening: SandboxProcess, receiver: Receiver) -> None:
+    receiver.script = [500]
+    event = late_event(listening)
+    listening.resend(event.id)
+
+    eventually(lambda: deliveries(listening, event)[1]["state"] == "failed")
+
+    assert [one["automatic"] for one in deliveries(listening, event)] == [True, False]
+    client: Any = listening.client()
+    assert client.v1.events.retrieve(event.id).pending_webhooks == 1
+
+
+def test_a_delivery_shows_its_attempts(listening: SandboxProcess, receiver: Receiver) -> None:
+    """With the start of the answers, and of the signature nothing that somebody could use."""
+    receiver.script = [500]
+    receiver.answer_body = b"no such order " * 200_000
+    intent = listening.client().v1.payment_intents.create(OPEN)
+    receiver.wait_for("payment_intent.created")
+    event = receiver.deliveries[0].event
+    eventually(lambda: deliveries(listening, event)[0]["state"] == "delivered")
+
+    [delivery] = deliveries(listening, event)
+    assert (delivery["type"], delivery["url"], delivery["due"]) == ("payment_intent.created", receiver.url, None)
+    assert delivery["request"] == event.request.id == intent.last_response.request_id
+    assert [(one["status"], one["error"]) for one in delivery["attempts"]] == [(500, None), (200, None)]
+    assert {one["body"] for one in delivery["attempts"]} == {receiver.answer_body[:500].decode()}
+    stamp, _, digest = receiver.deliveries[1].signature.partition(",v1=")
+    assert delivery["attempts"][1]["signature"].startswith(stamp)
+    assert digest not in str(delivery)
+    assert delivery["attempts"][0]["at"] < delivery["attempts"][1]["at"]
+    assert all(isinstance(one["duration_ms"], int) for one in delivery["attempts"])
+
+
+def test_deliveries_are_listed_by_endpoint_and_state(listening: SandboxProcess, receiver: Receiver) -> None:
+    client: Any = listening.client()
+    dead = client.v1.webhook_endpoints.create({"url": "http://127.0.0.1:9/nobody", "enabled_events": ["*"]})
+    pay(listening)
+    receiver.wait_for(*PAID_EVENTS)
+
+    def listed(query: str) -> list[str]:
+        answer = listening.control("GET", f"/sandbox/deliveries?{query}")
+        return [one["type"] for one in answer["data"]]
+
+    eventually(lambda: listed("state=delivered") == PAID_EVENTS[::-1])
+    assert listed(f"endpoint={dead.id}&state=pending") == PAID_EVENTS[::-1]
+    assert listed(f"endpoint={dead.id}&limit=1") == PAID_EVENTS[-1:]
+    assert len(listed("")) == 6
+    with pytest.raises(AssertionError, match="limit"):
+        listed("limit=0")
+    with pytest.raises(AssertionError, match="state"):
+        listed("state=lost")
+
+
+def test_attempts_are_kept_over_a_restart_and_the_latest_ten_of_them(own_sandbox: SandboxProcess) -> None:
+    own_sandbox.start("http://127.0.0.1:9/nobody")
+    own_sandbox.client().v1.payment_intents.create(OPEN)
+    [event] = own_sandbox.client().v1.events.list().data
+
+    def made(attempts: int) -> bool:
+        own_sandbox.advance(20)
+        return bool(deliveries(own_sandbox, event)[0]["attempts_made"] >= attempts)
+
+    eventually(lambda: made(11))
+    own_sandbox.kill()
+    own_sandbox.start()
+
+    [delivery] = deliveries(own_sandbox, event)
+    assert (len(delivery["attempts"]), delivery["state"]) == (10, "pending")
+    assert delivery["attempts_made"] >= 11
+    assert {(one["status"], one["error"]) for one in delivery["attempts"]} == {(None, "ClientConnectorError")}
+
+
+def test_an_event_is_given_up_after_three_days(own_sandbox: SandboxProcess) -> None:
+    own_sandbox.start("http://127.0.0.1:9/nobody")
+    own_sandbox.client().v1.payment_intents.create(OPEN)
+    client: Any = own_sandbox.client()
+    [event] = client.v1.events.list().data
+    assert event.pending_webhooks == 1
+
+    own_sandbox.advance(3 * DAY_S)
+
+    eventually(lambda: deliveries(own_sandbox, event)[0]["state"] == "abandoned")
+    assert client.v1.events.retrieve(event.id).pending_webhooks == 0
+    assert [one.id for one in client.v1.events.list({"delivery_success": False}).data] == [event.id]
+
+
+def test_retries_stop_where_the_endpoint_is_disabled_when_one_is_due(
+    listening: SandboxProcess, receiver: Receiver
+) -> None:
+    """https://docs.stripe.com/webhooks#disable: enabled again before, nothing is lost."""
+    client: Any = listening.client()
+    [endpoint] = client.v1.webhook_endpoints.list().data
+    stopped = late_event(listening)
+    client.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
+    listening.advance(HOUR_S)
+    eventually(lambda: deliveries(listening, stopped)[0]["state"] == "stopped")
+
+    client.v1.webhook_endpoints.update(endpoint.id, {"disabled": False})
+    kept = late_event(listening)
+    client.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
+    client.v1.webhook_endpoints.update(endpoint.id, {"disabled": False})
+    listening.advance(HOUR_S)
+
+    receiver.wait_for("payment_intent.created")
+    assert [one.event.id for one in receiver.deliveries] == [kept.id]
+    assert client.v1.events.retrieve(stopped.id).pending_webhooks == 0
+
+
+def test_retries_stop_where_the_endpoint_was_deleted(listening: SandboxProcess, receiver: Receiver) -> None:
+    client: Any = listening.client()
+    [endpoint] = client.v1.webhook_endpoints.list().data
+    event = late_event(listening)
+    client.v1.webhook_endpoints.delete(endpoint.id)
+
+    listening.advance(HOUR_S)
+
+    eventually(lambda: deliveries(listening, event)[0]["state"] == "stopped")
+    assert deliveries(listening, event)[0]["url"] is None
+    assert receiver.deliveries == []
+
+
 def test_the_endpoint_is_shown_without_its_secret(listening: SandboxProcess, receiver: Receiver) -> None:
     client: Any = listening.client()
     [endpoint] = client.v1.webhook_endpoints.list().data
@@ -168,6 +322,57 @@ def test_events_are_listed_newest_first_by_type(listening: SandboxProcess) -> No
 
     assert listed() == PAID_EVENTS[::-1]
     assert listed(type="payment_intent.*") == ["payment_intent.succeeded", "payment_intent.created"]
+    assert listed(type="*") == PAID_EVENTS[::-1]
     assert listed(types=["charge.succeeded", "charge.failed"]) == ["charge.succeeded"]
-    oldest = client.v1.events.list().data[-1]
-    assert listed(ending_before=oldest.id, limit=1) == ["charge.succeeded"]
+    for refused in ({"type": "*", "types": ["charge.failed"]}, {"types": ["charge.failed"] * 21}):
+        with pytest.raises(stripe.InvalidRequestError):
+            listed(**refused)
+
+
+def test_events_are_paged_in_both_directions(listening: SandboxProcess) -> None:
+    pay(listening)
+    client: Any = listening.client()
+    newest, middle, oldest = client.v1.events.list().data
+
+    def listed(**params: Any) -> tuple[list[str], bool]:
+        page = client.v1.events.list(params)
+        return [event.id for event in page.data], page.has_more
+
+    assert listed(limit=1) == ([newest.id], True)
+    assert listed(limit=1, starting_after=newest.id) == ([middle.id], True)
+    assert listed(starting_after=middle.id) == ([oldest.id], False)
+    assert listed(ending_before=oldest.id, limit=1) == ([middle.id], True)
+    assert listed(ending_before=oldest.id) == ([newest.id, middle.id], False)
+    assert listed(ending_before=newest.id) == ([], False)
+    forward = client.v1.events.list({"ending_before": oldest.id, "limit": 1}).auto_paging_iter()
+    assert [event.id for event in forward] == [middle.id, newest.id]
+
+
+def test_events_are_listed_by_the_time_they_were_made(own_sandbox: SandboxProcess) -> None:
+    own_sandbox.start()
+    client: Any = own_sandbox.client()
+    client.v1.payment_intents.create(OPEN)
+    own_sandbox.advance(100)
+    client.v1.payment_intents.create(OPEN)
+    late, early = client.v1.events.list().data
+    assert late.created >= early.created + 100
+
+    def listed(**created: int) -> list[str]:
+        return [event.id for event in client.v1.events.list({"created": created}).data]
+
+    assert listed(gt=early.created) == listed(gte=late.created) == [late.id]
+    assert listed(lt=late.created) == listed(lte=early.created) == [early.id]
+    assert [event.id for event in client.v1.events.list({"created": late.created}).data] == [late.id]
+
+
+def test_events_are_kept_for_thirty_days(own_sandbox: SandboxProcess) -> None:
+    own_sandbox.start()
+    client: Any = own_sandbox.client()
+    client.v1.payment_intents.create(OPEN)
+    [event] = client.v1.events.list().data
+    own_sandbox.advance(30 * DAY_S + 1)
+    client.v1.payment_intents.create(OPEN)
+
+    assert event.id not in [one.id for one in client.v1.events.list().data]
+    with pytest.raises(stripe.InvalidRequestError, match="No such event"):
+        client.v1.events.retrieve(event.id)

@@ -77,6 +77,15 @@ def list_all(work: Work, params: Json, path: Json) -> Reply:
     return answer("/v1/refunds", page)
 
 
+def list_of_charge(work: Work, params: Json, path: Json) -> Reply:
+    """Where the list that an expanded `charge.refunds` is has its next pages."""
+    charge = work.tx.find("charge", path["id"])
+    if charge is None:
+        raise missing_resource("charge", path["id"], "charge")
+    page = work.tx.table("refund").page(page_query("refund", params), owners=[charge["id"]])
+    return answer(f"/v1/charges/{charge['id']}/refunds", page)
+
+
 def update(work: Work, params: Json, path: Json) -> Reply:
     """Nothing but the metadata can be changed."""
     refund = existing(work, path["id"])

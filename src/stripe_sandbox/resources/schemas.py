@@ -205,6 +205,7 @@ CREATE_REFUND = Schema(
 )
 UPDATE_REFUND = Schema({"expand": EXPAND, "metadata": metadata})
 LIST_REFUNDS = Schema(list_fields(charge=text(), payment_intent=text()))
+LIST_REFUNDS_OF_CHARGE = Schema({name: parser for name, parser in list_fields().items() if name != "created"})
 
 # https://docs.stripe.com/api/balance_transactions
 LIST_BALANCE_TRANSACTIONS = Schema(list_fields(currency=text(), payout=text(), source=text(), type=text()))

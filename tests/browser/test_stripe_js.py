@@ -1,0 +1,342 @@
+"""The stand-in for Stripe.js on a shop's own page, which stands on another origin and knows a publishable key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Error, FrameLocator, Page, expect
+
+from tests.support.sandbox import SandboxProcess
+from tests.support.shop_page import ShopPages
+
+pytestmark = pytest.mark.browser
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "checkout.html"
+KEY = "pk_test_of_the_shop"
+BLANK = '<!doctype html><title>Shop</title><form><div id="card"></div></form><script src="{base}/v3/"></script>'
+MOUNT = """([key, secret, kind]) => new Promise((ready) => {
+    window.stripe = Stripe(key);
+    window.elements = stripe.elements({clientSecret: secret});
+    window.card = elements.create(kind);
+    window.events = [];
+    for (const name of ["focus", "change", "blur", "escape"]) card.on(name, (event) => events.push([name, event]));
+    card.on("ready", () => ready());
+    card.mount("#card");
+})"""
+
+Intent = Any
+
+
+@pytest.fixture
+def shop() -> Iterator[ShopPages]:
+    """The web server of a shop."""
+    shop = ShopPages()
+    yield shop
+    shop.close()
+
+
+@pytest.fixture
+def shop_page(shop: ShopPages, page: Page, sandbox: SandboxProcess) -> Page:
+    """A page of that shop, on which nothing is but the script of the sandbox."""
+    page.goto(shop.put("/checkout", BLANK.format(base=sandbox.base_url)))
+    return page
+
+
+def new_intent(sandbox: SandboxProcess, **more: Any) -> Intent:
+    client: Any = sandbox.client()
+    wanted = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"], "metadata": {"order_id": "17"}}
+    return client.v1.payment_intents.create({**wanted, **more})
+
+
+def status_of(sandbox: SandboxProcess, intent: Intent) -> str:
+    client: Any = sandbox.client()
+    return str(client.v1.payment_intents.retrieve(intent.id).status)
+
+
+def mount(page: Page, intent: Intent, kind: str = "card") -> FrameLocator:
+    """Mount an element; returns the form in it."""
+    page.evaluate(MOUNT, [KEY, intent.client_secret, kind])
+    return page.frame_locator("#card iframe")
+
+
+def type_card(form: FrameLocator, number: str = "4242424242424242") -> None:
+    form.get_by_label("card number").press_sequentially(number)
+    form.get_by_label("expiration").press_sequentially("1234")
+    form.get_by_label("CVC").press_sequentially("123")
+
+
+def confirm_card_payment(page: Page, intent: Intent) -> Any:
+    return page.evaluate("(s) => stripe.confirmCardPayment(s, {payment_method: {card}})", intent.client_secret)
+
+
+def begin(page: Page, call: str, *arguments: Any) -> None:
+    """Start a call that waits for the customer; `ended` gives its result."""
+    page.evaluate(f"(arguments) => {{ window.ending = ({call})(...arguments); }}", list(arguments))
+
+
+def ended(page: Page) -> Any:
+    return page.evaluate("() => window.ending")
+
+
+def bank(page: Page) -> FrameLocator:
+    return page.frame_locator("dialog iframe")
+
+
+def test_a_page_of_another_origin_pays_by_confirm_card_payment(shop_page: Page, sandbox: SandboxProcess) -> None:
+    intent = new_intent(sandbox)
+    type_card(mount(shop_page, intent))
+
+    result = confirm_card_payment(shop_page, intent)
+
+    assert result["paymentIntent"]["status"] == "succeeded"
+    assert "metadata" not in result["paymentIntent"]
+    assert status_of(sandbox, intent) == "succeeded"
+
+
+def test_a_page_of_another_origin_pays_by_confirm_payment(shop_page: Page, sandbox: SandboxProcess) -> None:
+    intent = new_intent(sandbox)
+    type_card(mount(shop_page, intent, "payment"))
+
+    result = shop_page.evaluate("() => stripe.confirmPayment({elements, redirect: 'if_required'})")
+
+    assert result["paymentIntent"]["id"] == intent.id
+    assert status_of(sandbox, intent) == "succeeded"
+
+
+def test_whoever_has_paid_comes_to_the_return_url(shop_page: Page, sandbox: SandboxProcess, shop: ShopPages) -> None:
+    intent = new_intent(sandbox, automatic_payment_methods={"enabled": True}, payment_method_types=None or ["card"])
+    type_card(mount(shop_page, intent, "payment"))
+    target = f"{shop.url}/thanks?order=17"
+
+    begin(shop_page, "(url) => stripe.confirmPayment({elements, confirmParams: {return_url: url}})", target)
+    shop_page.wait_for_url("**/thanks?**")
+
+    assert parse_qs(urlsplit(shop_page.url).query) == {
+        "order": ["17"],
+        "payment_intent": [intent.id],
+        "payment_intent_client_secret": [intent.client_secret],
+        "redirect_status": ["succeeded"],
+    }
+
+
+def test_a_decline_is_a_result_that_names_its_reason(shop_page: Page, sandbox: SandboxProcess) -> None:
+    intent = new_intent(sandbox)
+    form = mount(shop_page, intent)
+    type_card(form, "4000000000009995")
+
+    error = confirm_card_payment(shop_page, intent)["error"]
+
+    assert (error["type"], error["code"], error["decline_code"]) == (
+        "card_error",
+        "card_declined",
+        "insufficient_funds",
+    )
+    assert error["payment_intent"]["status"] == "requires_payment_method"
+    form.get_by_label("card number").fill("4242 4242 4242 4242")
+    assert confirm_card_payment(shop_page, intent)["paymentIntent"]["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(("button", "status"), [("Complete", "succeeded"), ("Fail", "requires_payment_method")])
+def test_the_3d_secure_step_is_a_dialog_over_the_shops_page(
+    shop_page: Page, sandbox: SandboxProcess, button: str, status: str
+) -> None:
+    intent = new_intent(sandbox)
+    type_card(mount(shop_page, intent), "4000002760003184")
+
+    begin(shop_page, "(s) => stripe.confirmCardPayment(s, {payment_method: {card}})", intent.client_secret)
+    bank(shop_page).get_by_role("button", name=button).click()
+    result = ended(shop_page)
+
+    assert (result.get("paymentIntent") or result["error"]["payment_intent"])["status"] == status
+    assert status_of(sandbox, intent) == status
+    expect(shop_page.locator("dialog")).to_have_count(0)
+
+
+def test_an_authentication_that_failed_has_its_own_code(shop_page: Page, sandbox: SandboxProcess) -> None:
+    intent = new_intent(sandbox)
+    type_card(mount(shop_page, intent, "payment"), "4000002760003184")
+
+    begin(shop_page, "() => stripe.confirmPayment({elements, redirect: 'if_required'})")
+    shop_page.get_by_role("button", name="Cancel authentication").click()
+
+    assert ended(shop_page)["error"]["code"] == "payment_intent_authentication_failure"
+
+
+def test_an_intent_that_the_server_confirmed_is_finished_by_the_page(
+    shop_page: Page, sandbox: SandboxProcess
+) -> None:
+    intent = new_intent(sandbox, payment_method="pm_card_authenticationRequired", confirm=True)
+    shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
+
+    begin(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
+    bank(shop_page).get_by_role("button", name="Complete").click()
+
+    assert ended(shop_page)["paymentIntent"]["status"] == "succeeded"
+
+
+def test_a_manual_confirmation_goes_back_to_the_server(shop_page: Page, sandbox: SandboxProcess) -> None:
+    more = {"payment_method": "pm_card_authenticationRequired", "confirm": True, "confirmation_method": "manual"}
+    intent = new_intent(sandbox, **more)
+    shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
+
+    begin(shop_page, "(s) => stripe.handleCardAction(s)", intent.client_secret)
+    bank(shop_page).get_by_role("button", name="Complete").click()
+
+    assert ended(shop_page)["paymentIntent"]["status"] == "requires_confirmation"
+    client: Any = sandbox.client()
+    assert client.v1.payment_intents.confirm(intent.id).status == "succeeded"
+
+
+@pytest.mark.parametrize(("button", "told"), [("Complete", "succeeded"), ("Fail", "failed")])
+def test_a_return_url_makes_the_3d_secure_step_a_page_of_its_own(
+    shop_page: Page, sandbox: SandboxProcess, shop: ShopPages, button: str, told: str
+) -> None:
+    more = {"payment_method": "pm_card_authenticationRequired", "confirm": True}
+    intent = new_intent(sandbox, return_url=f"{shop.url}/back?order=17", **more)
+    shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
+
+    begin(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
+    shop_page.get_by_role("button", name=button).click()
+    shop_page.wait_for_url("**/back?**")
+
+    query = parse_qs(urlsplit(shop_page.url).query)
+    assert (query["order"], query["payment_intent"], query["redirect_status"]) == (["17"], [intent.id], [told])
+
+
+def test_a_wrong_client_secret_is_an_error_and_a_malformed_one_the_pages_mistake(
+    shop_page: Page, sandbox: SandboxProcess
+) -> None:
+    intent, other = new_intent(sandbox), new_intent(sandbox)
+    shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
+    wrong = intent.id + other.client_secret[len(other.id) :]
+
+    result = shop_page.evaluate("(s) => stripe.confirmCardPayment(s, {payment_method: 'pm_card_visa'})", wrong)
+
+    assert result["error"]["type"] == "invalid_request_error"
+    assert status_of(sandbox, intent) == "requires_payment_method"
+    with pytest.raises(Error, match="client_secret"):
+        shop_page.evaluate("() => stripe.retrievePaymentIntent('nonsense')")
+
+
+def test_two_confirmations_at_once_pay_once(shop_page: Page, sandbox: SandboxProcess) -> None:
+    intent = new_intent(sandbox)
+    type_card(mount(shop_page, intent))
+
+    results = shop_page.evaluate(
+        "(s) => Promise.all([1, 2].map(() => stripe.confirmCardPayment(s, {payment_method: {card}})))",
+        intent.client_secret,
+    )
+
+    assert sorted(next(iter(result)) for result in results) == ["error", "paymentIntent"]
+    captured = [one for one in sandbox.ledger() if one["effect"] == "charge.captured"]
+    assert [one["payment_intent"] for one in captured].count(intent.id) == 1
+
+
+@pytest.mark.parametrize("fault", [{"phase": "after", "action": "drop"}, {"phase": "before", "action": "drop"}])
+def test_a_lost_answer_is_asked_for_again_and_pays_once(
+    shop_page: Page, sandbox: SandboxProcess, fault: dict[str, str]
+) -> None:
+    intent = new_intent(sandbox)
+    type_card(mount(shop_page, intent))
+    sandbox.faults({**fault, "path": "/v1/payment_intents/*/confirm", "times": 1})
+
+    result = confirm_card_payment(shop_page, intent)
+
+    assert result["paymentIntent"]["status"] == "succeeded"
+    captured = [one for one in sandbox.ledger() if one["effect"] == "charge.captured"]
+    assert [one["payment_intent"] for one in captured].count(intent.id) == 1
+
+
+def test_the_shops_page_never_sees_the_number(shop_page: Page, sandbox: SandboxProcess) -> None:
+    """The form is a document of the sandbox's origin; what comes out of it is an id."""
+    intent = new_intent(sandbox)
+    shop_page.evaluate("() => { window.heard = []; addEventListener('message', (e) => heard.push(e.data)); }")
+    type_card(mount(shop_page, intent))
+
+    result = shop_page.evaluate("() => stripe.createPaymentMethod({type: 'card', card})")
+
+    assert result["paymentMethod"]["card"]["last4"] == "4242"
+    seen = shop_page.evaluate("() => JSON.stringify([heard, events, document.documentElement.outerHTML])")
+    assert "4242" not in seen
+    with pytest.raises(Error, match=r"cross-origin|Blocked a frame"):
+        shop_page.evaluate("() => document.querySelector('iframe').contentWindow.document.body")
+
+
+def test_an_element_tells_the_page_how_it_stands(shop_page: Page, sandbox: SandboxProcess) -> None:
+    form = mount(shop_page, new_intent(sandbox))
+    form.get_by_label("card number").press_sequentially("4242424242424241")
+    form.get_by_label("card number").press("Escape")
+    events = shop_page.evaluate("() => events")
+    names = [name for name, _ in events]
+    changes = [event for name, event in events if name == "change"]
+
+    assert names[:2] == ["focus", "change"]
+    assert "escape" in names
+    assert changes[-1]["error"]["code"] == "invalid_number"
+    expect(shop_page.locator("#card")).to_have_class("StripeElement StripeElement--focus StripeElement--invalid")
+    shop_page.evaluate("() => card.clear()")
+    expect(form.get_by_label("card number")).to_have_value("")
+    type_card(form)
+    shop_page.wait_for_function("() => events.at(-1)[1].complete && events.at(-1)[1].brand === 'visa'")
+    assert shop_page.evaluate("() => elements.getElement('card') === card")
+    shop_page.evaluate("() => card.destroy()")
+    expect(shop_page.locator("iframe")).to_have_count(0)
+    assert shop_page.evaluate("() => elements.getElement('card')") is None
+
+
+def test_an_incomplete_card_is_an_error_of_the_form(shop_page: Page, sandbox: SandboxProcess) -> None:
+    intent = new_intent(sandbox)
+    form = mount(shop_page, intent, "payment")
+    form.get_by_label("card number").press_sequentially("42424")
+
+    submitted = shop_page.evaluate("() => elements.submit()")
+    confirmed = shop_page.evaluate("() => stripe.confirmPayment({elements, redirect: 'if_required'})")
+
+    assert submitted["error"]["code"] == confirmed["error"]["code"] == "incomplete_number"
+    assert confirmed["error"]["type"] == "validation_error"
+    assert status_of(sandbox, intent) == "requires_payment_method"
+
+
+def test_a_form_may_be_shown_before_there_is_an_intent(shop_page: Page, sandbox: SandboxProcess) -> None:
+    shop_page.evaluate(
+        """(key) => new Promise((ready) => {
+            window.stripe = Stripe(key);
+            window.elements = stripe.elements({mode: "payment", amount: 1000, currency: "usd"});
+            elements.create("payment").on("ready", ready).mount("#card");
+        })""",
+        KEY,
+    )
+    type_card(shop_page.frame_locator("#card iframe"))
+    intent = new_intent(sandbox)
+    confirm = "(s) => stripe.confirmPayment({elements, clientSecret: s, redirect: 'if_required'})"
+
+    with pytest.raises(Error, match=r"elements\.submit"):
+        shop_page.evaluate(confirm, intent.client_secret)
+    assert shop_page.evaluate("() => elements.submit()") == {"selectedPaymentMethod": "card"}
+    assert shop_page.evaluate(confirm, intent.client_secret)["paymentIntent"]["status"] == "succeeded"
+
+
+def test_a_secret_key_has_no_place_in_a_page(shop_page: Page) -> None:
+    with pytest.raises(Error, match="publishable key"):
+        shop_page.evaluate("() => Stripe('sk_test_1234')")
+
+
+def test_the_example_of_the_docs_pays(page: Page, shop: ShopPages, sandbox: SandboxProcess) -> None:
+    intent = new_intent(sandbox)
+    html = EXAMPLE.read_text().replace("http://127.0.0.1:12111", sandbox.base_url)
+    order = f'{{"publishable_key": "{KEY}", "client_secret": "{intent.client_secret}"}}'
+    shop.put("/order-to-pay", order, "application/json")
+    page.goto(shop.put("/", html))
+    form = page.frame_locator("iframe")
+    form.get_by_role("button", name="Declined", exact=True).click()
+    page.get_by_role("button", name="Pay", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("Your card was declined.")
+    form.get_by_role("button", name="Pays", exact=True).click()
+    page.get_by_role("button", name="Pay", exact=True).click()
+
+    expect(page.get_by_role("alert")).to_have_text("Thank you for your order!")
+    assert "redirect_status=succeeded" in page.url

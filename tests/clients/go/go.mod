@@ -1,0 +1,3 @@
+module payment-service/tests/clients/go
+
+go 1.26

@@ -1,0 +1,49 @@
+"""A shop's own web server: pages on another origin than the sandbox's."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+HTML = "text/html; charset=utf-8"
+
+
+class ShopPages:
+    """Serves the texts in `pages` by their paths, on `localhost`: for a browser another site than 127.0.0.1."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, tuple[str, str]] = {}
+        shop = self
+
+        class Pages(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                kind, text = shop.pages.get(self.path.partition("?")[0], (HTML, ""))
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(text.encode())))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                """Keep quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """The origin, as the browser calls it."""
+        return f"http://localhost:{self._server.server_port}"
+
+    def put(self, path: str, text: str, kind: str = HTML) -> str:
+        """Serve `text` at `path`; returns the address."""
+        self.pages[path] = (kind, text)
+        return self.url + path
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
