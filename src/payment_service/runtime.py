@@ -28,6 +28,7 @@ from payment_service.flows.accept_orders import Intake
 from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.flows.dispatch import Dispatcher
 from payment_service.flows.errors import Unavailable
+from payment_service.flows.surroundings import Surroundings
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.http.server import AddressInUse, HttpServer
@@ -178,7 +179,7 @@ class Service:
         )
         self._public = build_app(
             config=config,
-            pool=pool,
+            surroundings=self._surroundings(),
             take=self._webhooks.take,
             quarantine=self._keep_webhook,
             readiness=self.readiness,
@@ -229,6 +230,16 @@ class Service:
         if blocked:
             checks["provider"] = "blocked: " + ", ".join(sorted(row["kind"] for row in blocked))
         return Readiness(ready=problem is None, checks={**checks, "database": "ok", "schema": problem or "ok"})
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            pool=self._pool,
+            provider=self._provider,
+            deployment=self._config.deployment,
+            now=_now,
+            wake_dispatcher=self._wake_dispatcher,
+            wake_relay=self._wake_relay,
+        )
 
     def _make_dispatcher(self) -> Dispatcher:
         return Dispatcher(

@@ -108,7 +108,7 @@ def test_a_page_of_another_origin_pays_by_confirm_payment(shop_page: Page, sandb
 
 
 def test_whoever_has_paid_comes_to_the_return_url(shop_page: Page, sandbox: SandboxProcess, shop: ShopPages) -> None:
-    intent = new_intent(sandbox, automatic_payment_methods={"enabled": True}, payment_method_types=None or ["card"])
+    intent = new_intent(sandbox, automatic_payment_methods={"enabled": True}, payment_method_types=["card"])
     type_card(mount(shop_page, intent, "payment"))
     target = f"{shop.url}/thanks?order=17"
 
@@ -166,9 +166,7 @@ def test_an_authentication_that_failed_has_its_own_code(shop_page: Page, sandbox
     assert ended(shop_page)["error"]["code"] == "payment_intent_authentication_failure"
 
 
-def test_an_intent_that_the_server_confirmed_is_finished_by_the_page(
-    shop_page: Page, sandbox: SandboxProcess
-) -> None:
+def test_an_intent_that_the_server_confirmed_is_finished_by_the_page(shop_page: Page, sandbox: SandboxProcess) -> None:
     intent = new_intent(sandbox, payment_method="pm_card_authenticationRequired", confirm=True)
     shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
 

@@ -6,6 +6,9 @@ Where the relay is not the subject, the process does not run it: its lease would
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+
 import psycopg
 import pytest
 
@@ -99,6 +102,36 @@ def test_stored_webhooks_survive_a_kill_around_their_replay(shop: Shop, point: s
         eventually(lambda: shop.count("payment_events", "NOT processed") > 0)
     assert_died_at(service, point)
     assert_all_goes_well_without(shop, paid=1)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "change.refund.commit.before",
+        "change.refund.commit.after",
+        "dispatch.refund.call.before",
+        "dispatch.refund.call.after",
+    ],
+)
+def test_a_refund_survives_a_kill_around_its_request_and_its_call(shop: Shop, point: str) -> None:
+    """The caller asks again under the same key until it has an answer: one refund, whoever answered."""
+    shop.order(*ORDERS[:2])
+    first = shop.serve("intake,dispatch,http")
+    shop.pay(*ORDERS[:2])
+    shop.wait_status("succeeded")
+    first.stop()
+    service = shop.serve_armed(point, "dispatch,http")
+    eventually(service.ready)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        shop.refund(ORDERS[0], "5.00", "job-1")
+    assert_died_at(service, point)
+    shop.serve()
+    assert shop.refund(ORDERS[0], "5.00", "job-1") == 201
+    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    eventually(lambda: shop.query("SELECT status FROM refunds") == [{"status": "succeeded"}])
+    shop.wait_quiet()
+    shop.check()
+    assert shop.count("payments", "refunded = 500") == 1
 
 
 @pytest.mark.kafka

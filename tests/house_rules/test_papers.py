@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pytest
 import typer
@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from payment_service import cli
 from payment_service.config import Config
-from payment_service.contracts import records
+from payment_service.contracts import values
 from payment_service.doctor import TYPES_NEEDED
 from payment_service.domain.events import Succeeded
 from payment_service.domain.ids import payment_id
@@ -31,6 +31,7 @@ from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.docs import describe
 from payment_service.telemetry import metrics
 from scripts.document_states import SAMPLE
+from tests.support.deliveries import NO_DATABASE
 
 ROOT: Final = Path(__file__).parents[2]
 SERVICE: Final = ROOT / "src" / "payment_service"
@@ -150,7 +151,7 @@ def test_the_readme_lists_every_route() -> None:
         stripe_secret_key=SecretStr("sk_test_none"),
         stripe_webhook_secret=(SecretStr("whsec_none"),),
     )
-    app = build_app(config=config, pool=cast("Any", None), take=unused, quarantine=unused, readiness=unused)
+    app = build_app(config=config, surroundings=NO_DATABASE, take=unused, quarantine=unused, readiness=unused)
     description = describe(app)
     public = {f"{method.upper()} {path}" for path, item in description["paths"].items() for method in item}
     rows = re.findall(r"^\| `((?:GET|POST) [^`?]+)", paper("README.md"), re.MULTILINE)
@@ -165,12 +166,7 @@ def test_the_readme_lists_every_route() -> None:
 def test_the_readme_lists_every_topic_with_its_fields() -> None:
     rows = dict(re.findall(r"^\| `(payments\.\w+)` \| ([^|]+) \|", paper("README.md"), re.MULTILINE))
     told = {topic: re.findall(r"`(\w+)`", fields) for topic, fields in rows.items()}
-    assert told == {
-        records.PAYMENTS_INITIATED: list(records.PaymentInitiated.model_fields),
-        records.PAYMENTS_SUCCEEDED: list(records.PaymentSucceeded.model_fields),
-        records.PAYMENTS_FAILED: list(records.PaymentFailed.model_fields),
-        records.PAYMENTS_CANCELED: list(records.PaymentCanceled.model_fields),
-    }
+    assert told == {topic: list(model.model_fields) for topic, model in values.BY_TOPIC.items()}
 
 
 def test_the_record_in_the_readme_is_what_the_service_makes() -> None:

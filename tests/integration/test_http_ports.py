@@ -116,6 +116,8 @@ async def test_the_description_names_every_route_and_its_answers(api: Api) -> No
         "/v1/payments/{payment_id}",
         "/v1/payments",
         "/v1/payments/{payment_id}/events",
+        "/v1/payments/{payment_id}/refunds",
+        "/v1/refunds/{refund_id}",
         "/webhooks/stripe",
         "/health",
         "/ready",

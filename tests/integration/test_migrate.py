@@ -42,8 +42,8 @@ def holding(dsn: str, statement: str) -> Iterator[None]:
 def test_an_empty_database_gets_the_schema_and_its_partitions(empty_database_dsn: str) -> None:
     lines: list[str] = []
     migrate(empty_database_dsn, report=lines.append)
-    assert lines[0] == "schema brought from revision None to 1"
-    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("1",)]
+    assert lines[0] == "schema brought from revision None to 2"
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("2",)]
     assert fetch(empty_database_dsn, "SELECT count(*) FROM payments_decimal") == [(0,)]
     assert [line for line in lines if line.startswith("made payment_events_")]
 
@@ -57,7 +57,7 @@ def test_migrating_a_filled_database_again_changes_nothing(database_dsn: str) ->
     before = schema_of(database_dsn)
     lines: list[str] = []
     migrate(database_dsn, report=lines.append)
-    assert lines == ["schema is at revision 1"]
+    assert lines == ["schema is at revision 2"]
     assert schema_of(database_dsn) == before
     assert fetch(database_dsn, "SELECT order_id, amount FROM payments_decimal")[0][0] == "order-1"
 
@@ -71,7 +71,7 @@ def test_the_printed_sql_makes_the_same_schema(empty_database_dsn: str, database
 def test_a_dsn_in_the_key_value_form_works_too(empty_database_dsn: str) -> None:
     parts = conninfo_to_dict(empty_database_dsn)
     migrate(" ".join(f"{name}='{value}'" for name, value in parts.items()))
-    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("1",)]
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("2",)]
 
 
 def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> None:
@@ -86,8 +86,8 @@ def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> No
     with ThreadPoolExecutor(4) as threads:
         reports = list(threads.map(run, range(4)))
     assert sorted(lines[0] for lines in reports) == [
-        "schema brought from revision None to 1",
-        *["schema is at revision 1"] * 3,
+        "schema brought from revision None to 2",
+        *["schema is at revision 2"] * 3,
     ]
     made = [line for lines in reports for line in lines if line.startswith("made")]
     assert len(made) == len(set(made)), "each partition is made by one of them"

@@ -57,7 +57,7 @@ async def test_how_much_was_refunded_is_shown_as_a_status(api: Api, refunded: in
 
 
 async def test_an_orders_payments_are_listed_page_by_page_the_oldest_first(api: Api) -> None:
-    names = [await api.insert(n=n) for n in (1, 2, 3)]
+    names = [await api.insert(n=n, status="canceled") for n in (1, 2, 3)]
     await api.insert("o-2")
     first = (await api.get("/v1/payments?order_id=o-1&limit=2")).json
     assert [payment["id"] for payment in first["data"]] == [str(name) for name in names[:2]]

@@ -41,6 +41,7 @@ async def test_an_attempt_that_is_late_at_any_check_puts_no_byte_on_the_wire(che
         request = provider.create_request(payment_id=PAYMENT, order_id="o-1", amount=Money(1990, currency("eur")))
         call = Call(
             kind=Kind.CREATE,
+            operation_id=PAYMENT,
             payment_id=PAYMENT,
             request=request,
             idempotency_key="create:1",

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from stripe import WebhookSignature
@@ -18,6 +19,7 @@ from payment_service.telemetry import metrics
 from tests.support.deliveries import (
     BODY_LIMIT_BYTES,
     JSON,
+    NO_DATABASE,
     PATH,
     SECRET,
     Inbox,
@@ -292,7 +294,11 @@ async def durable_port(flows: Flows, inbox: Inbox) -> AsyncIterator[int]:
     )
     webhooks.start()
     app = build_app(
-        config=flows.config, pool=flows.pool, take=webhooks.take, quarantine=inbox.quarantine, readiness=ready
+        config=flows.config,
+        surroundings=replace(NO_DATABASE, pool=flows.pool),
+        take=webhooks.take,
+        quarantine=inbox.quarantine,
+        readiness=ready,
     )
     try:
         async with served(app) as open_port:
@@ -326,7 +332,7 @@ async def test_a_replay_after_the_tolerance_is_refused_though_its_event_is_known
         pytest.param(event(api_version="2099-01-01.future"), Disposition.IGNORED, True, id="unknown version"),
         pytest.param(event(livemode=True), Disposition.MISDIRECTED, True, id="live"),
         pytest.param(event(account="acct_1"), Disposition.MISDIRECTED, True, id="connected account"),
-        pytest.param(event("refund.created"), Disposition.DEFERRED, False, id="refund"),
+        pytest.param(event("refund.created"), Disposition.FOREIGN, True, id="refund of another make"),
         pytest.param(event("payment_intent.succeeded"), Disposition.FOREIGN, True, id="not ours"),
         pytest.param(event("payment_intent.succeeded", intent("o-unknown")), "unmatched", False, id="no such order"),
         pytest.param(event("payment_intent.succeeded", intent("o-1", status=7)), "malformed", False, id="unreadable"),

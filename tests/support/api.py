@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -11,9 +13,11 @@ from uuid import UUID
 from payment_service.db import api_keys
 from payment_service.db.pool import Pool, open_pool
 from payment_service.domain.ids import payment_id
+from payment_service.flows.surroundings import Surroundings
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.provider.port import ProviderEvent
+from payment_service.provider.stripe import Stripe
 from tests.support.flows import config_for
 from tests.support.http import Answer, ask, served
 
@@ -74,13 +78,18 @@ async def open_api(database_dsn: str) -> AsyncIterator[Api]:
     async def readiness() -> Readiness:
         return opened.readiness
 
-    app = build_app(config=config, pool=pool, take=_take, quarantine=_quarantine, readiness=readiness)
+    provider = Stripe(config, now_s=time.time)
+    surroundings = Surroundings(
+        pool=pool, provider=provider, deployment=config.deployment, now=lambda: datetime.now(UTC)
+    )
+    app = build_app(config=config, surroundings=surroundings, take=_take, quarantine=_quarantine, readiness=readiness)
     operations = build_operations_app(readiness=readiness, openapi_of=app)
     try:
         async with served(app) as opened.port, served(operations) as opened.operations_port:
             opened.key = await opened.key_for("read")
             yield opened
     finally:
+        await provider.close()
         pool.terminate()
 
 

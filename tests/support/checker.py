@@ -29,6 +29,7 @@ TABLES: Final = (
     "outbox_pending",
     "relay_holds",
     "quarantine",
+    "refunds",
 )
 _OUR_STATUS: Final = {
     "requires_confirmation": "pending",
@@ -38,6 +39,10 @@ _OUR_STATUS: Final = {
     "succeeded": "succeeded",
     "canceled": "canceled",
 }
+
+
+# What an effect adds to what the provider has given back, or is about to.
+_GIVEN_BACK: Final = {"refund.created": 1, "refund.failed": -1, "refund.canceled": -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +250,24 @@ def sums_hold(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("I7", row["order_id"], f"{row['currency']} here, {currencies[row['order_id']]} there")
 
 
+def refunds_agree(evidence: Evidence) -> Iterator[Violation]:
+    """I7: each refund at the provider is one row, the sums are those of the rows, and of the ledger."""
+    given: Counter[str] = Counter()
+    for entry in evidence.ledger:
+        given[entry["payment_intent"]] += entry["amount"] * _GIVEN_BACK.get(entry["effect"], 0)
+    sums: dict[Any, Counter[str]] = defaultdict(Counter)
+    for row in evidence.tables["refunds"]:
+        sums[row["payment_id"]][row["status"]] += row["amount"]
+    for row in evidence.tables["payments"]:
+        of = sums[row["id"]]
+        held = of["pending"] + of["requires_action"]
+        if (row["refunded"], row["reserved"]) != (of["succeeded"], held):
+            yield Violation("I7", row["order_id"], f"{row['refunded']}+{row['reserved']}, its refunds {dict(of)}")
+        theirs = given[row["provider_payment_id"] or ""]
+        if row["provider_payment_id"] and row["refunded"] + held != theirs:
+            yield Violation("I7", row["order_id"], f"{row['refunded']}+{held} given back here, {theirs} there")
+
+
 def answered_is_stored(evidence: Evidence) -> Iterator[Violation]:
     """I8: an event that was answered 2xx is in the database."""
     stored = {row["provider_event_id"] for row in evidence.tables["payment_events"]}
@@ -271,6 +294,7 @@ JUDGES: Final[Sequence[Callable[[Evidence], Iterator[Violation]]]] = (
     published_once,
     in_order,
     sums_hold,
+    refunds_agree,
     answered_is_stored,
     applied_once,
 )

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from starlette.applications import Starlette
@@ -16,12 +17,13 @@ from stripe import WebhookSignature
 
 from payment_service.db.pool import Pool
 from payment_service.flows.errors import Unavailable
+from payment_service.flows.surroundings import Surroundings
 from payment_service.http import problems
 from payment_service.http.app import build_app
 from payment_service.http.health import Readiness
 from payment_service.http.requests import Requests
 from payment_service.http.webhooks import StripeWebhooks
-from payment_service.provider.port import ProviderEvent
+from payment_service.provider.port import Provider, ProviderEvent
 from tests.support.flows import config_for, name_of
 from tests.support.http import Answer, request, send, served
 
@@ -29,7 +31,9 @@ PATH = "/webhooks/stripe"
 SECRET = "whsec_suite"
 JSON = {"content-type": "application/json"}
 BODY_LIMIT_BYTES = 262_144
-NO_DATABASE = cast("Pool", None)  # what is refused must not need one
+NO_DATABASE = Surroundings(  # what is refused must not need one
+    pool=cast("Pool", None), provider=cast("Provider", None), deployment="default", now=lambda: datetime.now(UTC)
+)
 
 
 class Inbox:
@@ -68,7 +72,9 @@ async def ready() -> Readiness:
 async def open_endpoint(inbox: Inbox) -> AsyncIterator[int]:
     """Serve the public app before an inbox, and give its port."""
     config = config_for("postgresql://127.0.0.1:9/none", "http://127.0.0.1:9")
-    app = build_app(config=config, pool=NO_DATABASE, take=inbox.take, quarantine=inbox.quarantine, readiness=ready)
+    app = build_app(
+        config=config, surroundings=NO_DATABASE, take=inbox.take, quarantine=inbox.quarantine, readiness=ready
+    )
     async with served(app) as port:
         yield port
 

@@ -83,6 +83,12 @@ async def read_answer(reader: asyncio.StreamReader, *, head_only: bool = False) 
     return Answer(int(head[0].split(" ")[1]), headers, await reader.readexactly(length))
 
 
-async def ask(port: int, method: str, target: str, headers: Mapping[str, str | None] | None = None) -> Answer:
-    """Send a request without a body."""
-    return await send(port, request(method, target, headers))
+async def ask(
+    port: int,
+    method: str,
+    target: str,
+    headers: Mapping[str, str | None] | None = None,
+    body: bytes | None = None,
+) -> Answer:
+    """Send a request on a connection of its own."""
+    return await send(port, request(method, target, headers, body))

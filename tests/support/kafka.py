@@ -18,11 +18,12 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from payment_service.contracts.values import BY_TOPIC
 from tests.support.eventually import TIMEOUT_S, NeverHappenedError, eventually
 
 ORDERS: Final = "orders.created"
 DEAD_LETTERS: Final = "orders.created.dlq"
-ANNOUNCEMENTS: Final = tuple(f"payments.{what}" for what in ("initiated", "succeeded", "failed", "canceled"))
+ANNOUNCEMENTS: Final = tuple(BY_TOPIC)
 TOPICS: Final = (ORDERS, DEAD_LETTERS, *ANNOUNCEMENTS)
 PARTITIONS: Final = 6
 _MARK: Final = "suite-mark"

@@ -15,9 +15,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
+import asyncpg
 import psycopg
 from psycopg.rows import dict_row
 
+from payment_service.db import api_keys
 from payment_service.embedded.process import free_port
 from tests.support.checker import Evidence, gather, violations
 from tests.support.eventually import NeverHappenedError, eventually
@@ -54,6 +56,7 @@ class Shop:
         self._written = 0
         self._sent_types: Sequence[str] = ()
         self._bad = 0
+        self._api_key = ""
         self._stripe = sandbox.client()
         self._env = {
             "STRIPE_API_BASE": sandbox.base_url,
@@ -111,6 +114,18 @@ class Shop:
             except Exception as error:
                 if getattr(error, "http_status", None) != 402:
                     raise
+
+    def refund(self, order_id: str, amount: str, key: str) -> int:
+        """Ask the service on the shared port for a refund until it answers; give the status."""
+        self._api_key = self._api_key or asyncio.run(_make_key(self.dsn))
+        url = f"http://127.0.0.1:{self.port}/v1/payments/{name_of(order_id)}/refunds"
+        headers = {
+            "Authorization": f"Bearer {self._api_key}",
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+        }
+        status, _ = ask(url, json.dumps({"amount": amount}).encode(), headers)
+        return status
 
     def intent_of(self, order_id: str) -> str:
         """Wait for the intent of an order's payment, and give its id."""
@@ -183,6 +198,14 @@ class Shop:
     def all_delivered(self) -> bool:
         """Tell whether every event was answered 2xx."""
         return not self._stripe.v1.events.list({"limit": 1, "delivery_success": False}).data
+
+
+async def _make_key(dsn: str) -> str:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await api_keys.create(connection, client="shop", scopes=["refund"])
+    finally:
+        await connection.close()
 
 
 @contextmanager

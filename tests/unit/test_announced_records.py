@@ -3,72 +3,119 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import get_args
 from uuid import UUID
 
 import pytest
 
-from payment_service.contracts.records import (
-    TOPICS,
-    PaymentCanceled,
-    PaymentFailed,
-    PaymentInitiated,
-    PaymentSucceeded,
-    canceled_value,
-    cloud_event_headers,
-    failed_value,
-    initiated_value,
-    rfc3339,
-    succeeded_value,
-)
+from payment_service.contracts.records import TOPICS, cloud_event_headers, rfc3339
+from payment_service.contracts.values import BY_TOPIC, Value
 from payment_service.domain.currency import currency
-from payment_service.domain.events import Canceled, Failed, Initiated, Succeeded
+from payment_service.domain.events import (
+    Announcement,
+    Authorized,
+    Canceled,
+    DisputeClosed,
+    Disputed,
+    Failed,
+    Initiated,
+    Refunded,
+    RefundFailed,
+    RefundInitiated,
+    Succeeded,
+)
 from payment_service.domain.money import Money
+from payment_service.flows.announce import announce
+from scripts.document_states import SAMPLE
 
 PAYMENT = UUID("3c2f6a53-5c7a-5f0e-9d3c-6f0f8f6f2b11")
 EUR = currency("eur")
+PRICE = Money(1990, EUR)
 OF = {"payment_id": str(PAYMENT), "order_id": "order-1", "user_id": ""}
 
 
-def test_initiated() -> None:
-    value = initiated_value(payment_id=PAYMENT, order_id="order-1", user_id="", amount=Money(1990, EUR), method="card")
-    assert json.loads(value) == {**OF, "amount": "19.90", "currency": "eur", "method": "card"}
+def value_of(announcement: Announcement, amount: Money = PRICE, **changes: object) -> dict[str, object]:
+    payment = replace(SAMPLE, id=PAYMENT, order_id="order-1", user_id="", amount=amount, **changes)  # type: ignore[arg-type]
+    record = announce(payment, announcement, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC))
+    read: dict[str, object] = json.loads(record.value or b"")
+    BY_TOPIC[announcement.topic].model_validate(read)
+    return read
 
 
-def test_succeeded() -> None:
-    value = succeeded_value(
-        payment_id=PAYMENT,
-        order_id="order-1",
-        user_id="",
-        amount=Money(1000, EUR),
-        amount_ordered=Money(1990, EUR),
-        paid_at=1_767_225_600,
-        method="card",
-        provider_id="pi_1",
-    )
-    assert json.loads(value) == {
-        **OF,
-        "amount": "10.00",
-        "amount_ordered": "19.90",
-        "currency": "eur",
-        "payment_date": "2026-01-01T00:00:00Z",
-        "payment_method": "card",
-        "provider_id": "pi_1",
-    }
+REFUND = UUID("9a3f6a53-5c7a-5f0e-9d3c-6f0f8f6f2b11")
+OF_REFUND = {**OF, "refund_id": str(REFUND), "currency": "eur"}
+OF_DISPUTE = {**OF, "dispute_id": str(REFUND), "amount": "19.90", "currency": "eur", "reason": "fraudulent"}
+
+
+@pytest.mark.parametrize(
+    ("announcement", "told"),
+    [
+        (Initiated(cause="c", method="card"), {**OF, "amount": "19.90", "currency": "eur", "method": "card"}),
+        (
+            Authorized(cause="c", method="card", intent_id="pi_1"),
+            {**OF, "amount": "19.90", "currency": "eur", "payment_method": "card", "provider_id": "pi_1"},
+        ),
+        (
+            Succeeded(cause="c", captured=Money(1000, EUR), method="card", paid_at=1_767_225_600, intent_id="pi_1"),
+            {
+                **OF,
+                "amount": "10.00",
+                "amount_ordered": "19.90",
+                "currency": "eur",
+                "payment_date": "2026-01-01T00:00:00Z",
+                "payment_method": "card",
+                "provider_id": "pi_1",
+            },
+        ),
+        (
+            Canceled(cause="c", reason="Expired."),
+            {**OF, "amount": "19.90", "currency": "eur", "reason": "Expired."},
+        ),
+        (
+            RefundInitiated(cause="c", refund_id=REFUND, amount=Money(500, EUR), reason="too small"),
+            {**OF_REFUND, "amount": "5.00", "reason": "too small"},
+        ),
+        (
+            Refunded(cause="c", refund_id=REFUND, amount=Money(500, EUR), total=Money(1500, EUR), full=False),
+            {**OF_REFUND, "amount": "5.00", "amount_refunded": "15.00", "full": False},
+        ),
+        (
+            RefundFailed(cause="c", refund_id=REFUND, amount=Money(500, EUR), total=Money(1000, EUR), code="declined"),
+            {**OF_REFUND, "amount": "5.00", "amount_refunded": "10.00", "code": "declined"},
+        ),
+        (
+            Disputed(
+                cause="c",
+                dispute=REFUND,
+                stage="chargeback",
+                amount=PRICE,
+                reason="fraudulent",
+                status="needs_response",
+                evidence_due_at=1_767_225_600,
+            ),
+            {
+                **OF_DISPUTE,
+                "stage": "chargeback",
+                "status": "needs_response",
+                "evidence_due_by": "2026-01-01T00:00:00Z",
+            },
+        ),
+        (
+            DisputeClosed(cause="c", dispute=REFUND, amount=PRICE, reason="fraudulent", status="won"),
+            {**OF_DISPUTE, "status": "won"},
+        ),
+    ],
+)
+def test_what_is_told(announcement: Announcement, told: dict[str, object]) -> None:
+    assert value_of(announcement) == told
 
 
 @pytest.mark.parametrize("final", [True, False])
-def test_failed(final: bool) -> None:
-    value = failed_value(
-        payment_id=PAYMENT,
-        order_id="order-1",
-        user_id="",
-        amount=Money(500, currency("jpy")),
-        reason="Your card has insufficient funds.",
-        code="insufficient_funds",
-        final=final,
-    )
-    assert json.loads(value) == {
+def test_a_failure_says_whether_it_is_the_end(final: bool) -> None:
+    failed = Failed(cause="c", code="insufficient_funds", reason="Your card has insufficient funds.", final=final)
+    assert value_of(failed, Money(500, currency("jpy"))) == {
         **OF,
         "amount": "500",
         "currency": "jpy",
@@ -78,35 +125,25 @@ def test_failed(final: bool) -> None:
     }
 
 
-def test_canceled() -> None:
-    value = canceled_value(
-        payment_id=PAYMENT, order_id="order-1", user_id="", amount=Money(1234, currency("kwd")), reason="Expired."
-    )
-    assert json.loads(value) == {**OF, "amount": "1.234", "currency": "kwd", "reason": "Expired."}
-
-
 def test_text_of_any_language_and_punctuation_survives() -> None:
-    value = canceled_value(
-        payment_id=PAYMENT, order_id='{"a":\\n}', user_id="Zoë 🙂", amount=Money(0, EUR), reason='"\u2028'
-    )
-    read = json.loads(value)
-    assert (read["order_id"], read["user_id"], read["reason"]) == ('{"a":\\n}', "Zoë 🙂", '"\u2028')
+    told = Canceled(cause="c", reason='"\u2028')
+    payment = replace(SAMPLE, order_id='{"a":\\n}', user_id="Zo\u00eb \U0001f642")
+    value = announce(payment, told, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC)).value
+    read = json.loads(value or b"")
+    assert (read["order_id"], read["user_id"], read["reason"]) == ('{"a":\\n}', "Zo\u00eb \U0001f642", '"\u2028')
 
 
-@pytest.mark.parametrize("model", [PaymentInitiated, PaymentSucceeded, PaymentFailed, PaymentCanceled])
-def test_every_field_but_booleans_is_a_required_string(
-    model: type[PaymentInitiated | PaymentSucceeded | PaymentFailed | PaymentCanceled],
-) -> None:
+@pytest.mark.parametrize("model", BY_TOPIC.values())
+def test_every_field_but_booleans_is_a_required_string(model: type[Value]) -> None:
     schema = model.model_json_schema()
     assert set(schema["required"]) == set(schema["properties"])
-    assert {name: field["type"] for name, field in schema["properties"].items() if field["type"] != "string"} in (
-        {},
-        {"final": "boolean"},
-    )
+    others = {name: field["type"] for name, field in schema["properties"].items() if field["type"] != "string"}
+    assert others in ({}, {"final": "boolean"}, {"full": "boolean"})
 
 
-def test_every_announcement_has_a_topic_of_ours() -> None:
-    assert {kind.topic for kind in (Initiated, Succeeded, Failed, Canceled)} <= set(TOPICS)
+def test_every_announcement_has_a_topic_and_a_value_of_ours() -> None:
+    assert {kind.topic for kind in get_args(Announcement)} == set(BY_TOPIC)
+    assert set(BY_TOPIC) <= set(TOPICS)
     assert len(TOPICS) == len(set(TOPICS))
 
 

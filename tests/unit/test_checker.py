@@ -54,6 +54,7 @@ def _tables() -> Tables:
                 "amount": 1990,
                 "captured": 1990,
                 "refunded": 0,
+                "reserved": 0,
                 "currency": "eur",
             }
         ],
@@ -94,6 +95,7 @@ def _tables() -> Tables:
         ],
         "outbox_pending": [],
         "quarantine": [],
+        "refunds": [],
     }
 
 
@@ -125,6 +127,7 @@ def test_a_right_run_has_no_violations() -> None:
         pytest.param(
             "I2", {"orders": [Record("orders.created", 0, 0, None, b'{"order_id": "o-2"}', {})]}, id="a lost order"
         ),
+        pytest.param("I7", {"ledger": [*_right().ledger, _entry("refund.created")]}, id="a refund that we don't know"),
         pytest.param("I3", {"intents": []}, id="an intent that the provider has not"),
         pytest.param("I4", {"announced": [_record(1, TOLD[0])]}, id="a record that was not published"),
         pytest.param("I4", {"announced": [*_right().announced, _record(3, TOLD[1])]}, id="a record that nobody wrote"),

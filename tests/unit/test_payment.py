@@ -53,6 +53,8 @@ def payment(**changes: object) -> Payment:
         provider_payment_id=None,
         amount=AMOUNT,
         captured=NOTHING,
+        refunded=NOTHING,
+        reserved=NOTHING,
         status=Status.CREATED,
         method=None,
         sequence=0,

@@ -16,6 +16,7 @@ def sort(status: int, body: object, **headers: str) -> Outcome:
     """Sort an answer to a create."""
     call = Call(
         kind=Kind.CREATE,
+        operation_id=PAYMENT,
         payment_id=PAYMENT,
         request=Request(method="POST", path="/v1/payment_intents", body="", api_version="v"),
         idempotency_key="create:1",

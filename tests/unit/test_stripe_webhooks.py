@@ -227,18 +227,13 @@ def test_an_event_of_another_mode_or_account_is_never_applied(changes: dict[str,
 @pytest.mark.parametrize(
     ("kind", "disposition"),
     [
-        ("refund.created", Disposition.DEFERRED),
-        ("refund.failed", Disposition.DEFERRED),
-        ("charge.refunded", Disposition.DEFERRED),
-        ("charge.refund.updated", Disposition.DEFERRED),
-        ("charge.dispute.created", Disposition.DEFERRED),
         ("charge.failed", Disposition.IGNORED),
         ("payment_intent.partially_funded", Disposition.IGNORED),
         ("customer.created", Disposition.IGNORED),
         ("a.type.of.the.future", Disposition.IGNORED),
     ],
 )
-def test_other_types_wait_or_are_ignored(kind: str, disposition: Disposition) -> None:
+def test_other_types_are_ignored(kind: str, disposition: Disposition) -> None:
     """New types appear without notice."""
     assert read(event(kind, charge())).disposition is disposition
 

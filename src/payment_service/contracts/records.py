@@ -1,19 +1,12 @@
-"""The records of `payments.*`: topics, values and CloudEvents headers. Pure.
-
-The models are the contract. Every field but booleans is a string, never null.
-"""
+"""The topics that the service reads and writes, and the CloudEvents headers of its records. Pure."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from pydantic import BaseModel, ConfigDict, Field
-
 if TYPE_CHECKING:
     from uuid import UUID
-
-    from payment_service.domain.money import Money
 
 ORDERS_CREATED: Final = "orders.created"
 ORDERS_CREATED_DLQ: Final = "orders.created.dlq"
@@ -21,6 +14,12 @@ PAYMENTS_INITIATED: Final = "payments.initiated"
 PAYMENTS_SUCCEEDED: Final = "payments.succeeded"
 PAYMENTS_FAILED: Final = "payments.failed"
 PAYMENTS_CANCELED: Final = "payments.canceled"
+PAYMENTS_AUTHORIZED: Final = "payments.authorized"
+PAYMENTS_REFUND_INITIATED: Final = "payments.refund_initiated"
+PAYMENTS_REFUNDED: Final = "payments.refunded"
+PAYMENTS_REFUND_FAILED: Final = "payments.refund_failed"
+PAYMENTS_DISPUTED: Final = "payments.disputed"
+PAYMENTS_DISPUTE_CLOSED: Final = "payments.dispute_closed"
 
 # Every topic the service reads or writes: what `topics create` makes, and `serve` looks for.
 TOPICS: Final = (
@@ -30,129 +29,13 @@ TOPICS: Final = (
     PAYMENTS_SUCCEEDED,
     PAYMENTS_FAILED,
     PAYMENTS_CANCELED,
+    PAYMENTS_AUTHORIZED,
+    PAYMENTS_REFUND_INITIATED,
+    PAYMENTS_REFUNDED,
+    PAYMENTS_REFUND_FAILED,
+    PAYMENTS_DISPUTED,
+    PAYMENTS_DISPUTE_CLOSED,
 )
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-    payment_id: str = Field(description="Names the payment; also the record's key.")
-    order_id: str
-    user_id: str = Field(description="As in the order; empty when it named no user.")
-
-
-class PaymentInitiated(_Value):
-    """The customer can pay now."""
-
-    amount: str = Field(description="What is to be paid, with the currency's decimals.")
-    currency: str = Field(description="ISO 4217, lower case.")
-    method: str = Field(description="The only method offered, else `unknown`; `none` when nothing is to be paid.")
-
-
-class PaymentSucceeded(_Value):
-    """Money was captured."""
-
-    amount: str = Field(description="What was captured, with the currency's decimals.")
-    amount_ordered: str = Field(description="What the order asked for.")
-    currency: str = Field(description="ISO 4217, lower case.")
-    payment_date: str = Field(description="RFC 3339 in UTC, by the provider's clock.")
-    payment_method: str = Field(
-        description="What the customer paid with, else `unknown`; `none` when nothing was to be paid."
-    )
-    provider_id: str = Field(description="The provider's name of the payment; empty when none was needed.")
-
-
-class PaymentFailed(_Value):
-    """An attempt was declined, or the payment ended unpaid."""
-
-    amount: str = Field(description="What was to be paid, with the currency's decimals.")
-    currency: str = Field(description="ISO 4217, lower case.")
-    reason: str = Field(description="One sentence for a person.")
-    code: str = Field(description="The provider's decline code, else its error code.")
-    final: bool = Field(
-        description="False: the customer may still pay, keep the order. True: it never succeeds after this."
-    )
-
-
-class PaymentCanceled(_Value):
-    """The payment was canceled; a final `payments.failed` stands beside it."""
-
-    amount: str = Field(description="What was to be paid, with the currency's decimals.")
-    currency: str = Field(description="ISO 4217, lower case.")
-    reason: str = Field(description="One sentence for a person.")
-
-
-def initiated_value(*, payment_id: UUID, order_id: str, user_id: str, amount: Money, method: str) -> bytes:
-    """The value of `payments.initiated`."""
-    return _encode(
-        PaymentInitiated(
-            payment_id=str(payment_id),
-            order_id=order_id,
-            user_id=user_id,
-            amount=amount.decimal_text,
-            currency=amount.currency.code,
-            method=method,
-        )
-    )
-
-
-def succeeded_value(
-    *,
-    payment_id: UUID,
-    order_id: str,
-    user_id: str,
-    amount: Money,
-    amount_ordered: Money,
-    paid_at: int,
-    method: str,
-    provider_id: str,
-) -> bytes:
-    """The value of `payments.succeeded`. `amount`: captured; `paid_at`: seconds since 1970 by the provider's clock."""
-    return _encode(
-        PaymentSucceeded(
-            payment_id=str(payment_id),
-            order_id=order_id,
-            user_id=user_id,
-            amount=amount.decimal_text,
-            amount_ordered=amount_ordered.decimal_text,
-            currency=amount.currency.code,
-            payment_date=rfc3339(datetime.fromtimestamp(paid_at, UTC)),
-            payment_method=method,
-            provider_id=provider_id,
-        )
-    )
-
-
-def failed_value(
-    *, payment_id: UUID, order_id: str, user_id: str, amount: Money, reason: str, code: str, final: bool
-) -> bytes:
-    """The value of `payments.failed`."""
-    return _encode(
-        PaymentFailed(
-            payment_id=str(payment_id),
-            order_id=order_id,
-            user_id=user_id,
-            amount=amount.decimal_text,
-            currency=amount.currency.code,
-            reason=reason,
-            code=code,
-            final=final,
-        )
-    )
-
-
-def canceled_value(*, payment_id: UUID, order_id: str, user_id: str, amount: Money, reason: str) -> bytes:
-    """The value of `payments.canceled`."""
-    return _encode(
-        PaymentCanceled(
-            payment_id=str(payment_id),
-            order_id=order_id,
-            user_id=user_id,
-            amount=amount.decimal_text,
-            currency=amount.currency.code,
-            reason=reason,
-        )
-    )
 
 
 def cloud_event_headers(
@@ -191,7 +74,3 @@ def rfc3339(time: datetime) -> str:
         message = "A time without a zone can't be announced: pass one in UTC."
         raise ValueError(message)
     return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
-def _encode(value: _Value) -> bytes:
-    return value.__pydantic_serializer__.to_json(value)

@@ -11,6 +11,7 @@ from payment_service.provider.port import Disposition, ProviderEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from payment_service.db.pool import Connection
 
@@ -19,7 +20,10 @@ _SQL = load(__package__, "events.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of an event. `retry_s`: seconds until it is looked at again, None where it has no work left."""
+    """What became of an event. `retry_s`: seconds until it is looked at again, None where it has no work left.
+
+    `payment_id`: the payment that was found for an event that names none.
+    """
 
     event: ProviderEvent
     processed: bool
@@ -27,6 +31,7 @@ class Result:
     retry_s: float | None = None
     tried: int = 0
     parked_reason: str | None = None
+    payment_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,6 @@ async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, s
         [e.provider for e, _ in events],
         [e.event_id for e, _ in events],
         [e.payload for e, _ in events],
-        [e.disposition is not Disposition.DEFERRED for e, _ in events],
         ["applied" if e.disposition is Disposition.APPLY else e.disposition.value for e, _ in events],
         [label for _, label in events],
         [datetime.fromtimestamp(e.occurred_at, UTC) for e, _ in events],
@@ -73,6 +77,7 @@ async def note_results(connection: Connection, results: Sequence[Result]) -> Non
         [r.retry_s for r in results],
         [r.tried for r in results],
         [r.parked_reason for r in results],
+        [r.payment_id or r.event.payment_id for r in results],
     )
 
 

@@ -2,10 +2,9 @@
 -- In the order of event ids, so that two groups that were sent the same events never wait for each other crosswise.
 INSERT INTO payment_events (payment_id, event_type, provider, provider_event_id, payload, processed, processed_at, result,
                             verified_by, verified_at, occurred_at)
-SELECT payment_id, event_type, provider, provider_event_id, payload, processed, CASE WHEN processed THEN now() END, result,
-       verified_by, now(), occurred_at
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::boolean[], $7::text[], $8::text[], $9::timestamptz[])
-     AS v (payment_id, event_type, provider, provider_event_id, payload, processed, result, verified_by, occurred_at)
+SELECT payment_id, event_type, provider, provider_event_id, payload, true, now(), result, verified_by, now(), occurred_at
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::timestamptz[])
+     AS v (payment_id, event_type, provider, provider_event_id, payload, result, verified_by, occurred_at)
 ORDER BY provider, provider_event_id
 ON CONFLICT (provider, provider_event_id, occurred_at) DO NOTHING
 RETURNING provider_event_id
@@ -13,9 +12,10 @@ RETURNING provider_event_id
 -- name: note_results
 UPDATE payment_events e
 SET processed = v.processed, processed_at = CASE WHEN v.processed THEN now() END, result = v.result,
-    retry_at = now() + v.retry_s * interval '1 s', tries = e.tries + v.tried, parked_reason = v.parked_reason
-FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[], $6::float8[], $7::integer[], $8::text[])
-     AS v (provider, provider_event_id, occurred_at, processed, result, retry_s, tried, parked_reason)
+    retry_at = now() + v.retry_s * interval '1 s', tries = e.tries + v.tried, parked_reason = v.parked_reason,
+    payment_id = coalesce(e.payment_id, v.payment_id)
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[], $6::float8[], $7::integer[], $8::text[], $9::uuid[])
+     AS v (provider, provider_event_id, occurred_at, processed, result, retry_s, tried, parked_reason, payment_id)
 WHERE e.provider = v.provider AND e.provider_event_id = v.provider_event_id AND e.occurred_at = v.occurred_at
   AND (NOT e.processed OR e.processed_at = now())  -- processed for good only by an earlier transaction
 

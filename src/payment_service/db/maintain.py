@@ -1,4 +1,4 @@
-"""Partitions: made ahead of time, dropped when their rows are past retention. Run daily; `migrate` runs it too.
+"""Partitions: made ahead of time, dropped when their rows are past retention; what else ends by time. Run daily; `migrate` runs it too.
 
 Partitions are weeks (Monday 00:00 UTC): a seventh of the relations that days would be, and every plan over a partitioned
 table touches them all. Each step is a transaction of its own under an advisory lock, and looks again before it acts, so
@@ -88,6 +88,7 @@ def maintain(dsn: str, *, now: datetime | None = None, report: Callable[[str], N
     try:
         with _connect(dsn) as connection:
             failures = [problem for table in TABLES for problem in _maintain(connection, table, now, report)]
+            failures += _tidy(connection, report)
     except psycopg.errors.UndefinedTable:
         raise SchemaError(NO_SCHEMA) from None
     except psycopg.Error as error:
@@ -95,6 +96,19 @@ def maintain(dsn: str, *, now: datetime | None = None, report: Callable[[str], N
         raise MaintainError(message) from error
     if failures:
         raise MaintainError(" ".join(failures))
+
+
+def _tidy(connection: Session, report: Callable[[str], None]) -> Iterator[str]:
+    """Do what needs no partition; yield a sentence for each thing that could not be done."""
+    for statement, done in (
+        (_sql.forget_answers, "kept answers forgotten"),
+        (_sql.take_up_deferred, "deferred events taken up"),
+    ):
+        try:
+            if rows := _with_retries(partial(connection.execute, statement.encode())).rowcount:
+                report(f"{rows} {done}")
+        except psycopg.errors.LockNotAvailable as error:
+            yield f"{done}: none, since others held a lock ({_one_line(error)}); run `payment-service maintain` again."
 
 
 def week_of(moment: datetime) -> datetime:

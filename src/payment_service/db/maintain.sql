@@ -44,3 +44,11 @@ DROP TABLE {partition}
 -- name: delete_old_from_default
 -- Both times: a row that came late is kept as long as one that came in time.
 DELETE FROM {default} WHERE {column} < {until} AND created_at < {until} AND NOT ({unfinished})
+
+-- name: forget_answers
+-- Callers are promised 24 h; the rest is for those whose retries stopped over a day.
+DELETE FROM kept_answers WHERE created_at < now() - interval '48 h'
+
+-- name: take_up_deferred
+-- Stored by a release that did not know their type yet, which may have run beside this one while the schema was changed.
+UPDATE payment_events SET retry_at = now() WHERE NOT processed AND result = 'deferred' AND retry_at IS NULL

@@ -24,7 +24,7 @@ _SQL = load(__package__, "payments.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPayment:
-    """A payment to be, with the order record it comes from."""
+    """A payment to be, with the order record it comes from. `expires_at`: when it is canceled if it is unpaid; None: never."""
 
     id: UUID
     order_id: str
@@ -35,6 +35,8 @@ class NewPayment:
     partition: int
     offset: int
     traceparent: str | None
+    manual_capture: bool = False
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ async def insert(connection: Connection, payments: Sequence[NewPayment]) -> set[
         [p.partition for p in payments],
         [p.offset for p in payments],
         [p.traceparent for p in payments],
+        ["manual" if p.manual_capture else "automatic" for p in payments],
+        [p.expires_at for p in payments],
     )
     return {row["id"] for row in rows}
 
@@ -71,6 +75,18 @@ async def lock_free(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, P
     """Lock those of `ids` that exist and that nobody else holds, in the order of ids."""
     rows = await connection.fetch(_SQL.lock_free, sorted(ids))
     return {row["id"]: from_row(row) for row in rows}
+
+
+async def lock_one(connection: Connection, payment_id: UUID) -> Payment | None:
+    """Lock a payment, waiting for whoever holds it; None: there is none. Raises LockNotAvailableError after lock_timeout."""
+    row = await connection.fetchrow(_SQL.lock_one, payment_id)
+    return from_row(row) if row else None
+
+
+async def of_intents(connection: Connection, provider: str, intent_ids: Iterable[str]) -> dict[str, UUID]:
+    """Which payments have these intents for their own."""
+    rows = await connection.fetch(_SQL.of_intents, provider, list(intent_ids))
+    return {row["provider_payment_id"]: row["id"] for row in rows}
 
 
 async def existing(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, KnownOrder]:
@@ -100,6 +116,8 @@ async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]
         [k.source if k else None for k in keys],
         ["\n".join(p.declines) for p in now],
         [datetime.fromtimestamp(p.paid_at, UTC) if p.paid_at is not None else None for p in now],
+        [p.refunded.minor for p in now],
+        [p.reserved.minor for p in now],
     )
     if len(rows) != len(changes):
         message = f"{len(changes) - len(rows)} of {len(changes)} payments were not as they had been locked"
@@ -121,6 +139,8 @@ def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
         provider_payment_id=row["provider_payment_id"],
         amount=Money(row["amount"], unit),
         captured=Money(row["captured"], unit),
+        refunded=Money(row["refunded"], unit),
+        reserved=Money(row["reserved"], unit),
         status=Status(row["status"]),
         method=row["payment_method_type"],
         sequence=row["sequence"],

@@ -1,18 +1,33 @@
 -- name: insert
 -- The same order again is nothing here: the caller compares.
-INSERT INTO payments (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[])
+INSERT INTO payments (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
+                      capture_method, expires_at, expiry_due_at)
+SELECT *, expires_at
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[],
+            $11::text[], $12::timestamptz[])
+     AS v (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method, expires_at)
 ON CONFLICT DO NOTHING
 RETURNING id
 
 -- name: lock_free
 -- Always in the order of ids, so that two groups never wait for each other; what somebody else holds is left for later.
-SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, status, payment_method_type,
-       sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
+SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+       payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
 FROM payments
 WHERE id = ANY ($1::uuid[])
 ORDER BY id
 FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: lock_one
+-- For a single request, which waits its turn (at most lock_timeout).
+SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+       payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
+FROM payments
+WHERE id = $1
+FOR NO KEY UPDATE
+
+-- name: of_intents
+SELECT provider_payment_id, id FROM payments WHERE provider = $1 AND provider_payment_id = ANY ($2::text[])
 
 -- name: existing
 SELECT id, order_id, amount, currency, user_id FROM payments WHERE id = ANY ($1::uuid[])
@@ -20,13 +35,14 @@ SELECT id, order_id, amount, currency, user_id FROM payments WHERE id = ANY ($1:
 -- name: save
 -- One row per payment: a second row for the same payment would be dropped in silence, so the caller folds first.
 UPDATE payments p
-SET status = v.status, provider_payment_id = v.provider_payment_id, captured = v.captured, payment_method_type = v.method,
+SET status = v.status, provider_payment_id = v.provider_payment_id, captured = v.captured,
+    refunded = v.refunded, reserved = v.reserved, payment_method_type = v.method,
     sequence = v.sequence, fact_rank = v.fact_rank, fact_at = v.fact_at, fact_precedence = v.fact_precedence,
     fact_source = v.fact_source, declines = string_to_array(v.declines, E'\n'), paid_at = v.paid_at, updated_at = now()
 FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::integer[], $9::smallint[],
-            $10::bigint[], $11::smallint[], $12::text[], $13::text[], $14::timestamptz[])
+            $10::bigint[], $11::smallint[], $12::text[], $13::text[], $14::timestamptz[], $15::bigint[], $16::bigint[])
      AS v (id, was_status, was_sequence, status, provider_payment_id, captured, method, sequence, fact_rank,
-           fact_at, fact_precedence, fact_source, declines, paid_at)
+           fact_at, fact_precedence, fact_source, declines, paid_at, refunded, reserved)
 WHERE p.id = v.id AND p.status = v.was_status AND p.sequence = v.was_sequence
   AND (p.provider_payment_id IS NULL OR p.provider_payment_id = v.provider_payment_id)
 RETURNING p.id

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from payment_service.domain.money import Money
 
 
@@ -54,4 +56,86 @@ class Canceled:
     reason: str
 
 
-Announcement = Initiated | Succeeded | Failed | Canceled
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorized:
+    """The money is held and waits to be captured."""
+
+    topic: ClassVar[str] = "payments.authorized"
+    cause: str
+    method: str
+    intent_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundInitiated:
+    """Money was asked to be given back; it is pending."""
+
+    topic: ClassVar[str] = "payments.refund_initiated"
+    cause: str
+    refund_id: UUID
+    amount: Money
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refunded:
+    """`amount` was given back, `total` with all refunds before; `full`: that is all that was captured."""
+
+    topic: ClassVar[str] = "payments.refunded"
+    cause: str
+    refund_id: UUID
+    amount: Money
+    total: Money
+    full: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundFailed:
+    """`amount` was not given back after all; `total` is what other refunds have given back."""
+
+    topic: ClassVar[str] = "payments.refund_failed"
+    cause: str
+    refund_id: UUID
+    amount: Money
+    total: Money
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disputed:
+    """The customer's bank asks for the money (`stage` inquiry), or takes it (chargeback). `evidence_due_at`: seconds."""
+
+    topic: ClassVar[str] = "payments.disputed"
+    cause: str
+    dispute: UUID
+    stage: str
+    amount: Money
+    reason: str
+    status: str
+    evidence_due_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeClosed:
+    """A dispute ended, as `status` says."""
+
+    topic: ClassVar[str] = "payments.dispute_closed"
+    cause: str
+    dispute: UUID
+    amount: Money
+    reason: str
+    status: str
+
+
+Announcement = (
+    Initiated
+    | Authorized
+    | Succeeded
+    | Failed
+    | Canceled
+    | RefundInitiated
+    | Refunded
+    | RefundFailed
+    | Disputed
+    | DisputeClosed
+)

@@ -23,6 +23,16 @@ def operation_id(payment_id: UUID, kind: str, client: str, key: str) -> UUID:
     return _named("operation", str(payment_id), kind, client, key)
 
 
+def foreign_refund_id(payment_id: UUID, provider_refund_id: str) -> UUID:
+    """A refund that was made at the provider by hand. One that was asked of us bears the id of its operation."""
+    return _named("refund", str(payment_id), provider_refund_id)
+
+
+def dispute_id(payment_id: UUID, provider_dispute_id: str) -> UUID:
+    """A dispute of a payment."""
+    return _named("dispute", str(payment_id), provider_dispute_id)
+
+
 def event_record_id(payment_id: UUID, topic: str, cause: str) -> UUID:
     """The `ce_id` of an announced record. `cause`: the provider's object and the state it reached."""
     return _named("event", str(payment_id), topic, cause)

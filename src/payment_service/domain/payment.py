@@ -15,7 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import Announcement, Canceled, Failed, Initiated, Succeeded
+from payment_service.domain.events import Announcement, Authorized, Canceled, Failed, Initiated, Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +79,19 @@ STANDING: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType(
 _STRAY_CANCELABLE: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED})
 
 
+# Why a payment ended unpaid, by what the intent's cancellation says (https://docs.stripe.com/api/payment_intents/object
+# #payment_intent_object-cancellation_reason): the code and the sentence that are announced.
+ENDS_UNPAID: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "": ("canceled", "The payment was canceled before the customer paid."),
+        "abandoned": ("expired", "The customer did not pay in time."),
+        "requested_by_customer": ("order_cancelled", "The order was cancelled before it was paid."),
+        "automatic": ("authorization_expired", "The money was held and not captured in time."),
+        "expired": ("authorization_expired", "The money was held and not captured in time."),
+    }
+)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class FactKey:
     """What orders facts. `at`: the provider's clock, whole seconds since 1970."""
@@ -91,7 +104,10 @@ class FactKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """One attempt to be paid for one order. `n` counts the attempts of an order from 1."""
+    """One attempt to be paid for one order. `n` counts the attempts of an order from 1.
+
+    Of what was captured, `refunded` was given back and `reserved` is asked to be.
+    """
 
     id: UUID
     order_id: str
@@ -101,6 +117,8 @@ class Payment:
     provider_payment_id: str | None
     amount: Money
     captured: Money
+    refunded: Money
+    reserved: Money
     status: Status
     method: str | None
     sequence: int
@@ -124,7 +142,7 @@ class IntentFact:
     """An intent as the provider had it at `at` (its clock, seconds).
 
     `source` is the event's id, or the name of an answer; `from_event` tells them apart, since a decline without a charge is
-    announced once per event.
+    announced once per event. `cancellation`: why the provider says that it was canceled, in its words.
     """
 
     intent_id: str
@@ -136,6 +154,7 @@ class IntentFact:
     received: Money
     method: str | None
     decline: Decline | None = None
+    cancellation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,13 +180,22 @@ class RefusedFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawnFact:
+    """The call that would have made the intent was taken back before it was ever sent, so nobody can pay. `code`: why."""
+
+    code: str
+    at: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FreeFact:
     """An order of total 0: nothing to collect. `at` is the order record's time, seconds."""
 
     at: int
 
 
-Fact = IntentFact | ChargeFact | RefusedFact | FreeFact
+Fact = IntentFact | ChargeFact | RefusedFact | WithdrawnFact | FreeFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +241,8 @@ def apply(payment: Payment, fact: Fact) -> Verdict:
             return _apply_charge(payment, fact)
         case RefusedFact():
             return _apply_refusal(payment, fact)
+        case WithdrawnFact():
+            return _apply_withdrawal(payment, fact)
         case FreeFact():
             return _apply_free(payment, fact)
 
@@ -310,9 +340,15 @@ def _end_announcements(payment: Payment, fact: IntentFact) -> tuple[Announcement
             ),
         )
     if fact.status is Status.CANCELED:
-        reason = "The payment was canceled before the customer paid."
-        return (Canceled(cause=cause, reason=reason), Failed(cause=cause, code="canceled", reason=reason, final=True))
+        return _tell_end(cause, fact.cancellation)
+    if fact.status is Status.AUTHORIZED:
+        return (Authorized(cause=cause, method=payment.method or "unknown", intent_id=fact.intent_id),)
     return ()
+
+
+def _tell_end(cause: str, why: str) -> tuple[Announcement, ...]:
+    code, reason = ENDS_UNPAID.get(why, ENDS_UNPAID[""])
+    return (Canceled(cause=cause, reason=reason), Failed(cause=cause, code=code, reason=reason, final=True))
 
 
 def _apply_charge(payment: Payment, fact: ChargeFact) -> Verdict:
@@ -335,6 +371,14 @@ def _apply_refusal(payment: Payment, fact: RefusedFact) -> Verdict:
     key = FactKey(2, fact.at, 0, fact.source)
     failed = replace(payment, status=Status.FAILED, key=key)
     return Applied(failed, (Failed(cause=f"{fact.source}:refused", code=fact.code, reason=fact.reason, final=True),))
+
+
+def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
+    if payment.status is not Status.CREATED:
+        return Ignored("an intent exists after all" if payment.provider_payment_id else "known")
+    key = FactKey(2, fact.at, 0, fact.source)
+    canceled = replace(payment, status=Status.CANCELED, key=key)
+    return Applied(canceled, _tell_end("withdrawn:canceled", fact.code))
 
 
 def _apply_free(payment: Payment, fact: FreeFact) -> Verdict:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from payment_service.contracts.records import (
-    canceled_value,
-    cloud_event_headers,
-    failed_value,
-    initiated_value,
-    succeeded_value,
-)
+from payment_service.contracts import values
+from payment_service.contracts.records import cloud_event_headers, rfc3339
 from payment_service.db.records import OutboxRecord
-from payment_service.domain.events import Announcement, Canceled, Failed, Initiated, Succeeded
+from payment_service.domain.events import (
+    Announcement,
+    Authorized,
+    Canceled,
+    DisputeClosed,
+    Disputed,
+    Failed,
+    Initiated,
+    Refunded,
+    RefundFailed,
+    RefundInitiated,
+    Succeeded,
+)
 from payment_service.domain.ids import event_record_id
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from payment_service.domain.money import Money
     from payment_service.domain.payment import Payment
 
 
@@ -31,7 +38,7 @@ def announce(payment: Payment, announcement: Announcement, *, deployment: str, n
         sequence=payment.sequence,
         topic=announcement.topic,
         key=str(payment.id).encode(),
-        value=_value(payment, announcement),
+        value=_value(payment, announcement).encode(),
         headers=cloud_event_headers(
             ce_id=record_id,
             ce_type=announcement.topic,
@@ -44,42 +51,59 @@ def announce(payment: Payment, announcement: Announcement, *, deployment: str, n
     )
 
 
-def _value(payment: Payment, announcement: Announcement) -> bytes:
-    match announcement:
+def _value(payment: Payment, told: Announcement) -> values.Value:
+    names = {"payment_id": str(payment.id), "order_id": payment.order_id, "user_id": payment.user_id}
+    ordered = names | _money(payment.amount)
+    match told:
         case Initiated(method=method):
-            return initiated_value(
-                payment_id=payment.id,
-                order_id=payment.order_id,
-                user_id=payment.user_id,
-                amount=payment.amount,
-                method=method,
-            )
+            return values.PaymentInitiated(**ordered, method=method)
+        case Authorized(method=method, intent_id=intent_id):
+            return values.PaymentAuthorized(**ordered, payment_method=method, provider_id=intent_id)
         case Succeeded():
-            return succeeded_value(
-                payment_id=payment.id,
-                order_id=payment.order_id,
-                user_id=payment.user_id,
-                amount=announcement.captured,
-                amount_ordered=payment.amount,
-                paid_at=announcement.paid_at,
-                method=announcement.method,
-                provider_id=announcement.intent_id,
-            )
+            return _succeeded(payment, told, names)
         case Failed(code=code, reason=reason, final=final):
-            return failed_value(
-                payment_id=payment.id,
-                order_id=payment.order_id,
-                user_id=payment.user_id,
-                amount=payment.amount,
-                reason=reason,
-                code=code,
-                final=final,
-            )
+            return values.PaymentFailed(**ordered, reason=reason, code=code, final=final)
         case Canceled(reason=reason):
-            return canceled_value(
-                payment_id=payment.id,
-                order_id=payment.order_id,
-                user_id=payment.user_id,
-                amount=payment.amount,
-                reason=reason,
-            )
+            return values.PaymentCanceled(**ordered, reason=reason)
+        case RefundInitiated() | Refunded() | RefundFailed():
+            return _refund(told, names | {"refund_id": str(told.refund_id)} | _money(told.amount))
+        case Disputed() | DisputeClosed():
+            return _dispute(told, names | {"dispute_id": str(told.dispute)} | _money(told.amount))
+
+
+def _succeeded(payment: Payment, told: Succeeded, names: dict[str, Any]) -> values.Value:
+    return values.PaymentSucceeded(
+        **names,
+        **_money(told.captured),
+        amount_ordered=payment.amount.decimal_text,
+        payment_date=_time(told.paid_at),
+        payment_method=told.method,
+        provider_id=told.intent_id,
+    )
+
+
+def _refund(told: RefundInitiated | Refunded | RefundFailed, shared: dict[str, Any]) -> values.Value:
+    match told:
+        case RefundInitiated(reason=reason):
+            return values.PaymentRefundInitiated(**shared, reason=reason)
+        case Refunded(total=total, full=full):
+            return values.PaymentRefunded(**shared, amount_refunded=total.decimal_text, full=full)
+        case RefundFailed(total=total, code=code):
+            return values.PaymentRefundFailed(**shared, amount_refunded=total.decimal_text, code=code)
+
+
+def _dispute(told: Disputed | DisputeClosed, shared: dict[str, Any]) -> values.Value:
+    shared |= {"reason": told.reason, "status": told.status}
+    match told:
+        case Disputed(stage=stage, evidence_due_at=due):
+            return values.PaymentDisputed(**shared, stage=stage, evidence_due_by=_time(due) if due is not None else "")
+        case DisputeClosed():
+            return values.PaymentDisputeClosed(**shared)
+
+
+def _money(amount: Money) -> dict[str, str]:
+    return {"amount": amount.decimal_text, "currency": amount.currency.code}
+
+
+def _time(seconds: int) -> str:
+    return rfc3339(datetime.fromtimestamp(seconds, UTC))

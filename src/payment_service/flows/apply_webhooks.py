@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +17,10 @@ import structlog
 from payment_service.crash_points import reached
 from payment_service.db import events, payments, quarantine
 from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.domain.dispute import DisputeChanged
 from payment_service.domain.ids import quarantine_id
 from payment_service.domain.payment import Applied, Ignored, Parked, Stray
+from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds, RefundsChanged, RefundsMoved
 from payment_service.flows.errors import Unavailable
 from payment_service.flows.transition import Fold
 from payment_service.loop import Loop
@@ -26,12 +28,13 @@ from payment_service.provider.port import Disposition, ProviderEvent
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from payment_service.db.events import Waiting
     from payment_service.db.pool import Connection, Pool
-    from payment_service.domain.payment import Verdict
+    from payment_service.domain.facts import AnyVerdict
     from payment_service.provider.port import Provider
 
 log = structlog.get_logger(__name__)
@@ -176,7 +179,8 @@ class Webhooks:
             work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
             apply = self._apply_or_park if alone else self._apply
             fold, results = await apply(connection, work)
-            corrections = [result for result in results if result.result != "applied"]
+            # Stored as applied already, under the payment that the event itself names.
+            corrections = [r for r in results if r.result != "applied" or r.event.payment_id is None]
             if corrections:
                 await events.note_results(connection, corrections)
             reached("webhook.commit.before")
@@ -226,34 +230,48 @@ class Webhooks:
         _answer([delivery], None)
 
     async def _apply(self, connection: Connection, work: Sequence[ProviderEvent]) -> tuple[Fold, list[events.Result]]:
-        wanted = {event.payment_id for event in work if event.payment_id is not None}
+        names = await self._name_payments(connection, work)
+        wanted = set(names.values())
         locked = await payments.lock_free(connection, wanted) if wanted else {}
         missing = wanted - locked.keys()
         known = await payments.existing(connection, missing) if missing else {}
         fold = Fold(locked, deployment=self._deployment, provider=self._provider, now=self._now())
-        results: list[events.Result] = []
-        for event in sorted(work, key=lambda e: (e.occurred_at, e.event_id)):
-            if event.payment_id in fold and event.payment_id is not None and event.fact is not None:
-                results.append(_result(event, fold.take(event.payment_id, event.fact)))
-            elif event.fact is None:
-                results.append(
-                    events.Result(event=event, processed=False, result="malformed", parked_reason="malformed")
-                )
-            elif event.payment_id in known:
-                results.append(events.Result(event=event, processed=False, result="waiting", retry_s=LOCKED_RETRY_S))
-            else:
-                results.append(events.Result(event=event, processed=False, result="unmatched", retry_s=1.0, tried=1))
+        ordered = sorted(work, key=lambda e: (e.occurred_at, e.event_id))
+        named = [(event, names.get(event.event_id)) for event in ordered]
+        await fold.load_for(connection, [(key, e.fact) for e, key in named if key is not None and e.fact is not None])
+        results = [self._fold_in(fold, event, key, known) for event, key in named]
         await fold.write(connection)
         return fold, results
 
+    async def _name_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[str, UUID]:
+        """Give the payment of each event: the one it names, else the one whose own intent it is about."""
+        intents = {event.intent_id for event in work if event.payment_id is None and event.intent_id is not None}
+        found = await payments.of_intents(connection, self._provider.name, intents) if intents else {}
+        named = {event.event_id: event.payment_id or found.get(event.intent_id or "") for event in work}
+        return {event_id: payment_id for event_id, payment_id in named.items() if payment_id is not None}
+
+    def _fold_in(
+        self, fold: Fold, event: ProviderEvent, payment_id: UUID | None, known: Mapping[UUID, object]
+    ) -> events.Result:
+        if event.fact is None:
+            return events.Result(event=event, processed=False, result="malformed", parked_reason="malformed")
+        if payment_id is None or (payment_id not in fold and payment_id not in known):
+            return events.Result(event=event, processed=False, result="unmatched", retry_s=1.0, tried=1)
+        if payment_id not in fold:
+            return events.Result(
+                event=event, processed=False, result="waiting", retry_s=LOCKED_RETRY_S, payment_id=payment_id
+            )
+        return replace(_result(event, fold.take(payment_id, event.fact)), payment_id=payment_id)
+
     def _age(self, result: events.Result, waiting: Waiting) -> events.Result:
-        """An event without its payment is tried ever less often, and at last parked."""
-        if result.result != "unmatched":
+        """What can't be applied yet is tried ever less often; without a payment it is parked at last, or was not ours."""
+        if result.result not in {"unmatched", "too_early"}:
             return result
         if self._now() - waiting.stored_at > UNMATCHED_KEPT:
-            return events.Result(event=result.event, processed=False, result="unmatched", parked_reason="unmatched")
-        retry_s = min(UNMATCHED_RETRY_MAX_S, 2.0 ** min(waiting.tries, 12))
-        return events.Result(event=result.event, processed=False, result="unmatched", retry_s=retry_s, tried=1)
+            if result.result == "unmatched" and result.event.payment_id is None:
+                return replace(result, processed=True, result="foreign", retry_s=None)
+            return replace(result, parked_reason=result.result, retry_s=None)
+        return replace(result, retry_s=min(UNMATCHED_RETRY_MAX_S, 2.0 ** min(waiting.tries, 12)))
 
     def _after(self, fold: Fold) -> None:
         fold.count()
@@ -263,14 +281,21 @@ class Webhooks:
             self._wake_dispatcher()
 
 
-def _result(event: ProviderEvent, verdict: Verdict) -> events.Result:
+def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:
     match verdict:
-        case Applied():
+        case Applied() | RefundsChanged() | DisputeChanged():
             return events.Result(event=event, processed=True, result="applied")
         case Ignored():
             return events.Result(event=event, processed=True, result="known")
         case Stray():
             return events.Result(event=event, processed=True, result="stray")
+        case ReadRefunds() if isinstance(event.fact, RefundsMoved):
+            # It has done what it can: the read that it asked for tells more than it.
+            return events.Result(event=event, processed=True, result="applied")
+        case ReadIntent() | ReadRefunds():
+            return events.Result(event=event, processed=False, result="too_early", retry_s=1.0, tried=1)
+        case NotRefundable(code=code):
+            return events.Result(event=event, processed=False, result=code, parked_reason=code)
         case Parked(reason=reason):
             return events.Result(event=event, processed=False, result=reason, parked_reason=reason)
 

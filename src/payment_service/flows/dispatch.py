@@ -225,6 +225,7 @@ class Dispatcher:
             request = self._provider.lookup_request(operation.request)
         call = Call(
             kind=operation.kind,
+            operation_id=operation.id,
             payment_id=operation.payment_id,
             request=request,
             idempotency_key=operation.idempotency_key,

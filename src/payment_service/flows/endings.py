@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from payment_service.db.operations import Ending
 from payment_service.domain.payment import IntentFact, Status
+from payment_service.domain.refund import RefundListFact
 from payment_service.provider.port import (
     Blocked,
     Done,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from payment_service.db.operations import Claimed
-    from payment_service.domain.payment import Fact
+    from payment_service.domain.facts import AnyFact
     from payment_service.provider.port import Outcome
 
 # Full jitter: a random part of 0.5 s, doubled with every try, at most 60 s.
@@ -58,7 +59,7 @@ class Settlement:
 
     operation: Claimed
     ending: Ending
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[AnyFact, ...] = ()
     read_again: bool = False
     blocked: Blocked | None = None
     ran_into: bool = False
@@ -75,7 +76,9 @@ def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float
         case Done(fact=fact):
             return _end(operation, "done", "done", outcome, fact, read_again=fact is None)
         case Refused(code=code, reason=reason, fact=fact):
-            return _end(operation, "refused", "refused", outcome, fact, code=code, detail=reason)
+            # A refund may be refused because others, made by hand, were there first: we want to know of them.
+            again = operation.kind is Kind.REFUND
+            return _end(operation, "refused", "refused", outcome, fact, code=code, detail=reason, read_again=again)
         case WrongState(code=code, fact=fact):
             return _end(operation, "refused", "wrong_state", outcome, fact, code=code, read_again=fact is None)
         case Transient(code=code, retry_after_s=retry_after_s):
@@ -115,32 +118,17 @@ def conclude_read(
         readable = (fact for fact in facts if fact is not None)
         ordered = tuple(sorted(readable, key=lambda fact: _CLAIM_TO_BE_OURS.index(fact.status)))
         return Settlement(operation=operation, ending=_ending(operation, "done", "found"), facts=ordered)
-    settled_s = (operation.claimed_at - operation.last_sent_at).total_seconds()
-    if settled_s < STILL_WRITABLE_S:
-        return _again(operation, operation.last_outcome or "unknown", None, code="too_early", delay_s=STILL_WRITABLE_S)
-    if (
-        operation.empty_read_at is None
-        or (operation.claimed_at - operation.empty_read_at).total_seconds() < EMPTY_READS_APART_S
-    ):
-        delay_s = EMPTY_READS_APART_S + 1
-        return Settlement(
-            operation=operation,
-            ending=_ending(
-                operation,
-                "due",
-                operation.last_outcome or "unknown",
-                code="found_nothing",
-                delay_s=delay_s,
-                empty_read=True,
-            ),
-        )
+    if (undecided := _not_there_yet(operation)) is not None:
+        return undecided
     if operation.last_outcome == "misused":
         return Settlement(operation=operation, ending=_ending(operation, "parked", "misused", code="idempotency_error"))
     return Settlement(operation=operation, ending=_ending(operation, "due", "nothing_exists", next_epoch=True))
 
 
 def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float]) -> Settlement:
-    """Sort what reading the intent showed of a cancel or capture whose key can't help any more."""
+    """Sort what reading showed of a cancel, capture or refund whose key can't help any more."""
+    if isinstance(outcome, Done) and isinstance(outcome.fact, RefundListFact):
+        return _conclude_refund_lookup(operation, outcome, outcome.fact)
     if not isinstance(outcome, Done) or not isinstance(outcome.fact, IntentFact):
         return conclude(operation, outcome, jitter=jitter)
     fact = outcome.fact
@@ -151,6 +139,30 @@ def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[]
             operation=operation, ending=_ending(operation, "parked", "misused", code="idempotency_error"), facts=(fact,)
         )
     return Settlement(operation=operation, ending=_ending(operation, "due", "not_done", next_epoch=True), facts=(fact,))
+
+
+def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListFact) -> Settlement:
+    """A refund that two reads don't find keeps its reservation and waits for a person: a second one can't be taken back."""
+    if operation.kind is Kind.RETRIEVE or any(refund.refund_id == operation.id for refund in fact.refunds):
+        return _end(operation, "done", "found", outcome, fact)
+    undecided = _not_there_yet(operation) if fact.whole else None
+    if undecided is not None:
+        return replace(undecided, facts=(fact,))
+    return _end(operation, "parked", "refund_not_found", outcome, fact, detail="Look for it at the provider.")
+
+
+def _not_there_yet(operation: Claimed) -> Settlement | None:
+    """Look again for what a read did not find; None once two reads, far enough apart, have found nothing."""
+    last = operation.last_outcome or "unknown"
+    settled_s = (operation.claimed_at - operation.last_sent_at).total_seconds()
+    if settled_s < STILL_WRITABLE_S:
+        return _again(operation, last, None, code="too_early", delay_s=STILL_WRITABLE_S)
+    first = operation.empty_read_at
+    if first is not None and (operation.claimed_at - first).total_seconds() >= EMPTY_READS_APART_S:
+        return None
+    delay_s = EMPTY_READS_APART_S + 1
+    ending = _ending(operation, "due", last, code="found_nothing", delay_s=delay_s, empty_read=True)
+    return Settlement(operation=operation, ending=ending)
 
 
 def withhold(settlement: Settlement) -> Settlement:
@@ -173,7 +185,7 @@ def _end(
     state: str,
     name: str,
     outcome: Outcome,
-    fact: Fact | None,
+    fact: AnyFact | None,
     *,
     code: str = "",
     detail: str = "",

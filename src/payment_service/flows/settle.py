@@ -88,6 +88,7 @@ async def _settle_group(
         locked = await payments.lock_free(connection, {s.operation.payment_id for s in settlements})
         ours = [s for s in settlements if s.operation.payment_id in locked]
         fold = Fold(locked, deployment=deployment, provider=provider, now=now())
+        await fold.load_for(connection, [(s.operation.payment_id, fact) for s in ours for fact in s.facts])
         endings = [_fold_in(fold, settlement) for settlement in ours]
         await fold.write(connection)
         if endings:

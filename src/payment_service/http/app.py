@@ -12,10 +12,12 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from payment_service.flows.request_refund import Refunds
 from payment_service.http import docs, problems
 from payment_service.http.auth import keys_of
 from payment_service.http.health import CheckReadiness, health_routes
 from payment_service.http.payments import payments_router
+from payment_service.http.refunds import refunds_router
 from payment_service.http.requests import Requests
 from payment_service.http.webhooks import Quarantine, StripeWebhooks, Take
 
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from payment_service.config import Config
-    from payment_service.db.pool import Pool
+    from payment_service.flows.surroundings import Surroundings
 
 
-def build_app(*, config: Config, pool: Pool, take: Take, quarantine: Quarantine, readiness: CheckReadiness) -> FastAPI:
+def build_app(
+    *, config: Config, surroundings: Surroundings, take: Take, quarantine: Quarantine, readiness: CheckReadiness
+) -> FastAPI:
     """Make the app of SERVICE_PORT. Docs and metrics are not here: this port is open to the world."""
     webhooks = StripeWebhooks(
         secrets=[secret.get_secret_value() for secret in config.stripe_webhook_secret],
@@ -49,7 +53,9 @@ def build_app(*, config: Config, pool: Pool, take: Take, quarantine: Quarantine,
         ],
         middleware=[Middleware(Requests)],
     )
-    app.include_router(payments_router(pool, keys_of(pool)))
+    pool, keys = surroundings.pool, keys_of(surroundings.pool)
+    app.include_router(payments_router(pool, keys))
+    app.include_router(refunds_router(pool, keys, Refunds(surroundings)))
     problems.install(app)
     return app
 

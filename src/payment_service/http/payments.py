@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
+from payment_service.contracts.api import Payment, PaymentEvent
 from payment_service.db import payment_reads
 from payment_service.db.api_keys import Scope
 from payment_service.db.payment_reads import Row, UnknownCursor
@@ -22,41 +22,6 @@ PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
 
 T = TypeVar("T")
-
-_AMOUNT: Final = "Decimal text with exactly the currency's decimals."
-
-
-class Payment(BaseModel):
-    """One attempt to be paid for one order."""
-
-    id: UUID
-    order_id: str
-    user_id: str = Field(description="Empty where the order named none.")
-    status: str = Field(
-        description="created, pending, requires_action, processing, declined (may still be paid), authorized, succeeded, "
-        "canceled, failed; derived: partially_refunded, refunded.",
-        examples=["succeeded"],
-    )
-    amount: str = Field(description=_AMOUNT, examples=["19.90"])
-    amount_captured: str = Field(description=_AMOUNT, examples=["19.90"])
-    amount_refunded: str = Field(description=_AMOUNT, examples=["0.00"])
-    currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
-    provider: str = Field(examples=["stripe"])
-    provider_payment_id: str | None = Field(description="The provider's name for it, once it has one.")
-    created_at: datetime
-    updated_at: datetime
-
-
-class PaymentEvent(BaseModel):
-    """What the provider told about a payment, without its content."""
-
-    id: UUID
-    type: str = Field(examples=["payment_intent.succeeded"])
-    provider_event_id: str
-    processed: bool
-    result: str | None = Field(description="What became of it, or why it waits.", examples=["applied"])
-    occurred_at: datetime = Field(description="The provider's clock.")
-    created_at: datetime = Field(description="When it was stored.")
 
 
 class Page(BaseModel, Generic[T]):
@@ -78,10 +43,10 @@ def problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {PROBLEM_TYPE: {"schema": schema}}}
 
 
-_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     401: problem("No valid API key."),
     403: problem("The key lacks the scope."),
-    404: problem("There is no such payment."),
+    404: problem("There is no such thing."),
     422: problem("A parameter is missing, unknown or not valid."),
     429: problem("Too many bad API keys from this address."),
     503: problem("The database does not answer; try again."),
@@ -105,7 +70,7 @@ def only_parameters(*names: str) -> Callable[[Request], Awaitable[None]]:
 def payments_router(pool: Pool, keys: Keys) -> APIRouter:
     """Give the routes under `/v1`."""
     reader = Depends(require(keys, Scope.READ))
-    router = APIRouter(prefix="/v1", tags=["payments"], responses=_ANSWERS)
+    router = APIRouter(prefix="/v1", tags=["payments"], responses=ANSWERS)
 
     @router.get("/payments/{payment_id}", dependencies=[reader, Depends(only_parameters())], summary="Read a payment")
     async def read_payment(payment_id: UUID) -> Payment:

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from uuid import UUID
 
+    from payment_service.domain.facts import AnyFact
     from payment_service.domain.money import Money
-    from payment_service.domain.payment import Fact, IntentFact
+    from payment_service.domain.payment import IntentFact
 
 
 class Kind(StrEnum):
@@ -36,12 +37,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One attempt: the request, under which key, and for which payment.
+    """One attempt: the request, under which key, and for which payment. A refund bears the operation's id.
 
     `source` names the answer among facts. `refuse_late` raises TooLate if the attempt may no longer be sent.
     """
 
     kind: Kind
+    operation_id: UUID
     payment_id: UUID
     request: Request
     idempotency_key: str
@@ -57,7 +59,7 @@ class TooLate(Exception):
 class Done:
     """The provider did it, or has it. `fact` is None where a replayed answer is too old to be one: then a read is needed."""
 
-    fact: Fact | None
+    fact: AnyFact | None
     request_id: str
 
 
@@ -85,7 +87,7 @@ class Refused:
 
     code: str
     reason: str
-    fact: Fact | None
+    fact: AnyFact | None
     request_id: str
 
 
@@ -94,7 +96,7 @@ class WrongState:
     """The intent is in another state than the operation needs; the intent itself is the fact (None: read it)."""
 
     code: str
-    fact: Fact | None
+    fact: AnyFact | None
     request_id: str
 
 
@@ -133,13 +135,15 @@ class Disposition(StrEnum):
     APPLY = "apply"  # carries a fact about a payment that bears our name
     IGNORED = "ignored"  # a type that means nothing to us
     FOREIGN = "foreign"  # not ours
-    DEFERRED = "deferred"  # of a kind that this release stores and a later one applies
     MISDIRECTED = "misdirected"  # of another mode (test, live) or account: an endpoint is set up wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderEvent:
-    """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text that PostgreSQL's jsonb accepts, less secrets."""
+    """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text that PostgreSQL's jsonb accepts, less secrets.
+
+    `intent_id` finds the payment of what does not bear our name, as refunds and disputes don't.
+    """
 
     provider: str
     event_id: str
@@ -148,7 +152,8 @@ class ProviderEvent:
     payload: str
     disposition: Disposition
     payment_id: UUID | None
-    fact: Fact | None
+    intent_id: str | None
+    fact: AnyFact | None
 
 
 class Provider(Protocol):
@@ -156,12 +161,28 @@ class Provider(Protocol):
 
     name: str
 
-    def create_request(self, *, payment_id: UUID, order_id: str, amount: Money) -> Request:
+    def create_request(
+        self, *, payment_id: UUID, order_id: str, amount: Money, manual_capture: bool = False
+    ) -> Request:
         """Word the request that makes an intent. Raises AmountNotRepresentable (a ValueError)."""
         ...
 
-    def cancel_request(self, intent_id: str) -> Request:
-        """Word the request that cancels an intent."""
+    def cancel_request(self, intent_id: str, *, why: str = "") -> Request:
+        """Word the request that cancels an intent. `why`: of ENDS_UNPAID's names, one that may be given."""
+        ...
+
+    def capture_request(self, intent_id: str, amount: Money) -> Request:
+        """Word the request that captures `amount` of what is held; the rest is released. Raises AmountNotRepresentable."""
+        ...
+
+    def refund_request(
+        self, intent_id: str, *, refund_id: UUID, payment_id: UUID, amount: Money, reason: str
+    ) -> Request:
+        """Word the request that gives `amount` back. Raises AmountNotRepresentable."""
+        ...
+
+    def refunds_request(self, intent_id: str) -> Request:
+        """Word the request that reads all refunds of an intent."""
         ...
 
     def retrieve_request(self, intent_id: str) -> Request:
@@ -169,7 +190,7 @@ class Provider(Protocol):
         ...
 
     def lookup_request(self, request: Request) -> Request:
-        """Word the request that reads the object which a stored cancel or capture is about."""
+        """Word the request that reads the object which a stored request is about: an intent, or an intent's refunds."""
         ...
 
     async def send(self, call: Call) -> Outcome:

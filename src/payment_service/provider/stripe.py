@@ -18,6 +18,7 @@ from payment_service.provider.port import Request, TooLate, Transient, Unknown
 from payment_service.provider.stripe_amounts import to_stripe
 from payment_service.provider.stripe_answers import Answer, classify, read_date
 from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe_refunds import REFUNDS, intent_of_refund, refund_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,29 +69,48 @@ class Stripe:
         """Close connections."""
         await self._session.close()
 
-    def create_request(self, *, payment_id: UUID, order_id: str, amount: Money) -> Request:
+    def create_request(
+        self, *, payment_id: UUID, order_id: str, amount: Money, manual_capture: bool = False
+    ) -> Request:
         """Word the creation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/create)."""
         form = [("amount", str(to_stripe(amount))), ("currency", amount.currency.code)]
+        if manual_capture:
+            form.append(("capture_method", "manual"))
         form += [(f"payment_method_types[{i}]", method) for i, method in enumerate(self._methods)]
         form += [
             ("metadata[deployment]", self._deployment),
             ("metadata[order_id]", order_id),
             ("metadata[payment_id]", str(payment_id)),
         ]
-        return Request(method="POST", path=_INTENTS, body=urlencode(form), api_version=API_VERSION)
+        return _post(_INTENTS, urlencode(form))
 
-    def cancel_request(self, intent_id: str) -> Request:
-        """Word the cancellation of a PaymentIntent."""
-        return Request(
-            method="POST", path=f"{_INTENTS}/{quote(intent_id, safe='')}/cancel", body="", api_version=API_VERSION
-        )
+    def cancel_request(self, intent_id: str, *, why: str = "") -> Request:
+        """Word the cancellation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/cancel)."""
+        body = urlencode({"cancellation_reason": why}) if why else ""
+        return _post(f"{_path_of(intent_id)}/cancel", body)
+
+    def capture_request(self, intent_id: str, amount: Money) -> Request:
+        """Word the capture of a PaymentIntent (https://docs.stripe.com/api/payment_intents/capture)."""
+        return _post(f"{_path_of(intent_id)}/capture", urlencode({"amount_to_capture": to_stripe(amount)}))
 
     def retrieve_request(self, intent_id: str) -> Request:
         """Word the reading of a PaymentIntent."""
-        return Request(method="GET", path=f"{_INTENTS}/{quote(intent_id, safe='')}", body="", api_version=API_VERSION)
+        return _get(_path_of(intent_id))
+
+    def refund_request(
+        self, intent_id: str, *, refund_id: UUID, payment_id: UUID, amount: Money, reason: str
+    ) -> Request:
+        """Word the creation of a Refund (https://docs.stripe.com/api/refunds/create)."""
+        return _post(REFUNDS, refund_form(intent_id, refund_id, payment_id, to_stripe(amount), reason))
+
+    def refunds_request(self, intent_id: str) -> Request:
+        """Word the reading of an intent's refunds (https://docs.stripe.com/api/refunds/list)."""
+        return _get(f"{REFUNDS}?{urlencode({'payment_intent': intent_id, 'limit': PAGE_SIZE})}")
 
     def lookup_request(self, request: Request) -> Request:
-        """Word the reading of the PaymentIntent that `/v1/payment_intents/{id}/…` names."""
+        """Word the reading of the PaymentIntent that `/v1/payment_intents/{id}/…` names, or of a refund's intent's refunds."""
+        if request.path.startswith(REFUNDS):
+            return self.refunds_request(intent_of_refund(request))
         return self.retrieve_request(unquote(request.path.removeprefix(f"{_INTENTS}/").partition("/")[0]))
 
     async def send(self, call: Call) -> Outcome:
@@ -146,9 +166,8 @@ class Stripe:
         query = {"created[gte]": str(created_from), "created[lte]": str(created_to), "limit": str(PAGE_SIZE)}
         if after:
             query["starting_after"] = after
-        request = Request(method="GET", path=f"{_INTENTS}?{urlencode(query)}", body="", api_version=API_VERSION)
         try:
-            answer = await self._exchange(request)
+            answer = await self._exchange(_get(f"{_INTENTS}?{urlencode(query)}"))
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
         if answer.status != 200 or not isinstance(answer.body, dict) or not isinstance(answer.body.get("data"), list):
@@ -172,6 +191,18 @@ class Stripe:
         ) as response:
             content = await _read_limited(response)
             return Answer(status=response.status, headers=response.headers, body=_parse(content))
+
+
+def _path_of(intent_id: str) -> str:
+    return f"{_INTENTS}/{quote(intent_id, safe='')}"
+
+
+def _post(path: str, body: str) -> Request:
+    return Request(method="POST", path=path, body=body, api_version=API_VERSION)
+
+
+def _get(path: str) -> Request:
+    return Request(method="GET", path=path, body="", api_version=API_VERSION)
 
 
 async def _check_time(

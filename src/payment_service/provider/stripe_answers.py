@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from payment_service.domain.payment import RefusedFact
+from payment_service.domain.refund import RefundRefused
 from payment_service.provider.port import (
     Blocked,
     Done,
@@ -21,15 +22,31 @@ from payment_service.provider.port import (
     WrongState,
 )
 from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe_refunds import (
+    REFUNDS,
+    MalformedRefund,
+    intent_of_refund,
+    refund_fact,
+    refund_list_fact,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from payment_service.domain.payment import IntentFact
+    from payment_service.domain.refund import RefundFact, RefundListFact
     from payment_service.provider.port import Call
 
 # Codes of a create that no repetition can change: the payment has failed.
 CREATE_REFUSALS: Final = frozenset({"amount_too_small", "amount_too_large", "invalid_charge_amount"})
+# Codes by which a refund is refused for good, and what they mean (https://docs.stripe.com/error-codes).
+REFUND_REFUSALS: Final = {
+    "charge_already_refunded": "All of it has been refunded already.",
+    "charge_disputed": "The customer's bank has taken the money back.",
+    "refund_disputed_payment": "The customer's bank has taken the money back.",
+    "charge_not_refundable": "The payment can't be refunded any more.",
+    "insufficient_funds": "The provider's balance is too low.",
+}
 WRONG_STATE: Final = "payment_intent_unexpected_state"
 # What we obey at most of a Retry-After: an hour, so that a slip in a proxy can't stop an order for good.
 RETRY_AFTER_MAX_S: Final = 3_600.0
@@ -78,6 +95,13 @@ def _sort_refusal(call: Call, answer: Answer, code: str, now_s: float, request_i
         reason = _REASONS[code]
         fact = RefusedFact(code=code, reason=reason, at=read_date(answer, now_s), source=call.source)
         return Refused(code=code, reason=reason, fact=fact, request_id=request_id)
+    if call.kind is Kind.REFUND and (
+        code in REFUND_REFUSALS or (answer.status == 400 and error.get("param") == "amount")
+    ):
+        reason = REFUND_REFUSALS.get(code, "The provider refused the amount.")
+        at = read_date(answer, now_s)
+        refused = RefundRefused(refund_id=call.operation_id, code=code, reason=reason, at=at, source=call.source)
+        return Refused(code=code, reason=reason, fact=refused, request_id=request_id)
     if code == WRONG_STATE and call.kind is not Kind.CREATE:
         fresh = None if _replayed(answer) else _fact(call, error.get("payment_intent"), read_date(answer, now_s))
         return WrongState(code=code, fact=fresh, request_id=request_id)
@@ -89,40 +113,56 @@ def _sort_refusal(call: Call, answer: Answer, code: str, now_s: float, request_i
 
 
 def _done(call: Call, answer: Answer, deployment: str, now_s: float, request_id: str) -> Outcome:
-    if not isinstance(answer.body, dict) or answer.body.get("object") != "payment_intent":
+    body = answer.body if isinstance(answer.body, dict) else {}
+    expected = _expected_object(call)
+    if body.get("object") != expected:
         return Unknown(code="unreadable_answer", replayed=_replayed(answer), request_id=request_id)
-    intent = answer.body
-    if not _is_the_one_asked_for(call, intent, deployment):
-        return Unexpected(
-            code="another_object", detail=f"answered with {_word(intent.get('id'))}", request_id=request_id
-        )
+    if not _is_the_one_asked_for(call, body, deployment):
+        return Unexpected(code="another_object", detail=f"answered with {_word(body.get('id'))}", request_id=request_id)
+    if _replayed(answer) and call.kind is not Kind.CREATE:
+        return Done(fact=None, request_id=request_id)
     if call.kind is Kind.CREATE:
         # Replayed or not, a create tells how the intent began.
-        created = intent.get("created")
-        fact = _fact(call, intent, created if isinstance(created, int) else int(now_s))
+        created = body.get("created")
+        at = created if isinstance(created, int) else int(now_s)
     else:
-        fact = None if _replayed(answer) else _fact(call, intent, read_date(answer, now_s))
-    if fact is None and not (_replayed(answer) and call.kind is not Kind.CREATE):
-        return Unexpected(
-            code="malformed_intent", detail="the answer is not a PaymentIntent that we can read", request_id=request_id
-        )
+        at = read_date(answer, now_s)
+    if (fact := _fact(call, body, at)) is None:
+        detail = f"the answer is no {expected} that we can read"
+        return Unexpected(code=f"malformed_{expected.removeprefix('payment_')}", detail=detail, request_id=request_id)
     return Done(fact=fact, request_id=request_id)
 
 
-def _is_the_one_asked_for(call: Call, intent: dict[str, Any], deployment: str) -> bool:
-    if call.kind is Kind.CREATE:
-        metadata = intent.get("metadata")
-        ours = {"deployment": deployment, "payment_id": str(call.payment_id)}
+def _expected_object(call: Call) -> str:
+    if call.request.path.startswith(REFUNDS):
+        return "refund" if call.request.method == "POST" else "list"
+    return "payment_intent"
+
+
+def _is_the_one_asked_for(call: Call, body: dict[str, Any], deployment: str) -> bool:
+    if body["object"] == "list":
+        return True  # of what the query named
+    if call.kind is Kind.CREATE or body["object"] == "refund":
+        metadata = body.get("metadata")
+        ours = {"payment_id": str(call.payment_id)}
+        ours |= {"deployment": deployment} if call.kind is Kind.CREATE else {"refund_id": str(call.operation_id)}
         return isinstance(metadata, dict) and ours.items() <= metadata.items()
-    return str(intent.get("id")) in call.request.path.split("/")
+    return str(body.get("id")) in call.request.path.split("/")
 
 
-def _fact(call: Call, intent: object, at: int) -> IntentFact | None:
-    if not isinstance(intent, dict):
+def _fact(call: Call, body: object, at: int) -> IntentFact | RefundFact | RefundListFact | None:
+    if not isinstance(body, dict):
         return None
     try:
-        return intent_fact(intent, at=at, source=call.source, from_event=False)
-    except MalformedIntent:
+        match body.get("object"):
+            case "refund":
+                return refund_fact(body, at=at, source=call.source)
+            case "list":
+                intent_id = intent_of_refund(call.request)
+                return refund_list_fact(body, intent_id=intent_id, at=at, source=call.source)
+            case _:
+                return intent_fact(body, at=at, source=call.source, from_event=False)
+    except (MalformedIntent, MalformedRefund):
         return None
 
 

@@ -51,6 +51,7 @@ def intent_fact(intent: dict[str, Any], *, at: int, source: str, from_event: boo
             received=from_stripe(intent.get("amount_received", 0), unit),
             method=only_method(intent),
             decline=decline,
+            cancellation=str(intent.get("cancellation_reason") or "")[:100],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"not a PaymentIntent that can be read: {type(error).__name__}"

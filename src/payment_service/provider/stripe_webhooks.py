@@ -20,12 +20,13 @@ from payment_service.domain.currency import currency
 from payment_service.domain.payment import ChargeFact
 from payment_service.provider.port import Disposition, ProviderEvent
 from payment_service.provider.stripe_amounts import from_stripe
-from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe_intents import intent_fact
+from payment_service.provider.stripe_refunds import dispute_fact, refund_fact, refunds_moved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from payment_service.domain.payment import Fact
+    from payment_service.domain.facts import AnyFact
 
 PROVIDER: Final = "stripe"
 
@@ -59,8 +60,19 @@ _INTENT_TYPES: Final = frozenset({
     "payment_intent.amount_capturable_updated",
 })  # fmt: skip
 _CHARGE_TYPES: Final = frozenset({"charge.succeeded"})
-APPLIED_TYPES: Final = _INTENT_TYPES | _CHARGE_TYPES
-_DEFERRED_PREFIXES: Final = ("refund.", "charge.refund.", "charge.refunded", "charge.dispute.")
+_REFUND_TYPES: Final = frozenset({"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"})
+_TOTAL_TYPES: Final = frozenset({"charge.refunded"})
+_DISPUTE_TYPES: Final = frozenset({
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+})  # fmt: skip
+# What bears our metadata, and what is found by its intent alone.
+_NAMED_TYPES: Final = _INTENT_TYPES | _CHARGE_TYPES | _TOTAL_TYPES
+_FOUND_TYPES: Final = _REFUND_TYPES | _DISPUTE_TYPES
+APPLIED_TYPES: Final = _NAMED_TYPES | _FOUND_TYPES
 _THIN: Final = "v2.core.event"
 
 
@@ -250,6 +262,7 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> Prov
         payload=payload,
         disposition=disposition,
         payment_id=payment_id,
+        intent_id=_intent_id(event) if disposition is Disposition.APPLY else None,
         fact=_fact(event, occurred_at) if disposition is Disposition.APPLY else None,
     )
 
@@ -282,11 +295,19 @@ def _dispose(event: dict[str, Any], *, deployment: str, livemode: bool) -> tuple
     if event.get("object") == _THIN:
         return Disposition.IGNORED, None
     payment_id = _payment_id(event["data"]["object"], deployment)
-    if kind in _INTENT_TYPES or kind in _CHARGE_TYPES:
+    if kind in _NAMED_TYPES:
         return (Disposition.FOREIGN if payment_id is None else Disposition.APPLY), payment_id
-    if kind.startswith(_DEFERRED_PREFIXES):
-        return Disposition.DEFERRED, payment_id
+    if kind in _FOUND_TYPES:
+        # Without an intent it refunds or disputes a charge that was made otherwise, and not by us.
+        return (Disposition.APPLY if _intent_id(event) else Disposition.FOREIGN), None
     return Disposition.IGNORED, payment_id
+
+
+def _intent_id(event: dict[str, Any]) -> str | None:
+    if event["type"] not in _FOUND_TYPES:
+        return None
+    intent_id = event["data"]["object"].get("payment_intent")
+    return intent_id if _matches(_EVENT_ID, intent_id) else None
 
 
 def _payment_id(subject: dict[str, Any], deployment: str) -> UUID | None:
@@ -301,13 +322,19 @@ def _payment_id(subject: dict[str, Any], deployment: str) -> UUID | None:
     return found if str(found) == text else None
 
 
-def _fact(event: dict[str, Any], at: int) -> Fact | None:
-    subject, source = event["data"]["object"], event["id"]
+def _fact(event: dict[str, Any], at: int) -> AnyFact | None:
+    kind, subject, source = event["type"], event["data"]["object"], event["id"]
     try:
-        if event["type"] in _CHARGE_TYPES:
+        if kind in _CHARGE_TYPES:
             return _charge_fact(subject, at=at, source=source)
+        if kind in _REFUND_TYPES:
+            return refund_fact(subject, at=at, source=source)
+        if kind in _TOTAL_TYPES:
+            return refunds_moved(subject, at=at, source=source)
+        if kind in _DISPUTE_TYPES:
+            return dispute_fact(subject, at=at, source=source)
         return intent_fact(subject, at=at, source=source, from_event=True)
-    except (MalformedIntent, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):  # MalformedIntent and MalformedRefund are ValueErrors
         return None
 
 

@@ -1,0 +1,92 @@
+"""What `/v1` and the command line show: one model a resource. The models are the contract of the API."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+_AMOUNT: Final = "Decimal text with exactly the currency's decimals."
+
+
+class Payment(BaseModel):
+    """One attempt to be paid for one order."""
+
+    id: UUID
+    order_id: str
+    user_id: str = Field(description="Empty where the order named none.")
+    status: str = Field(
+        description="created, pending, requires_action, processing, declined (may still be paid), authorized, succeeded, "
+        "canceled, failed; derived: partially_refunded, refunded.",
+        examples=["succeeded"],
+    )
+    amount: str = Field(description=_AMOUNT, examples=["19.90"])
+    amount_captured: str = Field(description=_AMOUNT, examples=["19.90"])
+    amount_refunded: str = Field(description=_AMOUNT, examples=["0.00"])
+    currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
+    provider: str = Field(examples=["stripe"])
+    provider_payment_id: str | None = Field(description="The provider's name for it, once it has one.")
+    created_at: datetime
+    updated_at: datetime
+
+
+class PaymentEvent(BaseModel):
+    """What the provider told about a payment, without its content."""
+
+    id: UUID
+    type: str = Field(examples=["payment_intent.succeeded"])
+    provider_event_id: str
+    processed: bool
+    result: str | None = Field(description="What became of it, or why it waits.", examples=["applied"])
+    occurred_at: datetime = Field(description="The provider's clock.")
+    created_at: datetime = Field(description="When it was stored.")
+
+
+def _parse(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+class Refund(BaseModel):
+    """Money given back, or on its way."""
+
+    id: UUID
+    payment_id: UUID
+    status: str = Field(
+        description="pending, requires_action, succeeded (may still fail, up to 30 days later), failed, canceled.",
+        examples=["pending"],
+    )
+    amount: str = Field(description=_AMOUNT, examples=["5.00"])
+    currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
+    reason: str = Field(description="As it was asked for; empty where none was given.")
+    failure_code: str = Field(description="Why it failed, in the provider's word; empty where it did not.")
+    made_by_hand: bool = Field(description="True: made at the provider, not asked of this service.")
+    provider: str = Field(examples=["stripe"])
+    provider_refund_id: str | None = Field(description="The provider's name for it, once it has one.")
+    metadata: Annotated[dict[str, str], BeforeValidator(_parse)]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Dispute(BaseModel):
+    """A customer's bank asks about a payment, or has taken the money."""
+
+    id: UUID
+    payment_id: UUID
+    status: str = Field(
+        description="warning_needs_response, warning_under_review, warning_closed (inquiries); needs_response, under_review, "
+        "prevented, lost, won.",
+        examples=["needs_response"],
+    )
+    amount: str = Field(description=_AMOUNT, examples=["19.90"])
+    currency: str = Field(
+        description="ISO 4217, lower case; the account's, which may not be the payment's.", examples=["eur"]
+    )
+    reason: str = Field(description="The provider's word.", examples=["fraudulent"])
+    evidence_due_by: datetime | None = Field(description="Until when evidence is taken; null where none is.")
+    provider: str = Field(examples=["stripe"])
+    provider_dispute_id: str
+    created_at: datetime
+    updated_at: datetime

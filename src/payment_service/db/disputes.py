@@ -1,0 +1,65 @@
+"""Rows of `disputes` to and from the domain's Dispute."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from payment_service.db.queries import load
+from payment_service.domain.currency import currency
+from payment_service.domain.dispute import Dispute, DisputeStatus
+from payment_service.domain.money import Money
+from payment_service.domain.payment import FactKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection
+
+_SQL = load(__package__, "disputes.sql")
+
+
+async def of_payments(connection: Connection, payment_ids: Iterable[UUID]) -> dict[UUID, dict[UUID, Dispute]]:
+    """Read all disputes of payments that are locked, by payment and id."""
+    wanted = list(payment_ids)
+    found: dict[UUID, dict[UUID, Dispute]] = {payment_id: {} for payment_id in wanted}
+    for row in await connection.fetch(_SQL.of_payments, wanted):
+        found[row["payment_id"]][row["id"]] = _from_row(row)
+    return found
+
+
+async def save(connection: Connection, disputes: Sequence[tuple[Dispute, str]]) -> None:
+    """Write (dispute, provider) of payments that are locked."""
+    await connection.execute(
+        _SQL.save,
+        [d.id for d, _ in disputes],
+        [d.payment_id for d, _ in disputes],
+        [provider for _, provider in disputes],
+        [d.provider_dispute_id for d, _ in disputes],
+        [d.amount.minor for d, _ in disputes],
+        [d.amount.currency.code for d, _ in disputes],
+        [d.status.value for d, _ in disputes],
+        [d.reason for d, _ in disputes],
+        [
+            datetime.fromtimestamp(d.evidence_due_at, UTC) if d.evidence_due_at is not None else None
+            for d, _ in disputes
+        ],
+        [d.key.rank for d, _ in disputes],
+        [d.key.at for d, _ in disputes],
+        [d.key.precedence for d, _ in disputes],
+        [d.key.source for d, _ in disputes],
+    )
+
+
+def _from_row(row: Any) -> Dispute:
+    return Dispute(
+        id=row["id"],
+        payment_id=row["payment_id"],
+        provider_dispute_id=row["provider_dispute_id"],
+        amount=Money(row["amount"], currency(row["currency"])),
+        status=DisputeStatus(row["status"]),
+        reason=row["reason"],
+        evidence_due_at=int(row["evidence_due_at"].timestamp()) if row["evidence_due_at"] else None,
+        key=FactKey(row["fact_rank"], row["fact_at"], row["fact_precedence"], row["fact_source"]),
+    )

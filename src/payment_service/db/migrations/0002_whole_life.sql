@@ -1,0 +1,109 @@
+-- The whole life of a payment: refunds, disputes, manual capture, expiry, callers' keys, audit. What was
+-- there is only added to, so that the release before runs on it too.
+
+ALTER TABLE payments
+    ADD COLUMN capture_method text NOT NULL DEFAULT 'automatic' CONSTRAINT payments_capture_method_is_known CHECK (capture_method IN ('automatic', 'manual')),
+    ADD COLUMN expires_at     timestamptz,  -- when an unpaid payment is to be canceled; NULL: never
+    ADD COLUMN expiry_due_at  timestamptz;  -- when the clock looks at it (again)
+-- A new payment of an order is opened only when the last one ended unpaid.
+CREATE UNIQUE INDEX payments_one_open_per_order ON payments (order_id) WHERE status NOT IN ('canceled', 'failed');
+CREATE INDEX payments_expiring ON payments (expiry_due_at) WHERE expiry_due_at IS NOT NULL AND status IN ('created', 'pending', 'requires_action', 'declined');
+CREATE INDEX payments_by_time ON payments (created_at, id);
+CREATE INDEX payments_of_user ON payments (user_id, created_at, id) WHERE user_id <> '';
+
+-- Money on its way back. One that was asked of us bears the id of its operation; one made by hand at the provider is `made_by_hand`.
+CREATE TABLE refunds (
+    id                 uuid        PRIMARY KEY,
+    payment_id         uuid        NOT NULL REFERENCES payments (id),
+    provider           text        NOT NULL,
+    provider_refund_id text,       -- NULL until the provider has made it; then set once
+    amount             bigint      NOT NULL CONSTRAINT refunds_amount_in_range CHECK (amount BETWEEN 1 AND 999999999999),
+    currency           text        NOT NULL CONSTRAINT refunds_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
+    status             text        NOT NULL CONSTRAINT refunds_status_is_known CHECK (status IN ('pending', 'requires_action', 'succeeded', 'failed', 'canceled')),
+    reason             text        NOT NULL DEFAULT '',
+    failure            text        NOT NULL DEFAULT '',
+    made_by_hand       boolean     NOT NULL,
+    client             text,       -- who asked, under which key, for exactly what: kept for ever, so that the same job never refunds twice
+    idempotency_key    text,
+    fingerprint        bytea,
+    metadata           jsonb       NOT NULL DEFAULT '{}',
+    fact_rank          smallint,
+    fact_at            bigint,
+    fact_precedence    smallint,
+    fact_source        text,
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    updated_at         timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT refunds_asked_for_names_its_client CHECK (made_by_hand = (client IS NULL))
+);
+CREATE INDEX refunds_of_payment ON refunds (payment_id);
+CREATE UNIQUE INDEX refunds_one_row_per_refund ON refunds (provider, provider_refund_id) WHERE provider_refund_id IS NOT NULL;
+
+CREATE TABLE disputes (
+    id                  uuid        PRIMARY KEY,
+    payment_id          uuid        NOT NULL REFERENCES payments (id),
+    provider            text        NOT NULL,
+    provider_dispute_id text        NOT NULL,
+    amount              bigint      NOT NULL CONSTRAINT disputes_amount_in_range CHECK (amount BETWEEN 0 AND 999999999999),
+    currency            text        NOT NULL CONSTRAINT disputes_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
+    status              text        NOT NULL CONSTRAINT disputes_status_is_known CHECK (status IN (
+                                        'warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response',
+                                        'under_review', 'prevented', 'lost', 'won')),
+    reason              text        NOT NULL,
+    evidence_due_at     timestamptz,
+    fact_rank           smallint    NOT NULL,
+    fact_at             bigint      NOT NULL,
+    fact_precedence     smallint    NOT NULL,
+    fact_source         text        NOT NULL,
+    created_at          timestamptz NOT NULL DEFAULT now(),
+    updated_at          timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT disputes_one_row_per_dispute UNIQUE (provider, provider_dispute_id)
+);
+CREATE INDEX disputes_of_payment ON disputes (payment_id);
+
+-- Answers to callers, kept so that the same request under the same key has the same answer.
+CREATE TABLE kept_answers (
+    client      text        NOT NULL,
+    key         text        NOT NULL,
+    fingerprint bytea       NOT NULL CONSTRAINT kept_answers_fingerprint_is_sha256 CHECK (octet_length(fingerprint) = 32),
+    status      integer     NOT NULL,
+    body        text        NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (client, key)
+);
+CREATE INDEX kept_answers_by_time ON kept_answers (created_at);
+
+-- Every change that a person or a key asked for. Only ever inserted into.
+CREATE TABLE audit (
+    id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at         timestamptz NOT NULL DEFAULT now(),
+    client     text        NOT NULL,  -- of the key, or `cli:` and the person's name on that machine
+    key_id     uuid,                  -- NULL: the command line
+    address    text        NOT NULL DEFAULT '',
+    action     text        NOT NULL,
+    payment_id uuid,
+    detail     jsonb       NOT NULL DEFAULT '{}'
+);
+CREATE INDEX audit_of_payment ON audit (payment_id) WHERE payment_id IS NOT NULL;
+
+-- How many decimals a currency has, as the store writes it.
+CREATE FUNCTION currency_decimals(currency text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN currency IN ('bif','clp','djf','gnf','isk','jpy','kmf','krw','mga','pyg','rwf','ugx','vnd','vuv','xaf','xof','xpf') THEN 0
+                WHEN currency IN ('bhd','jod','kwd','omr','tnd') THEN 3
+                ELSE 2 END
+$$;
+CREATE FUNCTION in_major_units(minor bigint, currency text) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT round(minor / power(10::numeric, currency_decimals(currency)), currency_decimals(currency))
+$$;
+
+CREATE VIEW refunds_decimal AS
+SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, failure AS failure_code, made_by_hand,
+       provider, provider_refund_id, metadata, created_at, updated_at
+FROM refunds;
+
+CREATE VIEW disputes_decimal AS
+SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, evidence_due_at AS evidence_due_by,
+       provider, provider_dispute_id, created_at, updated_at
+FROM disputes;
+
+-- Events that the release before stored without applying them are work now.
+UPDATE payment_events SET retry_at = now() WHERE NOT processed AND result = 'deferred';

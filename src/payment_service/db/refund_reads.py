@@ -1,0 +1,32 @@
+"""What the API shows of refunds and disputes. Nothing here is locked, and nothing is decided by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from payment_service.db.queries import load
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection, Pool
+
+_SQL = load(__package__, "refund_reads.sql")
+
+Row = dict[str, Any]
+
+
+async def refund(connection: Connection | Pool, refund_id: UUID) -> Row | None:
+    """Read one refund; the amount is decimal text with the currency's decimals."""
+    row = await connection.fetchrow(_SQL.refund, refund_id)
+    return dict(row) if row else None
+
+
+async def refunds_of_payment(connection: Connection | Pool, payment_id: UUID) -> list[Row]:
+    """Read a payment's refunds, the oldest first."""
+    return [dict(row) for row in await connection.fetch(_SQL.refunds_of_payment, payment_id)]
+
+
+async def disputes_of_payment(connection: Connection | Pool, payment_id: UUID) -> list[Row]:
+    """Read a payment's disputes, the oldest first."""
+    return [dict(row) for row in await connection.fetch(_SQL.disputes_of_payment, payment_id)]

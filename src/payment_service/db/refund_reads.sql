@@ -1,0 +1,20 @@
+-- Reads for people and callers. They go through the views, which know decimals.
+
+-- name: refund
+SELECT id, payment_id, status, amount::text, currency, reason, failure_code, made_by_hand, provider, provider_refund_id,
+       metadata::text, created_at, updated_at
+FROM refunds_decimal
+WHERE id = $1
+
+-- name: refunds_of_payment
+SELECT id, payment_id, status, amount::text, currency, reason, failure_code, made_by_hand, provider, provider_refund_id,
+       metadata::text, created_at, updated_at
+FROM refunds_decimal
+WHERE payment_id = $1
+ORDER BY created_at, id
+
+-- name: disputes_of_payment
+SELECT id, payment_id, status, amount::text, currency, reason, evidence_due_by, provider, provider_dispute_id, created_at, updated_at
+FROM disputes_decimal
+WHERE payment_id = $1
+ORDER BY created_at, id

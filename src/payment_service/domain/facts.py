@@ -1,0 +1,10 @@
+"""Every fact that can be learned about a payment, and every verdict on one."""
+
+from __future__ import annotations
+
+from payment_service.domain.dispute import DisputeFact, DisputeVerdict
+from payment_service.domain.payment import Fact, Verdict
+from payment_service.domain.refund import AnyRefundFact, RefundVerdict
+
+AnyFact = Fact | AnyRefundFact | DisputeFact
+AnyVerdict = Verdict | RefundVerdict | DisputeVerdict

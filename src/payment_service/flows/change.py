@@ -1,0 +1,77 @@
+"""A change that a caller asks for: once under its key, with its answer kept, and noted who asked.
+
+The work, the answer and the audit row are one transaction. A refusal is not kept: what could not be done then may be possible
+when the same key is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from payment_service.crash_points import reached
+from payment_service.db import audit, kept_answers
+from payment_service.db.kept_answers import KeptAnswer
+from payment_service.flows.errors import Refusal, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from uuid import UUID
+
+    from payment_service.db.audit import Actor
+    from payment_service.db.pool import Connection, Pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """A request for a change. `action` and `asked` (JSON values) say exactly what; the key belongs to the actor's client."""
+
+    actor: Actor
+    key: str
+    action: str
+    payment_id: UUID | None
+    asked: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of what is asked for, however its JSON was written."""
+        subject = [self.action, str(self.payment_id or ""), dict(self.asked)]
+        return sha256(json.dumps(subject, sort_keys=True, separators=(",", ":")).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the caller is told: an HTTP status and JSON text. `replayed`: it was told before."""
+
+    status: int
+    body: str
+    replayed: bool = False
+
+
+async def change_once(pool: Pool, asking: Asking, work: Callable[[Connection], Awaitable[Answered]]) -> Answered:
+    """Do the work in a transaction, or answer as before. Raises Refusal, and TRANSIENT_ERRORS when nothing is known to be done."""
+    client = asking.actor.client
+    async with pool.acquire() as connection, connection.transaction():
+        if not await kept_answers.take_turn(connection, client, asking.key):
+            message = "A request with this Idempotency-Key is being worked on: send it again in a second."
+            raise Refusal(Why.IN_PROGRESS, message, retry_after_s=1)
+        if (kept := await kept_answers.find(connection, client, asking.key)) is not None:
+            require_same(kept.fingerprint, asking)
+            return Answered(kept.status, kept.body, replayed=True)
+        answer = await work(connection)
+        kept = KeptAnswer(asking.fingerprint, answer.status, answer.body)
+        await kept_answers.keep(connection, client, asking.key, kept)
+        detail = {**asking.asked, "key": asking.key}
+        await audit.append(connection, asking.actor, asking.action, payment_id=asking.payment_id, detail=detail)
+        reached(f"change.{asking.action}.commit.before")
+    reached(f"change.{asking.action}.commit.after")
+    return answer
+
+
+def require_same(fingerprint: bytes, asking: Asking) -> None:
+    """Raise Refusal where a key that was used for one thing is now used for another."""
+    if fingerprint != asking.fingerprint:
+        message = "This Idempotency-Key was used for another request: use a new key for each change."
+        raise Refusal(Why.KEY_MISMATCH, message)

@@ -1,0 +1,144 @@
+"""A refund that is asked of us: a row and an operation first, in one transaction, under the payment's lock.
+
+The amount is reserved there, so that refunds asked for at the same time never exceed what was captured. The refund bears the
+id of its operation, which is made of payment, client and key: the same job, run again after the kept answer is forgotten and
+with another API key of the same client, finds the refund that it asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from payment_service.contracts.api import Refund
+from payment_service.db import payments, refund_reads, refunds
+from payment_service.db.operations import NewOperation
+from payment_service.db.refunds import Asked
+from payment_service.domain.ids import operation_id
+from payment_service.domain.money import MoneyError, parse
+from payment_service.domain.refund import NotRefundable, RefundRequested
+from payment_service.flows.change import Answered, change_once, require_same
+from payment_service.flows.errors import Refusal, Why
+from payment_service.provider.port import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection
+    from payment_service.domain.money import Money
+    from payment_service.domain.payment import Payment
+    from payment_service.flows.change import Asking
+    from payment_service.flows.surroundings import Surroundings
+
+CREATED: Final = 201
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be refunded. `amount`: decimal text, None for all that is left; `metadata` is kept with the refund."""
+
+    amount: str | None
+    reason: str
+    metadata: Mapping[str, str]
+
+
+class Refunds:
+    """Takes requests for refunds."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._here = surroundings
+
+    async def request(self, payment_id: UUID, wanted: Wanted, asking: Asking) -> Answered:
+        """Ask for a refund, and give it as it is then. Raises Refusal."""
+
+        async def work(connection: Connection) -> Answered:
+            refund_id = operation_id(payment_id, Kind.REFUND, asking.actor.client, asking.key)
+            if (fingerprint := await refunds.fingerprint_of(connection, refund_id)) is not None:
+                require_same(fingerprint, asking)
+            else:
+                await self._reserve(connection, payment_id, refund_id, wanted, asking)
+            row = await refund_reads.refund(connection, refund_id)
+            return Answered(CREATED, Refund.model_validate(row).model_dump_json())
+
+        answer = await change_once(self._here.pool, asking, work)
+        self._here.wake()
+        return answer
+
+    async def _reserve(
+        self, connection: Connection, payment_id: UUID, refund_id: UUID, wanted: Wanted, asking: Asking
+    ) -> None:
+        payment = await payments.lock_one(connection, payment_id)
+        if payment is None:
+            raise Refusal(Why.NOT_FOUND, "There is no payment with this id.")
+        fold = self._here.fold({payment_id: payment})
+        await fold.load(connection, [payment_id])
+        fact = RefundRequested(
+            refund_id=refund_id,
+            amount=_amount(payment, wanted.amount),
+            reason=wanted.reason,
+            disputed=fold.disputed(payment_id),
+            at=int(self._here.now().timestamp()),
+        )
+        verdict = fold.take(payment_id, fact)
+        if isinstance(verdict, NotRefundable):
+            raise _refusal(verdict)
+        asked = Asked(
+            client=asking.actor.client,
+            idempotency_key=asking.key,
+            fingerprint=asking.fingerprint,
+            metadata=wanted.metadata,
+        )
+        fold.name_asker(refund_id, asked)
+        refund = fold.refund(payment_id, refund_id)
+        fold.enqueue(self._operation(payment, refund_id, refund.amount, wanted.reason, asking))
+        await fold.write(connection)
+
+    def _operation(self, payment: Payment, refund_id: UUID, amount: Money, reason: str, asking: Asking) -> NewOperation:
+        try:
+            request = self._here.provider.refund_request(
+                payment.provider_payment_id or "",
+                refund_id=refund_id,
+                payment_id=payment.id,
+                amount=amount,
+                reason=reason,
+            )
+        except MoneyError as error:
+            raise Refusal(Why.INVALID, f"amount: {error}") from None
+        return NewOperation(
+            id=refund_id,
+            payment_id=payment.id,
+            provider=payment.provider,
+            kind=Kind.REFUND,
+            cause=f"{asking.actor.client}:{asking.key}",
+            request=request,
+        )
+
+
+def _amount(payment: Payment, text: str | None) -> Money | None:
+    """Read an amount in the payment's currency; None: all that is left. Raises Refusal."""
+    if text is None:
+        return None
+    try:
+        amount = parse(text, payment.amount.currency)
+    except MoneyError as error:
+        raise Refusal(Why.INVALID, f"amount: {error}") from None
+    if amount.minor == 0:
+        raise Refusal(Why.INVALID, "amount: must be more than 0; leave it out to refund all that is left.")
+    return amount
+
+
+def _refusal(verdict: NotRefundable) -> Refusal:
+    match verdict.code:
+        case "more_than_remains":
+            return Refusal(Why.INVALID, f"amount: at most {verdict.remaining} can still be refunded.")
+        case "nothing_left":
+            return Refusal(Why.NOT_ALLOWED, "Nothing is left to refund: all is refunded, or asked to be.")
+        case "disputed":
+            return Refusal(
+                Why.NOT_ALLOWED, "The customer's bank has taken the money back: a refund would pay it twice."
+            )
+        case _:
+            return Refusal(
+                Why.NOT_ALLOWED, "Nothing was captured, so nothing can be refunded; cancel the payment instead."
+            )

@@ -1,0 +1,38 @@
+"""What every flow that changes something works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from payment_service.flows.transition import Fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from payment_service.db.pool import Pool
+    from payment_service.domain.payment import Payment
+    from payment_service.provider.port import Provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """The database, the provider, our name and our clock; `wake_…` is called when there is work for that loop."""
+
+    pool: Pool
+    provider: Provider
+    deployment: str
+    now: Callable[[], datetime]
+    wake_dispatcher: Callable[[], None] = lambda: None
+    wake_relay: Callable[[], None] = lambda: None
+
+    def fold(self, locked: Mapping[UUID, Payment]) -> Fold:
+        """Begin to fold facts into payments that are locked."""
+        return Fold(locked, deployment=self.deployment, provider=self.provider, now=self.now())
+
+    def wake(self) -> None:
+        """Say that there may be work for all."""
+        self.wake_dispatcher()
+        self.wake_relay()

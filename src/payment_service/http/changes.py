@@ -1,0 +1,71 @@
+"""Routes that change something: who asks, under which Idempotency-Key, and how a refusal is answered."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+from payment_service.db.audit import Actor
+from payment_service.flows.change import Asking
+from payment_service.flows.errors import Refusal, Why
+from payment_service.http import problems
+from payment_service.http.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+    from uuid import UUID
+
+    from starlette.requests import Request
+
+    from payment_service.db.api_keys import Client
+    from payment_service.flows.change import Answered
+    from payment_service.http.bodies import Body
+
+# As long as Stripe's own (https://docs.stripe.com/api/idempotent_requests), of characters that every log can hold.
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_KINDS: Final = {
+    Why.NOT_FOUND: problems.NOT_FOUND,
+    Why.NOT_ALLOWED: problems.NOT_ALLOWED,
+    Why.NOT_YET: problems.NOT_YET,
+    Why.INVALID: problems.INVALID,
+    Why.IN_PROGRESS: problems.IN_PROGRESS,
+    Why.KEY_MISMATCH: problems.KEY_MISMATCH,
+}
+
+KEY_PARAMETER: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "description": "A name for this change, of your choice: the same key asks for the same change, and has the same answer.",
+    "example": "refund-order-1001-1",
+}
+
+
+def asking(request: Request, client: Client, action: str, payment_id: UUID | None, body: Body) -> Asking:
+    """Say who asks for what under which key. Raises Problem (400) where the key is missing or can't be one."""
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
+        detail = "Send one header Idempotency-Key of 1 to 255 printable ASCII characters."
+        raise Problem(problems.BAD_REQUEST, detail)
+    address = request.client.host if request.client else ""
+    return Asking(
+        actor=Actor(client=client.name, key_id=client.key_id, address=address),
+        key=keys[0],
+        action=action,
+        payment_id=payment_id,
+        asked=body.model_dump(mode="json", exclude_none=True),
+    )
+
+
+async def answer(change: Awaitable[Answered], *, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with what a change came to. Raises Problem for a refusal."""
+    try:
+        done = await change
+    except Refusal as refusal:
+        wait = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s else {}
+        raise Problem(_KINDS[refusal.why], str(refusal), headers=wait) from None
+    replayed = {"Idempotent-Replayed": "true"} if done.replayed else {}
+    return Response(done.body, done.status, {**(headers or {}), **replayed}, "application/json")

@@ -1,0 +1,89 @@
+"""`/v1`: refunds, asked for and read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import Field, StringConstraints
+from starlette.responses import Response
+
+from payment_service.contracts.api import Refund
+from payment_service.db import refund_reads
+from payment_service.db.api_keys import Client, Scope
+from payment_service.db.pool import Pool
+from payment_service.flows.request_refund import Refunds, Wanted
+from payment_service.http.auth import Keys, require
+from payment_service.http.bodies import Body, read_body
+from payment_service.http.changes import KEY_PARAMETER, answer, asking
+from payment_service.http.payments import ANSWERS, only_parameters, problem
+from payment_service.http.problems import NOT_FOUND, Problem
+
+# As many as Stripe keeps with an object (https://docs.stripe.com/metadata), and as long.
+METADATA_MAX: Final = 50
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[\x20-\x7e]+$")]
+_Value = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class RefundRequest(Body):
+    """What is to be refunded."""
+
+    amount: str | None = Field(
+        default=None,
+        description="Decimal text with at most the currency's decimals; left out: all that is left.",
+        examples=["5.00"],
+    )
+    reason: Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
+        default="",
+        description="For people. duplicate, fraudulent and requested_by_customer are told to Stripe too.",
+        examples=["requested_by_customer"],
+    )
+    metadata: dict[_Name, _Value] = Field(
+        default_factory=dict, max_length=METADATA_MAX, description="Kept with the refund."
+    )
+
+
+_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    400: problem("The Idempotency-Key is missing, or the body can't be read."),
+    409: problem("Not in this state, or a request with this key is being worked on (then with Retry-After)."),
+    413: problem("The body is too large."),
+    415: problem("The body is not application/json."),
+}
+
+
+def refunds_router(pool: Pool, keys: Keys, refunds: Refunds) -> APIRouter:
+    """Give the routes of refunds."""
+    reader = Depends(require(keys, Scope.READ))
+    refunder = Depends(require(keys, Scope.REFUND))
+    router = APIRouter(prefix="/v1", tags=["refunds"], responses=ANSWERS)
+
+    @router.post(
+        "/payments/{payment_id}/refunds",
+        status_code=201,
+        response_model=Refund,
+        responses=_REFUSED,
+        dependencies=[Depends(only_parameters())],
+        summary="Refund a payment, fully or partly",
+        openapi_extra={
+            "parameters": [KEY_PARAMETER],
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": RefundRequest.model_json_schema()}},
+            },
+        },
+    )
+    async def request_refund(payment_id: UUID, request: Request, client: Client = refunder) -> Response:
+        body = await read_body(request, RefundRequest)
+        asked = asking(request, client, "refund", payment_id, body)
+        wanted = Wanted(amount=body.amount, reason=body.reason, metadata=body.metadata)
+        return await answer(refunds.request(payment_id, wanted, asked))
+
+    @router.get("/refunds/{refund_id}", dependencies=[reader, Depends(only_parameters())], summary="Read a refund")
+    async def read_refund(refund_id: UUID) -> Refund:
+        row = await refund_reads.refund(pool, refund_id)
+        if row is None:
+            raise Problem(NOT_FOUND, "There is no refund with this id.")
+        return Refund(**row)
+
+    return router

@@ -1,0 +1,341 @@
+"""Refunds and disputes fold to the same sums in whatever order their facts come, and never to more than was captured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import permutations
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payment_service.domain.currency import currency
+from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
+from payment_service.domain.events import Announcement, DisputeClosed, Disputed, Refunded, RefundFailed, RefundInitiated
+from payment_service.domain.money import Money
+from payment_service.domain.payment import Ignored, Parked, Payment, Status
+from payment_service.domain.refund import (
+    AnyRefundFact,
+    NotRefundable,
+    ReadIntent,
+    ReadRefunds,
+    Refund,
+    RefundFact,
+    RefundListFact,
+    RefundRefused,
+    RefundRequested,
+    RefundsChanged,
+    RefundsMoved,
+    RefundStatus,
+    RefundVerdict,
+    apply_refund,
+)
+from scripts.document_states import SAMPLE
+
+EUR = currency("eur")
+INTENT = "pi_1"
+OURS = UUID(int=7)
+PAID = replace(
+    SAMPLE,
+    provider_payment_id=INTENT,
+    amount=Money(1000, EUR),
+    captured=Money(1000, EUR),
+    refunded=Money(0, EUR),
+    reserved=Money(0, EUR),
+    status=Status.SUCCEEDED,
+)
+
+
+class Book:
+    """A payment with its refunds, folded as the service folds them."""
+
+    def __init__(self, payment: Payment = PAID) -> None:
+        self.payment = payment
+        self.refunds: dict[UUID, Refund] = {}
+        self.told: list[Announcement] = []
+
+    def take(self, fact: AnyRefundFact) -> RefundVerdict:
+        verdict = apply_refund(self.payment, self.refunds, fact)
+        if isinstance(verdict, RefundsChanged):
+            self.payment = verdict.payment
+            self.refunds |= {refund.id: refund for refund in verdict.refunds}
+            self.told += verdict.announcements
+        return verdict
+
+    @property
+    def sums(self) -> tuple[int, int]:
+        return self.payment.refunded.minor, self.payment.reserved.minor
+
+
+def ask(amount: int | None = None, refund_id: UUID = OURS) -> RefundRequested:
+    money = Money(amount, EUR) if amount is not None else None
+    return RefundRequested(refund_id=refund_id, amount=money, reason="", disputed=False, at=1)
+
+
+def fact(
+    status: RefundStatus, at: int = 5, *, name: str = "re_1", amount: int = 400, ours: UUID | None = OURS
+) -> RefundFact:
+    return RefundFact(
+        intent_id=INTENT,
+        provider_refund_id=name,
+        refund_id=ours,
+        amount=Money(amount, EUR),
+        status=status,
+        failure="declined" if status is RefundStatus.FAILED else "",
+        at=at,
+        source=f"evt_{name}_{status}_{at}",
+    )
+
+
+def test_what_is_asked_for_is_reserved_until_the_provider_has_given_it_back() -> None:
+    book = Book()
+    book.take(ask(400))
+    assert book.sums == (0, 400)
+    book.take(fact(RefundStatus.PENDING))
+    assert book.sums == (0, 400)
+    book.take(fact(RefundStatus.SUCCEEDED, 6))
+    assert book.sums == (400, 0)
+    assert [type(told) for told in book.told] == [RefundInitiated, Refunded]
+
+
+def test_without_an_amount_all_that_is_left_is_refunded() -> None:
+    book = Book()
+    book.take(ask(400))
+    book.take(ask(None, UUID(int=8)))
+    assert book.refunds[UUID(int=8)].amount.minor == 600
+    assert isinstance(book.take(ask(None, UUID(int=9))), NotRefundable)
+
+
+@pytest.mark.parametrize(
+    ("payment", "amount", "code"),
+    [
+        (PAID, 1001, "more_than_remains"),
+        (replace(PAID, reserved=Money(1000, EUR)), 1, "nothing_left"),
+        (replace(PAID, captured=Money(0, EUR), status=Status.AUTHORIZED), 1, "nothing_captured"),
+        (replace(PAID, provider_payment_id=None), 1, "nothing_captured"),
+    ],
+)
+def test_what_cannot_be_refunded_is_said(payment: Payment, amount: int, code: str) -> None:
+    verdict = Book(payment).take(ask(amount))
+    assert isinstance(verdict, NotRefundable)
+    assert verdict.code == code
+
+
+def test_a_chargeback_blocks_refunds() -> None:
+    verdict = Book().take(replace(ask(1), disputed=True))
+    assert isinstance(verdict, NotRefundable)
+    assert verdict.code == "disputed"
+
+
+def test_a_refund_that_fails_late_gives_the_money_back_to_the_balance() -> None:
+    book = Book()
+    book.take(ask(400))
+    book.take(fact(RefundStatus.SUCCEEDED, 6))
+    book.take(fact(RefundStatus.FAILED, 9))
+    assert book.sums == (0, 0)
+    told = book.told[-1]
+    assert isinstance(told, RefundFailed)
+    assert (told.code, told.total.minor) == ("declined", 0)
+    assert isinstance(book.take(ask(1000, UUID(int=8))), RefundsChanged)
+
+
+def test_a_refund_made_by_hand_is_taken_in() -> None:
+    book = Book()
+    book.take(fact(RefundStatus.SUCCEEDED, ours=None))
+    [refund] = book.refunds.values()
+    assert (refund.foreign, refund.provider_refund_id, book.sums) == (True, "re_1", (400, 0))
+    assert isinstance(book.take(ask(601)), NotRefundable)
+
+
+def test_our_own_refund_is_known_though_its_event_comes_before_the_answer() -> None:
+    book = Book()
+    book.take(ask(400))
+    book.take(fact(RefundStatus.SUCCEEDED))
+    book.take(replace(fact(RefundStatus.SUCCEEDED), source="answer:1"))
+    assert len(book.refunds) == 1
+    assert book.sums == (400, 0)
+
+
+def test_a_second_refund_that_bears_our_name_is_counted_by_itself() -> None:
+    """What the provider gave back is gone, whatever name it bears."""
+    book = Book()
+    book.take(ask(400))
+    book.take(fact(RefundStatus.SUCCEEDED))
+    book.take(fact(RefundStatus.SUCCEEDED, name="re_2"))
+    assert book.sums == (800, 0)
+
+
+def test_a_refused_refund_frees_its_reservation_unless_it_was_made_after_all() -> None:
+    refused = RefundRefused(refund_id=OURS, code="charge_already_refunded", reason="All.", at=5, source="answer:1")
+    book = Book()
+    book.take(ask(400))
+    book.take(refused)
+    assert book.sums == (0, 0)
+    assert isinstance(book.told[-1], RefundFailed)
+    book.take(fact(RefundStatus.SUCCEEDED, 4))
+    assert book.sums == (400, 0)
+    assert book.take(refused) == Ignored("known")
+
+
+def test_more_than_was_captured_asks_for_a_read_of_all_refunds_which_settles_it() -> None:
+    """A success and a refund by hand overtook the failure that made room for it."""
+    book = Book()
+    book.take(ask(1000))
+    book.take(fact(RefundStatus.SUCCEEDED, amount=1000))
+    by_hand = fact(RefundStatus.SUCCEEDED, 9, name="re_2", amount=1000, ours=None)
+    assert isinstance(book.take(by_hand), ReadRefunds)
+    assert book.sums == (1000, 0)
+    failed = fact(RefundStatus.FAILED, 9, amount=1000)
+    book.take(RefundListFact(intent_id=INTENT, refunds=(by_hand, failed), whole=True, at=9, source="answer:2"))
+    assert book.sums == (1000, 0)
+    assert isinstance(book.take(by_hand), Ignored)
+
+
+def test_a_list_with_more_than_was_captured_waits_for_a_person() -> None:
+    twice = (fact(RefundStatus.SUCCEEDED, amount=900), fact(RefundStatus.SUCCEEDED, amount=900, name="re_2", ours=None))
+    verdict = Book().take(RefundListFact(intent_id=INTENT, refunds=twice, whole=True, at=9, source="answer:2"))
+    assert isinstance(verdict, Parked)
+
+
+def test_a_refund_before_its_capture_is_known_asks_for_a_read() -> None:
+    book = Book(replace(PAID, captured=Money(0, EUR), status=Status.PENDING))
+    assert isinstance(book.take(fact(RefundStatus.SUCCEEDED)), ReadIntent)
+    moved = RefundsMoved(intent_id=INTENT, total=Money(1, EUR), at=5, source="evt")
+    assert isinstance(book.take(moved), ReadIntent)
+
+
+def test_a_charges_total_asks_for_a_read_only_where_it_tells_something_new() -> None:
+    book = Book()
+    book.take(ask(400))
+    known = RefundsMoved(intent_id=INTENT, total=Money(400, EUR), at=5, source="evt")
+    assert book.take(known) == Ignored("known")
+    assert isinstance(book.take(replace(known, total=Money(500, EUR))), ReadRefunds)
+
+
+@pytest.mark.parametrize("changes", [{"amount": Money(401, EUR)}, {"intent_id": "pi_2"}])
+def test_a_refund_of_another_amount_or_intent_is_parked(changes: dict[str, object]) -> None:
+    book = Book()
+    book.take(ask(400))
+    assert isinstance(book.take(replace(fact(RefundStatus.SUCCEEDED), **changes)), Parked)  # type: ignore[arg-type]
+
+
+STORY = (
+    fact(RefundStatus.PENDING, 5),
+    fact(RefundStatus.SUCCEEDED, 6),
+    fact(RefundStatus.FAILED, 9),
+    fact(RefundStatus.PENDING, 7, name="re_2", amount=300, ours=None),
+    fact(RefundStatus.SUCCEEDED, 7, name="re_2", amount=300, ours=None),
+)
+
+
+@pytest.mark.parametrize("order", list(permutations(STORY)), ids=range(120))
+def test_the_end_does_not_depend_on_the_order_or_on_repetition(order: Sequence[RefundFact]) -> None:
+    book = Book()
+    book.take(ask(400))
+    for one in [*order, *order[:2]]:
+        book.take(one)
+    assert {refund.provider_refund_id: refund.status for refund in book.refunds.values()} == {
+        "re_1": RefundStatus.FAILED,
+        "re_2": RefundStatus.SUCCEEDED,
+    }
+    assert book.sums == (300, 0)
+
+
+_facts = st.builds(
+    fact,
+    st.sampled_from(RefundStatus),
+    st.integers(1, 9),
+    name=st.sampled_from(["re_1", "re_2", "re_3"]),
+    amount=st.just(400),
+    ours=st.none(),
+)
+_asks = st.builds(ask, st.one_of(st.none(), st.integers(1, 1200)), st.integers(20, 23).map(lambda n: UUID(int=n)))
+
+
+@given(st.lists(st.one_of(_facts, _asks), max_size=12))
+def test_never_more_than_was_captured_is_refunded_nor_promised(facts: list[AnyRefundFact]) -> None:
+    book = Book()
+    for one in facts:
+        before = book.payment
+        verdict = book.take(one)
+        refunded, reserved = book.sums
+        assert 0 <= refunded <= 1000
+        if isinstance(one, RefundRequested) and isinstance(verdict, RefundsChanged):
+            assert refunded + reserved <= 1000
+        if not isinstance(verdict, RefundsChanged):
+            assert book.payment == before
+
+
+def dispute(status: DisputeStatus, at: int) -> DisputeFact:
+    return DisputeFact(
+        intent_id=INTENT,
+        provider_dispute_id="du_1",
+        amount=Money(1000, EUR),
+        status=status,
+        reason="fraudulent",
+        evidence_due_at=99,
+        at=at,
+        source=f"evt_{status}_{at}",
+    )
+
+
+def fold_disputes(facts: Sequence[DisputeFact]) -> tuple[Dispute | None, list[Announcement]]:
+    now: Dispute | None = None
+    told: list[Announcement] = []
+    for one in facts:
+        verdict = apply_dispute(PAID, now, one)
+        if isinstance(verdict, DisputeChanged):
+            now = verdict.dispute
+            told += verdict.announcements
+    return now, told
+
+
+def test_an_inquiry_a_chargeback_and_the_end_are_told_once_each() -> None:
+    story = [
+        dispute(DisputeStatus.WARNING_NEEDS_RESPONSE, 1),
+        dispute(DisputeStatus.WARNING_UNDER_REVIEW, 2),
+        dispute(DisputeStatus.NEEDS_RESPONSE, 3),
+        dispute(DisputeStatus.UNDER_REVIEW, 4),
+        dispute(DisputeStatus.WON, 5),
+        dispute(DisputeStatus.WON, 6),
+    ]
+    now, told = fold_disputes([one for one in story for _ in range(2)])
+    assert now is not None
+    assert now.status is DisputeStatus.WON
+    assert [getattr(one, "stage", "closed") for one in told] == ["inquiry", "chargeback", "closed"]
+    assert [type(one) for one in told] == [Disputed, Disputed, DisputeClosed]
+
+
+@pytest.mark.parametrize(
+    "end", [DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.PREVENTED], ids=lambda status: status.value
+)
+def test_the_end_of_a_dispute_does_not_depend_on_the_order(end: DisputeStatus) -> None:
+    story = [dispute(DisputeStatus.NEEDS_RESPONSE, 1), dispute(DisputeStatus.UNDER_REVIEW, 1), dispute(end, 1)]
+    ends: set[DisputeStatus] = set()
+    for order in permutations(story):
+        now, _ = fold_disputes(order)
+        assert now is not None
+        ends.add(now.status)
+    assert ends == {end}
+
+
+def test_only_a_chargeback_takes_the_money() -> None:
+    takes: Mapping[DisputeStatus, bool] = {
+        status: now.takes_the_money
+        for status in DisputeStatus
+        if (now := fold_disputes([dispute(status, 1)])[0]) is not None
+    }
+    assert {status for status, taken in takes.items() if taken} == {
+        DisputeStatus.NEEDS_RESPONSE,
+        DisputeStatus.UNDER_REVIEW,
+        DisputeStatus.LOST,
+    }
+
+
+def test_a_dispute_of_another_intent_is_parked_and_one_before_its_capture_asks_for_a_read() -> None:
+    one = dispute(DisputeStatus.NEEDS_RESPONSE, 1)
+    assert isinstance(apply_dispute(PAID, None, replace(one, intent_id="pi_2")), Parked)
+    unpaid = replace(PAID, captured=Money(0, EUR), status=Status.PENDING)
+    assert isinstance(apply_dispute(unpaid, None, one), ReadIntent)
