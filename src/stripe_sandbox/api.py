@@ -33,6 +33,7 @@ from stripe_sandbox.wire.publishable import secret_key_required, stripped, visib
 
 log = logging.getLogger(__name__)
 
+SEARCH = "search"  # where an id would stand: Stripe searches there, the sandbox does not
 _SHOULD_RETRY = {400: "false", 401: "false", 402: "false", 403: "false", 404: "false", 409: "true"}
 
 
@@ -96,7 +97,7 @@ class Api:
     async def _admit(self, request: web.Request, operation: Operation | None, request_id: str) -> Answer:
         if (outage := self._sandbox.faults.out()) is not None:
             return await away(*outage)
-        if operation is None:
+        if operation is None or request.match_info.get("id") == SEARCH:
             raise errors.unknown_url(request.method, request.path)
         raw = forms.decode(await _form(request))
         publishable = self._sandbox.api_keys.check(request.headers.get("Authorization"), raw.get("key"))

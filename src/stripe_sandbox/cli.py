@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvloop
 
+from stripe_sandbox.errors import ApiError
 from stripe_sandbox.faults.aim import operation_name
 from stripe_sandbox.faults.file import read_plan
 from stripe_sandbox.faults.rules import PlanError
@@ -44,13 +46,20 @@ def serve(
         if webhook is not None and webhook_secret is not None:
             sandbox.set_endpoint(webhook, webhook_secret, ["*"])
         uvloop.run(run(sandbox, host, port, lambda bound: _announce(host, bound)))
-    except (StateError, PlanError, OSError) as error:
-        typer.echo(f"stripe-sandbox: {error}", err=True)
-        raise typer.Exit(1) from None
+    except OSError as error:
+        taken = f"port {port} of {host} is in use: choose another with --port, or 0 for any that is free."
+        raise _failed(taken if error.errno == errno.EADDRINUSE else str(error)) from None
+    except (StateError, PlanError, ApiError) as error:
+        raise _failed(str(error)) from None
 
 
 def main() -> None:
     typer.run(serve)
+
+
+def _failed(why: str) -> typer.Exit:
+    typer.echo(f"stripe-sandbox: {why}", err=True)
+    return typer.Exit(1)
 
 
 def _announce(host: str, port: int) -> None:

@@ -10,8 +10,8 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.faults.file import parse_plan
+from stripe_sandbox.errors import ApiError, Json, invalid
+from stripe_sandbox.faults.file import parse_plan, sentence
 from stripe_sandbox.resources import attempts, complaints, debits, disputes, endpoints, refunds
 from stripe_sandbox.resources.events import present, rendered
 from stripe_sandbox.resources.intents import existing
@@ -236,8 +236,16 @@ def _served(sandbox: Sandbox, route: Route) -> Callable[[web.Request], Awaitable
         try:
             return web.json_response(await route(sandbox, request))
         except ApiError as error:
-            return web.json_response({"error": error.error}, status=error.status)
-        except (ValidationError, json.JSONDecodeError, ValueError) as error:
-            return web.json_response({"error": {"message": str(error)}}, status=400)
+            return _refused(error)
+        except ValidationError as error:
+            return _refused(invalid(sentence(error)))
+        except json.JSONDecodeError as error:
+            return _refused(invalid(f"The body must be JSON; this one is not: {error}."))
+        except ValueError as error:
+            return _refused(invalid(str(error)))
 
     return serve
+
+
+def _refused(error: ApiError) -> web.Response:
+    return web.json_response({"error": error.error}, status=error.status)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.faults.rules import Faults
+from stripe_sandbox.resources.endpoints import checked_types, checked_url
 from stripe_sandbox.resources.events import API_VERSION
 from stripe_sandbox.resources.timed import strike
 from stripe_sandbox.state.clock import Clock
@@ -68,7 +69,7 @@ class Sandbox:
         self.journal.append(records)
 
     def set_endpoint(self, url: str, secret: str, enabled_events: list[str]) -> Json:
-        """Make `url` the webhook endpoint; pending deliveries follow it there."""
+        """Make `url` the webhook endpoint; pending deliveries follow it there. Raises `ApiError` 400."""
         old = self.store["webhook_endpoint"].rows.get(COMMAND_LINE_ENDPOINT, {})
         endpoint = {
             "id": COMMAND_LINE_ENDPOINT,
@@ -77,12 +78,12 @@ class Sandbox:
             "application": None,
             "created": old.get("created", int(self.clock.now())),
             "description": None,
-            "enabled_events": enabled_events,
+            "enabled_events": checked_types(enabled_events),
             "livemode": False,
             "metadata": {},
             "secret": secret,
             "status": "enabled",
-            "url": url,
+            "url": checked_url(url),
         }
         self.write([("webhook_endpoint", endpoint["id"], endpoint)])
         return endpoint

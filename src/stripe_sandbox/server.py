@@ -32,7 +32,7 @@ def application(sandbox: Sandbox) -> web.Application:
 
 
 async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is told the port that was bound."""
+    """Serve until SIGTERM or SIGINT; `ready` is told the port that was bound. Raises `OSError` if none can be."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -41,10 +41,7 @@ async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], Non
     timers = asyncio.create_task(sandbox.run_timers())
     runner = web.AppRunner(application(sandbox), access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    await site.start()
-    door = asyncio.create_task(_close_on_demand(sandbox, runner, site, host))
-    ready(runner.addresses[0][1])
+    door = asyncio.create_task(_open(sandbox, runner, host, port, ready))
     stopped = asyncio.create_task(stop.wait())
     try:
         ended, _ = await asyncio.wait({stopped, journal, timers, door}, return_when=asyncio.FIRST_COMPLETED)
@@ -61,9 +58,12 @@ async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], Non
         sandbox.journal.close()
 
 
-async def _close_on_demand(sandbox: Sandbox, runner: web.AppRunner, site: web.TCPSite, host: str) -> None:
-    """Take no connection while an outage `refuse` lasts; those that are open stay."""
-    port = site.port
+async def _open(sandbox: Sandbox, runner: web.AppRunner, host: str, port: int, ready: Callable[[int], None]) -> None:
+    """Take connections, but none while an outage `refuse` lasts; those that are open stay."""
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    port = runner.addresses[0][1]
+    ready(port)
     while True:
         await sandbox.faults.changed.wait()
         sandbox.faults.changed.clear()

@@ -22,10 +22,11 @@ def parse_plan(text: str | bytes) -> Plan:
     try:
         return Plan.model_validate_json(text)
     except ValidationError as error:
-        raise PlanError(_sentence(error)) from None
+        raise PlanError(sentence(error)) from None
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence(error: ValidationError) -> str:
+    """The first thing that is wrong, after the place where it is."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     message = first["msg"].removeprefix("Value error, ")

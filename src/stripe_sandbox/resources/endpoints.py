@@ -34,12 +34,12 @@ def create(work: Work, params: Json, path: Json) -> Reply:
         "application": None,
         "created": work.created,
         "description": params.get("description"),
-        "enabled_events": _types(params["enabled_events"]),
+        "enabled_events": checked_types(params["enabled_events"]),
         "livemode": False,
         "metadata": merged_metadata({}, params.get("metadata", {})),
         "secret": new_secret(),
         "status": "enabled",
-        "url": _url(params["url"]),
+        "url": checked_url(params["url"]),
     }
     work.tx.put("webhook_endpoint", endpoint["id"], endpoint)
     return Reply(endpoint)
@@ -52,9 +52,9 @@ def retrieve(work: Work, params: Json, path: Json) -> Reply:
 def update(work: Work, params: Json, path: Json) -> Reply:
     endpoint = dict(existing(work, path["id"]))
     if "url" in params:
-        endpoint["url"] = _url(params["url"])
+        endpoint["url"] = checked_url(params["url"])
     if "enabled_events" in params:
-        endpoint["enabled_events"] = _types(params["enabled_events"])
+        endpoint["enabled_events"] = checked_types(params["enabled_events"])
     if "disabled" in params:
         endpoint["status"] = "disabled" if params["disabled"] else "enabled"
     if "description" in params:
@@ -122,7 +122,8 @@ def shown(endpoint: Json) -> Json:
     return {name: value for name, value in endpoint.items() if name not in _HIDDEN}
 
 
-def _url(url: str) -> str:
+def checked_url(url: str) -> str:
+    """Raises `ApiError` 400 for what is no address of a web server."""
     if "://" not in url:
         raise invalid("Invalid URL: An explicit scheme (such as https) must be provided.", "url", "url_invalid")
     if _URL.fullmatch(url) is None:
@@ -130,7 +131,8 @@ def _url(url: str) -> str:
     return url
 
 
-def _types(kinds: list[str]) -> list[str]:
+def checked_types(kinds: list[str]) -> list[str]:
+    """Raises `ApiError` 400 for a type that Stripe does not know; of wildcards it takes `*` alone."""
     for index, kind in enumerate(kinds):
         if kind not in EVENT_TYPES:
             allowed = ", ".join(sorted(EVENT_TYPES))
