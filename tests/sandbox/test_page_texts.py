@@ -1,0 +1,43 @@
+"""Amounts, durations and secrets, as the pages write them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stripe_sandbox.errors import ApiError
+from stripe_sandbox.pages import money
+from stripe_sandbox.pages.text import duration, masked
+from stripe_sandbox.resources.currencies import SUPPORTED
+
+
+@given(st.integers(0, 99_999_999_999), st.sampled_from(sorted(SUPPORTED)))
+def test_an_amount_that_is_written_is_read_as_the_same(amount: int, currency: str) -> None:
+    assert money.read(money.plain(amount, currency), currency) == amount
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        (1999, "eur", "19.99 EUR"),
+        (5, "usd", "0.05 USD"),
+        (120_000, "jpy", "120,000 JPY"),
+        (1_234_560, "kwd", "1,234.560 KWD"),
+        (50_000, "isk", "500.00 ISK"),
+        (-12_345_678, "gbp", "-123,456.78 GBP"),
+    ],
+)
+def test_amounts_have_the_decimals_that_stripe_gives_their_currency(amount: int, currency: str, text: str) -> None:
+    assert money.written(amount, currency) == text
+
+
+@pytest.mark.parametrize(("text", "currency"), [("1.5", "jpy"), ("1.234", "eur"), ("1,000", "eur"), ("", "eur")])
+def test_what_is_no_amount_of_a_currency_is_not_read(text: str, currency: str) -> None:
+    with pytest.raises(ApiError):
+        money.read(text, currency)
+
+
+def test_durations_and_secrets_are_short() -> None:
+    assert [duration(s) for s in (0, 59, 3600, 90_061, 604_800)] == ["0 s", "59 s", "1 h", "1 d 1 h", "7 d"]
+    assert [masked(s) for s in ("whsec_0123456789abcdef", "whsec_short", "nothing")] == ["whsec_…cdef", "whsec_…", "…"]
