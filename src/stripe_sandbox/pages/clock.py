@@ -36,8 +36,8 @@ async def advance(site: Site, request: web.Request) -> web.StreamResponse:
 
 def _seconds(site: Site, by: str, unit: str) -> float:
     if by == "next":
-        due = site.sandbox.timers.next_due()
-        return 0.0 if due is None else max(0.0, due - site.sandbox.clock.now())
+        upcoming = _upcoming(site)
+        return max(0.0, upcoming[0]["due"] - site.sandbox.clock.now()) if upcoming else 0.0
     number = by.strip()
     if _WHOLE.fullmatch(number) is None or (unit and unit not in UNITS):
         raise invalid("Write how far to move as a whole number, such as 3, and choose minutes, hours or days.", "by")
@@ -48,8 +48,7 @@ def _seconds(site: Site, by: str, unit: str) -> float:
 
 
 def _clock(site: Site, *, status: int = 200, **told: Any) -> web.Response:
-    store = site.sandbox.store
-    timers = sorted(store["timer"].rows.values(), key=lambda row: float(row["due"]))
+    upcoming = _upcoming(site)
     return site.page(
         "clock.html",
         section="clock",
@@ -57,13 +56,22 @@ def _clock(site: Site, *, status: int = 200, **told: Any) -> web.Response:
         offset_s=site.sandbox.clock.offset_s,
         units=list(UNITS),
         steps=[(seconds, duration(seconds)) for seconds in STEPS_S],
-        timers=[_upcoming(site, row) for row in timers[:UPCOMING]],
-        more=max(0, len(timers) - UPCOMING),
+        upcoming=upcoming[:UPCOMING],
+        more=max(0, len(upcoming) - UPCOMING),
         **told,
     )
 
 
-def _upcoming(site: Site, timer: Json) -> Json:
+def _upcoming(site: Site) -> list[Json]:
+    """What happens by itself, the earliest first: what, to which object, the page that tells of it, and when."""
+    store, now = site.sandbox.store, site.sandbox.clock.now()
+    timers = [_timer(site, row) for row in store["timer"].rows.values()]
+    # One whose time has come is under way already.
+    waiting = (row for row in store["delivery"].rows.values() if row["state"] == "pending" and row["due"] > now)
+    return sorted([*timers, *map(_delivery, waiting)], key=lambda one: float(one["due"]))
+
+
+def _timer(site: Site, timer: Json) -> Json:
     """With the page of the payment that the timer's subject belongs to."""
     subject = timer["subject"]
     store = site.sandbox.store
@@ -71,4 +79,10 @@ def _upcoming(site: Site, timer: Json) -> Json:
     for table in ("charge", "refund", "dispute"):
         row = store[table].rows.get(subject)
         intent_id = intent_id or (row or {}).get("payment_intent")
-    return {**timer, "payment": intent_id, "in_s": timer["due"] - site.sandbox.clock.now()}
+    what = timer["kind"].replace("_", " ").replace(".", ": ")
+    return {"what": what, "of": subject, "page": intent_id and f"/payments/{intent_id}", "due": timer["due"]}
+
+
+def _delivery(row: Json) -> Json:
+    what = f"webhook: attempt {row['attempts'] + 1}"
+    return {"what": what, "of": row["event"], "page": f"/events/{row['event']}", "due": row["due"]}

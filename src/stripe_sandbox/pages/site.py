@@ -86,13 +86,13 @@ class Site:
     def _counts(self) -> dict[str, str]:
         """What people should know wherever they are: faults in force, a clock that was moved."""
         on = len(in_force(self.sandbox.faults))
-        offset_s = int(self.sandbox.clock.offset_s)
+        offset_s = self.sandbox.clock.offset_s
         return {
             "payments": "",
             "events": "",
             "webhooks": "",
             "faults": f"{on} on" if on else "",
-            "clock": f"+{duration(offset_s)}" if offset_s else "",
+            "clock": f"+{duration(offset_s)}" if offset_s >= 1 else "",
         }
 
 
