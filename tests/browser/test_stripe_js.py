@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Error, FrameLocator, Page, expect
 
-from tests.support.sandbox import SandboxProcess
+from tests.support.sandbox import API_KEY, SandboxProcess
 from tests.support.shop_page import ShopPages
 
 pytestmark = pytest.mark.browser
@@ -322,6 +322,26 @@ def test_a_form_may_be_shown_before_there_is_an_intent(shop_page: Page, sandbox:
 def test_a_secret_key_has_no_place_in_a_page(shop_page: Page) -> None:
     with pytest.raises(Error, match="publishable key"):
         shop_page.evaluate("() => Stripe('sk_test_1234')")
+
+
+def test_a_publishable_key_that_is_not_accepted_pays_nothing(shop_page: Page, sandbox: SandboxProcess) -> None:
+    intent = new_intent(sandbox)
+    sandbox.accept_keys(API_KEY, "pk_test_of_another_shop")
+    type_card(mount(shop_page, intent))
+
+    error = confirm_card_payment(shop_page, intent)["error"]
+
+    assert error["message"].startswith("Invalid API Key provided: ")
+    assert status_of(sandbox, intent) == "requires_payment_method"
+
+
+def test_what_the_stand_in_does_not_offer_it_refuses_by_name(shop_page: Page, sandbox: SandboxProcess) -> None:
+    mount(shop_page, new_intent(sandbox))
+
+    with pytest.raises(Error, match="createPaymentMethod"):
+        shop_page.evaluate("() => stripe.createToken(card)")
+    with pytest.raises(Error, match="cardNumber"):
+        shop_page.evaluate("() => elements.create('cardNumber')")
 
 
 def test_the_example_of_the_docs_pays(page: Page, shop: ShopPages, sandbox: SandboxProcess) -> None:

@@ -28,9 +28,8 @@ class StripeObject {
     return error ? { error } : { paymentMethod: object };
   }
 
-  async createToken(element) {
-    const { error, object } = await element._ask("createToken");
-    return error ? { error } : { token: object };
+  async createToken() {
+    throw new IntegrationError("The sandbox's Stripe.js makes no tokens; use stripe.createPaymentMethod().");
   }
 
   async confirmCardPayment(clientSecret, data = {}, options = {}) {
