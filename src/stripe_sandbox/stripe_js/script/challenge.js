@@ -1,7 +1,7 @@
 // The 3-D Secure step: the bank's page in a dialog over the shop's.
 
 const CHALLENGE_STYLE = `
-  dialog { width: min(460px, calc(100vw - 32px)); height: min(560px, calc(100vh - 32px)); padding: 0; border: 0;
+  dialog { width: min(460px, calc(100vw - 32px)); height: min(520px, calc(100vh - 32px)); padding: 0; border: 0;
     border-radius: 12px; overflow: hidden; background: #fff; box-shadow: 0 24px 60px rgb(10 20 40 / 35%); }
   dialog::backdrop { background: rgb(15 23 42 / 55%); }
   iframe { width: 100%; height: 100%; border: 0; display: block; }
