@@ -55,7 +55,7 @@ def reload_until(window: Page, locator: Locator, text: str, count: int = 1) -> N
 
     def told() -> bool:
         window.reload()
-        return locator.inner_text().count(text) >= count
+        return str(locator.inner_text()).count(text) >= count
 
     eventually(told)
 
