@@ -275,8 +275,9 @@ def test_the_clock_is_moved_by_a_week_and_an_authorization_lapses(window: Page, 
     window.get_by_label("Unit").select_option("days")
     press(window, "Move")
 
-    expect(panel(window, "Now")).to_contain_text("8 d ahead of the real time.")
-    expect(window.get_by_role("link", name="Clock")).to_contain_text("+8 d")
+    nearly = "(8 d|7 d 23 h)"  # what happened on the way has taken its time
+    expect(panel(window, "Now")).to_contain_text(re.compile(f"{nearly} ahead of the real time."))
+    expect(window.get_by_role("link", name="Clock")).to_contain_text(re.compile(rf"\+{nearly}"))
     assert status_of(client, intent) == "canceled"
     go(window, "Payments")
     expect(window.get_by_role("row", name="order-17")).to_contain_text("canceled")

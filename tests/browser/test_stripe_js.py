@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import stripe
 from playwright.sync_api import Error, FrameLocator, Page, expect
 
 from tests.support.sandbox import API_KEY, SandboxProcess
@@ -175,6 +176,36 @@ def test_an_intent_that_the_server_confirmed_is_finished_by_the_page(shop_page: 
     bank(shop_page).get_by_role("button", name="Complete").click()
 
     assert ended(shop_page)["paymentIntent"]["status"] == "succeeded"
+
+
+def test_a_server_may_know_the_sandbox_by_another_name_than_the_page(shop_page: Page, sandbox: SandboxProcess) -> None:
+    """As it does in a container, say."""
+    elsewhere = sandbox.base_url.replace("127.0.0.1", "localhost")
+    client: Any = stripe.StripeClient(API_KEY, base_addresses={"api": elsewhere})
+    intent = new_intent(sandbox)
+    client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_authenticationRequired"})
+    shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
+
+    begin(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
+    bank(shop_page).get_by_role("button", name="Complete").click()
+
+    assert ended(shop_page)["paymentIntent"]["status"] == "succeeded"
+
+
+def test_a_shop_that_restricts_its_page_as_stripe_advises_may_pay(
+    shop: ShopPages, page: Page, sandbox: SandboxProcess
+) -> None:
+    """https://docs.stripe.com/security/guide#content-security-policy, with the sandbox in Stripe's place."""
+    sources = "; ".join(f"{what}-src {sandbox.base_url}" for what in ("script", "frame", "connect"))
+    policy = f'<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; {sources}">'
+    page.goto(shop.put("/strict", BLANK.format(base=sandbox.base_url).replace("<title>", policy + "<title>")))
+    intent = new_intent(sandbox)
+    type_card(mount(page, intent), "4000002760003184")
+
+    begin(page, "(s) => stripe.confirmCardPayment(s, {payment_method: {card}})", intent.client_secret)
+    bank(page).get_by_role("button", name="Complete").click()
+
+    assert ended(page)["paymentIntent"]["status"] == "succeeded"
 
 
 def test_a_manual_confirmation_goes_back_to_the_server(shop_page: Page, sandbox: SandboxProcess) -> None:

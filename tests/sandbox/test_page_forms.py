@@ -102,6 +102,18 @@ def test_the_clock_moves_to_what_happens_next(own_sandbox: SandboxProcess) -> No
     assert "ahead of the real time" in shown.words
 
 
+def test_a_delivery_that_waits_is_what_happens_next(own_sandbox: SandboxProcess, receiver: Any) -> None:
+    own_sandbox.start(receiver.url)
+    own_sandbox.faults(webhooks={"delay_ms": 3_600_000})
+    pay(own_sandbox.client(), None)
+    shown = look(own_sandbox, "/clock")
+    assert "webhook: attempt 1" in shown.words
+    assert 'href="/events/evt_' in shown.text
+    assert "ahead of the real time" in press(own_sandbox, "/clock", by="next").words
+    receiver.wait_for("payment_intent.created")
+    assert press(own_sandbox, "/clock", by="next").status == 200
+
+
 @pytest.mark.parametrize(
     "form", [{"by": "-1"}, {"by": "1.5"}, {"by": "9999999999"}, {"by": "1", "unit": "years"}, {}, {"by": "\u0663"}]
 )

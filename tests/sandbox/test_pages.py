@@ -29,6 +29,15 @@ def test_every_page_is_shown_and_may_run_no_script(sandbox: SandboxProcess, path
     assert 'aria-current="page"' in shown.text
 
 
+def test_the_checkout_runs_the_sandboxs_own_scripts_alone_and_says_that_it_needs_them(
+    sandbox: SandboxProcess, client: Any
+) -> None:
+    shown = look(sandbox, f"/checkout/{pay(client, None).id}")
+    directives = shown.headers["content-security-policy"].split("; ")
+    assert {"default-src 'none'", "script-src 'self'", "frame-src 'self'", "connect-src 'self'"} <= set(directives)
+    assert "needs JavaScript" in shown.text.partition("<noscript>")[2].partition("</noscript>")[0]
+
+
 def test_the_style_sheet_is_served(sandbox: SandboxProcess) -> None:
     shown = look(sandbox, "/assets/style.css")
     assert (shown.status, shown.headers["content-type"]) == (200, "text/css")
