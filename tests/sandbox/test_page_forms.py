@@ -62,6 +62,15 @@ def test_every_preset_is_a_plan_that_puts_something_in_force(preset: Any) -> Non
     assert len(in_force(faults)) == 1
 
 
+def test_the_preset_that_doubles_webhooks_delivers_each_twice(own_sandbox: SandboxProcess, receiver: Any) -> None:
+    own_sandbox.start(receiver.url)
+    press(own_sandbox, "/faults", preset="webhooks-doubled")
+    pay(own_sandbox.client(), None)
+    receiver.wait_for("payment_intent.created", "payment_intent.created")
+    event_id = receiver.deliveries[0].event.id
+    assert look(own_sandbox, f"/events/{event_id}").text.count(receiver.url) == 2
+
+
 def test_a_preset_strikes_the_next_call_and_the_page_counts_it(sandbox: SandboxProcess, client: Any) -> None:
     assert "1 on" in press(sandbox, "/faults", preset="lost-answer").words
     with pytest.raises(stripe.APIConnectionError):

@@ -79,8 +79,8 @@ PRESETS = (
     Preset(
         "webhooks-doubled",
         "Webhooks doubled",
-        "Each event is delivered three times.",
-        {"webhooks": {"duplicate": 2}},
+        "Each event is delivered twice.",
+        {"webhooks": {"duplicate": 1}},
     ),
     Preset(
         "webhooks-reordered",
