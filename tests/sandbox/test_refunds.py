@@ -1,4 +1,4 @@
-"""Refunds through the official SDK: what Stripe allows, what it refuses, and what becomes of them later."""
+"""Refunds through the official SDK: what Stripe allows, what it refuses, and how they are read."""
 
 from __future__ import annotations
 
@@ -9,39 +9,9 @@ import pytest
 import stripe
 
 from stripe_sandbox.resources.disputes import RULING_S
-from stripe_sandbox.resources.refunds import LATE_FAILURE_S, PENDING_S
-from tests.sandbox.conftest import Receiver
-from tests.sandbox.test_cards import event_types, pay
+from tests.sandbox.refunding import charge_of, dispute_of, effects, events_since, paid, refused
+from tests.sandbox.test_cards import pay
 from tests.support.sandbox import SandboxProcess
-
-PAID_EVENTS = ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"]
-
-
-def paid(client: Any, method: str = "pm_card_visa", **more: Any) -> stripe.PaymentIntent:
-    """An intent whose charge has its balance transaction at once, so that nothing happens to it by itself."""
-    return pay(client, method, capture_method="automatic", **more)
-
-
-def charge_of(client: Any, intent: stripe.PaymentIntent) -> Any:
-    return client.v1.charges.retrieve(str(intent.latest_charge))
-
-
-def events_since(client: Any, intent: stripe.PaymentIntent) -> list[str]:
-    """What happened to the intent since it was paid, oldest first."""
-    types = event_types(client, intent.id)
-    assert types[:3] == PAID_EVENTS
-    return types[3:]
-
-
-def effects(sandbox: SandboxProcess, refund_id: str) -> list[tuple[str, int]]:
-    return [(entry["effect"], entry["amount"]) for entry in sandbox.ledger() if entry["source"] == refund_id]
-
-
-def refused(client: Any, **params: Any) -> stripe.InvalidRequestError:
-    with pytest.raises(stripe.InvalidRequestError) as caught:
-        client.v1.refunds.create(params)
-    assert caught.value.http_status == 400
-    return caught.value
 
 
 def test_a_refund_of_a_card_succeeds_at_once(client: Any, sandbox: SandboxProcess) -> None:
@@ -137,11 +107,6 @@ def test_nothing_is_refunded_that_was_not_paid(client: Any) -> None:
 
     debit = pay(client, "pm_usBankAccount", payment_method_types=["us_bank_account"])
     assert "successful charge" in str(refused(client, payment_intent=debit.id))
-
-
-def dispute_of(client: Any, intent: stripe.PaymentIntent) -> Any:
-    [dispute] = client.v1.disputes.list({"payment_intent": intent.id}).data
-    return dispute
 
 
 def test_what_is_charged_back_is_not_refunded_until_the_shop_has_won(client: Any, sandbox: SandboxProcess) -> None:
@@ -301,121 +266,6 @@ def test_an_update_that_changes_nothing_tells_nothing(client: Any) -> None:
     assert events_since(client, intent) == ["refund.created", "charge.refunded"]
 
 
-@pytest.mark.parametrize("number", [None, "4000000000007726"])
-def test_the_card_with_pending_refunds_has_them_succeed_later(
-    client: Any, sandbox: SandboxProcess, number: str | None
-) -> None:
-    method = "pm_card_pendingRefund"
-    if number is not None:
-        card = {"number": number, "exp_month": 12, "exp_year": 2040, "cvc": "123"}
-        method = client.v1.payment_methods.create({"type": "card", "card": card}).id
-    intent = paid(client, method)
-    refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 300})
-    assert (refund.status, refund.pending_reason) == ("pending", "processing")
-    assert charge_of(client, intent).amount_refunded == 300
-    assert effects(sandbox, refund.id) == [("refund.created", 300)]
-
-    sandbox.advance(PENDING_S)
-
-    refund = client.v1.refunds.retrieve(refund.id)
-    assert refund.status == "succeeded"
-    assert not hasattr(refund, "pending_reason")
-    assert events_since(client, intent) == [
-        "refund.created",
-        "charge.refunded",
-        "refund.updated",
-        "charge.refund.updated",
-    ]
-    previous = client.v1.events.list({"type": "refund.updated", "limit": 1}).data[0].data.previous_attributes
-    assert previous.to_dict() == {"status": "pending", "pending_reason": "processing"}
-    assert effects(sandbox, refund.id) == [("refund.created", 300), ("refund.succeeded", 300)]
-
-
-def test_the_card_whose_refunds_fail_gives_the_amount_back_late(client: Any, sandbox: SandboxProcess) -> None:
-    intent = paid(client, "pm_card_refundFail")
-    refund = client.v1.refunds.create({"payment_intent": intent.id})
-    assert refund.status == "succeeded"
-    assert charge_of(client, intent).refunded
-    assert refused(client, payment_intent=intent.id).code == "charge_already_refunded"
-
-    sandbox.advance(LATE_FAILURE_S)
-
-    failed = client.v1.refunds.retrieve(refund.id)
-    assert (failed.status, failed.failure_reason) == ("failed", "unknown")
-    assert str(failed.failure_balance_transaction).startswith("txn_")
-    charge = charge_of(client, intent)
-    assert (charge.amount_refunded, charge.refunded) == (0, False)
-    assert events_since(client, intent)[2:] == ["refund.failed", "charge.refund.updated"]
-    assert effects(sandbox, refund.id) == [
-        ("refund.created", 1000),
-        ("refund.succeeded", 1000),
-        ("refund.failed", 1000),
-    ]
-    assert client.v1.refunds.create({"payment_intent": intent.id, "amount": 1000}).amount == 1000
-
-
-def test_a_refund_over_a_banks_rails_is_pending_and_succeeds_later(client: Any, sandbox: SandboxProcess) -> None:
-    intent = pay(client, "pm_usBankAccount", payment_method_types=["us_bank_account"])
-    sandbox.settle(intent.id)
-    refund = client.v1.refunds.create({"payment_intent": intent.id})
-    assert refund.status == "pending"
-
-    sandbox.advance(PENDING_S)
-
-    assert client.v1.refunds.retrieve(refund.id).status == "succeeded"
-
-
-def test_a_refund_can_be_made_to_fail_by_hand_even_after_it_succeeded(client: Any, sandbox: SandboxProcess) -> None:
-    intent = paid(client)
-    refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 400})
-
-    failed = sandbox.settle_refund(refund.id, "fail", failure_reason="lost_or_stolen_card")
-
-    assert (failed["status"], failed["failure_reason"]) == ("failed", "lost_or_stolen_card")
-    assert charge_of(client, intent).amount_refunded == 0
-    with pytest.raises(AssertionError, match="status of failed"):
-        sandbox.settle_refund(refund.id, "succeed")
-
-
-def test_what_is_settled_by_hand_is_not_settled_again_by_the_clock(client: Any, sandbox: SandboxProcess) -> None:
-    intent = paid(client, "pm_card_pendingRefund")
-    refund = client.v1.refunds.create({"payment_intent": intent.id})
-    sandbox.settle_refund(refund.id, "fail", failure_reason="declined")
-
-    sandbox.advance(PENDING_S)
-
-    assert client.v1.refunds.retrieve(refund.id).status == "failed"
-    assert effects(sandbox, refund.id) == [("refund.created", 1000), ("refund.failed", 1000)]
-
-
-def test_a_refund_is_canceled_only_while_the_customer_is_asked_where_to_send_it(
-    client: Any, sandbox: SandboxProcess
-) -> None:
-    intent = paid(client, "pm_card_pendingRefund")
-    refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 400})
-    with pytest.raises(stripe.InvalidRequestError, match="status of pending"):
-        client.v1.refunds.cancel(refund.id)
-    asked = sandbox.settle_refund(refund.id, "require_action")
-    assert (asked["status"], asked["next_action"]["type"]) == ("requires_action", "display_details")
-
-    canceled = client.v1.refunds.cancel(refund.id)
-
-    assert canceled.status == "canceled"
-    assert charge_of(client, intent).amount_refunded == 0
-    assert effects(sandbox, refund.id) == [("refund.created", 400), ("refund.canceled", 400)]
-    assert events_since(client, intent)[2:] == ["refund.updated", "charge.refund.updated"] * 2
-    sandbox.advance(PENDING_S)
-    assert client.v1.refunds.retrieve(refund.id).status == "canceled"
-
-
-def test_a_customer_who_answers_gets_the_money(client: Any, sandbox: SandboxProcess) -> None:
-    refund = client.v1.refunds.create({"payment_intent": paid(client, "pm_card_pendingRefund").id})
-    sandbox.settle_refund(refund.id, "require_action")
-
-    assert sandbox.settle_refund(refund.id)["status"] == "succeeded"
-    assert client.v1.refunds.retrieve(refund.id).status == "succeeded"
-
-
 def test_a_refund_replayed_under_its_key_is_made_once(client: Any) -> None:
     intent = paid(client)
     params = {"payment_intent": intent.id, "amount": 300}
@@ -431,19 +281,3 @@ def test_an_unknown_refund_is_404(client: Any) -> None:
         with pytest.raises(stripe.InvalidRequestError) as caught:
             call("re_nothing")
         assert (caught.value.http_status, caught.value.code) == (404, "resource_missing")
-
-
-def test_a_pending_refund_and_its_timer_survive_kill_9(own_sandbox: SandboxProcess, receiver: Receiver) -> None:
-    own_sandbox.start(receiver.url)
-    client: Any = own_sandbox.client()
-    pending = client.v1.refunds.create({"payment_intent": paid(client, "pm_card_pendingRefund").id})
-    failing = client.v1.refunds.create({"payment_intent": paid(client, "pm_card_refundFail").id})
-    own_sandbox.kill()
-
-    own_sandbox.start()
-    own_sandbox.advance(LATE_FAILURE_S)
-
-    client = own_sandbox.client()
-    assert client.v1.refunds.retrieve(pending.id).status == "succeeded"
-    assert client.v1.refunds.retrieve(failing.id).status == "failed"
-    receiver.wait_for("refund.updated", "refund.failed", *["charge.refund.updated"] * 2)

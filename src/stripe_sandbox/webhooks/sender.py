@@ -180,26 +180,21 @@ def _wrong(row: Json) -> WrongSignature | None:
 
 
 def _planned(work: Work, event: Json, endpoint: Json, fate: Fate) -> Json:
-    row = {
-        "id": f"{event['id']}:{endpoint['id']}",
-        "event": event["id"],
-        "endpoint": endpoint["id"],
-        "planned": work.now,
-        "due": work.now + fate.delay_s,
-        "attempts": 0,
-        "log": [],
-        "state": "dropped" if fate.dropped else "pending",
-    }
+    """The automatic delivery."""
+    fated: Json = {"state": "dropped"} if fate.dropped else {}
     if fate.wrong is not None:
-        row |= {"wrong": fate.wrong, "wrong_attempts": fate.wrong_attempts}
-    work.tx.put("delivery", row["id"], row)
-    return row
+        fated |= {"wrong": fate.wrong, "wrong_attempts": fate.wrong_attempts}
+    return _put(work, event, endpoint, "", fate.delay_s, fated)
 
 
 def _planned_once(work: Work, event: Json, endpoint: Json, delay_s: float) -> Json:
     """A delivery beside the automatic one, with a single attempt."""
+    return _put(work, event, endpoint, f":{secrets.token_hex(4)}", delay_s, {"once": True})
+
+
+def _put(work: Work, event: Json, endpoint: Json, suffix: str, delay_s: float, more: Json) -> Json:
     row = {
-        "id": f"{event['id']}:{endpoint['id']}:{secrets.token_hex(4)}",
+        "id": f"{event['id']}:{endpoint['id']}{suffix}",
         "event": event["id"],
         "endpoint": endpoint["id"],
         "planned": work.now,
@@ -207,7 +202,7 @@ def _planned_once(work: Work, event: Json, endpoint: Json, delay_s: float) -> Js
         "attempts": 0,
         "log": [],
         "state": "pending",
-        "once": True,
+        **more,
     }
     work.tx.put("delivery", row["id"], row)
     return row

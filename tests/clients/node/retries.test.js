@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { captured, clientWith, control, card, orderId } from "./support.js";
+
+test("the SDK's own retries, after a lost answer and a 503, charge once", async () => {
+  const order = orderId();
+  const match = { method: "POST", path_prefix: "/v1/payment_intents", metadata: { order_id: order } };
+  await control("POST", "/sandbox/faults", {
+    rules: [
+      { match, times: 1, phase: "after", action: "drop" },
+      { match, times: 1, phase: "before", action: "status", code: 503 },
+    ],
+  });
+
+  const stripe = clientWith("sk_test_anything", { maxNetworkRetries: 2 });
+  const pays = { ...card, payment_method: "pm_card_visa", confirm: true, metadata: { order_id: order } };
+  const paid = await stripe.paymentIntents.create(pays);
+
+  const { rules } = await control("GET", "/sandbox/faults");
+  assert.deepEqual(rules.map((rule) => rule.struck), [1, 1]);
+  assert.deepEqual([paid.status, paid.lastResponse.headers["idempotent-replayed"]], ["succeeded", "true"]);
+  assert.deepEqual((await captured(order)).map((entry) => entry.payment_intent), [paid.id]);
+  await control("DELETE", "/sandbox/faults");
+});

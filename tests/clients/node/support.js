@@ -1,0 +1,71 @@
+// The official SDK, pointed at the sandbox by nothing but its API base, and the sandbox's control API.
+// SANDBOX_URL is given by scripts/test-clients.
+
+import { randomUUID } from "node:crypto";
+import http from "node:http";
+import Stripe from "stripe";
+
+export const base = new URL(process.env.SANDBOX_URL);
+
+export function clientWith(key, more = {}) {
+  return new Stripe(key, { protocol: "http", host: base.hostname, port: base.port, ...more });
+}
+
+export const stripe = clientWith("sk_test_anything");
+export const card = { amount: 1000, currency: "usd", payment_method_types: ["card"] };
+
+export function orderId() {
+  return `node-${randomUUID()}`;
+}
+
+/** A confirmed payment of 10.00 USD; `more` goes over its parameters. */
+export function pay(more = {}) {
+  return stripe.paymentIntents.create({ ...card, payment_method: "pm_card_visa", confirm: true, ...more });
+}
+
+export async function control(method, path, body) {
+  const answer = await fetch(new URL(path, base), {
+    method,
+    headers: { "Content-Type": "application/json" },
+    body: body && JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.json();
+}
+
+/** The captures for an order: more than one is a double charge. */
+export async function captured(order) {
+  const { data } = await control("GET", "/sandbox/ledger");
+  return data.filter((entry) => entry.effect === "charge.captured" && entry.metadata.order_id === order);
+}
+
+/** A web server of the shop's own; `delivery(wanted)` waits for the first delivery that is wanted. */
+export class Receiver {
+  #deliveries = [];
+  #waiting = [];
+
+  async start() {
+    this.server = http.createServer(async (request, response) => {
+      const chunks = await Array.fromAsync(request);
+      response.end();
+      this.#take({ payload: Buffer.concat(chunks), signature: request.headers["stripe-signature"] });
+    });
+    await new Promise((listening) => this.server.listen(0, "127.0.0.1", listening));
+    return `http://127.0.0.1:${this.server.address().port}/webhooks`;
+  }
+
+  stop() {
+    this.server.close();
+    this.server.closeAllConnections();
+  }
+
+  delivery(wanted) {
+    const found = this.#deliveries.find(wanted);
+    return found ? Promise.resolve(found) : new Promise((take) => this.#waiting.push({ wanted, take }));
+  }
+
+  #take(delivery) {
+    this.#deliveries.push(delivery);
+    this.#waiting.filter(({ wanted }) => wanted(delivery)).forEach(({ take }) => take(delivery));
+  }
+}
