@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 
-from payment_service.config import Config
+from payment_service.config import FILE_SUFFIX, Config, is_secret
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BEGIN: Final = "<!-- made by scripts/document_configuration.py from config.py -->"
@@ -18,7 +18,8 @@ END: Final = "<!-- end of what is made -->"
 def table() -> str:
     """Give the README's table of configuration."""
     rows = [
-        f"| `{name.upper()}` | {default(field)} | {field.description} |" for name, field in Config.model_fields.items()
+        f"| {names(name, field)} | {default(field)} | {field.description} |"
+        for name, field in Config.model_fields.items()
     ]
     return "\n".join(["| Variable | Default | |", "|---|---|---|", *rows])
 
@@ -27,7 +28,11 @@ def env_example() -> str:
     """Give `.env.example`: what has to be set, then what has a default, as a comment."""
     fields = Config.model_fields.items()
     lines = ["# The environment of payment-service. Without a default:", ""]
-    lines += [f"# {field.description}\n{name.upper()}=\n" for name, field in fields if field.is_required()]
+    lines += [
+        f"# {field.description}{in_file(name, field)}\n{name.upper()}=\n"
+        for name, field in fields
+        if field.is_required()
+    ]
     lines += ["# With a default, shown here:", ""]
     lines += [
         f"# {field.description}\n# {name.upper()}={text(field.default)}\n"
@@ -44,6 +49,16 @@ def readme(old: str) -> str:
     if not found:
         return f"{old.rstrip()}\n\n## Configuration\n\n{block}\n".lstrip()
     return before + block + rest.partition(END)[2]
+
+
+def names(name: str, field: FieldInfo) -> str:
+    """Give a setting's variable, and the one that names a file with it."""
+    return f"`{name.upper()}`" + (f" or `{name.upper()}{FILE_SUFFIX}`" if is_secret(field) else "")
+
+
+def in_file(name: str, field: FieldInfo) -> str:
+    """Give the comment on a secret that may stand in a file."""
+    return f" Or {name.upper()}{FILE_SUFFIX}= with the file that holds it." if is_secret(field) else ""
 
 
 def default(field: FieldInfo) -> str:

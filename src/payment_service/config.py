@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from datetime import timedelta
-from typing import Annotated, Final, Self
+from pathlib import Path
+from typing import Annotated, Any, Final, Self, get_args
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROLES: Final = ("intake", "dispatch", "relay", "http")
@@ -30,6 +32,10 @@ _OUR_PREFIXES: Final = (
 )
 # Kubernetes puts such variables into every container, for each service of the namespace (one may be called "kafka").
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")
+# A secret may stand in a file instead, as container platforms hand them over: the variable's name with this behind it.
+FILE_SUFFIX: Final = "_FILE"
+# A key, a connection string or a few webhook secrets have hundreds of bytes; a larger file is another one than was meant.
+SECRET_FILE_LIMIT_BYTES: Final = 16_384
 
 
 class ConfigError(Exception):
@@ -48,9 +54,14 @@ class _Settings(BaseSettings):
             message = f"Unknown variable {unknown[0]}: correct or remove it (the README has the table of all)."
             raise ConfigError(message)
         try:
-            return cls()
+            return cls(**cls._secrets_in_files())
         except ValidationError as error:
             raise ConfigError(_first_problem(error)) from None
+
+    @classmethod
+    def _secrets_in_files(cls) -> dict[str, Any]:
+        secrets = [name.upper() for name, field in cls.model_fields.items() if is_secret(field)]
+        return {name.lower(): _read_secret(name) for name in secrets if os.environ.get(name + FILE_SUFFIX)}
 
 
 class KafkaSettings(_Settings):
@@ -190,8 +201,35 @@ class Config(DatabaseSettings, KafkaSettings):
         return self
 
 
+def is_secret(field: FieldInfo) -> bool:
+    """Tell whether a setting is a secret, or several: masked, and readable from a file."""
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def _read_secret(name: str) -> str:
+    """Read a secret from the file that `NAME_FILE` names; the line end that editors add is none of it."""
+    variable = name + FILE_SUFFIX
+    if os.environ.get(name):
+        raise ConfigError(f"{name} and {variable} are both set: remove one of them.")
+    # Messages don't repeat the path: it may be the secret itself, put into the wrong variable.
+    try:
+        with Path(os.environ[variable]).open("rb") as file:
+            text = file.read(SECRET_FILE_LIMIT_BYTES + 1).decode().rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        raise ConfigError(f"{variable} can't be read ({reason}): name a file that this user may read.") from None
+    if not text or len(text) > SECRET_FILE_LIMIT_BYTES:
+        raise ConfigError(
+            f"{variable} names a file that is {'too large' if text else 'empty'}: write the secret into it."
+        )
+    return text
+
+
 def _is_unknown(name: str) -> bool:
-    return name.startswith(_OUR_PREFIXES) and name.lower() not in Config.model_fields and not _SERVICE_LINK.search(name)
+    if not name.startswith(_OUR_PREFIXES) or _SERVICE_LINK.search(name):
+        return False
+    field = Config.model_fields.get(name.removesuffix(FILE_SUFFIX).lower())
+    return field is None or (name.endswith(FILE_SUFFIX) and not is_secret(field))
 
 
 def _first_problem(error: ValidationError) -> str:

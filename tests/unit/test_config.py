@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from payment_service.config import Config, ConfigError, DatabaseSettings, KafkaSettings
+from payment_service.config import Config, ConfigError, DatabaseSettings, KafkaSettings, is_secret
 from scripts.document_configuration import BEGIN, END, env_example, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +23,7 @@ REQUIRED = {
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Config.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(f"{name.upper()}_FILE", raising=False)
     for name, value in REQUIRED.items():
         monkeypatch.setenv(name, value)
 
@@ -132,6 +133,82 @@ def test_a_config_that_is_printed_shows_no_secret() -> None:
     text = repr(Config.from_environment())
     assert "canary" not in text
     assert "hunter22" not in text
+
+
+SECRETS = ("DB_DSN", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
+
+
+def put_into_file(name: str, content: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Move a setting from its variable into a file."""
+    (folder / name).write_bytes(content)
+    monkeypatch.setenv(f"{name}_FILE", str(folder / name))
+    monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_every_secret_may_stand_in_a_file(end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line end that an editor adds is no part of it."""
+    in_variables = Config.from_environment()
+    for name in SECRETS:
+        put_into_file(name, REQUIRED[name].encode() + end, tmp_path, monkeypatch)
+    assert Config.from_environment() == in_variables
+
+
+def test_every_setting_that_is_masked_is_one_that_a_file_may_hold() -> None:
+    assert tuple(name.upper() for name, field in Config.model_fields.items() if is_secret(field)) == SECRETS
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_in_two_places_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_into_file(name, REQUIRED[name].encode(), tmp_path, monkeypatch)
+    monkeypatch.setenv(name, REQUIRED[name])
+    assert problem() == f"{name} and {name}_FILE are both set: remove one of them."
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_an_empty_variable_beside_a_file_is_one_that_is_not_set(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_into_file(name, REQUIRED[name].encode(), tmp_path, monkeypatch)
+    monkeypatch.setenv(name, "")
+    assert Config.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "names a file that is empty: "),
+        (b"\n\n", "names a file that is empty: "),
+        (b"sk_canary" * 10_000, "names a file that is too large: "),
+        (b"sk_canary\xff", "can't be read (no text in UTF-8): "),
+    ],
+)
+def test_a_file_without_a_secret_is_told_in_one_line(
+    content: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_into_file("STRIPE_SECRET_KEY", content, tmp_path, monkeypatch)
+    assert problem().startswith(f"STRIPE_SECRET_KEY_FILE {words}")
+    assert "canary" not in problem()
+
+
+@pytest.mark.parametrize("path", ["sk_test_canary", "/dev/", "/dev/null/canary", "canary" * 1_000])
+def test_a_file_that_can_not_be_read_is_told_in_one_line_without_its_path(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who puts the secret itself into the variable of the file must not find it in the log."""
+    monkeypatch.delenv("STRIPE_SECRET_KEY")
+    monkeypatch.setenv("STRIPE_SECRET_KEY_FILE", path)
+    line = problem()
+    assert line.startswith("STRIPE_SECRET_KEY_FILE can't be read (")
+    assert "\n" not in line
+    assert path not in line
+    assert "canary" not in line
+
+
+@pytest.mark.parametrize("name", ["SERVICE_PORT_FILE", "STRIPE_PUBLISHABLE_KEY_FILE", "STRIPE_SECRET_FILE", "DB_FILE"])
+def test_only_secrets_are_read_from_files(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "/run/secrets/x")
+    assert problem().startswith(f"Unknown variable {name}: ")
 
 
 def test_a_part_needs_nothing_but_itself(monkeypatch: pytest.MonkeyPatch) -> None:
