@@ -14,6 +14,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from payment_service.domain.currency import UnknownCurrency, currency
+
 ROLES: Final = ("intake", "dispatch", "relay", "http")
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -36,6 +38,9 @@ _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-
 FILE_SUFFIX: Final = "_FILE"
 # A key, a connection string or a few webhook secrets have hundreds of bytes; a larger file is another one than was meant.
 SECRET_FILE_LIMIT_BYTES: Final = 16_384
+
+
+_PROVIDER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 class ConfigError(Exception):
@@ -110,6 +115,14 @@ class DatabaseSettings(_Settings):
 class Config(DatabaseSettings, KafkaSettings):
     """Every setting. The environment variable is the field's name in capitals."""
 
+    providers: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("stripe",),
+        description="Payment providers that run, comma-separated; the first takes the orders that nothing sends elsewhere.",
+    )
+    provider_by_currency: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Providers of orders that name none, by currency, comma-separated: `sek:bank_transfer`.",
+    )
     stripe_secret_key: SecretStr = Field(description="Stripe's secret or restricted key (sk_… or rk_…).")
     stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         description="Webhook signing secrets, comma-separated while one is rotated."
@@ -148,10 +161,29 @@ class Config(DatabaseSettings, KafkaSettings):
     shutdown_grace_s: float = Field(20, ge=1, le=600, description="Time to finish what has begun after SIGTERM (s).")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 
-    @field_validator("stripe_webhook_secret", "stripe_payment_methods", mode="before")
+    @field_validator(
+        "providers", "provider_by_currency", "stripe_webhook_secret", "stripe_payment_methods", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("providers")
+    @classmethod
+    def _require_providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) < len(value) or not all(_PROVIDER.fullmatch(name) for name in value):
+            message = "needs names of payment providers such as stripe, each once, comma-separated"
+            raise ValueError(message)
+        return value
+
+    @field_validator("provider_by_currency")
+    @classmethod
+    def _require_rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        codes = [rule.partition(":")[0].strip().lower() for rule in value]
+        if len(set(codes)) < len(codes) or not all(_is_rule(rule) for rule in value):
+            message = "write currency:provider such as sek:bank_transfer, each currency once, comma-separated"
+            raise ValueError(message)
+        return value
 
     @field_validator("order_max_age", mode="before")
     @classmethod
@@ -192,10 +224,27 @@ class Config(DatabaseSettings, KafkaSettings):
             raise ValueError(message)
         return value
 
+    @property
+    def providers_by_currency(self) -> dict[str, str]:
+        """Which provider takes a currency (its code in lower case)."""
+        rules = (rule.partition(":") for rule in self.provider_by_currency)
+        return {code.strip().lower(): name.strip() for code, _, name in rules}
+
+    @property
+    def stripe_livemode(self) -> bool:
+        """Whether Stripe moves real money under our key."""
+        return "_live_" in self.stripe_secret_key.get_secret_value()
+
+    @model_validator(mode="after")
+    def _require_known_providers(self) -> Self:
+        if unknown := sorted(set(self.providers_by_currency.values()) - set(self.providers)):
+            message = f"PROVIDER_BY_CURRENCY names {unknown[0]}, which PROVIDERS does not"
+            raise ValueError(message)
+        return self
+
     @model_validator(mode="after")
     def _require_https(self) -> Self:
-        live = "_live_" in self.stripe_secret_key.get_secret_value()
-        if live and not self.stripe_api_base.startswith("https://"):
+        if self.stripe_livemode and not self.stripe_api_base.startswith("https://"):
             message = "STRIPE_API_BASE must be https with a live key"
             raise ValueError(message)
         return self
@@ -230,6 +279,15 @@ def _is_unknown(name: str) -> bool:
         return False
     field = Config.model_fields.get(name.removesuffix(FILE_SUFFIX).lower())
     return field is None or (name.endswith(FILE_SUFFIX) and not is_secret(field))
+
+
+def _is_rule(rule: str) -> bool:
+    code, _, provider = rule.partition(":")
+    try:
+        currency(code.strip().lower())
+    except UnknownCurrency:
+        return False
+    return _PROVIDER.fullmatch(provider.strip()) is not None
 
 
 def _first_problem(error: ValidationError) -> str:

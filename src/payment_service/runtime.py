@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvloop
 
+from payment_service.config import ConfigError
 from payment_service.db import quarantine
 from payment_service.db.gauges import sample
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
@@ -36,8 +37,8 @@ from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.loop import Loop
+from payment_service.provider.providers import Providers
 from payment_service.provider.stripe import Stripe
-from payment_service.provider.stripe_webhooks import translate
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
     from payment_service.config import Config
     from payment_service.db.pool import Pool
-    from payment_service.provider.port import ProviderEvent
 
 log = structlog.get_logger(__name__)
 
@@ -155,14 +155,12 @@ class Service:
         self._config = config
         self._pool = pool
         self._roles = roles
-        self._provider = Stripe(config, now_s=lambda: datetime.now(UTC).timestamp())
-        self._livemode = "_live_" in config.stripe_secret_key.get_secret_value()
+        self._providers = open_providers(config, now_s=lambda: _now().timestamp())
         self._relay = Relay(config, pool) if "relay" in roles else None
-        self._dispatcher = self._make_dispatcher() if "dispatch" in roles else None
+        self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
         self._webhooks = Webhooks(
             pool=pool,
-            provider=self._provider,
-            translate=self._translate,
+            providers=self._providers,
             deployment=config.deployment,
             now=_now,
             wake_dispatcher=self._wake_dispatcher,
@@ -170,7 +168,7 @@ class Service:
         )
         self._intake = Intake(
             pool=pool,
-            provider=self._provider,
+            providers=self._providers,
             deployment=config.deployment,
             order_max_age=config.order_max_age,
             now=_now,
@@ -194,15 +192,15 @@ class Service:
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start in the order of the data's way backwards; `stack` stops it in the reverse order."""
-        stack.push_async_callback(self._provider.close)
+        stack.push_async_callback(self._providers.close)
         operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
         await self._serve_http(stack, operations, self._config.metrics_port)
         if self._relay is not None:
             await self._relay.start()
             stack.push_async_callback(self._within_grace, self._relay.stop)
-        if self._dispatcher is not None:
-            await self._dispatcher.start()
-            stack.push_async_callback(self._within_grace, self._dispatcher.stop)
+        for dispatcher in self._dispatchers:
+            await dispatcher.start()
+            stack.push_async_callback(self._within_grace, dispatcher.stop)
         if "http" in self._roles:
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
@@ -224,42 +222,46 @@ class Service:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 problem = await schema_problem(self._pool)
-                blocked = await self._pool.fetch("SELECT kind FROM provider_health WHERE blocked_since IS NOT NULL")
+                blocked = await self._pool.fetch(
+                    "SELECT provider || ' ' || kind AS name FROM provider_health WHERE blocked_since IS NOT NULL"
+                )
         except TRANSIENT_ERRORS as error:
             return Readiness(ready=False, checks={**checks, "database": f"does not answer ({type(error).__name__})"})
         if blocked:
-            checks["provider"] = "blocked: " + ", ".join(sorted(row["kind"] for row in blocked))
+            checks["provider"] = "blocked: " + ", ".join(sorted(row["name"] for row in blocked))
         return Readiness(ready=problem is None, checks={**checks, "database": "ok", "schema": problem or "ok"})
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
             pool=self._pool,
-            provider=self._provider,
+            providers=self._providers,
             deployment=self._config.deployment,
             now=_now,
             wake_dispatcher=self._wake_dispatcher,
             wake_relay=self._wake_relay,
         )
 
-    def _make_dispatcher(self) -> Dispatcher:
-        return Dispatcher(
-            pool=self._pool,
-            provider=self._provider,
-            config=self._config,
-            random=SystemRandom(),
-            wake_relay=self._wake_relay,
-        )
+    def _make_dispatchers(self) -> list[Dispatcher]:
+        """Each provider has its own, so that one that hangs takes no call slots from another."""
+        return [
+            Dispatcher(
+                pool=self._pool,
+                name=name,
+                providers=self._providers,
+                config=self._config,
+                random=SystemRandom(),
+                wake_relay=self._wake_relay,
+            )
+            for name in self._providers.by_name
+        ]
 
     def _wake_relay(self) -> None:
         if self._relay is not None:
             self._relay.wake()
 
     def _wake_dispatcher(self) -> None:
-        if self._dispatcher is not None:
-            self._dispatcher.wake()
-
-    def _translate(self, event: dict[str, Any]) -> ProviderEvent:
-        return translate(event, deployment=self._config.deployment, livemode=self._livemode)
+        for dispatcher in self._dispatchers:
+            dispatcher.wake()
 
     def _broker_state(self) -> str:
         if self._consumer is not None and not self._consumer.alive():
@@ -275,7 +277,7 @@ class Service:
         """Keep a body that was signed and can't be read, once however often it is sent. Raises Unavailable."""
         name = sha256(body).hexdigest()
         kept = quarantine.Quarantined(
-            id=quarantine_id(f"webhook:{self._provider.name}:{name}", 0, 0),
+            id=quarantine_id(f"webhook:stripe:{name}", 0, 0),
             source="webhook",
             topic=None,
             partition=None,
@@ -312,6 +314,14 @@ class Service:
         ):
             loop.start()
             stack.push_async_callback(loop.stop)
+
+
+def open_providers(config: Config, *, now_s: Callable[[], float]) -> Providers:
+    """Make the configured providers. Raises ConfigError."""
+    if unknown := [name for name in config.providers if name != Stripe.name]:
+        message = f"PROVIDERS names {unknown[0]}, and no such payment provider is installed."
+        raise ConfigError(message)
+    return Providers({name: Stripe(config, now_s=now_s) for name in config.providers}, config.providers_by_currency)
 
 
 def _now() -> datetime:

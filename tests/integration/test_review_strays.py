@@ -50,7 +50,7 @@ async def test_a_stray_that_could_not_be_canceled_is_read_itself_and_not_the_pay
     await settle(
         flows.pool,
         [conclude(claimed[0], refused, jitter=lambda: 0.0)],
-        provider=flows.provider,
+        providers=flows.providers,
         deployment="default",
         now=flows.clock.now,
     )

@@ -14,7 +14,6 @@ from stripe import WebhookSignature
 from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.http.app import build_app
 from payment_service.provider.port import Disposition
-from payment_service.provider.stripe_webhooks import translate
 from payment_service.telemetry import metrics
 from tests.support.deliveries import (
     BODY_LIMIT_BYTES,
@@ -287,8 +286,7 @@ async def durable_port(flows: Flows, inbox: Inbox) -> AsyncIterator[int]:
     """The endpoint before the real flow and database."""
     webhooks = Webhooks(
         pool=flows.pool,
-        provider=flows.provider,
-        translate=lambda event: translate(event, deployment="default", livemode=False),
+        providers=flows.providers,
         deployment="default",
         now=flows.clock.now,
     )

@@ -17,6 +17,7 @@ from payment_service.flows.surroundings import Surroundings
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.provider.port import ProviderEvent
+from payment_service.provider.providers import Providers
 from payment_service.provider.stripe import Stripe
 from tests.support.flows import config_for
 from tests.support.http import Answer, ask, served
@@ -80,7 +81,10 @@ async def open_api(database_dsn: str) -> AsyncIterator[Api]:
 
     provider = Stripe(config, now_s=time.time)
     surroundings = Surroundings(
-        pool=pool, provider=provider, deployment=config.deployment, now=lambda: datetime.now(UTC)
+        pool=pool,
+        providers=Providers({provider.name: provider}),
+        deployment=config.deployment,
+        now=lambda: datetime.now(UTC),
     )
     app = build_app(config=config, surroundings=surroundings, take=_take, quarantine=_quarantine, readiness=readiness)
     operations = build_operations_app(readiness=readiness, openapi_of=app)

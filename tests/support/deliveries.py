@@ -23,7 +23,8 @@ from payment_service.http.app import build_app
 from payment_service.http.health import Readiness
 from payment_service.http.requests import Requests
 from payment_service.http.webhooks import StripeWebhooks
-from payment_service.provider.port import Provider, ProviderEvent
+from payment_service.provider.port import ProviderEvent
+from payment_service.provider.providers import Providers
 from tests.support.flows import config_for, name_of
 from tests.support.http import Answer, request, send, served
 
@@ -32,7 +33,7 @@ SECRET = "whsec_suite"
 JSON = {"content-type": "application/json"}
 BODY_LIMIT_BYTES = 262_144
 NO_DATABASE = Surroundings(  # what is refused must not need one
-    pool=cast("Pool", None), provider=cast("Provider", None), deployment="default", now=lambda: datetime.now(UTC)
+    pool=cast("Pool", None), providers=cast("Providers", None), deployment="default", now=lambda: datetime.now(UTC)
 )
 
 

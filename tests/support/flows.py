@@ -20,6 +20,7 @@ from payment_service.db.pool import Pool, open_pool
 from payment_service.domain.ids import payment_id
 from payment_service.flows.accept_orders import Arrival, Intake
 from payment_service.flows.dispatch import Dispatcher
+from payment_service.provider.providers import Providers
 from payment_service.provider.stripe import Stripe
 from tests.support.eventually import eventually_async
 
@@ -86,11 +87,18 @@ class Flows(SimpleNamespace):
     config: Config
     clock: Clock
     provider: Stripe
+    providers: Providers
     intake: Intake
 
     def dispatcher(self, **changes: Any) -> Dispatcher:
         """Make a dispatcher; the test starts and stops it."""
-        settings = {"pool": self.pool, "provider": self.provider, "config": self.config, "now": self.clock.now}
+        settings = {
+            "pool": self.pool,
+            "name": "stripe",
+            "providers": self.providers,
+            "config": self.config,
+            "now": self.clock.now,
+        }
         return Dispatcher(**{**settings, "random": Random(7), **changes})
 
     async def accept(self, *order_ids: str) -> None:
@@ -124,11 +132,12 @@ async def open_flows(dsn: str, api_base: str, **changes: object) -> AsyncIterato
     clock = Clock()
     pool = await open_pool(config)
     provider = Stripe(config, now_s=lambda: clock.now().timestamp())
+    providers = Providers({"stripe": provider})
     intake = Intake(
-        pool=pool, provider=provider, deployment="default", order_max_age=config.order_max_age, now=clock.now
+        pool=pool, providers=providers, deployment="default", order_max_age=config.order_max_age, now=clock.now
     )
     try:
-        yield Flows(pool=pool, config=config, clock=clock, provider=provider, intake=intake)
+        yield Flows(pool=pool, config=config, clock=clock, provider=provider, providers=providers, intake=intake)
     finally:
         await provider.close()
         pool.terminate()

@@ -104,12 +104,10 @@ async def open_till(dsn: str, sandbox: SandboxProcess, **changes: object) -> Asy
     """Open everything, and close it in any case."""
     async with open_flows(dsn, sandbox.base_url, **changes) as flows:
         dispatcher = flows.dispatcher()
-        webhooks = Webhooks(
-            pool=flows.pool, provider=flows.provider, translate=_read, deployment="default", now=flows.clock.now
-        )
+        webhooks = Webhooks(pool=flows.pool, providers=flows.providers, deployment="default", now=flows.clock.now)
         surroundings = Surroundings(
             pool=flows.pool,
-            provider=flows.provider,
+            providers=flows.providers,
             deployment="default",
             now=flows.clock.now,
             wake_dispatcher=dispatcher.wake,

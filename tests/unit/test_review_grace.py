@@ -16,5 +16,5 @@ async def test_a_start_that_fails_gives_what_had_begun_no_more_time_than_a_stop(
         given.append(grace_s)
 
     await service._within_grace(stop)
-    await service._provider.close()
+    await service._providers.close()
     assert given == [config.shutdown_grace_s]

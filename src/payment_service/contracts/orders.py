@@ -19,6 +19,7 @@ USER_ID_LIMIT_CHARACTERS: Final = 255  # names and mail addresses fit, and the p
 ITEMS_COUNT_MAX: Final = 2_147_483_647  # a PostgreSQL integer
 
 _ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,64}")
+_PROVIDER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 # What these fields hold is a name, and names of 16 digits exist: card numbers are looked for in text, not in them.
 _ID_FIELDS: Final = frozenset({"id", "order_id", "user_id", "product_id"})
@@ -52,6 +53,7 @@ def decode_order(
             amount=_read_amount(fields, amount_minor_max),
             items_count=_read_items_count(fields),
             recorded_at=record_time(timestamp_ms),
+            provider=_read_provider(fields),
         )
     except _RefusedError as refused:
         return refused.rejected
@@ -179,6 +181,17 @@ def _read_currency(fields: dict[str, object]) -> Currency:
         return currency(code.lower())
     except UnknownCurrency as error:
         raise _RefusedError(Reason.BAD_CURRENCY, str(error)) from None
+
+
+def _read_provider(fields: dict[str, object]) -> str | None:
+    """Whether a provider of this name runs is for the caller to judge."""
+    name = fields.get("payment_provider")
+    if name is not None and (not isinstance(name, str) or _PROVIDER.fullmatch(name) is None):
+        raise _RefusedError(
+            Reason.UNKNOWN_PROVIDER,
+            "payment_provider must be the name of a payment provider, such as stripe, or left out.",
+        )
+    return name
 
 
 def _read_items_count(fields: dict[str, object]) -> int | None:

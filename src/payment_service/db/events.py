@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from payment_service.db.queries import load
-from payment_service.provider.port import Disposition, ProviderEvent
+from payment_service.provider.port import Disposition, EventKey, ProviderEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from payment_service.db.pool import Connection
@@ -46,8 +46,8 @@ class Waiting:
     stored_at: datetime
 
 
-async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, str]]) -> set[str]:
-    """Store (event, label of the secret that verified it); return the ids of those that are new.
+async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, str]]) -> set[EventKey]:
+    """Store (event, label of the secret that verified it); return the keys of those that are new.
 
     An event to be applied is written as applied: the same transaction corrects those that were not.
     """
@@ -62,7 +62,7 @@ async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, s
         [label for _, label in events],
         [datetime.fromtimestamp(e.occurred_at, UTC) for e, _ in events],
     )
-    return {row["provider_event_id"] for row in rows}
+    return {(row["provider"], row["provider_event_id"]) for row in rows}
 
 
 async def note_results(connection: Connection, results: Sequence[Result]) -> None:
@@ -81,8 +81,8 @@ async def note_results(connection: Connection, results: Sequence[Result]) -> Non
     )
 
 
-async def lock_waiting(connection: Connection, limit: int) -> list[Waiting]:
-    """Lock events that are due to be applied and that nobody else holds."""
+async def lock_waiting(connection: Connection, providers: Collection[str], limit: int) -> list[Waiting]:
+    """Lock events of these providers that are due to be applied and that nobody else holds."""
     return [
         Waiting(
             provider=row["provider"],
@@ -92,5 +92,5 @@ async def lock_waiting(connection: Connection, limit: int) -> list[Waiting]:
             tries=row["tries"],
             stored_at=row["created_at"],
         )
-        for row in await connection.fetch(_SQL.lock_waiting, limit)
+        for row in await connection.fetch(_SQL.lock_waiting, list(providers), limit)
     ]

@@ -7,7 +7,7 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::tex
      AS v (payment_id, event_type, provider, provider_event_id, payload, result, verified_by, occurred_at)
 ORDER BY provider, provider_event_id
 ON CONFLICT (provider, provider_event_id, occurred_at) DO NOTHING
-RETURNING provider_event_id
+RETURNING provider, provider_event_id
 
 -- name: note_results
 UPDATE payment_events e
@@ -23,7 +23,7 @@ WHERE e.provider = v.provider AND e.provider_event_id = v.provider_event_id AND 
 -- Events are locked before they are read as work; the payments come after them.
 SELECT provider, provider_event_id, occurred_at, payload, tries, created_at
 FROM payment_events
-WHERE NOT processed AND retry_at <= now()
+WHERE NOT processed AND retry_at <= now() AND provider = ANY ($1::text[])
 ORDER BY retry_at
-LIMIT $1
+LIMIT $2
 FOR UPDATE SKIP LOCKED

@@ -11,8 +11,6 @@ from payment_service.db.pool import Connection, Pool
 from payment_service.db.queries import load
 from payment_service.telemetry import metrics
 
-PROVIDERS: Final = ("stripe",)
-
 _sql = load(__package__, "gauges.sql")
 
 _GAUGES: Final[dict[str, Gauge]] = {
@@ -34,7 +32,7 @@ _shown: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
 async def sample(pool: Pool) -> None:
     """Read the gauges of `metrics` that the database can tell. Costs a few milliseconds."""
     values: defaultdict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
-    for gauge, labels, value in await pool.fetch(_sql.gauges, PROVIDERS):
+    for gauge, labels, value in await pool.fetch(_sql.gauges):
         values[gauge][tuple(labels)] = value
     for name, gauge in _GAUGES.items():
         _shown[name] |= values[name].keys()
@@ -44,5 +42,5 @@ async def sample(pool: Pool) -> None:
 
 async def partition_days_left(pool: Pool | Connection) -> dict[str, float]:
     """Give the days until the last partition of each partitioned table ends; less than 0: it has ended."""
-    rows = await pool.fetch(_sql.gauges, PROVIDERS)
+    rows = await pool.fetch(_sql.gauges)
     return {row["labels"][0]: row["value"] for row in rows if row["gauge"] == "partition_days_left"}

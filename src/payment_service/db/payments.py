@@ -12,7 +12,7 @@ from payment_service.domain.money import Money
 from payment_service.domain.payment import FactKey, Payment, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from uuid import UUID
 
     import asyncpg
@@ -45,6 +45,7 @@ class KnownOrder:
 
     amount: Money
     user_id: str
+    provider: str
 
 
 class SaveConflict(Exception):
@@ -83,16 +84,19 @@ async def lock_one(connection: Connection, payment_id: UUID) -> Payment | None:
     return from_row(row) if row else None
 
 
-async def of_intents(connection: Connection, provider: str, intent_ids: Iterable[str]) -> dict[str, UUID]:
-    """Which payments have these intents for their own."""
-    rows = await connection.fetch(_SQL.of_intents, provider, list(intent_ids))
-    return {row["provider_payment_id"]: row["id"] for row in rows}
+async def of_intents(connection: Connection, intents: Collection[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
+    """Which payments have these intents (provider, its id) for their own."""
+    rows = await connection.fetch(_SQL.of_intents, [provider for provider, _ in intents], [name for _, name in intents])
+    return {(row["provider"], row["provider_payment_id"]): row["id"] for row in rows}
 
 
 async def existing(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, KnownOrder]:
     """What the orders of these payments asked for."""
     rows = await connection.fetch(_SQL.existing, list(ids))
-    return {row["id"]: KnownOrder(Money(row["amount"], currency(row["currency"])), row["user_id"]) for row in rows}
+    return {
+        row["id"]: KnownOrder(Money(row["amount"], currency(row["currency"])), row["user_id"], row["provider"])
+        for row in rows
+    }
 
 
 async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]]) -> None:

@@ -27,10 +27,12 @@ WHERE id = $1
 FOR NO KEY UPDATE
 
 -- name: of_intents
-SELECT provider_payment_id, id FROM payments WHERE provider = $1 AND provider_payment_id = ANY ($2::text[])
+SELECT p.provider, p.provider_payment_id, p.id
+FROM unnest($1::text[], $2::text[]) AS v (provider, intent_id)
+JOIN payments p ON p.provider = v.provider AND p.provider_payment_id = v.intent_id
 
 -- name: existing
-SELECT id, order_id, amount, currency, user_id FROM payments WHERE id = ANY ($1::uuid[])
+SELECT id, order_id, provider, amount, currency, user_id FROM payments WHERE id = ANY ($1::uuid[])
 
 -- name: save
 -- One row per payment: a second row for the same payment would be dropped in silence, so the caller folds first.

@@ -19,7 +19,7 @@ class Order:
     """What is asked of us: to collect `amount` for `order_id`.
 
     `user_id` is empty where the order names no user; `items_count` is None where it was not told. `recorded_at` is the record's
-    own time, None where the broker gave none.
+    own time, None where the broker gave none; `provider` the payment provider that the order asks for, None where it leaves it to us.
     """
 
     order_id: str
@@ -27,6 +27,7 @@ class Order:
     amount: Money
     items_count: int | None
     recorded_at: datetime | None
+    provider: str | None = None
 
 
 class Reason(StrEnum):
@@ -44,6 +45,7 @@ class Reason(StrEnum):
     BAD_CURRENCY = "bad_currency"
     BAD_AMOUNT = "bad_amount"
     AMOUNT_NOT_CHARGEABLE = "amount_not_chargeable"
+    UNKNOWN_PROVIDER = "unknown_provider"
     ORDER_CHANGED = "order_changed"
     TOO_OLD = "too_old"
     NOT_STORABLE = "not_storable"

@@ -23,6 +23,7 @@ from payment_service.domain.payment import FreeFact
 from payment_service.flows.requests import SYSTEM
 from payment_service.flows.transition import Fold
 from payment_service.provider.port import Kind, Request
+from payment_service.provider.providers import UnknownProvider
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from payment_service.db.pool import Connection, Pool
-    from payment_service.provider.port import Provider
+    from payment_service.provider.providers import Providers
 
 log = structlog.get_logger(__name__)
 
@@ -48,11 +49,12 @@ class Arrival(Record):
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A payment to be, if the order is new. `request` is None where nothing is to be paid."""
+    """A payment to be, if the order is new, and its provider's name. `request` is None where nothing is to be paid."""
 
     arrival: Arrival
     order: Order
     id: UUID
+    provider: str
     request: Request | None
 
 
@@ -63,7 +65,7 @@ class Intake:
         self,
         *,
         pool: Pool,
-        provider: Provider,
+        providers: Providers,
         deployment: str,
         order_max_age: timedelta,
         now: Callable[[], datetime],
@@ -71,7 +73,7 @@ class Intake:
         wake_relay: Callable[[], None] = lambda: None,
     ) -> None:
         self._pool = pool
-        self._provider = provider
+        self._providers = providers
         self._deployment = deployment
         self._order_max_age = order_max_age
         self._now = now
@@ -133,12 +135,15 @@ class Intake:
     def _plan_one(self, arrival: Arrival, order: Order) -> _Plan | Rejected:
         name = payment_id(self._deployment, order.order_id, 1)
         if order.amount.minor == 0:
-            return _Plan(arrival, order, name, None)
+            return _Plan(arrival, order, name, NO_PROVIDER, None)
         try:
-            request = self._provider.create_request(payment_id=name, order_id=order.order_id, amount=order.amount)
+            provider = self._providers.for_order(order.provider, order.amount.currency.code)
+            request = provider.create_request(payment_id=name, order_id=order.order_id, amount=order.amount)
+        except UnknownProvider as error:
+            return Rejected(Reason.UNKNOWN_PROVIDER, str(error))
         except MoneyError as error:
             return Rejected(Reason.AMOUNT_NOT_CHARGEABLE, str(error))
-        return _Plan(arrival, order, name, request)
+        return _Plan(arrival, order, name, provider.name, request)
 
     async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> dict[UUID, _Plan]:
         """Insert the first plan of each payment that is young enough, with its operation; return those that were new."""
@@ -170,11 +175,14 @@ class Intake:
             elif before.amount != plan.order.amount:
                 detail = f"The order was taken with {before.amount} and now says {plan.order.amount}: a changed order needs another order_id."
                 rejected.append((plan.arrival, Rejected(Reason.ORDER_CHANGED, detail)))
+            elif plan.request and plan.order.provider not in {None, before.provider}:
+                detail = f"The order is paid through {before.provider} and now names another provider: a changed order needs another order_id."
+                rejected.append((plan.arrival, Rejected(Reason.ORDER_CHANGED, detail)))
         return rejected
 
     async def _pay_free(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
         locked = await payments.lock_free(connection, [plan.id for plan in plans]) if plans else {}
-        fold = Fold(locked, deployment=self._deployment, provider=self._provider, now=self._now())
+        fold = Fold(locked, deployment=self._deployment, providers=self._providers, now=self._now())
         for plan in plans:
             at = plan.order.recorded_at or self._now()
             fold.take(plan.id, FreeFact(at=int(at.timestamp())))
@@ -190,7 +198,7 @@ class Intake:
             id=plan.id,
             order_id=plan.order.order_id,
             user_id=plan.order.user_id,
-            provider=self._provider.name if plan.request else NO_PROVIDER,
+            provider=plan.provider,
             amount=plan.order.amount,
             topic=arrival.topic,
             partition=arrival.partition,
@@ -202,7 +210,7 @@ class Intake:
         return operations.NewOperation(
             id=operation_id(plan.id, Kind.CREATE, SYSTEM, "order"),
             payment_id=plan.id,
-            provider=self._provider.name,
+            provider=plan.provider,
             kind=Kind.CREATE,
             cause="order",
             request=request,

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from payment_service.db.events import Waiting
     from payment_service.db.pool import Connection, Pool
     from payment_service.domain.facts import AnyVerdict
-    from payment_service.provider.port import Provider
+    from payment_service.provider.port import EventKey
+    from payment_service.provider.providers import Providers
 
 log = structlog.get_logger(__name__)
 
@@ -64,16 +65,14 @@ class Webhooks:
         self,
         *,
         pool: Pool,
-        provider: Provider,
-        translate: Callable[[dict[str, object]], ProviderEvent],
+        providers: Providers,
         deployment: str,
         now: Callable[[], datetime],
         wake_dispatcher: Callable[[], None] = lambda: None,
         wake_relay: Callable[[], None] = lambda: None,
     ) -> None:
         self._pool = pool
-        self._provider = provider
-        self._translate = translate
+        self._providers = providers
         self._deployment = deployment
         self._now = now
         self._wake_dispatcher = wake_dispatcher
@@ -141,13 +140,14 @@ class Webhooks:
 
     async def _replay(self, limit: int) -> list[events.Result]:
         async with self._pool.acquire() as connection, connection.transaction():
-            waiting = {(w.provider, w.event_id): w for w in await events.lock_waiting(connection, limit)}
+            work = await events.lock_waiting(connection, self._providers.by_name.keys(), limit)
+            waiting = {(w.provider, w.event_id): w for w in work}
             if not waiting:
                 return []
-            translated = [self._translate(json.loads(w.payload)) for w in waiting.values()]
+            translated = [self._translate(w) for w in work]
             apply = self._apply if limit > 1 else self._apply_or_park
             fold, results = await apply(connection, translated)
-            results = [self._age(result, waiting[result.event.provider, result.event.event_id]) for result in results]
+            results = [self._age(result, waiting[result.event.key]) for result in results]
             await events.note_results(connection, results)
             reached("replay.commit.before")
         reached("replay.commit.after")
@@ -166,7 +166,7 @@ class Webhooks:
         except Exception as error:  # noqa: BLE001 - it is parked, with the reason, and counted
             names = [event.event_id for event in work]
             log.error("events_not_applicable", ids=names, error=type(error).__name__, detail=str(error)[:300])
-        nothing = Fold({}, deployment=self._deployment, provider=self._provider, now=self._now())
+        nothing = Fold({}, deployment=self._deployment, providers=self._providers, now=self._now())
         return nothing, [
             events.Result(event=event, processed=False, result="not_applicable", parked_reason="not_applicable")
             for event in work
@@ -175,7 +175,7 @@ class Webhooks:
     async def _store(self, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
             new = await events.insert(connection, deliveries)
-            unique = {event.event_id: event for event, _ in deliveries if event.event_id in new}
+            unique = {event.key: event for event, _ in deliveries if event.key in new}
             work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
             apply = self._apply_or_park if alone else self._apply
             fold, results = await apply(connection, work)
@@ -235,20 +235,20 @@ class Webhooks:
         locked = await payments.lock_free(connection, wanted) if wanted else {}
         missing = wanted - locked.keys()
         known = await payments.existing(connection, missing) if missing else {}
-        fold = Fold(locked, deployment=self._deployment, provider=self._provider, now=self._now())
+        fold = Fold(locked, deployment=self._deployment, providers=self._providers, now=self._now())
         ordered = sorted(work, key=lambda e: (e.occurred_at, e.event_id))
-        named = [(event, names.get(event.event_id)) for event in ordered]
+        named = [(event, names.get(event.key)) for event in ordered]
         await fold.load_for(connection, [(key, e.fact) for e, key in named if key is not None and e.fact is not None])
         results = [self._fold_in(fold, event, key, known) for event, key in named]
         await fold.write(connection)
         return fold, results
 
-    async def _name_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[str, UUID]:
+    async def _name_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[EventKey, UUID]:
         """Give the payment of each event: the one it names, else the one whose own intent it is about."""
-        intents = {event.intent_id for event in work if event.payment_id is None and event.intent_id is not None}
-        found = await payments.of_intents(connection, self._provider.name, intents) if intents else {}
-        named = {event.event_id: event.payment_id or found.get(event.intent_id or "") for event in work}
-        return {event_id: payment_id for event_id, payment_id in named.items() if payment_id is not None}
+        intents = {(e.provider, e.intent_id) for e in work if e.payment_id is None and e.intent_id is not None}
+        found = await payments.of_intents(connection, intents) if intents else {}
+        named = {event.key: event.payment_id or found.get((event.provider, event.intent_id or "")) for event in work}
+        return {key: payment_id for key, payment_id in named.items() if payment_id is not None}
 
     def _fold_in(
         self, fold: Fold, event: ProviderEvent, payment_id: UUID | None, known: Mapping[UUID, object]
@@ -261,7 +261,30 @@ class Webhooks:
             return events.Result(
                 event=event, processed=False, result="waiting", retry_s=LOCKED_RETRY_S, payment_id=payment_id
             )
+        if event.provider != fold.payment(payment_id).provider:
+            reason = "another_provider"
+            return events.Result(
+                event=event, processed=False, result=reason, parked_reason=reason, payment_id=payment_id
+            )
         return replace(_result(event, fold.take(payment_id, event.fact)), payment_id=payment_id)
+
+    def _translate(self, waiting: Waiting) -> ProviderEvent:
+        """Read a stored event again; one that its provider can't read waits for a person."""
+        try:
+            return self._providers.named(waiting.provider).translate(json.loads(waiting.payload))
+        except Exception as error:  # noqa: BLE001 - a provider may be anybody's code, and must stop no other's events
+            log.error("event_not_translated", event_id=waiting.event_id, error=type(error).__name__)
+        return ProviderEvent(
+            provider=waiting.provider,
+            event_id=waiting.event_id,
+            event_type="",
+            occurred_at=int(waiting.occurred_at.timestamp()),
+            payload=waiting.payload,
+            disposition=Disposition.APPLY,
+            payment_id=None,
+            intent_id=None,
+            fact=None,
+        )
 
     def _age(self, result: events.Result, waiting: Waiting) -> events.Result:
         """What can't be applied yet is tried ever less often; without a payment it is parked at last, or was not ours."""

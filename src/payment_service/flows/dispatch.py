@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Pool
     from payment_service.domain.payment import IntentFact
     from payment_service.flows.endings import Settlement
-    from payment_service.provider.port import Provider
+    from payment_service.provider.providers import Providers
 
 log = structlog.get_logger(__name__)
 
@@ -55,13 +55,14 @@ def suspended_clock_s() -> float:
 
 
 class Dispatcher:
-    """Works off the operations of one provider. `wake_relay` is called when records were written."""
+    """Works off the operations of the provider `name`. `wake_relay` is called when records were written."""
 
     def __init__(
         self,
         *,
         pool: Pool,
-        provider: Provider,
+        name: str,
+        providers: Providers,
         config: Config,
         random: Random,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -69,7 +70,8 @@ class Dispatcher:
         wake_relay: Callable[[], None] = lambda: None,
     ) -> None:
         self._pool = pool
-        self._provider = provider
+        self._provider = providers.named(name)
+        self._providers = providers
         self._config = config
         self._random = random
         self._now = now
@@ -141,7 +143,7 @@ class Dispatcher:
         try:
             group = await self._judge_refusals(group)
             done = await settle(
-                self._pool, group, provider=self._provider, deployment=self._config.deployment, now=self._now
+                self._pool, group, providers=self._providers, deployment=self._config.deployment, now=self._now
             )
         except BaseException:
             self._unsettled = group + self._unsettled

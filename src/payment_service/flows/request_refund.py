@@ -96,7 +96,7 @@ class Refunds:
 
     def _operation(self, payment: Payment, refund_id: UUID, amount: Money, reason: str, asking: Asking) -> NewOperation:
         try:
-            request = self._here.provider.refund_request(
+            request = self._here.provider_of(payment).refund_request(
                 payment.provider_payment_id or "",
                 refund_id=refund_id,
                 payment_id=payment.id,

@@ -10,43 +10,44 @@ from payment_service.provider.port import Kind
 
 if TYPE_CHECKING:
     from payment_service.domain.payment import Payment
-    from payment_service.provider.port import Provider, Request
+    from payment_service.provider.port import Request
+    from payment_service.provider.providers import Providers
 
 # The client under whose name the service's own triggers act.
 SYSTEM: Final = "system"
 
 
-def cancel_stray(payment: Payment, intent_id: str, provider: Provider) -> NewOperation:
+def cancel_stray(payment: Payment, intent_id: str, providers: Providers) -> NewOperation:
     """Cancel an unpaid intent that bears our metadata and is not the payment's own."""
-    return _own(payment, Kind.CANCEL, f"stray:{intent_id}", provider.cancel_request(intent_id), provider)
+    return _own(payment, Kind.CANCEL, f"stray:{intent_id}", providers.named(payment.provider).cancel_request(intent_id))
 
 
-def read_after(payment: Payment, after: Request, cause: str, provider: Provider) -> NewOperation:
+def read_after(payment: Payment, after: Request, cause: str, providers: Providers) -> NewOperation:
     """Read what a request was about, because `cause` left its state in doubt."""
-    return _own(payment, Kind.RETRIEVE, cause, provider.lookup_request(after), provider)
+    return _own(payment, Kind.RETRIEVE, cause, providers.named(payment.provider).lookup_request(after))
 
 
-def read_own_intent(payment: Payment, cause: str, provider: Provider) -> NewOperation | None:
+def read_own_intent(payment: Payment, cause: str, providers: Providers) -> NewOperation | None:
     """Read the payment's own intent, because a fact builds on more than we know of it; None: it has none yet."""
     if payment.provider_payment_id is None:
         return None
-    request = provider.retrieve_request(payment.provider_payment_id)
-    return _own(payment, Kind.RETRIEVE, f"intent:{cause}", request, provider)
+    request = providers.named(payment.provider).retrieve_request(payment.provider_payment_id)
+    return _own(payment, Kind.RETRIEVE, f"intent:{cause}", request)
 
 
-def read_refunds(payment: Payment, cause: str, provider: Provider) -> NewOperation | None:
+def read_refunds(payment: Payment, cause: str, providers: Providers) -> NewOperation | None:
     """Read all refunds of the payment's own intent."""
     if payment.provider_payment_id is None:
         return None
-    request = provider.refunds_request(payment.provider_payment_id)
-    return _own(payment, Kind.RETRIEVE, f"refunds:{cause}", request, provider)
+    request = providers.named(payment.provider).refunds_request(payment.provider_payment_id)
+    return _own(payment, Kind.RETRIEVE, f"refunds:{cause}", request)
 
 
-def _own(payment: Payment, kind: Kind, cause: str, request: Request, provider: Provider) -> NewOperation:
+def _own(payment: Payment, kind: Kind, cause: str, request: Request) -> NewOperation:
     return NewOperation(
         id=operation_id(payment.id, kind, SYSTEM, cause),
         payment_id=payment.id,
-        provider=provider.name,
+        provider=payment.provider,
         kind=kind,
         cause=cause,
         request=request,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from payment_service.db.pool import Pool
     from payment_service.flows.endings import Settlement
-    from payment_service.provider.port import Provider
+    from payment_service.provider.providers import Providers
 
 log = structlog.get_logger(__name__)
 
@@ -40,16 +40,18 @@ class Settled:
 
 
 async def settle(
-    pool: Pool, settlements: Sequence[Settlement], *, provider: Provider, deployment: str, now: Callable[[], datetime]
+    pool: Pool, settlements: Sequence[Settlement], *, providers: Providers, deployment: str, now: Callable[[], datetime]
 ) -> Settled:
     """Settle a group. Raises TRANSIENT_ERRORS when the database can't be used: the group is to be settled again."""
     try:
-        return await _settle_group(pool, settlements, provider=provider, deployment=deployment, now=now)
+        return await _settle_group(pool, settlements, providers=providers, deployment=deployment, now=now)
     except TRANSIENT_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001 - one that trips the database must not stop the others
         log.warning("settle_group_failed", size=len(settlements), error=type(error).__name__, detail=str(error)[:300])
-    rounds = [await _settle_alone(pool, one, provider=provider, deployment=deployment, now=now) for one in settlements]
+    rounds = [
+        await _settle_alone(pool, one, providers=providers, deployment=deployment, now=now) for one in settlements
+    ]
     return Settled(
         tuple(s for r in rounds for s in r.settled),
         tuple(s for r in rounds for s in r.waiting),
@@ -59,11 +61,11 @@ async def settle(
 
 
 async def _settle_alone(
-    pool: Pool, settlement: Settlement, *, provider: Provider, deployment: str, now: Callable[[], datetime]
+    pool: Pool, settlement: Settlement, *, providers: Providers, deployment: str, now: Callable[[], datetime]
 ) -> Settled:
     """One that can't be settled by itself either is parked without its facts, so that it stops no other."""
     try:
-        return await _settle_group(pool, [settlement], provider=provider, deployment=deployment, now=now)
+        return await _settle_group(pool, [settlement], providers=providers, deployment=deployment, now=now)
     except TRANSIENT_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001 - whatever one payment's answer trips over must not stop the others
@@ -82,12 +84,12 @@ async def _settle_alone(
 
 
 async def _settle_group(
-    pool: Pool, settlements: Sequence[Settlement], *, provider: Provider, deployment: str, now: Callable[[], datetime]
+    pool: Pool, settlements: Sequence[Settlement], *, providers: Providers, deployment: str, now: Callable[[], datetime]
 ) -> Settled:
     async with pool.acquire() as connection, connection.transaction():
         locked = await payments.lock_free(connection, {s.operation.payment_id for s in settlements})
         ours = [s for s in settlements if s.operation.payment_id in locked]
-        fold = Fold(locked, deployment=deployment, provider=provider, now=now())
+        fold = Fold(locked, deployment=deployment, providers=providers, now=now())
         await fold.load_for(connection, [(s.operation.payment_id, fact) for s in ours for fact in s.facts])
         endings = [_fold_in(fold, settlement) for settlement in ours]
         await fold.write(connection)

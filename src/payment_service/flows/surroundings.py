@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from payment_service.flows.errors import Refusal, Why
 from payment_service.flows.transition import Fold
+from payment_service.provider.providers import UnknownProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,14 +17,15 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Pool
     from payment_service.domain.payment import Payment
     from payment_service.provider.port import Provider
+    from payment_service.provider.providers import Providers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """The database, the provider, our name and our clock; `wake_…` is called when there is work for that loop."""
+    """The database, the providers, our name and our clock; `wake_…` is called when there is work for that loop."""
 
     pool: Pool
-    provider: Provider
+    providers: Providers
     deployment: str
     now: Callable[[], datetime]
     wake_dispatcher: Callable[[], None] = lambda: None
@@ -30,7 +33,15 @@ class Surroundings:
 
     def fold(self, locked: Mapping[UUID, Payment]) -> Fold:
         """Begin to fold facts into payments that are locked."""
-        return Fold(locked, deployment=self.deployment, provider=self.provider, now=self.now())
+        return Fold(locked, deployment=self.deployment, providers=self.providers, now=self.now())
+
+    def provider_of(self, payment: Payment) -> Provider:
+        """Give the payment's own provider. Raises Refusal when it does not run here any more."""
+        try:
+            return self.providers.named(payment.provider)
+        except UnknownProvider:
+            message = f"The payment's provider, {payment.provider}, does not run here: add it to PROVIDERS."
+            raise Refusal(Why.NOT_ALLOWED, message) from None
 
     def wake(self) -> None:
         """Say that there may be work for all."""

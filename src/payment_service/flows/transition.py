@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from payment_service.domain.facts import AnyFact, AnyVerdict
     from payment_service.domain.payment import Payment
     from payment_service.domain.refund import Refund
-    from payment_service.provider.port import Provider, Request
+    from payment_service.provider.port import Request
+    from payment_service.provider.providers import Providers
 
 log = structlog.get_logger(__name__)
 
@@ -63,12 +64,12 @@ class Fold:
     `now`: our clock, for the records' `ce_time`. Facts about refunds and disputes need `load_for` first.
     """
 
-    def __init__(self, locked: Mapping[UUID, Payment], *, deployment: str, provider: Provider, now: datetime) -> None:
+    def __init__(self, locked: Mapping[UUID, Payment], *, deployment: str, providers: Providers, now: datetime) -> None:
         self._was = locked
         self._is = dict(locked)
         self._children: dict[UUID, _Children] = {}
         self._deployment = deployment
-        self._provider = provider
+        self._providers = providers
         self._now = now
         self._history: list[records.HistoryEntry] = []
         self._outbox: list[records.OutboxRecord] = []
@@ -122,11 +123,11 @@ class Fold:
                 self._children[payment_id].disputes[dispute.id] = dispute
                 self._disputes[dispute.id] = dispute
             case Stray(intent_id=intent_id, cancel=True):
-                self.enqueue(cancel_stray(payment, intent_id, self._provider))
+                self.enqueue(cancel_stray(payment, intent_id, self._providers))
             case ReadIntent():
-                self._ask(read_own_intent(payment, _source(fact), self._provider))
+                self._ask(read_own_intent(payment, _source(fact), self._providers))
             case ReadRefunds():
-                self._ask(read_refunds(payment, _source(fact), self._provider))
+                self._ask(read_refunds(payment, _source(fact), self._providers))
             case Parked(reason=reason, detail=detail):
                 log.error("payment_parked", payment_id=str(payment_id), reason=reason, detail=detail)
             case _:
@@ -143,7 +144,7 @@ class Fold:
 
     def ask_for_read(self, payment_id: UUID, after: Request, cause: str) -> None:
         """Queue a read of what a request was about, the payment's own intent, a stray or refunds; its answer is a fact like any other."""
-        self.enqueue(read_after(self._is[payment_id], after, cause, self._provider))
+        self.enqueue(read_after(self._is[payment_id], after, cause, self._providers))
 
     async def write(self, connection: Connection) -> None:
         """Write everything: payments, then what hangs on them, then their history, records and operations."""

@@ -35,7 +35,7 @@ def build_app(
     webhooks = StripeWebhooks(
         secrets=[secret.get_secret_value() for secret in config.stripe_webhook_secret],
         deployment=config.deployment,
-        livemode="_live_" in config.stripe_secret_key.get_secret_value(),
+        livemode=config.stripe_livemode,
         body_limit_bytes=config.webhook_body_limit_bytes,
         take=take,
         quarantine=quarantine,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,6 +129,10 @@ class Unexpected:
 Outcome = Done | Transient | Unknown | Refused | WrongState | Blocked | Misused | Unexpected
 
 
+# A provider and its own name for an event of its.
+EventKey = tuple[str, str]
+
+
 class Disposition(StrEnum):
     """What is to become of a provider's event."""
 
@@ -154,6 +158,11 @@ class ProviderEvent:
     payment_id: UUID | None
     intent_id: str | None
     fact: AnyFact | None
+
+    @property
+    def key(self) -> EventKey:
+        """What tells it from all others."""
+        return self.provider, self.event_id
 
 
 class Provider(Protocol):
@@ -205,6 +214,10 @@ class Provider(Protocol):
         An intent that bears our name and can't be read is None in its payment's tuple. None instead of a mapping: the window
         could not be listed whole.
         """
+        ...
+
+    def translate(self, event: dict[str, Any]) -> ProviderEvent:
+        """Say what an event, as its payload was stored, means. Pure, and the same at every reading."""
         ...
 
     async def close(self) -> None:

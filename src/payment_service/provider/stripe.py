@@ -19,6 +19,7 @@ from payment_service.provider.stripe_amounts import to_stripe
 from payment_service.provider.stripe_answers import Answer, classify, read_date
 from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
 from payment_service.provider.stripe_refunds import REFUNDS, intent_of_refund, refund_form
+from payment_service.provider.stripe_webhooks import translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from payment_service.config import Config
     from payment_service.domain.money import Money
     from payment_service.domain.payment import IntentFact
-    from payment_service.provider.port import Call, Outcome
+    from payment_service.provider.port import Call, Outcome, ProviderEvent
 
 API_VERSION: Final = "2026-08-26.dahlia"
 # A server that does not take a connection in two seconds is better tried again than waited for.
@@ -47,6 +48,7 @@ class Stripe:
         self._base = config.stripe_api_base.rstrip("/")
         self._deployment = config.deployment
         self._methods = config.stripe_payment_methods
+        self._livemode = config.stripe_livemode
         self._now_s = now_s
         self._headers = {
             "Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}",
@@ -112,6 +114,10 @@ class Stripe:
         if request.path.startswith(REFUNDS):
             return self.refunds_request(intent_of_refund(request))
         return self.retrieve_request(unquote(request.path.removeprefix(f"{_INTENTS}/").partition("/")[0]))
+
+    def translate(self, event: dict[str, Any]) -> ProviderEvent:
+        """Say what an event means to the payments of this deployment."""
+        return translate(event, deployment=self._deployment, livemode=self._livemode)
 
     async def send(self, call: Call) -> Outcome:
         """Make one attempt and sort its answer."""

@@ -1,0 +1,140 @@
+"""Several payment providers in one service: which takes an order, and that none touches another's payments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from payment_service.flows.accept_orders import Intake
+from payment_service.flows.apply_webhooks import Webhooks
+from payment_service.provider.port import ProviderEvent
+from payment_service.provider.providers import Providers
+from payment_service.provider.stripe import Stripe
+from payment_service.provider.stripe_webhooks import translate
+from tests.support.flows import Flows, arrival, name_of, open_flows, order
+
+
+class Other(Stripe):
+    """Another provider, which happens to speak as Stripe does."""
+
+    name = "other"
+
+
+@pytest.fixture
+async def flows(database_dsn: str) -> AsyncIterator[Flows]:
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
+        other = Other(opened.config, now_s=lambda: 0.0)
+        opened.providers = Providers({"stripe": opened.provider, "other": other}, {"sek": "other"})
+        opened.intake = Intake(
+            pool=opened.pool,
+            providers=opened.providers,
+            deployment="default",
+            order_max_age=opened.config.order_max_age,
+            now=opened.clock.now,
+        )
+        yield opened
+        await other.close()
+
+
+def paid(order_id: str) -> dict[str, Any]:
+    """What Stripe tells of an order's intent that was paid."""
+    intent = {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "amount": 1990,
+        "amount_received": 1990,
+        "currency": "eur",
+        "status": "succeeded",
+        "metadata": {"deployment": "default", "order_id": order_id, "payment_id": str(name_of(order_id))},
+    }
+    event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "livemode": False}
+    return {**event, "created": int(time.time()), "data": {"object": intent}}
+
+
+async def take(flows: Flows, *events: ProviderEvent) -> None:
+    webhooks = Webhooks(pool=flows.pool, providers=flows.providers, deployment="default", now=lambda: datetime.now(UTC))
+    webhooks.start()
+    for event in events:
+        await webhooks.take(event, "secret-1")
+    await webhooks.stop()
+
+
+async def test_an_order_goes_to_the_provider_it_names_else_its_currency_s_else_the_first(flows: Flows) -> None:
+    orders = [
+        order("named", payment_provider="other"),
+        order("by-rule", currency="sek"),
+        order("against-the-rule", currency="SEK", payment_provider="stripe"),
+        order("left-to-us", payment_provider=None),
+    ]
+    await flows.intake.accept([arrival(value, offset) for offset, value in enumerate(orders)])
+    rows = await flows.pool.fetch(
+        "SELECT order_id, p.provider, o.provider AS called FROM payments p JOIN operations o ON o.payment_id = p.id"
+    )
+    assert {row["order_id"]: (row["provider"], row["called"]) for row in rows} == {
+        "named": ("other", "other"),
+        "by-rule": ("other", "other"),
+        "against-the-rule": ("stripe", "stripe"),
+        "left-to-us": ("stripe", "stripe"),
+    }
+
+
+@pytest.mark.parametrize("name", ["acme", "", "Stripe", "a b", 7, ["stripe"], "x" * 5000])
+async def test_an_order_that_names_an_unknown_provider_is_quarantined_and_holds_up_none(
+    flows: Flows, name: object
+) -> None:
+    await flows.intake.accept([arrival(order("o-1", payment_provider=name), 0), arrival(order("o-2"), 1)])
+    assert await flows.pool.fetchval("SELECT reason FROM quarantine") == "unknown_provider"
+    assert await flows.pool.fetchval("SELECT array_agg(order_id) FROM payments") == ["o-2"]
+
+
+async def test_an_order_that_comes_again_with_another_provider_is_a_changed_order(flows: Flows) -> None:
+    values = [order("o-1"), order("o-1", payment_provider="stripe"), order("o-1", payment_provider="other")]
+    await flows.intake.accept([arrival(value, offset) for offset, value in enumerate(values)])
+    rows = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine")
+    assert [tuple(row) for row in rows] == [(2, "order_changed")]
+
+
+async def test_an_event_of_another_provider_than_the_payment_s_is_parked_and_never_applied(flows: Flows) -> None:
+    await flows.intake.accept([arrival(order("o-1", payment_provider="other"), 0)])
+    await take(flows, translate(paid("o-1"), deployment="default", livemode=False))
+    assert (await flows.payment("o-1"))["status"] == "created"
+    event = await flows.pool.fetchrow("SELECT processed, parked_reason, payment_id FROM payment_events")
+    assert event is not None
+    assert tuple(event) == (False, "another_provider", name_of("o-1"))
+
+
+async def test_events_of_two_providers_under_the_same_id_are_two_events(flows: Flows) -> None:
+    await flows.intake.accept([arrival(order("o-1"), 0), arrival(order("o-2", payment_provider="other"), 1)])
+    events = [translate(paid(name), deployment="default", livemode=False) for name in ("o-1", "o-2")]
+    await take(flows, events[0], _by(events[1], "other"))
+    assert [(await flows.payment(name))["status"] for name in ("o-1", "o-2")] == ["succeeded", "succeeded"]
+
+
+async def test_a_stored_event_that_its_provider_trips_over_is_parked_and_stops_no_other(
+    flows: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trip(_event: object) -> ProviderEvent:
+        raise ZeroDivisionError
+
+    early = translate(paid("o-1"), deployment="default", livemode=False)
+    await take(flows, early, _by(early, "other"), _by(early, "gone"))
+    await flows.intake.accept([arrival(order("o-1"), 0)])
+    await flows.pool.execute("UPDATE payment_events SET retry_at = now()")
+    monkeypatch.setattr(flows.providers.named("other"), "translate", trip)
+    webhooks = Webhooks(pool=flows.pool, providers=flows.providers, deployment="default", now=flows.clock.now)
+    await webhooks.replay_once()
+    rows = await flows.pool.fetch("SELECT provider, result FROM payment_events")
+    assert {row["provider"]: row["result"] for row in rows} == {
+        "stripe": "applied",
+        "other": "malformed",
+        "gone": "unmatched",
+    }
+
+
+def _by(event: ProviderEvent, provider: str) -> ProviderEvent:
+    fields = {name: getattr(event, name) for name in event.__slots__}
+    return ProviderEvent(**{**fields, "provider": provider})
