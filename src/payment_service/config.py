@@ -31,6 +31,8 @@ _OUR_PREFIXES: Final = (
     "DB_",
     "WEBHOOK_",
     "MAX_AMOUNT_",
+    "CAPTURE_",
+    "PAYMENT_EXPIRES_",
 )
 # Kubernetes puts such variables into every container, for each service of the namespace (one may be called "kafka").
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")
@@ -152,6 +154,16 @@ class Config(DatabaseSettings, KafkaSettings):
         ge=timedelta(minutes=1),
         description="An order record older than this and without a payment is quarantined: 7d, 12h, 90m or seconds.",
     )
+    capture_method: str = Field(
+        "automatic",
+        pattern="^(automatic|manual)$",
+        description="Of orders that say nothing: automatic takes the money at once, manual only holds it until it is captured.",
+    )
+    payment_expires_after: timedelta = Field(
+        timedelta(hours=24),
+        ge=timedelta(),
+        description="A payment that is unpaid for so long is canceled: 24h, 30m, 7d or seconds; 0: never. An order's `expires_at` goes first.",
+    )
     max_amount_minor: int = Field(
         999_999_999_999, ge=1, le=999_999_999_999, description="Largest order accepted, in minor units."
     )
@@ -185,7 +197,7 @@ class Config(DatabaseSettings, KafkaSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("order_max_age", mode="before")
+    @field_validator("order_max_age", "payment_expires_after", mode="before")
     @classmethod
     def _read_duration(cls, value: object) -> object:
         match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", value) if isinstance(value, str) else None

@@ -171,6 +171,8 @@ class Service:
             providers=self._providers,
             deployment=config.deployment,
             order_max_age=config.order_max_age,
+            manual_capture=config.capture_method == "manual",
+            expires_after=config.payment_expires_after,
             now=_now,
             wake_dispatcher=self._wake_dispatcher,
             wake_relay=self._wake_relay,

@@ -101,9 +101,10 @@ class Flows(SimpleNamespace):
         }
         return Dispatcher(**{**settings, "random": Random(7), **changes})
 
-    async def accept(self, *order_ids: str) -> None:
+    async def accept(self, *order_ids: str, **fields: Any) -> None:
         """Take in orders of 19.90 eur."""
-        await self.intake.accept([arrival(order(order_id), offset) for offset, order_id in enumerate(order_ids)])
+        values = [order(order_id, **fields) for order_id in order_ids]
+        await self.intake.accept([arrival(value, offset) for offset, value in enumerate(values)])
 
     async def settle_all(self, timeout_s: float = 20) -> None:
         """Wait until no operation is due or under way."""
@@ -134,7 +135,13 @@ async def open_flows(dsn: str, api_base: str, **changes: object) -> AsyncIterato
     provider = Stripe(config, now_s=lambda: clock.now().timestamp())
     providers = Providers({"stripe": provider})
     intake = Intake(
-        pool=pool, providers=providers, deployment="default", order_max_age=config.order_max_age, now=clock.now
+        pool=pool,
+        providers=providers,
+        deployment="default",
+        order_max_age=config.order_max_age,
+        now=clock.now,
+        manual_capture=config.capture_method == "manual",
+        expires_after=config.payment_expires_after,
     )
     try:
         yield Flows(pool=pool, config=config, clock=clock, provider=provider, providers=providers, intake=intake)

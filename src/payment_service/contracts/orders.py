@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Final, NoReturn
 
 from payment_service.domain import card_numbers
@@ -18,6 +19,10 @@ ORDER_VALUE_LIMIT_BYTES: Final = 262_144  # 2,000 items; the worst a sender can 
 USER_ID_LIMIT_CHARACTERS: Final = 255  # names and mail addresses fit, and the provider's metadata takes 500
 ITEMS_COUNT_MAX: Final = 2_147_483_647  # a PostgreSQL integer
 
+# A date, a time and its distance from UTC, as RFC 3339 (section 5.6) writes them; `fromisoformat` takes far more.
+_RFC_3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 _ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,64}")
 _PROVIDER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -54,6 +59,8 @@ def decode_order(
             items_count=_read_items_count(fields),
             recorded_at=record_time(timestamp_ms),
             provider=_read_provider(fields),
+            manual_capture=_read_capture_method(fields),
+            expires_at=_read_expires_at(fields),
         )
     except _RefusedError as refused:
         return refused.rejected
@@ -192,6 +199,35 @@ def _read_provider(fields: dict[str, object]) -> str | None:
             "payment_provider must be the name of a payment provider, such as stripe, or left out.",
         )
     return name
+
+
+def _read_capture_method(fields: dict[str, object]) -> bool | None:
+    """Whether the order's money is only held at first; None: as it is configured."""
+    method = fields.get("capture_method")
+    if method is None:
+        return None
+    if method not in ("automatic", "manual"):  # a list or an object has no hash
+        raise _RefusedError(Reason.BAD_CAPTURE_METHOD, 'capture_method must be "automatic" or "manual", or left out.')
+    return method == "manual"
+
+
+def _read_expires_at(fields: dict[str, object]) -> datetime | None:
+    """When the order is given up if it is unpaid; None: as it is configured."""
+    text = fields.get("expires_at")
+    if text is None:
+        return None
+    if not isinstance(text, str) or _RFC_3339.fullmatch(text) is None:
+        raise _bad_expires_at()
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _bad_expires_at() from None
+
+
+def _bad_expires_at() -> _RefusedError:
+    return _RefusedError(
+        Reason.BAD_EXPIRES_AT, 'expires_at must be a time by RFC 3339 such as "2026-12-31T23:59:59Z", or left out.'
+    )
 
 
 def _read_items_count(fields: dict[str, object]) -> int | None:

@@ -127,6 +127,23 @@ async def settle(connection: Connection, endings: Sequence[Ending]) -> set[UUID]
     return {row["id"] for row in rows}
 
 
+async def request_of(connection: Connection, operation_id: UUID) -> Request | None:
+    """Give the request of an operation; None: there is none of this name."""
+    row = await connection.fetchrow(_SQL.request_of, operation_id)
+    return _request(row) if row else None
+
+
+async def under_way(connection: Connection, payment_id: UUID, kinds: Collection[Kind]) -> list[Kind]:
+    """Give the kinds of unfinished calls about the payment's own intent, the oldest first."""
+    rows = await connection.fetch(_SQL.under_way, payment_id, [kind.value for kind in kinds])
+    return [Kind(row["kind"]) for row in rows]
+
+
+async def withdraw_create(connection: Connection, payment_id: UUID, why: str) -> bool:
+    """Take a create back that was never sent; whether there was one."""
+    return bool(await connection.fetch(_SQL.withdraw_create, payment_id, why))
+
+
 async def unsend(pool: Pool, attempts: Sequence[Claimed]) -> None:
     """Give back attempts of which nothing reached the wire."""
     await pool.execute(_SQL.unsend, [o.id for o in attempts], [o.attempt for o in attempts])
@@ -142,16 +159,19 @@ async def ensure_budget(pool: Pool, provider: str) -> None:
     await pool.execute(_SQL.ensure_budget, provider)
 
 
-def _claimed(row: asyncpg.Record) -> Claimed:
-    request = Request(
+def _request(row: asyncpg.Record) -> Request:
+    return Request(
         method=row["request_method"], path=row["request_path"], body=row["request_body"], api_version=row["api_version"]
     )
+
+
+def _claimed(row: asyncpg.Record) -> Claimed:
     return Claimed(
         id=row["id"],
         payment_id=row["payment_id"],
         kind=Kind(row["kind"]),
         cause=row["cause"],
-        request=request,
+        request=_request(row),
         epoch=row["epoch"],
         attempt=row["attempt"],
         tries=row["tries"],

@@ -69,6 +69,20 @@ FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::t
 WHERE o.id = v.id AND o.attempt = v.attempt AND o.state = 'claimed'
 RETURNING o.id
 
+-- name: request_of
+SELECT request_method, request_path, request_body, api_version FROM operations WHERE id = $1
+
+-- name: under_way
+SELECT kind FROM operations
+WHERE payment_id = $1 AND state IN ('due', 'claimed', 'parked') AND kind = ANY ($2::text[]) AND cause NOT LIKE 'stray:%'
+ORDER BY position
+
+-- name: withdraw_create
+-- The one way to end without a call. A claim marks what it may send: after that no row is found, and the provider decides.
+UPDATE operations SET state = 'refused', outcome = 'withdrawn', outcome_code = $2, finished_at = now()
+WHERE payment_id = $1 AND kind = 'create' AND state = 'due' AND NOT ever_sent
+RETURNING id
+
 -- name: unsend
 -- Attempts that never reached the wire: as if they had not been claimed.
 UPDATE operations o

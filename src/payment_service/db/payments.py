@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from payment_service.db.pool import Connection
+    from payment_service.db.pool import Connection, Pool
 
 _SQL = load(__package__, "payments.sql")
 
@@ -88,6 +88,12 @@ async def of_intents(connection: Connection, intents: Collection[tuple[str, str]
     """Which payments have these intents (provider, its id) for their own."""
     rows = await connection.fetch(_SQL.of_intents, [provider for provider, _ in intents], [name for _, name in intents])
     return {(row["provider"], row["provider_payment_id"]): row["id"] for row in rows}
+
+
+async def intent_of(pool: Pool, payment_id: UUID) -> str | None:
+    """The payment's own intent; None: it has none (yet)."""
+    found: str | None = await pool.fetchval(_SQL.intent_of, payment_id)
+    return found
 
 
 async def existing(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, KnownOrder]:

@@ -31,6 +31,9 @@ SELECT p.provider, p.provider_payment_id, p.id
 FROM unnest($1::text[], $2::text[]) AS v (provider, intent_id)
 JOIN payments p ON p.provider = v.provider AND p.provider_payment_id = v.intent_id
 
+-- name: intent_of
+SELECT provider_payment_id FROM payments WHERE id = $1
+
 -- name: existing
 SELECT id, order_id, provider, amount, currency, user_id FROM payments WHERE id = ANY ($1::uuid[])
 

@@ -19,7 +19,8 @@ class Order:
     """What is asked of us: to collect `amount` for `order_id`.
 
     `user_id` is empty where the order names no user; `items_count` is None where it was not told. `recorded_at` is the record's
-    own time, None where the broker gave none; `provider` the payment provider that the order asks for, None where it leaves it to us.
+    own time, None where the broker gave none. `provider` (the payment provider that the order asks for), `manual_capture` and
+    `expires_at` are None where the order leaves them to us.
     """
 
     order_id: str
@@ -28,6 +29,8 @@ class Order:
     items_count: int | None
     recorded_at: datetime | None
     provider: str | None = None
+    manual_capture: bool | None = None
+    expires_at: datetime | None = None
 
 
 class Reason(StrEnum):
@@ -44,6 +47,8 @@ class Reason(StrEnum):
     BAD_USER_ID = "bad_user_id"
     BAD_CURRENCY = "bad_currency"
     BAD_AMOUNT = "bad_amount"
+    BAD_CAPTURE_METHOD = "bad_capture_method"
+    BAD_EXPIRES_AT = "bad_expires_at"
     AMOUNT_NOT_CHARGEABLE = "amount_not_chargeable"
     UNKNOWN_PROVIDER = "unknown_provider"
     ORDER_CHANGED = "order_changed"

@@ -75,6 +75,11 @@ STANDING: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType(
     }
 )
 
+# While it is one of these, a payment may be asked to be canceled. What a bank works on may be paid already.
+CANCELABLE: Final = frozenset(
+    {Status.CREATED, Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED}
+)
+
 # An intent that is not the payment's own may be canceled while it is in one of these; in any other it may hold money.
 _STRAY_CANCELABLE: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED})
 

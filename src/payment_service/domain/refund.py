@@ -268,10 +268,10 @@ def _advance(refund: Refund, fact: RefundFact) -> Refund:
 def _compare(payment: Payment, fact: RefundsMoved) -> RefundVerdict:
     if payment.provider_payment_id != fact.intent_id:
         return Parked("unexpected_money", f"{fact.intent_id} was refunded and is not the payment's own intent")
-    if payment.captured.minor == 0:
-        return ReadIntent(f"{fact.intent_id} was refunded before its capture is known")
     if fact.total.minor == payment.refunded.minor + payment.reserved.minor:
         return Ignored("known")
+    if payment.captured.minor == 0:
+        return ReadIntent(f"{fact.intent_id} was refunded before its capture is known")
     return ReadRefunds(f"{fact.total} are refunded at the provider")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from payment_service.db.pool import Connection, Pool
     from payment_service.provider.providers import Providers
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 # What an order of total 0 has instead of a provider.
 NO_PROVIDER: Final = "none"
+# After which an unpaid payment does not expire.
+NEVER: Final = timedelta()
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -59,7 +62,10 @@ class _Plan:
 
 
 class Intake:
-    """Accepts batches. `wake_dispatcher` and `wake_relay` are called when there is work for them."""
+    """Accepts batches. `wake_dispatcher` and `wake_relay` are called when there is work for them.
+
+    `manual_capture` and `expires_after` hold for orders that don't say it themselves.
+    """
 
     def __init__(
         self,
@@ -69,6 +75,8 @@ class Intake:
         deployment: str,
         order_max_age: timedelta,
         now: Callable[[], datetime],
+        manual_capture: bool = False,
+        expires_after: timedelta = NEVER,
         wake_dispatcher: Callable[[], None] = lambda: None,
         wake_relay: Callable[[], None] = lambda: None,
     ) -> None:
@@ -76,6 +84,8 @@ class Intake:
         self._providers = providers
         self._deployment = deployment
         self._order_max_age = order_max_age
+        self._manual_capture = manual_capture
+        self._expires_after = expires_after
         self._now = now
         self._wake_dispatcher = wake_dispatcher
         self._wake_relay = wake_relay
@@ -138,7 +148,12 @@ class Intake:
             return _Plan(arrival, order, name, NO_PROVIDER, None)
         try:
             provider = self._providers.for_order(order.provider, order.amount.currency.code)
-            request = provider.create_request(payment_id=name, order_id=order.order_id, amount=order.amount)
+            request = provider.create_request(
+                payment_id=name,
+                order_id=order.order_id,
+                amount=order.amount,
+                manual_capture=self._captures_by_hand(order),
+            )
         except UnknownProvider as error:
             return Rejected(Reason.UNKNOWN_PROVIDER, str(error))
         except MoneyError as error:
@@ -192,6 +207,14 @@ class Intake:
     def _too_old(self, order: Order) -> bool:
         return order.recorded_at is not None and self._now() - order.recorded_at > self._order_max_age
 
+    def _captures_by_hand(self, order: Order) -> bool:
+        return self._manual_capture if order.manual_capture is None else order.manual_capture
+
+    def _expires_at(self, order: Order) -> datetime | None:
+        if order.expires_at is not None or self._expires_after == NEVER:
+            return order.expires_at
+        return self._now() + self._expires_after
+
     def _new_payment(self, plan: _Plan) -> payments.NewPayment:
         arrival = plan.arrival
         return payments.NewPayment(
@@ -204,6 +227,8 @@ class Intake:
             partition=arrival.partition,
             offset=arrival.offset,
             traceparent=_traceparent(arrival),
+            manual_capture=plan.request is not None and self._captures_by_hand(plan.order),
+            expires_at=self._expires_at(plan.order) if plan.request else None,
         )
 
     def _new_operation(self, plan: _Plan, request: Request) -> operations.NewOperation:

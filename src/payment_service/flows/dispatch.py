@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
@@ -14,13 +15,20 @@ from uuid import UUID, uuid4
 import structlog
 
 from payment_service.crash_points import reached
-from payment_service.db import health, operations, workers
+from payment_service.db import health, operations, payments, workers
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.flows.endings import KEY_HELPS_H, conclude, conclude_lookup, conclude_read, withhold
+from payment_service.flows.endings import (
+    KEY_HELPS_H,
+    conclude,
+    conclude_lookup,
+    conclude_read,
+    conclude_without_intent,
+    withhold,
+)
 from payment_service.flows.listing import group_by_window, limit_of, window_of
 from payment_service.flows.settle import settle
 from payment_service.loop import Loop
-from payment_service.provider.port import Call, Kind, TooLate
+from payment_service.provider.port import OWN_INTENT, Call, Kind, TooLate
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -217,11 +225,13 @@ class Dispatcher:
             log.error("attempt_failed", error=type(error).__name__, detail=str(error)[:300])
         self._claiming.wake()
 
-    async def _attempt(self, operation: Claimed, claimed_boot_s: float) -> None:
+    async def _attempt(self, claimed: Claimed, claimed_boot_s: float) -> None:
         def refuse_late() -> None:
             if self._boot_s() - claimed_boot_s > SEND_WITHIN_S:
                 raise TooLate
 
+        if (operation := await self._name_intent(claimed)) is None:
+            return
         request = operation.request
         if operation.resolving and operation.kind is not Kind.RETRIEVE:
             request = self._provider.lookup_request(operation.request)
@@ -251,6 +261,20 @@ class Dispatcher:
         metrics.PROVIDER_CALLS.labels(self._provider.name, operation.kind, type(outcome).__name__.lower()).inc()
         sort = conclude_lookup if operation.resolving else conclude
         self._finish(sort(operation, outcome, jitter=self._random.random))
+
+    async def _name_intent(self, operation: Claimed) -> Claimed | None:
+        """Name the intent in a request that was worded before there was one; None: none was made, so nothing is to be done."""
+        if OWN_INTENT not in operation.request.path:
+            return operation
+        try:
+            intent_id = await payments.intent_of(self._pool, operation.payment_id)
+        except BaseException:
+            self._memory.discard(operation.id)
+            raise
+        if intent_id is None:
+            self._finish(conclude_without_intent(operation))
+            return None
+        return replace(operation, request=operation.request.about(intent_id))
 
     async def _resolve_creates(self, claimed: list[Claimed]) -> None:
         """One listing serves all operations in its window."""

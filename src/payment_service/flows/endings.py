@@ -36,6 +36,8 @@ STILL_WRITABLE_S: Final = 6.0
 EMPTY_READS_APART_S: Final = 60.0
 # Stripe forgets keys after 24 h at the earliest (https://docs.stripe.com/api/idempotent_requests); an hour is left for clocks.
 KEY_HELPS_H: Final = 23
+# The outcome of a call that was not made, because what it was about was never made either.
+NO_INTENT: Final = "no_intent"
 # States in which an intent, once read, shows that a cancel did not happen.
 _STILL_OPEN: Final = frozenset(
     {Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED, Status.PROCESSING}
@@ -67,7 +69,7 @@ class Settlement:
     @property
     def succeeded(self) -> bool:
         """Whether the provider gave an answer that shows that calls of this kind work."""
-        return self.ending.state in {"done", "refused"}
+        return self.ending.state in {"done", "refused"} and self.ending.outcome != NO_INTENT
 
 
 def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float]) -> Settlement:
@@ -139,6 +141,11 @@ def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[]
             operation=operation, ending=_ending(operation, "parked", "misused", code="idempotency_error"), facts=(fact,)
         )
     return Settlement(operation=operation, ending=_ending(operation, "due", "not_done", next_epoch=True), facts=(fact,))
+
+
+def conclude_without_intent(operation: Claimed) -> Settlement:
+    """End a call about the payment's own intent where none was made: the create before it was refused."""
+    return Settlement(operation=operation, ending=_ending(operation, "refused", NO_INTENT))
 
 
 def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListFact) -> Settlement:

@@ -12,9 +12,12 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from payment_service.flows.request_cancel import Cancellations
+from payment_service.flows.request_capture import Captures
 from payment_service.flows.request_refund import Refunds
 from payment_service.http import docs, problems
 from payment_service.http.auth import keys_of
+from payment_service.http.captures import captures_router
 from payment_service.http.health import CheckReadiness, health_routes
 from payment_service.http.payments import payments_router
 from payment_service.http.refunds import refunds_router
@@ -56,6 +59,7 @@ def build_app(
     pool, keys = surroundings.pool, keys_of(surroundings.pool)
     app.include_router(payments_router(pool, keys))
     app.include_router(refunds_router(pool, keys, Refunds(surroundings)))
+    app.include_router(captures_router(keys, Captures(surroundings), Cancellations(surroundings)))
     problems.install(app)
     return app
 

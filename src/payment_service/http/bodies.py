@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from payment_service.http.problems import BAD_REQUEST, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 # The largest that can be meant, a refund with all its metadata, has 12 kB.
 BODY_LIMIT_BYTES: Final = 16_384
+# As many as Stripe keeps with an object (https://docs.stripe.com/metadata), and as long.
+METADATA_MAX: Final = 50
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[\x20-\x7e]+$")]
+# For people: one line of a log, a screen or a mail.
+Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Metadata = Annotated[dict[_Name, Line], Field(max_length=METADATA_MAX)]
 
 
 class Body(BaseModel):

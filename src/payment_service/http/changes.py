@@ -11,6 +11,7 @@ from payment_service.db.audit import Actor
 from payment_service.flows.change import Asking
 from payment_service.flows.errors import Refusal, Why
 from payment_service.http import problems
+from payment_service.http.payments import problem
 from payment_service.http.problems import Problem
 
 if TYPE_CHECKING:
@@ -42,6 +43,18 @@ KEY_PARAMETER: Final[dict[str, Any]] = {
     "description": "A name for this change, of your choice: the same key asks for the same change, and has the same answer.",
     "example": "refund-order-1001-1",
 }
+REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    400: problem("The Idempotency-Key is missing, or the body can't be read."),
+    409: problem("Not in this state, or a request with this key is being worked on (then with Retry-After)."),
+    413: problem("The body is too large."),
+    415: problem("The body is not application/json."),
+}
+
+
+def describe(body: type[Body]) -> dict[str, Any]:
+    """Describe in OpenAPI what a change needs."""
+    content = {"application/json": {"schema": body.model_json_schema()}}
+    return {"parameters": [KEY_PARAMETER], "requestBody": {"required": True, "content": content}}
 
 
 def asking(request: Request, client: Client, action: str, payment_id: UUID | None, body: Body) -> Asking:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from starlette.responses import Response
 
 from payment_service.contracts.api import Refund
@@ -15,15 +14,10 @@ from payment_service.db.api_keys import Client, Scope
 from payment_service.db.pool import Pool
 from payment_service.flows.request_refund import Refunds, Wanted
 from payment_service.http.auth import Keys, require
-from payment_service.http.bodies import Body, read_body
-from payment_service.http.changes import KEY_PARAMETER, answer, asking
-from payment_service.http.payments import ANSWERS, only_parameters, problem
+from payment_service.http.bodies import Body, Line, Metadata, read_body
+from payment_service.http.changes import REFUSED, answer, asking, describe
+from payment_service.http.payments import ANSWERS, only_parameters
 from payment_service.http.problems import NOT_FOUND, Problem
-
-# As many as Stripe keeps with an object (https://docs.stripe.com/metadata), and as long.
-METADATA_MAX: Final = 50
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[\x20-\x7e]+$")]
-_Value = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class RefundRequest(Body):
@@ -34,22 +28,12 @@ class RefundRequest(Body):
         description="Decimal text with at most the currency's decimals; left out: all that is left.",
         examples=["5.00"],
     )
-    reason: Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
+    reason: Line = Field(
         default="",
         description="For people. duplicate, fraudulent and requested_by_customer are told to Stripe too.",
         examples=["requested_by_customer"],
     )
-    metadata: dict[_Name, _Value] = Field(
-        default_factory=dict, max_length=METADATA_MAX, description="Kept with the refund."
-    )
-
-
-_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
-    400: problem("The Idempotency-Key is missing, or the body can't be read."),
-    409: problem("Not in this state, or a request with this key is being worked on (then with Retry-After)."),
-    413: problem("The body is too large."),
-    415: problem("The body is not application/json."),
-}
+    metadata: Metadata = Field(default_factory=dict, description="Kept with the refund.")
 
 
 def refunds_router(pool: Pool, keys: Keys, refunds: Refunds) -> APIRouter:
@@ -62,16 +46,10 @@ def refunds_router(pool: Pool, keys: Keys, refunds: Refunds) -> APIRouter:
         "/payments/{payment_id}/refunds",
         status_code=201,
         response_model=Refund,
-        responses=_REFUSED,
+        responses=REFUSED,
         dependencies=[Depends(only_parameters())],
         summary="Refund a payment, fully or partly",
-        openapi_extra={
-            "parameters": [KEY_PARAMETER],
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": RefundRequest.model_json_schema()}},
-            },
-        },
+        openapi_extra=describe(RefundRequest),
     )
     async def request_refund(payment_id: UUID, request: Request, client: Client = refunder) -> Response:
         body = await read_body(request, RefundRequest)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from payment_service.domain.facts import AnyFact
     from payment_service.domain.money import Money
     from payment_service.domain.payment import IntentFact
+
+
+# Stands for the payment's intent in a request that was worded before it was known.
+OWN_INTENT: Final = "~own~"
 
 
 class Kind(StrEnum):
@@ -33,6 +38,10 @@ class Request:
     path: str
     body: str
     api_version: str
+
+    def about(self, intent_id: str) -> Request:
+        """Put the payment's own intent, which never changes once it is known, where its place was held."""
+        return replace(self, path=self.path.replace(OWN_INTENT, quote(intent_id, safe="")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,15 @@ REFUND_REFUSALS: Final = {
     "charge_not_refundable": "The payment can't be refunded any more.",
     "insufficient_funds": "The provider's balance is too low.",
 }
+# Codes by which a capture comes too late: what the intent is now, a read tells.
+CAPTURE_TOO_LATE: Final = frozenset(
+    {
+        "charge_already_captured",
+        "charge_expired_for_capture",
+        "capture_charge_authorization_expired",
+        "capture_unauthorized_payment",
+    }
+)
 WRONG_STATE: Final = "payment_intent_unexpected_state"
 # What we obey at most of a Retry-After: an hour, so that a slip in a proxy can't stop an order for good.
 RETRY_AFTER_MAX_S: Final = 3_600.0
@@ -102,7 +111,8 @@ def _sort_refusal(call: Call, answer: Answer, code: str, now_s: float, request_i
         at = read_date(answer, now_s)
         refused = RefundRefused(refund_id=call.operation_id, code=code, reason=reason, at=at, source=call.source)
         return Refused(code=code, reason=reason, fact=refused, request_id=request_id)
-    if code == WRONG_STATE and call.kind is not Kind.CREATE:
+    too_late = call.kind is Kind.CAPTURE and code in CAPTURE_TOO_LATE
+    if too_late or (code == WRONG_STATE and call.kind is not Kind.CREATE):
         fresh = None if _replayed(answer) else _fact(call, error.get("payment_intent"), read_date(answer, now_s))
         return WrongState(code=code, fact=fresh, request_id=request_id)
     return Unexpected(

@@ -19,6 +19,10 @@ REFUNDS: Final = "/v1/refunds"
 _REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 
 
+# By such a refund Stripe notes that what was held was released: nothing had been captured, so nothing is given back.
+_RELEASE: Final = "expired_uncaptured_charge"
+
+
 class MalformedRefund(ValueError):
     """The object is no refund, charge or dispute that we can read."""
 
@@ -36,6 +40,11 @@ def intent_of_refund(request: Request) -> str:
     """The intent that a stored request (making a refund, or listing them) is about."""
     query = request.body if request.method == "POST" else urlsplit(request.path).query
     return parse_qs(query)["payment_intent"][0]
+
+
+def is_release(refund: Any) -> bool:
+    """Whether a refund gives nothing back."""
+    return isinstance(refund, dict) and refund.get("reason") == _RELEASE
 
 
 def refund_fact(refund: Any, *, at: int, source: str) -> RefundFact:
@@ -60,7 +69,7 @@ def refund_fact(refund: Any, *, at: int, source: str) -> RefundFact:
 def refund_list_fact(page: Any, *, intent_id: str, at: int, source: str) -> RefundListFact:
     """Read a list of refunds. Raises MalformedRefund."""
     try:
-        refunds = tuple(refund_fact(refund, at=at, source=source) for refund in page["data"])
+        refunds = tuple(refund_fact(one, at=at, source=source) for one in page["data"] if not is_release(one))
         whole = page["has_more"] is False
     except (KeyError, TypeError) as error:
         raise _malformed("list of refunds", error) from None
@@ -70,7 +79,9 @@ def refund_list_fact(page: Any, *, intent_id: str, at: int, source: str) -> Refu
 def refunds_moved(charge: Any, *, at: int, source: str) -> RefundsMoved:
     """Read what a charge tells of its refunds: their sum alone. Raises MalformedRefund."""
     try:
-        total = from_stripe(charge["amount_refunded"], currency(charge["currency"]))
+        # What was held and not captured is released, and counted among the refunds by Stripe alone.
+        released = charge["amount"] - charge["amount_captured"]
+        total = from_stripe(charge["amount_refunded"] - released, currency(charge["currency"]))
         return RefundsMoved(intent_id=_text(charge["payment_intent"]), total=total, at=at, source=source)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("charge", error) from None

@@ -21,7 +21,7 @@ from payment_service.domain.payment import ChargeFact
 from payment_service.provider.port import Disposition, ProviderEvent
 from payment_service.provider.stripe_amounts import from_stripe
 from payment_service.provider.stripe_intents import intent_fact
-from payment_service.provider.stripe_refunds import dispute_fact, refund_fact, refunds_moved
+from payment_service.provider.stripe_refunds import dispute_fact, is_release, refund_fact, refunds_moved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -298,6 +298,8 @@ def _dispose(event: dict[str, Any], *, deployment: str, livemode: bool) -> tuple
     if kind in _NAMED_TYPES:
         return (Disposition.FOREIGN if payment_id is None else Disposition.APPLY), payment_id
     if kind in _FOUND_TYPES:
+        if is_release(event["data"]["object"]):
+            return Disposition.IGNORED, None
         # Without an intent it refunds or disputes a charge that was made otherwise, and not by us.
         return (Disposition.APPLY if _intent_id(event) else Disposition.FOREIGN), None
     return Disposition.IGNORED, payment_id

@@ -1,0 +1,114 @@
+"""A capture that is asked of us: of what is held, all or a part is taken; the rest is released.
+
+Cards can be captured once, so a second capture of a payment is refused, here or by the provider.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from payment_service.db import operations, payments
+from payment_service.db.operations import NewOperation
+from payment_service.domain.ids import operation_id
+from payment_service.domain.money import MoneyError, parse
+from payment_service.domain.payment import Status
+from payment_service.flows.asked import require_none_under_way, require_same_request, show_payment
+from payment_service.flows.change import Answered, change_once
+from payment_service.flows.errors import Refusal, Why
+from payment_service.provider.port import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection
+    from payment_service.domain.money import Money
+    from payment_service.domain.payment import Payment
+    from payment_service.flows.change import Asking
+    from payment_service.flows.surroundings import Surroundings
+    from payment_service.provider.port import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be captured. `amount`: decimal text, None for all that is held; `metadata` is kept with the audit row."""
+
+    amount: str | None
+    metadata: Mapping[str, str]
+
+
+class Captures:
+    """Takes requests to capture what is held."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._here = surroundings
+
+    async def request(self, payment_id: UUID, wanted: Wanted, asking: Asking) -> Answered:
+        """Ask for a capture, and give the payment as it is then. Raises Refusal."""
+
+        async def work(connection: Connection) -> Answered:
+            payment = await payments.lock_one(connection, payment_id)
+            if payment is None:
+                raise Refusal(Why.NOT_FOUND, "There is no payment with this id.")
+            name = operation_id(payment_id, Kind.CAPTURE, asking.actor.client, asking.key)
+            known = await operations.request_of(connection, name)
+            if known is not None:
+                require_same_request(known.body, self._request(payment, wanted).body)
+            else:
+                await self._capture(connection, payment, name, wanted, asking)
+            return await show_payment(connection, payment_id)
+
+        answer = await change_once(self._here.pool, asking, work)
+        self._here.wake()
+        return answer
+
+    async def _capture(
+        self, connection: Connection, payment: Payment, name: UUID, wanted: Wanted, asking: Asking
+    ) -> None:
+        if payment.status is not Status.AUTHORIZED:
+            raise _refusal(payment)
+        request = self._request(payment, wanted)
+        await require_none_under_way(connection, payment, Kind.CAPTURE, Kind.CANCEL)
+        fold = self._here.fold({payment.id: payment})
+        fold.enqueue(
+            NewOperation(
+                id=name,
+                payment_id=payment.id,
+                provider=payment.provider,
+                kind=Kind.CAPTURE,
+                cause=f"{asking.actor.client}:{asking.key}",
+                request=request,
+            )
+        )
+        await fold.write(connection)
+
+    def _request(self, payment: Payment, wanted: Wanted) -> Request:
+        try:
+            return self._here.provider_of(payment).capture_request(
+                payment.provider_payment_id or "", _amount(payment, wanted)
+            )
+        except MoneyError as error:
+            raise Refusal(Why.INVALID, f"amount: {error}") from None
+
+
+def _amount(payment: Payment, wanted: Wanted) -> Money:
+    """Read an amount in the payment's currency; None: all that is held. Raises MoneyError, Refusal."""
+    if wanted.amount is None:
+        return payment.amount
+    amount = parse(wanted.amount, payment.amount.currency)
+    if amount.minor == 0:
+        raise Refusal(Why.INVALID, "amount: must be more than 0; cancel the payment to release all that is held.")
+    if amount.minor > payment.amount.minor:
+        raise Refusal(Why.INVALID, f"amount: at most {payment.amount} can be captured.")
+    return amount
+
+
+def _refusal(payment: Payment) -> Refusal:
+    match payment.status:
+        case Status.SUCCEEDED:
+            return Refusal(Why.NOT_ALLOWED, "The payment is captured already; it can be captured once.")
+        case Status.CANCELED | Status.FAILED:
+            return Refusal(Why.NOT_ALLOWED, "The payment has ended: nothing is held any more.")
+        case _:
+            return Refusal(Why.NOT_ALLOWED, "Nothing is held yet: the customer has to pay first.")
