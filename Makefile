@@ -8,7 +8,7 @@ ARGS =
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-kafka test-browser check fmt docs bench shots lock
+.PHONY: help install demo test test-kafka test-browser check fmt docs bench shots lock image image-test
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,8 @@ help:
 	@echo 'make test        the whole suite; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
 	@echo 'make test-kafka  the tests that face a broker, on Apache Kafka itself (needs Java and Maven, else exits 4)'
 	@echo 'make test-browser  the pages of the sandbox, driven in Chromium (needs one, else exits 4)'
+	@echo 'make image       build the container image with Docker, Podman or Buildah (else exits 4)'
+	@echo 'make image-test  build it, and run its containers before real parts (needs Docker or Podman, else exits 4)'
 	@echo 'make check       lint, format, types, import rules'
 	@echo 'make fmt         mend what lint and format can mend'
 	@echo 'make docs        write again what is drawn from the code: configuration, state machines'
@@ -40,6 +42,12 @@ test-kafka: install
 
 test-browser: install
 	@scripts/test-browser $(ARGS)
+
+image:
+	@scripts/build-image
+
+image-test: install
+	@scripts/test-image $(ARGS)
 
 check: install
 	$(BIN)/ruff check
@@ -66,3 +74,4 @@ lock: install
 	$(COMPILE) --upgrade --output-file requirements/dev.txt requirements/dev.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/service.txt requirements/service.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/browser.txt requirements/browser.in
+	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/image.txt requirements/image.in
