@@ -1,24 +1,27 @@
-"""The command line: every command is a few lines into the code. Exit codes: 0 done, 1 failed, 2 usage or configuration,
-3 schema or topics missing.
+"""The command line: every command is a few lines into the code. Exit codes: 0 done, or done before; 1 failed or refused; 2 usage
+or configuration; 3 schema or topics missing; 4 there is no such thing; 5 not now, the same again in a moment.
 
 Modules are imported by the command that needs them, so that `migrate` doesn't load a Kafka client, nor `--help` anything.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from typing import Annotated, Final
+from uuid import UUID
 
 import typer
 
 from payment_service.config import ROLES, Config, ConfigError, DatabaseSettings, KafkaSettings
 from payment_service.db.api_keys import Scope
 
-EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
-EXIT_NOT_PREPARED: Final = 3
+
+Name = Annotated[str, typer.Argument(metavar="ORDER|PAYMENT", help="An order's id, or a payment's.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+Key = Annotated[str, typer.Option(help="The same change under the same key is made once; shown when you give none.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 app = typer.Typer(
     name="payment-service",
@@ -26,7 +29,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    add_completion=False,
 )
 topics = typer.Typer(help="Topics of Kafka.", no_args_is_help=True)
 keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
@@ -94,12 +96,42 @@ def create_key(
     client: Annotated[str, typer.Option(help="Whose key it is, for people.")] = "default",
 ) -> None:
     """Make a key of the API and print it, this once: only its hash is stored. Needs DB_DSN alone."""
-    typer.echo(asyncio.run(_create_key(_dsn(), client, [str(name) for name in scope])))
+    from payment_service.commands import keys as code
+
+    typer.echo(code.create(client, [str(name) for name in scope]))
 
 
-@keys.callback()
-def _keys() -> None:
-    """Make `keys` a group even while it has one command."""
+@keys.command("list")
+def list_keys(
+    client: Annotated[str, typer.Option(help="Of this client alone.")] = "",
+    all_: Annotated[bool, typer.Option("--all", help="Those that are revoked too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List keys of the API, never what opens them. Needs DB_DSN alone."""
+    from payment_service.commands import keys as code
+
+    code.show_list(client, revoked=all_, as_json=as_json)
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[UUID | None, typer.Argument(help="The key's id, as `keys list` shows it.")] = None,
+    client: Annotated[str, typer.Option(help="All keys of this client instead.")] = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Revoke a key, or all keys of a client. Needs DB_DSN alone."""
+    from payment_service.commands import keys as code
+
+    code.revoke(key_id, client, key, as_json=as_json)
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Show everything that is known of a payment, or of an order's payments. Needs DB_DSN alone."""
+    from payment_service.commands import show as code
+
+    code.show(name, as_json=as_json)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
@@ -141,7 +173,9 @@ def main() -> None:
     except ConfigError as error:
         sys.exit(_say(str(error), EXIT_CONFIGURATION))
     except Exception as error:
-        if (explained := _explain(error)) is None:
+        from payment_service.commands.failures import explain
+
+        if (explained := explain(error)) is None:
             raise
         sys.exit(_say(*explained))
 
@@ -153,46 +187,5 @@ def _say(sentence: str, code: int) -> int:
     return code
 
 
-def _explain(error: Exception) -> tuple[str, int] | None:
-    """Give a sentence and the exit code for a failure outside of this program; None: it is a fault of the program."""
-    import asyncpg
-    from confluent_kafka import KafkaException
-
-    from payment_service.db.maintain import MaintainError
-    from payment_service.db.migrate import MigrationError
-    from payment_service.db.schema import NO_SCHEMA, SchemaError
-
-    match error:
-        case SchemaError():
-            return str(error), EXIT_NOT_PREPARED
-        case asyncpg.UndefinedTableError():
-            return NO_SCHEMA, EXIT_NOT_PREPARED
-        case MigrationError() | MaintainError():
-            return str(error), EXIT_FAILED
-        case KafkaException():
-            return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}", EXIT_FAILED
-        case OSError(filename=str()):
-            return str(error), EXIT_FAILED
-        case asyncpg.PostgresError() | OSError():
-            return f"The database of DB_DSN did not do it: {error or type(error).__name__}", EXIT_FAILED
-        case _:
-            return None
-
-
 def _dsn() -> str:
     return DatabaseSettings.from_environment().db_dsn.get_secret_value()
-
-
-async def _create_key(dsn: str, client: str, scopes: list[str]) -> str:
-    import asyncpg
-
-    from payment_service.db import api_keys
-    from payment_service.db.pool import CONNECT_TIMEOUT_S, connect_arguments
-
-    connection = await asyncpg.connect(**connect_arguments(dsn), timeout=CONNECT_TIMEOUT_S)
-    try:
-        return await api_keys.create(connection, client=client, scopes=scopes)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    finally:
-        await connection.close()

@@ -262,6 +262,21 @@ class Config(DatabaseSettings, KafkaSettings):
         return self
 
 
+class CommandSettings(Config):
+    """What a command needs that asks for a change: the database. It words requests and leaves the sending to the service.
+
+    What stands here in the place of secrets and addresses is never sent anywhere.
+    """
+
+    kafka_brokers: str = Field("unset:9", description=Config.model_fields["kafka_brokers"].description)
+    stripe_secret_key: SecretStr = Field(
+        SecretStr("sk_unset"), description=Config.model_fields["stripe_secret_key"].description
+    )
+    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (SecretStr("whsec_unset"),), description=Config.model_fields["stripe_webhook_secret"].description
+    )
+
+
 def is_secret(field: FieldInfo) -> bool:
     """Tell whether a setting is a secret, or several: masked, and readable from a file."""
     return SecretStr in (field.annotation, *get_args(field.annotation))

@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.support.command import NOWHERE, assert_fails, run
 from tests.support.kafka import TOPICS, topic_names
 from tests.support.service import StartService
-
-COMMAND = Path(sys.executable).with_name("payment-service")
-NOWHERE = "postgresql://someone:hunter22@127.0.0.1:9/payments"
-
-
-def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments],
-        env={"PATH": os.environ["PATH"], **(env or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-    )
-
-
-def assert_fails(result: subprocess.CompletedProcess[str], code: int, sentence: str) -> None:
-    """One line on standard error, nothing on standard output, no traceback, no password."""
-    assert (result.returncode, result.stdout) == (code, ""), result.stderr
-    assert re.fullmatch(r"[^\n]+\n", result.stderr), result.stderr
-    assert sentence in result.stderr
-    assert "hunter22" not in result.stderr
 
 
 def test_help_names_every_command() -> None:
     result = run("--help")
     assert result.returncode == 0
-    for command in ("serve", "migrate", "maintain", "topics", "keys", "sandbox", "doctor", "demo"):
+    for command in ("serve", "migrate", "maintain", "topics", "keys", "show", "sandbox", "doctor", "demo"):
         assert re.search(rf"^  {command} ", result.stdout, re.MULTILINE)
 
 
@@ -96,8 +71,8 @@ def test_migrate_needs_the_database_alone_and_says_what_it_did(empty_database_ds
     env = {"DB_DSN": empty_database_dsn}
     first, again = run("migrate", env=env), run("migrate", env=env)
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout.startswith("schema brought from revision None to 1\nmade payment_events_")
-    assert (again.returncode, again.stdout) == (0, "schema is at revision 1\n")
+    assert first.stdout.startswith("schema brought from revision None to 2\nmade payment_events_")
+    assert (again.returncode, again.stdout) == (0, "schema is at revision 2\n")
 
 
 def test_migrate_sql_prints_and_needs_nothing() -> None:

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from payment_service.db.queries import load
@@ -26,6 +26,8 @@ _FORM: Final = re.compile(r"(psk_[A-Za-z0-9_-]{43})([0-9a-f]{8})")
 # Enough to tell keys apart for a person, too little to help in guessing: 24 of 256 bits.
 _PREFIX_LENGTH: Final = len("psk_") + 4
 CLIENT_LENGTH_MAX: Final = 64
+# Idempotency keys belong to clients: under these names the command line and the service itself ask.
+_RESERVED: Final = frozenset({"cli", "system"})
 
 
 class Scope(StrEnum):
@@ -63,9 +65,13 @@ async def create(connection: Connection | Pool, *, client: str, scopes: Sequence
         raise ValueError(f"A key needs at least one scope of: {', '.join(Scope)}.")
     if not 1 <= len(client) <= CLIENT_LENGTH_MAX or not client.isprintable():
         raise ValueError(f"A client's name has 1 to {CLIENT_LENGTH_MAX} printable characters.")
+    if client.partition(":")[0] in _RESERVED:
+        raise ValueError(
+            f"A client's name does not begin with {' or '.join(sorted(_RESERVED))}: these are the service's own."
+        )
     body = "psk_" + secrets.token_urlsafe(_RANDOM_BYTES)
     key = body + _checksum(body)
-    await connection.execute(_SQL.create, client, key[:_PREFIX_LENGTH], _digest(key), known)
+    await connection.execute(_SQL.create, client, prefix_of(key), _digest(key), known)
     return key
 
 
@@ -78,6 +84,21 @@ async def find(connection: Connection | Pool, key: str) -> Client | None:
 async def revoke(connection: Connection | Pool, *, client: str) -> int:
     """Revoke all keys of a client; return how many. A process may take them for 5 s more."""
     return len(await connection.fetch(_SQL.revoke, client))
+
+
+async def listed(connection: Connection | Pool, *, client: str | None, revoked: bool) -> list[dict[str, Any]]:
+    """Read keys without what opens them, the oldest first; `client` None: of all; `revoked`: those too."""
+    return [dict(row) for row in await connection.fetch(_SQL.listed, client, revoked)]
+
+
+async def revoke_named(connection: Connection, *, key_id: UUID | None, client: str) -> list[dict[str, Any]]:
+    """Revoke one key, or without an id all of a client; return them as they are now."""
+    return [dict(row) for row in await connection.fetch(_SQL.revoke_named, key_id, client)]
+
+
+def prefix_of(key: str) -> str:
+    """How a key begins, as it may be shown and kept."""
+    return key[:_PREFIX_LENGTH]
 
 
 def _checksum(text: str) -> str:

@@ -19,11 +19,20 @@ _SQL = load(__package__, "audit.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who asks. `client`: of the API key, or `cli:` and the name on that machine; `address`: where from."""
+    """Who asks. `client`: of the API key, or `cli`; `person`: who sits at the command line; `address`: where from.
+
+    Idempotency keys belong to the client: those of the command line are good for all who use it.
+    """
 
     client: str
     key_id: UUID | None = None
     address: str = ""
+    person: str = ""
+
+    @property
+    def name(self) -> str:
+        """Who it was, for the audit."""
+        return f"{self.client}:{self.person}" if self.person else self.client
 
 
 async def append(
@@ -31,5 +40,5 @@ async def append(
 ) -> None:
     """Note a change. `detail`: JSON values, without secrets."""
     await connection.execute(
-        _SQL.append, actor.client, actor.key_id, actor.address, action, payment_id, json.dumps(dict(detail))
+        _SQL.append, actor.name, actor.key_id, actor.address, action, payment_id, json.dumps(dict(detail))
     )

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-    from payment_service.config import Config
+    from payment_service.config import DatabaseSettings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -64,7 +64,7 @@ def connect_arguments(dsn: str) -> dict[str, Any]:
     return {"dsn": f"postgresql://?{urlencode(parts)}"}
 
 
-async def open_pool(config: Config, *, application_name: str = "payment-service") -> Pool:
+async def open_pool(config: DatabaseSettings, *, application_name: str = "payment-service") -> Pool:
     """Open the pool. Raises OSError or asyncpg.PostgresError when the database can't be reached."""
     pool: Pool = await asyncpg.create_pool(
         **connect_arguments(config.db_dsn.get_secret_value()),

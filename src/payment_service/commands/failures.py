@@ -1,0 +1,45 @@
+"""Exit codes, and the one line that a person reads when a command did not do what it was asked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import asyncpg
+from confluent_kafka import KafkaException
+
+from payment_service.db.maintain import MaintainError
+from payment_service.db.migrate import MigrationError
+from payment_service.db.schema import NO_SCHEMA, SchemaError
+from payment_service.flows.errors import Refusal, Why
+
+EXIT_FAILED: Final = 1  # refused, or something broke
+EXIT_USAGE: Final = 2  # usage or configuration
+EXIT_NOT_PREPARED: Final = 3  # schema or topics are missing
+EXIT_NOT_FOUND: Final = 4  # there is no such thing
+EXIT_NOT_NOW: Final = 5  # nothing was changed; the same command will do in a moment
+
+_EXITS: Final = {Why.NOT_FOUND: EXIT_NOT_FOUND, Why.NOT_YET: EXIT_NOT_NOW, Why.IN_PROGRESS: EXIT_NOT_NOW}
+_BUSY: Final = "It is being worked on just now, and nothing was changed: run the same command again in a second."
+
+
+def explain(error: Exception) -> tuple[str, int] | None:
+    """Give a sentence and the exit code for a failure outside of this program; None: it is a fault of the program."""
+    match error:
+        case Refusal(why=why):
+            return str(error), _EXITS.get(why, EXIT_FAILED)
+        case SchemaError():
+            return str(error), EXIT_NOT_PREPARED
+        case asyncpg.UndefinedTableError():
+            return NO_SCHEMA, EXIT_NOT_PREPARED
+        case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
+            return _BUSY, EXIT_NOT_NOW
+        case MigrationError() | MaintainError():
+            return str(error), EXIT_FAILED
+        case KafkaException():
+            return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}", EXIT_FAILED
+        case OSError(filename=str()):
+            return str(error), EXIT_FAILED
+        case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
+            return f"The database of DB_DSN did not do it: {error or type(error).__name__}", EXIT_FAILED
+        case _:
+            return None

@@ -1,0 +1,100 @@
+"""What a command works with: a database whose schema fits, who asks, and under which key."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import re
+import socket
+import sys
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import uuid4
+
+import typer
+
+from payment_service.config import ConfigError, DatabaseSettings
+from payment_service.db.audit import Actor
+from payment_service.db.pool import open_pool
+from payment_service.db.schema import SchemaError, schema_problem
+from payment_service.flows.change import Asking
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from uuid import UUID
+
+    from payment_service.db.pool import Pool
+
+T = TypeVar("T")
+
+# Whose idempotency keys these are; the API gives no key to a client of this name.
+CLIENT: Final = "cli"
+# A command asks one thing after another; the second is for what must be seen beside an open transaction.
+POOL_SIZE: Final = 2
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def run(work: Callable[[Pool], Awaitable[T]], settings: DatabaseSettings | None = None) -> T:
+    """Do `work` on the database of DB_DSN. Raises ConfigError, SchemaError, and what the database says."""
+    settings = settings or DatabaseSettings.from_environment()
+
+    async def within() -> T:
+        async with open_database(settings) as pool:
+            return await work(pool)
+
+    return asyncio.run(within())
+
+
+@asynccontextmanager
+async def open_database(settings: DatabaseSettings) -> AsyncIterator[Pool]:
+    """Open a small pool on a schema that fits. Raises SchemaError."""
+    few = settings.model_copy(update={"db_pool_size": POOL_SIZE})
+    pool = await open_pool(few, application_name="payment-service-command")
+    try:
+        if problem := await schema_problem(pool):
+            raise SchemaError(problem)
+        yield pool
+    finally:
+        pool.terminate()
+
+
+def actor() -> Actor:
+    """Say who sits here, for the audit: the account on this machine, and who became root by sudo."""
+    uid = os.getuid()
+    try:
+        person = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        person = f"uid-{uid}"
+    if uid == 0:
+        person = os.environ.get("SUDO_USER") or person
+    return Actor(client=CLIENT, person=person[:64], address=socket.gethostname()[:255])
+
+
+def asking(action: str, asked: Mapping[str, Any], *, key: str, payment_id: UUID | None = None) -> Asking:
+    """Word a request for a change under a key."""
+    return Asking(actor=actor(), key=key, action=action, payment_id=payment_id, asked=asked)
+
+
+def read_key(key: str) -> str:
+    """Take a key that somebody typed, or make one. Raises ConfigError."""
+    if key and not _KEY.fullmatch(key):
+        raise ConfigError("--key takes 1 to 255 printable ASCII characters without spaces.")
+    return key or f"cli-{uuid4()}"
+
+
+def derived_key(*subject: object) -> str:
+    """Make the key that the same wish always has, so that it is granted once however often the command is run."""
+    return "cli-" + sha256("\n".join(map(str, subject)).encode()).hexdigest()[:16]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a person before money moves. Raises ConfigError where nobody can be asked, and typer.Exit at a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("There is no terminal to ask on: say --yes.")
+    if not typer.confirm(question, err=True):
+        sys.stderr.write("payment-service: Nothing was changed.\n")
+        raise typer.Exit(1)

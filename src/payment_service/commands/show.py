@@ -1,0 +1,115 @@
+"""`show`: everything known of a payment, or of all payments of an order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from payment_service.commands import screen, session
+from payment_service.contracts.api import Dispute, Payment, PaymentEvent, Refund
+from payment_service.contracts.operators import Case, Cases, Change, Operation
+from payment_service.db import case_reads, payment_reads, refund_reads
+from payment_service.flows.errors import Refusal, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+    from payment_service.db.pool import Pool
+
+# An order has a second payment only when the first ended unpaid.
+_PAYMENTS_MAX: Final = 100
+
+
+def show(name: str, *, as_json: bool) -> None:
+    """Show a payment by its id, or an order's payments by the order's."""
+    cases = session.run(lambda pool: find(pool, name))
+    if as_json:
+        screen.show_json(cases)
+        return
+    for case in cases.data:
+        _show(case)
+
+
+async def find(pool: Pool, name: str) -> Cases:
+    """Find what a person means. Raises Refusal."""
+    payments = await payments_named(pool, name)
+    return Cases(data=[await _case(pool, payment) for payment in payments])
+
+
+async def payments_named(pool: Pool, name: str) -> list[Payment]:
+    """Find the payment of this id, else the payments of this order, the oldest first. Raises Refusal."""
+    rows = []
+    if (payment_id := as_uuid(name)) is not None and (row := await payment_reads.payment(pool, payment_id)) is not None:
+        rows = [row]
+    elif "\0" not in name:
+        rows = await payment_reads.payments_of_order(pool, name, after=None, limit=_PAYMENTS_MAX)
+    if not rows:
+        raise Refusal(Why.NOT_FOUND, f"There is no payment and no order {screen.plain(name)!r} with a payment.")
+    return [Payment(**row) for row in rows]
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Read an id as this service writes them; None for anything else."""
+    try:
+        return UUID(text) if len(text) == len(str(UUID(int=0))) else None
+    except ValueError:
+        return None
+
+
+async def _case(pool: Pool, payment: Payment) -> Case:
+    return Case(
+        payment=payment,
+        refunds=[Refund(**row) for row in await refund_reads.refunds_of_payment(pool, payment.id)],
+        disputes=[Dispute(**row) for row in await refund_reads.disputes_of_payment(pool, payment.id)],
+        operations=[Operation(**row) for row in await case_reads.operations_of_payment(pool, payment.id)],
+        events=[PaymentEvent(**row) for row in await case_reads.events_of_payment(pool, payment.id)],
+        changes=[Change(**row) for row in await case_reads.changes_of_payment(pool, payment.id)],
+    )
+
+
+def _show(case: Case) -> None:
+    screen.show_fields(case.payment, *Payment.model_fields)
+    _list(
+        "Refunds",
+        case.refunds,
+        "created_at",
+        "id",
+        "status",
+        "amount",
+        "currency",
+        "reason",
+        "failure_code",
+        "provider_refund_id",
+    )
+    _list(
+        "Disputes",
+        case.disputes,
+        "created_at",
+        "status",
+        "amount",
+        "currency",
+        "reason",
+        "evidence_due_by",
+        "provider_dispute_id",
+    )
+    _list(
+        "Operations",
+        case.operations,
+        "created_at",
+        "id",
+        "kind",
+        "state",
+        "outcome",
+        "outcome_code",
+        "attempt",
+        "idempotency_key",
+        "provider_request_id",
+    )
+    _list("Events", case.events, "occurred_at", "type", "provider_event_id", "processed", "result")
+    _list("Changes", case.changes, "created_at", "from_status", "to_status", "sequence", "topic", "published", "cause")
+
+
+def _list(title: str, models: Sequence[BaseModel], *fields: str) -> None:
+    screen.show_table(f"\n{title}", fields, ([getattr(model, name) for name in fields] for model in models))

@@ -1,0 +1,71 @@
+"""The command `payment-service`, run as a person or a script runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+COMMAND: Final = Path(sys.executable).with_name("payment-service")
+NOWHERE: Final = "postgresql://someone:hunter22@127.0.0.1:9/payments"
+
+Result = subprocess.CompletedProcess[str]
+
+
+def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
+    """Run it without a terminal."""
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env={"PATH": os.environ["PATH"], **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+
+def run_on_terminal(*arguments: str, answer: str, env: Mapping[str, str]) -> Result:
+    """Run it with a person who answers what is asked."""
+    here, there = pty.openpty()
+    try:
+        os.write(here, answer.encode())
+        return subprocess.run(
+            [COMMAND, *arguments],
+            env={"PATH": os.environ["PATH"], **env},
+            stdin=there,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=50,
+        )
+    finally:
+        os.close(there)
+        os.close(here)
+
+
+def done(result: Result) -> Any:
+    """Assert that it was done, and read the one JSON document that it printed."""
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("\n") == 1
+    return json.loads(result.stdout)
+
+
+def assert_fails(result: Result, code: int, sentence: str) -> None:
+    """One line on standard error, nothing on standard output, no traceback, no password."""
+    assert (result.returncode, result.stdout) == (code, ""), result.stderr
+    assert re.fullmatch(r"[^\n]+\n", result.stderr), result.stderr
+    assert sentence in result.stderr
+    assert "hunter22" not in result.stderr
+
+
+def key_shown(result: Result) -> str:
+    """The key under which a command asked for its change, as it shows it."""
+    [key] = re.findall(r"^--key (\S+) ", result.stderr, re.MULTILINE)
+    return str(key)
