@@ -8,7 +8,7 @@ ARGS =
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-kafka test-browser check fmt docs bench shots lock image image-test
+.PHONY: help install demo test test-kafka test-browser test-clients check fmt docs bench shots lock image image-test
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-browser  the pages of the sandbox, driven in Chromium (needs one, else exits 4)'
 	@echo 'make image       build the container image with Docker, Podman or Buildah (else exits 4)'
 	@echo 'make image-test  build it, and run its containers before real parts (needs Docker or Podman, else exits 4)'
+	@echo 'make test-clients  the sandbox behind clients for Node and Go (needs both, else tries the one that is there and exits 4)'
 	@echo 'make check       lint, format, types, import rules'
 	@echo 'make fmt         mend what lint and format can mend'
 	@echo 'make docs        write again what is drawn from the code: configuration, state machines'
@@ -48,6 +49,9 @@ image:
 
 image-test: install
 	@scripts/test-image $(ARGS)
+
+test-clients: install
+	@scripts/test-clients
 
 check: install
 	$(BIN)/ruff check

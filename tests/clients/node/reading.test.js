@@ -20,7 +20,7 @@ test("a list is read page by page, newest first, without a gap", async () => {
 test("what is expanded is an object, down to the balance transaction", async () => {
   const customer = await stripe.customers.create({ email: "anna@shop.example" });
   const expand = ["customer", "payment_method", "latest_charge.balance_transaction"];
-  const paid = await pay({ customer: customer.id, expand });
+  const paid = await pay({ customer: customer.id, capture_method: "automatic", expand });
 
   assert.equal(paid.customer.email, "anna@shop.example");
   assert.deepEqual([paid.payment_method.card.brand, paid.payment_method.card.last4], ["visa", "4242"]);

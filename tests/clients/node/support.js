@@ -3,6 +3,7 @@
 
 import { randomUUID } from "node:crypto";
 import http from "node:http";
+import { buffer } from "node:stream/consumers";
 import Stripe from "stripe";
 
 export const base = new URL(process.env.SANDBOX_URL);
@@ -46,9 +47,9 @@ export class Receiver {
 
   async start() {
     this.server = http.createServer(async (request, response) => {
-      const chunks = await Array.fromAsync(request);
+      const payload = await buffer(request);
       response.end();
-      this.#take({ payload: Buffer.concat(chunks), signature: request.headers["stripe-signature"] });
+      this.#take({ payload, signature: request.headers["stripe-signature"] });
     });
     await new Promise((listening) => this.server.listen(0, "127.0.0.1", listening));
     return `http://127.0.0.1:${this.server.address().port}/webhooks`;
