@@ -8,7 +8,7 @@ ARGS =
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-kafka test-browser test-clients check fmt docs bench shots lock image image-test
+.PHONY: help install demo test test-kafka test-browser test-clients test-asyncapi check fmt docs bench shots lock image image-test
 .DEFAULT_GOAL := help
 
 help:
@@ -20,9 +20,10 @@ help:
 	@echo 'make image       build the container image with Docker, Podman or Buildah (else exits 4)'
 	@echo 'make image-test  build it, and run its containers before real parts (needs Docker or Podman, else exits 4)'
 	@echo 'make test-clients  the sandbox behind clients for Node and Go (needs both, else tries the one that is there and exits 4)'
+	@echo 'make test-asyncapi  asyncapi.yaml, read by the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
 	@echo 'make check       lint, format, types, import rules'
 	@echo 'make fmt         mend what lint and format can mend'
-	@echo 'make docs        write again what is drawn from the code: configuration, state machines'
+	@echo 'make docs        write again what is drawn from the code: configuration, state machines, contracts'
 	@echo 'make bench       durable webhooks a second, orders a second'
 	@echo 'make shots       photograph the pages of the sandbox for its documentation, in Chromium'
 	@echo 'make lock        pin the newest versions that requirements/*.in allow'
@@ -53,6 +54,9 @@ image-test: install
 test-clients: install
 	@scripts/test-clients
 
+test-asyncapi:
+	@scripts/test-asyncapi
+
 check: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -66,6 +70,7 @@ fmt: install
 docs: install
 	$(BIN)/python -m scripts.document_configuration
 	$(BIN)/python -m scripts.document_states
+	$(BIN)/python -m scripts.document_contracts
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)

@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from payment_service.contracts.values import BY_TOPIC
+from tests.support import contracts
 from tests.support.eventually import TIMEOUT_S, NeverHappenedError, eventually
 
 ORDERS: Final = "orders.created"
@@ -144,7 +145,8 @@ class Topics:
     ) -> list[Record]:
         """Read the topics from their beginnings until `enough(records)`; raise NeverHappenedError after `timeout_s`.
 
-        Records of one partition come in its order; those of different partitions as they arrive.
+        Records of one partition come in its order; those of different partitions as they arrive. A record that breaks its
+        contract fails the test that reads it.
         """
         records: list[Record] = []
         deadline = time.monotonic() + timeout_s
@@ -155,7 +157,11 @@ class Topics:
                     message = f"Not enough records within {timeout_s} s; {len(records)} came: {seen[:50]}"
                     raise NeverHappenedError(message)
                 messages = consumer.consume(num_messages=500, timeout=0.05)
-                records += [Record.of(message) for message in messages if message.error() is None]
+                came = [Record.of(message) for message in messages if message.error() is None]
+                for record in came:
+                    if _MARK not in record.headers:
+                        contracts.hold(record.topic, record.key, record.value, record.headers)
+                records += came
         return records
 
     def read_count(

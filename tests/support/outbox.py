@@ -5,12 +5,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from payment_service.config import Config
 from payment_service.db.pool import Connection, Pool, open_pool
 from payment_service.db.records import OutboxRecord, append_outbox
+from payment_service.flows.announce import announce
 from payment_service.kafka.relay import Relay
+from scripts.document_states import SAMPLE
+from scripts.sample_records import ANNOUNCEMENTS
 from tests.support.eventually import eventually_async
 from tests.support.kafka import Record
 
@@ -24,26 +29,19 @@ def config_of(env: Mapping[str, str], **changes: str) -> Config:
 
 
 def records(
-    payment: uuid.UUID, count: int = 1, *, first: int = 1, topic: str = INITIATED, value: bytes = b"{}"
+    payment: uuid.UUID, count: int = 1, *, first: int = 1, topic: str = INITIATED, value: bytes | None = None
 ) -> list[OutboxRecord]:
-    """Give the records `first`, `first + 1`, … of a payment."""
-    made = []
-    for sequence in range(first, first + count):
-        name = uuid.uuid4()
-        headers = (("ce_id", str(name).encode()), ("ce_sequence", str(sequence).encode()))
-        made.append(
-            OutboxRecord(
-                id=name,
-                aggregate="payment",
-                aggregate_id=payment,
-                sequence=sequence,
-                topic=topic,
-                key=str(payment).encode(),
-                value=value,
-                headers=headers,
-            )
-        )
-    return made
+    """Give the records `first`, `first + 1`, … of a payment, as they are announced; `value` for one that is not."""
+    return [_record(payment, sequence, topic, value) for sequence in range(first, first + count)]
+
+
+def _record(payment: uuid.UUID, sequence: int, topic: str, value: bytes | None) -> OutboxRecord:
+    told = next(told for told in ANNOUNCEMENTS if told.topic == topic)
+    told = replace(told, cause=str(uuid.uuid4()))
+    made = announce(
+        replace(SAMPLE, id=payment, sequence=sequence), told, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    return made if value is None else replace(made, value=value)
 
 
 async def write(pool: Pool, made: Sequence[OutboxRecord]) -> None:

@@ -20,11 +20,14 @@ USER_ID_LIMIT_CHARACTERS: Final = 255  # names and mail addresses fit, and the p
 ITEMS_COUNT_MAX: Final = 2_147_483_647  # a PostgreSQL integer
 
 # A date, a time and its distance from UTC, as RFC 3339 (section 5.6) writes them; `fromisoformat` takes far more.
-_RFC_3339: Final = re.compile(
+TIME_PATTERN: Final = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,64}")
-_PROVIDER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_RFC_3339: Final = re.compile(TIME_PATTERN)
+ORDER_ID_PATTERN: Final = r"[\x21-\x7e]{1,64}"
+_ORDER_ID: Final = re.compile(ORDER_ID_PATTERN)
+PROVIDER_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
+_PROVIDER: Final = re.compile(PROVIDER_PATTERN)
 
 # What these fields hold is a name, and names of 16 digits exist: card numbers are looked for in text, not in them.
 _ID_FIELDS: Final = frozenset({"id", "order_id", "user_id", "product_id"})

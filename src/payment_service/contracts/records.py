@@ -37,6 +37,9 @@ TOPICS: Final = (
     PAYMENTS_DISPUTE_CLOSED,
 )
 
+# What `rfc3339` writes.
+TIME_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?Z$"
+
 
 def cloud_event_headers(
     *,

@@ -1,0 +1,88 @@
+"""One announcement of each kind, made into a record as the service makes it: examples for papers and tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from payment_service.domain.currency import currency
+from payment_service.domain.events import (
+    Announcement,
+    Authorized,
+    Canceled,
+    DisputeClosed,
+    Disputed,
+    Failed,
+    Initiated,
+    Refunded,
+    RefundFailed,
+    RefundInitiated,
+    Succeeded,
+)
+from payment_service.domain.ids import dispute_id, foreign_refund_id, payment_id
+from payment_service.domain.money import Money
+from payment_service.flows.announce import announce
+from scripts.document_states import SAMPLE
+
+if TYPE_CHECKING:
+    from payment_service.db.records import OutboxRecord
+
+ORDER: Final = "order-1001"
+PAYMENT: Final = payment_id("default", ORDER, 1)
+PRICE: Final = Money(1990, currency("eur"))
+TIME: Final = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
+
+_SECONDS: Final = int(TIME.timestamp())
+_WEEK_S: Final = 7 * 86_400
+_REFUND: Final[UUID] = foreign_refund_id(PAYMENT, "re_example")
+_DISPUTE: Final[UUID] = dispute_id(PAYMENT, "dp_example")
+_PART: Final = Money(500, PRICE.currency)
+
+ANNOUNCEMENTS: Final[tuple[Announcement, ...]] = (
+    Initiated(cause="c", method="card"),
+    Failed(cause="c", code="insufficient_funds", reason="Your card has insufficient funds.", final=False),
+    Failed(cause="c", code="canceled", reason="The payment was canceled.", final=True),
+    Canceled(cause="c", reason="The payment was canceled."),
+    Authorized(cause="c", method="card", intent_id="pi_example"),
+    Succeeded(cause="c", captured=PRICE, method="card", paid_at=_SECONDS, intent_id="pi_example"),
+    RefundInitiated(cause="c", refund_id=_REFUND, amount=_PART, reason="One cup was broken."),
+    Refunded(cause="c", refund_id=_REFUND, amount=_PART, total=_PART, full=False),
+    RefundFailed(
+        cause="c", refund_id=_REFUND, amount=_PART, total=Money(0, PRICE.currency), code="expired_or_canceled_card"
+    ),
+    Disputed(
+        cause="c",
+        dispute=_DISPUTE,
+        stage="chargeback",
+        amount=PRICE,
+        reason="fraudulent",
+        status="needs_response",
+        evidence_due_at=_SECONDS + _WEEK_S,
+    ),
+    DisputeClosed(cause="c", dispute=_DISPUTE, amount=PRICE, reason="fraudulent", status="won"),
+)
+
+
+def record_of(
+    told: Announcement,
+    *,
+    order: str = ORDER,
+    user: str = "user-7",
+    sequence: int = 1,
+    attempt: int = 1,
+    trace: str | None = None,
+) -> OutboxRecord:
+    """The record of an announcement for the `attempt`-th payment of `order`, as the outbox holds it."""
+    payment = replace(
+        SAMPLE,
+        id=payment_id("default", order, attempt),
+        order_id=order,
+        n=attempt,
+        user_id=user,
+        amount=PRICE,
+        sequence=sequence,
+        traceparent=trace,
+    )
+    return announce(payment, told, deployment="default", now=TIME)

@@ -1,0 +1,182 @@
+"""JSON Schemas (draft 2020-12) of what crosses Kafka. Pure; `make docs` writes them into `schemas/`, a test compares.
+
+They describe what a reader may rely on and a sender must keep. They allow fields that they don't name: readers ignore what
+they don't know, so that fields can be added. They stay within what draft 7 knows too, which AsyncAPI speaks.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from payment_service.contracts import records
+from payment_service.contracts.orders import (
+    ITEMS_COUNT_MAX,
+    ORDER_ID_PATTERN,
+    PROVIDER_PATTERN,
+    TIME_PATTERN,
+    USER_ID_LIMIT_CHARACTERS,
+)
+from payment_service.contracts.values import BY_TOPIC
+from payment_service.domain.currency import CURRENCIES
+from payment_service.domain.order import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Schema = dict[str, Any]
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+DEAD_LETTERS: Final = ".dlq"
+ANNOUNCED_HEADERS: Final = "payments.headers"
+
+_ORDER_ID: Final[Schema] = {
+    "description": "Names the order; printable ASCII without spaces.",
+    "type": "string",
+    "pattern": f"^{ORDER_ID_PATTERN}$",
+}
+_ORDER: Final[Schema] = {
+    "title": "OrderCreated",
+    "description": "An order to be paid. What is not named here is ignored.",
+    "type": "object",
+    "required": ["order_id", "total", "currency"],
+    "properties": {
+        "order_id": _ORDER_ID,
+        "user_id": {
+            "description": "Who ordered; printable characters. Left out or null: nobody that is known.",
+            "type": ["string", "null"],
+            "maxLength": USER_ID_LIMIT_CHARACTERS,
+        },
+        "total": {
+            "description": "What is to be paid: a decimal string with at most the currency's decimals.",
+            "type": "string",
+            "pattern": r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,3})?$",
+        },
+        "currency": {
+            "description": "ISO 4217. Mixed case is understood too.",
+            "enum": sorted([*CURRENCIES, *map(str.upper, CURRENCIES)]),
+        },
+        "payment_provider": {
+            "description": "Which of the providers that run takes the money. Left out or null: the service decides.",
+            "type": ["string", "null"],
+            "pattern": f"^{PROVIDER_PATTERN}$",
+        },
+        "capture_method": {
+            "description": "manual: the money is only held, until it is captured. Left out or null: as configured.",
+            "enum": ["automatic", "manual", None],
+        },
+        "expires_at": {
+            "description": "When an unpaid order is given up, RFC 3339. Left out or null: as configured.",
+            "type": ["string", "null"],
+            "pattern": f"^{TIME_PATTERN}$",
+        },
+        "items_count": {
+            "description": f"Told on, not used: a whole number up to {ITEMS_COUNT_MAX}; anything else is as if left out."
+        },
+        "items": {"description": "What was ordered: product_id, quantity, price. Not read, and not stored."},
+    },
+}
+
+# The schema of the value for each topic that is read. Whatever of it can't be accepted goes to the topic with `.dlq` behind.
+INCOMING: Final[Mapping[str, Schema]] = MappingProxyType({records.ORDERS_CREATED: _ORDER})
+
+_COUNT: Final = "^[1-9][0-9]*$"
+_ANNOUNCED: Final[Schema] = {
+    "title": "AnnouncedHeaders",
+    "description": "CloudEvents 1.0 in binary mode, as UTF-8. There may be others.",
+    "type": "object",
+    "required": [
+        "content-type",
+        "ce_specversion",
+        "ce_id",
+        "ce_type",
+        "ce_source",
+        "ce_time",
+        "ce_sequence",
+        "ce_attempt",
+    ],
+    "properties": {
+        "content-type": {"const": "application/json"},
+        "ce_specversion": {"const": "1.0"},
+        "ce_id": {
+            "description": "Names what happened: a record that is sent again has the same.",
+            "type": "string",
+            "format": "uuid",
+        },
+        "ce_type": {"description": "The name of the topic.", "type": "string", "pattern": r"^payments\.[a-z_]+$"},
+        "ce_source": {
+            "description": "/payment-service/ and the name of the deployment.",
+            "type": "string",
+            "pattern": "^/payment-service/.+$",
+        },
+        "ce_time": {"description": "When it was learned.", "type": "string", "pattern": records.TIME_PATTERN},
+        "ce_sequence": {
+            "description": "Counts a payment's records over all topics, from 1.",
+            "type": "string",
+            "pattern": _COUNT,
+        },
+        "ce_attempt": {"description": "Counts the payments of an order, from 1.", "type": "string", "pattern": _COUNT},
+        "traceparent": {
+            "description": "W3C Trace Context, where the order came with one.",
+            "type": "string",
+            "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+        },
+    },
+}
+_DEAD_LETTER: Final[Schema] = {
+    "title": "DeadLetterHeaders",
+    "description": "Why a record was not accepted and where it stood, as UTF-8; beside them the record's own headers.",
+    "type": "object",
+    "required": ["dlq_reason", "dlq_topic", "dlq_partition", "dlq_offset"],
+    "properties": {
+        "dlq_reason": {
+            "description": "There may be more of them.",
+            "type": "string",
+            "pattern": "^[a-z0-9_]+$",
+            "x-extensible-enum": [str(reason) for reason in Reason],
+        },
+        "dlq_topic": {"type": "string", "minLength": 1},
+        "dlq_partition": {"type": "string", "pattern": "^[0-9]+$"},
+        "dlq_offset": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+}
+
+
+def value_name(topic: str) -> str | None:
+    """The name of the schema of a topic's values; None for dead letters, whose values are the bytes that others sent."""
+    return None if topic.endswith(DEAD_LETTERS) else f"{topic}.value"
+
+
+def headers_name(topic: str) -> str | None:
+    """The name of the schema of a topic's headers; None where they are the sender's own."""
+    if topic in BY_TOPIC:
+        return ANNOUNCED_HEADERS
+    return f"{topic}.headers" if topic.endswith(DEAD_LETTERS) else None
+
+
+def is_read(name: str) -> bool:
+    """Whether a schema, by its name, describes what the service reads; else what it writes."""
+    return name.removesuffix(".value") in INCOMING
+
+
+def all_schemas() -> dict[str, Schema]:
+    """Every schema by its name, which is also the name of its file without `.json`."""
+    found = {f"{topic}.value": schema for topic, schema in INCOMING.items()}
+    found |= {f"{topic}{DEAD_LETTERS}.headers": _DEAD_LETTER for topic in INCOMING}
+    found |= {f"{topic}.value": _announced(topic) for topic in BY_TOPIC}
+    found[ANNOUNCED_HEADERS] = _ANNOUNCED
+    return {
+        name: {"$schema": DIALECT, "$id": f"urn:payment-service:schema:{name}", **schema}
+        for name, schema in found.items()
+    }
+
+
+def _announced(topic: str) -> Schema:
+    """The model forbids what it does not name, so that we can't slip; a reader must allow it."""
+    schema = BY_TOPIC[topic].model_json_schema()
+    properties = {
+        name: {keyword: content for keyword, content in field.items() if keyword != "title"}
+        for name, field in schema["properties"].items()
+    }
+    first = {keyword: schema[keyword] for keyword in ("title", "description", "type", "required")}
+    return {**first, "properties": properties}

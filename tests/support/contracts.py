@@ -1,0 +1,85 @@
+"""Hold records against the schemas that readers are given. `tests/support/kafka.py` calls this for every record it reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
+
+from payment_service.contracts.schemas import DEAD_LETTERS, headers_name, value_name
+from payment_service.contracts.values import BY_TOPIC
+
+ROOT: Final = Path(__file__).parents[2]
+SCHEMAS: Final = ROOT / "schemas"
+ANNOUNCED: Final = "payments."
+
+
+class ContractBrokenError(AssertionError):
+    """A record is not what readers were promised."""
+
+
+@cache
+def validator(name: str, folder: Path = SCHEMAS) -> Draft202012Validator:
+    """The validator of a schema that lies in `schemas/`, by its name; formats are asserted."""
+    schema = json.loads((folder / f"{name}.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def hold(topic: str, key: bytes | None, value: bytes | None, headers: Mapping[str, bytes | None]) -> None:
+    """Raise ContractBrokenError for a record of `payments.*` or `*.dlq` that breaks its contract; others pass."""
+    if found := list(_faults(topic, key, value, headers)):
+        message = f"A record of {topic} breaks its contract: {'; '.join(found)}. Value: {value!r:.300}"
+        raise ContractBrokenError(message)
+
+
+def _faults(topic: str, key: bytes | None, value: bytes | None, headers: Mapping[str, bytes | None]) -> Iterator[str]:
+    if topic.endswith(DEAD_LETTERS):
+        yield from against(headers_name(topic), text(headers, ("dlq_",)))
+    elif topic.startswith(ANNOUNCED):
+        told = text(headers, ("ce_", "content-type", "traceparent"))
+        yield from against(headers_name(topic), told)
+        if told.get("ce_type") != topic:
+            yield "ce_type is not the topic"
+        yield from _value_faults(topic, key, value)
+
+
+def _value_faults(topic: str, key: bytes | None, value: bytes | None) -> Iterator[str]:
+    """By the schema, and by the model, which forbids what it does not name: nothing is told that is not promised."""
+    try:
+        read = json.loads(value or b"")
+    except ValueError:
+        yield "the value is not JSON"
+        return
+    yield from against(value_name(topic), read)
+    if topic in BY_TOPIC:
+        try:
+            model = BY_TOPIC[topic].model_validate(read)
+        except ValidationError as error:
+            yield from (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        else:
+            if key != model.payment_id.encode():
+                yield "the key is not the payment_id"
+
+
+def against(name: str | None, instance: object) -> Iterator[str]:
+    """Where an instance differs from a schema."""
+    if name is None or not (SCHEMAS / f"{name}.json").exists():
+        yield "there is no schema for it"
+        return
+    for error in validator(name).iter_errors(instance):
+        yield f"{error.json_path}: {error.message}"
+
+
+def text(headers: Mapping[str, bytes | None], prefixes: Iterable[str]) -> dict[str, Any]:
+    """Those headers whose names begin so, as text."""
+    return {
+        name: None if content is None else content.decode(errors="replace")
+        for name, content in headers.items()
+        if name.startswith(tuple(prefixes))
+    }

@@ -1,0 +1,173 @@
+"""`schemas/` and `asyncapi.yaml` say what the code does, for every topic."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from payment_service.contracts import orders
+from payment_service.contracts.dead_letters import Record, dead_letter
+from payment_service.contracts.orders import decode_order
+from payment_service.contracts.records import ORDERS_CREATED, TIME_PATTERN, TOPICS, rfc3339
+from payment_service.contracts.schemas import INCOMING, all_schemas, headers_name, value_name
+from payment_service.contracts.values import BY_TOPIC
+from payment_service.domain.currency import CURRENCIES
+from payment_service.domain.events import Announcement
+from payment_service.domain.money import AMOUNT_MINOR_MAX
+from payment_service.domain.order import Order, Reason, Rejected
+from scripts.document_contracts import ASYNCAPI, ROOT, SCHEMAS, asyncapi, schema_files
+from scripts.sample_records import ANNOUNCEMENTS
+from tests.support.contracts import against, hold, validator
+
+LETTERS = [f"{topic}.dlq" for topic in INCOMING]
+
+
+def paper() -> Any:
+    return yaml.safe_load(ASYNCAPI.read_text())
+
+
+def followed(reference: dict[str, str]) -> Any:
+    """What a `$ref` of the paper names: a file beside it, or a place in it."""
+    file, _, pointer = reference["$ref"].partition("#")
+    found = json.loads((ROOT / file).read_text()) if file else paper()
+    for step in pointer.split("/")[1:]:
+        found = found[step]
+    return found
+
+
+def messages() -> dict[str, Any]:
+    found: dict[str, Any] = paper()["components"]["messages"]
+    return found
+
+
+def references(node: Any) -> list[dict[str, str]]:
+    if isinstance(node, list):
+        return [found for item in node for found in references(item)]
+    if not isinstance(node, dict):
+        return []
+    return [node] if "$ref" in node else [found for item in node.values() for found in references(item)]
+
+
+def test_what_lies_in_the_repository_is_what_the_models_say() -> None:
+    """`make docs` writes it again."""
+    assert {path.name: path.read_text() for path in SCHEMAS.glob("*.json")} == schema_files()
+    assert ASYNCAPI.read_text() == asyncapi()
+
+
+def test_every_topic_is_described() -> None:
+    """A topic is read, holds what was not accepted of one that is read, or announces: there is no other."""
+    assert {*INCOMING, *LETTERS, *BY_TOPIC} == set(TOPICS)
+    channels = paper()["channels"]
+    assert {channel["address"] for channel in channels.values()} == set(TOPICS)
+    assert {channel["bindings"]["kafka"]["topic"] for channel in channels.values()} == set(TOPICS)
+    actions = {
+        followed(operation["channel"])["address"]: operation["action"] for operation in paper()["operations"].values()
+    }
+    assert actions == {topic: "receive" if topic in INCOMING else "send" for topic in TOPICS}
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_topic_has_a_schema_of_what_it_promises(topic: str) -> None:
+    names = {name for name in (value_name(topic), headers_name(topic)) if name is not None}
+    assert names
+    assert names <= set(all_schemas())
+
+
+def test_every_schema_is_one_and_names_no_host() -> None:
+    schemas = all_schemas()
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+    assert {schema["$id"] for schema in schemas.values()} == {f"urn:payment-service:schema:{name}" for name in schemas}
+
+
+def test_every_reference_leads_somewhere() -> None:
+    found = references(paper())
+    assert len(found) > 4 * len(TOPICS)
+    assert [reference for reference in found if not followed(reference)] == []
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_example_is_a_record_that_would_be_sent(topic: str) -> None:
+    message = messages()[topic]
+    assert message["examples"]
+    for shown in message["examples"]:
+        if topic in BY_TOPIC:
+            headers = {name: content.encode() for name, content in shown["headers"].items()}
+            key, value = shown["payload"]["payment_id"].encode(), json.dumps(shown["payload"]).encode()
+            hold(topic, key, value, headers)
+        else:
+            for part in {"headers", "payload"} & set(shown):
+                schema = message[part]
+                Draft202012Validator(followed(schema) if "$ref" in schema else schema).validate(shown[part])
+
+
+def test_there_is_a_sample_of_every_announcement() -> None:
+    assert {type(told) for told in ANNOUNCEMENTS} == set(get_args(Announcement))
+
+
+zones = st.builds(timezone, st.timedeltas(timedelta(hours=-14), timedelta(hours=14)))
+
+
+@given(st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=zones))  # noqa: DTZ001
+def test_every_time_that_is_told_fits_its_pattern(time: datetime) -> None:
+    assert re.fullmatch(TIME_PATTERN, rfc3339(time))
+
+
+def test_every_field_of_an_order_that_is_read_is_described() -> None:
+    read = set(re.findall(r'fields\.get\("(\w+)"\)', Path(orders.__file__).read_text()))
+    assert {"order_id", "total", "currency"} <= read <= set(INCOMING[ORDERS_CREATED]["properties"])
+
+
+codes = st.sampled_from(sorted(CURRENCIES)).flatmap(lambda code: st.sampled_from([code, code.upper()]))
+anything = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists)
+amounts = st.from_regex(r"\A(0|[1-9][0-9]{0,11})(\.[0-9]{1,4})?\Z") | anything
+sent = st.fixed_dictionaries(
+    {"order_id": st.from_regex(r"\A[!-~]{1,64}\Z") | anything, "total": amounts, "currency": codes | anything},
+    optional={
+        "user_id": st.text(max_size=300) | anything,
+        "items_count": anything,
+        "items": anything,
+        "note": anything,
+    },
+)
+
+
+@given(sent)
+@example({"order_id": "a", "total": "1.00", "currency": "EUR", "user_id": None})
+def test_an_order_that_breaks_the_schema_is_refused(order: dict[str, Any]) -> None:
+    decoded = decode_order(json.dumps(order).encode(), timestamp_ms=0)
+    if isinstance(decoded, Order):
+        assert list(against("orders.created.value", order)) == []
+
+
+@given(sent)
+@example({"order_id": "a", "total": "1.00", "currency": "EUR", "user_id": None})
+def test_an_order_that_fits_the_schema_is_refused_only_for_what_a_schema_can_not_say(order: dict[str, Any]) -> None:
+    """The decimals of its currency and the largest amount, characters that print, card numbers."""
+    decoded = decode_order(json.dumps(order).encode(), timestamp_ms=0)
+    if isinstance(decoded, Rejected) and validator("orders.created.value").is_valid(order):
+        assert decoded.reason in {Reason.BAD_AMOUNT, Reason.BAD_USER_ID, Reason.CARD_NUMBER}
+        if decoded.reason is Reason.BAD_AMOUNT:
+            decimals = CURRENCIES[order["currency"].lower()].decimals
+            whole, _, fraction = order["total"].partition(".")
+            assert len(fraction) > decimals or int(whole) * 10**decimals > AMOUNT_MINOR_MAX - 10**decimals
+
+
+@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("topic", INCOMING)
+def test_the_headers_of_every_dead_letter_fit(topic: str, reason: Reason) -> None:
+    record = Record(
+        topic=topic, partition=0, offset=0, timestamp_ms=-1, key=b"k", value=None, headers=(("h", None), ("i", b"\xff"))
+    )
+    letter = dead_letter(record, Rejected(reason, "One sentence."))
+    hold(f"{topic}.dlq", letter.key, letter.value, dict(letter.headers))
+    assert str(reason) in all_schemas()[f"{topic}.dlq.headers"]["properties"]["dlq_reason"]["x-extensible-enum"]
