@@ -1,4 +1,5 @@
-"""Where should the mark "published" live: a column of the outbox under a partial index, or a row in a table of its own?
+"""Where should the mark "published" live: a column of the outbox under a partial index, or a row in a table of its own? And
+where should it be kept to which partition and offset a record went?
 
 Publishes a backlog in batches (fetch, then mark) on the embedded PostgreSQL while another session holds a snapshot, as a
 backup or a forgotten report does, so that nothing dead can be removed. Run: `python bench/outbox_mark.py [--rows 200000]`.
@@ -85,6 +86,55 @@ DELETE FROM outbox_pending WHERE position = ANY($1::bigint[])
 AND $2::timestamptz[] IS NOT NULL AND $3::integer[] IS NOT NULL AND $4::bigint[] IS NOT NULL""",
 )
 
+PLACEMENTS = """
+CREATE TABLE outbox_placements (
+    position bigint NOT NULL, created_at timestamptz NOT NULL, partition integer NOT NULL, record_offset bigint NOT NULL,
+    published_at timestamptz NOT NULL DEFAULT now()
+) PARTITION BY RANGE (created_at);
+CREATE TABLE outbox_placements_default PARTITION OF outbox_placements DEFAULT;
+{index}
+"""
+PLACE = """
+WITH marked AS (
+    DELETE FROM outbox_pending WHERE position = ANY($1::bigint[]) AND $2::timestamptz[] IS NOT NULL RETURNING position, created_at
+)
+INSERT INTO outbox_placements (position, created_at, partition, record_offset)
+SELECT m.position, m.created_at, v.partition, v.record_offset
+FROM marked m JOIN unnest($1::bigint[], $3::integer[], $4::bigint[]) AS v (position, partition, record_offset) USING (position)"""
+
+
+def placed(name: str, index: str) -> Variant:
+    """What is pending in a table, and where each record went in another, only ever inserted into."""
+    return Variant(
+        name=name,
+        columns="",
+        tables=PENDING.tables + PLACEMENTS.format(index=index),
+        insert=PENDING.insert,
+        fetch=PENDING.fetch,
+        mark=PLACE,
+    )
+
+
+PLACED = placed("pending, and placements", "CREATE INDEX ON outbox_placements (position);")
+PLACED_BRIN = placed("placements under BRIN", "CREATE INDEX ON outbox_placements USING brin (position);")
+PLACED_ARRAYS = Variant(
+    name="a placement per batch",
+    columns="",
+    tables=PENDING.tables
+    + """
+CREATE TABLE outbox_placements (first bigint NOT NULL, last bigint NOT NULL, positions bigint[] NOT NULL, partitions integer[] NOT NULL,
+    offsets bigint[] NOT NULL, published_at timestamptz NOT NULL DEFAULT now());
+CREATE INDEX ON outbox_placements (first);""",
+    insert=PENDING.insert,
+    fetch=PENDING.fetch,
+    mark="""
+WITH marked AS (
+    DELETE FROM outbox_pending WHERE position = ANY($1::bigint[]) AND $2::timestamptz[] IS NOT NULL
+)
+INSERT INTO outbox_placements (first, last, positions, partitions, offsets)
+SELECT min(p), max(p), $1, $3, $4 FROM unnest($1::bigint[]) p""",
+)
+
 
 @dataclass(slots=True)
 class Times:
@@ -103,7 +153,7 @@ async def wal_bytes(connection: asyncpg.Connection) -> int:
 
 
 async def prepare(connection: asyncpg.Connection, variant: Variant) -> None:
-    await connection.execute("DROP TABLE IF EXISTS outbox, outbox_pending, relay_holds")
+    await connection.execute("DROP TABLE IF EXISTS outbox, outbox_pending, outbox_placements, relay_holds")
     await connection.execute(OUTBOX.format(columns=variant.columns))
     for day in range(-7, PARTITIONS - 7):
         await connection.execute(
@@ -176,7 +226,7 @@ def report(variant: Variant, runs: list[Times], *, pinned: bool) -> None:
 async def measure(dsn: str, rows: int, runs: int) -> None:
     print(f"{rows} rows, batches of {BATCH}, medians of {runs}; fetch and mark: first 20 batches -> last 20 batches")
     for pinned in (False, True):
-        for variant in (COLUMN, PENDING):
+        for variant in (COLUMN, PENDING, PLACED, PLACED_BRIN, PLACED_ARRAYS):
             report(variant, [await run(dsn, variant, rows, pinned=pinned) for _ in range(runs)], pinned=pinned)
 
 

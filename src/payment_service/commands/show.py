@@ -9,6 +9,7 @@ from payment_service.commands import screen, session
 from payment_service.contracts.api import Dispute, Payment, PaymentEvent, Refund
 from payment_service.contracts.operators import Case, Cases, Change, Operation
 from payment_service.db import case_reads, payment_reads, refund_reads
+from payment_service.db.payment_reads import Filters
 from payment_service.flows.errors import Refusal, Why
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # An order has a second payment only when the first ended unpaid.
 _PAYMENTS_MAX: Final = 100
+# The latest; who has more of them reads on through the API.
+_PARTS_MAX: Final = 1_000
 
 
 def show(name: str, *, as_json: bool) -> None:
@@ -44,7 +47,7 @@ async def payments_named(pool: Pool, name: str) -> list[Payment]:
     if (payment_id := as_uuid(name)) is not None and (row := await payment_reads.payment(pool, payment_id)) is not None:
         rows = [row]
     elif "\0" not in name:
-        rows = await payment_reads.payments_of_order(pool, name, after=None, limit=_PAYMENTS_MAX)
+        rows = (await payment_reads.payments(pool, Filters(order_id=name), limit=_PAYMENTS_MAX))[::-1]
     if not rows:
         raise Refusal(Why.NOT_FOUND, f"There is no payment and no order {screen.plain(name)!r} with a payment.")
     return [Payment(**row) for row in rows]
@@ -61,8 +64,13 @@ def as_uuid(text: str) -> UUID | None:
 async def _case(pool: Pool, payment: Payment) -> Case:
     return Case(
         payment=payment,
-        refunds=[Refund(**row) for row in await refund_reads.refunds_of_payment(pool, payment.id)],
-        disputes=[Dispute(**row) for row in await refund_reads.disputes_of_payment(pool, payment.id)],
+        refunds=[
+            Refund(**row) for row in (await refund_reads.refunds(pool, payment.id, after=None, limit=_PARTS_MAX))[::-1]
+        ],
+        disputes=[
+            Dispute(**row)
+            for row in (await refund_reads.disputes(pool, payment.id, after=None, limit=_PARTS_MAX))[::-1]
+        ],
         operations=[Operation(**row) for row in await case_reads.operations_of_payment(pool, payment.id)],
         events=[PaymentEvent(**row) for row in await case_reads.events_of_payment(pool, payment.id)],
         changes=[Change(**row) for row in await case_reads.changes_of_payment(pool, payment.id)],

@@ -4,12 +4,40 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+ShownStatus = Literal[
+    "created",
+    "pending",
+    "requires_action",
+    "processing",
+    "declined",
+    "authorized",
+    "succeeded",
+    "canceled",
+    "failed",
+    "partially_refunded",
+    "refunded",
+]
+STATUSES: Final[tuple[str, ...]] = get_args(ShownStatus)
+
 _AMOUNT: Final = "Decimal text with exactly the currency's decimals."
+
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """A part of a list."""
+
+    data: list[T]
+    has_more: bool
+    next_cursor: str | None = Field(
+        description="Send it as `cursor` to read on, with the same filters; null at the end."
+    )
 
 
 class Payment(BaseModel):
@@ -90,3 +118,10 @@ class Dispute(BaseModel):
     provider_dispute_id: str
     created_at: datetime
     updated_at: datetime
+
+
+class PaymentDetail(Payment):
+    """A payment with what hangs on it: the first page of its refunds and of its disputes, the newest first."""
+
+    refunds: Page[Refund] = Field(description="Read on at `/v1/payments/{id}/refunds`.")
+    disputes: Page[Dispute] = Field(description="Read on at `/v1/payments/{id}/disputes`.")

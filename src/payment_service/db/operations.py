@@ -54,9 +54,8 @@ class Claimed:
 
     @property
     def idempotency_key(self) -> str:
-        """The name under which the provider does this once: an epoch ends only when nothing can exist under it."""
-        subject = self.payment_id if self.kind is Kind.CREATE else self.id
-        return f"{self.kind}:{subject}:{self.epoch}"
+        """The name under which the provider does this once."""
+        return idempotency_key(self.kind, payment_id=self.payment_id, operation_id=self.id, epoch=self.epoch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +73,11 @@ class Ending:
     resolving: bool = False
     empty_read: bool = False
     next_epoch: bool = False
+
+
+def idempotency_key(kind: Kind, *, payment_id: UUID, operation_id: UUID | str, epoch: int) -> str:
+    """The name under which the provider does an operation once: an epoch ends only when nothing can exist under it."""
+    return f"{kind}:{payment_id if kind is Kind.CREATE else operation_id}:{epoch}"
 
 
 async def enqueue(connection: Connection, operations: Sequence[NewOperation]) -> None:

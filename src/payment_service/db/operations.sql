@@ -54,9 +54,14 @@ RETURNING o.id, o.payment_id, o.kind, o.cause, o.request_method, o.request_path,
 
 -- name: settle
 -- Ends attempts, or puts them back. Only the attempt that is named: a process that was paused can't undo another's work.
+-- Of its attempts an operation keeps the last ten, some 150 bytes each: more than one that goes well ever has, and enough to see
+-- what one that does not goes through, which may be a try a minute for days.
 UPDATE operations o
 SET state = v.state, worker = NULL, outcome = v.outcome, outcome_code = v.code, outcome_detail = v.detail,
     provider_request_id = coalesce(nullif(v.request_id, ''), o.provider_request_id),
+    attempts = CASE WHEN jsonb_array_length(o.attempts) < 10 THEN o.attempts ELSE o.attempts - 0 END || jsonb_build_object(
+        'attempt', o.attempt, 'epoch', o.epoch, 'at', now(), 'sent_at', CASE WHEN NOT o.resolving THEN o.last_sent_at END,
+        'outcome', v.outcome, 'code', v.code, 'provider_request_id', v.request_id),
     due_at = now() + v.delay_s * interval '1 s',
     finished_at = CASE WHEN v.state IN ('done', 'refused') THEN now() END,
     tries = CASE WHEN v.next_epoch THEN 0 ELSE o.tries END,

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
+from payment_service.contracts.api import STATUSES
+from payment_service.db.places import BEGINNING, END, NO_ID, Place
 from payment_service.db.queries import load
+from payment_service.domain.currency import CURRENCIES
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from payment_service.db.pool import Connection, Pool
 
 _SQL = load(__package__, "payment_reads.sql")
+_ALL_CURRENCIES: Final = tuple(CURRENCIES)
 
 Row = dict[str, Any]
 
 
-class UnknownCursor(ValueError):
-    """The cursor names no row of this list."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which payments are wanted: all that is given must fit. `status`: as it is shown; `created_to` is the first moment after."""
+
+    order_id: str | None = None
+    user_id: str | None = None
+    status: str | None = None
+    currency: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
 
 
 async def payment(connection: Connection | Pool, payment_id: UUID) -> Row | None:
@@ -26,24 +40,35 @@ async def payment(connection: Connection | Pool, payment_id: UUID) -> Row | None
     return dict(row) if row else None
 
 
-async def payments_of_order(
-    connection: Connection | Pool, order_id: str, *, after: UUID | None, limit: int
+async def exists(connection: Connection | Pool, payment_id: UUID) -> bool:
+    """Whether there is such a payment."""
+    return bool(await connection.fetchval(_SQL.payment_exists, payment_id))
+
+
+async def payments(
+    connection: Connection | Pool, filters: Filters, *, after: Place | None = None, limit: int
 ) -> list[Row]:
-    """Read an order's payments, the oldest first, `limit` and one more (which tells that there is more). Raises UnknownCursor."""
-    if after is not None and not await connection.fetchval(_SQL.payment_is_of_order, after, order_id):
-        raise UnknownCursor
-    return [dict(row) for row in await connection.fetch(_SQL.payments_of_order, order_id, after, limit + 1)]
+    """Read payments, the newest first, up to `limit`, each combination of filters by an index of its own."""
+    since = filters.created_from or BEGINNING.at
+    # Newest first, so the end of the range is where the list begins.
+    place = after or Place(filters.created_to or END.at, NO_ID)
+    common = (since, place.at, place.name, limit)
+    match filters:
+        case Filters(order_id=str(order_id)):
+            rest = (order_id, filters.user_id, filters.status, filters.currency)
+            rows = await connection.fetch(_SQL.payments_of_order, *common, *rest)
+        case Filters(user_id=str(user_id)):
+            rows = await connection.fetch(_SQL.payments_of_user, *common, user_id, filters.status, filters.currency)
+        case Filters(status=None, currency=None):
+            rows = await connection.fetch(_SQL.payments_by_time, *common)
+        case _:
+            statuses = [filters.status] if filters.status else STATUSES
+            currencies = [filters.currency] if filters.currency else _ALL_CURRENCIES
+            rows = await connection.fetch(_SQL.payments_by_state, *common, statuses, currencies)
+    return [dict(row) for row in rows]
 
 
-async def events_of_payment(
-    connection: Connection | Pool, payment_id: UUID, *, after: UUID | None, limit: int
-) -> list[Row] | None:
-    """Read a payment's events without payloads, in the provider's order, `limit` and one more; None: no such payment.
-
-    Raises UnknownCursor.
-    """
-    if not await connection.fetchval(_SQL.payment_exists, payment_id):
-        return None
-    if after is not None and not await connection.fetchval(_SQL.event_is_of_payment, after, payment_id):
-        raise UnknownCursor
-    return [dict(row) for row in await connection.fetch(_SQL.events_of_payment, payment_id, after, limit + 1)]
+async def events(connection: Connection | Pool, payment_id: UUID, *, after: Place | None, limit: int) -> list[Row]:
+    """Read a payment's events without payloads, in the provider's order, up to `limit`."""
+    place = after or BEGINNING
+    return [dict(row) for row in await connection.fetch(_SQL.events, payment_id, place.at, place.name, limit)]

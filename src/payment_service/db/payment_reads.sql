@@ -6,28 +6,59 @@ SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amoun
 FROM payments_decimal
 WHERE id = $1
 
--- name: payments_of_order
-SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
-       provider_payment_id, created_at, updated_at
-FROM payments_decimal
-WHERE order_id = $1
-  AND ($2::uuid IS NULL OR (created_at, id) > (SELECT created_at, id FROM payments WHERE id = $2))
-ORDER BY created_at, id
-LIMIT $3
-
 -- name: payment_exists
 SELECT EXISTS (SELECT FROM payments WHERE id = $1)
 
--- name: payment_is_of_order
-SELECT EXISTS (SELECT FROM payments WHERE id = $1 AND order_id = $2)
+-- Lists of payments, the newest first: created at $1 or later, behind the place ($2, $3), at most $4.
 
--- name: event_is_of_payment
-SELECT EXISTS (SELECT FROM payment_events WHERE id = $1 AND payment_id = $2)
+-- name: payments_of_order
+-- An order has few payments, so the other filters are tested row by row.
+SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
+       provider_payment_id, created_at, updated_at
+FROM payments_decimal
+WHERE order_id = $5 AND created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
+  AND ($6::text IS NULL OR user_id = $6) AND ($7::text IS NULL OR status = $7) AND ($8::text IS NULL OR currency = $8)
+ORDER BY created_at DESC, id DESC
+LIMIT $4
 
--- name: events_of_payment
+-- name: payments_of_user
+-- A user has few enough.
+SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
+       provider_payment_id, created_at, updated_at
+FROM payments_decimal
+WHERE user_id = $5 AND user_id <> '' AND created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
+  AND ($6::text IS NULL OR status = $6) AND ($7::text IS NULL OR currency = $7)
+ORDER BY created_at DESC, id DESC
+LIMIT $4
+
+-- name: payments_by_time
+SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
+       provider_payment_id, created_at, updated_at
+FROM payments_decimal
+WHERE created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
+ORDER BY created_at DESC, id DESC
+LIMIT $4
+
+-- name: payments_by_state
+-- One index serves a status, a currency, or both: a filter that is not given is the list of all its values, and the newest of
+-- each pair are merged. A pair that nobody has costs one step down the index; a rare one is never looked for row by row.
+SELECT p.*
+FROM unnest($5::text[]) AS s (status)
+CROSS JOIN unnest($6::text[]) AS c (currency)
+CROSS JOIN LATERAL (
+    SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
+           provider_payment_id, created_at, updated_at
+    FROM payments_decimal d
+    WHERE d.status = s.status AND d.currency = c.currency AND d.created_at >= $1 AND (d.created_at, d.id) < ($2, $3::uuid)
+    ORDER BY created_at DESC, id DESC
+    LIMIT $4
+) p
+ORDER BY created_at DESC, id DESC
+LIMIT $4
+
+-- name: events
 SELECT id, event_type AS type, provider_event_id, processed, result, occurred_at, created_at
 FROM payment_events
-WHERE payment_id = $1
-  AND ($2::uuid IS NULL OR (occurred_at, id) > (SELECT occurred_at, id FROM payment_events WHERE id = $2 AND payment_id = $1))
+WHERE payment_id = $1 AND (occurred_at, id) > ($2, $3::uuid)
 ORDER BY occurred_at, id
-LIMIT $3
+LIMIT $4

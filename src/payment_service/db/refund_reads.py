@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from payment_service.db.places import END
 from payment_service.db.queries import load
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from payment_service.db.places import Place
     from payment_service.db.pool import Connection, Pool
 
 _SQL = load(__package__, "refund_reads.sql")
@@ -22,11 +24,13 @@ async def refund(connection: Connection | Pool, refund_id: UUID) -> Row | None:
     return dict(row) if row else None
 
 
-async def refunds_of_payment(connection: Connection | Pool, payment_id: UUID) -> list[Row]:
-    """Read a payment's refunds, the oldest first."""
-    return [dict(row) for row in await connection.fetch(_SQL.refunds_of_payment, payment_id)]
+async def refunds(connection: Connection | Pool, payment_id: UUID, *, after: Place | None, limit: int) -> list[Row]:
+    """Read a payment's refunds, the newest first, up to `limit`."""
+    place = after or END
+    return [dict(row) for row in await connection.fetch(_SQL.refunds, payment_id, place.at, place.name, limit)]
 
 
-async def disputes_of_payment(connection: Connection | Pool, payment_id: UUID) -> list[Row]:
-    """Read a payment's disputes, the oldest first."""
-    return [dict(row) for row in await connection.fetch(_SQL.disputes_of_payment, payment_id)]
+async def disputes(connection: Connection | Pool, payment_id: UUID, *, after: Place | None, limit: int) -> list[Row]:
+    """Read a payment's disputes, the newest first, up to `limit`."""
+    place = after or END
+    return [dict(row) for row in await connection.fetch(_SQL.disputes, payment_id, place.at, place.name, limit)]

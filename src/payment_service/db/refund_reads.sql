@@ -6,15 +6,17 @@ SELECT id, payment_id, status, amount::text, currency, reason, failure_code, mad
 FROM refunds_decimal
 WHERE id = $1
 
--- name: refunds_of_payment
+-- name: refunds
 SELECT id, payment_id, status, amount::text, currency, reason, failure_code, made_by_hand, provider, provider_refund_id,
        metadata::text, created_at, updated_at
 FROM refunds_decimal
-WHERE payment_id = $1
-ORDER BY created_at, id
+WHERE payment_id = $1 AND (created_at, id) < ($2, $3::uuid)
+ORDER BY created_at DESC, id DESC
+LIMIT $4
 
--- name: disputes_of_payment
+-- name: disputes
 SELECT id, payment_id, status, amount::text, currency, reason, evidence_due_by, provider, provider_dispute_id, created_at, updated_at
 FROM disputes_decimal
-WHERE payment_id = $1
-ORDER BY created_at, id
+WHERE payment_id = $1 AND (created_at, id) < ($2, $3::uuid)
+ORDER BY created_at DESC, id DESC
+LIMIT $4

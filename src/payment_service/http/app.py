@@ -18,6 +18,7 @@ from payment_service.flows.request_refund import Refunds
 from payment_service.http import docs, problems
 from payment_service.http.auth import keys_of
 from payment_service.http.captures import captures_router
+from payment_service.http.details import details_router
 from payment_service.http.health import CheckReadiness, health_routes
 from payment_service.http.payments import payments_router
 from payment_service.http.refunds import refunds_router
@@ -58,6 +59,7 @@ def build_app(
     )
     pool, keys = surroundings.pool, keys_of(surroundings.pool)
     app.include_router(payments_router(pool, keys))
+    app.include_router(details_router(pool, keys))
     app.include_router(refunds_router(pool, keys, Refunds(surroundings)))
     app.include_router(captures_router(keys, Captures(surroundings), Cancellations(surroundings)))
     problems.install(app)

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 
-from payment_service.contracts.api import Payment, PaymentEvent
-from payment_service.db import payment_reads
+from payment_service.contracts.api import Dispute, Page, Payment, PaymentDetail, Refund, ShownStatus
+from payment_service.contracts.orders import USER_ID_LIMIT_CHARACTERS
+from payment_service.db import payment_reads, refund_reads
 from payment_service.db.api_keys import Scope
-from payment_service.db.payment_reads import Row, UnknownCursor
+from payment_service.db.payment_reads import Filters
 from payment_service.db.pool import Pool
+from payment_service.domain.currency import CURRENCIES
 from payment_service.http.auth import Keys, require
+from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Moment, Pages
 from payment_service.http.problems import INVALID, NOT_FOUND, PROBLEM_TYPE, Problem, ProblemBody
-
-# A page that a person reads and a program takes in one round trip.
-PAGE_DEFAULT: Final = 20
-PAGE_MAX: Final = 100
-
-T = TypeVar("T")
-
-
-class Page(BaseModel, Generic[T]):
-    """A part of a list."""
-
-    data: list[T]
-    has_more: bool
-    next_cursor: UUID | None = Field(description="Send it as `cursor` to read on; null at the end.")
-
-
-OrderId = Annotated[str, Query(pattern=r"^[\x21-\x7e]{1,64}$", description="1 to 64 printable ASCII characters.")]
-Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many at most.")]
-Cursor = Annotated[UUID | None, Query(description="`next_cursor` of the page before.")]
 
 
 def problem(description: str) -> dict[str, Any]:
@@ -67,62 +52,101 @@ def only_parameters(*names: str) -> Callable[[Request], Awaitable[None]]:
     return dependency
 
 
+def _known_currency(code: str) -> str:
+    if code.lower() not in CURRENCIES:
+        raise PydanticCustomError("currency", "write an ISO 4217 code that can be charged, such as eur")
+    return code.lower()
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("user_id", "an id has printable characters only")
+    return text
+
+
+class PaymentsQuery(BaseModel):
+    """Which payments are wanted, and which part of their list."""
+
+    order_id: str | None = Field(
+        default=None,
+        pattern=r"^[\x21-\x7e]{1,64}$",
+        description="1 to 64 printable ASCII characters.",
+        examples=["order-1001"],
+    )
+    user_id: Annotated[str, AfterValidator(_printable)] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=USER_ID_LIMIT_CHARACTERS,
+        description="As the order named the user.",
+        examples=["user-7"],
+    )
+    status: ShownStatus | None = Field(
+        default=None, description="As it is shown; the derived ones too.", examples=["partially_refunded"]
+    )
+    currency: Annotated[str, AfterValidator(_known_currency)] | None = Field(
+        default=None, description="ISO 4217, in any case.", examples=["eur"]
+    )
+    created_from: Moment | None = Field(
+        default=None, description="RFC 3339; from this moment on.", examples=["2026-12-01T00:00:00Z"]
+    )
+    created_to: Moment | None = Field(
+        default=None, description="RFC 3339; before this moment.", examples=["2027-01-01T00:00:00Z"]
+    )
+    limit: Limit = PAGE_DEFAULT
+    cursor: Cursor = None
+
+    def filters(self) -> Filters:
+        """The filters alone."""
+        return Filters(**{name: getattr(self, name) for name in Filters.__slots__})
+
+    def of(self) -> dict[str, str | None]:
+        """What a cursor of this list is bound to."""
+        given = {name: getattr(self, name) for name in Filters.__slots__}
+        return {"list": "payments", **{name: None if value is None else str(value) for name, value in given.items()}}
+
+
 def payments_router(pool: Pool, keys: Keys) -> APIRouter:
     """Give the routes under `/v1`."""
     reader = Depends(require(keys, Scope.READ))
     router = APIRouter(prefix="/v1", tags=["payments"], responses=ANSWERS)
+    pages = Pages(pool)
 
     @router.get("/payments/{payment_id}", dependencies=[reader, Depends(only_parameters())], summary="Read a payment")
-    async def read_payment(payment_id: UUID) -> Payment:
-        row = await payment_reads.payment(pool, payment_id)
+    async def read_payment(payment_id: UUID) -> PaymentDetail:
+        """With its refunds and disputes, all of one moment."""
+        async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            row = await payment_reads.payment(connection, payment_id)
+            limit = PAGE_DEFAULT + 1
+            refunds = await refund_reads.refunds(connection, payment_id, after=None, limit=limit)
+            disputes = await refund_reads.disputes(connection, payment_id, after=None, limit=limit)
         if row is None:
-            raise _unknown_payment()
-        return Payment(**row)
+            raise unknown_payment()
+        return PaymentDetail(
+            **row,
+            refunds=await pages.page(Refund, refunds, PAGE_DEFAULT, part_of(payment_id, "refunds")),
+            disputes=await pages.page(Dispute, disputes, PAGE_DEFAULT, part_of(payment_id, "disputes")),
+        )
 
     @router.get(
         "/payments",
-        dependencies=[reader, Depends(only_parameters("order_id", "limit", "cursor"))],
-        summary="List an order's payments, the oldest first",
+        dependencies=[reader, Depends(only_parameters(*PaymentsQuery.model_fields))],
+        summary="List payments, the newest first",
     )
-    async def list_payments(order_id: OrderId, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None) -> Page[Payment]:
-        try:
-            rows = await payment_reads.payments_of_order(pool, order_id, after=cursor, limit=limit)
-        except UnknownCursor:
-            raise _unknown_cursor() from None
-        return _page(Payment, rows, limit)
-
-    @router.get(
-        "/payments/{payment_id}/events",
-        dependencies=[reader, Depends(only_parameters("limit", "cursor"))],
-        summary="List what the provider told about a payment, in its order",
-    )
-    async def list_events(payment_id: UUID, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None) -> Page[PaymentEvent]:
-        try:
-            rows = await payment_reads.events_of_payment(pool, payment_id, after=cursor, limit=limit)
-        except UnknownCursor:
-            raise _unknown_cursor() from None
-        if rows is None:
-            raise _unknown_payment()
-        return _page(PaymentEvent, rows, limit)
+    async def list_payments(query: Annotated[PaymentsQuery, Query()]) -> Page[Payment]:
+        """All filters that are given must fit. Payments that come while a list is read on change no page of it."""
+        of = query.of()
+        after = await pages.begin(query.cursor, of)
+        rows = await payment_reads.payments(pool, query.filters(), after=after, limit=query.limit + 1)
+        return await pages.page(Payment, rows, query.limit, of)
 
     return router
 
 
-M = TypeVar("M", bound=BaseModel)
+def part_of(payment_id: UUID, name: str) -> dict[str, str | None]:
+    """What a cursor of a list of a payment is bound to."""
+    return {"list": name, "payment": str(payment_id)}
 
 
-def _page(model: type[M], rows: list[Row], limit: int) -> Page[M]:
-    """Make a page of `limit` rows; one row more tells that there is more."""
-    data = [model(**row) for row in rows[:limit]]
-    more = len(rows) > limit
-    return Page(data=data, has_more=more, next_cursor=rows[limit - 1]["id"] if more else None)
-
-
-def _unknown_payment() -> Problem:
+def unknown_payment() -> Problem:
+    """There is none with this id."""
     return Problem(NOT_FOUND, "There is no payment with this id.")
-
-
-def _unknown_cursor() -> Problem:
-    return Problem(
-        INVALID, "The cursor is none of this list: send `next_cursor` of the page before, or begin without one."
-    )

@@ -1,0 +1,2 @@
+-- name: read
+SELECT key FROM cursor_key

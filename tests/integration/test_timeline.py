@@ -1,0 +1,98 @@
+"""`GET /v1/payments/{id}/timeline`: what is known of one payment, in order, from a life that really happened."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.support.api import assert_problem
+from tests.support.sandbox import SandboxProcess
+from tests.support.till import Till, open_till
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
+    process = SandboxProcess(tmp_path, in_memory=True)
+    process.start()
+    yield process
+    process.clean_up()
+
+
+@pytest.fixture
+async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
+    async with open_till(database_dsn, sandbox) as opened:
+        yield opened
+
+
+async def entries(till: Till, payment: UUID, kind: str | None = None) -> list[dict[str, Any]]:
+    """The timeline, or its entries of one kind."""
+    answer = await till.get(f"/v1/payments/{payment}/timeline")
+    assert (answer.status, answer.json["has_more"]) == (200, False), answer
+    return [entry for entry in answer.json["data"] if kind in {None, entry["kind"]}]
+
+
+async def test_a_life_is_told_in_the_order_of_cause_and_effect(till: Till) -> None:
+    """From the order to the refund: one sentence each, and what one transaction did stands together."""
+    payment = await till.pay("o-1")
+    await till.refund(payment, "5.00", "job-1", reason="broken")
+    await till.settle()
+    told = await entries(till, payment)
+    assert [entry["at"] for entry in told] == sorted(entry["at"] for entry in told)
+    assert [entry["kind"] for entry in told if entry["kind"] != "webhook"] == [
+        *("order", "operation", "attempt", "transition", "record"),
+        *("transition", "record"),
+        *("request", "operation", "transition", "refund", "record", "attempt", "transition", "record"),
+    ]
+    assert [(entry["sequence"], entry["topic"]) for entry in told if entry["kind"] == "record"] == [
+        (1, "payments.initiated"),
+        (2, "payments.succeeded"),
+        (3, "payments.refund_initiated"),
+        (4, "payments.refunded"),
+    ]
+    assert all(entry["text"].endswith(".") and "\n" not in entry["text"] for entry in told)
+
+
+async def test_calls_are_named_as_the_provider_knows_them(till: Till) -> None:
+    """Under its key and its request's name, both are found in Stripe's own log."""
+    payment = await till.pay("o-1")
+    [call] = await entries(till, payment, "operation")
+    [attempt] = await entries(till, payment, "attempt")
+    assert call["idempotency_key"] == attempt["idempotency_key"] == f"create:{payment}:1"
+    assert call["provider_request_id"] == attempt["provider_request_id"] != ""
+    assert attempt["provider_request_id"].startswith("req_")
+    assert (call["state"], call["attempts"], attempt["attempt"], attempt["outcome"]) == ("done", 1, 1, "done")
+
+
+async def test_who_asked_for_what_from_where_is_told(till: Till) -> None:
+    payment = await till.pay("o-1")
+    await till.refund(payment, "5.00", "job-1", reason="broken")
+    [asked] = await entries(till, payment, "request")
+    assert (asked["client"], asked["action"], asked["address"]) == ("shop", "refund", "127.0.0.1")
+    assert (asked["asked"]["key"], asked["asked"]["amount"], asked["asked"]["reason"]) == ("job-1", "5.00", "broken")
+    [refund] = await entries(till, payment, "refund")
+    assert (refund["client"], refund["amount"], refund["made_by_hand"]) == ("shop", "5.00", False)
+
+
+async def test_a_timeline_is_read_page_by_page_without_a_gap(till: Till) -> None:
+    payment = await till.pay("o-1")
+    whole = await entries(till, payment)
+    target, seen = f"/v1/payments/{payment}/timeline?limit=1", []
+    page = (await till.get(target)).json
+    while page["has_more"]:
+        seen += page["data"]
+        page = (await till.get(f"{target}&cursor={page['next_cursor']}")).json
+    assert seen + page["data"] == whole
+
+
+async def test_nothing_secret_and_no_payload_is_told(till: Till) -> None:
+    payment = await till.pay("o-1")
+    await till.refund(payment, "5.00", "job-1")
+    await till.settle()
+    body = (await till.get(f"/v1/payments/{payment}/timeline")).body.decode()
+    for secret in ("client_secret", "_secret_", till.key, "sk_test", "whsec", "payment_method_types"):
+        assert secret not in body
+    assert_problem(await till.get(f"/v1/payments/{uuid4()}/timeline"), 404)
