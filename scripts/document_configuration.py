@@ -7,37 +7,37 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
-from payment_service.config import FILE_SUFFIX, Config, is_secret
+from payment_service.config import FILE_SUFFIX, BankTransferSettings, Config, is_secret, needed_by
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BEGIN: Final = "<!-- made by scripts/document_configuration.py from config.py -->"
 END: Final = "<!-- end of what is made -->"
+FIELDS: Final = {**Config.model_fields, **BankTransferSettings.model_fields}
+DEFAULT_PROVIDERS: Final = Config.model_fields["providers"].default
 
 
 def table() -> str:
     """Give the README's table of configuration."""
-    rows = [
-        f"| {names(name, field)} | {default(field)} | {field.description} |"
-        for name, field in Config.model_fields.items()
-    ]
+    rows = [f"| {names(name, field)} | {default(field)} | {field.description} |" for name, field in FIELDS.items()]
     return "\n".join(["| Variable | Default | |", "|---|---|---|", *rows])
 
 
 def env_example() -> str:
     """Give `.env.example`: what has to be set, then what has a default, as a comment."""
-    fields = Config.model_fields.items()
+    fields = FIELDS.items()
     lines = ["# The environment of payment-service. Without a default:", ""]
     lines += [
         f"# {field.description}{in_file(name, field)}\n{name.upper()}=\n"
         for name, field in fields
-        if field.is_required()
+        if must_be_set(field)
     ]
     lines += ["# With a default, shown here:", ""]
     lines += [
         f"# {field.description}\n# {name.upper()}={text(field.default)}\n"
         for name, field in fields
-        if not field.is_required()
+        if not must_be_set(field)
     ]
     return "\n".join(lines)
 
@@ -49,6 +49,12 @@ def readme(old: str) -> str:
     if not found:
         return f"{old.rstrip()}\n\n## Configuration\n\n{block}\n".lstrip()
     return before + block + rest.partition(END)[2]
+
+
+def must_be_set(field: FieldInfo) -> bool:
+    """Tell whether the service can't start without it, with the providers that run by default."""
+    provider = needed_by(field)
+    return provider in DEFAULT_PROVIDERS if provider else field.is_required()
 
 
 def names(name: str, field: FieldInfo) -> str:
@@ -63,6 +69,8 @@ def in_file(name: str, field: FieldInfo) -> str:
 
 def default(field: FieldInfo) -> str:
     """Give a cell of the table."""
+    if provider := needed_by(field):
+        return f"required by `{provider}`"
     if field.is_required():
         return "required"
     return f"`{text(field.default)}`" if text(field.default) else ""
@@ -73,6 +81,8 @@ def text(value: Any) -> str:
     match value:
         case timedelta(days=days) if value == timedelta(days=days):
             return f"{days}d"
+        case _ if value is PydanticUndefined:
+            return ""
         case tuple():
             return ",".join(value)
         case _:

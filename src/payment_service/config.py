@@ -10,9 +10,10 @@ from typing import Annotated, Any, Final, Self, get_args
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, JsonValue, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from stdnum import iban
 
 from payment_service.domain.currency import UnknownCurrency, currency
 
@@ -33,6 +34,7 @@ _OUR_PREFIXES: Final = (
     "MAX_AMOUNT_",
     "CAPTURE_",
     "PAYMENT_EXPIRES_",
+    "BANK_TRANSFER_",
 )
 # Kubernetes puts such variables into every container, for each service of the namespace (one may be called "kafka").
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")
@@ -45,12 +47,17 @@ SECRET_FILE_LIMIT_BYTES: Final = 16_384
 _PROVIDER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
+def _for(provider: str) -> dict[str, JsonValue]:
+    """Mark a setting that must be set where a provider runs."""
+    return {"needed_by": provider}
+
+
 class ConfigError(Exception):
     """The environment can't be used; the message says which variable and what to write."""
 
 
-class _Settings(BaseSettings):
-    """A part of the environment that can be read by itself."""
+class Settings(BaseSettings):
+    """A part of the environment that can be read by itself: a field's variable is its name in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -63,7 +70,16 @@ class _Settings(BaseSettings):
         try:
             return cls(**cls._secrets_in_files())
         except ValidationError as error:
-            raise ConfigError(_first_problem(error)) from None
+            raise ConfigError(cls._first_problem(error)) from None
+
+    @classmethod
+    def _first_problem(cls, error: ValidationError) -> str:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        name = str(problem["loc"][0]).upper() if problem["loc"] else ""
+        if problem["type"] == "missing":
+            return f"{name} is not set: {cls.model_fields[name.lower()].description}"
+        text = problem["msg"].removeprefix("Value error, ")
+        return f"{name} can't be used: {text}." if name else f"{text}."
 
     @classmethod
     def _secrets_in_files(cls) -> dict[str, Any]:
@@ -71,7 +87,7 @@ class _Settings(BaseSettings):
         return {name.lower(): _read_secret(name) for name in secrets if os.environ.get(name + FILE_SUFFIX)}
 
 
-class KafkaSettings(_Settings):
+class KafkaSettings(Settings):
     """What is needed to make topics."""
 
     kafka_brokers: str = Field(description="Bootstrap servers of Kafka, host:port, comma-separated.")
@@ -96,7 +112,7 @@ class KafkaSettings(_Settings):
         return value
 
 
-class DatabaseSettings(_Settings):
+class DatabaseSettings(Settings):
     """What is needed to migrate."""
 
     db_dsn: SecretStr = Field(description="PostgreSQL, as a URI or in libpq's key=value form.")
@@ -114,6 +130,36 @@ class DatabaseSettings(_Settings):
         return value
 
 
+class BankTransferSettings(Settings):
+    """What the provider `bank_transfer` needs."""
+
+    bank_transfer_iban: str = Field(
+        description="Account to which customers transfer, an IBAN.", json_schema_extra=_for("bank_transfer")
+    )
+    bank_transfer_holder: str = Field(
+        min_length=1,
+        max_length=70,  # what a SEPA transfer carries of a name
+        description="Holder of that account, as customers write it.",
+        json_schema_extra=_for("bank_transfer"),
+    )
+
+    @field_validator("bank_transfer_iban")
+    @classmethod
+    def _require_iban(cls, value: str) -> str:
+        if not iban.is_valid(value):
+            message = "write an IBAN whose check digits are right"
+            raise ValueError(message)
+        return iban.compact(value)
+
+    @field_validator("bank_transfer_holder")
+    @classmethod
+    def _require_holder(cls, value: str) -> str:
+        if not value.strip() or not value.isprintable():
+            message = "write a name of printable characters"
+            raise ValueError(message)
+        return value.strip()
+
+
 class Config(DatabaseSettings, KafkaSettings):
     """Every setting. The environment variable is the field's name in capitals."""
 
@@ -125,9 +171,15 @@ class Config(DatabaseSettings, KafkaSettings):
         (),
         description="Providers of orders that name none, by currency, comma-separated: `sek:bank_transfer`.",
     )
-    stripe_secret_key: SecretStr = Field(description="Stripe's secret or restricted key (sk_… or rk_…).")
+    stripe_secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="Stripe's secret or restricted key (sk_… or rk_…).",
+        json_schema_extra=_for("stripe"),
+    )
     stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        description="Webhook signing secrets, comma-separated while one is rotated."
+        (),
+        description="Webhook signing secrets, comma-separated while one is rotated.",
+        json_schema_extra=_for("stripe"),
     )
     stripe_publishable_key: str = Field("", description="Stripe's publishable key (pk_…), for the shop's page.")
     stripe_api_base: str = Field(
@@ -248,6 +300,14 @@ class Config(DatabaseSettings, KafkaSettings):
         return "_live_" in self.stripe_secret_key.get_secret_value()
 
     @model_validator(mode="after")
+    def _require_stripe(self) -> Self:
+        for name in ("stripe_secret_key", "stripe_webhook_secret"):
+            if "stripe" in self.providers and not getattr(self, name):
+                message = f"{name.upper()} is not set: {type(self).model_fields[name].description}"
+                raise ValueError(message.removesuffix("."))
+        return self
+
+    @model_validator(mode="after")
     def _require_known_providers(self) -> Self:
         if unknown := sorted(set(self.providers_by_currency.values()) - set(self.providers)):
             message = f"PROVIDER_BY_CURRENCY names {unknown[0]}, which PROVIDERS does not"
@@ -277,6 +337,12 @@ class CommandSettings(Config):
     )
 
 
+def needed_by(field: FieldInfo) -> str:
+    """Give the provider that can't run without a setting; empty: no provider's."""
+    marks = field.json_schema_extra
+    return str(marks.get("needed_by", "")) if isinstance(marks, dict) else ""
+
+
 def is_secret(field: FieldInfo) -> bool:
     """Tell whether a setting is a secret, or several: masked, and readable from a file."""
     return SecretStr in (field.annotation, *get_args(field.annotation))
@@ -304,7 +370,8 @@ def _read_secret(name: str) -> str:
 def _is_unknown(name: str) -> bool:
     if not name.startswith(_OUR_PREFIXES) or _SERVICE_LINK.search(name):
         return False
-    field = Config.model_fields.get(name.removesuffix(FILE_SUFFIX).lower())
+    known = {**Config.model_fields, **BankTransferSettings.model_fields}
+    field = known.get(name.removesuffix(FILE_SUFFIX).lower())
     return field is None or (name.endswith(FILE_SUFFIX) and not is_secret(field))
 
 
@@ -315,12 +382,3 @@ def _is_rule(rule: str) -> bool:
     except UnknownCurrency:
         return False
     return _PROVIDER.fullmatch(provider.strip()) is not None
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_input=False, include_url=False)[0]
-    name = str(problem["loc"][0]).upper() if problem["loc"] else ""
-    if problem["type"] == "missing":
-        return f"{name} is not set: {Config.model_fields[name.lower()].description}"
-    text = problem["msg"].removeprefix("Value error, ")
-    return f"{name} can't be used: {text}." if name else f"{text}."

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvloop
 
-from payment_service.config import ConfigError
 from payment_service.db import quarantine
 from payment_service.db.gauges import sample
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
@@ -37,8 +36,7 @@ from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.loop import Loop
-from payment_service.provider.providers import Providers
-from payment_service.provider.stripe import Stripe
+from payment_service.provider.plugins import Context, open_providers
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -155,7 +153,7 @@ class Service:
         self._config = config
         self._pool = pool
         self._roles = roles
-        self._providers = open_providers(config, now_s=lambda: _now().timestamp())
+        self._providers = open_providers(config, self._context())
         self._relay = Relay(config, pool) if "relay" in roles else None
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
         self._webhooks = Webhooks(
@@ -232,6 +230,15 @@ class Service:
         if blocked:
             checks["provider"] = "blocked: " + ", ".join(sorted(row["name"] for row in blocked))
         return Readiness(ready=problem is None, checks={**checks, "database": "ok", "schema": problem or "ok"})
+
+    def _context(self) -> Context:
+        return Context(
+            deployment=self._config.deployment,
+            now_s=lambda: _now().timestamp(),
+            timeout_s=self._config.provider_timeout_s,
+            concurrency=self._config.provider_concurrency,
+            pool=self._pool,
+        )
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
@@ -316,14 +323,6 @@ class Service:
         ):
             loop.start()
             stack.push_async_callback(loop.stop)
-
-
-def open_providers(config: Config, *, now_s: Callable[[], float]) -> Providers:
-    """Make the configured providers. Raises ConfigError."""
-    if unknown := [name for name in config.providers if name != Stripe.name]:
-        message = f"PROVIDERS names {unknown[0]}, and no such payment provider is installed."
-        raise ConfigError(message)
-    return Providers({name: Stripe(config, now_s=now_s) for name in config.providers}, config.providers_by_currency)
 
 
 def _now() -> datetime:

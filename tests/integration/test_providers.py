@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from payment_service.flows.accept_orders import Intake
 from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.provider.port import ProviderEvent
 from payment_service.provider.providers import Providers
@@ -28,14 +27,7 @@ class Other(Stripe):
 async def flows(database_dsn: str) -> AsyncIterator[Flows]:
     async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
         other = Other(opened.config, now_s=lambda: 0.0)
-        opened.providers = Providers({"stripe": opened.provider, "other": other}, {"sek": "other"})
-        opened.intake = Intake(
-            pool=opened.pool,
-            providers=opened.providers,
-            deployment="default",
-            order_max_age=opened.config.order_max_age,
-            now=opened.clock.now,
-        )
+        opened.use(Providers({"stripe": opened.provider, "other": other}, {"sek": "other"}))
         yield opened
         await other.close()
 

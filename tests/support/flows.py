@@ -90,6 +90,17 @@ class Flows(SimpleNamespace):
     providers: Providers
     intake: Intake
 
+    def use(self, providers: Providers) -> None:
+        """Let these providers take the orders from now on."""
+        self.providers = providers
+        self.intake = Intake(
+            pool=self.pool,
+            providers=providers,
+            deployment="default",
+            order_max_age=self.config.order_max_age,
+            now=self.clock.now,
+        )
+
     def dispatcher(self, **changes: Any) -> Dispatcher:
         """Make a dispatcher; the test starts and stops it."""
         settings = {

@@ -200,7 +200,16 @@ class FreeFact:
     at: int
 
 
-Fact = IntentFact | ChargeFact | RefusedFact | WithdrawnFact | FreeFact
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnexpectedFact:
+    """The provider has money for this payment that its intent does not ask for: a part, too much, twice, too late. `detail`: a sentence."""
+
+    detail: str
+    at: int
+    source: str
+
+
+Fact = IntentFact | ChargeFact | RefusedFact | WithdrawnFact | FreeFact | UnexpectedFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +259,8 @@ def apply(payment: Payment, fact: Fact) -> Verdict:
             return _apply_withdrawal(payment, fact)
         case FreeFact():
             return _apply_free(payment, fact)
+        case UnexpectedFact(detail=detail):
+            return Parked("unexpected_money", detail)
 
 
 def _apply_intent(payment: Payment, fact: IntentFact) -> Verdict:

@@ -58,6 +58,16 @@ class _Delivery:
     arrived_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a transaction stored. `passed`: what became of events that carry nothing for us; `repeated`: how many were known."""
+
+    fold: Fold
+    results: tuple[events.Result, ...]
+    passed: tuple[Disposition, ...]
+    repeated: int
+
+
 class Webhooks:
     """Takes events in groups. `wake_relay` and `wake_dispatcher` are called when there is work for them."""
 
@@ -172,26 +182,35 @@ class Webhooks:
             for event in work
         ]
 
+    async def store_within(
+        self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False
+    ) -> Stored:
+        """Store and apply events (each with what verified it) in the caller's transaction; after its commit, call `note`."""
+        new = await events.insert(connection, deliveries)
+        unique = {event.key: event for event, _ in deliveries if event.key in new}
+        work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
+        apply = self._apply_or_park if alone else self._apply
+        fold, results = await apply(connection, work)
+        # Stored as applied already, under the payment that the event itself names.
+        corrections = [r for r in results if r.result != "applied" or r.event.payment_id is None]
+        if corrections:
+            await events.note_results(connection, corrections)
+        passed = tuple(e.disposition for e in unique.values() if e.disposition is not Disposition.APPLY)
+        return Stored(fold, tuple(results), passed, repeated=len(deliveries) - len(new))
+
+    def note(self, stored: Stored) -> None:
+        """Count what was committed, and wake those who have work now."""
+        self._after(stored.fold)
+        metrics.WEBHOOKS.labels("repeated").inc(stored.repeated)
+        for result in (*stored.passed, *(r.result for r in stored.results)):
+            metrics.WEBHOOKS.labels(result).inc()
+
     async def _store(self, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
-            new = await events.insert(connection, deliveries)
-            unique = {event.key: event for event, _ in deliveries if event.key in new}
-            work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
-            apply = self._apply_or_park if alone else self._apply
-            fold, results = await apply(connection, work)
-            # Stored as applied already, under the payment that the event itself names.
-            corrections = [r for r in results if r.result != "applied" or r.event.payment_id is None]
-            if corrections:
-                await events.note_results(connection, corrections)
+            stored = await self.store_within(connection, deliveries, alone=alone)
             reached("webhook.commit.before")
         reached("webhook.commit.after")
-        self._after(fold)
-        metrics.WEBHOOKS.labels("repeated").inc(len(deliveries) - len(new))
-        for event in unique.values():
-            if event.disposition is not Disposition.APPLY:
-                metrics.WEBHOOKS.labels(event.disposition).inc()
-        for result in results:
-            metrics.WEBHOOKS.labels(result.result).inc()
+        self.note(stored)
 
     async def _store_alone(self, delivery: _Delivery) -> None:
         try:

@@ -14,6 +14,8 @@ from uuid import UUID
 
 import aiohttp
 
+from payment_service.config import Config
+from payment_service.provider.plugins import Plugin
 from payment_service.provider.port import Request, TooLate, Transient, Unknown
 from payment_service.provider.stripe_amounts import to_stripe
 from payment_service.provider.stripe_answers import Answer, classify, read_date
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
 
-    from payment_service.config import Config
     from payment_service.domain.money import Money
     from payment_service.domain.payment import IntentFact
+    from payment_service.provider.plugins import Context
     from payment_service.provider.port import Call, Outcome, ProviderEvent
 
 API_VERSION: Final = "2026-08-26.dahlia"
@@ -209,6 +211,13 @@ def _post(path: str, body: str) -> Request:
 
 def _get(path: str) -> Request:
     return Request(method="GET", path=path, body="", api_version=API_VERSION)
+
+
+def _make(config: Config, context: Context) -> Stripe:
+    return Stripe(config, now_s=context.now_s)
+
+
+PLUGIN: Final = Plugin(settings=Config, make=_make)
 
 
 async def _check_time(

@@ -90,6 +90,47 @@ CREATE TABLE cursor_key (
 );
 INSERT INTO cursor_key (key) VALUES (sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));
 
+-- The ledger of the provider `bank_transfer`, which has no servers: what it was asked for, what came in, what is to go back.
+CREATE TABLE bank_intents (
+    reference  text        PRIMARY KEY,  -- ISO 11649, made from the payment's id
+    payment_id uuid        NOT NULL,
+    amount     bigint      NOT NULL CONSTRAINT bank_intents_amount_in_range CHECK (amount BETWEEN 1 AND 999999999999),
+    currency   text        NOT NULL CONSTRAINT bank_intents_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
+    status     text        NOT NULL DEFAULT 'pending' CONSTRAINT bank_intents_status_is_known CHECK (status IN ('pending', 'succeeded', 'canceled')),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    ended_at   timestamptz,  -- when it was booked as paid, or canceled
+    CONSTRAINT bank_intents_one_per_payment UNIQUE (payment_id),
+    CONSTRAINT bank_intents_ended_has_a_time CHECK ((status = 'pending') = (ended_at IS NULL))
+);
+CREATE INDEX bank_intents_by_time ON bank_intents (created_at, reference);
+
+-- Every transfer that came in, once, whatever became of it: the bank's own id tells them apart.
+CREATE TABLE bank_transfers (
+    account        text        NOT NULL,  -- our IBAN
+    transaction_id text        NOT NULL,
+    amount         bigint      NOT NULL CONSTRAINT bank_transfers_amount_in_range CHECK (amount BETWEEN 1 AND 999999999999),
+    currency       text        NOT NULL CONSTRAINT bank_transfers_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
+    booked_on      date        NOT NULL,
+    text           text        NOT NULL,  -- what the customer wrote, card numbers masked
+    outcome        text        NOT NULL DEFAULT '',
+    reference      text,       -- of the intent that it names
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (account, transaction_id)
+);
+
+CREATE TABLE bank_refunds (
+    refund_id  uuid        PRIMARY KEY,
+    payment_id uuid        NOT NULL,
+    reference  text        NOT NULL REFERENCES bank_intents (reference),
+    amount     bigint      NOT NULL CONSTRAINT bank_refunds_amount_in_range CHECK (amount BETWEEN 1 AND 999999999999),
+    currency   text        NOT NULL CONSTRAINT bank_refunds_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
+    status     text        NOT NULL DEFAULT 'pending' CONSTRAINT bank_refunds_status_is_known CHECK (status IN ('pending', 'succeeded', 'failed')),
+    failure    text        NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX bank_refunds_of_intent ON bank_refunds (reference);
+
 -- Answers to callers, kept so that the same request under the same key has the same answer.
 CREATE TABLE kept_answers (
     client      text        NOT NULL,

@@ -1,0 +1,175 @@
+"""What the ledger decided, as provider events: worded once, stored, and read again as facts. Pure.
+
+An event's id is made of what it tells, so that a transfer that is imported twice is one event.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from payment_service.domain import card_numbers
+from payment_service.domain.currency import currency
+from payment_service.domain.money import Money
+from payment_service.domain.payment import IntentFact, Status, UnexpectedFact
+from payment_service.domain.refund import RefundFact, RefundStatus
+from payment_service.provider.port import Disposition, ProviderEvent
+
+if TYPE_CHECKING:
+    from payment_service.bank_transfer.statement import Transfer
+    from payment_service.domain.facts import AnyFact
+
+PROVIDER: Final = "bank_transfer"
+MATCHED: Final = "transfer.matched"  # just what an open intent asked for
+UNEXPECTED: Final = "transfer.unexpected"  # bears the reference of a payment, and is not what it asked for
+NOBODYS: Final = "transfer.nobodys"  # bears no reference of ours
+REFUND_ENDED: Final = "refund.ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A payment that was asked for. `ended_at`: when it was paid (booked) or canceled."""
+
+    reference: str
+    payment_id: UUID
+    amount: Money
+    status: Status
+    created_at: datetime
+    ended_at: datetime | None
+
+    def fact(self, *, source: str, as_created: bool = False) -> IntentFact:
+        """Say how it stands, or how it began."""
+        status = Status.PENDING if as_created else self.status
+        at = self.created_at if as_created or self.ended_at is None else self.ended_at
+        return IntentFact(
+            intent_id=self.reference,
+            status=status,
+            at=int(at.timestamp()),
+            source=source,
+            from_event=False,
+            amount=self.amount,
+            received=self.amount if status is Status.SUCCEEDED else Money(0, self.amount.currency),
+            method=PROVIDER,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRefund:
+    """A transfer back that was asked for, and what an operator said of it."""
+
+    refund_id: UUID
+    payment_id: UUID
+    reference: str
+    amount: Money
+    status: RefundStatus
+    failure: str
+    changed_at: datetime
+
+    def fact(self, *, source: str) -> RefundFact:
+        """Say how it stands."""
+        return RefundFact(
+            intent_id=self.reference,
+            provider_refund_id=provider_refund_id(self.refund_id),
+            refund_id=self.refund_id,
+            amount=self.amount,
+            status=self.status,
+            failure=self.failure,
+            at=int(self.changed_at.timestamp()),
+            source=source,
+        )
+
+
+def provider_refund_id(refund_id: UUID) -> str:
+    """Give the ledger's name of a refund."""
+    return f"transfer-back-{refund_id}"
+
+
+def transfer_event(transfer: Transfer, account: str, intent: Intent | None, why: str) -> ProviderEvent:
+    """Word what became of a transfer. `intent`: whose reference it bears; `why` it is not what that asked for, else empty."""
+    kind = NOBODYS if intent is None else UNEXPECTED if why else MATCHED
+    data = {
+        "transaction_id": transfer.transaction_id,
+        "amount": transfer.amount.minor,
+        "currency": transfer.amount.currency.code,
+        "booked_on": transfer.booked_on.isoformat(),
+        "text": card_numbers.mask(transfer.text),
+        "why": why,
+    }
+    if intent is not None:
+        data |= {"reference": intent.reference, "payment_id": str(intent.payment_id), "asked": str(intent.amount)}
+    return _word(f"transfer:{account}:{transfer.transaction_id}", kind, booked_at(transfer), data)
+
+
+def refund_event(refund: LedgerRefund) -> ProviderEvent:
+    """Word what an operator said of a transfer back."""
+    data = {
+        "refund_id": str(refund.refund_id),
+        "payment_id": str(refund.payment_id),
+        "reference": refund.reference,
+        "amount": refund.amount.minor,
+        "currency": refund.amount.currency.code,
+        "status": refund.status.value,
+        "failure": refund.failure,
+    }
+    return _word(f"refund:{refund.refund_id}:{refund.status}", REFUND_ENDED, refund.changed_at, data)
+
+
+def booked_at(transfer: Transfer) -> datetime:
+    """Give the moment of a booking, of which banks tell the day alone."""
+    return datetime.combine(transfer.booked_on, time(), UTC)
+
+
+def _word(event_id: str, kind: str, at: datetime, data: dict[str, Any]) -> ProviderEvent:
+    return translate({"id": event_id, "type": kind, "created": int(at.timestamp()), "data": data})
+
+
+def translate(event: dict[str, Any]) -> ProviderEvent:
+    """Read an event of ours. One that can't be read has no fact, and waits for a person."""
+    data = event["data"]
+    named = data.get("payment_id")
+    return ProviderEvent(
+        provider=PROVIDER,
+        event_id=event["id"],
+        event_type=event["type"],
+        occurred_at=event["created"],
+        payload=json.dumps(event, ensure_ascii=False),
+        disposition=Disposition.FOREIGN if event["type"] == NOBODYS else Disposition.APPLY,
+        payment_id=UUID(named) if named else None,
+        intent_id=data.get("reference"),
+        fact=_fact(event["type"], data, at=event["created"], source=event["id"]),
+    )
+
+
+def _fact(kind: str, data: dict[str, Any], *, at: int, source: str) -> AnyFact | None:
+    amount = Money(data["amount"], currency(data["currency"]))
+    match kind:
+        case "transfer.matched":
+            return IntentFact(
+                intent_id=data["reference"],
+                status=Status.SUCCEEDED,
+                at=at,
+                source=source,
+                from_event=True,
+                amount=amount,
+                received=amount,
+                method=PROVIDER,
+            )
+        case "transfer.unexpected":
+            detail = f"{data['transaction_id']} brought {amount} for {data['asked']} asked: {data['why']}"
+            return UnexpectedFact(detail=detail, at=at, source=source)
+        case "refund.ended":
+            return RefundFact(
+                intent_id=data["reference"],
+                provider_refund_id=provider_refund_id(UUID(data["refund_id"])),
+                refund_id=UUID(data["refund_id"]),
+                amount=amount,
+                status=RefundStatus(data["status"]),
+                failure=data["failure"],
+                at=at,
+                source=source,
+            )
+        case _:
+            return None

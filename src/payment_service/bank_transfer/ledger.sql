@@ -1,0 +1,54 @@
+-- name: open_intent
+-- Asked for once under each payment, whatever key the call bears: a second one would have the same reference.
+INSERT INTO bank_intents (reference, payment_id, amount, currency) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+
+-- name: intent
+SELECT reference, payment_id, amount, currency, status, created_at, ended_at FROM bank_intents WHERE reference = $1
+
+-- name: lock_intent
+SELECT reference, payment_id, amount, currency, status, created_at, ended_at FROM bank_intents WHERE reference = $1
+FOR UPDATE
+
+-- name: intents_between
+SELECT reference, payment_id, amount, currency, status, created_at, ended_at FROM bank_intents
+WHERE created_at BETWEEN $1 AND $2
+ORDER BY created_at, reference
+LIMIT $3
+
+-- name: cancel_intent
+-- Whoever is first, this or the money, has won.
+UPDATE bank_intents SET status = 'canceled', ended_at = now() WHERE reference = $1 AND status = 'pending'
+
+-- name: pay_intent
+UPDATE bank_intents SET status = 'succeeded', ended_at = $2 WHERE reference = $1 AND status = 'pending'
+
+-- name: claim_transfer
+-- Whoever imports the same transaction meanwhile waits here, and then finds it.
+INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
+RETURNING transaction_id
+
+-- name: note_outcome
+UPDATE bank_transfers SET outcome = $3, reference = $4 WHERE account = $1 AND transaction_id = $2
+
+-- name: transfer
+SELECT amount, currency, outcome, reference FROM bank_transfers WHERE account = $1 AND transaction_id = $2
+
+-- name: open_refund
+INSERT INTO bank_refunds (refund_id, payment_id, reference, amount, currency) VALUES ($1, $2, $3, $4, $5)
+
+-- name: refund
+SELECT refund_id, payment_id, reference, amount, currency, status, failure, changed_at FROM bank_refunds WHERE refund_id = $1
+
+-- name: lock_refund
+SELECT refund_id, payment_id, reference, amount, currency, status, failure, changed_at FROM bank_refunds WHERE refund_id = $1
+FOR UPDATE
+
+-- name: refunds_of
+SELECT refund_id, payment_id, reference, amount, currency, status, failure, changed_at FROM bank_refunds WHERE reference = $1
+ORDER BY refund_id
+
+-- name: end_refund
+UPDATE bank_refunds SET status = $2, failure = $3, changed_at = now() WHERE refund_id = $1
+RETURNING refund_id, payment_id, reference, amount, currency, status, failure, changed_at

@@ -1,0 +1,243 @@
+"""The provider `bank_transfer`: its requests are worded as if they went to a server, and answered by the ledger.
+
+Money comes by transfer, a day or two later, and is told by an operator or a statement (`flows/take_transfers.py`); nothing can
+be held, so whatever comes is captured. Money goes back when an operator has transferred it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from uuid import UUID
+
+from payment_service.bank_transfer import events, ledger
+from payment_service.bank_transfer.references import reference_of
+from payment_service.config import BankTransferSettings
+from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.domain.currency import currency
+from payment_service.domain.money import Money
+from payment_service.domain.payment import Status
+from payment_service.domain.refund import RefundListFact, RefundRefused, RefundStatus
+from payment_service.provider.plugins import Plugin
+from payment_service.provider.port import (
+    Done,
+    Misused,
+    Refused,
+    Request,
+    Unexpected,
+    Unknown,
+    WrongState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from payment_service.bank_transfer.events import Intent, LedgerRefund
+    from payment_service.db.pool import Connection
+    from payment_service.domain.payment import IntentFact
+    from payment_service.provider.plugins import Context
+    from payment_service.provider.port import Call, Outcome, ProviderEvent
+
+API_VERSION: Final = "1"
+_INTENTS: Final = "/intents"
+_REFUNDS: Final = "/refunds"
+# A refund that failed, or was canceled, has given nothing back.
+_HOLDING: Final = frozenset({RefundStatus.PENDING, RefundStatus.SUCCEEDED})
+
+
+class BankTransfer:
+    """Intents and refunds in the ledger. One per process; holds nothing but the pool."""
+
+    name = events.PROVIDER
+
+    def __init__(self, settings: BankTransferSettings, context: Context) -> None:
+        self.account = settings.bank_transfer_iban
+        self.holder = settings.bank_transfer_holder
+        self._pool = context.pool
+        self._now_s = context.now_s
+
+    async def close(self) -> None:
+        """Close nothing: the pool is the service's."""
+
+    def create_request(
+        self,
+        *,
+        payment_id: UUID,
+        order_id: str,
+        amount: Money,
+        manual_capture: bool = False,  # noqa: ARG002 - a bank holds no money for us
+    ) -> Request:
+        """Word the asking for a transfer. `manual_capture` changes nothing: what comes is captured."""
+        body = {
+            "payment_id": payment_id,
+            "order_id": order_id,
+            "amount": amount.minor,
+            "currency": amount.currency.code,
+        }
+        return _post(_INTENTS, body)
+
+    def cancel_request(self, intent_id: str, *, why: str = "") -> Request:
+        """Word the cancellation of an intent."""
+        return _post(f"{_INTENTS}/{quote(intent_id)}/cancel", {"why": why})
+
+    def capture_request(self, intent_id: str, amount: Money) -> Request:
+        """Word a capture, which is refused."""
+        return _post(f"{_INTENTS}/{quote(intent_id)}/capture", {"amount": amount.minor})
+
+    def refund_request(
+        self, intent_id: str, *, refund_id: UUID, payment_id: UUID, amount: Money, reason: str
+    ) -> Request:
+        """Word the asking for a transfer back."""
+        body = {"reference": intent_id, "amount": amount.minor, "currency": amount.currency.code}
+        return _post(_REFUNDS, {**body, "refund_id": refund_id, "payment_id": payment_id, "reason": reason})
+
+    def refunds_request(self, intent_id: str) -> Request:
+        """Word the reading of an intent's refunds."""
+        return _get(f"{_REFUNDS}?{urlencode({'reference': intent_id})}")
+
+    def retrieve_request(self, intent_id: str) -> Request:
+        """Word the reading of an intent."""
+        return _get(f"{_INTENTS}/{quote(intent_id)}")
+
+    def lookup_request(self, request: Request) -> Request:
+        """Word the reading of the intent, or of the intent's refunds, which a request is about."""
+        if request.path.startswith(_REFUNDS):
+            return self.refunds_request(_form(request)["reference"])
+        return self.retrieve_request(_reference_in(request))
+
+    async def send(self, call: Call) -> Outcome:
+        """Ask the ledger. While the database is away nobody knows, as with any other provider."""
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                call.refuse_late()
+                return await self._answer(connection, call)
+        except TRANSIENT_ERRORS as error:
+            return Unknown(code=f"database:{type(error).__name__}")
+
+    async def find_intents(
+        self, *, created_from: int, created_to: int, limit: int
+    ) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
+        """List intents of a window; None: there are more than `limit`, or the database is away."""
+        begin, end = (datetime.fromtimestamp(moment, UTC) for moment in (created_from, created_to + 1))
+        try:
+            async with self._pool.acquire() as connection:
+                found = await ledger.intents_between(connection, begin, end, limit + 1)
+        except TRANSIENT_ERRORS:
+            return None
+        if len(found) > limit:
+            return None
+        return {intent.payment_id: (intent.fact(source=f"list:{intent.reference}"),) for intent in found}
+
+    def translate(self, event: dict[str, Any]) -> ProviderEvent:
+        """Read an event of the ledger."""
+        return events.translate(event)
+
+    async def _answer(self, connection: Connection, call: Call) -> Outcome:
+        request = call.request
+        if request.path == _INTENTS:
+            return await self._open(connection, call)
+        if request.path == _REFUNDS:
+            return await self._open_refund(connection, call)
+        if request.path.startswith(_REFUNDS):
+            return await self._list_refunds(connection, call)
+        reference = _reference_in(request)
+        if request.path.endswith("/cancel"):
+            return _cancelled(await ledger.cancel_intent(connection, reference), call)
+        intent = await ledger.intent(connection, reference)
+        if intent is None:
+            return _no_intent()
+        if request.path.endswith("/capture"):
+            reason = "A transfer is never held: what has come is captured, and nothing else can be."
+            return Refused(
+                code="capture_not_supported", reason=reason, fact=intent.fact(source=call.source), request_id=""
+            )
+        return Done(fact=intent.fact(source=call.source), request_id="")
+
+    async def _open(self, connection: Connection, call: Call) -> Outcome:
+        form = _form(call.request)
+        payment_id, amount = UUID(form["payment_id"]), _amount(form)
+        intent = await ledger.open_intent(connection, reference_of(payment_id), payment_id, amount)
+        if intent is None or intent.payment_id != payment_id:
+            detail = "another payment has its reference"
+            return Unexpected(code="reference_taken", detail=detail, request_id="")
+        if intent.amount != amount:
+            return Misused(code="another_amount", request_id="")
+        return Done(fact=intent.fact(source=call.source, as_created=True), request_id="")
+
+    async def _open_refund(self, connection: Connection, call: Call) -> Outcome:
+        form = _form(call.request)
+        refund_id, amount = UUID(form["refund_id"]), _amount(form)
+        intent = await ledger.intent(connection, form["reference"], lock=True)
+        if intent is None:
+            return _no_intent()
+        known = {refund.refund_id: refund for refund in await ledger.refunds_of(connection, intent.reference)}
+        if (before := known.get(refund_id)) is not None:
+            if before.amount != amount:
+                return Misused(code="another_amount", request_id="")
+            return Done(fact=before.fact(source=call.source), request_id="")
+        if problem := _not_refundable(intent, list(known.values()), amount):
+            fact = RefundRefused(
+                refund_id=refund_id, code=problem[0], reason=problem[1], at=int(self._now_s()), source=call.source
+            )
+            return Refused(code=problem[0], reason=problem[1], fact=fact, request_id="")
+        await ledger.open_refund(connection, refund_id, intent, amount)
+        opened = await ledger.refund(connection, refund_id)
+        return Done(fact=opened.fact(source=call.source) if opened else None, request_id="")
+
+    async def _list_refunds(self, connection: Connection, call: Call) -> Outcome:
+        reference = _form(call.request)["reference"]
+        refunds = await ledger.refunds_of(connection, reference)
+        fact = RefundListFact(
+            intent_id=reference,
+            refunds=tuple(refund.fact(source=call.source) for refund in refunds),
+            whole=True,
+            at=int(self._now_s()),
+            source=call.source,
+        )
+        return Done(fact=fact, request_id="")
+
+
+PLUGIN: Final = Plugin(settings=BankTransferSettings, make=BankTransfer)
+
+
+def _cancelled(intent: Intent | None, call: Call) -> Outcome:
+    if intent is None:
+        return _no_intent()
+    fact = intent.fact(source=call.source)
+    if intent.status is Status.CANCELED:
+        return Done(fact=fact, request_id="")
+    return WrongState(code="already_paid", fact=fact, request_id="")
+
+
+def _not_refundable(intent: Intent, refunds: list[LedgerRefund], amount: Money) -> tuple[str, str] | None:
+    if intent.status is not Status.SUCCEEDED:
+        return "not_paid", "Nothing has come in, so nothing can be given back."
+    given = sum(refund.amount.minor for refund in refunds if refund.status in _HOLDING)
+    if amount.currency != intent.amount.currency or given + amount.minor > intent.amount.minor:
+        return "more_than_paid", "More would be given back than has come in."
+    return None
+
+
+def _no_intent() -> Unexpected:
+    return Unexpected(code="no_such_intent", detail="the ledger has no intent of this reference", request_id="")
+
+
+def _reference_in(request: Request) -> str:
+    return unquote(request.path.removeprefix(f"{_INTENTS}/").partition("/")[0])
+
+
+def _form(request: Request) -> dict[str, str]:
+    return dict(parse_qsl(request.body if request.method == "POST" else urlsplit(request.path).query))
+
+
+def _amount(form: Mapping[str, str]) -> Money:
+    return Money(int(form["amount"]), currency(form["currency"]))
+
+
+def _post(path: str, form: Mapping[str, object]) -> Request:
+    return Request(method="POST", path=path, body=urlencode(form), api_version=API_VERSION)
+
+
+def _get(path: str) -> Request:
+    return Request(method="GET", path=path, body="", api_version=API_VERSION)

@@ -1,0 +1,153 @@
+"""A bank statement as CSV, read strictly, a line at a time: a bad line is told with its number and stops no other. Pure.
+
+The first line names the columns `booking_date` (2026-12-25), `amount` (a decimal with a point), `currency` (ISO 4217),
+`reference` (what the customer wrote) and `transaction_id` (the bank's), in any order; others are passed over. UTF-8, commas,
+quotes as in RFC 4180, one line a transfer. Money that went out (a negative amount) is passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+
+from payment_service.domain.currency import UnknownCurrency, currency
+from payment_service.domain.money import MoneyError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from payment_service.domain.money import Money
+
+COLUMNS: Final = ("booking_date", "amount", "currency", "reference", "transaction_id")
+# A hundred lines of remittance information; what is longer is no line of a statement.
+LINE_LIMIT_BYTES: Final = 16_384
+# SEPA carries 140 characters, SWIFT four lines of 35, some banks all of both.
+REFERENCE_LIMIT_CHARACTERS: Final = 1_000
+# A booking of tomorrow is one of today, east of here.
+_AHEAD_MAX: Final = timedelta(days=1)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_FIRST_DAY: Final = date(2000, 1, 1)
+_TRANSACTION: Final = re.compile(r"[\x21-\x7e]{1,100}")
+_OUTGOING: Final = re.compile(r"-[0-9]+(\.[0-9]+)?")
+
+
+class StatementRefused(ValueError):
+    """The file is no statement that can be read at all. The message says what to do."""
+
+
+class _BadError(ValueError):
+    """A line can't be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """Money that came in. `text`: what the customer wrote."""
+
+    transaction_id: str
+    amount: Money
+    booked_on: date
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that can't be read, by its number in the file (from 1), and why; nothing of its content is repeated."""
+
+    number: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A line of money that went out."""
+
+    number: int
+
+
+def read_statement(lines: Iterable[bytes], *, today: date) -> Iterator[tuple[int, Transfer] | BadLine | Outgoing]:
+    """Read a statement: each transfer with the number of its line. Raises StatementRefused for a first line that names no columns."""
+    numbered = enumerate(lines, 1)
+    columns = _read_columns(next((line for _, line in numbered), b""))
+    for number, line in numbered:
+        if not line.strip():
+            continue
+        try:
+            fields = _split(line)
+            if len(fields) != len(columns):
+                raise _BadError(f"it has {len(fields)} fields, the first line {len(columns)}")
+            row = dict(zip(columns, fields, strict=True))
+            yield Outgoing(number) if _OUTGOING.fullmatch(row["amount"]) else (number, _read_transfer(row, today))
+        except _BadError as problem:
+            yield BadLine(number, str(problem))
+
+
+def read_transfer(row: Mapping[str, str], *, today: date) -> Transfer:
+    """Read one transfer from texts under the names of the columns. Raises StatementRefused."""
+    try:
+        return _read_transfer(row, today)
+    except _BadError as problem:
+        raise StatementRefused(f"The transfer can't be taken: {problem}.") from None
+
+
+def _read_columns(line: bytes) -> list[str]:
+    try:
+        columns = [name.strip().lower() for name in _split(line.removeprefix(b"\xef\xbb\xbf"))]
+    except _BadError as problem:
+        raise StatementRefused(f"The first line can't be read: {problem}.") from None
+    for name in COLUMNS:
+        if columns.count(name) != 1:
+            raise StatementRefused(f"The first line must name the columns {', '.join(COLUMNS)}, each once.")
+    return columns
+
+
+def _split(line: bytes) -> list[str]:
+    if len(line) > LINE_LIMIT_BYTES:
+        raise _BadError(f"it has more than {LINE_LIMIT_BYTES} bytes")
+    try:
+        text = line.decode("utf-8").rstrip("\r\n")
+        return next(csv.reader([text], strict=True), [])
+    except UnicodeDecodeError:
+        raise _BadError("it is not UTF-8") from None
+    except csv.Error:
+        raise _BadError("its quotes don't match") from None
+
+
+def _read_transfer(row: Mapping[str, str], today: date) -> Transfer:
+    if _TRANSACTION.fullmatch(row["transaction_id"]) is None:
+        raise _BadError("transaction_id must have 1 to 100 printable ASCII characters without spaces")
+    text = "".join(one if one.isprintable() else " " for one in row["reference"])
+    if len(text) > REFERENCE_LIMIT_CHARACTERS:
+        raise _BadError(f"reference has more than {REFERENCE_LIMIT_CHARACTERS} characters")
+    return Transfer(
+        transaction_id=row["transaction_id"],
+        amount=_read_amount(row["amount"], row["currency"]),
+        booked_on=_read_date(row["booking_date"], today),
+        text=text,
+    )
+
+
+def _read_amount(text: str, code: str) -> Money:
+    try:
+        amount = parse(text, currency(code.lower()))
+    except UnknownCurrency:
+        raise _BadError("currency must be an ISO 4217 code such as EUR") from None
+    except MoneyError:
+        raise _BadError("amount must be a plain decimal such as 19.90, with at most the currency's decimals") from None
+    if amount.minor == 0:
+        raise _BadError("amount must be more than 0")
+    return amount
+
+
+def _read_date(text: str, today: date) -> date:
+    try:
+        booked_on = date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:
+        booked_on = None
+    if booked_on is None:
+        raise _BadError("booking_date must be a day such as 2026-12-25")
+    if not _FIRST_DAY <= booked_on <= today + _AHEAD_MAX:
+        raise _BadError("booking_date must lie between 2000-01-01 and tomorrow")
+    return booked_on

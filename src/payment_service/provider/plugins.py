@@ -1,0 +1,90 @@
+"""Payment providers are plugins: installed packages name them by entry points, the environment says which of them run.
+
+A package declares, under the group `payment_service.providers`, the provider's name and where its `Plugin` is; the service's own
+providers do so too. docs/providers.md shows one from beginning to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from payment_service.config import ConfigError, Settings
+from payment_service.provider.providers import Providers
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from payment_service.config import Config
+    from payment_service.provider.port import Provider
+
+GROUP: Final = "payment_service.providers"
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a provider is given by the service.
+
+    `deployment`: our name, which the provider's objects must bear; `now_s`: our clock, seconds since 1970; `timeout_s`: after
+    this time the service gives a call up as unknown; `concurrency`: calls at once; `pool`: the service's database, for a
+    provider that keeps a ledger of its own there, in tables of its own.
+    """
+
+    deployment: str
+    now_s: Callable[[], float]
+    timeout_s: float
+    concurrency: int
+    pool: asyncpg.Pool[asyncpg.Record]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin(Generic[S]):
+    """How a provider comes to be. `settings`: what it needs of the environment; `make`: called once, in the event loop's thread."""
+
+    settings: type[S]
+    make: Callable[[S, Context], Provider]
+
+
+def open_providers(config: Config, context: Context) -> Providers:
+    """Make the providers that the environment names. Raises ConfigError, in one line, for one that can't be made."""
+    by_name = {name: _make(name, config, context) for name in config.providers}
+    return Providers(by_name, config.providers_by_currency)
+
+
+def _make(name: str, config: Config, context: Context) -> Provider:
+    plugin = _load(name)
+    # The service's own settings have been read already, and in tests are not from the environment at all.
+    settings = config if isinstance(config, plugin.settings) else plugin.settings.from_environment()
+    try:
+        provider: Provider = plugin.make(settings, context)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"The payment provider {name} can't be made: {_told(error)}.") from error
+    if provider.name != name:
+        raise ConfigError(f"The payment provider {name} calls itself {provider.name}: the names must be the same.")
+    return provider
+
+
+def _load(name: str) -> Plugin[Any]:
+    found = entry_points(group=GROUP, name=name)
+    if not found:
+        known = ", ".join(sorted(entry_points(group=GROUP).names))
+        raise ConfigError(f"PROVIDERS names {name}, which no installed package provides; these are there: {known}.")
+    if len(found) > 1:
+        raise ConfigError(f"Two installed packages provide the payment provider {name}: remove one of them.")
+    try:
+        plugin = next(iter(found)).load()
+    except Exception as error:
+        raise ConfigError(f"The payment provider {name} can't be loaded: {_told(error)}.") from error
+    if not isinstance(plugin, Plugin):
+        raise ConfigError(f"The entry point of the payment provider {name} leads to no Plugin.")
+    return plugin
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": .")

@@ -1,0 +1,256 @@
+"""Payments by bank transfer, on a real database: money that comes, that was not expected, and that goes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import pytest
+
+from payment_service.bank_transfer.references import printed
+from payment_service.db import payments
+from payment_service.db.audit import Actor
+from payment_service.db.operations import NewOperation, enqueue
+from payment_service.flows.change import Asking
+from payment_service.flows.errors import Refusal
+from payment_service.flows.request_refund import Refunds, Wanted
+from payment_service.flows.take_transfers import Became
+from payment_service.provider.port import Kind
+from tests.support.bank import CLERK, Bank, open_bank, reference
+from tests.support.eventually import eventually_async
+from tests.support.flows import name_of
+
+
+@pytest.fixture
+async def bank(database_dsn: str) -> AsyncIterator[Bank]:
+    async with open_bank(database_dsn) as opened:
+        yield opened
+
+
+async def cancel(bank: Bank, order_id: str) -> None:
+    """Ask for a cancellation, as expiry does."""
+    request = bank.provider.cancel_request(reference(order_id), why="abandoned")
+    operation = NewOperation(
+        id=uuid4(),
+        payment_id=name_of(order_id),
+        provider="bank_transfer",
+        kind=Kind.CANCEL,
+        cause="expiry",
+        request=request,
+    )
+    async with bank.pool.acquire() as connection:
+        await enqueue(connection, [operation])
+    bank.dispatcher.wake()
+
+
+async def refund(bank: Bank, order_id: str, amount: str | None = None, key: str = "r-1") -> UUID:
+    """Ask for a refund; give its id once the ledger has it."""
+    asking = Asking(
+        actor=Actor(client="shop"), key=key, action="refund", payment_id=name_of(order_id), asked={"amount": amount}
+    )
+    await Refunds(bank.surroundings).request(name_of(order_id), Wanted(amount=amount, reason="", metadata={}), asking)
+    await bank.flows.settle_all()
+    refund_id: UUID = await bank.pool.fetchval("SELECT id FROM refunds WHERE idempotency_key = $1", key)
+    return refund_id
+
+
+async def test_an_intent_exists_at_once_and_names_the_same_reference_at_every_attempt(bank: Bank) -> None:
+    await bank.asked("o-1")
+    payment = await bank.flows.payment("o-1")
+    assert (payment["status"], payment["provider_payment_id"]) == ("pending", reference("o-1"))
+    assert await bank.announced("o-1") == ["initiated"]
+    value = await bank.pool.fetchval("SELECT payload FROM outbox")
+    assert b'"method":"bank_transfer"' in value
+
+
+@pytest.mark.parametrize("text", ["{}", "Order 7, ref. {}, thank you", "\tinv/{}/2026"])
+async def test_the_money_that_was_asked_for_pays_the_payment(bank: Bank, text: str) -> None:
+    await bank.asked("o-1")
+    taken = await bank.take(text.format(printed(reference("o-1")).lower()))
+    assert (taken.became, taken.payment_id) == (Became.PAID, name_of("o-1"))
+    payment = await bank.flows.payment("o-1")
+    assert (payment["status"], payment["captured"], payment["payment_method_type"]) == (
+        "succeeded",
+        1990,
+        "bank_transfer",
+    )
+    assert await bank.announced("o-1") == ["initiated", "succeeded"]
+    assert await bank.events() == [("transfer.matched", "applied", None)]
+
+
+async def test_the_same_transaction_again_changes_nothing(bank: Bank) -> None:
+    await bank.asked("o-1", "o-2")
+    text = reference("o-1")
+    became = [(await bank.take(text)).became, (await bank.take(text)).became]
+    assert became == [Became.PAID, Became.KNOWN]
+    assert (await bank.take(reference("o-2"), amount="20.00")).became is Became.CONTRADICTED
+    assert await bank.announced("o-1") == ["initiated", "succeeded"]
+    assert len(await bank.events()) == 1
+
+
+async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(bank: Bank) -> None:
+    names = [f"o-{i}" for i in range(8)]
+    await bank.asked(*names)
+    results = await asyncio.gather(
+        *(bank.take(reference(name), transaction_id=name) for name in names for _ in range(6)), return_exceptions=True
+    )
+    became = [one.became for one in results if not isinstance(one, BaseException)]
+    assert became.count(Became.PAID) == 8
+    assert set(became) == {Became.PAID, Became.KNOWN}
+    await bank.flows.settle_all()
+    assert {await bank.status(name) for name in names} == {"succeeded"}
+    assert [await bank.announced(name) for name in names] == [["initiated", "succeeded"]] * 8
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "why"),
+    [("19.89", "EUR", "too little"), ("19.91", "EUR", "too much"), ("19.90", "USD", "another currency")],
+)
+async def test_another_amount_than_was_asked_for_is_parked_and_the_payment_stays_open(
+    bank: Bank, amount: str, currency: str, why: str
+) -> None:
+    await bank.asked("o-1")
+    taken = await bank.take(reference("o-1"), amount=amount, currency=currency)
+    assert taken.became is Became.PARKED
+    assert why in taken.why
+    assert await bank.status("o-1") == "pending"
+    assert await bank.events() == [("transfer.unexpected", "unexpected_money", "unexpected_money")]
+    assert (await bank.take(reference("o-1"), transaction_id="t-2")).became is Became.PAID
+
+
+async def test_a_second_transfer_for_a_paid_payment_is_parked(bank: Bank) -> None:
+    await bank.asked("o-1")
+    await bank.take(reference("o-1"))
+    taken = await bank.take(reference("o-1"), transaction_id="t-2")
+    assert (taken.became, taken.why) == (Became.PARKED, "it had been paid before")
+    assert (await bank.flows.payment("o-1"))["captured"] == 1990
+    assert ("transfer.unexpected", "unexpected_money", "unexpected_money") in await bank.events()
+
+
+async def test_a_transfer_after_the_cancellation_is_parked_and_the_end_stands(bank: Bank) -> None:
+    await bank.asked("o-1")
+    await cancel(bank, "o-1")
+    await bank.flows.settle_all()
+    assert await bank.status("o-1") == "canceled"
+    assert (await bank.take(reference("o-1"))).why == "it had been canceled"
+    assert await bank.status("o-1") == "canceled"
+    assert await bank.events() == [("transfer.unexpected", "unexpected_money", "unexpected_money")]
+
+
+async def test_a_cancellation_after_the_money_is_no_error_and_changes_nothing(bank: Bank) -> None:
+    await bank.asked("o-1")
+    await bank.take(reference("o-1"))
+    await cancel(bank, "o-1")
+    await bank.flows.settle_all()
+    operation = await bank.flows.operation("o-1", "cancel")
+    assert (operation["state"], operation["outcome"]) == ("refused", "wrong_state")
+    assert await bank.status("o-1") == "succeeded"
+
+
+async def test_money_and_cancellation_in_the_same_moment_end_in_exactly_one_of_the_two(bank: Bank) -> None:
+    names = [f"o-{i}" for i in range(40)]
+    await bank.asked(*names)
+    taken = await asyncio.gather(
+        *(bank.take(reference(name), transaction_id=name) for name in names), *(cancel(bank, name) for name in names)
+    )
+    await bank.flows.settle_all()
+
+    async def all_applied() -> bool:
+        return not await bank.pool.fetchval(
+            "SELECT count(*) FROM payment_events WHERE retry_at IS NOT NULL AND NOT processed"
+        )
+
+    await eventually_async(all_applied)
+    for name, what in zip(names, taken[: len(names)], strict=True):
+        assert what is not None
+        ended = "succeeded" if what.became is Became.PAID else "canceled"
+        announced = await bank.announced(name)
+        assert await bank.status(name) == ended
+        assert announced[0] == "initiated"
+        assert announced[1:] == (["succeeded"] if ended == "succeeded" else ["canceled", "failed"])
+    assert not await bank.pool.fetchval("SELECT count(*) FROM operations WHERE state = 'parked'")
+
+
+async def test_a_transfer_to_a_payment_that_is_held_by_somebody_else_is_applied_afterwards(bank: Bank) -> None:
+    await bank.asked("o-1")
+    async with bank.pool.acquire() as holder, holder.transaction():
+        await payments.lock_one(holder, name_of("o-1"))
+        assert (await bank.take(reference("o-1"))).became is Became.PAID
+        assert await bank.events() == [("transfer.matched", "waiting", None)]
+
+    async def paid() -> bool:
+        return await bank.status("o-1") == "succeeded"
+
+    await eventually_async(paid)
+
+
+@pytest.mark.parametrize("text", ["", "invoice 4711", "RF18539007547034"])
+async def test_money_without_a_reference_of_ours_is_told_and_kept(bank: Bank, text: str) -> None:
+    taken = await bank.take(f"{text} 4242 4242 4242 4242")
+    assert taken.became is Became.NOBODYS
+    assert await bank.events() == [("transfer.nobodys", "foreign", None)]
+    kept = await bank.pool.fetchrow("SELECT text, outcome, amount FROM bank_transfers")
+    assert kept is not None
+    assert (kept["outcome"], kept["amount"]) == ("transfer.nobodys", 1990)
+    assert "4242 4242" not in kept["text"]
+    assert "4242 4242" not in await bank.pool.fetchval("SELECT payload::text FROM payment_events")
+
+
+async def test_a_transfer_that_names_several_payments_is_parked_and_pays_none(bank: Bank) -> None:
+    await bank.asked("o-1", "o-2")
+    taken = await bank.take(f"{reference('o-1')} {reference('o-2')}")
+    assert (taken.became, taken.why) == (Became.PARKED, "it names several payments")
+    assert {await bank.status("o-1"), await bank.status("o-2")} == {"pending"}
+
+
+async def test_who_told_of_a_transfer_is_noted(bank: Bank) -> None:
+    await bank.asked("o-1")
+    await bank.take(reference("o-1"))
+    noted = await bank.pool.fetchrow("SELECT client, action, payment_id, detail::text AS detail FROM audit")
+    assert noted is not None
+    assert (noted["client"], noted["action"], noted["payment_id"]) == (CLERK.client, "bank.transfer", name_of("o-1"))
+    assert "19.90 eur" in noted["detail"]
+    assert await bank.pool.fetchval("SELECT verified_by FROM payment_events") == f"operator:{CLERK.client}"
+
+
+async def test_a_refund_is_pending_until_an_operator_has_transferred_it_back(bank: Bank) -> None:
+    await bank.asked("o-1")
+    await bank.take(reference("o-1"))
+    refund_id = await refund(bank, "o-1", "5.00")
+    payment = await bank.flows.payment("o-1")
+    assert (payment["refunded"], payment["reserved"]) == (0, 500)
+    for _ in range(2):
+        await bank.transfers.end_refund(refund_id, CLERK)
+    payment = await bank.flows.payment("o-1")
+    assert (payment["refunded"], payment["reserved"]) == (500, 0)
+    assert await bank.announced("o-1") == ["initiated", "succeeded", "refund_initiated", "refunded"]
+
+
+async def test_a_transfer_back_that_failed_gives_the_money_back_to_the_balance_even_late(bank: Bank) -> None:
+    await bank.asked("o-1")
+    await bank.take(reference("o-1"))
+    refund_id = await refund(bank, "o-1")
+    await bank.transfers.end_refund(refund_id, CLERK)
+    await bank.transfers.end_refund(refund_id, CLERK, failure="account_closed")
+    payment = await bank.flows.payment("o-1")
+    assert (payment["refunded"], payment["reserved"]) == (0, 0)
+    assert (await bank.announced("o-1"))[-1] == "refund_failed"
+    with pytest.raises(Refusal, match="final"):
+        await bank.transfers.end_refund(refund_id, CLERK)
+
+
+async def test_a_refund_that_the_ledger_does_not_have_can_not_be_ended(bank: Bank) -> None:
+    with pytest.raises(Refusal, match="no refund of this id"):
+        await bank.transfers.end_refund(uuid4(), CLERK)
+
+
+async def test_the_sums_of_refunds_never_exceed_what_came_in(bank: Bank) -> None:
+    await bank.asked("o-1")
+    await bank.take(reference("o-1"))
+    wanted = await asyncio.gather(
+        *(refund(bank, "o-1", "4.00", key=f"r-{i}") for i in range(10)), return_exceptions=True
+    )
+    assert sum(isinstance(one, UUID) for one in wanted) == 4
+    assert (await bank.flows.payment("o-1"))["reserved"] == 1600
+    assert await bank.pool.fetchval("SELECT sum(amount)::int FROM bank_refunds") == 1600

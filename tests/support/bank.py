@@ -1,0 +1,121 @@
+"""The bank-transfer provider in a service in this process: a real database, no Stripe, and a bank that a test plays."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from types import SimpleNamespace
+from typing import Any
+
+from payment_service.bank_transfer.provider import BankTransfer
+from payment_service.bank_transfer.references import reference_of
+from payment_service.bank_transfer.statement import Transfer, read_transfer
+from payment_service.config import BankTransferSettings
+from payment_service.db.audit import Actor
+from payment_service.db.pool import Pool
+from payment_service.flows.apply_webhooks import Webhooks
+from payment_service.flows.dispatch import Dispatcher
+from payment_service.flows.surroundings import Surroundings
+from payment_service.flows.take_transfers import Taken, Transfers
+from payment_service.provider.plugins import Context
+from payment_service.provider.providers import Providers
+from tests.support.flows import Flows, name_of, open_flows
+
+IBAN = "DE89370400440532013000"
+CLERK = Actor(client="cli:clerk")
+SETTINGS = BankTransferSettings(bank_transfer_iban=IBAN, bank_transfer_holder="Shop Ltd")
+
+
+class Bank(SimpleNamespace):
+    """What a test of bank transfers works with."""
+
+    flows: Flows
+    pool: Pool
+    provider: BankTransfer
+    webhooks: Webhooks
+    transfers: Transfers
+    dispatcher: Dispatcher
+    surroundings: Surroundings
+
+    async def asked(self, *order_ids: str) -> None:
+        """Take in orders of 19.90 eur, and wait until their intents exist."""
+        await self.flows.accept(*order_ids)
+        await self.flows.settle_all()
+
+    async def take(self, text: str, amount: str = "19.90", transaction_id: str = "t-1", currency: str = "EUR") -> Taken:
+        """Let a transfer come in."""
+        return await self.transfers.take(transfer(text, amount, transaction_id, currency), CLERK)
+
+    async def events(self) -> list[tuple[str, str, str | None]]:
+        """Give each stored event's type, result, and why it is parked."""
+        rows = await self.pool.fetch(
+            "SELECT event_type, result, parked_reason FROM payment_events ORDER BY created_at, provider_event_id"
+        )
+        return [(row["event_type"], row["result"], row["parked_reason"]) for row in rows]
+
+    async def status(self, order_id: str) -> str:
+        """Give the status of an order's payment."""
+        return str((await self.flows.payment(order_id))["status"])
+
+    async def announced(self, order_id: str) -> list[str]:
+        """Give the topics of what was announced of an order's payment, in order."""
+        rows = await self.pool.fetch(
+            "SELECT type FROM outbox WHERE aggregateid = $1 ORDER BY sequence", name_of(order_id)
+        )
+        return [row["type"].removeprefix("payments.") for row in rows]
+
+
+def transfer(text: str, amount: str = "19.90", transaction_id: str = "t-1", currency: str = "EUR") -> Transfer:
+    """A transfer that was booked today."""
+    today = date.today()  # noqa: DTZ011 - a booking has a day and no clock
+    row = {"booking_date": today.isoformat(), "amount": amount, "currency": currency, "reference": text}
+    return read_transfer({**row, "transaction_id": transaction_id}, today=today)
+
+
+def reference(order_id: str) -> str:
+    """The reference of an order's payment."""
+    return reference_of(name_of(order_id))
+
+
+def context_of(flows: Flows) -> Context:
+    """What a provider is given in these tests."""
+    return Context(
+        deployment="default",
+        now_s=lambda: flows.clock.now().timestamp(),
+        timeout_s=flows.config.provider_timeout_s,
+        concurrency=flows.config.provider_concurrency,
+        pool=flows.pool,
+    )
+
+
+@asynccontextmanager
+async def open_bank(dsn: str, **changes: Any) -> AsyncIterator[Bank]:
+    """Open everything, and close it in any case."""
+    async with open_flows(dsn, "http://127.0.0.1:9", **changes) as flows:
+        provider = BankTransfer(SETTINGS, context_of(flows))
+        flows.use(Providers({"bank_transfer": provider, "stripe": flows.provider}))
+        dispatcher = flows.dispatcher(name="bank_transfer")
+        webhooks = Webhooks(pool=flows.pool, providers=flows.providers, deployment="default", now=flows.clock.now)
+        surroundings = Surroundings(
+            pool=flows.pool,
+            providers=flows.providers,
+            deployment="default",
+            now=flows.clock.now,
+            wake_dispatcher=dispatcher.wake,
+        )
+        await dispatcher.start()
+        webhooks.start()
+        try:
+            yield Bank(
+                flows=flows,
+                pool=flows.pool,
+                provider=provider,
+                webhooks=webhooks,
+                transfers=Transfers(pool=flows.pool, webhooks=webhooks, account=IBAN),
+                dispatcher=dispatcher,
+                surroundings=surroundings,
+            )
+        finally:
+            await webhooks.stop()
+            await dispatcher.stop(5)
