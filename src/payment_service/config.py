@@ -230,7 +230,12 @@ class Config(DatabaseSettings, KafkaSettings):
     )
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if not (parts := tuple(part.strip() for part in value.split(",") if part.strip())):
+            message = "has nothing between its commas"
+            raise ValueError(message)
+        return parts
 
     @field_validator("providers")
     @classmethod
@@ -258,7 +263,7 @@ class Config(DatabaseSettings, KafkaSettings):
     @field_validator("stripe_secret_key")
     @classmethod
     def _require_key(cls, value: SecretStr) -> SecretStr:
-        if not re.fullmatch(r"(sk|rk)_\S+", value.get_secret_value()):
+        if value and not re.fullmatch(r"(sk|rk)_\S+", value.get_secret_value()):
             message = "a secret key begins with sk_ or rk_ (the publishable one, pk_…, goes to STRIPE_PUBLISHABLE_KEY)"
             raise ValueError(message)
         return value
@@ -275,8 +280,8 @@ class Config(DatabaseSettings, KafkaSettings):
     @classmethod
     def _require_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         # An empty secret would verify a signature made with an empty key, which anyone can forge.
-        if not value or any(len(secret.get_secret_value()) < 8 for secret in value):  # noqa: PLR2004 - said in the message
-            message = "needs at least one secret of 8 characters or more"
+        if any(len(secret.get_secret_value()) < 8 for secret in value):  # noqa: PLR2004 - said in the message
+            message = "needs secrets of 8 characters or more"
             raise ValueError(message)
         return value
 

@@ -59,7 +59,7 @@ def test_columns_are_found_by_name_with_a_byte_order_mark_quotes_and_windows_lin
         (b"2026-12-24,19.90,EUR," + b"x" * 1_001 + b",t-1\n", "reference"),
         (b"2026-12-24,19.90,EUR,text,\n", "transaction_id"),
         (b"2026-12-24,19.90,EUR,text,t 1\n", "transaction_id"),
-        (b"2026-12-24,19.90,XXX,text,t-1\n", "currency"),
+        (b"2026-12-24,19.90,ZZZ,text,t-1\n", "currency"),
         (b'2026-12-24,"19,90",EUR,text,t-1\n', "amount"),
         (b"2026-12-24,19.905,EUR,text,t-1\n", "amount"),
         (b"2026-12-24,1e3,EUR,text,t-1\n", "amount"),

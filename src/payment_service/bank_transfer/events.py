@@ -14,8 +14,9 @@ from uuid import UUID
 from payment_service.domain import card_numbers
 from payment_service.domain.currency import currency
 from payment_service.domain.money import Money
-from payment_service.domain.payment import IntentFact, Status, UnexpectedFact
+from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundFact, RefundStatus
+from payment_service.domain.unexpected import UnexpectedFact
 from payment_service.provider.port import Disposition, ProviderEvent
 
 if TYPE_CHECKING:

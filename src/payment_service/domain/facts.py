@@ -5,6 +5,7 @@ from __future__ import annotations
 from payment_service.domain.dispute import DisputeFact, DisputeVerdict
 from payment_service.domain.payment import Fact, Verdict
 from payment_service.domain.refund import AnyRefundFact, RefundVerdict
+from payment_service.domain.unexpected import UnexpectedFact
 
-AnyFact = Fact | AnyRefundFact | DisputeFact
+AnyFact = Fact | AnyRefundFact | DisputeFact | UnexpectedFact
 AnyVerdict = Verdict | RefundVerdict | DisputeVerdict

@@ -200,16 +200,7 @@ class FreeFact:
     at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnexpectedFact:
-    """The provider has money for this payment that its intent does not ask for: a part, too much, twice, too late. `detail`: a sentence."""
-
-    detail: str
-    at: int
-    source: str
-
-
-Fact = IntentFact | ChargeFact | RefusedFact | WithdrawnFact | FreeFact | UnexpectedFact
+Fact = IntentFact | ChargeFact | RefusedFact | WithdrawnFact | FreeFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +250,6 @@ def apply(payment: Payment, fact: Fact) -> Verdict:
             return _apply_withdrawal(payment, fact)
         case FreeFact():
             return _apply_free(payment, fact)
-        case UnexpectedFact(detail=detail):
-            return Parked("unexpected_money", detail)
 
 
 def _apply_intent(payment: Payment, fact: IntentFact) -> Verdict:

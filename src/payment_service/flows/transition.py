@@ -26,6 +26,7 @@ from payment_service.domain.refund import (
     RefundsMoved,
     apply_refund,
 )
+from payment_service.domain.unexpected import UnexpectedFact, park
 from payment_service.flows.announce import announce
 from payment_service.flows.requests import cancel_stray, read_after, read_own_intent, read_refunds
 from payment_service.telemetry import metrics
@@ -188,6 +189,8 @@ class Fold:
             case DisputeFact():
                 known = self._children[payment.id].disputes.get(dispute_id(payment.id, fact.provider_dispute_id))
                 return apply_dispute(payment, known, fact)
+            case UnexpectedFact():
+                return park(fact)
             case _:
                 return apply(payment, fact)
 
