@@ -28,6 +28,7 @@ from payment_service.flows.accept_orders import Intake
 from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.flows.dispatch import Dispatcher
 from payment_service.flows.errors import Unavailable
+from payment_service.flows.expire import Expiry
 from payment_service.flows.surroundings import Surroundings
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
@@ -201,6 +202,10 @@ class Service:
         for dispatcher in self._dispatchers:
             await dispatcher.start()
             stack.push_async_callback(self._within_grace, dispatcher.stop)
+        if "dispatch" in self._roles:
+            expiry = Expiry(self._surroundings())
+            expiry.start()
+            stack.push_async_callback(expiry.stop)
         if "http" in self._roles:
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)

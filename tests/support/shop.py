@@ -116,15 +116,19 @@ class Shop:
                     raise
 
     def refund(self, order_id: str, amount: str, key: str) -> int:
-        """Ask the service on the shared port for a refund until it answers; give the status."""
+        """Ask for a refund; give the status of the answer."""
+        return self.ask_for("refunds", order_id, {"amount": amount}, key)
+
+    def ask_for(self, change: str, order_id: str, body: Mapping[str, str], key: str) -> int:
+        """Ask the service on the shared port for a change of a payment; give the status of the answer."""
         self._api_key = self._api_key or asyncio.run(_make_key(self.dsn))
-        url = f"http://127.0.0.1:{self.port}/v1/payments/{name_of(order_id)}/refunds"
+        url = f"http://127.0.0.1:{self.port}/v1/payments/{name_of(order_id)}/{change}"
         headers = {
             "Authorization": f"Bearer {self._api_key}",
             "Content-Type": "application/json",
             "Idempotency-Key": key,
         }
-        status, _ = ask(url, json.dumps({"amount": amount}).encode(), headers)
+        status, _ = ask(url, json.dumps(body).encode(), headers)
         return status
 
     def intent_of(self, order_id: str) -> str:

@@ -143,6 +143,12 @@ async def under_way(connection: Connection, payment_id: UUID, kinds: Collection[
     return [Kind(row["kind"]) for row in rows]
 
 
+async def being_canceled(connection: Connection, payment_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these payments a cancel of is under way already."""
+    rows = await connection.fetch(_SQL.being_canceled, payment_ids)
+    return {row["payment_id"] for row in rows}
+
+
 async def withdraw_create(connection: Connection, payment_id: UUID, why: str) -> bool:
     """Take a create back that was never sent; whether there was one."""
     return bool(await connection.fetch(_SQL.withdraw_create, payment_id, why))

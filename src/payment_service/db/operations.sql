@@ -82,6 +82,10 @@ SELECT kind FROM operations
 WHERE payment_id = $1 AND state IN ('due', 'claimed', 'parked') AND kind = ANY ($2::text[]) AND cause NOT LIKE 'stray:%'
 ORDER BY position
 
+-- name: being_canceled
+SELECT DISTINCT payment_id FROM operations
+WHERE payment_id = ANY ($1::uuid[]) AND state IN ('due', 'claimed', 'parked') AND kind = 'cancel' AND cause NOT LIKE 'stray:%'
+
 -- name: withdraw_create
 -- The one way to end without a call. A claim marks what it may send: after that no row is found, and the provider decides.
 UPDATE operations SET state = 'refused', outcome = 'withdrawn', outcome_code = $2, finished_at = now()

@@ -48,6 +48,14 @@ class KnownOrder:
     provider: str
 
 
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """A payment that is held because its time is over; `due_at`: when it was to be looked at."""
+
+    payment: Payment
+    due_at: datetime
+
+
 class SaveConflict(Exception):
     """A locked payment was changed by somebody else: a defect, so the whole transaction is given up."""
 
@@ -82,6 +90,19 @@ async def lock_one(connection: Connection, payment_id: UUID) -> Payment | None:
     """Lock a payment, waiting for whoever holds it; None: there is none. Raises LockNotAvailableError after lock_timeout."""
     row = await connection.fetchrow(_SQL.lock_one, payment_id)
     return from_row(row) if row else None
+
+
+async def lock_expiring(
+    connection: Connection, now: datetime, providers: Collection[str], limit: int
+) -> list[Expiring]:
+    """Lock unpaid payments of these providers whose time was over at `now`, and that nobody else holds."""
+    rows = await connection.fetch(_SQL.lock_expiring, now, list(providers), limit)
+    return [Expiring(from_row(row), row["expiry_due_at"]) for row in rows]
+
+
+async def postpone_expiry(connection: Connection, ids: Sequence[UUID], until: datetime) -> None:
+    """Look at these again then, if they are still unpaid."""
+    await connection.execute(_SQL.postpone_expiry, ids, until)
 
 
 async def of_intents(connection: Connection, intents: Collection[tuple[str, str]]) -> dict[tuple[str, str], UUID]:

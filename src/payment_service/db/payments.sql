@@ -26,6 +26,19 @@ FROM payments
 WHERE id = $1
 FOR NO KEY UPDATE
 
+-- name: lock_expiring
+-- The states are those of the index payments_expiring. A bank's work and money that is held are passed over.
+SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+       payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent, expiry_due_at
+FROM payments
+WHERE expiry_due_at <= $1 AND status IN ('created', 'pending', 'requires_action', 'declined') AND provider = ANY ($2::text[])
+ORDER BY expiry_due_at
+LIMIT $3
+FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: postpone_expiry
+UPDATE payments SET expiry_due_at = $2 WHERE id = ANY ($1::uuid[])
+
 -- name: of_intents
 SELECT p.provider, p.provider_payment_id, p.id
 FROM unnest($1::text[], $2::text[]) AS v (provider, intent_id)

@@ -57,6 +57,8 @@ STAGE_SECONDS = Histogram(
 ANNOUNCED = Counter("payments_announced_total", "Records written to the outbox, by topic.", ["topic"])
 # Are changes of state happening, and which?
 TRANSITIONS = Counter("payments_transitions_total", "Changes of a payment's status.", ["from_status", "to_status"])
+# How many customers do not come back?
+EXPIRED = Counter("payments_expired_total", "Cancels asked for because an unpaid payment's time was over.")
 # Do records leave us?
 PUBLISHED = Counter("payments_published_total", "Records acknowledged by the broker, by topic.", ["topic"])
 # Is publishing stuck?

@@ -1,0 +1,109 @@
+"""Unpaid payments end when their time is over: the provider is asked to cancel them, and what it says is what happened.
+
+A payment that a bank works on, or whose money is held, is passed over. One that the customer pays in the same second ends as
+the provider has it: the cancel is refused then, and the payment has succeeded.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from payment_service.crash_points import reached
+from payment_service.db import operations, payments
+from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.flows.cancel import Cancel, cancel
+from payment_service.flows.requests import SYSTEM
+from payment_service.loop import Loop
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from payment_service.db.payments import Expiring
+    from payment_service.db.pool import Connection
+    from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.transition import Fold
+
+log = structlog.get_logger(__name__)
+
+# Some 30 ms of work in one transaction.
+GROUP_MAX: Final = 100
+# A deadline is a matter of hours: a second late is on time.
+INTERVAL_MAX_S: Final = 1.0
+# What is still unpaid then was not canceled: the bank worked on it, or the provider could not be reached.
+LOOK_AGAIN: Final = timedelta(minutes=5)
+# The provider's word for a customer who did not come back; announced as `expired`.
+_WHY: Final = "abandoned"
+
+
+class Expiry:
+    """Asks for the end of payments whose time is over."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._here = surroundings
+        self._loop = Loop("expiry", self.expire_once, interval_max_s=INTERVAL_MAX_S)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Finish the round, then end."""
+        await self._loop.stop()
+
+    async def expire_once(self) -> int:
+        """Ask for the end of what is due; return how many were looked at."""
+        try:
+            return await self._expire(GROUP_MAX)
+        except TRANSIENT_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - one payment that trips the database must not stop the others
+            log.warning("expiry_group_failed", error=type(error).__name__, detail=str(error)[:300])
+        looked_at = 0
+        while looked_at < GROUP_MAX and await self._expire(1):
+            looked_at += 1
+        return looked_at
+
+    async def _expire(self, limit: int) -> int:
+        now = self._here.now()
+        async with self._here.pool.acquire() as connection, connection.transaction():
+            due = await payments.lock_expiring(connection, now, self._here.providers.by_name.keys(), limit)
+            if not due:
+                return 0
+            await payments.postpone_expiry(connection, [one.payment.id for one in due], now + LOOK_AGAIN)
+            ask = self._ask if limit > 1 else self._ask_or_skip
+            fold = await ask(connection, due)
+            reached("expire.commit.before")
+        reached("expire.commit.after")
+        fold.count()
+        if fold.announced or fold.enqueued:
+            self._here.wake()
+        return len(due)
+
+    async def _ask(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
+        fold = self._here.fold({one.payment.id: one.payment for one in due})
+        asked = await operations.being_canceled(connection, [one.payment.id for one in due])
+        for one in due:
+            if one.payment.id not in asked:
+                # Named by its moment: a second replica, or a restored backup, asks for the same call.
+                wish = Cancel(client=SYSTEM, key=f"expired:{one.due_at.isoformat()}", why=_WHY)
+                await cancel(connection, self._here, fold, one.payment.id, wish)
+                metrics.EXPIRED.inc()
+                log.info("payment_expires", payment_id=str(one.payment.id), status=one.payment.status)
+        await fold.write(connection)
+        return fold
+
+    async def _ask_or_skip(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
+        """Ask behind a savepoint, so that what trips the database is at least postponed."""
+        try:
+            async with connection.transaction():
+                return await self._ask(connection, due)
+        except TRANSIENT_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is logged, and tried again later
+            names = [str(one.payment.id) for one in due]
+            log.error("payment_does_not_expire", ids=names, error=type(error).__name__, detail=str(error)[:300])
+            return self._here.fold({})

@@ -1,0 +1,59 @@
+"""Processes that are killed while payments are captured, canceled or run out of time."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.shop import TAKEN_UP_S, Shop, assert_died_at
+
+pytestmark = pytest.mark.timeout(90)
+
+ORDERS = [f"o-{i}" for i in range(4)]
+
+
+@pytest.mark.parametrize("change", ["capture", "cancel"])
+@pytest.mark.parametrize(
+    "point",
+    ["change.{}.commit.before", "change.{}.commit.after", "dispatch.{}.call.before", "dispatch.{}.call.after"],
+)
+def test_what_is_held_is_captured_or_released_once_whoever_dies(shop: Shop, change: str, point: str) -> None:
+    """The caller asks again under the same key until it has an answer: one capture, whoever answered."""
+    shop.order(*ORDERS[:2], capture_method="manual")
+    first = shop.serve("intake,dispatch,http")
+    shop.pay(*ORDERS[:2])
+    shop.wait_status("authorized")
+    first.stop()
+    armed = point.format(change)
+    service = shop.serve_armed(armed, "dispatch,http")
+    eventually(service.ready)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        shop.ask_for(change, ORDERS[0], {}, "job-1")
+    assert_died_at(service, armed)
+    shop.serve()
+    assert shop.ask_for(change, ORDERS[0], {}, "job-1") == 201
+    shop.wait_status("succeeded" if change == "capture" else "canceled", ORDERS[0])
+    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.check()
+
+
+@pytest.mark.parametrize("point", ["expire.commit.before", "expire.commit.after"])
+def test_payments_expire_though_who_asks_for_it_dies(shop: Shop, point: str) -> None:
+    shop.order(*ORDERS)
+    first = shop.serve("intake,dispatch,http")
+    shop.pay(ORDERS[0])
+    shop.wait_status("succeeded", ORDERS[0])
+    shop.wait_status("pending", *ORDERS[1:])
+    first.stop()
+    shop.execute("UPDATE payments SET expires_at = now(), expiry_due_at = now()")
+    assert_died_at(shop.serve_armed(point, "dispatch,http"), point)
+    # What it had committed is looked at again in minutes; but then the calls are queued, so nobody needs to.
+    shop.serve()
+    shop.serve_beside()
+    shop.wait_status("canceled", *ORDERS[1:])
+    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    assert shop.count("operations", "kind = 'cancel'") == len(ORDERS) - 1
+    shop.check()
