@@ -2,12 +2,15 @@
 SELECT current_user::text AS name, r.rolsuper AS superuser,
        ARRAY(
            SELECT privilege || ' on ' || t
-           FROM unnest(ARRAY['payments', 'operations', 'payment_events', 'payment_history', 'outbox', 'outbox_pending', 'quarantine', 'workers']) t
+           FROM unnest(ARRAY['payments', 'operations', 'payment_events', 'payment_history', 'outbox', 'outbox_pending',
+                             'outbox_placements', 'quarantine', 'workers', 'refunds', 'disputes', 'kept_answers', 'audit']) t
            CROSS JOIN unnest(ARRAY['SELECT', 'INSERT']) privilege
            WHERE NOT has_table_privilege(t, privilege)
            UNION ALL
-           SELECT 'UPDATE on ' || t FROM unnest(ARRAY['payments', 'operations', 'payment_events', 'workers', 'relay_lease']) t
+           SELECT 'UPDATE on ' || t FROM unnest(ARRAY['payments', 'operations', 'payment_events', 'refunds', 'disputes', 'workers', 'relay_lease']) t
            WHERE NOT has_table_privilege(t, 'UPDATE')
+           UNION ALL
+           SELECT 'SELECT on cursor_key' WHERE NOT has_table_privilege('cursor_key', 'SELECT')
            UNION ALL
            SELECT 'DELETE on ' || t FROM unnest(ARRAY['outbox_pending', 'workers']) t WHERE NOT has_table_privilege(t, 'DELETE')
            UNION ALL

@@ -165,9 +165,13 @@ def test_partitions_past_retention_are_dropped_with_their_rows(
 ) -> None:
     store_event(connection, NOW)
     announce(connection, NOW)
+    connection.execute(
+        "INSERT INTO outbox_placements (position, created_at, partition, record_offset) VALUES (1, %s, 0, 7)", [NOW]
+    )
     lines = run(database_dsn, now=NOW + EVENTS_KEPT + WEEK)
     assert f"dropped payment_events_{week_of(NOW):%Y%m%d}" in lines
     assert f"dropped outbox_{week_of(NOW):%Y%m%d}" in lines
+    assert f"dropped outbox_placements_{week_of(NOW):%Y%m%d}" in lines
     assert where(connection, "payment_events") == []
     assert where(connection, "outbox") == []
 
@@ -251,6 +255,6 @@ async def test_days_left_and_default_rows_are_gauges(database_dsn: str, connecti
         days = await partition_days_left(pool)
         await sample(pool)
     assert all(AHEAD.days < left <= AHEAD.days + 7 for left in days.values())
-    assert days.keys() == {"payment_events", "outbox"}
+    assert days.keys() == {"payment_events", "outbox", "outbox_placements"}
     assert metrics.PARTITION_DEFAULT_ROWS.labels("payment_events")._value.get() == 1
     assert metrics.PARTITION_DEFAULT_ROWS.labels("outbox")._value.get() == 0

@@ -13,7 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from payment_service.config import Config
 from payment_service.db import outbox
-from payment_service.db.outbox import Fence, OutboxRow
+from payment_service.db.outbox import Fence, OutboxRow, Placement
 from payment_service.db.pool import Pool
 from payment_service.db.records import OutboxRecord, append_outbox
 from payment_service.embedded.broker import EmbeddedBroker
@@ -150,17 +150,18 @@ async def test_a_successor_takes_over_and_the_marks_of_the_predecessor_are_refus
     assert await successor.take()
     [row] = await outbox.fetch_unpublished(pool, limit=10, in_hand=[], limit_bytes=1_000)
     assert successor.fence.epoch > predecessor.fence.epoch
-    assert not await outbox.mark_published(pool, [row.position], predecessor.fence)
+    assert not await outbox.mark_published(pool, [Placement(row.position, 0, 0)], predecessor.fence)
     assert not await outbox.hold_aggregates(
         pool,
         [outbox.Hold(aggregate_id=row.aggregate_id, position=row.position, topic=None, reason="x")],
         predecessor.fence,
     )
     assert await pending(pool) == 1
+    assert await pool.fetchval("SELECT count(*) FROM outbox_placements") == 0
     assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
     assert not await predecessor.renew()
     assert not predecessor.held
-    assert await outbox.mark_published(pool, [row.position], successor.fence)
+    assert await outbox.mark_published(pool, [Placement(row.position, 0, 0)], successor.fence)
     assert await pending(pool) == 0
 
 
@@ -393,4 +394,4 @@ async def test_a_stop_marks_what_was_acknowledged_and_gives_the_lease_back(
     published = await asyncio.to_thread(topics.read_count, 1_000 - left, topics=[INITIATED])
     assert len(published) == len(first_occurrences(published)) == 1_000 - left
     assert await pool.fetchval("SELECT holder IS NULL AND expires_at < now() FROM relay_lease")
-    assert not await outbox.mark_published(pool, [1], Fence(uuid.uuid4(), 0))
+    assert not await outbox.mark_published(pool, [Placement(1, 0, 0)], Fence(uuid.uuid4(), 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
-from payment_service.db.outbox import OutboxRow
+from payment_service.db.outbox import OutboxRow, Placement
 from payment_service.kafka.window import Window
 
 
@@ -33,7 +33,7 @@ def test_nothing_goes_out_beside_the_last_suspect() -> None:
     assert suspect is not None
     assert window.is_alone(suspect)
     assert window.take_ready() is None
-    window.acknowledge(suspect)
+    window.acknowledge(suspect, Placement(1, 0, 0))
     after = window.take_ready()
     assert after is not None
     assert after.position == 2

@@ -36,7 +36,7 @@ SELECT 'partition_days_left', ARRAY[i.inhparent::regclass::text],
        extract(epoch FROM max((regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)'))[1]::timestamptz) - now())::float8 / 86400
 FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent IN ('payment_events'::regclass, 'outbox'::regclass) AND c.relkind = 'r'
+WHERE i.inhparent IN ('payment_events'::regclass, 'outbox'::regclass, 'outbox_placements'::regclass) AND c.relkind = 'r'
 GROUP BY i.inhparent
 UNION ALL
 SELECT 'partition_default_rows', ARRAY['payment_events'], count(*)::float8 FROM (SELECT FROM payment_events_default LIMIT 100000) d

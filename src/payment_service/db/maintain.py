@@ -76,6 +76,8 @@ TABLES: Final = (
                 unfinished_are="events that are not processed (of a type that is not supported yet, or parked)"),
     Partitioned("outbox", "created_at", behind=timedelta(0), kept=OUTBOX_KEPT, unfinished="position IN (SELECT position FROM outbox_pending)",
                 unfinished_are="records that are not published"),
+    Partitioned("outbox_placements", "created_at", behind=timedelta(0), kept=OUTBOX_KEPT, unfinished="position IN (SELECT position FROM outbox_pending)",
+                unfinished_are="records that are not published"),
 )  # fmt: skip
 
 

@@ -35,6 +35,15 @@ class OutboxRow:
         return [(name, None if text is None else text.encode("latin-1")) for name, text in json.loads(self.headers)]
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where on its topic an acknowledged record is."""
+
+    position: int
+    partition: int
+    offset: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """An aggregate whose next record can't go out. `topic`: the one that refused it; None when the record is at fault."""
@@ -69,9 +78,18 @@ async def fetch_unpublished(pool: Pool, *, limit: int, in_hand: Sequence[int], l
     ]
 
 
-async def mark_published(pool: Pool, positions: Sequence[int], fence: Fence) -> bool:
-    """Mark records that the broker has acknowledged. False: the lease is another's, nothing was marked."""
-    return bool(await pool.fetch(_SQL.mark_published, positions, fence.holder, fence.epoch))
+async def mark_published(pool: Pool, placements: Sequence[Placement], fence: Fence) -> bool:
+    """Mark records that the broker has acknowledged, and note where they went. False: the lease is another's, nothing was marked."""
+    return bool(
+        await pool.fetch(
+            _SQL.mark_published,
+            [p.position for p in placements],
+            [p.partition for p in placements],
+            [p.offset for p in placements],
+            fence.holder,
+            fence.epoch,
+        )
+    )
 
 
 async def take_lease(pool: Pool, holder: UUID, *, duration_s: float) -> int | None:

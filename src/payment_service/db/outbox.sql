@@ -25,11 +25,18 @@ WHERE coalesce(bytes_before, 0) < $3
 ORDER BY position
 
 -- name: mark_published
--- No row comes back when the lease is another's: then nothing was marked.
+-- No row comes back when the lease is another's: then nothing was marked. Where each record went is noted beside it, once for
+-- each time that it was pending.
 WITH lease AS MATERIALIZED (
-    SELECT epoch FROM relay_lease WHERE holder = $2 AND epoch = $3
+    SELECT epoch FROM relay_lease WHERE holder = $4 AND epoch = $5
 ), marked AS (
     DELETE FROM outbox_pending WHERE position = ANY ($1::bigint[]) AND EXISTS (SELECT FROM lease)
+    RETURNING position, created_at
+), placed AS (
+    INSERT INTO outbox_placements (position, created_at, partition, record_offset)
+    SELECT m.position, m.created_at, v.partition, v.record_offset
+    FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) AS v (position, partition, record_offset)
+    JOIN marked m USING (position)
 )
 SELECT epoch FROM lease
 

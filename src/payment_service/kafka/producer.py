@@ -75,12 +75,14 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of one record. `fault` None: the broker has it, on all replicas in sync."""
+    """What became of one record. `fault` None: the broker has it, on all replicas in sync, at this partition and offset."""
 
     position: int
     fault: Fault | None = None
     reason: str = ""
     refused_here: bool = False  # by the client, so the record itself and not its neighbours in a batch
+    partition: int = -1
+    offset: int = -1
 
 
 class RecordProducer(Protocol):
@@ -191,10 +193,10 @@ class Producer:
             log.error("producer_failed", reason=error.name(), detail=error.str()[:300])
             self._wake()
 
-    def _on_delivery(self, position: int, error: KafkaError | None, _message: Message) -> None:
+    def _on_delivery(self, position: int, error: KafkaError | None, message: Message) -> None:
         if error is not None and (error.fatal() or error.code() == KafkaError._MSG_TIMED_OUT):  # noqa: SLF001
             self._fail(error)
-        self._report(Report(position) if error is None else _report(position, error))
+        self._report(_delivered(position, message) if error is None else _report(position, error))
 
     def _report(self, report: Report) -> None:
         self._reports.append(report)
@@ -206,6 +208,11 @@ class Producer:
     def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._notify)
+
+
+def _delivered(position: int, message: Message) -> Report:
+    partition, offset = message.partition(), message.offset()
+    return Report(position, partition=-1 if partition is None else partition, offset=-1 if offset is None else offset)
 
 
 def _report(position: int, error: KafkaError, *, here: bool = False) -> Report:

@@ -92,7 +92,7 @@ class Publication:
             return
         match report.fault:
             case None:
-                self._acknowledge(row)
+                self._acknowledge(row, report)
             case Fault.BROKER:
                 self._window.retry(row)
                 self._retreat(report.reason)
@@ -105,13 +105,13 @@ class Publication:
                 # A broker refuses a batch whole, so this may be the fault of another record in it.
                 self._window.suspect(row)
 
-    def _acknowledge(self, row: OutboxRow) -> None:
+    def _acknowledge(self, row: OutboxRow, report: Report) -> None:
         self._pause_s = ERROR_PAUSE_MIN_S
         self._probes.discard(row.aggregate_id)
         if row.topic in self._held_topics:
             self._held_topics.discard(row.topic)
             self._released_topics.add(row.topic)
-        self._window.acknowledge(row)
+        self._window.acknowledge(row, outbox.Placement(row.position, report.partition, report.offset))
         metrics.PUBLISHED.labels(row.topic).inc()
         metrics.STAGE_SECONDS.labels("outbox_to_ack").observe(
             max(0.0, (datetime.now(UTC) - row.created_at).total_seconds())
@@ -161,13 +161,13 @@ class Publication:
             producer.send(row)
 
     async def _mark(self) -> None:
-        positions = list(self._window.acknowledged)
-        if not positions:
+        placements = list(self._window.acknowledged)
+        if not placements:
             return
         reached("relay.acknowledged")
-        if not await outbox.mark_published(self._pool, positions, self._lease.fence):
+        if not await outbox.mark_published(self._pool, placements, self._lease.fence):
             raise LeaseLostError
-        self._window.marked(positions)
+        self._window.marked(placements)
         reached("relay.mark.after")
 
     async def _hold(self) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-    from payment_service.db.outbox import OutboxRow
+    from payment_service.db.outbox import OutboxRow, Placement
 
 
 class Window:
@@ -22,7 +22,7 @@ class Window:
         self._suspects: deque[UUID] = deque()
         self._sent: set[int] = set()
         self._alone: int | None = None
-        self._acknowledged: list[int] = []
+        self._acknowledged: list[Placement] = []
 
     def __len__(self) -> int:
         return len(self._known)
@@ -38,7 +38,7 @@ class Window:
         return len(self._sent)
 
     @property
-    def acknowledged(self) -> Sequence[int]:
+    def acknowledged(self) -> Sequence[Placement]:
         """What the broker has and the database does not know of yet."""
         return self._acknowledged
 
@@ -67,10 +67,10 @@ class Window:
         """Whether it went out with nothing beside it: what became of it is then its own fault."""
         return row.position == self._alone
 
-    def acknowledge(self, row: OutboxRow) -> None:
+    def acknowledge(self, row: OutboxRow, placement: Placement) -> None:
         """The broker has it: the next one of its line may go."""
         self._sent.discard(row.position)
-        self._acknowledged.append(row.position)
+        self._acknowledged.append(placement)
         line = self._lines[row.aggregate_id]
         line.popleft()
         if line:
@@ -78,11 +78,11 @@ class Window:
         else:
             del self._lines[row.aggregate_id]
 
-    def marked(self, positions: Sequence[int]) -> None:
+    def marked(self, placements: Sequence[Placement]) -> None:
         """The database knows: forget them."""
-        for position in positions:
-            del self._known[position]
-        self._acknowledged = self._acknowledged[len(positions) :]
+        for placement in placements:
+            del self._known[placement.position]
+        self._acknowledged = self._acknowledged[len(placements) :]
 
     def retry(self, row: OutboxRow) -> None:
         """It did not go out, or nobody knows: it is the next of its line again."""
