@@ -6,6 +6,7 @@ they don't know, so that fields can be added. They stay within what draft 7 know
 
 from __future__ import annotations
 
+from copy import deepcopy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -160,13 +161,13 @@ def is_read(name: str) -> bool:
 
 
 def all_schemas() -> dict[str, Schema]:
-    """Every schema by its name, which is also the name of its file without `.json`."""
+    """Every schema by its name, which is also the name of its file without `.json`; the caller's to keep."""
     found = {f"{topic}.value": schema for topic, schema in INCOMING.items()}
     found |= {f"{topic}{DEAD_LETTERS}.headers": _DEAD_LETTER for topic in INCOMING}
     found |= {f"{topic}.value": _announced(topic) for topic in BY_TOPIC}
     found[ANNOUNCED_HEADERS] = _ANNOUNCED
     return {
-        name: {"$schema": DIALECT, "$id": f"urn:payment-service:schema:{name}", **schema}
+        name: {"$schema": DIALECT, "$id": f"urn:payment-service:schema:{name}", **deepcopy(schema)}
         for name, schema in found.items()
     }
 

@@ -1,0 +1,65 @@
+"""Keep the schemas of the version in pyproject.toml as those of a release: `python -m scripts.release_contracts`.
+
+From then on a change that would break somebody who knows them fails a test. A version is kept once: while the changelog calls
+it unreleased its schemas are written again, afterwards never.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+from typing import Final
+
+from payment_service.contracts.schemas import all_schemas, is_read
+from scripts.compatibility import Schema, Side, broken_by
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+SCHEMAS: Final = ROOT / "schemas"
+RELEASED: Final = SCHEMAS / "released"
+
+
+def version() -> str:
+    """The version that pyproject.toml names."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
+def releases(folder: Path = RELEASED) -> list[Path]:
+    """The folders of the releases, oldest first."""
+    return sorted(folder.iterdir(), key=lambda path: [int(part) for part in path.name.split(".")])
+
+
+def read(folder: Path) -> dict[str, Schema]:
+    """The schemas of a folder by their names."""
+    return {path.name.removesuffix(".json"): json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+def broken_since(release: Path) -> list[str]:
+    """What of the schemas that the models make now breaks those who know a release."""
+    old = read(release)
+    return broken_by(old, all_schemas(), {name: Side.READS if is_read(name) else Side.WRITES for name in old})
+
+
+def is_unreleased(name: str, changelog: str) -> bool:
+    """Whether the changelog still calls a version unreleased."""
+    return f"## [Unreleased] {name}\n" in changelog
+
+
+def main() -> int:
+    """Copy the schemas, and give the exit code."""
+    place = RELEASED / version()
+    if place.exists() and not is_unreleased(version(), (ROOT / "CHANGELOG.md").read_text()):
+        print(f"release_contracts: {version()} is released and never changes; name the next version in pyproject.toml.")
+        return 1
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for path in SCHEMAS.glob("*.json"):
+        shutil.copyfile(path, place / path.name)
+    print(f"release_contracts: kept the schemas of {version()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
