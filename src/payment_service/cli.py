@@ -19,6 +19,8 @@ from payment_service.db.api_keys import Scope
 EXIT_CONFIGURATION: Final = 2
 
 Name = Annotated[str, typer.Argument(metavar="ORDER|PAYMENT", help="An order's id, or a payment's.")]
+Amount = Annotated[str | None, typer.Argument(help="Decimal text in the payment's currency; left out: all of it.")]
+Reason = Annotated[str, typer.Option(help="For people; the provider is told the words that it knows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 Key = Annotated[str, typer.Option(help="The same change under the same key is made once; shown when you give none.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -132,6 +134,38 @@ def show(name: Name, as_json: Json = False) -> None:
     from payment_service.commands import show as code
 
     code.show(name, as_json=as_json)
+
+
+@app.command()
+def refund(
+    name: Name,
+    amount: Amount = None,
+    reason: Reason = "",
+    metadata: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept; repeatable.")] = None,
+    key: Key = "",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Refund a payment: all that is left, or an amount. The same command again is the same refund; another needs a --key."""
+    from payment_service.commands import payments as code
+
+    code.refund(name, amount, reason, metadata or [], key, yes=yes, as_json=as_json)
+
+
+@app.command()
+def capture(name: Name, amount: Amount = None, key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
+    """Capture what is held, all or an amount; the rest is released."""
+    from payment_service.commands import payments as code
+
+    code.capture(name, amount, key, yes=yes, as_json=as_json)
+
+
+@app.command()
+def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
+    """Cancel a payment that is not paid; what is held is released."""
+    from payment_service.commands import payments as code
+
+    code.cancel(name, reason, key, yes=yes, as_json=as_json)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

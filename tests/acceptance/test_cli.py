@@ -17,7 +17,20 @@ from tests.support.service import StartService
 def test_help_names_every_command() -> None:
     result = run("--help")
     assert result.returncode == 0
-    for command in ("serve", "migrate", "maintain", "topics", "keys", "show", "sandbox", "doctor", "demo"):
+    for command in (
+        "serve",
+        "migrate",
+        "maintain",
+        "topics",
+        "keys",
+        "show",
+        "refund",
+        "capture",
+        "cancel",
+        "sandbox",
+        "doctor",
+        "demo",
+    ):
         assert re.search(rf"^  {command} ", result.stdout, re.MULTILINE)
 
 

@@ -74,7 +74,7 @@ def test_nothing_that_is_shown_can_steer_a_terminal(database_dsn: str, payment: 
     for shown in (text.stdout, document.stdout):
         assert not set("\x1b\x07\x9b\x7f\u202e") & set(shown)
     assert "\\x1b]0;owned\\x07\\x9b31m\\x7f\\u202e[red]x[/red]" in text.stdout
-    assert done(document)["data"][0]["events"][0]["result"] == evil
+    assert [entry["result"] for entry in done(document)["data"][0]["timeline"] if entry["kind"] == "webhook"] == [evil]
 
 
 def test_keys_are_listed_without_what_opens_them_and_revoked_once(database_dsn: str) -> None:

@@ -15,6 +15,9 @@ from typing import Any, Final
 COMMAND: Final = Path(sys.executable).with_name("payment-service")
 NOWHERE: Final = "postgresql://someone:hunter22@127.0.0.1:9/payments"
 
+# The imports of a command take seconds of a machine that is busy.
+TIMEOUT_S: Final = 120
+
 Result = subprocess.CompletedProcess[str]
 
 
@@ -27,7 +30,7 @@ def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=TIMEOUT_S,
     )
 
 
@@ -43,7 +46,7 @@ def run_on_terminal(*arguments: str, answer: str, env: Mapping[str, str]) -> Res
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
+            timeout=TIMEOUT_S,
         )
     finally:
         os.close(there)

@@ -8,24 +8,31 @@ import pwd
 import re
 import socket
 import sys
+import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 import typer
 
-from payment_service.config import ConfigError, DatabaseSettings
+from payment_service.config import CommandSettings, ConfigError, DatabaseSettings
+from payment_service.db import payment_reads
 from payment_service.db.audit import Actor
 from payment_service.db.pool import open_pool
 from payment_service.db.schema import SchemaError, schema_problem
+from payment_service.domain.ids import payment_id as name_of_payment
 from payment_service.flows.change import Asking
+from payment_service.flows.surroundings import Surroundings
+from payment_service.provider.plugins import Context, open_providers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from uuid import UUID
 
     from payment_service.db.pool import Pool
+    from payment_service.provider.providers import Providers
 
 T = TypeVar("T")
 
@@ -45,6 +52,51 @@ def run(work: Callable[[Pool], Awaitable[T]], settings: DatabaseSettings | None 
             return await work(pool)
 
     return asyncio.run(within())
+
+
+def run_change(work: Callable[[Surroundings], Awaitable[T]]) -> T:
+    """Do `work` with all that a change needs. What it words, a running service sends. Raises as `run`, and Refusal."""
+    settings = CommandSettings.from_environment()
+
+    async def within(pool: Pool) -> T:
+        await require_deployment(pool, settings.deployment)
+        async with _wording(settings, pool) as providers:
+            return await work(
+                Surroundings(
+                    pool=pool, providers=providers, deployment=settings.deployment, now=lambda: datetime.now(UTC)
+                )
+            )
+
+    return run(within, settings)
+
+
+async def require_deployment(pool: Pool, deployment: str) -> None:
+    """Raise ConfigError where the payments of this database are named after another deployment.
+
+    Under a wrong name an order that is replayed would get a second payment.
+    """
+    row = await payment_reads.newest_names(pool)
+    if row and row["id"] != name_of_payment(deployment, row["order_id"], row["n"]):
+        raise ConfigError(
+            f"DEPLOYMENT is {deployment!r}, and this database is another's: set it as the service has it."
+        )
+
+
+@asynccontextmanager
+async def _wording(settings: CommandSettings, pool: Pool) -> AsyncIterator[Providers]:
+    """Open the providers for their words; nothing is sent to them."""
+    context = Context(
+        deployment=settings.deployment,
+        now_s=time.time,
+        timeout_s=settings.provider_timeout_s,
+        concurrency=settings.provider_concurrency,
+        pool=pool,
+    )
+    providers = open_providers(settings, context)
+    try:
+        yield providers
+    finally:
+        await providers.close()
 
 
 @asynccontextmanager
@@ -95,6 +147,8 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigError("There is no terminal to ask on: say --yes.")
-    if not typer.confirm(question, err=True):
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         sys.stderr.write("payment-service: Nothing was changed.\n")
         raise typer.Exit(1)

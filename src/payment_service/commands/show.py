@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from payment_service.commands import screen, session
-from payment_service.contracts.api import Dispute, Payment, PaymentEvent, Refund
-from payment_service.contracts.operators import Case, Cases, Change, Operation
-from payment_service.db import case_reads, payment_reads, refund_reads
+from payment_service.contracts.api import Dispute, Payment, Refund
+from payment_service.contracts.operators import Case, Cases
+from payment_service.db import payment_reads, refund_reads
 from payment_service.db.payment_reads import Filters
+from payment_service.db.places import BEGINNING
+from payment_service.db.timeline import timeline
 from payment_service.flows.errors import Refusal, Why
 
 if TYPE_CHECKING:
@@ -17,12 +19,15 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from payment_service.db.pool import Pool
+    from payment_service.contracts.timeline import TimelineEntry
+    from payment_service.db.pool import Connection, Pool
 
 # An order has a second payment only when the first ended unpaid.
 _PAYMENTS_MAX: Final = 100
-# The latest; who has more of them reads on through the API.
-_PARTS_MAX: Final = 1_000
+# The newest; who has more of them reads on through the API.
+_CHILDREN_MAX: Final = 1_000
+# Entries of the timeline that are read at once.
+_PAGE: Final = 500
 
 
 def show(name: str, *, as_json: bool) -> None:
@@ -38,7 +43,7 @@ def show(name: str, *, as_json: bool) -> None:
 async def find(pool: Pool, name: str) -> Cases:
     """Find what a person means. Raises Refusal."""
     payments = await payments_named(pool, name)
-    return Cases(data=[await _case(pool, payment) for payment in payments])
+    return Cases(data=[await _case(pool, payment.id) for payment in payments])
 
 
 async def payments_named(pool: Pool, name: str) -> list[Payment]:
@@ -61,62 +66,32 @@ def as_uuid(text: str) -> UUID | None:
         return None
 
 
-async def _case(pool: Pool, payment: Payment) -> Case:
-    return Case(
-        payment=payment,
-        refunds=[
-            Refund(**row) for row in (await refund_reads.refunds(pool, payment.id, after=None, limit=_PARTS_MAX))[::-1]
-        ],
-        disputes=[
-            Dispute(**row)
-            for row in (await refund_reads.disputes(pool, payment.id, after=None, limit=_PARTS_MAX))[::-1]
-        ],
-        operations=[Operation(**row) for row in await case_reads.operations_of_payment(pool, payment.id)],
-        events=[PaymentEvent(**row) for row in await case_reads.events_of_payment(pool, payment.id)],
-        changes=[Change(**row) for row in await case_reads.changes_of_payment(pool, payment.id)],
-    )
+async def _case(pool: Pool, payment_id: UUID) -> Case:
+    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        refunds = await refund_reads.refunds(connection, payment_id, after=None, limit=_CHILDREN_MAX)
+        disputes = await refund_reads.disputes(connection, payment_id, after=None, limit=_CHILDREN_MAX)
+        return Case(
+            payment=Payment.model_validate(await payment_reads.payment(connection, payment_id)),
+            refunds=[Refund(**row) for row in refunds],
+            disputes=[Dispute(**row) for row in disputes],
+            timeline=await _timeline(connection, payment_id),
+        )
+
+
+async def _timeline(connection: Connection, payment_id: UUID) -> list[TimelineEntry]:
+    entries: list[TimelineEntry] = []
+    after = BEGINNING
+    while page := await timeline(connection, payment_id, after=after, limit=_PAGE):
+        entries += [entry for _, entry in page]
+        after = page[-1][0]
+    return entries
 
 
 def _show(case: Case) -> None:
     screen.show_fields(case.payment, *Payment.model_fields)
-    _list(
-        "Refunds",
-        case.refunds,
-        "created_at",
-        "id",
-        "status",
-        "amount",
-        "currency",
-        "reason",
-        "failure_code",
-        "provider_refund_id",
-    )
-    _list(
-        "Disputes",
-        case.disputes,
-        "created_at",
-        "status",
-        "amount",
-        "currency",
-        "reason",
-        "evidence_due_by",
-        "provider_dispute_id",
-    )
-    _list(
-        "Operations",
-        case.operations,
-        "created_at",
-        "id",
-        "kind",
-        "state",
-        "outcome",
-        "outcome_code",
-        "attempt",
-        "idempotency_key",
-        "provider_request_id",
-    )
-    _list("Events", case.events, "occurred_at", "type", "provider_event_id", "processed", "result")
-    _list("Changes", case.changes, "created_at", "from_status", "to_status", "sequence", "topic", "published", "cause")
+    _list("Refunds", case.refunds, "id", "status", "amount", "currency", "reason", "failure_code", "provider_refund_id")
+    _list("Disputes", case.disputes, "status", "amount", "currency", "reason", "evidence_due_by", "provider_dispute_id")
+    _list("Timeline", case.timeline, "at", "kind", "text")
 
 
 def _list(title: str, models: Sequence[BaseModel], *fields: str) -> None:

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from payment_service.contracts.api import Dispute, Payment, PaymentEvent, Refund
+from payment_service.contracts.api import Dispute, Payment, Refund
+from payment_service.contracts.timeline import TimelineEntry
 
 
 class ApiKey(BaseModel):
@@ -27,47 +28,13 @@ class ApiKeys(BaseModel):
     data: list[ApiKey]
 
 
-class Operation(BaseModel):
-    """A call to the provider: what was asked, how often, and what came of it."""
-
-    id: UUID
-    kind: str = Field(description="create, capture, cancel, refund, retrieve.")
-    state: str = Field(description="due, claimed, done, refused, parked (waits for a person).")
-    cause: str = Field(description="What asked for it.")
-    outcome: str | None = Field(description="What the last attempt came to.")
-    outcome_code: str | None
-    outcome_detail: str | None
-    attempt: int = Field(description="How often it was claimed.")
-    idempotency_key: str = Field(description="Under which the provider does it once.")
-    provider_request_id: str | None = Field(description="The provider's name for the last answer.")
-    created_at: datetime
-    finished_at: datetime | None
-
-
-class Change(BaseModel):
-    """A change of a payment, or a record that announced one."""
-
-    sequence: int | None = Field(description="`ce_sequence` of the record; null for what was not announced.")
-    topic: str | None
-    from_status: str
-    to_status: str
-    cause: str
-    published: bool | None = Field(
-        description="Whether the broker has acknowledged it; null for what was not announced."
-    )
-    occurred_at: datetime | None = Field(description="The provider's clock.")
-    created_at: datetime
-
-
 class Case(BaseModel):
-    """Everything known of one payment, each list in order of time."""
+    """Everything known of one payment at one moment."""
 
     payment: Payment
-    refunds: list[Refund]
-    disputes: list[Dispute]
-    operations: list[Operation]
-    events: list[PaymentEvent]
-    changes: list[Change]
+    refunds: list[Refund] = Field(description="The newest first.")
+    disputes: list[Dispute] = Field(description="The newest first.")
+    timeline: list[TimelineEntry] = Field(description="What happened, in order.")
 
 
 class Cases(BaseModel):

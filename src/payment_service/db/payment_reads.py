@@ -40,6 +40,12 @@ async def payment(connection: Connection | Pool, payment_id: UUID) -> Row | None
     return dict(row) if row else None
 
 
+async def newest_names(connection: Connection | Pool) -> Row | None:
+    """Read what the newest payment is called: its id and what that is made of; None: there is no payment yet."""
+    row = await connection.fetchrow(_SQL.newest_names)
+    return dict(row) if row else None
+
+
 async def exists(connection: Connection | Pool, payment_id: UUID) -> bool:
     """Whether there is such a payment."""
     return bool(await connection.fetchval(_SQL.payment_exists, payment_id))

@@ -6,6 +6,9 @@ SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amoun
 FROM payments_decimal
 WHERE id = $1
 
+-- name: newest_names
+SELECT id, order_id, n FROM payments ORDER BY created_at DESC, id DESC LIMIT 1
+
 -- name: payment_exists
 SELECT EXISTS (SELECT FROM payments WHERE id = $1)
 

@@ -1,0 +1,177 @@
+"""`refund`, `capture` and `cancel`: asked for by the same code as the API's, under a key that the same wish always has.
+
+So whoever runs a command twice, or after a colleague has run it, asks for the same change again and not for another one. What is
+wanted a second time on purpose needs a key of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from payment_service.commands import screen, session
+from payment_service.commands.show import payments_named
+from payment_service.config import ConfigError
+from payment_service.contracts.api import Payment, Refund
+from payment_service.db import operations, payment_reads, refund_reads
+from payment_service.domain.currency import currency
+from payment_service.domain.ids import operation_id
+from payment_service.domain.money import MoneyError, parse
+from payment_service.domain.payment import Status
+from payment_service.flows import request_cancel, request_capture, request_refund
+from payment_service.flows.errors import Refusal, Why
+from payment_service.http.bodies import Line, Metadata
+from payment_service.provider.port import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from payment_service.flows.change import Answered, Asking
+    from payment_service.flows.surroundings import Surroundings
+
+_UNPAID_ENDS: Final = frozenset({Status.CANCELED.value, Status.FAILED.value})
+
+
+def refund(
+    name: str, amount: str | None, reason: str, metadata: Sequence[str], key: str, *, yes: bool, as_json: bool
+) -> None:
+    """Refund a payment, all that is left or an amount (decimal text)."""
+    reason, kept = _line("--reason", reason), _metadata(metadata)
+
+    async def work(here: Surroundings) -> Refund:
+        payment = await _the_payment(here, name)
+        wanted = request_refund.Wanted(amount=_plain_amount(payment, amount), reason=reason, metadata=kept)
+        asking = _asking(
+            "refund",
+            payment.id,
+            {"amount": wanted.amount, "reason": reason, "metadata": kept},
+            key,
+            wanted.amount or "rest",
+        )
+        refund_id = operation_id(payment.id, Kind.REFUND, session.CLIENT, asking.key)
+        if await refund_reads.refund(here.pool, refund_id) is None:
+            what = f"{wanted.amount} {payment.currency}" if wanted.amount else "all that is left"
+            session.confirm(f"Refund {what} of {_in_words(payment)}?", yes=yes)
+        await _ask(request_refund.Refunds(here).request(payment.id, wanted, asking), asking, payment.id)
+        row = await refund_reads.refund(here.pool, refund_id)
+        return Refund.model_validate(row)
+
+    made = session.run_change(work)
+    _show(made, ("id", "payment_id", "status", "amount", "currency", "reason"), as_json=as_json)
+
+
+def capture(name: str, amount: str | None, key: str, *, yes: bool, as_json: bool) -> None:
+    """Capture what is held, all or an amount (decimal text); the rest is released."""
+
+    async def work(here: Surroundings) -> Payment:
+        payment = await _the_payment(here, name)
+        wanted = request_capture.Wanted(amount=_plain_amount(payment, amount), metadata={})
+        asking = _asking("capture", payment.id, {"amount": wanted.amount}, key, wanted.amount or "all")
+        if not await _known(here, payment.id, Kind.CAPTURE, asking):
+            what = f"{wanted.amount} {payment.currency}, and release the rest," if wanted.amount else "all that is held"
+            session.confirm(f"Capture {what} of {_in_words(payment)}?", yes=yes)
+        await _ask(request_capture.Captures(here).request(payment.id, wanted, asking), asking, payment.id)
+        return await _read(here, payment.id)
+
+    _show_payment(session.run_change(work), as_json=as_json)
+
+
+def cancel(name: str, reason: str, key: str, *, yes: bool, as_json: bool) -> None:
+    """Cancel an unpaid payment: what is held is released, and nobody can pay any more."""
+    wanted = request_cancel.Wanted(reason=_line("--reason", reason))
+
+    async def work(here: Surroundings) -> Payment:
+        payment = await _the_payment(here, name)
+        asking = _asking("cancel", payment.id, {"reason": reason}, key)
+        if not await _known(here, payment.id, Kind.CANCEL, asking):
+            session.confirm(f"Cancel {_in_words(payment)}?", yes=yes)
+        await _ask(request_cancel.Cancellations(here).request(payment.id, wanted, asking), asking, payment.id)
+        return await _read(here, payment.id)
+
+    _show_payment(session.run_change(work), as_json=as_json)
+
+
+async def _the_payment(here: Surroundings, name: str) -> Payment:
+    """Find the payment that is meant: of an order's, the one that did not end unpaid, else the newest. Raises Refusal."""
+    found = await payments_named(here.pool, name)
+    return next((payment for payment in found if payment.status not in _UNPAID_ENDS), found[-1])
+
+
+async def _read(here: Surroundings, payment_id: UUID) -> Payment:
+    row = await payment_reads.payment(here.pool, payment_id)
+    return Payment.model_validate(row)
+
+
+async def _known(here: Surroundings, payment_id: UUID, kind: Kind, asking: Asking) -> bool:
+    """Whether this was asked for before, so that there is nothing to confirm."""
+    name = operation_id(payment_id, kind, session.CLIENT, asking.key)
+    async with here.pool.acquire() as connection:
+        return await operations.request_of(connection, name) is not None
+
+
+async def _ask(change: Any, asking: Asking, payment_id: UUID) -> None:
+    """Ask for the change, and tell how to ask for the same again and how to watch it. Raises Refusal."""
+    try:
+        answer: Answered = await change
+    except Refusal as refusal:
+        if refusal.why is not Why.KEY_MISMATCH:
+            raise
+        message = f"{asking.key} has asked for something else of this payment (see `show {payment_id}`): say --key with a new one."
+        raise Refusal(Why.KEY_MISMATCH, message) from None
+    screen.say_key(asking, answer)
+    screen.say(f"payment-service show {payment_id}   tells what comes of it")
+
+
+def _asking(action: str, payment_id: UUID, asked: dict[str, Any], key: str, *subject: str) -> Asking:
+    """Word the request; without a key, under the one that the same wish always has."""
+    meant = {name: value for name, value in asked.items() if value is not None}
+    name = session.read_key(key) if key else session.derived_key(action, payment_id, *subject)
+    return session.asking(action, meant, key=name, payment_id=payment_id)
+
+
+def _plain_amount(payment: Payment, text: str | None) -> str | None:
+    """An amount with all of its currency's decimals, so that 5 and 5.00 are one wish. Raises Refusal."""
+    try:
+        return None if text is None else parse(text, currency(payment.currency)).decimal_text
+    except MoneyError as error:
+        raise Refusal(Why.INVALID, f"AMOUNT: {error}") from None
+
+
+def _line(option: str, text: str) -> str:
+    try:
+        return TypeAdapter(Line).validate_python(text)
+    except ValidationError:
+        raise ConfigError(f"{option} takes one line of at most 200 characters.") from None
+
+
+def _metadata(pairs: Sequence[str]) -> dict[str, str]:
+    found = dict(pair.partition("=")[::2] for pair in pairs)
+    try:
+        if len(found) != len(pairs) or not all("=" in pair for pair in pairs):
+            raise ConfigError("--metadata takes NAME=VALUE, each name once.")
+        return TypeAdapter(Metadata).validate_python(found)
+    except ValidationError:
+        message = (
+            "--metadata takes up to 50 NAME=VALUE: names of 40 printable ASCII characters, values of 200 on one line."
+        )
+        raise ConfigError(message) from None
+
+
+def _in_words(payment: Payment) -> str:
+    sums = (
+        f"{payment.amount_captured} of {payment.amount} {payment.currency} captured, {payment.amount_refunded} refunded"
+    )
+    return f"order {screen.plain(payment.order_id)} (payment {payment.id}, {payment.status}, {sums})"
+
+
+def _show_payment(payment: Payment, *, as_json: bool) -> None:
+    _show(payment, ("id", "order_id", "status", "amount", "amount_captured", "currency"), as_json=as_json)
+
+
+def _show(model: Payment | Refund, fields: Sequence[str], *, as_json: bool) -> None:
+    if as_json:
+        screen.show_json(model)
+    else:
+        screen.show_fields(model, *fields)
