@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from payment_service.bank_transfer.events import Intent, LedgerRefund, booked_at
 from payment_service.db.queries import load
@@ -14,10 +15,9 @@ from payment_service.domain.refund import RefundStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from uuid import UUID
 
     from payment_service.bank_transfer.statement import Transfer
-    from payment_service.db.pool import Connection
+    from payment_service.db.pool import Connection, Pool
 
 _SQL = load(__package__, "ledger.sql")
 
@@ -40,6 +40,16 @@ async def open_intent(connection: Connection, reference: str, payment_id: UUID, 
 async def intent(connection: Connection, reference: str, *, lock: bool = False) -> Intent | None:
     """Read an intent; `lock`: so that nobody else pays, cancels or refunds it until the transaction ends."""
     row = await connection.fetchrow(_SQL.lock_intent if lock else _SQL.intent, reference)
+    return _intent(row) if row else None
+
+
+async def asked_for(connection: Connection | Pool, name: str) -> Intent | None:
+    """Find an intent by its reference, its payment's id or its order's; of several payments of an order, the last."""
+    try:
+        payment_id = UUID(name)
+    except ValueError:
+        payment_id = None
+    row = await connection.fetchrow(_SQL.asked_for, name, payment_id)
     return _intent(row) if row else None
 
 

@@ -10,6 +10,13 @@ SELECT reference, payment_id, amount, currency, status, created_at, ended_at FRO
 SELECT reference, payment_id, amount, currency, status, created_at, ended_at FROM bank_intents WHERE reference = $1
 FOR UPDATE
 
+-- name: asked_for
+SELECT i.reference, i.payment_id, i.amount, i.currency, i.status, i.created_at, i.ended_at
+FROM bank_intents i
+WHERE i.reference = $1 OR i.payment_id = ANY (ARRAY(SELECT id FROM payments WHERE order_id = $1 UNION SELECT $2::uuid))
+ORDER BY i.created_at DESC
+LIMIT 1
+
 -- name: intents_between
 SELECT reference, payment_id, amount, currency, status, created_at, ended_at FROM bank_intents
 WHERE created_at BETWEEN $1 AND $2

@@ -7,6 +7,7 @@ from typing import Final
 import asyncpg
 from confluent_kafka import KafkaException
 
+from payment_service.bank_transfer.statement import StatementRefused
 from payment_service.db.maintain import MaintainError
 from payment_service.db.migrate import MigrationError
 from payment_service.db.schema import NO_SCHEMA, SchemaError
@@ -33,7 +34,7 @@ def explain(error: Exception) -> tuple[str, int] | None:
             return NO_SCHEMA, EXIT_NOT_PREPARED
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
             return _BUSY, EXIT_NOT_NOW
-        case MigrationError() | MaintainError():
+        case MigrationError() | MaintainError() | StatementRefused():
             return str(error), EXIT_FAILED
         case KafkaException():
             return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}", EXIT_FAILED

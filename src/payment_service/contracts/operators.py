@@ -28,6 +28,28 @@ class ApiKeys(BaseModel):
     data: list[ApiKey]
 
 
+class StatementLine(BaseModel):
+    """What became of a transfer."""
+
+    line: int | None = Field(
+        None, description="Its number in the file, from 1; null for one that was confirmed by hand."
+    )
+    transaction_id: str | None = Field(None, description="The bank's.")
+    became: str = Field(
+        description="paid; parked (names a payment and is not what that asked for); nobodys (bears no reference of ours); "
+        "known (taken before); contradicted (taken before with another amount); outgoing; bad (can't be read)."
+    )
+    payment_id: UUID | None = None
+    reference: str | None = None
+    why: str = Field("", description="Why it was parked or could not be taken.")
+
+
+class Statement(BaseModel):
+    """A bank statement, line by line."""
+
+    data: list[StatementLine]
+
+
 class Case(BaseModel):
     """Everything known of one payment at one moment."""
 

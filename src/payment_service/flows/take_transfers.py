@@ -139,4 +139,4 @@ def _mismatch(intent: Intent, transfer: Transfer) -> str:
 
 def _teller(actor: Actor) -> str:
     """Whose word an event stands on, where others have a signature."""
-    return f"operator:{actor.client}"
+    return f"operator:{actor.name}"

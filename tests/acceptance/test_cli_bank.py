@@ -1,0 +1,164 @@
+"""`bank`: statements and confirmations on the command line, as a clerk and a nightly job use them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from payment_service.bank_transfer.references import printed
+from payment_service.contracts.operators import Statement
+from tests.support.bank import IBAN, open_bank, reference
+from tests.support.command import NOWHERE, assert_fails, done, run
+from tests.support.flows import name_of
+
+TODAY = date.today().isoformat()  # noqa: DTZ011 - a booking has a day and no clock
+HEADER = "booking_date,amount,currency,reference,transaction_id"
+
+
+@pytest.fixture
+def env(database_dsn: str) -> dict[str, str]:
+    """Three orders of 19.90 eur, o-1 to o-3, wait for their money."""
+
+    async def ask() -> None:
+        async with open_bank(database_dsn) as bank:
+            await bank.asked("o-1", "o-2", "o-3")
+
+    asyncio.run(ask())
+    return {
+        "DB_DSN": database_dsn,
+        "PROVIDERS": "bank_transfer",
+        "BANK_TRANSFER_IBAN": "DE89 3704 0044 0532 0130 00",
+        "BANK_TRANSFER_HOLDER": "Shop Ltd",
+    }
+
+
+@pytest.fixture
+def statement(tmp_path: Path) -> Callable[[Iterable[str]], str]:
+    def write(lines: Iterable[str]) -> str:
+        path = tmp_path / "statement.csv"
+        path.write_text("\n".join([HEADER, *lines, ""]))
+        return str(path)
+
+    return write
+
+
+def statuses(dsn: str) -> dict[str, str]:
+    with psycopg.connect(dsn) as connection:
+        return dict(connection.execute("SELECT order_id, status FROM payments").fetchall())
+
+
+def became(result: Any) -> list[tuple[int, str]]:
+    document = json.loads(result.stdout)
+    assert Statement.model_validate(document)
+    return [(line["line"], line["became"]) for line in document["data"]]
+
+
+def test_a_statement_pays_what_it_names_tells_of_every_line_and_changes_nothing_when_it_comes_again(
+    env: dict[str, str], statement: Callable[[Iterable[str]], str]
+) -> None:
+    path = statement(
+        [
+            f"{TODAY},19.90,EUR,{printed(reference('o-1'))},t-1",
+            f"{TODAY},19.90,EUR,{reference('o-2').lower()},",
+            f"{TODAY},10.00,EUR,{reference('o-2')},t-3",
+            f"{TODAY},-5.00,EUR,rent,t-4",
+            f"{TODAY},7.00,EUR,a gift,t-5",
+            f"{TODAY},19.90,EUR,Order o-3 {reference('o-3')},t-6",
+        ]
+    )
+    first = run("bank", "import", path, "--json", env=env)
+    assert first.returncode == 1
+    assert became(first) == [(2, "paid"), (3, "bad"), (4, "parked"), (5, "outgoing"), (6, "nobodys"), (7, "paid")]
+    assert statuses(env["DB_DSN"]) == {"o-1": "succeeded", "o-2": "pending", "o-3": "succeeded"}
+    again = run("bank", "import", path, "--json", env=env)
+    assert became(again) == [(2, "known"), (3, "bad"), (4, "known"), (5, "outgoing"), (6, "known"), (7, "known")]
+    assert statuses(env["DB_DSN"]) == {"o-1": "succeeded", "o-2": "pending", "o-3": "succeeded"}
+
+
+def test_a_person_sees_what_needs_a_look_and_how_much_was_fine(
+    env: dict[str, str], statement: Callable[[Iterable[str]], str]
+) -> None:
+    path = statement([f"{TODAY},19.90,EUR,{reference('o-1')},t-1", f"{TODAY},1.00,EUR,\x1b[31mred,t-2"])
+    result = run("bank", "import", path, env=env)
+    assert (result.returncode, "1 nobodys, 1 paid" in result.stderr) == (0, True)
+    assert "t-2" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_a_clerk_confirms_a_payment_by_its_order_once(env: dict[str, str]) -> None:
+    line = done(run("bank", "confirm", "o-1", "--transaction", "bank-7", "--json", env=env))
+    assert (line["became"], line["payment_id"]) == ("paid", str(name_of("o-1")))
+    assert (
+        done(run("bank", "confirm", reference("o-1"), "--transaction", "bank-7", "--json", env=env))["became"]
+        == "known"
+    )
+    again = done(run("bank", "confirm", str(name_of("o-1")), "--transaction", "bank-8", "--json", env=env))
+    assert (again["became"], again["why"]) == ("parked", "it had been paid before")
+    with psycopg.connect(env["DB_DSN"]) as connection:
+        noted = connection.execute("SELECT client, action FROM audit ORDER BY id").fetchall()
+    assert [action for _, action in noted] == ["bank.transfer"] * 2
+    assert all(client.startswith("cli:") for client, _ in noted)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("confirm", "o-9", "--transaction", "t-1"), 4, "No payment by bank transfer"),
+        (("confirm", "o-1", "--transaction", "t 1"), 1, "transaction_id"),
+        (("confirm", "o-1", "--transaction", "t-1", "--amount", "1,00"), 1, "amount"),
+        (("confirm", "o-1", "--transaction", "t-1", "--booked", "yesterday"), 1, "booking_date"),
+        (("import", "/nowhere/statement.csv"), 1, "No such file"),
+        (("import", "/dev/null"), 1, "The first line must name the columns"),
+        (("refund", str(uuid4())), 2, "--made"),
+        (("refund", str(uuid4()), "--made"), 4, "no refund of this id"),
+        (("refund", str(uuid4()), "--failed", "Has moved!"), 2, "--failed takes one word"),
+    ],
+)
+def test_what_can_not_be_done_is_one_line(
+    env: dict[str, str], arguments: tuple[str, ...], code: int, sentence: str
+) -> None:
+    assert_fails(run("bank", *arguments, env=env), code, sentence)
+    assert set(statuses(env["DB_DSN"]).values()) == {"pending"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"PROVIDERS": "stripe"}, "PROVIDERS does not name bank_transfer"),
+        ({"BANK_TRANSFER_IBAN": IBAN[:-1] + "1"}, "BANK_TRANSFER_IBAN can't be used"),
+        ({"BANK_TRANSFER_IBAN": ""}, "BANK_TRANSFER_IBAN is not set"),
+        ({"BANK_TRANSFER_HOLDER": " "}, "BANK_TRANSFER_HOLDER can't be used"),
+        ({"BANK_TRANSFER_IBANN": "x"}, "Unknown variable BANK_TRANSFER_IBANN"),
+    ],
+)
+def test_what_is_set_wrong_is_named_in_one_line(env: dict[str, str], changes: dict[str, str], sentence: str) -> None:
+    assert_fails(run("bank", "confirm", "o-1", "--transaction", "t", env=env | changes), 2, sentence)
+
+
+def test_without_the_database_nothing_is_taken_and_it_is_said(
+    env: dict[str, str], statement: Callable[[Iterable[str]], str]
+) -> None:
+    path = statement([f"{TODAY},19.90,EUR,{reference('o-1')},t-1"])
+    assert_fails(run("bank", "import", path, env=env | {"DB_DSN": NOWHERE}), 1, "The database of DB_DSN did not do it")
+
+
+@pytest.mark.parametrize("point", ["transfer.commit.before", "transfer.commit.after"])
+def test_an_import_that_is_killed_around_its_commit_is_run_again_and_pays_each_once(
+    env: dict[str, str], statement: Callable[[Iterable[str]], str], point: str
+) -> None:
+    path = statement(f"{TODAY},19.90,EUR,{reference(name)},{name}" for name in ("o-1", "o-2", "o-3"))
+    killed = run("bank", "import", path, env=env | {"CRASH_AT": f"{point}:2"})
+    assert (killed.returncode, f"crash point reached: {point}" in killed.stderr) == (-9, True)
+    done(run("bank", "import", path, "--json", env=env))
+    assert statuses(env["DB_DSN"]) == {"o-1": "succeeded", "o-2": "succeeded", "o-3": "succeeded"}
+    with psycopg.connect(env["DB_DSN"]) as connection:
+        told = connection.execute("SELECT count(*) FROM outbox WHERE type = 'payments.succeeded'").fetchone()
+    assert told == (3,)
