@@ -8,7 +8,8 @@ ARGS =
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-kafka test-browser test-clients test-asyncapi check fmt docs bench shots lock image image-test
+.PHONY: help install demo test test-kafka test-browser test-clients test-asyncapi check fmt docs bench shots lock image image-test \
+	nginx-config-test test-nginx
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +22,8 @@ help:
 	@echo 'make image-test  build it, and run its containers before real parts (needs Docker or Podman, else exits 4)'
 	@echo 'make test-clients  the sandbox behind clients for Node and Go (needs both, else tries the one that is there and exits 4)'
 	@echo 'make test-asyncapi  asyncapi.yaml, read by the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
+	@echo 'make test-nginx  a real nginx with deploy/nginx between the sandbox and the service (needs nginx, else exits 4)'
+	@echo 'make nginx-config-test  let nginx check deploy/nginx (needs nginx, else exits 4)'
 	@echo 'make check       lint, format, types, import rules'
 	@echo 'make fmt         mend what lint and format can mend'
 	@echo 'make docs        write again what is drawn from the code: configuration, state machines, contracts'
@@ -56,6 +59,12 @@ test-clients: install
 
 test-asyncapi:
 	@scripts/test-asyncapi
+
+nginx-config-test:
+	@scripts/with-nginx scripts/nginx-config-test
+
+test-nginx: install
+	@scripts/test-nginx $(ARGS)
 
 check: install
 	$(BIN)/ruff check

@@ -9,7 +9,8 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from payment_service.config import FILE_SUFFIX, BankTransferSettings, Config, is_secret, needed_by
+from payment_service.config import BankTransferSettings, Config, needed_by
+from payment_service.secret_files import FILE_SUFFIX, is_secret
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BEGIN: Final = "<!-- made by scripts/document_configuration.py from config.py -->"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from datetime import timedelta
-from pathlib import Path
-from typing import Annotated, Any, Final, Self, get_args
+from typing import Annotated, Final, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from stdnum import iban
 
 from payment_service.domain.currency import UnknownCurrency, currency
+from payment_service.secret_files import FILE_SUFFIX, SecretFileError, is_secret, read_secrets
 
 ROLES: Final = ("intake", "dispatch", "relay", "http")
 
@@ -35,15 +36,10 @@ _OUR_PREFIXES: Final = (
     "CAPTURE_",
     "PAYMENT_EXPIRES_",
     "BANK_TRANSFER_",
+    "TRUSTED_",
 )
 # Kubernetes puts such variables into every container, for each service of the namespace (one may be called "kafka").
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")
-# A secret may stand in a file instead, as container platforms hand them over: the variable's name with this behind it.
-FILE_SUFFIX: Final = "_FILE"
-# A key, a connection string or a few webhook secrets have hundreds of bytes; a larger file is another one than was meant.
-SECRET_FILE_LIMIT_BYTES: Final = 16_384
-
-
 _PROVIDER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -68,9 +64,11 @@ class Settings(BaseSettings):
             message = f"Unknown variable {unknown[0]}: correct or remove it (the README has the table of all)."
             raise ConfigError(message)
         try:
-            return cls(**cls._secrets_in_files())
+            return cls(**read_secrets(cls.model_fields))
         except ValidationError as error:
             raise ConfigError(cls._first_problem(error)) from None
+        except SecretFileError as error:
+            raise ConfigError(str(error)) from None
 
     @classmethod
     def _first_problem(cls, error: ValidationError) -> str:
@@ -80,11 +78,6 @@ class Settings(BaseSettings):
             return f"{name} is not set: {cls.model_fields[name.lower()].description}"
         text = problem["msg"].removeprefix("Value error, ")
         return f"{name} can't be used: {text}." if name else f"{text}."
-
-    @classmethod
-    def _secrets_in_files(cls) -> dict[str, Any]:
-        secrets = [name.upper() for name, field in cls.model_fields.items() if is_secret(field)]
-        return {name.lower(): _read_secret(name) for name in secrets if os.environ.get(name + FILE_SUFFIX)}
 
 
 class KafkaSettings(Settings):
@@ -191,6 +184,10 @@ class Config(DatabaseSettings, KafkaSettings):
     service_port: int = Field(8082, ge=0, le=65_535, description="Port of webhooks and the API.")
     service_host: str = Field("0.0.0.0", description="Address that both ports listen on.")  # noqa: S104 - a container's only address
     metrics_port: int = Field(9464, ge=0, le=65_535, description="Port of metrics and API documentation.")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks of proxies whose X-Forwarded-For names the client, comma-separated; nobody else's does.",
+    )
     deployment: str = Field(
         "default",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
@@ -226,7 +223,12 @@ class Config(DatabaseSettings, KafkaSettings):
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 
     @field_validator(
-        "providers", "provider_by_currency", "stripe_webhook_secret", "stripe_payment_methods", mode="before"
+        "providers",
+        "provider_by_currency",
+        "stripe_webhook_secret",
+        "stripe_payment_methods",
+        "trusted_proxies",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -282,6 +284,19 @@ class Config(DatabaseSettings, KafkaSettings):
         # An empty secret would verify a signature made with an empty key, which anyone can forge.
         if any(len(secret.get_secret_value()) < 8 for secret in value):  # noqa: PLR2004 - said in the message
             message = "needs secrets of 8 characters or more"
+            raise ValueError(message)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _require_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            open_to_all = any(ipaddress.ip_network(proxy).prefixlen == 0 for proxy in value)
+        except ValueError:
+            message = "write addresses or networks, such as 10.0.0.7 or 10.0.1.0/24, comma-separated"
+            raise ValueError(message) from None
+        if open_to_all:
+            message = "it would let everybody say who they are: name the proxies alone"
             raise ValueError(message)
         return value
 
@@ -346,30 +361,6 @@ def needed_by(field: FieldInfo) -> str:
     """Give the provider that can't run without a setting; empty: no provider's."""
     marks = field.json_schema_extra
     return str(marks.get("needed_by", "")) if isinstance(marks, dict) else ""
-
-
-def is_secret(field: FieldInfo) -> bool:
-    """Tell whether a setting is a secret, or several: masked, and readable from a file."""
-    return SecretStr in (field.annotation, *get_args(field.annotation))
-
-
-def _read_secret(name: str) -> str:
-    """Read a secret from the file that `NAME_FILE` names; the line end that editors add is none of it."""
-    variable = name + FILE_SUFFIX
-    if os.environ.get(name):
-        raise ConfigError(f"{name} and {variable} are both set: remove one of them.")
-    # Messages don't repeat the path: it may be the secret itself, put into the wrong variable.
-    try:
-        with Path(os.environ[variable]).open("rb") as file:
-            text = file.read(SECRET_FILE_LIMIT_BYTES + 1).decode().rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
-        raise ConfigError(f"{variable} can't be read ({reason}): name a file that this user may read.") from None
-    if not text or len(text) > SECRET_FILE_LIMIT_BYTES:
-        raise ConfigError(
-            f"{variable} names a file that is {'too large' if text else 'empty'}: write the secret into it."
-        )
-    return text
 
 
 def _is_unknown(name: str) -> bool:

@@ -70,9 +70,9 @@ async def _quarantine(_body: bytes, _reason: str, _detail: str) -> None:
 
 
 @asynccontextmanager
-async def open_api(database_dsn: str) -> AsyncIterator[Api]:
+async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
     """Serve both apps and make a key."""
-    config = config_for(database_dsn, "http://127.0.0.1:9")
+    config = config_for(database_dsn, "http://127.0.0.1:9", **settings)
     pool = await open_pool(config)
     opened = Api(pool=pool, readiness=Readiness(ready=True, checks={"broker": "not reached", "database": "ok"}))
 

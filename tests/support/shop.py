@@ -121,7 +121,7 @@ class Shop:
 
     def ask_for(self, change: str, order_id: str, body: Mapping[str, str], key: str) -> int:
         """Ask the service on the shared port for a change of a payment; give the status of the answer."""
-        self._api_key = self._api_key or asyncio.run(_make_key(self.dsn))
+        self._api_key = self._api_key or asyncio.run(self.make_key())
         url = f"http://127.0.0.1:{self.port}/v1/payments/{name_of(order_id)}/{change}"
         headers = {
             "Authorization": f"Bearer {self._api_key}",
@@ -130,6 +130,14 @@ class Shop:
         }
         status, _ = ask(url, json.dumps(body).encode(), headers)
         return status
+
+    async def make_key(self) -> str:
+        """Make a key of the API that may refund."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            return await api_keys.create(connection, client="shop", scopes=["refund"])
+        finally:
+            await connection.close()
 
     def intent_of(self, order_id: str) -> str:
         """Wait for the intent of an order's payment, and give its id."""
@@ -202,14 +210,6 @@ class Shop:
     def all_delivered(self) -> bool:
         """Tell whether every event was answered 2xx."""
         return not self._stripe.v1.events.list({"limit": 1, "delivery_success": False}).data
-
-
-async def _make_key(dsn: str) -> str:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await api_keys.create(connection, client="shop", scopes=["refund"])
-    finally:
-        await connection.close()
 
 
 @contextmanager

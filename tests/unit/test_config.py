@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from payment_service.config import Config, ConfigError, DatabaseSettings, KafkaSettings, is_secret
+from payment_service.config import Config, ConfigError, DatabaseSettings, KafkaSettings
+from payment_service.secret_files import is_secret
 from scripts.document_configuration import BEGIN, END, env_example, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +77,10 @@ def test_an_empty_variable_is_one_that_is_not_set(name: str, monkeypatch: pytest
         ("STRIPE_SECRET_KEY", "pk_test_canary"),
         ("STRIPE_SECRET_KEY", "sk_test_ca nary"),
         ("STRIPE_WEBHOOK_SECRET", ","),
+        ("TRUSTED_PROXIES", "nginx"),
+        ("TRUSTED_PROXIES", "10.0.0.1/24"),
+        ("TRUSTED_PROXIES", "10.0.0.1, ::/0"),
+        ("TRUSTED_PROXIES", "*"),
         ("STRIPE_WEBHOOK_SECRET", "whsec_canary1,x"),
     ],
 )

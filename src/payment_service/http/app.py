@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from payment_service.flows.request_cancel import Cancellations
 from payment_service.flows.request_capture import Captures
@@ -55,7 +56,11 @@ def build_app(
             Route("/webhooks/stripe", webhooks, methods=["POST"]),
             *health_routes(readiness),
         ],
-        middleware=[Middleware(Requests)],
+        middleware=[
+            Middleware(Requests),
+            # Who throttles and audits by address sees the client's: a proxy's word is taken, nobody else's.
+            Middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies)),
+        ],
     )
     pool, keys = surroundings.pool, keys_of(surroundings.pool)
     app.include_router(payments_router(pool, keys))

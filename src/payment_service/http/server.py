@@ -50,7 +50,7 @@ def server_settings() -> dict[str, Any]:
         "access_log": False,
         "server_header": False,
         "date_header": True,
-        "proxy_headers": False,  # nobody is believed about who they are; a proxy's address is the client's
+        "proxy_headers": False,  # http/app.py believes those of TRUSTED_PROXIES, on one port
         "timeout_keep_alive": KEEP_ALIVE_TIMEOUT_S,
         "limit_concurrency": None,  # it counts idle connections too, so a few thousand of them would shut out Stripe
         "backlog": BACKLOG,
