@@ -270,6 +270,15 @@ class Config(DatabaseSettings, KafkaSettings):
             raise ValueError(message)
         return value
 
+    @field_validator("stripe_publishable_key")
+    @classmethod
+    def _require_publishable(cls, value: str) -> str:
+        # Whatever stands here is given to every customer.
+        if value and not re.fullmatch(r"pk_[!-~]+", value):
+            message = "a publishable key begins with pk_"
+            raise ValueError(message)
+        return value
+
     @field_validator("stripe_api_base")
     @classmethod
     def _require_url(cls, value: str) -> str:
@@ -335,7 +344,10 @@ class Config(DatabaseSettings, KafkaSettings):
         return self
 
     @model_validator(mode="after")
-    def _require_https(self) -> Self:
+    def _require_one_mode_and_https(self) -> Self:
+        if self.stripe_publishable_key and self.stripe_livemode != ("_live_" in self.stripe_publishable_key):
+            message = "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must be of one mode, both live or both test"
+            raise ValueError(message)
         if self.stripe_livemode and not self.stripe_api_base.startswith("https://"):
             message = "STRIPE_API_BASE must be https with a live key"
             raise ValueError(message)

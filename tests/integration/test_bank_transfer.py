@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from payment_service.bank_transfer.references import printed
+from payment_service.contracts.api import BankTransferPay
 from payment_service.db import payments
 from payment_service.db.audit import Actor
 from payment_service.db.operations import NewOperation, enqueue
 from payment_service.flows.change import Asking
 from payment_service.flows.errors import Refusal
+from payment_service.flows.offer_checkout import Checkouts
 from payment_service.flows.request_refund import Refunds, Wanted
 from payment_service.flows.take_transfers import Became
 from payment_service.provider.port import Kind
@@ -53,6 +55,24 @@ async def refund(bank: Bank, order_id: str, amount: str | None = None, key: str 
     await bank.flows.settle_all()
     refund_id: UUID = await bank.pool.fetchval("SELECT id FROM refunds WHERE idempotency_key = $1", key)
     return refund_id
+
+
+async def test_a_page_is_told_what_the_customers_bank_needs_until_the_money_has_come(bank: Bank) -> None:
+    await bank.asked("o-1", "o-2")
+    checkouts = Checkouts(bank.surroundings, rate_per_s=1000)
+    offered = await checkouts.offer("o-1")
+    assert (offered.next, offered.amount, offered.currency) == ("pay", "19.90", "eur")
+    assert isinstance(offered.pay, BankTransferPay)
+    assert offered.pay.model_dump() == {
+        "provider": "bank_transfer",
+        "iban": bank.provider.account,
+        "account_holder": bank.provider.holder,
+        "reference": reference("o-1"),
+    }
+    await cancel(bank, "o-2")
+    await bank.flows.settle_all()
+    ended = await checkouts.offer("o-2")
+    assert (ended.next, ended.pay) == ("open_new", None)
 
 
 async def test_an_intent_exists_at_once_and_names_the_same_reference_at_every_attempt(bank: Bank) -> None:

@@ -38,13 +38,15 @@ async def test_what_is_not_public_is_not_found(api: Api, target: str) -> None:
     assert_problem(await api.get(target), 404)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 async def test_other_methods_are_not_allowed_and_no_other_site_is(api: Api, method: str) -> None:
     """A preflight of a browser gets no CORS headers, so no page elsewhere can read here."""
     headers = {"origin": "https://elsewhere.example", "access-control-request-method": "GET"}
     answer = await ask(api.port, method, "/v1/payments", headers)
     assert_problem(answer, 405)
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, POST"
+    assert (await ask(api.port, method, "/v1/checkout", headers)).headers["allow"] == "GET"
+    assert (await ask(api.port, method, "/webhooks/stripe", headers)).headers["allow"] == "POST"
 
 
 async def test_head_answers_as_get_without_the_body(api: Api) -> None:
@@ -122,6 +124,7 @@ async def test_the_description_names_every_route_and_its_answers(api: Api) -> No
         "/v1/payments/{payment_id}/capture",
         "/v1/payments/{payment_id}/cancel",
         "/v1/refunds/{refund_id}",
+        "/v1/checkout",
         "/webhooks/stripe",
         "/health",
         "/ready",

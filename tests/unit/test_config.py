@@ -112,6 +112,16 @@ def test_variables_that_kubernetes_makes_for_its_services_are_not_taken_for_ours
     assert Config.from_environment()
 
 
+@pytest.mark.parametrize("key", ["sk_test_canary", "canary", "pk_", "pk_a b", "rk_test_canary", "pk_live_canary"])
+def test_nothing_but_a_publishable_key_of_the_same_mode_is_given_to_customers(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("STRIPE_PUBLISHABLE_KEY", key)
+    with pytest.raises(ConfigError, match="STRIPE_PUBLISHABLE_KEY") as refused:
+        Config.from_environment()
+    assert "canary" not in str(refused.value)
+
+
 def test_a_live_key_is_never_sent_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_live_canary")
     monkeypatch.setenv("STRIPE_API_BASE", "http://127.0.0.1:12111")

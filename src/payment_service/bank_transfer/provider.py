@@ -21,10 +21,12 @@ from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundListFact, RefundRefused, RefundStatus
 from payment_service.provider.plugins import Plugin
 from payment_service.provider.port import (
+    Checkout,
     Done,
     Misused,
     Refused,
     Request,
+    Transient,
     Unexpected,
     Unknown,
     WrongState,
@@ -114,6 +116,18 @@ class BankTransfer:
                 return await self._answer(connection, call)
         except TRANSIENT_ERRORS as error:
             return Unknown(code=f"database:{type(error).__name__}")
+
+    async def checkout(self, intent_id: str) -> Checkout | Transient:
+        """Say to which account the customer transfers the amount, and under which reference."""
+        try:
+            async with self._pool.acquire() as connection:
+                intent = await ledger.intent(connection, intent_id)
+        except TRANSIENT_ERRORS as error:
+            return Transient(code=f"database:{type(error).__name__}", retry_after_s=0)
+        if intent is None:
+            return Transient(code="no_such_intent", retry_after_s=0)
+        pay = {"iban": self.account, "account_holder": self.holder, "reference": intent.reference}
+        return Checkout(pay=pay, fact=intent.fact(source=f"checkout:{intent.reference}"))
 
     async def find_intents(
         self, *, created_from: int, created_to: int, limit: int

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 ShownStatus = Literal[
     "created",
@@ -59,6 +59,63 @@ class Payment(BaseModel):
     provider_payment_id: str | None = Field(description="The provider's name for it, once it has one.")
     created_at: datetime
     updated_at: datetime
+
+
+class StripePay(BaseModel):
+    """What Stripe.js needs to let the customer pay."""
+
+    provider: Literal["stripe"]
+    publishable_key: str = Field(description="Empty where the service is not told it.", examples=["pk_test_51Example"])
+    client_secret: str = Field(
+        repr=False,
+        description="For the paying customer alone: store it nowhere, log it nowhere, put it into no address.",
+        examples=["pi_3SxYz1_secret_example"],
+    )
+    method_types: list[str] = Field(examples=[["card"]])
+
+
+class BankTransferPay(BaseModel):
+    """What a customer's bank needs to transfer `amount`."""
+
+    provider: Literal["bank_transfer"]
+    iban: str = Field(examples=["DE02120300000000202051"])
+    account_holder: str = Field(examples=["A Shop Ltd"])
+    reference: str = Field(
+        description="The transfer must bear it: the money is known by it.", examples=["RF18539007547034"]
+    )
+
+
+class OtherPay(BaseModel):
+    """What another provider needs; its own documentation says what that is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    provider: str
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [("provider", self.provider)]
+
+
+Step = Literal["pay", "wait", "done", "open_new"]
+
+
+class Checkout(BaseModel):
+    """What a shop's page needs to let a customer pay an order, and whether there is anything to pay."""
+
+    payment_id: UUID
+    order_id: str
+    status: str = Field(description="Of the payment.", examples=["pending"])
+    amount: str = Field(description=_AMOUNT, examples=["19.90"])
+    currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
+    provider: str = Field(description="`none` where there was nothing to pay.", examples=["stripe"])
+    next: Step = Field(
+        description="pay: let the customer pay by `pay`; wait: the provider is at work, its end will be announced; done: "
+        "there is nothing to pay; open_new: it ended unpaid, POST /v1/payments opens a new one."
+    )
+    detail: str = Field(description="The same in a sentence.", examples=["The customer can pay."])
+    pay: Annotated[StripePay | BankTransferPay | OtherPay, Field(union_mode="left_to_right")] | None = Field(
+        description="How to pay, as `provider` needs it; null where there is nothing to pay."
+    )
 
 
 class PaymentEvent(BaseModel):

@@ -38,7 +38,8 @@ WITH steady AS (
     FOR UPDATE
 ), bucket AS (
     UPDATE provider_budget b
-    SET granted = least(l.wanted, floor(l.tokens)), tokens = l.tokens - least(l.wanted, floor(l.tokens)), refilled_at = clock_timestamp()
+    SET granted = least(l.wanted, greatest(floor(l.tokens), 0)), tokens = l.tokens - least(l.wanted, greatest(floor(l.tokens), 0)),
+        refilled_at = clock_timestamp()
     FROM level l
     WHERE b.provider = l.provider
     RETURNING b.granted

@@ -117,6 +117,29 @@ async def intent_of(pool: Pool, payment_id: UUID) -> str | None:
     return found
 
 
+async def last_of_order(connection: Connection | Pool, order_id: str) -> Payment | None:
+    """Read an order's payment; of several, the last one opened. It is not locked."""
+    row = await connection.fetchrow(_SQL.last_of_order, order_id)
+    return from_row(row) if row else None
+
+
+async def opened_by(connection: Connection, order_id: str, cause: str) -> UUID | None:
+    """Which payment of an order was opened for this cause."""
+    found: UUID | None = await connection.fetchval(_SQL.opened_by, order_id, cause)
+    return found
+
+
+async def has_unexpected_money(connection: Connection, order_id: str) -> bool:
+    """Whether money of this order waits for a person."""
+    return bool(await connection.fetchval(_SQL.has_unexpected_money, order_id))
+
+
+async def open_next(connection: Connection, last: UUID, new: UUID, *, expires_at: datetime | None) -> str | None:
+    """Insert the payment after `last`, which ended unpaid, as that was; give its capture method. None: another was opened."""
+    method: str | None = await connection.fetchval(_SQL.open_next, last, new, expires_at)
+    return method
+
+
 async def existing(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, KnownOrder]:
     """What the orders of these payments asked for."""
     rows = await connection.fetch(_SQL.existing, list(ids))

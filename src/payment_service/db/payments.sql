@@ -39,6 +39,33 @@ FOR NO KEY UPDATE SKIP LOCKED
 -- name: postpone_expiry
 UPDATE payments SET expiry_due_at = $2 WHERE id = ANY ($1::uuid[])
 
+-- name: last_of_order
+SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+       payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
+FROM payments
+WHERE order_id = $1
+ORDER BY n DESC
+LIMIT 1
+
+-- name: opened_by
+SELECT p.id FROM payments p JOIN operations o ON o.payment_id = p.id WHERE p.order_id = $1 AND o.kind = 'create' AND o.cause = $2
+
+-- name: has_unexpected_money
+-- Whether money came for a payment of the order that nobody expected, and no person has looked yet.
+SELECT EXISTS (SELECT FROM payment_events WHERE parked_reason = 'unexpected_money' AND payment_id IN (SELECT id FROM payments WHERE order_id = $1))
+    OR EXISTS (SELECT FROM operations WHERE state = 'parked' AND outcome = 'unexpected_money' AND payment_id IN (SELECT id FROM payments WHERE order_id = $1))
+
+-- name: open_next
+-- Only after one that ended unpaid, which is for good; of several at once, the unique constraints let one through.
+INSERT INTO payments (id, order_id, n, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
+                      capture_method, expires_at, expiry_due_at)
+SELECT $2, order_id, n + 1, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method,
+       $3::timestamptz, $3::timestamptz
+FROM payments
+WHERE id = $1 AND status IN ('canceled', 'failed')
+ON CONFLICT DO NOTHING
+RETURNING capture_method
+
 -- name: of_intents
 SELECT p.provider, p.provider_payment_id, p.id
 FROM unnest($1::text[], $2::text[]) AS v (provider, intent_id)

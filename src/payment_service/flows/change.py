@@ -43,11 +43,12 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the caller is told: an HTTP status and JSON text. `replayed`: it was told before."""
+    """What the caller is told: an HTTP status and JSON text. `replayed`: it was told before; `about`: a payment that was made."""
 
     status: int
     body: str
     replayed: bool = False
+    about: UUID | None = None
 
 
 async def change_once(pool: Pool, asking: Asking, work: Callable[[Connection], Awaitable[Answered]]) -> Answered:
@@ -64,7 +65,8 @@ async def change_once(pool: Pool, asking: Asking, work: Callable[[Connection], A
         kept = KeptAnswer(asking.fingerprint, answer.status, answer.body)
         await kept_answers.keep(connection, client, asking.key, kept)
         detail = {**asking.asked, "key": asking.key}
-        await audit.append(connection, asking.actor, asking.action, payment_id=asking.payment_id, detail=detail)
+        about = asking.payment_id or answer.about
+        await audit.append(connection, asking.actor, asking.action, payment_id=about, detail=detail)
         reached(f"change.{asking.action}.commit.before")
     reached(f"change.{asking.action}.commit.after")
     return answer

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from payment_service.crash_points import reached
-from payment_service.db import health, operations, payments, workers
+from payment_service.db import budget, health, operations, payments, workers
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.endings import (
     KEY_HELPS_H,
@@ -53,8 +53,6 @@ BLOCKED_CACHE_S: Final = 1.0
 SETTLE_GROUP_MAX: Final = 256
 # Outcomes that wait to be settled, per call slot: a database that is slow for a while does not stop the calls.
 UNSETTLED_PER_SLOT: Final = 4
-# A part of a second's rate: with a refill of 20 a second, no second sees more than Stripe's 25.
-BURST_S: Final = 0.25
 
 
 def suspended_clock_s() -> float:
@@ -179,7 +177,7 @@ class Dispatcher:
                 provider=self._provider.name,
                 slots=slots,
                 rate_per_s=rate,
-                burst=max(1.0, rate * BURST_S),
+                burst=budget.burst(rate),
                 blocked=blocked,
                 key_horizon=self._now() - timedelta(hours=KEY_HELPS_H),
             )

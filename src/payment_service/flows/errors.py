@@ -19,6 +19,7 @@ class Why(StrEnum):
     NOT_FOUND = "not_found"  # there is no such thing
     NOT_ALLOWED = "not_allowed"  # not in this state
     NOT_YET = "not_yet"  # in a moment
+    BUSY = "busy"  # too much, or somebody we need does not answer; in a moment
     INVALID = "invalid"  # never as it was asked
     IN_PROGRESS = "in_progress"  # the same key is at work
     KEY_MISMATCH = "key_mismatch"  # the key was used for something else

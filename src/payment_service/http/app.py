@@ -13,12 +13,15 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from payment_service.flows.offer_checkout import Checkouts
+from payment_service.flows.open_payment import Payments
 from payment_service.flows.request_cancel import Cancellations
 from payment_service.flows.request_capture import Captures
 from payment_service.flows.request_refund import Refunds
 from payment_service.http import docs, problems
 from payment_service.http.auth import keys_of
 from payment_service.http.captures import captures_router
+from payment_service.http.checkout import checkout_router
 from payment_service.http.details import details_router
 from payment_service.http.health import CheckReadiness, health_routes
 from payment_service.http.payments import payments_router
@@ -67,6 +70,10 @@ def build_app(
     app.include_router(details_router(pool, keys))
     app.include_router(refunds_router(pool, keys, Refunds(surroundings)))
     app.include_router(captures_router(keys, Captures(surroundings), Cancellations(surroundings)))
+    checkouts = Checkouts(surroundings, rate_per_s=config.provider_rate_per_second)
+    app.include_router(
+        checkout_router(keys, checkouts, Payments(surroundings, expires_after=config.payment_expires_after))
+    )
     problems.install(app)
     return app
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -12,6 +11,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from payment_service.allowance import Allowance
 from payment_service.db import api_keys
 from payment_service.db.api_keys import Client, Scope
 from payment_service.db.pool import Pool
@@ -24,31 +24,10 @@ CACHE_MAX: Final = 1_024
 # program that goes wrong is told to slow down. Good keys from the same address are never refused for it.
 BAD_KEYS_BURST: Final = 20
 BAD_KEY_EVERY_S: Final = 3.0
-# Addresses remembered, about 200 bytes each; the one that was quiet longest is forgotten first.
-ADDRESSES_MAX: Final = 10_000
 # A single subscriber commonly has a whole /64 of IPv6.
 _IPV6_PREFIX: Final = 64
 
 Find = Callable[[str], Awaitable[Client | None]]
-
-
-class BadKeyBudget:
-    """A token bucket per address, filled by time and emptied by bad keys."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def spend(self, address: str) -> int:
-        """Note a bad key; return 0, or how many seconds the address is to wait."""
-        name, now = _network(address), self._clock()
-        tokens, at = self._buckets.pop(name, (float(BAD_KEYS_BURST), now))
-        tokens = min(float(BAD_KEYS_BURST), tokens + (now - at) / BAD_KEY_EVERY_S)
-        allowed = tokens >= 1
-        self._buckets[name] = (tokens - 1 if allowed else tokens, now)
-        if len(self._buckets) > ADDRESSES_MAX:
-            self._buckets.popitem(last=False)
-        return 0 if allowed else max(1, math.ceil((1 - tokens) * BAD_KEY_EVERY_S))
 
 
 class Keys:
@@ -58,7 +37,7 @@ class Keys:
         self._find = find
         self._clock = clock
         self._known: OrderedDict[str, tuple[Client, float]] = OrderedDict()
-        self._budget = BadKeyBudget(clock)
+        self._bad_keys = Allowance(burst=BAD_KEYS_BURST, every_s=BAD_KEY_EVERY_S, clock=clock)
 
     async def identify(self, key: str | None, address: str) -> Client:
         """Give the client whose key this is. Raises Problem: 401, or 429 after many bad ones."""
@@ -66,7 +45,7 @@ class Keys:
         if client is not None:
             return client
         # Without any key nothing was guessed.
-        if key is not None and (wait_s := self._budget.spend(address)):
+        if key is not None and (wait_s := self._bad_keys.spend(_network(address))):
             raise Problem(TOO_MANY, f"Too many bad API keys: wait {wait_s} s.", headers={"Retry-After": str(wait_s)})
         detail = "Send a valid API key as `Authorization: Bearer psk_…`."
         raise Problem(UNAUTHENTICATED, detail, headers={"WWW-Authenticate": "Bearer"})

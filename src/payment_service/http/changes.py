@@ -30,6 +30,7 @@ _KINDS: Final = {
     Why.NOT_FOUND: problems.NOT_FOUND,
     Why.NOT_ALLOWED: problems.NOT_ALLOWED,
     Why.NOT_YET: problems.NOT_YET,
+    Why.BUSY: problems.UNAVAILABLE,
     Why.INVALID: problems.INVALID,
     Why.IN_PROGRESS: problems.IN_PROGRESS,
     Why.KEY_MISMATCH: problems.KEY_MISMATCH,
@@ -78,7 +79,12 @@ async def answer(change: Awaitable[Answered], *, headers: Mapping[str, str] | No
     try:
         done = await change
     except Refusal as refusal:
-        wait = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s else {}
-        raise Problem(_KINDS[refusal.why], str(refusal), headers=wait) from None
+        raise refused(refusal) from None
     replayed = {"Idempotent-Replayed": "true"} if done.replayed else {}
     return Response(done.body, done.status, {**(headers or {}), **replayed}, "application/json")
+
+
+def refused(refusal: Refusal, *, headers: Mapping[str, str] | None = None) -> Problem:
+    """Make the answer of a refusal."""
+    wait = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s else {}
+    return Problem(_KINDS[refusal.why], str(refusal), headers={**(headers or {}), **wait})

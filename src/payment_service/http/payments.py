@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -21,11 +21,14 @@ from payment_service.http.auth import Keys, require
 from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Moment, Pages
 from payment_service.http.problems import INVALID, NOT_FOUND, PROBLEM_TYPE, Problem, ProblemBody
 
+ORDER_ID: Final = r"^[\x21-\x7e]{1,64}$"
 
-def problem(description: str) -> dict[str, Any]:
+
+def problem(description: str, *, headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Describe an error in OpenAPI."""
     schema = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
-    return {"description": description, "content": {PROBLEM_TYPE: {"schema": schema}}}
+    told = {"headers": dict(headers)} if headers else {}
+    return {"description": description, **told, "content": {PROBLEM_TYPE: {"schema": schema}}}
 
 
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
@@ -69,7 +72,7 @@ class PaymentsQuery(BaseModel):
 
     order_id: str | None = Field(
         default=None,
-        pattern=r"^[\x21-\x7e]{1,64}$",
+        pattern=ORDER_ID,
         description="1 to 64 printable ASCII characters.",
         examples=["order-1001"],
     )

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.errors import Unavailable
@@ -63,6 +64,7 @@ TOO_MANY: Final = Kind("too_many_requests", 429, "Too many requests")
 INTERNAL: Final = Kind("internal", 500, "Something went wrong here")
 UNAVAILABLE: Final = Kind("unavailable", 503, "Not available now")
 
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # What the routers raise by status.
 _BY_STATUS: Final = {
     404: (NOT_FOUND, "There is nothing under this address."),
@@ -133,13 +135,24 @@ async def _answer_invalid(_request: Request, error: Exception) -> Response:
     return respond(INVALID, f"{where}: {first['msg']}.")
 
 
-async def _answer_http(_request: Request, error: Exception) -> Response:
+async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the table below says so
     kind, detail = _BY_STATUS.get(error.status_code) or (
         Kind("http", error.status_code, HTTPStatus(error.status_code).phrase),
         "The request can't be answered as it is.",
     )
-    return respond(kind, detail, headers=error.headers)
+    headers = {"Allow": _methods_of(request)} if error.status_code == 405 else error.headers
+    return respond(kind, detail, headers=headers)
+
+
+def _methods_of(request: Request) -> str:
+    """All that an address takes: the router itself names those of the first route that has its path."""
+    taken = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+    return ", ".join(taken)
 
 
 def answer_unexpected(error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # Stands for the payment's intent in a request that was worded before it was known.
 OWN_INTENT: Final = "~own~"
+# Customers of one process for whom a provider is asked at once. A read takes 0.1 to 0.3 s, so that these are more than a
+# whole rate of 20 a second needs.
+CHECKOUTS_MAX: Final = 8
 
 
 class Kind(StrEnum):
@@ -142,6 +145,17 @@ Outcome = Done | Transient | Unknown | Refused | WrongState | Blocked | Misused 
 EventKey = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """How a customer pays an intent. `pay`: JSON values for the shop's page, which may be secret: never store or log them.
+
+    `fact`: the intent as it was read on the way, None where nothing had to be read.
+    """
+
+    pay: Mapping[str, object] = field(repr=False)
+    fact: IntentFact | None = None
+
+
 class Disposition(StrEnum):
     """What is to become of a provider's event."""
 
@@ -209,6 +223,10 @@ class Provider(Protocol):
 
     def lookup_request(self, request: Request) -> Request:
         """Word the request that reads the object which a stored request is about: an intent, or an intent's refunds."""
+        ...
+
+    async def checkout(self, intent_id: str) -> Checkout | Transient:
+        """Say how a customer pays an intent. Never raises; `Transient`, with a code for the log, whatever the trouble."""
         ...
 
     async def send(self, call: Call) -> Outcome:

@@ -16,9 +16,10 @@ import aiohttp
 
 from payment_service.config import Config
 from payment_service.provider.plugins import Plugin
-from payment_service.provider.port import Request, TooLate, Transient, Unknown
+from payment_service.provider.port import CHECKOUTS_MAX, Request, TooLate, Transient, Unknown
 from payment_service.provider.stripe_amounts import to_stripe
 from payment_service.provider.stripe_answers import Answer, classify, read_date
+from payment_service.provider.stripe_checkout import read_checkout
 from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
 from payment_service.provider.stripe_refunds import REFUNDS, intent_of_refund, refund_form
 from payment_service.provider.stripe_webhooks import translate
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from payment_service.domain.money import Money
     from payment_service.domain.payment import IntentFact
     from payment_service.provider.plugins import Context
-    from payment_service.provider.port import Call, Outcome, ProviderEvent
+    from payment_service.provider.port import Call, Checkout, Outcome, ProviderEvent
 
 API_VERSION: Final = "2026-08-26.dahlia"
 # A server that does not take a connection in two seconds is better tried again than waited for.
@@ -38,6 +39,8 @@ CONNECT_TIMEOUT_S: Final = 2
 # A PaymentIntent has about 3 kB, a page of a hundred 300 kB.
 ANSWER_LIMIT_BYTES: Final = 2_097_152
 PAGE_SIZE: Final = 100  # Stripe's largest
+# Connections beside those of operations: for listings, and for customers at a checkout.
+LISTINGS_MAX: Final = 4
 _INTENTS: Final = "/v1/payment_intents"
 
 
@@ -51,6 +54,7 @@ class Stripe:
         self._deployment = config.deployment
         self._methods = config.stripe_payment_methods
         self._livemode = config.stripe_livemode
+        self._publishable_key = config.stripe_publishable_key
         self._now_s = now_s
         self._headers = {
             "Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}",
@@ -62,7 +66,9 @@ class Stripe:
         trace.on_request_headers_sent.append(_check_time)
         trace.on_request_chunk_sent.append(_check_time)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=config.provider_concurrency + 4, keepalive_timeout=15),
+            connector=aiohttp.TCPConnector(
+                limit=config.provider_concurrency + LISTINGS_MAX + CHECKOUTS_MAX, keepalive_timeout=15
+            ),
             timeout=aiohttp.ClientTimeout(total=config.provider_timeout_s, sock_connect=CONNECT_TIMEOUT_S),
             trace_configs=[trace],
             auto_decompress=False,
@@ -134,6 +140,14 @@ class Stripe:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unknown(code=f"connection:{type(error).__name__}")
         return classify(call, answer, deployment=self._deployment, now_s=self._now_s())
+
+    async def checkout(self, intent_id: str) -> Checkout | Transient:
+        """Read an intent with its client secret (https://docs.stripe.com/api/payment_intents/retrieve)."""
+        try:
+            answer = await self._exchange(self.retrieve_request(intent_id))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Transient(code=f"connection:{type(error).__name__}", retry_after_s=0)
+        return read_checkout(answer, intent_id, publishable_key=self._publishable_key, now_s=self._now_s())
 
     async def find_intents(
         self, *, created_from: int, created_to: int, limit: int

@@ -78,13 +78,13 @@ class Answer:
 
 def classify(call: Call, answer: Answer, *, deployment: str, now_s: float) -> Outcome:
     """Sort an answer to `call`. `now_s`: our clock, used only where the answer has no Date."""
-    request_id = _word(answer.headers.get("Request-Id"))
+    request_id = read_word(answer.headers.get("Request-Id"))
     if 200 <= answer.status < 300:
         return _done(call, answer, deployment, now_s, request_id)
     if answer.status >= 500 and _replayed(answer):
         # Whatever it says about trying again: this key has no other answer.
         return Unknown(code=f"http_{answer.status}", replayed=True, request_id=request_id)
-    code = _word(_error(answer).get("code")) or f"http_{answer.status}"
+    code = read_word(_error(answer).get("code")) or f"http_{answer.status}"
     if answer.headers.get("Stripe-Should-Retry") == "true" or answer.status in {409, 424, 429}:
         return Transient(code=code, retry_after_s=read_retry_after(answer.headers), request_id=request_id)
     if answer.status >= 500 or answer.status < 400:
@@ -117,7 +117,7 @@ def _sort_refusal(call: Call, answer: Answer, code: str, now_s: float, request_i
         return WrongState(code=code, fact=fresh, request_id=request_id)
     return Unexpected(
         code=code,
-        detail=f"HTTP {answer.status} {_word(error.get('type'))} {_word(error.get('param'))}".strip(),
+        detail=f"HTTP {answer.status} {read_word(error.get('type'))} {read_word(error.get('param'))}".strip(),
         request_id=request_id,
     )
 
@@ -128,7 +128,9 @@ def _done(call: Call, answer: Answer, deployment: str, now_s: float, request_id:
     if body.get("object") != expected:
         return Unknown(code="unreadable_answer", replayed=_replayed(answer), request_id=request_id)
     if not _is_the_one_asked_for(call, body, deployment):
-        return Unexpected(code="another_object", detail=f"answered with {_word(body.get('id'))}", request_id=request_id)
+        return Unexpected(
+            code="another_object", detail=f"answered with {read_word(body.get('id'))}", request_id=request_id
+        )
     if _replayed(answer) and call.kind is not Kind.CREATE:
         return Done(fact=None, request_id=request_id)
     if call.kind is Kind.CREATE:
@@ -181,7 +183,7 @@ def _error(answer: Answer) -> dict[str, Any]:
     return error if isinstance(error, dict) else {}
 
 
-def _word(value: object) -> str:
+def read_word(value: object) -> str:
     """A code, name or id as Stripe makes them; empty for anything else, which the database might refuse or must not keep."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
 

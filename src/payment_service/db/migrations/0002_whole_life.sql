@@ -183,5 +183,10 @@ SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, curre
        provider, provider_dispute_id, created_at, updated_at
 FROM disputes;
 
+-- The share of the budget that customers who wait at a checkout may take.
+ALTER TABLE provider_budget
+    ADD COLUMN checkout_tokens      double precision NOT NULL DEFAULT 0,
+    ADD COLUMN checkout_refilled_at timestamptz      NOT NULL DEFAULT now();
+
 -- Events that the release before stored without applying them are work now.
 UPDATE payment_events SET retry_at = now() WHERE NOT processed AND result = 'deferred';

@@ -1,0 +1,74 @@
+"""Customers at a checkout and operations share one budget: neither keeps the other out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from payment_service.db import budget, operations, workers
+from tests.support.flows import Flows, open_flows
+
+# So slow that what a bucket holds when a test begins is all that it grants.
+NEVER = 1e-9
+
+
+@pytest.fixture
+async def flows(database_dsn: str) -> AsyncIterator[Flows]:
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
+        await opened.accept("o-1", "o-2", "o-3")
+        await operations.ensure_budget(opened.pool, "stripe")
+        yield opened
+
+
+async def fill(flows: Flows, tokens: float, checkout_tokens: float) -> None:
+    await flows.pool.execute("UPDATE provider_budget SET tokens = $1, checkout_tokens = $2", tokens, checkout_tokens)
+
+
+async def spend(flows: Flows) -> bool:
+    return await budget.spend_on_checkout(flows.pool, "stripe", rate_per_s=NEVER)
+
+
+async def claim(flows: Flows, worker: UUID) -> int:
+    claimed = await operations.claim(
+        flows.pool,
+        worker=worker,
+        provider="stripe",
+        slots=16,
+        rate_per_s=NEVER,
+        burst=1000,
+        blocked=(),
+        key_horizon=flows.clock.now(),
+    )
+    return len(claimed)
+
+
+async def test_a_customer_takes_a_call_ahead_where_operations_take_every_whole_one(flows: Flows) -> None:
+    """One, no more, so that no second sees more calls than the rate allows; operations wait until it is paid back."""
+    worker = flows.dispatcher().worker
+    await workers.register(flows.pool, worker)
+    await fill(flows, 0.5, 3)
+    assert [await spend(flows) for _ in range(2)] == [True, False]
+    assert await claim(flows, worker) == 0
+    assert -0.6 < await flows.pool.fetchval("SELECT tokens FROM provider_budget") < -0.4
+    await fill(flows, 2, 0)
+    assert await claim(flows, worker) == 2
+
+
+async def test_however_many_customers_ask_they_have_no_more_than_their_share(flows: Flows) -> None:
+    await fill(flows, 1, 1)
+    granted = await asyncio.gather(*(spend(flows) for _ in range(20)))
+    assert sum(granted) == 1
+
+
+async def test_a_provider_that_was_never_called_has_no_budget_to_spend(flows: Flows) -> None:
+    assert not await budget.spend_on_checkout(flows.pool, "another", rate_per_s=1000)
+
+
+@pytest.mark.parametrize("rate", [0.1, 1, 5, 20, 25, 100])
+def test_no_second_sees_more_calls_than_a_quarter_above_the_rate(rate: float) -> None:
+    """At the default rate: Stripe's own limit of 25. Slow rates may make one call, and one ahead, whatever they are."""
+    most = budget.burst(rate) + 1 + rate
+    assert most <= max(1.25 * rate, 2 + rate)
