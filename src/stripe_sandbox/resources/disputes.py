@@ -250,7 +250,7 @@ def _tell_of_charge(work: Work, dispute: Json) -> None:
     emit(work, "charge.updated", work.tx.get("charge", dispute["charge"]), {})
 
 
-def _record(work: Work, effect: str, dispute: Json) -> None:
+def _record(work: Work, effect: ledger.Effect, dispute: Json) -> None:
     charge = work.tx.get("charge", dispute["charge"])
     intent = work.tx.get("payment_intent", dispute["payment_intent"])
     ledger.record(work, effect, intent, charge, dispute["amount"], source=dispute["id"])

@@ -306,7 +306,7 @@ def _balance_transaction(work: Work, refund: Json, charge: Json, kind: str, amou
     )
 
 
-def _record(work: Work, effect: str, refund: Json) -> None:
+def _record(work: Work, effect: ledger.Effect, refund: Json) -> None:
     ledger.record(
         work,
         effect,

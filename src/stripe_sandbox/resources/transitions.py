@@ -29,7 +29,7 @@ class Transition:
     status: str
     charge_event: str | None = None
     intent_event: str | None = None
-    effect: str | None = None
+    effect: ledger.Effect | None = None
 
     @property
     def events(self) -> list[str]:

@@ -6,14 +6,23 @@ order is a double charge, whatever anybody's database says.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from stripe_sandbox.errors import Json
 from stripe_sandbox.state.store import Store
 from stripe_sandbox.state.work import Work
 
+Effect = Literal[
+    "intent.created", "intent.canceled",
+    "charge.authorized", "charge.captured", "charge.pending", "charge.failed", "charge.released",
+    "refund.created", "refund.succeeded", "refund.failed", "refund.canceled",
+    "dispute.opened", "dispute.funds_withdrawn", "dispute.funds_reinstated", "dispute.closed",
+]  # fmt: skip
+
 
 def record(
     work: Work,
-    effect: str,
+    effect: Effect,
     intent: Json,
     charge: Json | None,
     amount: int,
