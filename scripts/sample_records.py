@@ -42,8 +42,8 @@ _PART: Final = Money(500, PRICE.currency)
 
 ANNOUNCEMENTS: Final[tuple[Announcement, ...]] = (
     Initiated(cause="c", method="card"),
-    Failed(cause="c", code="insufficient_funds", reason="Your card has insufficient funds.", final=False),
-    Failed(cause="c", code="canceled", reason="The payment was canceled.", final=True),
+    Failed(cause="ch_example", code="insufficient_funds", reason="Your card has insufficient funds.", final=False),
+    Failed(cause="canceled", code="canceled", reason="The payment was canceled.", final=True),
     Canceled(cause="c", reason="The payment was canceled."),
     Authorized(cause="c", method="card", intent_id="pi_example"),
     Succeeded(cause="c", captured=PRICE, method="card", paid_at=_SECONDS, intent_id="pi_example"),

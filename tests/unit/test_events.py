@@ -1,0 +1,302 @@
+"""What other teams import: records of `payments.*` become events, once and in order."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import random
+import re
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, fields, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payment_service import events
+from payment_service.contracts.values import BY_TOPIC
+from payment_service.domain.currency import CURRENCIES, Currency
+from payment_service.domain.money import Money
+from payment_service.events import (
+    TOPICS,
+    Event,
+    MalformedRecord,
+    MemoryStore,
+    PaymentDisputed,
+    PaymentFailed,
+    PaymentInitiated,
+    PaymentRefunded,
+    PaymentSucceeded,
+    Unknown,
+    in_order,
+    read,
+    read_message,
+    take,
+)
+from payment_service.events.reading import _KINDS
+from scripts.sample_records import ANNOUNCEMENTS, PAYMENT, TIME, record_of
+
+EUR = CURRENCIES["eur"]
+SUCCEEDED = next(told for told in ANNOUNCEMENTS if told.topic == "payments.succeeded")
+
+
+def event_of(told: Any, **options: Any) -> Event:
+    """The event of an announcement, by way of its record."""
+    made = record_of(told, **options)
+    return read(made.topic, made.value, made.headers)
+
+
+def changed(told: Any = SUCCEEDED, **changes: Any) -> Event:
+    """Read a record with fields changed; those changed to `...` are left out."""
+    made = record_of(told)
+    value = {**json.loads(made.value or b""), **changes}
+    return read(made.topic, json.dumps({k: v for k, v in value.items() if v is not ...}).encode(), made.headers)
+
+
+@pytest.mark.parametrize("told", ANNOUNCEMENTS)
+def test_every_record_that_the_service_makes_is_read_with_all_that_it_tells(told: Any) -> None:
+    made = record_of(told, sequence=3, attempt=2)
+    event = read(made.topic, made.value, made.headers)
+    assert type(event) is _KINDS[told.topic]
+    assert (event.sequence, event.attempt, event.time, event.id) == (3, 2, TIME, str(made.id))
+    value = json.loads(made.value or b"")
+    for name, content in value.items():
+        match getattr(event, name, None):
+            case Money() as money:
+                assert (money.decimal_text, money.currency.code) == (content, value["currency"])
+            case datetime() as time:
+                assert time == datetime.fromisoformat(content)
+            case plain if name != "currency":
+                assert plain == content
+
+
+def test_every_topic_and_field_that_is_announced_has_its_place_in_an_event() -> None:
+    """`currency` is part of each amount."""
+    assert set(TOPICS) == set(BY_TOPIC)
+    envelope = {"id", "sequence", "attempt", "time", "record"}
+    for topic, model in BY_TOPIC.items():
+        assert {field.name for field in fields(_KINDS[topic])} - envelope == set(model.model_fields) - {"currency"}
+        assert _KINDS[topic].__name__ == model.__name__
+        assert _KINDS[topic].__name__ in events.__all__
+
+
+def test_money_is_minor_units_and_nothing_can_be_changed() -> None:
+    event = changed(amount="19.90")
+    assert isinstance(event, PaymentSucceeded)
+    assert (event.amount, event.amount.minor, str(event.amount)) == (Money(1990, EUR), 1990, "19.90 eur")
+    with pytest.raises(FrozenInstanceError):
+        event.sequence = 2  # type: ignore[misc]
+
+
+@given(st.integers(0, 999_999_999_999), st.sampled_from(sorted(CURRENCIES)))
+def test_every_amount_in_every_currency_is_read_exactly(minor: int, code: str) -> None:
+    money = Money(minor, CURRENCIES[code])
+    event = changed(amount=money.decimal_text, amount_ordered=money.decimal_text, currency=code)
+    assert isinstance(event, PaymentSucceeded)
+    assert event.amount == event.amount_ordered == money
+
+
+def test_a_currency_that_is_new_is_read_by_the_decimals_that_it_has() -> None:
+    event = changed(amount="1.2345"[:5], amount_ordered="0.000", currency="xyz")
+    assert isinstance(event, PaymentSucceeded)
+    assert event.amount == Money(1234, Currency("xyz", 3))
+
+
+def test_fields_that_are_new_are_passed_over_and_kept_in_the_record() -> None:
+    event = changed(something_new={"a": 1.5})
+    assert replace(event, record=event_of(SUCCEEDED).record) == event_of(SUCCEEDED)
+    assert b"something_new" in event.record.value
+
+
+def test_a_topic_that_is_new_is_an_unknown_event_in_its_place() -> None:
+    made = record_of(SUCCEEDED, sequence=4)
+    event = read("payments.settled", b'{"payment_id": "p", "order_id": "o", "rate": 0.1}', made.headers)
+    assert isinstance(event, Unknown)
+    assert (event.payment_id, event.order_id, event.user_id, event.sequence) == ("p", "o", "", 4)
+    assert event.value["rate"] == Decimal("0.1")
+    assert event.record.topic == "payments.settled"
+
+
+def test_what_is_kept_of_an_unknown_record_is_read_by_a_version_that_knows_it() -> None:
+    kept = event_of(SUCCEEDED).record
+    assert read(kept.topic, kept.value, json.loads(json.dumps(dict(kept.headers)))) == event_of(SUCCEEDED)
+
+
+def test_words_that_are_new_are_given_as_they_are() -> None:
+    disputed = next(told for told in ANNOUNCEMENTS if told.topic == "payments.disputed")
+    event = changed(disputed, stage="arbitration", evidence_due_by="")
+    assert isinstance(event, PaymentDisputed)
+    assert (event.stage, event.evidence_due_by) == ("arbitration", None)
+
+
+@pytest.mark.parametrize("headers", [list, dict], ids=["pairs", "a mapping"])
+def test_messages_of_the_client_library_are_read(headers: Any) -> None:
+    made = record_of(SUCCEEDED)
+
+    class Message:
+        def topic(self) -> str:
+            return made.topic
+
+        def value(self) -> bytes | None:
+            return made.value
+
+        def headers(self) -> Any:
+            return headers([*made.headers, ("foreign", b"\xff"), ("empty", None)])
+
+    assert read_message(Message()) == event_of(SUCCEEDED)
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"", b"\xff", b"[]", b"null", b"{", b'{"a": NaN}', b"[" * 100_000, b"1" * 10_000, b'{"a":' * 90_000]
+)
+def test_a_value_that_is_no_object_is_one_clear_error(value: bytes | None) -> None:
+    with pytest.raises(MalformedRecord, match=r"^The record of 'payments.succeeded' can't be read: .+\.$"):
+        read("payments.succeeded", value, record_of(SUCCEEDED).headers)
+
+
+@pytest.mark.parametrize(
+    ("field", "content"),
+    [
+        ("payment_id", ...),
+        ("order_id", None),
+        ("user_id", 7),
+        ("amount", 19.9),
+        ("amount", "19.9"),
+        ("amount", "19.900"),
+        ("amount", "-1.00"),
+        ("amount", "1e3"),
+        ("amount", "\u0661.00"),
+        ("amount", "99999999999.00"),
+        ("currency", "EUR"),
+        ("currency", "euro"),
+        ("currency", ...),
+        ("payment_date", ""),
+        ("payment_date", "yesterday"),
+        ("payment_date", "2026-01-01T00:00:00"),
+    ],
+)
+def test_a_field_that_breaks_the_contract_is_named(field: str, content: object) -> None:
+    with pytest.raises(MalformedRecord, match=rf"payments\.succeeded.*({field}|minor units|decimals)"):
+        changed(**{field: content})
+
+
+@pytest.mark.parametrize("final", ["true", 1, None, ...])
+def test_a_flag_that_is_none_is_named(final: object) -> None:
+    with pytest.raises(MalformedRecord, match="final"):
+        changed(ANNOUNCEMENTS[1], final=final)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(n, c) for n in ("ce_sequence", "ce_attempt") for c in (b"0", b"-1", b"1.5", b"\xb2", b"", b"9" * 5_000, None)]
+    + [("ce_id", None), ("ce_id", b""), ("ce_time", b"now"), ("ce_time", None)],
+)
+def test_a_header_that_breaks_the_contract_is_named(name: str, content: bytes | None) -> None:
+    made = record_of(SUCCEEDED)
+    with pytest.raises(MalformedRecord, match=name):
+        read(made.topic, made.value, {**dict(made.headers), name: content})
+
+
+@pytest.mark.parametrize("topic", ["orders.created", "orders.created.dlq", "payments", ""])
+def test_a_topic_of_others_is_refused(topic: str) -> None:
+    with pytest.raises(MalformedRecord, match="only payments"):
+        read(topic, b"{}", None)
+
+
+@given(st.binary(), st.dictionaries(st.sampled_from(["ce_id", "ce_sequence", "ce_time", "ce_attempt"]), st.binary()))
+def test_whatever_comes_is_an_event_or_malformed(value: bytes, headers: dict[str, bytes]) -> None:
+    for topic in ("payments.failed", "payments.unheard_of"):
+        with contextlib.suppress(MalformedRecord):
+            assert isinstance(read(topic, value, headers), Event)
+
+
+def life() -> list[Event]:
+    """An order that was paid by its second payment, and what came of that."""
+    first = [event_of(told, sequence=number) for number, told in enumerate(ANNOUNCEMENTS[:3], 1)]
+    kinds = (ANNOUNCEMENTS[0], *ANNOUNCEMENTS[5:8])
+    return first + [event_of(told, sequence=number, attempt=2) for number, told in enumerate(kinds, 1)]
+
+
+def test_whatever_repeats_and_overtakes_the_history_ends_the_same() -> None:
+    whole = tuple(event for event in life() if event.attempt == 2)
+    assert [type(event) for event in whole[:2]] == [PaymentInitiated, PaymentSucceeded]
+    chance = random.Random(1)
+    for arrival in itertools.islice(itertools.permutations(life()), 0, None, 37):
+        store = MemoryStore()
+        repeated = [*arrival, *chance.choices(arrival, k=5)]
+        histories = [take(store, event) for event in repeated]
+        assert in_order(store.of_order(whole[0].order_id)) == whole
+        assert histories[len(arrival) :] == [None] * 5, "a repetition asks for nothing"
+        assert None not in histories[: len(arrival)]
+
+
+def test_a_payment_that_was_replaced_says_nothing_more() -> None:
+    """Its final decline comes late, by another topic: the order is being paid by the next one."""
+    store = MemoryStore()
+    *_, ended, again = life()[:4]
+    assert take(store, again) == (again,)
+    assert isinstance(ended, PaymentFailed)
+    assert ended.final
+    assert take(store, ended) == (again,)
+
+
+def test_events_of_other_orders_are_another_history() -> None:
+    store = MemoryStore()
+    here, there = event_of(SUCCEEDED), event_of(SUCCEEDED, order="order-2")
+    assert take(store, here) == (here,)
+    assert take(store, there) == (there,)
+    assert in_order([]) == ()
+
+
+def test_the_memory_is_bounded_and_forgets_what_was_longest_untouched() -> None:
+    store = MemoryStore(events_max=3)
+    a, b, c, d = (event_of(SUCCEEDED, order=name) for name in "abcd")
+    for event in (a, b, c, a, d):
+        store.add(event)
+    assert [bool(store.of_order(name)) for name in "abcd"] == [True, False, True, True]
+    later = [event_of(told, order="d", sequence=number) for number, told in enumerate(ANNOUNCEMENTS, 2)]
+    assert [store.add(event) for event in later] == [event.id != d.id for event in later]
+    assert len(store.of_order("d")) == len(later), "an order is never torn"
+
+
+def test_it_imports_nothing_but_the_standard_library() -> None:
+    """An order service needs none of what the payment service runs on."""
+    script = "import sys; import payment_service.events; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    bare = subprocess.run(
+        [sys.executable, "-c", script.replace("import payment_service.events; ", "")],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert set(printed.split()) - set(bare.split()) - set(sys.stdlib_module_names) == {"payment_service"}
+
+
+def test_the_paths_of_refunds_tell_sums() -> None:
+    refunded = event_of(next(told for told in ANNOUNCEMENTS if told.topic == "payments.refunded"))
+    assert isinstance(refunded, PaymentRefunded)
+    assert (refunded.amount, refunded.full, refunded.time) == (Money(500, EUR), False, TIME.astimezone(UTC))
+    assert refunded.payment_id == str(PAYMENT)
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "consuming.md").read_text()
+
+
+def test_the_page_for_listeners_tells_what_every_event_asks_for() -> None:
+    rows = set(re.findall(r"^\| `(\w+)`", PAGE, re.MULTILINE))
+    assert rows == {kind.__name__ for kind in _KINDS.values()}
+
+
+def test_what_the_page_for_listeners_shows_works(capsys: pytest.CaptureFixture[str]) -> None:
+    [shown] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    made = record_of(SUCCEEDED)
+    message = SimpleNamespace(topic=lambda: made.topic, value=lambda: made.value, headers=lambda: list(made.headers))
+    exec(shown, {"message": message, "store": MemoryStore()})  # noqa: S102
+    assert capsys.readouterr().out == "order-1001 1990 eur\n"
