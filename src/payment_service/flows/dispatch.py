@@ -28,6 +28,7 @@ from payment_service.flows.endings import (
 from payment_service.flows.listing import group_by_window, limit_of, window_of
 from payment_service.flows.settle import settle
 from payment_service.loop import Loop
+from payment_service.provider.calls import attempt, list_intents
 from payment_service.provider.port import OWN_INTENT, Call, Kind, TooLate
 from payment_service.telemetry import metrics
 
@@ -230,23 +231,12 @@ class Dispatcher:
 
         if (operation := await self._name_intent(claimed)) is None:
             return
-        request = operation.request
-        if operation.resolving and operation.kind is not Kind.RETRIEVE:
-            request = self._provider.lookup_request(operation.request)
-        call = Call(
-            kind=operation.kind,
-            operation_id=operation.id,
-            payment_id=operation.payment_id,
-            request=request,
-            idempotency_key=operation.idempotency_key,
-            source=f"answer:{operation.id}",
-            refuse_late=refuse_late,
-        )
         try:
+            call = self._word(operation, refuse_late)
             refuse_late()
             reached(f"dispatch.{operation.kind}.call.before")
             with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
-                outcome = await self._provider.send(call)
+                outcome = await attempt(self._provider, call, limit_s=self._config.provider_timeout_s)
             reached(f"dispatch.{operation.kind}.call.after")
         except TooLate:
             # Forgotten first: if the database can't be told now, the sweep gives it back.
@@ -259,6 +249,20 @@ class Dispatcher:
         metrics.PROVIDER_CALLS.labels(self._provider.name, operation.kind, type(outcome).__name__.lower()).inc()
         sort = conclude_lookup if operation.resolving else conclude
         self._finish(sort(operation, outcome, jitter=self._random.random))
+
+    def _word(self, operation: Claimed, refuse_late: Callable[[], None]) -> Call:
+        request = operation.request
+        if operation.resolving and operation.kind is not Kind.RETRIEVE:
+            request = self._provider.lookup_request(operation.request)
+        return Call(
+            kind=operation.kind,
+            operation_id=operation.id,
+            payment_id=operation.payment_id,
+            request=request,
+            idempotency_key=operation.idempotency_key,
+            source=f"answer:{operation.id}",
+            refuse_late=refuse_late,
+        )
 
     async def _name_intent(self, operation: Claimed) -> Claimed | None:
         """Name the intent in a request that was worded before there was one; None: none was made, so nothing is to be done."""
@@ -281,9 +285,8 @@ class Dispatcher:
         found: Mapping[UUID, tuple[IntentFact | None, ...]] | None
         try:
             reached("dispatch.list.call.before")
-            found = await self._provider.find_intents(
-                created_from=int(created_from.timestamp()), created_to=int(created_to.timestamp()), limit=limit
-            )
+            begin, end = int(created_from.timestamp()), int(created_to.timestamp())
+            found = await list_intents(self._provider, created_from=begin, created_to=end, limit=limit)
             reached("dispatch.list.call.after")
         except BaseException:
             self._memory.difference_update(o.id for o in claimed)

@@ -1,0 +1,61 @@
+"""Calls to a provider, which may be anybody's code: whatever it does, the caller gets an outcome, and in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from payment_service.provider.port import Outcome, TooLate, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from payment_service.domain.payment import IntentFact
+    from payment_service.provider.port import Call, Provider
+
+log = structlog.get_logger(__name__)
+
+# A provider keeps to its time limit by itself; one that does not is given up a little later, and so holds no call slot for ever.
+GRACE_S: Final = 2.0
+# A listing has a thousand pages at most, each within the limit of a call.
+LISTING_LIMIT_S: Final = 600.0
+
+
+async def attempt(provider: Provider, call: Call, *, limit_s: float) -> Outcome:
+    """Make one attempt within `limit_s`. What raises, hangs, or answers with no outcome is unknown. Raises TooLate alone."""
+    try:
+        async with asyncio.timeout(limit_s + GRACE_S):
+            answer: object = await provider.send(call)
+    except TooLate:
+        raise
+    except TimeoutError:
+        return _unknown(provider, "no_answer_in_time", operation_id=call.operation_id)
+    except Exception as error:  # noqa: BLE001 - a fault of a provider stops no other, and nobody knows what it has done
+        return _unknown(
+            provider, f"raised:{type(error).__name__}", operation_id=call.operation_id, detail=str(error)[:300]
+        )
+    if not isinstance(answer, Outcome):
+        return _unknown(provider, f"no_outcome:{type(answer).__name__}", operation_id=call.operation_id)
+    return answer
+
+
+async def list_intents(
+    provider: Provider, *, created_from: int, created_to: int, limit: int
+) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
+    """List intents of a window; None: it could not be listed whole, for whatever reason."""
+    try:
+        async with asyncio.timeout(LISTING_LIMIT_S):
+            return await provider.find_intents(created_from=created_from, created_to=created_to, limit=limit)
+    except Exception as error:  # noqa: BLE001 - as above
+        log.error(
+            "provider_failed", provider=provider.name, code=f"raised:{type(error).__name__}", detail=str(error)[:300]
+        )
+        return None
+
+
+def _unknown(provider: Provider, code: str, **more: object) -> Unknown:
+    log.error("provider_failed", provider=provider.name, code=code, **more)
+    return Unknown(code=code[:100])
