@@ -38,6 +38,7 @@ from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.loop import Loop
 from payment_service.provider.plugins import Context, open_providers
+from payment_service.provider.port import Receiver
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ class Service:
         self._public = build_app(
             config=config,
             surroundings=self._surroundings(),
+            receivers={name: one for name, one in self._providers.by_name.items() if isinstance(one, Receiver)},
             take=self._webhooks.take,
             quarantine=self._keep_webhook,
             readiness=self.readiness,
@@ -287,11 +289,11 @@ class Service:
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)
 
-    async def _keep_webhook(self, body: bytes, reason: str, detail: str) -> None:
+    async def _keep_webhook(self, provider: str, body: bytes, reason: str, detail: str) -> None:
         """Keep a body that was signed and can't be read, once however often it is sent. Raises Unavailable."""
         name = sha256(body).hexdigest()
         kept = quarantine.Quarantined(
-            id=quarantine_id(f"webhook:stripe:{name}", 0, 0),
+            id=quarantine_id(f"webhook:{provider}:{name}", 0, 0),
             source="webhook",
             topic=None,
             partition=None,

@@ -31,7 +31,7 @@ from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.docs import describe
 from payment_service.telemetry import metrics
 from scripts.document_states import SAMPLE
-from tests.support.deliveries import NO_DATABASE
+from tests.support.deliveries import NO_DATABASE, receivers_of
 
 ROOT: Final = Path(__file__).parents[2]
 SERVICE: Final = ROOT / "src" / "payment_service"
@@ -151,7 +151,14 @@ def test_the_readme_lists_every_route() -> None:
         stripe_secret_key=SecretStr("sk_test_none"),
         stripe_webhook_secret=(SecretStr("whsec_none"),),
     )
-    app = build_app(config=config, surroundings=NO_DATABASE, take=unused, quarantine=unused, readiness=unused)
+    app = build_app(
+        config=config,
+        surroundings=NO_DATABASE,
+        receivers=receivers_of(config),
+        take=unused,
+        quarantine=unused,
+        readiness=unused,
+    )
     description = describe(app)
     public = {f"{method.upper()} {path}" for path, item in description["paths"].items() for method in item}
     rows = re.findall(r"^\| `((?:GET|POST) [^`?]+)", paper("README.md"), re.MULTILINE)

@@ -29,6 +29,7 @@ from tests.support.deliveries import (
     open_endpoint,
     post,
     ready,
+    receivers_of,
     sign,
 )
 from tests.support.eventually import eventually_async
@@ -295,6 +296,7 @@ async def durable_port(flows: Flows, inbox: Inbox) -> AsyncIterator[int]:
         config=flows.config,
         surroundings=replace(NO_DATABASE, pool=flows.pool),
         take=webhooks.take,
+        receivers=receivers_of(flows.config),
         quarantine=inbox.quarantine,
         readiness=ready,
     )

@@ -19,6 +19,7 @@ from payment_service.http.health import Readiness
 from payment_service.provider.port import ProviderEvent
 from payment_service.provider.providers import Providers
 from payment_service.provider.stripe import Stripe
+from tests.support.deliveries import receivers_of
 from tests.support.flows import config_for
 from tests.support.http import Answer, ask, served
 
@@ -65,7 +66,7 @@ async def _take(_event: ProviderEvent, _verified_by: str) -> None:
     raise AssertionError("no webhook is sent here")
 
 
-async def _quarantine(_body: bytes, _reason: str, _detail: str) -> None:
+async def _quarantine(_provider: str, _body: bytes, _reason: str, _detail: str) -> None:
     raise AssertionError("no webhook is sent here")
 
 
@@ -86,7 +87,14 @@ async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
         deployment=config.deployment,
         now=lambda: datetime.now(UTC),
     )
-    app = build_app(config=config, surroundings=surroundings, take=_take, quarantine=_quarantine, readiness=readiness)
+    app = build_app(
+        config=config,
+        surroundings=surroundings,
+        receivers=receivers_of(config),
+        take=_take,
+        quarantine=_quarantine,
+        readiness=readiness,
+    )
     operations = build_operations_app(readiness=readiness, openapi_of=app)
     try:
         async with served(app) as opened.port, served(operations) as opened.operations_port:

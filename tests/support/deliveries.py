@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 from stripe import WebhookSignature
 
+from payment_service.config import Config
 from payment_service.db.pool import Pool
 from payment_service.flows.errors import Unavailable
 from payment_service.flows.surroundings import Surroundings
@@ -22,9 +23,10 @@ from payment_service.http import problems
 from payment_service.http.app import build_app
 from payment_service.http.health import Readiness
 from payment_service.http.requests import Requests
-from payment_service.http.webhooks import StripeWebhooks
-from payment_service.provider.port import ProviderEvent
+from payment_service.http.webhooks import WebhookEndpoint
+from payment_service.provider.port import ProviderEvent, Receiver
 from payment_service.provider.providers import Providers
+from payment_service.provider.stripe_deliveries import StripeDeliveries
 from tests.support.flows import config_for, name_of
 from tests.support.http import Answer, request, send, served
 
@@ -55,7 +57,7 @@ class Inbox:
         self.labels.append(verified_by)
         await self.gate.wait()
 
-    async def quarantine(self, body: bytes, reason: str, detail: str) -> None:
+    async def quarantine(self, _provider: str, body: bytes, reason: str, detail: str) -> None:
         if self.unavailable:
             raise Unavailable
         self.quarantined.append((body, reason, detail))
@@ -63,6 +65,11 @@ class Inbox:
     @property
     def untouched(self) -> bool:
         return not self.events and not self.quarantined
+
+
+def receivers_of(config: Config) -> dict[str, Receiver]:
+    """What Stripe delivers."""
+    return {"stripe": StripeDeliveries.of(config)}
 
 
 async def ready() -> Readiness:
@@ -74,19 +81,23 @@ async def open_endpoint(inbox: Inbox) -> AsyncIterator[int]:
     """Serve the public app before an inbox, and give its port."""
     config = config_for("postgresql://127.0.0.1:9/none", "http://127.0.0.1:9")
     app = build_app(
-        config=config, surroundings=NO_DATABASE, take=inbox.take, quarantine=inbox.quarantine, readiness=ready
+        config=config,
+        surroundings=NO_DATABASE,
+        receivers=receivers_of(config),
+        take=inbox.take,
+        quarantine=inbox.quarantine,
+        readiness=ready,
     )
     async with served(app) as port:
         yield port
 
 
-def endpoint(inbox: Inbox, **changes: Any) -> Starlette:
+def endpoint(inbox: Inbox, *, secrets: Sequence[str] = (SECRET,), **changes: Any) -> Starlette:
     """An app of the endpoint alone, with limits that a test can reach."""
-    webhooks = StripeWebhooks(
+    webhooks = WebhookEndpoint(
         **{
-            "secrets": [SECRET],
-            "deployment": "default",
-            "livemode": False,
+            "name": "stripe",
+            "receiver": StripeDeliveries(secrets=secrets, deployment="default", livemode=False),
             "body_limit_bytes": BODY_LIMIT_BYTES,
             "take": inbox.take,
             "quarantine": inbox.quarantine,

@@ -21,7 +21,7 @@ from payment_service.flows.dispatch import Dispatcher
 from payment_service.flows.surroundings import Surroundings
 from payment_service.http.app import build_app
 from payment_service.provider.stripe_webhooks import translate
-from tests.support.deliveries import Inbox, ready
+from tests.support.deliveries import Inbox, ready, receivers_of
 from tests.support.eventually import eventually_async
 from tests.support.flows import Flows, name_of, open_flows
 from tests.support.http import Answer, ask, served
@@ -117,6 +117,7 @@ async def open_till(dsn: str, sandbox: SandboxProcess, **changes: object) -> Asy
             config=flows.config,
             surroundings=surroundings,
             take=inbox.take,
+            receivers=receivers_of(flows.config),
             quarantine=inbox.quarantine,
             readiness=ready,
         )

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payment_service.domain.payment import ChargeFact, IntentFact, Status
-from payment_service.provider.port import Disposition, ProviderEvent
+from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent
 from payment_service.provider.stripe_webhooks import (
     DEPTH_MAX,
-    BodyRefused,
     parse,
     translate,
 )

@@ -19,7 +19,8 @@ from payment_service.domain.payment import Status
 from payment_service.flows.errors import Refusal, Why
 from payment_service.flows.requests import read_own_intent
 from payment_service.provider import port
-from payment_service.provider.port import CHECKOUTS_MAX, Transient
+from payment_service.provider.calls import read_checkout
+from payment_service.provider.port import CHECKOUTS_MAX
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from payment_service.domain.payment import IntentFact, Payment
     from payment_service.flows.surroundings import Surroundings
+    from payment_service.provider.port import Transient
 
 log = structlog.get_logger(__name__)
 
@@ -117,11 +119,7 @@ class Checkouts:
     async def _ask(self, payment: Payment) -> port.Checkout | Transient:
         provider = self._here.provider_of(payment)
         with metrics.PROVIDER_CALL_SECONDS.labels(payment.provider, "checkout").time():
-            try:
-                async with asyncio.timeout(TIMEOUT_S):
-                    return await provider.checkout(payment.provider_payment_id or "")
-            except TimeoutError:
-                return Transient(code="timeout", retry_after_s=0)
+            return await read_checkout(provider, payment.provider_payment_id or "", limit_s=TIMEOUT_S)
 
     async def _have_it_read(self, payment: Payment, fact: IntentFact) -> None:
         """The provider knows more than we do: have it read as an operation, whose answer is applied like any other, once."""

@@ -27,27 +27,38 @@ from payment_service.http.health import CheckReadiness, health_routes
 from payment_service.http.payments import payments_router
 from payment_service.http.refunds import refunds_router
 from payment_service.http.requests import Requests
-from payment_service.http.webhooks import Quarantine, StripeWebhooks, Take
+from payment_service.http.webhooks import Quarantine, Take, WebhookEndpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
     from payment_service.config import Config
     from payment_service.flows.surroundings import Surroundings
+    from payment_service.provider.port import Receiver
 
 
 def build_app(
-    *, config: Config, surroundings: Surroundings, take: Take, quarantine: Quarantine, readiness: CheckReadiness
+    *,
+    config: Config,
+    surroundings: Surroundings,
+    receivers: Mapping[str, Receiver],
+    take: Take,
+    quarantine: Quarantine,
+    readiness: CheckReadiness,
 ) -> FastAPI:
     """Make the app of SERVICE_PORT. Docs and metrics are not here: this port is open to the world."""
-    webhooks = StripeWebhooks(
-        secrets=[secret.get_secret_value() for secret in config.stripe_webhook_secret],
-        deployment=config.deployment,
-        livemode=config.stripe_livemode,
-        body_limit_bytes=config.webhook_body_limit_bytes,
-        take=take,
-        quarantine=quarantine,
-    )
+    endpoints = {
+        f"/webhooks/{name}": WebhookEndpoint(
+            name=name,
+            receiver=one,
+            body_limit_bytes=config.webhook_body_limit_bytes,
+            take=take,
+            quarantine=quarantine,
+        )
+        for name, one in receivers.items()
+    }
     app = FastAPI(
         title=docs.TITLE,
         version=version("payment-service"),
@@ -56,7 +67,7 @@ def build_app(
         redoc_url=None,
         redirect_slashes=False,  # a webhook answered by a redirect is a failed delivery
         routes=[
-            Route("/webhooks/stripe", webhooks, methods=["POST"]),
+            *(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()),
             *health_routes(readiness),
         ],
         middleware=[

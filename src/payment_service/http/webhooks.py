@@ -1,12 +1,12 @@
-"""`POST /webhooks/stripe`: read, verify, translate, hand over, and answer 200 only when the event is durable."""
+"""`POST /webhooks/{provider}`: read, verify, translate, hand over, and answer 200 only when the event is durable."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.datastructures import Headers
@@ -23,14 +23,13 @@ from payment_service.http.problems import (
     Kind,
     Problem,
 )
-from payment_service.provider.port import Disposition
-from payment_service.provider.stripe_webhooks import BodyRefused, SignatureRefused, parse, translate, verify
+from payment_service.provider.port import BodyRefused, Disposition, SignatureRefused
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from payment_service.provider.port import ProviderEvent
+    from payment_service.provider.port import ProviderEvent, Receiver
 
 log = structlog.get_logger(__name__)
 
@@ -46,26 +45,25 @@ _CLIENT_SECRET: Final = re.compile(r"_secret_[A-Za-z0-9]+")
 _RECEIVED: Final = Response(b'{"received":true}', media_type="application/json")
 
 Take = Callable[["ProviderEvent", str], Awaitable[None]]
-Quarantine = Callable[[bytes, str, str], Awaitable[None]]
+Quarantine = Callable[[str, bytes, str, str], Awaitable[None]]
 
 
 class _Gone(Exception):
     """The sender hung up before its body was complete."""
 
 
-class StripeWebhooks:
-    """An ASGI app for one path.
+class WebhookEndpoint:
+    """An ASGI app for one path, that of the provider `name`.
 
-    `take(event, verified_by)` returns when the event is durable; `quarantine(body, reason, detail)` keeps a body that was
-    signed and can't be read. Both may raise Unavailable, which is answered 503: Stripe sends the event again.
+    `take(event, verified_by)` returns when the event is durable; `quarantine(provider, body, reason, detail)` keeps a body that was
+    signed and can't be read. Both may raise Unavailable, which is answered 503: the provider sends the event again.
     """
 
     def __init__(
         self,
         *,
-        secrets: Sequence[str],
-        deployment: str,
-        livemode: bool,
+        name: str,
+        receiver: Receiver,
         body_limit_bytes: int,
         take: Take,
         quarantine: Quarantine,
@@ -73,9 +71,8 @@ class StripeWebhooks:
         read_timeout_s: float = READ_TIMEOUT_S,
         waiting_max: int = WAITING_MAX,
     ) -> None:
-        self._secrets = tuple(secrets)
-        self._deployment = deployment
-        self._livemode = livemode
+        self._name = name
+        self._receiver = receiver
         self._body_limit_bytes = body_limit_bytes
         self._take = take
         self._quarantine = quarantine
@@ -96,8 +93,7 @@ class StripeWebhooks:
         try:
             body = await self._read(receive, chunks)
             label = self._verify(body, headers)
-            event = await self._parse(body)
-            await self._take(self._translate(event), label)
+            await self._take(await self._read_event(body), label)
         except _Gone:
             metrics.WEBHOOKS_REFUSED.labels("gone").inc()
             return
@@ -139,27 +135,36 @@ class StripeWebhooks:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _verify(self, body: bytes, headers: Headers) -> str:
-        # Two headers of that name, joined as HTTP allows, have a space after the comma: malformed, never a choice of ours.
-        header = ", ".join(headers.getlist("stripe-signature")) or None
+        # Two headers of one name, joined as HTTP allows, have a space after the comma: no choice of ours.
+        plain = {name: ", ".join(headers.getlist(name)) for name in headers}
         try:
-            return verify(body, header, self._secrets, now_s=self._now_s())
+            return self._receiver.verify(body, plain, now_s=self._now_s())
         except SignatureRefused as refusal:
             raise _refused(NOT_SIGNED, refusal.reason, str(refusal)) from None
+        except Exception as error:  # noqa: BLE001 - the provider's code may be anybody's; nothing is believed that it trips over
+            raise self._tripped(error) from None
 
-    async def _parse(self, body: bytes) -> dict[str, Any]:
+    async def _read_event(self, body: bytes) -> ProviderEvent:
         try:
-            return parse(body)
+            event = self._receiver.translate(self._receiver.parse(body))
         except BodyRefused as refusal:
-            # It was signed, so it is Stripe's: kept for a person, less what must not be stored.
+            # It was signed, so it is the provider's: kept for a person, less what must not be stored.
             masked = card_numbers.mask(_CLIENT_SECRET.sub("_secret_***", body.decode(errors="replace")))
-            await self._quarantine(masked.encode(), refusal.reason, str(refusal))
+            await self._quarantine(self._name, masked.encode(), refusal.reason, str(refusal))
             raise _refused(NOT_AN_EVENT, refusal.reason, str(refusal)) from None
+        except Exception as error:  # noqa: BLE001 - as above: it is sent again, until the provider's code is mended
+            raise self._tripped(error) from None
+        if event.disposition is Disposition.MISDIRECTED:
+            log.warning("webhook_misdirected", provider=self._name, event_id=event.event_id)
+        return event
 
-    def _translate(self, event: dict[str, Any]) -> ProviderEvent:
-        translated = translate(event, deployment=self._deployment, livemode=self._livemode)
-        if translated.disposition is Disposition.MISDIRECTED:
-            log.warning("webhook_misdirected", event_id=translated.event_id, livemode=self._livemode)
-        return translated
+    def _tripped(self, error: Exception) -> Problem:
+        log.error(
+            "provider_failed", provider=self._name, code=f"raised:{type(error).__name__}", detail=str(error)[:300]
+        )
+        metrics.WEBHOOKS_REFUSED.labels("provider_failed").inc()
+        detail = "The event can't be read now: send it again later."
+        return Problem(UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
     def _too_large(self) -> Problem:
         return _refused(TOO_LARGE, "too_large", f"A body may have {self._body_limit_bytes} bytes.")

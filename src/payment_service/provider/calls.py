@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from payment_service.provider.port import Outcome, TooLate, Unknown
+from payment_service.provider.port import Outcome, TooLate, Transient, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
     from payment_service.domain.payment import IntentFact
-    from payment_service.provider.port import Call, Provider
+    from payment_service.provider.port import Call, Checkout, Provider
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +54,18 @@ async def list_intents(
             "provider_failed", provider=provider.name, code=f"raised:{type(error).__name__}", detail=str(error)[:300]
         )
         return None
+
+
+async def read_checkout(provider: Provider, intent_id: str, *, limit_s: float) -> Checkout | Transient:
+    """Read how a customer pays an intent, within `limit_s`."""
+    try:
+        async with asyncio.timeout(limit_s):
+            return await provider.checkout(intent_id)
+    except TimeoutError:
+        return Transient(code="timeout", retry_after_s=0)
+    except Exception as error:  # noqa: BLE001 - as above
+        log.error("provider_failed", provider=provider.name, code=f"raised:{type(error).__name__}")
+        return Transient(code="raised", retry_after_s=0)
 
 
 def _unknown(provider: Provider, code: str, **more: object) -> Unknown:

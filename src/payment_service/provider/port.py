@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -186,6 +186,45 @@ class ProviderEvent:
     def key(self) -> EventKey:
         """What tells it from all others."""
         return self.provider, self.event_id
+
+
+class SignatureRefused(Exception):
+    """A delivery is not from the provider, or too old, or too new. The message is one sentence without any of its content.
+
+    `reason`: one word, also a metric's label.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BodyRefused(Exception):
+    """A body was signed and is no event that can be read: it is kept for a person. As SignatureRefused otherwise."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@runtime_checkable
+class Receiver(Protocol):
+    """Reads what is posted to `/webhooks/{name}`: a provider that has these methods too has webhooks. Pure: no I/O, no clock."""
+
+    def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
+        """Check that the provider sent it; name the secret that shows it, never the secret itself. Raises SignatureRefused.
+
+        `headers`: names in small letters, a repeated one joined by a comma and a space. `now_s`: our clock, seconds.
+        """
+        ...
+
+    def parse(self, body: bytes) -> dict[str, Any]:
+        """Read a verified body strictly, leaving out what must not be stored. Raises BodyRefused."""
+        ...
+
+    def translate(self, event: dict[str, Any]) -> ProviderEvent:
+        """Say what an event means. Pure, and the same at every reading."""
+        ...
 
 
 class Provider(Protocol):

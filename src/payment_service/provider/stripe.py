@@ -20,9 +20,9 @@ from payment_service.provider.port import CHECKOUTS_MAX, Request, TooLate, Trans
 from payment_service.provider.stripe_amounts import to_stripe
 from payment_service.provider.stripe_answers import Answer, classify, read_date
 from payment_service.provider.stripe_checkout import read_checkout
+from payment_service.provider.stripe_deliveries import StripeDeliveries
 from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
 from payment_service.provider.stripe_refunds import REFUNDS, intent_of_refund, refund_form
-from payment_service.provider.stripe_webhooks import translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,8 +53,8 @@ class Stripe:
         self._base = config.stripe_api_base.rstrip("/")
         self._deployment = config.deployment
         self._methods = config.stripe_payment_methods
-        self._livemode = config.stripe_livemode
         self._publishable_key = config.stripe_publishable_key
+        self._deliveries = StripeDeliveries.of(config)
         self._now_s = now_s
         self._headers = {
             "Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}",
@@ -123,9 +123,17 @@ class Stripe:
             return self.refunds_request(intent_of_refund(request))
         return self.retrieve_request(unquote(request.path.removeprefix(f"{_INTENTS}/").partition("/")[0]))
 
+    def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
+        """Check a delivery's signature. Raises SignatureRefused."""
+        return self._deliveries.verify(body, headers, now_s=now_s)
+
+    def parse(self, body: bytes) -> dict[str, Any]:
+        """Read a delivery. Raises BodyRefused."""
+        return self._deliveries.parse(body)
+
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
         """Say what an event means to the payments of this deployment."""
-        return translate(event, deployment=self._deployment, livemode=self._livemode)
+        return self._deliveries.translate(event)
 
     async def send(self, call: Call) -> Outcome:
         """Make one attempt and sort its answer."""

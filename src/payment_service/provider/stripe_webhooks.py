@@ -18,7 +18,7 @@ from stripe import WebhookSignature as OfficialSignature
 
 from payment_service.domain.currency import currency
 from payment_service.domain.payment import ChargeFact
-from payment_service.provider.port import Disposition, ProviderEvent
+from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, SignatureRefused
 from payment_service.provider.stripe_amounts import from_stripe
 from payment_service.provider.stripe_intents import intent_fact
 from payment_service.provider.stripe_refunds import dispute_fact, is_release, refund_fact, refunds_moved
@@ -95,22 +95,6 @@ class BodyReason(StrEnum):
     DUPLICATE_KEY = "duplicate_key"
     TOO_DEEP = "too_deep"
     NOT_AN_EVENT = "not_an_event"
-
-
-class SignatureRefused(Exception):
-    """The delivery is not from Stripe, or too old, or too new. The message is one sentence without any of its content."""
-
-    def __init__(self, reason: SignatureReason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class BodyRefused(Exception):
-    """The body was signed and is no event that can be read. The message is one sentence without any of its content."""
-
-    def __init__(self, reason: BodyReason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 def verify(body: bytes, header: str | None, secrets: Sequence[str], *, now_s: int) -> str:

@@ -1,0 +1,41 @@
+"""Deliveries of Stripe's webhooks, with this deployment's secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from payment_service.provider import stripe_webhooks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from payment_service.config import Config
+    from payment_service.provider.port import ProviderEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripeDeliveries:
+    """`secrets`: those that may sign; `livemode`: whether our events are of real money."""
+
+    secrets: Sequence[str]
+    deployment: str
+    livemode: bool
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Take what the environment says."""
+        secrets = [secret.get_secret_value() for secret in config.stripe_webhook_secret]
+        return cls(secrets=secrets, deployment=config.deployment, livemode=config.stripe_livemode)
+
+    def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
+        """Check the signature; name the secret that made it. Raises SignatureRefused."""
+        return stripe_webhooks.verify(body, headers.get("stripe-signature"), self.secrets, now_s=now_s)
+
+    def parse(self, body: bytes) -> dict[str, Any]:
+        """Read a body. Raises BodyRefused."""
+        return stripe_webhooks.parse(body)
+
+    def translate(self, event: dict[str, Any]) -> ProviderEvent:
+        """Say what an event means to the payments of this deployment."""
+        return stripe_webhooks.translate(event, deployment=self.deployment, livemode=self.livemode)
