@@ -159,9 +159,7 @@ class WebhookEndpoint:
         return event
 
     def _tripped(self, error: Exception) -> Problem:
-        log.error(
-            "provider_failed", provider=self._name, code=f"raised:{type(error).__name__}", detail=str(error)[:300]
-        )
+        log.error("provider_failed", provider=self._name, code=f"raised:{type(error).__name__}")
         metrics.WEBHOOKS_REFUSED.labels("provider_failed").inc()
         detail = "The event can't be read now: send it again later."
         return Problem(UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER_S)})

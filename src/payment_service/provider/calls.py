@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -34,9 +35,7 @@ async def attempt(provider: Provider, call: Call, *, limit_s: float) -> Outcome:
     except TimeoutError:
         return _unknown(provider, "no_answer_in_time", operation_id=call.operation_id)
     except Exception as error:  # noqa: BLE001 - a fault of a provider stops no other, and nobody knows what it has done
-        return _unknown(
-            provider, f"raised:{type(error).__name__}", operation_id=call.operation_id, detail=str(error)[:300]
-        )
+        return _unknown(provider, _raised(error), operation_id=call.operation_id)
     if not isinstance(answer, Outcome):
         return _unknown(provider, f"no_outcome:{type(answer).__name__}", operation_id=call.operation_id)
     return answer
@@ -50,9 +49,7 @@ async def list_intents(
         async with asyncio.timeout(LISTING_LIMIT_S):
             return await provider.find_intents(created_from=created_from, created_to=created_to, limit=limit)
     except Exception as error:  # noqa: BLE001 - as above
-        log.error(
-            "provider_failed", provider=provider.name, code=f"raised:{type(error).__name__}", detail=str(error)[:300]
-        )
+        log.error("provider_failed", provider=provider.name, code=_raised(error))
         return None
 
 
@@ -64,10 +61,16 @@ async def read_checkout(provider: Provider, intent_id: str, *, limit_s: float) -
     except TimeoutError:
         return Transient(code="timeout", retry_after_s=0)
     except Exception as error:  # noqa: BLE001 - as above
-        log.error("provider_failed", provider=provider.name, code=f"raised:{type(error).__name__}")
+        log.error("provider_failed", provider=provider.name, code=_raised(error))
         return Transient(code="raised", retry_after_s=0)
 
 
 def _unknown(provider: Provider, code: str, **more: object) -> Unknown:
     log.error("provider_failed", provider=provider.name, code=code, **more)
     return Unknown(code=code[:100])
+
+
+def _raised(error: Exception) -> str:
+    """Name an error and where it came from; not its text, in which a provider's secrets may stand."""
+    frames = extract_tb(error.__traceback__)
+    return f"raised:{type(error).__name__}" + (f" at {frames[-1].name}:{frames[-1].lineno}" if frames else "")
