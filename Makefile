@@ -20,7 +20,7 @@ help:
 	@echo 'make test-browser  the pages of the sandbox, driven in Chromium (needs one, else exits 4)'
 	@echo 'make image       build the container image with Docker, Podman or Buildah (else exits 4)'
 	@echo 'make image-test  build it, and run its containers before real parts (needs Docker or Podman, else exits 4)'
-	@echo 'make test-clients  the sandbox behind clients for Node and Go (needs both, else tries the one that is there and exits 4)'
+	@echo 'make test-clients  the sandbox behind clients for Node, Go and Java (tries those that are here; exits 4 if one is not)'
 	@echo 'make test-asyncapi  asyncapi.yaml, read by the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
 	@echo 'make test-nginx  a real nginx with deploy/nginx between the sandbox and the service (needs nginx, else exits 4)'
 	@echo 'make nginx-config-test  let nginx check deploy/nginx (needs nginx, else exits 4)'
