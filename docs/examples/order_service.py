@@ -9,6 +9,7 @@ stored after the commit, so that a crash at any moment repeats records and loses
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ from payment_service.events import (
 
 SCHEMA: Final = Path(__file__).with_suffix(".sql")
 POLL_S: Final = 0.2
+
+log = logging.getLogger("order-service")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,9 +207,10 @@ def main() -> None:
             if message is None:
                 continue
             if error := message.error():
-                if error.retriable():
-                    continue
-                raise KafkaException(error)
+                if error.fatal():
+                    raise KafkaException(error)
+                log.warning("%s", error)  # the client tries again by itself
+                continue
             handle(connection, message)
             consumer.store_offsets(message)
 

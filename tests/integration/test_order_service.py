@@ -122,17 +122,19 @@ def test_a_parcel_is_not_sent_when_the_payment_is_learned_after_its_dispute() ->
 
 
 class Listener:
-    """Processes of the example, one after the other, on one database and one group."""
+    """Processes of the example on one database and one group."""
 
     def __init__(self, topics: Topics, dsn: str, folder: Path) -> None:
         self._env = {"KAFKA_BROKERS": topics.bootstrap_servers, "ORDERS_DSN": dsn, "KAFKA_GROUP_ID": group_id()}
         self._folder = folder
+        self._count = 0
         self.dsn = dsn
 
     @contextmanager
     def running(self) -> Iterator[ChildProcess]:
         """Start it; kill what is left of it at the end."""
-        log = self._folder / "order_service.log"
+        self._count += 1
+        log = self._folder / f"order_service_{self._count}.log"
         child = ChildProcess([sys.executable, str(EXAMPLE)], log=log, env={**os.environ, **self._env})
         try:
             yield child
@@ -164,7 +166,7 @@ def key_of(record: OutboxRecord) -> Callable[[Any], bytes | None]:
 
 @pytest.mark.kafka
 @pytest.mark.timeout(120)
-def test_killed_in_the_middle_with_everything_repeated_it_does_each_thing_once(
+def test_killed_in_the_middle_with_everything_repeated_two_of_it_do_each_thing_once(
     topics: Topics, empty_database_dsn: str, tmp_path: Path
 ) -> None:
     whole = [record for order, payments, _, _ in LIVES for record in records(order, payments)]
@@ -178,7 +180,7 @@ def test_killed_in_the_middle_with_everything_repeated_it_does_each_thing_once(
     topics.produce([b"\xff"], topic="payments.failed")
     publish(topics, [record_of(DECLINED, order="not\0storable")])
     publish(topics, [*whole[half:], *shuffled])
-    with listener.running() as child:
+    with listener.running() as child, listener.running():
         eventually(lambda: listener.taken() == len(whole), timeout_s=60)
         eventually(lambda: len(listener.rows("SELECT FROM refused_records")) == 2, timeout_s=30)
         orders = dict(listener.rows("SELECT order_id, (status, paid, refunded)::text FROM shop_orders"))
