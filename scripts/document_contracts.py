@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from payment_service.contracts.schemas import INCOMING, all_schemas, headers_name, value_name
+from payment_service.contracts.schemas import DEAD_LETTERS, INCOMING, all_schemas, headers_name, value_name
 from payment_service.contracts.values import BY_TOPIC
 from scripts.sample_records import ANNOUNCEMENTS, ORDER, record_of
 
@@ -123,7 +123,11 @@ def _message(topic: str) -> dict[str, Any]:
         "payload": {"description": _LETTER},
         **_key({"description": _AS_IT_WAS}),
         "examples": [
-            {"name": "letter", "headers": DEAD_LETTER_EXAMPLE, "payload": {"order_id": ORDER, "total": "19,90"}}
+            {
+                "name": "letter",
+                "headers": DEAD_LETTER_EXAMPLE | {"dlq_topic": topic.removesuffix(DEAD_LETTERS)},
+                "payload": {"order_id": ORDER, "total": "19,90"},
+            }
         ],
     }
 

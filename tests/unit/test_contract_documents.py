@@ -105,6 +105,7 @@ def test_every_example_is_a_record_that_would_be_sent(topic: str) -> None:
             key, value = shown["payload"]["payment_id"].encode(), json.dumps(shown["payload"]).encode()
             hold(topic, key, value, headers)
         else:
+            assert shown.get("headers", {}).get("dlq_topic", topic) == topic.removesuffix(".dlq")
             for part in {"headers", "payload"} & set(shown):
                 schema = message[part]
                 Draft202012Validator(followed(schema) if "$ref" in schema else schema).validate(shown[part])
