@@ -23,6 +23,8 @@ Amount = Annotated[str | None, typer.Argument(help="Decimal text in the payment'
 Reason = Annotated[str, typer.Option(help="For people; the provider is told the words that it knows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 Key = Annotated[str, typer.Option(help="The same change under the same key is made once; shown when you give none.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
+ParkedName = Annotated[str, typer.Argument(metavar="ID", help="As `parked list` shows it.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 app = typer.Typer(
@@ -38,6 +40,8 @@ app.add_typer(topics, name="topics")
 app.add_typer(keys, name="keys")
 bank = typer.Typer(help="Payments by bank transfer.", no_args_is_help=True)
 app.add_typer(bank, name="bank")
+parked = typer.Typer(help="What waits for a person.", no_args_is_help=True)
+app.add_typer(parked, name="parked")
 
 
 @app.command()
@@ -210,6 +214,45 @@ def end_refund(
     if made == bool(failed):
         raise ConfigError("Say one of the two: --made, or --failed WHY.")
     code.end_refund(refund_id, failure=failed)
+
+
+@parked.command("list")
+def list_parked(
+    what: Annotated[str, typer.Option(help="operation, event or record; left out: all.")] = "",
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List what waits for a person. Needs DB_DSN alone."""
+    from payment_service.commands import parked as code
+
+    code.show_list(what, limit, as_json=as_json)
+
+
+@parked.command("retry")
+def retry_parked(name: ParkedName, key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
+    """Let it be tried again. Money never moves twice by it: what may have happened is looked for first."""
+    from payment_service.commands import parked as code
+
+    code.retry(name, key, yes=yes, as_json=as_json)
+
+
+@parked.command("resolve")
+def resolve_parked(
+    name: ParkedName,
+    note: Annotated[str, typer.Option(help="How you know it; kept with your name.")],
+    happened: Annotated[
+        str | None, typer.Option(metavar="ID", help="It happened, under this id of the provider's.")
+    ] = None,
+    never: Annotated[bool, typer.Option("--never", help="It never happened, and won't.")] = False,
+    close: Annotated[bool, typer.Option("--close", help="Of an event: it needs nothing more.")] = False,
+    key: Key = "",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """End it by what you know to be true; look it up at the provider before."""
+    from payment_service.commands import parked as code
+
+    code.resolve(name, happened, note, key, never=never, close=close, yes=yes, as_json=as_json)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

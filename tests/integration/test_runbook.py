@@ -29,29 +29,3 @@ async def test_every_statement_of_the_runbook_fits_the_schema(database_dsn: str,
         await connection.prepare(statement)
     finally:
         await connection.close()
-
-
-async def test_a_parked_create_that_is_let_go_is_looked_for_before_another_is_made(database_dsn: str) -> None:
-    """The runbook's way out of `parked` must not lead to a second intent, so it asks for a read."""
-    [release] = [statement for statement in STATEMENTS if statement.startswith("UPDATE operations")]
-    connection = await asyncpg.connect(database_dsn)
-    try:
-        payment, parked, odd = (f"00000000-0000-0000-0000-00000000000{n}" for n in (1, 2, 3))
-        await connection.execute(
-            "INSERT INTO payments (id, order_id, provider, amount, currency, order_topic, order_partition, order_offset) "
-            "VALUES ($1, 'o-1', 'stripe', 1990, 'eur', 'orders.created', 0, 0)",
-            payment,
-        )
-        for name, code in ((parked, "parameter_unknown"), (odd, "malformed_intent")):
-            await connection.execute(
-                "INSERT INTO operations (id, payment_id, provider, kind, state, cause, request_method, request_path, "
-                "request_body, api_version, outcome_code) VALUES ($1, $2, 'stripe', 'create', 'parked', 'order', '', '', '', '', $3)",
-                name,
-                payment,
-                code,
-            )
-            await connection.execute(release.replace(":'id'", "$1"), name)
-        rows = await connection.fetch("SELECT state, resolving FROM operations ORDER BY id")
-        assert [tuple(row) for row in rows] == [("due", True), ("parked", False)]
-    finally:
-        await connection.close()

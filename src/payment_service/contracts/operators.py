@@ -63,3 +63,37 @@ class Cases(BaseModel):
     """The payments of an order, the oldest first, or the one that was named."""
 
     data: list[Case]
+
+
+class Parked(BaseModel):
+    """Something that waits for a person. Nothing else waits for it but later calls or records of the same payment."""
+
+    what: str = Field(
+        description="operation (a call to the provider), event (of the provider), record (on its way to Kafka)."
+    )
+    id: str = Field(description="Its name for `parked retry` and `parked resolve`.")
+    payment_id: UUID | None
+    subject: str = Field(description="The kind of the call, the type of the event, or the topic.")
+    reason: str
+    detail: str
+    provider_request_id: str = Field(description="The provider's name for its last answer; empty where there is none.")
+    since: datetime
+
+
+class ParkedList(BaseModel):
+    """What waits for a person, each kind the oldest first."""
+
+    data: list[Parked]
+    has_more: bool
+
+
+class Released(BaseModel):
+    """What became of something that was parked."""
+
+    what: str
+    id: str
+    payment_id: UUID | None
+    done: str = Field(
+        description="sent_anew (under a new key: nothing existed under the old one), read_first (looked for before it is sent), "
+        "tried_again, closed, happened, never_happened."
+    )

@@ -1,0 +1,111 @@
+"""`parked`: what waits for a person, and how it goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from payment_service.commands import screen, session
+from payment_service.commands.show import as_uuid
+from payment_service.config import ConfigError
+from payment_service.contracts.operators import Parked, ParkedList, Released
+from payment_service.db import parked
+from payment_service.flows.release_parked import PROVIDER_ID, Parking, Truth
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from payment_service.db.pool import Pool
+    from payment_service.flows.change import Answered, Asking
+    from payment_service.flows.release_parked import Found
+    from payment_service.flows.surroundings import Surroundings
+
+KINDS: Final = ("operation", "event", "record")
+NOTE_MAX: Final = 200
+
+
+def show_list(what: str, limit: int, *, as_json: bool) -> None:
+    """List what is parked."""
+    if what and what not in KINDS:
+        raise ConfigError(f"--what takes one of: {', '.join(KINDS)}.")
+    found = session.run(lambda pool: _read(pool, what or None, limit))
+    if as_json:
+        screen.show_json(found)
+        return
+    fields = ("since", "what", "id", "payment_id", "subject", "reason", "detail", "provider_request_id")
+    screen.show_table("Parked", fields, ([getattr(one, name) for name in fields] for one in found.data))
+    if not found.data:
+        screen.say("Nothing is parked.")
+    if found.has_more:
+        screen.say("There is more: see --what and --limit.")
+
+
+def retry(name: str, key: str, *, yes: bool, as_json: bool) -> None:
+    """Let something that is parked be tried again."""
+
+    async def change(parking: Parking, found: Found, asking: Asking) -> Answered:
+        return await parking.retry(found, asking)
+
+    _release("parked.retry", name, {}, key, change, question="Try {what} {name} again?", yes=yes, as_json=as_json)
+
+
+def resolve(
+    name: str, happened: str | None, note: str, key: str, *, never: bool, close: bool, yes: bool, as_json: bool
+) -> None:
+    """End something that is parked by what a person knows."""
+    truth = _truth(happened, note, never=never, close=close)
+
+    async def change(parking: Parking, found: Found, asking: Asking) -> Answered:
+        return await parking.resolve(found, truth, asking)
+
+    said = {"truth": truth.what, "provider_id": truth.provider_id, "note": note}
+    meant = {"happened": f"happened, as {truth.provider_id}", "never": "never happened", "close": "needs nothing more"}
+    question = f"Take it for true, for good, that {{what}} {{name}} {meant[truth.what]}?"
+    _release("parked.resolve", name, said, key, change, question=question, yes=yes, as_json=as_json)
+
+
+def _truth(happened: str | None, note: str, *, never: bool, close: bool) -> Truth:
+    if (happened is not None) + never + close != 1:
+        raise ConfigError("Say one: --happened ID (the provider's), --never, or of an event --close.")
+    if not note.strip() or len(note) > NOTE_MAX or not note.isprintable():
+        raise ConfigError(f"--note takes how you know it, on one line of at most {NOTE_MAX} characters.")
+    if happened is not None and not PROVIDER_ID.fullmatch(happened):
+        raise ConfigError("--happened takes the id that the provider gave it, such as re_….")
+    return Truth(what="never" if never else "close" if close else "happened", provider_id=happened or "", note=note)
+
+
+def _release(
+    action: str,
+    name: str,
+    said: Mapping[str, object],
+    key: str,
+    change: Callable[[Parking, Found, Asking], Awaitable[Answered]],
+    *,
+    question: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    key = session.read_key(key)
+
+    async def work(here: Surroundings) -> Released:
+        parking = Parking(here)
+        found = await parking.find(name, as_uuid(name))
+        session.confirm(question.replace("{what}", found.what).replace("{name}", screen.plain(found.name)), yes=yes)
+        asked = {"what": found.what, "id": found.name, **said}
+        asking = session.asking(action, asked, key=key, payment_id=found.payment_id)
+        answer = await change(parking, found, asking)
+        screen.say_key(asking, answer)
+        return Released.model_validate_json(answer.body)
+
+    done = session.run_change(work)
+    if as_json:
+        screen.show_json(done)
+        return
+    screen.show_fields(done, *Released.model_fields)
+    if done.payment_id:
+        screen.say(f"payment-service show {done.payment_id}   tells what comes of it")
+
+
+async def _read(pool: Pool, what: str | None, limit: int) -> ParkedList:
+    rows = await parked.listed(pool, what, limit=limit + 1)
+    data = [Parked(id=row.pop("name"), **row) for row in rows]
+    return ParkedList(data=data[:limit], has_more=len(data) > limit)

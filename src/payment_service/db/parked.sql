@@ -1,0 +1,79 @@
+-- What waits for a person: operations, events of providers, records.
+
+-- name: operations
+SELECT 'operation' AS what, o.id::text AS name, o.payment_id, o.kind AS subject, coalesce(o.outcome, '') AS reason,
+       concat_ws(' ', nullif(o.outcome_code, ''), nullif(o.outcome_detail, '')) AS detail, coalesce(o.provider_request_id, '') AS provider_request_id,
+       o.due_at AS since
+FROM operations o
+WHERE o.state = 'parked'
+ORDER BY o.due_at, o.id
+LIMIT $1
+
+-- name: events
+SELECT 'event' AS what, provider_event_id AS name, payment_id, event_type AS subject, parked_reason AS reason, provider AS detail,
+       '' AS provider_request_id, created_at AS since
+FROM payment_events
+WHERE parked_reason IS NOT NULL AND NOT processed
+ORDER BY created_at, provider_event_id
+LIMIT $1
+
+-- name: holds
+-- With a topic that takes nothing it goes on by itself, when the topic does.
+SELECT 'record' AS what, h.aggregateid::text AS name, p.id AS payment_id, coalesce(h.topic, o.type, '') AS subject, h.reason,
+       CASE WHEN h.topic IS NULL THEN 'the record itself is refused' ELSE 'the topic takes nothing' END AS detail,
+       '' AS provider_request_id, h.held_at AS since
+FROM relay_holds h
+LEFT JOIN payments p ON p.id = h.aggregateid
+LEFT JOIN outbox o ON o.aggregateid = h.aggregateid AND o.position = h.position
+ORDER BY h.held_at, h.aggregateid
+LIMIT $1
+
+-- name: payment_of_operation
+SELECT payment_id FROM operations WHERE id = $1
+
+-- name: lock_operation
+-- After its payment: a parked operation is nobody's, and stays so while its row is locked.
+SELECT id, kind, cause, tries, resolving, outcome, outcome_code, attempts -> -1 ->> 'provider_request_id' AS answered_by,
+       request_method, request_path, request_body, api_version
+FROM operations
+WHERE id = $1 AND state = 'parked'
+FOR UPDATE
+
+-- name: send_anew
+-- Under the next epoch: nothing exists under this one.
+UPDATE operations
+SET state = 'due', due_at = now(), epoch = epoch + 1, tries = 0, first_sent_at = NULL, resolving = false, empty_read_at = NULL,
+    outcome = 'retried', outcome_code = '', outcome_detail = ''
+WHERE id = $1 AND state = 'parked'
+
+-- name: read_first
+UPDATE operations
+SET state = 'due', due_at = now(), resolving = kind <> 'retrieve', empty_read_at = NULL, outcome = 'retried', outcome_code = '', outcome_detail = ''
+WHERE id = $1 AND state = 'parked'
+
+-- name: end_operation
+UPDATE operations
+SET state = $2, outcome = 'resolved', outcome_code = '', outcome_detail = $3, finished_at = now()
+WHERE id = $1 AND state = 'parked'
+
+-- name: refund_of_provider
+SELECT id, made_by_hand FROM refunds WHERE provider = $1 AND provider_refund_id = $2
+
+-- name: find_event
+SELECT payment_id, processed FROM payment_events WHERE provider_event_id = $1 ORDER BY processed LIMIT 1
+
+-- name: retry_event
+UPDATE payment_events SET parked_reason = NULL, retry_at = now(), tries = 0
+WHERE provider_event_id = $1 AND parked_reason IS NOT NULL AND NOT processed
+RETURNING payment_id
+
+-- name: close_event
+UPDATE payment_events SET processed = true, processed_at = now(), result = 'closed', parked_reason = NULL, retry_at = NULL
+WHERE provider_event_id = $1 AND parked_reason IS NOT NULL AND NOT processed
+RETURNING payment_id
+
+-- name: is_held
+SELECT EXISTS (SELECT FROM relay_holds WHERE aggregateid = $1)
+
+-- name: release_hold
+DELETE FROM relay_holds WHERE aggregateid = $1 RETURNING aggregateid

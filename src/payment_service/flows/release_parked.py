@@ -1,0 +1,225 @@
+"""What is parked goes on when a person says so: it is tried again, or ended by what the person knows to be true.
+
+Trying again never moves money twice. What became of a call is read first, and a create, capture or cancel that was not done is
+sent under the next epoch of its key. A refund that two reads don't find is parked again, unless the provider itself refused its
+only attempt: then nothing was done, and it is sent anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import UUID
+
+from payment_service.db import parked, payment_reads, payments
+from payment_service.domain.payment import Applied, RefusedFact
+from payment_service.domain.refund import RefundFact, RefundRefused, RefundsChanged, RefundStatus
+from payment_service.flows.change import Answered, change_once
+from payment_service.flows.errors import Refusal, Why
+from payment_service.flows.requests import read_after, read_own_intent, read_refunds
+from payment_service.provider.port import OWN_INTENT, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from payment_service.db.parked import ParkedOperation
+    from payment_service.db.pool import Connection
+    from payment_service.domain.facts import AnyFact
+    from payment_service.domain.payment import Payment
+    from payment_service.flows.change import Asking
+    from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.transition import Fold
+
+DONE: Final = 200
+# The code under which an end that a person told is kept and announced.
+RESOLVED: Final = "resolved_by_person"
+PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Something that is, or was, parked. `what`: operation, event or record; `payment_id` None: of no payment that we know."""
+
+    what: str
+    name: str
+    payment_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What a person knows of a call, and how: it happened at the provider, under an id of its; or never. An event is closed."""
+
+    what: Literal["happened", "never", "close"]
+    provider_id: str
+    note: str
+
+
+class Parking:
+    """Lets go of what is parked."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._here = surroundings
+
+    async def find(self, name: str, as_id: UUID | None) -> Found:
+        """Find what bears this name: an operation, held records (by their payment's id), else an event. Raises Refusal."""
+        pool = self._here.pool
+        if as_id is not None and (payment_id := await parked.payment_of_operation(pool, as_id)) is not None:
+            return Found(what="operation", name=name, payment_id=payment_id)
+        if as_id is not None and await parked.is_held(pool, as_id):
+            payment = as_id if await payment_reads.exists(pool, as_id) else None
+            return Found(what="record", name=name, payment_id=payment)
+        if "\0" not in name and (event := await parked.find_event(pool, name)) is not None:
+            return Found(what="event", name=name, payment_id=event["payment_id"])
+        raise Refusal(Why.NOT_FOUND, "Nothing of this id is parked: `parked list` shows what is.")
+
+    async def retry(self, found: Found, asking: Asking) -> Answered:
+        """Let it be tried again. Raises Refusal."""
+
+        async def work(connection: Connection) -> Answered:
+            match found.what:
+                case "operation":
+                    return _answer(found, await self._retry_operation(connection, found))
+                case "event":
+                    done = await parked.retry_event(connection, found.name)
+                case _:
+                    done = await parked.release_hold(connection, UUID(found.name))
+            if not done:
+                raise _not_parked()
+            return _answer(found, "tried_again")
+
+        return await change_once(self._here.pool, asking, work)
+
+    async def resolve(self, found: Found, truth: Truth, asking: Asking) -> Answered:
+        """End it by what a person knows. Raises Refusal."""
+        if found.what == "record":
+            raise Refusal(Why.NOT_ALLOWED, "A record can't be left out: raise the limit that refuses it, and retry.")
+        if (found.what == "event") != (truth.what == "close"):
+            raise Refusal(Why.INVALID, "An event is closed (--close); a call happened at the provider, or never did.")
+
+        async def work(connection: Connection) -> Answered:
+            if found.what == "event":
+                if not await parked.close_event(connection, found.name):
+                    raise _not_parked()
+                return _answer(found, "closed")
+            payment, operation = await self._lock(connection, found)
+            fold = self._here.fold({payment.id: payment})
+            await fold.load(connection, [payment.id])
+            await self._tell(connection, fold, payment, operation, truth)
+            await fold.write(connection)
+            await parked.end_operation(
+                connection, operation.id, "done" if truth.what == "happened" else "refused", truth.note
+            )
+            return _answer(found, "happened" if truth.what == "happened" else "never_happened")
+
+        return await change_once(self._here.pool, asking, work)
+
+    async def _lock(self, connection: Connection, found: Found) -> tuple[Payment, ParkedOperation]:
+        payment = await payments.lock_one(connection, found.payment_id) if found.payment_id else None
+        operation = await parked.lock_operation(connection, UUID(found.name))
+        if payment is None or operation is None:
+            raise _not_parked()
+        return payment, operation
+
+    async def _retry_operation(self, connection: Connection, found: Found) -> str:
+        _, operation = await self._lock(connection, found)
+        if operation.kind is Kind.CREATE and operation.code == "another_object":
+            message = "The provider answered with what is not this payment's: look at it there, and resolve this."
+            raise Refusal(Why.NOT_ALLOWED, message)
+        if is_definite(operation):
+            await parked.send_anew(connection, operation.id)
+            return "sent_anew"
+        await parked.read_first(connection, operation.id)
+        return "read_first"
+
+    async def _tell(
+        self, connection: Connection, fold: Fold, payment: Payment, operation: ParkedOperation, truth: Truth
+    ) -> None:
+        match operation.kind:
+            case Kind.REFUND:
+                await self._tell_refund(connection, fold, payment, operation, truth)
+            case Kind.CREATE if truth.what == "happened":
+                message = "Retry it instead: the service looks for the intent, and takes what bears the payment's name."
+                raise Refusal(Why.NOT_ALLOWED, message)
+            case Kind.CREATE:
+                reason = "The payment could not be opened at the provider."
+                fact = RefusedFact(code=RESOLVED, reason=reason, at=self._now(), source=f"resolved:{operation.id}")
+                if not isinstance(fold.take(payment.id, fact), Applied):
+                    raise Refusal(Why.NOT_ALLOWED, "An intent exists, so this did happen: retry it instead.")
+            case Kind.CAPTURE | Kind.CANCEL:
+                # Whatever a person says, the end of a payment comes from the provider.
+                self._read(fold, payment, operation)
+            case Kind.RETRIEVE:
+                pass
+
+    def _read(self, fold: Fold, payment: Payment, operation: ParkedOperation) -> None:
+        cause = f"resolved:{operation.id}"
+        if OWN_INTENT in operation.request.path:
+            read = read_own_intent(payment, cause, self._here.providers)
+        else:
+            read = read_after(payment, operation.request, cause, self._here.providers)
+        if read is not None:
+            fold.enqueue(read)
+
+    async def _tell_refund(
+        self, connection: Connection, fold: Fold, payment: Payment, operation: ParkedOperation, truth: Truth
+    ) -> None:
+        if truth.what == "never":
+            if not isinstance(fold.take(payment.id, self._refused(operation)), RefundsChanged):
+                raise Refusal(
+                    Why.NOT_ALLOWED, "The provider has told of this refund, so it did happen: retry it instead."
+                )
+            return
+        known = await parked.refund_of_provider(connection, payment.provider, truth.provider_id)
+        if known is not None and known["id"] != operation.id:
+            message = f"{truth.provider_id} is the refund {known['id']}: if it was made instead of this one, this one never happened."
+            raise Refusal(Why.NOT_ALLOWED, message)
+        fold.take(payment.id, self._pending(fold, payment, operation, truth.provider_id))
+        # How it stands there, and for how much it is, the provider tells.
+        read = read_refunds(payment, f"resolved:{operation.id}", self._here.providers)
+        if read is not None:
+            fold.enqueue(read)
+
+    def _refused(self, operation: ParkedOperation) -> AnyFact:
+        reason = "It never happened, as a person has told."
+        return RefundRefused(
+            refund_id=operation.id, code=RESOLVED, reason=reason, at=self._now(), source=f"resolved:{operation.id}"
+        )
+
+    def _pending(self, fold: Fold, payment: Payment, operation: ParkedOperation, provider_id: str) -> AnyFact:
+        return RefundFact(
+            intent_id=payment.provider_payment_id or "",
+            provider_refund_id=provider_id,
+            refund_id=operation.id,
+            amount=fold.refund(payment.id, operation.id).amount,
+            status=RefundStatus.PENDING,
+            failure="",
+            at=0,
+            source=f"resolved:{operation.id}",
+        )
+
+    def _now(self) -> int:
+        return int(self._here.now().timestamp())
+
+
+def is_definite(operation: ParkedOperation) -> bool:
+    """Whether nothing can exist under a refund's key: the provider itself answered its only attempt, and by a refusal."""
+    if operation.kind is not Kind.REFUND or not operation.answered_by or operation.resolving:
+        return False
+    read_back = operation.code == "another_object" or operation.code.startswith("malformed_")
+    return operation.outcome == "unexpected" and operation.tries <= 1 and not read_back
+
+
+def _not_parked() -> Refusal:
+    return Refusal(Why.NOT_ALLOWED, "It is not parked any more: `show` tells how it stands.")
+
+
+def _answer(found: Found, done: str) -> Answered:
+    body: Mapping[str, Any] = {
+        "what": found.what,
+        "id": found.name,
+        "payment_id": str(found.payment_id) if found.payment_id else None,
+        "done": done,
+    }
+    return Answered(DONE, json.dumps(body))

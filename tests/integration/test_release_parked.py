@@ -1,0 +1,306 @@
+"""What is parked goes on when a person says so: never a second intent or refund by it, whatever had become of the first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+import pytest
+
+from payment_service.db.audit import Actor
+from payment_service.flows.change import Asking
+from payment_service.flows.errors import Refusal, Why
+from payment_service.flows.release_parked import Found, Parking, Truth
+from payment_service.flows.surroundings import Surroundings
+from tests.support.eventually import eventually_async
+from tests.support.sandbox import SandboxProcess
+from tests.support.till import Till, open_till
+
+CREATE = {"method": "POST", "path": "/v1/payment_intents"}
+REFUND = {"method": "POST", "path": "/v1/refunds"}
+REFUSAL = {"action": "status", "code": 404, "headers": {"Request-Id": "req_refused"}, "times": 1}
+# A refusal of something between us and the provider, which bears no name of the provider's.
+PROXY = {"action": "status", "code": 404, "headers": {"Request-Id": ""}, "times": 1}
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
+    process = SandboxProcess(tmp_path, in_memory=True)
+    process.start()
+    yield process
+    process.clean_up()
+
+
+@pytest.fixture
+async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
+    async with open_till(database_dsn, sandbox) as opened:
+        yield opened
+
+
+class Desk:
+    """A person before a till."""
+
+    def __init__(self, till: Till) -> None:
+        self._pool = till.flows.pool
+        surroundings = Surroundings(
+            pool=till.flows.pool,
+            providers=till.flows.providers,
+            deployment="default",
+            now=till.flows.clock.now,
+            wake_dispatcher=till.dispatcher.wake,
+        )
+        self._parking = Parking(surroundings)
+
+    async def parked(self, kind: str) -> UUID:
+        """Wait until a call of this kind is parked."""
+
+        async def look() -> Any:
+            return await self._pool.fetchval("SELECT id FROM operations WHERE kind = $1 AND state = 'parked'", kind)
+
+        found: UUID = await eventually_async(look)
+        return found
+
+    async def retry(self, name: object, key: str = "") -> str:
+        """Try again; what was done."""
+        found = await self._find(name)
+        return (await self._parking.retry(found, self._asking("parked.retry", found, key))).body
+
+    async def resolve(
+        self, name: object, what: Literal["happened", "never", "close"], provider_id: str = "", key: str = ""
+    ) -> str:
+        """Say what is true; what was done."""
+        found = await self._find(name)
+        truth = Truth(what=what, provider_id=provider_id, note="looked it up")
+        return (await self._parking.resolve(found, truth, self._asking("parked.resolve", found, key))).body
+
+    async def _find(self, name: object) -> Found:
+        return await self._parking.find(str(name), name if isinstance(name, UUID) else None)
+
+    def _asking(self, action: str, found: Found, key: str) -> Asking:
+        actor = Actor(client="cli", person="suite")
+        return Asking(
+            actor=actor, key=key or str(uuid4()), action=action, payment_id=found.payment_id, asked={"id": found.name}
+        )
+
+
+def effects(sandbox: SandboxProcess, effect: str) -> int:
+    """How often something happened, by the provider's own ledger."""
+    return sum(entry["effect"] == effect for entry in sandbox.ledger())
+
+
+async def look_again(till: Till) -> None:
+    """Let the two reads that must find nothing be over: the first was long ago."""
+    past = (
+        "UPDATE operations SET due_at = now(), last_sent_at = now() - interval '10 s',"
+        " empty_read_at = now() - interval '2 min' WHERE state = 'due' AND resolving"
+    )
+
+    async def ended() -> bool:
+        await till.flows.pool.execute(past)
+        return not await till.flows.pool.fetchval("SELECT count(*) FROM operations WHERE state IN ('due', 'claimed')")
+
+    await eventually_async(ended, timeout_s=20)
+
+
+async def shown(till: Till, payment: UUID) -> dict[str, Any]:
+    answer: dict[str, Any] = (await till.get(f"/v1/payments/{payment}")).json
+    return answer
+
+
+async def test_a_refund_that_was_refused_outright_is_sent_anew_under_another_key(till: Till) -> None:
+    desk, payment = Desk(till), await till.pay("o-1")
+    till.sandbox.faults({"match": REFUND, "phase": "before", **REFUSAL})
+    await till.refund(payment, "5.00")
+    name = await desk.parked("refund")
+    await till.refund(payment, "1.00")
+    assert effects(till.sandbox, "refund.created") == 0, "what comes later waits behind it"
+    assert '"done": "sent_anew"' in await desk.retry(name)
+    await till.settle()
+    assert (await shown(till, payment))["amount_refunded"] == "6.00"
+    assert effects(till.sandbox, "refund.created") == 2
+    assert await till.flows.pool.fetchval("SELECT epoch FROM operations WHERE id = $1", name) == 2
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+async def test_a_refund_that_may_have_been_made_is_looked_for_first(till: Till, phase: str) -> None:
+    """The refusal was not the provider's own, so nobody knows whether it was made."""
+    desk, payment = Desk(till), await till.pay("o-1")
+    till.sandbox.faults({"match": REFUND, "phase": phase, **PROXY})
+    await till.refund(payment, "5.00")
+    name = await desk.parked("refund")
+    assert '"done": "read_first"' in await desk.retry(name)
+    await look_again(till)
+    await till.settle()
+    made = 1 if phase == "after" else 0
+    assert effects(till.sandbox, "refund.created") == made
+    state = await till.flows.pool.fetchrow("SELECT state, outcome FROM operations WHERE id = $1", name)
+    assert tuple(state) == (("done", "found") if made else ("parked", "refund_not_found"))  # type: ignore[arg-type]
+    assert (await shown(till, payment))["amount_refunded"] == ("5.00" if made else "0.00")
+
+
+async def unfindable(till: Till, desk: Desk, payment: UUID) -> UUID:
+    """A refund of 5.00 that two reads did not find."""
+    till.sandbox.faults({"match": REFUND, "phase": "before", **PROXY})
+    await till.refund(payment, "5.00")
+    await desk.retry(await desk.parked("refund"))
+    await look_again(till)
+    return await desk.parked("refund")
+
+
+async def test_a_refund_that_two_reads_do_not_find_is_never_sent_again_however_often_it_is_retried(till: Till) -> None:
+    desk, payment = Desk(till), await till.pay("o-1")
+    name = await unfindable(till, desk, payment)
+    for _ in range(3):
+        assert '"done": "read_first"' in await desk.retry(name)
+        await look_again(till)
+        assert await desk.parked("refund") == name
+    assert effects(till.sandbox, "refund.created") == 0
+    assert (await till.refund(payment, "14.91")).status == 422, "its amount stays reserved"
+
+
+async def test_a_refund_that_never_happened_gives_its_amount_free_and_is_told_to_have_failed(till: Till) -> None:
+    desk, payment = Desk(till), await till.pay("o-1")
+    name = await unfindable(till, desk, payment)
+    assert '"done": "never_happened"' in await desk.resolve(name, "never")
+    refund = (await till.get(f"/v1/refunds/{name}")).json
+    assert (refund["status"], refund["failure_code"]) == ("failed", "resolved_by_person")
+    assert (await till.announced(payment))[-1][0] == "refund_failed"
+    assert (await till.refund(payment)).json["amount"] == "19.90"
+    await till.settle()
+    assert effects(till.sandbox, "refund.created") == 1
+
+
+async def test_a_refund_that_a_person_found_is_taken_as_the_provider_tells_it(till: Till) -> None:
+    """Made by hand there, without our name on it: ours becomes that one, and what comes later goes on."""
+    desk, payment = Desk(till), await till.pay("o-1")
+    name = await unfindable(till, desk, payment)
+    client: Any = till.sandbox.client()
+    intent = (await shown(till, payment))["provider_payment_id"]
+    later = await till.refund(payment, "1.00")
+    made = client.v1.refunds.create({"payment_intent": intent, "amount": 500})
+    assert '"done": "happened"' in await desk.resolve(name, "happened", made.id)
+    await till.settle()
+    refund = (await till.get(f"/v1/refunds/{name}")).json
+    assert (refund["status"], refund["provider_refund_id"]) == ("succeeded", made.id)
+    assert (await till.get(f"/v1/refunds/{later.json['id']}")).json["status"] == "succeeded"
+    assert (await shown(till, payment))["amount_refunded"] == "6.00"
+    assert effects(till.sandbox, "refund.created") == 2
+
+
+async def test_a_refund_that_is_known_as_another_is_not_taken_twice(till: Till) -> None:
+    desk, payment = Desk(till), await till.pay("o-1")
+    name = await unfindable(till, desk, payment)
+    client: Any = till.sandbox.client()
+    made = client.v1.refunds.create(
+        {"payment_intent": (await shown(till, payment))["provider_payment_id"], "amount": 500}
+    )
+    await till.deliver()
+    with pytest.raises(Refusal, match="this one never happened"):
+        await desk.resolve(name, "happened", made.id)
+    await desk.resolve(name, "never")
+    await till.settle()
+    assert (await shown(till, payment))["amount_refunded"] == "5.00"
+
+
+async def test_another_amount_than_was_asked_for_is_parked_as_money_that_nobody_expected(till: Till) -> None:
+    """A person may be wrong: what the provider says of the refund is compared."""
+    desk, payment = Desk(till), await till.pay("o-1")
+    name = await unfindable(till, desk, payment)
+    client: Any = till.sandbox.client()
+    made = client.v1.refunds.create(
+        {"payment_intent": (await shown(till, payment))["provider_payment_id"], "amount": 400}
+    )
+    await desk.resolve(name, "happened", made.id)
+    parked = await desk.parked("retrieve")
+    assert await till.flows.pool.fetchval("SELECT outcome FROM operations WHERE id = $1", parked) == "unexpected_money"
+
+
+@pytest.mark.parametrize(("phase", "fault"), [("before", REFUSAL), ("after", REFUSAL), ("after", PROXY)])
+async def test_a_create_that_is_retried_makes_one_intent(till: Till, phase: str, fault: dict[str, Any]) -> None:
+    desk = Desk(till)
+    till.sandbox.faults({"match": CREATE, "phase": phase, **fault})
+    await till.flows.accept("o-1")
+    await desk.retry(await desk.parked("create"))
+    await look_again(till)
+    assert (await till.flows.payment("o-1"))["status"] == "pending"
+    client: Any = till.sandbox.client()
+    assert len(client.v1.payment_intents.list().data) == 1
+
+
+async def test_a_create_that_never_happened_ends_its_payment(till: Till) -> None:
+    desk = Desk(till)
+    till.sandbox.faults({"match": CREATE, "phase": "before", **REFUSAL})
+    await till.flows.accept("o-1")
+    name = await desk.parked("create")
+    with pytest.raises(Refusal, match="Retry it instead"):
+        await desk.resolve(name, "happened", "pi_1")
+    await desk.resolve(name, "never")
+    payment = await till.flows.payment("o-1")
+    assert payment["status"] == "failed"
+    [(topic, value)] = await till.announced(payment["id"])
+    assert (topic, value["final"], value["code"]) == ("failed", True, "resolved_by_person")
+
+
+async def test_whatever_a_person_says_of_a_cancel_its_end_comes_from_the_provider(till: Till) -> None:
+    desk = Desk(till)
+    await till.flows.accept("o-1")
+    await till.flows.settle_all()
+    payment = await till.flows.payment("o-1")
+    cancel = {"method": "POST", "path": f"/v1/payment_intents/{payment['provider_payment_id']}/cancel"}
+    till.sandbox.faults({"match": cancel, "phase": "after", **PROXY})
+    await till.post(f"/v1/payments/{payment['id']}/cancel", {})
+    await desk.resolve(await desk.parked("cancel"), "never")
+    await till.settle()
+    assert (await till.flows.payment("o-1"))["status"] == "canceled"
+
+
+async def test_an_event_is_applied_again_or_closed(till: Till) -> None:
+    desk, payment, pool = Desk(till), await till.pay("o-1"), till.flows.pool
+    park = "UPDATE payment_events SET processed = false, parked_reason = 'conflict' WHERE provider_event_id = $1"
+    first, second, *_ = [row[0] for row in await pool.fetch("SELECT provider_event_id FROM payment_events")]
+    for event in (first, second):
+        await pool.execute(park, event)
+    with pytest.raises(Refusal, match="--close"):
+        await desk.resolve(first, "never")
+    await desk.resolve(first, "close")
+    await desk.retry(second)
+    await till.settle()
+    rows = await pool.fetch(
+        "SELECT processed, result, parked_reason FROM payment_events WHERE provider_event_id = ANY ($1) ORDER BY result",
+        [first, second],
+    )
+    assert [tuple(row) for row in rows] == [(True, "closed", None), (True, "known", None)]
+    assert (await shown(till, payment))["status"] == "succeeded"
+    with pytest.raises(Refusal, match="not parked any more"):
+        await desk.retry(second)
+
+
+async def test_held_records_go_out_again_and_none_is_left_out(till: Till) -> None:
+    desk, payment, pool = Desk(till), await till.pay("o-1"), till.flows.pool
+    await pool.execute(
+        "INSERT INTO relay_holds (aggregateid, position, reason) VALUES ($1, 1, 'MSG_SIZE_TOO_LARGE')", payment
+    )
+    with pytest.raises(Refusal, match="can't be left out"):
+        await desk.resolve(payment, "never")
+    await desk.retry(payment)
+    assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
+
+
+async def test_the_same_key_does_it_once_and_every_change_is_noted(till: Till) -> None:
+    desk, payment, pool = Desk(till), await till.pay("o-1"), till.flows.pool
+    till.sandbox.faults({"match": REFUND, "phase": "before", **REFUSAL})
+    await till.refund(payment, "5.00")
+    name = await desk.parked("refund")
+    assert await desk.retry(name, "key-1") == await desk.retry(name, "key-1")
+    await till.settle()
+    assert effects(till.sandbox, "refund.created") == 1
+    with pytest.raises(Refusal) as refused:
+        await desk.retry(name)
+    assert refused.value.why is Why.NOT_ALLOWED
+    with pytest.raises(Refusal) as unknown:
+        await desk.retry(uuid4())
+    assert unknown.value.why is Why.NOT_FOUND
+    rows = await pool.fetch("SELECT client, payment_id FROM audit WHERE action = 'parked.retry'")
+    assert [tuple(row) for row in rows] == [("cli:suite", payment)]
