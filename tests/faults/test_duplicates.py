@@ -55,7 +55,7 @@ def test_a_webhook_that_comes_before_its_order_waits_for_it(shop: Shop) -> None:
     shop.wait_quiet(deliveries=False)
     intent = shop.intent_of("o-early")
     first.stop()
-    shop.execute("TRUNCATE payments, operations, payment_history, outbox, outbox_pending")
+    shop.execute("TRUNCATE payments, operations, payment_history, outbox, outbox_pending CASCADE")
     restored = shop.serve("dispatch,relay,http")
     events = shop.events("payment_intent.created", "payment_intent.succeeded", "charge.succeeded")
     assert post(*[(shop.webhook_url(restored), event) for event in events]) == [200] * 3
