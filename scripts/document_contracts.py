@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import yaml
 
+from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.contracts.schemas import DEAD_LETTERS, INCOMING, all_schemas, headers_name, value_name
 from payment_service.contracts.values import BY_TOPIC
 from scripts.sample_records import ANNOUNCEMENTS, ORDER, record_of
@@ -26,6 +27,8 @@ ORDER_EXAMPLE: Final = {
     "items_count": 1,
     "items": [{"product_id": "tea-pot", "quantity": 1, "price": "19.90"}],
 }
+CANCELLED_EXAMPLE: Final = {"order_id": ORDER, "reason": "The customer has changed their mind."}
+EXAMPLES: Final = {ORDERS_CREATED: ORDER_EXAMPLE, ORDERS_CANCELLED: CANCELLED_EXAMPLE}
 DEAD_LETTER_EXAMPLE: Final = {
     "dlq_reason": "bad_amount",
     "dlq_topic": "orders.created",
@@ -112,7 +115,7 @@ def _message(topic: str) -> dict[str, Any]:
             **_described(topic, schema["title"], schema["description"]),
             "payload": _ref(value_name(topic)),
             **_key({"type": "string", "description": _BY_SENDER}),
-            "examples": [{"name": "order", "payload": ORDER_EXAMPLE}],
+            "examples": [{"name": "order", "payload": EXAMPLES[topic]}],
         }
     if topic in BY_TOPIC:
         return _announced(topic)

@@ -35,6 +35,7 @@ _OUR_PREFIXES: Final = (
     "MAX_AMOUNT_",
     "CAPTURE_",
     "PAYMENT_EXPIRES_",
+    "ORDERS_",
     "BANK_TRANSFER_",
     "TRUSTED_",
 )
@@ -94,6 +95,9 @@ class KafkaSettings(Settings):
     )
     kafka_topic_partitions: int = Field(
         6, ge=1, le=1_000, description="Partitions of topics that `topics create` makes."
+    )
+    orders_cancelled: bool = Field(
+        default=False, description="Whether orders.cancelled is read too, and what is unpaid of such orders canceled."
     )
 
     @field_validator("kafka_brokers")
@@ -212,6 +216,9 @@ class Config(DatabaseSettings, KafkaSettings):
         timedelta(hours=24),
         ge=timedelta(),
         description="A payment that is unpaid for so long is canceled: 24h, 30m, 7d or seconds; 0: never. An order's `expires_at` goes first.",
+    )
+    orders_cancelled_refund: bool = Field(
+        default=False, description="Whether a cancelled order that is paid is refunded; else it was too late."
     )
     max_amount_minor: int = Field(
         999_999_999_999, ge=1, le=999_999_999_999, description="Largest order accepted, in minor units."

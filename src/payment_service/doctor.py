@@ -22,7 +22,7 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 
 from payment_service.config import Config
-from payment_service.contracts.records import TOPICS
+from payment_service.contracts.records import topics_needed
 from payment_service.db.gauges import partition_days_left
 from payment_service.db.maintain import AHEAD
 from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_arguments
@@ -185,10 +185,11 @@ async def _check_broker(config: Config) -> Findings:
         )
         return
     yield Finding(Verdict.OK, "broker", "answers")
-    missing = [name for name in TOPICS if name not in existing]
+    needed = topics_needed(orders_cancelled=config.orders_cancelled)
+    missing = [name for name in needed if name not in existing]
     if missing:
         yield Finding(Verdict.FAILED, "topics", f"missing: {', '.join(missing)}", "run `payment-service topics create`")
-    narrow = [name for name in TOPICS if 0 < existing.get(name, 0) < config.kafka_topic_partitions]
+    narrow = [name for name in needed if 0 < existing.get(name, 0) < config.kafka_topic_partitions]
     if narrow:
         found = f"fewer than {config.kafka_topic_partitions} partitions: " + ", ".join(
             f"{name} {existing[name]}" for name in narrow
@@ -200,7 +201,7 @@ async def _check_broker(config: Config) -> Findings:
             "plan it: more partitions move keys to others, and with them the order of records",
         )
     if not missing and not narrow:
-        yield Finding(Verdict.OK, "topics", f"all {len(TOPICS)} exist")
+        yield Finding(Verdict.OK, "topics", f"all {len(needed)} exist")
 
 
 async def _check_stripe(config: Config) -> Findings:

@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvloop
 
+from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.db import quarantine
 from payment_service.db.gauges import sample
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
 from payment_service.db.schema import schema_problem
 from payment_service.domain.ids import quarantine_id
+from payment_service.flows.accept_cancelled import CancelledIntake
 from payment_service.flows.accept_orders import Intake
 from payment_service.flows.apply_webhooks import Webhooks
+from payment_service.flows.cancel_orders import CancelledOrders
 from payment_service.flows.dispatch import Dispatcher
 from payment_service.flows.errors import Unavailable
 from payment_service.flows.expire import Expiry
@@ -42,12 +45,13 @@ from payment_service.provider.port import Receiver
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from starlette.types import ASGIApp
 
     from payment_service.config import Config
     from payment_service.db.pool import Pool
+    from payment_service.flows.accept_orders import Arrival
 
 log = structlog.get_logger(__name__)
 
@@ -177,6 +181,10 @@ class Service:
             wake_dispatcher=self._wake_dispatcher,
             wake_relay=self._wake_relay,
         )
+        self._cancelled_orders = CancelledOrders(self._surroundings(), refund=config.orders_cancelled_refund)
+        self._cancelled_intake = CancelledIntake(
+            pool=pool, wake_cancelling=self._cancelled_orders.wake, wake_relay=self._wake_relay
+        )
         self._public = build_app(
             config=config,
             surroundings=self._surroundings(),
@@ -208,15 +216,27 @@ class Service:
             expiry = Expiry(self._surroundings())
             expiry.start()
             stack.push_async_callback(expiry.stop)
+            # Switched on or not: what was stored while it was is worked off.
+            self._cancelled_orders.start()
+            stack.push_async_callback(self._cancelled_orders.stop)
         if "http" in self._roles:
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
             await self._serve_http(stack, self._public, self._config.service_port)
         if "intake" in self._roles:
-            self._consumer = OrderConsumer(self._config, self._intake.accept, asyncio.get_running_loop())
+            topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
+            loop = asyncio.get_running_loop()
+            self._consumer = OrderConsumer(self._config, self._accept, loop, topics=topics)
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
         self._start_sampling(stack)
+
+    async def _accept(self, batch: Sequence[Arrival]) -> None:
+        """Make a batch of the consumer durable; the orders first, since what cancels them may be in it too."""
+        if created := [arrival for arrival in batch if arrival.topic != ORDERS_CANCELLED]:
+            await self._intake.accept(created)
+        if cancelled := [arrival for arrival in batch if arrival.topic == ORDERS_CANCELLED]:
+            await self._cancelled_intake.accept(cancelled)
 
     async def _within_grace(self, stop: Callable[[float], Awaitable[None]]) -> None:
         # Without a signal there is no moment to stop by: a start has failed, and what had begun ends like any other.

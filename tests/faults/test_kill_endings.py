@@ -1,4 +1,4 @@
-"""Processes that are killed while payments are captured, canceled or run out of time."""
+"""Processes that are killed while payments are captured or canceled, run out of time, or lose their orders."""
 
 from __future__ import annotations
 
@@ -57,3 +57,35 @@ def test_payments_expire_though_who_asks_for_it_dies(shop: Shop, point: str) -> 
     shop.wait_quiet(timeout_s=TAKEN_UP_S)
     assert shop.count("operations", "kind = 'cancel'") == len(ORDERS) - 1
     shop.check()
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    "point",
+    [
+        "cancelled.commit.before",
+        "cancelled.commit.after",
+        "cancelled_orders.commit.before",
+        "cancelled_orders.commit.after",
+    ],
+)
+def test_cancellations_of_orders_survive_a_kill(shop: Shop, point: str) -> None:
+    """One is paid, two are not, and the order of the last comes only afterwards."""
+    switched_on = {"ORDERS_CANCELLED": "true", "ORDERS_CANCELLED_REFUND": "true"}
+    shop.order(*ORDERS[:3])
+    first = shop.serve("intake,dispatch,http", **switched_on)
+    shop.pay(ORDERS[0])
+    shop.wait_status("succeeded", ORDERS[0])
+    shop.wait_status("pending", *ORDERS[1:3])
+    first.stop()
+    service = shop.serve_armed(point, "intake,dispatch,http", **switched_on)
+    shop.topics.produce([{"order_id": order} for order in ORDERS], topic="orders.cancelled")
+    assert_died_at(service, point)
+    shop.serve(**switched_on)
+    shop.order(ORDERS[3])
+    shop.wait_status("canceled", *ORDERS[1:])
+    settled = "outcome = 'refunded'"
+    eventually(lambda: shop.count("order_cancellations", settled) == 1, timeout_s=TAKEN_UP_S)
+    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.check()
+    assert (shop.count("refunds"), shop.count("payments", "refunded = 1990")) == (1, 1)

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import KafkaException
 
 from payment_service.config import Config
-from payment_service.contracts.records import ORDERS_CREATED, TOPICS
+from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED, TOPICS, topics_needed
 from payment_service.kafka.topics import create_topics, missing_topics
 from tests.support.kafka import admin
 from tests.support.kafka import create_topics as create_by_hand
@@ -30,10 +30,13 @@ def config_for(broker: str) -> Config:
 def test_what_is_missing_is_made_and_what_exists_is_left_alone(broker: str) -> None:
     """A second run makes nothing; a topic made by hand keeps its partitions; looking makes none."""
     config = config_for(broker)
-    assert missing_topics(config, timeout_s=10) == list(TOPICS)
-    assert missing_topics(config, timeout_s=10) == list(TOPICS)
+    needed = topics_needed(orders_cancelled=False)
+    assert missing_topics(config, timeout_s=10) == list(needed)
+    assert missing_topics(config, timeout_s=10) == list(needed)
     create_by_hand(broker, [ORDERS_CREATED], partitions=2)
-    assert sorted(create_topics(config)) == sorted(set(TOPICS) - {ORDERS_CREATED})
+    assert sorted(create_topics(config)) == sorted(set(needed) - {ORDERS_CREATED})
+    with_cancelled = config.model_copy(update={"orders_cancelled": True})
+    assert create_topics(with_cancelled) == [ORDERS_CANCELLED, f"{ORDERS_CANCELLED}.dlq"]
     assert create_topics(config) == []
     assert missing_topics(config, timeout_s=10) == []
     partitions = {name: len(topic.partitions) for name, topic in admin(broker).list_topics(timeout=10).topics.items()}

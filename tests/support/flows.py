@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from payment_service.config import Config
+from payment_service.contracts.cancelled_orders import decode_cancelled_order
 from payment_service.contracts.orders import decode_order
 from payment_service.db.pool import Pool, open_pool
 from payment_service.domain.ids import payment_id
@@ -72,6 +74,17 @@ def arrival(value: bytes | None, offset: int, *, age: timedelta = timedelta(), p
         value=value,
         headers=(),
         decoded=decode_order(value, timestamp_ms=timestamp_ms),
+    )
+
+
+def cancelled(value: object, offset: int = 0) -> Arrival:
+    """A record of `orders.cancelled` as the consumer hands it on."""
+    content = value if isinstance(value, bytes) else json.dumps(value).encode()
+    like = arrival(content, offset)
+    return replace(
+        like,
+        topic="orders.cancelled",
+        decoded=decode_cancelled_order(content, timestamp_ms=like.timestamp_ms),
     )
 
 

@@ -25,7 +25,9 @@ from tests.support.eventually import TIMEOUT_S, NeverHappenedError, eventually
 ORDERS: Final = "orders.created"
 DEAD_LETTERS: Final = "orders.created.dlq"
 ANNOUNCEMENTS: Final = tuple(BY_TOPIC)
-TOPICS: Final = (ORDERS, DEAD_LETTERS, *ANNOUNCEMENTS)
+CANCELLED: Final = "orders.cancelled"
+CANCELLED_DEAD_LETTERS: Final = "orders.cancelled.dlq"
+TOPICS: Final = (ORDERS, DEAD_LETTERS, CANCELLED, CANCELLED_DEAD_LETTERS, *ANNOUNCEMENTS)
 PARTITIONS: Final = 6
 _MARK: Final = "suite-mark"
 # Errors in the log of librdkafka are no failure of a test: brokers are killed here on purpose.

@@ -14,10 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from payment_service.contracts import orders
+from payment_service.contracts import cancelled_orders, orders
 from payment_service.contracts.dead_letters import Record, dead_letter
 from payment_service.contracts.orders import decode_order
-from payment_service.contracts.records import ORDERS_CREATED, TIME_PATTERN, TOPICS, rfc3339
+from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED, TIME_PATTERN, TOPICS, rfc3339
 from payment_service.contracts.schemas import INCOMING, all_schemas, headers_name, value_name
 from payment_service.contracts.values import BY_TOPIC
 from payment_service.domain.currency import CURRENCIES
@@ -126,6 +126,8 @@ def test_every_time_that_is_told_fits_its_pattern(time: datetime) -> None:
 def test_every_field_of_an_order_that_is_read_is_described() -> None:
     read = set(re.findall(r'fields\.get\("(\w+)"\)', Path(orders.__file__).read_text()))
     assert {"order_id", "total", "currency"} <= read <= set(INCOMING[ORDERS_CREATED]["properties"])
+    read = set(re.findall(r'fields\.get\("(\w+)"\)', Path(cancelled_orders.__file__).read_text()))
+    assert {"order_id", *read} == set(INCOMING[ORDERS_CANCELLED]["properties"])
 
 
 codes = st.sampled_from(sorted(CURRENCIES)).flatmap(lambda code: st.sampled_from([code, code.upper()]))

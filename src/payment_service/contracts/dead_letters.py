@@ -1,4 +1,4 @@
-"""What is kept of a record that could not be accepted, and sent to `orders.created.dlq`: as it was, but without card numbers."""
+"""What is kept of a record that could not be accepted, and sent to its topic with `.dlq` behind: as it was, but without card numbers."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class _DuplicateFieldError(ValueError):
     """Two values for one field: whichever we took, the sender may have meant the other."""
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """Carries the `Rejected` out of the depth of the decoder."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -54,9 +54,9 @@ def decode_order(
     whether the same order is known with another amount, are for the caller to judge.
     """
     try:
-        fields = _read_object(value)
+        fields = read_object(value)
         return Order(
-            order_id=_read_order_id(fields),
+            order_id=read_order_id(fields),
             user_id=_read_user_id(fields),
             amount=_read_amount(fields, amount_minor_max),
             items_count=_read_items_count(fields),
@@ -65,47 +65,48 @@ def decode_order(
             manual_capture=_read_capture_method(fields),
             expires_at=_read_expires_at(fields),
         )
-    except _RefusedError as refused:
+    except RefusedError as refused:
         return refused.rejected
 
 
-def _read_object(value: bytes | None) -> dict[str, object]:
+def read_object(value: bytes | None) -> dict[str, object]:
+    """Read the object that a record's value is. Raises RefusedError."""
     text = _read_text(value)
     parsed = _read_json(text)
     if card_numbers.may_contain(text) and _holds_card_number(parsed):
-        raise _RefusedError(
+        raise RefusedError(
             Reason.CARD_NUMBER,
             "The order holds a card number: card numbers go to the provider's page alone, never through the store.",
         )
     if not isinstance(parsed, dict):
-        raise _RefusedError(Reason.NOT_AN_OBJECT, "The value must be a JSON object with the fields of an order.")
+        raise RefusedError(Reason.NOT_AN_OBJECT, "The value must be a JSON object with the fields of an order.")
     return parsed
 
 
 def _read_text(value: bytes | None) -> str:
     if not value:
-        raise _RefusedError(Reason.EMPTY, "The record has no value; an order is never deleted by a tombstone.")
+        raise RefusedError(Reason.EMPTY, "The record has no value; an order is never deleted by a tombstone.")
     if len(value) > ORDER_VALUE_LIMIT_BYTES:
-        raise _RefusedError(
+        raise RefusedError(
             Reason.TOO_LARGE, f"The value has {len(value)} bytes; an order has at most {ORDER_VALUE_LIMIT_BYTES}."
         )
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _RefusedError(Reason.NOT_UTF8, f"The value is not UTF-8 at byte {error.start}.") from None
+        raise RefusedError(Reason.NOT_UTF8, f"The value is not UTF-8 at byte {error.start}.") from None
 
 
 def _read_json(text: str) -> object:
     try:
         parsed: object = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise _RefusedError(Reason.NOT_JSON, f"The value is not JSON at character {error.pos}.") from None
+        raise RefusedError(Reason.NOT_JSON, f"The value is not JSON at character {error.pos}.") from None
     except _DuplicateFieldError:
-        raise _RefusedError(
+        raise RefusedError(
             Reason.DUPLICATE_FIELD, "An object of the value has the same field twice: send each once."
         ) from None
     except (ValueError, RecursionError):
-        raise _RefusedError(
+        raise RefusedError(
             Reason.NOT_JSON,
             "The value holds NaN, Infinity, a number of thousands of digits or too deep a nesting: send plain JSON.",
         ) from None
@@ -147,10 +148,11 @@ def _is_id(name: str) -> bool:
     return name in _ID_FIELDS or name.endswith("_id")
 
 
-def _read_order_id(fields: dict[str, object]) -> str:
+def read_order_id(fields: dict[str, object]) -> str:
+    """Read the name of the order. Raises RefusedError."""
     order_id = fields.get("order_id")
     if not isinstance(order_id, str) or _ORDER_ID.fullmatch(order_id) is None:
-        raise _RefusedError(
+        raise RefusedError(
             Reason.BAD_ORDER_ID, "order_id must be a string of 1 to 64 printable ASCII characters without spaces."
         )
     return order_id
@@ -162,7 +164,7 @@ def _read_user_id(fields: dict[str, object]) -> str:
     if user_id is None:
         return ""
     if not isinstance(user_id, str) or len(user_id) > USER_ID_LIMIT_CHARACTERS or not user_id.isprintable():
-        raise _RefusedError(
+        raise RefusedError(
             Reason.BAD_USER_ID,
             f"user_id must be a string of at most {USER_ID_LIMIT_CHARACTERS} printable characters, or left out.",
         )
@@ -173,31 +175,31 @@ def _read_amount(fields: dict[str, object], minor_max: int) -> Money:
     known = _read_currency(fields)
     total = fields.get("total")
     if not isinstance(total, str):
-        raise _RefusedError(
+        raise RefusedError(
             Reason.BAD_AMOUNT,
             'total is not a string: send a decimal string such as "19.90", for a JSON number may be rounded.',
         )
     try:
         return parse(total, known, minor_max=minor_max)
     except MoneyError as error:
-        raise _RefusedError(Reason.BAD_AMOUNT, f"total can't be read. {error}") from None
+        raise RefusedError(Reason.BAD_AMOUNT, f"total can't be read. {error}") from None
 
 
 def _read_currency(fields: dict[str, object]) -> Currency:
     code = fields.get("currency")
     if not isinstance(code, str) or not code.isascii():
-        raise _RefusedError(Reason.BAD_CURRENCY, 'currency must be a string, an ISO 4217 code such as "EUR".')
+        raise RefusedError(Reason.BAD_CURRENCY, 'currency must be a string, an ISO 4217 code such as "EUR".')
     try:
         return currency(code.lower())
     except UnknownCurrency as error:
-        raise _RefusedError(Reason.BAD_CURRENCY, str(error)) from None
+        raise RefusedError(Reason.BAD_CURRENCY, str(error)) from None
 
 
 def _read_provider(fields: dict[str, object]) -> str | None:
     """Whether a provider of this name runs is for the caller to judge."""
     name = fields.get("payment_provider")
     if name is not None and (not isinstance(name, str) or _PROVIDER.fullmatch(name) is None):
-        raise _RefusedError(
+        raise RefusedError(
             Reason.UNKNOWN_PROVIDER,
             "payment_provider must be the name of a payment provider, such as stripe, or left out.",
         )
@@ -210,7 +212,7 @@ def _read_capture_method(fields: dict[str, object]) -> bool | None:
     if method is None:
         return None
     if method not in ("automatic", "manual"):  # a list or an object has no hash
-        raise _RefusedError(Reason.BAD_CAPTURE_METHOD, 'capture_method must be "automatic" or "manual", or left out.')
+        raise RefusedError(Reason.BAD_CAPTURE_METHOD, 'capture_method must be "automatic" or "manual", or left out.')
     return method == "manual"
 
 
@@ -227,8 +229,8 @@ def _read_expires_at(fields: dict[str, object]) -> datetime | None:
         raise _bad_expires_at() from None
 
 
-def _bad_expires_at() -> _RefusedError:
-    return _RefusedError(
+def _bad_expires_at() -> RefusedError:
+    return RefusedError(
         Reason.BAD_EXPIRES_AT, 'expires_at must be a time by RFC 3339 such as "2026-12-31T23:59:59Z", or left out.'
     )
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
 ORDERS_CREATED: Final = "orders.created"
 ORDERS_CREATED_DLQ: Final = "orders.created.dlq"
+ORDERS_CANCELLED: Final = "orders.cancelled"
+ORDERS_CANCELLED_DLQ: Final = "orders.cancelled.dlq"
 PAYMENTS_INITIATED: Final = "payments.initiated"
 PAYMENTS_SUCCEEDED: Final = "payments.succeeded"
 PAYMENTS_FAILED: Final = "payments.failed"
@@ -21,10 +25,19 @@ PAYMENTS_REFUND_FAILED: Final = "payments.refund_failed"
 PAYMENTS_DISPUTED: Final = "payments.disputed"
 PAYMENTS_DISPUTE_CLOSED: Final = "payments.dispute_closed"
 
-# Every topic the service reads or writes: what `topics create` makes, and `serve` looks for.
+# Where the records of a topic go that can't be accepted.
+DEAD_LETTERS: Final[Mapping[str, str]] = MappingProxyType(
+    {ORDERS_CREATED: ORDERS_CREATED_DLQ, ORDERS_CANCELLED: ORDERS_CANCELLED_DLQ}
+)
+# Only needed where they are switched on (`ORDERS_CANCELLED`).
+OPTIONAL_TOPICS: Final = frozenset({ORDERS_CANCELLED, ORDERS_CANCELLED_DLQ})
+
+# Every topic the service can read or write.
 TOPICS: Final = (
     ORDERS_CREATED,
     ORDERS_CREATED_DLQ,
+    ORDERS_CANCELLED,
+    ORDERS_CANCELLED_DLQ,
     PAYMENTS_INITIATED,
     PAYMENTS_SUCCEEDED,
     PAYMENTS_FAILED,
@@ -39,6 +52,11 @@ TOPICS: Final = (
 
 # What `rfc3339` writes.
 TIME_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?Z$"
+
+
+def topics_needed(*, orders_cancelled: bool) -> tuple[str, ...]:
+    """What `topics create` makes, and `serve` looks for."""
+    return tuple(name for name in TOPICS if orders_cancelled or name not in OPTIONAL_TOPICS)
 
 
 def cloud_event_headers(

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from payment_service.contracts import records
+from payment_service.contracts.cancelled_orders import REASON_LIMIT_CHARACTERS
 from payment_service.contracts.orders import (
     ITEMS_COUNT_MAX,
     ORDER_ID_PATTERN,
@@ -78,8 +79,23 @@ _ORDER: Final[Schema] = {
     },
 }
 
+_CANCELLED_ORDER: Final[Schema] = {
+    "title": "OrderCancelled",
+    "description": "An order that is not wanted any more. It may come before its order. What is not named here is ignored.",
+    "type": "object",
+    "required": ["order_id"],
+    "properties": {
+        "order_id": _ORDER_ID,
+        "reason": {
+            "description": f"For people: up to {REASON_LIMIT_CHARACTERS} printable characters; anything else is as if left out."
+        },
+    },
+}
+
 # The schema of the value for each topic that is read. Whatever of it can't be accepted goes to the topic with `.dlq` behind.
-INCOMING: Final[Mapping[str, Schema]] = MappingProxyType({records.ORDERS_CREATED: _ORDER})
+INCOMING: Final[Mapping[str, Schema]] = MappingProxyType(
+    {records.ORDERS_CREATED: _ORDER, records.ORDERS_CANCELLED: _CANCELLED_ORDER}
+)
 
 _COUNT: Final = "^[1-9][0-9]*$"
 _ANNOUNCED: Final[Schema] = {

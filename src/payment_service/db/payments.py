@@ -92,6 +92,12 @@ async def lock_one(connection: Connection, payment_id: UUID) -> Payment | None:
     return from_row(row) if row else None
 
 
+async def newest_of_orders(connection: Connection, order_ids: Sequence[str]) -> dict[str, UUID]:
+    """Give the newest payment of each of these orders that has one: all before it have ended unpaid."""
+    rows = await connection.fetch(_SQL.newest_of_orders, order_ids)
+    return {row["order_id"]: row["id"] for row in rows}
+
+
 async def lock_expiring(
     connection: Connection, now: datetime, providers: Collection[str], limit: int
 ) -> list[Expiring]:

@@ -26,6 +26,9 @@ FROM payments
 WHERE id = $1
 FOR NO KEY UPDATE
 
+-- name: newest_of_orders
+SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($1::text[]) ORDER BY order_id, n DESC
+
 -- name: lock_expiring
 -- The states are those of the index payments_expiring. A bank's work and money that is held are passed over.
 SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,

@@ -33,6 +33,15 @@ class Order:
     expires_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelledOrder:
+    """An order that is not wanted any more. `reason`: for people, empty where none was given."""
+
+    order_id: str
+    reason: str
+    recorded_at: datetime | None
+
+
 class Reason(StrEnum):
     """Why an order was not accepted: the codes of `dlq_reason` and of the quarantine, part of the contract."""
 

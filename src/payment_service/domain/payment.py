@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from payment_service.domain.events import Announcement, Authorized, Canceled, Failed, Initiated, Succeeded
+from payment_service.domain.unpaid import ends_unpaid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,19 +83,6 @@ CANCELABLE: Final = frozenset(
 
 # An intent that is not the payment's own may be canceled while it is in one of these; in any other it may hold money.
 _STRAY_CANCELABLE: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED})
-
-
-# Why a payment ended unpaid, by what the intent's cancellation says (https://docs.stripe.com/api/payment_intents/object
-# #payment_intent_object-cancellation_reason): the code and the sentence that are announced.
-ENDS_UNPAID: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "": ("canceled", "The payment was canceled before the customer paid."),
-        "abandoned": ("expired", "The customer did not pay in time."),
-        "requested_by_customer": ("order_cancelled", "The order was cancelled before it was paid."),
-        "automatic": ("authorization_expired", "The money was held and not captured in time."),
-        "expired": ("authorization_expired", "The money was held and not captured in time."),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -326,13 +314,14 @@ def _advance(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[Announc
         return payment, ()
     paid_at = fact.at if fact.status is Status.SUCCEEDED else payment.paid_at
     captured = fact.received if fact.status is Status.SUCCEEDED else payment.captured
+    held = payment.status is Status.AUTHORIZED
     payment = replace(
         payment, status=fact.status, key=key, captured=captured, paid_at=paid_at, method=payment.method or fact.method
     )
-    return payment, (_end_announcements(payment, fact) if changed else ())
+    return payment, (_end_announcements(payment, fact, held=held) if changed else ())
 
 
-def _end_announcements(payment: Payment, fact: IntentFact) -> tuple[Announcement, ...]:
+def _end_announcements(payment: Payment, fact: IntentFact, *, held: bool) -> tuple[Announcement, ...]:
     cause = f"{fact.intent_id}:{fact.status}"
     if fact.status is Status.SUCCEEDED:
         return (
@@ -345,14 +334,14 @@ def _end_announcements(payment: Payment, fact: IntentFact) -> tuple[Announcement
             ),
         )
     if fact.status is Status.CANCELED:
-        return _tell_end(cause, fact.cancellation)
+        return _tell_end(cause, fact.cancellation, held=held)
     if fact.status is Status.AUTHORIZED:
         return (Authorized(cause=cause, method=payment.method or "unknown", intent_id=fact.intent_id),)
     return ()
 
 
-def _tell_end(cause: str, why: str) -> tuple[Announcement, ...]:
-    code, reason = ENDS_UNPAID.get(why, ENDS_UNPAID[""])
+def _tell_end(cause: str, why: str, *, held: bool) -> tuple[Announcement, ...]:
+    code, reason = ends_unpaid(why, held=held)
     return (Canceled(cause=cause, reason=reason), Failed(cause=cause, code=code, reason=reason, final=True))
 
 
@@ -383,7 +372,7 @@ def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
         return Ignored("an intent exists after all" if payment.provider_payment_id else "known")
     key = FactKey(2, fact.at, 0, fact.source)
     canceled = replace(payment, status=Status.CANCELED, key=key)
-    return Applied(canceled, _tell_end("withdrawn:canceled", fact.code))
+    return Applied(canceled, _tell_end("withdrawn:canceled", fact.code, held=False))
 
 
 def _apply_free(payment: Payment, fact: FreeFact) -> Verdict:

@@ -12,16 +12,17 @@ from uuid import UUID
 
 import structlog
 
-from payment_service.contracts.dead_letters import DeadLetter, Record, dead_letter
-from payment_service.contracts.records import ORDERS_CREATED_DLQ
+from payment_service.contracts.dead_letters import Record
 from payment_service.crash_points import reached
-from payment_service.db import operations, payments, quarantine, records
+from payment_service.db import operations, order_cancellations, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.domain.ids import operation_id, payment_id, quarantine_id
+from payment_service.domain.ids import operation_id, payment_id
 from payment_service.domain.money import MoneyError
-from payment_service.domain.order import Order, Reason, Rejected, record_time
-from payment_service.domain.payment import FreeFact
+from payment_service.domain.order import CancelledOrder, Order, Reason, Rejected
+from payment_service.domain.payment import FreeFact, WithdrawnFact
+from payment_service.domain.unpaid import ORDER_CANCELLED
 from payment_service.flows.requests import SYSTEM
+from payment_service.flows.set_aside import count_set_aside, set_aside
 from payment_service.flows.transition import Fold
 from payment_service.provider.port import Kind, Request
 from payment_service.provider.providers import UnknownProvider
@@ -47,7 +48,7 @@ _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-
 class Arrival(Record):
     """A consumed record, decoded."""
 
-    decoded: Order | Rejected
+    decoded: Order | CancelledOrder | Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,8 @@ class Intake:
         async with self._pool.acquire() as connection, connection.transaction():
             inserted = await self._insert(connection, plans)
             rejected += await self._compare(connection, plans, inserted)
-            fold = await self._pay_free(connection, [plan for plan in inserted.values() if plan.request is None])
-            notices = await _quarantine(connection, rejected)
+            fold = await self._end_at_once(connection, list(inserted.values()))
+            notices = await set_aside(connection, rejected)
             reached("intake.commit.before")
         reached("intake.commit.after")
         fold.count()
@@ -138,7 +139,8 @@ class Intake:
                     plans.append(planned)
                     continue
                 decoded = planned
-            rejected.append((arrival, decoded))
+            if isinstance(decoded, Rejected):
+                rejected.append((arrival, decoded))
         # In the order of ids, so that two intakes that were given the same orders never wait for each other.
         return sorted(plans, key=lambda plan: plan.id), rejected
 
@@ -195,14 +197,29 @@ class Intake:
                 rejected.append((plan.arrival, Rejected(Reason.ORDER_CHANGED, detail)))
         return rejected
 
-    async def _pay_free(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
-        locked = await payments.lock_free(connection, [plan.id for plan in plans]) if plans else {}
+    async def _end_at_once(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
+        """Orders of nothing are paid; those that were cancelled before they came are not to be paid any more."""
+        free = [plan for plan in plans if plan.request is None]
+        unwanted = await self._unwanted(connection, [plan for plan in plans if plan.request])
+        ids = [plan.id for plan in (*free, *unwanted)]
+        locked = await payments.lock_free(connection, ids) if ids else {}
         fold = Fold(locked, deployment=self._deployment, providers=self._providers, now=self._now())
-        for plan in plans:
+        for plan in free:
             at = plan.order.recorded_at or self._now()
             fold.take(plan.id, FreeFact(at=int(at.timestamp())))
+        for plan in unwanted:
+            # Queued in this very transaction, so nobody can have sent it.
+            await operations.withdraw_create(connection, plan.id, ORDER_CANCELLED)
+            fact = WithdrawnFact(code=ORDER_CANCELLED, at=int(self._now().timestamp()), source="withdrawn")
+            fold.take(plan.id, fact)
         await fold.write(connection)
         return fold
+
+    async def _unwanted(self, connection: Connection, plans: Sequence[_Plan]) -> list[_Plan]:
+        if not plans:
+            return []
+        cancelled = await order_cancellations.take_waiting(connection, [plan.order.order_id for plan in plans])
+        return [plan for plan in plans if plan.order.order_id in cancelled]
 
     def _too_old(self, order: Order) -> bool:
         return order.recorded_at is not None and self._now() - order.recorded_at > self._order_max_age
@@ -254,60 +271,7 @@ class Intake:
         metrics.ORDERS.labels("accepted").inc(accepted)
         metrics.ORDERS.labels("quarantined").inc(len(quarantined))
         metrics.ORDERS.labels("repeated").inc(arrived - accepted - len(quarantined))
-        for arrival, why in quarantined:
-            metrics.QUARANTINED.labels("kafka", why.reason).inc()
-            log.warning(
-                "order_quarantined",
-                topic=arrival.topic,
-                partition=arrival.partition,
-                offset=arrival.offset,
-                reason=why.reason,
-                detail=why.detail,
-            )
-
-
-async def _quarantine(
-    connection: Connection, rejected: Sequence[tuple[Arrival, Rejected]]
-) -> list[tuple[Arrival, Rejected]]:
-    """Keep what is not kept yet, and announce just that; return what is new."""
-    if not rejected:
-        return []
-    kept = {quarantine_id(a.topic, a.partition, a.offset): (a, why, dead_letter(a, why)) for a, why in rejected}
-    new = await quarantine.insert(connection, [_quarantined(key, *rest) for key, rest in kept.items()])
-    if new:
-        await records.append_outbox(
-            connection, [_notice(key, letter) for key, (_, _, letter) in kept.items() if key in new]
-        )
-    return [(arrival, why) for key, (arrival, why, _) in kept.items() if key in new]
-
-
-def _quarantined(key: UUID, arrival: Arrival, why: Rejected, letter: DeadLetter) -> quarantine.Quarantined:
-    return quarantine.Quarantined(
-        id=key,
-        source="kafka",
-        topic=arrival.topic,
-        partition=arrival.partition,
-        offset=arrival.offset,
-        reason=why.reason,
-        detail=why.detail,
-        key=letter.key,
-        value=letter.value,
-        headers=letter.headers,
-        recorded_at=record_time(arrival.timestamp_ms),
-    )
-
-
-def _notice(key: UUID, letter: DeadLetter) -> records.OutboxRecord:
-    return records.OutboxRecord(
-        id=key,
-        aggregate="notice",
-        aggregate_id=key,
-        sequence=None,
-        topic=ORDERS_CREATED_DLQ,
-        key=letter.key,
-        value=letter.value,
-        headers=letter.headers,
-    )
+        count_set_aside(quarantined)
 
 
 def _traceparent(arrival: Arrival) -> str | None:

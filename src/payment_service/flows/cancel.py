@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """A wish, named by who has it and their key for it. `why`: a word of `ENDS_UNPAID`, or empty."""
+    """A wish, named by who has it and their key for it. `why`: a word of `domain/unpaid.py`, or empty."""
 
     client: str
     key: str

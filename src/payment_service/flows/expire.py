@@ -14,6 +14,7 @@ import structlog
 from payment_service.crash_points import reached
 from payment_service.db import operations, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.domain.unpaid import ABANDONED
 from payment_service.flows.cancel import Cancel, cancel
 from payment_service.flows.requests import SYSTEM
 from payment_service.loop import Loop
@@ -35,8 +36,6 @@ GROUP_MAX: Final = 100
 INTERVAL_MAX_S: Final = 1.0
 # What is still unpaid then was not canceled: the bank worked on it, or the provider could not be reached.
 LOOK_AGAIN: Final = timedelta(minutes=5)
-# The provider's word for a customer who did not come back; announced as `expired`.
-_WHY: Final = "abandoned"
 
 
 class Expiry:
@@ -89,7 +88,7 @@ class Expiry:
         for one in due:
             if one.payment.id not in asked:
                 # Named by its moment: a second replica, or a restored backup, asks for the same call.
-                wish = Cancel(client=SYSTEM, key=f"expired:{one.due_at.isoformat()}", why=_WHY)
+                wish = Cancel(client=SYSTEM, key=f"expired:{one.due_at.isoformat()}", why=ABANDONED)
                 await cancel(connection, self._here, fold, one.payment.id, wish)
                 metrics.EXPIRED.inc()
                 log.info("payment_expires", payment_id=str(one.payment.id), status=one.payment.status)

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Connection
     from payment_service.domain.money import Money
     from payment_service.domain.payment import Payment
+    from payment_service.domain.refund import Refund as MadeRefund
     from payment_service.flows.change import Asking
     from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.transition import Fold
 
 CREATED: Final = 201
 
@@ -73,46 +75,56 @@ class Refunds:
             raise Refusal(Why.NOT_FOUND, "There is no payment with this id.")
         fold = self._here.fold({payment_id: payment})
         await fold.load(connection, [payment_id])
-        fact = RefundRequested(
-            refund_id=refund_id,
-            amount=_amount(payment, wanted.amount),
-            reason=wanted.reason,
-            disputed=fold.disputed(payment_id),
-            at=int(self._here.now().timestamp()),
-        )
-        verdict = fold.take(payment_id, fact)
-        if isinstance(verdict, NotRefundable):
-            raise _refusal(verdict)
         asked = Asked(
             client=asking.actor.client,
             idempotency_key=asking.key,
             fingerprint=asking.fingerprint,
             metadata=wanted.metadata,
         )
-        fold.name_asker(refund_id, asked)
-        refund = fold.refund(payment_id, refund_id)
-        fold.enqueue(self._operation(payment, refund_id, refund.amount, wanted.reason, asking))
+        amount = _amount(payment, wanted.amount)
+        if (refused := reserve(self._here, fold, payment_id, refund_id, amount, wanted.reason, asked)) is not None:
+            raise _refusal(refused)
         await fold.write(connection)
 
-    def _operation(self, payment: Payment, refund_id: UUID, amount: Money, reason: str, asking: Asking) -> NewOperation:
-        try:
-            request = self._here.provider_of(payment).refund_request(
-                payment.provider_payment_id or "",
-                refund_id=refund_id,
-                payment_id=payment.id,
-                amount=amount,
-                reason=reason,
-            )
-        except MoneyError as error:
-            raise Refusal(Why.INVALID, f"amount: {error}") from None
-        return NewOperation(
-            id=refund_id,
+
+def reserve(
+    here: Surroundings, fold: Fold, payment_id: UUID, refund_id: UUID, amount: Money | None, reason: str, asked: Asked
+) -> NotRefundable | None:
+    """Reserve a refund of a payment whose children are loaded, and queue its call; or say why not. Raises Refusal."""
+    fact = RefundRequested(
+        refund_id=refund_id,
+        amount=amount,
+        reason=reason,
+        disputed=fold.disputed(payment_id),
+        at=int(here.now().timestamp()),
+    )
+    verdict = fold.take(payment_id, fact)
+    if isinstance(verdict, NotRefundable):
+        return verdict
+    fold.name_asker(refund_id, asked)
+    fold.enqueue(_operation(here, fold.payment(payment_id), fold.refund(payment_id, refund_id), asked))
+    return None
+
+
+def _operation(here: Surroundings, payment: Payment, refund: MadeRefund, asked: Asked) -> NewOperation:
+    try:
+        request = here.provider_of(payment).refund_request(
+            payment.provider_payment_id or "",
+            refund_id=refund.id,
             payment_id=payment.id,
-            provider=payment.provider,
-            kind=Kind.REFUND,
-            cause=f"{asking.actor.client}:{asking.key}",
-            request=request,
+            amount=refund.amount,
+            reason=refund.reason,
         )
+    except MoneyError as error:
+        raise Refusal(Why.INVALID, f"amount: {error}") from None
+    return NewOperation(
+        id=refund.id,
+        payment_id=payment.id,
+        provider=payment.provider,
+        kind=Kind.REFUND,
+        cause=f"{asked.client}:{asked.idempotency_key}",
+        request=request,
+    )
 
 
 def _amount(payment: Payment, text: str | None) -> Money | None:

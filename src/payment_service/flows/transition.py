@@ -135,6 +135,11 @@ class Fold:
                 pass
         return verdict
 
+    def note(self, payment_id: UUID, cause: str) -> None:
+        """Remember in the payment's history what was learned without changing it."""
+        payment = self._is[payment_id]
+        self._remember(payment, payment, None, cause, self._now)
+
     def name_asker(self, refund_id: UUID, asked: Asked) -> None:
         """Note who asked for a refund that this fold has made."""
         self._asked[refund_id] = asked

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from payment_service.contracts.records import TOPICS
+from payment_service.contracts.records import topics_needed
 
 if TYPE_CHECKING:
     from payment_service.config import KafkaSettings
@@ -42,7 +42,7 @@ def missing_topics(config: KafkaSettings, timeout_s: float) -> list[str]:
     All topics are listed: asking for one by its name makes some brokers create it.
     """
     existing = topic_partitions(config, timeout_s)
-    return [name for name in TOPICS if name not in existing]
+    return [name for name in topics_needed(orders_cancelled=config.orders_cancelled) if name not in existing]
 
 
 def topic_partitions(config: KafkaSettings, timeout_s: float) -> dict[str, int]:

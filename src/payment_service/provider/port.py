@@ -239,7 +239,7 @@ class Provider(Protocol):
         ...
 
     def cancel_request(self, intent_id: str, *, why: str = "") -> Request:
-        """Word the request that cancels an intent. `why`: of ENDS_UNPAID's names, one that may be given."""
+        """Word the request that cancels an intent. `why`: a word of `domain/unpaid.py`."""
         ...
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:

@@ -11,6 +11,12 @@ _STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 # How many order records come in, and what becomes of them (accepted, repeated, quarantined)?
 ORDERS = Counter("payments_orders_total", "Order records taken from Kafka, by result.", ["result"])
+# How many orders are cancelled, and what becomes of them (accepted, repeated, quarantined; canceled, refunded, too_late, nothing_paid)?
+CANCELLED_ORDERS = Counter(
+    "payments_cancelled_orders_total",
+    "Records of orders.cancelled by result, and what became of the orders.",
+    ["result"],
+)
 # How far behind the orders are we? -1: not known.
 CONSUMER_LAG = Gauge(
     "payments_consumer_lag_records", "Records between our position and the end of a partition.", ["topic", "partition"]

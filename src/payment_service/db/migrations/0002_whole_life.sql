@@ -156,6 +156,23 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_of_payment ON audit (payment_id) WHERE payment_id IS NOT NULL;
 
+-- Orders that were cancelled: one row for each, for ever, so that a cancellation is applied once, whenever its order comes.
+CREATE TABLE order_cancellations (
+    order_id         text        PRIMARY KEY CONSTRAINT order_cancellations_order_id_is_1_to_64_printable CHECK (order_id ~ '^[\x21-\x7e]{1,64}$'),
+    reason           text        NOT NULL DEFAULT '',
+    outcome          text        CONSTRAINT order_cancellations_outcome_is_known CHECK (outcome IN ('canceled', 'refunded', 'too_late', 'nothing_paid')),
+    due_at           timestamptz,  -- when the loop looks at it (again); NULL: its order has not come, or it has its outcome
+    tries            integer     NOT NULL DEFAULT 0,
+    record_topic     text        NOT NULL,
+    record_partition integer     NOT NULL,
+    record_offset    bigint      NOT NULL,
+    recorded_at      timestamptz,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    settled_at       timestamptz,
+    CONSTRAINT order_cancellations_settled_has_an_outcome CHECK ((outcome IS NULL) = (settled_at IS NULL))
+);
+CREATE INDEX order_cancellations_due ON order_cancellations (due_at) WHERE due_at IS NOT NULL;
+
 -- How many decimals a currency has, as the store writes it.
 CREATE FUNCTION currency_decimals(currency text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN currency IN ('bif','clp','djf','gnf','isk','jpy','kmf','krw','mga','pyg','rwf','ugx','vnd','vuv','xaf','xof','xpf') THEN 0
