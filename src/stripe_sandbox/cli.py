@@ -20,7 +20,7 @@ from stripe_sandbox.state.journal import StateError
 
 
 def serve(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 12111,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 12111,
     state: Annotated[Path | None, typer.Option(help="File that keeps the state; without it, memory only.")] = None,
     webhook: Annotated[str | None, typer.Option(help="URL that receives the events.")] = None,
     webhook_secret: Annotated[str | None, typer.Option(help="Secret that signs them, whsec_….")] = None,
@@ -48,7 +48,7 @@ def serve(
         uvloop.run(run(sandbox, host, port, lambda bound: _announce(host, bound)))
     except OSError as error:
         taken = f"port {port} of {host} is in use: choose another with --port, or 0 for any that is free."
-        raise _failed(taken if error.errno == errno.EADDRINUSE else str(error)) from None
+        raise _failed(taken if error.errno == errno.EADDRINUSE else _told(error)) from None
     except (StateError, PlanError, ApiError) as error:
         raise _failed(str(error)) from None
 
@@ -60,6 +60,10 @@ def main() -> None:
 def _failed(why: str) -> typer.Exit:
     typer.echo(f"stripe-sandbox: {why}", err=True)
     return typer.Exit(1)
+
+
+def _told(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}. Choose another file." if error.filename else str(error)
 
 
 def _announce(host: str, port: int) -> None:

@@ -73,6 +73,10 @@ class Roll(_Body):
     expires_in_s: float = Field(default=endpoints.ROLL_S, ge=0, le=endpoints.ROLL_S)
 
 
+class LedgerQuery(_Body):
+    after: int = Field(default=0, ge=0)
+
+
 class DeliveryQuery(_Body):
     endpoint: str | None = None
     state: deliveries.State | None = None
@@ -146,7 +150,7 @@ async def close_dispute(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def read_ledger(sandbox: Sandbox, request: web.Request) -> Json:
-    after = int(request.query.get("after", "0"))
+    after = LedgerQuery.model_validate(dict(request.query)).after
     data = ledger.entries(sandbox.store, after)
     await sandbox.journal.durable()
     return {"object": "list", "data": data, "last_seq": data[-1]["seq"] if data else after}
@@ -239,7 +243,7 @@ def _served(sandbox: Sandbox, route: Route) -> Callable[[web.Request], Awaitable
             return _refused(error)
         except ValidationError as error:
             return _refused(invalid(sentence(error)))
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             return _refused(invalid(f"The body must be JSON; this one is not: {error}."))
         except ValueError as error:
             return _refused(invalid(str(error)))

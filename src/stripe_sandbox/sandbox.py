@@ -7,12 +7,12 @@ import contextlib
 import time
 from pathlib import Path
 
-from stripe_sandbox.errors import Json
+from stripe_sandbox.errors import Json, invalid
 from stripe_sandbox.faults.rules import Faults
 from stripe_sandbox.resources.endpoints import checked_types, checked_url
 from stripe_sandbox.resources.events import API_VERSION
 from stripe_sandbox.resources.timed import strike
-from stripe_sandbox.state.clock import Clock
+from stripe_sandbox.state.clock import LATEST, Clock
 from stripe_sandbox.state.journal import Journal
 from stripe_sandbox.state.store import Record, Store, Transaction
 from stripe_sandbox.state.timers import Timers
@@ -89,8 +89,10 @@ class Sandbox:
         return endpoint
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock on, from timer to timer, so that each strikes at its own moment."""
+        """Move the clock on, from timer to timer, so that each strikes at its own moment. Raises `ApiError` 400."""
         target = self.clock.now() + seconds
+        if target > LATEST:
+            raise invalid(f"The clock goes no further than the year 2100, {LATEST - self.clock.now():.0f} s from now.")
         while (due := self.timers.next_due()) is not None and due <= target:
             self._advance_to(due)
             await self.strike_due()

@@ -27,6 +27,10 @@ def control(sandbox: SandboxProcess, path: str, body: Any) -> Heard:
         ("clock", {"advance": 1}, "advance_s: this field is needed"),
         ("clock", "", "The body must be JSON"),
         ("clock", "{", "The body must be JSON"),
+        ("clock", "[" * 100_000, "The body must be JSON"),
+        ("clock", '{"advance_s": Infinity}', "The clock goes no further than the year 2100"),
+        ("clock", {"advance_s": 1e308}, "The clock goes no further than the year 2100"),
+        ("faults", "[" * 100_000, "Invalid JSON"),
         ("payment_intents/pi_1/settle", {"outcome": "maybe"}, "outcome: "),
         ("keys", {"accepted": [], "colour": "red"}, "colour: there is no such field"),
         ("webhook", {**WEBHOOK, "url": "localhost:8082"}, "Invalid URL: An explicit scheme"),
@@ -44,6 +48,12 @@ def test_a_bad_call_is_told_in_one_sentence_what_is_wrong(
     assert "pydantic" not in heard.error["message"]
 
 
+@pytest.mark.parametrize("after", ["abc", "1.5", "-5"])
+def test_a_position_in_the_ledger_that_is_none_is_refused(sandbox: SandboxProcess, after: str) -> None:
+    heard = ask(sandbox, "GET", f"/sandbox/ledger?after={after}")
+    assert (heard.status, heard.error["message"][:7]) == (400, "after: ")
+
+
 def started(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([COMMAND, *options], capture_output=True, text=True, timeout=20, check=False)
 
@@ -57,6 +67,21 @@ def test_a_port_that_is_taken_is_named_with_the_option_that_helps() -> None:
     assert ended.stderr == (
         f"stripe-sandbox: port {port} of 127.0.0.1 is in use: choose another with --port, or 0 for any that is free.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--port", "70000"), "less than or equal to 65535"),
+        (("--port", "0", "--state", "/"), "/ is a folder: name a file in it."),
+        (("--port", "0", "--faults", "/nowhere"), "/nowhere: No such file or directory. Choose another file."),
+    ],
+)
+def test_an_option_that_can_not_be_meant_is_refused_at_the_start(options: tuple[str, ...], said: str) -> None:
+    ended = started(*options)
+
+    assert ended.returncode in {1, 2}
+    assert said in " ".join(ended.stderr.split())
 
 
 def test_a_webhook_without_a_scheme_is_refused_at_the_start() -> None:

@@ -26,10 +26,9 @@ async def advance(site: Site, request: web.Request) -> web.StreamResponse:
     """By the number in the form, or to just after what happens next."""
     form = await request.post()
     try:
-        seconds = _seconds(site, str(form.get("by", "")), str(form.get("unit", "")))
+        await site.sandbox.advance(_seconds(site, str(form.get("by", "")), str(form.get("unit", ""))))
     except ApiError as error:
         return _clock(site, problem=str(error), status=error.status)
-    await site.sandbox.advance(seconds)
     await site.sandbox.journal.durable()
     raise web.HTTPSeeOther("/clock?done=moved")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+LATEST = 4_102_444_800.0  # the year 2100: no more than calendars, cards and clients' integers can follow
+
 
 class Clock:
     """Seconds since 1970 as a float. It never runs backwards, so lists by `created` stay sorted."""

@@ -39,6 +39,8 @@ class Journal:
         """Refuse to share the state file with another process."""
         if self._path is None:
             return
+        if self._path.is_dir():
+            raise StateError(f"{self._path} is a folder: name a file in it.")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = self._path.with_name(self._path.name + ".lock").open("wb")
         try:
