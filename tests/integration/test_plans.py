@@ -15,6 +15,12 @@ FLOWING = {
     "payments.sql": ("lock_free", "existing", "save"),
     "events.sql": ("insert", "note_results", "lock_waiting"),
     "outbox.sql": ("fetch_unpublished", "mark_published"),
+    "payment_reads.sql": (
+        *("payment", "payment_exists", "payments_of_order", "payments_of_user"),
+        *("payments_by_time", "payments_by_state", "events"),
+    ),
+    "refund_reads.sql": ("refund", "refunds", "disputes"),
+    "timeline.sql": ("timeline",),
 }
 STATEMENTS = [(file, name) for file, names in FLOWING.items() for name in names]
 

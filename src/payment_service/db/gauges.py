@@ -9,6 +9,7 @@ from prometheus_client import Gauge
 
 from payment_service.db.pool import Connection, Pool
 from payment_service.db.queries import load
+from payment_service.provider.port import Kind
 from payment_service.telemetry import metrics
 
 _sql = load(__package__, "gauges.sql")
@@ -24,6 +25,7 @@ _GAUGES: Final[dict[str, Gauge]] = {
     "partition_days_left": metrics.PARTITION_DAYS_LEFT,
     "partition_default_rows": metrics.PARTITION_DEFAULT_ROWS,
 }
+_KINDS: Final = tuple(kind.value for kind in Kind)
 # Labels once shown are shown with 0 when the database has nothing of the kind any more: a series that vanishes looks like
 # one that was never measured.
 _shown: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
@@ -32,7 +34,7 @@ _shown: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
 async def sample(pool: Pool) -> None:
     """Read the gauges of `metrics` that the database can tell. Costs a few milliseconds."""
     values: defaultdict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
-    for gauge, labels, value in await pool.fetch(_sql.gauges):
+    for gauge, labels, value in await pool.fetch(_sql.gauges, _KINDS):
         values[gauge][tuple(labels)] = value
     for name, gauge in _GAUGES.items():
         _shown[name] |= values[name].keys()
@@ -42,5 +44,5 @@ async def sample(pool: Pool) -> None:
 
 async def partition_days_left(pool: Pool | Connection) -> dict[str, float]:
     """Give the days until the last partition of each partitioned table ends; less than 0: it has ended."""
-    rows = await pool.fetch(_sql.gauges)
+    rows = await pool.fetch(_sql.gauges, _KINDS)
     return {row["labels"][0]: row["value"] for row in rows if row["gauge"] == "partition_days_left"}

@@ -108,7 +108,8 @@ async def claim(
     key_horizon: datetime,
 ) -> list[Claimed]:
     """Claim up to `slots` operations within the shared budget."""
-    rows = await pool.fetch(_SQL.claim, worker, provider, slots, rate_per_s, burst, list(blocked), key_horizon)
+    open_kinds = [kind.value for kind in Kind if kind not in blocked]
+    rows = await pool.fetch(_SQL.claim, worker, provider, slots, rate_per_s, burst, open_kinds, key_horizon)
     return [_claimed(row) for row in rows]
 
 

@@ -7,27 +7,34 @@ ON CONFLICT (id) DO NOTHING
 -- One autocommitted statement: picks, debits the shared bucket, marks. It picks operations that are the oldest unfinished of
 -- their payment, and marks as many as there are slots ($3) and tokens. The literal limits keep the plan on the index: a limit
 -- that the planner can't see costs two orders of magnitude. So does NOT EXISTS (an older one): planned while the table was
--- small, it walked all that is unfinished for each row, and with 10,000 orders waiting a claim took 28 ms instead of 1.4.
+-- small, it walked all that is unfinished for each row, and with 10,000 orders waiting a claim took 28 ms instead of 1.4. Each
+-- kind is looked for by itself, so that those of a blocked one, 100,000 perhaps, are never stepped over: 50 ms a claim.
 -- Operations of a dead worker are taken only by one whose own heart has beaten unbroken for 5 s. $1 worker, $2 provider,
--- $4 tokens a second, $5 burst, $6 kinds that are blocked, $7 the moment before which a key was first used too long ago to help.
+-- $4 tokens a second, $5 burst, $6 kinds that are not blocked, $7 the moment before which a key was first used too long ago to help.
 WITH steady AS (
     SELECT 1 FROM workers WHERE id = $1 AND beat_at > now() - interval '5 s' AND steady_since < now() - interval '5 s'
 ), orphaned AS MATERIALIZED (
     SELECT o.id FROM operations o
-    WHERE o.state = 'claimed' AND o.provider = $2 AND NOT (o.kind = ANY ($6::text[])) AND EXISTS (SELECT 1 FROM steady)
+    WHERE o.state = 'claimed' AND o.provider = $2 AND o.kind = ANY ($6::text[]) AND EXISTS (SELECT 1 FROM steady)
       AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = o.worker AND w.beat_at > now() - interval '5 s')
     LIMIT 64
     FOR UPDATE OF o SKIP LOCKED
 ), fresh AS MATERIALIZED (
-    SELECT o.id FROM operations o
-    WHERE o.state = 'due' AND o.provider = $2 AND o.due_at <= now() AND NOT (o.kind = ANY ($6::text[]))
-      AND o.position = (
-          SELECT e.position FROM operations e
-          WHERE e.payment_id = o.payment_id AND e.state IN ('due', 'claimed', 'parked')
-          ORDER BY e.position LIMIT 1)
-    ORDER BY o.due_at
+    SELECT f.id
+    FROM unnest($6::text[]) AS k (kind)
+    CROSS JOIN LATERAL (
+        SELECT o.id, o.due_at FROM operations o
+        WHERE o.state = 'due' AND o.provider = $2 AND o.kind = k.kind AND o.due_at <= now()
+          AND o.position = (
+              SELECT e.position FROM operations e
+              WHERE e.payment_id = o.payment_id AND e.state IN ('due', 'claimed', 'parked')
+              ORDER BY e.position LIMIT 1)
+        ORDER BY o.due_at
+        LIMIT 64
+        FOR UPDATE OF o SKIP LOCKED
+    ) f
+    ORDER BY f.due_at
     LIMIT 64
-    FOR UPDATE OF o SKIP LOCKED
 ), picked AS MATERIALIZED (
     SELECT id FROM (SELECT id FROM orphaned UNION ALL SELECT id FROM fresh) c LIMIT $3
 ), level AS (

@@ -131,6 +131,10 @@ CREATE TABLE bank_refunds (
 );
 CREATE INDEX bank_refunds_of_intent ON bank_refunds (reference);
 
+-- By kind too, so that a claim never steps over the calls of a kind that is blocked. The release before reads it as well.
+DROP INDEX operations_due;
+CREATE INDEX operations_due ON operations (provider, kind, due_at) WHERE state = 'due';
+
 -- Answers to callers, kept so that the same request under the same key has the same answer.
 CREATE TABLE kept_answers (
     client      text        NOT NULL,
