@@ -32,6 +32,9 @@ class OrderEntry(_Entry):
 
     kind: Literal["order"] = "order"
     order_id: str
+    payment_attempt: int = Field(
+        description="1; 2 and more: opened again, after the payment before had ended unpaid.", examples=[1]
+    )
     amount: str = Field(examples=["19.90"])
     currency: str = Field(examples=["eur"])
     topic: str = Field(examples=["orders.created"])
@@ -40,7 +43,8 @@ class OrderEntry(_Entry):
 
     def _sentence(self) -> str:
         where = f"{self.topic}, partition {self.partition}, offset {self.offset}"
-        return f"The order {self.order_id} of {self.amount} {self.currency} made this payment ({where})."
+        made = "made" if self.payment_attempt == 1 else f"is paid anew, for the {self.payment_attempt}. time, by"
+        return f"The order {self.order_id} of {self.amount} {self.currency} {made} this payment ({where})."
 
 
 class RequestEntry(_Entry):

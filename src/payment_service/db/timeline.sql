@@ -4,7 +4,7 @@
 SELECT at, place, kind, entry::text
 FROM (
     SELECT created_at AS at, '0' AS place, 'order' AS kind,
-           jsonb_build_object('order_id', order_id, 'amount', in_major_units(amount, currency)::text, 'currency', currency,
+           jsonb_build_object('order_id', order_id, 'payment_attempt', n, 'amount', in_major_units(amount, currency)::text, 'currency', currency,
                               'topic', order_topic, 'partition', order_partition, 'offset', order_offset) AS entry
     FROM payments
     WHERE id = $1
