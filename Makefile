@@ -17,7 +17,7 @@ help:
 	@echo 'make demo        orders, payments and events on a real PostgreSQL and a real broker; ARGS=--once ends by itself'
 	@echo 'make test        the whole suite; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
 	@echo 'make test-kafka  the tests that face a broker, on Apache Kafka itself (needs Java and Maven, else exits 4)'
-	@echo 'make test-browser  the pages of the sandbox, driven in Chromium (needs one, else exits 4)'
+	@echo 'make test-browser  the pages of the sandbox and of the demo, driven in Chromium (needs one, else exits 4)'
 	@echo 'make image       build the container image with Docker, Podman or Buildah (else exits 4)'
 	@echo 'make image-test  build it, and run its containers before real parts (needs Docker or Podman, else exits 4)'
 	@echo 'make test-clients  the sandbox behind clients for Node, Go and Java (tries those that are here; exits 4 if one is not)'
@@ -28,7 +28,7 @@ help:
 	@echo 'make fmt         mend what lint and format can mend'
 	@echo 'make docs        write again what is drawn from the code: configuration, state machines, contracts'
 	@echo 'make bench       durable webhooks a second, orders a second'
-	@echo 'make shots       photograph the pages of the sandbox for its documentation, in Chromium'
+	@echo 'make shots       photograph the pages of the sandbox and of the demo for the papers, in Chromium'
 	@echo 'make lock        pin the newest versions that requirements/*.in allow'
 
 install: .venv/.installed
@@ -86,6 +86,7 @@ bench: install
 
 shots: install
 	@scripts/with-browser $(BIN)/python -m scripts.shoot_sandbox
+	@scripts/with-browser $(BIN)/python -m scripts.shoot_demo
 
 lock: install
 	$(COMPILE) --upgrade --output-file requirements/uv.txt requirements/uv.in

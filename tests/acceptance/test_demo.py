@@ -111,6 +111,9 @@ def test_it_stays_up_until_it_is_interrupted_and_leaves_nothing_running(start: S
     for _, address in addresses:
         with urllib.request.urlopen(address, timeout=10) as response:  # noqa: S310 - a local address
             assert response.status == 200
+    (shop,) = re.findall(r"pay or be declined: +(\S+)$", "\n".join(lines), re.MULTILINE)
+    with urllib.request.urlopen(shop, timeout=10) as response:  # noqa: S310 - a local address
+        assert b"Two wool blankets" in response.read()
     (key,) = re.findall(r"^API key +(\S+)$", "\n".join(lines), re.MULTILINE)
     (url,) = re.findall(r"'(http://\S+/v1/payments\?order_id=order-1)'", "\n".join(lines))
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - a local address

@@ -10,8 +10,10 @@ import time
 from contextlib import ExitStack
 from typing import Final
 
+from payment_service.demo.heard import Heard
 from payment_service.demo.sample_orders import SAMPLES
 from payment_service.demo.screen import Screen
+from payment_service.demo.shop import Shop
 from payment_service.demo.stage import DemoError, Stage, open_stage
 from payment_service.demo.store import Store
 from payment_service.embedded.process import EmbeddedError, tail
@@ -32,14 +34,15 @@ def show(*, once: bool, serve_only: str, patience_s: float) -> int:
     screen = Screen(SAMPLES)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    settled = False
+    settled, heard = False, Heard()
     try:
         with ExitStack() as stack:
             stage = open_stage(stack, screen, serve_only)
-            store = stack.enter_context(Store(stage, screen, SAMPLES))
+            store = stack.enter_context(Store(stage, screen, SAMPLES, heard))
             settled = _play(stage, store, screen, patience_s)
             if settled and not once:
-                screen.say_where(stage)
+                shop = stack.enter_context(Shop(stage, heard))
+                screen.say_where(stage, shop.url)
                 _stay(stage, store, screen)
     except KeyboardInterrupt:
         screen.say("stopped")

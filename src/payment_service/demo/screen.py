@@ -66,8 +66,8 @@ class Screen:
         if waiting and time.monotonic() - self._spoke_at > STILL_HERE_INTERVAL_S:
             self.say(f"waiting for {', '.join(waiting)}")
 
-    def say_where(self, stage: Stage) -> None:
-        """Tell where everything is while it runs."""
+    def say_where(self, stage: Stage, shop_url: str) -> None:
+        """Tell where everything is while it runs, and at the end where a person can pay."""
         order = self._samples[0].order_id
         for line in (
             "",
@@ -80,6 +80,8 @@ class Screen:
             f"PostgreSQL         {stage.env['DB_DSN']}",
             "",
             f"curl -H 'Authorization: Bearer {stage.api_key}' '{stage.service_url}/v1/payments?order_id={order}'",
+            "",
+            f"Now buy something yourself, and pay or be declined:  {shop_url}",
             "",
             "It stays up; Ctrl-C ends it.",
         ):

@@ -24,6 +24,7 @@ from payment_service.embedded.process import ChildProcess, free_port, listens
 
 COMMAND: Final = (sys.executable, "-m", "payment_service")
 STRIPE_KEY: Final = "sk_test_demo"
+STRIPE_PUBLISHABLE_KEY: Final = "pk_test_demo"
 # A command takes about a second; a machine that is starting up for the first time gets a minute.
 COMMAND_TIMEOUT_S: Final = 60
 READY_TIMEOUT_S: Final = 60
@@ -79,8 +80,9 @@ def open_stage(stack: ExitStack, progress: Progress, roles: str) -> Stage:
         _run(env, "migrate")
     with _timed(progress, "payment-service topics create"):
         _run(env, "topics", "create")
-    with _timed(progress, "payment-service keys create --client demo --scope read"):
-        api_key = _run(env, "keys", "create", "--client", "demo", "--scope", "read").strip()
+    scopes = ("--scope", "read", "--scope", "checkout", "--scope", "refund")
+    with _timed(progress, f"payment-service keys create --client demo {' '.join(scopes)}"):
+        api_key = _run(env, "keys", "create", "--client", "demo", *scopes).strip()
     with _timed(progress, f"payment-service serve{f' --only {roles}' if roles else ''}"):
         service = _start_service(stack, env, folder, roles)
     return Stage(env=env, sandbox_url=env["STRIPE_API_BASE"], api_key=api_key, service=service, roles=roles)
@@ -93,6 +95,7 @@ def _environment(dsn: str, brokers: str, *, sandbox_port: int) -> dict[str, str]
         "DB_DSN": dsn,
         "KAFKA_BROKERS": brokers,
         "STRIPE_SECRET_KEY": STRIPE_KEY,
+        "STRIPE_PUBLISHABLE_KEY": STRIPE_PUBLISHABLE_KEY,
         "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(16)}",
         "STRIPE_API_BASE": f"http://127.0.0.1:{sandbox_port}",
         "SERVICE_HOST": "127.0.0.1",

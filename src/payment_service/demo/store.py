@@ -21,6 +21,7 @@ from payment_service.contracts.records import (
     PAYMENTS_INITIATED,
     TOPICS,
 )
+from payment_service.demo.heard import Heard, Told
 from payment_service.demo.sample_orders import Sample
 from payment_service.demo.stage import DemoError, Stage
 
@@ -73,10 +74,11 @@ class Progress:
 class Store:
     """Acts in `look`, a tenth of a second at a time; closes its clients at the end of `with`."""
 
-    def __init__(self, stage: Stage, lines: Lines, samples: Sequence[Sample]) -> None:
+    def __init__(self, stage: Stage, lines: Lines, samples: Sequence[Sample], heard: Heard) -> None:
         self._stage = stage
         self._lines = lines
         self._orders = {sample.order_id: Progress(sample) for sample in samples}
+        self._heard = heard
         self._brokers = stage.env["KAFKA_BROKERS"]
         self._consumer = Consumer(
             {"bootstrap.servers": self._brokers, "group.id": "demo", "enable.auto.commit": False, **_QUIET}
@@ -144,6 +146,8 @@ class Store:
             self._say(order_id, topic, f"refused: {headers.get('dlq_reason')} (record {place})")
         else:
             self._say(order_id, topic, _say_payment(topic, value), headers["ce_sequence"])
+        sequence, attempt = (int(headers.get(name, "0")) for name in ("ce_sequence", "ce_attempt"))
+        self._heard.note(order_id, Told(topic, value, sequence, attempt))
         progress = self._orders.get(order_id)
         if progress is None:
             return

@@ -1,0 +1,52 @@
+"""Photograph the demo's shop for the README (`make shots`): a customer who was declined is about to pay by another card."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from scripts.shoot_sandbox import FOLDER, browser_page
+
+COMMAND: Final = Path(sys.executable).with_name("payment-service")
+LAST_LINE: Final = "It stays up; Ctrl-C ends it.\n"
+SIZE: Final = {"width": 1120, "height": 780}
+
+
+def main() -> None:
+    """Shoot the page."""
+    with demo() as url, browser_page() as page:
+        page.set_viewport_size(SIZE)
+        page.goto(url)
+        page.get_by_role("button", name="Buy for").click()
+        form = page.frame_locator("#payment-element iframe")
+        form.get_by_role("button", name="Insufficient funds", exact=True).click()
+        page.get_by_role("button", name="Pay 74.00 EUR").click()
+        page.get_by_text("payments.failed").wait_for()
+        form.get_by_role("button", name="3-D Secure", exact=True).click()
+        page.screenshot(path=FOLDER / "demo-shop.png", animations="disabled")
+
+
+@contextmanager
+def demo() -> Iterator[str]:
+    """The demo; where its page is."""
+    with tempfile.TemporaryDirectory(prefix="shoot-demo-") as folder:
+        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as `nobody` and must be able to enter it
+        process = subprocess.Popen([COMMAND, "demo"], env={"TMPDIR": folder}, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None  # noqa: S101 - asked for in the line above
+        try:
+            lines = "".join(iter(process.stdout.readline, LAST_LINE))
+            yield re.findall(r"pay or be declined: +(\S+)$", lines, re.MULTILINE)[0]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+
+
+if __name__ == "__main__":
+    main()

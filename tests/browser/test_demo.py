@@ -1,0 +1,176 @@
+"""A person buys and pays on the page with which the demo ends: by keyboard, on a phone, declined, with 3-D Secure."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
+
+from payment_service.embedded.process import free_port
+from tests.browser.conftest import opened
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+COMMAND = Path(sys.executable).with_name("payment-service")
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+
+
+@pytest.fixture(scope="module")
+def shop_url() -> Iterator[str]:
+    """The demo, once, and where its page is."""
+    with tempfile.TemporaryDirectory(prefix="test-demo-") as folder:
+        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as `nobody` and must be able to enter it
+        env = {"PATH": os.environ["PATH"], "TMPDIR": folder}
+        env |= {name: str(free_port()) for name in ("SERVICE_PORT", "METRICS_PORT")}
+        demo = subprocess.Popen([COMMAND, "demo"], env=env, stdout=subprocess.PIPE, text=True)
+        assert demo.stdout is not None
+        try:
+            lines = "".join(iter(demo.stdout.readline, "It stays up; Ctrl-C ends it.\n"))
+            (url,) = re.findall(r"pay or be declined: +(http://127\.0\.0\.1:\d+/)$", lines, re.MULTILINE)
+            yield url
+        finally:
+            demo.send_signal(signal.SIGINT)
+            demo.communicate(timeout=60)
+
+
+def buy(page: Page, url: str) -> None:
+    """Place an order, and wait until it can be paid."""
+    page.goto(url)
+    page.get_by_role("button", name="Buy for 74.00 EUR").click()
+    expect(pay_button(page)).to_be_enabled()
+
+
+def pay_button(page: Page) -> Locator:
+    return page.get_by_role("button", name="Pay 74.00 EUR")
+
+
+def card_form(page: Page) -> FrameLocator:
+    return page.frame_locator("#payment-element iframe")
+
+
+def pay_with(page: Page, card: str) -> None:
+    card_form(page).get_by_role("button", name=card, exact=True).click()
+    pay_button(page).click()
+
+
+def bank(page: Page) -> FrameLocator:
+    return page.frame_locator("dialog iframe")
+
+
+def told(page: Page, *topics: str) -> None:
+    """The store has heard just these, in this order."""
+    expect(page.locator("#records code")).to_have_text(["orders.created", *topics])
+
+
+def thanked(page: Page) -> None:
+    expect(page.get_by_role("heading", name="Thank you!")).to_be_visible()
+
+
+def test_a_person_buys_pays_and_sees_what_the_store_heard(page: Page, shop_url: str) -> None:
+    buy(page, shop_url)
+    told(page, "payments.initiated")
+    pay_with(page, "Pays")
+    thanked(page)
+    told(page, "payments.initiated", "payments.succeeded")
+    expect(page.get_by_text("74.00 EUR was paid by card.")).to_be_visible()
+    page.locator("summary").last.click()
+    expect(page.locator("pre").last).to_contain_text('"amount_ordered": "74.00"')
+
+
+def test_who_is_declined_is_told_and_pays_by_another_card(page: Page, shop_url: str) -> None:
+    buy(page, shop_url)
+    pay_with(page, "Declined")
+    expect(page.get_by_role("alert")).to_have_text("Your card was declined.")
+    told(page, "payments.initiated", "payments.failed")
+    pay_with(page, "Pays")
+    thanked(page)
+    told(page, "payments.initiated", "payments.failed", "payments.succeeded")
+
+
+def test_who_authenticates_has_paid(page: Page, shop_url: str) -> None:
+    buy(page, shop_url)
+    pay_with(page, "3-D Secure")
+    bank(page).get_by_role("button", name="Complete").click()
+    thanked(page)
+    told(page, "payments.initiated", "payments.succeeded")
+
+
+def test_a_payment_that_was_canceled_has_a_next_one_which_can_be_paid(page: Page, shop_url: str) -> None:
+    buy(page, shop_url)
+    page.get_by_role("button", name="Cancel this payment").click()
+    expect(page.get_by_role("heading", name="This payment ended unpaid")).to_be_visible()
+    page.get_by_role("button", name="Try again").dblclick()
+    expect(pay_button(page)).to_be_enabled()
+    pay_with(page, "Pays")
+    thanked(page)
+    ended = ("payments.canceled", "payments.failed")
+    told(page, "payments.initiated", *ended, "payments.initiated", "payments.succeeded")
+    expect(page.get_by_text("#2 of payment 2")).to_be_visible()
+
+
+def test_it_works_by_keyboard_alone(page: Page, shop_url: str) -> None:
+    page.goto(shop_url)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Buy for 74.00 EUR")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(pay_button(page)).to_be_enabled()
+    page.keyboard.press("Tab")
+    for label, text in (("card number", "4242424242424242"), ("expiration", "1234"), ("CVC", "123")):
+        expect(card_form(page).get_by_label(label)).to_be_focused()  # a field that is full hands on to the next
+        page.keyboard.type(text)
+    page.keyboard.press("Enter")
+    thanked(page)
+    expect(page.locator("#outcome")).to_be_focused()
+
+
+def test_on_a_phone_nothing_is_cut_off(browser: Browser, shop_url: str) -> None:
+    with opened(browser, **PHONE) as page:
+        buy(page, shop_url)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        pay_with(page, "Pays")
+        thanked(page)
+        told(page, "payments.initiated", "payments.succeeded")
+        page.locator("summary").last.click()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_who_comes_back_to_an_order_finds_it_as_it_stands(page: Page, shop_url: str) -> None:
+    buy(page, shop_url)
+    page.reload()
+    expect(pay_button(page)).to_be_enabled()
+    told(page, "payments.initiated")
+    pay_with(page, "Pays")
+    thanked(page)
+    page.reload()
+    thanked(page)
+    told(page, "payments.initiated", "payments.succeeded")
+
+
+def test_an_order_that_is_not_the_shops_is_not_shown(page: Page, shop_url: str) -> None:
+    page.goto(f"{shop_url}?order_id=order-1")
+    expect(page.get_by_role("button", name="Buy for 74.00 EUR")).to_be_visible()
+    assert page.request.get(f"{shop_url}checkout?order_id=order-1").status == 404
+    stranger = page.request.get(f"{shop_url}checkout?order_id=order-1", headers={"Host": "shop.example"})
+    assert stranger.status == 400
+
+
+def test_without_scripts_the_page_says_so(plain_page: Page, shop_url: str) -> None:
+    plain_page.goto(shop_url)
+    expect(plain_page.get_by_text("This page needs JavaScript")).to_be_visible()
+
+
+def test_no_key_and_no_secret_reaches_an_address_or_the_page(page: Page, shop_url: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.startswith(shop_url) else None)
+    buy(page, shop_url)
+    pay_with(page, "Pays")
+    thanked(page)
+    assert [text for text in [*asked, page.url, page.content()] if re.search(r"psk_|sk_test|_secret_", text)] == []
