@@ -81,11 +81,11 @@ class BankTransfer:
 
     def cancel_request(self, intent_id: str, *, why: str = "") -> Request:
         """Word the cancellation of an intent."""
-        return _post(f"{_INTENTS}/{quote(intent_id)}/cancel", {"why": why})
+        return _post(f"{_INTENTS}/{quote(intent_id, safe='')}/cancel", {"why": why})
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:
         """Word a capture, which is refused."""
-        return _post(f"{_INTENTS}/{quote(intent_id)}/capture", {"amount": amount.minor})
+        return _post(f"{_INTENTS}/{quote(intent_id, safe='')}/capture", {"amount": amount.minor})
 
     def refund_request(
         self, intent_id: str, *, refund_id: UUID, payment_id: UUID, amount: Money, reason: str
@@ -100,7 +100,7 @@ class BankTransfer:
 
     def retrieve_request(self, intent_id: str) -> Request:
         """Word the reading of an intent."""
-        return _get(f"{_INTENTS}/{quote(intent_id)}")
+        return _get(f"{_INTENTS}/{quote(intent_id, safe='')}")
 
     def lookup_request(self, request: Request) -> Request:
         """Word the reading of the intent, or of the intent's refunds, which a request is about."""
@@ -116,6 +116,9 @@ class BankTransfer:
                 return await self._answer(connection, call)
         except TRANSIENT_ERRORS as error:
             return Unknown(code=f"database:{type(error).__name__}")
+        except (KeyError, ValueError) as error:
+            detail = f"the stored request can't be read: {type(error).__name__}"
+            return Unexpected(code="unreadable_request", detail=detail, request_id="")
 
     async def checkout(self, intent_id: str) -> Checkout | Transient:
         """Say to which account the customer transfers the amount, and under which reference."""

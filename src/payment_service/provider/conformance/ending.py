@@ -1,0 +1,108 @@
+"""Checks of how a payment ends: paid, canceled, captured; and of requests that make no sense."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from payment_service.domain.payment import IntentFact, Status
+from payment_service.provider.conformance.counterpart import intent_of, part_of, require, trial
+from payment_service.provider.port import Done, Kind, Refused, Request, WrongState
+
+if TYPE_CHECKING:
+    from payment_service.provider.conformance.counterpart import Check, Counterpart
+
+
+async def money_that_came_is_read_whole(counterpart: Counterpart) -> None:
+    """A paid intent is succeeded and has received what was asked for."""
+    one = trial(counterpart)
+    read = await one.paid()
+    require(read.status is Status.SUCCEEDED, f"a paid intent is {read.status}")
+    require(read.received == one.amount, f"a paid intent has received {read.received} of {one.amount}")
+
+
+async def an_unpaid_intent_is_canceled_once(counterpart: Counterpart) -> None:
+    """And stays so, when it is asked for again under another key, or under the same."""
+    one = trial(counterpart)
+    intent = await one.begin()
+    request = counterpart.provider.cancel_request(intent.intent_id, why="abandoned")
+    outcome = await one.send(Kind.CANCEL, request, key=f"cancel:{one.payment_id}:1")
+    require(intent_of(outcome, "a cancel").status is Status.CANCELED, "a cancel did not cancel")
+    for key in ("1", "2"):
+        again = await one.send(Kind.CANCEL, request, key=f"cancel:{one.payment_id}:{key}")
+        require(isinstance(again, Done | WrongState), f"a repeated cancel came to {again!r}")
+        fact = again.fact if isinstance(again, Done | WrongState) else None
+        ended = fact is None or (isinstance(fact, IntentFact) and fact.status is Status.CANCELED)
+        require(ended, f"a repeated cancel told {fact!r}")
+    require((await one.read(intent.intent_id)).status is Status.CANCELED, "a canceled intent does not stay so")
+
+
+async def a_cancel_that_lost_to_the_customer_is_no_error(counterpart: Counterpart) -> None:
+    """It comes to WrongState, with the intent as the fact, or with none; the money stays."""
+    one = trial(counterpart)
+    paid = await one.paid()
+    outcome = await one.send(Kind.CANCEL, counterpart.provider.cancel_request(paid.intent_id))
+    require(isinstance(outcome, WrongState), f"a cancel of a paid intent came to {outcome!r}, not to WrongState")
+    read = await one.read(paid.intent_id)
+    require(read.status is Status.SUCCEEDED, f"a cancel of a paid intent left it {read.status}")
+    require(read.received == one.amount, f"a cancel of a paid intent left {read.received}")
+
+
+async def what_is_held_is_captured_and_what_is_not_held_is_not(counterpart: Counterpart) -> None:
+    """A part of what is held, once; else a capture is refused and changes nothing."""
+    one = trial(counterpart)
+    intent = await one.begin(hold=counterpart.holds)
+    request = counterpart.provider.capture_request(intent.intent_id, part_of(one.amount))
+    early = await one.send(Kind.CAPTURE, request, key=f"capture:{one.payment_id}:1")
+    require(isinstance(early, Refused | WrongState), f"a capture of what is not held came to {early!r}")
+    require((await one.read(intent.intent_id)).received.minor == 0, "a capture took money that nobody has paid")
+    if not counterpart.holds:
+        return
+    await counterpart.pay(intent.intent_id, one.amount)
+    held = await one.read(intent.intent_id)
+    require(held.status is Status.AUTHORIZED, f"an intent of which the money is held is {held.status}")
+    captured = intent_of(await one.send(Kind.CAPTURE, request, key=f"capture:{one.payment_id}:2"), "a capture")
+    require(captured.status is Status.SUCCEEDED, f"a captured intent is {captured.status}")
+    require(captured.received == part_of(one.amount), f"a capture of {part_of(one.amount)} took {captured.received}")
+    again = await one.send(Kind.CAPTURE, request, key=f"capture:{one.payment_id}:3")
+    require(not isinstance(again, Done), "an intent was captured twice")
+
+
+async def what_was_asked_for_can_be_looked_up(counterpart: Counterpart) -> None:
+    """When the key can't help any more, a read tells what became of a cancel."""
+    one = trial(counterpart)
+    intent = await one.begin()
+    cancel = counterpart.provider.cancel_request(intent.intent_id)
+    lookup = counterpart.provider.lookup_request(cancel)
+    before = intent_of(await one.send(Kind.CANCEL, lookup), "a lookup")
+    require(before.intent_id == intent.intent_id, f"a lookup is about {before.intent_id}")
+    require(before.status is Status.PENDING, f"a lookup changed the intent to {before.status}")
+    await one.send(Kind.CANCEL, cancel)
+    after = intent_of(await one.send(Kind.CANCEL, lookup), "a lookup")
+    require(after.status is Status.CANCELED, f"a lookup after the cancel shows {after.status}")
+
+
+async def nonsense_is_answered_and_never_done(counterpart: Counterpart) -> None:
+    """Unknown intents, paths and bodies come to an outcome that is not Done; nothing is raised."""
+    one = trial(counterpart)
+    create = one.create()
+    requests = [
+        (Kind.RETRIEVE, counterpart.provider.retrieve_request("no-such-intent")),
+        (Kind.CANCEL, counterpart.provider.cancel_request("no-such-intent")),
+        (Kind.CAPTURE, counterpart.provider.capture_request("no-such-intent", one.amount)),
+        (Kind.CREATE, Request(method="POST", path=create.path, body="}{", api_version=create.api_version)),
+        (Kind.CREATE, Request(method="POST", path=create.path, body="", api_version=create.api_version)),
+        (Kind.RETRIEVE, Request(method="GET", path="/no/such/path", body="", api_version=create.api_version)),
+    ]
+    for number, (kind, request) in enumerate(requests):
+        outcome = await one.send(kind, request, key=f"nonsense:{one.payment_id}:{number}")
+        require(not isinstance(outcome, Done), f"{request.method} {request.path} {request.body!r} came to {outcome!r}")
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    money_that_came_is_read_whole,
+    an_unpaid_intent_is_canceled_once,
+    a_cancel_that_lost_to_the_customer_is_no_error,
+    what_is_held_is_captured_and_what_is_not_held_is_not,
+    what_was_asked_for_can_be_looked_up,
+    nonsense_is_answered_and_never_done,
+)
