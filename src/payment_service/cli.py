@@ -42,6 +42,8 @@ bank = typer.Typer(help="Payments by bank transfer.", no_args_is_help=True)
 app.add_typer(bank, name="bank")
 parked = typer.Typer(help="What waits for a person.", no_args_is_help=True)
 app.add_typer(parked, name="parked")
+outbox = typer.Typer(help="Records on their way to Kafka.", no_args_is_help=True)
+app.add_typer(outbox, name="outbox")
 
 
 @app.command()
@@ -253,6 +255,31 @@ def resolve_parked(
     from payment_service.commands import parked as code
 
     code.resolve(name, happened, note, key, never=never, close=close, yes=yes, as_json=as_json)
+
+
+@outbox.command("status")
+def outbox_status(as_json: Json = False) -> None:
+    """Show how many records wait to be published, since when and why, and who publishes. Needs DB_DSN alone."""
+    from payment_service.commands import outbox as code
+
+    code.show_status(as_json=as_json)
+
+
+@outbox.command("republish")
+def republish(
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="Such as 2026-12-25T14:00Z, or how long ago: 90m, 12h, 7d.")
+    ],
+    payment: Annotated[UUID | None, typer.Option(help="Of this payment alone.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Of this topic alone.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many it would be; change nothing.")] = False,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Publish again what was published since a time, under the same ce_id: consumers notice. Needs DB_DSN alone."""
+    from payment_service.commands import outbox as code
+
+    code.republish(since, payment, topic, key, dry_run=dry_run, as_json=as_json)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

@@ -97,3 +97,30 @@ class Released(BaseModel):
         description="sent_anew (under a new key: nothing existed under the old one), read_first (looked for before it is sent), "
         "tried_again, closed, happened, never_happened."
     )
+
+
+class RefusingTopic(BaseModel):
+    """A topic that takes nothing. It is tried every 5 s, and what waits for it goes on by itself."""
+
+    topic: str
+    waiting: int = Field(description="Payments whose next record goes there.")
+    since: datetime
+
+
+class OutboxStatus(BaseModel):
+    """How publishing stands."""
+
+    pending: int = Field(description="Records that are not published yet, or are to be published again.")
+    oldest_at: datetime | None = Field(description="When the first of them was written.")
+    lag_s: int = Field(description="How long ago that was, in seconds; 0 where nothing waits.")
+    refused_records: int = Field(description="Payments whose next record is refused itself: see `parked list`.")
+    refusing_topics: list[RefusingTopic]
+    leader: UUID | None = Field(description="Which relay publishes; null: none.")
+    lease_epoch: int = Field(description="How often the lease has been taken.")
+
+
+class Republished(BaseModel):
+    """What goes out again."""
+
+    records: int
+    dry_run: bool = Field(description="True: it would, and nothing was changed.")

@@ -1,0 +1,91 @@
+"""`outbox`: how publishing stands, and to publish again."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from payment_service.commands import screen, session
+from payment_service.config import ConfigError
+from payment_service.contracts.operators import OutboxStatus, RefusingTopic, Republished
+from payment_service.contracts.records import TOPICS
+from payment_service.db import publishing
+from payment_service.db.publishing import Chosen
+from payment_service.flows.republish import count_published
+from payment_service.flows.republish import republish as publish_again
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payment_service.db.pool import Pool
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def show_status(*, as_json: bool) -> None:
+    """Show how much waits, since when, why, and who publishes."""
+    status = session.run(_status)
+    if as_json:
+        screen.show_json(status)
+        return
+    screen.show_fields(status, *(name for name in OutboxStatus.model_fields if name != "refusing_topics"))
+    fields = tuple(RefusingTopic.model_fields)
+    rows = ([getattr(one, name) for name in fields] for one in status.refusing_topics)
+    screen.show_table("\nTopics that take nothing", fields, rows)
+
+
+def republish(
+    since: str, payment_id: UUID | None, topic: str | None, key: str, *, dry_run: bool, as_json: bool
+) -> None:
+    """Let what was published since a time go out again."""
+    begin = read_time(since, datetime.now(UTC))
+    if topic is not None and topic not in TOPICS:
+        raise ConfigError(f"--topic takes one of: {', '.join(TOPICS)}.")
+    asked = {"since": begin.isoformat(), "payment_id": payment_id and str(payment_id), "topic": topic}
+    asking = session.asking("outbox.republish", asked, key=session.read_key(key), payment_id=payment_id)
+
+    async def work(pool: Pool) -> int:
+        now = await publishing.database_time(pool)
+        chosen = Chosen(since=begin, until=now, payment_id=payment_id, topic=topic)
+        return await (count_published(pool, chosen) if dry_run else publish_again(pool, chosen, asking))
+
+    done = Republished(records=session.run(work), dry_run=dry_run)
+    if not dry_run:
+        screen.say(
+            f"--key {asking.key} --since {begin.isoformat()} (it goes on where it was stopped, and does nothing twice)"
+        )
+    if as_json:
+        screen.show_json(done)
+        return
+    screen.say(
+        f"{done.records} records {'would go' if dry_run else 'go'} out again; payment-service outbox status   tells how far."
+    )
+
+
+def read_time(text: str, now: datetime) -> datetime:
+    """Read `2026-12-25T14:00Z`, or how long ago: `90m`, `12h`, `7d`. Raises ConfigError."""
+    try:
+        ago = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+        moment = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or moment.tzinfo is None or moment > now:
+        raise ConfigError(
+            "--since takes a time in the past with its zone, such as 2026-12-25T14:00Z, or how long ago, such as 90m, 12h, 7d."
+        )
+    return moment
+
+
+async def _status(pool: Pool) -> OutboxStatus:
+    row = await publishing.status(pool)
+    oldest = row["oldest_at"]
+    return OutboxStatus(
+        pending=row["pending"],
+        oldest_at=oldest,
+        lag_s=max(0, int((row["at"] - oldest).total_seconds())) if oldest else 0,
+        refused_records=row["refused_records"],
+        refusing_topics=[RefusingTopic(**topic) for topic in await publishing.refusing_topics(pool)],
+        leader=row["holder"] if row["held"] else None,
+        lease_epoch=row["epoch"],
+    )

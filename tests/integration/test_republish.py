@@ -1,0 +1,127 @@
+"""What was published goes out again, as it was and in its order, once for a request, on a real database and a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from payment_service.config import Config
+from payment_service.db.audit import Actor
+from payment_service.db.pool import Pool
+from payment_service.db.publishing import Chosen
+from payment_service.flows.change import Asking
+from payment_service.flows.errors import Refusal
+from payment_service.flows.republish import count_published, republish
+from tests.support.kafka import Topics
+from tests.support.outbox import (
+    INITIATED,
+    SUCCEEDED,
+    config_of,
+    drained,
+    first_occurrences,
+    opened,
+    pending,
+    records,
+    relaying,
+    sequences,
+    write,
+)
+
+ALL = Chosen(
+    since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2100, 1, 1, tzinfo=UTC), payment_id=None, topic=None
+)
+ASKING = Asking(
+    actor=Actor(client="cli", person="suite"), key="again-1", action="outbox.republish", payment_id=None, asked={}
+)
+
+
+@pytest.fixture
+def config(service_env: dict[str, str]) -> Config:
+    """Give the configuration of a service on this test's database and broker."""
+    return config_of(service_env)
+
+
+@pytest.fixture
+async def pool(config: Config) -> AsyncIterator[Pool]:
+    """Give a pool on this test's database."""
+    async with opened(config) as pool:
+        yield pool
+
+
+@pytest.mark.kafka
+async def test_what_goes_out_again_is_the_same_and_overtakes_nothing(
+    config: Config, pool: Pool, topics: Topics
+) -> None:
+    """Told by the records on the topics: each twice under one `ce_id`, and the first of each payment's in order, those that
+    come meanwhile included."""
+    payments = [uuid.uuid4() for _ in range(5)]
+    for payment in payments:
+        await write(pool, records(payment, 3))
+    async with relaying(config, pool) as relay:
+        await drained(pool)
+        found = await republish(pool, ALL, ASKING, batch_rows=4)
+        for payment in payments:
+            await write(pool, records(payment, 2, first=4))
+        relay.wake()
+        await drained(pool)
+    assert found == 15
+    told = await asyncio.to_thread(topics.read_count, 40, topics=[INITIATED])
+    assert Counter(record.header("ce_id") for record in told).most_common()[14][1] == 2
+    assert len(first_occurrences(told)) == 25
+    assert set(map(tuple, sequences(told).values())) == {(1, 2, 3, 4, 5)}
+
+
+async def published(pool: Pool, *made: tuple[uuid.UUID, str]) -> None:
+    """Records as if a relay had published them."""
+    for payment, topic in made:
+        await write(pool, records(payment, 2, topic=topic))
+    await pool.execute("DELETE FROM outbox_pending")
+
+
+async def test_the_same_request_does_it_once_and_goes_on_where_it_was_stopped(config: Config, pool: Pool) -> None:
+    await published(pool, *[(uuid.uuid4(), INITIATED) for _ in range(5)])
+    assert await republish(pool, ALL, ASKING, batch_rows=3) == 10
+    await pool.execute("DELETE FROM outbox_pending")
+    assert await republish(pool, ALL, ASKING, batch_rows=3) == 10, "the same answer"
+    assert await pending(pool) == 0, "and nothing done"
+    await pool.execute("DELETE FROM kept_answers WHERE key > 'again-1.2'")
+    await republish(pool, ALL, ASKING, batch_rows=3)
+    assert await pending(pool) == 4, "the two batches that were done are passed over"
+    with pytest.raises(Refusal):
+        await republish(pool, ALL, replace(ASKING, asked={"topic": SUCCEEDED}), batch_rows=3)
+
+
+async def test_one_payment_one_topic_and_a_time_are_chosen(config: Config, pool: Pool) -> None:
+    one, other = uuid.uuid4(), uuid.uuid4()
+    await published(pool, (one, INITIATED), (other, INITIATED), (other, SUCCEEDED))
+    now = datetime.now(UTC)
+    choices = {
+        replace(ALL, payment_id=other): 4,
+        replace(ALL, topic=SUCCEEDED): 2,
+        replace(ALL, payment_id=one, topic=SUCCEEDED): 0,
+        replace(ALL, since=now + timedelta(hours=1)): 0,
+        replace(ALL, until=now - timedelta(hours=1)): 0,
+        ALL: 6,
+    }
+    for chosen, count in choices.items():
+        assert await count_published(pool, chosen, batch_rows=2) == count
+        assert await pending(pool) == 0, "counting changes nothing"
+        key = str(uuid.uuid4())
+        assert await republish(pool, chosen, replace(ASKING, key=key), batch_rows=2) == count
+        assert await pending(pool) == count
+        await pool.execute("DELETE FROM outbox_pending")
+
+
+async def test_what_waits_to_be_published_is_neither_counted_nor_queued_twice(config: Config, pool: Pool) -> None:
+    await published(pool, (uuid.uuid4(), INITIATED))
+    await write(pool, records(uuid.uuid4(), 3))
+    assert await count_published(pool, ALL) == 2
+    assert await republish(pool, ALL, ASKING) == 2
+    assert await republish(pool, ALL, replace(ASKING, key="again-2")) == 0
+    assert await pending(pool) == 5
