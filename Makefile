@@ -4,12 +4,13 @@
 SHELL = /bin/sh
 BIN = .venv/bin
 ARGS =
+COMPOSE = docker compose
 
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
 .PHONY: help install demo test test-kafka test-browser test-clients test-asyncapi check fmt docs bench shots lock image image-test \
-	nginx-config-test test-nginx
+	nginx-config-test test-nginx payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +25,9 @@ help:
 	@echo 'make test-asyncapi  asyncapi.yaml, read by the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
 	@echo 'make test-nginx  a real nginx with deploy/nginx between the sandbox and the service (needs nginx, else exits 4)'
 	@echo 'make nginx-config-test  let nginx check deploy/nginx (needs nginx, else exits 4)'
+	@echo 'make payment-service-logs     follow the log of the service that runs by compose.yaml'
+	@echo 'make payment-service-restart  restart it, and nginx with it'
+	@echo 'make test-payment-webhook     send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
 	@echo 'make check       lint, format, types, import rules'
 	@echo 'make fmt         mend what lint and format can mend'
 	@echo 'make docs        write again what is drawn from the code: configuration, state machines, contracts'
@@ -65,6 +69,15 @@ nginx-config-test:
 
 test-nginx: install
 	@scripts/test-nginx $(ARGS)
+
+payment-service-logs:
+	@$(COMPOSE) logs --follow --tail 200 payment-service
+
+payment-service-restart:
+	@$(COMPOSE) restart payment-service
+
+test-payment-webhook:
+	@COMPOSE='$(COMPOSE)' scripts/test-payment-webhook.sh $(ARGS)
 
 check: install
 	$(BIN)/ruff check

@@ -6,7 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pytest
+import yaml
 
 from payment_service.config import Config
 from payment_service.http import bodies, server
@@ -52,3 +55,85 @@ def _seconds(pattern: str, text: str) -> int:
     found = re.search(pattern, text)
     assert found is not None, pattern
     return int(found[1])
+
+
+def compose(name: str = "compose.yaml") -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
+    return read
+
+
+OURS: Final = {name for name, service in compose()["services"].items() if service["image"] == "payment-service:latest"}
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.dev.yaml"])
+def test_the_compose_files_keep_to_the_schema(name: str) -> None:
+    """The specification's own; there may be no Docker here to ask."""
+    result = lint("check-jsonschema", "--builtin-schema", "vendor.compose-spec", name)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_what_the_schema_refuses_is_found(tmp_path: Path) -> None:
+    bad = tmp_path / "compose.yaml"
+    bad.write_text("services: {a: {image: b, comand: [c]}}")
+    assert lint("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(bad)).returncode != 0
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_a_setting_in_compose_is_one_that_the_service_knows(name: str) -> None:
+    """An unknown one would stop the start."""
+    known = {field.upper() for field in Config.model_fields}
+    known |= {f"{field}_FILE" for field in known} | {"PYTHONPATH"}
+    for file in ("compose.yaml", "compose.dev.yaml"):
+        assert set(compose(file)["services"].get(name, {}).get("environment", {})) <= known
+
+
+@pytest.mark.parametrize("name", sorted(compose()["services"]))
+def test_no_container_of_compose_may_do_more_than_it_needs(name: str) -> None:
+    """And what its log may take on the disk is bounded."""
+    service = compose()["services"][name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is (name != "kafka")
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+def test_images_of_others_are_pinned() -> None:
+    for file in ("compose.yaml", "compose.dev.yaml"):
+        images = {service["image"] for service in compose(file)["services"].values() if "image" in service}
+        pinned = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-\w+)?")
+        assert [image for image in images - {"payment-service:latest"} if not pinned.fullmatch(image)] == []
+
+
+def test_only_nginx_is_reached_from_elsewhere() -> None:
+    """With `compose.dev.yaml` the others are too, from this machine alone."""
+    assert [name for name, service in compose()["services"].items() if "ports" in service] == ["nginx"]
+    dev = [port for service in compose("compose.dev.yaml")["services"].values() for port in service.get("ports", [])]
+    assert [port for port in dev if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_service_starts_when_all_that_it_waits_for_is_there() -> None:
+    services = compose()["services"]
+    assert services["payment-service"]["depends_on"].keys() == {"migrate", "topics"}
+    assert services["nginx"]["depends_on"]["payment-service"]["condition"] == "service_healthy"
+    for service in services.values():
+        for name, needed in service.get("depends_on", {}).items():
+            ends = services[name].get("restart") == "no"
+            assert needed["condition"] == ("service_completed_successfully" if ends else "service_healthy")
+            assert ends or "test" in services[name]["healthcheck"] or name in OURS
+
+
+def test_the_places_that_compose_names_more_than_once_are_the_same() -> None:
+    """nginx is believed because it is alone with the service; the sandbox signs with the secret that is handed out."""
+    text = (ROOT / "compose.yaml").read_text()
+    read = compose()
+    assert read["networks"]["edge"]["ipam"]["config"][0]["subnet"] == "${EDGE_SUBNET:-172.31.82.0/24}"
+    assert read["services"]["payment-service"]["environment"]["TRUSTED_PROXIES"] == "${EDGE_SUBNET:-172.31.82.0/24}"
+    secret = (ROOT / "deploy" / "compose" / "sandbox" / "stripe_webhook_secret").read_text().strip()
+    assert f"--webhook-secret={secret}" in read["services"]["sandbox"]["command"]
+    mounted = re.findall(r"(?:- |\[\")(\./[\w/.]+):/", text)
+    assert mounted
+    assert [path for path in mounted if not (ROOT / path).exists()] == []
+    upstream = (ROOT / "deploy" / "nginx" / "upstream.conf").read_text()
+    assert "server payment-service:8082;" in upstream

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+import yaml
 
-from tests.support.container import Container, container, image_config, run
+from tests.support.container import Container, container, engine, image_config, run
 from tests.support.eventually import eventually
 from tests.support.kafka import TOPICS, topic_names
 from tests.support.shop import Shop
@@ -96,14 +98,48 @@ def test_sigterm_under_load_drains_and_the_next_container_goes_on(shop: Shop, en
         assert second.stop() == 0
 
 
-def test_the_jobs_of_an_installation_run_in_containers(empty_database_dsn: str, broker: str) -> None:
-    """Migrating twice, as every start of a compose project does, is as good as once."""
+def test_the_jobs_of_compose_prepare_an_installation(empty_database_dsn: str, broker: str) -> None:
+    """Word for word as compose.yaml has them, and twice, since every start of a project runs them again."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     env = {"DB_DSN": empty_database_dsn, "KAFKA_BROKERS": broker}
-    for command in (["migrate"], ["migrate"], ["topics", "create"], ["maintain"]):
-        result = run(*command, env=env)
+    for job in ("migrate", "topics") * 2:
+        result = run(*services[job]["command"], env={name: env[name] for name in _names(services[job])})
         assert result.returncode == 0, result.stderr
     assert set(topic_names(broker)) >= set(TOPICS)
-    assert run("keys", "create", "--scope", "read", env=env).stdout.startswith("psk_")
+    shell, option, loop = services["maintain"]["entrypoint"]
+    result = run(option, loop.replace("sleep 86400", "exit 7"), env={"DB_DSN": empty_database_dsn}, entrypoint=shell)
+    assert result.returncode == 7, result.stderr
+    result = run(option, loop, env={"DB_DSN": "postgresql://127.0.0.1:9/none"}, entrypoint=shell)
+    assert result.returncode == 1
+    assert run("keys", "create", "--scope", "read", env={"DB_DSN": empty_database_dsn}).stdout.startswith("psk_")
+
+
+def _names(service: dict[str, Any]) -> list[str]:
+    return [name.removesuffix("_FILE") for name in service["environment"]]
+
+
+def test_the_password_of_the_database_is_made_once_and_read_by_others() -> None:
+    """In a new volume, by the owner of it without any capability; the service, another user, reads it."""
+    job = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["credentials"]
+    entry, *arguments = job["entrypoint"]
+    volume = f"payment-service-test-{uuid.uuid4().hex[:12]}"
+    make = ["--user", job["user"], "--volume", f"{ROOT}/deploy/compose/credentials.py:/deploy/credentials.py:ro"]
+    mount = ["--volume", f"{volume}:/run/database"]
+    passwords = set()
+    try:
+        for _ in range(2):
+            result = run(*arguments, entrypoint=entry, options=[*make, *mount])
+            assert result.returncode == 0, result.stderr
+            read = run("/run/database/password", "/run/database/dsn", entrypoint="cat", options=mount)
+            password, _, rest = read.stdout.partition("postgresql://payments:")
+            assert len(password) > 40
+            assert rest == f"{password}@postgres:5432/payments"
+            passwords.add(password)
+        assert len(passwords) == 1
+        refused = run("-c", "open('/run/database/x', 'w')", entrypoint="python", options=mount)
+        assert "Permission denied" in refused.stderr
+    finally:
+        engine("volume", "rm", "--force", volume)
 
 
 def test_without_its_settings_it_ends_with_one_clear_line() -> None:

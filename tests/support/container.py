@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -34,11 +34,11 @@ def engine(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def run(
-    *arguments: str, env: Mapping[str, str] | None = None, entrypoint: str = ""
+    *arguments: str, env: Mapping[str, str] | None = None, entrypoint: str = "", options: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of `payment-service` (or another entry point) in a container that is gone afterwards."""
-    options = ["--entrypoint", entrypoint] if entrypoint else []
-    return engine("run", "--rm", *CONFINED, *options, *_variables(env or {}), IMAGE, *arguments)
+    entry = ["--entrypoint", entrypoint] if entrypoint else []
+    return engine("run", "--rm", *CONFINED, *entry, *options, *_variables(env or {}), IMAGE, *arguments)
 
 
 def image_config() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -81,6 +82,9 @@ class Screen:
             "",
             f"curl -H 'Authorization: Bearer {stage.api_key}' '{stage.service_url}/v1/payments?order_id={order}'",
             "",
+            "A signed webhook that says of the latest payment that it is paid, from the project's folder:",
+            f"{_assignments(stage)} scripts/test-payment-webhook.sh --succeed",
+            "",
             f"Now buy something yourself, and pay or be declined:  {shop_url}",
             "",
             "It stays up; Ctrl-C ends it.",
@@ -105,3 +109,9 @@ class Screen:
                 announced,
             )
         return table
+
+
+def _assignments(stage: Stage) -> str:
+    """What a command of the shell needs before it to talk to this service. The secrets end with the demo."""
+    names = ("DB_DSN", "STRIPE_WEBHOOK_SECRET", "DEPLOYMENT", "SERVICE_PORT")
+    return " ".join(f"{name}={shlex.quote(stage.env[name])}" for name in names)
