@@ -9,9 +9,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from payment_service.db.operations import Ending, settle
+from payment_service.flows.accept_cancelled import CancelledIntake
 from tests.support.api import assert_problem
+from tests.support.flows import cancelled, name_of
 from tests.support.sandbox import SandboxProcess
 from tests.support.till import Till, open_till
+
+CREATE = {"method": "POST", "path": "/v1/payment_intents"}
 
 
 @pytest.fixture
@@ -75,6 +80,62 @@ async def test_who_asked_for_what_from_where_is_told(till: Till) -> None:
     assert (asked["asked"]["key"], asked["asked"]["amount"], asked["asked"]["reason"]) == ("job-1", "5.00", "broken")
     [refund] = await entries(till, payment, "refund")
     assert (refund["client"], refund["amount"], refund["made_by_hand"]) == ("shop", "5.00", False)
+
+
+async def test_each_attempt_is_told_and_what_it_came_to(till: Till) -> None:
+    """A call that fails twice and then goes through: three attempts under one key, each with the provider's answer."""
+    till.sandbox.faults({"match": CREATE, "times": 2, "phase": "before", "action": "status", "code": 503})
+    await till.flows.accept("o-1")
+    await till.flows.settle_all()
+    payment = name_of("o-1")
+    attempts = await entries(till, payment, "attempt")
+    assert [attempt["attempt"] for attempt in attempts] == [1, 2, 3]
+    assert [attempt["outcome"] for attempt in attempts] == ["unknown", "unknown", "done"]
+    assert {attempt["idempotency_key"] for attempt in attempts} == {f"create:{payment}:1"}
+    [call] = await entries(till, payment, "operation")
+    assert (call["attempts"], call["state"], call["provider_request_id"]) == (
+        3,
+        "done",
+        attempts[-1]["provider_request_id"],
+    )
+
+
+async def test_the_last_ten_attempts_are_kept(till: Till) -> None:
+    """What is tried for days must not grow for days."""
+    await till.dispatcher.stop(5)
+    await till.flows.accept("o-1")
+    [operation] = await till.flows.pool.fetch("SELECT id FROM operations")
+    for attempt in range(1, 13):
+        await till.flows.pool.execute(
+            "UPDATE operations SET state = 'claimed', worker = gen_random_uuid(), attempt = $1, last_sent_at = now()",
+            attempt,
+        )
+        async with till.flows.pool.acquire() as connection:
+            ending = Ending(
+                id=operation["id"], attempt=attempt, state="due", outcome="transient", code=f"try {attempt}"
+            )
+            assert await settle(connection, [ending]) == {operation["id"]}
+    attempts = await entries(till, name_of("o-1"), "attempt")
+    assert [(entry["attempt"], entry["code"]) for entry in attempts] == [(n, f"try {n}") for n in range(3, 13)]
+
+
+async def test_a_cancellation_of_the_order_is_told_even_before_the_order_came(till: Till) -> None:
+    await CancelledIntake(pool=till.flows.pool).accept([cancelled({"order_id": "o-1", "reason": "out of stock"}, 7)])
+    await till.flows.accept("o-1")
+    [first, second, *_] = await entries(till, name_of("o-1"))
+    assert (first["kind"], second["kind"]) == ("cancellation", "order")
+    assert (first["reason"], first["outcome"], first["offset"]) == ("out of stock", "canceled", 7)
+
+
+async def test_what_is_held_back_says_why(till: Till) -> None:
+    payment = await till.pay("o-1")
+    await till.flows.pool.execute(
+        "INSERT INTO relay_holds (aggregateid, position, reason) SELECT aggregateid, min(position), 'MSG_SIZE_TOO_LARGE'"
+        " FROM outbox GROUP BY aggregateid"
+    )
+    held, waiting = await entries(till, payment, "record")
+    assert (held["held_reason"], waiting["held_reason"]) == ("MSG_SIZE_TOO_LARGE", "")
+    assert held["text"] == "payments.initiated number 1 can't be published: MSG_SIZE_TOO_LARGE."
 
 
 async def test_a_timeline_is_read_page_by_page_without_a_gap(till: Till) -> None:

@@ -47,6 +47,25 @@ class OrderEntry(_Entry):
         return f"The order {self.order_id} of {self.amount} {self.currency} {made} this payment ({where})."
 
 
+class CancellationEntry(_Entry):
+    """The order was cancelled by the shop; the record may have come before the order's own."""
+
+    kind: Literal["cancellation"] = "cancellation"
+    reason: str = Field(description="The shop's word; empty where it gave none.")
+    outcome: str | None = Field(
+        description="canceled, refunded, too_late, nothing_paid; null: not decided yet.", examples=["canceled"]
+    )
+    settled_at: datetime | None
+    topic: str = Field(examples=["orders.cancelled"])
+    partition: int
+    offset: int
+
+    def _sentence(self) -> str:
+        why = f" ({self.reason})" if self.reason else ""
+        where = f"{self.topic}, partition {self.partition}, offset {self.offset}"
+        return f"The order was cancelled{why}: {self.outcome or 'not decided yet'} ({where})."
+
+
 class RequestEntry(_Entry):
     """A change that somebody asked for, and that was done."""
 
@@ -219,6 +238,7 @@ class RecordEntry(_Entry):
 
 TimelineEntry = Annotated[
     OrderEntry
+    | CancellationEntry
     | RequestEntry
     | OperationEntry
     | AttemptEntry

@@ -9,6 +9,13 @@ FROM (
     FROM payments
     WHERE id = $1
     UNION ALL
+    SELECT c.created_at, '0:cancellation', 'cancellation',
+           jsonb_build_object('reason', c.reason, 'outcome', c.outcome, 'settled_at', c.settled_at, 'topic', c.record_topic,
+                              'partition', c.record_partition, 'offset', c.record_offset)
+    FROM payments p
+    JOIN order_cancellations c ON c.order_id = p.order_id
+    WHERE p.id = $1
+    UNION ALL
     SELECT at, '1:' || lpad(id::text, 19, '0'), 'request',
            jsonb_build_object('action', action, 'client', client, 'key_id', key_id, 'address', address, 'asked', detail)
     FROM audit

@@ -1,0 +1,137 @@
+"""What callers are promised: an answer once per key, for a day at least and for ever where money goes back; and every change noted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import psycopg
+import pytest
+from psycopg import sql
+
+from payment_service.db import api_keys, audit
+from payment_service.db.api_keys import Scope
+from payment_service.db.audit import Actor
+from payment_service.db.maintain import maintain
+from tests.support.eventually import eventually_async
+from tests.support.sandbox import SandboxProcess
+from tests.support.till import Till, open_till
+
+PROMISED_H = 24
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
+    process = SandboxProcess(tmp_path, in_memory=True)
+    process.start()
+    yield process
+    process.clean_up()
+
+
+@pytest.fixture
+async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
+    async with open_till(database_dsn, sandbox) as opened:
+        yield opened
+
+
+async def age(till: Till, hours: float) -> None:
+    """Let that time pass for kept answers, then run `maintain`."""
+    await till.flows.pool.execute("UPDATE kept_answers SET created_at = created_at - $1 * interval '1 h'", hours)
+    await asyncio.to_thread(maintain, till.dsn)
+
+
+def refunded(till: Till) -> int:
+    """What the provider has given back."""
+    return sum(entry["amount"] for entry in till.sandbox.ledger() if entry["effect"] == "refund.created")
+
+
+async def test_an_answer_is_the_same_for_a_day_though_the_world_has_moved_on(till: Till) -> None:
+    """Byte for byte: the refund has succeeded meanwhile, and its first answer said that it is pending."""
+    payment = await till.pay("o-1")
+    first = await till.refund(payment, "5.00", "job-1")
+    await till.settle()
+    await age(till, PROMISED_H)
+    again = await till.refund(payment, "5.00", "job-1")
+    assert (again.status, again.body) == (first.status, first.body)
+    assert again.headers["idempotent-replayed"] == "true"
+
+
+async def test_after_the_answer_is_forgotten_the_clients_key_still_refunds_once(till: Till) -> None:
+    """With whatever API key of the client; and with the answer as it is now."""
+    payment = await till.pay("o-1")
+    first = await till.refund(payment, "5.00", "job-1")
+    await till.settle()
+    await age(till, 24 * 31)
+    assert await till.flows.pool.fetchval("SELECT count(*) FROM kept_answers") == 0
+    await api_keys.revoke(till.flows.pool, client="shop")
+    till.key = await api_keys.create(till.flows.pool, client="shop", scopes=[Scope.REFUND])
+    again = await till.refund(payment, "5.00", "job-1")
+    assert (again.status, again.json["id"], again.json["status"]) == (201, first.json["id"], "succeeded")
+    assert "idempotent-replayed" not in again.headers
+    other = await till.refund(payment, "6.00", "job-1")
+    assert (other.status, other.json["type"]) == (422, "urn:payment-service:idempotency_mismatch")
+    await till.settle()
+    assert refunded(till) == 500
+
+
+async def test_while_a_request_runs_the_same_key_is_told_to_come_again(till: Till) -> None:
+    """409 with Retry-After, at once: it does not wait for the other, and another client's same key is another key."""
+    payment = await till.pay("o-1")
+    async with till.flows.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM payments WHERE id = $1 FOR NO KEY UPDATE", payment)
+        running = asyncio.create_task(till.refund(payment, "5.00", "job-1"))
+
+        async def works() -> bool:
+            return bool(await till.flows.pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
+
+        await eventually_async(works)
+        meanwhile = await till.refund(payment, "5.00", "job-1")
+    assert (meanwhile.status, meanwhile.json["type"]) == (409, "urn:payment-service:in_progress")
+    assert int(meanwhile.headers["retry-after"]) >= 1
+    assert (await running).status == 201
+    assert (await till.refund(payment, "5.00", "job-1")).headers["idempotent-replayed"] == "true"
+
+
+async def test_a_refusal_is_not_kept_and_not_noted(till: Till) -> None:
+    """What could not be done then may be possible when the same job runs again."""
+    await till.flows.accept("o-1")
+    await till.flows.settle_all()
+    payment = (await till.flows.payment("o-1"))["id"]
+    assert (await till.refund(payment, "5.00", "job-1")).status == 409
+    assert (
+        await till.flows.pool.fetchval("SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM kept_answers)") == 0
+    )
+    assert await till.pay("o-1") == payment
+    assert (await till.refund(payment, "5.00", "job-1")).status == 201
+
+
+@contextmanager
+def role(dsn: str, *grants: str) -> Iterator[str]:
+    """Make a role that may do these things, and take it away."""
+    name = f"suite_{uuid4().hex[:12]}"
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
+        for grant in grants:
+            owner.execute(sql.SQL(f"GRANT {grant} TO {{}}").format(sql.Identifier(name)))
+        try:
+            yield name
+        finally:
+            owner.execute(sql.SQL("DROP OWNED BY {0}").format(sql.Identifier(name)))
+            owner.execute(sql.SQL("DROP ROLE {0}").format(sql.Identifier(name)))
+
+
+async def test_a_role_that_may_insert_and_read_alone_can_note_changes_and_not_alter_them(database_dsn: str) -> None:
+    """So the application's role needs no more, and who has broken into it can't cover the traces."""
+    with role(database_dsn, "INSERT, SELECT ON audit") as name:
+        connection = await asyncpg.connect(database_dsn)
+        await connection.execute(f'SET ROLE "{name}"')
+        await audit.append(connection, Actor(client="shop"), "refund", payment_id=None, detail={"amount": "5.00"})
+        for statement in ("UPDATE audit SET client = 'x'", "DELETE FROM audit", "TRUNCATE audit"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+        assert await connection.fetchval("SELECT client FROM audit") == "shop"
+        await connection.close()
