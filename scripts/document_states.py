@@ -14,6 +14,7 @@ from payment_service.domain.currency import currency
 from payment_service.domain.events import Announcement, Failed
 from payment_service.domain.money import Money
 from payment_service.domain.payment import (
+    CANCELABLE,
     STANDING,
     TRANSITIONS,
     Applied,
@@ -26,6 +27,8 @@ from payment_service.domain.payment import (
     Status,
     apply,
 )
+from payment_service.domain.refund import REFUND_STANDING
+from payment_service.domain.unpaid import WORDS, ends_unpaid
 from payment_service.flows.endings import Settlement, conclude
 from payment_service.provider import port
 
@@ -164,6 +167,31 @@ def standing_table() -> str:
     )
 
 
+def cancelable() -> str:
+    """Name the states in which a payment may be asked to end."""
+    return ", ".join(f"`{status}`" for status in Status if status in CANCELABLE) + "."
+
+
+def ends_table() -> str:
+    """Tell why payments end unpaid."""
+    words = [(word, held) for held in (False, True) for word in ("", *WORDS)]
+    first = {ends_unpaid(word, held=held): (word, held) for word, held in reversed(words)}
+    rows = ["| The provider's word | Code | Reason |", "|---|---|---|"]
+    for (code, reason), (word, held) in sorted(first.items()):
+        rows.append(
+            f"| {f'`{word}`' if word else 'another, or none'}{', after a hold' if held else ''} | `{code}` | {reason} |"
+        )
+    return "\n".join(rows)
+
+
+def refund_table() -> str:
+    """Tell which fact of a refund wins."""
+    rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
+    return "\n".join(
+        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in REFUND_STANDING.items()]
+    )
+
+
 def outcome_table() -> str:
     """Tell what becomes of an operation after each class of answer."""
     rows = ["| Outcome | Meaning | Operation becomes | Noted as | Next |", "|---|---|---|---|---|"]
@@ -193,7 +221,19 @@ Made by `scripts/document_states.py` from the code; a test fails when they diffe
 
 `payments.initiated` is announced once, with the first fact that names the payment's intent, and so before anything else. A decline is
 announced once per charge (without a charge: once per event), not after money is held or the payment has ended. An order of
-total 0 goes from `created` to `succeeded` at once. `refunded` and `partially_refunded` are shown, not stored; nothing makes refunds yet.
+total 0 goes from `created` to `succeeded` at once. `refunded` and `partially_refunded` are shown, not stored.
+
+### Who may ask for an end
+
+A caller (`POST /v1/payments/{{id}}/cancel`), the clock (an unpaid payment's time is over) and a cancelled order ask for the same: a create that
+was never sent is taken back, and the payment is `canceled` at once; otherwise a `cancel` is queued, and the provider's answer or event is
+what happened. It may be asked for in these states; the clock passes over `authorized` too:
+
+{cancelable()}
+
+What the provider says of the cancellation decides the code of the final `payments.failed`:
+
+{ends_table()}
 
 ### Which fact wins
 
@@ -210,6 +250,13 @@ does not depend on the order in which facts arrive, nor on repetition.
 | `conflict` | an end that is not the payment's, and no money |
 
 Another intent that bears our metadata and is unpaid is canceled by an operation of its own, and never applied.
+
+## A refund
+
+`domain/refund.py`: pending refunds reserve a part of what was captured, those that succeeded have given it back. A refund keeps its
+greatest fact, as a payment does; one that succeeded may still fail.
+
+{refund_table()}
 
 ## An operation
 

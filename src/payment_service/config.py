@@ -215,7 +215,7 @@ class Config(DatabaseSettings, KafkaSettings):
     payment_expires_after: timedelta = Field(
         timedelta(hours=24),
         ge=timedelta(),
-        description="A payment that is unpaid for so long is canceled: 24h, 30m, 7d or seconds; 0: never. An order's `expires_at` goes first.",
+        description="A payment that is unpaid for so long is canceled: 24h, 30m, 7d or seconds; 0: never (bank transfers take days). An order's `expires_at` goes first.",
     )
     orders_cancelled_refund: bool = Field(
         default=False, description="Whether a cancelled order that is paid is refunded; else it was too late."

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from payment_service.domain.payment import STANDING, TRANSITIONS, Status
+from payment_service.domain.refund import REFUND_STANDING, RefundStatus
 from scripts.document_states import document
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,5 +37,9 @@ def test_the_table_has_every_transition_and_no_other() -> None:
 
 
 def test_the_standing_of_every_fact_is_told() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (\d) \| (\d) \|$", page(), re.MULTILINE)
-    assert {Status(name): (int(rank), int(precedence)) for name, rank, precedence in rows} == dict(STANDING)
+    of_payments, _, of_refunds = page().partition("## A refund")
+    rows = re.compile(r"^\| `(\w+)` \| (\d) \| (\d) \|$", re.MULTILINE)
+    told = {Status(name): (int(rank), int(place)) for name, rank, place in rows.findall(of_payments)}
+    assert told == dict(STANDING)
+    told_of_refunds = {RefundStatus(name): (int(rank), int(place)) for name, rank, place in rows.findall(of_refunds)}
+    assert told_of_refunds == dict(REFUND_STANDING)

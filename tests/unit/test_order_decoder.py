@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payment_service.contracts.cancelled_orders import decode_cancelled_order
 from payment_service.contracts.orders import ORDER_VALUE_LIMIT_BYTES, decode_order
 from payment_service.domain.currency import CURRENCIES, currency
 from payment_service.domain.money import AMOUNT_MINOR_MAX, Money
@@ -26,6 +27,7 @@ ORDER: dict[str, Any] = {
 }
 CARD = "4242424242424242"
 MISSING = object()
+HALF_DAY = timedelta(hours=12)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -61,9 +63,81 @@ def test_an_order_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(("method", "manual"), [("manual", True), ("automatic", False), (None, None), (MISSING, None)])
+def test_how_the_money_is_captured_is_read(method: object, manual: bool | None) -> None:
+    answer = decode_with(capture_method=method)
+    assert isinstance(answer, Order)
+    assert answer.manual_capture is manual
+
+
+@pytest.mark.parametrize("method", ["", "Manual", "manual ", "automatic_async", True, 1, [], ["manual"], {}])
+def test_a_capture_method_that_is_none_is_refused(method: object) -> None:
+    assert rejected_for(decode_with(capture_method=method)) is Reason.BAD_CAPTURE_METHOD
+
+
+@given(
+    st.datetimes(
+        datetime(2, 1, 1),
+        datetime(9998, 1, 1),
+        timezones=st.builds(timezone, st.timedeltas(-HALF_DAY, HALF_DAY)),
+    )
+)
+def test_every_time_of_rfc_3339_is_read_as_what_it_is(time: datetime) -> None:
+    minutes = time.utcoffset() or timedelta()
+    whole = time.replace(tzinfo=timezone(timedelta(minutes=minutes // timedelta(minutes=1))))
+    answer = decode_with(expires_at=whole.isoformat())
+    assert isinstance(answer, Order)
+    assert answer.expires_at == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-12-31",
+        "2026-12-31T23:59:59",
+        "2026-12-31 23:59:59Z",
+        "2026-12-31T23:59Z",
+        "2026-13-01T00:00:00Z",
+        "2026-02-30T00:00:00Z",
+        "2026-12-31T24:00:00Z",
+        "2026-12-31T23:59:59+2400",
+        "2026-12-31T23:59:59+24:00",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "\uff12026-12-31T23:59:59Z",
+        "2026-W53-1T00:00:00Z",
+        "now",
+        1_767_225_600,
+        True,
+        [],
+    ],
+)
+def test_a_time_that_is_none_is_refused(text: object) -> None:
+    assert rejected_for(decode_with(expires_at=text)) is Reason.BAD_EXPIRES_AT
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_order_or_rejected(value: bytes) -> None:
     assert rejected_for(decode(value)) is not None
+
+
+@given(st.binary(max_size=200) | JSON.map(lambda parsed: json.dumps(parsed).encode()))
+def test_anything_is_a_cancelled_order_or_rejected(value: bytes) -> None:
+    assert isinstance(decode_cancelled_order(value, timestamp_ms=AT_MS), Rejected)
+
+
+@given(st.from_regex(r"\A[!-~]{1,64}\Z"), JSON)
+def test_a_cancelled_order_needs_nothing_but_its_name(order_id: str, reason: object) -> None:
+    """A reason that is no line of text is as if it had been left out."""
+    answer = decode_cancelled_order(json.dumps({"order_id": order_id, "reason": reason}).encode(), timestamp_ms=AT_MS)
+    if isinstance(answer, Rejected):
+        assert answer.reason in {Reason.NOT_JSON, Reason.DUPLICATE_FIELD, Reason.CARD_NUMBER}
+        return
+    assert answer.order_id == order_id
+    assert answer.reason in (reason, "")
+    assert "\x00" not in answer.reason
+    answer.reason.encode()
 
 
 @given(JSON)

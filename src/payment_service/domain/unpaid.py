@@ -26,6 +26,9 @@ _HOLD_ENDED: Final = ("authorization_expired", "The money was held and not captu
 # The provider's own doing: the end of a hold, or after too many attempts.
 _AUTOMATIC: Final = frozenset({"automatic", "expired"})
 
+# Every word that is told apart.
+WORDS: Final = (*(word for word in _ENDS if word), *sorted(_AUTOMATIC))
+
 
 def ends_unpaid(why: str, *, held: bool) -> tuple[str, str]:
     """Give code and sentence. `why`: the provider's word; `held`: the money was."""

@@ -1,0 +1,111 @@
+"""What captures and cancellations come to: what is told of an end, and what the provider says of calls that come too late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from payment_service.domain.currency import currency
+from payment_service.domain.events import Failed
+from payment_service.domain.money import Money
+from payment_service.domain.payment import Applied, Ignored, Status, WithdrawnFact, apply
+from payment_service.flows.endings import NO_INTENT, conclude_without_intent
+from payment_service.provider.port import OWN_INTENT, Call, Disposition, Kind, Outcome, Request, Unexpected, WrongState
+from payment_service.provider.stripe_answers import CAPTURE_TOO_LATE, Answer, classify
+from payment_service.provider.stripe_refunds import refund_list_fact, refunds_moved
+from payment_service.provider.stripe_webhooks import translate
+from scripts.document_states import SAMPLE, intent_fact
+from tests.unit.test_endings import claimed
+
+UNPAID = replace(SAMPLE, status=Status.PENDING)
+RELEASE = {"object": "refund", "reason": "expired_uncaptured_charge", "payment_intent": "pi_1"}
+
+
+@pytest.mark.parametrize(
+    ("before", "word", "code"),
+    [
+        (Status.PENDING, "abandoned", "expired"),
+        (Status.PENDING, "requested_by_customer", "order_cancelled"),
+        (Status.AUTHORIZED, "requested_by_customer", "order_cancelled"),
+        (Status.PENDING, "duplicate", "canceled"),
+        (Status.PENDING, "", "canceled"),
+        (Status.PENDING, "a word of next year", "canceled"),
+        (Status.AUTHORIZED, "automatic", "authorization_expired"),
+        (Status.AUTHORIZED, "expired", "authorization_expired"),
+        (Status.DECLINED, "automatic", "canceled"),
+    ],
+)
+def test_why_a_payment_ended_unpaid_is_told(before: Status, word: str, code: str) -> None:
+    """Stripe ends an intent by itself after too many attempts too; only where money was held was it the hold that ended."""
+    verdict = apply(replace(SAMPLE, status=before), replace(intent_fact(Status.CANCELED), cancellation=word))
+    assert isinstance(verdict, Applied)
+    [failed] = [told for told in verdict.announcements if isinstance(told, Failed)]
+    assert (failed.code, failed.final) == (code, True)
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.CREATED])
+def test_a_create_is_taken_back_only_while_nothing_else_is_known(status: Status) -> None:
+    fact = WithdrawnFact(code="abandoned", at=1, source="withdrawn")
+    new = apply(replace(SAMPLE, provider_payment_id=None), fact)
+    assert isinstance(new, Applied)
+    assert new.payment.status is Status.CANCELED
+    assert isinstance(apply(replace(SAMPLE, status=status), fact), Ignored)
+
+
+def test_a_call_about_an_intent_that_was_never_made_ends_and_proves_nothing() -> None:
+    settlement = conclude_without_intent(claimed(kind=Kind.CANCEL))
+    assert (settlement.ending.state, settlement.ending.outcome) == ("refused", NO_INTENT)
+    assert not settlement.succeeded, "else it would open a kind of calls that is blocked"
+
+
+@pytest.mark.parametrize("intent_id", ["pi_1", "a/b?c", "\u00e9", OWN_INTENT])
+def test_the_place_of_an_intent_is_taken_by_its_name_and_by_nothing_else(intent_id: str) -> None:
+    request = Request(method="POST", path=f"/v1/payment_intents/{OWN_INTENT}/cancel", body="a=b", api_version="v")
+    named = request.about(intent_id)
+    assert named.path.count("/") == 4
+    assert (named.path.isascii(), "?" in named.path, named.body) == (True, False, "a=b")
+    if intent_id != OWN_INTENT:
+        assert named.about("pi_2") == named
+
+
+def sort(kind: Kind, code: str, **error: Any) -> Outcome:
+    call = Call(
+        kind=kind,
+        operation_id=UUID(int=1),
+        payment_id=UUID(int=2),
+        request=Request(method="POST", path="/v1/payment_intents/pi_1/capture", body="", api_version="v"),
+        idempotency_key="capture:1",
+        source="answer:1",
+        refuse_late=lambda: None,
+    )
+    answer = Answer(status=400, headers={}, body={"error": {"code": code, **error}})
+    return classify(call, answer, deployment="default", now_s=0)
+
+
+@pytest.mark.parametrize("code", sorted(CAPTURE_TOO_LATE))
+def test_a_capture_that_comes_too_late_ends_by_what_the_intent_is_now(code: str) -> None:
+    outcome = sort(Kind.CAPTURE, code)
+    assert isinstance(outcome, WrongState)
+    assert outcome.fact is None, "a read tells"
+    assert isinstance(sort(Kind.CANCEL, code), Unexpected)
+
+
+@pytest.mark.parametrize(
+    ("captured", "refunded", "total"),
+    [(1990, 0, 0), (1500, 490, 0), (1500, 990, 500), (1990, 1990, 1990), (0, 1990, 0)],
+)
+def test_what_was_only_held_and_released_is_no_refund(captured: int, refunded: int, total: int) -> None:
+    """Stripe counts it among the refunds of the charge."""
+    charge = {"amount": 1990, "amount_captured": captured, "amount_refunded": refunded, "currency": "eur"}
+    moved = refunds_moved({**charge, "payment_intent": "pi_1"}, at=1, source="evt_1")
+    assert moved.total == Money(total, currency("eur"))
+
+
+def test_the_refund_by_which_stripe_notes_a_release_is_left_alone() -> None:
+    assert refund_list_fact({"data": [RELEASE], "has_more": False}, intent_id="pi_1", at=1, source="r").refunds == ()
+    event = {"id": "evt_1", "type": "refund.created", "created": 1_767_225_600, "livemode": False}
+    told = translate({**event, "data": {"object": RELEASE}}, deployment="default", livemode=False)
+    assert told.disposition is Disposition.IGNORED
