@@ -8,6 +8,7 @@ import http.client
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.kafka import CANCELLED, CANCELLED_DEAD_LETTERS
 from tests.support.shop import TAKEN_UP_S, Shop, assert_died_at
 
 pytestmark = pytest.mark.timeout(90)
@@ -70,7 +71,7 @@ def test_payments_expire_though_who_asks_for_it_dies(shop: Shop, point: str) -> 
     ],
 )
 def test_cancellations_of_orders_survive_a_kill(shop: Shop, point: str) -> None:
-    """One is paid, two are not, and the order of the last comes only afterwards."""
+    """One is paid, two are not, and the order of the last comes only afterwards; a bad record stops none of them."""
     switched_on = {"ORDERS_CANCELLED": "true", "ORDERS_CANCELLED_REFUND": "true"}
     shop.order(*ORDERS[:3])
     first = shop.serve("intake,dispatch,http", **switched_on)
@@ -79,7 +80,8 @@ def test_cancellations_of_orders_survive_a_kill(shop: Shop, point: str) -> None:
     shop.wait_status("pending", *ORDERS[1:3])
     first.stop()
     service = shop.serve_armed(point, "intake,dispatch,http", **switched_on)
-    shop.topics.produce([{"order_id": order} for order in ORDERS], topic="orders.cancelled")
+    shop.topics.produce([b"no json", *({"order_id": order} for order in ORDERS)], topic=CANCELLED)
+    shop.write([], bad=1)
     assert_died_at(service, point)
     shop.serve(**switched_on)
     shop.order(ORDERS[3])
@@ -88,4 +90,6 @@ def test_cancellations_of_orders_survive_a_kill(shop: Shop, point: str) -> None:
     eventually(lambda: shop.count("order_cancellations", settled) == 1, timeout_s=TAKEN_UP_S)
     shop.wait_quiet(timeout_s=TAKEN_UP_S)
     shop.check()
+    [letter] = shop.topics.read_all([CANCELLED_DEAD_LETTERS])
+    assert letter.value == b"no json"
     assert (shop.count("refunds"), shop.count("payments", "refunded = 1990")) == (1, 1)

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from tests.support.kafka import ANNOUNCEMENTS, DEAD_LETTERS, ORDERS, Record, Topics
+from tests.support.kafka import ANNOUNCEMENTS, CANCELLED_DEAD_LETTERS, DEAD_LETTERS, ORDERS, Record, Topics
 from tests.support.sandbox import SandboxProcess
 
 Row = Mapping[str, Any]
@@ -83,7 +83,7 @@ def gather(
         delivered=[event["id"] for event in list_all(sandbox, "events", delivery_success=True, **sent)],
         tables=_tables(dsn),
         orders=topics.read_count(orders, topics=[ORDERS]) if orders else [],
-        announced=topics.read_all([*ANNOUNCEMENTS, DEAD_LETTERS]),
+        announced=topics.read_all([*ANNOUNCEMENTS, DEAD_LETTERS, CANCELLED_DEAD_LETTERS]),
     )
 
 
