@@ -36,6 +36,7 @@ def test_no_secret_leaves_the_process(shop: Shop) -> None:
         ],
         bad=3,
     )
+    _show_checkouts(shop, "o-paid", "o-declined", "o-action")
     shop.pay("o-paid")
     shop.pay("o-declined", method="pm_card_chargeDeclined")
     shop.pay("o-action", method="pm_card_authenticationRequired")
@@ -54,6 +55,18 @@ def test_no_secret_leaves_the_process(shop: Shop) -> None:
     assert len(rows) > 30
     for text in [*topics, *logs, *rows, metrics]:
         assert [text[max(0, m.start() - 200) : m.end()] for m in SECRETS.finditer(text)] == []
+
+
+def _show_checkouts(shop: Shop, *order_ids: str) -> None:
+    """Let pages have their secrets, and the provider answer once with an error that repeats some."""
+    for order_id in order_ids:
+        intent = shop.intent_of(order_id)
+        assert f'"{intent}_secret_' in shop.checkout(order_id)[1]
+    error = {"error": {"message": f"No such key: {API_KEY}, nor pi_1_secret_canary"}}
+    reads = {"method": "GET", "path_prefix": "/v1/payment_intents/"}
+    shop.sandbox.faults({"match": reads, "action": "status", "code": 400, "body": error, "times": 1})
+    status, text = shop.checkout(order_ids[0])
+    assert (status, SECRETS.findall(text)) == (503, [])
 
 
 def _send_nonsense(shop: Shop, url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,40 @@ def test_what_is_held_is_captured_or_released_once_whoever_dies(shop: Shop, chan
     assert shop.ask_for(change, ORDERS[0], {}, "job-1") == 201
     shop.wait_status("succeeded" if change == "capture" else "canceled", ORDERS[0])
     shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.check()
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "change.open_payment.commit.before",
+        "change.open_payment.commit.after",
+        "dispatch.create.call.before",
+        "dispatch.create.call.after",
+    ],
+)
+def test_a_next_payment_is_opened_once_whoever_dies(shop: Shop, point: str) -> None:
+    """The caller asks again under the same key until it has an answer: one payment, with one intent, which is paid once."""
+    shop.order(ORDERS[0])
+    first = shop.serve("intake,dispatch,http")
+    shop.wait_status("pending")
+    assert shop.ask_for("cancel", ORDERS[0], {}, "job-1") == 201
+    shop.wait_status("canceled")
+    first.stop()
+    service = shop.serve_armed(point, "dispatch,http")
+    eventually(service.ready)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        shop.open_payment(ORDERS[0], "job-2")
+    assert_died_at(service, point)
+    shop.serve()
+    assert shop.open_payment(ORDERS[0], "job-2") == 201
+    eventually(lambda: '"next":"pay"' in shop.checkout(ORDERS[0])[1])
+    [row] = shop.query("SELECT provider_payment_id FROM payments WHERE n = 2")
+    client: Any = shop.sandbox.client()
+    client.v1.payment_intents.confirm(row["provider_payment_id"], {"payment_method": "pm_card_visa"})
+    eventually(lambda: shop.count("payments", "n = 2 AND status = 'succeeded'") == 1)
+    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    assert shop.count("payments") == 2
     shop.check()
 
 

@@ -121,6 +121,20 @@ async def test_what_has_ended_is_answered_without_a_secret_and_without_asking_th
     assert till.sandbox.faults_struck() == [0]
 
 
+async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(till: Till) -> None:
+    await to_pay(till, "o-1")
+    client: Any = till.sandbox.client()
+    client.v1.payment_intents.cancel((await till.flows.payment("o-1"))["provider_payment_id"])
+    await till.settle()
+    await till.flows.pool.execute(
+        "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, outcome, settled_at)"
+        " VALUES ('o-1', 'orders.cancelled', 0, 0, 'canceled', now())"
+    )
+    answer = await offered(till)
+    assert steps(answer) == ("canceled", "done", False)
+    assert "cancelled" in answer.json["detail"]
+
+
 async def test_a_refund_shows_in_the_status_as_it_does_with_the_payment(till: Till) -> None:
     payment = await till.pay("o-1")
     till.key = await api_keys.create(till.flows.pool, client="shop", scopes=[Scope.ADMIN])

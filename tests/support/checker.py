@@ -106,7 +106,7 @@ def violations(evidence: Evidence) -> list[Violation]:
 
 
 def one_charge_per_order(evidence: Evidence) -> Iterator[Violation]:
-    """I1: at most one captured charge an order, and no intent beside the payment's own that could still be paid."""
+    """I1: at most one captured charge an order, and no intent beside its payments' own that could still be paid."""
     captured = Counter(_order(entry) for entry in evidence.ledger if entry["effect"] == "charge.captured")
     yield from (Violation("I1", order, f"captured {times} times") for order, times in captured.items() if times > 1)
     made: dict[str, list[str]] = defaultdict(list)
@@ -114,16 +114,19 @@ def one_charge_per_order(evidence: Evidence) -> Iterator[Violation]:
         if entry["effect"] == "intent.created":
             made[_order(entry)].append(entry["payment_intent"])
     canceled = {entry["payment_intent"] for entry in evidence.ledger if entry["effect"] == "intent.canceled"}
-    own = {row["order_id"]: row["provider_payment_id"] for row in evidence.tables["payments"]}
+    own: dict[str, set[str | None]] = defaultdict(set)
+    for row in evidence.tables["payments"]:
+        own[row["order_id"]].add(row["provider_payment_id"])
     ids = {str(row["id"]): row["order_id"] for row in evidence.tables["payments"]}
-    epochs = {
-        ids[str(row["payment_id"])]: row["epoch"] for row in evidence.tables["operations"] if row["kind"] == "create"
-    }
+    epochs: Counter[str] = Counter()
+    for row in evidence.tables["operations"]:
+        if row["kind"] == "create":
+            epochs[ids[str(row["payment_id"])]] += row["epoch"]
     for order, intents in made.items():
-        if len(intents) > epochs.get(order, 0):
-            yield Violation("I1", order, f"{len(intents)} intents in {epochs.get(order, 0)} epochs")
-        if strays := set(intents) - canceled - {own.get(order)}:
-            yield Violation("I1", order, f"{sorted(strays)} could be paid beside {own.get(order)}")
+        if len(intents) > epochs[order]:
+            yield Violation("I1", order, f"{len(intents)} intents in {epochs[order]} epochs")
+        if strays := set(intents) - canceled - own[order]:
+            yield Violation("I1", order, f"{sorted(strays)} could be paid beside {own[order]}")
 
 
 def every_record_is_kept(evidence: Evidence) -> Iterator[Violation]:
@@ -238,14 +241,13 @@ def sums_hold(evidence: Evidence) -> Iterator[Violation]:
     for entry in evidence.ledger:
         currencies[_order(entry)].add(entry["currency"])
         if entry["effect"] == "charge.captured":
-            received[_order(entry)] += entry["amount"]
+            received[entry["payment_intent"]] += entry["amount"]
     for row in evidence.tables["payments"]:
         if not 0 <= row["refunded"] <= row["captured"] <= row["amount"]:
             yield Violation("I7", row["order_id"], f"{row['refunded']} of {row['captured']} of {row['amount']}")
-        if row["provider_payment_id"] and row["captured"] != received[row["order_id"]]:
-            yield Violation(
-                "I7", row["order_id"], f"captured {row['captured']}, the ledger {received[row['order_id']]}"
-            )
+        intent = row["provider_payment_id"]
+        if intent and row["captured"] != received[intent]:
+            yield Violation("I7", row["order_id"], f"captured {row['captured']}, the ledger {received[intent]}")
         if not currencies[row["order_id"]] <= {row["currency"]}:
             yield Violation("I7", row["order_id"], f"{row['currency']} here, {currencies[row['order_id']]} there")
 

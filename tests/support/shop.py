@@ -37,7 +37,7 @@ SELECT (SELECT count(*) FROM operations WHERE state IN ('due', 'claimed')) AS op
        (SELECT count(*) FROM outbox_pending) AS records,
        (SELECT count(*) FROM payment_events WHERE NOT processed AND retry_at IS NOT NULL) AS events,
        (SELECT count(*) FROM payments WHERE status = 'created') AS created,
-       %(orders)s - (SELECT count(*) FROM payments WHERE order_id = ANY (%(names)s)) AS orders,
+       %(orders)s - (SELECT count(DISTINCT order_id) FROM payments WHERE order_id = ANY (%(names)s)) AS orders,
        %(bad)s - (SELECT count(*) FROM quarantine) AS bad
 """
 
@@ -121,21 +121,30 @@ class Shop:
 
     def ask_for(self, change: str, order_id: str, body: Mapping[str, str], key: str) -> int:
         """Ask the service on the shared port for a change of a payment; give the status of the answer."""
+        return self._call(f"payments/{name_of(order_id)}/{change}", body, key)[0]
+
+    def open_payment(self, order_id: str, key: str) -> int:
+        """Ask for a new payment of an order; give the status of the answer."""
+        return self._call("payments", {"order_id": order_id}, key)[0]
+
+    def checkout(self, order_id: str) -> tuple[int, str]:
+        """Ask what the shop's page needs; give the status and the text of the answer."""
+        return self._call(f"checkout?order_id={order_id}")
+
+    def _call(self, target: str, body: Mapping[str, str] | None = None, key: str = "") -> tuple[int, str]:
+        """Ask the API of the service on the shared port; with a body, for a change."""
         self._api_key = self._api_key or asyncio.run(self.make_key())
-        url = f"http://127.0.0.1:{self.port}/v1/payments/{name_of(order_id)}/{change}"
-        headers = {
-            "Authorization": f"Bearer {self._api_key}",
-            "Content-Type": "application/json",
-            "Idempotency-Key": key,
-        }
-        status, _ = ask(url, json.dumps(body).encode(), headers)
-        return status
+        headers = {"Authorization": f"Bearer {self._api_key}"}
+        if body is not None:
+            headers |= {"Content-Type": "application/json", "Idempotency-Key": key}
+        text = None if body is None else json.dumps(body).encode()
+        return ask(f"http://127.0.0.1:{self.port}/v1/{target}", text, headers)
 
     async def make_key(self) -> str:
-        """Make a key of the API that may refund."""
+        """Make a key of the API that may change payments and let customers pay."""
         connection = await asyncpg.connect(self.dsn)
         try:
-            return await api_keys.create(connection, client="shop", scopes=["refund"])
+            return await api_keys.create(connection, client="shop", scopes=["refund", "checkout"])
         finally:
             await connection.close()
 
@@ -243,7 +252,8 @@ def ask(url: str, body: bytes | None = None, headers: Mapping[str, str] | None =
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
     try:
-        connection.request("GET" if body is None else "POST", place.path, body, dict(headers or {}))
+        target = f"{place.path}?{place.query}" if place.query else place.path
+        connection.request("GET" if body is None else "POST", target, body, dict(headers or {}))
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:

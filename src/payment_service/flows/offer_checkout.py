@@ -14,7 +14,7 @@ import structlog
 
 from payment_service.allowance import Allowance
 from payment_service.contracts.api import Checkout, Step
-from payment_service.db import budget, operations, payments
+from payment_service.db import budget, operations, order_cancellations, payments
 from payment_service.domain.payment import Status
 from payment_service.flows.errors import Refusal, Why
 from payment_service.flows.requests import read_own_intent
@@ -73,7 +73,7 @@ class Checkouts:
             message = "The provider is being told of this payment: ask again in a second."
             raise Refusal(Why.NOT_YET, message, retry_after_s=SOON_S)
         if payment.status not in _PAYABLE:
-            return _answer(payment, payment.status)
+            return await self._answer_ended(payment, payment.status)
         found = await self._read_once(payment)
         if found.fact is None:
             return _answer(payment, payment.status, found)
@@ -83,7 +83,16 @@ class Checkouts:
         if found.fact.status in _PAYABLE:
             return _answer(payment, found.fact.status, found)
         await self._have_it_read(payment, found.fact)
-        return _answer(payment, found.fact.status)
+        return await self._answer_ended(payment, found.fact.status)
+
+    async def _answer_ended(self, payment: Payment, status: Status) -> Checkout:
+        """Answer without a way to pay. A new payment is advised only where it would not be refused."""
+        answer = _answer(payment, status)
+        if answer.next == "open_new" and await order_cancellations.is_cancelled(self._here.pool, payment.order_id):
+            return answer.model_copy(
+                update={"next": "done", "detail": "The order was cancelled: there is nothing to pay."}
+            )
+        return answer
 
     async def _read_once(self, payment: Payment) -> port.Checkout:
         """Read it, or share the read that is under way. A caller that goes away does not end it for the others."""
