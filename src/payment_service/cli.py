@@ -23,6 +23,8 @@ Amount = Annotated[str | None, typer.Argument(help="Decimal text in the payment'
 Reason = Annotated[str, typer.Option(help="For people; the provider is told the words that it knows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 Key = Annotated[str, typer.Option(help="The same change under the same key is made once; shown when you give none.")]
+TIME_HELP: Final = "Such as 2026-12-25T14:00Z, or how long ago: 90m, 12h, 7d."
+QuarantineName = Annotated[UUID, typer.Argument(metavar="ID", help="As `quarantine list` shows it.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 ParkedName = Annotated[str, typer.Argument(metavar="ID", help="As `parked list` shows it.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -44,6 +46,8 @@ parked = typer.Typer(help="What waits for a person.", no_args_is_help=True)
 app.add_typer(parked, name="parked")
 outbox = typer.Typer(help="Records on their way to Kafka.", no_args_is_help=True)
 app.add_typer(outbox, name="outbox")
+quarantine = typer.Typer(help="What could not be accepted.", no_args_is_help=True)
+app.add_typer(quarantine, name="quarantine")
 
 
 @app.command()
@@ -267,9 +271,7 @@ def outbox_status(as_json: Json = False) -> None:
 
 @outbox.command("republish")
 def republish(
-    since: Annotated[
-        str, typer.Option(metavar="TIME", help="Such as 2026-12-25T14:00Z, or how long ago: 90m, 12h, 7d.")
-    ],
+    since: Annotated[str, typer.Option(metavar="TIME", help=TIME_HELP)],
     payment: Annotated[UUID | None, typer.Option(help="Of this payment alone.")] = None,
     topic: Annotated[str | None, typer.Option(help="Of this topic alone.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many it would be; change nothing.")] = False,
@@ -280,6 +282,42 @@ def republish(
     from payment_service.commands import outbox as code
 
     code.republish(since, payment, topic, key, dry_run=dry_run, as_json=as_json)
+
+
+@quarantine.command("list")
+def list_quarantine(
+    reason: Annotated[str, typer.Option(help="Of this reason alone.")] = "",
+    source: Annotated[str, typer.Option(help="kafka or webhook.")] = "",
+    since: Annotated[str, typer.Option(metavar="TIME", help=TIME_HELP)] = "",
+    limit: Limit = 100,
+    all_: Annotated[bool, typer.Option("--all", help="Those too that were accepted in the end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List what could not be accepted, the newest first. Needs DB_DSN alone."""
+    from payment_service.commands import quarantine as code
+
+    code.show_list(reason, source, since, limit, replayed=all_, as_json=as_json)
+
+
+@quarantine.command("show")
+def show_quarantined(name: QuarantineName, as_json: Json = False) -> None:
+    """Show what one holds; card numbers are masked. Needs DB_DSN alone."""
+    from payment_service.commands import quarantine as code
+
+    code.show(name, as_json=as_json)
+
+
+@quarantine.command("replay")
+def replay(
+    name: QuarantineName,
+    any_age: Annotated[bool, typer.Option("--any-age", help="Even an order older than ORDER_MAX_AGE.")] = False,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Decide one again, as if it came now; accepted once. Set what the service has of DEPLOYMENT, PROVIDERS, STRIPE_…, PAYMENT_…."""
+    from payment_service.commands import quarantine as code
+
+    code.replay(name, key, any_age=any_age, as_json=as_json)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

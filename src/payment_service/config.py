@@ -361,21 +361,6 @@ class Config(DatabaseSettings, KafkaSettings):
         return self
 
 
-class CommandSettings(Config):
-    """What a command needs that asks for a change: the database. It words requests and leaves the sending to the service.
-
-    What stands here in the place of secrets and addresses is never sent anywhere.
-    """
-
-    kafka_brokers: str = Field("unset:9", description=Config.model_fields["kafka_brokers"].description)
-    stripe_secret_key: SecretStr = Field(
-        SecretStr("sk_unset"), description=Config.model_fields["stripe_secret_key"].description
-    )
-    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (SecretStr("whsec_unset"),), description=Config.model_fields["stripe_webhook_secret"].description
-    )
-
-
 def needed_by(field: FieldInfo) -> str:
     """Give the provider that can't run without a setting; empty: no provider's."""
     marks = field.json_schema_extra

@@ -20,7 +20,8 @@ from payment_service.bank_transfer.statement import (
     read_transfer,
 )
 from payment_service.commands import screen, session
-from payment_service.config import BankTransferSettings, CommandSettings, ConfigError
+from payment_service.commands.settings import CommandSettings
+from payment_service.config import BankTransferSettings, ConfigError
 from payment_service.contracts.operators import Statement, StatementLine
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.apply_webhooks import Webhooks

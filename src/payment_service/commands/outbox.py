@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from payment_service.commands import screen, session
 from payment_service.config import ConfigError
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.db.pool import Pool
-
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def show_status(*, as_json: bool) -> None:
@@ -39,7 +36,7 @@ def republish(
     since: str, payment_id: UUID | None, topic: str | None, key: str, *, dry_run: bool, as_json: bool
 ) -> None:
     """Let what was published since a time go out again."""
-    begin = read_time(since, datetime.now(UTC))
+    begin = session.read_time(since, datetime.now(UTC))
     if topic is not None and topic not in TOPICS:
         raise ConfigError(f"--topic takes one of: {', '.join(TOPICS)}.")
     asked = {"since": begin.isoformat(), "payment_id": payment_id and str(payment_id), "topic": topic}
@@ -61,20 +58,6 @@ def republish(
     screen.say(
         f"{done.records} records {'would go' if dry_run else 'go'} out again; payment-service outbox status   tells how far."
     )
-
-
-def read_time(text: str, now: datetime) -> datetime:
-    """Read `2026-12-25T14:00Z`, or how long ago: `90m`, `12h`, `7d`. Raises ConfigError."""
-    try:
-        ago = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-        moment = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        moment = None
-    if moment is None or moment.tzinfo is None or moment > now:
-        raise ConfigError(
-            "--since takes a time in the past with its zone, such as 2026-12-25T14:00Z, or how long ago, such as 90m, 12h, 7d."
-        )
-    return moment
 
 
 async def _status(pool: Pool) -> OutboxStatus:

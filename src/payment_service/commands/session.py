@@ -10,14 +10,15 @@ import socket
 import sys
 import time
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 import typer
 
-from payment_service.config import CommandSettings, ConfigError, DatabaseSettings
+from payment_service.commands.settings import CommandSettings
+from payment_service.config import ConfigError, DatabaseSettings
 from payment_service.db import payment_reads
 from payment_service.db.audit import Actor
 from payment_service.db.pool import open_pool
@@ -40,6 +41,7 @@ T = TypeVar("T")
 CLIENT: Final = "cli"
 # A command asks one thing after another; the second is for what must be seen beside an open transaction.
 POOL_SIZE: Final = 2
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -134,6 +136,20 @@ def read_key(key: str) -> str:
     if key and not _KEY.fullmatch(key):
         raise ConfigError("--key takes 1 to 255 printable ASCII characters without spaces.")
     return key or f"cli-{uuid4()}"
+
+
+def read_time(text: str, now: datetime) -> datetime:
+    """Read `2026-12-25T14:00Z`, or how long ago: `90m`, `12h`, `7d`. Raises ConfigError."""
+    try:
+        ago = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+        moment = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or moment.tzinfo is None or moment > now:
+        raise ConfigError(
+            "--since takes a time in the past with its zone, such as 2026-12-25T14:00Z, or how long ago, such as 90m, 12h, 7d."
+        )
+    return moment
 
 
 def derived_key(*subject: object) -> str:

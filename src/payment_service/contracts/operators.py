@@ -124,3 +124,42 @@ class Republished(BaseModel):
 
     records: int
     dry_run: bool = Field(description="True: it would, and nothing was changed.")
+
+
+class Quarantined(BaseModel):
+    """A record, or a webhook, that could not be accepted."""
+
+    id: UUID
+    source: str = Field(description="kafka, webhook.")
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    reason: str = Field(description="A code: of a record its `dlq_reason`.")
+    detail: str
+    recorded_at: datetime | None = Field(description="The record's own time.")
+    created_at: datetime
+    replayed_at: datetime | None = Field(description="When it was decided again and accepted; null: it was not.")
+
+
+class QuarantinedContent(Quarantined):
+    """The same with what it holds, as text: card numbers masked, bytes that are no UTF-8 as \\xNN."""
+
+    key: str | None
+    value: str | None
+    value_bytes: int = Field(description="How long the value is, in bytes.")
+    headers: list[tuple[str, str | None]]
+
+
+class QuarantinedList(BaseModel):
+    """What was set aside, the newest first."""
+
+    data: list[Quarantined]
+    has_more: bool
+
+
+class Replayed(BaseModel):
+    """What became of a row that was decided again."""
+
+    id: UUID
+    payment_id: UUID | None
+    done: str = Field(description="accepted, accepted_before (nothing was done now).")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from payment_service.db.queries import load
 from payment_service.db.records import headers_text
@@ -53,3 +54,61 @@ async def insert(connection: Connection | Pool, records: Sequence[Quarantined]) 
         [r.recorded_at for r in ordered],
     )
     return {row["id"] for row in rows}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Quarantined):
+    """A row as it stands. `replayed_at`: when it was accepted in the end."""
+
+    created_at: datetime
+    replayed_at: datetime | None
+
+
+async def listed(
+    connection: Connection | Pool,
+    *,
+    since: datetime,
+    reason: str | None,
+    source: str | None,
+    replayed: bool,
+    limit: int,
+) -> list[Kept]:
+    """Read what was set aside, the newest first, without keys, values and headers."""
+    rows = await connection.fetch(_SQL.listed, since, reason, source, replayed, limit)
+    return [_kept({"record_key": None, "record_value": None, "record_headers": "[]", **dict(row)}) for row in rows]
+
+
+async def find(connection: Connection | Pool, name: UUID) -> Kept | None:
+    """Read one row whole."""
+    row = await connection.fetchrow(_SQL.find, name)
+    return _kept(dict(row)) if row else None
+
+
+async def lock(connection: Connection, name: UUID) -> Kept | None:
+    """Lock one row, waiting for whoever holds it."""
+    row = await connection.fetchrow(_SQL.lock, name)
+    return _kept(dict(row)) if row else None
+
+
+async def mark_replayed(connection: Connection, name: UUID) -> None:
+    """Note that a locked row was accepted in the end."""
+    await connection.execute(_SQL.mark_replayed, name)
+
+
+def _kept(row: dict[str, Any]) -> Kept:
+    headers = json.loads(row["record_headers"])
+    return Kept(
+        id=row["id"],
+        source=row["source"],
+        topic=row["record_topic"],
+        partition=row["record_partition"],
+        offset=row["record_offset"],
+        reason=row["reason"],
+        detail=row["detail"],
+        key=row["record_key"],
+        value=row["record_value"],
+        headers=tuple((name, None if text is None else text.encode("latin-1")) for name, text in headers),
+        recorded_at=row["record_at"],
+        created_at=row["created_at"],
+        replayed_at=row["replayed_at"],
+    )

@@ -21,7 +21,7 @@ from payment_service.telemetry import metrics
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from payment_service.db.pool import Pool
+    from payment_service.db.pool import Connection, Pool
     from payment_service.flows.accept_orders import Arrival
 
 log = structlog.get_logger(__name__)
@@ -52,6 +52,12 @@ class CancelledIntake:
             log.warning("cancelled_group_failed", size=len(arrivals), error=type(error).__name__)
         for arrival in arrivals:
             await self._accept_alone(arrival)
+
+    async def decide(self, connection: Connection, arrival: Arrival) -> Rejected | None:
+        """Decide a record again in the caller's transaction; None: it is taken. A refusal is not set aside again."""
+        if isinstance(arrival.decoded, CancelledOrder):
+            await order_cancellations.insert(connection, [_new(arrival, arrival.decoded)])
+        return arrival.decoded if isinstance(arrival.decoded, Rejected) else None
 
     async def _accept_alone(self, arrival: Arrival) -> None:
         try:

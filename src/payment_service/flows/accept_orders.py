@@ -103,6 +103,14 @@ class Intake:
         for arrival in arrivals:
             await self._accept_alone(arrival)
 
+    async def decide(self, connection: Connection, arrival: Arrival) -> Rejected | None:
+        """Decide a record again in the caller's transaction; None: its order is taken. A refusal is not set aside again."""
+        plans, rejected = self._plan([arrival])
+        inserted = await self._insert(connection, plans)
+        rejected += await self._compare(connection, plans, inserted)
+        await self._end_at_once(connection, list(inserted.values()))
+        return rejected[0][1] if rejected else None
+
     async def _accept_alone(self, arrival: Arrival) -> None:
         try:
             await self._accept_group([arrival])

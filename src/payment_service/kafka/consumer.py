@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import structlog
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from payment_service.contracts.cancelled_orders import decode_cancelled_order
-from payment_service.contracts.orders import decode_order
-from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
+from payment_service.contracts.incoming import decode
+from payment_service.contracts.records import ORDERS_CREATED
 from payment_service.crash_points import reached
 from payment_service.flows.accept_orders import Arrival
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from payment_service.config import Config
-    from payment_service.domain.order import CancelledOrder, Order, Rejected
 
     Accept: TypeAlias = Callable[[Sequence[Arrival]], Awaitable[None]]
 
@@ -307,16 +305,8 @@ def _arrival(message: Message, amount_minor_max: int) -> Arrival:
         key=_bytes(message.key()),
         value=value,
         headers=_headers(message),
-        decoded=_decode(topic, value, timestamp_ms, amount_minor_max),
+        decoded=decode(topic, value, timestamp_ms=timestamp_ms, amount_minor_max=amount_minor_max),
     )
-
-
-def _decode(
-    topic: str, value: bytes | None, timestamp_ms: int, amount_minor_max: int
-) -> Order | CancelledOrder | Rejected:
-    if topic == ORDERS_CANCELLED:
-        return decode_cancelled_order(value, timestamp_ms=timestamp_ms)
-    return decode_order(value, timestamp_ms=timestamp_ms, amount_minor_max=amount_minor_max)
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:

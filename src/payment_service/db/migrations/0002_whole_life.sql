@@ -209,5 +209,8 @@ ALTER TABLE provider_budget
     ADD COLUMN checkout_tokens      double precision NOT NULL DEFAULT 0,
     ADD COLUMN checkout_refilled_at timestamptz      NOT NULL DEFAULT now();
 
+-- When a record that was not accepted was decided again, by a person's wish, and accepted.
+ALTER TABLE quarantine ADD COLUMN replayed_at timestamptz;
+
 -- Events that the release before stored without applying them are work now.
 UPDATE payment_events SET retry_at = now() WHERE NOT processed AND result = 'deferred';

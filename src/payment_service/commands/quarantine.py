@@ -1,0 +1,132 @@
+"""`quarantine`: what could not be accepted, looked at and decided again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from payment_service.commands import screen, session
+from payment_service.commands.settings import CommandSettings
+from payment_service.config import ConfigError
+from payment_service.contracts.operators import Quarantined, QuarantinedContent, QuarantinedList, Replayed
+from payment_service.db import quarantine
+from payment_service.domain.card_numbers import mask_bytes
+from payment_service.flows.accept_cancelled import CancelledIntake
+from payment_service.flows.accept_orders import Intake
+from payment_service.flows.apply_webhooks import Webhooks
+from payment_service.flows.errors import Refusal, Why
+from payment_service.flows.replay_quarantine import Replays
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payment_service.db.pool import Pool
+    from payment_service.db.quarantine import Kept
+    from payment_service.flows.surroundings import Surroundings
+
+SOURCES: Final = ("kafka", "webhook")
+# What a person reads of a value; --json shows all of it.
+_SHOWN_CHARACTERS: Final = 4_000
+
+
+def show_list(reason: str, source: str, since: str, limit: int, *, replayed: bool, as_json: bool) -> None:
+    """List what was set aside."""
+    if source and source not in SOURCES:
+        raise ConfigError(f"--source takes one of: {', '.join(SOURCES)}.")
+    now = datetime.now(UTC)
+    begin = session.read_time(since, now) if since else now - timedelta(days=36_500)
+
+    async def read(pool: Pool) -> list[Kept]:
+        return await quarantine.listed(
+            pool, since=begin, reason=reason or None, source=source or None, replayed=replayed, limit=limit + 1
+        )
+
+    kept = session.run(read)
+    found = QuarantinedList(
+        data=[Quarantined.model_validate(asdict(row)) for row in kept[:limit]], has_more=len(kept) > limit
+    )
+    if as_json:
+        screen.show_json(found)
+        return
+    fields = ("created_at", "id", "source", "topic", "partition", "offset", "reason", "replayed_at")
+    screen.show_table("Quarantine", fields, ([getattr(one, name) for name in fields] for one in found.data))
+    if not found.data:
+        screen.say("Nothing is in quarantine.")
+    if found.has_more:
+        screen.say("There is more: see --since, --reason and --limit.")
+
+
+def show(name: UUID, *, as_json: bool) -> None:
+    """Show one row whole, safely."""
+    kept = session.run(lambda pool: quarantine.find(pool, name))
+    if kept is None:
+        raise Refusal(Why.NOT_FOUND, "Nothing of this id is in quarantine: `quarantine list` shows what is.")
+    content = QuarantinedContent(
+        **{field: getattr(kept, field) for field in Quarantined.model_fields},
+        key=_text(kept.key),
+        value=_text(kept.value),
+        value_bytes=len(kept.value or b""),
+        headers=[(name, _text(value)) for name, value in kept.headers],
+    )
+    if as_json:
+        screen.show_json(content)
+        return
+    shown = content.model_copy(update={"value": (content.value or "")[:_SHOWN_CHARACTERS]})
+    screen.show_fields(shown, *(field for field in QuarantinedContent.model_fields if field != "headers"))
+    screen.show_table("\nHeaders", ("name", "value"), content.headers)
+    if len(content.value or "") > _SHOWN_CHARACTERS:
+        screen.say(f"The value is longer than {_SHOWN_CHARACTERS} characters: --json shows all of it.")
+
+
+def replay(name: UUID, key: str, *, any_age: bool, as_json: bool) -> None:
+    """Decide one row again; `any_age`: even an order that is too old by now."""
+    asking = session.asking("quarantine.replay", {"id": str(name), "any_age": any_age}, key=session.read_key(key))
+    settings = CommandSettings.from_environment()
+
+    async def work(here: Surroundings) -> Replayed:
+        kept = await quarantine.find(here.pool, name)
+        if kept is not None and kept.source == "webhook":
+            _require_stripe_key(settings)
+        answer = await _replays(here, settings, any_age=any_age).replay(name, asking)
+        screen.say_key(asking, answer)
+        return Replayed.model_validate_json(answer.body)
+
+    done = session.run_change(work)
+    if as_json:
+        screen.show_json(done)
+        return
+    screen.show_fields(done, *Replayed.model_fields)
+    if done.payment_id:
+        screen.say(f"payment-service show {done.payment_id}   tells what comes of it")
+
+
+def _replays(here: Surroundings, settings: CommandSettings, *, any_age: bool) -> Replays:
+    """What decides is what decides in the service, by the same settings."""
+    intake = Intake(
+        pool=here.pool,
+        providers=here.providers,
+        deployment=here.deployment,
+        order_max_age=timedelta.max if any_age else settings.order_max_age,
+        manual_capture=settings.capture_method == "manual",
+        expires_after=settings.payment_expires_after,
+        now=here.now,
+    )
+    return Replays(
+        here,
+        intake=intake,
+        cancelled=CancelledIntake(pool=here.pool),
+        webhooks=Webhooks(pool=here.pool, providers=here.providers, deployment=here.deployment, now=here.now),
+        amount_minor_max=settings.max_amount_minor,
+    )
+
+
+def _require_stripe_key(settings: CommandSettings) -> None:
+    """Raise ConfigError where it is not known whether this is Stripe's test mode or its live one."""
+    if "stripe_secret_key" not in settings.model_fields_set:
+        raise ConfigError("STRIPE_SECRET_KEY is not set: it tells of which mode, test or live, the events are to be.")
+
+
+def _text(content: bytes | None) -> str | None:
+    """Bytes as text. What was kept was masked where text and ids can't be told apart; here ids are masked too."""
+    return None if content is None else mask_bytes(content).decode(errors="backslashreplace")

@@ -1,0 +1,25 @@
+"""What commands need of the environment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import NoDecode
+
+from payment_service.config import Config
+
+
+class CommandSettings(Config):
+    """What a command needs that asks for a change: the database. It words requests and leaves the sending to the service.
+
+    What stands here in the place of secrets and addresses is never sent anywhere.
+    """
+
+    kafka_brokers: str = Field("unset:9", description=Config.model_fields["kafka_brokers"].description)
+    stripe_secret_key: SecretStr = Field(
+        SecretStr("sk_unset"), description=Config.model_fields["stripe_secret_key"].description
+    )
+    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (SecretStr("whsec_unset"),), description=Config.model_fields["stripe_webhook_secret"].description
+    )

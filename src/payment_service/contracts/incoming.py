@@ -1,0 +1,21 @@
+"""What a record of a topic that is read means. Pure; whatever the bytes are, the answer is no exception."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from payment_service.contracts.cancelled_orders import decode_cancelled_order
+from payment_service.contracts.orders import decode_order
+from payment_service.contracts.records import ORDERS_CANCELLED
+
+if TYPE_CHECKING:
+    from payment_service.domain.order import CancelledOrder, Order, Rejected
+
+
+def decode(
+    topic: str, value: bytes | None, *, timestamp_ms: int, amount_minor_max: int
+) -> Order | CancelledOrder | Rejected:
+    """Read the value of a record. `timestamp_ms`: the record's, milliseconds since 1970; `amount_minor_max`: minor units."""
+    if topic == ORDERS_CANCELLED:
+        return decode_cancelled_order(value, timestamp_ms=timestamp_ms)
+    return decode_order(value, timestamp_ms=timestamp_ms, amount_minor_max=amount_minor_max)

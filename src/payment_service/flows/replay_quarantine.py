@@ -1,0 +1,123 @@
+"""What was set aside is decided again, by the code that decides what comes in: after a defect or a limit was mended.
+
+The decision, its effect and the mark on the row are one transaction, so that nothing is accepted twice.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from payment_service.contracts.incoming import decode
+from payment_service.contracts.records import ORDERS_CANCELLED
+from payment_service.db import quarantine
+from payment_service.domain.ids import payment_id
+from payment_service.domain.order import Order, Reason
+from payment_service.flows.accept_orders import Arrival
+from payment_service.flows.change import Answered, change_once
+from payment_service.flows.errors import Refusal, Why
+from payment_service.provider.port import BodyRefused
+from payment_service.provider.stripe_webhooks import PROVIDER as STRIPE
+from payment_service.provider.stripe_webhooks import parse
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection
+    from payment_service.db.quarantine import Kept
+    from payment_service.domain.order import Rejected
+    from payment_service.flows.accept_cancelled import CancelledIntake
+    from payment_service.flows.accept_orders import Intake
+    from payment_service.flows.apply_webhooks import Webhooks
+    from payment_service.flows.change import Asking
+    from payment_service.flows.surroundings import Surroundings
+
+DONE: Final = 200
+# What stands for the signature of an event that was verified when it came.
+VERIFIED_BY: Final = "quarantine"
+_OWN_HEADER: Final = "dlq_"
+# A digit of a card number that was found and masked.
+_MASK: Final = b"****"
+
+
+class Replays:
+    """Decides again. `amount_minor_max`: the largest order accepted, minor units."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        *,
+        intake: Intake,
+        cancelled: CancelledIntake,
+        webhooks: Webhooks,
+        amount_minor_max: int,
+    ) -> None:
+        self._here = surroundings
+        self._intake = intake
+        self._cancelled = cancelled
+        self._webhooks = webhooks
+        self._amount_minor_max = amount_minor_max
+
+    async def replay(self, name: UUID, asking: Asking) -> Answered:
+        """Decide one row again. Raises Refusal where it is refused again, with the reason."""
+
+        async def work(connection: Connection) -> Answered:
+            kept = await quarantine.lock(connection, name)
+            if kept is None:
+                raise Refusal(Why.NOT_FOUND, "Nothing of this id is in quarantine: `quarantine list` shows what is.")
+            if kept.replayed_at is not None:
+                return _answer(name, None, "accepted_before")
+            _require_whole(kept)
+            took = await (self._webhook if kept.source == "webhook" else self._record)(connection, kept)
+            await quarantine.mark_replayed(connection, name)
+            return _answer(name, took, "accepted")
+
+        answer = await change_once(self._here.pool, asking, work)
+        self._here.wake()
+        return answer
+
+    async def _record(self, connection: Connection, kept: Kept) -> UUID | None:
+        arrival = self._arrival(kept)
+        decide = self._cancelled.decide if arrival.topic == ORDERS_CANCELLED else self._intake.decide
+        rejected: Rejected | None = await decide(connection, arrival)
+        if rejected is not None:
+            raise Refusal(Why.NOT_ALLOWED, f"It is refused again ({rejected.reason}). {rejected.detail}")
+        order = arrival.decoded
+        return payment_id(self._here.deployment, order.order_id, 1) if isinstance(order, Order) else None
+
+    def _arrival(self, kept: Kept) -> Arrival:
+        """The record as it was consumed: what was added to its headers is taken away again."""
+        topic, at = kept.topic or "", kept.recorded_at
+        timestamp_ms = int(at.timestamp() * 1000) if at else -1
+        decoded = decode(topic, kept.value, timestamp_ms=timestamp_ms, amount_minor_max=self._amount_minor_max)
+        return Arrival(
+            topic=topic,
+            partition=kept.partition or 0,
+            offset=kept.offset or 0,
+            timestamp_ms=timestamp_ms,
+            key=kept.key,
+            value=kept.value,
+            headers=tuple(header for header in kept.headers if not header[0].startswith(_OWN_HEADER)),
+            decoded=decoded,
+        )
+
+    async def _webhook(self, connection: Connection, kept: Kept) -> UUID | None:
+        try:
+            event = self._here.providers.named(STRIPE).translate(parse(kept.value or b""))
+        except BodyRefused as refusal:
+            raise Refusal(Why.NOT_ALLOWED, f"It is refused again ({refusal.reason}). {refusal}") from None
+        await self._webhooks.store_within(connection, [(event, VERIFIED_BY)], alone=True)
+        return event.payment_id
+
+
+def _require_whole(kept: Kept) -> None:
+    """Raise Refusal for what is not what was sent, and so might mean something else."""
+    if kept.reason == Reason.CARD_NUMBER or _MASK in (kept.value or b""):
+        message = "Card numbers were masked in it, so it is not what was sent: have it sent again without them."
+        raise Refusal(Why.NOT_ALLOWED, message)
+    if kept.reason == Reason.TOO_LARGE and b'"sha256"' in (kept.value or b"")[:1_000]:
+        raise Refusal(Why.NOT_ALLOWED, "It was too large to be kept, only where it stood is: have it sent again.")
+
+
+def _answer(name: UUID, took: UUID | None, done: str) -> Answered:
+    return Answered(DONE, json.dumps({"id": str(name), "payment_id": str(took) if took else None, "done": done}))

@@ -1,0 +1,103 @@
+"""`quarantine` as an operator runs it, on a real database with nothing else."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from payment_service.contracts.operators import QuarantinedContent, QuarantinedList, Replayed
+from payment_service.domain.ids import payment_id, quarantine_id
+from tests.support.command import assert_fails, done, run
+
+pytestmark = pytest.mark.timeout(300)
+
+GOOD, EVIL, HOOK = quarantine_id("orders.created", 0, 7), quarantine_id("orders.created", 0, 8), UUID(int=9)
+NOBODY = "00000000-0000-4000-8000-000000000000"
+ORDER = b'{"order_id": "o-1", "user_id": "4242424242424242", "total": "19.90", "currency": "EUR"}'
+# Escape sequences, the C1 controls, what is no UTF-8, and what turns the direction of text.
+BYTES = b"\x1b]0;owned\x07\x9b31m\xff" + "\u202e".encode()
+INSERT = """
+INSERT INTO quarantine (id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers,
+                        record_at, created_at)
+VALUES (%s, %s, 'orders.created', 0, %s, %s, 'why', %s, %s, '[["dlq_reason", "x"]]', now() - interval '9 days', now() - %s * interval '1 h')
+"""
+
+
+@pytest.fixture
+def env(database_dsn: str) -> dict[str, str]:
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute(INSERT, (GOOD, "kafka", 7, "too_old", b"o-1", ORDER, 1))
+        connection.execute(INSERT, (EVIL, "kafka", 8, "not_utf8", BYTES, BYTES, 48))
+        connection.execute(INSERT, (HOOK, "webhook", None, "not_an_event", None, b"{}", 72))
+    return {"DB_DSN": database_dsn}
+
+
+def rows(env: dict[str, str], sql: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(env["DB_DSN"]) as connection:
+        return connection.execute(sql.encode()).fetchall()
+
+
+def test_what_was_set_aside_is_listed_and_filtered(env: dict[str, str]) -> None:
+    listed = done(run("quarantine", "list", "--json", env=env))
+    assert listed == QuarantinedList.model_validate(listed).model_dump(mode="json")
+    assert [one["id"] for one in listed["data"]] == [str(GOOD), str(EVIL), str(HOOK)]
+    filters = {("--since", "1d"): [GOOD], ("--reason", "not_utf8"): [EVIL], ("--source", "webhook"): [HOOK]}
+    for words, expected in filters.items():
+        found = done(run("quarantine", "list", *words, "--json", env=env))
+        assert [one["id"] for one in found["data"]] == [str(one) for one in expected]
+    text = run("quarantine", "list", "--limit", "1", env=env)
+    assert str(GOOD) in text.stdout
+    assert "There is more" in text.stderr
+
+
+def test_what_one_holds_is_shown_and_can_not_steer_a_terminal(env: dict[str, str]) -> None:
+    text = run("quarantine", "show", str(EVIL), env=env)
+    document = run("quarantine", "show", str(EVIL), "--json", env=env)
+    for shown in (text.stdout, document.stdout):
+        assert not set("\x1b\x07\x9b\u202e\ufffd") & set(shown)
+    assert "\\x1b]0;owned\\x07\\x9b31m\\xff\\u202e" in text.stdout
+    assert done(document) == QuarantinedContent.model_validate(done(document)).model_dump(mode="json")
+    assert done(document)["value_bytes"] == len(BYTES)
+    masked = run("quarantine", "show", str(GOOD), env=env)
+    assert "4242424242424242" not in masked.stdout
+    assert "************4242" in masked.stdout
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_replay_that_was_killed_at_its_commit_is_finished_by_running_it_again(
+    env: dict[str, str], moment: str
+) -> None:
+    line = ("quarantine", "replay", str(GOOD), "--any-age")
+    killed = run(*line, env={**env, "CRASH_AT": f"change.quarantine.replay.commit.{moment}"})
+    assert killed.returncode == -signal.SIGKILL
+    replayed = done(run(*line, "--json", env=env))
+    assert replayed == Replayed.model_validate(replayed).model_dump(mode="json")
+    if moment == "before":
+        assert replayed["payment_id"] == str(payment_id("default", "o-1", 1))
+    assert rows(env, "SELECT order_id, amount FROM payments") == [("o-1", 1990)]
+    assert rows(env, "SELECT count(*) FROM operations") == [(1,)]
+    assert [one["id"] for one in done(run("quarantine", "list", "--json", env=env))["data"]] == [str(EVIL), str(HOOK)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("show", NOBODY), 4, "Nothing of this id is in quarantine"),
+        (("replay", NOBODY), 4, "Nothing of this id is in quarantine"),
+        (("replay", str(GOOD)), 1, "It is refused again (too_old)"),
+        (("replay", str(EVIL)), 1, "It is refused again (not_utf8)"),
+        (("replay", str(HOOK)), 2, "STRIPE_SECRET_KEY is not set"),
+        (("list", "--source", "fax"), 2, "--source takes"),
+        (("list", "--since", "tomorrow"), 2, "--since takes"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_can_not_be_done_is_said_in_one_line(
+    env: dict[str, str], arguments: tuple[str, ...], code: int, sentence: str
+) -> None:
+    assert_fails(run("quarantine", *arguments, env=env), code, sentence)
+    assert rows(env, "SELECT count(*) FROM audit") == [(0,)]
