@@ -21,7 +21,7 @@ import asyncpg
 from confluent_kafka import KafkaException
 from rich.console import Console
 
-from payment_service.config import Config
+from payment_service.config import Config, ConfigError
 from payment_service.contracts.records import topics_needed
 from payment_service.db.gauges import partition_days_left
 from payment_service.db.maintain import AHEAD
@@ -29,6 +29,7 @@ from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_argum
 from payment_service.db.queries import load
 from payment_service.db.schema import schema_problem
 from payment_service.kafka.topics import topic_partitions
+from payment_service.provider.plugins import require_providers
 from payment_service.provider.stripe import API_VERSION
 from payment_service.provider.stripe_webhooks import APPLIED_TYPES, TOLERANCE_S
 from payment_service.telemetry.logs import mask
@@ -80,7 +81,9 @@ def examine(config: Config) -> int:
 
 
 async def _examine(config: Config) -> list[Finding]:
-    checks = {"database": _check_database, "broker": _check_broker, "stripe": _check_stripe}
+    checks = {"database": _check_database, "broker": _check_broker, "providers": _check_providers}
+    if "stripe" in config.providers:
+        checks["stripe"] = _check_stripe
     parts = await asyncio.gather(*(_within_limit(subject, check(config)) for subject, check in checks.items()))
     return [finding for part in parts for finding in part]
 
@@ -126,6 +129,8 @@ async def _check_database(config: Config) -> Findings:
         yield Finding(Verdict.OK, "schema", "fits this version")
         async for finding in _check_tables(connection):
             yield finding
+        if left_behind := await _check_left_behind(config, connection):
+            yield left_behind
     finally:
         connection.terminate()
 
@@ -202,6 +207,25 @@ async def _check_broker(config: Config) -> Findings:
         )
     if not missing and not narrow:
         yield Finding(Verdict.OK, "topics", f"all {len(needed)} exist")
+
+
+async def _check_providers(config: Config) -> Findings:
+    try:
+        require_providers(config)
+    except ConfigError as error:
+        yield Finding(
+            Verdict.FAILED, "providers", str(error).rstrip("."), "install it, set what it needs, or correct PROVIDERS"
+        )
+        return
+    yield Finding(Verdict.OK, "providers", f"{', '.join(config.providers)}: installed, and their settings can be read")
+
+
+async def _check_left_behind(config: Config, connection: Connection) -> Finding | None:
+    rows = await connection.fetch(_sql.left_behind, list(config.providers))
+    if not rows:
+        return None
+    names = ", ".join(row["provider"] for row in rows)
+    return Finding(Verdict.FAILED, "providers", f"calls wait for {names}, which does not run", "add it to PROVIDERS")
 
 
 async def _check_stripe(config: Config) -> Findings:

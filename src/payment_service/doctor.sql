@@ -18,3 +18,6 @@ SELECT current_user::text AS name, r.rolsuper AS superuser,
        ) AS missing
 FROM pg_roles r
 WHERE r.rolname = current_user
+
+-- name: left_behind
+SELECT provider, count(*) AS calls FROM operations WHERE state = 'due' AND provider <> ALL ($1::text[]) GROUP BY provider ORDER BY provider

@@ -40,7 +40,7 @@ from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.loop import Loop
-from payment_service.provider.plugins import Context, open_providers
+from payment_service.provider.plugins import Context, open_providers, require_providers
 from payment_service.provider.port import Receiver
 from payment_service.telemetry import metrics
 
@@ -73,7 +73,8 @@ class NotPrepared(Exception):
 
 
 def serve(config: Config, roles: Collection[str]) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code."""
+    """Run until SIGTERM or SIGINT; return the exit code. Raises ConfigError for a provider that can't be had."""
+    require_providers(config)
     try:
         uvloop.run(_serve(config, frozenset(roles)))
     except NotPrepared as problem:

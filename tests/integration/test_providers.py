@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from payment_service.flows.apply_webhooks import Webhooks
-from payment_service.provider.port import ProviderEvent
+from payment_service.provider import calls
+from payment_service.provider.port import Call, ProviderEvent
 from payment_service.provider.providers import Providers
 from payment_service.provider.stripe import Stripe
 from payment_service.provider.stripe_webhooks import translate
+from tests.support.eventually import eventually_async
 from tests.support.flows import Flows, arrival, name_of, open_flows, order
+from tests.support.sandbox import SandboxProcess
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
+    process = SandboxProcess(tmp_path, in_memory=True)
+    process.start()
+    yield process
+    process.clean_up()
 
 
 class Other(Stripe):
@@ -130,3 +143,53 @@ async def test_a_stored_event_that_its_provider_trips_over_is_parked_and_stops_n
 def _by(event: ProviderEvent, provider: str) -> ProviderEvent:
     fields = {name: getattr(event, name) for name in event.__slots__}
     return ProviderEvent(**{**fields, "provider": provider})
+
+
+class Trouble(Stripe):
+    """A provider whose code does what no provider may: raises, hangs, answers with nothing."""
+
+    name = "trouble"
+    mood = "raise"
+
+    async def send(self, call: Call) -> Any:
+        if self.mood == "raise":
+            raise ZeroDivisionError
+        if self.mood == "hang":
+            await asyncio.Event().wait()
+        if self.mood == "nothing":
+            return None
+        raise AssertionError(call)
+
+    async def find_intents(self, **_window: int) -> Any:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("mood", "code"), [("raise", "raised:ZeroDivisionError"), ("hang", "no_answer"), ("nothing", "no_outcome:NoneType")]
+)
+async def test_whatever_a_provider_s_code_does_is_an_unknown_outcome_and_delays_no_other(
+    database_dsn: str, sandbox: SandboxProcess, mood: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "GRACE_S", 0.0)
+    async with open_flows(database_dsn, sandbox.base_url, provider_timeout_s=0.5) as flows:
+        trouble = Trouble(flows.config, now_s=lambda: 0.0)
+        trouble.mood = mood
+        flows.use(Providers({"stripe": flows.provider, "trouble": trouble}))
+        dispatchers = [flows.dispatcher(name=name) for name in flows.providers.by_name]
+        for dispatcher in dispatchers:
+            await dispatcher.start()
+        await flows.intake.accept([arrival(order("o-1", payment_provider="trouble"), 0), arrival(order("o-2"), 1)])
+
+        async def tried() -> bool:
+            operation = await flows.operation("o-1")
+            return str(operation["outcome_code"] or "").startswith(code) and operation["state"] in {"due", "claimed"}
+
+        async def initiated() -> bool:
+            return bool((await flows.payment("o-2"))["status"] == "pending")
+
+        await eventually_async(tried)
+        await eventually_async(initiated)
+        assert (await flows.operation("o-1"))["outcome"] == "unknown"
+        for dispatcher in dispatchers:
+            await dispatcher.stop(1)
+        await trouble.close()

@@ -55,10 +55,21 @@ def open_providers(config: Config, context: Context) -> Providers:
     return Providers(by_name, config.providers_by_currency)
 
 
+def require_providers(config: Config) -> None:
+    """See that the configured providers are installed and have their settings. Raises ConfigError, in one line."""
+    for name in config.providers:
+        _read_settings(_load(name), config)
+
+
+def _read_settings(plugin: Plugin[Any], config: Config) -> Settings:
+    # The service's own settings have been read already, and in tests are not from the environment at all.
+    kind: type[Settings] = plugin.settings
+    return config if isinstance(config, kind) else kind.from_environment()
+
+
 def _make(name: str, config: Config, context: Context) -> Provider:
     plugin = _load(name)
-    # The service's own settings have been read already, and in tests are not from the environment at all.
-    settings = config if isinstance(config, plugin.settings) else plugin.settings.from_environment()
+    settings = _read_settings(plugin, config)
     try:
         provider: Provider = plugin.make(settings, context)
     except ConfigError:

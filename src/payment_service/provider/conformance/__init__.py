@@ -5,7 +5,8 @@ a test framework. With pytest and pytest-asyncio:
 
     @pytest.mark.parametrize("name", CHECKS)
     async def test_acme_conforms(name: str, counterpart: Counterpart) -> None:
-        await CHECKS[name](counterpart)
+        check = CHECKS[name]
+        await check(counterpart)
 
 docs/providers.md says what to write for a counterpart.
 """
