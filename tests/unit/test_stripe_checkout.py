@@ -8,6 +8,7 @@ import pytest
 
 from payment_service.contracts.api import Checkout as Offered
 from payment_service.contracts.api import StripePay
+from payment_service.http.checkout import EXAMPLE
 from payment_service.provider.port import Checkout, Transient
 from payment_service.provider.stripe_answers import Answer
 from payment_service.provider.stripe_checkout import read_checkout
@@ -65,6 +66,11 @@ def test_an_answer_about_anything_else_gives_no_secret(changes: dict[str, Any]) 
 def test_a_refusal_is_trouble_and_repeats_nothing(status: int, body: object) -> None:
     found = read(status, body, **{"Retry-After": "7"})
     assert found == Transient(code=f"http_{status}", retry_after_s=7, request_id="req_1")
+
+
+def test_the_example_of_the_description_is_an_answer() -> None:
+    assert Offered.model_validate(EXAMPLE).model_dump(mode="json") == EXAMPLE
+    assert isinstance(Offered.model_validate(EXAMPLE).pay, StripePay)
 
 
 def test_no_repr_shows_a_secret() -> None:

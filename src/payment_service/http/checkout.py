@@ -26,13 +26,49 @@ _NO_STORE: Final[dict[str, Any]] = {
 _RETRY_AFTER: Final[dict[str, Any]] = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 }
+EXAMPLE: Final[dict[str, Any]] = {
+    "payment_id": "ae21913b-5b2f-5c29-8abf-153dfb1cfa87",
+    "order_id": "order-1001",
+    "status": "pending",
+    "amount": "19.90",
+    "currency": "eur",
+    "provider": "stripe",
+    "next": "pay",
+    "detail": "The customer can pay.",
+    "pay": {
+        "provider": "stripe",
+        "publishable_key": "pk_test_51Example",
+        "client_secret": "pi_3SxYz1_secret_example",
+        "method_types": ["card"],
+    },
+}
 _OFFERED: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "How the payment stands and, if it can be paid, how.", "headers": _NO_STORE},
+    200: {
+        "description": "How the payment stands and, if it can be paid, how.",
+        "headers": _NO_STORE,
+        "content": {"application/json": {"example": EXAMPLE}},
+    },
     404: problem("There is no payment for this order, or none yet.", headers=_NO_STORE),
     409: problem("The provider is not told of it yet: ask again.", headers={**_NO_STORE, **_RETRY_AFTER}),
     503: problem(
         "Too many customers at once, or the provider or the database does not answer: ask again.",
-        headers={**_NO_STORE, **_RETRY_AFTER},
+        headers=_RETRY_AFTER,
+    ),
+}
+_OPENED: Final[dict[int | str, dict[str, Any]]] = {
+    201: {
+        "description": "The new payment, `created` until the provider knows of it.",
+        "headers": {
+            "Idempotent-Replayed": {
+                "description": "`true` where the same was answered before.",
+                "schema": {"type": "string", "const": "true"},
+            }
+        },
+    },
+    404: problem("There is no payment for this order yet, so there can be no next."),
+    409: problem(
+        "The last payment is still open or was paid, the order was cancelled, or money waits for a person: `detail` says "
+        "which. Or a request with this key is being worked on (then with Retry-After)."
     ),
 }
 
@@ -74,7 +110,7 @@ def checkout_router(keys: Keys, checkouts: Checkouts, payments: Payments) -> API
         "/payments",
         status_code=201,
         response_model=Payment,
-        responses=REFUSED,
+        responses={**REFUSED, **_OPENED},
         dependencies=[Depends(only_parameters())],
         summary="Open a new payment for an order whose last one ended unpaid",
         description="Needs the scope `checkout`. Amount, currency, user and provider are those of the last payment.",
