@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,6 +17,7 @@ from payment_service.db.audit import Actor
 from payment_service.db.operations import NewOperation, enqueue
 from payment_service.flows.change import Asking
 from payment_service.flows.errors import Refusal
+from payment_service.flows.expire import Expiry
 from payment_service.flows.offer_checkout import Checkouts
 from payment_service.flows.request_refund import Refunds, Wanted
 from payment_service.flows.take_transfers import Became
@@ -156,6 +159,16 @@ async def test_a_transfer_after_the_cancellation_is_parked_and_the_end_stands(ba
     assert (await bank.take(reference("o-1"))).why == "it had been canceled"
     assert await bank.status("o-1") == "canceled"
     assert await bank.events() == [("transfer.unexpected", "unexpected_money", "unexpected_money")]
+
+
+async def test_a_payment_that_nobody_transfers_expires_and_is_told_so(bank: Bank) -> None:
+    await bank.asked("o-1")
+    bank.flows.clock.ahead = timedelta(hours=25)
+    assert await Expiry(bank.surroundings).expire_once() == 1
+    await bank.flows.settle_all()
+    assert await bank.status("o-1") == "canceled"
+    payload = await bank.pool.fetchval("SELECT payload FROM outbox WHERE type = 'payments.failed'")
+    assert json.loads(payload)["code"] == "expired"
 
 
 async def test_a_cancellation_after_the_money_is_no_error_and_changes_nothing(bank: Bank) -> None:

@@ -6,6 +6,7 @@ be held, so whatever comes is captured. Money goes back when an operator has tra
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -223,7 +224,7 @@ def _cancelled(intent: Intent | None, call: Call) -> Outcome:
         return _no_intent()
     fact = intent.fact(source=call.source)
     if intent.status is Status.CANCELED:
-        return Done(fact=fact, request_id="")
+        return Done(fact=replace(fact, cancellation=_form(call.request).get("why", "")), request_id="")
     return WrongState(code="already_paid", fact=fact, request_id="")
 
 
