@@ -106,6 +106,14 @@ def test_images_of_others_are_pinned() -> None:
         assert [image for image in images - {"payment-service:latest"} if not pinned.fullmatch(image)] == []
 
 
+def test_the_image_is_built_once_and_never_taken_from_elsewhere() -> None:
+    """Several builds of one tag at once fail on a machine that has none yet; a name without a registry is anybody's."""
+    services = compose()["services"]
+    assert [name for name in OURS if "build" in services[name]] == ["payment-service"]
+    assert {services[name]["pull_policy"] for name in OURS - {"payment-service"}} == {"never"}
+    assert services["payment-service"]["pull_policy"] == "build"
+
+
 def test_only_nginx_is_reached_from_elsewhere() -> None:
     """With `compose.dev.yaml` the others are too, from this machine alone."""
     assert [name for name, service in compose()["services"].items() if "ports" in service] == ["nginx"]
@@ -132,6 +140,9 @@ def test_the_places_that_compose_names_more_than_once_are_the_same() -> None:
     assert read["services"]["payment-service"]["environment"]["TRUSTED_PROXIES"] == "${EDGE_SUBNET:-172.31.82.0/24}"
     secret = (ROOT / "deploy" / "compose" / "sandbox" / "stripe_webhook_secret").read_text().strip()
     assert f"--webhook-secret={secret}" in read["services"]["sandbox"]["command"]
+    base = re.search(r"^ARG BASE=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert base is not None
+    assert read["services"]["payment-service"]["build"]["args"]["BASE"] == f"${{IMAGE_BASE:-{base[1]}}}"
     mounted = re.findall(r"(?:- |\[\")(\./[\w/.]+):/", text)
     assert mounted
     assert [path for path in mounted if not (ROOT / path).exists()] == []
