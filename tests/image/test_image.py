@@ -12,9 +12,10 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from payment_service.contracts.records import topics_needed
 from tests.support.container import Container, container, engine, image_config, run
 from tests.support.eventually import eventually
-from tests.support.kafka import TOPICS, topic_names
+from tests.support.kafka import topic_names
 from tests.support.shop import Shop
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(180)]
@@ -105,7 +106,7 @@ def test_the_jobs_of_compose_prepare_an_installation(empty_database_dsn: str, br
     for job in ("migrate", "topics") * 2:
         result = run(*services[job]["command"], env={name: env[name] for name in _names(services[job])})
         assert result.returncode == 0, result.stderr
-    assert set(topic_names(broker)) >= set(TOPICS)
+    assert set(topic_names(broker)) == set(topics_needed(orders_cancelled=False))
     shell, option, loop = services["maintain"]["entrypoint"]
     result = run(option, loop.replace("sleep 86400", "exit 7"), env={"DB_DSN": empty_database_dsn}, entrypoint=shell)
     assert result.returncode == 7, result.stderr
