@@ -88,7 +88,9 @@ class Store:
         listed = (
             AdminClient({"bootstrap.servers": self._brokers, **_QUIET}).list_topics(timeout=BROKER_TIMEOUT_S).topics
         )
-        places = [(name, number) for name in TOPICS if name != ORDERS_CREATED for number in listed[name].partitions]
+        # Optional topics may not be there.
+        names = [name for name in TOPICS if name != ORDERS_CREATED and name in listed]
+        places = [(name, number) for name in names for number in listed[name].partitions]
         # Assigned, not subscribed: a group of one needs no broker to hand out its partitions.
         self._consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for name, number in places])
         return self
