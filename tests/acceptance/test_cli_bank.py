@@ -17,7 +17,11 @@ from payment_service.bank_transfer.references import printed
 from payment_service.contracts.operators import Statement
 from tests.support.bank import IBAN, open_bank, reference
 from tests.support.command import NOWHERE, assert_fails, done, run
+from tests.support.eventually import eventually
 from tests.support.flows import name_of
+from tests.support.kafka import Topics
+from tests.support.service import StartService
+from tests.support.shop import ask
 
 TODAY = date.today().isoformat()  # noqa: DTZ011 - a booking has a day and no clock
 HEADER = "booking_date,amount,currency,reference,transaction_id"
@@ -162,3 +166,33 @@ def test_an_import_that_is_killed_around_its_commit_is_run_again_and_pays_each_o
     with psycopg.connect(env["DB_DSN"]) as connection:
         told = connection.execute("SELECT count(*) FROM outbox WHERE type = 'payments.succeeded'").fetchone()
     assert told == (3,)
+
+
+@pytest.mark.kafka
+def test_a_service_without_stripe_takes_an_order_shows_where_to_pay_and_tells_of_the_money(
+    start_service: StartService,
+    topics: Topics,
+    database_dsn: str,
+    service_env: dict[str, str],
+    statement: Callable[[Iterable[str]], str],
+) -> None:
+    bank = {
+        "PROVIDERS": "bank_transfer",
+        "BANK_TRANSFER_IBAN": IBAN,
+        "BANK_TRANSFER_HOLDER": "Shop Ltd",
+        "DB_DSN": database_dsn,
+    }
+    for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE"):
+        del service_env[name]
+    service = start_service(**bank)
+    topics.produce([{"order_id": "o-1", "total": "19.90", "currency": "EUR"}])
+    key = run("keys", "create", "--scope", "admin", env=bank).stdout.strip()
+    page = f"{service.url}/v1/checkout?order_id=o-1"
+    headers = {"Authorization": f"Bearer {key}"}
+    eventually(lambda: ask(page, None, headers)[0] == 200)
+    pay = json.loads(ask(page, None, headers)[1])["pay"]
+    assert (pay["iban"], pay["account_holder"], pay["reference"]) == (IBAN, "Shop Ltd", reference("o-1"))
+    done(run("bank", "import", statement([f"{TODAY},19.90,EUR,{pay['reference']},t-1"]), "--json", env=bank))
+    [told] = [record.json() for record in topics.read_count(1, topics=["payments.succeeded"])]
+    assert (told["order_id"], told["amount"], told["payment_method"]) == ("o-1", "19.90", "bank_transfer")
+    assert ask(f"{service.url}/webhooks/bank_transfer", b"{}", {"Content-Type": "application/json"})[0] == 404

@@ -44,6 +44,7 @@ def order(order_id: str, **more: object) -> bytes:
     return json.dumps({"order_id": order_id, "total": "19.90", "currency": "EUR", **more}).encode()
 
 
+@pytest.mark.kafka
 def test_the_example_takes_an_order_and_its_webhook_pays_it(
     start_service: StartService, topics: Topics, database_dsn: str, installed: str
 ) -> None:
