@@ -136,6 +136,17 @@ async def test_the_description_names_every_route_and_its_answers(api: Api) -> No
     assert _references(described) <= {f"#/components/schemas/{name}" for name in described["components"]["schemas"]}
 
 
+async def test_every_read_of_payments_is_described_with_an_example(api: Api) -> None:
+    """Of its answer and of each of its parameters but the cursor, which nobody makes."""
+    described = (await ask(api.operations_port, "GET", "/openapi.json")).json
+    reads = {p: o["get"] for p, o in described["paths"].items() if "get" in o and p.startswith(("/v1/p", "/v1/r"))}
+    assert len(reads) == 7
+    for path, read in reads.items():
+        assert "example" in read["responses"]["200"]["content"]["application/json"], path
+        given = [p for p in read["parameters"] if p["name"] != "cursor"]
+        assert [p["name"] for p in given if not ("examples" in p["schema"] or "examples" in p)] == [], path
+
+
 def _references(value: Any) -> set[str]:
     if isinstance(value, dict):
         own = {value["$ref"]} if "$ref" in value else set()

@@ -151,7 +151,7 @@ async def test_a_cursor_that_was_touched_is_refused(api: Api) -> None:
         for letter in {"A", "B", "_"} - {cursor[place]}:
             touched = cursor[:place] + letter + cursor[place + 1 :]
             assert_problem(await api.get(f"/v1/payments?limit=1&cursor={touched}"), 422)
-    for made in (cursor[:-1], cursor + "A", "A", "", uuid4().hex, "x" * 600, cursor + "%3D", "%C3%A9"):
+    for made in (cursor[:-1], cursor + "A", "A", "", uuid4().hex, "x" * 201, cursor + "%3D", "%C3%A9"):
         assert_problem(await api.get(f"/v1/payments?limit=1&cursor={made}"), 422)
 
 

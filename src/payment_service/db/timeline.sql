@@ -35,7 +35,7 @@ FROM (
     CROSS JOIN LATERAL jsonb_array_elements(o.attempts) AS a (attempt)
     WHERE o.payment_id = $1
     UNION ALL
-    SELECT created_at, '4:' || provider_event_id, 'webhook',
+    SELECT created_at, '4:' || id, 'webhook',
            jsonb_build_object('provider_event_id', provider_event_id, 'type', event_type, 'result', coalesce(result, ''),
                               'parked_reason', CASE WHEN NOT processed THEN coalesce(parked_reason, '') ELSE '' END,
                               'occurred_at', occurred_at, 'processed_at', processed_at)

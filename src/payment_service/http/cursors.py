@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # 128 bits of the HMAC: nobody guesses them over a network.
 _SIGNATURE_BYTES: Final = 16
-# The longest place is that of a webhook, whose provider's name for it may have 255 characters.
-CURSOR_LENGTH_MAX: Final = 512
+# The longest place is that of an attempt, 35 characters; a cursor has some 100.
+CURSOR_LENGTH_MAX: Final = 200
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 

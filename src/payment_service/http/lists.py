@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from uuid import UUID
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator
 from pydantic_core import PydanticCustomError
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
 
+PaymentId = Annotated[
+    UUID,
+    Path(description="`payment_id` of any record, `id` of a list.", examples=["ae21913b-5b2f-5c29-8abf-153dfb1cfa87"]),
+]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many at most.", examples=[20])]
 Cursor = Annotated[
     str | None,

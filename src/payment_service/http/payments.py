@@ -17,8 +17,9 @@ from payment_service.db.api_keys import Scope
 from payment_service.db.payment_reads import Filters
 from payment_service.db.pool import Pool
 from payment_service.domain.currency import CURRENCIES
+from payment_service.http import examples
 from payment_service.http.auth import Keys, require
-from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Moment, Pages
+from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Moment, Pages, PaymentId
 from payment_service.http.problems import INVALID, NOT_FOUND, PROBLEM_TYPE, Problem, ProblemBody
 
 ORDER_ID: Final = r"^[\x21-\x7e]{1,64}$"
@@ -114,8 +115,13 @@ def payments_router(pool: Pool, keys: Keys) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["payments"], responses=ANSWERS)
     pages = Pages(pool)
 
-    @router.get("/payments/{payment_id}", dependencies=[reader, Depends(only_parameters())], summary="Read a payment")
-    async def read_payment(payment_id: UUID) -> PaymentDetail:
+    @router.get(
+        "/payments/{payment_id}",
+        responses=examples.answered("The payment with its refunds and disputes.", examples.PAYMENT),
+        dependencies=[reader, Depends(only_parameters())],
+        summary="Read a payment",
+    )
+    async def read_payment(payment_id: PaymentId) -> PaymentDetail:
         """With its refunds and disputes, all of one moment."""
         async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             row = await payment_reads.payment(connection, payment_id)
@@ -132,6 +138,7 @@ def payments_router(pool: Pool, keys: Keys) -> APIRouter:
 
     @router.get(
         "/payments",
+        responses=examples.answered("A page of payments.", examples.PAYMENTS),
         dependencies=[reader, Depends(only_parameters(*PaymentsQuery.model_fields))],
         summary="List payments, the newest first",
     )

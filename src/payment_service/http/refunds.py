@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -13,6 +14,7 @@ from payment_service.db import refund_reads
 from payment_service.db.api_keys import Client, Scope
 from payment_service.db.pool import Pool
 from payment_service.flows.request_refund import Refunds, Wanted
+from payment_service.http import examples
 from payment_service.http.auth import Keys, require
 from payment_service.http.bodies import Body, Line, Metadata, read_body
 from payment_service.http.changes import REFUSED, answer, asking, describe
@@ -36,6 +38,11 @@ class RefundRequest(Body):
     metadata: Metadata = Field(default_factory=dict, description="Kept with the refund.")
 
 
+RefundId = Annotated[
+    UUID, Path(description="`refund_id` of a record.", examples=["40fbfd7e-41ae-530b-a850-b19351170173"])
+]
+
+
 def refunds_router(pool: Pool, keys: Keys, refunds: Refunds) -> APIRouter:
     """Give the routes of refunds."""
     reader = Depends(require(keys, Scope.READ))
@@ -57,8 +64,13 @@ def refunds_router(pool: Pool, keys: Keys, refunds: Refunds) -> APIRouter:
         wanted = Wanted(amount=body.amount, reason=body.reason, metadata=body.metadata)
         return await answer(refunds.request(payment_id, wanted, asked))
 
-    @router.get("/refunds/{refund_id}", dependencies=[reader, Depends(only_parameters())], summary="Read a refund")
-    async def read_refund(refund_id: UUID) -> Refund:
+    @router.get(
+        "/refunds/{refund_id}",
+        responses=examples.answered("The refund.", examples.REFUND),
+        dependencies=[reader, Depends(only_parameters())],
+        summary="Read a refund",
+    )
+    async def read_refund(refund_id: RefundId) -> Refund:
         row = await refund_reads.refund(pool, refund_id)
         if row is None:
             raise Problem(NOT_FOUND, "There is no refund with this id.")
