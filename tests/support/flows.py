@@ -106,13 +106,7 @@ class Flows(SimpleNamespace):
     def use(self, providers: Providers) -> None:
         """Let these providers take the orders from now on."""
         self.providers = providers
-        self.intake = Intake(
-            pool=self.pool,
-            providers=providers,
-            deployment="default",
-            order_max_age=self.config.order_max_age,
-            now=self.clock.now,
-        )
+        self.intake = _intake(self.config, self.pool, providers, self.clock)
 
     def dispatcher(self, **changes: Any) -> Dispatcher:
         """Make a dispatcher; the test starts and stops it."""
@@ -158,7 +152,16 @@ async def open_flows(dsn: str, api_base: str, **changes: object) -> AsyncIterato
     pool = await open_pool(config)
     provider = Stripe(config, now_s=lambda: clock.now().timestamp())
     providers = Providers({"stripe": provider})
-    intake = Intake(
+    intake = _intake(config, pool, providers, clock)
+    try:
+        yield Flows(pool=pool, config=config, clock=clock, provider=provider, providers=providers, intake=intake)
+    finally:
+        await provider.close()
+        pool.terminate()
+
+
+def _intake(config: Config, pool: Pool, providers: Providers, clock: Clock) -> Intake:
+    return Intake(
         pool=pool,
         providers=providers,
         deployment="default",
@@ -167,8 +170,3 @@ async def open_flows(dsn: str, api_base: str, **changes: object) -> AsyncIterato
         manual_capture=config.capture_method == "manual",
         expires_after=config.payment_expires_after,
     )
-    try:
-        yield Flows(pool=pool, config=config, clock=clock, provider=provider, providers=providers, intake=intake)
-    finally:
-        await provider.close()
-        pool.terminate()
