@@ -93,6 +93,7 @@ docs: install
 	$(BIN)/python -m scripts.document_configuration
 	$(BIN)/python -m scripts.document_states
 	$(BIN)/python -m scripts.document_contracts
+	$(BIN)/python -m scripts.document_commands
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)

@@ -18,6 +18,13 @@ from tests.support.till import Till, open_till
 # Each command is a process of its own, and takes seconds where many things run at once.
 pytestmark = pytest.mark.timeout(300)
 
+INSUFFICIENT = {
+    "action": "status",
+    "code": 400,
+    "body": '{"error": {"code": "insufficient_funds", "type": "invalid_request_error"}}',
+    "times": 1,
+}
+
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
@@ -78,7 +85,9 @@ async def test_a_second_refund_of_the_same_amount_needs_a_key_of_its_own(till: T
     await till.settle()
     assert refunded(till.sandbox) == 1990
     assert [action for action, _ in await audit(till)] == ["refund"] * 3
-    assert_fails(await command(till, "refund", str(payment), "1.00", "--yes"), 1, "Nothing is left to refund")
+    refused = await command(till, "refund", str(payment), "1.00", "--yes")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.splitlines()[-1].startswith("payment-service: Nothing is left to refund")
 
 
 async def test_many_who_run_it_at_once_refund_once(till: Till) -> None:
@@ -87,6 +96,21 @@ async def test_many_who_run_it_at_once_refund_once(till: Till) -> None:
     assert {result.returncode for result in results} <= {0, 5}
     await till.settle()
     assert refunded(till.sandbox) == 500
+
+
+async def test_a_refund_that_has_failed_is_told_and_not_made_again_without_a_key_of_its_own(till: Till) -> None:
+    payment = await till.pay("o-1")
+    till.sandbox.faults({"match": {"method": "POST", "path": "/v1/refunds"}, "phase": "before", **INSUFFICIENT})
+    done(await command(till, "refund", "o-1", "5.00", "--yes", "--json"))
+    await till.settle()
+    again = await command(till, "refund", "o-1", "5.00", "--yes")
+    assert again.returncode == 1
+    assert "has failed" in again.stderr
+    another = await command(till, "refund", "o-1", "5.00", "--yes", "--json", "--key", "again")
+    assert done(another)["status"] == "pending"
+    assert "Earlier: 5.00 eur, failed" in another.stderr
+    await till.settle()
+    assert (await till.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "5.00"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

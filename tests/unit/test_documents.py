@@ -7,6 +7,7 @@ from pathlib import Path
 
 from payment_service.domain.payment import STANDING, TRANSITIONS, Status
 from payment_service.domain.refund import REFUND_STANDING, RefundStatus
+from scripts import document_commands
 from scripts.document_states import document
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,3 +44,8 @@ def test_the_standing_of_every_fact_is_told() -> None:
     assert told == dict(STANDING)
     told_of_refunds = {RefundStatus(name): (int(rank), int(place)) for name, rank, place in rows.findall(of_refunds)}
     assert told_of_refunds == dict(REFUND_STANDING)
+
+
+def test_the_page_of_the_command_line_says_what_the_commands_say() -> None:
+    """`make docs` writes it."""
+    assert (ROOT / "docs" / "cli.md").read_text() == document_commands.document()

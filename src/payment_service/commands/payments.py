@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import typer
 from pydantic import TypeAdapter, ValidationError
 
 from payment_service.commands import screen, session
+from payment_service.commands.failures import EXIT_FAILED
 from payment_service.commands.show import payments_named
 from payment_service.config import ConfigError
 from payment_service.contracts.api import Payment, Refund
@@ -19,6 +21,7 @@ from payment_service.domain.currency import currency
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import MoneyError, parse
 from payment_service.domain.payment import Status
+from payment_service.domain.refund import RefundStatus
 from payment_service.flows import request_cancel, request_capture, request_refund
 from payment_service.flows.errors import Refusal, Why
 from payment_service.http.bodies import Line, Metadata
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from payment_service.flows.change import Answered, Asking
     from payment_service.flows.surroundings import Surroundings
 
+# Enough to notice that a colleague was here before.
+_EARLIER_MAX: Final = 5
+_FAILED: Final = frozenset({RefundStatus.FAILED.value, RefundStatus.CANCELED.value})
 _UNPAID_ENDS: Final = frozenset({Status.CANCELED.value, Status.FAILED.value})
 
 
@@ -52,6 +58,7 @@ def refund(
         )
         refund_id = operation_id(payment.id, Kind.REFUND, session.CLIENT, asking.key)
         if await refund_reads.refund(here.pool, refund_id) is None:
+            await _tell_earlier(here, payment.id)
             what = f"{wanted.amount} {payment.currency}" if wanted.amount else "all that is left"
             session.confirm(f"Refund {what} of {_in_words(payment)}?", yes=yes)
         await _ask(request_refund.Refunds(here).request(payment.id, wanted, asking), asking, payment.id)
@@ -59,7 +66,10 @@ def refund(
         return Refund.model_validate(row)
 
     made = session.run_change(work)
-    _show(made, ("id", "payment_id", "status", "amount", "currency", "reason"), as_json=as_json)
+    _show(made, ("id", "payment_id", "status", "amount", "currency", "reason", "failure_code"), as_json=as_json)
+    if made.status in _FAILED:
+        screen.say("This refund has failed and gave nothing back; another needs a --key of its own.")
+        raise typer.Exit(EXIT_FAILED)
 
 
 def capture(name: str, amount: str | None, key: str, *, yes: bool, as_json: bool) -> None:
@@ -97,6 +107,15 @@ async def _the_payment(here: Surroundings, name: str) -> Payment:
     """Find the payment that is meant: of an order's, the one that did not end unpaid, else the newest. Raises Refusal."""
     found = await payments_named(here.pool, name)
     return next((payment for payment in found if payment.status not in _UNPAID_ENDS), found[-1])
+
+
+async def _tell_earlier(here: Surroundings, payment_id: UUID) -> None:
+    """Show a person what was given back before, or is asked to be, whoever asked."""
+    for row in await refund_reads.refunds(here.pool, payment_id, after=None, limit=_EARLIER_MAX):
+        one = Refund.model_validate(row)
+        screen.say(
+            f"Earlier: {one.amount} {one.currency}, {one.status}, {screen.plain(one.created_at)} {one.reason}".rstrip()
+        )
 
 
 async def _read(here: Surroundings, payment_id: UUID) -> Payment:
