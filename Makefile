@@ -94,6 +94,7 @@ docs: install
 	$(BIN)/python -m scripts.document_states
 	$(BIN)/python -m scripts.document_contracts
 	$(BIN)/python -m scripts.document_commands
+	$(BIN)/python -m scripts.document_api
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)

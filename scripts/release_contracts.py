@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from payment_service.contracts.schemas import all_schemas, is_read
+from scripts import api_contract
 from scripts.compatibility import Schema, Side, broken_by
+from scripts.document_api import OPENAPI, described
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SCHEMAS: Final = ROOT / "schemas"
@@ -32,14 +34,24 @@ def releases(folder: Path = RELEASED) -> list[Path]:
 
 
 def read(folder: Path) -> dict[str, Schema]:
-    """The schemas of a folder by their names."""
-    return {path.name.removesuffix(".json"): json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    """The schemas of a folder by their names, those of the API included."""
+    found = {path.name.removesuffix(".json"): json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    return found | api_contract.parts(found.pop(OPENAPI.stem))
+
+
+def made_now() -> dict[str, Schema]:
+    """The schemas that the models and the routes make now."""
+    return all_schemas() | api_contract.parts(described())
 
 
 def broken_since(release: Path) -> list[str]:
     """What of the schemas that the models make now breaks those who know a release."""
     old = read(release)
-    return broken_by(old, all_schemas(), {name: Side.READS if is_read(name) else Side.WRITES for name in old})
+    return broken_by(old, made_now(), {name: _side(name) for name in old})
+
+
+def _side(name: str) -> Side:
+    return Side.READS if is_read(name) or api_contract.is_read(name) else Side.WRITES
 
 
 def is_unreleased(name: str, changelog: str) -> bool:
@@ -55,7 +67,7 @@ def main() -> int:
         return 1
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    for path in SCHEMAS.glob("*.json"):
+    for path in (*SCHEMAS.glob("*.json"), OPENAPI):
         shutil.copyfile(path, place / path.name)
     print(f"release_contracts: kept the schemas of {version()}")
     return 0

@@ -15,11 +15,9 @@ from typing import Any, Final
 
 import pytest
 import typer
-from pydantic import SecretStr
 from starlette.routing import Route
 
 from payment_service import cli
-from payment_service.config import Config
 from payment_service.contracts import values
 from payment_service.doctor import TYPES_NEEDED
 from payment_service.domain.events import Succeeded
@@ -27,11 +25,10 @@ from payment_service.domain.ids import payment_id
 from payment_service.domain.order import Reason
 from payment_service.domain.payment import Status
 from payment_service.flows.announce import announce
-from payment_service.http.app import build_app, build_operations_app
-from payment_service.http.docs import describe
+from payment_service.http.app import build_operations_app
 from payment_service.telemetry import metrics
+from scripts.document_api import described, public_app
 from scripts.document_states import SAMPLE
-from tests.support.deliveries import NO_DATABASE, receivers_of
 
 ROOT: Final = Path(__file__).parents[2]
 SERVICE: Final = ROOT / "src" / "payment_service"
@@ -145,25 +142,11 @@ def test_the_readme_lists_every_route() -> None:
     def unused(*_: object) -> Any:
         raise NotImplementedError
 
-    config = Config(
-        kafka_brokers="broker:9092",
-        db_dsn=SecretStr("dbname=payments"),
-        stripe_secret_key=SecretStr("sk_test_none"),
-        stripe_webhook_secret=(SecretStr("whsec_none"),),
-    )
-    app = build_app(
-        config=config,
-        surroundings=NO_DATABASE,
-        receivers=receivers_of(config),
-        take=unused,
-        quarantine=unused,
-        readiness=unused,
-    )
-    description = describe(app)
+    description = described()
     public = {f"{method.upper()} {path}" for path, item in description["paths"].items() for method in item}
     rows = re.findall(r"^\| `((?:GET|POST) [^`?]+)", paper("README.md"), re.MULTILINE)
     assert {re.sub(r"\{\w+\}", "{}", row) for row in rows} == {re.sub(r"\{\w+\}", "{}", route) for route in public}
-    operations = build_operations_app(readiness=unused, openapi_of=app)
+    operations = build_operations_app(readiness=unused, openapi_of=public_app())
     text = paper("README.md").partition("On `METRICS_PORT`:")[2].partition("## ")[0]
     assert {route.path for route in operations.routes if isinstance(route, Route)} == set(
         re.findall(r"`(/[\w.]+)`", text)

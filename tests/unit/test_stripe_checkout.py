@@ -8,7 +8,7 @@ import pytest
 
 from payment_service.contracts.api import Checkout as Offered
 from payment_service.contracts.api import StripePay
-from payment_service.http.checkout import EXAMPLE
+from payment_service.http.examples import ANSWERS
 from payment_service.provider.port import Checkout, Transient
 from payment_service.provider.stripe_answers import Answer
 from payment_service.provider.stripe_checkout import read_checkout
@@ -69,8 +69,9 @@ def test_a_refusal_is_trouble_and_repeats_nothing(status: int, body: object) -> 
 
 
 def test_the_example_of_the_description_is_an_answer() -> None:
-    assert Offered.model_validate(EXAMPLE).model_dump(mode="json") == EXAMPLE
-    assert isinstance(Offered.model_validate(EXAMPLE).pay, StripePay)
+    example = ANSWERS["read_checkout"]
+    assert Offered.model_validate(example).model_dump(mode="json") == example
+    assert isinstance(Offered.model_validate(example).pay, StripePay)
 
 
 def test_no_repr_shows_a_secret() -> None:

@@ -33,6 +33,11 @@ T = TypeVar("T")
 class Page(BaseModel, Generic[T]):
     """A part of a list."""
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """PaymentPage and the like: names that a client made from the description can bear. Entries of timelines are a union."""
+        return f"{params[0].__name__ if isinstance(params[0], type) else 'TimelineEntry'}Page"
+
     data: list[T]
     has_more: bool
     next_cursor: str | None = Field(
@@ -44,12 +49,13 @@ class Payment(BaseModel):
     """One attempt to be paid for one order."""
 
     id: UUID
-    order_id: str
-    user_id: str = Field(description="Empty where the order named none.")
+    order_id: str = Field(examples=["order-1001"])
+    user_id: str = Field(description="Empty where the order named none.", examples=["user-7"])
     status: str = Field(
         description="created, pending, requires_action, processing, declined (may still be paid), authorized, succeeded, "
         "canceled, failed; derived: partially_refunded, refunded.",
         examples=["succeeded"],
+        json_schema_extra={"x-extensible-enum": list(STATUSES)},
     )
     amount: str = Field(description=_AMOUNT, examples=["19.90"])
     amount_captured: str = Field(description=_AMOUNT, examples=["19.90"])
@@ -104,7 +110,9 @@ class Checkout(BaseModel):
 
     payment_id: UUID
     order_id: str
-    status: str = Field(description="Of the payment.", examples=["pending"])
+    status: str = Field(
+        description="Of the payment.", examples=["pending"], json_schema_extra={"x-extensible-enum": list(STATUSES)}
+    )
     amount: str = Field(description=_AMOUNT, examples=["19.90"])
     currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
     provider: str = Field(description="`none` where there was nothing to pay.", examples=["stripe"])
@@ -142,6 +150,7 @@ class Refund(BaseModel):
     status: str = Field(
         description="pending, requires_action, succeeded (may still fail, up to 30 days later), failed, canceled.",
         examples=["pending"],
+        json_schema_extra={"x-extensible-enum": ["pending", "requires_action", "succeeded", "failed", "canceled"]},
     )
     amount: str = Field(description=_AMOUNT, examples=["5.00"])
     currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])

@@ -18,7 +18,7 @@ from payment_service.flows.open_payment import Payments
 from payment_service.flows.request_cancel import Cancellations
 from payment_service.flows.request_capture import Captures
 from payment_service.flows.request_refund import Refunds
-from payment_service.http import docs, problems
+from payment_service.http import description, docs, problems
 from payment_service.http.auth import keys_of
 from payment_service.http.captures import captures_router
 from payment_service.http.checkout import checkout_router
@@ -60,11 +60,12 @@ def build_app(
         for name, one in receivers.items()
     }
     app = FastAPI(
-        title=docs.TITLE,
+        title=description.TITLE,
         version=version("payment-service"),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # the function's name, which generated clients take over
         redirect_slashes=False,  # a webhook answered by a redirect is a failed delivery
         routes=[
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()),
@@ -91,14 +92,14 @@ def build_app(
 
 def build_operations_app(*, readiness: CheckReadiness, openapi_of: FastAPI) -> Starlette:
     """Make the app of METRICS_PORT, which only operators reach. `openapi_of`: the app whose API is described."""
-    description: dict[str, Any] = docs.describe(openapi_of)
-    page = docs.page(description)
+    described: dict[str, Any] = description.describe(openapi_of)
+    page = docs.page(described)
 
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def openapi(_request: Request) -> Response:
-        return JSONResponse(description)
+        return JSONResponse(described)
 
     async def docs_page(_request: Request) -> Response:
         return HTMLResponse(page)

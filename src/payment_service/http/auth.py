@@ -6,9 +6,9 @@ import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import Depends, Request
+from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from payment_service.allowance import Allowance
@@ -69,17 +69,26 @@ def keys_of(pool: Pool) -> Keys:
     return Keys(lambda key: api_keys.find(pool, key))
 
 
+SCOPES: Final = {
+    Scope.READ: "reads payments, refunds and what hangs on them",
+    Scope.CHECKOUT: "lets customers pay",
+    Scope.REFUND: "refunds, captures and cancels",
+    Scope.ADMIN: "all of these",
+}
 _bearer: Final = HTTPBearer(
-    auto_error=False, scheme_name="API key", description="`payment-service keys create --scope read` prints one, once."
+    auto_error=False,
+    scheme_name="api_key",
+    description="`payment-service keys create --client shop --scope read` prints one, once. Scopes: "
+    + "; ".join(f"`{scope}`: {does}" for scope, does in SCOPES.items()),
 )
 
 
 def require(keys: Keys, scope: Scope) -> Callable[..., Awaitable[Client]]:
     """Make a dependency: the caller's key must have `scope`, or `admin`."""
 
-    async def dependency(
-        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-    ) -> Client:
+    bearer = Security(_bearer, scopes=[scope])
+
+    async def dependency(request: Request, credentials: HTTPAuthorizationCredentials | None = bearer) -> Client:
         single = len(request.headers.getlist("authorization")) == 1
         key = credentials.credentials if credentials is not None and single else None
         client = await keys.identify(key, request.client.host if request.client else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
 from payment_service.http.problems import BAD_REQUEST, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 
@@ -19,7 +19,13 @@ METADATA_MAX: Final = 50
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[\x20-\x7e]+$")]
 # For people: one line of a log, a screen or a mail.
 Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Metadata = Annotated[dict[_Name, Line], Field(max_length=METADATA_MAX)]
+_METADATA_SCHEMA: Final = {
+    "type": "object",
+    "maxProperties": METADATA_MAX,
+    "propertyNames": {"type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[ -~]+$"},
+    "additionalProperties": {"type": "string", "maxLength": 200, "pattern": "^[^\\x00-\\x1f\\x7f]*$"},
+}
+Metadata = Annotated[dict[_Name, Line], Field(max_length=METADATA_MAX), WithJsonSchema(_METADATA_SCHEMA)]
 
 
 class Body(BaseModel):
@@ -53,7 +59,7 @@ async def _read(request: Request) -> bytes:
         content += chunk
         if len(content) > BODY_LIMIT_BYTES:
             raise Problem(
-                TOO_LARGE, f"The body is larger than {BODY_LIMIT_BYTES} bytes.", headers={"Connection": "close"}
+                TOO_LARGE, f"A body may have at most {BODY_LIMIT_BYTES} bytes.", headers={"Connection": "close"}
             )
     return bytes(content)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import Final
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
@@ -13,10 +13,12 @@ from payment_service.db.api_keys import Client, Scope
 from payment_service.flows import request_cancel, request_capture
 from payment_service.flows.request_cancel import Cancellations
 from payment_service.flows.request_capture import Captures
+from payment_service.http.answers import ANSWERS, NO_PAYMENT, change_answers
 from payment_service.http.auth import Keys, require
 from payment_service.http.bodies import Body, Line, Metadata, read_body
-from payment_service.http.changes import REFUSED, answer, asking, describe
-from payment_service.http.payments import ANSWERS, only_parameters
+from payment_service.http.changes import answer, asking, describe
+from payment_service.http.lists import PaymentId
+from payment_service.http.payments import only_parameters
 
 
 class CaptureRequest(Body):
@@ -40,22 +42,35 @@ class CancelRequest(Body):
     )
 
 
+_CAPTURE_REFUSED: Final = change_answers(
+    not_allowed="Nothing is held yet: the customer has to pay first.",
+    invalid="amount: at most 19.90 eur can be captured.",
+    not_yet="A capture of this payment is under way: see what comes of it first.",
+)
+_CANCEL_REFUSED: Final = change_answers(
+    not_allowed="The payment was paid: refund it instead.",
+    invalid="reason: String should have at most 200 characters.",
+    not_yet="A capture of this payment is under way: see what comes of it first.",
+)
+
+
 def captures_router(keys: Keys, captures: Captures, cancellations: Cancellations) -> APIRouter:
     """Give the routes of captures and cancellations."""
     # Those who may give money back may also decide that less of it is taken, or none.
     changer = Depends(require(keys, Scope.REFUND))
-    router = APIRouter(prefix="/v1", tags=["payments"], responses=ANSWERS)
+    router = APIRouter(prefix="/v1", tags=["payments"], responses=ANSWERS | NO_PAYMENT)
 
     @router.post(
         "/payments/{payment_id}/capture",
         status_code=201,
         response_model=Payment,
-        responses=REFUSED,
+        responses=_CAPTURE_REFUSED,
         dependencies=[Depends(only_parameters())],
         summary="Capture what is held, all or a part",
+        description="Asked of the provider after this answer, which shows the payment as it was then.",
         openapi_extra=describe(CaptureRequest),
     )
-    async def request_capture_of(payment_id: UUID, request: Request, client: Client = changer) -> Response:
+    async def capture_payment(payment_id: PaymentId, request: Request, client: Client = changer) -> Response:
         body = await read_body(request, CaptureRequest)
         asked = asking(request, client, "capture", payment_id, body)
         wanted = request_capture.Wanted(amount=body.amount, metadata=body.metadata)
@@ -65,12 +80,14 @@ def captures_router(keys: Keys, captures: Captures, cancellations: Cancellations
         "/payments/{payment_id}/cancel",
         status_code=201,
         response_model=Payment,
-        responses=REFUSED,
+        responses=_CANCEL_REFUSED,
         dependencies=[Depends(only_parameters())],
         summary="Cancel an unpaid payment, or release what is held",
+        description="Asked of the provider after this answer, which shows the payment as it was then. A customer who pays in "
+        "the same second may be first: then it ends paid.",
         openapi_extra=describe(CancelRequest),
     )
-    async def request_cancel_of(payment_id: UUID, request: Request, client: Client = changer) -> Response:
+    async def cancel_payment(payment_id: PaymentId, request: Request, client: Client = changer) -> Response:
         body = await read_body(request, CancelRequest)
         asked = asking(request, client, "cancel", payment_id, body)
         return await answer(cancellations.request(payment_id, request_cancel.Wanted(reason=body.reason), asked))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +12,6 @@ from payment_service.db.audit import Actor
 from payment_service.flows.change import Asking
 from payment_service.flows.errors import Refusal, Why
 from payment_service.http import problems
-from payment_service.http.payments import problem
 from payment_service.http.problems import Problem
 
 if TYPE_CHECKING:
@@ -41,14 +41,9 @@ KEY_PARAMETER: Final[dict[str, Any]] = {
     "in": "header",
     "required": True,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    "description": "A name for this change, of your choice: the same key asks for the same change, and has the same answer.",
+    "description": "A name for this change, of your choice: the same key asks for the same change, and has the same answer. It "
+    "belongs to the client of the API key. What is refused is not kept: the same key may be sent again.",
     "example": "refund-order-1001-1",
-}
-REFUSED: Final[dict[int | str, dict[str, Any]]] = {
-    400: problem("The Idempotency-Key is missing, or the body can't be read."),
-    409: problem("Not in this state, or a request with this key is being worked on (then with Retry-After)."),
-    413: problem("The body is too large."),
-    415: problem("The body is not application/json."),
 }
 
 
@@ -74,14 +69,15 @@ def asking(request: Request, client: Client, action: str, payment_id: UUID | Non
     )
 
 
-async def answer(change: Awaitable[Answered], *, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer with what a change came to. Raises Problem for a refusal."""
+async def answer(change: Awaitable[Answered], *, found_under: str = "") -> Response:
+    """Answer with what a change came to, and where the thing that it made is found. Raises Problem for a refusal."""
     try:
         done = await change
     except Refusal as refusal:
         raise refused(refusal) from None
     replayed = {"Idempotent-Replayed": "true"} if done.replayed else {}
-    return Response(done.body, done.status, {**(headers or {}), **replayed}, "application/json")
+    place = {"Location": f"{found_under}/{json.loads(done.body)['id']}"} if found_under else {}
+    return Response(done.body, done.status, {**place, **replayed}, "application/json")
 
 
 def refused(refusal: Refusal, *, headers: Mapping[str, str] | None = None) -> Problem:

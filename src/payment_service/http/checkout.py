@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
@@ -13,63 +13,44 @@ from payment_service.db.api_keys import Client, Scope
 from payment_service.flows.errors import Refusal
 from payment_service.flows.offer_checkout import Checkouts
 from payment_service.flows.open_payment import Payments
+from payment_service.http import problems
+from payment_service.http.answers import ANSWERS, NO_STORE, RETRY_AFTER, Responses, change_answers, problem
 from payment_service.http.auth import Keys, require
 from payment_service.http.bodies import Body, read_body
-from payment_service.http.changes import REFUSED, answer, asking, describe, refused
-from payment_service.http.payments import ANSWERS, ORDER_ID, only_parameters, problem
+from payment_service.http.changes import answer, asking, describe, refused
+from payment_service.http.payments import ORDER_ID, only_parameters
 
-# The secret is for one customer: no cache may keep it, nor a 404 that is true for a second.
 _UNSTORED: Final = {"Cache-Control": "no-store"}
-_NO_STORE: Final[dict[str, Any]] = {
-    "Cache-Control": {"description": "no-store.", "schema": {"type": "string", "const": "no-store"}}
-}
-_RETRY_AFTER: Final[dict[str, Any]] = {
-    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
-}
-EXAMPLE: Final[dict[str, Any]] = {
-    "payment_id": "ae21913b-5b2f-5c29-8abf-153dfb1cfa87",
-    "order_id": "order-1001",
-    "status": "pending",
-    "amount": "19.90",
-    "currency": "eur",
-    "provider": "stripe",
-    "next": "pay",
-    "detail": "The customer can pay.",
-    "pay": {
-        "provider": "stripe",
-        "publishable_key": "pk_test_51Example",
-        "client_secret": "pi_3SxYz1_secret_example",
-        "method_types": ["card"],
-    },
-}
-_OFFERED: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "How the payment stands and, if it can be paid, how.",
-        "headers": _NO_STORE,
-        "content": {"application/json": {"example": EXAMPLE}},
-    },
-    404: problem("There is no payment for this order, or none yet.", headers=_NO_STORE),
-    409: problem("The provider is not told of it yet: ask again.", headers={**_NO_STORE, **_RETRY_AFTER}),
+_OFFERED: Final[Responses] = {
+    200: {"description": "How the payment stands and, if it can be paid, how.", "headers": NO_STORE},
+    404: problem(
+        "There is no payment for this order, or none yet.",
+        (problems.NOT_FOUND, "There is no payment for this order, or none yet: its record may be on its way."),
+        headers=NO_STORE,
+    ),
+    409: problem(
+        "The provider is not told of it yet (then with Retry-After), or names another amount than the order.",
+        (problems.NOT_YET, "The provider is being told of this payment: ask again in a second."),
+        (problems.NOT_ALLOWED, "The amount at the provider is not the order's: a person must look."),
+        headers=NO_STORE | RETRY_AFTER,
+    ),
     503: problem(
         "Too many customers at once, or the provider or the database does not answer: ask again.",
-        headers=_RETRY_AFTER,
+        (problems.UNAVAILABLE, "Too many customers are at their checkout now: ask again in 1 s."),
+        headers=RETRY_AFTER,
     ),
 }
-_OPENED: Final[dict[int | str, dict[str, Any]]] = {
-    201: {
-        "description": "The new payment, `created` until the provider knows of it.",
-        "headers": {
-            "Idempotent-Replayed": {
-                "description": "`true` where the same was answered before.",
-                "schema": {"type": "string", "const": "true"},
-            }
-        },
-    },
-    404: problem("There is no payment for this order yet, so there can be no next."),
-    409: problem(
-        "The last payment is still open or was paid, the order was cancelled, or money waits for a person: `detail` says "
-        "which. Or a request with this key is being worked on (then with Retry-After)."
-    ),
+_REFUSED: Final = change_answers(
+    not_allowed="The order is paid; what is to be paid anew needs an order of its own.",
+    when="The last payment is still open or was paid, the order was cancelled, or money waits for a person: `detail` says which",
+    invalid="order_id: String should match pattern '^[!-~]{1,64}$'.",
+    location=True,
+)
+_NO_ORDER: Final[Responses] = {
+    404: problem(
+        "There is no payment for this order.",
+        (problems.NOT_FOUND, "There is no payment for this order: its first comes with its record."),
+    )
 }
 
 
@@ -97,7 +78,7 @@ def checkout_router(keys: Keys, checkouts: Checkouts, payments: Payments) -> API
         responses=_OFFERED,
         dependencies=[shop, Depends(only_parameters("order_id"))],
         summary="Read what the shop's page needs to let the customer pay",
-        description="Needs the scope `checkout`. Ask from the shop's server, which knows whose order it is; never from a page.",
+        description="Ask from the shop's server, which knows whose order it is; never from a page.",
     )
     async def read_checkout(order_id: OrderId) -> Response:
         try:
@@ -110,14 +91,15 @@ def checkout_router(keys: Keys, checkouts: Checkouts, payments: Payments) -> API
         "/payments",
         status_code=201,
         response_model=Payment,
-        responses={**REFUSED, **_OPENED},
+        responses=_NO_ORDER | _REFUSED,
         dependencies=[Depends(only_parameters())],
         summary="Open a new payment for an order whose last one ended unpaid",
-        description="Needs the scope `checkout`. Amount, currency, user and provider are those of the last payment.",
+        description="Amount, currency, user and provider are those of the last payment.",
         openapi_extra=describe(OpenRequest),
     )
     async def open_payment(request: Request, client: Client = shop) -> Response:
         body = await read_body(request, OpenRequest)
-        return await answer(payments.open(body.order_id, asking(request, client, "open_payment", None, body)))
+        asked = asking(request, client, "open_payment", None, body)
+        return await answer(payments.open(body.order_id, asked), found_under="/v1/payments")
 
     return router

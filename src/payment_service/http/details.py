@@ -15,10 +15,10 @@ from payment_service.db.api_keys import Scope
 from payment_service.db.places import BEGINNING
 from payment_service.db.pool import Pool
 from payment_service.db.timeline import timeline
-from payment_service.http import examples
+from payment_service.http.answers import ANSWERS, NO_PAYMENT, PAGE
 from payment_service.http.auth import Keys, require
 from payment_service.http.lists import PAGE_DEFAULT, PAGE_MAX, Cursor, Limit, Pages, PaymentId
-from payment_service.http.payments import ANSWERS, only_parameters, part_of, unknown_payment
+from payment_service.http.payments import only_parameters, part_of, unknown_payment
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,48 +70,32 @@ class _Parts:
 def details_router(pool: Pool, keys: Keys) -> APIRouter:
     """Give the lists of one payment."""
     reader = Depends(require(keys, Scope.READ))
-    router = APIRouter(prefix="/v1/payments/{payment_id}", tags=["payments"], responses=ANSWERS)
+    router = APIRouter(prefix="/v1/payments/{payment_id}", tags=["payments"], responses=ANSWERS | NO_PAYMENT | PAGE)
     asked = [reader, Depends(only_parameters("limit", "cursor"))]
     parts = _Parts(pool)
 
-    @router.get(
-        "/events",
-        responses=examples.answered("A page of events.", examples.EVENTS),
-        dependencies=asked,
-        summary="List what the provider told about a payment, in its order",
-    )
-    async def list_events(
+    @router.get("/events", dependencies=asked, summary="List what the provider told of a payment, in its order")
+    async def list_payment_events(
         payment_id: PaymentId, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
     ) -> Page[PaymentEvent]:
         return await parts.page(
             payment_id, "events", PaymentEvent, payment_reads.events, limit, cursor, by="occurred_at"
         )
 
-    @router.get(
-        "/refunds",
-        responses=examples.answered("A page of refunds.", examples.REFUNDS),
-        dependencies=asked,
-        summary="List a payment's refunds, the newest first",
-    )
-    async def list_refunds(payment_id: PaymentId, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None) -> Page[Refund]:
+    @router.get("/refunds", dependencies=asked, summary="List a payment's refunds, the newest first")
+    async def list_payment_refunds(
+        payment_id: PaymentId, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
+    ) -> Page[Refund]:
         return await parts.page(payment_id, "refunds", Refund, refund_reads.refunds, limit, cursor)
 
-    @router.get(
-        "/disputes",
-        responses=examples.answered("A page of disputes.", examples.DISPUTES),
-        dependencies=asked,
-        summary="List a payment's disputes, the newest first",
-    )
-    async def list_disputes(payment_id: PaymentId, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None) -> Page[Dispute]:
+    @router.get("/disputes", dependencies=asked, summary="List a payment's disputes, the newest first")
+    async def list_payment_disputes(
+        payment_id: PaymentId, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
+    ) -> Page[Dispute]:
         return await parts.page(payment_id, "disputes", Dispute, refund_reads.disputes, limit, cursor)
 
-    @router.get(
-        "/timeline",
-        responses=examples.answered("A page of entries.", examples.TIMELINE),
-        dependencies=asked,
-        summary="Read all that is known of a payment, in order",
-    )
-    async def read_timeline(
+    @router.get("/timeline", dependencies=asked, summary="Read all that is known of a payment, in order")
+    async def read_payment_timeline(
         payment_id: PaymentId, limit: Limit = PAGE_MAX, cursor: Cursor = None
     ) -> Page[TimelineEntry]:
         """The order, who asked for what, calls to the provider with each attempt, its events, every change and every record.

@@ -1,105 +1,130 @@
-"""The API's description: OpenAPI of all routes, and a page of it that needs no script from elsewhere."""
+"""The API's description as one page, which needs no script from elsewhere."""
 
 from __future__ import annotations
 
+import json
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi.openapi.utils import get_openapi
-
-from payment_service.http.payments import problem
-from payment_service.http.problems import ProblemBody
-
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from collections.abc import Mapping
 
-TITLE: Final = "payment-service"
-_DESCRIPTION: Final = (
-    "Money for orders. Errors are `application/problem+json`; amounts are decimal text with the currency's decimals; "
-    "lists are pages, read on with `cursor`."
+Schema = dict[str, Any]
+
+_STYLE: Final = (
+    "body{font:16px/1.5 system-ui;max-width:56rem;margin:2rem auto;padding:0 1rem}code,pre{background:#f2f2f2}"
+    "code{padding:.1rem .3rem}pre{padding:.5rem;overflow:auto}dt{font-weight:600}h2{margin-top:3rem}"
 )
-_HEADER: Final = {
-    "name": "Stripe-Signature",
-    "in": "header",
-    "required": True,
-    "schema": {"type": "string"},
-    "description": "t=…,v1=…, at most 300 s from our clock.",
-}
-# What plain routes answer; FastAPI describes its own.
-_PLAIN: Final[dict[str, Any]] = {
-    "/webhooks/stripe": {
-        "post": {
-            "summary": "Take a signed event of Stripe",
-            "tags": ["webhooks"],
-            "parameters": [_HEADER],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
-            "responses": {
-                "200": {"description": "The event is durable."},
-                "400": problem("The signature or the event is not valid."),
-                "408": problem("The body was not complete in time."),
-                "413": problem("The body is too large."),
-                "415": problem("The body is not plain application/json."),
-                "503": problem("The event can't be stored now; send it again."),
-            },
-        }
-    },
-    "/health": {
-        "get": {"summary": "The process lives", "tags": ["health"], "responses": {"200": {"description": "It does."}}}
-    },
-    "/ready": {
-        "get": {
-            "summary": "The service can work",
-            "tags": ["health"],
-            "responses": {
-                "200": {"description": "The schema fits and the database answers."},
-                "503": problem("It can't; `checks` says why."),
-            },
-        }
-    },
-}
-
-
-def describe(app: FastAPI) -> dict[str, Any]:
-    """Give the OpenAPI 3.1 of an app, its plain routes included."""
-    description = get_openapi(
-        title=TITLE, version=app.version, description=_DESCRIPTION, routes=app.routes, openapi_version="3.1.0"
-    )
-    schemas = description.setdefault("components", {}).setdefault("schemas", {})
-    schemas[ProblemBody.__name__] = ProblemBody.model_json_schema()
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    description["paths"] = {**description["paths"], **_PLAIN}
-    return description
+_LIMITS: Final = ("minimum", "maximum", "minLength", "maxLength", "maxProperties", "pattern", "enum", "default")
 
 
 def page(description: dict[str, Any]) -> str:
     """Render a description as one HTML page."""
-    sections = "".join(
-        _operation(method, path, operation)
+    title = escape(description["info"]["title"])
+    operations = "".join(
+        _operation(f"{method.upper()} {path}", operation, description["components"])
         for path, operations in description["paths"].items()
         for method, operation in operations.items()
     )
+    schemas = "".join(_schema(name, schema) for name, schema in sorted(description["components"]["schemas"].items()))
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(TITLE)}</title>"
-        "<style>body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}"
-        "code{background:#f2f2f2;padding:.1rem .3rem}dt{font-weight:600}</style>"
-        f"<h1>{escape(TITLE)}</h1><p>{escape(_DESCRIPTION)}</p>"
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
+        f"<h1>{title} {escape(description['info']['version'])}</h1><p>{_text(description['info']['description'])}</p>"
         '<p>As OpenAPI 3.1: <a href="/openapi.json">/openapi.json</a></p>'
-        f"{sections}</html>"
+        f"{_keys(description['components']['securitySchemes'])}{operations}<h2>Objects</h2>{schemas}</html>"
     )
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
-    parameters = "".join(
-        f"<dt><code>{escape(p['name'])}</code> ({escape(p['in'])}{', required' if p.get('required') else ''})</dt>"
-        f"<dd>{escape(p.get('description', ''))}</dd>"
-        for p in operation.get("parameters", [])
+def _keys(schemes: Mapping[str, Schema]) -> str:
+    return "".join(
+        f"<p><code>Authorization: Bearer</code>: {_text(one['description'])}.</p>" for one in schemes.values()
     )
-    responses = "".join(
-        f"<dt>{escape(status)}</dt><dd>{escape(response['description'])}</dd>"
-        for status, response in sorted(operation["responses"].items())
+
+
+def _operation(name: str, operation: Schema, components: Schema) -> str:
+    scopes = [scope for key in operation.get("security", []) for one in key.values() for scope in one]
+    scope = f" Needs the scope <code>{escape(', '.join(scopes))}</code>." if scopes else ""
+    parameters = "".join(map(_parameter, operation.get("parameters", [])))
+    answers = "".join(
+        _answer(status, components["responses"][answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer)
+        for status, answer in operation["responses"].items()
     )
     return (
-        f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2>"
-        f"<p>{escape(operation.get('summary', ''))}</p><dl>{parameters}</dl><h3>Answers</h3><dl>{responses}</dl>"
+        f"<h2 id={operation['operationId']}><code>{escape(name)}</code></h2>"
+        f"<p>{_text(operation['summary'])}. {_text(operation.get('description', ''))}{scope}</p>"
+        f"<dl>{parameters}</dl>{_body(operation)}<h3>Answers</h3><dl>{answers}</dl>"
     )
+
+
+def _parameter(parameter: Schema) -> str:
+    needed = ", required" if parameter.get("required") else ""
+    schema = parameter["schema"]
+    shown = parameter.get("example", next(iter(schema.get("examples", [])), None))
+    example = f" Example: <code>{escape(str(shown))}</code>." if shown is not None else ""
+    return (
+        f"<dt><code>{escape(parameter['name'])}</code> ({escape(parameter['in'])}{needed})</dt>"
+        f"<dd>{_text(parameter.get('description', ''))}{example}{_limits(schema)}</dd>"
+    )
+
+
+def _body(operation: Schema) -> str:
+    return f"<h3>Body</h3>{_content(operation['requestBody'])}" if "requestBody" in operation else ""
+
+
+def _answer(status: str, answer: Schema) -> str:
+    headers = "".join(
+        f"<br><code>{escape(name)}</code>: {_text(header['description'])}"
+        for name, header in answer.get("headers", {}).items()
+    )
+    return f"<dt>{escape(status)}</dt><dd>{_text(answer['description'])}{headers}{_content(answer)}</dd>"
+
+
+def _content(holder: Schema) -> str:
+    return "".join(
+        f"<p>{escape(kind)}: {_type(content['schema'])}</p>{_examples(content)}"
+        for kind, content in holder.get("content", {}).items()
+    )
+
+
+def _examples(content: Schema) -> str:
+    values = [one["value"] for one in content.get("examples", {}).values()]
+    shown = values or [content["example"]]
+    text = "\n".join(json.dumps(value, ensure_ascii=False, indent=None if values else 2) for value in shown)
+    return f"<details><summary>Example</summary><pre>{escape(text)}</pre></details>"
+
+
+def _schema(name: str, schema: Schema) -> str:
+    needed = schema.get("required", [])
+    fields = "".join(
+        f"<dt><code>{escape(field)}</code> {_type(one)}{'' if field in needed else ', may be absent'}</dt>"
+        f"<dd>{_text(one.get('description', ''))}{_limits(one)}</dd>"
+        for field, one in schema.get("properties", {}).items()
+    )
+    return f"<h3 id={name}>{escape(name)}</h3><p>{_text(schema.get('description', ''))}</p><dl>{fields}</dl>"
+
+
+def _type(schema: Schema) -> str:
+    if "$ref" in schema:
+        name = escape(schema["$ref"].rpartition("/")[2])
+        return f'<a href="#{name}">{name}</a>'
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if choices:
+        return " or ".join(map(_type, choices))
+    if "items" in schema:
+        return f"list of {_type(schema['items'])}"
+    return escape(schema.get("format") or schema.get("type") or json.dumps(schema.get("const", "anything")))
+
+
+def _limits(schema: Schema) -> str:
+    told = ", ".join(f"{name} {_plain(schema[name])}" for name in _LIMITS if name in schema)
+    return f" <small>({escape(told)})</small>" if told else ""
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+
+
+def _text(text: str) -> str:
+    """Words between backquotes are code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if odd % 2 else part for odd, part in enumerate(parts))

@@ -1,4 +1,4 @@
-"""Examples of answers for the API's description: real models, so that they can't differ from what is answered."""
+"""One order's life as examples: what is asked of each route of `/v1`, and what it answers. Made of the models, so each is possible."""
 
 from __future__ import annotations
 
@@ -6,126 +6,227 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from payment_service.contracts.api import Dispute, Page, Payment, PaymentDetail, PaymentEvent, Refund
-from payment_service.contracts.timeline import AttemptEntry, OrderEntry, RecordEntry, TimelineEntry, TransitionEntry
+from payment_service.contracts.api import (
+    Checkout,
+    Dispute,
+    Page,
+    Payment,
+    PaymentDetail,
+    PaymentEvent,
+    Refund,
+    StripePay,
+)
+from payment_service.contracts.timeline import (
+    AttemptEntry,
+    OperationEntry,
+    OrderEntry,
+    RecordEntry,
+    RefundEntry,
+    RequestEntry,
+    TimelineEntry,
+    TransitionEntry,
+    WebhookEntry,
+)
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_ID: Final = UUID("ae21913b-5b2f-5c29-8abf-153dfb1cfa87")
-_OPERATION_ID: Final = UUID("0fe1fd03-be36-5047-aa32-f0a33978bb41")
-_AT: Final = datetime(2026, 12, 25, 14, 0, 2, 417_000, tzinfo=UTC)
+_PAYMENT: Final = UUID("ae21913b-5b2f-5c29-8abf-153dfb1cfa87")
+_REFUND: Final = UUID("40fbfd7e-41ae-530b-a850-b19351170173")
+_CREATE: Final = UUID("0fe1fd03-be36-5047-aa32-f0a33978bb41")
+_KEY: Final = UUID("0d9c6d1a-4c1f-4f4e-8f57-5a6f5f1f2c3d")
+_INTENT: Final = "pi_3SxYz1"
 
-_PAYMENT: Final[dict[str, Any]] = {
-    "id": _ID,
+
+def _at(second: int, microsecond: int = 0) -> datetime:
+    return datetime(2026, 12, 25, 14, 0, second, microsecond, tzinfo=UTC)
+
+
+PAYMENT: Final[dict[str, Any]] = {
+    "id": _PAYMENT,
     "order_id": "order-1001",
     "user_id": "user-7",
-    "status": "partially_refunded",
+    "status": "succeeded",
     "amount": "19.90",
     "amount_captured": "19.90",
-    "amount_refunded": "5.00",
+    "amount_refunded": "0.00",
     "currency": "eur",
     "provider": "stripe",
-    "provider_payment_id": "pi_3SxYz1",
-    "created_at": datetime(2026, 12, 25, 13, 59, 58, tzinfo=UTC),
-    "updated_at": _AT,
+    "provider_payment_id": _INTENT,
+    "created_at": _at(0, 417_000),
+    "updated_at": _at(2, 93_000),
 }
+_OPEN: Final = {"amount_captured": "0.00", "status": "pending", "updated_at": _at(1)}
 REFUND: Final = Refund(
-    id=UUID("40fbfd7e-41ae-530b-a850-b19351170173"),
-    payment_id=_ID,
-    status="succeeded",
+    id=_REFUND,
+    payment_id=_PAYMENT,
+    status="pending",
     amount="5.00",
     currency="eur",
     reason="requested_by_customer",
     failure_code="",
     made_by_hand=False,
     provider="stripe",
-    provider_refund_id="re_3SxYz1",
+    provider_refund_id=None,
     metadata={"ticket": "4711"},
-    created_at=_AT,
-    updated_at=_AT,
+    created_at=_at(40),
+    updated_at=_at(40),
 )
-_DISPUTE: Final = Dispute(
-    id=UUID("5b0d1d5c-8a5e-5d0e-9f0f-5f8a4b2f6a11"),
-    payment_id=_ID,
+DISPUTE: Final = Dispute(
+    id=UUID("c1b1c8e2-2f6e-5b8e-8b8a-7d2f8f4c6a90"),
+    payment_id=_PAYMENT,
     status="needs_response",
     amount="19.90",
     currency="eur",
     reason="fraudulent",
     evidence_due_by=datetime(2027, 1, 3, 23, 59, 59, tzinfo=UTC),
     provider="stripe",
-    provider_dispute_id="du_1SxYz2",
-    created_at=_AT,
-    updated_at=_AT,
+    provider_dispute_id="du_1SxZa2",
+    created_at=_at(50),
+    updated_at=_at(50),
 )
 _EVENT: Final = PaymentEvent(
-    id=UUID("b3f1a4d2-93b4-4a9e-8b1e-0c3a5f2d7e61"),
+    id=UUID("5d3f8a52-6f0b-4c1e-9f4b-6c8f6f8e2a11"),
     type="payment_intent.succeeded",
     provider_event_id="evt_3SxYz1",
     processed=True,
     result="applied",
-    occurred_at=datetime(2026, 12, 25, 14, 0, 1, tzinfo=UTC),
-    created_at=_AT,
+    occurred_at=_at(1),
+    created_at=_at(2, 90_000),
 )
-_ENTRIES: Final[list[TimelineEntry]] = [
+_CHECKOUT: Final = Checkout(
+    payment_id=_PAYMENT,
+    order_id="order-1001",
+    status="pending",
+    amount="19.90",
+    currency="eur",
+    provider="stripe",
+    next="pay",
+    detail="The customer can pay.",
+    pay=StripePay(
+        provider="stripe",
+        publishable_key="pk_test_51Example",
+        client_secret="pi_3SxYz1_secret_example",  # noqa: S106 - an example opens nothing
+        method_types=["card"],
+    ),
+)
+_TIMELINE: Final[list[TimelineEntry]] = [
     OrderEntry(
-        at=datetime(2026, 12, 25, 13, 59, 58, tzinfo=UTC),
+        at=_at(0, 417_000),
         order_id="order-1001",
         payment_attempt=1,
         amount="19.90",
         currency="eur",
         topic="orders.created",
         partition=3,
-        offset=1201,
+        offset=41,
+    ),
+    OperationEntry(
+        at=_at(0, 417_000),
+        operation_id=_CREATE,
+        operation="create",
+        cause="order",
+        state="done",
+        attempts=1,
+        idempotency_key=f"create:{_PAYMENT}:1",
+        outcome="done",
+        code="",
+        detail="",
+        provider_request_id="req_8OcXvZ",
+        due_at=None,
+        finished_at=_at(0, 733_000),
     ),
     AttemptEntry(
-        at=datetime(2026, 12, 25, 13, 59, 59, tzinfo=UTC),
-        operation_id=_OPERATION_ID,
+        at=_at(0, 733_000),
+        operation_id=_CREATE,
         operation="create",
         attempt=1,
-        idempotency_key=f"create:{_ID}:1",
-        sent_at=datetime(2026, 12, 25, 13, 59, 58, 700_000, tzinfo=UTC),
+        idempotency_key=f"create:{_PAYMENT}:1",
+        sent_at=_at(0, 430_000),
         outcome="done",
         code="",
         provider_request_id="req_8OcXvZ",
     ),
+    WebhookEntry(
+        at=_at(2, 90_000),
+        provider_event_id="evt_3SxYz1",
+        type="payment_intent.succeeded",
+        result="applied",
+        parked_reason="",
+        occurred_at=_at(1),
+        processed_at=_at(2, 93_000),
+    ),
     TransitionEntry(
-        at=_AT,
+        at=_at(2, 93_000),
         from_status="pending",
         to_status="succeeded",
-        cause="pi_3SxYz1:succeeded",
+        cause=f"{_INTENT}:succeeded",
         announced="payments.succeeded",
         sequence=2,
-        occurred_at=datetime(2026, 12, 25, 14, 0, 1, tzinfo=UTC),
+        occurred_at=_at(1),
     ),
     RecordEntry(
-        at=_AT,
+        at=_at(2, 110_000),
         topic="payments.succeeded",
         sequence=2,
         ce_id=UUID("a9f69e3b-9b06-5442-aa66-7d51eff3edde"),
-        written_at=_AT,
-        published_at=_AT,
-        partition=4,
-        offset=88,
+        written_at=_at(2, 93_000),
+        published_at=_at(2, 110_000),
+        partition=1,
+        offset=7,
         waiting=False,
         held_reason="",
     ),
+    RequestEntry(
+        at=_at(40),
+        action="refund",
+        client="shop",
+        key_id=_KEY,
+        address="10.0.0.7",
+        asked={"amount": "5.00", "reason": "requested_by_customer", "key": "refund-order-1001-1"},
+    ),
+    RefundEntry(
+        at=_at(40),
+        refund_id=_REFUND,
+        amount="5.00",
+        currency="eur",
+        status="pending",
+        reason="requested_by_customer",
+        failure_code="",
+        made_by_hand=False,
+        client="shop",
+        provider_refund_id=None,
+        updated_at=_at(40),
+    ),
 ]
 
-
-def _page(model: Any, *data: Any, cursor: str | None = None) -> Any:
-    return Page[model](data=list(data), has_more=cursor is not None, next_cursor=cursor)
-
-
-PAYMENTS: Final = _page(Payment, Payment(**_PAYMENT), cursor="pXr0bGv1UZ0nR2VbM2V6dFsxNzY2NjcxMTk4MDAwMDAwXQ")
-PAYMENT: Final = PaymentDetail(**_PAYMENT, refunds=_page(Refund, REFUND), disputes=_page(Dispute))
-EVENTS: Final = _page(PaymentEvent, _EVENT)
-REFUNDS: Final = _page(Refund, REFUND)
-DISPUTES: Final = _page(Dispute, _DISPUTE)
-TIMELINE: Final = _page(TimelineEntry, *_ENTRIES)
-
-
-def answered(description: str, example: BaseModel) -> dict[int | str, dict[str, Any]]:
-    """Describe the answer of a read."""
-    shown = example.model_dump(mode="json")
-    return {200: {"description": description, "content": {"application/json": {"example": shown}}}}
+# By operationId.
+REQUESTS: Final[dict[str, dict[str, Any]]] = {
+    "refund_payment": {"amount": "5.00", "reason": "requested_by_customer", "metadata": {"ticket": "4711"}},
+    "capture_payment": {"amount": "15.00"},
+    "cancel_payment": {"reason": "requested_by_customer"},
+    "open_payment": {"order_id": "order-1001"},
+}
+_ANSWERS: Final[dict[str, BaseModel]] = {
+    "list_payments": Page[Payment](data=[Payment(**PAYMENT)], has_more=False, next_cursor=None),
+    "read_payment": PaymentDetail(
+        **PAYMENT,
+        refunds=Page[Refund](data=[REFUND], has_more=False, next_cursor=None),
+        disputes=Page[Dispute](data=[DISPUTE], has_more=False, next_cursor=None),
+    ),
+    "read_payment_timeline": Page[TimelineEntry](data=_TIMELINE, has_more=False, next_cursor=None),
+    "list_payment_events": Page[PaymentEvent](data=[_EVENT], has_more=False, next_cursor=None),
+    "list_payment_refunds": Page[Refund](data=[REFUND], has_more=False, next_cursor=None),
+    "list_payment_disputes": Page[Dispute](data=[DISPUTE], has_more=False, next_cursor=None),
+    "read_refund": REFUND,
+    "refund_payment": REFUND,
+    "capture_payment": Payment(**PAYMENT | _OPEN | {"status": "authorized"}),
+    "cancel_payment": Payment(**PAYMENT | _OPEN),
+    "open_payment": Payment(**PAYMENT | _OPEN | {"status": "created", "provider_payment_id": None}),
+    "read_checkout": _CHECKOUT,
+}
+ANSWERS: Final[dict[str, Any]] = {name: model.model_dump(mode="json") for name, model in _ANSWERS.items()} | {
+    "receive_stripe_event": {"received": True},
+    "read_health": {"status": "ok"},
+    "read_readiness": {"ready": True, "checks": {"database": "ok", "broker": "ok"}},
+}

@@ -38,6 +38,7 @@ Cursor = Annotated[
         max_length=CURSOR_LENGTH_MAX,
         pattern=r"^[A-Za-z0-9_-]+$",
         description="`next_cursor` of the page before; good for the same list with the same filters.",
+        examples=["pUoHhJ8p8n5m0mZ1oVb4xVsxNzk4MjA3MjAyMDkzMDAwLCJwaSJd"],
     ),
 ]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,29 +17,12 @@ from payment_service.db.api_keys import Scope
 from payment_service.db.payment_reads import Filters
 from payment_service.db.pool import Pool
 from payment_service.domain.currency import CURRENCIES
-from payment_service.http import examples
+from payment_service.http.answers import ANSWERS, NO_PAYMENT, PAGE
 from payment_service.http.auth import Keys, require
 from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Moment, Pages, PaymentId
-from payment_service.http.problems import INVALID, NOT_FOUND, PROBLEM_TYPE, Problem, ProblemBody
+from payment_service.http.problems import INVALID, NOT_FOUND, Problem
 
-ORDER_ID: Final = r"^[\x21-\x7e]{1,64}$"
-
-
-def problem(description: str, *, headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Describe an error in OpenAPI."""
-    schema = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
-    told = {"headers": dict(headers)} if headers else {}
-    return {"description": description, **told, "content": {PROBLEM_TYPE: {"schema": schema}}}
-
-
-ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    401: problem("No valid API key."),
-    403: problem("The key lacks the scope."),
-    404: problem("There is no such thing."),
-    422: problem("A parameter is missing, unknown or not valid."),
-    429: problem("Too many bad API keys from this address."),
-    503: problem("The database does not answer; try again."),
-}
+ORDER_ID: Final = r"^[!-~]{1,64}$"
 
 
 def only_parameters(*names: str) -> Callable[[Request], Awaitable[None]]:
@@ -88,7 +71,10 @@ class PaymentsQuery(BaseModel):
         default=None, description="As it is shown; the derived ones too.", examples=["partially_refunded"]
     )
     currency: Annotated[str, AfterValidator(_known_currency)] | None = Field(
-        default=None, description="ISO 4217, in any case.", examples=["eur"]
+        default=None,
+        description="ISO 4217, in lower case (upper case is taken too).",
+        examples=["eur"],
+        json_schema_extra=lambda schema: schema.update(enum=[*sorted(CURRENCIES)]),
     )
     created_from: Moment | None = Field(
         default=None, description="RFC 3339; from this moment on.", examples=["2026-12-01T00:00:00Z"]
@@ -117,7 +103,8 @@ def payments_router(pool: Pool, keys: Keys) -> APIRouter:
 
     @router.get(
         "/payments/{payment_id}",
-        responses=examples.answered("The payment with its refunds and disputes.", examples.PAYMENT),
+        responses=NO_PAYMENT,
+        response_description="The payment, with the first page of its refunds and of its disputes.",
         dependencies=[reader, Depends(only_parameters())],
         summary="Read a payment",
     )
@@ -138,7 +125,7 @@ def payments_router(pool: Pool, keys: Keys) -> APIRouter:
 
     @router.get(
         "/payments",
-        responses=examples.answered("A page of payments.", examples.PAYMENTS),
+        responses=PAGE,
         dependencies=[reader, Depends(only_parameters(*PaymentsQuery.model_fields))],
         summary="List payments, the newest first",
     )

@@ -9,12 +9,13 @@ import json
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import uuid4
 
 import structlog
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -44,6 +45,11 @@ class Kind:
     status: int
     title: str
 
+    @property
+    def type(self) -> str:
+        """The URI of RFC 9457."""
+        return f"urn:payment-service:{self.slug}"
+
 
 BAD_REQUEST: Final = Kind("bad_request", 400, "The request can't be read")
 NOT_SIGNED: Final = Kind("not_signed", 400, "The delivery is not signed as it must be")
@@ -59,10 +65,33 @@ KEY_MISMATCH: Final = Kind("idempotency_mismatch", 422, "The key was used for an
 TOO_SLOW: Final = Kind("too_slow", 408, "The body took too long")
 TOO_LARGE: Final = Kind("too_large", 413, "The body is too large")
 UNSUPPORTED_TYPE: Final = Kind("unsupported_type", 415, "The body's type is not taken")
+HEAD_TOO_LARGE: Final = Kind("head_too_large", 431, "The request's head is too large")
 INVALID: Final = Kind("invalid", 422, "A parameter is not valid")
 TOO_MANY: Final = Kind("too_many_requests", 429, "Too many requests")
 INTERNAL: Final = Kind("internal", 500, "Something went wrong here")
 UNAVAILABLE: Final = Kind("unavailable", 503, "Not available now")
+
+KINDS: Final = (
+    BAD_REQUEST,
+    NOT_SIGNED,
+    NOT_AN_EVENT,
+    UNAUTHENTICATED,
+    FORBIDDEN,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    TOO_SLOW,
+    NOT_ALLOWED,
+    NOT_YET,
+    IN_PROGRESS,
+    TOO_LARGE,
+    UNSUPPORTED_TYPE,
+    INVALID,
+    KEY_MISMATCH,
+    TOO_MANY,
+    HEAD_TOO_LARGE,
+    INTERNAL,
+    UNAVAILABLE,
+)
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # What the routers raise by status.
@@ -82,26 +111,50 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """It is absent, never null."""
+    schema.pop("default")
+
+
 class ProblemBody(BaseModel):
     """An error (RFC 9457)."""
 
-    type: str = Field(examples=["urn:payment-service:not_found"])
-    title: str = Field(examples=["Not found"])
-    status: int = Field(examples=[404])
-    detail: str = Field(examples=["There is no payment with this id."])
-    instance: str | None = Field(
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field(
+        description="What went wrong, for programs. More may be added: where one is unknown, go by the status.",
+        examples=["urn:payment-service:not_found"],
+        json_schema_extra={"x-extensible-enum": [kind.type for kind in KINDS]},
+    )
+    title: str = Field(description="The same for people; its wording may change.", examples=["Not found"])
+    status: int = Field(description="That of the answer.", ge=400, le=599, examples=[404])
+    detail: str = Field(
+        description="One sentence that says what to do; its wording may change.",
+        examples=["There is no payment with this id."],
+    )
+    instance: str | SkipJsonSchema[None] = Field(
         default=None,
         examples=["urn:uuid:2f0c9a52-0c4e-4b7b-9d53-2f5b1a7c8e10"],
-        description="Where our side failed: this very error, as our logs name it.",
+        description="Where our side failed: this very error, as our logs name it. Else it is absent.",
+        json_schema_extra=_without_default,
     )
 
 
-def render(*, slug: str, status: int, title: str, detail: str, error_id: str | None = None, **more: object) -> bytes:
+class NotReadyBody(ProblemBody):
+    """What is missing for the service to work."""
+
+    model_config = ConfigDict(title="NotReady")
+
+    ready: Literal[False]
+    checks: dict[str, str] = Field(description="Each part with its state: `ok`, or a sentence.")
+
+
+def render(kind: Kind, detail: str, *, error_id: str | None = None, **more: object) -> bytes:
     """Word a problem as JSON. `error_id`: the id under which it was logged."""
     problem = {
-        "type": f"urn:payment-service:{slug}",
-        "title": title,
-        "status": status,
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
         "detail": detail,
         **({"instance": f"urn:uuid:{error_id}"} if error_id else {}),
         **more,
@@ -111,8 +164,7 @@ def render(*, slug: str, status: int, title: str, detail: str, error_id: str | N
 
 def respond(kind: Kind, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
     """Make the answer of a problem; `more` are members beside the standard ones."""
-    body = render(slug=kind.slug, status=kind.status, title=kind.title, detail=detail, **more)
-    return Response(body, kind.status, dict(headers or {}), PROBLEM_TYPE)
+    return Response(render(kind, detail, **more), kind.status, dict(headers or {}), PROBLEM_TYPE)
 
 
 async def _answer_problem(_request: Request, error: Exception) -> Response:

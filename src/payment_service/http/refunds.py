@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -14,11 +14,12 @@ from payment_service.db import refund_reads
 from payment_service.db.api_keys import Client, Scope
 from payment_service.db.pool import Pool
 from payment_service.flows.request_refund import Refunds, Wanted
-from payment_service.http import examples
+from payment_service.http.answers import ANSWERS, NO_PAYMENT, NO_REFUND, change_answers
 from payment_service.http.auth import Keys, require
 from payment_service.http.bodies import Body, Line, Metadata, read_body
-from payment_service.http.changes import REFUSED, answer, asking, describe
-from payment_service.http.payments import ANSWERS, only_parameters
+from payment_service.http.changes import answer, asking, describe
+from payment_service.http.lists import PaymentId
+from payment_service.http.payments import only_parameters
 from payment_service.http.problems import NOT_FOUND, Problem
 
 
@@ -38,6 +39,11 @@ class RefundRequest(Body):
     metadata: Metadata = Field(default_factory=dict, description="Kept with the refund.")
 
 
+_REFUSED: Final = change_answers(
+    not_allowed="Nothing is left to refund: all is refunded, or asked to be.",
+    invalid="amount: at most 14.90 eur can still be refunded.",
+    location=True,
+)
 RefundId = Annotated[
     UUID, Path(description="`refund_id` of a record.", examples=["40fbfd7e-41ae-530b-a850-b19351170173"])
 ]
@@ -53,20 +59,23 @@ def refunds_router(pool: Pool, keys: Keys, refunds: Refunds) -> APIRouter:
         "/payments/{payment_id}/refunds",
         status_code=201,
         response_model=Refund,
-        responses=REFUSED,
+        responses=NO_PAYMENT | _REFUSED,
         dependencies=[Depends(only_parameters())],
         summary="Refund a payment, fully or partly",
+        description="The amount is reserved at once and asked of the provider after this answer: the refund is `pending` until "
+        "the provider has said more, which a read and the records tell.",
         openapi_extra=describe(RefundRequest),
     )
-    async def request_refund(payment_id: UUID, request: Request, client: Client = refunder) -> Response:
+    async def refund_payment(payment_id: PaymentId, request: Request, client: Client = refunder) -> Response:
         body = await read_body(request, RefundRequest)
         asked = asking(request, client, "refund", payment_id, body)
         wanted = Wanted(amount=body.amount, reason=body.reason, metadata=body.metadata)
-        return await answer(refunds.request(payment_id, wanted, asked))
+        return await answer(refunds.request(payment_id, wanted, asked), found_under="/v1/refunds")
 
     @router.get(
         "/refunds/{refund_id}",
-        responses=examples.answered("The refund.", examples.REFUND),
+        responses=NO_REFUND,
+        response_description="The refund.",
         dependencies=[reader, Depends(only_parameters())],
         summary="Read a refund",
     )

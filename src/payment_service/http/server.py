@@ -7,12 +7,13 @@ import math
 import re
 import socket
 from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from payment_service.http.problems import PROBLEM_TYPE, render
+from payment_service.http.problems import BAD_REQUEST, HEAD_TOO_LARGE, PROBLEM_TYPE, Kind, render
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
@@ -121,7 +122,7 @@ class Protocol(HttpToolsProtocol):
     _headers_size = 0  # bytes of the headers that are complete
     _hosts = 0
     _coding: bytes | None = None
-    _refusal: tuple[int, str, str] | None = None
+    _refusal: tuple[Kind, str] | None = None
     _head_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -191,9 +192,10 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """Answer what is no HTTP, or was refused, and close."""
-        status, title, detail = self._refusal or _bad("The request is not valid HTTP/1.1.")
-        body = render(slug="bad_request", status=status, title=title, detail=detail)
-        head = [f"HTTP/1.1 {status} {title}", f"content-type: {PROBLEM_TYPE}", f"content-length: {len(body)}"]
+        kind, detail = self._refusal or _bad("The request is not valid HTTP/1.1.")
+        body = render(kind, detail)
+        phrase = HTTPStatus(kind.status).phrase
+        head = [f"HTTP/1.1 {kind.status} {phrase}", f"content-type: {PROBLEM_TYPE}", f"content-length: {len(body)}"]
         self.transport.write("\r\n".join([*head, "connection: close", "\r\n"]).encode() + body)
         self._ended = True
         self._unwatch_head()
@@ -203,7 +205,7 @@ class Protocol(HttpToolsProtocol):
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: an offer to upgrade (to h2c, say) may be passed over."""
 
-    def _refuse(self, refusal: tuple[int, str, str]) -> None:
+    def _refuse(self, refusal: tuple[Kind, str]) -> None:
         self._refusal = refusal
         raise _Refused
 
@@ -221,12 +223,11 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def _bad(detail: str) -> tuple[int, str, str]:
-    return 400, "Bad Request", detail
+def _bad(detail: str) -> tuple[Kind, str]:
+    return BAD_REQUEST, detail
 
 
 _HEAD_TOO_LARGE: Final = (
-    431,
-    "Request Header Fields Too Large",
+    HEAD_TOO_LARGE,
     f"The request line and headers may have {HEAD_LIMIT_BYTES} bytes and {HEADERS_MAX} headers.",
 )

@@ -165,7 +165,7 @@ class WebhookEndpoint:
         return Problem(UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
     def _too_large(self) -> Problem:
-        return _refused(TOO_LARGE, "too_large", f"A body may have {self._body_limit_bytes} bytes.")
+        return _refused(TOO_LARGE, "too_large", f"A body may have at most {self._body_limit_bytes} bytes.")
 
 
 def _refused(kind: Kind, reason: str, detail: str, *, close: bool = False) -> Problem:

@@ -1,0 +1,58 @@
+"""Write `openapi.json`, the description of the HTTP API, from the routes and their models. A test compares."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from payment_service.config import Config
+from payment_service.flows.surroundings import Surroundings
+from payment_service.http.app import build_app
+from payment_service.http.description import describe
+from payment_service.provider.stripe_deliveries import StripeDeliveries
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+OPENAPI: Final = ROOT / "openapi.json"
+
+_CONFIG: Final = Config(
+    kafka_brokers="broker:9092",
+    db_dsn=SecretStr("dbname=payments"),
+    stripe_secret_key=SecretStr("sk_test_none"),
+    stripe_webhook_secret=(SecretStr("whsec_none"),),
+)
+
+
+def public_app() -> FastAPI:
+    """The app of SERVICE_PORT, for looking at; nothing is opened for it."""
+
+    def unused(*_: object) -> Any:
+        raise NotImplementedError
+
+    nothing = cast("Any", None)
+    return build_app(
+        config=_CONFIG,
+        surroundings=Surroundings(pool=nothing, providers=nothing, deployment="default", now=lambda: datetime.now(UTC)),
+        receivers={"stripe": StripeDeliveries.of(_CONFIG)},
+        take=unused,
+        quarantine=unused,
+        readiness=unused,
+    )
+
+
+def described() -> dict[str, Any]:
+    """What the service describes of itself."""
+    return describe(public_app())
+
+
+def openapi() -> str:
+    """The text of `openapi.json`."""
+    return json.dumps(described(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    OPENAPI.write_text(openapi())
