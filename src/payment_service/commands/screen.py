@@ -42,23 +42,44 @@ def show_json(model: BaseModel) -> None:
     sys.stdout.write(json.dumps(model.model_dump(mode="json")).replace("\x7f", "\\u007f") + "\n")
 
 
-def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under their columns; nothing at all where there are none."""
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, wrapped: str = "") -> None:
+    """Print rows under their columns; nothing at all where there are none.
+
+    Ids are there to be copied: where the lines would not fit, each row is a block instead. Only `wrapped`, a column, is broken.
+    """
+    cells = [[plain(cell) for cell in row] for row in rows]
+    if not cells:
+        return
+    console = _console()
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    if not wrapped and sum(widths) + 2 * (len(widths) - 1) > console.width:
+        _show_blocks(console, title, columns, cells)
+        return
     table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, show_edge=False)
+    table.padding = (0, 2, 0, 0)
     for column in columns:
-        table.add_column(Text(column, style="dim"), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(plain(cell)) for cell in row))
-    if table.row_count:
-        _console().print(table)
+        table.add_column(Text(column, style="dim"), overflow="fold", no_wrap=column != wrapped)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _show_blocks(console: Console, title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    console.print(Text(title, style="bold"))
+    for row in cells:
+        console.print(_pairs(columns, row), "")
+
+
+def _pairs(names: Sequence[str], texts: Sequence[str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, text in zip(names, texts, strict=True):
+        table.add_row(Text(name, style="dim"), Text(text, overflow="fold"))
+    return table
 
 
 def show_fields(model: BaseModel, *names: str) -> None:
     """Print fields of a model, one a line."""
-    table = Table.grid(padding=(0, 2))
-    for name in names:
-        table.add_row(Text(name, style="dim"), Text(plain(getattr(model, name))))
-    _console().print(table)
+    _console().print(_pairs(names, [plain(getattr(model, name)) for name in names]))
 
 
 def say(sentence: str) -> None:

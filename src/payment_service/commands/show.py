@@ -91,8 +91,9 @@ def _show(case: Case) -> None:
     screen.show_fields(case.payment, *Payment.model_fields)
     _list("Refunds", case.refunds, "id", "status", "amount", "currency", "reason", "failure_code", "provider_refund_id")
     _list("Disputes", case.disputes, "status", "amount", "currency", "reason", "evidence_due_by", "provider_dispute_id")
-    _list("Timeline", case.timeline, "at", "kind", "text")
+    _list("Timeline", case.timeline, "at", "kind", "text", wrapped="text")
 
 
-def _list(title: str, models: Sequence[BaseModel], *fields: str) -> None:
-    screen.show_table(f"\n{title}", fields, ([getattr(model, name) for name in fields] for model in models))
+def _list(title: str, models: Sequence[BaseModel], *fields: str, wrapped: str = "") -> None:
+    rows = ([getattr(model, name) for name in fields] for model in models)
+    screen.show_table(f"\n{title}", fields, rows, wrapped=wrapped)
