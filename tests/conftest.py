@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from payment_service.embedded.broker import EmbeddedBroker
-from tests.support.databases import DatabaseServer, database_server, migrate
+from tests.support.databases import DatabaseServer, database_server
 from tests.support.kafka import TOPICS, Topics, create_topics, group_id
 from tests.support.service import StartService, services
 from tests.support.shop import Shop, shops
@@ -30,15 +30,21 @@ def database() -> Iterator[DatabaseServer]:
 @pytest.fixture(scope="session")
 def migrated_template(database: DatabaseServer) -> Iterator[str]:
     """Give the name of a database that has the schema, to be copied by `database_dsn`."""
-    with database.template(migrate) as name:
+    with database.template(database.migrate) as name:
         yield name
 
 
 @pytest.fixture
 def database_dsn(database: DatabaseServer, migrated_template: str) -> Iterator[str]:
-    """Give the URI of a database with the schema and nothing in it, for this test alone."""
+    """Give the URI of a database with the schema and nothing in it, for this test alone; as the owner of its tables."""
     with database.database(migrated_template) as dsn:
         yield dsn
+
+
+@pytest.fixture
+def service_dsn(database: DatabaseServer, database_dsn: str) -> str:
+    """Give the URI of the same database for the service: under a role that may do what `db/rights.py` says, and no more."""
+    return database.for_service(database_dsn)
 
 
 @pytest.fixture
@@ -78,10 +84,10 @@ def topics(broker: str) -> Topics:
 
 
 @pytest.fixture
-def service_env(database_dsn: str, topics: Topics) -> dict[str, str]:
+def service_env(service_dsn: str, topics: Topics) -> dict[str, str]:
     """Give the environment of a service on this test's database and broker; its Stripe refuses connections until set."""
     return {
-        "DB_DSN": database_dsn,
+        "DB_DSN": service_dsn,
         "KAFKA_BROKERS": topics.bootstrap_servers,
         "KAFKA_GROUP_ID": group_id(),
         "STRIPE_SECRET_KEY": "sk_test_suite",

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import typer
 
-from payment_service.config import ROLES, Config, ConfigError, DatabaseSettings, KafkaSettings
+from payment_service.config import ROLES, Config, ConfigError, DatabaseSettings, KafkaSettings, RoleSettings
 from payment_service.db.api_keys import Scope
 
 EXIT_CONFIGURATION: Final = 2
@@ -69,14 +69,24 @@ def serve(
 
 
 @app.command()
-def migrate(sql: Annotated[bool, typer.Option("--sql", help="Print the SQL and change nothing.")] = False) -> None:
+def migrate(
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL and change nothing.")] = False,
+    roles: Annotated[
+        bool,
+        typer.Option("--roles", help="Print SQL that makes the roles of owner, service and reader; change nothing."),
+    ] = False,
+) -> None:
     """Bring the database to the schema of this version, and make its partitions. Needs DB_DSN alone, as the owner."""
     from payment_service.db import migrate as migration
+    from payment_service.db.rights import Roles
 
-    if sql:
+    if roles:
+        typer.echo(Roles(RoleSettings.from_environment().db_role_prefix).script())
+    elif sql:
         typer.echo(migration.migration_sql())
-        return
-    migration.migrate(_dsn(), report=typer.echo)
+    else:
+        settings = DatabaseSettings.from_environment()
+        migration.migrate(settings.db_dsn.get_secret_value(), roles=Roles(settings.db_role_prefix), report=typer.echo)
 
 
 @app.command()

@@ -3,128 +3,40 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from datetime import timedelta
 from typing import Annotated, Final, Self
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, JsonValue, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, JsonValue, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 from stdnum import iban
 
 from payment_service.domain.currency import UnknownCurrency, currency
-from payment_service.secret_files import FILE_SUFFIX, SecretFileError, is_secret, read_secrets
+from payment_service.settings import ConfigError, DatabaseSettings, KafkaSettings, RoleSettings, Settings
+
+__all__ = [
+    "ROLES",
+    "BankTransferSettings",
+    "Config",
+    "ConfigError",
+    "DatabaseSettings",
+    "KafkaSettings",
+    "RoleSettings",
+    "Settings",
+    "needed_by",
+]
 
 ROLES: Final = ("intake", "dispatch", "relay", "http")
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
-# A variable that begins like one of ours and is none of ours is a typing error, and would silently do nothing.
-_OUR_PREFIXES: Final = (
-    "KAFKA_",
-    "STRIPE_",
-    "PROVIDER_",
-    "SERVICE_",
-    "METRICS_",
-    "ORDER_",
-    "DB_",
-    "WEBHOOK_",
-    "MAX_AMOUNT_",
-    "CAPTURE_",
-    "PAYMENT_EXPIRES_",
-    "ORDERS_",
-    "BANK_TRANSFER_",
-    "TRUSTED_",
-)
-# Kubernetes puts such variables into every container, for each service of the namespace (one may be called "kafka").
-_SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")
 _PROVIDER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 def _for(provider: str) -> dict[str, JsonValue]:
     """Mark a setting that must be set where a provider runs."""
     return {"needed_by": provider}
-
-
-class ConfigError(Exception):
-    """The environment can't be used; the message says which variable and what to write."""
-
-
-class Settings(BaseSettings):
-    """A part of the environment that can be read by itself: a field's variable is its name in capitals."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
-    @classmethod
-    def from_environment(cls) -> Self:
-        """Read the environment. Raises ConfigError with one line a person can act on."""
-        if unknown := sorted(name for name in os.environ if _is_unknown(name)):
-            message = f"Unknown variable {unknown[0]}: correct or remove it (the README has the table of all)."
-            raise ConfigError(message)
-        try:
-            return cls(**read_secrets(cls.model_fields))
-        except ValidationError as error:
-            raise ConfigError(cls._first_problem(error)) from None
-        except SecretFileError as error:
-            raise ConfigError(str(error)) from None
-
-    @classmethod
-    def _first_problem(cls, error: ValidationError) -> str:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        name = str(problem["loc"][0]).upper() if problem["loc"] else ""
-        if problem["type"] == "missing":
-            return f"{name} is not set: {cls.model_fields[name.lower()].description}"
-        text = problem["msg"].removeprefix("Value error, ")
-        return f"{name} can't be used: {text}." if name else f"{text}."
-
-
-class KafkaSettings(Settings):
-    """What is needed to make topics."""
-
-    kafka_brokers: str = Field(description="Bootstrap servers of Kafka, host:port, comma-separated.")
-    kafka_client_id: str = Field("payment-service", description="Name under which the service appears at the broker.")
-    kafka_group_id: str = Field("payment-service-group", description="Consumer group of the order intake.")
-    kafka_session_timeout_ms: int = Field(
-        6_000,
-        ge=1_000,
-        le=300_000,
-        description="After this silence the group gives a member's partitions to others (ms).",
-    )
-    kafka_topic_partitions: int = Field(
-        6, ge=1, le=1_000, description="Partitions of topics that `topics create` makes."
-    )
-    orders_cancelled: bool = Field(
-        default=False, description="Whether orders.cancelled is read too, and what is unpaid of such orders canceled."
-    )
-
-    @field_validator("kafka_brokers")
-    @classmethod
-    def _require_brokers(cls, value: str) -> str:
-        if not all(re.fullmatch(r"\S+:[0-9]{1,5}", broker.strip()) for broker in value.split(",")):
-            message = "write host:port, several separated by commas"
-            raise ValueError(message)
-        return value
-
-
-class DatabaseSettings(Settings):
-    """What is needed to migrate."""
-
-    db_dsn: SecretStr = Field(description="PostgreSQL, as a URI or in libpq's key=value form.")
-    db_pool_size: int = Field(10, ge=2, le=200, description="Connections to PostgreSQL per process.")
-
-    @field_validator("db_dsn")
-    @classmethod
-    def _require_dsn(cls, value: SecretStr) -> SecretStr:
-        try:
-            conninfo_to_dict(value.get_secret_value())
-        except psycopg.ProgrammingError:
-            # libpq's own message repeats parts of the text, and with them the password.
-            message = "write postgresql://user:password@host:5432/database, or host=… dbname=… user=…"
-            raise ValueError(message) from None
-        return value
 
 
 class BankTransferSettings(Settings):
@@ -365,14 +277,6 @@ def needed_by(field: FieldInfo) -> str:
     """Give the provider that can't run without a setting; empty: no provider's."""
     marks = field.json_schema_extra
     return str(marks.get("needed_by", "")) if isinstance(marks, dict) else ""
-
-
-def _is_unknown(name: str) -> bool:
-    if not name.startswith(_OUR_PREFIXES) or _SERVICE_LINK.search(name):
-        return False
-    known = {**Config.model_fields, **BankTransferSettings.model_fields}
-    field = known.get(name.removesuffix(FILE_SUFFIX).lower())
-    return field is None or (name.endswith(FILE_SUFFIX) and not is_secret(field))
 
 
 def _is_rule(rule: str) -> bool:

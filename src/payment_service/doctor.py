@@ -27,6 +27,7 @@ from payment_service.db.gauges import partition_days_left
 from payment_service.db.maintain import AHEAD
 from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_arguments
 from payment_service.db.queries import load
+from payment_service.db.rights import Roles, standing
 from payment_service.db.schema import schema_problem
 from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import require_providers
@@ -44,6 +45,8 @@ DAYS_LEFT_MIN: Final = AHEAD.days / 2
 WEBHOOK_PATH: Final = "/webhooks/stripe"
 # The answer to our own call tells that the intent exists; the event isn't needed.
 TYPES_NEEDED: Final = APPLIED_TYPES - {"payment_intent.created"}
+# A role that may do too much may do it to every table and partition; the first few say what kind of rights these are.
+RIGHTS_SHOWN: Final = 5
 
 _sql = load(__package__, "doctor.sql")
 
@@ -122,21 +125,22 @@ async def _check_database(config: Config) -> Findings:
         version = await connection.fetchval("SHOW server_version")
         yield Finding(Verdict.OK, "database", f"PostgreSQL {version} answers")
         yield await _check_database_clock(connection)
-        if problem := await schema_problem(connection):
-            found, _, cure = problem.partition(": ")
-            yield Finding(Verdict.FAILED, "schema", found, cure)
-            return
-        yield Finding(Verdict.OK, "schema", "fits this version")
-        async for finding in _check_tables(connection):
+        async for finding in _check_role(connection, Roles(config.db_role_prefix)):
             yield finding
-        if left_behind := await _check_left_behind(config, connection):
-            yield left_behind
+        async for finding in _check_schema(config, connection):
+            yield finding
+    except asyncpg.InsufficientPrivilegeError:
+        return  # told by the check of the role
     finally:
         connection.terminate()
 
 
-async def _check_tables(connection: Connection) -> Findings:
-    yield await _check_role(connection)
+async def _check_schema(config: Config, connection: Connection) -> Findings:
+    if problem := await schema_problem(connection):
+        found, _, cure = problem.partition(": ")
+        yield Finding(Verdict.FAILED, "schema", found, cure)
+        return
+    yield Finding(Verdict.OK, "schema", "fits this version")
     days = await partition_days_left(connection)
     for table, left in days.items():
         if left < DAYS_LEFT_MIN:
@@ -146,22 +150,33 @@ async def _check_tables(connection: Connection) -> Findings:
             )
         else:
             yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
+    if left_behind := await _check_left_behind(config, connection):
+        yield left_behind
 
 
-async def _check_role(connection: Connection) -> Finding:
-    row: Any = await connection.fetchrow(_sql.role)
-    if row["missing"]:
-        found = f"{row['name']} lacks {', '.join(row['missing'])}"
-        cure = f"as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {row['name']}; the same USAGE ON ALL SEQUENCES"
-        return Finding(Verdict.FAILED, "role", found, cure)
-    if row["superuser"]:
-        return Finding(
-            Verdict.WARNING,
-            "role",
-            f"{row['name']} is a superuser",
-            "serve with a role of its own that may only read and write",
-        )
-    return Finding(Verdict.OK, "role", f"{row['name']} may read and write what it needs")
+async def _check_role(connection: Connection, roles: Roles) -> Findings:
+    """What the role lacks is a failure; what it may do beyond its need, which a thief of its password could do too, a warning."""
+    if (role := await standing(connection)) is None:
+        return
+    if role.lacks:
+        cure = f"as the owner: payment-service migrate, which grants it to {roles.service}; serve as that role"
+        yield Finding(Verdict.FAILED, "role", f"{role.name} lacks {_few(role.lacks)}", cure)
+    beyond = [
+        *(["all that a superuser may"] if role.superuser else []),
+        *(["everything with the tables, which it owns"] if role.owner and not role.superuser else []),
+        *(["CREATE in the schema"] if role.creates and not role.owner else []),
+        *([] if role.owner else role.beyond),
+    ]
+    if beyond:
+        cure = f"serve as {roles.service}; `payment-service migrate --roles` has its SQL"
+        yield Finding(Verdict.WARNING, "role", f"{role.name} may do more than it needs: {_few(beyond)}", cure)
+    if not role.lacks and not beyond:
+        yield Finding(Verdict.OK, "role", f"{role.name} may do what it needs, and no more")
+
+
+def _few(rights: list[str]) -> str:
+    more = len(rights) - RIGHTS_SHOWN
+    return ", ".join(rights[:RIGHTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 async def _check_database_clock(connection: Connection) -> Finding:

@@ -16,6 +16,7 @@ from hashlib import sha256
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
 import structlog
 import uvloop
 
@@ -83,6 +84,11 @@ def serve(config: Config, roles: Collection[str]) -> int:
     except AddressInUse as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILED
+    except asyncpg.InsufficientPrivilegeError as error:
+        sys.stderr.write(
+            f"The role in DB_DSN may not do this ({error}): `payment-service doctor` says what it lacks.\n"
+        )
+        return EXIT_NOT_PREPARED
     except TRANSIENT_ERRORS as error:
         sys.stderr.write(
             f"The database can't be reached ({type(error).__name__}): check DB_DSN and that the server runs.\n"

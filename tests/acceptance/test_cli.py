@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.support.command import NOWHERE, assert_fails, run
+from tests.support.databases import DatabaseServer
 from tests.support.kafka import TOPICS, topic_names
 from tests.support.service import StartService
 
@@ -94,6 +95,14 @@ def test_migrate_sql_prints_and_needs_nothing() -> None:
     assert "CREATE TABLE payments (" in result.stdout
 
 
+def test_migrate_roles_prints_what_each_role_may_do_and_needs_nothing() -> None:
+    result = run("migrate", "--roles", env={"DB_ROLE_PREFIX": "shop"})
+    assert result.returncode == 0
+    assert "GRANT SELECT, INSERT ON audit TO shop_service;" in result.stdout
+    assert "GRANT SELECT ON audit TO shop_reader;" in result.stdout
+    assert "api_keys TO shop_reader" not in result.stdout
+
+
 def test_maintain_has_nothing_to_do_after_migrate(database_dsn: str) -> None:
     result = run("maintain", env={"DB_DSN": database_dsn})
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
@@ -142,8 +151,20 @@ def test_serve_without_a_schema_ends_with_3_and_says_what_to_run(
     assert "run `payment-service migrate`" in result.stderr
 
 
-def test_serve_on_a_schema_that_is_too_new_ends_with_3(service_env: dict[str, str]) -> None:
-    with psycopg.connect(service_env["DB_DSN"]) as connection:
+def test_serve_under_a_role_without_rights_ends_with_3_and_says_who_knows(
+    service_env: dict[str, str], database: DatabaseServer, database_dsn: str
+) -> None:
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute(f"REVOKE ALL ON alembic_version FROM {database.roles.service}".encode())
+    result = run("serve", env={**service_env, "SERVICE_PORT": "0", "METRICS_PORT": "0"})
+    assert (result.returncode, result.stderr) == (
+        3,
+        "The role in DB_DSN may not do this (permission denied for table alembic_version): `payment-service doctor` says what it lacks.\n",
+    )
+
+
+def test_serve_on_a_schema_that_is_too_new_ends_with_3(service_env: dict[str, str], database_dsn: str) -> None:
+    with psycopg.connect(database_dsn) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9'")
         connection.execute("UPDATE schema_minimum SET revision = 9")
     result = run("serve", env={**service_env, "SERVICE_PORT": "0", "METRICS_PORT": "0"})
@@ -152,9 +173,9 @@ def test_serve_on_a_schema_that_is_too_new_ends_with_3(service_env: dict[str, st
 
 
 def test_serve_runs_on_a_newer_schema_that_still_suits_it(
-    service_env: dict[str, str], start_service: StartService
+    service_env: dict[str, str], database_dsn: str, start_service: StartService
 ) -> None:
-    with psycopg.connect(service_env["DB_DSN"]) as connection:
+    with psycopg.connect(database_dsn) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9'")
     assert start_service("http").ready()
 

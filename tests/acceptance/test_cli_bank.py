@@ -28,7 +28,7 @@ HEADER = "booking_date,amount,currency,reference,transaction_id"
 
 
 @pytest.fixture
-def env(database_dsn: str) -> dict[str, str]:
+def env(database_dsn: str, service_dsn: str) -> dict[str, str]:
     """Three orders of 19.90 eur, o-1 to o-3, wait for their money."""
 
     async def ask() -> None:
@@ -37,7 +37,7 @@ def env(database_dsn: str) -> dict[str, str]:
 
     asyncio.run(ask())
     return {
-        "DB_DSN": database_dsn,
+        "DB_DSN": service_dsn,
         "PROVIDERS": "bank_transfer",
         "BANK_TRANSFER_IBAN": "DE89 3704 0044 0532 0130 00",
         "BANK_TRANSFER_HOLDER": "Shop Ltd",

@@ -30,8 +30,8 @@ def payment(database_dsn: str) -> UUID:
 
 
 @pytest.fixture
-def env(database_dsn: str, payment: UUID) -> dict[str, str]:
-    return {"DB_DSN": database_dsn}
+def env(service_dsn: str, payment: UUID) -> dict[str, str]:
+    return {"DB_DSN": service_dsn}
 
 
 def rows(env: dict[str, str], sql: str) -> list[tuple[Any, ...]]:

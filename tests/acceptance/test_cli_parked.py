@@ -33,10 +33,10 @@ INSERT INTO relay_holds (aggregateid, position, reason) VALUES ('PAYMENT_ID', 1,
 
 
 @pytest.fixture
-def env(database_dsn: str) -> dict[str, str]:
+def env(database_dsn: str, service_dsn: str) -> dict[str, str]:
     with psycopg.connect(database_dsn) as connection:
         connection.execute(SETUP.encode())
-    return {"DB_DSN": database_dsn}
+    return {"DB_DSN": service_dsn}
 
 
 def rows(env: dict[str, str], sql: str) -> list[tuple[Any, ...]]:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,11 +14,11 @@ from socket import create_server
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from payment_service.db.maintain import AHEAD
 from payment_service.doctor import CLOCK_TOLERANCE_S
 from payment_service.embedded.broker import EmbeddedBroker
+from tests.support.databases import DatabaseServer
 from tests.support.kafka import TOPICS, create_topics
 from tests.support.sandbox import SandboxProcess
 
@@ -134,26 +133,52 @@ def test_partitions_that_run_out_are_a_failure(env: dict[str, str], database_dsn
     assert troubles(lines)[0].endswith("run `payment-service maintain` daily, as the owner of the tables")
 
 
-def test_a_role_without_rights_is_told_what_to_grant(env: dict[str, str], database_dsn: str) -> None:
-    role = f"reader_{uuid.uuid4().hex[:8]}"
+def roles_told(lines: list[list[str]]) -> list[str]:
+    return [f"{verdict}: {rest.removeprefix('role').strip()}" for verdict, rest in lines if rest.startswith("role ")]
+
+
+def test_the_role_of_the_service_is_in_order(env: dict[str, str], database: DatabaseServer) -> None:
+    assert roles_told(examine(env)[1]) == [f"ok: {database.roles.service} may do what it needs, and no more"]
+
+
+def test_what_a_role_lacks_is_named_and_granted_by_migrate(
+    env: dict[str, str], database: DatabaseServer, database_dsn: str
+) -> None:
+    role = database.roles.service
     with psycopg.connect(database_dsn, autocommit=True) as owner:
-        try:
-            owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reader22'".encode())
-        except psycopg.errors.InsufficientPrivilege:
-            pytest.skip("the role of TEST_DB_DSN may not create roles")
-        try:
-            owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
-            dsn = make_conninfo(database_dsn, user=role, password="reader22")
-            code, lines = examine(env, DB_DSN=dsn)
-            assert code == 1
-            assert "INSERT on payments" in troubles(lines)[0]
-            owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}".encode())
-            owner.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}".encode())
-            code, lines = examine(env, DB_DSN=dsn)
-            assert (code, troubles(lines)) == (0, [])
-        finally:
-            owner.execute(f"DROP OWNED BY {role}".encode())
-            owner.execute(f"DROP ROLE {role}".encode())
+        owner.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}".encode())
+        owner.execute(f"GRANT SELECT ON payments TO {role}".encode())
+        code, lines = examine(env)
+        assert code == 1
+        [told] = roles_told(lines)
+        assert told.startswith(f"failed: {role} lacks SELECT on alembic_version, INSERT on api_keys, ")
+        assert "more → as the owner: payment-service migrate" in told
+        database.migrate(database_dsn)
+        code, lines = examine(env)
+        assert (code, troubles(lines)) == (0, [])
+
+
+def test_what_a_role_may_do_beyond_its_need_is_a_warning(
+    env: dict[str, str], database: DatabaseServer, database_dsn: str
+) -> None:
+    role = database.roles.service
+    with psycopg.connect(database_dsn, autocommit=True) as owner:
+        owner.execute(f"GRANT UPDATE, DELETE ON audit TO {role}".encode())
+        owner.execute(f"GRANT CREATE ON SCHEMA public TO {role}".encode())
+        code, lines = examine(env)
+        assert code == 0
+        [told] = roles_told(lines)
+        assert told.startswith(
+            f"warning: {role} may do more than it needs: CREATE in the schema, DELETE on audit, UPDATE on audit → "
+        )
+
+
+def test_who_serves_as_the_owner_is_warned(env: dict[str, str], database_dsn: str) -> None:
+    code, lines = examine(env, DB_DSN=database_dsn)
+    assert code == 0
+    [told] = roles_told(lines)
+    assert "may do more than it needs: " in told
+    assert "payment-service migrate --roles" in told
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from payment_service.db.rights import Roles
 from payment_service.embedded.postgres import EmbeddedPostgres
 
 
@@ -35,6 +36,8 @@ class DatabaseServer:
         self.dsn = with_database(dsn, str(conninfo_to_dict(dsn).get("dbname") or "postgres"))
         self._prefix = f"test_{os.getpid()}_{uuid.uuid4().hex[:6]}"
         self._made = 0
+        self._password = uuid.uuid4().hex
+        self.roles = Roles(self._prefix)
 
     def create(self, template: str | None = None) -> str:
         """Make a database, empty or as a copy of `template`, and give its name."""
@@ -48,6 +51,32 @@ class DatabaseServer:
     def drop(self, name: str) -> None:
         """Drop a database, and the connections that a killed process left in it."""
         self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    @contextmanager
+    def service_role(self) -> Iterator[bool]:
+        """Make the role that the service runs under here, and drop it at the end; False: ours may not make roles."""
+        try:
+            self._execute(f"CREATE ROLE {{}} LOGIN PASSWORD '{self._password}'", self.roles.service)
+        except psycopg.errors.InsufficientPrivilege:
+            self._password = ""
+        try:
+            yield bool(self._password)
+        finally:
+            if self._password:
+                self._execute("DROP ROLE {}", self.roles.service)
+
+    def for_service(self, dsn: str) -> str:
+        """Give the URI under which the service reaches a database of ours: as its own role, if there is one."""
+        if not self._password:
+            return dsn
+        login = make_conninfo(dsn, user=self.roles.service, password=self._password)
+        return with_database(login, str(conninfo_to_dict(dsn)["dbname"]))
+
+    def migrate(self, dsn: str) -> None:
+        """Bring a database to the schema of this version, with the rights of the service's role."""
+        from payment_service.db.migrate import migrate  # noqa: PLC0415 - so that tests without a database stay quick
+
+        migrate(dsn, roles=self.roles)
 
     @contextmanager
     def database(self, template: str | None = None) -> Iterator[str]:
@@ -77,15 +106,12 @@ class DatabaseServer:
 def database_server() -> Iterator[DatabaseServer]:
     """Give the server of `TEST_DB_DSN` (a role with CREATEDB), else an embedded one of our own."""
     if dsn := os.environ.get("TEST_DB_DSN"):
-        yield DatabaseServer(dsn)
+        server = DatabaseServer(dsn)
+        with server.service_role():
+            yield server
         return
     # Killed processes are the subject here, power cuts are not: without fsync the suite is several times faster.
     with EmbeddedPostgres(fsync=False) as postgres:
-        yield DatabaseServer(postgres.dsn)
-
-
-def migrate(dsn: str) -> None:
-    """Bring a database to the schema of this version; imported late, so that tests without a database stay quick."""
-    from payment_service.db.migrate import migrate as run  # noqa: PLC0415
-
-    run(dsn)
+        server = DatabaseServer(postgres.dsn)
+        with server.service_role():
+            yield server

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 from payment_service.bank_transfer.statement import StatementRefused
 from payment_service.db.maintain import MaintainError
 from payment_service.db.migrate import MigrationError
+from payment_service.db.rights import RightsError
 from payment_service.db.schema import NO_SCHEMA, SchemaError
 from payment_service.flows.errors import Refusal, Why
 
@@ -34,7 +35,12 @@ def explain(error: Exception) -> tuple[str, int] | None:
             return NO_SCHEMA, EXIT_NOT_PREPARED
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
             return _BUSY, EXIT_NOT_NOW
-        case MigrationError() | MaintainError() | StatementRefused():
+        case asyncpg.InsufficientPrivilegeError():
+            return (
+                f"The role in DB_DSN may not do this ({error}): `payment-service doctor` says what it lacks.",
+                EXIT_FAILED,
+            )
+        case MigrationError() | RightsError() | MaintainError() | StatementRefused():
             return str(error), EXIT_FAILED
         case KafkaException():
             return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}", EXIT_FAILED

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from payment_service.db.maintain import maintain
 from payment_service.db.pool import CONNECT_TIMEOUT_S
+from payment_service.db.rights import DEFAULT_ROLES, Roles
 
 # "payments" in ASCII; advisory locks are per database, so this meets nothing but ourselves.
 ADVISORY_LOCK: Final = 0x7061796D656E7473
@@ -34,11 +35,13 @@ class MigrationError(Exception):
     """The schema was not changed; the message says why and what to do."""
 
 
-def migrate(dsn: str, *, to: str = "head", report: Callable[[str], None] = lambda _line: None) -> None:
-    """Bring the database at `dsn` (a URI or libpq's `key=value` form) to revision `to`, then make its partitions.
+def migrate(
+    dsn: str, *, to: str = "head", roles: Roles = DEFAULT_ROLES, report: Callable[[str], None] = lambda _line: None
+) -> None:
+    """Bring the database at `dsn` (a URI or libpq's `key=value` form) to revision `to`; then grant rights, make partitions.
 
-    Without effect when it is there already. `report` is told what was done, a line at a time. Raises MigrationError; either
-    all of the migration happened or nothing.
+    Without effect when it is there already. `report` is told what was done, a line at a time. Raises MigrationError (either
+    all of the migration happened or nothing), RightsError, MaintainError.
     """
     with _one_transaction(dsn) as connection:
         _wait_for_others(connection)
@@ -47,6 +50,7 @@ def migrate(dsn: str, *, to: str = "head", report: Callable[[str], None] = lambd
         command.upgrade(_alembic(connection=connection), to)
         after = _revision(connection)
     report(f"schema is at revision {after}" if before == after else f"schema brought from revision {before} to {after}")
+    roles.grant(dsn, report=report)
     maintain(dsn, report=report)
 
 

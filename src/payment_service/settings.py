@@ -1,0 +1,137 @@
+"""Parts of the environment that a command may read by themselves: the base of all settings, Kafka's and the database's."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final, Self
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from payment_service.secret_files import FILE_SUFFIX, SecretFileError, is_secret, read_secrets
+
+# A variable that begins like one of ours and is none of ours is a typing error, and would silently do nothing.
+_OUR_PREFIXES: Final = (
+    "KAFKA_",
+    "STRIPE_",
+    "PROVIDER_",
+    "SERVICE_",
+    "METRICS_",
+    "ORDER_",
+    "DB_",
+    "WEBHOOK_",
+    "MAX_AMOUNT_",
+    "CAPTURE_",
+    "PAYMENT_EXPIRES_",
+    "ORDERS_",
+    "BANK_TRANSFER_",
+    "TRUSTED_",
+)
+# Kubernetes puts such variables into every container, for each service of the namespace (one may be called "kafka").
+_SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")
+_KNOWN: Final[dict[str, FieldInfo]] = {}
+
+
+class ConfigError(Exception):
+    """The environment can't be used; the message says which variable and what to write."""
+
+
+class Settings(BaseSettings):
+    """A part of the environment that can be read by itself: a field's variable is its name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_options: object) -> None:
+        """Make the names of this part known, so that another part does not take them for typing errors."""
+        if cls.__module__.partition(".")[0] == __package__:
+            _KNOWN.update(cls.model_fields)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment. Raises ConfigError with one line a person can act on."""
+        if unknown := sorted(name for name in os.environ if _is_unknown(name)):
+            message = f"Unknown variable {unknown[0]}: correct or remove it (the README has the table of all)."
+            raise ConfigError(message)
+        try:
+            return cls(**read_secrets(cls.model_fields))
+        except ValidationError as error:
+            raise ConfigError(cls._first_problem(error)) from None
+        except SecretFileError as error:
+            raise ConfigError(str(error)) from None
+
+    @classmethod
+    def _first_problem(cls, error: ValidationError) -> str:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        name = str(problem["loc"][0]).upper() if problem["loc"] else ""
+        if problem["type"] == "missing":
+            return f"{name} is not set: {cls.model_fields[name.lower()].description}"
+        text = problem["msg"].removeprefix("Value error, ")
+        return f"{name} can't be used: {text}." if name else f"{text}."
+
+
+class KafkaSettings(Settings):
+    """What is needed to make topics."""
+
+    kafka_brokers: str = Field(description="Bootstrap servers of Kafka, host:port, comma-separated.")
+    kafka_client_id: str = Field("payment-service", description="Name under which the service appears at the broker.")
+    kafka_group_id: str = Field("payment-service-group", description="Consumer group of the order intake.")
+    kafka_session_timeout_ms: int = Field(
+        6_000,
+        ge=1_000,
+        le=300_000,
+        description="After this silence the group gives a member's partitions to others (ms).",
+    )
+    kafka_topic_partitions: int = Field(
+        6, ge=1, le=1_000, description="Partitions of topics that `topics create` makes."
+    )
+    orders_cancelled: bool = Field(
+        default=False, description="Whether orders.cancelled is read too, and what is unpaid of such orders canceled."
+    )
+
+    @field_validator("kafka_brokers")
+    @classmethod
+    def _require_brokers(cls, value: str) -> str:
+        if not all(re.fullmatch(r"\S+:[0-9]{1,5}", broker.strip()) for broker in value.split(",")):
+            message = "write host:port, several separated by commas"
+            raise ValueError(message)
+        return value
+
+
+class RoleSettings(Settings):
+    """What is needed to name the roles of the database."""
+
+    db_role_prefix: str = Field(
+        "payments",
+        pattern="^[a-z][a-z0-9_]{0,31}$",
+        description="Roles in PostgreSQL are this and _owner, _service, _reader.",
+    )
+
+
+class DatabaseSettings(RoleSettings):
+    """What is needed to migrate."""
+
+    db_dsn: SecretStr = Field(description="PostgreSQL, as a URI or in libpq's key=value form.")
+    db_pool_size: int = Field(10, ge=2, le=200, description="Connections to PostgreSQL per process.")
+
+    @field_validator("db_dsn")
+    @classmethod
+    def _require_dsn(cls, value: SecretStr) -> SecretStr:
+        try:
+            conninfo_to_dict(value.get_secret_value())
+        except psycopg.ProgrammingError:
+            # libpq's own message repeats parts of the text, and with them the password.
+            message = "write postgresql://user:password@host:5432/database, or host=… dbname=… user=…"
+            raise ValueError(message) from None
+        return value
+
+
+def _is_unknown(name: str) -> bool:
+    if not name.startswith(_OUR_PREFIXES) or _SERVICE_LINK.search(name):
+        return False
+    field = _KNOWN.get(name.removesuffix(FILE_SUFFIX).lower())
+    return field is None or (name.endswith(FILE_SUFFIX) and not is_secret(field))

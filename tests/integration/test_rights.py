@@ -1,0 +1,227 @@
+"""Three roles: what each may do is what it needs, on a real server, and stays so through migrations and partitions."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+import payment_service
+from payment_service.db.maintain import maintain
+from payment_service.db.migrate import migrate
+from payment_service.db.pool import connect_arguments
+from payment_service.db.rights import HIDDEN, READER, SERVICE, RightsError, Roles, Standing, standing
+
+PACKAGE: Final = Path(payment_service.__file__).parent
+# What the owner runs.
+OWNERS: Final = {"maintain.sql", "roles.sql", "rights.sql"}
+PARTITION: Final = re.compile(r"_[0-9]{8}$")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A database on which the script of the roles has run, and how each of them reaches it."""
+
+    admin: str
+    roles: Roles
+
+    def of(self, role: str) -> str:
+        """Give how a role reaches the database."""
+        return make_conninfo(self.admin, user=role, password="suite22")
+
+    def run(self, *statements: str, role: str = "") -> list[tuple[Any, ...]]:
+        """Run statements as the administrator, or as a role; give what the last one found."""
+        with psycopg.connect(self.of(role) if role else self.admin, autocommit=True) as connection:
+            for statement in statements[:-1]:
+                connection.execute(statement.encode())
+            cursor = connection.execute(statements[-1].encode())
+            return cursor.fetchall() if cursor.description else []
+
+    async def standing(self, role: str) -> Standing:
+        """Give what the service itself finds out about its role."""
+        connection = await asyncpg.connect(**connect_arguments(self.of(role)))
+        found = await standing(connection)
+        await connection.close()
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def ground(empty_database_dsn: str) -> Iterator[Ground]:
+    roles = Roles(f"suite_{uuid.uuid4().hex[:8]}")
+    ground = Ground(empty_database_dsn, roles)
+    names = (roles.owner, roles.service, roles.reader)
+    with psycopg.connect(empty_database_dsn, autocommit=True) as admin:
+        if admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() != (True,):
+            pytest.skip("the role of TEST_DB_DSN may not make roles")
+        admin.execute(roles.script().encode())
+        for name in names:
+            admin.execute(sql.SQL("ALTER ROLE {} PASSWORD 'suite22'").format(sql.Identifier(name)))
+        yield ground
+        for name in names:
+            admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(name)))
+            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def migrated(ground: Ground) -> Ground:
+    """Give a ground on which the owner has migrated."""
+    migrate(ground.of(ground.roles.owner), roles=ground.roles)
+    return ground
+
+
+def test_the_service_may_do_what_its_sql_does_and_no_more() -> None:
+    """A query that needs another right fails here first, and a right that no query needs any more does too."""
+    needed: dict[str, set[str]] = defaultdict(set)
+    for path in PACKAGE.rglob("*.sql"):
+        if path.name not in OWNERS and path.parent.name != "migrations":
+            for query in re.split(r"^-- name: ", path.read_text(), flags=re.MULTILINE):
+                _collect(re.sub(r"--.*", "", query), needed)
+    tables = {relation: set(names.split(", ")) for relation, names in SERVICE.items() if names != "USAGE"}
+    assert {relation: rights for relation, rights in needed.items() if relation in tables} == tables
+
+
+def _collect(query: str, needed: dict[str, set[str]]) -> None:
+    for verb, pattern in {
+        "INSERT": r"INSERT INTO (\w+)",
+        "UPDATE": r"(?<!FOR )(?<!KEY )(?<!DO )UPDATE (\w+)",
+        "DELETE": r"DELETE FROM (\w+)",
+        "SELECT": r"(?:FROM|JOIN) (\w+)",
+    }.items():
+        for relation in re.findall(pattern, query):
+            needed[relation].add(verb)
+            if re.search(r"ON CONFLICT \(|RETURNING|WHERE", query):
+                needed[relation].add("SELECT")
+    for relation in re.findall(r"INSERT INTO (\w+).*?DO UPDATE", query, re.DOTALL):
+        needed[relation].add("UPDATE")
+
+
+async def test_the_roles_of_the_script_have_what_they_need_after_a_migration_by_the_owner(migrated: Ground) -> None:
+    found = await migrated.standing(migrated.roles.service)
+    assert found == Standing(migrated.roles.service, superuser=False, owner=False, creates=False, lacks=[], beyond=[])
+    assert (await migrated.standing(migrated.roles.owner)).owner
+
+
+async def test_the_script_may_come_after_the_schema_and_again(migrated: Ground) -> None:
+    """And takes back what somebody granted in a hurry, to partitions too."""
+    service = migrated.roles.service
+    partition = next(name for (name,) in migrated.run("SELECT relname FROM pg_class") if PARTITION.search(name))
+    for relation in ("audit", partition):
+        migrated.run(f"GRANT UPDATE, DELETE, TRUNCATE ON {relation} TO {service}")
+    assert (await migrated.standing(service)).beyond[:3] == ["DELETE on audit", "TRUNCATE on audit", "UPDATE on audit"]
+    assert any(what.endswith(partition) for what in (await migrated.standing(service)).beyond)
+    migrated.run(migrated.roles.script(), migrated.roles.script())
+    assert await migrated.standing(service) == Standing(
+        service, superuser=False, owner=False, creates=False, lacks=[], beyond=[]
+    )
+
+
+@pytest.mark.parametrize("role", ["service", "reader"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (id integer)",
+        "CREATE TEMPORARY TABLE mine (id integer)",
+        "CREATE SCHEMA mine",
+        "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE INDEX ON payments (user_id)",
+        "ALTER TABLE payments DROP CONSTRAINT payments_amount_in_range",
+        "DROP TABLE payment_events_default",
+        "TRUNCATE audit",
+        "UPDATE audit SET client = ''",
+        "DELETE FROM audit",
+        "UPDATE payment_history SET cause = ''",
+        "DELETE FROM payment_history",
+        "UPDATE outbox SET payload = ''",
+        "DELETE FROM outbox",
+        "DELETE FROM payments",
+        "DELETE FROM operations",
+        "DELETE FROM quarantine",
+        "UPDATE cursor_key SET key = sha256(key)",
+        "UPDATE schema_minimum SET revision = 9",
+        "UPDATE alembic_version SET version_num = '1'",
+        "DELETE FROM api_keys",
+    ],
+)
+def test_neither_changes_the_schema_or_what_has_been_written_down(migrated: Ground, role: str, statement: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        migrated.run(statement, role=getattr(migrated.roles, role))
+
+
+def test_a_partition_is_no_way_around_its_table(migrated: Ground) -> None:
+    names = [name for (name,) in migrated.run("SELECT relname FROM pg_class") if PARTITION.search(name)]
+    partitions = [name for name in names if name.startswith(("outbox_2", "payment_events_2"))]
+    assert len(partitions) > 3
+    for name in partitions:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            migrated.run(f"TRUNCATE {name}", role=migrated.roles.service)
+
+
+def test_the_reader_reads_all_but_what_opens_and_what_was_answered(migrated: Ground) -> None:
+    every = {
+        name
+        for (name,) in migrated.run(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')"
+        )
+        if not PARTITION.search(name)
+    }
+    assert every - set(READER) - {"outbox_placements_default"} == set(HIDDEN)
+    for relation in READER:
+        migrated.run(f"TABLE {relation}", role=migrated.roles.reader)
+    for relation in HIDDEN:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            migrated.run(f"TABLE {relation}", role=migrated.roles.reader)
+
+
+async def test_partitions_that_the_owner_makes_later_need_no_grant(migrated: Ground) -> None:
+    later = datetime.now(UTC) + timedelta(days=70)
+    maintain(migrated.of(migrated.roles.owner), now=later)
+    with psycopg.connect(migrated.of(migrated.roles.service)) as connection:
+        partition = connection.execute(
+            "INSERT INTO outbox (id, aggregatetype, aggregateid, type, headers, created_at) "
+            "VALUES (gen_random_uuid(), 'notice', gen_random_uuid(), 'x', '[]', %s) RETURNING tableoid::regclass::text",
+            [later],
+        ).fetchone()
+    assert partition
+    assert PARTITION.search(partition[0])
+    assert (await migrated.standing(migrated.roles.service)).lacks == []
+
+
+def test_a_migration_grants_what_is_missing_and_touches_nothing_else(migrated: Ground) -> None:
+    """A table that a later version brings is granted by the migration that makes it."""
+    service, owner = migrated.roles.service, migrated.of(migrated.roles.owner)
+    migrated.run(f"REVOKE ALL ON audit, workers FROM {service}")
+    before = migrated.run("SELECT xmin::text FROM pg_class WHERE relname = 'payments'")
+    lines: list[str] = []
+    migrate(owner, roles=migrated.roles, report=lines.append)
+    assert f"granted {service} 6 rights" in lines
+    lines.clear()
+    migrate(owner, roles=migrated.roles, report=lines.append)
+    assert lines == ["schema is at revision 2"]
+    assert migrated.run("SELECT xmin::text FROM pg_class WHERE relname = 'payments'") == before
+
+
+def test_who_may_not_grant_is_told_so_in_one_line(migrated: Ground) -> None:
+    migrated.run(f"REVOKE ALL ON audit FROM {migrated.roles.service}")
+    with pytest.raises(RightsError, match=r"INSERT on audit could not be granted .* as the owner"):
+        migrated.roles.grant(migrated.of(migrated.roles.reader), report=print)
+
+
+@pytest.mark.parametrize("command", [migrate, maintain])
+def test_migrate_and_maintain_are_the_owners(migrated: Ground, command: object) -> None:
+    """Neither passes by halves under the service's role: what it may not do is an error."""
+    later = {"now": datetime.now(UTC) + timedelta(days=70)} if command is maintain else {}
+    migrated.run("UPDATE alembic_version SET version_num = '1'")
+    with pytest.raises(Exception, match=r"permission denied|must be owner"):
+        command(migrated.of(migrated.roles.service), **later)  # type: ignore[operator]
