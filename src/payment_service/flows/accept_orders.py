@@ -267,7 +267,7 @@ class Intake:
         )
 
     def _count(
-        self, arrivals: Sequence[Arrival], accepted: int, quarantined: Sequence[tuple[Arrival, Rejected]]
+        self, arrivals: Sequence[Arrival], accepted: int, quarantined: Sequence[tuple[Record, Rejected]]
     ) -> None:
         arrived = len(arrivals)
         metrics.GROUP_SIZE.labels("intake").observe(arrived)

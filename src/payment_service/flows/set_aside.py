@@ -17,41 +17,41 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from payment_service.contracts.dead_letters import Record
     from payment_service.db.pool import Connection
-    from payment_service.flows.accept_orders import Arrival
 
 log = structlog.get_logger(__name__)
 
 
 async def set_aside(
-    connection: Connection, rejected: Sequence[tuple[Arrival, Rejected]]
-) -> list[tuple[Arrival, Rejected]]:
+    connection: Connection, rejected: Sequence[tuple[Record, Rejected]]
+) -> list[tuple[Record, Rejected]]:
     """Keep what is not kept yet, and announce just that; return what is new."""
     if not rejected:
         return []
-    kept = {quarantine_id(a.topic, a.partition, a.offset): (a, why, dead_letter(a, why)) for a, why in rejected}
+    kept = {quarantine_id(r.topic, r.partition, r.offset): (r, why, dead_letter(r, why)) for r, why in rejected}
     new = await quarantine.insert(connection, [_quarantined(key, *rest) for key, rest in kept.items()])
     if new:
         await records.append_outbox(
             connection,
-            [_notice(key, arrival.topic, letter) for key, (arrival, _, letter) in kept.items() if key in new],
+            [_notice(key, record.topic, letter) for key, (record, _, letter) in kept.items() if key in new],
         )
-    return [(arrival, why) for key, (arrival, why, _) in kept.items() if key in new]
+    return [(record, why) for key, (record, why, _) in kept.items() if key in new]
 
 
-def _quarantined(key: UUID, arrival: Arrival, why: Rejected, letter: DeadLetter) -> quarantine.Quarantined:
+def _quarantined(key: UUID, record: Record, why: Rejected, letter: DeadLetter) -> quarantine.Quarantined:
     return quarantine.Quarantined(
         id=key,
         source="kafka",
-        topic=arrival.topic,
-        partition=arrival.partition,
-        offset=arrival.offset,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
         reason=why.reason,
         detail=why.detail,
         key=letter.key,
         value=letter.value,
         headers=letter.headers,
-        recorded_at=record_time(arrival.timestamp_ms),
+        recorded_at=record_time(record.timestamp_ms),
     )
 
 
@@ -68,15 +68,15 @@ def _notice(key: UUID, topic: str, letter: DeadLetter) -> records.OutboxRecord:
     )
 
 
-def count_set_aside(kept: Sequence[tuple[Arrival, Rejected]]) -> None:
+def count_set_aside(kept: Sequence[tuple[Record, Rejected]]) -> None:
     """Count what is new in quarantine. Call it after the commit."""
-    for arrival, why in kept:
+    for record, why in kept:
         metrics.QUARANTINED.labels("kafka", why.reason).inc()
         log.warning(
             "order_quarantined",
-            topic=arrival.topic,
-            partition=arrival.partition,
-            offset=arrival.offset,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
             reason=why.reason,
             detail=why.detail,
         )
