@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import psycopg
 from alembic import command
@@ -35,18 +35,28 @@ class MigrationError(Exception):
     """The schema was not changed; the message says why and what to do."""
 
 
+Prepare: TypeAlias = Callable[[Connection, str | None], None]
+
+
 def migrate(
-    dsn: str, *, to: str = "head", roles: Roles = DEFAULT_ROLES, report: Callable[[str], None] = lambda _line: None
+    dsn: str,
+    *,
+    to: str = "head",
+    roles: Roles = DEFAULT_ROLES,
+    prepare: Prepare | None = None,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> None:
     """Bring the database at `dsn` (a URI or libpq's `key=value` form) to revision `to`; then grant rights, make partitions.
 
-    Without effect when it is there already. `report` is told what was done, a line at a time. Raises MigrationError (either
-    all of the migration happened or nothing), RightsError, MaintainError.
+    Without effect when it is there already. `prepare` is called with the revision before, in the same transaction. `report` is
+    told what was done, a line at a time. Raises MigrationError (either all of the migration happened or nothing), RightsError,
+    MaintainError.
     """
     with _one_transaction(dsn) as connection:
         _wait_for_others(connection)
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
         before = _revision(connection)
+        (prepare or _refuse_strangers)(connection, before)
         command.upgrade(_alembic(connection=connection), to)
         after = _revision(connection)
     report(f"schema is at revision {after}" if before == after else f"schema brought from revision {before} to {after}")
@@ -104,6 +114,15 @@ def _wait_for_others(connection: Connection) -> None:
             message = f"Another `payment-service migrate` has been running for {WAIT_FOR_OTHERS_S} s; wait for it, then run this again."
             raise MigrationError(message)
         time.sleep(WAIT_INTERVAL_S)
+
+
+def _refuse_strangers(connection: Connection, revision: str | None) -> None:
+    if revision is None and connection.exec_driver_sql("SELECT to_regclass('payments')").scalar() is not None:
+        message = (
+            "There is a table payments that this service did not make. If it is the model's, `payment-service migrate --adopt` "
+            "takes it over (docs/upgrading.md); else give this service a database of its own."
+        )
+        raise MigrationError(message)
 
 
 def _revision(connection: Connection) -> str | None:

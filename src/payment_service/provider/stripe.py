@@ -94,7 +94,8 @@ class Stripe:
         ]
         return _post(_INTENTS, urlencode(form))
 
-    def cancel_request(self, intent_id: str, *, why: str = "") -> Request:
+    @staticmethod
+    def cancel_request(intent_id: str, *, why: str = "") -> Request:
         """Word the cancellation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/cancel)."""
         body = urlencode({"cancellation_reason": why}) if why else ""
         return _post(f"{_path_of(intent_id)}/cancel", body)
@@ -103,7 +104,8 @@ class Stripe:
         """Word the capture of a PaymentIntent (https://docs.stripe.com/api/payment_intents/capture)."""
         return _post(f"{_path_of(intent_id)}/capture", urlencode({"amount_to_capture": to_stripe(amount)}))
 
-    def retrieve_request(self, intent_id: str) -> Request:
+    @staticmethod
+    def retrieve_request(intent_id: str) -> Request:
         """Word the reading of a PaymentIntent."""
         return _get(_path_of(intent_id))
 
@@ -113,7 +115,8 @@ class Stripe:
         """Word the creation of a Refund (https://docs.stripe.com/api/refunds/create)."""
         return _post(REFUNDS, refund_form(intent_id, refund_id, payment_id, to_stripe(amount), reason))
 
-    def refunds_request(self, intent_id: str) -> Request:
+    @staticmethod
+    def refunds_request(intent_id: str) -> Request:
         """Word the reading of an intent's refunds (https://docs.stripe.com/api/refunds/list)."""
         return _get(f"{REFUNDS}?{urlencode({'payment_intent': intent_id, 'limit': PAGE_SIZE})}")
 
