@@ -9,7 +9,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-kafka test-browser test-clients test-asyncapi check fmt docs bench shots lock image image-test \
+.PHONY: help install demo test fuzz test-kafka test-browser test-clients test-asyncapi check fmt docs bench shots lock image image-test \
 	nginx-config-test test-nginx payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -28,6 +28,7 @@ help:
 	@echo 'make payment-service-logs     follow the log of the service that runs by compose.yaml'
 	@echo 'make payment-service-restart  restart it, and nginx with it'
 	@echo 'make test-payment-webhook     send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
+	@echo 'make fuzz        20,000 requests made from openapi.json against a running service; the suite makes 2,000'
 	@echo 'make check       lint, format, types, import rules'
 	@echo 'make fmt         mend what lint and format can mend'
 	@echo 'make docs        write again what is drawn from the code: configuration, state machines, contracts'
@@ -78,6 +79,9 @@ payment-service-restart:
 
 test-payment-webhook:
 	@COMPOSE='$(COMPOSE)' scripts/test-payment-webhook.sh $(ARGS)
+
+fuzz: install
+	@FUZZ_EXAMPLES=1500 FUZZ_CASES=20000 $(BIN)/pytest -s tests/integration/test_api_fuzz.py $(ARGS)
 
 check: install
 	$(BIN)/ruff check

@@ -1,0 +1,72 @@
+"""Whatever is sent to the API, its answer is one that `openapi.json` describes, and never a 5xx: by schemathesis, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from scripts.document_api import OPENAPI
+from tests.support.sandbox import SandboxProcess
+from tests.support.till import Till, open_till
+
+COMMAND: Final = Path(sys.executable).with_name("schemathesis")
+CONFIG: Final = Path(__file__).parents[1] / "schemathesis.toml"
+# Of each call in each phase; `make fuzz` asks for more.
+EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "90"))
+CASES_MIN: Final = int(os.environ.get("FUZZ_CASES", "2000"))
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
+    process = SandboxProcess(tmp_path, in_memory=True)
+    process.start()
+    yield process
+    process.clean_up()
+
+
+@pytest.fixture
+async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
+    """The order and the payment that the examples of the description name, paid."""
+    async with open_till(database_dsn, sandbox, stripe_publishable_key="pk_test_suite") as opened:
+        await opened.pay("order-1001")
+        yield opened
+
+
+async def fuzz(till: Till, folder: Path) -> tuple[int, str]:
+    """Run it against the service; give its exit code and what it says."""
+    process = await asyncio.create_subprocess_exec(
+        COMMAND,
+        "--config-file",
+        CONFIG,
+        "run",
+        OPENAPI,
+        f"--url=http://127.0.0.1:{till.port}",
+        f"--header=Authorization: Bearer {till.key}",
+        "--checks=all",
+        f"--max-examples={EXAMPLES}",
+        "--seed=1",
+        "--no-color",
+        "--suppress-health-check=all",
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+@pytest.mark.timeout(7_200)
+async def test_every_answer_is_one_that_is_described(till: Till, tmp_path: Path) -> None:
+    """Refunds that are made on the way are kept to by the checks of `open_till`: no sum goes beyond what was captured."""
+    code, said = await fuzz(till, tmp_path)
+    assert code == 0, said
+    (generated,) = re.findall(r"(\d+) generated", said)
+    assert int(generated) >= CASES_MIN, said
