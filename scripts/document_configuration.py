@@ -1,34 +1,96 @@
-"""Write what `payment_service.config` says about the environment into the README and `.env.example`. A test compares."""
+"""Write what the settings say of themselves into `docs/configuration.md` and `.env.example`. A test compares."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from annotated_types import Ge, Gt, Le, MaxLen
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from payment_service.config import BankTransferSettings, Config, needed_by
+from payment_service.config import BankTransferSettings, Config
 from payment_service.secret_files import FILE_SUFFIX, is_secret
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-BEGIN: Final = "<!-- made by scripts/document_configuration.py from config.py -->"
-END: Final = "<!-- end of what is made -->"
-FIELDS: Final = {**Config.model_fields, **BankTransferSettings.model_fields}
+PAGE: Final = ROOT / "docs" / "configuration.md"
+ENV_EXAMPLE: Final = ROOT / ".env.example"
+FIELDS: Final[Mapping[str, FieldInfo]] = {**Config.model_fields, **BankTransferSettings.model_fields}
 DEFAULT_PROVIDERS: Final = Config.model_fields["providers"].default
 
+# The parts of the page, by how names begin; the first that fits takes a setting.
+PARTS: Final = {
+    "PostgreSQL": ("db_",),
+    "Kafka": ("kafka_",),
+    "Orders and payments": ("order", "capture_", "payment_", "max_amount_"),
+    "Payment providers": ("provider",),
+    "Stripe": ("stripe_",),
+    "Bank transfers": ("bank_transfer_",),
+    "HTTP": ("service_", "metrics_", "trusted_", "webhook_"),
+    "The process": ("",),
+}
+# Units stand last in names.
+UNITS: Final = {
+    "_ms": "milliseconds",
+    "_s": "seconds",
+    "_bytes": "bytes",
+    "_minor": "minor units of the order's currency (cents)",
+    "_per_second": "calls a second",
+}
+KINDS: Final = {
+    bool: "`true` or `false`",
+    timedelta: "a time: `7d`, `12h`, `90m`, or seconds",
+    int: "a whole number",
+    float: "a number",
+}
 
-def table() -> str:
-    """Give the README's table of configuration."""
-    rows = [f"| {names(name, field)} | {default(field)} | {field.description} |" for name, field in FIELDS.items()]
-    return "\n".join(["| Variable | Default | |", "|---|---|---|", *rows])
+HEAD: Final = f"""# Configuration
+
+<!-- made by scripts/{Path(__file__).name} from config.py and settings.py -->
+
+The service reads its environment once, when it starts; a change needs a restart. Commands read the same variables and need
+no more of them than they say ([cli.md](cli.md)).
+
+- **Required** are {{required}}. Everything else has a default.
+- **Secrets in files.** A variable that ends in `_FILE` names a file that holds the secret; a line end behind it is dropped.
+  Both at once are refused.
+- **Mistakes stop the start**: a value that can't be used, or an unknown name that begins like one of ours, is one line that
+  says which, and exit code 2. An empty variable is one that is not set.
+- **Lists** are separated by commas.
+- The same for a file: [.env.example](../.env.example). Providers of other packages bring settings of their own
+  ([providers.md](providers.md)).
+"""
+
+
+def document() -> str:
+    """Give the page."""
+    required = ", ".join(f"`{name.upper()}`" for name, field in FIELDS.items() if must_be_set(field))
+    return "\n".join([HEAD.format(required=required), *(_part(title) for title in PARTS)]).rstrip() + "\n"
+
+
+def _part(title: str) -> str:
+    settings = [(name, field) for name, field in FIELDS.items() if part_of(name) == title]
+    rows = [
+        f"| {names(name, field)} | {default(field)} | {takes(name, field)} | {field.description} "
+        f"| {mark(field, 'change')} |"
+        for name, field in settings
+    ]
+    head = ["| Variable | Default | Takes | What for | When to change it |", "|---|---|---|---|---|"]
+    return "\n".join([f"## {title}", "", *head, *rows, ""])
+
+
+def part_of(name: str) -> str:
+    """Give the part of the page that has a setting."""
+    return next(title for title, beginnings in PARTS.items() if name.startswith(beginnings))
 
 
 def env_example() -> str:
     """Give `.env.example`: what has to be set, then what has a default, as a comment."""
     fields = FIELDS.items()
-    lines = ["# The environment of payment-service. Without a default:", ""]
+    lines = ["# The environment of payment-service; docs/configuration.md says more. Without a default:", ""]
     lines += [
         f"# {field.description}{in_file(name, field)}\n{name.upper()}=\n"
         for name, field in fields
@@ -43,18 +105,15 @@ def env_example() -> str:
     return "\n".join(lines)
 
 
-def readme(old: str) -> str:
-    """Give the README with its table replaced (or, when it has none yet, appended)."""
-    block = f"{BEGIN}\n\n{table()}\n\n{END}"
-    before, found, rest = old.partition(BEGIN)
-    if not found:
-        return f"{old.rstrip()}\n\n## Configuration\n\n{block}\n".lstrip()
-    return before + block + rest.partition(END)[2]
+def mark(field: FieldInfo, name: str) -> str:
+    """Give what `settings.about` says of a setting: `change` or `needed_by`; nothing: empty."""
+    marks = field.json_schema_extra
+    return str(marks.get(name, "")) if isinstance(marks, dict) else ""
 
 
 def must_be_set(field: FieldInfo) -> bool:
     """Tell whether the service can't start without it, with the providers that run by default."""
-    provider = needed_by(field)
+    provider = mark(field, "needed_by")
     return provider in DEFAULT_PROVIDERS if provider else field.is_required()
 
 
@@ -70,20 +129,60 @@ def in_file(name: str, field: FieldInfo) -> str:
 
 def default(field: FieldInfo) -> str:
     """Give a cell of the table."""
-    if provider := needed_by(field):
+    if provider := mark(field, "needed_by"):
         return f"required by `{provider}`"
     if field.is_required():
         return "required"
-    return f"`{text(field.default)}`" if text(field.default) else ""
+    return f"`{text(field.default)}`" if text(field.default) else "empty"
+
+
+def takes(name: str, field: FieldInfo) -> str:
+    """Give what may be written: its kind or unit, and its limits."""
+    words = [getattr(limit, "pattern", None) or "" for limit in field.metadata]
+    if choice := re.fullmatch(r"\^\(([\w|]+)\)\$", "".join(words)):
+        return " or ".join(f"`{word}`" for word in choice[1].split("|"))
+    return ", ".join(part for part in (_kind(name, field), " ".join(filter(None, _limits(field)))) if part)
+
+
+def _kind(name: str, field: FieldInfo) -> str:
+    if unit := next((words for suffix, words in UNITS.items() if name.endswith(suffix)), ""):
+        return unit
+    if isinstance(field.default, tuple):
+        return "a list"
+    return next((words for kind, words in KINDS.items() if field.annotation is kind), "text")
+
+
+def _limits(field: FieldInfo) -> Iterator[str]:
+    for limit in field.metadata:
+        match limit:
+            case Ge(ge=least):
+                yield f"from {_number(least)}"
+            case Gt(gt=below):
+                yield f"more than {_number(below)}"
+            case Le(le=most):
+                yield f"to {_number(most)}"
+            case MaxLen(max_length=most):
+                yield f"at most {most} characters"
+            case _:
+                pattern = getattr(limit, "pattern", None)
+                yield f"`{pattern}`" if pattern else ""
+
+
+def _number(value: Any) -> str:
+    return text(value) if isinstance(value, timedelta) else f"{value:,}"
 
 
 def text(value: Any) -> str:
-    """Write a default as it is written in the environment."""
+    """Write a value as it is written in the environment."""
     match value:
         case timedelta(days=days) if value == timedelta(days=days):
-            return f"{days}d"
+            return f"{days}d" if days else "0"
+        case timedelta():
+            return f"{int(value.total_seconds()) // 60}m"
         case _ if value is PydanticUndefined:
             return ""
+        case bool():
+            return str(value).lower()
         case tuple():
             return ",".join(value)
         case _:
@@ -92,9 +191,8 @@ def text(value: Any) -> str:
 
 def main() -> None:
     """Write both files."""
-    path = ROOT / "README.md"
-    path.write_text(readme(path.read_text() if path.exists() else ""))
-    (ROOT / ".env.example").write_text(env_example())
+    PAGE.write_text(document())
+    ENV_EXAMPLE.write_text(env_example())
 
 
 if __name__ == "__main__":

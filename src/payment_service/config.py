@@ -7,13 +7,12 @@ import re
 from datetime import timedelta
 from typing import Annotated, Final, Self
 
-from pydantic import Field, JsonValue, SecretStr, field_validator, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 from stdnum import iban
 
 from payment_service.domain.currency import UnknownCurrency, currency
-from payment_service.settings import ConfigError, DatabaseSettings, KafkaSettings, RoleSettings, Settings
+from payment_service.settings import ConfigError, DatabaseSettings, KafkaSettings, RoleSettings, Settings, about
 
 __all__ = [
     "ROLES",
@@ -24,7 +23,6 @@ __all__ = [
     "KafkaSettings",
     "RoleSettings",
     "Settings",
-    "needed_by",
 ]
 
 ROLES: Final = ("intake", "dispatch", "relay", "http")
@@ -34,22 +32,21 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _PROVIDER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
-def _for(provider: str) -> dict[str, JsonValue]:
-    """Mark a setting that must be set where a provider runs."""
-    return {"needed_by": provider}
-
-
 class BankTransferSettings(Settings):
     """What the provider `bank_transfer` needs."""
 
     bank_transfer_iban: str = Field(
-        description="Account to which customers transfer, an IBAN.", json_schema_extra=_for("bank_transfer")
+        description="Account to which customers transfer, an IBAN.",
+        json_schema_extra=about(
+            "When customers are to transfer to another account; open payments keep their reference.",
+            needed_by="bank_transfer",
+        ),
     )
     bank_transfer_holder: str = Field(
         min_length=1,
         max_length=70,  # what a SEPA transfer carries of a name
         description="Holder of that account, as customers write it.",
-        json_schema_extra=_for("bank_transfer"),
+        json_schema_extra=about("With the account.", needed_by="bank_transfer"),
     )
 
     @field_validator("bank_transfer_iban")
@@ -75,71 +72,157 @@ class Config(DatabaseSettings, KafkaSettings):
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("stripe",),
         description="Payment providers that run, comma-separated; the first takes the orders that nothing sends elsewhere.",
+        json_schema_extra=about(
+            "To take bank transfers, or a provider of your own. One with open payments stays, or its calls wait."
+        ),
     )
     provider_by_currency: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Providers of orders that name none, by currency, comma-separated: `sek:bank_transfer`.",
+        json_schema_extra=about("When a currency is to be paid elsewhere. Payments that exist stay where they are."),
     )
     stripe_secret_key: SecretStr = Field(
         SecretStr(""),
         description="Stripe's secret or restricted key (sk_… or rk_…).",
-        json_schema_extra=_for("stripe"),
+        json_schema_extra=about("When it is rotated: then restart. A wrong one fails no order.", needed_by="stripe"),
     )
     stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
         description="Webhook signing secrets, comma-separated while one is rotated.",
-        json_schema_extra=_for("stripe"),
+        json_schema_extra=about(
+            "While it is rotated, name both; drop the old one when Stripe has.", needed_by="stripe"
+        ),
     )
-    stripe_publishable_key: str = Field("", description="Stripe's publishable key (pk_…), for the shop's page.")
+    stripe_publishable_key: str = Field(
+        "",
+        description="Stripe's publishable key (pk_…), for the shop's page.",
+        json_schema_extra=about("Set it where customers pay on a page of yours; it is of the secret key's mode."),
+    )
     stripe_api_base: str = Field(
-        "https://api.stripe.com", description="Stripe's address; the sandbox's for development."
+        "https://api.stripe.com",
+        description="Stripe's address; the sandbox's for development.",
+        json_schema_extra=about("For the sandbox, or a proxy towards Stripe. With a live key it must be https."),
     )
     stripe_payment_methods: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("card",), description="Payment method types offered, comma-separated."
+        ("card",),
+        description="Payment method types offered, comma-separated.",
+        json_schema_extra=about(
+            "To offer more ways to pay; each must be switched on in Stripe's dashboard. Payments that exist keep theirs."
+        ),
     )
-    service_port: int = Field(8082, ge=0, le=65_535, description="Port of webhooks and the API.")
-    service_host: str = Field("0.0.0.0", description="Address that both ports listen on.")  # noqa: S104 - a container's only address
-    metrics_port: int = Field(9464, ge=0, le=65_535, description="Port of metrics and API documentation.")
+    service_port: int = Field(
+        8082,
+        ge=0,
+        le=65_535,
+        description="Port of webhooks and the API.",
+        json_schema_extra=about("Where the port is taken. 0: any that is free, for tests."),
+    )
+    service_host: str = Field(
+        "0.0.0.0",  # noqa: S104 - a container's only address
+        description="Address that both ports listen on.",
+        json_schema_extra=about("127.0.0.1, where only a proxy on the same machine may reach it."),
+    )
+    metrics_port: int = Field(
+        9464,
+        ge=0,
+        le=65_535,
+        description="Port of metrics and API documentation.",
+        json_schema_extra=about("Where the port is taken. It asks for no key: keep it inside."),
+    )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Addresses or networks of proxies whose X-Forwarded-For names the client, comma-separated; nobody else's does.",
+        json_schema_extra=about(
+            "Behind a proxy: without it, audit rows and limits show and count the proxy's address."
+        ),
     )
     deployment: str = Field(
         "default",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
         description="Name of this installation; part of every id that is made.",
+        json_schema_extra=about(
+            "Before the first order, and never after: ids and keys at the provider are made of it. Each installation that shares an account at Stripe needs its own."
+        ),
     )
     provider_rate_per_second: float = Field(
-        20, gt=0, le=100_000, description="Calls a second to the provider, all replicas together (Stripe allows 25)."
+        20,
+        gt=0,
+        le=100_000,
+        description="Calls a second to the provider, all replicas together (Stripe allows 25).",
+        json_schema_extra=about(
+            "When calls wait (`payments_oldest_due_operation_seconds`) and Stripe allows the account more. Above its limit, Stripe refuses."
+        ),
     )
-    provider_concurrency: int = Field(16, ge=1, le=512, description="Calls to the provider at once, per process.")
-    provider_timeout_s: float = Field(10, gt=0, le=60, description="After this time a call's outcome is unknown (s).")
+    provider_concurrency: int = Field(
+        16,
+        ge=1,
+        le=512,
+        description="Calls to the provider at once, per process.",
+        json_schema_extra=about(
+            "When the rate is not reached: about the rate times the seconds that a call takes, in each process."
+        ),
+    )
+    provider_timeout_s: float = Field(
+        10,
+        gt=0,
+        le=60,
+        description="After this time a call's outcome is unknown (s).",
+        json_schema_extra=about("Hardly ever. Shorter, and more outcomes are unknown and must be read again."),
+    )
     order_max_age: timedelta = Field(
         timedelta(days=7),
         ge=timedelta(minutes=1),
         description="An order record older than this and without a payment is quarantined: 7d, 12h, 90m or seconds.",
+        json_schema_extra=about("Raise it before the service starts again after a longer standstill."),
     )
     capture_method: str = Field(
         "automatic",
         pattern="^(automatic|manual)$",
         description="Of orders that say nothing: automatic takes the money at once, manual only holds it until it is captured.",
+        json_schema_extra=about("When you charge at shipping. Stripe keeps a card's hold for about seven days."),
     )
     payment_expires_after: timedelta = Field(
         timedelta(hours=24),
         ge=timedelta(),
         description="A payment that is unpaid for so long is canceled: 24h, 30m, 7d or seconds; 0: never (bank transfers take days). An order's `expires_at` goes first.",
+        json_schema_extra=about("As long as a customer may take to pay, and stock is kept for them."),
     )
     orders_cancelled_refund: bool = Field(
-        default=False, description="Whether a cancelled order that is paid is refunded; else it was too late."
+        default=False,
+        description="Whether a cancelled order that is paid is refunded; else it was too late.",
+        json_schema_extra=about("When a cancellation of a paid order is to give the money back without a person."),
     )
     max_amount_minor: int = Field(
-        999_999_999_999, ge=1, le=999_999_999_999, description="Largest order accepted, in minor units."
+        999_999_999_999,
+        ge=1,
+        le=999_999_999_999,
+        description="Largest order accepted, in minor units.",
+        json_schema_extra=about(
+            "Lower it to your dearest basket: what is above can only be a mistake, and goes to quarantine."
+        ),
     )
     webhook_body_limit_bytes: int = Field(
-        262_144, ge=16_384, le=4_194_304, description="Largest webhook body read (bytes)."
+        262_144,
+        ge=16_384,
+        le=4_194_304,
+        description="Largest webhook body read (bytes).",
+        json_schema_extra=about(
+            "When `payments_webhooks_refused_total` counts `too_large`; nginx has a limit of its own."
+        ),
     )
-    shutdown_grace_s: float = Field(20, ge=1, le=600, description="Time to finish what has begun after SIGTERM (s).")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
+    shutdown_grace_s: float = Field(
+        20,
+        ge=1,
+        le=600,
+        description="Time to finish what has begun after SIGTERM (s).",
+        json_schema_extra=about("Keep it below the time after which your platform kills (`docker stop --time 30`)."),
+    )
+    log_level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="Least level that is logged.",
+        json_schema_extra=about("`debug`, to look for a fault."),
+    )
 
     @field_validator(
         "providers",
@@ -271,12 +354,6 @@ class Config(DatabaseSettings, KafkaSettings):
             message = "STRIPE_API_BASE must be https with a live key"
             raise ValueError(message)
         return self
-
-
-def needed_by(field: FieldInfo) -> str:
-    """Give the provider that can't run without a setting; empty: no provider's."""
-    marks = field.json_schema_extra
-    return str(marks.get("needed_by", "")) if isinstance(marks, dict) else ""
 
 
 def _is_rule(rule: str) -> bool:

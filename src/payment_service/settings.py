@@ -8,7 +8,7 @@ from typing import Final, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, JsonValue, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -36,6 +36,11 @@ _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-
 _KNOWN: Final[dict[str, FieldInfo]] = {}
 
 
+def about(change: str, *, needed_by: str = "") -> dict[str, JsonValue]:
+    """Tell of a setting when to change it, and which provider can't run without it (empty: none)."""
+    return {"change": change, "needed_by": needed_by}
+
+
 class ConfigError(Exception):
     """The environment can't be used; the message says which variable and what to write."""
 
@@ -55,7 +60,7 @@ class Settings(BaseSettings):
     def from_environment(cls) -> Self:
         """Read the environment. Raises ConfigError with one line a person can act on."""
         if unknown := sorted(name for name in os.environ if _is_unknown(name)):
-            message = f"Unknown variable {unknown[0]}: correct or remove it (the README has the table of all)."
+            message = f"Unknown variable {unknown[0]}: correct or remove it (docs/configuration.md has them all)."
             raise ConfigError(message)
         try:
             return cls(**read_secrets(cls.model_fields))
@@ -77,20 +82,44 @@ class Settings(BaseSettings):
 class KafkaSettings(Settings):
     """What is needed to make topics."""
 
-    kafka_brokers: str = Field(description="Bootstrap servers of Kafka, host:port, comma-separated.")
-    kafka_client_id: str = Field("payment-service", description="Name under which the service appears at the broker.")
-    kafka_group_id: str = Field("payment-service-group", description="Consumer group of the order intake.")
+    kafka_brokers: str = Field(
+        description="Bootstrap servers of Kafka, host:port, comma-separated.",
+        json_schema_extra=about("When brokers move. Name two or more, so that a start does not hang on one."),
+    )
+    kafka_client_id: str = Field(
+        "payment-service",
+        description="Name under which the service appears at the broker.",
+        json_schema_extra=about("Where quotas or logs of the broker must tell installations apart."),
+    )
+    kafka_group_id: str = Field(
+        "payment-service-group",
+        description="Consumer group of the order intake.",
+        json_schema_extra=about(
+            "Before the first start, where two installations share a cluster. A new group reads from the oldest record on; an order that was taken stays taken."
+        ),
+    )
     kafka_session_timeout_ms: int = Field(
         6_000,
         ge=1_000,
         le=300_000,
         description="After this silence the group gives a member's partitions to others (ms).",
+        json_schema_extra=about(
+            "Raise it where frozen machines make partitions wander: so long the orders of a dead replica wait."
+        ),
     )
     kafka_topic_partitions: int = Field(
-        6, ge=1, le=1_000, description="Partitions of topics that `topics create` makes."
+        6,
+        ge=1,
+        le=1_000,
+        description="Partitions of topics that `topics create` makes.",
+        json_schema_extra=about(
+            "Before the first start: at most so many replicas take orders. Later, more partitions move keys to others."
+        ),
     )
     orders_cancelled: bool = Field(
-        default=False, description="Whether orders.cancelled is read too, and what is unpaid of such orders canceled."
+        default=False,
+        description="Whether orders.cancelled is read too, and what is unpaid of such orders canceled.",
+        json_schema_extra=about("When the store announces cancellations; then run `topics create`."),
     )
 
     @field_validator("kafka_brokers")
@@ -109,14 +138,28 @@ class RoleSettings(Settings):
         "payments",
         pattern="^[a-z][a-z0-9_]{0,31}$",
         description="Roles in PostgreSQL are this and _owner, _service, _reader.",
+        json_schema_extra=about(
+            "Where two installations share a server of PostgreSQL, whose roles belong to all of its databases."
+        ),
     )
 
 
 class DatabaseSettings(RoleSettings):
     """What is needed to migrate."""
 
-    db_dsn: SecretStr = Field(description="PostgreSQL, as a URI or in libpq's key=value form.")
-    db_pool_size: int = Field(10, ge=2, le=200, description="Connections to PostgreSQL per process.")
+    db_dsn: SecretStr = Field(
+        description="PostgreSQL, as a URI or in libpq's key=value form.",
+        json_schema_extra=about("`serve` gets a role that may do little, `migrate` and `maintain` the owner."),
+    )
+    db_pool_size: int = Field(
+        10,
+        ge=2,
+        le=200,
+        description="Connections to PostgreSQL per process.",
+        json_schema_extra=about(
+            "Raise it where one process is to do more at once; `max_connections` must carry it for every replica."
+        ),
+    )
 
     @field_validator("db_dsn")
     @classmethod

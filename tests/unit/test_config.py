@@ -9,7 +9,8 @@ import pytest
 
 from payment_service.config import Config, ConfigError, DatabaseSettings, KafkaSettings
 from payment_service.secret_files import is_secret
-from scripts.document_configuration import BEGIN, END, env_example, table
+from scripts import document_configuration
+from scripts.document_configuration import env_example, mark
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIRED = {
@@ -234,10 +235,14 @@ def test_a_part_needs_nothing_but_itself(monkeypatch: pytest.MonkeyPatch) -> Non
         KafkaSettings.from_environment()
 
 
-def test_the_readme_has_the_table_of_configuration() -> None:
-    """`.venv/bin/python scripts/document_configuration.py` writes it."""
-    readme = (ROOT / "README.md").read_text()
-    assert readme.partition(BEGIN)[2].partition(END)[0].strip() == table()
+def test_the_page_of_configuration_says_what_the_settings_say() -> None:
+    """`make docs` writes it."""
+    assert document_configuration.PAGE.read_text() == document_configuration.document()
+
+
+def test_every_setting_says_what_it_is_for_and_when_to_change_it() -> None:
+    fields = document_configuration.FIELDS.items()
+    assert [name for name, field in fields if not field.description or not mark(field, "change")] == []
 
 
 def test_env_example_lists_the_environment() -> None:

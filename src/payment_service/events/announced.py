@@ -1,4 +1,4 @@
-"""One frozen type for each topic of `payments.*`. What each topic means: README, "Records"."""
+"""One frozen type for each topic of `payments.*`. What each topic means: docs/records.md."""
 
 from __future__ import annotations
 
