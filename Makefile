@@ -9,7 +9,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test fuzz test-kafka test-browser test-clients test-asyncapi check fmt docs bench shots lock image image-test \
+.PHONY: help install demo test fuzz test-kafka test-browser test-clients test-asyncapi test-openapi check fmt docs bench shots lock image image-test \
 	nginx-config-test test-nginx payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -23,6 +23,7 @@ help:
 	@echo 'make image-test  build it, and run its containers before real parts (needs Docker or Podman, else exits 4)'
 	@echo 'make test-clients  the sandbox behind clients for Node, Go and Java (tries those that are here; exits 4 if one is not)'
 	@echo 'make test-asyncapi  asyncapi.yaml, read by the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
+	@echo 'make test-openapi  a client for TypeScript made from openapi.json, compiled and used (needs Node.js and npm, else exits 4)'
 	@echo 'make test-nginx  a real nginx with deploy/nginx between the sandbox and the service (needs nginx, else exits 4)'
 	@echo 'make nginx-config-test  let nginx check deploy/nginx (needs nginx, else exits 4)'
 	@echo 'make payment-service-logs     follow the log of the service that runs by compose.yaml'
@@ -64,6 +65,9 @@ test-clients: install
 
 test-asyncapi:
 	@scripts/test-asyncapi
+
+test-openapi: install
+	@scripts/test-openapi $(ARGS)
 
 nginx-config-test:
 	@scripts/with-nginx scripts/nginx-config-test
