@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from payment_service.config import BankTransferSettings, Config
+from payment_service.kafka_properties import PREFIX
 from payment_service.secret_files import FILE_SUFFIX, is_secret
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -100,7 +101,7 @@ def env_example() -> str:
     lines += [
         f"# {field.description}\n# {name.upper()}={text(field.default)}\n"
         for name, field in fields
-        if not must_be_set(field)
+        if not must_be_set(field) and name != "kafka_config"
     ]
     return "\n".join(lines)
 
@@ -119,6 +120,8 @@ def must_be_set(field: FieldInfo) -> bool:
 
 def names(name: str, field: FieldInfo) -> str:
     """Give a setting's variable, and the one that names a file with it."""
+    if name == "kafka_config":  # a name for each property
+        return f"`{PREFIX}…` or `{PREFIX}…{FILE_SUFFIX}`"
     return f"`{name.upper()}`" + (f" or `{name.upper()}{FILE_SUFFIX}`" if is_secret(field) else "")
 
 
@@ -147,6 +150,8 @@ def takes(name: str, field: FieldInfo) -> str:
 def _kind(name: str, field: FieldInfo) -> str:
     if unit := next((words for suffix, words in UNITS.items() if name.endswith(suffix)), ""):
         return unit
+    if name == "kafka_config":
+        return "text"
     if isinstance(field.default, tuple):
         return "a list"
     return next((words for kind, words in KINDS.items() if field.annotation is kind), "text")

@@ -30,6 +30,15 @@ def read_secrets(fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
     return {name.lower(): _read(name) for name in secrets if os.environ.get(name + FILE_SUFFIX)}
 
 
+def read_named(prefix: str) -> dict[str, str]:
+    """Read every variable that begins with `prefix`, by itself or from the file that NAME_FILE names. Raises SecretFileError."""
+    names = {name.removesuffix(FILE_SUFFIX) for name, value in os.environ.items() if name.startswith(prefix) and value}
+    return {
+        name: _read(name) if os.environ.get(name + FILE_SUFFIX) else os.environ[name]
+        for name in sorted(names - {prefix})
+    }
+
+
 def _read(name: str) -> str:
     """Read one; the line end that editors add is none of it."""
     variable = name + FILE_SUFFIX

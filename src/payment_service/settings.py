@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final, Self
+from typing import Annotated, Any, Final, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, JsonValue, SecretStr, ValidationError, field_validator
+from pydantic import Field, JsonValue, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from payment_service.secret_files import FILE_SUFFIX, SecretFileError, is_secret, read_secrets
+from payment_service.kafka_properties import PREFIX, property_of, why_refused
+from payment_service.secret_files import FILE_SUFFIX, SecretFileError, is_secret, read_named, read_secrets
 
 # A variable that begins like one of ours and is none of ours is a typing error, and would silently do nothing.
 _OUR_PREFIXES: Final = (
@@ -33,6 +34,7 @@ _OUR_PREFIXES: Final = (
 )
 # Kubernetes puts such variables into every container, for each service of the namespace (one may be called "kafka").
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")
+_TLS_FILES: Final = {"sslrootcert", "sslcert", "sslkey", "sslcrl"}
 _KNOWN: Final[dict[str, FieldInfo]] = {}
 
 
@@ -63,11 +65,16 @@ class Settings(BaseSettings):
             message = f"Unknown variable {unknown[0]}: correct or remove it (docs/configuration.md has them all)."
             raise ConfigError(message)
         try:
-            return cls(**read_secrets(cls.model_fields))
+            return cls(**read_secrets(cls.model_fields), **cls._read_more())
         except ValidationError as error:
             raise ConfigError(cls._first_problem(error)) from None
         except SecretFileError as error:
             raise ConfigError(str(error)) from None
+
+    @classmethod
+    def _read_more(cls) -> dict[str, Any]:
+        """Read what is no field by its name. Raises SecretFileError."""
+        return {}
 
     @classmethod
     def _first_problem(cls, error: ValidationError) -> str:
@@ -122,6 +129,28 @@ class KafkaSettings(Settings):
         json_schema_extra=about("When the store announces cancellations; then run `topics create`."),
     )
 
+    kafka_config: Annotated[tuple[tuple[str, SecretStr], ...], NoDecode] = Field(
+        (),
+        description="Any property of librdkafka: `KAFKA_CONFIG_SSL_CA_LOCATION` is `ssl.ca.location`.",
+        json_schema_extra=about("For TLS and SASL. What guarantees rest on is refused."),
+    )
+
+    @classmethod
+    def _read_more(cls) -> dict[str, Any]:
+        named = read_named(PREFIX)
+        return {"kafka_config": tuple((property_of(name), value) for name, value in named.items())} if named else {}
+
+    @model_validator(mode="after")
+    def _require_properties(self) -> Self:
+        if self.kafka_config and (message := why_refused(self.kafka_properties)):
+            raise ValueError(message)
+        return self
+
+    @property
+    def kafka_properties(self) -> dict[str, str]:
+        """What every client of Kafka is given beside its own settings."""
+        return {name: value.get_secret_value() for name, value in self.kafka_config}
+
     @field_validator("kafka_brokers")
     @classmethod
     def _require_brokers(cls, value: str) -> str:
@@ -148,7 +177,7 @@ class DatabaseSettings(RoleSettings):
     """What is needed to migrate."""
 
     db_dsn: SecretStr = Field(
-        description="PostgreSQL, as a URI or in libpq's key=value form.",
+        description="PostgreSQL, as a URI or in libpq's key=value form; TLS by `sslmode=verify-full` and `sslrootcert`.",
         json_schema_extra=about("`serve` gets a role that may do little, `migrate` and `maintain` the owner."),
     )
     db_pool_size: int = Field(
@@ -165,16 +194,20 @@ class DatabaseSettings(RoleSettings):
     @classmethod
     def _require_dsn(cls, value: SecretStr) -> SecretStr:
         try:
-            conninfo_to_dict(value.get_secret_value())
+            parts = conninfo_to_dict(value.get_secret_value())
         except psycopg.ProgrammingError:
             # libpq's own message repeats parts of the text, and with them the password.
             message = "write postgresql://user:password@host:5432/database, or host=… dbname=… user=…"
             raise ValueError(message) from None
+        for name in _TLS_FILES & parts.keys():
+            if not os.access(str(parts[name]), os.R_OK):
+                message = f"{name} names no file that this user may read"
+                raise ValueError(message)
         return value
 
 
 def _is_unknown(name: str) -> bool:
-    if not name.startswith(_OUR_PREFIXES) or _SERVICE_LINK.search(name):
+    if not name.startswith(_OUR_PREFIXES) or name.startswith(PREFIX) or _SERVICE_LINK.search(name):
         return False
     field = _KNOWN.get(name.removesuffix(FILE_SUFFIX).lower())
     return field is None or (name.endswith(FILE_SUFFIX) and not is_secret(field))

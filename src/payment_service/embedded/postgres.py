@@ -75,7 +75,7 @@ class EmbeddedPostgres(Server):
         self._folder = WorkFolder("postgres")
         folder = self._folder.path
         try:
-            account = _unprivileged_account()
+            account = unprivileged_account()
             binaries = _binaries(folder, account)
             data_dir = self._wanted_data_dir or folder / "data"
             self._password = _initialise(binaries, data_dir, account)
@@ -133,7 +133,7 @@ def _ready(pid_file: Path) -> bool:
     return len(lines) > status_line and lines[status_line].strip() == "ready"
 
 
-def _unprivileged_account() -> Account | None:
+def unprivileged_account() -> Account | None:
     """Give the user to run as: nobody when we are root (PostgreSQL refuses to run as root), else ourselves."""
     if os.geteuid() != 0:
         return None

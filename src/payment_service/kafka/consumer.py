@@ -267,6 +267,7 @@ class OrderConsumer:
     def _settings(self) -> dict[str, Any]:
         session_ms = self._config.kafka_session_timeout_ms
         return {
+            **self._config.kafka_properties,
             "bootstrap.servers": self._config.kafka_brokers,
             "client.id": self._config.kafka_client_id,
             "group.id": self._config.kafka_group_id,

@@ -158,6 +158,7 @@ class Producer:
 
     def _settings(self, config: Config) -> dict[str, Any]:
         return {
+            **config.kafka_properties,
             "bootstrap.servers": config.kafka_brokers,
             "client.id": config.kafka_client_id,
             "acks": "all",

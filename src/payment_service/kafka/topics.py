@@ -12,11 +12,15 @@ from confluent_kafka.cimpl import NewTopic
 from payment_service.contracts.records import topics_needed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from payment_service.config import KafkaSettings
 
 ANSWER_TIMEOUT_S: Final = 30.0  # a cluster that has to elect leaders for new partitions takes seconds
 LIST_TIMEOUT_S: Final = 10.0  # a broker that runs answers in milliseconds
 BROKERS_DEFAULT: Final = -1
+# They say that no broker was reached, and not why.
+_UNTELLING: Final = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}  # noqa: SLF001 - the library's names
 
 
 def create_topics(config: KafkaSettings, timeout_s: float = ANSWER_TIMEOUT_S) -> list[str]:
@@ -47,7 +51,13 @@ def missing_topics(config: KafkaSettings, timeout_s: float) -> list[str]:
 
 def topic_partitions(config: KafkaSettings, timeout_s: float) -> dict[str, int]:
     """Give the number of partitions of every topic. Raises KafkaException when the broker can't be reached."""
-    existing = _client(config).list_topics(timeout=timeout_s).topics
+    errors: list[KafkaError] = []
+    client = _client(config, errors.append)
+    try:
+        existing = client.list_topics(timeout=timeout_s).topics
+    except KafkaException as error:
+        client.poll(0)  # hands over what became of each connection
+        raise next((KafkaException(one) for one in reversed(errors) if one.code() not in _UNTELLING), error) from None
     return {name: len(topic.partitions) for name, topic in existing.items()}
 
 
@@ -59,10 +69,11 @@ def _is_created(error: BaseException | None) -> bool:
     raise error
 
 
-def _client(config: KafkaSettings) -> AdminClient:
+def _client(config: KafkaSettings, on_error: Callable[[KafkaError], None] = lambda _error: None) -> AdminClient:
     settings: dict[str, Any] = {
+        **config.kafka_properties,
         "bootstrap.servers": config.kafka_brokers,
         "client.id": config.kafka_client_id,
-        "error_cb": lambda _error: None,  # what matters comes back as an exception
+        "error_cb": on_error,
     }
     return AdminClient(settings, logger=logging.getLogger("librdkafka"))

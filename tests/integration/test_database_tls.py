@@ -1,0 +1,121 @@
+"""TLS to PostgreSQL, before a server that takes nothing else: asyncpg, psycopg and Alembic obey `DB_DSN` alike, in both forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from payment_service.db.migrate import migrate
+from tests.support.certificates import Authority, Certificate
+from tests.support.command import Result, run
+from tests.support.tls_postgres import PASSWORD, tls_postgres
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The server, who is trusted, and who is not."""
+
+    port: int
+    trusted: Authority
+    stranger: Authority
+    client: Certificate
+    forged: Certificate
+
+    def parts(self, **changes: object) -> dict[str, str]:
+        """Give what a DSN says, with full verification unless told otherwise."""
+        parts = {"host": "localhost", "port": self.port, "dbname": "postgres", "user": "admin", "password": PASSWORD}
+        parts |= {"sslmode": "verify-full", "sslrootcert": self.trusted.certificate}
+        return {name: str(value) for name, value in {**parts, **changes}.items() if value != ""}
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    folder = tmp_path_factory.mktemp("certificates")
+    folder.chmod(0o755)
+    trusted, stranger = Authority.make(folder / "trusted"), Authority.make(folder / "stranger")
+    server = trusted.issue("server", "DNS:localhost")
+    client, forged = trusted.issue("by_certificate"), stranger.issue("by_certificate")
+    with tls_postgres(trusted, server) as port:
+        ground = Ground(port, trusted, stranger, client, forged)
+        with psycopg.connect(make_conninfo(**ground.parts()), autocommit=True) as admin:
+            admin.execute("CREATE ROLE by_certificate LOGIN SUPERUSER")
+        migrate(make_conninfo(**ground.parts()))
+        yield ground
+
+
+FORMS: Final[dict[str, Callable[[dict[str, str]], str]]] = {
+    "uri": lambda parts: f"postgresql://?{urlencode(parts)}",
+    "key=value": lambda parts: make_conninfo(**parts),
+}
+
+
+def by_asyncpg(dsn: str) -> Result:
+    return run("keys", "list", env={"DB_DSN": dsn})
+
+
+def by_psycopg(dsn: str) -> Result:
+    return run("maintain", env={"DB_DSN": dsn})
+
+
+def by_alembic(dsn: str) -> Result:
+    return run("migrate", env={"DB_DSN": dsn})
+
+
+CLIENTS: Final = (by_asyncpg, by_psycopg, by_alembic)
+each_way = pytest.mark.parametrize(("form", "client"), [(form, client) for form in FORMS for client in CLIENTS])
+
+
+@each_way
+def test_a_server_with_the_right_name_and_authority_is_believed(
+    ground: Ground, form: str, client: Callable[[str], Result]
+) -> None:
+    result = client(FORMS[form](ground.parts()))
+    assert result.returncode == 0, result.stderr
+
+
+@each_way
+@pytest.mark.parametrize("trouble", ["another authority", "another name", "no TLS", "no certificate", "forged"])
+def test_what_cannot_be_believed_is_refused_in_one_line_without_the_password(
+    ground: Ground, form: str, client: Callable[[str], Result], trouble: str
+) -> None:
+    changes: dict[str, dict[str, object]] = {
+        "another authority": {"sslrootcert": ground.stranger.certificate},
+        "another name": {"host": "127.0.0.1"},  # the certificate is for localhost
+        "no TLS": {"sslmode": "disable", "sslrootcert": ""},
+        "no certificate": {"user": "by_certificate"},
+        "forged": {"user": "by_certificate", "sslcert": ground.forged.certificate, "sslkey": ground.forged.key},
+    }
+    result = client(FORMS[form](ground.parts(**changes[trouble])))
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+    assert PASSWORD not in result.stdout + result.stderr
+
+
+@each_way
+def test_a_client_certificate_takes_the_place_of_a_password(
+    ground: Ground, form: str, client: Callable[[str], Result]
+) -> None:
+    certificate = {"sslcert": ground.client.certificate, "sslkey": ground.client.key}
+    result = client(FORMS[form](ground.parts(user="by_certificate", password="", **certificate)))
+    assert result.returncode == 0, result.stderr
+
+
+@each_way
+@pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey"])
+def test_a_file_that_is_not_there_is_told_by_its_parameter(
+    ground: Ground, form: str, client: Callable[[str], Result], name: str, tmp_path: Path
+) -> None:
+    """A person finds it in the text of DB_DSN; clients say no more than that some file is missing."""
+    result = client(FORMS[form](ground.parts(**{name: tmp_path / "missing.pem"})))
+    assert (result.returncode, result.stderr) == (
+        2,
+        f"payment-service: DB_DSN can't be used: {name} names no file that this user may read.\n",
+    )

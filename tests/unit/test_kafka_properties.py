@@ -1,0 +1,113 @@
+"""`KAFKA_CONFIG_…`: any property of librdkafka, but none that a guarantee rests on, and never its value."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from payment_service.kafka.consumer import OrderConsumer
+from payment_service.kafka.producer import Producer
+from payment_service.kafka_properties import REFUSED, property_of, variable_of
+from payment_service.settings import ConfigError, KafkaSettings
+from tests.support.outbox import config_of
+
+CANARY = "canary-of-the-suite"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BROKERS", "kafka:9092")
+
+
+def problem() -> str:
+    with pytest.raises(ConfigError) as raised:
+        KafkaSettings.from_environment()
+    return str(raised.value)
+
+
+def test_a_property_is_given_to_every_client_by_its_own_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A secret may stand in a file."""
+    password = tmp_path / "password"
+    password.write_text(f"{CANARY}\n")
+    for name, value in {
+        "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "SASL_MECHANISM": "SCRAM-SHA-512",
+        "SASL_USERNAME": "service",
+        "SASL_PASSWORD_FILE": str(password),
+    }.items():
+        monkeypatch.setenv(f"KAFKA_CONFIG_{name}", value)
+    settings = KafkaSettings.from_environment()
+    assert settings.kafka_properties == {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "service",
+        "sasl.password": CANARY,
+    }
+    assert CANARY not in repr(settings)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_a_guarantee_rests_on_is_refused_with_the_reason(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable_of(name), CANARY)
+    assert property_of(variable_of(name)) == name
+    assert problem() == f"{variable_of(name)} can't be set: {REFUSED[name]}."
+
+
+async def test_what_the_guarantees_rest_on_is_set_by_the_clients_and_by_nobody_else() -> None:
+    config = config_of(
+        {
+            "DB_DSN": "postgresql://x@127.0.0.1:9/x",
+            "KAFKA_BROKERS": "127.0.0.1:9",
+            "STRIPE_SECRET_KEY": "sk_test_suite",
+            "STRIPE_WEBHOOK_SECRET": "whsec_suite",
+        }
+    )
+    loop = asyncio.get_running_loop()
+
+    async def accept(_batch: object) -> None:
+        return
+
+    producer = Producer(config, loop=loop, notify=lambda: None)
+    consumer = OrderConsumer(config, accept, loop)
+    guarded = {
+        "acks",
+        "enable.idempotence",
+        "partitioner",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "group.id",
+    }
+    ours = {*producer._settings(config), *consumer._settings()}
+    await producer.close()
+    assert guarded <= ours
+    assert guarded <= REFUSED.keys()
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"NO_SUCH_THING": CANARY}, 'No such configuration property: "no.such.thing"'),
+        ({"SECURITY_PROTOCOL": CANARY}, 'Invalid value "…" for configuration property "security.protocol"'),
+        ({"SECURITY_PROTOCOL": "ssl", "SSL_CA_LOCATION": f"/{CANARY}"}, "ssl.ca.location"),
+        ({"SECURITY_PROTOCOL": "sasl_ssl", "SASL_MECHANISM": CANARY}, "Unsupported SASL mechanism: …"),
+    ],
+)
+def test_what_librdkafka_cannot_use_is_told_in_one_line_before_anything_starts(
+    variables: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"KAFKA_CONFIG_{name}", value)
+    line = problem()
+    assert sentence in line
+    assert "\n" not in line
+    assert CANARY not in line
+
+
+def test_a_value_and_its_file_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_CONFIG_SASL_PASSWORD", CANARY)
+    monkeypatch.setenv("KAFKA_CONFIG_SASL_PASSWORD_FILE", "/run/secrets/password")
+    assert (
+        problem() == "KAFKA_CONFIG_SASL_PASSWORD and KAFKA_CONFIG_SASL_PASSWORD_FILE are both set: remove one of them."
+    )
