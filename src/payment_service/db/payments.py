@@ -149,10 +149,13 @@ async def open_next(connection: Connection, last: UUID, new: UUID, *, expires_at
 async def existing(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, KnownOrder]:
     """What the orders of these payments asked for."""
     rows = await connection.fetch(_SQL.existing, list(ids))
-    return {
-        row["id"]: KnownOrder(Money(row["amount"], currency(row["currency"])), row["user_id"], row["provider"])
-        for row in rows
-    }
+    return {row["id"]: _known(row) for row in rows}
+
+
+async def of_orders(connection: Connection, order_ids: Sequence[str]) -> dict[str, KnownOrder]:
+    """What those of these orders that have a payment asked for, whoever gave it its id."""
+    rows = await connection.fetch(_SQL.of_orders, order_ids)
+    return {row["order_id"]: _known(row) for row in rows}
 
 
 async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]]) -> None:
@@ -182,6 +185,10 @@ async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]
     if len(rows) != len(changes):
         message = f"{len(changes) - len(rows)} of {len(changes)} payments were not as they had been locked"
         raise SaveConflict(message)
+
+
+def _known(row: asyncpg.Record) -> KnownOrder:
+    return KnownOrder(Money(row["amount"], currency(row["currency"])), row["user_id"], row["provider"])
 
 
 def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:

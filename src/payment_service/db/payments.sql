@@ -80,6 +80,9 @@ SELECT provider_payment_id FROM payments WHERE id = $1
 -- name: existing
 SELECT id, order_id, provider, amount, currency, user_id FROM payments WHERE id = ANY ($1::uuid[])
 
+-- name: of_orders
+SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_id = ANY ($1::text[]) AND n = 1
+
 -- name: save
 -- One row per payment: a second row for the same payment would be dropped in silence, so the caller folds first.
 UPDATE payments p

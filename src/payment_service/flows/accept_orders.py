@@ -190,10 +190,10 @@ class Intake:
     ) -> list[tuple[Arrival, Rejected]]:
         """Orders that were not inserted are repeated (nothing to do), changed, or too old to begin with."""
         rest = [plan for plan in plans if inserted.get(plan.id) is not plan]
-        known = await payments.existing(connection, {plan.id for plan in rest}) if rest else {}
+        known = await payments.of_orders(connection, [plan.order.order_id for plan in rest]) if rest else {}
         rejected: list[tuple[Arrival, Rejected]] = []
         for plan in rest:
-            before = known.get(plan.id)
+            before = known.get(plan.order.order_id)
             if before is None:
                 age = f"The order is older than {self._order_max_age} and has no payment: send it again if it is still wanted."
                 rejected.append((plan.arrival, Rejected(Reason.TOO_OLD, age)))

@@ -186,6 +186,7 @@ class Webhooks:
         self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False
     ) -> Stored:
         """Store and apply events (each with what verified it) in the caller's transaction; after its commit, call `note`."""
+        deliveries = await self._find_own(connection, deliveries)
         new = await events.insert(connection, deliveries)
         unique = {event.key: event for event, _ in deliveries if event.key in new}
         work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
@@ -197,6 +198,24 @@ class Webhooks:
             await events.note_results(connection, corrections)
         passed = tuple(e.disposition for e in unique.values() if e.disposition is not Disposition.APPLY)
         return Stored(fold, tuple(results), passed, repeated=len(deliveries) - len(new))
+
+    async def _find_own(
+        self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]]
+    ) -> Sequence[tuple[ProviderEvent, str]]:
+        """Of what bears no name of ours, take what is about a payment's own intent: another program may have made it."""
+        intents = {
+            (e.provider, e.intent_id) for e, _ in deliveries if e.disposition is Disposition.FOREIGN and e.intent_id
+        }
+        own = await payments.of_intents(connection, intents) if intents else {}
+        if not own:
+            return deliveries
+        return [
+            (
+                replace(event, disposition=Disposition.APPLY) if (event.provider, event.intent_id) in own else event,
+                label,
+            )
+            for event, label in deliveries
+        ]
 
     def note(self, stored: Stored) -> None:
         """Count what was committed, and wake those who have work now."""

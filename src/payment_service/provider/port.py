@@ -161,7 +161,7 @@ class Disposition(StrEnum):
 
     APPLY = "apply"  # carries a fact about a payment that bears our name
     IGNORED = "ignored"  # a type that means nothing to us
-    FOREIGN = "foreign"  # not ours
+    FOREIGN = "foreign"  # bears no name of ours; ours all the same if its intent is a payment's own
     MISDIRECTED = "misdirected"  # of another mode (test, live) or account: an endpoint is set up wrong
 
 
@@ -169,7 +169,8 @@ class Disposition(StrEnum):
 class ProviderEvent:
     """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text that PostgreSQL's jsonb accepts, less secrets.
 
-    `intent_id` finds the payment of what does not bear our name, as refunds and disputes don't.
+    `intent_id` finds the payment of what does not bear our name, as refunds and disputes don't, nor intents that another program
+    made and `migrate --adopt` took over.
     """
 
     provider: str

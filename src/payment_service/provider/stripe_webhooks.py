@@ -74,6 +74,7 @@ _NAMED_TYPES: Final = _INTENT_TYPES | _CHARGE_TYPES | _TOTAL_TYPES
 _FOUND_TYPES: Final = _REFUND_TYPES | _DISPUTE_TYPES
 APPLIED_TYPES: Final = _NAMED_TYPES | _FOUND_TYPES
 _THIN: Final = "v2.core.event"
+_TOLD: Final = frozenset({Disposition.APPLY, Disposition.FOREIGN})
 
 
 class SignatureReason(StrEnum):
@@ -230,7 +231,8 @@ def _seconds(created: object) -> int | None:
 def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> ProviderEvent:
     """Say what an event that `parse` has read means to the payments of this deployment. Never raises.
 
-    An event that names a payment of ours and can't be read has Disposition.APPLY and no fact: it waits for a person.
+    An event that names a payment of ours and can't be read has Disposition.APPLY and no fact: it waits for a person. One that
+    bears no name of ours is foreign, unless the intent that it names turns out to be a payment's own.
     """
     payload = _ENCODER.encode(event)
     if '"client_secret":' in payload or "\\u0000" in payload or not _is_utf8(payload):
@@ -246,8 +248,8 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> Prov
         payload=payload,
         disposition=disposition,
         payment_id=payment_id,
-        intent_id=_intent_id(event) if disposition is Disposition.APPLY else None,
-        fact=_fact(event, occurred_at) if disposition is Disposition.APPLY else None,
+        intent_id=_intent_id(event) if disposition in _TOLD and payment_id is None else None,
+        fact=_fact(event, occurred_at) if disposition in _TOLD else None,
     )
 
 
@@ -290,9 +292,7 @@ def _dispose(event: dict[str, Any], *, deployment: str, livemode: bool) -> tuple
 
 
 def _intent_id(event: dict[str, Any]) -> str | None:
-    if event["type"] not in _FOUND_TYPES:
-        return None
-    intent_id = event["data"]["object"].get("payment_intent")
+    intent_id = event["data"]["object"].get("id" if event["type"] in _INTENT_TYPES else "payment_intent")
     return intent_id if _matches(_EVENT_ID, intent_id) else None
 
 
