@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-
 	--no-emit-index-url --no-emit-find-links --no-header
 
 .PHONY: help install demo test fuzz test-kafka test-browser test-clients test-asyncapi test-openapi check fmt docs bench shots lock image image-test \
-	nginx-config-test test-nginx payment-service-logs payment-service-restart test-payment-webhook
+	nginx-config-test test-nginx test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-asyncapi  asyncapi.yaml, read by the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
 	@echo 'make test-openapi  a client for TypeScript made from openapi.json, compiled and used (needs Node.js and npm, else exits 4)'
 	@echo 'make test-nginx  a real nginx with deploy/nginx between the sandbox and the service (needs nginx, else exits 4)'
+	@echo 'make test-deploy  the Helm chart and the alerts, by helm and promtool (tries what is here; exits 4 if one is not)'
 	@echo 'make nginx-config-test  let nginx check deploy/nginx (needs nginx, else exits 4)'
 	@echo 'make payment-service-logs     follow the log of the service that runs by compose.yaml'
 	@echo 'make payment-service-restart  restart it, and nginx with it'
@@ -72,6 +73,9 @@ test-openapi: install
 nginx-config-test:
 	@scripts/with-nginx scripts/nginx-config-test
 
+test-deploy: install
+	@scripts/test-deploy $(ARGS)
+
 test-nginx: install
 	@scripts/test-nginx $(ARGS)
 
@@ -116,4 +120,5 @@ lock: install
 	$(COMPILE) --upgrade --output-file requirements/dev.txt requirements/dev.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/service.txt requirements/service.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/browser.txt requirements/browser.in
+	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/deploy.txt requirements/deploy.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/image.txt requirements/image.in

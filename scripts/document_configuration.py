@@ -1,7 +1,11 @@
-"""Write what the settings say of themselves into `docs/configuration.md` and `.env.example`. A test compares."""
+"""Write what the settings say of themselves into `docs/configuration.md`, `.env.example` and the schema of the chart's values.
+
+A test compares.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -19,6 +23,9 @@ from payment_service.secret_files import FILE_SUFFIX, is_secret
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "configuration.md"
 ENV_EXAMPLE: Final = ROOT / ".env.example"
+CHART_SCHEMA: Final = ROOT / "deploy" / "helm" / "payment-service" / "values.schema.json"
+# The chart's Services and probes name the ports that are the defaults.
+FIXED_BY_CHART: Final = ("service_port", "metrics_port")
 FIELDS: Final[Mapping[str, FieldInfo]] = {**Config.model_fields, **BankTransferSettings.model_fields}
 DEFAULT_PROVIDERS: Final = Config.model_fields["providers"].default
 
@@ -104,6 +111,23 @@ def env_example() -> str:
         if not must_be_set(field) and name != "kafka_config"
     ]
     return "\n".join(lines)
+
+
+def chart_schema(old: str) -> str:
+    """Give the schema of the chart's values with the names under `settings` replaced.
+
+    What a value may be is the service's to say; a number with a fraction would not arrive as it was written.
+    """
+    value = {"type": ["string", "integer", "boolean"]}
+    schema = json.loads(old)
+    settings = schema["properties"]["settings"]
+    settings["patternProperties"] = {f"^{PREFIX}[A-Z0-9_]+$": value}
+    settings["properties"] = {
+        name.upper(): {"description": field.description, **value}
+        for name, field in FIELDS.items()
+        if not is_secret(field) and name not in {*FIXED_BY_CHART, "kafka_config"}
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def mark(field: FieldInfo, name: str) -> str:
@@ -195,9 +219,10 @@ def text(value: Any) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all of them."""
     PAGE.write_text(document())
     ENV_EXAMPLE.write_text(env_example())
+    CHART_SCHEMA.write_text(chart_schema(CHART_SCHEMA.read_text()))
 
 
 if __name__ == "__main__":

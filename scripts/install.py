@@ -18,6 +18,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 UV = VENV / "bin" / "uv"
 PYTHON_LEAST = (3, 11)
+# What only some of the tests need, by the name of its list in requirements/.
+EXTRAS = {"browser": "Playwright", "deploy": "the schemas of Kubernetes"}
 
 # pip's setting, and the variable by which uv takes the same.
 UV_NAMES = {
@@ -31,12 +33,12 @@ UV_NAMES = {
 
 
 def main() -> int:
-    """Install, and give the exit code; `browser` adds what drives a browser to what is installed."""
+    """Install, and give the exit code; a name of EXTRAS adds what it needs to what is installed."""
     if sys.version_info < PYTHON_LEAST:
         say(f"Python {'.'.join(map(str, PYTHON_LEAST))} or later is needed; this is {sys.version.split()[0]}.")
         return 1
-    if sys.argv[1:] == ["browser"]:
-        return add_browser()
+    if sys.argv[1:]:
+        return add(sys.argv[1])
     if not PYTHON.exists():
         say("making .venv")
         venv.create(VENV, with_pip=True, symlinks=True)
@@ -50,12 +52,12 @@ def main() -> int:
     return 0
 
 
-def add_browser() -> int:
-    """Install Playwright beside the rest."""
-    say("installing Playwright")
-    if not uv("install", "--require-hashes", "-r", "requirements/browser.txt"):
-        pip("install", "--require-hashes", "-r", "requirements/browser.txt")
-    (VENV / ".browser").touch()
+def add(name: str) -> int:
+    """Install what only some of the tests need beside the rest. Raises KeyError for a name that is none of EXTRAS."""
+    say(f"installing {EXTRAS[name]}")
+    if not uv("install", "--require-hashes", "-r", f"requirements/{name}.txt"):
+        pip("install", "--require-hashes", "-r", f"requirements/{name}.txt")
+    (VENV / f".{name}").touch()
     return 0
 
 

@@ -1,0 +1,65 @@
+{{/* The name that all names begin with; suffixes of 23 characters fit behind it. */}}
+{{- define "payment-service.name" -}}
+{{- $name := ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) -}}
+{{- $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* What selects the pods of this release. */}}
+{{- define "payment-service.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "payment-service.labels" -}}
+{{ include "payment-service.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* The Deployments as JSON, by role; `all` is one that runs every role. */}}
+{{- define "payment-service.roles" -}}
+{{- toJson (default (dict "all" (dict "replicas" .Values.replicas)) .Values.roles) -}}
+{{- end -}}
+
+{{/* The name of one Deployment. Takes a dict of root and role. */}}
+{{- define "payment-service.roleName" -}}
+{{- include "payment-service.name" .root }}{{ if ne .role "all" }}-{{ .role }}{{ end -}}
+{{- end -}}
+
+{{- define "payment-service.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "payment-service.name" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether Stripe is one of the providers that run; it is by default. */}}
+{{- define "payment-service.stripe" -}}
+{{- if has "stripe" (splitList "," (default "stripe" .Values.settings.PROVIDERS | nospace)) }}yes{{ end -}}
+{{- end -}}
+
+{{/* The Secrets that hold DB_DSN: of the service, and of the owner of the tables. */}}
+{{- define "payment-service.databaseSecret" -}}
+{{- default (printf "%s-database" (include "payment-service.name" .)) .Values.database.existingSecret -}}
+{{- end -}}
+
+{{- define "payment-service.ownerSecret" -}}
+{{- with .Values.database.owner -}}
+{{- if .existingSecret -}}
+{{- .existingSecret -}}
+{{- else if .dsn -}}
+{{- printf "%s-owner" (include "payment-service.name" $) -}}
+{{- else -}}
+{{- include "payment-service.databaseSecret" $ -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The owner's connection string where it stands in the values; empty where it is in a Secret that exists. */}}
+{{- define "payment-service.ownerDsn" -}}
+{{- if not .Values.database.owner.existingSecret -}}
+{{- .Values.database.owner.dsn | default (ternary "" .Values.database.dsn (ne .Values.database.existingSecret "")) -}}
+{{- end -}}
+{{- end -}}
