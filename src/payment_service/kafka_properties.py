@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 PREFIX: Final = "KAFKA_CONFIG_"
-TELLING_LENGTH: Final = 6  # of a value that is masked wherever it stands; no password is shorter
+TELLING_LENGTH: Final = 6  # of a value that is masked wherever it stands, not in quotes alone
 
 _BROKERS: Final = "set KAFKA_BROKERS"
 _LOSS: Final = "offsets are committed by the service, after their orders are durable, and in no other way"
