@@ -12,8 +12,19 @@ from payment_service.domain.currency import currency
 from payment_service.domain.events import Failed
 from payment_service.domain.money import Money
 from payment_service.domain.payment import Applied, Ignored, Status, WithdrawnFact, apply
-from payment_service.flows.endings import NO_INTENT, conclude_without_intent
-from payment_service.provider.port import OWN_INTENT, Call, Disposition, Kind, Outcome, Request, Unexpected, WrongState
+from payment_service.domain.refund import RefundRefused
+from payment_service.flows.endings import NO_INTENT, conclude, conclude_without_intent
+from payment_service.provider.port import (
+    OWN_INTENT,
+    Call,
+    Disposition,
+    Kind,
+    Outcome,
+    Refused,
+    Request,
+    Unexpected,
+    WrongState,
+)
 from payment_service.provider.stripe_answers import CAPTURE_TOO_LATE, Answer, classify
 from payment_service.provider.stripe_refunds import refund_list_fact, refunds_moved
 from payment_service.provider.stripe_webhooks import translate
@@ -91,6 +102,24 @@ def test_a_capture_that_comes_too_late_ends_by_what_the_intent_is_now(code: str)
     assert isinstance(outcome, WrongState)
     assert outcome.fact is None, "a read tells"
     assert isinstance(sort(Kind.CANCEL, code), Unexpected)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        sort(Kind.REFUND, "payment_intent_unexpected_state"),
+        WrongState(code="not_paid", fact=intent_fact(Status.PENDING), request_id=""),
+        Refused(code="not_now", reason="No.", fact=None, request_id=""),
+        sort(Kind.REFUND, "charge_disputed"),
+    ],
+    ids=lambda outcome: outcome.code,
+)
+def test_a_refund_that_is_refused_in_whatever_words_holds_nothing_back(outcome: Outcome) -> None:
+    """Else its operation has ended, and its amount stays reserved for ever."""
+    settlement = conclude(claimed(kind=Kind.REFUND), outcome, jitter=lambda: 0.0)
+    assert settlement.ending.state == "refused"
+    [freed] = [fact for fact in settlement.facts if isinstance(fact, RefundRefused)]
+    assert (freed.refund_id, freed.code) == (claimed(kind=Kind.REFUND).id, settlement.ending.code)
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,17 @@ def test_a_refused_refund_frees_its_reservation_unless_it_was_made_after_all() -
     assert book.take(refused) == Ignored("known")
 
 
+def test_a_refusal_weighs_less_than_what_the_provider_had_told_before_in_either_order() -> None:
+    refused = RefundRefused(refund_id=OURS, code="refused", reason="No.", at=5, source="answer:1")
+    facts: list[AnyRefundFact] = [refused, fact(RefundStatus.PENDING, 4)]
+    for order in permutations(facts):
+        book = Book()
+        book.take(ask(400))
+        for one in order:
+            book.take(one)
+        assert (book.refunds[OURS].status, book.sums) == (RefundStatus.PENDING, (0, 400))
+
+
 def test_more_than_was_captured_asks_for_a_read_of_all_refunds_which_settles_it() -> None:
     """A success and a refund by hand overtook the failure that made room for it."""
     book = Book()

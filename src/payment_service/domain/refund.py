@@ -206,8 +206,8 @@ def _refuse(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundRefuse
     refund = refunds.get(fact.refund_id)
     if refund is None or refund.key is not None:
         return Ignored("known")
-    # Of the lowest rank: whatever the provider tells of this refund itself weighs more.
-    key = FactKey(0, fact.at, 0, fact.source)
+    # Below all: whatever the provider tells of this refund itself weighs more, also what it told before.
+    key = FactKey(0, 0, 0, fact.source)
     return _book(payment, refunds, [replace(refund, status=RefundStatus.FAILED, failure=fact.code, key=key)])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from payment_service.db.operations import Ending
 from payment_service.domain.payment import IntentFact, Status
-from payment_service.domain.refund import RefundListFact
+from payment_service.domain.refund import RefundListFact, RefundRefused
 from payment_service.provider.port import (
     Blocked,
     Done,
@@ -80,9 +80,11 @@ def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float
         case Refused(code=code, reason=reason, fact=fact):
             # A refund may be refused because others, made by hand, were there first: we want to know of them.
             again = operation.kind is Kind.REFUND
-            return _end(operation, "refused", "refused", outcome, fact, code=code, detail=reason, read_again=again)
+            return _free(
+                _end(operation, "refused", "refused", outcome, fact, code=code, detail=reason, read_again=again)
+            )
         case WrongState(code=code, fact=fact):
-            return _end(operation, "refused", "wrong_state", outcome, fact, code=code, read_again=fact is None)
+            return _free(_end(operation, "refused", "wrong_state", outcome, fact, code=code, read_again=fact is None))
         case Transient(code=code, retry_after_s=retry_after_s):
             delay_s = retry_after_s + backoff_s(operation.tries, jitter())
             return _again(operation, "transient", outcome, code=code, delay_s=delay_s)
@@ -181,6 +183,18 @@ def withhold(settlement: Settlement) -> Settlement:
 def backoff_s(tries: int, jitter: float) -> float:
     """Seconds to wait after the `tries`-th try: full jitter, doubling, capped."""
     return min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0 ** min(tries, 10)) * jitter
+
+
+def _free(settlement: Settlement) -> Settlement:
+    """A refund that was refused holds nothing back any more, whether its provider words that as a fact or not."""
+    operation, ending = settlement.operation, settlement.ending
+    if operation.kind is not Kind.REFUND or any(isinstance(fact, RefundRefused) for fact in settlement.facts):
+        return settlement
+    at = int(operation.claimed_at.timestamp())
+    fact = RefundRefused(
+        refund_id=operation.id, code=ending.code, reason=ending.detail, at=at, source=f"answer:{operation.id}"
+    )
+    return replace(settlement, facts=(*settlement.facts, fact))
 
 
 def _ending(operation: Claimed, state: str, outcome: str, **rest: object) -> Ending:
