@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from payment_service.flows.accept_orders import Intake
 from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.provider import calls
 from payment_service.provider.port import Call, ProviderEvent
@@ -101,6 +102,22 @@ async def test_an_order_that_comes_again_with_another_provider_is_a_changed_orde
     await flows.intake.accept([arrival(value, offset) for offset, value in enumerate(values)])
     rows = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine")
     assert [tuple(row) for row in rows] == [(2, "order_changed")]
+
+
+async def test_an_order_that_comes_again_after_its_provider_has_left_is_nothing(flows: Flows) -> None:
+    again = order("o-1", payment_provider="other")
+    await flows.intake.accept([arrival(again, 0)])
+    here = Intake(
+        pool=flows.pool,
+        providers=Providers({"stripe": flows.provider}),
+        deployment="default",
+        order_max_age=timedelta(days=7),
+        now=flows.clock.now,
+    )
+    await here.accept([arrival(again, 1), arrival(order("o-2", payment_provider="other"), 2)])
+    await here.accept([arrival(order("o-1", "5.00", payment_provider="other"), 3)])
+    rows = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine ORDER BY record_offset")
+    assert [tuple(row) for row in rows] == [(2, "unknown_provider"), (3, "order_changed")]
 
 
 async def test_an_event_of_another_provider_than_the_payment_s_is_parked_and_never_applied(flows: Flows) -> None:

@@ -53,13 +53,17 @@ class Arrival(Record):
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A payment to be, if the order is new, and its provider's name. `request` is None where nothing is to be paid."""
+    """A payment to be, if the order is new, and its provider's name. `request` is None where nothing is to be paid.
+
+    `refused`: why no payment can be made of it now, which is nothing to an order that has one.
+    """
 
     arrival: Arrival
     order: Order
     id: UUID
     provider: str
     request: Request | None
+    refused: Rejected | None = None
 
 
 class Intake:
@@ -140,19 +144,14 @@ class Intake:
         plans: list[_Plan] = []
         rejected: list[tuple[Arrival, Rejected]] = []
         for arrival in arrivals:
-            decoded = arrival.decoded
-            if isinstance(decoded, Order):
-                planned = self._plan_one(arrival, decoded)
-                if isinstance(planned, _Plan):
-                    plans.append(planned)
-                    continue
-                decoded = planned
-            if isinstance(decoded, Rejected):
-                rejected.append((arrival, decoded))
+            if isinstance(arrival.decoded, Order):
+                plans.append(self._plan_one(arrival, arrival.decoded))
+            elif isinstance(arrival.decoded, Rejected):
+                rejected.append((arrival, arrival.decoded))
         # In the order of ids, so that two intakes that were given the same orders never wait for each other.
         return sorted(plans, key=lambda plan: plan.id), rejected
 
-    def _plan_one(self, arrival: Arrival, order: Order) -> _Plan | Rejected:
+    def _plan_one(self, arrival: Arrival, order: Order) -> _Plan:
         name = payment_id(self._deployment, order.order_id, 1)
         if order.amount.minor == 0:
             return _Plan(arrival, order, name, NO_PROVIDER, None)
@@ -165,16 +164,18 @@ class Intake:
                 manual_capture=self._captures_by_hand(order),
             )
         except UnknownProvider as error:
-            return Rejected(Reason.UNKNOWN_PROVIDER, str(error))
+            refused = Rejected(Reason.UNKNOWN_PROVIDER, str(error))
         except MoneyError as error:
-            return Rejected(Reason.AMOUNT_NOT_CHARGEABLE, str(error))
-        return _Plan(arrival, order, name, provider.name, request)
+            refused = Rejected(Reason.AMOUNT_NOT_CHARGEABLE, str(error))
+        else:
+            return _Plan(arrival, order, name, provider.name, request)
+        return _Plan(arrival, order, name, NO_PROVIDER, None, refused)
 
     async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> dict[UUID, _Plan]:
         """Insert the first plan of each payment that is young enough, with its operation; return those that were new."""
         first: dict[UUID, _Plan] = {}
         for plan in plans:
-            if not self._too_old(plan.order):
+            if plan.refused is None and not self._too_old(plan.order):
                 first.setdefault(plan.id, plan)
         if not first:
             return {}
@@ -188,19 +189,21 @@ class Intake:
     async def _compare(
         self, connection: Connection, plans: Sequence[_Plan], inserted: Mapping[UUID, _Plan]
     ) -> list[tuple[Arrival, Rejected]]:
-        """Orders that were not inserted are repeated (nothing to do), changed, or too old to begin with."""
+        """Orders that were not inserted are repeated (nothing to do), changed, or can't be begun: refused, or too old."""
         rest = [plan for plan in plans if inserted.get(plan.id) is not plan]
         known = await payments.of_orders(connection, [plan.order.order_id for plan in rest]) if rest else {}
         rejected: list[tuple[Arrival, Rejected]] = []
         for plan in rest:
             before = known.get(plan.order.order_id)
-            if before is None:
+            if before is None and plan.refused is not None:
+                rejected.append((plan.arrival, plan.refused))
+            elif before is None:
                 age = f"The order is older than {self._order_max_age} and has no payment: send it again if it is still wanted."
                 rejected.append((plan.arrival, Rejected(Reason.TOO_OLD, age)))
             elif before.amount != plan.order.amount:
                 detail = f"The order was taken with {before.amount} and now says {plan.order.amount}: a changed order needs another order_id."
                 rejected.append((plan.arrival, Rejected(Reason.ORDER_CHANGED, detail)))
-            elif plan.request and plan.order.provider not in {None, before.provider}:
+            elif plan.order.amount.minor and plan.order.provider not in {None, before.provider}:
                 detail = f"The order is paid through {before.provider} and now names another provider: a changed order needs another order_id."
                 rejected.append((plan.arrival, Rejected(Reason.ORDER_CHANGED, detail)))
         return rejected
