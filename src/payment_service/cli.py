@@ -247,7 +247,7 @@ def end_refund(
 
 @parked.command("list")
 def list_parked(
-    what: Annotated[str, typer.Option(help="operation, event or record; left out: all.")] = "",
+    what: Annotated[str, typer.Option(help="operation, event, record or transfer; left out: all.")] = "",
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
@@ -273,7 +273,7 @@ def resolve_parked(
         str | None, typer.Option(metavar="ID", help="It happened, under this id of the provider's.")
     ] = None,
     never: Annotated[bool, typer.Option("--never", help="It never happened, and won't.")] = False,
-    close: Annotated[bool, typer.Option("--close", help="Of an event: it needs nothing more.")] = False,
+    close: Annotated[bool, typer.Option("--close", help="Of an event or a transfer: it needs nothing more.")] = False,
     key: Key = "",
     yes: Yes = False,
     as_json: Json = False,

@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Final, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 from stdnum import iban
 
@@ -32,6 +32,14 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _PROVIDER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
+def _read_duration(value: object) -> object:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", value) if isinstance(value, str) else None
+    return timedelta(**{_UNITS[match[2] or "s"]: int(match[1])}) if match else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_read_duration)]
+
+
 class BankTransferSettings(Settings):
     """What the provider `bank_transfer` needs."""
 
@@ -47,6 +55,12 @@ class BankTransferSettings(Settings):
         max_length=70,  # what a SEPA transfer carries of a name
         description="Holder of that account, as customers write it.",
         json_schema_extra=about("With the account.", needed_by="bank_transfer"),
+    )
+    bank_transfer_expires_after: Duration = Field(
+        timedelta(days=14),
+        ge=timedelta(),
+        description="In the place of PAYMENT_EXPIRES_AFTER, since transfers take days: 14d, 36h; 0: never.",
+        json_schema_extra=about("As long as stock is kept for customers who transfer; weekends and holidays count."),
     )
 
     @field_validator("bank_transfer_iban")
@@ -169,7 +183,7 @@ class Config(DatabaseSettings, KafkaSettings):
         description="After this time a call's outcome is unknown (s).",
         json_schema_extra=about("Hardly ever. Shorter, and more outcomes are unknown and must be read again."),
     )
-    order_max_age: timedelta = Field(
+    order_max_age: Duration = Field(
         timedelta(days=7),
         ge=timedelta(minutes=1),
         description="An order record older than this and without a payment is quarantined: 7d, 12h, 90m or seconds.",
@@ -181,10 +195,10 @@ class Config(DatabaseSettings, KafkaSettings):
         description="Of orders that say nothing: automatic takes the money at once, manual only holds it until it is captured.",
         json_schema_extra=about("When you charge at shipping. Stripe keeps a card's hold for about seven days."),
     )
-    payment_expires_after: timedelta = Field(
+    payment_expires_after: Duration = Field(
         timedelta(hours=24),
         ge=timedelta(),
-        description="A payment that is unpaid for so long is canceled: 24h, 30m, 7d or seconds; 0: never (bank transfers take days). An order's `expires_at` goes first.",
+        description="A payment that is unpaid for so long is canceled: 24h, 30m, 7d or seconds; 0: never. An order's `expires_at` goes first.",
         json_schema_extra=about("As long as a customer may take to pay, and stock is kept for them."),
     )
     orders_cancelled_refund: bool = Field(
@@ -257,12 +271,6 @@ class Config(DatabaseSettings, KafkaSettings):
             message = "write currency:provider such as sek:bank_transfer, each currency once, comma-separated"
             raise ValueError(message)
         return value
-
-    @field_validator("order_max_age", "payment_expires_after", mode="before")
-    @classmethod
-    def _read_duration(cls, value: object) -> object:
-        match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", value) if isinstance(value, str) else None
-        return timedelta(**{_UNITS[match[2] or "s"]: int(match[1])}) if match else value
 
     @field_validator("stripe_secret_key")
     @classmethod

@@ -150,8 +150,17 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
             )
         else:
             yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
+    yield await _check_parked(connection)
     if left_behind := await _check_left_behind(config, connection):
         yield left_behind
+
+
+async def _check_parked(connection: Connection) -> Finding:
+    row: Any = await connection.fetchrow(_sql.parked)
+    found = f"{row['calls_and_events']} calls and events, {row['transfers']} transfers without a reference"
+    if any(row.values()):
+        return Finding(Verdict.WARNING, "parked", f"for a person wait {found}", "payment-service parked list")
+    return Finding(Verdict.OK, "parked", "nothing waits for a person")
 
 
 async def _check_role(connection: Connection, roles: Roles) -> Findings:

@@ -1,2 +1,8 @@
 -- name: left_behind
 SELECT provider, count(*) AS calls FROM operations WHERE state = 'due' AND provider <> ALL ($1::text[]) GROUP BY provider ORDER BY provider
+
+-- name: parked
+SELECT count(*) AS calls_and_events, (SELECT count(*) FROM bank_transfers WHERE outcome = 'transfer.nobodys') AS transfers
+FROM (SELECT FROM operations WHERE state = 'parked'
+      UNION ALL
+      SELECT FROM payment_events WHERE parked_reason IS NOT NULL AND NOT processed) p

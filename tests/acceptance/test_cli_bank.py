@@ -112,6 +112,29 @@ def test_a_clerk_confirms_a_payment_by_its_order_once(env: dict[str, str]) -> No
     assert all(client.startswith("cli:") for client, _ in noted)
 
 
+def test_money_without_a_reference_waits_for_a_person_who_says_whose_it_is_or_closes_it(
+    env: dict[str, str], statement: Callable[[Iterable[str]], str]
+) -> None:
+    path = statement([f"{TODAY},19.90,EUR,for my shoes,t-1", f"{TODAY},3.00,EUR,\x1b[31mred,t-2"])
+    assert became(run("bank", "import", path, "--json", env=env)) == [(2, "nobodys"), (3, "nobodys")]
+    listed = done(run("parked", "list", "--what", "transfer", "--json", env=env))["data"]
+    assert [(one["id"], one["subject"], one["reason"]) for one in listed] == [
+        ("t-1", "19.90 eur", "no_reference"),
+        ("t-2", "3.00 eur", "no_reference"),
+    ]
+    assert_fails(run("parked", "retry", "t-1", "--yes", env=env), 1, "bank confirm")
+    line = done(run("bank", "confirm", "o-2", "--transaction", "t-1", "--json", env=env))
+    assert (line["became"], line["payment_id"]) == ("paid", str(name_of("o-2")))
+    assert statuses(env["DB_DSN"])["o-2"] == "succeeded"
+    closed = run("parked", "resolve", "t-2", "--close", "--note", "transferred back", "--yes", env=env)
+    assert closed.returncode == 0, closed.stderr
+    assert done(run("parked", "list", "--json", env=env))["data"] == []
+    assert became(run("bank", "import", path, "--json", env=env)) == [(2, "known"), (3, "known")]
+    with psycopg.connect(env["DB_DSN"]) as connection:
+        [noted] = connection.execute("SELECT detail ->> 'id' FROM audit WHERE action = 'parked.resolve'").fetchall()
+    assert noted == ("t-2",)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [

@@ -133,6 +133,18 @@ def test_partitions_that_run_out_are_a_failure(env: dict[str, str], database_dsn
     assert troubles(lines)[0].endswith("run `payment-service maintain` daily, as the owner of the tables")
 
 
+def test_what_waits_for_a_person_is_a_warning(env: dict[str, str], database_dsn: str) -> None:
+    assert ["ok", "parked      nothing waits for a person"] in examine(env)[1]
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute(
+            "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome) "
+            "VALUES ('DE1', 't-1', 1, 'eur', now(), '', 'transfer.nobodys')"
+        )
+    code, lines = examine(env)
+    found = "parked      for a person wait 0 calls and events, 1 transfers without a reference → payment-service parked list"
+    assert (code, ["warning", found] in lines) == (0, True)
+
+
 def roles_told(lines: list[list[str]]) -> list[str]:
     return [f"{verdict}: {rest.removeprefix('role').strip()}" for verdict, rest in lines if rest.startswith("role ")]
 

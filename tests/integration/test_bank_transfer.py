@@ -112,6 +112,29 @@ async def test_the_same_transaction_again_changes_nothing(bank: Bank) -> None:
     assert len(await bank.events()) == 1
 
 
+async def test_a_transaction_that_was_taken_for_one_payment_is_not_silently_taken_for_another(bank: Bank) -> None:
+    """Some banks number their transactions anew each day: the second customer has paid, and nobody would know."""
+    await bank.asked("o-1", "o-2")
+    await bank.take(reference("o-1"))
+    assert (await bank.take("as on the slip")).became is Became.KNOWN
+    taken = await bank.take(reference("o-2"))
+    assert (taken.became, "another payment" in taken.why) == (Became.CONTRADICTED, True)
+    assert await bank.status("o-2") == "pending"
+
+
+async def test_money_that_bore_no_reference_pays_what_a_person_finds_that_it_is_for_once(bank: Bank) -> None:
+    await bank.asked("o-1", "o-2")
+    assert (await bank.take("for my shoes")).became is Became.NOBODYS
+    results = await asyncio.gather(
+        *(bank.take(reference(name)) for name in ("o-1", "o-2") for _ in range(3)), return_exceptions=True
+    )
+    became = sorted(one.became for one in results if not isinstance(one, BaseException))
+    await bank.flows.settle_all()
+    assert became.count(Became.PAID) == 1
+    assert sorted([await bank.status("o-1"), await bank.status("o-2")]) == ["pending", "succeeded"]
+    assert (await bank.take("for my shoes")).became is Became.KNOWN
+
+
 async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(bank: Bank) -> None:
     names = [f"o-{i}" for i in range(8)]
     await bank.asked(*names)
@@ -162,8 +185,11 @@ async def test_a_transfer_after_the_cancellation_is_parked_and_the_end_stands(ba
 
 
 async def test_a_payment_that_nobody_transfers_expires_and_is_told_so(bank: Bank) -> None:
+    """After the days that a transfer takes, whatever customers with cards are given."""
     await bank.asked("o-1")
-    bank.flows.clock.ahead = timedelta(hours=25)
+    bank.flows.clock.ahead = timedelta(days=13)
+    assert await Expiry(bank.surroundings).expire_once() == 0
+    bank.flows.clock.ahead = timedelta(days=15)
     assert await Expiry(bank.surroundings).expire_once() == 1
     await bank.flows.settle_all()
     assert await bank.status("o-1") == "canceled"

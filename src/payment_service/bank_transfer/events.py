@@ -88,8 +88,13 @@ def provider_refund_id(refund_id: UUID) -> str:
     return f"transfer-back-{refund_id}"
 
 
-def transfer_event(transfer: Transfer, account: str, intent: Intent | None, why: str) -> ProviderEvent:
-    """Word what became of a transfer. `intent`: whose reference it bears; `why` it is not what that asked for, else empty."""
+def transfer_event(
+    transfer: Transfer, account: str, intent: Intent | None, why: str, *, was_nobodys: bool = False
+) -> ProviderEvent:
+    """Word what became of a transfer. `intent`: whose reference it bears; `why` it is not what that asked for, else empty.
+
+    `was_nobodys`: it was told before without a reference, and is another event now.
+    """
     kind = NOBODYS if intent is None else UNEXPECTED if why else MATCHED
     data = {
         "transaction_id": transfer.transaction_id,
@@ -101,7 +106,8 @@ def transfer_event(transfer: Transfer, account: str, intent: Intent | None, why:
     }
     if intent is not None:
         data |= {"reference": intent.reference, "payment_id": str(intent.payment_id), "asked": str(intent.amount)}
-    return _word(f"transfer:{account}:{transfer.transaction_id}", kind, booked_at(transfer), data)
+    name = f"transfer:{account}:{transfer.transaction_id}"
+    return _word(f"{name}:found" if was_nobodys else name, kind, booked_at(transfer), data)
 
 
 def refund_event(refund: LedgerRefund) -> ProviderEvent:

@@ -94,10 +94,10 @@ async def pay_intent(connection: Connection, paid: Intent, transfer: Transfer) -
     await connection.execute(_SQL.pay_intent, paid.reference, booked_at(transfer))
 
 
-async def transfer_of(connection: Connection, account: str, transaction_id: str) -> Noted | None:
-    """Read what became of a transaction."""
-    row = await connection.fetchrow(_SQL.transfer, account, transaction_id)
-    return Noted(_amount(row), row["outcome"], row["reference"]) if row else None
+async def lock_transfer(connection: Connection, account: str, transaction_id: str) -> Noted:
+    """Read what became of a transaction that is known, so that nobody else makes something of it meanwhile."""
+    row: Any = await connection.fetchrow(_SQL.lock_transfer, account, transaction_id)
+    return Noted(_amount(row), row["outcome"], row["reference"])
 
 
 async def open_refund(connection: Connection, refund_id: UUID, of: Intent, amount: Money) -> None:

@@ -39,8 +39,9 @@ RETURNING transaction_id
 -- name: note_outcome
 UPDATE bank_transfers SET outcome = $3, reference = $4 WHERE account = $1 AND transaction_id = $2
 
--- name: transfer
+-- name: lock_transfer
 SELECT amount, currency, outcome, reference FROM bank_transfers WHERE account = $1 AND transaction_id = $2
+FOR UPDATE
 
 -- name: open_refund
 INSERT INTO bank_refunds (refund_id, payment_id, reference, amount, currency) VALUES ($1, $2, $3, $4, $5)

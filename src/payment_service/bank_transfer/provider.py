@@ -57,6 +57,7 @@ class BankTransfer:
     def __init__(self, settings: BankTransferSettings, context: Context) -> None:
         self.account = settings.bank_transfer_iban
         self.holder = settings.bank_transfer_holder
+        self.expires_after = settings.bank_transfer_expires_after
         self._pool = context.pool
         self._now_s = context.now_s
 

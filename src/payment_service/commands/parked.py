@@ -9,6 +9,7 @@ from payment_service.commands.show import as_uuid
 from payment_service.config import ConfigError
 from payment_service.contracts.operators import Parked, ParkedList, Released
 from payment_service.db import parked
+from payment_service.domain import card_numbers
 from payment_service.flows.release_parked import PROVIDER_ID, Parking, Truth
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from payment_service.flows.release_parked import Found
     from payment_service.flows.surroundings import Surroundings
 
-KINDS: Final = ("operation", "event", "record")
+KINDS: Final = ("operation", "event", "record", "transfer")
 NOTE_MAX: Final = 200
 
 
@@ -65,9 +66,11 @@ def resolve(
 
 def _truth(happened: str | None, note: str, *, never: bool, close: bool) -> Truth:
     if (happened is not None) + never + close != 1:
-        raise ConfigError("Say one: --happened ID (the provider's), --never, or of an event --close.")
-    if not note.strip() or len(note) > NOTE_MAX or not note.isprintable():
-        raise ConfigError(f"--note takes how you know it, on one line of at most {NOTE_MAX} characters.")
+        raise ConfigError("Say one: --happened ID (the provider's), --never, or of an event or a transfer --close.")
+    if not note.strip() or len(note) > NOTE_MAX or not note.isprintable() or card_numbers.contains(note):
+        raise ConfigError(
+            f"--note takes how you know it, on one line of at most {NOTE_MAX} characters, without card numbers."
+        )
     if happened is not None and not PROVIDER_ID.fullmatch(happened):
         raise ConfigError("--happened takes the id that the provider gave it, such as re_….")
     return Truth(what="never" if never else "close" if close else "happened", provider_id=happened or "", note=note)

@@ -37,7 +37,7 @@ class StatementLine(BaseModel):
     transaction_id: str | None = Field(None, description="The bank's.")
     became: str = Field(
         description="paid; parked (names a payment and is not what that asked for); nobodys (bears no reference of ours); "
-        "known (taken before); contradicted (taken before with another amount); outgoing; bad (can't be read)."
+        "known (taken before); contradicted (taken before with another amount, or for another payment); outgoing; bad (can't be read)."
     )
     payment_id: UUID | None = None
     reference: str | None = None
@@ -69,11 +69,12 @@ class Parked(BaseModel):
     """Something that waits for a person. Nothing else waits for it but later calls or records of the same payment."""
 
     what: str = Field(
-        description="operation (a call to the provider), event (of the provider), record (on its way to Kafka)."
+        description="operation (a call to the provider), event (of the provider), record (on its way to Kafka), transfer "
+        "(money that bears no reference of ours)."
     )
     id: str = Field(description="Its name for `parked retry` and `parked resolve`.")
     payment_id: UUID | None
-    subject: str = Field(description="The kind of the call, the type of the event, or the topic.")
+    subject: str = Field(description="The kind of the call, the type of the event, the topic, or the amount.")
     reason: str
     detail: str
     provider_request_id: str = Field(description="The provider's name for its last answer; empty where there is none.")
@@ -131,7 +132,7 @@ class Quarantined(BaseModel):
 
     id: UUID
     source: str = Field(description="kafka, webhook.")
-    topic: str | None
+    topic: str | None = Field(description="Of a webhook: its provider.")
     partition: int | None
     offset: int | None
     reason: str = Field(description="A code: of a record its `dlq_reason`.")

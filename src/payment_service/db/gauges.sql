@@ -33,6 +33,9 @@ SELECT 'parked', ARRAY['record', CASE WHEN topic IS NULL THEN 'record' ELSE 'top
 FROM (SELECT topic FROM relay_holds LIMIT 100000) h
 GROUP BY topic IS NULL, 2
 UNION ALL
+SELECT 'parked', ARRAY['transfer', 'no_reference'], count(*)::float8
+FROM (SELECT FROM bank_transfers WHERE outcome = 'transfer.nobodys' LIMIT 100000) t
+UNION ALL
 SELECT 'events_waiting', '{}', count(*)::float8
 FROM (SELECT FROM payment_events WHERE NOT processed AND retry_at IS NOT NULL LIMIT 100000) e
 UNION ALL

@@ -1,4 +1,4 @@
-"""What waits for a person, and how it is let go: rows of `operations`, `payment_events` and `relay_holds`."""
+"""What waits for a person, and how it is let go: rows of `operations`, `payment_events`, `relay_holds` and `bank_transfers`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from payment_service.db.queries import load
 from payment_service.provider.port import Kind, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from uuid import UUID
 
     from payment_service.db.pool import Connection, Pool
@@ -34,8 +35,8 @@ class ParkedOperation:
 
 
 async def listed(connection: Connection | Pool, what: str | None, *, limit: int) -> list[Row]:
-    """Read what is parked (`what`: operation, event or record; None: all), each kind the oldest first, up to `limit` of it."""
-    statements = {"operation": _SQL.operations, "event": _SQL.events, "record": _SQL.holds}
+    """Read what is parked (`what`: operation, event, record or transfer; None: all), each kind the oldest first, up to `limit` of it."""
+    statements = {"operation": _SQL.operations, "event": _SQL.events, "record": _SQL.holds, "transfer": _SQL.transfers}
     chosen = [sql for name, sql in statements.items() if what in {None, name}]
     return [dict(row) for sql in chosen for row in await connection.fetch(sql, limit)]
 
@@ -90,9 +91,9 @@ async def refund_of_provider(connection: Connection, provider: str, provider_ref
     return dict(row) if row else None
 
 
-async def find_event(connection: Connection | Pool, event_id: str) -> Row | None:
-    """Find an event by the provider's id of it, one that waits before one that is processed."""
-    row = await connection.fetchrow(_SQL.find_event, event_id)
+async def find_event(connection: Connection | Pool, event_id: str, providers: Collection[str]) -> Row | None:
+    """Find an event by the provider's id of it, one that waits before one (of these providers) that is processed."""
+    row = await connection.fetchrow(_SQL.find_event, event_id, list(providers))
     return dict(row) if row else None
 
 
@@ -104,6 +105,16 @@ async def retry_event(connection: Connection, event_id: str) -> bool:
 async def close_event(connection: Connection, event_id: str) -> bool:
     """Call a parked event done without applying it; False: it is not parked (any more)."""
     return bool(await connection.fetch(_SQL.close_event, event_id))
+
+
+async def is_nobodys(connection: Connection | Pool, transaction_id: str) -> bool:
+    """Whether a transfer of this name bears no reference of ours, and nobody has said yet what it is for."""
+    return bool(await connection.fetchval(_SQL.is_nobodys, transaction_id))
+
+
+async def close_transfer(connection: Connection, transaction_id: str) -> bool:
+    """Note that a transfer without a reference needs nothing more; False: it waits for nobody (any more)."""
+    return bool(await connection.fetch(_SQL.close_transfer, transaction_id))
 
 
 async def is_held(connection: Connection | Pool, aggregate_id: UUID) -> bool:

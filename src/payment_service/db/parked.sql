@@ -1,4 +1,4 @@
--- What waits for a person: operations, events of providers, records.
+-- What waits for a person: operations, events of providers, records, transfers.
 
 -- name: operations
 SELECT 'operation' AS what, o.id::text AS name, o.payment_id, o.kind AS subject, coalesce(o.outcome, '') AS reason,
@@ -26,6 +26,16 @@ FROM relay_holds h
 LEFT JOIN payments p ON p.id = h.aggregateid
 LEFT JOIN outbox o ON o.aggregateid = h.aggregateid AND o.position = h.position
 ORDER BY h.held_at, h.aggregateid
+LIMIT $1
+
+-- name: transfers
+-- Money that bears no reference of ours.
+SELECT 'transfer' AS what, transaction_id AS name, NULL::uuid AS payment_id,
+       concat_ws(' ', in_major_units(amount, currency), currency) AS subject, 'no_reference' AS reason, text AS detail,
+       '' AS provider_request_id, created_at AS since
+FROM bank_transfers
+WHERE outcome = 'transfer.nobodys'
+ORDER BY created_at, transaction_id
 LIMIT $1
 
 -- name: payment_of_operation
@@ -60,7 +70,11 @@ WHERE id = $1 AND state = 'parked'
 SELECT id, made_by_hand FROM refunds WHERE provider = $1 AND provider_refund_id = $2
 
 -- name: find_event
-SELECT payment_id, processed FROM payment_events WHERE provider_event_id = $1 ORDER BY processed LIMIT 1
+-- $2: the providers that run; either condition has an index, which the id alone has not.
+SELECT payment_id, processed FROM payment_events
+WHERE provider_event_id = $1 AND (parked_reason IS NOT NULL OR provider = ANY ($2::text[]))
+ORDER BY processed
+LIMIT 1
 
 -- name: retry_event
 UPDATE payment_events SET parked_reason = NULL, retry_at = now(), tries = 0
@@ -71,6 +85,13 @@ RETURNING payment_id
 UPDATE payment_events SET processed = true, processed_at = now(), result = 'closed', parked_reason = NULL, retry_at = NULL
 WHERE provider_event_id = $1 AND parked_reason IS NOT NULL AND NOT processed
 RETURNING payment_id
+
+-- name: is_nobodys
+SELECT EXISTS (SELECT FROM bank_transfers WHERE transaction_id = $1 AND outcome = 'transfer.nobodys')
+
+-- name: close_transfer
+-- It stays known, so that an import of it changes nothing.
+UPDATE bank_transfers SET outcome = 'transfer.closed' WHERE transaction_id = $1 AND outcome = 'transfer.nobodys' RETURNING transaction_id
 
 -- name: is_held
 SELECT EXISTS (SELECT FROM relay_holds WHERE aggregateid = $1)

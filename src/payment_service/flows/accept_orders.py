@@ -69,7 +69,7 @@ class _Plan:
 class Intake:
     """Accepts batches. `wake_dispatcher` and `wake_relay` are called when there is work for them.
 
-    `manual_capture` and `expires_after` hold for orders that don't say it themselves.
+    `manual_capture` and `expires_after` hold for orders that don't say it themselves, and providers that don't either.
     """
 
     def __init__(
@@ -238,10 +238,11 @@ class Intake:
     def _captures_by_hand(self, order: Order) -> bool:
         return self._manual_capture if order.manual_capture is None else order.manual_capture
 
-    def _expires_at(self, order: Order) -> datetime | None:
-        if order.expires_at is not None or self._expires_after == NEVER:
-            return order.expires_at
-        return self._now() + self._expires_after
+    def _expires_at(self, plan: _Plan) -> datetime | None:
+        after = self._providers.expires_after(plan.provider, self._expires_after)
+        if plan.order.expires_at is not None or after == NEVER:
+            return plan.order.expires_at
+        return self._now() + after
 
     def _new_payment(self, plan: _Plan) -> payments.NewPayment:
         arrival = plan.arrival
@@ -256,7 +257,7 @@ class Intake:
             offset=arrival.offset,
             traceparent=_traceparent(arrival),
             manual_capture=plan.request is not None and self._captures_by_hand(plan.order),
-            expires_at=self._expires_at(plan.order) if plan.request else None,
+            expires_at=self._expires_at(plan) if plan.request else None,
         )
 
     def _new_operation(self, plan: _Plan, request: Request) -> operations.NewOperation:

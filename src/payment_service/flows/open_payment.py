@@ -32,7 +32,7 @@ ENDED_UNPAID: Final = frozenset({Status.CANCELED, Status.FAILED})
 
 
 class Payments:
-    """Takes requests for new payments. `expires_after`: how long one may stay unpaid; 0: for ever."""
+    """Takes requests for new payments. `expires_after`: how long one may stay unpaid where its provider does not say; 0: for ever."""
 
     def __init__(self, surroundings: Surroundings, *, expires_after: timedelta) -> None:
         self._here = surroundings
@@ -57,7 +57,8 @@ class Payments:
 
     async def _open_after(self, connection: Connection, last: Payment, asking: Asking) -> UUID:
         new = payment_id(self._here.deployment, last.order_id, last.n + 1)
-        expires_at = self._here.now() + self._expires_after if self._expires_after else None
+        after = self._here.providers.expires_after(last.provider, self._expires_after)
+        expires_at = self._here.now() + after if after else None
         method = await payments.open_next(connection, last.id, new, expires_at=expires_at)
         if method is None:
             raise Refusal(

@@ -40,7 +40,7 @@ PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Something that is, or was, parked. `what`: operation, event or record; `payment_id` None: of no payment that we know."""
+    """Something that is, or was, parked. `what`: operation, event, record or transfer; `payment_id` None: of no payment that we know."""
 
     what: str
     name: str
@@ -49,7 +49,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What a person knows of a call, and how: it happened at the provider, under an id of its; or never. An event is closed."""
+    """What a person knows of a call, and how: it happened at the provider, under an id of its; or never. An event, or a transfer, is closed."""
 
     what: Literal["happened", "never", "close"]
     provider_id: str
@@ -63,19 +63,26 @@ class Parking:
         self._here = surroundings
 
     async def find(self, name: str, as_id: UUID | None) -> Found:
-        """Find what bears this name: an operation, held records (by their payment's id), else an event. Raises Refusal."""
+        """Find what bears this name: an operation, held records (by their payment's id), an event, a transfer. Raises Refusal."""
         pool = self._here.pool
         if as_id is not None and (payment_id := await parked.payment_of_operation(pool, as_id)) is not None:
             return Found(what="operation", name=name, payment_id=payment_id)
         if as_id is not None and await parked.is_held(pool, as_id):
             payment = as_id if await payment_reads.exists(pool, as_id) else None
             return Found(what="record", name=name, payment_id=payment)
-        if "\0" not in name and (event := await parked.find_event(pool, name)) is not None:
+        if "\0" in name:
+            raise _unknown()
+        if (event := await parked.find_event(pool, name, self._here.providers.by_name.keys())) is not None:
             return Found(what="event", name=name, payment_id=event["payment_id"])
-        raise Refusal(Why.NOT_FOUND, "Nothing of this id is parked: `parked list` shows what is.")
+        if await parked.is_nobodys(pool, name):
+            return Found(what="transfer", name=name, payment_id=None)
+        raise _unknown()
 
     async def retry(self, found: Found, asking: Asking) -> Answered:
         """Let it be tried again. Raises Refusal."""
+        if found.what == "transfer":
+            message = "Say whose it is: payment-service bank confirm ORDER --transaction ID; or close it."
+            raise Refusal(Why.NOT_ALLOWED, message)
 
         async def work(connection: Connection) -> Answered:
             match found.what:
@@ -95,12 +102,14 @@ class Parking:
         """End it by what a person knows. Raises Refusal."""
         if found.what == "record":
             raise Refusal(Why.NOT_ALLOWED, "A record can't be left out: raise the limit that refuses it, and retry.")
-        if (found.what == "event") != (truth.what == "close"):
-            raise Refusal(Why.INVALID, "An event is closed (--close); a call happened at the provider, or never did.")
+        close = {"event": parked.close_event, "transfer": parked.close_transfer}.get(found.what)
+        if (close is not None) != (truth.what == "close"):
+            message = "An event or a transfer is closed (--close); a call happened at the provider, or never did."
+            raise Refusal(Why.INVALID, message)
 
         async def work(connection: Connection) -> Answered:
-            if found.what == "event":
-                if not await parked.close_event(connection, found.name):
+            if close is not None:
+                if not await close(connection, found.name):
                     raise _not_parked()
                 return _answer(found, "closed")
             payment, operation = await self._lock(connection, found)
@@ -209,6 +218,10 @@ def is_definite(operation: ParkedOperation) -> bool:
         return False
     read_back = operation.code == "another_object" or operation.code.startswith("malformed_")
     return operation.outcome == "unexpected" and operation.tries <= 1 and not read_back
+
+
+def _unknown() -> Refusal:
+    return Refusal(Why.NOT_FOUND, "Nothing of this id is parked: `parked list` shows what is.")
 
 
 def _not_parked() -> Refusal:

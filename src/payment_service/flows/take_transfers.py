@@ -21,6 +21,7 @@ from payment_service.domain.refund import RefundStatus
 from payment_service.flows.errors import Refusal, Why
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from payment_service.bank_transfer.events import Intent
@@ -37,7 +38,7 @@ class Became(StrEnum):
     PARKED = "parked"  # it names a payment and is not what that asked for: a person must look
     NOBODYS = "nobodys"  # it bears no reference of ours
     KNOWN = "known"  # it was taken before
-    CONTRADICTED = "contradicted"  # its transaction was taken before, with another amount
+    CONTRADICTED = "contradicted"  # its transaction was taken before, with another amount or for another payment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +63,13 @@ class Transfers:
         """Take one transfer. Raises TRANSIENT_ERRORS when nothing is known to be done: take it again."""
         async with self._pool.acquire() as connection, connection.transaction():
             masked = card_numbers.mask(transfer.text)
-            if not await ledger.claim_transfer(connection, self._account, transfer, masked):
-                return await self._compare(connection, transfer)
-            intent, why = await _find_intent(connection, transfer)
-            event = events.transfer_event(transfer, self._account, intent, why)
+            known = not await ledger.claim_transfer(connection, self._account, transfer, masked)
+            before = await ledger.lock_transfer(connection, self._account, transfer.transaction_id) if known else None
+            named = await _lock_named(connection, transfer)
+            if before is not None and (taken := _compare(before, transfer, named)) is not None:
+                return taken
+            intent, why = _match(named, transfer)
+            event = events.transfer_event(transfer, self._account, intent, why, was_nobodys=known)
             if event.event_type == events.MATCHED and intent is not None:
                 await ledger.pay_intent(connection, intent, transfer)
             await ledger.note_outcome(connection, self._account, transfer, event.event_type, intent)
@@ -107,22 +111,29 @@ class Transfers:
         reached("transfer.commit.after")
         self._webhooks.note(stored)
 
-    async def _compare(self, connection: Connection, transfer: Transfer) -> Taken:
-        known = await ledger.transfer_of(connection, self._account, transfer.transaction_id)
-        if known is None or known.amount != transfer.amount:
-            return Taken(became=Became.CONTRADICTED, why="its transaction was taken before, with another amount")
-        return Taken(became=Became.KNOWN, reference=known.reference)
+
+def _compare(before: ledger.Noted, transfer: Transfer, named: Sequence[Intent]) -> Taken | None:
+    """Say what a transfer is whose transaction is known; None: it was nobody's, and now it is told whose."""
+    if before.amount != transfer.amount:
+        return Taken(became=Became.CONTRADICTED, why="its transaction was taken before, with another amount")
+    if not named or before.reference in {intent.reference for intent in named}:
+        return Taken(became=Became.KNOWN, reference=before.reference)
+    if before.reference is None:
+        return None
+    return Taken(became=Became.CONTRADICTED, why="its transaction was taken before, for another payment")
 
 
-async def _find_intent(connection: Connection, transfer: Transfer) -> tuple[Intent | None, str]:
-    """Lock the intent that a transfer names, and say why it is not what that asked for; empty: it is."""
+async def _lock_named(connection: Connection, transfer: Transfer) -> list[Intent]:
+    """Lock the intents that a transfer names."""
     named = [await ledger.intent(connection, one, lock=True) for one in sorted(find_references(transfer.text))]
-    intents = [intent for intent in named if intent is not None]
-    if not intents:
+    return [intent for intent in named if intent is not None]
+
+
+def _match(named: Sequence[Intent], transfer: Transfer) -> tuple[Intent | None, str]:
+    """Give the intent that a transfer is for, and say why it is not what that asked for; empty: it is."""
+    if not named:
         return None, ""
-    if len(intents) > 1:
-        return intents[0], "it names several payments"
-    return intents[0], _mismatch(intents[0], transfer)
+    return named[0], "it names several payments" if len(named) > 1 else _mismatch(named[0], transfer)
 
 
 def _mismatch(intent: Intent, transfer: Transfer) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import timedelta
     from uuid import UUID
 
     from payment_service.domain.facts import AnyFact
@@ -226,6 +227,13 @@ class Receiver(Protocol):
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
         """Say what an event means. Pure, and the same at every reading."""
         ...
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A provider whose customers take longer: how long their payments may stay unpaid where orders don't say; 0: for ever."""
+
+    expires_after: timedelta
 
 
 class Provider(Protocol):

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from payment_service.provider.port import Patient
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from payment_service.provider.port import Provider
 
@@ -32,6 +35,11 @@ class Providers:
     def for_order(self, wanted: str | None, currency_code: str) -> Provider:
         """Give the provider that an order names, else its currency's, else the first. Raises UnknownProvider."""
         return self.named(wanted or self.by_currency.get(currency_code) or next(iter(self.by_name)))
+
+    def expires_after(self, name: str, usual: timedelta) -> timedelta:
+        """How long a provider's payments may stay unpaid where their orders don't say; 0: for ever."""
+        found = self.by_name.get(name)
+        return found.expires_after if isinstance(found, Patient) else usual
 
     async def close(self) -> None:
         """Close their connections."""

@@ -117,6 +117,8 @@ CREATE TABLE bank_transfers (
     created_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (account, transaction_id)
 );
+-- Money that nobody could be found for yet; few, since each waits for a person.
+CREATE INDEX bank_transfers_nobodys ON bank_transfers (transaction_id) WHERE outcome = 'transfer.nobodys';
 
 CREATE TABLE bank_refunds (
     refund_id  uuid        PRIMARY KEY,
@@ -191,7 +193,8 @@ $$;
 CREATE OR REPLACE VIEW payments_decimal AS
 SELECT id, order_id, user_id, provider, provider_payment_id, in_major_units(amount, currency) AS amount,
        in_major_units(captured, currency) AS amount_captured, in_major_units(refunded, currency) AS amount_refunded, currency,
-       shown_status(status, captured, refunded) AS status, payment_method_id, payment_method_type, metadata, created_at, updated_at
+       shown_status(status, captured, refunded) AS status, payment_method_id, payment_method_type, metadata, created_at, updated_at,
+       capture_method, expires_at
 FROM payments;
 
 CREATE VIEW refunds_decimal AS
