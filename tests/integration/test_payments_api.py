@@ -35,6 +35,8 @@ async def test_a_payment_is_shown_with_amounts_as_decimal_text(api: Api) -> None
         "currency": "eur",
         "provider": "stripe",
         "provider_payment_id": None,
+        "capture_method": "automatic",
+        "expires_at": None,
         "refunds": {"data": [], "has_more": False, "next_cursor": None},
         "disputes": {"data": [], "has_more": False, "next_cursor": None},
     }

@@ -63,6 +63,14 @@ class Payment(BaseModel):
     currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
     provider: str = Field(examples=["stripe"])
     provider_payment_id: str | None = Field(description="The provider's name for it, once it has one.")
+    capture_method: str = Field(
+        description="automatic; manual: what the customer pays is held until it is captured.",
+        examples=["automatic"],
+        json_schema_extra={"x-extensible-enum": ["automatic", "manual"]},
+    )
+    expires_at: datetime | None = Field(
+        description="When it is canceled if it is still unpaid; null: never.", examples=["2026-12-26T14:00:00Z"]
+    )
     created_at: datetime
     updated_at: datetime
 

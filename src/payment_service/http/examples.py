@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -53,6 +53,8 @@ PAYMENT: Final[dict[str, Any]] = {
     "currency": "eur",
     "provider": "stripe",
     "provider_payment_id": _INTENT,
+    "capture_method": "automatic",
+    "expires_at": _at(0, 417_000) + timedelta(days=1),
     "created_at": _at(0, 417_000),
     "updated_at": _at(2, 93_000),
 }
