@@ -135,6 +135,20 @@ async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(till: Ti
     assert "cancelled" in answer.json["detail"]
 
 
+async def test_of_an_order_that_was_cancelled_nothing_is_to_be_paid_while_its_payment_is_being_canceled(
+    till: Till,
+) -> None:
+    """A customer who pays now would pay for what the shop has given up."""
+    await to_pay(till, "o-1")
+    await till.flows.pool.execute(
+        "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, due_at)"
+        " VALUES ('o-1', 'orders.cancelled', 0, 0, now() + interval '1 minute')"
+    )
+    answer = await offered(till)
+    assert steps(answer) == ("pending", "done", False)
+    assert b"client_secret" not in answer.body
+
+
 async def test_a_refund_shows_in_the_status_as_it_does_with_the_payment(till: Till) -> None:
     payment = await till.pay("o-1")
     till.key = await api_keys.create(till.flows.pool, client="shop", scopes=[Scope.ADMIN])

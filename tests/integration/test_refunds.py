@@ -76,6 +76,18 @@ async def test_a_part_and_then_the_rest_are_refunded_and_told(till: Till) -> Non
     assert (made.reason, made.metadata["refund_id"]) == ("requested_by_customer", first.json["id"])
 
 
+@pytest.mark.parametrize(
+    "text", [{"reason": "paid with 4242 4242 4242 4242"}, {"metadata": {"card": "4242424242424242"}}]
+)
+async def test_a_card_number_in_what_a_caller_writes_is_refused_and_kept_nowhere(till: Till, text: Any) -> None:
+    """A reason is stored, announced and shown; whoever wrote the number would be told to clean all of that."""
+    payment = await till.pay("o-1")
+    answer = await till.refund(payment, "5.00", **text)
+    assert (answer.status, b"4242" in answer.body) == (422, False)
+    assert "card number" in answer.json["detail"]
+    assert await till.flows.pool.fetchval("SELECT count(*) FROM audit") == 0
+
+
 async def test_a_hundred_parts_at_once_never_exceed_what_was_captured(till: Till) -> None:
     payment = await till.pay("o-1")
     answers = await asyncio.gather(*(till.refund(payment, "0.50") for _ in range(100)))

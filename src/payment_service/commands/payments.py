@@ -162,7 +162,7 @@ def _line(option: str, text: str) -> str:
     try:
         return TypeAdapter(Line).validate_python(text)
     except ValidationError:
-        raise ConfigError(f"{option} takes one line of at most 200 characters.") from None
+        raise ConfigError(f"{option} takes one line of at most 200 characters, without card numbers.") from None
 
 
 def _metadata(pairs: Sequence[str]) -> dict[str, str]:
@@ -172,9 +172,7 @@ def _metadata(pairs: Sequence[str]) -> dict[str, str]:
             raise ConfigError("--metadata takes NAME=VALUE, each name once.")
         return TypeAdapter(Metadata).validate_python(found)
     except ValidationError:
-        message = (
-            "--metadata takes up to 50 NAME=VALUE: names of 40 printable ASCII characters, values of 200 on one line."
-        )
+        message = "--metadata takes up to 50 NAME=VALUE: names of 40 printable ASCII characters, values of 200 on one line; no card numbers."
         raise ConfigError(message) from None
 
 

@@ -72,7 +72,7 @@ class Checkouts:
         if payment.status is Status.CREATED:
             message = "The provider is being told of this payment: ask again in a second."
             raise Refusal(Why.NOT_YET, message, retry_after_s=SOON_S)
-        if payment.status not in _PAYABLE:
+        if payment.status not in _PAYABLE or await order_cancellations.is_cancelled(self._here.pool, order_id):
             return await self._answer_ended(payment, payment.status)
         found = await self._read_once(payment)
         if found.fact is None:
@@ -86,9 +86,11 @@ class Checkouts:
         return await self._answer_ended(payment, found.fact.status)
 
     async def _answer_ended(self, payment: Payment, status: Status) -> Checkout:
-        """Answer without a way to pay. A new payment is advised only where it would not be refused."""
+        """Answer without a way to pay. Of a cancelled order nothing is to be paid, even while its payment is being canceled."""
         answer = _answer(payment, status)
-        if answer.next == "open_new" and await order_cancellations.is_cancelled(self._here.pool, payment.order_id):
+        if answer.next in {"open_new", "pay"} and await order_cancellations.is_cancelled(
+            self._here.pool, payment.order_id
+        ):
             return answer.model_copy(
                 update={"next": "done", "detail": "The order was cancelled: there is nothing to pay."}
             )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
+from payment_service.domain import card_numbers
 from payment_service.http.problems import BAD_REQUEST, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 
 if TYPE_CHECKING:
@@ -16,9 +18,18 @@ if TYPE_CHECKING:
 BODY_LIMIT_BYTES: Final = 16_384
 # As many as Stripe keeps with an object (https://docs.stripe.com/metadata), and as long.
 METADATA_MAX: Final = 50
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[\x20-\x7e]+$")]
+
+
+def _without_card_number(text: str) -> str:
+    if card_numbers.contains(text):
+        raise PydanticCustomError("card_number", "this holds a card number, which is kept nowhere: leave it out")
+    return text
+
+
+_NoCard = AfterValidator(_without_card_number)
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[\x20-\x7e]+$"), _NoCard]
 # For people: one line of a log, a screen or a mail.
-Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), _NoCard]
 _METADATA_SCHEMA: Final = {
     "type": "object",
     "maxProperties": METADATA_MAX,
