@@ -322,7 +322,7 @@ class Service:
         kept = quarantine.Quarantined(
             id=quarantine_id(f"webhook:{provider}:{name}", 0, 0),
             source="webhook",
-            topic=None,
+            topic=provider,
             partition=None,
             offset=None,
             reason=reason,

@@ -159,13 +159,13 @@ async def test_what_is_not_what_was_sent_is_not_decided(till: Till) -> None:
     assert unknown.value.why is Why.NOT_FOUND
 
 
-async def keep_webhook(till: Till, body: bytes) -> UUID:
+async def keep_webhook(till: Till, body: bytes, provider: str = "stripe") -> UUID:
     """A webhook as it is set aside when it can't be read or stored."""
     name = uuid4()
     kept = Quarantined(
         id=name,
         source="webhook",
-        topic=None,
+        topic=provider,
         partition=None,
         offset=None,
         reason="not_storable",
@@ -201,6 +201,16 @@ async def test_a_webhook_that_can_still_not_be_read_says_why(till: Till) -> None
         await replay(till, await keep_webhook(till, b"{}"))
     with pytest.raises(Refusal, match=r"refused again \(not_json\)"):
         await replay(till, await keep_webhook(till, b"\xff"))
+
+
+async def test_a_webhook_is_read_by_the_provider_that_sent_it_and_by_no_other(till: Till) -> None:
+    """Another's event under Stripe's eyes would be no event, or one of Stripe's."""
+    event = {"id": "evt_1", "object": "event", "type": "ping", "livemode": False, "created": 1_767_225_600}
+    body = json.dumps({**event, "data": {"object": {}}}).encode()
+    with pytest.raises(Refusal, match="does not run here"):
+        await replay(till, await keep_webhook(till, body, provider="acme"))
+    await replay(till, await keep_webhook(till, body))
+    assert await count(till, "payment_events") == 1
 
 
 async def test_a_cancelled_order_is_taken_too(till: Till) -> None:

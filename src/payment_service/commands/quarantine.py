@@ -16,7 +16,8 @@ from payment_service.flows.accept_cancelled import CancelledIntake
 from payment_service.flows.accept_orders import Intake
 from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.flows.errors import Refusal, Why
-from payment_service.flows.replay_quarantine import Replays
+from payment_service.flows.replay_quarantine import Replays, webhook_provider
+from payment_service.provider.stripe_webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -86,7 +87,7 @@ def replay(name: UUID, key: str, *, any_age: bool, as_json: bool) -> None:
 
     async def work(here: Surroundings) -> Replayed:
         kept = await quarantine.find(here.pool, name)
-        if kept is not None and kept.source == "webhook":
+        if kept is not None and kept.source == "webhook" and webhook_provider(kept) == STRIPE:
             _require_stripe_key(settings)
         answer = await _replays(here, settings, any_age=any_age).replay(name, asking)
         screen.say_key(asking, answer)

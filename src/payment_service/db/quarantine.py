@@ -21,7 +21,7 @@ _SQL = load(__package__, "quarantine.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """A record (or a webhook's body) and why it was not accepted."""
+    """A record (or a webhook's body) and why it was not accepted. `topic`: of a webhook, the name of its provider."""
 
     id: UUID
     source: Literal["kafka", "webhook"]

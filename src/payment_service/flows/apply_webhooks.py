@@ -248,7 +248,7 @@ class Webhooks:
         kept = quarantine.Quarantined(
             id=quarantine_id(f"webhook:{event.provider}:{event.event_id}", 0, event.occurred_at),
             source="webhook",
-            topic=None,
+            topic=event.provider,
             partition=None,
             offset=None,
             reason="not_storable",
