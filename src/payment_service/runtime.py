@@ -20,12 +20,14 @@ import asyncpg
 import structlog
 import uvloop
 
+from payment_service.contracts import values
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.db import quarantine
 from payment_service.db.gauges import sample
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
 from payment_service.db.schema import schema_problem
 from payment_service.domain.ids import quarantine_id
+from payment_service.domain.order import Reason
 from payment_service.flows.accept_cancelled import CancelledIntake
 from payment_service.flows.accept_orders import Intake
 from payment_service.flows.apply_webhooks import Webhooks
@@ -104,6 +106,7 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
         await _require_prepared(config, pool, roles)
+        _show_from_zero()
         service = Service(config, pool, roles)
         await service.start(stack)
         _settle_memory()
@@ -111,6 +114,18 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         await stopping.wait()
         service.begin_to_stop()
     log.info("stopped")
+
+
+def _show_from_zero() -> None:
+    """What alarms watch is shown before it happens: a counter that appears with 1 has not risen for those who compare."""
+    for topic in values.BY_TOPIC:
+        metrics.ANNOUNCED.labels(topic)
+    for reason in Reason:
+        metrics.QUARANTINED.labels("kafka", reason)
+    for refusal in ("no_match", "stale", "future"):
+        metrics.WEBHOOKS_REFUSED.labels(refusal)
+    for result in ("overloaded", "misdirected"):
+        metrics.WEBHOOKS.labels(result)
 
 
 def _settle_memory() -> None:

@@ -21,6 +21,8 @@ _GAUGES: Final[dict[str, Gauge]] = {
     "outbox_backlog": metrics.OUTBOX_BACKLOG,
     "parked": metrics.PARKED,
     "events_waiting": metrics.EVENTS_WAITING,
+    "disputes_due": metrics.DISPUTES_DUE,
+    "holds_ending": metrics.HOLDS_ENDING,
     "provider_blocked": metrics.PROVIDER_BLOCKED,
     "partition_days_left": metrics.PARTITION_DAYS_LEFT,
     "partition_default_rows": metrics.PARTITION_DEFAULT_ROWS,

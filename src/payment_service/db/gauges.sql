@@ -39,6 +39,23 @@ UNION ALL
 SELECT 'events_waiting', '{}', count(*)::float8
 FROM (SELECT FROM payment_events WHERE NOT processed AND retry_at IS NOT NULL LIMIT 100000) e
 UNION ALL
+-- Evidence takes a shop a day or two to gather.
+SELECT 'disputes_due', '{}', count(*)::float8
+FROM (
+    SELECT FROM disputes
+    WHERE status IN ('needs_response', 'warning_needs_response') AND evidence_due_at BETWEEN now() AND now() + interval '3 days'
+    LIMIT 100000
+) d
+UNION ALL
+-- A card's hold ends after seven days (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method); it began after the
+-- payment, so five days leave two.
+SELECT 'holds_ending', '{}', count(*)::float8
+FROM (
+    SELECT FROM payments
+    WHERE shown_status(status, captured, refunded) = 'authorized' AND created_at < now() - interval '5 days'
+    LIMIT 100000
+) p
+UNION ALL
 SELECT 'provider_blocked', ARRAY[provider, kind], 1 FROM provider_health WHERE blocked_since IS NOT NULL
 UNION ALL
 SELECT 'partition_days_left', ARRAY[i.inhparent::regclass::text],

@@ -81,6 +81,10 @@ EVENTS_WAITING = Gauge("payments_events_waiting", "Provider events that are stor
 # When do rows begin to pile up in the default partition, because `maintain` has not run?
 PARTITION_DAYS_LEFT = Gauge("payments_partition_days_left", "Days until the last partition of a table ends.", ["table"])
 PARTITION_DEFAULT_ROWS = Gauge("payments_partition_default_rows", "Rows in a table's default partition.", ["table"])
+# Which disputes are lost unless somebody acts now?
+DISPUTES_DUE = Gauge("payments_disputes_due", "Disputes that want evidence within three days.")
+# Which held money goes back to customers unless it is captured?
+HOLDS_ENDING = Gauge("payments_holds_ending", "Payments that are held, not captured, and older than five days.")
 # How many requests does the API answer, and how?
 HTTP_REQUESTS = Counter("payments_http_requests_total", "API requests, by route and status.", ["route", "status"])
 # Is the event loop blocked?

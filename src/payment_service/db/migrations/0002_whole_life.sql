@@ -67,6 +67,7 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_one_row_per_dispute UNIQUE (provider, provider_dispute_id)
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
+CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status IN ('needs_response', 'warning_needs_response');
 
 -- How the last attempts of a call ended: [{attempt, epoch, at, sent_at (null: it only read), outcome, code, provider_request_id}].
 ALTER TABLE operations ADD COLUMN attempts jsonb NOT NULL DEFAULT '[]';

@@ -1,0 +1,201 @@
+"""The alerts as Prometheus itself evaluates them: each fires on what it is for, and is quiet on what is like it and harmless."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.promtool, pytest.mark.timeout(60)]
+
+ROOT: Final = Path(__file__).parents[2]
+FILE: Final = ROOT / "deploy" / "prometheus" / "alerts.yaml"
+RULES: Final = yaml.safe_load(FILE.read_text())["groups"][0]["rules"]
+
+REFUSED: Final = 'payments_webhooks_refused_total{reason="no_match"}'
+TAKEN: Final = 'payments_webhooks_total{result="applied"}'
+CREATED: Final = 'payments_provider_calls_total{provider="stripe",kind="create",outcome="done"}'
+LAG: Final = 'payments_consumer_lag_records{topic="orders.created",partition="0"}'
+TAKEN_ORDERS: Final = 'payments_orders_total{result="accepted"}'
+
+# Values are promtool's: `0+5x60` begins with 0 and rises by 5, 60 times, once a minute.
+CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
+    # alert: (series on which it fires, series on which it does not, when it is asked)
+    "PaymentServiceAbsent": ({}, {"payments_event_loop_lag_seconds": "0x10"}, "5m"),
+    "PaymentProviderBlocked": (
+        {'payments_provider_blocked{provider="stripe",kind="*"}': "1x10"},
+        {'payments_provider_blocked{provider="stripe",kind="*"}': "1 0x10"},
+        "5m",
+    ),
+    "PaymentUnexpectedMoney": (
+        {'payments_parked{what="event",reason="unexpected_money"}': "1x5"},
+        {'payments_parked{what="event",reason="conflict"}': "1x5"},
+        "1m",
+    ),
+    "PaymentParked": (
+        {'payments_parked{what="operation",reason="refused"}': "2x10"},
+        {'payments_parked{what="event",reason="unexpected_money"}': "1x10"},
+        "8m",
+    ),
+    "PaymentCallsWaiting": (
+        {"payments_oldest_due_operation_seconds": "0+30x10"},
+        {"payments_oldest_due_operation_seconds": "50 90 20 50 90 20 50 90 20"},
+        "8m",
+    ),
+    "PaymentOrdersWaiting": (
+        {f'{{__name__="payments_consumer_lag_records",topic="orders.created",partition="{n}"}}': "300x20" for n in (0, 1)},
+        {LAG: "300x20"},
+        "10m",
+    ),
+    "PaymentOrdersNotRead": ({LAG: "5x30", TAKEN_ORDERS: "7x30"}, {LAG: "5x30", TAKEN_ORDERS: "0+7x30"}, "20m"),
+    "PaymentRecordsNotPublished": (
+        {"payments_oldest_unpublished_seconds": "0+60x10"},
+        {"payments_oldest_unpublished_seconds": "1 45 0 45 0 45 0"},
+        "6m",
+    ),
+    "PaymentNobodyPublishes": (
+        {f'payments_relay_leader{{instance="{name}"}}': "0x10" for name in "ab"},
+        {'payments_relay_leader{instance="a"}': "0x10", 'payments_relay_leader{instance="b"}': "1x10"},
+        "5m",
+    ),
+    "PaymentWebhooksRefused": (
+        {REFUSED: "0+5x60", TAKEN: "9x60"},
+        {REFUSED: "0+5x60", TAKEN: "0+50x60"},
+        "40m",
+    ),
+    "PaymentWebhooksSilent": ({CREATED: "0+1x120", TAKEN: "7x120"}, {CREATED: "0+1x120", TAKEN: "0+1x120"}, "110m"),
+    "PaymentWebhooksOverloaded": (
+        {'payments_webhooks_total{result="overloaded"}': "0+1x60"},
+        {'payments_webhooks_total{result="overloaded"}': "3x60", TAKEN: "0+9x60"},
+        "30m",
+    ),
+    "PaymentWebhooksMisdirected": (
+        {'payments_webhooks_total{result="misdirected"}': "0+1x60"},
+        {'payments_webhooks_total{result="foreign"}': "0+1x60"},
+        "50m",
+    ),
+    "PaymentEventsWaiting": ({"payments_events_waiting": "2x30"}, {"payments_events_waiting": "2x5 0x5 2x5 0x5"}, "20m"),
+    "PaymentQuarantineGrowing": (
+        {'payments_quarantined_total{source="kafka",reason="bad_amount"}': "0x5 1x20"},
+        {'payments_quarantined_total{source="kafka",reason="bad_amount"}': "4x30"},
+        "10m",
+    ),
+    "PaymentRefundFailed": (
+        {'payments_announced_total{topic="payments.refund_failed"}': "0x5 1x20"},
+        {'payments_announced_total{topic="payments.refunded"}': "0+1x30"},
+        "10m",
+    ),
+    "PaymentDisputeEvidenceDue": ({"payments_disputes_due": "1x60"}, {"payments_disputes_due": "0x60"}, "30m"),
+    "PaymentHoldsEnding": ({"payments_holds_ending": "1x120"}, {"payments_holds_ending": "0x120"}, "90m"),
+    "PaymentApiFailing": (
+        {
+            'payments_http_requests_total{route="/v1/checkout",status="503"}': "0+5x30",
+            'payments_http_requests_total{route="/v1/checkout",status="200"}': "0+95x30",
+        },
+        {
+            'payments_http_requests_total{route="/v1/checkout",status="503"}': "0+1x30",
+            'payments_http_requests_total{route="/v1/checkout",status="404"}': "0+99x30",
+        },
+        "20m",
+    ),
+    "PaymentProcessBusy": (
+        {'payments_event_loop_lag_seconds{instance="a"}': "0.7x20"},
+        {'payments_event_loop_lag_seconds{instance="a"}': "0.7 0.1 0.7 0.1 0.7 0.1 0.7 0.1 0.7 0.1"},
+        "9m",
+    ),
+    "PaymentPartitionsEnding": (
+        {'payments_partition_days_left{table="outbox"}': "6x120", 'payments_partition_days_left{table="payment_events"}': "15x120"},
+        {'payments_partition_days_left{table="outbox"}': "14x120"},
+        "90m",
+    ),
+    "PaymentRowsOutsidePartitions": (
+        {'payments_partition_default_rows{table="outbox"}': "3x1600"},
+        {'payments_partition_default_rows{table="outbox"}': "3x800 0x800"},
+        "1500m",
+    ),
+}  # fmt: skip
+
+
+def test_every_alert_is_tried() -> None:
+    assert list(CASES) == [rule["alert"] for rule in RULES]
+
+
+def test_prometheus_reads_the_file() -> None:
+    result = promtool("check", "rules", str(FILE))
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_alert_fires_on_what_it_is_for_and_on_nothing_like_it(name: str, tmp_path: Path) -> None:
+    fires, quiet, when = CASES[name]
+    expected = [{"labels": f'{{alertname="{name}"}}', "value": 1}]
+    tests = [case(name, fires, when, expected), case(name, quiet, when, [])]
+    assert judge(tests, tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", ["PaymentCallsWaiting", "PaymentDisputeEvidenceDue"])
+def test_what_does_not_fire_is_found(name: str, tmp_path: Path) -> None:
+    """A judge that lets everything pass would say nothing above."""
+    expected = [{"labels": f'{{alertname="{name}"}}', "value": 1}]
+    assert judge([case(name, CASES[name][1], CASES[name][2], expected)], tmp_path) != ""
+
+
+def test_orders_are_not_read_either_when_no_process_tells_of_them(tmp_path: Path) -> None:
+    name = "PaymentOrdersNotRead"
+    expected = [{"labels": f'{{alertname="{name}"}}', "value": 1}]
+    assert judge([case(name, {TAKEN_ORDERS: "0x20"}, "10m", expected)], tmp_path) == ""
+
+
+def test_a_person_reads_which_provider_and_how_long(tmp_path: Path) -> None:
+    """The templates of two summaries, filled in."""
+    blocked, waiting = (
+        next(it for it in RULES if it["alert"] == f"Payment{name}") for name in ("ProviderBlocked", "CallsWaiting")
+    )
+    series = CASES["PaymentProviderBlocked"][0] | {"payments_oldest_due_operation_seconds": "90x10"}
+    labels = {"severity": "critical"}
+    url = "docs/runbook.md#payment"
+    told = {
+        "ProviderBlocked": ({**labels, "provider": "stripe", "kind": "*"}, "stripe refuses our calls (kind *): customers with new orders can't pay, or get no refund."),
+        "CallsWaiting": (labels, "The oldest call to a provider has waited for 1m 30s: customers can't pay yet, refunds are late."),
+    }  # fmt: skip
+    assert {blocked["labels"]["severity"], waiting["labels"]["severity"]} == {"critical"}
+    alerts = [
+        {
+            "eval_time": "5m",
+            "alertname": f"Payment{name}",
+            "exp_alerts": [
+                {"exp_labels": own, "exp_annotations": {"summary": text, "runbook_url": url + name.lower()}},
+            ],
+        }
+        for name, (own, text) in told.items()
+    ]
+    assert judge([{"interval": "1m", "input_series": inputs(series), "alert_rule_test": alerts}], tmp_path) == ""
+
+
+def case(name: str, series: dict[str, str], when: str, expected: list[dict[str, Any]]) -> dict[str, Any]:
+    """Ask how many of an alert fire."""
+    asked = f'count by (alertname) (ALERTS{{alertname="{name}",alertstate="firing"}} == 1) > bool 0'
+    return {
+        "interval": "1m",
+        "input_series": inputs(series),
+        "promql_expr_test": [{"expr": asked, "eval_time": when, "exp_samples": expected}],
+    }
+
+
+def inputs(series: dict[str, str]) -> list[dict[str, str]]:
+    return [{"series": name, "values": values} for name, values in series.items()]
+
+
+def judge(tests: list[dict[str, Any]], folder: Path) -> str:
+    """Let promtool run tests of the rules; give what it complains of."""
+    file = folder / "tests.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(FILE)], "evaluation_interval": "1m", "tests": tests}))
+    result = promtool("test", "rules", str(file))
+    return "" if result.returncode == 0 else result.stdout + result.stderr
+
+
+def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)

@@ -1,0 +1,72 @@
+"""The alerts, held against the runbook and the metrics, where no promtool is needed for it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from payment_service.telemetry import metrics
+
+ROOT: Final = Path(__file__).parents[2]
+RULES: Final[list[dict[str, Any]]] = [
+    rule
+    for group in yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text())["groups"]
+    for rule in group["rules"]
+]
+RUNBOOK: Final = (ROOT / "docs" / "runbook.md").read_text()
+NAMES: Final = [rule["alert"] for rule in RULES]
+
+
+def section(name: str) -> str:
+    """What the runbook says of an alert."""
+    return RUNBOOK.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+
+
+def test_every_alert_has_a_heading_in_the_runbook_and_every_heading_an_alert() -> None:
+    assert sorted(re.findall(r"^## (\w+)$", RUNBOOK, re.MULTILINE)) == sorted(NAMES)
+    assert re.findall(r"^## .*[^\w\s#].*$", RUNBOOK, re.MULTILINE) == []
+    assert len(set(NAMES)) == len(NAMES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
+def test_an_alert_says_how_urgent_it_is_what_customers_suffer_and_where_the_cure_stands(rule: dict[str, Any]) -> None:
+    assert rule.keys() == {"alert", "expr", "for", "labels", "annotations"}
+    assert rule["labels"] in ({"severity": "critical"}, {"severity": "warning"})
+    assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+    assert re.search(r"customer|order|refund|dispute|money|paid", rule["annotations"]["summary"])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
+def test_an_alert_names_no_label_that_its_expression_does_not_keep(rule: dict[str, Any]) -> None:
+    """Such a summary would have a hole in it."""
+    kept = {label.strip() for labels in re.findall(r"by \(([\w, ]+)\)", rule["expr"]) for label in labels.split(",")}
+    assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= kept
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_runbook_says_of_an_alert_what_customers_notice_and_what_cures_it(name: str) -> None:
+    text = " ".join(section(name).split())
+    assert re.search(r"[Cc]ustomer|store|shop", text)
+    assert "Cure: " in text or "cure: " in text
+
+
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
+def test_every_metric_and_label_of_an_alert_is_one_that_the_service_has(rule: dict[str, Any]) -> None:
+    assert metrics.LOOP_LAG_SECONDS is not None  # its import registers all of them
+    declared = {family.name: family for family in REGISTRY.collect()}
+    found = re.findall(r"(payments_\w+?)(_total)?(?:\{([^}]*)\})?(?=[\s)\[>{]|$)", rule["expr"])
+    assert found
+    for name, _, labels in found:
+        assert name in declared, name
+        assert set(re.findall(r"(\w+)=", labels)) <= labels_of(name)
+
+
+def labels_of(name: str) -> set[str]:
+    """The labels that a metric is declared with."""
+    collector = REGISTRY._names_to_collectors[name]
+    return set(getattr(collector, "_labelnames", ()))

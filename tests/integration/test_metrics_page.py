@@ -1,0 +1,93 @@
+"""What alerts and the dashboard ask for is on the page of a service that runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+
+from payment_service.db.gauges import sample
+from payment_service.telemetry import metrics
+from tests.support.flows import Flows, name_of, open_flows
+from tests.support.http import ask
+from tests.support.service import StartService
+
+DEPLOY: Final = Path(__file__).parents[2] / "deploy"
+NAME: Final = re.compile(r"\bpayments_[a-z_]+")
+SUFFIX: Final = re.compile(r"_(bucket|count|sum)$")
+
+
+def expressions() -> list[str]:
+    """Those of the alerts."""
+    rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text())["groups"][0]["rules"]
+    return [rule["expr"] for rule in rules]
+
+
+async def page(service_port: int) -> str:
+    answer = await ask(service_port, "GET", "/metrics")
+    assert answer.status == 200
+    return answer.body.decode()
+
+
+@pytest.mark.kafka
+async def test_every_metric_that_is_asked_for_is_on_the_page(start_service: StartService) -> None:
+    """By its name as Prometheus stores it, whether something was counted already or not."""
+    text = await page(start_service().metrics_port)
+    shown = {name.removesuffix("_created") for name in re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)}
+    asked = {SUFFIX.sub("", name) for expression in expressions() for name in NAME.findall(expression)}
+    assert len(asked) > 10
+    assert asked <= shown
+
+
+@pytest.mark.kafka
+async def test_what_alerts_watch_for_is_shown_before_it_happens(start_service: StartService) -> None:
+    """A counter that appears with 1 has not risen for those who compare."""
+    lines = (await page(start_service().metrics_port)).splitlines()
+    for series in (
+        'payments_announced_total{topic="payments.refund_failed"}',
+        'payments_quarantined_total{reason="bad_amount",source="kafka"}',
+        'payments_webhooks_refused_total{reason="no_match"}',
+        'payments_webhooks_total{result="misdirected"}',
+    ):
+        assert f"{series} 0.0" in lines
+
+
+@pytest.fixture
+async def flows(database_dsn: str) -> AsyncIterator[Flows]:
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
+        yield opened
+
+
+async def test_disputes_that_want_evidence_soon_are_counted_and_no_others(flows: Flows) -> None:
+    await flows.accept("o-1")
+    for name, status, days in (
+        ("soon", "needs_response", 2),
+        ("inquiry", "warning_needs_response", 1),
+        ("later", "needs_response", 5),
+        ("past", "needs_response", -1),
+        ("answered", "under_review", 2),
+    ):
+        await flows.pool.execute(
+            "INSERT INTO disputes (id, payment_id, provider, provider_dispute_id, amount, currency, status, reason, evidence_due_at, "
+            "fact_rank, fact_at, fact_precedence, fact_source) "
+            "VALUES (gen_random_uuid(), $1, 'stripe', $2, 1990, 'eur', $3, 'fraudulent', now() + make_interval(days => $4), 0, 0, 0, 's')",
+            name_of("o-1"),
+            name,
+            status,
+            days,
+        )
+    await sample(flows.pool)
+    assert metrics.DISPUTES_DUE._value.get() == 2
+
+
+async def test_held_money_that_will_soon_go_back_is_counted(flows: Flows) -> None:
+    await flows.accept("old", "new", "paid")
+    await flows.pool.execute("UPDATE payments SET status = 'authorized', created_at = now() - interval '6 days'")
+    await flows.pool.execute("UPDATE payments SET created_at = now() - interval '4 days' WHERE order_id = 'new'")
+    await flows.pool.execute("UPDATE payments SET status = 'succeeded', captured = amount WHERE order_id = 'paid'")
+    await sample(flows.pool)
+    assert metrics.HOLDS_ENDING._value.get() == 1
