@@ -102,7 +102,11 @@ WITH taken AS (
     INSERT INTO payment_history (payment_id, from_status, to_status, cause, occurred_at)
     SELECT id, 'created', status, 'adopted', updated_at FROM taken
 )
-SELECT v.id, v.intent_id, v.was FROM taken JOIN verdicts v ON v.id = taken.id ORDER BY v.place
+SELECT v.id, v.intent_id, v.was
+FROM taken
+JOIN verdicts v ON v.id = taken.id
+WHERE v.place > %(after)s AND v.place <= %(until)s  -- the index, not all of them in each batch
+ORDER BY v.place
 
 -- name: others
 -- Intents beside the order's own payment that may still be paid, and are no payment's own.

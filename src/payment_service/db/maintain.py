@@ -81,16 +81,18 @@ TABLES: Final = (
 )  # fmt: skip
 
 
-def maintain(dsn: str, *, now: datetime | None = None, report: Callable[[str], None] = lambda _line: None) -> None:
+def maintain(
+    dsn: str, *, now: datetime | None = None, tidy: bool = True, report: Callable[[str], None] = lambda _line: None
+) -> None:
     """Make the partitions that are missing and drop those past retention that hold nothing unfinished.
 
-    `report` is told each thing done, a line at a time. What can't be done does not keep the rest from being done; then
+    `tidy`: do what needs no partition too, for which no release before this one may run any more. `report` is told each thing done, a line at a time. What can't be done does not keep the rest from being done; then
     MaintainError is raised at the end, or at once when the database can't be reached. Raises SchemaError when there is no schema.
     """
     try:
         with _connect(dsn) as connection:
             failures = [problem for table in TABLES for problem in _maintain(connection, table, now, report)]
-            failures += _tidy(connection, report)
+            failures += _tidy(connection, report) if tidy else ()
     except psycopg.errors.UndefinedTable:
         raise SchemaError(NO_SCHEMA) from None
     except psycopg.Error as error:

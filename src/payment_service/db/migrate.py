@@ -61,7 +61,7 @@ def migrate(
         after = _revision(connection)
     report(f"schema is at revision {after}" if before == after else f"schema brought from revision {before} to {after}")
     roles.grant(dsn, report=report)
-    maintain(dsn, report=report)
+    maintain(dsn, tidy=False, report=report)
 
 
 def migration_sql(*, to: str = "head") -> str:

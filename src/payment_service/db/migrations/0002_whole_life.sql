@@ -215,6 +215,3 @@ ALTER TABLE provider_budget
 
 -- When a record that was not accepted was decided again, by a person's wish, and accepted.
 ALTER TABLE quarantine ADD COLUMN replayed_at timestamptz;
-
--- Events that the release before stored without applying them are work now.
-UPDATE payment_events SET retry_at = now() WHERE NOT processed AND result = 'deferred';
