@@ -100,7 +100,7 @@ def test_each_kind_is_let_go_once(env: dict[str, str]) -> None:
         (("resolve", OPERATION, "--never", "--note", "a\nb", "--yes"), 2, "--note takes"),
         (("resolve", OPERATION, "--happened", "re 1", "--note", "x", "--yes"), 2, "--happened takes"),
         (("resolve", OPERATION, "--happened", "pi_1", "--note", "x", "--yes"), 1, "Retry it instead"),
-        (("resolve", "evt_1", "--never", "--note", "x", "--yes"), 1, "An event is closed"),
+        (("resolve", "evt_1", "--never", "--note", "x", "--yes"), 1, "An event or a transfer is closed"),
         (("resolve", str(PAYMENT), "--never", "--note", "x", "--yes"), 1, "can't be left out"),
         (("list", "--what", "cake"), 2, "--what takes"),
     ],
