@@ -9,11 +9,9 @@ from typing import Any, Final
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.promtool, pytest.mark.timeout(60)]
+from tests.support.monitoring import ALERTS, QUERIES, RULES
 
-ROOT: Final = Path(__file__).parents[2]
-FILE: Final = ROOT / "deploy" / "prometheus" / "alerts.yaml"
-RULES: Final = yaml.safe_load(FILE.read_text())["groups"][0]["rules"]
+pytestmark = [pytest.mark.promtool, pytest.mark.timeout(60)]
 
 REFUSED: Final = 'payments_webhooks_refused_total{reason="no_match"}'
 TAKEN: Final = 'payments_webhooks_total{result="applied"}'
@@ -124,7 +122,17 @@ def test_every_alert_is_tried() -> None:
 
 
 def test_prometheus_reads_the_file() -> None:
-    result = promtool("check", "rules", str(FILE))
+    result = promtool("check", "rules", str(ALERTS))
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_prometheus_reads_what_the_dashboard_asks_for(query: str, tmp_path: Path) -> None:
+    """As a rule, which is the only thing that promtool parses without a server."""
+    file = tmp_path / "rules.yaml"
+    rule = {"record": "asked", "expr": query}
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": [rule]}]}))
+    result = promtool("check", "rules", str(file))
     assert result.returncode == 0, result.stderr
 
 
@@ -192,7 +200,7 @@ def inputs(series: dict[str, str]) -> list[dict[str, str]]:
 def judge(tests: list[dict[str, Any]], folder: Path) -> str:
     """Let promtool run tests of the rules; give what it complains of."""
     file = folder / "tests.yaml"
-    file.write_text(yaml.safe_dump({"rule_files": [str(FILE)], "evaluation_interval": "1m", "tests": tests}))
+    file.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": tests}))
     result = promtool("test", "rules", str(file))
     return "" if result.returncode == 0 else result.stdout + result.stderr
 

@@ -1,4 +1,4 @@
-"""The alerts, held against the runbook and the metrics, where no promtool is needed for it."""
+"""The alerts and the dashboard, held against the runbook and the metrics, where no promtool is needed for it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import yaml
 from prometheus_client import REGISTRY
 
 from payment_service.telemetry import metrics
+from tests.support.monitoring import DASHBOARD, PANELS, QUERIES, RULES, names
 
 ROOT: Final = Path(__file__).parents[2]
-RULES: Final[list[dict[str, Any]]] = [
-    rule
-    for group in yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text())["groups"]
-    for rule in group["rules"]
-]
 RUNBOOK: Final = (ROOT / "docs" / "runbook.md").read_text()
 NAMES: Final = [rule["alert"] for rule in RULES]
 
@@ -70,3 +65,30 @@ def labels_of(name: str) -> set[str]:
     """The labels that a metric is declared with."""
     collector = REGISTRY._names_to_collectors[name]
     return set(getattr(collector, "_labelnames", ()))
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
+def test_every_panel_answers_the_question_that_is_its_title(panel: dict[str, Any]) -> None:
+    assert panel["title"].endswith("?")
+    assert all(target["expr"] and target["legendFormat"] for target in panel["targets"])
+    for target in panel["targets"]:
+        kept = {
+            word.strip() for labels in re.findall(r"by \(([\w, ]+)\)", target["expr"]) for word in labels.split(",")
+        }
+        assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept
+
+
+def test_the_dashboard_is_grouped_by_what_is_asked_about_and_asks_nothing_twice() -> None:
+    rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
+    assert rows == ["Money", "Provider", "Kafka", "Webhooks", "Database", "Process"]
+    titles = [panel["title"] for panel in PANELS]
+    assert len(set(titles)) == len(titles)
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_every_metric_of_the_service_is_on_the_dashboard() -> None:
+    """Each was declared for a question; the dashboard is where it is asked."""
+    shown = {re.sub(r"_(bucket|count|sum|total)$", "", name) for query in QUERIES for name in names(query)}
+    source = (ROOT / "src" / "payment_service" / "telemetry" / "metrics.py").read_text()
+    declared = {name.removesuffix("_total") for name in re.findall(r'"(payments_\w+)"', source)}
+    assert declared == {name for name in shown if name.startswith("payments_")}

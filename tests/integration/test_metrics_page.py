@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
 from payment_service.db.gauges import sample
 from payment_service.telemetry import metrics
 from tests.support.flows import Flows, name_of, open_flows
 from tests.support.http import ask
+from tests.support.monitoring import QUERIES, RULES, names
 from tests.support.service import StartService
 
-DEPLOY: Final = Path(__file__).parents[2] / "deploy"
-NAME: Final = re.compile(r"\bpayments_[a-z_]+")
 SUFFIX: Final = re.compile(r"_(bucket|count|sum)$")
-
-
-def expressions() -> list[str]:
-    """Those of the alerts."""
-    rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text())["groups"][0]["rules"]
-    return [rule["expr"] for rule in rules]
 
 
 async def page(service_port: int) -> str:
@@ -38,8 +29,9 @@ async def test_every_metric_that_is_asked_for_is_on_the_page(start_service: Star
     """By its name as Prometheus stores it, whether something was counted already or not."""
     text = await page(start_service().metrics_port)
     shown = {name.removesuffix("_created") for name in re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)}
-    asked = {SUFFIX.sub("", name) for expression in expressions() for name in NAME.findall(expression)}
-    assert len(asked) > 10
+    expressions = [*(rule["expr"] for rule in RULES), *QUERIES]
+    asked = {SUFFIX.sub("", name) for expression in expressions for name in names(expression)}
+    assert len(asked) > 25
     assert asked <= shown
 
 
