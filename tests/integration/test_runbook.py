@@ -1,4 +1,4 @@
-"""The runbook's SQL is run by tired people at night: it fits the schema."""
+"""The SQL of the runbook and of troubleshooting is run by tired people at night: it fits the schema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 import asyncpg
 import pytest
 
-TEXT: Final = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
+DOCS: Final = Path(__file__).parents[2] / "docs"
+TEXT: Final = "".join((DOCS / name).read_text() for name in ("runbook.md", "troubleshooting.md"))
 STATEMENTS: Final = [
     statement.strip()
     for block in re.findall(r"^```sql\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
@@ -19,7 +20,7 @@ STATEMENTS: Final = [
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-async def test_every_statement_of_the_runbook_fits_the_schema(database_dsn: str, statement: str) -> None:
+async def test_every_statement_fits_the_schema(database_dsn: str, statement: str) -> None:
     """Prepared, not run; psql's variables become parameters."""
     names = list(dict.fromkeys(re.findall(r":'(\w+)'", statement)))
     for number, name in enumerate(names, 1):

@@ -1,0 +1,48 @@
+"""docs/troubleshooting.md is read when something is wrong: its commands run as they stand there, against a running service."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.command import COMMAND, done, run
+from tests.support.service import ServiceProcess
+from tests.support.shop import Shop
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
+BLOCKS: Final = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+COMMANDS: Final = list(dict.fromkeys(line for block in BLOCKS for line in block.splitlines()))
+
+
+def names(shop: Shop, service: ServiceProcess) -> dict[str, str]:
+    """The environment of the service, and what the page's commands need besides."""
+    listed = done(run("quarantine", "list", "--json", env=service.env))["data"]
+    known = {"ORDER": "o-1", "CASE": listed[0]["id"], "API": service.url, "METRICS": service.metrics_url}
+    return service.env | known | {"PATH": f"{COMMAND.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(240)  # some fifteen commands, a second or more of a busy machine each
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to run the page's commands")
+def test_every_command_of_the_page_runs_and_shows_something(shop: Shop) -> None:
+    service = shop.serve()
+    shop.order("o-1")
+    shop.write([{"order_id": "o-2"}], bad=1)
+    shop.pay("o-1")
+    shop.wait_status("succeeded", "o-1")
+    shop.wait_quiet()
+    environment = names(shop, service)
+    assert len(COMMANDS) > 10
+    for command in COMMANDS:
+        result = subprocess.run(
+            ["/bin/sh", "-euc", command], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert result.returncode == 0, (command, result)
+        assert result.stdout.strip() or result.stderr.startswith(("Nothing", "There are none")), (command, result)
+    shop.check()

@@ -1,0 +1,126 @@
+"""What the papers tell people to type or to look at exists: commands with their options, settings, metrics, topics, tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import typer
+
+from payment_service import cli
+from payment_service.config import BankTransferSettings, Config
+from payment_service.contracts.records import topics_needed
+from payment_service.secret_files import FILE_SUFFIX, is_secret
+
+ROOT: Final = Path(__file__).parents[2]
+SERVICE: Final = ROOT / "src" / "payment_service"
+# Decisions and the changelog tell of their day.
+PAPERS: Final = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in ("README.md", "SECURITY.md"))])
+
+COMMAND: Final = re.compile(r"payment-service(?! +payment-service)((?: +(?:\"[^\"\n]*\"|[^\s`|()\"]+))+)")
+SETTING: Final = re.compile(
+    r"\b((?:KAFKA|STRIPE|PROVIDERS?|SERVICE|METRICS|ORDERS?|DB|WEBHOOK|CAPTURE|PAYMENT|BANK|TRUSTED)_[A-Z_]*[A-Z])\b(?![_…*<])"
+)
+WORD: Final = re.compile(r"\b(payments_[a-z_]+[a-z])\b(?![…(])")
+TOPIC: Final = re.compile(r"`((?:orders|payments)\.[a-z_]+(?:\.[a-z]+)?)`")
+# Named like settings, and read by compose, by a script and by a test.
+NOT_OURS: Final = {"ORDER_ID", "STRIPE_SECRETS", "STRIPE_OPENAPI"}
+# Whatever librdkafka knows.
+KAFKA_PROPERTIES: Final = "KAFKA_CONFIG_"
+TABLE: Final = re.compile(r"\btables? `(\w+)`|\bFROM (\w+)\b")
+
+
+def by_name(paths: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", paths, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@cache
+def options() -> dict[str, frozenset[str]]:
+    """The options of every command, by its words."""
+    return dict(_options(typer.main.get_command(cli.app), ""))
+
+
+def _options(command: Any, words: str) -> Iterator[tuple[str, frozenset[str]]]:
+    yield words, frozenset(name for param in command.params for name in param.opts) | {"--help"}
+    for name, child in getattr(command, "commands", {}).items():
+        yield from _options(child, f"{words} {name}".strip())
+
+
+def unknown_options(text: str) -> list[str]:
+    """The options that a text gives to commands that have none such."""
+    found = []
+    for told in COMMAND.findall(text):
+        words = [word.rstrip(".,;:") for word in told.split()]
+        command = max((name for name in options() if " ".join(words[: len(name.split())]) == name), key=len)
+        if not command and not words[0].startswith("--"):
+            continue  # the name of a container or a release, given to a command of others
+        found += [
+            f"{command} {word}"
+            for word in words
+            if word.startswith("--") and word.partition("=")[0] not in options()[command]
+        ]
+    return found
+
+
+@cache
+def settings() -> frozenset[str]:
+    fields = {**Config.model_fields, **BankTransferSettings.model_fields}
+    return frozenset(
+        name.upper() + suffix
+        for name, field in fields.items()
+        for suffix in (("", FILE_SUFFIX) if is_secret(field) else ("",))
+    )
+
+
+@cache
+def tables() -> frozenset[str]:
+    sql = "".join(path.read_text() for path in SERVICE.rglob("*.sql"))
+    return frozenset(re.findall(r"CREATE (?:OR REPLACE )?(?:TABLE|VIEW) (?:IF NOT EXISTS )?(\w+)", sql))
+
+
+@cache
+def words() -> frozenset[str]:
+    """Names that begin with `payments_`: metrics, and what the schema has."""
+    files = [*SERVICE.rglob("*.sql"), SERVICE / "telemetry" / "metrics.py"]
+    files += [path for path in (ROOT / "deploy").rglob("*") if path.suffix in {".yaml", ".yml", ".json"}]
+    found = {word for path in files for word in re.findall(r"\bpayments_\w+", path.read_text())}
+    return frozenset(found | {f"payments_{role}" for role in ("owner", "service", "reader")})
+
+
+@by_name(PAPERS)
+def test_every_option_that_a_paper_names_exists(path: Path) -> None:
+    assert unknown_options(path.read_text()) == []
+
+
+def test_an_option_that_does_not_exist_is_found() -> None:
+    text = '`payment-service outbox republish --since 1d --all`, `payment-service show "$ORDER" --json`'
+    assert unknown_options(text) == ["outbox republish --all"]
+
+
+@by_name(PAPERS)
+def test_every_setting_that_a_paper_names_exists(path: Path) -> None:
+    named = {name for name in SETTING.findall(path.read_text()) if not name.startswith(KAFKA_PROPERTIES)}
+    assert named - settings() - NOT_OURS == set()
+
+
+@by_name(PAPERS)
+def test_every_metric_and_column_that_a_paper_names_exists(path: Path) -> None:
+    histograms = r"_(?:bucket|sum|count)$"
+    assert [name for name in WORD.findall(path.read_text()) if re.sub(histograms, "", name) not in words()] == []
+
+
+@by_name(PAPERS)
+def test_every_topic_that_a_paper_names_exists(path: Path) -> None:
+    known = topics_needed(orders_cancelled=True)
+    assert [name for name in TOPIC.findall(path.read_text()) if name not in known] == []
+
+
+@by_name([ROOT / "docs" / name for name in ("runbook.md", "troubleshooting.md")])
+def test_every_table_that_those_who_run_it_are_sent_to_exists(path: Path) -> None:
+    named = {first or second for first, second in TABLE.findall(path.read_text())}
+    assert named
+    assert [name for name in named if name not in tables() and not name.startswith("pg_")] == []
