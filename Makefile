@@ -9,8 +9,8 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test fuzz test-kafka test-browser test-clients test-asyncapi test-openapi check fmt docs bench shots lock image image-test \
-	nginx-config-test test-nginx test-deploy payment-service-logs payment-service-restart test-payment-webhook
+.PHONY: help install demo test fuzz test-kafka test-browser test-clients test-asyncapi test-openapi check release-check fmt docs bench shots lock \
+	image image-test nginx-config-test test-nginx test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo 'make test-payment-webhook     send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
 	@echo 'make fuzz        20,000 requests made from openapi.json against a running service; the suite makes 2,000'
 	@echo 'make check       lint, format, types, import rules'
+	@echo 'make release-check  whether this working copy can be released; publishes nothing'
 	@echo 'make fmt         mend what lint and format can mend'
 	@echo 'make docs        write again what is drawn from the code: configuration, state machines, contracts'
 	@echo 'make bench       durable webhooks a second, orders a second'
@@ -96,6 +97,9 @@ check: install
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+release-check: install
+	@$(BIN)/python -m scripts.release_check
 
 fmt: install
 	$(BIN)/ruff check --fix

@@ -58,6 +58,8 @@ Each change is in the table `audit`, with the person's name on that machine. Wha
 
 **Set `DEPLOYMENT`** as the service has it: a command that would change another deployment's database refuses.
 
+**Version**: `payment-service --version`.
+
 **Completion**: `payment-service --install-completion` teaches it to the shell that you are in. Where no home folder is
 kept, such as in a container: `eval "$(_PAYMENT_SERVICE_COMPLETE=source_bash payment-service)"` (or `source_zsh`,
 `source_fish`).

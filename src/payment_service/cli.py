@@ -13,6 +13,7 @@ from uuid import UUID
 
 import typer
 
+from payment_service.commands import version
 from payment_service.config import ROLES, Config, ConfigError, DatabaseSettings, KafkaSettings, RoleSettings
 from payment_service.db.api_keys import Scope
 
@@ -36,18 +37,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-topics = typer.Typer(help="Topics of Kafka.", no_args_is_help=True)
-keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
-app.add_typer(topics, name="topics")
-app.add_typer(keys, name="keys")
-bank = typer.Typer(help="Payments by bank transfer.", no_args_is_help=True)
-app.add_typer(bank, name="bank")
-parked = typer.Typer(help="What waits for a person.", no_args_is_help=True)
-app.add_typer(parked, name="parked")
-outbox = typer.Typer(help="Records on their way to Kafka.", no_args_is_help=True)
-app.add_typer(outbox, name="outbox")
-quarantine = typer.Typer(help="What could not be accepted.", no_args_is_help=True)
-app.add_typer(quarantine, name="quarantine")
+app.callback()(version.tell)
+topics = typer.Typer(name="topics", help="Topics of Kafka.", no_args_is_help=True)
+keys = typer.Typer(name="keys", help="Keys of the API.", no_args_is_help=True)
+bank = typer.Typer(name="bank", help="Payments by bank transfer.", no_args_is_help=True)
+parked = typer.Typer(name="parked", help="What waits for a person.", no_args_is_help=True)
+outbox = typer.Typer(name="outbox", help="Records on their way to Kafka.", no_args_is_help=True)
+quarantine = typer.Typer(name="quarantine", help="What could not be accepted.", no_args_is_help=True)
+for _group in (topics, keys, bank, parked, outbox, quarantine):
+    app.add_typer(_group, name=_group.info.name)
 
 
 @app.command()

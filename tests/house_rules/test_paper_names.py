@@ -21,7 +21,7 @@ SERVICE: Final = ROOT / "src" / "payment_service"
 # Decisions and the changelog tell of their day.
 PAPERS: Final = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in ("README.md", "SECURITY.md"))])
 
-COMMAND: Final = re.compile(r"payment-service(?! +payment-service)((?: +(?:\"[^\"\n]*\"|[^\s`|()\"]+))+)")
+COMMAND: Final = re.compile(r"(?<![\w/-])payment-service(?! +payment-service)((?: +(?:\"[^\"\n]*\"|[^\s`|()\"]+))+)")
 SETTING: Final = re.compile(
     r"\b((?:KAFKA|STRIPE|PROVIDERS?|SERVICE|METRICS|ORDERS?|DB|WEBHOOK|CAPTURE|PAYMENT|BANK|TRUSTED)_[A-Z_]*[A-Z])\b(?![_…*<])"
 )

@@ -1,0 +1,23 @@
+"""The version that is installed. It is written in pyproject.toml, and nowhere else by hand."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+
+def _print(asked: bool) -> None:  # noqa: FBT001 - typer gives what was parsed by position
+    if asked:
+        typer.echo(f"payment-service {version('payment-service')}")
+        raise typer.Exit
+
+
+def tell(
+    *,
+    asked: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Take what stands before all commands."""

@@ -1,0 +1,48 @@
+"""The version is written once, in pyproject.toml; everything that bears it follows."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+VERSION: Final = str(PROJECT["version"])
+
+
+def test_the_installed_version_is_that_of_the_project() -> None:
+    """`make install` follows a change of pyproject.toml."""
+    assert version("payment-service") == VERSION
+
+
+def test_the_contracts_bear_the_version() -> None:
+    """`make docs` writes them."""
+    assert json.loads((ROOT / "openapi.json").read_text())["info"]["version"] == VERSION
+    assert yaml.safe_load((ROOT / "asyncapi.yaml").read_text())["info"]["version"] == VERSION
+
+
+def test_a_chart_is_released_with_the_service_that_it_was_tested_with() -> None:
+    charts = [yaml.safe_load(path.read_text()) for path in (ROOT / "deploy").rglob("Chart.yaml")]
+    assert {str(chart[name]) for chart in charts for name in ("version", "appVersion")} <= {VERSION}
+
+
+def test_the_image_is_labelled_with_the_version_that_its_build_reads_from_the_project() -> None:
+    script, dockerfile = (ROOT / "scripts" / "build-image").read_text(), (ROOT / "Dockerfile").read_text()
+    pattern = re.search(r"sed -n 's/(\^version = .*?)/\\1/p' pyproject\.toml", script)
+    assert pattern is not None
+    lines = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert lines == [VERSION]
+    assert '--build-arg "VERSION=$version"' in script
+    assert 'org.opencontainers.image.version="${VERSION}"' in dockerfile
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    heading = re.search(r"^## \[(?:Unreleased\] )?([0-9.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heading is not None
+    assert heading[1] == VERSION
