@@ -150,7 +150,7 @@ def _adopt(session: Session, report: Report) -> int:
     for after in range(0, last, BATCH_ROWS):
         queued += _take(session, after, queued)
         report(f"taken {min(after + BATCH_ROWS, last)} of {last} payments")
-    queued += _cancel_others(session, queued)
+    queued += _cancel_others(session)
     if queued:
         report(f"queued {queued} calls to the provider, {CALLS_PER_SECOND} a second once the service runs")
     keep_events(session, batch=BATCH_ROWS, report=report)
@@ -197,15 +197,18 @@ def _read_of(row: Any) -> _Call | None:
             return None
 
 
-def _cancel_others(session: Session, queued: int) -> int:
-    """Cancel what may still be paid beside an order's own payment, as any stray intent; the provider says what came of it."""
+def _cancel_others(session: Session) -> int:
+    """Cancel what may still be paid beside an order's own payment, as any stray intent; the provider says what came of it.
+
+    Beside the reads and not behind them, which may take hours: until then the order could be paid twice.
+    """
     with session.transaction():
         others = _execute(session, "others").fetchall()
         calls = [
             _Call(row.id, Kind.CANCEL, f"stray:{row.intent_id}", Stripe.cancel_request(row.intent_id)) for row in others
         ]
         for first in range(0, len(calls), BATCH_ROWS):
-            _enqueue(session, calls[first : first + BATCH_ROWS], queued + first)
+            _enqueue(session, calls[first : first + BATCH_ROWS], first)
     return len(calls)
 
 
