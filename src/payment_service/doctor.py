@@ -217,7 +217,9 @@ async def _check_broker(config: Config) -> Findings:
     needed = topics_needed(orders_cancelled=config.orders_cancelled)
     missing = [name for name in needed if name not in existing]
     if missing:
-        yield Finding(Verdict.FAILED, "topics", f"missing: {', '.join(missing)}", "run `payment-service topics create`")
+        rules = "; if it is there, an ACL must let this user READ or WRITE it" if config.kafka_config else ""
+        cure = f"run `payment-service topics create`{rules}"
+        yield Finding(Verdict.FAILED, "topics", f"missing: {', '.join(missing)}", cure)
     narrow = [name for name in needed if 0 < existing.get(name, 0) < config.kafka_topic_partitions]
     if narrow:
         found = f"fewer than {config.kafka_topic_partitions} partitions: " + ", ".join(

@@ -63,8 +63,8 @@ class ApacheKafka(Server):
         self._port = free_port()
         try:
             properties = folder / "server.properties"
-            properties.write_text(PROPERTIES.format(port=self._port, controller_port=self._other_port(), folder=folder))
-            _format(properties)
+            properties.write_text(self._properties(folder, self._port, self._other_port()))
+            _format(properties, self._format_options())
             self._child = ChildProcess([*JAVA, "kafka.Kafka", properties], log=folder / "kafka.log")
             self._child.wait_until(self._answers, timeout_s=START_TIMEOUT_S, name="Apache Kafka")
         except BaseException:
@@ -81,6 +81,12 @@ class ApacheKafka(Server):
             self._folder.remove()
             self._folder = None
 
+    def _properties(self, folder: Path, port: int, controller_port: int) -> str:
+        return PROPERTIES.format(port=port, controller_port=controller_port, folder=folder)
+
+    def _format_options(self) -> list[str]:
+        return []
+
     def _other_port(self) -> int:
         while (port := free_port()) == self._port:
             pass
@@ -92,8 +98,8 @@ class ApacheKafka(Server):
         return False
 
 
-def _format(properties: Path) -> None:
-    command = [*JAVA, "kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", str(properties)]
+def _format(properties: Path, options: list[str]) -> None:
+    command = [*JAVA, "kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", str(properties), *options]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S)
     if result.returncode != 0:
         message = f"Kafka's storage could not be formatted:\n{result.stdout}{result.stderr}"

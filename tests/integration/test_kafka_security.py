@@ -1,0 +1,171 @@
+"""SASL, TLS and access rules on Apache Kafka itself: what a person sees, and the least that a user needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import pytest
+from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
+
+from payment_service.contracts.records import ORDERS_CREATED, topics_needed
+from tests.support.certificates import Authority
+from tests.support.command import run
+from tests.support.kafka import DEAD_LETTERS, Topics, admin, create_topics
+from tests.support.secured_kafka import PASSWORD, USER, SecuredKafka
+from tests.support.service import StartService
+
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.skipif(os.environ.get("TEST_KAFKA") != "apache", reason="the embedded broker knows no security"),
+]
+GROUP: Final = "payment-service-group"
+
+
+@pytest.fixture(scope="module")
+def authorities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Authority, Authority]:
+    """Give one that is trusted, and a stranger."""
+    folder = tmp_path_factory.mktemp("certificates")
+    return Authority.make(folder / "trusted"), Authority.make(folder / "stranger")
+
+
+@pytest.fixture(scope="module")
+def kafka(authorities: tuple[Authority, Authority]) -> Iterator[SecuredKafka]:
+    trusted, _ = authorities
+    with SecuredKafka(trusted, trusted.issue("broker", "DNS:localhost")) as kafka:
+        create_topics(kafka.bootstrap_servers, topics_needed(orders_cancelled=False))
+        yield kafka
+
+
+def rule(kind: ResourceType, name: str, operation: AclOperation) -> AclBinding:
+    return AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{USER}", "*", operation, AclPermissionType.ALLOW)
+
+
+RULES: Final = [
+    rule(ResourceType.GROUP, GROUP, AclOperation.READ),
+    rule(ResourceType.TOPIC, ORDERS_CREATED, AclOperation.READ),
+    *(
+        rule(ResourceType.TOPIC, name, AclOperation.WRITE)
+        for name in topics_needed(orders_cancelled=False)
+        if name != ORDERS_CREATED
+    ),
+]
+
+
+def take_away(kafka: SecuredKafka, kind: ResourceType, name: str | None = None) -> None:
+    anything: Any = None  # the library's types ask for a text
+    which = AclBindingFilter(
+        kind, name or anything, ResourcePatternType.ANY, anything, anything, AclOperation.ANY, AclPermissionType.ANY
+    )
+    client = admin(kafka.bootstrap_servers)
+    for deleted in client.delete_acls([which]).values():
+        deleted.result(timeout=30)
+
+
+@pytest.fixture
+def ruled(kafka: SecuredKafka) -> Iterator[SecuredKafka]:
+    """Give the broker with the rules of docs/deployment.md, and take them away."""
+    client = admin(kafka.bootstrap_servers)
+    for made in client.create_acls(RULES).values():
+        made.result(timeout=30)
+    yield kafka
+    take_away(kafka, ResourceType.ANY)
+
+
+@pytest.fixture
+def scram(kafka: SecuredKafka, authorities: tuple[Authority, Authority]) -> dict[str, str]:
+    return {
+        "KAFKA_BROKERS": kafka.sasl,
+        "KAFKA_GROUP_ID": GROUP,
+        "KAFKA_CONFIG_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_CONFIG_SSL_CA_LOCATION": str(authorities[0].certificate),
+        "KAFKA_CONFIG_SASL_MECHANISM": "SCRAM-SHA-512",
+        "KAFKA_CONFIG_SASL_USERNAME": USER,
+        "KAFKA_CONFIG_SASL_PASSWORD": PASSWORD,
+    }
+
+
+def told(env: Mapping[str, str]) -> list[str]:
+    """Give what doctor says of the broker and its topics."""
+    stripe = {
+        "STRIPE_SECRET_KEY": "sk_test_suite",
+        "STRIPE_WEBHOOK_SECRET": "whsec_suite",
+        "STRIPE_API_BASE": "http://127.0.0.1:9",
+    }
+    result = run("doctor", env={"DB_DSN": "postgresql://x@127.0.0.1:9/x", **stripe, **env})
+    assert PASSWORD not in result.stdout + result.stderr
+    return [" ".join(line.split()) for line in result.stdout.splitlines() if " broker" in line or " topics" in line]
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "PLAIN"])
+def test_a_user_with_the_rules_that_are_documented_gets_in(
+    ruled: SecuredKafka, scram: dict[str, str], mechanism: str
+) -> None:
+    count = len(topics_needed(orders_cancelled=False))
+    assert told({**scram, "KAFKA_CONFIG_SASL_MECHANISM": mechanism}) == [
+        "ok broker answers",
+        f"ok topics all {count} exist",
+    ]
+
+
+def test_a_certificate_takes_the_place_of_a_password(
+    ruled: SecuredKafka, authorities: tuple[Authority, Authority]
+) -> None:
+    trusted, stranger = authorities
+    env = {
+        "KAFKA_BROKERS": ruled.mutual,
+        "KAFKA_CONFIG_SECURITY_PROTOCOL": "SSL",
+        "KAFKA_CONFIG_SSL_CA_LOCATION": str(trusted.certificate),
+    }
+    for authority, verdict in ((trusted, "ok broker answers"), (stranger, "failed broker can't be reached: ")):
+        client = authority.issue(USER)
+        certificate = {
+            "KAFKA_CONFIG_SSL_CERTIFICATE_LOCATION": str(client.certificate),
+            "KAFKA_CONFIG_SSL_KEY_LOCATION": str(client.key),
+        }
+        assert told({**env, **certificate})[0].startswith(verdict)
+    assert told(env)[0].startswith("failed broker can't be reached: ")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        ({"KAFKA_CONFIG_SASL_PASSWORD": "wrong-canary"}, "Authentication failed"),
+        ({"KAFKA_CONFIG_SSL_CA_LOCATION": "stranger"}, "certificate verify failed"),
+        ({"KAFKA_BROKERS": "by address"}, "certificate verify failed"),
+    ],
+)
+def test_a_door_that_does_not_open_says_why_in_one_line(
+    ruled: SecuredKafka,
+    scram: dict[str, str],
+    authorities: tuple[Authority, Authority],
+    trouble: dict[str, str],
+    reason: str,
+) -> None:
+    """The certificate is for localhost: by its address the broker can't show who it is."""
+    places = {"stranger": str(authorities[1].certificate), "by address": ruled.sasl.replace("localhost", "127.0.0.1")}
+    [line] = told({**scram, **{name: places.get(value, value) for name, value in trouble.items()}})
+    assert line.startswith("failed broker can't be reached: ")
+    assert reason in line
+    assert "canary" not in line
+
+
+@pytest.mark.parametrize("left_out", [ORDERS_CREATED, "payments.failed"])
+def test_a_rule_that_is_missing_is_told_by_its_topic(ruled: SecuredKafka, scram: dict[str, str], left_out: str) -> None:
+    """A broker shows a topic to nobody who may do nothing with it."""
+    take_away(ruled, ResourceType.TOPIC, left_out)
+    line = told(scram)[1]
+    assert line.startswith(f"failed topics missing: {left_out} → ")
+    assert "ACL" in line
+
+
+def test_the_service_reads_and_writes_under_these_rules(
+    ruled: SecuredKafka, scram: dict[str, str], start_service: StartService
+) -> None:
+    topics = Topics(ruled.bootstrap_servers)
+    start_service("intake,relay,http", **scram)
+    topics.produce([b"no order"])
+    [letter] = topics.read_count(1, topics=[DEAD_LETTERS])
+    assert letter.value == b"no order"
