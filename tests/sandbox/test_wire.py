@@ -62,7 +62,8 @@ def basic(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "credentials", [basic(f"{API_KEY}:"), basic(f"{API_KEY}:any"), basic(API_KEY), f"bearer {API_KEY}"]
+    "credentials",
+    [basic(f"{API_KEY}:"), basic(f"{API_KEY}:any"), basic(API_KEY), f"bearer {API_KEY}", "Bearer sk_test_x"],
 )
 def test_a_key_comes_by_bearer_or_as_the_user_of_basic(sandbox: SandboxProcess, credentials: str) -> None:
     assert create(sandbox, Authorization=credentials).status == 200

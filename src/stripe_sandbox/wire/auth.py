@@ -12,8 +12,8 @@ import re
 from stripe_sandbox.errors import ApiError
 
 MASK_FROM_CHARS = 16  # shorter ones would show too much of themselves
-_TEST_KEY = re.compile(r"sk_test_[A-Za-z0-9_]{4,}")
-_PUBLISHABLE_KEY = re.compile(r"pk_test_[A-Za-z0-9_]{4,}")
+_TEST_KEY = re.compile(r"sk_test_[A-Za-z0-9_]+")
+_PUBLISHABLE_KEY = re.compile(r"pk_test_[A-Za-z0-9_]+")
 OWN_PUBLISHABLE_KEY = "pk_test_sandbox"
 
 
