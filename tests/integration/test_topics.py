@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException
 from payment_service.config import Config
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED, TOPICS, topics_needed
 from payment_service.kafka.topics import create_topics, missing_topics
+from tests.support.eventually import eventually
 from tests.support.kafka import admin
 from tests.support.kafka import create_topics as create_by_hand
 from tests.support.outbox import config_of
@@ -39,8 +40,14 @@ def test_what_is_missing_is_made_and_what_exists_is_left_alone(broker: str) -> N
     assert create_topics(with_cancelled) == [ORDERS_CANCELLED, f"{ORDERS_CANCELLED}.dlq"]
     assert create_topics(config) == []
     assert missing_topics(config, timeout_s=10) == []
-    partitions = {name: len(topic.partitions) for name, topic in admin(broker).list_topics(timeout=10).topics.items()}
-    assert {name: partitions[name] for name in TOPICS} == {name: 2 if name == ORDERS_CREATED else 3 for name in TOPICS}
+
+    def made() -> dict[str, int]:
+        listed = admin(broker).list_topics(timeout=10).topics
+        return {name: len(listed[name].partitions) for name in TOPICS if name in listed}
+
+    # A broker may answer the creation before it lists what it has made.
+    eventually(lambda: len(made()) == len(TOPICS))
+    assert made() == {name: 2 if name == ORDERS_CREATED else 3 for name in TOPICS}
 
 
 def test_a_broker_that_does_not_answer_is_an_error() -> None:
