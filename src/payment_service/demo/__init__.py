@@ -32,7 +32,8 @@ def show(*, once: bool, serve_only: str, patience_s: float) -> int:
     `serve_only`: the roles that the service runs, all when empty. Without `once` it stays up until it is interrupted.
     """
     screen = Screen(SAMPLES)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell that starts a command in the background lets it be ignored, and the demo could not be ended by it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     settled, heard = False, Heard()
     try:
