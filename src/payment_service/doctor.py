@@ -6,6 +6,7 @@ Every check has a time limit, none changes anything, and none is skipped because
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ _STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED
 def examine(config: Config) -> int:
     """Make all checks, print them, and give the exit code: 1 if any failed."""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    # It would tell of each attempt; the finding tells it once.
+    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
     findings = asyncio.run(_examine(config))
     for finding in findings:
         _print(console, finding)
