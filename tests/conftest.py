@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from payment_service.embedded.broker import EmbeddedBroker
 from tests.support.databases import DatabaseServer, database_server
 from tests.support.kafka import TOPICS, Topics, create_topics, group_id
 from tests.support.service import StartService, services
 from tests.support.shop import Shop, shops
+
+# Timings are for the benchmarks: machines are shared.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 WEBHOOK_SECRET = "whsec_suite"
 
