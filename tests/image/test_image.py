@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import pytest
 import yaml
 
 from payment_service.contracts.records import topics_needed
+from payment_service.embedded.postgres import EmbeddedPostgres
 from tests.support.container import Container, container, engine, image_config, run
 from tests.support.eventually import eventually
 from tests.support.kafka import topic_names
@@ -99,48 +102,83 @@ def test_sigterm_under_load_drains_and_the_next_container_goes_on(shop: Shop, en
         assert second.stop() == 0
 
 
-def test_the_jobs_of_compose_prepare_an_installation(empty_database_dsn: str, broker: str) -> None:
-    """Word for word as compose.yaml has them, and twice, since every start of a project runs them again."""
-    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-    env = {"DB_DSN": empty_database_dsn, "KAFKA_BROKERS": broker}
-    for job in ("migrate", "topics") * 2:
-        result = run(*services[job]["command"], env={name: env[name] for name in _names(services[job])})
-        assert result.returncode == 0, result.stderr
+class Jobs:
+    """The jobs of compose.yaml, word for word, in containers of this image; only hosts are where they are here."""
+
+    def __init__(self, hosts: Mapping[str, str]) -> None:
+        self.services: Any = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+        self._hosts = hosts
+        self._prefix = f"payment-service-test-{uuid.uuid4().hex[:12]}-"
+        self._volumes: set[str] = set()
+
+    def run(self, name: str, *, replace: tuple[str, str] = ("", "")) -> subprocess.CompletedProcess[str]:
+        """Run one as its user, with its volumes and its environment."""
+        service = self.services[name]
+        entry, *first = service.get("entrypoint", [""])
+        words = [self._here(word).replace(*replace) for word in (*first, *service.get("command", []))]
+        env = {key: self._here(value) for key, value in service.get("environment", {}).items()}
+        user = ["--user", service["user"]] if "user" in service else []
+        return run(*words, env=env, entrypoint=entry, options=[*user, *self._mounts(service.get("volumes", []))])
+
+    def read(self, volume: str, file: str, *, writing: bool = False) -> str:
+        """Give what another user of the image sees of a file (or what it is told when it writes)."""
+        command = ["sh", "-c", f"echo x >/v/{file}"] if writing else ["cat", f"/v/{file}"]
+        result = run(*command[1:], entrypoint=command[0], options=self._mounts([f"{volume}:/v"]))
+        return result.stderr if writing else result.stdout
+
+    def remove(self) -> None:
+        """Remove the volumes."""
+        for volume in self._volumes:
+            engine("volume", "rm", "--force", volume)
+
+    def _mounts(self, wanted: Sequence[str]) -> list[str]:
+        mounts = []
+        for mount in wanted:
+            source = mount.partition(":")[0]
+            here = str(ROOT / source) if source.startswith("./") else self._prefix + source
+            if not source.startswith("./"):
+                self._volumes.add(here)
+            mounts += ["--volume", here + mount.removeprefix(source)]
+        return mounts
+
+    def _here(self, text: str) -> str:
+        for host, address in self._hosts.items():
+            text = text.replace(host, address)
+        return text
+
+
+def test_the_jobs_of_compose_prepare_an_installation_each_under_its_own_role(broker: str) -> None:
+    """And twice, since every start of a project runs them again."""
+    with EmbeddedPostgres(fsync=False) as postgres:
+        jobs = Jobs({"postgres:5432/payments": f"127.0.0.1:{postgres.port}/postgres", "kafka:9092": broker})
+        try:
+            _prepare(jobs, postgres)
+        finally:
+            jobs.remove()
     assert set(topic_names(broker)) == set(topics_needed(orders_cancelled=False))
-    shell, option, loop = services["maintain"]["entrypoint"]
-    result = run(option, loop.replace("sleep 86400", "exit 7"), env={"DB_DSN": empty_database_dsn}, entrypoint=shell)
-    assert result.returncode == 7, result.stderr
-    result = run(option, loop, env={"DB_DSN": "postgresql://127.0.0.1:9/none"}, entrypoint=shell)
-    assert result.returncode == 1
-    assert run("keys", "create", "--scope", "read", env={"DB_DSN": empty_database_dsn}).stdout.startswith("psk_")
 
 
-def _names(service: dict[str, Any]) -> list[str]:
-    return [name.removesuffix("_FILE") for name in service["environment"]]
-
-
-def test_the_password_of_the_database_is_made_once_and_read_by_others() -> None:
-    """In a new volume, by the owner of it without any capability; the service, another user, reads it."""
-    job = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["credentials"]
-    entry, *arguments = job["entrypoint"]
-    volume = f"payment-service-test-{uuid.uuid4().hex[:12]}"
-    make = ["--user", job["user"], "--volume", f"{ROOT}/deploy/compose/credentials.py:/deploy/credentials.py:ro"]
-    mount = ["--volume", f"{volume}:/run/database"]
-    passwords = set()
-    try:
-        for _ in range(2):
-            result = run(*arguments, entrypoint=entry, options=[*make, *mount])
-            assert result.returncode == 0, result.stderr
-            read = run("/run/database/password", "/run/database/dsn", entrypoint="cat", options=mount)
-            password, _, rest = read.stdout.partition("postgresql://payments:")
-            assert len(password) > 40
-            assert rest == f"{password}@postgres:5432/payments"
-            passwords.add(password)
-        assert len(passwords) == 1
-        refused = run("-c", "open('/run/database/x', 'w')", entrypoint="python", options=mount)
-        assert "Permission denied" in refused.stderr
-    finally:
-        engine("volume", "rm", "--force", volume)
+def _prepare(jobs: Jobs, postgres: EmbeddedPostgres) -> None:
+    for job in ("credentials", "roles", "migrate", "topics") * 2:
+        if job == "roles":
+            password = jobs.read("login-admin", "password")
+            with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+                connection.execute("DROP ROLE IF EXISTS postgres")
+                connection.execute(f"CREATE ROLE postgres SUPERUSER LOGIN PASSWORD '{password}'".encode())
+        result = jobs.run(job)
+        assert result.returncode == 0, f"{job}: {result.stderr}"
+    assert "Permission denied" in jobs.read("login-owner", "dsn", writing=True)
+    once = jobs.run("maintain", replace=("sleep 86400", "exit 7"))
+    assert once.returncode == 7, once.stderr
+    with psycopg.connect(jobs.read("login-owner", "dsn")) as connection:
+        owners = connection.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    assert owners == [("payments_owner",)]
+    made = run("keys", "create", "--scope", "read", env={"DB_DSN": jobs.read("login-service", "dsn")})
+    assert made.stdout.startswith("psk_"), made.stderr
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute("ALTER ROLE payments_owner NOLOGIN")
+    failed = jobs.run("maintain", replace=("sleep 86400", "exit 7"))
+    assert failed.returncode == 1, failed.stderr
 
 
 def test_without_its_settings_it_ends_with_one_clear_line() -> None:
