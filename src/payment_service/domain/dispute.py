@@ -35,17 +35,17 @@ class DisputeStatus(StrEnum):
     WON = "won"
 
 
-# (rank, precedence). A chargeback follows an inquiry, and may be won after it was lost.
+# (rank, precedence). A chargeback follows an inquiry, which does not open again, and may be won after it was lost.
 DISPUTE_STANDING: Final[Mapping[DisputeStatus, tuple[int, int]]] = MappingProxyType(
     {
         DisputeStatus.WARNING_NEEDS_RESPONSE: (0, 0),
         DisputeStatus.WARNING_UNDER_REVIEW: (0, 1),
-        DisputeStatus.WARNING_CLOSED: (0, 2),
-        DisputeStatus.NEEDS_RESPONSE: (1, 0),
-        DisputeStatus.UNDER_REVIEW: (1, 1),
-        DisputeStatus.PREVENTED: (2, 0),
-        DisputeStatus.LOST: (2, 1),
-        DisputeStatus.WON: (2, 2),
+        DisputeStatus.WARNING_CLOSED: (1, 0),
+        DisputeStatus.NEEDS_RESPONSE: (2, 0),
+        DisputeStatus.UNDER_REVIEW: (2, 1),
+        DisputeStatus.PREVENTED: (3, 0),
+        DisputeStatus.LOST: (3, 1),
+        DisputeStatus.WON: (3, 2),
     }
 )
 _CLOSED: Final = frozenset(
@@ -134,13 +134,20 @@ def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> D
 def _tell(was: Dispute | None, now: Dispute) -> tuple[Announcement, ...]:
     """An inquiry, its turning into a chargeback, and the end are told; evidence that is looked at is not."""
     if now.status in _CLOSED:
-        told = was is not None and was.status is now.status
-        return () if told else (DisputeClosed(cause=f"{now.id}:{now.status}", dispute=now.id, **_shown(now)),)
+        if was is not None and was.status is now.status:
+            return ()
+        return (DisputeClosed(cause=_end_of(was, now), dispute=now.id, **_shown(now)),)
     if was is not None and (was.inquiry == now.inquiry or not was.inquiry):
         return ()
     stage = "inquiry" if now.inquiry else "chargeback"
     due = now.evidence_due_at
     return (Disputed(cause=f"{now.id}:{stage}", dispute=now.id, stage=stage, evidence_due_at=due, **_shown(now)),)
+
+
+def _end_of(was: Dispute | None, now: Dispute) -> str:
+    """Name an end; that of a chargeback which had ended otherwise before by its time too, since it may come again."""
+    decided_before = was is not None and was.status in _CLOSED and not was.inquiry
+    return f"{now.id}:{now.status}:{now.key.at}" if decided_before else f"{now.id}:{now.status}"
 
 
 def _shown(dispute: Dispute) -> dict[str, Any]:

@@ -206,9 +206,13 @@ def _refuse(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundRefuse
     refund = refunds.get(fact.refund_id)
     if refund is None or refund.key is not None:
         return Ignored("known")
-    # Below all: whatever the provider tells of this refund itself weighs more, also what it told before.
-    key = FactKey(0, 0, 0, fact.source)
-    return _book(payment, refunds, [replace(refund, status=RefundStatus.FAILED, failure=fact.code, key=key)])
+    failed = replace(refund, status=RefundStatus.FAILED, failure=fact.code, key=_refusal(fact.source))
+    return _book(payment, refunds, [failed])
+
+
+def _refusal(source: str) -> FactKey:
+    """Below all: whatever the provider tells of this refund itself weighs more, also what it told before."""
+    return FactKey(0, 0, 0, source)
 
 
 def _take_list(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundListFact) -> RefundVerdict:
@@ -289,9 +293,11 @@ def _book(payment: Payment, refunds: Mapping[UUID, Refund], changed: list[Refund
 
 
 def _tell(payment: Payment, was: Refund | None, now: Refund) -> Announcement | None:
-    if was is not None and was.status is now.status:
+    if was is not None and (was.status is now.status or {was.status, now.status} <= _WITHOUT_EFFECT):
         return None
-    cause = f"{now.id}:{now.status}"
+    # A refund that was refused may have been made after all, and fail then: a second announcement, under another name.
+    refused = now.key is not None and now.key == _refusal(now.key.source)
+    cause = f"{now.id}:{'refused' if refused else now.status}"
     if now.status is RefundStatus.SUCCEEDED:
         full = payment.refunded == payment.captured
         return Refunded(cause=cause, refund_id=now.id, amount=now.amount, total=payment.refunded, full=full)

@@ -1,0 +1,197 @@
+"""What is announced of a payment, its refunds and its disputes has an id of its own, whatever becomes of them and however often.
+
+Who consumes drops a record whose id was seen before, so two announcements of one id would be one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from payment_service.domain.currency import currency
+from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
+from payment_service.domain.events import Announcement, DisputeClosed, RefundFailed
+from payment_service.domain.money import Money
+from payment_service.domain.payment import (
+    Applied,
+    ChargeFact,
+    Decline,
+    Fact,
+    FreeFact,
+    IntentFact,
+    Payment,
+    RefusedFact,
+    Status,
+    WithdrawnFact,
+    apply,
+)
+from payment_service.domain.refund import (
+    AnyRefundFact,
+    Refund,
+    RefundFact,
+    RefundRefused,
+    RefundRequested,
+    RefundsChanged,
+    RefundStatus,
+    apply_refund,
+)
+from scripts.document_states import SAMPLE
+
+EUR = currency("eur")
+AMOUNT = Money(1000, EUR)
+NOTHING = Money(0, EUR)
+INTENT = "pi_1"
+OURS = UUID(int=7)
+NEW = replace(SAMPLE, amount=AMOUNT, captured=NOTHING, refunded=NOTHING, reserved=NOTHING)
+PAID = replace(NEW, provider_payment_id=INTENT, captured=AMOUNT, status=Status.SUCCEEDED)
+
+
+def ids(told: Sequence[Announcement]) -> list[tuple[str, str]]:
+    """What a record's id is made of, beside the payment."""
+    return [(one.topic, one.cause) for one in told]
+
+
+def refund(status: RefundStatus, at: int) -> AnyRefundFact:
+    return RefundFact(
+        intent_id=INTENT,
+        provider_refund_id="re_1",
+        refund_id=OURS,
+        amount=AMOUNT,
+        status=status,
+        failure="declined" if status is RefundStatus.FAILED else "",
+        at=at,
+        source=f"evt_{at}",
+    )
+
+
+def refusal(at: int) -> AnyRefundFact:
+    return RefundRefused(refund_id=OURS, code="insufficient_funds", reason="", at=at, source=f"answer_{at}")
+
+
+def told_of_refund(facts: Sequence[AnyRefundFact]) -> list[Announcement]:
+    payment, refunds, told = PAID, dict[UUID, Refund](), list[Announcement]()
+    for one in (RefundRequested(refund_id=OURS, amount=AMOUNT, reason="", disputed=False, at=0), *facts):
+        verdict = apply_refund(payment, refunds, one)
+        if isinstance(verdict, RefundsChanged):
+            payment = verdict.payment
+            refunds |= {refund.id: refund for refund in verdict.refunds}
+            told += verdict.announcements
+    return told
+
+
+def test_a_refund_that_was_refused_and_made_after_all_fails_under_another_id() -> None:
+    told = told_of_refund([refusal(1), refund(RefundStatus.SUCCEEDED, 2), refund(RefundStatus.FAILED, 3)])
+    assert sum(isinstance(one, RefundFailed) for one in told) == 2
+    assert len(set(ids(told))) == len(told)
+
+
+def test_a_refund_that_is_known_to_have_given_nothing_back_is_not_told_to_have_failed_again() -> None:
+    told = told_of_refund(
+        [refund(RefundStatus.FAILED, 1), refund(RefundStatus.CANCELED, 2), refund(RefundStatus.FAILED, 3)]
+    )
+    assert sum(isinstance(one, RefundFailed) for one in told) == 1
+
+
+_REFUND_STEPS: list[Callable[[int], AnyRefundFact]] = [
+    refusal,
+    *(lambda at, status=status: refund(status, at) for status in RefundStatus),
+]
+
+
+def test_no_two_announcements_of_a_refund_have_one_id() -> None:
+    """Every walk of five steps, in the provider's order of time."""
+    for steps in product(_REFUND_STEPS, repeat=5):
+        told = told_of_refund([step(at) for at, step in enumerate(steps, 1)])
+        assert len(set(ids(told))) == len(told), ids(told)
+
+
+def dispute(status: DisputeStatus, at: int) -> DisputeFact:
+    return DisputeFact(
+        intent_id=INTENT,
+        provider_dispute_id="du_1",
+        amount=AMOUNT,
+        status=status,
+        reason="fraudulent",
+        evidence_due_at=None,
+        at=at,
+        source=f"evt_{at}",
+    )
+
+
+def told_of_dispute(facts: Sequence[DisputeFact]) -> list[Announcement]:
+    now: Dispute | None = None
+    told: list[Announcement] = []
+    for one in facts:
+        verdict = apply_dispute(PAID, now, one)
+        if isinstance(verdict, DisputeChanged):
+            now = verdict.dispute
+            told += verdict.announcements
+    return told
+
+
+def test_no_two_announcements_of_a_dispute_have_one_id() -> None:
+    """Every walk of four steps, in the provider's order of time and with two of them within a second."""
+    for statuses in product(DisputeStatus, repeat=4):
+        for steps_per_second in (1, 2):
+            facts = [dispute(status, i // steps_per_second) for i, status in enumerate(statuses)]
+            told = told_of_dispute(facts)
+            assert len(set(ids(told))) == len(told), ids(told)
+
+
+def test_a_bank_that_decides_again_is_told_each_time() -> None:
+    decisions = [DisputeStatus.LOST, DisputeStatus.WON, DisputeStatus.LOST]
+    told = told_of_dispute(
+        [dispute(status, at) for at, status in enumerate([DisputeStatus.NEEDS_RESPONSE, *decisions])]
+    )
+    assert [one.status for one in told if isinstance(one, DisputeClosed)] == decisions
+
+
+def intent(status: Status, at: int, **changes: Any) -> IntentFact:
+    made = IntentFact(
+        intent_id=INTENT,
+        status=status,
+        at=at,
+        source=f"evt_{at}",
+        from_event=True,
+        amount=AMOUNT,
+        received=AMOUNT if status is Status.SUCCEEDED else NOTHING,
+        method="card",
+    )
+    return replace(made, **changes)
+
+
+def declined(charge_id: str | None) -> Callable[[int], Fact]:
+    decline = Decline(code="generic_decline", reason="", charge_id=charge_id)
+    return lambda at: intent(Status.DECLINED, at, decline=decline)
+
+
+_INTENT_STATUSES = [status for status in Status if status not in {Status.CREATED, Status.DECLINED, Status.FAILED}]
+_PAYMENT_STEPS: list[Callable[[int], Fact]] = [
+    *(lambda at, status=status: intent(status, at) for status in _INTENT_STATUSES),
+    declined("ch_1"),
+    declined("ch_2"),
+    declined(None),
+    lambda at: ChargeFact(intent_id=INTENT, charge_id="ch_1", method="card", amount=AMOUNT, at=at, source=f"evt_{at}"),
+    lambda at: RefusedFact(code="amount_too_small", reason="", at=at, source="answer"),
+    lambda at: WithdrawnFact(code="order_cancelled", at=at, source="withdrawn"),
+    lambda at: FreeFact(at=at),
+]
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_no_two_announcements_of_a_payment_have_one_id(direction: int) -> None:
+    """Every walk of four steps, in the provider's order of time and against it."""
+    for steps in product(_PAYMENT_STEPS, repeat=4):
+        payment: Payment = NEW
+        told: list[Announcement] = []
+        for i, step in enumerate(steps):
+            verdict = apply(payment, step(10 + direction * i))
+            if isinstance(verdict, Applied):
+                payment = verdict.payment
+                told += verdict.announcements
+        assert len(set(ids(told))) == len(told), ids(told)
