@@ -13,11 +13,10 @@ from uuid import UUID
 
 import typer
 
+from payment_service import exit_codes
 from payment_service.commands import version
 from payment_service.config import ROLES, Config, ConfigError, DatabaseSettings, KafkaSettings, RoleSettings
 from payment_service.db.api_keys import Scope
-
-EXIT_CONFIGURATION: Final = 2
 
 Name = Annotated[str, typer.Argument(metavar="ORDER|PAYMENT", help="An order's id, or a payment's.")]
 Amount = Annotated[str | None, typer.Argument(help="Decimal text in the payment's currency; left out: all of it.")]
@@ -208,7 +207,8 @@ def import_statement(
     """Take the transfers of a bank statement; importing one twice changes nothing. Needs DB_DSN and BANK_TRANSFER_…."""
     from payment_service.commands import bank as code
 
-    raise typer.Exit(0 if code.import_statement(file, as_json=as_json) else 1)
+    taken = code.import_statement(file, as_json=as_json)
+    raise typer.Exit(exit_codes.DONE if taken else exit_codes.FAILED)
 
 
 @bank.command("confirm")
@@ -226,7 +226,7 @@ def confirm_transfer(
     taken = code.confirm(
         name, transaction=transaction, amount=amount, currency=currency, booked_on=booked, as_json=as_json
     )
-    raise typer.Exit(0 if taken else 1)
+    raise typer.Exit(exit_codes.DONE if taken else exit_codes.FAILED)
 
 
 @bank.command("refund")
@@ -378,7 +378,7 @@ def main() -> None:
     try:
         typer.main.get_command(app)()  # not app(): that sets a hook of its own for tracebacks, past the mask
     except ConfigError as error:
-        sys.exit(_say(str(error), EXIT_CONFIGURATION))
+        sys.exit(_say(str(error), exit_codes.USAGE))
     except Exception as error:
         from payment_service.commands.failures import explain
 

@@ -22,6 +22,7 @@ import asyncpg
 from confluent_kafka import KafkaException
 from rich.console import Console
 
+from payment_service import exit_codes
 from payment_service.config import Config, ConfigError
 from payment_service.contracts.records import topics_needed
 from payment_service.db.gauges import partition_days_left
@@ -83,7 +84,8 @@ def examine(config: Config) -> int:
     findings = asyncio.run(_examine(config))
     for finding in findings:
         _print(console, finding)
-    return 1 if any(finding.verdict is Verdict.FAILED for finding in findings) else 0
+    failed = any(finding.verdict is Verdict.FAILED for finding in findings)
+    return exit_codes.FAILED if failed else exit_codes.DONE
 
 
 async def _examine(config: Config) -> list[Finding]:

@@ -20,6 +20,7 @@ import asyncpg
 import structlog
 import uvloop
 
+from payment_service import exit_codes
 from payment_service.contracts import values
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.db import quarantine
@@ -58,9 +59,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-EXIT_DONE: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_NOT_PREPARED: Final = 3
 # Gauges are for people and alarms: five seconds old is fresh, and the queries cost a few milliseconds.
 SAMPLE_INTERVAL_S: Final = 5.0
 LAG_CHECK_INTERVAL_S: Final = 0.5
@@ -82,21 +80,21 @@ def serve(config: Config, roles: Collection[str]) -> int:
         uvloop.run(_serve(config, frozenset(roles)))
     except NotPrepared as problem:
         sys.stderr.write(f"{problem}\n")
-        return EXIT_NOT_PREPARED
+        return exit_codes.NOT_PREPARED
     except AddressInUse as error:
         sys.stderr.write(f"{error}\n")
-        return EXIT_FAILED
+        return exit_codes.FAILED
     except asyncpg.InsufficientPrivilegeError as error:
         sys.stderr.write(
             f"The role in DB_DSN may not do this ({error}): `payment-service doctor` says what it lacks.\n"
         )
-        return EXIT_NOT_PREPARED
+        return exit_codes.NOT_PREPARED
     except TRANSIENT_ERRORS as error:
         sys.stderr.write(
             f"The database can't be reached ({type(error).__name__}): check DB_DSN and that the server runs.\n"
         )
-        return EXIT_FAILED
-    return EXIT_DONE
+        return exit_codes.FAILED
+    return exit_codes.DONE
 
 
 async def _serve(config: Config, roles: frozenset[str]) -> None:

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from stdnum import iso11649
 
-from payment_service.bank_transfer.references import printed
 from payment_service.contracts.operators import Statement
 from tests.support.bank import IBAN, open_bank, reference
 from tests.support.command import NOWHERE, assert_fails, done, run
@@ -70,7 +70,7 @@ def test_a_statement_pays_what_it_names_tells_of_every_line_and_changes_nothing_
 ) -> None:
     path = statement(
         [
-            f"{TODAY},19.90,EUR,{printed(reference('o-1'))},t-1",
+            f"{TODAY},19.90,EUR,{iso11649.format(reference('o-1'))},t-1",
             f"{TODAY},19.90,EUR,{reference('o-2').lower()},",
             f"{TODAY},10.00,EUR,{reference('o-2')},t-3",
             f"{TODAY},-5.00,EUR,rent,t-4",

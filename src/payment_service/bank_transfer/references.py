@@ -32,11 +32,6 @@ def reference_of(payment_id: UUID) -> str:
     return f"RF{mod_97_10.calc_check_digits(f'{body}RF')}{body}"
 
 
-def printed(reference: str) -> str:
-    """Write a reference in groups of four, as people copy it."""
-    return iso11649.format(reference)
-
-
 def find_references(text: str) -> tuple[str, ...]:
     """Find what may be references of ours in what a customer wrote, in any case and with anything between the groups.
 

@@ -1,4 +1,4 @@
-"""Exit codes, and the one line that a person reads when a command did not do what it was asked."""
+"""What a person reads, and a script is told, when a command did not do what it was asked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 import asyncpg
 from confluent_kafka import KafkaException
 
+from payment_service import exit_codes
 from payment_service.bank_transfer.statement import StatementRefused
 from payment_service.db.adopt import AdoptError
 from payment_service.db.maintain import MaintainError
@@ -15,13 +16,11 @@ from payment_service.db.rights import RightsError
 from payment_service.db.schema import NO_SCHEMA, SchemaError
 from payment_service.flows.errors import Refusal, Why
 
-EXIT_FAILED: Final = 1  # refused, or something broke
-EXIT_USAGE: Final = 2  # usage or configuration
-EXIT_NOT_PREPARED: Final = 3  # schema or topics are missing
-EXIT_NOT_FOUND: Final = 4  # there is no such thing
-EXIT_NOT_NOW: Final = 5  # nothing was changed; the same command will do in a moment
-
-_EXITS: Final = {Why.NOT_FOUND: EXIT_NOT_FOUND, Why.NOT_YET: EXIT_NOT_NOW, Why.IN_PROGRESS: EXIT_NOT_NOW}
+_EXITS: Final = {
+    Why.NOT_FOUND: exit_codes.NOT_FOUND,
+    Why.NOT_YET: exit_codes.NOT_NOW,
+    Why.IN_PROGRESS: exit_codes.NOT_NOW,
+}
 _BUSY: Final = "It is being worked on just now, and nothing was changed: run the same command again in a second."
 
 
@@ -29,25 +28,25 @@ def explain(error: Exception) -> tuple[str, int] | None:
     """Give a sentence and the exit code for a failure outside of this program; None: it is a fault of the program."""
     match error:
         case Refusal(why=why):
-            return str(error), _EXITS.get(why, EXIT_FAILED)
+            return str(error), _EXITS.get(why, exit_codes.FAILED)
         case SchemaError():
-            return str(error), EXIT_NOT_PREPARED
+            return str(error), exit_codes.NOT_PREPARED
         case asyncpg.UndefinedTableError():
-            return NO_SCHEMA, EXIT_NOT_PREPARED
+            return NO_SCHEMA, exit_codes.NOT_PREPARED
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
-            return _BUSY, EXIT_NOT_NOW
+            return _BUSY, exit_codes.NOT_NOW
         case asyncpg.InsufficientPrivilegeError():
             return (
                 f"The role in DB_DSN may not do this ({error}): `payment-service doctor` says what it lacks.",
-                EXIT_FAILED,
+                exit_codes.FAILED,
             )
         case MigrationError() | RightsError() | AdoptError() | MaintainError() | StatementRefused():
-            return str(error), EXIT_FAILED
+            return str(error), exit_codes.FAILED
         case KafkaException():
-            return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}", EXIT_FAILED
+            return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}", exit_codes.FAILED
         case OSError(filename=str()):
-            return str(error), EXIT_FAILED
+            return str(error), exit_codes.FAILED
         case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
-            return f"The database of DB_DSN did not do it: {error or type(error).__name__}", EXIT_FAILED
+            return f"The database of DB_DSN did not do it: {error or type(error).__name__}", exit_codes.FAILED
         case _:
             return None

@@ -57,7 +57,7 @@ def revoke(key_id: UUID | None, client: str, key: str, *, as_json: bool) -> None
     asking = session.asking("keys.revoke", named, key=session.read_key(key))
 
     async def work(connection: Connection) -> Answered:
-        rows = await api_keys.revoke_named(connection, key_id=key_id, client=client)
+        rows = await api_keys.revoke(connection, key_id=key_id, client=client)
         if not rows:
             raise Refusal(Why.NOT_FOUND, "There is no such key.")
         keys = ApiKeys(data=[ApiKey(**row) for row in rows])

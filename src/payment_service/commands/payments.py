@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from payment_service import exit_codes
 from payment_service.commands import screen, session
-from payment_service.commands.failures import EXIT_FAILED
 from payment_service.commands.show import payments_named
 from payment_service.config import ConfigError
 from payment_service.contracts.api import Payment, Refund
@@ -69,7 +69,7 @@ def refund(
     _show(made, ("id", "payment_id", "status", "amount", "currency", "reason", "failure_code"), as_json=as_json)
     if made.status in _FAILED:
         screen.say("This refund has failed and gave nothing back; another needs a --key of its own.")
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(exit_codes.FAILED)
 
 
 def capture(name: str, amount: str | None, key: str, *, yes: bool, as_json: bool) -> None:

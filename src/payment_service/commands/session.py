@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import typer
 
+from payment_service import exit_codes
 from payment_service.commands.settings import CommandSettings
 from payment_service.config import ConfigError, DatabaseSettings
 from payment_service.db import payment_reads
@@ -167,4 +168,4 @@ def confirm(question: str, *, yes: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         sys.stderr.write("payment-service: Nothing was changed.\n")
-        raise typer.Exit(1)
+        raise typer.Exit(exit_codes.FAILED)

@@ -81,19 +81,16 @@ async def find(connection: Connection | Pool, key: str) -> Client | None:
     return Client(row["id"], row["client"], frozenset(row["scopes"])) if row else None
 
 
-async def revoke(connection: Connection | Pool, *, client: str) -> int:
-    """Revoke all keys of a client; return how many. A process may take them for 5 s more."""
-    return len(await connection.fetch(_SQL.revoke, client))
-
-
 async def listed(connection: Connection | Pool, *, client: str | None, revoked: bool) -> list[dict[str, Any]]:
     """Read keys without what opens them, the oldest first; `client` None: of all; `revoked`: those too."""
     return [dict(row) for row in await connection.fetch(_SQL.listed, client, revoked)]
 
 
-async def revoke_named(connection: Connection, *, key_id: UUID | None, client: str) -> list[dict[str, Any]]:
-    """Revoke one key, or without an id all of a client; return them as they are now."""
-    return [dict(row) for row in await connection.fetch(_SQL.revoke_named, key_id, client)]
+async def revoke(
+    connection: Connection | Pool, *, client: str = "", key_id: UUID | None = None
+) -> list[dict[str, Any]]:
+    """Revoke one key, or without an id all of a client; return them as they are now. A process may take them for 5 s more."""
+    return [dict(row) for row in await connection.fetch(_SQL.revoke, key_id, client)]
 
 
 def prefix_of(key: str) -> str:

@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 from typing import Final
 
+from payment_service import exit_codes
 from payment_service.demo.heard import Heard
 from payment_service.demo.sample_orders import SAMPLES
 from payment_service.demo.screen import Screen
@@ -20,10 +21,6 @@ from payment_service.embedded.process import EmbeddedError, tail
 
 # Nothing more may come after the last sample has settled: a second payment for an order would come in this time.
 QUIET_S: Final = 1.0
-
-EXIT_DONE: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_INTERRUPTED: Final = 130
 
 
 def show(*, once: bool, serve_only: str, patience_s: float) -> int:
@@ -47,11 +44,11 @@ def show(*, once: bool, serve_only: str, patience_s: float) -> int:
                 _stay(stage, store, screen)
     except KeyboardInterrupt:
         screen.say("stopped")
-        return EXIT_DONE if settled else EXIT_INTERRUPTED
+        return exit_codes.DONE if settled else exit_codes.INTERRUPTED
     except (DemoError, EmbeddedError) as error:
         screen.complain(str(error))
-        return EXIT_FAILED
-    return EXIT_DONE if settled else EXIT_FAILED
+        return exit_codes.FAILED
+    return exit_codes.DONE if settled else exit_codes.FAILED
 
 
 def _play(stage: Stage, store: Store, screen: Screen, patience_s: float) -> bool:

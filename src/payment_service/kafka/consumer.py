@@ -104,10 +104,6 @@ class OrderConsumer:
         """The next offset of each partition that is ours; -1 where nothing has been read yet."""
         return dict(self._positions)
 
-    def lag(self) -> Mapping[Place, int]:
-        """Records between our position and the end of each partition that is ours, where both are known."""
-        return dict(self._lag)
-
     def alive(self) -> bool:
         """False when the thread has ended, or records wait and nothing has moved for `STALL_S`."""
         return self._thread.is_alive() and time.monotonic() - self._progress_at < STALL_S

@@ -10,7 +10,6 @@ from stripe_sandbox.resources.listing import answer, page_query
 from stripe_sandbox.state.timers import set_timer
 from stripe_sandbox.state.work import Reply, Work, new_id
 
-AUTHORIZATION_S = 7 * 24 * 3600  # https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
 BOOKING = "charge.booking"  # the timer of a charge whose balance transaction is to come
 BOOKING_S = 2.0  # "a moment later": long enough to be seen, short enough to be waited for
 DAY_S = 24 * 3600
