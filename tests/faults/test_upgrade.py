@@ -123,7 +123,7 @@ def test_nothing_fails_while_the_schema_is_migrated_and_the_replicas_are_replace
         customers.wait_for_more(20)
         migrated = run("migrate", env={"DB_DSN": shop.dsn})
         assert migrated.returncode == 0, migrated.stderr
-        assert "from revision 1 to 2" in migrated.stdout
+        assert "from revision 1 to 4" in migrated.stdout
         customers.wait_for_more(20)
         after = [join(shop), join(shop)]
         customers.replicas = before + after

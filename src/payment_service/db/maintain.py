@@ -7,7 +7,6 @@ two runs at once, or one that was killed, do no harm.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
+from payment_service.db.lock_retries import with_lock_retries
 from payment_service.db.pool import CONNECT_TIMEOUT_S
 from payment_service.db.queries import load
 from payment_service.db.schema import NO_SCHEMA, SchemaError
@@ -31,10 +31,6 @@ EVENTS_KEPT: Final = timedelta(days=35)
 # Published records are kept for questions and for a replay by hand; Kafka has them too.
 OUTBOX_KEPT: Final = timedelta(days=7)
 
-# A statement that waits for a table makes all others wait behind it: give up soon, and try again.
-LOCK_TIMEOUT_MS: Final = 1_000
-LOCK_TRIES: Final = 5
-LOCK_PAUSE_S: Final = 1.0
 # "paymentt", beside the lock of `migrate`.
 ADVISORY_LOCK: Final = 0x7061796D656E7474
 
@@ -109,7 +105,7 @@ def _tidy(connection: Session, report: Callable[[str], None]) -> Iterator[str]:
         (_sql.take_up_deferred, "deferred events taken up"),
     ):
         try:
-            if rows := _with_retries(partial(connection.execute, statement.encode())).rowcount:
+            if rows := _patiently(connection, partial(connection.execute, statement.encode())).rowcount:
                 report(f"{rows} {done}")
         except psycopg.errors.LockNotAvailable as error:
             yield f"{done}: none, since others held a lock ({_one_line(error)}); run `payment-service maintain` again."
@@ -127,7 +123,7 @@ def _connect(dsn: str) -> Session:
         autocommit=True,
         connect_timeout=CONNECT_TIMEOUT_S,
         application_name="payment-service maintain",
-        options=f"-c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC",
+        options="-c timezone=UTC",
         row_factory=namedtuple_row,
     )
 
@@ -138,23 +134,20 @@ def _maintain(
     """Look after one table; yield a sentence for each thing that could not be done."""
     try:
         moment: datetime = now or _execute(connection, "now").fetchone().now
-        steps = _with_retries(partial(_steps, connection, table, moment))
+        steps = _patiently(connection, partial(_steps, connection, table, moment))
     except psycopg.errors.LockNotAvailable as error:
         yield _held(table, error)
         return
     for step in steps:
         try:
-            if line := _with_retries(step):
+            if line := _patiently(connection, step):
                 report(line)
         except psycopg.errors.LockNotAvailable as error:
             yield _held(table, error)
 
 
 def _held(table: Partitioned, error: psycopg.errors.LockNotAvailable) -> str:
-    return (
-        f"{table.table}: others held a lock for more than {LOCK_TIMEOUT_MS} ms, {LOCK_TRIES} times "
-        f"({_one_line(error)}); run `payment-service maintain` again."
-    )
+    return f"{table.table}: others held a lock all the time ({_one_line(error)}); run `payment-service maintain` again."
 
 
 def _steps(connection: Session, table: Partitioned, moment: datetime) -> list[Step]:
@@ -241,13 +234,12 @@ def _locked(connection: Session) -> Iterator[None]:
         yield
 
 
-def _with_retries(step: Callable[[], T]) -> T:
-    for _ in range(LOCK_TRIES - 1):
-        try:
-            return step()
-        except psycopg.errors.LockNotAvailable:
-            time.sleep(LOCK_PAUSE_S)
-    return step()
+def _patiently(connection: Session, step: Callable[[], T]) -> T:
+    def attempt(lock_timeout_ms: int) -> T:
+        connection.execute(f"SET lock_timeout = {lock_timeout_ms}".encode())
+        return step()
+
+    return with_lock_retries(attempt)
 
 
 def _execute(connection: Session, query: str, table: Partitioned | None = None, **values: str | datetime) -> Any:

@@ -1,13 +1,5 @@
--- The whole life of a payment: refunds, disputes, manual capture, expiry, callers' keys, audit. What was
--- there is only added to, so that the release before runs on it too.
-
-ALTER TABLE payments
-    ADD COLUMN capture_method text NOT NULL DEFAULT 'automatic' CONSTRAINT payments_capture_method_is_known CHECK (capture_method IN ('automatic', 'manual')),
-    ADD COLUMN expires_at     timestamptz,  -- when an unpaid payment is to be canceled; NULL: never
-    ADD COLUMN expiry_due_at  timestamptz;  -- when the clock looks at it (again)
--- A new payment of an order is opened only when the last one ended unpaid.
-CREATE UNIQUE INDEX payments_one_open_per_order ON payments (order_id) WHERE status NOT IN ('canceled', 'failed');
-CREATE INDEX payments_expiring ON payments (expiry_due_at) WHERE expiry_due_at IS NOT NULL AND status IN ('created', 'pending', 'requires_action', 'declined');
+-- The whole life of a payment: refunds, disputes, expiry, cancelled orders, callers' keys, audit. Only what is new:
+-- nobody waits for it. What older tables get is in 0003, and what of that takes long in 0004.
 
 -- The status as it is shown: two are derived, never stored.
 CREATE FUNCTION shown_status(status text, captured bigint, refunded bigint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -15,14 +7,11 @@ CREATE FUNCTION shown_status(status text, captured bigint, refunded bigint) RETU
                 WHEN refunded > 0 THEN 'partially_refunded'
                 ELSE status END
 $$;
-CREATE INDEX payments_by_time ON payments (created_at, id);
-CREATE INDEX payments_of_user ON payments (user_id, created_at, id) WHERE user_id <> '';
-CREATE INDEX payments_by_state ON payments (shown_status(status, captured, refunded), currency, created_at, id);
 
 -- Money on its way back. One that was asked of us bears the id of its operation; one made by hand at the provider is `made_by_hand`.
 CREATE TABLE refunds (
     id                 uuid        PRIMARY KEY,
-    payment_id         uuid        NOT NULL REFERENCES payments (id),
+    payment_id         uuid        NOT NULL,
     provider           text        NOT NULL,
     provider_refund_id text,       -- NULL until the provider has made it; then set once
     amount             bigint      NOT NULL CONSTRAINT refunds_amount_in_range CHECK (amount BETWEEN 1 AND 999999999999),
@@ -48,7 +37,7 @@ CREATE UNIQUE INDEX refunds_one_row_per_refund ON refunds (provider, provider_re
 
 CREATE TABLE disputes (
     id                  uuid        PRIMARY KEY,
-    payment_id          uuid        NOT NULL REFERENCES payments (id),
+    payment_id          uuid        NOT NULL,
     provider            text        NOT NULL,
     provider_dispute_id text        NOT NULL,
     amount              bigint      NOT NULL CONSTRAINT disputes_amount_in_range CHECK (amount BETWEEN 0 AND 999999999999),
@@ -68,9 +57,6 @@ CREATE TABLE disputes (
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
 CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status IN ('needs_response', 'warning_needs_response');
-
--- How the last attempts of a call ended: [{attempt, epoch, at, sent_at (null: it only read), outcome, code, provider_request_id}].
-ALTER TABLE operations ADD COLUMN attempts jsonb NOT NULL DEFAULT '[]';
 
 -- Where on Kafka a record went, one row each time that it was published. Only ever inserted into, by the statement that takes
 -- the record from outbox_pending; in the weeks of the outbox, and dropped with them.
@@ -134,10 +120,6 @@ CREATE TABLE bank_refunds (
 );
 CREATE INDEX bank_refunds_of_intent ON bank_refunds (reference);
 
--- By kind too, so that a claim never steps over the calls of a kind that is blocked. The release before reads it as well.
-DROP INDEX operations_due;
-CREATE INDEX operations_due ON operations (provider, kind, due_at) WHERE state = 'due';
-
 -- Answers to callers, kept so that the same request under the same key has the same answer.
 CREATE TABLE kept_answers (
     client      text        NOT NULL,
@@ -190,14 +172,6 @@ CREATE FUNCTION in_major_units(minor bigint, currency text) RETURNS numeric LANG
     SELECT round(minor / power(10::numeric, currency_decimals(currency)), currency_decimals(currency))
 $$;
 
--- As it was, with these rules in one place: an index finds what the view shows.
-CREATE OR REPLACE VIEW payments_decimal AS
-SELECT id, order_id, user_id, provider, provider_payment_id, in_major_units(amount, currency) AS amount,
-       in_major_units(captured, currency) AS amount_captured, in_major_units(refunded, currency) AS amount_refunded, currency,
-       shown_status(status, captured, refunded) AS status, payment_method_id, payment_method_type, metadata, created_at, updated_at,
-       capture_method, expires_at
-FROM payments;
-
 CREATE VIEW refunds_decimal AS
 SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, failure AS failure_code, made_by_hand,
        provider, provider_refund_id, metadata, created_at, updated_at
@@ -207,11 +181,3 @@ CREATE VIEW disputes_decimal AS
 SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, evidence_due_at AS evidence_due_by,
        provider, provider_dispute_id, created_at, updated_at
 FROM disputes;
-
--- The share of the budget that customers who wait at a checkout may take.
-ALTER TABLE provider_budget
-    ADD COLUMN checkout_tokens      double precision NOT NULL DEFAULT 0,
-    ADD COLUMN checkout_refilled_at timestamptz      NOT NULL DEFAULT now();
-
--- When a record that was not accepted was decided again, by a person's wish, and accepted.
-ALTER TABLE quarantine ADD COLUMN replayed_at timestamptz;

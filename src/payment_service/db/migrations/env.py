@@ -1,4 +1,4 @@
-"""Alembic's entry point. The connection, in a transaction, comes from `payment_service.db.migrate`; `--sql` has none."""
+"""Alembic's entry point. The connection, and what comes first in the transaction, are from `db.migrate`; `--sql` has neither."""
 
 from __future__ import annotations
 
@@ -10,4 +10,6 @@ else:
     context.configure(connection=context.config.attributes["connection"])
 
 with context.begin_transaction():
+    for prepare in context.config.attributes["preparations"]:
+        prepare()
     context.run_migrations()
