@@ -12,7 +12,6 @@ import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final
 
@@ -23,19 +22,18 @@ import uvloop
 from payment_service import exit_codes
 from payment_service.contracts import values
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
-from payment_service.db import quarantine
+from payment_service.db import health
 from payment_service.db.gauges import sample
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
 from payment_service.db.schema import schema_problem
-from payment_service.domain.ids import quarantine_id
 from payment_service.domain.order import Reason
 from payment_service.flows.accept_cancelled import CancelledIntake
 from payment_service.flows.accept_orders import Intake
 from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.flows.cancel_orders import CancelledOrders
 from payment_service.flows.dispatch import Dispatcher
-from payment_service.flows.errors import Unavailable
 from payment_service.flows.expire import Expiry
+from payment_service.flows.set_aside import set_body_aside
 from payment_service.flows.surroundings import Surroundings
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
@@ -55,7 +53,7 @@ if TYPE_CHECKING:
 
     from payment_service.config import Config
     from payment_service.db.pool import Pool
-    from payment_service.flows.accept_orders import Arrival
+    from payment_service.flows.arrivals import Arrival
 
 log = structlog.get_logger(__name__)
 
@@ -180,37 +178,24 @@ class Service:
         self._pool = pool
         self._roles = roles
         self._providers = open_providers(config, self._context())
+        self._here = self._surroundings()
         self._relay = Relay(config, pool) if "relay" in roles else None
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
-        self._webhooks = Webhooks(
-            pool=pool,
-            providers=self._providers,
-            deployment=config.deployment,
-            now=_now,
-            wake_dispatcher=self._wake_dispatcher,
-            wake_relay=self._wake_relay,
-        )
+        self._webhooks = Webhooks(self._here)
         self._intake = Intake(
-            pool=pool,
-            providers=self._providers,
-            deployment=config.deployment,
+            self._here,
             order_max_age=config.order_max_age,
             manual_capture=config.capture_method == "manual",
             expires_after=config.payment_expires_after,
-            now=_now,
-            wake_dispatcher=self._wake_dispatcher,
-            wake_relay=self._wake_relay,
         )
-        self._cancelled_orders = CancelledOrders(self._surroundings(), refund=config.orders_cancelled_refund)
-        self._cancelled_intake = CancelledIntake(
-            pool=pool, wake_cancelling=self._cancelled_orders.wake, wake_relay=self._wake_relay
-        )
+        self._cancelled_orders = CancelledOrders(self._here, refund=config.orders_cancelled_refund)
+        self._cancelled_intake = CancelledIntake(self._here, wake_cancelling=self._cancelled_orders.wake)
         self._public = build_app(
             config=config,
-            surroundings=self._surroundings(),
+            surroundings=self._here,
             receivers={name: one for name, one in self._providers.by_name.items() if isinstance(one, Receiver)},
             take=self._webhooks.take,
-            quarantine=self._keep_webhook,
+            quarantine=partial(set_body_aside, pool),
             readiness=self.readiness,
         )
         self._consumer: OrderConsumer | None = None
@@ -233,7 +218,7 @@ class Service:
             await dispatcher.start()
             stack.push_async_callback(self._within_grace, dispatcher.stop)
         if "dispatch" in self._roles:
-            expiry = Expiry(self._surroundings())
+            expiry = Expiry(self._here)
             expiry.start()
             stack.push_async_callback(expiry.stop)
             # Switched on or not: what was stored while it was is worked off.
@@ -269,13 +254,11 @@ class Service:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 problem = await schema_problem(self._pool)
-                blocked = await self._pool.fetch(
-                    "SELECT provider || ' ' || kind AS name FROM provider_health WHERE blocked_since IS NOT NULL"
-                )
+                blocked = await health.all_blocked(self._pool)
         except TRANSIENT_ERRORS as error:
             return Readiness(ready=False, checks={**checks, "database": f"does not answer ({type(error).__name__})"})
         if blocked:
-            checks["provider"] = "blocked: " + ", ".join(sorted(row["name"] for row in blocked))
+            checks["provider"] = "blocked: " + ", ".join(blocked)
         return Readiness(ready=problem is None, checks={**checks, "database": "ok", "schema": problem or "ok"})
 
     def _context(self) -> Context:
@@ -300,14 +283,7 @@ class Service:
     def _make_dispatchers(self) -> list[Dispatcher]:
         """Each provider has its own, so that one that hangs takes no call slots from another."""
         return [
-            Dispatcher(
-                pool=self._pool,
-                name=name,
-                providers=self._providers,
-                config=self._config,
-                random=SystemRandom(),
-                wake_relay=self._wake_relay,
-            )
+            Dispatcher(self._here, name=name, config=self._config, random=SystemRandom())
             for name in self._providers.by_name
         ]
 
@@ -328,29 +304,6 @@ class Service:
         server = HttpServer(app, self._config.service_host, port)
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)
-
-    async def _keep_webhook(self, provider: str, body: bytes, reason: str, detail: str) -> None:
-        """Keep a body that was signed and can't be read, once however often it is sent. Raises Unavailable."""
-        name = sha256(body).hexdigest()
-        kept = quarantine.Quarantined(
-            id=quarantine_id(f"webhook:{provider}:{name}", 0, 0),
-            source="webhook",
-            topic=provider,
-            partition=None,
-            offset=None,
-            reason=reason,
-            detail=detail,
-            key=None,
-            value=body,
-            headers=(),
-            recorded_at=None,
-        )
-        try:
-            new = await quarantine.insert(self._pool, [kept])
-        except TRANSIENT_ERRORS as error:
-            raise Unavailable from error
-        if new:
-            metrics.QUARANTINED.labels("webhook", reason).inc()
 
     def _start_sampling(self, stack: AsyncExitStack) -> None:
         async def sample_once() -> int:

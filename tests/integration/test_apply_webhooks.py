@@ -40,7 +40,7 @@ def read(event: dict[str, Any]) -> ProviderEvent:
 
 
 def inbox(flows: Flows) -> Webhooks:
-    return Webhooks(pool=flows.pool, providers=flows.providers, deployment="default", now=flows.clock.now)
+    return Webhooks(flows.surroundings())
 
 
 def event(order_id: str, status: str = "succeeded", *, kind: str = "", at: int = 0, **intent: Any) -> ProviderEvent:

@@ -15,7 +15,6 @@ import pytest
 from stripe import InvalidRequestError
 
 from payment_service.flows.expire import LOOK_AGAIN, Expiry
-from payment_service.flows.surroundings import Surroundings
 from tests.support.eventually import eventually_async
 from tests.support.flows import name_of
 from tests.support.sandbox import SandboxProcess
@@ -40,15 +39,7 @@ async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till
 
 def expiry_of(till: Till) -> Expiry:
     """A process's look at the clock; the test says when."""
-    flows = till.flows
-    surroundings = Surroundings(
-        pool=flows.pool,
-        providers=flows.providers,
-        deployment="default",
-        now=flows.clock.now,
-        wake_dispatcher=till.dispatcher.wake,
-    )
-    return Expiry(surroundings)
+    return Expiry(till.surroundings())
 
 
 async def status(till: Till, payment: UUID) -> str:

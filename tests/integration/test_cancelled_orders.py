@@ -15,7 +15,6 @@ from stripe import InvalidRequestError
 
 from payment_service.flows.accept_cancelled import CancelledIntake
 from payment_service.flows.cancel_orders import CancelledOrders
-from payment_service.flows.surroundings import Surroundings
 from tests.support.eventually import eventually_async
 from tests.support.flows import cancelled, name_of
 from tests.support.sandbox import SandboxProcess
@@ -38,20 +37,12 @@ async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till
 
 def work_of(till: Till, *, refund: bool = False) -> CancelledOrders:
     """A process that works cancellations off; the test says when."""
-    flows = till.flows
-    surroundings = Surroundings(
-        pool=flows.pool,
-        providers=flows.providers,
-        deployment="default",
-        now=flows.clock.now,
-        wake_dispatcher=till.dispatcher.wake,
-    )
-    return CancelledOrders(surroundings, refund=refund)
+    return CancelledOrders(till.surroundings(), refund=refund)
 
 
 async def take_in(till: Till, *values: object) -> None:
     """Take in records of `orders.cancelled`."""
-    await CancelledIntake(pool=till.flows.pool).accept([cancelled(value, at) for at, value in enumerate(values)])
+    await CancelledIntake(till.surroundings()).accept([cancelled(value, at) for at, value in enumerate(values)])
 
 
 async def cancel(till: Till, *order_ids: str, refund: bool = False, **fields: str) -> None:

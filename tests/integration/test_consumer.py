@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 
 from payment_service.config import Config
 from payment_service.domain.order import Order, Rejected
-from payment_service.flows.accept_orders import Arrival
+from payment_service.flows.arrivals import Arrival
 from payment_service.kafka.consumer import OrderConsumer
 from tests.support.eventually import eventually_async
 from tests.support.kafka import ORDERS, PARTITIONS, QUIET, Topics, group_id

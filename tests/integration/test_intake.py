@@ -9,7 +9,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from payment_service.flows.accept_orders import Arrival
+from payment_service.flows.arrivals import Arrival
 from tests.support.flows import Flows, arrival, name_of, open_flows, order
 
 COUNTS = "SELECT (SELECT count(*) FROM payments), (SELECT count(*) FROM operations), (SELECT count(*) FROM quarantine), (SELECT count(*) FROM outbox)"

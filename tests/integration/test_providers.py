@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def paid(order_id: str) -> dict[str, Any]:
 
 
 async def take(flows: Flows, *events: ProviderEvent) -> None:
-    webhooks = Webhooks(pool=flows.pool, providers=flows.providers, deployment="default", now=lambda: datetime.now(UTC))
+    webhooks = Webhooks(flows.surroundings())
     webhooks.start()
     for event in events:
         await webhooks.take(event, "secret-1")
@@ -107,13 +107,8 @@ async def test_an_order_that_comes_again_with_another_provider_is_a_changed_orde
 async def test_an_order_that_comes_again_after_its_provider_has_left_is_nothing(flows: Flows) -> None:
     again = order("o-1", payment_provider="other")
     await flows.intake.accept([arrival(again, 0)])
-    here = Intake(
-        pool=flows.pool,
-        providers=Providers({"stripe": flows.provider}),
-        deployment="default",
-        order_max_age=timedelta(days=7),
-        now=flows.clock.now,
-    )
+    alone = flows.surroundings(providers=Providers({"stripe": flows.provider}))
+    here = Intake(alone, order_max_age=timedelta(days=7))
     await here.accept([arrival(again, 1), arrival(order("o-2", payment_provider="other"), 2)])
     await here.accept([arrival(order("o-1", "5.00", payment_provider="other"), 3)])
     rows = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine ORDER BY record_offset")
@@ -147,7 +142,7 @@ async def test_a_stored_event_that_its_provider_trips_over_is_parked_and_stops_n
     await flows.intake.accept([arrival(order("o-1"), 0)])
     await flows.pool.execute("UPDATE payment_events SET retry_at = now()")
     monkeypatch.setattr(flows.providers.named("other"), "translate", trip)
-    webhooks = Webhooks(pool=flows.pool, providers=flows.providers, deployment="default", now=flows.clock.now)
+    webhooks = Webhooks(flows.surroundings())
     await webhooks.replay_once()
     rows = await flows.pool.fetch("SELECT provider, result FROM payment_events")
     assert {row["provider"]: row["result"] for row in rows} == {

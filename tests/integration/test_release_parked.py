@@ -13,7 +13,6 @@ from payment_service.db.audit import Actor
 from payment_service.flows.change import Asking
 from payment_service.flows.errors import Refusal, Why
 from payment_service.flows.release_parked import Found, Parking, Truth
-from payment_service.flows.surroundings import Surroundings
 from tests.support.eventually import eventually_async
 from tests.support.sandbox import SandboxProcess
 from tests.support.till import Till, open_till
@@ -44,14 +43,7 @@ class Desk:
 
     def __init__(self, till: Till) -> None:
         self._pool = till.flows.pool
-        surroundings = Surroundings(
-            pool=till.flows.pool,
-            providers=till.flows.providers,
-            deployment="default",
-            now=till.flows.clock.now,
-            wake_dispatcher=till.dispatcher.wake,
-        )
-        self._parking = Parking(surroundings)
+        self._parking = Parking(till.surroundings())
 
     async def parked(self, kind: str) -> UUID:
         """Wait until a call of this kind is parked."""

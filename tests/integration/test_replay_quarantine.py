@@ -22,7 +22,6 @@ from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.flows.change import Asking
 from payment_service.flows.errors import Refusal, Why
 from payment_service.flows.replay_quarantine import Replays
-from payment_service.flows.surroundings import Surroundings
 from tests.support.flows import arrival, name_of, order
 from tests.support.sandbox import SandboxProcess
 from tests.support.till import Till, open_till
@@ -46,25 +45,12 @@ async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till
 
 async def replay(till: Till, name: UUID, key: str = "", **settings: Any) -> dict[str, Any]:
     """Decide a row again, as an operator does."""
-    flows = till.flows
-    here = Surroundings(
-        pool=flows.pool,
-        providers=flows.providers,
-        deployment="default",
-        now=flows.clock.now,
-        wake_dispatcher=till.dispatcher.wake,
-    )
-    common: dict[str, Any] = {
-        "pool": flows.pool,
-        "providers": flows.providers,
-        "deployment": "default",
-        "now": flows.clock.now,
-    }
+    here = till.surroundings()
     replays = Replays(
         here,
-        intake=Intake(**{"order_max_age": timedelta(days=7), **common, **settings}),
-        cancelled=CancelledIntake(pool=flows.pool),
-        webhooks=Webhooks(**common),
+        intake=Intake(here, **{"order_max_age": timedelta(days=7), **settings}),
+        cancelled=CancelledIntake(here),
+        webhooks=Webhooks(here),
         amount_minor_max=settings.get("amount_minor_max", 999_999_999_999),
     )
     actor = Actor(client="cli", person="suite")

@@ -47,13 +47,7 @@ async def test_a_stray_that_could_not_be_canceled_is_read_itself_and_not_the_pay
         key_horizon=flows.clock.now() - timedelta(hours=23),
     )
     refused = WrongState(code="payment_intent_unexpected_state", fact=None, request_id="")
-    await settle(
-        flows.pool,
-        [conclude(claimed[0], refused, jitter=lambda: 0.0)],
-        providers=flows.providers,
-        deployment="default",
-        now=flows.clock.now,
-    )
+    await settle(flows.surroundings(), [conclude(claimed[0], refused, jitter=lambda: 0.0)])
     paths = await flows.pool.fetch("SELECT kind, request_path, state FROM operations ORDER BY position OFFSET 1")
     assert [tuple(row) for row in paths] == [
         ("cancel", "/v1/payment_intents/pi_stray/cancel", "refused"),

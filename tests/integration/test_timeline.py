@@ -120,7 +120,7 @@ async def test_the_last_ten_attempts_are_kept(till: Till) -> None:
 
 
 async def test_a_cancellation_of_the_order_is_told_even_before_the_order_came(till: Till) -> None:
-    await CancelledIntake(pool=till.flows.pool).accept([cancelled({"order_id": "o-1", "reason": "out of stock"}, 7)])
+    await CancelledIntake(till.surroundings()).accept([cancelled({"order_id": "o-1", "reason": "out of stock"}, 7)])
     await till.flows.accept("o-1")
     [first, second, *_] = await entries(till, name_of("o-1"))
     assert (first["kind"], second["kind"]) == ("cancellation", "order")

@@ -285,12 +285,7 @@ async def flows(database_dsn: str) -> AsyncIterator[Flows]:
 @pytest.fixture
 async def durable_port(flows: Flows, inbox: Inbox) -> AsyncIterator[int]:
     """The endpoint before the real flow and database."""
-    webhooks = Webhooks(
-        pool=flows.pool,
-        providers=flows.providers,
-        deployment="default",
-        now=flows.clock.now,
-    )
+    webhooks = Webhooks(flows.surroundings())
     webhooks.start()
     app = build_app(
         config=flows.config,

@@ -96,14 +96,7 @@ async def open_bank(dsn: str, **changes: Any) -> AsyncIterator[Bank]:
         provider = BankTransfer(SETTINGS, context_of(flows))
         flows.use(Providers({"bank_transfer": provider, "stripe": flows.provider}))
         dispatcher = flows.dispatcher(name="bank_transfer")
-        webhooks = Webhooks(pool=flows.pool, providers=flows.providers, deployment="default", now=flows.clock.now)
-        surroundings = Surroundings(
-            pool=flows.pool,
-            providers=flows.providers,
-            deployment="default",
-            now=flows.clock.now,
-            wake_dispatcher=dispatcher.wake,
-        )
+        webhooks = Webhooks(flows.surroundings())
         await dispatcher.start()
         webhooks.start()
         try:
@@ -114,7 +107,7 @@ async def open_bank(dsn: str, **changes: Any) -> AsyncIterator[Bank]:
                 webhooks=webhooks,
                 transfers=Transfers(pool=flows.pool, webhooks=webhooks, account=IBAN),
                 dispatcher=dispatcher,
-                surroundings=surroundings,
+                surroundings=flows.surroundings(wake_dispatcher=dispatcher.wake),
             )
         finally:
             await webhooks.stop()

@@ -20,8 +20,10 @@ from payment_service.contracts.cancelled_orders import decode_cancelled_order
 from payment_service.contracts.orders import decode_order
 from payment_service.db.pool import Pool, open_pool
 from payment_service.domain.ids import payment_id
-from payment_service.flows.accept_orders import Arrival, Intake
+from payment_service.flows.accept_orders import Intake
+from payment_service.flows.arrivals import Arrival
 from payment_service.flows.dispatch import Dispatcher
+from payment_service.flows.surroundings import Surroundings
 from payment_service.provider.providers import Providers
 from payment_service.provider.stripe import Stripe
 from tests.support.eventually import eventually_async
@@ -106,18 +108,22 @@ class Flows(SimpleNamespace):
     def use(self, providers: Providers) -> None:
         """Let these providers take the orders from now on."""
         self.providers = providers
-        self.intake = _intake(self.config, self.pool, providers, self.clock)
+        self.intake = _intake(self.config, self.surroundings())
+
+    def surroundings(self, **changes: Any) -> Surroundings:
+        """What the flows work with; nobody is woken unless a test says who."""
+        settings = {
+            "pool": self.pool,
+            "providers": self.providers,
+            "deployment": self.config.deployment,
+            "now": self.clock.now,
+        }
+        return Surroundings(**{**settings, **changes})
 
     def dispatcher(self, **changes: Any) -> Dispatcher:
         """Make a dispatcher; the test starts and stops it."""
-        settings = {
-            "pool": self.pool,
-            "name": "stripe",
-            "providers": self.providers,
-            "config": self.config,
-            "now": self.clock.now,
-        }
-        return Dispatcher(**{**settings, "random": Random(7), **changes})
+        settings = {"name": "stripe", "config": self.config, "random": Random(7)}
+        return Dispatcher(self.surroundings(), **{**settings, **changes})
 
     async def accept(self, *order_ids: str, **fields: Any) -> None:
         """Take in orders of 19.90 eur."""
@@ -151,22 +157,19 @@ async def open_flows(dsn: str, api_base: str, **changes: object) -> AsyncIterato
     clock = Clock()
     pool = await open_pool(config)
     provider = Stripe(config, now_s=lambda: clock.now().timestamp())
-    providers = Providers({"stripe": provider})
-    intake = _intake(config, pool, providers, clock)
+    flows = Flows(pool=pool, config=config, clock=clock, provider=provider)
+    flows.use(Providers({"stripe": provider}))
     try:
-        yield Flows(pool=pool, config=config, clock=clock, provider=provider, providers=providers, intake=intake)
+        yield flows
     finally:
         await provider.close()
         pool.terminate()
 
 
-def _intake(config: Config, pool: Pool, providers: Providers, clock: Clock) -> Intake:
+def _intake(config: Config, here: Surroundings) -> Intake:
     return Intake(
-        pool=pool,
-        providers=providers,
-        deployment="default",
+        here,
         order_max_age=config.order_max_age,
-        now=clock.now,
         manual_capture=config.capture_method == "manual",
         expires_after=config.payment_expires_after,
     )

@@ -40,6 +40,10 @@ class Till(SimpleNamespace):
     seen: set[str]
     dsn: str
 
+    def surroundings(self) -> Surroundings:
+        """What the flows work with, in a process whose dispatcher is this till's."""
+        return self.flows.surroundings(wake_dispatcher=self.dispatcher.wake)
+
     async def pay(self, order_id: str, method: str = "pm_card_visa", **more: Any) -> UUID:
         """Take in an order of 19.90 eur, let a customer pay it at the provider, and tell of it."""
         await self.flows.accept(order_id)
@@ -104,18 +108,11 @@ async def open_till(dsn: str, sandbox: SandboxProcess, **changes: object) -> Asy
     """Open everything, and close it in any case."""
     async with open_flows(dsn, sandbox.base_url, **changes) as flows:
         dispatcher = flows.dispatcher()
-        webhooks = Webhooks(pool=flows.pool, providers=flows.providers, deployment="default", now=flows.clock.now)
-        surroundings = Surroundings(
-            pool=flows.pool,
-            providers=flows.providers,
-            deployment="default",
-            now=flows.clock.now,
-            wake_dispatcher=dispatcher.wake,
-        )
+        webhooks = Webhooks(flows.surroundings())
         inbox = Inbox()
         app = build_app(
             config=flows.config,
-            surroundings=surroundings,
+            surroundings=flows.surroundings(wake_dispatcher=dispatcher.wake),
             take=inbox.take,
             receivers=receivers_of(flows.config),
             quarantine=inbox.quarantine,

@@ -26,6 +26,7 @@ from payment_service.contracts.operators import Statement, StatementLine
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.flows.errors import Refusal, Why
+from payment_service.flows.surroundings import Surroundings
 from payment_service.flows.take_transfers import Became, Transfers
 from payment_service.provider.plugins import Context
 from payment_service.provider.providers import Providers
@@ -140,13 +141,13 @@ def _transfers(pool: Pool, settings: CommandSettings) -> Transfers:
         pool=pool,
     )
     provider = BankTransfer(BankTransferSettings.from_environment(), context)
-    webhooks = Webhooks(
+    here = Surroundings(
         pool=pool,
         providers=Providers({PROVIDER: provider}),
         deployment=settings.deployment,
         now=lambda: datetime.now(UTC),
     )
-    return Transfers(pool=pool, webhooks=webhooks, account=provider.account)
+    return Transfers(pool=pool, webhooks=Webhooks(here), account=provider.account)
 
 
 def _open(path: str) -> IO[bytes]:

@@ -105,19 +105,16 @@ def replay(name: UUID, key: str, *, any_age: bool, as_json: bool) -> None:
 def _replays(here: Surroundings, settings: CommandSettings, *, any_age: bool) -> Replays:
     """What decides is what decides in the service, by the same settings."""
     intake = Intake(
-        pool=here.pool,
-        providers=here.providers,
-        deployment=here.deployment,
+        here,
         order_max_age=timedelta.max if any_age else settings.order_max_age,
         manual_capture=settings.capture_method == "manual",
         expires_after=settings.payment_expires_after,
-        now=here.now,
     )
     return Replays(
         here,
         intake=intake,
-        cancelled=CancelledIntake(pool=here.pool),
-        webhooks=Webhooks(pool=here.pool, providers=here.providers, deployment=here.deployment, now=here.now),
+        cancelled=CancelledIntake(here),
+        webhooks=Webhooks(here),
         amount_minor_max=settings.max_amount_minor,
     )
 

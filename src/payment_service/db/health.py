@@ -27,6 +27,11 @@ async def blocked(pool: Pool, provider: str) -> frozenset[str]:
     return frozenset(row["kind"] for row in await pool.fetch(_SQL.blocked, provider))
 
 
+async def all_blocked(pool: Pool) -> list[str]:
+    """What is blocked of all providers: name and kind, such as `stripe refund`; `*` is all kinds."""
+    return [f"{row['provider']} {row['kind']}" for row in await pool.fetch(_SQL.all_blocked)]
+
+
 async def block(pool: Pool, provider: str, kind: str, reason: str) -> None:
     """Pause calls of a kind until a probe succeeds."""
     await pool.execute(_SQL.block, provider, kind, reason, PROBE_INTERVAL_S)

@@ -1,6 +1,9 @@
 -- name: blocked
 SELECT kind FROM provider_health WHERE provider = $1 AND blocked_since IS NOT NULL
 
+-- name: all_blocked
+SELECT provider, kind FROM provider_health WHERE blocked_since IS NOT NULL ORDER BY provider, kind
+
 -- name: block
 INSERT INTO provider_health (provider, kind, blocked_since, reason, probe_at)
 VALUES ($1, $2, now(), $3, now() + $4 * interval '1 s')

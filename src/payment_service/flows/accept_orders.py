@@ -5,50 +5,40 @@ transaction. When this returns, every record of the batch is durable, so its off
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-import structlog
-
-from payment_service.contracts.dead_letters import Record
 from payment_service.crash_points import reached
 from payment_service.db import operations, order_cancellations, payments
-from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.ids import operation_id, payment_id
 from payment_service.domain.money import MoneyError
-from payment_service.domain.order import CancelledOrder, Order, Reason, Rejected
+from payment_service.domain.order import Order, Reason, Rejected
 from payment_service.domain.payment import FreeFact, WithdrawnFact
 from payment_service.domain.unpaid import ORDER_CANCELLED
+from payment_service.flows.arrivals import accept_all
 from payment_service.flows.requests import SYSTEM
 from payment_service.flows.set_aside import count_set_aside, set_aside
-from payment_service.flows.transition import Fold
 from payment_service.provider.port import Kind, Request
 from payment_service.provider.providers import UnknownProvider
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from payment_service.db.pool import Connection, Pool
-    from payment_service.provider.providers import Providers
-
-log = structlog.get_logger(__name__)
+    from payment_service.contracts.dead_letters import Record
+    from payment_service.db.pool import Connection
+    from payment_service.flows.arrivals import Arrival
+    from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.transition import Fold
 
 # What an order of total 0 has instead of a provider.
 NO_PROVIDER: Final = "none"
 # After which an unpaid payment does not expire.
 NEVER: Final = timedelta()
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival(Record):
-    """A consumed record, decoded."""
-
-    decoded: Order | CancelledOrder | Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,45 +57,27 @@ class _Plan:
 
 
 class Intake:
-    """Accepts batches. `wake_dispatcher` and `wake_relay` are called when there is work for them.
+    """Accepts batches.
 
     `manual_capture` and `expires_after` hold for orders that don't say it themselves, and providers that don't either.
     """
 
     def __init__(
         self,
+        surroundings: Surroundings,
         *,
-        pool: Pool,
-        providers: Providers,
-        deployment: str,
         order_max_age: timedelta,
-        now: Callable[[], datetime],
         manual_capture: bool = False,
         expires_after: timedelta = NEVER,
-        wake_dispatcher: Callable[[], None] = lambda: None,
-        wake_relay: Callable[[], None] = lambda: None,
     ) -> None:
-        self._pool = pool
-        self._providers = providers
-        self._deployment = deployment
+        self._here = surroundings
         self._order_max_age = order_max_age
         self._manual_capture = manual_capture
         self._expires_after = expires_after
-        self._now = now
-        self._wake_dispatcher = wake_dispatcher
-        self._wake_relay = wake_relay
 
     async def accept(self, arrivals: Sequence[Arrival]) -> None:
         """Make a batch durable. Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then."""
-        try:
-            await self._accept_group(arrivals)
-            return
-        except TRANSIENT_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001 - one record that trips the database must not stop the others
-            log.warning("intake_group_failed", size=len(arrivals), error=type(error).__name__, detail=str(error)[:300])
-        for arrival in arrivals:
-            await self._accept_alone(arrival)
+        await accept_all(arrivals, self._accept)
 
     async def decide(self, connection: Connection, arrival: Arrival) -> Rejected | None:
         """Decide a record again in the caller's transaction; None: its order is taken. A refusal is not set aside again."""
@@ -115,30 +87,21 @@ class Intake:
         await self._end_at_once(connection, list(inserted.values()))
         return rejected[0][1] if rejected else None
 
-    async def _accept_alone(self, arrival: Arrival) -> None:
-        try:
-            await self._accept_group([arrival])
-        except TRANSIENT_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001 - it is kept, with the reason, and counted
-            detail = f"The database refused the order ({type(error).__name__}): report this as a defect."
-            await self._accept_group([replace(arrival, decoded=Rejected(Reason.NOT_STORABLE, detail))])
-
-    async def _accept_group(self, arrivals: Sequence[Arrival]) -> None:
+    async def _accept(self, arrivals: Sequence[Arrival]) -> None:
         plans, rejected = self._plan(arrivals)
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._here.pool.acquire() as connection, connection.transaction():
             inserted = await self._insert(connection, plans)
             rejected += await self._compare(connection, plans, inserted)
             fold = await self._end_at_once(connection, list(inserted.values()))
             notices = await set_aside(connection, rejected)
             reached("intake.commit.before")
         reached("intake.commit.after")
-        fold.count()
+        self._here.after(fold)
         self._count(arrivals, len(inserted), notices)
         if inserted:
-            self._wake_dispatcher()
-        if notices or fold.announced:
-            self._wake_relay()
+            self._here.wake_dispatcher()
+        if notices:
+            self._here.wake_relay()
 
     def _plan(self, arrivals: Sequence[Arrival]) -> tuple[list[_Plan], list[tuple[Arrival, Rejected]]]:
         plans: list[_Plan] = []
@@ -152,11 +115,11 @@ class Intake:
         return sorted(plans, key=lambda plan: plan.id), rejected
 
     def _plan_one(self, arrival: Arrival, order: Order) -> _Plan:
-        name = payment_id(self._deployment, order.order_id, 1)
+        name = payment_id(self._here.deployment, order.order_id, 1)
         if order.amount.minor == 0:
             return _Plan(arrival, order, name, NO_PROVIDER, None)
         try:
-            provider = self._providers.for_order(order.provider, order.amount.currency.code)
+            provider = self._here.providers.for_order(order.provider, order.amount.currency.code)
             request = provider.create_request(
                 payment_id=name,
                 order_id=order.order_id,
@@ -214,14 +177,14 @@ class Intake:
         unwanted = await self._unwanted(connection, [plan for plan in plans if plan.request])
         ids = [plan.id for plan in (*free, *unwanted)]
         locked = await payments.lock_free(connection, ids) if ids else {}
-        fold = Fold(locked, deployment=self._deployment, providers=self._providers, now=self._now())
+        fold = self._here.fold(locked)
         for plan in free:
-            at = plan.order.recorded_at or self._now()
+            at = plan.order.recorded_at or self._here.now()
             fold.take(plan.id, FreeFact(at=int(at.timestamp())))
         for plan in unwanted:
             # Queued in this very transaction, so nobody can have sent it.
             await operations.withdraw_create(connection, plan.id, ORDER_CANCELLED)
-            fact = WithdrawnFact(code=ORDER_CANCELLED, at=int(self._now().timestamp()), source="withdrawn")
+            fact = WithdrawnFact(code=ORDER_CANCELLED, at=int(self._here.now().timestamp()), source="withdrawn")
             fold.take(plan.id, fact)
         await fold.write(connection)
         return fold
@@ -233,16 +196,16 @@ class Intake:
         return [plan for plan in plans if plan.order.order_id in cancelled]
 
     def _too_old(self, order: Order) -> bool:
-        return order.recorded_at is not None and self._now() - order.recorded_at > self._order_max_age
+        return order.recorded_at is not None and self._here.now() - order.recorded_at > self._order_max_age
 
     def _captures_by_hand(self, order: Order) -> bool:
         return self._manual_capture if order.manual_capture is None else order.manual_capture
 
     def _expires_at(self, plan: _Plan) -> datetime | None:
-        after = self._providers.expires_after(plan.provider, self._expires_after)
+        after = self._here.providers.expires_after(plan.provider, self._expires_after)
         if plan.order.expires_at is not None or after == NEVER:
             return plan.order.expires_at
-        return self._now() + after
+        return self._here.now() + after
 
     def _new_payment(self, plan: _Plan) -> payments.NewPayment:
         arrival = plan.arrival
@@ -278,7 +241,7 @@ class Intake:
         oldest_ms = min((a.timestamp_ms for a in arrivals if a.timestamp_ms > 0), default=None)
         if oldest_ms is not None:
             metrics.STAGE_SECONDS.labels("order_to_accepted").observe(
-                max(0.0, self._now().timestamp() - oldest_ms / 1000)
+                max(0.0, self._here.now().timestamp() - oldest_ms / 1000)
             )
         metrics.ORDERS.labels("accepted").inc(accepted)
         metrics.ORDERS.labels("quarantined").inc(len(quarantined))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -15,28 +16,28 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from payment_service.crash_points import reached
-from payment_service.db import events, payments, quarantine
+from payment_service.db import events, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.dispute import DisputeChanged
-from payment_service.domain.ids import quarantine_id
 from payment_service.domain.payment import Applied, Ignored, Parked, Stray
 from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds, RefundsChanged, RefundsMoved
 from payment_service.flows.errors import Unavailable
-from payment_service.flows.transition import Fold
+from payment_service.flows.groups import contained, work_off
+from payment_service.flows.set_aside import set_event_aside
 from payment_service.loop import Loop
 from payment_service.provider.port import Disposition, ProviderEvent
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from payment_service.db.events import Waiting
-    from payment_service.db.pool import Connection, Pool
+    from payment_service.db.pool import Connection
     from payment_service.domain.facts import AnyVerdict
+    from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.transition import Fold
     from payment_service.provider.port import EventKey
-    from payment_service.provider.providers import Providers
 
 log = structlog.get_logger(__name__)
 
@@ -69,24 +70,10 @@ class Stored:
 
 
 class Webhooks:
-    """Takes events in groups. `wake_relay` and `wake_dispatcher` are called when there is work for them."""
+    """Takes events in groups."""
 
-    def __init__(
-        self,
-        *,
-        pool: Pool,
-        providers: Providers,
-        deployment: str,
-        now: Callable[[], datetime],
-        wake_dispatcher: Callable[[], None] = lambda: None,
-        wake_relay: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._pool = pool
-        self._providers = providers
-        self._deployment = deployment
-        self._now = now
-        self._wake_dispatcher = wake_dispatcher
-        self._wake_relay = wake_relay
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._here = surroundings
         self._pending: list[_Delivery] = []
         self._storing = Loop("webhooks.store", self.store_once)
         self._replaying = Loop("webhooks.replay", self.replay_once, interval_max_s=0.5)
@@ -134,23 +121,12 @@ class Webhooks:
 
     async def replay_once(self) -> int:
         """Apply stored events that are due; return how many were applied for good."""
-        try:
-            return sum(result.processed for result in await self._replay(REPLAY_GROUP_MAX))
-        except TRANSIENT_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001 - one event that trips the database must not stop the others
-            log.warning("replay_group_failed", error=type(error).__name__, detail=str(error)[:300])
-        processed = 0
-        for _ in range(REPLAY_GROUP_MAX):
-            results = await self._replay(1)
-            if not results:
-                break
-            processed += sum(result.processed for result in results)
-        return processed
+        results = await work_off(self._replay, REPLAY_GROUP_MAX, failed="replay_group_failed")
+        return sum(result.processed for result in results)
 
     async def _replay(self, limit: int) -> list[events.Result]:
-        async with self._pool.acquire() as connection, connection.transaction():
-            work = await events.lock_waiting(connection, self._providers.by_name.keys(), limit)
+        async with self._here.pool.acquire() as connection, connection.transaction():
+            work = await events.lock_waiting(connection, self._here.providers.by_name.keys(), limit)
             waiting = {(w.provider, w.event_id): w for w in work}
             if not waiting:
                 return []
@@ -161,23 +137,17 @@ class Webhooks:
             await events.note_results(connection, results)
             reached("replay.commit.before")
         reached("replay.commit.after")
-        self._after(fold)
+        self._here.after(fold)
         return results
 
     async def _apply_or_park(
         self, connection: Connection, work: Sequence[ProviderEvent]
     ) -> tuple[Fold, list[events.Result]]:
         """Apply behind a savepoint, so that what trips the database stays locked and is parked."""
-        try:
+        with contained("events_not_applicable", level=logging.ERROR, ids=[event.event_id for event in work]):
             async with connection.transaction():
                 return await self._apply(connection, work)
-        except TRANSIENT_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001 - it is parked, with the reason, and counted
-            names = [event.event_id for event in work]
-            log.error("events_not_applicable", ids=names, error=type(error).__name__, detail=str(error)[:300])
-        nothing = Fold({}, deployment=self._deployment, providers=self._providers, now=self._now())
-        return nothing, [
+        return self._here.fold({}), [
             events.Result(event=event, processed=False, result="not_applicable", parked_reason="not_applicable")
             for event in work
         ]
@@ -219,13 +189,13 @@ class Webhooks:
 
     def note(self, stored: Stored) -> None:
         """Count what was committed, and wake those who have work now."""
-        self._after(stored.fold)
+        self._here.after(stored.fold)
         metrics.WEBHOOKS.labels("repeated").inc(stored.repeated)
         for result in (*stored.passed, *(r.result for r in stored.results)):
             metrics.WEBHOOKS.labels(result).inc()
 
     async def _store(self, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False) -> None:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._here.pool.acquire() as connection, connection.transaction():
             stored = await self.store_within(connection, deliveries, alone=alone)
             reached("webhook.commit.before")
         reached("webhook.commit.after")
@@ -245,26 +215,13 @@ class Webhooks:
     async def _keep_unstorable(self, delivery: _Delivery, error: Exception) -> None:
         event = delivery.event
         log.error("webhook_not_storable", event_id=event.event_id, error=type(error).__name__, detail=str(error)[:300])
-        kept = quarantine.Quarantined(
-            id=quarantine_id(f"webhook:{event.provider}:{event.event_id}", 0, event.occurred_at),
-            source="webhook",
-            topic=event.provider,
-            partition=None,
-            offset=None,
-            reason="not_storable",
-            detail=f"The database refused the event ({type(error).__name__}): report this as a defect.",
-            key=event.event_id.encode(),
-            value=event.payload.encode(errors="replace"),
-            headers=(),
-            recorded_at=None,
-        )
+        detail = f"The database refused the event ({type(error).__name__}): report this as a defect."
         try:
-            await quarantine.insert(self._pool, [kept])
+            await set_event_aside(self._here.pool, event, detail)
         except Exception as failure:  # noqa: BLE001 - what is not kept must be sent again, and its sender not be left waiting
             log.error("webhook_not_kept", event_id=event.event_id, error=type(failure).__name__)
             _answer([delivery], Unavailable())
             return
-        metrics.QUARANTINED.labels("webhook", "not_storable").inc()
         _answer([delivery], None)
 
     async def _apply(self, connection: Connection, work: Sequence[ProviderEvent]) -> tuple[Fold, list[events.Result]]:
@@ -273,7 +230,7 @@ class Webhooks:
         locked = await payments.lock_free(connection, wanted) if wanted else {}
         missing = wanted - locked.keys()
         known = await payments.existing(connection, missing) if missing else {}
-        fold = Fold(locked, deployment=self._deployment, providers=self._providers, now=self._now())
+        fold = self._here.fold(locked)
         ordered = sorted(work, key=lambda e: (e.occurred_at, e.event_id))
         named = [(event, names.get(event.key)) for event in ordered]
         await fold.load_for(connection, [(key, e.fact) for e, key in named if key is not None and e.fact is not None])
@@ -309,7 +266,7 @@ class Webhooks:
     def _translate(self, waiting: Waiting) -> ProviderEvent:
         """Read a stored event again; one that its provider can't read waits for a person."""
         try:
-            return self._providers.named(waiting.provider).translate(json.loads(waiting.payload))
+            return self._here.providers.named(waiting.provider).translate(json.loads(waiting.payload))
         except Exception as error:  # noqa: BLE001 - a provider may be anybody's code, and must stop no other's events
             log.error("event_not_translated", event_id=waiting.event_id, error=type(error).__name__)
         return ProviderEvent(
@@ -328,18 +285,11 @@ class Webhooks:
         """What can't be applied yet is tried ever less often; without a payment it is parked at last, or was not ours."""
         if result.result not in {"unmatched", "too_early"}:
             return result
-        if self._now() - waiting.stored_at > UNMATCHED_KEPT:
+        if self._here.now() - waiting.stored_at > UNMATCHED_KEPT:
             if result.result == "unmatched" and result.event.payment_id is None:
                 return replace(result, processed=True, result="foreign", retry_s=None)
             return replace(result, parked_reason=result.result, retry_s=None)
         return replace(result, retry_s=min(UNMATCHED_RETRY_MAX_S, 2.0 ** min(waiting.tries, 12)))
-
-    def _after(self, fold: Fold) -> None:
-        fold.count()
-        if fold.announced:
-            self._wake_relay()
-        if fold.enqueued:
-            self._wake_dispatcher()
 
 
 def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:

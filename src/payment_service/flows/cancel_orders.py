@@ -6,6 +6,7 @@ each has exactly one outcome. One that came before its order waits for it.
 
 from __future__ import annotations
 
+import logging
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -14,13 +15,13 @@ import structlog
 from payment_service.crash_points import reached
 from payment_service.db import operations, order_cancellations, payments
 from payment_service.db.order_cancellations import Look
-from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.db.refunds import Asked
 from payment_service.domain.ids import operation_id
 from payment_service.domain.payment import CANCELABLE, Status
 from payment_service.domain.unpaid import ORDER_CANCELLED
 from payment_service.flows.cancel import Cancel, cancel
 from payment_service.flows.errors import Refusal
+from payment_service.flows.groups import contained, work_off
 from payment_service.flows.request_refund import reserve
 from payment_service.flows.requests import SYSTEM
 from payment_service.loop import Loop
@@ -75,45 +76,30 @@ class CancelledOrders:
 
     async def look_once(self) -> int:
         """Look at what is due; return how many were."""
-        try:
-            return await self._look(GROUP_MAX)
-        except TRANSIENT_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001 - one order that trips the database must not stop the others
-            log.warning("cancelled_orders_group_failed", error=type(error).__name__, detail=str(error)[:300])
-        looked_at = 0
-        while looked_at < GROUP_MAX and await self._look(1):
-            looked_at += 1
-        return looked_at
+        return len(await work_off(self._look, GROUP_MAX, failed="cancelled_orders_group_failed"))
 
-    async def _look(self, limit: int) -> int:
+    async def _look(self, limit: int) -> Sequence[DueCancellation]:
         async with self._here.pool.acquire() as connection, connection.transaction():
             due = await order_cancellations.lock_due(connection, limit)
             if not due:
-                return 0
+                return due
             work = self._work if limit > 1 else self._work_or_postpone
             fold, looks = await work(connection, due)
             await order_cancellations.note(connection, looks)
             reached("cancelled_orders.commit.before")
         reached("cancelled_orders.commit.after")
-        fold.count()
+        self._here.after(fold)
         _count(looks)
-        if fold.announced or fold.enqueued:
-            self._here.wake()
-        return len(due)
+        return due
 
     async def _work_or_postpone(
         self, connection: Connection, due: Sequence[DueCancellation]
     ) -> tuple[Fold, list[Look]]:
         """Work behind a savepoint, so that what trips the database is at least postponed."""
-        try:
+        with contained("order_not_cancelled", level=logging.ERROR):
             async with connection.transaction():
                 return await self._work(connection, due)
-        except TRANSIENT_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001 - it is logged, and tried again later
-            log.error("order_not_cancelled", error=type(error).__name__, detail=str(error)[:300])
-            return self._here.fold({}), [Look(order_id=c.order_id, retry_s=RETRY_MAX_S) for c in due]
+        return self._here.fold({}), [Look(order_id=c.order_id, retry_s=RETRY_MAX_S) for c in due]
 
     async def _work(self, connection: Connection, due: Sequence[DueCancellation]) -> tuple[Fold, list[Look]]:
         newest = await payments.newest_of_orders(connection, [c.order_id for c in due])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
@@ -38,10 +38,9 @@ if TYPE_CHECKING:
 
     from payment_service.config import Config
     from payment_service.db.operations import Claimed
-    from payment_service.db.pool import Pool
     from payment_service.domain.payment import IntentFact
     from payment_service.flows.endings import Settlement
-    from payment_service.provider.providers import Providers
+    from payment_service.flows.surroundings import Surroundings
 
 log = structlog.get_logger(__name__)
 
@@ -62,28 +61,23 @@ def suspended_clock_s() -> float:
 
 
 class Dispatcher:
-    """Works off the operations of the provider `name`. `wake_relay` is called when records were written."""
+    """Works off the operations of the provider `name`."""
 
     def __init__(
         self,
+        surroundings: Surroundings,
         *,
-        pool: Pool,
         name: str,
-        providers: Providers,
         config: Config,
         random: Random,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         boot_s: Callable[[], float] = suspended_clock_s,
-        wake_relay: Callable[[], None] = lambda: None,
     ) -> None:
-        self._pool = pool
-        self._provider = providers.named(name)
-        self._providers = providers
+        self._here = surroundings
+        self._pool = surroundings.pool
+        self._provider = surroundings.providers.named(name)
         self._config = config
         self._random = random
-        self._now = now
         self._boot_s = boot_s
-        self._wake_relay = wake_relay
         self.worker: UUID = uuid4()
         self._memory: set[UUID] = set()
         self._calls: set[asyncio.Task[None]] = set()
@@ -149,17 +143,13 @@ class Dispatcher:
             return 0
         try:
             group = await self._judge_refusals(group)
-            done = await settle(
-                self._pool, group, providers=self._providers, deployment=self._config.deployment, now=self._now
-            )
+            done = await settle(self._here, group)
         except BaseException:
             self._unsettled = group + self._unsettled
             raise
         self._unsettled.extend(done.waiting)
         self._memory.difference_update(s.operation.id for s in done.settled)
         metrics.GROUP_SIZE.labels("settle").observe(len(group))
-        if done.announced:
-            self._wake_relay()
         await self._recover(done.settled)
         self._claiming.wake()
         return len(done.settled)
@@ -180,7 +170,7 @@ class Dispatcher:
                 rate_per_s=rate,
                 burst=budget.burst(rate),
                 blocked=blocked,
-                key_horizon=self._now() - timedelta(hours=KEY_HELPS_H),
+                key_horizon=self._here.now() - timedelta(hours=KEY_HELPS_H),
             )
         except BaseException:
             self._freed_at = 0.0  # the claim may have been committed and its answer lost

@@ -6,6 +6,7 @@ the provider has it: the cancel is refused then, and the payment has succeeded.
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -13,9 +14,9 @@ import structlog
 
 from payment_service.crash_points import reached
 from payment_service.db import operations, payments
-from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.unpaid import ABANDONED
 from payment_service.flows.cancel import Cancel, cancel
+from payment_service.flows.groups import contained, work_off
 from payment_service.flows.requests import SYSTEM
 from payment_service.loop import Loop
 from payment_service.telemetry import metrics
@@ -55,32 +56,21 @@ class Expiry:
 
     async def expire_once(self) -> int:
         """Ask for the end of what is due; return how many were looked at."""
-        try:
-            return await self._expire(GROUP_MAX)
-        except TRANSIENT_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001 - one payment that trips the database must not stop the others
-            log.warning("expiry_group_failed", error=type(error).__name__, detail=str(error)[:300])
-        looked_at = 0
-        while looked_at < GROUP_MAX and await self._expire(1):
-            looked_at += 1
-        return looked_at
+        return len(await work_off(self._expire, GROUP_MAX, failed="expiry_group_failed"))
 
-    async def _expire(self, limit: int) -> int:
+    async def _expire(self, limit: int) -> Sequence[Expiring]:
         now = self._here.now()
         async with self._here.pool.acquire() as connection, connection.transaction():
             due = await payments.lock_expiring(connection, now, self._here.providers.by_name.keys(), limit)
             if not due:
-                return 0
+                return due
             await payments.postpone_expiry(connection, [one.payment.id for one in due], now + LOOK_AGAIN)
             ask = self._ask if limit > 1 else self._ask_or_skip
             fold = await ask(connection, due)
             reached("expire.commit.before")
         reached("expire.commit.after")
-        fold.count()
-        if fold.announced or fold.enqueued:
-            self._here.wake()
-        return len(due)
+        self._here.after(fold)
+        return due
 
     async def _ask(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
         fold = self._here.fold({one.payment.id: one.payment for one in due})
@@ -97,12 +87,7 @@ class Expiry:
 
     async def _ask_or_skip(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
         """Ask behind a savepoint, so that what trips the database is at least postponed."""
-        try:
+        with contained("payment_does_not_expire", level=logging.ERROR, ids=[str(one.payment.id) for one in due]):
             async with connection.transaction():
                 return await self._ask(connection, due)
-        except TRANSIENT_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001 - it is logged, and tried again later
-            names = [str(one.payment.id) for one in due]
-            log.error("payment_does_not_expire", ids=names, error=type(error).__name__, detail=str(error)[:300])
-            return self._here.fold({})
+        return self._here.fold({})

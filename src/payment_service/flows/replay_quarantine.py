@@ -13,7 +13,7 @@ from payment_service.contracts.records import ORDERS_CANCELLED
 from payment_service.db import quarantine
 from payment_service.domain.ids import payment_id
 from payment_service.domain.order import Order, Reason
-from payment_service.flows.accept_orders import Arrival
+from payment_service.flows.arrivals import Arrival
 from payment_service.flows.change import Answered, change_once
 from payment_service.flows.errors import Refusal, Why
 from payment_service.provider.port import BodyRefused, Receiver

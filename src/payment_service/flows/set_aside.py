@@ -1,7 +1,8 @@
-"""Records that can't be accepted: kept in quarantine and announced as dead letters, once however often they are delivered."""
+"""What can't be accepted is kept in quarantine, once however often it is delivered; records are announced as dead letters too."""
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import structlog
@@ -9,8 +10,10 @@ import structlog
 from payment_service.contracts.dead_letters import DeadLetter, dead_letter
 from payment_service.contracts.records import DEAD_LETTERS
 from payment_service.db import quarantine, records
+from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.ids import quarantine_id
-from payment_service.domain.order import Rejected, record_time
+from payment_service.domain.order import Reason, Rejected, record_time
+from payment_service.flows.errors import Unavailable
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.contracts.dead_letters import Record
-    from payment_service.db.pool import Connection
+    from payment_service.db.pool import Connection, Pool
+    from payment_service.provider.port import ProviderEvent
 
 log = structlog.get_logger(__name__)
 
@@ -80,3 +84,40 @@ def count_set_aside(kept: Sequence[tuple[Record, Rejected]]) -> None:
             reason=why.reason,
             detail=why.detail,
         )
+
+
+async def set_body_aside(pool: Pool, provider: str, body: bytes, reason: str, detail: str) -> None:
+    """Keep a webhook's body that was signed and can't be read. Raises Unavailable."""
+    name = quarantine_id(f"webhook:{provider}:{sha256(body).hexdigest()}", 0, 0)
+    await _keep_webhook(pool, name, provider, None, body, reason, detail)
+
+
+async def set_event_aside(pool: Pool, event: ProviderEvent, detail: str) -> None:
+    """Keep an event that the database refuses. Raises Unavailable."""
+    name = quarantine_id(f"webhook:{event.provider}:{event.event_id}", 0, event.occurred_at)
+    key, body = event.event_id.encode(), event.payload.encode(errors="replace")
+    await _keep_webhook(pool, name, event.provider, key, body, Reason.NOT_STORABLE, detail)
+
+
+async def _keep_webhook(
+    pool: Pool, name: UUID, provider: str, key: bytes | None, body: bytes, reason: str, detail: str
+) -> None:
+    kept = quarantine.Quarantined(
+        id=name,
+        source="webhook",
+        topic=provider,
+        partition=None,
+        offset=None,
+        reason=reason,
+        detail=detail,
+        key=key,
+        value=body,
+        headers=(),
+        recorded_at=None,
+    )
+    try:
+        new = await quarantine.insert(pool, [kept])
+    except TRANSIENT_ERRORS as error:
+        raise Unavailable from error
+    if new:
+        metrics.QUARANTINED.labels("webhook", reason).inc()

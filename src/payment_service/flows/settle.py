@@ -15,16 +15,15 @@ from payment_service.crash_points import reached
 from payment_service.db import operations, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.payment import Parked
-from payment_service.flows.transition import Fold
+from payment_service.flows.groups import contained
 from payment_service.provider.port import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
 
-    from payment_service.db.pool import Pool
     from payment_service.flows.endings import Settlement
-    from payment_service.provider.providers import Providers
+    from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.transition import Fold
 
 log = structlog.get_logger(__name__)
 
@@ -35,37 +34,20 @@ class Settled:
 
     settled: tuple[Settlement, ...]
     waiting: tuple[Settlement, ...]
-    announced: bool
-    enqueued: bool
 
 
-async def settle(
-    pool: Pool, settlements: Sequence[Settlement], *, providers: Providers, deployment: str, now: Callable[[], datetime]
-) -> Settled:
+async def settle(here: Surroundings, settlements: Sequence[Settlement]) -> Settled:
     """Settle a group. Raises TRANSIENT_ERRORS when the database can't be used: the group is to be settled again."""
-    try:
-        return await _settle_group(pool, settlements, providers=providers, deployment=deployment, now=now)
-    except TRANSIENT_ERRORS:
-        raise
-    except Exception as error:  # noqa: BLE001 - one that trips the database must not stop the others
-        log.warning("settle_group_failed", size=len(settlements), error=type(error).__name__, detail=str(error)[:300])
-    rounds = [
-        await _settle_alone(pool, one, providers=providers, deployment=deployment, now=now) for one in settlements
-    ]
-    return Settled(
-        tuple(s for r in rounds for s in r.settled),
-        tuple(s for r in rounds for s in r.waiting),
-        any(r.announced for r in rounds),
-        any(r.enqueued for r in rounds),
-    )
+    with contained("settle_group_failed", size=len(settlements)):
+        return await _settle_group(here, settlements)
+    rounds = [await _settle_alone(here, one) for one in settlements]
+    return Settled(tuple(s for r in rounds for s in r.settled), tuple(s for r in rounds for s in r.waiting))
 
 
-async def _settle_alone(
-    pool: Pool, settlement: Settlement, *, providers: Providers, deployment: str, now: Callable[[], datetime]
-) -> Settled:
+async def _settle_alone(here: Surroundings, settlement: Settlement) -> Settled:
     """One that can't be settled by itself either is parked without its facts, so that it stops no other."""
     try:
-        return await _settle_group(pool, [settlement], providers=providers, deployment=deployment, now=now)
+        return await _settle_group(here, [settlement])
     except TRANSIENT_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001 - whatever one payment's answer trips over must not stop the others
@@ -78,18 +60,16 @@ async def _settle_alone(
         # Without its texts too: one of them may be what the database refuses.
         code = type(error).__name__
         parked = replace(settlement.ending, state="parked", outcome="unsettleable", code=code, detail="", request_id="")
-        async with pool.acquire() as connection:
+        async with here.pool.acquire() as connection:
             await operations.settle(connection, [parked])
-        return Settled((settlement,), (), announced=False, enqueued=False)
+        return Settled((settlement,), ())
 
 
-async def _settle_group(
-    pool: Pool, settlements: Sequence[Settlement], *, providers: Providers, deployment: str, now: Callable[[], datetime]
-) -> Settled:
-    async with pool.acquire() as connection, connection.transaction():
+async def _settle_group(here: Surroundings, settlements: Sequence[Settlement]) -> Settled:
+    async with here.pool.acquire() as connection, connection.transaction():
         locked = await payments.lock_free(connection, {s.operation.payment_id for s in settlements})
         ours = [s for s in settlements if s.operation.payment_id in locked]
-        fold = Fold(locked, deployment=deployment, providers=providers, now=now())
+        fold = here.fold(locked)
         await fold.load_for(connection, [(s.operation.payment_id, fact) for s in ours for fact in s.facts])
         endings = [_fold_in(fold, settlement) for settlement in ours]
         await fold.write(connection)
@@ -97,9 +77,9 @@ async def _settle_group(
             await operations.settle(connection, endings)
         reached("settle.commit.before")
     reached("settle.commit.after")
-    fold.count()
+    here.after(fold)
     waiting = tuple(s for s in settlements if s.operation.payment_id not in locked)
-    return Settled(tuple(ours), waiting, fold.announced, fold.enqueued)
+    return Settled(tuple(ours), waiting)
 
 
 def _fold_in(fold: Fold, settlement: Settlement) -> operations.Ending:

@@ -43,6 +43,14 @@ class Surroundings:
             message = f"The payment's provider, {payment.provider}, does not run here: add it to PROVIDERS."
             raise Refusal(Why.NOT_ALLOWED, message) from None
 
+    def after(self, fold: Fold) -> None:
+        """Count what was committed, and wake those who have work by it."""
+        fold.count()
+        if fold.announced:
+            self.wake_relay()
+        if fold.enqueued:
+            self.wake_dispatcher()
+
     def wake(self) -> None:
         """Say that there may be work for all."""
         self.wake_dispatcher()

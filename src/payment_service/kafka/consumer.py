@@ -18,7 +18,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Kafka
 from payment_service.contracts.incoming import decode
 from payment_service.contracts.records import ORDERS_CREATED
 from payment_service.crash_points import reached
-from payment_service.flows.accept_orders import Arrival
+from payment_service.flows.arrivals import Arrival
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
 from payment_service.telemetry import metrics
 
