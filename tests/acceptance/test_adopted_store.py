@@ -114,6 +114,36 @@ def test_the_same_order_again_makes_no_second_intent(store: ModelStore) -> None:
     assert shop.count("quarantine") == 0
 
 
+def test_an_order_whose_payment_was_not_taken_over_is_charged_by_nobody_until_a_person_has_decided(
+    store: ModelStore,
+) -> None:
+    """Its only payment is in the report: sent again it waits in quarantine, and is decided once the report is clear of it."""
+    payment, intent = store.pay("succeeded", order := uuid4(), currency="euro")
+    store.confirm(intent)
+    env = {"DB_DSN": store.shop.dsn}
+    assert run("migrate", "--adopt", env=env).returncode == 1
+    shop = store.shop
+    shop.serve(DB_DSN=shop.dsn)
+    shop.write([{"order_id": str(order), "total": "19.99", "currency": "eur"}], bad=1)
+    eventually(lambda: shop.count("quarantine", "reason = 'not_adopted'") == 1)
+    [row] = shop.query("SELECT id, detail FROM quarantine")
+    assert "model_adoption_report" in row["detail"]
+    replay = ("quarantine", "replay", str(row["id"]))
+    env |= {
+        "STRIPE_SECRET_KEY": "sk_test_suite",
+        "STRIPE_WEBHOOK_SECRET": "whsec_suite",
+        "KAFKA_BROKERS": "127.0.0.1:9",
+    }
+    early = run(*replay, env=env)
+    assert (early.returncode, "not_adopted" in early.stderr) == (1, True)
+    store.tables.execute("UPDATE model_payments SET currency = 'eur'")
+    move(store)
+    done = run(*replay, env=env)
+    assert (done.returncode, str(payment) in done.stdout) == (0, True), done.stderr
+    assert [row["id"] for row in shop.query("SELECT id FROM payments")] == [payment]
+    assert len(list_all(shop.sandbox, "payment_intents")) == 1
+
+
 def test_an_intent_beside_the_order_s_own_is_canceled_and_the_other_paid(store: ModelStore) -> None:
     """Two that the customer could pay would be a double charge in the making."""
     older, older_intent = store.pay("pending", order := uuid4(), days=2)

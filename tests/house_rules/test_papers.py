@@ -223,3 +223,16 @@ def test_every_decision_is_in_the_index() -> None:
     folder = ROOT / "docs" / "decisions"
     linked = set(re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text()))
     assert linked == {path.name for path in folder.glob("[0-9]*.md")}
+
+
+def test_every_part_of_the_service_has_its_place_on_the_map() -> None:
+    rows = re.findall(r"^\| (`[^|]+) \|", paper("ARCHITECTURE.md").partition("## Code map")[2], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    parts = {f"{path.name}/" if path.is_dir() else path.name for path in SERVICE.iterdir() if path.name[0] not in "._"}
+    plain = {"py.typed", "doctor.sql"}
+    assert sorted(parts - named - plain) == []
+
+
+def test_every_paper_is_found_from_the_readme() -> None:
+    linked = {path for path, _ in LINK.findall(paper("README.md"))}
+    assert sorted({f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - linked) == []

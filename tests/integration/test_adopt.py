@@ -275,6 +275,18 @@ def test_a_move_that_is_killed_is_gone_on_with_by_the_same_command(model: ModelT
     assert model.query("SELECT count(*) FROM payment_events") == [(1,)]
 
 
+def test_whatever_is_not_taken_yet_when_a_move_is_killed_bars_its_order(model: ModelTables) -> None:
+    """The service may be started though the move was not finished: an order that comes again must not be paid twice."""
+    model.fill(adoption.BATCH_ROWS + 1000)
+    run("migrate", "--adopt", env={"DB_DSN": model.dsn, "CRASH_AT": "adopt.batch.commit.after"})
+    left = "SELECT order_id::text FROM model_payments EXCEPT SELECT order_id FROM payments ORDER BY 1"
+    barred = "SELECT order_id FROM model_adoption_report WHERE reason = 'not_taken_yet' ORDER BY 1"
+    assert len(model.query(left)) == 1000
+    assert {row[0] for row in model.query(left)} <= {row[0] for row in model.query(barred)}
+    adopt(model.dsn)
+    assert model.query(barred) == []
+
+
 def event(event_id: str, kind: str = "payment_intent.succeeded", **subject: object) -> dict[str, object]:
     """An event as the provider sends it."""
     return {

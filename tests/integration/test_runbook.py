@@ -1,4 +1,4 @@
-"""The SQL of the runbook and of troubleshooting is run by tired people at night: it fits the schema."""
+"""The SQL of the runbook, of troubleshooting and of upgrading is run by tired people at night: it fits the schema."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
-TEXT: Final = "".join((DOCS / name).read_text() for name in ("runbook.md", "troubleshooting.md"))
+TEXT: Final = "".join((DOCS / name).read_text() for name in ("runbook.md", "troubleshooting.md", "upgrading.md"))
 STATEMENTS: Final = [
     statement.strip()
     for block in re.findall(r"^```sql\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)

@@ -89,8 +89,10 @@ def adopt(
     except psycopg.errors.LockNotAvailable:
         raise AdoptError("Another `migrate --adopt` is at work on this database: wait for it.") from None
     except psycopg.Error as error:
-        text = " ".join(str(error).split())
-        raise AdoptError(f"Not all rows were taken; run it again, it goes on where it stopped ({text}).") from error
+        what = (
+            "Nothing was changed" if dry_run else "Not all rows were taken; run it again, it goes on where it stopped"
+        )
+        raise AdoptError(f"{what} ({' '.join(str(error).split())}).") from error
     if waiting:
         where = "would be in" if dry_run else "are in"
         raise AdoptError(
@@ -145,6 +147,8 @@ def _look(session: Session, report: Report) -> int:
 
 def _adopt(session: Session, report: Report) -> int:
     _judge(session, "model_payments")
+    with session.transaction():
+        _report(session)
     last: int = session.execute(_sql.last_place).fetchone()[0]  # type: ignore[index]
     queued = 0
     for after in range(0, last, BATCH_ROWS):
@@ -156,13 +160,16 @@ def _adopt(session: Session, report: Report) -> int:
     keep_events(session, batch=BATCH_ROWS, report=report)
     with session.transaction():
         _execute(session, "not_inserted")
-        _execute(session, "make_report")
-        session.execute("DELETE FROM model_adoption_report")
-        _execute(session, "write_report")
+        _report(session)
         reached("adopt.report.commit.before")
     waiting = _summarise(session, report)
     _compare(session, report)
     return waiting
+
+
+def _report(session: Session) -> None:
+    session.execute("DELETE FROM model_adoption_report")
+    _execute(session, "write_report")
 
 
 def _judge(session: Session, table: str) -> None:

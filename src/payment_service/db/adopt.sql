@@ -14,19 +14,6 @@ SELECT format('ALTER TABLE %I RENAME TO %I', relname, 'model_' || relname)
 FROM pg_class
 WHERE oid IN (to_regclass('payments'), to_regclass('payment_events'))
 
--- name: make_report
-CREATE TABLE IF NOT EXISTS model_adoption_report (
-    payment_id          uuid NOT NULL,
-    order_id            text,
-    status              text,
-    amount              text,  -- as it stood there
-    currency            text,
-    provider_payment_id text,
-    reason              text NOT NULL,
-    beside              uuid,  -- the payment that was taken in its place
-    reported_at         timestamptz NOT NULL DEFAULT now()
-)
-
 -- name: judge
 -- What becomes of every row of the model's, decided anew by each run from nothing but these rows, so that a run that was killed
 -- is gone on with by the next. Amounts are compared as they are written, never rounded: of a float the shortest text that names it.
@@ -130,8 +117,12 @@ UPDATE verdicts v SET reason = 'order_has_a_payment_already', place = NULL
 WHERE v.place IS NOT NULL AND NOT EXISTS (SELECT FROM payments p WHERE p.id = v.id)
 
 -- name: write_report
+-- Of those that are to be taken, the ones that are not yet: an order that comes again before they are must not be paid twice.
 INSERT INTO model_adoption_report (payment_id, order_id, status, amount, currency, provider_payment_id, reason, beside)
-SELECT id, order_id, was, written, currency, intent_id, reason, beside FROM verdicts WHERE reason IS NOT NULL ORDER BY reason, order_id, id
+SELECT id, order_id, was, written, currency, intent_id, coalesce(reason, 'not_taken_yet'), beside
+FROM verdicts v
+WHERE reason IS NOT NULL OR NOT EXISTS (SELECT FROM payments p WHERE p.id = v.id)
+ORDER BY reason, order_id, id
 
 -- name: sums
 SELECT currency, count(*) AS payments, sum(minor)::bigint AS amount, coalesce(sum(minor) FILTER (WHERE weight <= 1), 0)::bigint AS captured,

@@ -41,7 +41,7 @@ async def payment(connection: Connection | Pool, payment_id: UUID) -> Row | None
 
 
 async def newest_names(connection: Connection | Pool) -> Row | None:
-    """Read what the newest payment is called: its id and what that is made of; None: there is no payment yet."""
+    """Read what the newest payment is called: its id and what that is made of; None: there is none of ours yet."""
     row = await connection.fetchrow(_SQL.newest_names)
     return dict(row) if row else None
 

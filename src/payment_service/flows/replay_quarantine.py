@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from payment_service.contracts.incoming import decode
 from payment_service.contracts.records import ORDERS_CANCELLED
-from payment_service.db import quarantine
-from payment_service.domain.ids import payment_id
+from payment_service.db import payments, quarantine
 from payment_service.domain.order import Order, Reason
 from payment_service.flows.arrivals import Arrival
 from payment_service.flows.change import Answered, change_once
@@ -82,7 +81,8 @@ class Replays:
         if rejected is not None:
             raise Refusal(Why.NOT_ALLOWED, f"It is refused again ({rejected.reason}). {rejected.detail}")
         order = arrival.decoded
-        return payment_id(self._here.deployment, order.order_id, 1) if isinstance(order, Order) else None
+        payment = await payments.last_of_order(connection, order.order_id) if isinstance(order, Order) else None
+        return payment.id if payment else None
 
     def _arrival(self, kept: Kept) -> Arrival:
         """The record as it was consumed: what was added to its headers is taken away again."""
