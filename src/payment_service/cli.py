@@ -268,7 +268,8 @@ def resolve_parked(
     name: ParkedName,
     note: Annotated[str, typer.Option(help="How you know it; kept with your name.")],
     happened: Annotated[
-        str | None, typer.Option(metavar="ID", help="It happened, under this id of the provider's.")
+        str | None,
+        typer.Option(metavar="ID", help="It happened: the provider's id of the refund, or else of the intent."),
     ] = None,
     never: Annotated[bool, typer.Option("--never", help="It never happened, and won't.")] = False,
     close: Annotated[bool, typer.Option("--close", help="Of an event or a transfer: it needs nothing more.")] = False,
@@ -276,7 +277,7 @@ def resolve_parked(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """End it by what you know to be true; look it up at the provider before."""
+    """End it by what you know to be true, if the provider shows the same. Needs STRIPE_SECRET_KEY too, but for --close."""
     from payment_service.commands import parked as code
 
     code.resolve(name, happened, note, key, never=never, close=close, yes=yes, as_json=as_json)

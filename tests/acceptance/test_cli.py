@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import signal
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.support.command import NOWHERE, assert_fails, run
+from tests.support.command import NOWHERE, assert_fails, done, run
 from tests.support.databases import DatabaseServer
 from tests.support.kafka import TOPICS, topic_names
 from tests.support.service import StartService
@@ -141,6 +142,25 @@ def test_a_key_is_printed_alone_and_stored_hashed(database_dsn: str) -> None:
         text = connection.execute("SELECT api_keys::text FROM api_keys").fetchone()
     assert rows == [("shop", ["read", "refund"], hashlib.sha256(key.encode()).digest())]
     assert key not in str(text)
+
+
+@pytest.mark.parametrize(("moment", "made"), [("before", 0), ("after", 1)])
+def test_a_key_that_was_made_and_not_shown_since_its_command_was_killed_can_be_found_and_revoked(
+    database_dsn: str, moment: str, made: int
+) -> None:
+    env = {"DB_DSN": database_dsn}
+    point = f"change.keys.create.commit.{moment}"
+    killed = run("keys", "create", "--client", "shop", "--scope", "read", env=env | {"CRASH_AT": point})
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "")
+    assert f"crash point reached: {point}" in killed.stderr
+    keys = done(run("keys", "list", "--json", env=env))["data"]
+    with psycopg.connect(database_dsn) as connection:
+        noted = connection.execute("SELECT detail ->> 'prefix' FROM audit").fetchall()
+    assert ([key["client"] for key in keys], noted) == (["shop"] * made, [(key["prefix"],) for key in keys])
+    for key in keys:
+        done(run("keys", "revoke", key["id"], "--json", env=env))
+    shown = run("keys", "create", "--client", "shop", "--scope", "read", env=env)
+    assert (shown.returncode, shown.stdout[:4]) == (0, "psk_")
 
 
 def test_serve_without_a_schema_ends_with_3_and_says_what_to_run(

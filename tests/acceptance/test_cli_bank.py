@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
@@ -52,6 +53,12 @@ def statement(tmp_path: Path) -> Callable[[Iterable[str]], str]:
         return str(path)
 
     return write
+
+
+async def work_off(dsn: str) -> None:
+    """Let a service make the calls that wait."""
+    async with open_bank(dsn) as bank:
+        await bank.flows.settle_all()
 
 
 def statuses(dsn: str) -> dict[str, str]:
@@ -189,6 +196,25 @@ def test_an_import_that_is_killed_around_its_commit_is_run_again_and_pays_each_o
     with psycopg.connect(env["DB_DSN"]) as connection:
         told = connection.execute("SELECT count(*) FROM outbox WHERE type = 'payments.succeeded'").fetchone()
     assert told == (3,)
+
+
+@pytest.mark.parametrize("point", ["transfer.commit.before", "transfer.commit.after"])
+@pytest.mark.parametrize(("said", "sums"), [(("--made",), (500, 0)), (("--failed", "account_closed"), (0, 0))])
+def test_a_transfer_back_that_was_killed_around_its_commit_is_told_again_and_counts_once(
+    env: dict[str, str], database_dsn: str, point: str, said: tuple[str, ...], sums: tuple[int, int]
+) -> None:
+    done(run("bank", "confirm", "o-1", "--transaction", "t-1", "--json", env=env))
+    refund_id = done(run("refund", "o-1", "5.00", "--yes", "--json", env=env))["id"]
+    asyncio.run(work_off(database_dsn))
+    killed = run("bank", "refund", refund_id, *said, env=env | {"CRASH_AT": point})
+    assert killed.returncode == -signal.SIGKILL
+    assert f"crash point reached: {point}" in killed.stderr
+    again = run("bank", "refund", refund_id, *said, env=env)
+    assert again.returncode == 0, again.stderr
+    with psycopg.connect(env["DB_DSN"]) as connection:
+        row = connection.execute("SELECT refunded, reserved FROM payments WHERE order_id = 'o-1'").fetchone()
+        noted = connection.execute("SELECT count(*) FROM audit WHERE action = 'bank.refund'").fetchone()
+    assert (row, noted) == (sums, (1,))
 
 
 @pytest.mark.kafka

@@ -220,3 +220,22 @@ async def test_what_is_held_is_released_by_a_cancel(till: Till) -> None:
     again = await command(till, "cancel", "o-1", "--reason", "requested_by_customer", "--yes", "--json")
     assert done(again)["status"] == "canceled"
     assert [action for action, _ in await audit(till)] == ["cancel"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("change", "effect"), [("capture", "charge.captured"), ("cancel", "intent.canceled")])
+async def test_what_is_held_is_captured_or_released_once_though_who_ran_it_was_killed(
+    till: Till, change: str, effect: str, moment: str
+) -> None:
+    payment = await hold(till, "o-1")
+    point = f"change.{change}.commit.{moment}"
+    killed = await command(till, change, "o-1", "--yes", CRASH_AT=point)
+    assert killed.returncode == -signal.SIGKILL
+    assert f"crash point reached: {point}" in killed.stderr
+    done(await command(till, change, "o-1", "--yes", "--json"))
+    await till.settle()
+    effects = [entry["effect"] for entry in till.sandbox.ledger()]
+    assert (effects.count(effect), "charge.captured" in effects) == (1, change == "capture")
+    shown = (await till.get(f"/v1/payments/{payment}")).json
+    assert shown["status"] == ("succeeded" if change == "capture" else "canceled")
+    assert [action for action, _ in await audit(till)] == [change]

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Literal
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from payment_service.db.audit import Actor
-from payment_service.flows.change import Asking
 from payment_service.flows.errors import Refusal, Why
-from payment_service.flows.release_parked import Found, Parking, Truth
-from tests.support.eventually import eventually_async
+from tests.support.desk import PROXY, REFUND, REFUSAL, Desk, effects, look_again, shown, unfindable
 from tests.support.sandbox import SandboxProcess
 from tests.support.till import Till, open_till
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
-REFUND = {"method": "POST", "path": "/v1/refunds"}
-REFUSAL = {"action": "status", "code": 404, "headers": {"Request-Id": "req_refused"}, "times": 1}
-# A refusal of something between us and the provider, which bears no name of the provider's.
-PROXY = {"action": "status", "code": 404, "headers": {"Request-Id": ""}, "times": 1}
 
 
 @pytest.fixture
@@ -36,69 +29,6 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
 async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
     async with open_till(database_dsn, sandbox) as opened:
         yield opened
-
-
-class Desk:
-    """A person before a till."""
-
-    def __init__(self, till: Till) -> None:
-        self._pool = till.flows.pool
-        self._parking = Parking(till.surroundings())
-
-    async def parked(self, kind: str) -> UUID:
-        """Wait until a call of this kind is parked."""
-
-        async def look() -> Any:
-            return await self._pool.fetchval("SELECT id FROM operations WHERE kind = $1 AND state = 'parked'", kind)
-
-        found: UUID = await eventually_async(look)
-        return found
-
-    async def retry(self, name: object, key: str = "") -> str:
-        """Try again; what was done."""
-        found = await self._find(name)
-        return (await self._parking.retry(found, self._asking("parked.retry", found, key))).body
-
-    async def resolve(
-        self, name: object, what: Literal["happened", "never", "close"], provider_id: str = "", key: str = ""
-    ) -> str:
-        """Say what is true; what was done."""
-        found = await self._find(name)
-        truth = Truth(what=what, provider_id=provider_id, note="looked it up")
-        return (await self._parking.resolve(found, truth, self._asking("parked.resolve", found, key))).body
-
-    async def _find(self, name: object) -> Found:
-        return await self._parking.find(str(name), name if isinstance(name, UUID) else None)
-
-    def _asking(self, action: str, found: Found, key: str) -> Asking:
-        actor = Actor(client="cli", person="suite")
-        return Asking(
-            actor=actor, key=key or str(uuid4()), action=action, payment_id=found.payment_id, asked={"id": found.name}
-        )
-
-
-def effects(sandbox: SandboxProcess, effect: str) -> int:
-    """How often something happened, by the provider's own ledger."""
-    return sum(entry["effect"] == effect for entry in sandbox.ledger())
-
-
-async def look_again(till: Till) -> None:
-    """Let the two reads that must find nothing be over: the first was long ago."""
-    past = (
-        "UPDATE operations SET due_at = now(), last_sent_at = now() - interval '10 s',"
-        " empty_read_at = now() - interval '2 min' WHERE state = 'due' AND resolving"
-    )
-
-    async def ended() -> bool:
-        await till.flows.pool.execute(past)
-        return not await till.flows.pool.fetchval("SELECT count(*) FROM operations WHERE state IN ('due', 'claimed')")
-
-    await eventually_async(ended, timeout_s=20)
-
-
-async def shown(till: Till, payment: UUID) -> dict[str, Any]:
-    answer: dict[str, Any] = (await till.get(f"/v1/payments/{payment}")).json
-    return answer
 
 
 async def test_a_refund_that_was_refused_outright_is_sent_anew_under_another_key(till: Till) -> None:
@@ -130,15 +60,6 @@ async def test_a_refund_that_may_have_been_made_is_looked_for_first(till: Till, 
     state = await till.flows.pool.fetchrow("SELECT state, outcome FROM operations WHERE id = $1", name)
     assert tuple(state) == (("done", "found") if made else ("parked", "refund_not_found"))  # type: ignore[arg-type]
     assert (await shown(till, payment))["amount_refunded"] == ("5.00" if made else "0.00")
-
-
-async def unfindable(till: Till, desk: Desk, payment: UUID) -> UUID:
-    """A refund of 5.00 that two reads did not find."""
-    till.sandbox.faults({"match": REFUND, "phase": "before", **PROXY})
-    await till.refund(payment, "5.00")
-    await desk.retry(await desk.parked("refund"))
-    await look_again(till)
-    return await desk.parked("refund")
 
 
 async def test_a_refund_that_two_reads_do_not_find_is_never_sent_again_however_often_it_is_retried(till: Till) -> None:
@@ -194,19 +115,6 @@ async def test_a_refund_that_is_known_as_another_is_not_taken_twice(till: Till) 
     await desk.resolve(name, "never")
     await till.settle()
     assert (await shown(till, payment))["amount_refunded"] == "5.00"
-
-
-async def test_another_amount_than_was_asked_for_is_parked_as_money_that_nobody_expected(till: Till) -> None:
-    """A person may be wrong: what the provider says of the refund is compared."""
-    desk, payment = Desk(till), await till.pay("o-1")
-    name = await unfindable(till, desk, payment)
-    client: Any = till.sandbox.client()
-    made = client.v1.refunds.create(
-        {"payment_intent": (await shown(till, payment))["provider_payment_id"], "amount": 400}
-    )
-    await desk.resolve(name, "happened", made.id)
-    parked = await desk.parked("retrieve")
-    assert await till.flows.pool.fetchval("SELECT outcome FROM operations WHERE id = $1", parked) == "unexpected_money"
 
 
 @pytest.mark.parametrize(("phase", "fault"), [("before", REFUSAL), ("after", REFUSAL), ("after", PROXY)])

@@ -29,6 +29,7 @@ def create(client: str, scopes: Sequence[str]) -> str:
             detail = {"client": client, "scopes": sorted(set(scopes)), "prefix": api_keys.prefix_of(key)}
             await audit.append(connection, session.actor(), "keys.create", payment_id=None, detail=detail)
             reached("change.keys.create.commit.before")
+        reached("change.keys.create.commit.after")
         return key
 
     try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from payment_service.commands import screen, session
+from payment_service.commands.settings import CommandSettings
 from payment_service.commands.show import as_uuid
 from payment_service.config import ConfigError
 from payment_service.contracts.operators import Parked, ParkedList, Released
 from payment_service.db import parked
 from payment_service.domain import card_numbers
-from payment_service.flows.release_parked import PROVIDER_ID, Parking, Truth
+from payment_service.flows.release_parked import PROVIDER_ID, Parking, Truth, asks_provider
+from payment_service.provider.stripe_webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -54,8 +56,13 @@ def resolve(
 ) -> None:
     """End something that is parked by what a person knows."""
     truth = _truth(happened, note, never=never, close=close)
+    settings = CommandSettings.from_environment()
 
     async def change(parking: Parking, found: Found, asking: Asking) -> Answered:
+        if found.provider == STRIPE and asks_provider(found, truth):
+            settings.require_stripe_key(
+                "what you say is compared with what Stripe has, so set it as the service has it"
+            )
         return await parking.resolve(found, truth, asking)
 
     said = {"truth": truth.what, "provider_id": truth.provider_id, "note": note}

@@ -88,7 +88,7 @@ def replay(name: UUID, key: str, *, any_age: bool, as_json: bool) -> None:
     async def work(here: Surroundings) -> Replayed:
         kept = await quarantine.find(here.pool, name)
         if kept is not None and kept.source == "webhook" and webhook_provider(kept) == STRIPE:
-            _require_stripe_key(settings)
+            settings.require_stripe_key("it tells of which mode, test or live, the events are to be")
         answer = await _replays(here, settings, any_age=any_age).replay(name, asking)
         screen.say_key(asking, answer)
         return Replayed.model_validate_json(answer.body)
@@ -117,12 +117,6 @@ def _replays(here: Surroundings, settings: CommandSettings, *, any_age: bool) ->
         webhooks=Webhooks(here),
         amount_minor_max=settings.max_amount_minor,
     )
-
-
-def _require_stripe_key(settings: CommandSettings) -> None:
-    """Raise ConfigError where it is not known whether this is Stripe's test mode or its live one."""
-    if "stripe_secret_key" not in settings.model_fields_set:
-        raise ConfigError("STRIPE_SECRET_KEY is not set: it tells of which mode, test or live, the events are to be.")
 
 
 def _text(content: bytes | None) -> str | None:

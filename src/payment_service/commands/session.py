@@ -58,7 +58,7 @@ def run(work: Callable[[Pool], Awaitable[T]], settings: DatabaseSettings | None 
 
 
 def run_change(work: Callable[[Surroundings], Awaitable[T]]) -> T:
-    """Do `work` with all that a change needs. What it words, a running service sends. Raises as `run`, and Refusal."""
+    """Do `work` with all that a change needs. What it words, a running service sends; it may read. Raises as `run`, and Refusal."""
     settings = CommandSettings.from_environment()
 
     async def within(pool: Pool) -> T:
@@ -87,7 +87,7 @@ async def require_deployment(pool: Pool, deployment: str) -> None:
 
 @asynccontextmanager
 async def _wording(settings: CommandSettings, pool: Pool) -> AsyncIterator[Providers]:
-    """Open the providers for their words; nothing is sent to them."""
+    """Open the providers for their words; nothing is asked of them but to read what a person says of them (`flows/look_up.py`)."""
     context = Context(
         deployment=settings.deployment,
         now_s=time.time,

@@ -41,10 +41,10 @@ async def listed(connection: Connection | Pool, what: str | None, *, limit: int)
     return [dict(row) for sql in chosen for row in await connection.fetch(sql, limit)]
 
 
-async def payment_of_operation(connection: Connection | Pool, operation_id: UUID) -> UUID | None:
-    """Whose call this is, parked or not; None: there is none of this id."""
-    found: UUID | None = await connection.fetchval(_SQL.payment_of_operation, operation_id)
-    return found
+async def find_operation(connection: Connection | Pool, operation_id: UUID) -> Row | None:
+    """Whose call this is, of which kind and at which provider, parked or not; None: there is none of this id."""
+    row = await connection.fetchrow(_SQL.find_operation, operation_id)
+    return dict(row) if row else None
 
 
 async def lock_operation(connection: Connection, operation_id: UUID) -> ParkedOperation | None:

@@ -38,8 +38,8 @@ WHERE outcome = 'transfer.nobodys'
 ORDER BY created_at, transaction_id
 LIMIT $1
 
--- name: payment_of_operation
-SELECT payment_id FROM operations WHERE id = $1
+-- name: find_operation
+SELECT payment_id, provider, kind FROM operations WHERE id = $1
 
 -- name: lock_operation
 -- After its payment: a parked operation is nobody's, and stays so while its row is locked.

@@ -2,7 +2,8 @@
 
 Trying again never moves money twice. What became of a call is read first, and a create, capture or cancel that was not done is
 sent under the next epoch of its key. A refund that two reads don't find is parked again, unless the provider itself refused its
-only attempt: then nothing was done, and it is sent anew.
+only attempt: then nothing was done, and it is sent anew. What a person says of a refund, or that a call happened, is held against
+the provider first.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 from payment_service.db import parked, payment_reads, payments
-from payment_service.domain.payment import Applied, RefusedFact
-from payment_service.domain.refund import RefundFact, RefundRefused, RefundsChanged, RefundStatus
+from payment_service.domain.payment import Applied, Parked, RefusedFact
+from payment_service.domain.refund import RefundListFact, RefundRefused, RefundsChanged
 from payment_service.flows.change import Answered, change_once
 from payment_service.flows.errors import Refusal, Why
-from payment_service.flows.requests import read_after, read_own_intent, read_refunds
+from payment_service.flows.look_up import hold_against_intent, hold_against_refunds, look_up
+from payment_service.flows.requests import read_after, read_own_intent
 from payment_service.provider.port import OWN_INTENT, Kind
 
 if TYPE_CHECKING:
@@ -40,11 +42,16 @@ PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Something that is, or was, parked. `what`: operation, event, record or transfer; `payment_id` None: of no payment that we know."""
+    """Something that is, or was, parked. `what`: operation, event, record or transfer; `payment_id` None: of no payment that we know.
+
+    `provider`: whose call or event it is, else empty; `kind`: of a call.
+    """
 
     what: str
     name: str
     payment_id: UUID | None
+    provider: str = ""
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +72,14 @@ class Parking:
     async def find(self, name: str, as_id: UUID | None) -> Found:
         """Find what bears this name: an operation, held records (by their payment's id), an event, a transfer. Raises Refusal."""
         pool = self._here.pool
-        if as_id is not None and (payment_id := await parked.payment_of_operation(pool, as_id)) is not None:
-            return Found(what="operation", name=name, payment_id=payment_id)
+        if as_id is not None and (call := await parked.find_operation(pool, as_id)) is not None:
+            return Found(
+                what="operation",
+                name=name,
+                payment_id=call["payment_id"],
+                provider=call["provider"],
+                kind=Kind(call["kind"]),
+            )
         if as_id is not None and await parked.is_held(pool, as_id):
             payment = as_id if await payment_reads.exists(pool, as_id) else None
             return Found(what="record", name=name, payment_id=payment)
@@ -106,6 +119,7 @@ class Parking:
         if (close is not None) != (truth.what == "close"):
             message = "An event or a transfer is closed (--close); a call happened at the provider, or never did."
             raise Refusal(Why.INVALID, message)
+        told = await self._look_up(found) if asks_provider(found, truth) else None
 
         async def work(connection: Connection) -> Answered:
             if close is not None:
@@ -115,7 +129,7 @@ class Parking:
             payment, operation = await self._lock(connection, found)
             fold = self._here.fold({payment.id: payment})
             await fold.load(connection, [payment.id])
-            await self._tell(connection, fold, payment, operation, truth)
+            await self._tell(connection, fold, payment, operation, truth, told)
             await fold.write(connection)
             await parked.end_operation(
                 connection, operation.id, "done" if truth.what == "happened" else "refused", truth.note
@@ -142,13 +156,29 @@ class Parking:
         await parked.read_first(connection, operation.id)
         return "read_first"
 
+    async def _look_up(self, found: Found) -> AnyFact | None:
+        """Read what the provider has, with nothing held meanwhile; None: it is not parked any more. Raises Refusal."""
+        try:
+            async with self._here.pool.acquire() as connection, connection.transaction():
+                payment, operation = await self._lock(connection, found)
+        except Refusal:
+            return None
+        return await look_up(self._here, payment, operation)
+
     async def _tell(
-        self, connection: Connection, fold: Fold, payment: Payment, operation: ParkedOperation, truth: Truth
+        self,
+        connection: Connection,
+        fold: Fold,
+        payment: Payment,
+        operation: ParkedOperation,
+        truth: Truth,
+        told: AnyFact | None,
     ) -> None:
+        happened = truth.what == "happened"
         match operation.kind:
             case Kind.REFUND:
-                await self._tell_refund(connection, fold, payment, operation, truth)
-            case Kind.CREATE if truth.what == "happened":
+                await self._tell_refund(connection, fold, payment, operation, truth, told)
+            case Kind.CREATE if happened:
                 message = "Retry it instead: the service looks for the intent, and takes what bears the payment's name."
                 raise Refusal(Why.NOT_ALLOWED, message)
             case Kind.CREATE:
@@ -156,9 +186,15 @@ class Parking:
                 fact = RefusedFact(code=RESOLVED, reason=reason, at=self._now(), source=f"resolved:{operation.id}")
                 if not isinstance(fold.take(payment.id, fact), Applied):
                     raise Refusal(Why.NOT_ALLOWED, "An intent exists, so this did happen: retry it instead.")
+            case Kind.CAPTURE | Kind.CANCEL if happened:
+                _take(fold, payment, hold_against_intent(operation, truth.provider_id, told))
             case Kind.CAPTURE | Kind.CANCEL:
                 # Whatever a person says, the end of a payment comes from the provider.
                 self._read(fold, payment, operation)
+            case Kind.RETRIEVE if happened:
+                raise Refusal(
+                    Why.NOT_ALLOWED, "It only reads: retry it, or say --never where it is not needed any more."
+                )
             case Kind.RETRIEVE:
                 pass
 
@@ -172,9 +208,20 @@ class Parking:
             fold.enqueue(read)
 
     async def _tell_refund(
-        self, connection: Connection, fold: Fold, payment: Payment, operation: ParkedOperation, truth: Truth
+        self,
+        connection: Connection,
+        fold: Fold,
+        payment: Payment,
+        operation: ParkedOperation,
+        truth: Truth,
+        told: AnyFact | None,
     ) -> None:
+        if not isinstance(told, RefundListFact):
+            raise _not_parked()
         if truth.what == "never":
+            if (made := next((one for one in told.refunds if one.refund_id == operation.id), None)) is not None:
+                message = f"The provider has made it: say --happened {made.provider_refund_id}."
+                raise Refusal(Why.NOT_ALLOWED, message)
             if not isinstance(fold.take(payment.id, self._refused(operation)), RefundsChanged):
                 raise Refusal(
                     Why.NOT_ALLOWED, "The provider has told of this refund, so it did happen: retry it instead."
@@ -184,11 +231,7 @@ class Parking:
         if known is not None and known["id"] != operation.id:
             message = f"{truth.provider_id} is the refund {known['id']}: if it was made instead of this one, this one never happened."
             raise Refusal(Why.NOT_ALLOWED, message)
-        fold.take(payment.id, self._pending(fold, payment, operation, truth.provider_id))
-        # How it stands there, and for how much it is, the provider tells.
-        read = read_refunds(payment, f"resolved:{operation.id}", self._here.providers)
-        if read is not None:
-            fold.enqueue(read)
+        _take(fold, payment, hold_against_refunds(fold.refund(payment.id, operation.id), truth.provider_id, told))
 
     def _refused(self, operation: ParkedOperation) -> AnyFact:
         reason = "It never happened, as a person has told."
@@ -196,20 +239,21 @@ class Parking:
             refund_id=operation.id, code=RESOLVED, reason=reason, at=self._now(), source=f"resolved:{operation.id}"
         )
 
-    def _pending(self, fold: Fold, payment: Payment, operation: ParkedOperation, provider_id: str) -> AnyFact:
-        return RefundFact(
-            intent_id=payment.provider_payment_id or "",
-            provider_refund_id=provider_id,
-            refund_id=operation.id,
-            amount=fold.refund(payment.id, operation.id).amount,
-            status=RefundStatus.PENDING,
-            failure="",
-            at=0,
-            source=f"resolved:{operation.id}",
-        )
-
     def _now(self) -> int:
         return int(self._here.now().timestamp())
+
+
+def asks_provider(found: Found, truth: Truth) -> bool:
+    """Whether what a person says is held against what the provider has: all that can't be undone."""
+    return found.kind is Kind.REFUND or (found.kind in {Kind.CAPTURE, Kind.CANCEL} and truth.what == "happened")
+
+
+def _take(fold: Fold, payment: Payment, fact: AnyFact) -> None:
+    """Fold what was read. Raises Refusal where a person must look at more than this call."""
+    if isinstance(verdict := fold.take(payment.id, fact), Parked):
+        raise Refusal(
+            Why.NOT_ALLOWED, f"It does not fit what is known here ({verdict.detail}), so nothing was changed."
+        )
 
 
 def is_definite(operation: ParkedOperation) -> bool:
