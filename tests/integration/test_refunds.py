@@ -357,27 +357,6 @@ async def test_a_chargeback_is_shown_told_and_blocks_refunds_until_it_is_won(til
     assert (await till.refund(payment, "5.00")).status == 201
 
 
-async def test_events_that_the_release_before_had_stored_are_applied(till: Till) -> None:
-    payment = await till.pay("o-1")
-    intent_id = (await till.flows.payment("o-1"))["provider_payment_id"]
-    client: Any = till.sandbox.client()
-    client.v1.refunds.create({"payment_intent": intent_id, "amount": 500})
-    await till.settle()
-    pool = till.flows.pool
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("DELETE FROM refunds")
-        await connection.execute("UPDATE payments SET refunded = 0")
-        await connection.execute(
-            "UPDATE payment_events SET processed = false, processed_at = NULL, result = 'deferred', payment_id = NULL"
-            " WHERE event_type LIKE 'refund.%' OR event_type = 'charge.refunded'"
-        )
-    lines: list[str] = []
-    await asyncio.to_thread(maintain, till.dsn, report=lines.append)
-    assert any("deferred" in line for line in lines)
-    await till.settle()
-    assert (await till.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "5.00"
-
-
 async def test_kept_answers_are_forgotten_after_two_days(till: Till) -> None:
     payment = await till.pay("o-1")
     await till.refund(payment, "1.00", "old")
