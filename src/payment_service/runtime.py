@@ -39,6 +39,8 @@ from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.http.server import AddressInUse, HttpServer
 from payment_service.kafka.consumer import OrderConsumer
+from payment_service.kafka.producer import Producer
+from payment_service.kafka.reach import Reach
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.loop import Loop
@@ -179,7 +181,9 @@ class Service:
         self._roles = roles
         self._providers = open_providers(config, self._context())
         self._here = self._surroundings()
-        self._relay = Relay(config, pool) if "relay" in roles else None
+        self._reach = Reach()
+        make_producer = partial(Producer, reach=self._reach)
+        self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
         self._webhooks = Webhooks(self._here)
         self._intake = Intake(
@@ -231,7 +235,7 @@ class Service:
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
             loop = asyncio.get_running_loop()
-            self._consumer = OrderConsumer(self._config, self._accept, loop, topics=topics)
+            self._consumer = OrderConsumer(self._config, self._accept, loop, topics=topics, reach=self._reach)
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
         self._start_sampling(stack)
@@ -297,8 +301,8 @@ class Service:
 
     def _broker_state(self) -> str:
         if self._consumer is not None and not self._consumer.alive():
-            return "orders are waiting and none are read"
-        return "ok"
+            return self._reach.trouble() or "orders are waiting and none are read"
+        return self._reach.trouble() or "ok"
 
     async def _serve_http(self, stack: AsyncExitStack, app: ASGIApp, port: int) -> None:
         server = HttpServer(app, self._config.service_host, port)
@@ -307,6 +311,7 @@ class Service:
 
     def _start_sampling(self, stack: AsyncExitStack) -> None:
         async def sample_once() -> int:
+            metrics.BROKER_TROUBLE.set(bool(self._reach.trouble()))
             await sample(self._pool)
             return 0
 

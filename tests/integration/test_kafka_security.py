@@ -13,9 +13,11 @@ from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from payment_service.contracts.records import ORDERS_CREATED, topics_needed
 from tests.support.certificates import Authority
 from tests.support.command import run
+from tests.support.eventually import eventually
 from tests.support.kafka import DEAD_LETTERS, Topics, admin, create_topics
 from tests.support.secured_kafka import PASSWORD, USER, SecuredKafka
 from tests.support.service import StartService
+from tests.support.shop import ask, broker_state
 
 pytestmark = [
     pytest.mark.kafka,
@@ -161,11 +163,37 @@ def test_a_rule_that_is_missing_is_told_by_its_topic(ruled: SecuredKafka, scram:
     assert "ACL" in line
 
 
+@pytest.mark.parametrize(
+    ("trouble", "sentence"),
+    [
+        ({"KAFKA_CONFIG_SASL_PASSWORD": "wrong-canary"}, "the login is refused"),
+        ({"KAFKA_CONFIG_SSL_CA_LOCATION": "stranger"}, "no TLS comes about"),
+        ({"KAFKA_GROUP_ID": "another"}, "the user may not join the group"),
+    ],
+)
+def test_a_service_that_is_not_let_in_says_so_where_it_is_asked_whether_it_is_ready(
+    ruled: SecuredKafka,
+    scram: dict[str, str],
+    authorities: tuple[Authority, Authority],
+    start_service: StartService,
+    trouble: dict[str, str],
+    sentence: str,
+) -> None:
+    """It is ready all the same: webhooks are taken."""
+    places = {"stranger": str(authorities[1].certificate)}
+    changes = {name: places.get(value, value) for name, value in trouble.items()}
+    service = start_service("intake,relay,http", **{**scram, **changes})
+    eventually(lambda: sentence in broker_state(service))
+    assert "canary" not in broker_state(service)
+    eventually(lambda: "\npayments_broker_trouble 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
+
+
 def test_the_service_reads_and_writes_under_these_rules(
     ruled: SecuredKafka, scram: dict[str, str], start_service: StartService
 ) -> None:
     topics = Topics(ruled.bootstrap_servers)
-    start_service("intake,relay,http", **scram)
+    service = start_service("intake,relay,http", **scram)
     topics.produce([b"no order"])
     [letter] = topics.read_count(1, topics=[DEAD_LETTERS])
     assert letter.value == b"no order"
+    assert broker_state(service) == "ok"

@@ -285,3 +285,10 @@ async def _post(deliveries: Iterable[tuple[str, Mapping[str, Any]]], at_once: in
                 return response.status
 
         return await asyncio.gather(*(one(url, event) for url, event in deliveries))
+
+
+def broker_state(service: ServiceProcess) -> str:
+    """What `/ready` tells of the broker, of a service that is ready."""
+    status, body = ask(f"{service.metrics_url}/ready")
+    assert status == http.HTTPStatus.OK, body
+    return str(json.loads(body)["checks"]["broker"])

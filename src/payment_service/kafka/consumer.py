@@ -19,6 +19,7 @@ from payment_service.contracts.incoming import decode
 from payment_service.contracts.records import ORDERS_CREATED
 from payment_service.crash_points import reached
 from payment_service.flows.arrivals import Arrival
+from payment_service.kafka.reach import Reach
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
 from payment_service.telemetry import metrics
 
@@ -68,8 +69,10 @@ class OrderConsumer:
         loop: asyncio.AbstractEventLoop,
         *,
         topics: Sequence[str] = (ORDERS_CREATED,),
+        reach: Reach | None = None,
     ) -> None:
         self._config = config
+        self._reach = reach or Reach()
         self._accept = accept
         self._loop = loop
         self._topics = list(topics)
@@ -145,6 +148,7 @@ class OrderConsumer:
         arrivals = []
         for message in messages:
             if (error := message.error()) is None:
+                self._reach.works()
                 arrivals.append(_arrival(message, self._config.max_amount_minor))
             else:
                 self._judge(error)
@@ -153,6 +157,7 @@ class OrderConsumer:
     def _judge(self, error: KafkaError) -> None:
         if error.fatal():
             raise KafkaException(error)
+        self._reach.failed(error)
         self._log_sometimes("consumer_error", reason=error.name(), detail=error.str()[:300])
 
     def _process(self, consumer: Consumer, batch: Sequence[Arrival]) -> bool:
@@ -232,6 +237,7 @@ class OrderConsumer:
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._positions.update({(p.topic, p.partition): -1 for p in partitions})
         self._lag_at = 0.0
+        self._reach.works()
         log.info("partitions_assigned", partitions=_names(partitions))
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -257,6 +263,7 @@ class OrderConsumer:
             log.error(event, **facts)
 
     def _on_error(self, error: KafkaError) -> None:
+        self._reach.failed(error)
         if not error.fatal():
             self._log_sometimes("consumer_error", reason=error.name(), detail=error.str()[:300])
 

@@ -16,6 +16,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as Client
 
+from payment_service.kafka.reach import Reach
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
@@ -105,8 +107,16 @@ class RecordProducer(Protocol):
 class Producer:
     """librdkafka's idempotent producer, acks=all. `notify` is called in `loop` when there are reports."""
 
-    def __init__(self, config: Config, *, loop: asyncio.AbstractEventLoop, notify: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        notify: Callable[[], None],
+        reach: Reach | None = None,
+    ) -> None:
         self._loop = loop
+        self._reach = reach or Reach()
         self._notify = notify
         self._reports: deque[Report] = deque()
         self._notified = False
@@ -182,6 +192,7 @@ class Producer:
         self._client.flush(0)
 
     def _on_error(self, error: KafkaError) -> None:
+        self._reach.failed(error)
         if error.fatal():
             self._fail(error)
         elif time.monotonic() - self._logged_at.get(error.name(), -LOG_INTERVAL_S) >= LOG_INTERVAL_S:
@@ -197,6 +208,8 @@ class Producer:
     def _on_delivery(self, position: int, error: KafkaError | None, message: Message) -> None:
         if error is not None and (error.fatal() or error.code() == KafkaError._MSG_TIMED_OUT):  # noqa: SLF001
             self._fail(error)
+        if error is None:
+            self._reach.works()
         self._report(_delivered(position, message) if error is None else _report(position, error))
 
     def _report(self, report: Report) -> None:

@@ -65,6 +65,11 @@ ANNOUNCED = Counter("payments_announced_total", "Records written to the outbox, 
 TRANSITIONS = Counter("payments_transitions_total", "Changes of a payment's status.", ["from_status", "to_status"])
 # How many customers do not come back?
 EXPIRED = Counter("payments_expired_total", "Cancels asked for because an unpaid payment's time was over.")
+# Does the broker let us in?
+BROKER_TROUBLE = Gauge(
+    "payments_broker_trouble",
+    "1 while this process reaches no broker, or its login, certificate or rules are refused; /ready says which.",
+)
 # Do records leave us?
 PUBLISHED = Counter("payments_published_total", "Records acknowledged by the broker, by topic.", ["topic"])
 # Is publishing stuck?

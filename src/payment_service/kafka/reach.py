@@ -1,0 +1,55 @@
+"""What keeps this process from its brokers, in one sentence: no address that answers, a login or a certificate that is refused.
+
+The library tries again by itself and says so through its error callback, the same thing at most every 30 s. It says nothing when it is
+back, so trouble ends with the first success, or when nothing was heard of it for longer than that.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import KafkaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Once and a half of the 30 s in which librdkafka does not repeat the same error of a connection (`fail_error` of rdkafka_broker.c).
+FORGOTTEN_AFTER_S: Final = 45.0
+DETAIL_LIMIT_CHARACTERS: Final = 200
+
+_NOT_REACHED: Final = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - the library's names for its own findings begin so
+_SENTENCES: Final = {
+    _NOT_REACHED: "no broker is reached: check KAFKA_BROKERS and the network",
+    KafkaError._AUTHENTICATION: "the login is refused: check KAFKA_CONFIG_SASL_…",  # noqa: SLF001
+    KafkaError._SSL: "no TLS comes about: check KAFKA_CONFIG_SSL_…",  # noqa: SLF001
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the user may not write: give it the rules of docs/deployment.md",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "the user may not join the group KAFKA_GROUP_ID: give it READ on it",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the user may not use a topic: give it the rules of docs/deployment.md",
+}
+
+
+class Reach:
+    """Told by the clients of one process, from their threads. `clock`: seconds that only go on."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._trouble: tuple[str, float] | None = None
+
+    def failed(self, error: KafkaError) -> None:
+        """Note an error; one that says nothing of the way to the brokers is left out."""
+        code = error.code()
+        # "All are down" follows every refusal, and would hide it.
+        if code not in _SENTENCES or (code == _NOT_REACHED and self.trouble()):
+            return
+        detail = "" if code == _NOT_REACHED else f" ({error.str()[:DETAIL_LIMIT_CHARACTERS]})"
+        self._trouble = (_SENTENCES[code] + detail, self._clock())
+
+    def works(self) -> None:
+        """Note that a broker did what it was asked."""
+        self._trouble = None
+
+    def trouble(self) -> str:
+        """Say in one sentence what is wrong and what to do; nothing: empty."""
+        noted = self._trouble
+        return noted[0] if noted and self._clock() - noted[1] < FORGOTTEN_AFTER_S else ""
