@@ -17,6 +17,7 @@ from payment_service.db import api_keys, audit
 from payment_service.db.api_keys import Scope
 from payment_service.db.audit import Actor
 from payment_service.db.maintain import maintain
+from payment_service.telemetry import metrics
 from tests.support.eventually import eventually_async
 from tests.support.sandbox import SandboxProcess
 from tests.support.till import Till, open_till
@@ -58,6 +59,15 @@ async def test_an_answer_is_the_same_for_a_day_though_the_world_has_moved_on(til
     again = await till.refund(payment, "5.00", "job-1")
     assert (again.status, again.body) == (first.status, first.body)
     assert again.headers["idempotent-replayed"] == "true"
+
+
+async def test_a_refund_is_counted_among_what_is_announced_once_however_often_it_is_asked_for(till: Till) -> None:
+    payment = await till.pay("o-1")
+    announced = metrics.ANNOUNCED.labels("payments.refund_initiated")._value
+    before = announced.get()
+    for _ in range(2):
+        await till.refund(payment, "5.00", "job-1")
+    assert announced.get() - before == 1
 
 
 async def test_after_the_answer_is_forgotten_the_clients_key_still_refunds_once(till: Till) -> None:

@@ -1,12 +1,12 @@
-"""What captures and cancellations have in common: at most one of them under way, and the payment for an answer."""
+"""What requests for a change of a payment have in common: the payment, at most one change under way, and its answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from payment_service.contracts import api
-from payment_service.db import operations, payment_reads
-from payment_service.flows.change import Answered
+from payment_service.db import operations, payment_reads, payments
+from payment_service.flows.change import Answered, key_mismatch
 from payment_service.flows.errors import Refusal, Why
 from payment_service.provider.port import Kind
 
@@ -15,15 +15,24 @@ if TYPE_CHECKING:
 
     from payment_service.db.pool import Connection
     from payment_service.domain.payment import Payment
+    from payment_service.flows.transition import Fold
 
 CREATED: Final = 201
 _NAMES: Final = {Kind.CAPTURE: "A capture", Kind.CANCEL: "A cancellation"}
 
 
-async def show_payment(connection: Connection, payment_id: UUID) -> Answered:
-    """Answer with the payment as it is in this transaction."""
+async def lock_payment(connection: Connection, payment_id: UUID) -> Payment:
+    """Lock a payment, and read it. Raises Refusal where there is none."""
+    payment = await payments.lock_one(connection, payment_id)
+    if payment is None:
+        raise Refusal(Why.NOT_FOUND, "There is no payment with this id.")
+    return payment
+
+
+async def show_payment(connection: Connection, payment_id: UUID, fold: Fold | None = None) -> Answered:
+    """Answer with the payment as it is in this transaction, which has written `fold`."""
     row = await payment_reads.payment(connection, payment_id)
-    return Answered(CREATED, api.Payment.model_validate(row).model_dump_json())
+    return Answered(CREATED, api.Payment.model_validate(row).model_dump_json(), fold=fold)
 
 
 async def require_none_under_way(connection: Connection, payment: Payment, *kinds: Kind) -> None:
@@ -36,5 +45,4 @@ async def require_none_under_way(connection: Connection, payment: Payment, *kind
 def require_same_request(known: str, now: str) -> None:
     """Raise Refusal where a key that has asked for one thing, longer ago than answers are kept, now asks for another."""
     if known != now:
-        message = "This Idempotency-Key was used for another request: use a new key for each change."
-        raise Refusal(Why.KEY_MISMATCH, message)
+        raise key_mismatch()

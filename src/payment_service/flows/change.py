@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from payment_service.db.audit import Actor
     from payment_service.db.pool import Connection, Pool
+    from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.transition import Fold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +45,16 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the caller is told: an HTTP status and JSON text. `replayed`: it was told before; `about`: a payment that was made."""
+    """What the caller is told: an HTTP status and JSON text. `replayed`: it was told before; `about`: a payment that was made.
+
+    `fold`: what was written for it, to be counted once it is committed.
+    """
 
     status: int
     body: str
     replayed: bool = False
     about: UUID | None = None
+    fold: Fold | None = None
 
 
 async def change_once(pool: Pool, asking: Asking, work: Callable[[Connection], Awaitable[Answered]]) -> Answered:
@@ -72,8 +78,23 @@ async def change_once(pool: Pool, asking: Asking, work: Callable[[Connection], A
     return answer
 
 
+async def change_payments_once(
+    here: Surroundings, asking: Asking, work: Callable[[Connection], Awaitable[Answered]]
+) -> Answered:
+    """Do as `change_once`; then count what was written, and wake those who have work by it."""
+    answer = await change_once(here.pool, asking, work)
+    if answer.fold is not None:
+        here.after(answer.fold)
+    return answer
+
+
 def require_same(fingerprint: bytes, asking: Asking) -> None:
     """Raise Refusal where a key that was used for one thing is now used for another."""
     if fingerprint != asking.fingerprint:
-        message = "This Idempotency-Key was used for another request: use a new key for each change."
-        raise Refusal(Why.KEY_MISMATCH, message)
+        raise key_mismatch()
+
+
+def key_mismatch() -> Refusal:
+    """Word the refusal of a key that was used for something else."""
+    message = "This Idempotency-Key was used for another request: use a new key for each change."
+    return Refusal(Why.KEY_MISMATCH, message)

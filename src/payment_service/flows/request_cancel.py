@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from payment_service.db import operations, payments
+from payment_service.db import operations
 from payment_service.domain.payment import CANCELABLE, Status
-from payment_service.flows.asked import require_none_under_way, require_same_request, show_payment
+from payment_service.flows.asked import lock_payment, require_none_under_way, require_same_request, show_payment
 from payment_service.flows.cancel import Cancel, cancel, cancel_request
-from payment_service.flows.change import Answered, change_once
+from payment_service.flows.change import Answered, change_payments_once
 from payment_service.flows.errors import Refusal, Why
 from payment_service.provider.port import Kind
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from payment_service.domain.payment import Payment
     from payment_service.flows.change import Asking
     from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.transition import Fold
 
 # What may be told to the provider of a caller's reason (https://docs.stripe.com/api/payment_intents/cancel).
 _TOLD: Final = frozenset({"abandoned", "duplicate", "fraudulent", "requested_by_customer"})
@@ -44,27 +45,23 @@ class Cancellations:
         wish = Cancel(client=asking.actor.client, key=asking.key, why=why)
 
         async def work(connection: Connection) -> Answered:
-            payment = await payments.lock_one(connection, payment_id)
-            if payment is None:
-                raise Refusal(Why.NOT_FOUND, "There is no payment with this id.")
+            payment = await lock_payment(connection, payment_id)
             known = await operations.request_of(connection, wish.operation_id(payment_id))
-            if known is not None:
-                require_same_request(known.body, cancel_request(self._here, payment, wish).body)
-            else:
-                await self._cancel(connection, payment, wish)
+            if known is None:
+                return await show_payment(connection, payment_id, await self._cancel(connection, payment, wish))
+            require_same_request(known.body, cancel_request(self._here, payment, wish).body)
             return await show_payment(connection, payment_id)
 
-        answer = await change_once(self._here.pool, asking, work)
-        self._here.wake()
-        return answer
+        return await change_payments_once(self._here, asking, work)
 
-    async def _cancel(self, connection: Connection, payment: Payment, wish: Cancel) -> None:
+    async def _cancel(self, connection: Connection, payment: Payment, wish: Cancel) -> Fold:
         if payment.status not in CANCELABLE:
             raise _refusal(payment)
         await require_none_under_way(connection, payment, Kind.CANCEL, Kind.CAPTURE)
         fold = self._here.fold({payment.id: payment})
         await cancel(connection, self._here, fold, payment.id, wish)
         await fold.write(connection)
+        return fold
 
 
 def _refusal(payment: Payment) -> Refusal:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from payment_service.db import operations, payments
+from payment_service.db import operations
 from payment_service.db.operations import NewOperation
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import MoneyError, parse
 from payment_service.domain.payment import Status
-from payment_service.flows.asked import require_none_under_way, require_same_request, show_payment
-from payment_service.flows.change import Answered, change_once
+from payment_service.flows.asked import lock_payment, require_none_under_way, require_same_request, show_payment
+from payment_service.flows.change import Answered, change_payments_once
 from payment_service.flows.errors import Refusal, Why
 from payment_service.provider.port import Kind
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from payment_service.domain.payment import Payment
     from payment_service.flows.change import Asking
     from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.transition import Fold
     from payment_service.provider.port import Request
 
 
@@ -48,24 +49,20 @@ class Captures:
         """Ask for a capture, and give the payment as it is then. Raises Refusal."""
 
         async def work(connection: Connection) -> Answered:
-            payment = await payments.lock_one(connection, payment_id)
-            if payment is None:
-                raise Refusal(Why.NOT_FOUND, "There is no payment with this id.")
+            payment = await lock_payment(connection, payment_id)
             name = operation_id(payment_id, Kind.CAPTURE, asking.actor.client, asking.key)
             known = await operations.request_of(connection, name)
-            if known is not None:
-                require_same_request(known.body, self._request(payment, wanted).body)
-            else:
-                await self._capture(connection, payment, name, wanted, asking)
+            if known is None:
+                fold = await self._capture(connection, payment, name, wanted, asking)
+                return await show_payment(connection, payment_id, fold)
+            require_same_request(known.body, self._request(payment, wanted).body)
             return await show_payment(connection, payment_id)
 
-        answer = await change_once(self._here.pool, asking, work)
-        self._here.wake()
-        return answer
+        return await change_payments_once(self._here, asking, work)
 
     async def _capture(
         self, connection: Connection, payment: Payment, name: UUID, wanted: Wanted, asking: Asking
-    ) -> None:
+    ) -> Fold:
         if payment.status is not Status.AUTHORIZED:
             raise _refusal(payment)
         request = self._request(payment, wanted)
@@ -82,6 +79,7 @@ class Captures:
             )
         )
         await fold.write(connection)
+        return fold
 
     def _request(self, payment: Payment, wanted: Wanted) -> Request:
         try:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from payment_service.contracts.api import Refund
-from payment_service.db import payments, refund_reads, refunds
+from payment_service.db import refund_reads, refunds
 from payment_service.db.operations import NewOperation
 from payment_service.db.refunds import Asked
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import MoneyError, parse
 from payment_service.domain.refund import NotRefundable, RefundRequested
-from payment_service.flows.change import Answered, change_once, require_same
+from payment_service.flows.asked import lock_payment
+from payment_service.flows.change import Answered, change_payments_once, require_same
 from payment_service.flows.errors import Refusal, Why
 from payment_service.provider.port import Kind
 
@@ -56,23 +57,20 @@ class Refunds:
 
         async def work(connection: Connection) -> Answered:
             refund_id = operation_id(payment_id, Kind.REFUND, asking.actor.client, asking.key)
+            fold = None
             if (fingerprint := await refunds.fingerprint_of(connection, refund_id)) is not None:
                 require_same(fingerprint, asking)
             else:
-                await self._reserve(connection, payment_id, refund_id, wanted, asking)
+                fold = await self._reserve(connection, payment_id, refund_id, wanted, asking)
             row = await refund_reads.refund(connection, refund_id)
-            return Answered(CREATED, Refund.model_validate(row).model_dump_json())
+            return Answered(CREATED, Refund.model_validate(row).model_dump_json(), fold=fold)
 
-        answer = await change_once(self._here.pool, asking, work)
-        self._here.wake()
-        return answer
+        return await change_payments_once(self._here, asking, work)
 
     async def _reserve(
         self, connection: Connection, payment_id: UUID, refund_id: UUID, wanted: Wanted, asking: Asking
-    ) -> None:
-        payment = await payments.lock_one(connection, payment_id)
-        if payment is None:
-            raise Refusal(Why.NOT_FOUND, "There is no payment with this id.")
+    ) -> Fold:
+        payment = await lock_payment(connection, payment_id)
         fold = self._here.fold({payment_id: payment})
         await fold.load(connection, [payment_id])
         asked = Asked(
@@ -85,6 +83,7 @@ class Refunds:
         if (refused := reserve(self._here, fold, payment_id, refund_id, amount, wanted.reason, asked)) is not None:
             raise _refusal(refused)
         await fold.write(connection)
+        return fold
 
 
 def reserve(
