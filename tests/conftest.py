@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,12 @@ from hypothesis import settings
 
 from payment_service.embedded.broker import EmbeddedBroker
 from tests.support.databases import DatabaseServer, database_server
+from tests.support.flows import Flows, open_flows
 from tests.support.kafka import TOPICS, Topics, create_topics, group_id
+from tests.support.sandbox import SandboxProcess
 from tests.support.service import StartService, services
 from tests.support.shop import Shop, shops
+from tests.support.till import Till, open_till
 
 # Timings are for the benchmarks: machines are shared.
 settings.register_profile("suite", deadline=None)
@@ -106,6 +109,29 @@ def start_service(service_env: dict[str, str], tmp_path: Path) -> Iterator[Start
     """Give a function that starts processes of the service (see `tests.support.service.services`)."""
     with services(service_env, tmp_path) as start:
         yield start
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
+    """Give a sandbox for this test alone, which remembers nothing."""
+    process = SandboxProcess(tmp_path, in_memory=True)
+    process.start()
+    yield process
+    process.clean_up()
+
+
+@pytest.fixture
+async def flows(database_dsn: str) -> AsyncIterator[Flows]:
+    """Give the flows on this test's database, with a Stripe that refuses connections."""
+    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
+    """Give the flows and the API of a service on this test's database and sandbox, in the process of the test."""
+    async with open_till(database_dsn, sandbox) as opened:
+        yield opened
 
 
 @pytest.fixture

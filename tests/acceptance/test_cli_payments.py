@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from payment_service.contracts.api import Payment, Refund
 from tests.support.command import Result, assert_fails, done, key_shown, run, run_on_terminal
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
+from tests.support.till import Till
 
 # Each command is a process of its own, and takes seconds where many things run at once.
 pytestmark = pytest.mark.timeout(300)
@@ -24,20 +22,6 @@ INSUFFICIENT = {
     "body": '{"error": {"code": "insufficient_funds", "type": "invalid_request_error"}}',
     "times": 1,
 }
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
-
-
-@pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox) as opened:
-        yield opened
 
 
 async def command(till: Till, *arguments: str, **env: str) -> Result:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,24 +11,9 @@ import pytest
 
 from tests.support.command import Result, assert_fails, done, run
 from tests.support.desk import Desk, effects, shown, unfindable
-from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
+from tests.support.till import Till
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
-
-
-@pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox) as opened:
-        yield opened
 
 
 async def lost(till: Till) -> tuple[UUID, UUID, str]:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -21,14 +21,6 @@ CONFIG: Final = Path(__file__).parents[1] / "schemathesis.toml"
 # Of each call in each phase; `make fuzz` asks for more.
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "90"))
 CASES_MIN: Final = int(os.environ.get("FUZZ_CASES", "2000"))
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
 
 
 @pytest.fixture

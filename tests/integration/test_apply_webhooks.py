@@ -16,15 +16,9 @@ from payment_service.flows.errors import Unavailable
 from payment_service.provider.port import ProviderEvent
 from payment_service.provider.stripe_webhooks import translate
 from tests.support.eventually import eventually_async
-from tests.support.flows import Flows, name_of, open_flows
+from tests.support.flows import Flows, name_of
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture
-async def flows(database_dsn: str) -> AsyncIterator[Flows]:
-    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,21 +16,7 @@ from payment_service.flows.cancel_orders import CancelledOrders
 from tests.support.eventually import eventually_async
 from tests.support.flows import cancelled, name_of
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
-
-
-@pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox) as opened:
-        yield opened
+from tests.support.till import Till
 
 
 def work_of(till: Till, *, refund: bool = False) -> CancelledOrders:

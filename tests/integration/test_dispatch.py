@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -17,14 +16,6 @@ from tests.support.flows import Flows, name_of, open_flows
 from tests.support.sandbox import SandboxProcess
 
 CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
 
 
 @pytest.fixture

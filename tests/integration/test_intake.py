@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import asyncpg
@@ -13,12 +12,6 @@ from payment_service.flows.arrivals import Arrival
 from tests.support.flows import Flows, arrival, name_of, open_flows, order
 
 COUNTS = "SELECT (SELECT count(*) FROM payments), (SELECT count(*) FROM operations), (SELECT count(*) FROM quarantine), (SELECT count(*) FROM outbox)"
-
-
-@pytest.fixture
-async def flows(database_dsn: str) -> AsyncIterator[Flows]:
-    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
-        yield opened
 
 
 async def counts(flows: Flows) -> tuple[int, ...]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import Final
 
 import pytest
 
 from payment_service.db.gauges import sample
 from payment_service.telemetry import metrics
-from tests.support.flows import Flows, name_of, open_flows
+from tests.support.flows import Flows, name_of
 from tests.support.http import ask
 from tests.support.monitoring import QUERIES, RULES, names
 from tests.support.service import StartService
@@ -46,12 +45,6 @@ async def test_what_alerts_watch_for_is_shown_before_it_happens(start_service: S
         'payments_webhooks_total{result="misdirected"}',
     ):
         assert f"{series} 0.0" in lines
-
-
-@pytest.fixture
-async def flows(database_dsn: str) -> AsyncIterator[Flows]:
-    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
-        yield opened
 
 
 async def test_disputes_that_want_evidence_soon_are_counted_and_no_others(flows: Flows) -> None:

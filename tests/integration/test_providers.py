@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,14 +20,6 @@ from payment_service.provider.stripe_webhooks import translate
 from tests.support.eventually import eventually_async
 from tests.support.flows import Flows, arrival, name_of, open_flows, order
 from tests.support.sandbox import SandboxProcess
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
 
 
 class Other(Stripe):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,23 +17,9 @@ from tests.support.eventually import eventually_async
 from tests.support.flows import name_of
 from tests.support.http import Answer
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
+from tests.support.till import Till
 
 REFUND = {"method": "POST", "path": "/v1/refunds"}
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
-
-
-@pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox) as opened:
-        yield opened
 
 
 def refunded(sandbox: SandboxProcess) -> int:

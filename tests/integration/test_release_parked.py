@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,24 +9,9 @@ import pytest
 
 from payment_service.flows.errors import Refusal, Why
 from tests.support.desk import PROXY, REFUND, REFUSAL, Desk, effects, look_again, shown, unfindable
-from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
+from tests.support.till import Till
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
-
-
-@pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox) as opened:
-        yield opened
 
 
 async def test_a_refund_that_was_refused_outright_is_sent_anew_under_another_key(till: Till) -> None:

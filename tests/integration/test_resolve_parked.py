@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,24 +13,9 @@ from payment_service.flows.request_refund import Refunds, Wanted
 from tests.support.bank import CLERK, open_bank, reference
 from tests.support.desk import PROXY, Desk, effects, shown, unfindable
 from tests.support.flows import name_of
-from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
+from tests.support.till import Till
 
 REFUNDS = {"method": "GET", "path": "/v1/refunds"}
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
-
-
-@pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox) as opened:
-        yield opened
 
 
 async def made_by_hand(till: Till, payment: UUID, amount: int = 500, **more: Any) -> str:

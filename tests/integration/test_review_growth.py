@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from payment_service.db import health, operations
 from payment_service.db.operations import Claimed
 from payment_service.db.queries import load
-from tests.support.flows import Flows, open_flows
-
-
-@pytest.fixture
-async def flows(database_dsn: str) -> AsyncIterator[Flows]:
-    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
-        yield opened
+from tests.support.flows import Flows
 
 
 async def test_while_all_of_the_provider_is_blocked_the_backlog_is_left_alone_between_probes(

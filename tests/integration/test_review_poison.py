@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from payment_service.db import operations, workers
 from payment_service.flows.errors import Unavailable
 from tests.integration.test_apply_webhooks import event, inbox
-from tests.support.flows import Flows, open_flows
-
-
-@pytest.fixture
-async def flows(database_dsn: str) -> AsyncIterator[Flows]:
-    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
-        yield opened
+from tests.support.flows import Flows
 
 
 async def test_an_attempt_that_came_too_late_is_given_back_even_if_the_database_was_away(

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
-
-import pytest
 
 from payment_service.db import operations, workers
 from payment_service.flows.endings import conclude
 from payment_service.flows.settle import settle
 from payment_service.provider.port import WrongState
 from tests.integration.test_apply_webhooks import event, inbox
-from tests.support.flows import Flows, open_flows
-
-
-@pytest.fixture
-async def flows(database_dsn: str) -> AsyncIterator[Flows]:
-    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
-        yield opened
+from tests.support.flows import Flows
 
 
 async def test_a_stray_that_could_not_be_canceled_is_read_itself_and_not_the_payments_own_intent(flows: Flows) -> None:

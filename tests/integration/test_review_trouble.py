@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -12,14 +11,6 @@ from payment_service.db.pool import TRANSIENT_ERRORS
 from tests.support.eventually import NeverHappenedError
 from tests.support.flows import Flows, arrival, open_flows, order
 from tests.support.sandbox import SandboxProcess
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
 
 
 @pytest.fixture

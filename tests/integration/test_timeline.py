@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
-
-import pytest
 
 from payment_service.db.operations import Ending, settle
 from payment_service.flows.accept_cancelled import CancelledIntake
 from tests.support.api import assert_problem
 from tests.support.flows import cancelled, name_of
-from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
+from tests.support.till import Till
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
-
-
-@pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox) as opened:
-        yield opened
 
 
 async def entries(till: Till, payment: UUID, kind: str | None = None) -> list[dict[str, Any]]:

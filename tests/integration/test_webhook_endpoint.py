@@ -33,7 +33,7 @@ from tests.support.deliveries import (
     sign,
 )
 from tests.support.eventually import eventually_async
-from tests.support.flows import Flows, open_flows
+from tests.support.flows import Flows
 from tests.support.http import read_answer, request, send, served
 
 
@@ -274,12 +274,6 @@ async def test_forwarded_addresses_are_not_believed(port: int, inbox: Inbox) -> 
     signed = {**JSON, "stripe-signature": "t=1", "x-forwarded-for": "3.18.12.63", "x-real-ip": "3.18.12.63"}
     assert_refused(await send(port, request("POST", PATH, signed, BODY)), 400)
     assert inbox.untouched
-
-
-@pytest.fixture
-async def flows(database_dsn: str) -> AsyncIterator[Flows]:
-    async with open_flows(database_dsn, "http://127.0.0.1:9") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -57,14 +56,6 @@ def spoilt(draw: st.DrawFn) -> bytes:
 
 
 garbage = st.text(st.characters(max_codepoint=127)).map(str.encode) | anything.map(json.dumps).map(str.encode)
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(tmp_path, in_memory=True)
-    process.start()
-    yield process
-    process.clean_up()
 
 
 @pytest.fixture
