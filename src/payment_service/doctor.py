@@ -156,8 +156,12 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
         else:
             yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
     yield await _check_parked(connection)
-    if left_behind := await _check_left_behind(config, connection):
-        yield left_behind
+    yield await _check_left_behind(config, connection)
+    if "stripe" in config.providers and not config.stripe_publishable_key:
+        yield await _check_checkout(connection)
+    if not_adopted := await connection.fetchval(_sql.not_adopted):
+        found = f"{not_adopted} payments of the model's were not taken over, and bar their orders"
+        yield Finding(Verdict.WARNING, "adoption", found, "docs/runbook.md, Taking over a store")
 
 
 async def _check_parked(connection: Connection) -> Finding:
@@ -251,12 +255,22 @@ async def _check_providers(config: Config) -> Findings:
     yield Finding(Verdict.OK, "providers", f"{', '.join(config.providers)}: installed, and their settings can be read")
 
 
-async def _check_left_behind(config: Config, connection: Connection) -> Finding | None:
+async def _check_left_behind(config: Config, connection: Connection) -> Finding:
     rows = await connection.fetch(_sql.left_behind, list(config.providers))
     if not rows:
-        return None
-    names = ", ".join(row["provider"] for row in rows)
-    return Finding(Verdict.FAILED, "providers", f"calls wait for {names}, which does not run", "add it to PROVIDERS")
+        return Finding(Verdict.OK, "calls", "none waits for a provider that does not run")
+    found = ", ".join(f"{row['calls']} for {row['provider']}" for row in rows)
+    return Finding(Verdict.FAILED, "calls", f"wait for a provider that does not run: {found}", "add it to PROVIDERS")
+
+
+async def _check_checkout(connection: Connection) -> Finding:
+    """Whoever has a key for the checkout makes a page, which needs the publishable key, unless it has that from elsewhere."""
+    clients = ", ".join(row["client"] for row in await connection.fetch(_sql.checkout_clients))
+    if not clients:
+        return Finding(Verdict.OK, "checkout", "is used by nobody: no key has its scope")
+    cure = "set it (Dashboard, Developers, API keys), or see that the page has it from elsewhere"
+    found = f"STRIPE_PUBLISHABLE_KEY is not set, and {clients} may ask for checkouts, which tell none then"
+    return Finding(Verdict.WARNING, "checkout", found, cure)
 
 
 async def _check_stripe(config: Config) -> Findings:

@@ -145,6 +145,50 @@ def test_what_waits_for_a_person_is_a_warning(env: dict[str, str], database_dsn:
     assert (code, ["warning", found] in lines) == (0, True)
 
 
+def test_calls_for_a_provider_that_does_not_run_are_a_failure(env: dict[str, str], database_dsn: str) -> None:
+    """Nobody makes them, and their payments stand still."""
+    assert ["ok", "calls       none waits for a provider that does not run"] in examine(env)[1]
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute(
+            "WITH made AS (INSERT INTO payments (id, order_id, provider, amount, currency, order_topic, order_partition, order_offset) "
+            "VALUES (gen_random_uuid(), 'o-1', 'elsewhere', 1, 'eur', 'orders.created', 0, 0) RETURNING id) "
+            "INSERT INTO operations (id, payment_id, provider, kind, cause, request_method, request_path, request_body, api_version) "
+            "SELECT gen_random_uuid(), id, 'elsewhere', 'create', 'order', 'POST', '/', '', '1' FROM made"
+        )
+    code, lines = examine(env)
+    found = "calls       wait for a provider that does not run: 1 for elsewhere → add it to PROVIDERS"
+    assert (code, troubles(lines)) == (1, [found])
+
+
+def test_a_checkout_without_a_publishable_key_is_a_warning_once_somebody_may_use_it(
+    env: dict[str, str], database_dsn: str
+) -> None:
+    def told(**changes: str) -> list[list[str]]:
+        return [line for line in examine(env, **changes)[1] if line[1].startswith("checkout")]
+
+    assert told() == [["ok", "checkout    is used by nobody: no key has its scope"]]
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute(
+            "INSERT INTO api_keys (client, prefix, hash, scopes, revoked_at) VALUES "
+            "('page', 'psk_1', sha256('1'), '{checkout}', NULL), ('old', 'psk_2', sha256('2'), '{checkout}', now())"
+        )
+    [[verdict, found]] = told()
+    assert verdict == "warning"
+    assert "STRIPE_PUBLISHABLE_KEY is not set, and page may ask for checkouts" in found
+    assert told(STRIPE_PUBLISHABLE_KEY="pk_test_suite") == []
+
+
+def test_what_was_not_taken_over_from_the_model_is_a_warning(env: dict[str, str], database_dsn: str) -> None:
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute(
+            "INSERT INTO model_adoption_report (payment_id, order_id, reason) SELECT gen_random_uuid(), 'o-1', reason "
+            "FROM unnest(ARRAY['amount_missing', 'open_beside_another_payment']) reason"
+        )
+    code, lines = examine(env)
+    [found] = [rest for verdict, rest in lines if verdict == "warning"]
+    assert (code, found.startswith("adoption    1 payments of the model's were not taken over")) == (0, True)
+
+
 def roles_told(lines: list[list[str]]) -> list[str]:
     return [f"{verdict}: {rest.removeprefix('role').strip()}" for verdict, rest in lines if rest.startswith("role ")]
 
