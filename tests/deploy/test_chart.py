@@ -42,6 +42,17 @@ def test_helm_finds_nothing_to_complain_about(name: str) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_the_chart_as_it_is_packaged_is_the_same(tmp_path: Path) -> None:
+    """In it stands what the folder only links to: the alerts."""
+    packaged = helm("package", CHART, "--destination", tmp_path)
+    assert packaged.returncode == 0, packaged.stderr
+    [archive] = tmp_path.glob("payment-service-*.tgz")
+    for values in VALUES.values():
+        result = template(values=values, chart=archive)
+        assert (result.returncode, result.stdout) == (0, template(values=values).stdout), result.stderr
+        assert helm("lint", "--strict", archive, *PRETENDED, "--values", values).returncode == 0
+
+
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("name", VALUES)
 def test_kubernetes_knows_every_field_and_value(name: str, version: str, tmp_path: Path) -> None:

@@ -25,10 +25,12 @@ def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["helm", *arguments], capture_output=True, text=True, check=False)
 
 
-def template(*arguments: str | Path, values: Path | None = None) -> subprocess.CompletedProcess[str]:
+def template(
+    *arguments: str | Path, values: Path | None = None, chart: Path = CHART
+) -> subprocess.CompletedProcess[str]:
     """Render the chart as the release `shop` in the namespace `store`."""
     options: list[str | Path] = ["--values", values] if values else []
-    return helm("template", "shop", CHART, "--namespace", "store", *PRETENDED, *options, *arguments)
+    return helm("template", "shop", chart, "--namespace", "store", *PRETENDED, *options, *arguments)
 
 
 def render(name: str, *arguments: str) -> list[Manifest]:
