@@ -1,13 +1,14 @@
 """Keep the schemas of the version in pyproject.toml as those of a release: `python -m scripts.release_contracts`.
 
-From then on a change that would break somebody who knows them fails a test. A version is kept once: while the changelog calls
-it unreleased its schemas are written again, afterwards never.
+From then on a change that would break somebody who knows them fails a test. A version is kept once: until it has
+its tag its schemas are written again, afterwards never.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -54,15 +55,16 @@ def _side(name: str) -> Side:
     return Side.READS if is_read(name) or api_contract.is_read(name) else Side.WRITES
 
 
-def is_unreleased(name: str, changelog: str) -> bool:
-    """Whether the changelog still calls a version unreleased."""
-    return f"## [Unreleased] {name}\n" in changelog
+def is_released(name: str) -> bool:
+    """Whether a version has its tag, the last step of a release."""
+    command = ["git", "tag", "--list", f"v{name}"]
+    return bool(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> int:
     """Copy the schemas, and give the exit code."""
     place = RELEASED / version()
-    if place.exists() and not is_unreleased(version(), (ROOT / "CHANGELOG.md").read_text()):
+    if is_released(version()):
         print(f"release_contracts: {version()} is released and never changes; name the next version in pyproject.toml.")
         return 1
     shutil.rmtree(place, ignore_errors=True)
