@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from payment_service.kafka_properties import PREFIX, property_of, why_refused
 from payment_service.secret_files import FILE_SUFFIX, SecretFileError, is_secret, read_named, read_secrets
+from payment_service.wording import say
 
 # A variable that begins like one of ours and is none of ours is a typing error, and would silently do nothing.
 _OUR_PREFIXES: Final = (
@@ -82,8 +83,7 @@ class Settings(BaseSettings):
         name = str(problem["loc"][0]).upper() if problem["loc"] else ""
         if problem["type"] == "missing":
             return f"{name} is not set: {cls.model_fields[name.lower()].description}"
-        text = problem["msg"].removeprefix("Value error, ")
-        return f"{name} can't be used: {text}." if name else f"{text}."
+        return f"{name} can't be used: {say(problem)}." if name else f"{say(problem)}."
 
 
 class KafkaSettings(Settings):

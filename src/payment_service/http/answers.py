@@ -74,7 +74,7 @@ ANSWERS: Final[Responses] = {
     ),
     422: problem(
         "A parameter is missing, unknown, given twice or not valid.",
-        (problems.INVALID, "limit: Input should be less than or equal to 100."),
+        (problems.INVALID, "limit: must be at most 100."),
     ),
     429: problem(
         "Too many API keys from this address that were not valid. Valid ones are never refused for it.",

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from payment_service.domain import card_numbers
 from payment_service.http.problems import BAD_REQUEST, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
+from payment_service.wording import say
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -59,7 +60,7 @@ async def read_body(request: Request, model: type[T]) -> T:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise Problem(INVALID, f"{where}: {first['msg']}.") from None
+        raise Problem(INVALID, f"{where}: {say(first)}.") from None
     except (ValueError, RecursionError):
         raise Problem(BAD_REQUEST, "The body is not JSON in UTF-8.") from None
 

@@ -49,7 +49,7 @@ _CAPTURE_REFUSED: Final = change_answers(
 )
 _CANCEL_REFUSED: Final = change_answers(
     not_allowed="The payment was paid: refund it instead.",
-    invalid="reason: String should have at most 200 characters.",
+    invalid="reason: must have at most 200 characters.",
     not_yet="A capture of this payment is under way: see what comes of it first.",
 )
 

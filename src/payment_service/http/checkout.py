@@ -43,7 +43,7 @@ _OFFERED: Final[Responses] = {
 _REFUSED: Final = change_answers(
     not_allowed="The order is paid; what is to be paid anew needs an order of its own.",
     when="The last payment is still open or was paid, the order was cancelled, or money waits for a person: `detail` says which",
-    invalid="order_id: String should match pattern '^[!-~]{1,64}$'.",
+    invalid="order_id: must match ^[!-~]{1,64}$.",
     location=True,
 )
 _NO_ORDER: Final[Responses] = {

@@ -22,6 +22,7 @@ from starlette.routing import Match
 
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.errors import Unavailable
+from payment_service.wording import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,7 +185,7 @@ async def _answer_invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the table below says so
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    return respond(INVALID, f"{where}: {first['msg']}.")
+    return respond(INVALID, f"{where}: {say(first)}.")
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:
