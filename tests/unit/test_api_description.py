@@ -76,6 +76,7 @@ def test_operations_have_names_that_stay() -> None:
         "read_refund",
         "read_checkout",
         "receive_stripe_event",
+        "receive_provider_event",
         "read_health",
         "read_readiness",
     }

@@ -27,7 +27,7 @@ from payment_service.http.health import CheckReadiness, health_routes
 from payment_service.http.payments import payments_router
 from payment_service.http.refunds import refunds_router
 from payment_service.http.requests import Requests
-from payment_service.http.webhooks import Quarantine, Take, WebhookEndpoint
+from payment_service.http.webhooks import Quarantine, Take, WebhookEndpoint, refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +69,7 @@ def build_app(
         redirect_slashes=False,  # a webhook answered by a redirect is a failed delivery
         routes=[
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()),
+            Route("/webhooks/{provider}", refuse_unknown, methods=["POST"]),
             *health_routes(readiness),
         ],
         middleware=[

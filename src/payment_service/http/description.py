@@ -11,6 +11,7 @@ from payment_service.http import problems
 from payment_service.http.answers import ALWAYS, PROBLEM, RETRY_AFTER, SHARED, WEBHOOK, problem
 from payment_service.http.examples import ANSWERS, REQUESTS
 from payment_service.http.problems import NotReadyBody, ProblemBody
+from payment_service.http.webhooks import NO_SUCH_PROVIDER
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -39,6 +40,14 @@ _SIGNATURE: Final = {
     "description": "`t=…,v1=…`: HMAC-SHA256 over time and body under a webhook signing secret, at most 300 s from our clock. "
     "Up to eight `v1`, while a secret is rotated (https://docs.stripe.com/webhooks#verify-manually).",
     "example": "t=1798207201,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd",
+}
+_PROVIDER: Final = {
+    "name": "provider",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,31}$"},
+    "description": "The provider's name.",
+    "example": "acme",
 }
 _EVENT: Final[dict[str, Any]] = {
     "type": "object",
@@ -88,6 +97,25 @@ _PLAIN: Final[dict[str, Any]] = {
                 "content": {"application/json": {"schema": _EVENT, "example": _EVENT_EXAMPLE}},
             },
             "responses": {200: _answered("The event is durable.", received={"const": True}), **WEBHOOK},
+        }
+    },
+    "/webhooks/{provider}": {
+        "post": {
+            "tags": ["webhooks"],
+            "summary": "Take a signed event of another provider",
+            "description": "Each provider that sends webhooks has an address of its own, under its name in `PROVIDERS`. How it signs, and "
+            "what it sends, is its own business; limits and answers are those of Stripe's.",
+            "operationId": "receive_provider_event",
+            "parameters": [_PROVIDER],
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"type": "object"}, "example": {"id": "event-1"}}},
+            },
+            "responses": {
+                200: _answered("The event is durable.", received={"const": True}),
+                **WEBHOOK,
+                404: problem("No such provider runs here.", (problems.NOT_FOUND, NO_SUCH_PROVIDER)),
+            },
         }
     },
     "/health": {

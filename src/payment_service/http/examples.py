@@ -229,6 +229,7 @@ _ANSWERS: Final[dict[str, BaseModel]] = {
 }
 ANSWERS: Final[dict[str, Any]] = {name: model.model_dump(mode="json") for name, model in _ANSWERS.items()} | {
     "receive_stripe_event": {"received": True},
+    "receive_provider_event": {"received": True},
     "read_health": {"status": "ok"},
     "read_readiness": {"ready": True, "checks": {"database": "ok", "broker": "ok"}},
 }

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from payment_service.domain import card_numbers
 from payment_service.http.problems import (
     NOT_AN_EVENT,
+    NOT_FOUND,
     NOT_SIGNED,
     TOO_LARGE,
     TOO_SLOW,
@@ -27,6 +28,7 @@ from payment_service.provider.port import BodyRefused, Disposition, SignatureRef
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
     from payment_service.provider.port import ProviderEvent, Receiver
@@ -46,6 +48,9 @@ _RECEIVED: Final = Response(b'{"received":true}', media_type="application/json")
 
 Take = Callable[["ProviderEvent", str], Awaitable[None]]
 Quarantine = Callable[[str, bytes, str, str], Awaitable[None]]
+
+
+NO_SUCH_PROVIDER: Final = "No provider of this name that sends webhooks runs here."
 
 
 class _Gone(Exception):
@@ -166,6 +171,11 @@ class WebhookEndpoint:
 
     def _too_large(self) -> Problem:
         return _refused(TOO_LARGE, "too_large", f"A body may have at most {self._body_limit_bytes} bytes.")
+
+
+async def refuse_unknown(_request: Request) -> Response:
+    """Answer the addresses of providers that do not run here, or send nothing. Raises Problem."""
+    raise Problem(NOT_FOUND, NO_SUCH_PROVIDER)
 
 
 def _refused(kind: Kind, reason: str, detail: str, *, close: bool = False) -> Problem:
