@@ -90,7 +90,7 @@ test-payment-webhook:
 	@COMPOSE='$(COMPOSE)' scripts/test-payment-webhook.sh $(ARGS)
 
 fuzz: install
-	@FUZZ_EXAMPLES=1500 FUZZ_CASES=20000 $(BIN)/pytest -s tests/integration/test_api_fuzz.py $(ARGS)
+	@FUZZ_EXAMPLES=1900 FUZZ_CASES=20000 $(BIN)/pytest -s tests/integration/test_api_fuzz.py $(ARGS)
 
 check: install
 	$(BIN)/ruff check

@@ -21,6 +21,7 @@ CONFIG: Final = Path(__file__).parents[1] / "schemathesis.toml"
 # Of each call in each phase; `make fuzz` asks for more.
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "90"))
 CASES_MIN: Final = int(os.environ.get("FUZZ_CASES", "2000"))
+SEED: Final = os.environ.get("FUZZ_SEED", "1")
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def fuzz(till: Till, folder: Path) -> tuple[int, str]:
         f"--header=Authorization: Bearer {till.key}",
         "--checks=all",
         f"--max-examples={EXAMPLES}",
-        "--seed=1",
+        f"--seed={SEED}",
         "--no-color",
         "--suppress-health-check=all",
         cwd=folder,
