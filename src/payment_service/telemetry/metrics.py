@@ -79,7 +79,7 @@ OLDEST_OUTBOX_SECONDS = Gauge(
 OUTBOX_BACKLOG = Gauge("payments_unpublished_records", "Outbox rows that are not published.")
 # Who publishes?
 RELAY_LEADER = Gauge("payments_relay_leader", "1 where this process holds the relay's lease.")
-# What waits for a person, and of which kind (operation, event, record)?
+# What waits for a person, and of which kind (operation, event, record, transfer)?
 PARKED = Gauge("payments_parked", "Things parked for a person, by what they are and why.", ["what", "reason"])
 # Do provider events wait for their payment?
 EVENTS_WAITING = Gauge("payments_events_waiting", "Provider events that are stored and not applied yet.")

@@ -33,7 +33,7 @@ async def test_while_all_of_the_provider_is_blocked_the_backlog_is_left_alone_be
 
 
 async def test_parked_events_and_operations_are_counted_without_a_look_at_the_others(flows: Flows) -> None:
-    """Events of refunds stay unprocessed for now, and there is no end to them; of what is parked there is little."""
+    """Of what waits there may be very much; of what is parked there is little."""
     await flows.pool.execute(
         "INSERT INTO payment_events (event_type, provider, provider_event_id, payload, processed, verified_by, verified_at, occurred_at) "
         "SELECT 'charge.refunded', 'stripe', 'evt_' || i, '{}', false, 's', now(), now() FROM generate_series(1, 5000) i"
