@@ -109,6 +109,8 @@ def test_stored_webhooks_survive_a_kill_around_their_replay(shop: Shop, point: s
     [
         "change.refund.commit.before",
         "change.refund.commit.after",
+        "dispatch.refund.look.before",
+        "dispatch.refund.look.after",
         "dispatch.refund.call.before",
         "dispatch.refund.call.after",
     ],

@@ -247,7 +247,7 @@ async def test_a_refund_made_in_the_dashboard_is_taken_in_and_counts(till: Till)
 
 
 async def test_a_refund_that_the_dashboard_overtook_fails_and_frees_its_amount(till: Till) -> None:
-    """Its event has not come yet when we ask; the provider refuses, and the read tells why."""
+    """Its event has not come yet when we ask; the look before the call tells of it, and the provider refuses ours."""
     payment = await till.pay("o-1")
     intent_id = (await till.flows.payment("o-1"))["provider_payment_id"]
     client: Any = till.sandbox.client()
@@ -257,11 +257,11 @@ async def test_a_refund_that_the_dashboard_overtook_fails_and_frees_its_amount(t
     await till.flows.settle_all()
     refund = await shown(till, late)
     assert (refund["status"], refund["failure_code"] != "") == ("failed", True)
-    assert (await till.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00", "the read has told of it"
+    assert (await till.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00", "the look has told of it"
     assert [topic for topic, _ in await till.announced(payment)][2:] == [
         "refund_initiated",
-        "refund_failed",
         "refunded",
+        "refund_failed",
     ]
     await till.settle()
     assert refunded(till.sandbox) == 1500
@@ -287,7 +287,7 @@ async def test_a_refund_that_nobody_can_find_keeps_its_amount_and_waits_for_a_pe
     pool = till.flows.pool
 
     async def tried() -> bool:
-        return bool(await pool.fetchval("SELECT attempt > 1 FROM operations WHERE kind = 'refund'"))
+        return bool(await pool.fetchval("SELECT attempt > 2 FROM operations WHERE kind = 'refund'"))
 
     await eventually_async(tried)
     till.flows.clock.ahead = timedelta(hours=24)

@@ -31,7 +31,7 @@ async def test_a_life_is_told_in_the_order_of_cause_and_effect(till: Till) -> No
     assert [entry["kind"] for entry in told if entry["kind"] != "webhook"] == [
         *("order", "operation", "attempt", "transition", "record"),
         *("transition", "record"),
-        *("request", "operation", "transition", "refund", "record", "attempt", "transition", "record"),
+        *("request", "operation", "transition", "refund", "record", "attempt", "attempt", "transition", "record"),
     ]
     assert [(entry["sequence"], entry["topic"]) for entry in told if entry["kind"] == "record"] == [
         (1, "payments.initiated"),

@@ -80,6 +80,7 @@ class LedgerRefund:
             failure=self.failure,
             at=int(self.changed_at.timestamp()),
             source=source,
+            payment_id=self.payment_id,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from payment_service.db.queries import load
 from payment_service.provider.port import Kind, Request
@@ -19,10 +19,17 @@ if TYPE_CHECKING:
 
 _SQL = load(__package__, "operations.sql")
 
+# The epoch before the first, in which nothing is sent: what exists is read, and if that is nothing the first epoch begins.
+LOOK_FIRST: Final = 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOperation:
-    """A call to be made. `cause`: what asked for it, for people and for the operation's name."""
+    """A call to be made. `cause`: what asked for it, for people and for the operation's name.
+
+    `look_first`: before it is sent, what may have been made of it is read, as a restored backup may have lost the row of one
+    that was. `made_since`: of a create, since when that can have been.
+    """
 
     id: UUID
     payment_id: UUID
@@ -30,11 +37,16 @@ class NewOperation:
     kind: Kind
     cause: str
     request: Request
+    look_first: bool = False
+    made_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """An attempt that is ours. `resolving`: its key can't help any more, so what became of it is read. Times: the database's."""
+    """An attempt that is ours. `resolving`: its key can't help any more, so what became of it is read. Times: the database's.
+
+    `last_sent_at` None: nothing was sent yet, as in the epoch LOOK_FIRST.
+    """
 
     id: UUID
     payment_id: UUID
@@ -47,7 +59,7 @@ class Claimed:
     resolving: bool
     last_outcome: str | None
     first_sent_at: datetime
-    last_sent_at: datetime
+    last_sent_at: datetime | None
     empty_read_at: datetime | None
     due_at: datetime
     claimed_at: datetime
@@ -93,6 +105,8 @@ async def enqueue(connection: Connection, operations: Sequence[NewOperation]) ->
         [o.request.path for o in operations],
         [o.request.body for o in operations],
         [o.request.api_version for o in operations],
+        [LOOK_FIRST if o.look_first else LOOK_FIRST + 1 for o in operations],
+        [o.made_since for o in operations],
     )
 
 

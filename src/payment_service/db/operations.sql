@@ -1,6 +1,9 @@
 -- name: enqueue
-INSERT INTO operations (id, payment_id, provider, kind, cause, request_method, request_path, request_body, api_version)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+-- In epoch 0 nothing is sent: what exists is read.
+INSERT INTO operations (id, payment_id, provider, kind, cause, request_method, request_path, request_body, api_version, epoch, first_sent_at, resolving)
+SELECT *, epoch = 0
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::integer[],
+            $11::timestamptz[]) AS v (id, payment_id, provider, kind, cause, method, path, body, api_version, epoch, first_sent_at)
 ON CONFLICT (id) DO NOTHING
 
 -- name: claim

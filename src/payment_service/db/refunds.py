@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from payment_service.db.payments import SaveConflict
 from payment_service.db.queries import load
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Connection
 
 _SQL = load(__package__, "refunds.sql")
+
+# What stands for the fingerprint of a refund that the provider told of, and that nobody is known to have asked for.
+TAKEN_IN: Final = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +74,9 @@ async def save(connection: Connection, refunds: Sequence[tuple[Refund, str, Aske
 
 
 async def fingerprint_of(connection: Connection, refund_id: UUID) -> bytes | None:
-    """The fingerprint under which a refund was asked for; None where there is no such refund."""
+    """The fingerprint under which a refund was asked for, or TAKEN_IN; None where there is no such refund."""
     row = await connection.fetchrow(_SQL.fingerprint_of, refund_id)
-    return bytes(row["fingerprint"] or b"") if row else None
+    return bytes(row["fingerprint"] or TAKEN_IN) if row else None
 
 
 def _client(refund: Refund, asked: Asked | None) -> str | None:

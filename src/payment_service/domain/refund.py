@@ -49,7 +49,7 @@ _WITHOUT_EFFECT: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """Money on its way back. `foreign`: made at the provider, not asked of us. `key` is None until the provider has told of it."""
+    """Money on its way back. `foreign`: made at the provider, or asked of us by whom we don't know any more. `key` is None until the provider has told of it."""
 
     id: UUID
     payment_id: UUID
@@ -75,7 +75,10 @@ class RefundRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundFact:
-    """A refund as the provider had it at `at` (its clock, seconds). `refund_id`: ours, where its metadata names one."""
+    """A refund as the provider had it at `at` (its clock, seconds). `refund_id`: ours, where its metadata names one.
+
+    `payment_id`: whose it is by the same metadata; None where that is not told.
+    """
 
     intent_id: str
     provider_refund_id: str
@@ -85,6 +88,7 @@ class RefundFact:
     failure: str
     at: int
     source: str
+    payment_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,15 +246,21 @@ def _take(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterable[Refu
 
 
 def _find(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundFact) -> Refund:
-    """Find by our own name, then by the provider's; with neither it was made by hand and is new here."""
-    named = refunds.get(fact.refund_id) if fact.refund_id is not None else None
+    """Find by our own name, then by the provider's; with neither it was made by hand and is new here.
+
+    One that bears a name of ours which is not known was asked of us: a restored backup has lost its row. It keeps that name, so
+    that the same job finds it and what is announced of it is known to those who listen.
+    """
+    name = fact.refund_id if fact.payment_id in {None, payment.id} else None
+    named = refunds.get(name) if name is not None else None
     if named is not None and named.provider_refund_id in {None, fact.provider_refund_id}:
         return named
     for refund in refunds.values():
         if refund.provider_refund_id == fact.provider_refund_id:
             return refund
+    lost = name if named is None else None
     return Refund(
-        id=foreign_refund_id(payment.id, fact.provider_refund_id),
+        id=lost or foreign_refund_id(payment.id, fact.provider_refund_id),
         payment_id=payment.id,
         provider_refund_id=fact.provider_refund_id,
         amount=fact.amount,

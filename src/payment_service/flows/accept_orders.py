@@ -18,6 +18,7 @@ from payment_service.domain.order import Order, Reason, Rejected
 from payment_service.domain.payment import FreeFact, WithdrawnFact
 from payment_service.domain.unpaid import ORDER_CANCELLED
 from payment_service.flows.arrivals import accept_all
+from payment_service.flows.listing import LOST_BEFORE
 from payment_service.flows.requests import SYSTEM
 from payment_service.flows.set_aside import count_set_aside, set_aside
 from payment_service.provider.port import Kind, Request
@@ -230,6 +231,8 @@ class Intake:
         )
 
     def _new_operation(self, plan: _Plan, request: Request) -> operations.NewOperation:
+        """Queue the create; that of an order which comes late may have been made by a row that a restored backup lost."""
+        late = plan.order.recorded_at is not None and self._here.now() - plan.order.recorded_at > LOST_BEFORE
         return operations.NewOperation(
             id=operation_id(plan.id, Kind.CREATE, SYSTEM, "order"),
             payment_id=plan.id,
@@ -237,6 +240,8 @@ class Intake:
             kind=Kind.CREATE,
             cause="order",
             request=request,
+            look_first=late,
+            made_since=plan.order.recorded_at if late else None,
         )
 
     def _count(

@@ -19,6 +19,7 @@ from payment_service.db import budget, health, operations, payments, workers
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.endings import (
     KEY_HELPS_H,
+    NOTHING_YET,
     conclude,
     conclude_lookup,
     conclude_read,
@@ -224,10 +225,11 @@ class Dispatcher:
         try:
             call = self._word(operation, refuse_late)
             refuse_late()
-            reached(f"dispatch.{operation.kind}.call.before")
+            moment = "look" if operation.epoch == operations.LOOK_FIRST else "call"
+            reached(f"dispatch.{operation.kind}.{moment}.before")
             with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
                 outcome = await attempt(self._provider, call, limit_s=self._config.provider_timeout_s)
-            reached(f"dispatch.{operation.kind}.call.after")
+            reached(f"dispatch.{operation.kind}.{moment}.after")
         except TooLate:
             # Forgotten first: if the database can't be told now, the sweep gives it back.
             self._memory.discard(operation.id)
@@ -287,7 +289,7 @@ class Dispatcher:
 
     def _finish(self, settlement: Settlement) -> None:
         operation, ending = settlement.operation, settlement.ending
-        if ending.outcome not in {"done", "found"}:
+        if ending.outcome not in {"done", "found", NOTHING_YET}:
             log.warning(
                 "operation_not_done",
                 operation_id=str(operation.id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from payment_service.db.operations import Ending
+from payment_service.db.operations import LOOK_FIRST, Ending
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundListFact, RefundRefused
 from payment_service.provider.port import (
@@ -36,6 +36,8 @@ STILL_WRITABLE_S: Final = 6.0
 EMPTY_READS_APART_S: Final = 60.0
 # Stripe forgets keys after 24 h at the earliest (https://docs.stripe.com/api/idempotent_requests); an hour is left for clocks.
 KEY_HELPS_H: Final = 23
+# The outcome of a look at what exists before anything was sent, when that is nothing.
+NOTHING_YET: Final = "nothing_yet"
 # The outcome of a call that was not made, because what it was about was never made either.
 NO_INTENT: Final = "no_intent"
 # States in which an intent, once read, shows that a cancel did not happen.
@@ -118,6 +120,8 @@ def conclude_read(
         return Settlement(
             operation=operation, ending=_ending(operation, "parked", "unexpected", code="malformed_intent")
         )
+    if not facts and operation.epoch == LOOK_FIRST:
+        return Settlement(operation=operation, ending=_ending(operation, "due", NOTHING_YET, next_epoch=True))
     if facts:
         readable = (fact for fact in facts if fact is not None)
         ordered = tuple(sorted(readable, key=lambda fact: _CLAIM_TO_BE_OURS.index(fact.status)))
@@ -151,9 +155,17 @@ def conclude_without_intent(operation: Claimed) -> Settlement:
 
 
 def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListFact) -> Settlement:
-    """A refund that two reads don't find keeps its reservation and waits for a person: a second one can't be taken back."""
+    """A refund that two reads don't find keeps its reservation and waits for a person: a second one can't be taken back.
+
+    Before anything was sent one read is enough. It costs a second call for each refund, of which there are few: a job that runs
+    again after a backup was restored would pay twice, once the provider has forgotten its key.
+    """
     if operation.kind is Kind.RETRIEVE or any(refund.refund_id == operation.id for refund in fact.refunds):
         return _end(operation, "done", "found", outcome, fact)
+    if operation.epoch == LOOK_FIRST and fact.whole:
+        return Settlement(
+            operation=operation, ending=_ending(operation, "due", NOTHING_YET, next_epoch=True), facts=(fact,)
+        )
     undecided = _not_there_yet(operation) if fact.whole else None
     if undecided is not None:
         return replace(undecided, facts=(fact,))
@@ -163,8 +175,8 @@ def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListF
 def _not_there_yet(operation: Claimed) -> Settlement | None:
     """Look again for what a read did not find; None once two reads, far enough apart, have found nothing."""
     last = operation.last_outcome or "unknown"
-    settled_s = (operation.claimed_at - operation.last_sent_at).total_seconds()
-    if settled_s < STILL_WRITABLE_S:
+    sent = operation.last_sent_at
+    if sent is not None and (operation.claimed_at - sent).total_seconds() < STILL_WRITABLE_S:
         return _again(operation, last, None, code="too_early", delay_s=STILL_WRITABLE_S)
     first = operation.empty_read_at
     if first is not None and (operation.claimed_at - first).total_seconds() >= EMPTY_READS_APART_S:

@@ -2,7 +2,8 @@
 
 The amount is reserved there, so that refunds asked for at the same time never exceed what was captured. The refund bears the
 id of its operation, which is made of payment, client and key: the same job, run again after the kept answer is forgotten and
-with another API key of the same client, finds the refund that it asked for.
+with another API key of the same client, finds the refund that it asked for. Before it is sent the provider is asked whether it has it
+already, so that this holds even where a restored backup has lost the row.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 from payment_service.contracts.api import Refund
 from payment_service.db import refund_reads, refunds
 from payment_service.db.operations import NewOperation
-from payment_service.db.refunds import Asked
+from payment_service.db.refunds import TAKEN_IN, Asked
+from payment_service.domain.currency import currency
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import MoneyError, parse
 from payment_service.domain.refund import NotRefundable, RefundRequested
-from payment_service.flows.asked import lock_payment
+from payment_service.flows.asked import lock_payment, require_same_request
 from payment_service.flows.change import Answered, change_payments_once, require_same
 from payment_service.flows.errors import Refusal, Why
 from payment_service.provider.port import Kind
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.db.pool import Connection
+    from payment_service.domain.currency import Currency
     from payment_service.domain.money import Money
     from payment_service.domain.payment import Payment
     from payment_service.domain.refund import Refund as MadeRefund
@@ -58,12 +61,16 @@ class Refunds:
         async def work(connection: Connection) -> Answered:
             refund_id = operation_id(payment_id, Kind.REFUND, asking.actor.client, asking.key)
             fold = None
-            if (fingerprint := await refunds.fingerprint_of(connection, refund_id)) is not None:
-                require_same(fingerprint, asking)
-            else:
+            fingerprint = await refunds.fingerprint_of(connection, refund_id)
+            if fingerprint is None:
                 fold = await self._reserve(connection, payment_id, refund_id, wanted, asking)
-            row = await refund_reads.refund(connection, refund_id)
-            return Answered(CREATED, Refund.model_validate(row).model_dump_json(), fold=fold)
+            elif fingerprint != TAKEN_IN:
+                require_same(fingerprint, asking)
+            refund = Refund.model_validate(await refund_reads.refund(connection, refund_id))
+            if fingerprint == TAKEN_IN and wanted.amount is not None:
+                # All that is known of what was asked: the provider told of it, after its row was lost.
+                require_same_request(refund.amount, _amount(currency(refund.currency), wanted.amount).decimal_text)
+            return Answered(CREATED, refund.model_dump_json(), fold=fold)
 
         return await change_payments_once(self._here, asking, work)
 
@@ -79,7 +86,7 @@ class Refunds:
             fingerprint=asking.fingerprint,
             metadata=wanted.metadata,
         )
-        amount = _amount(payment, wanted.amount)
+        amount = _amount(payment.amount.currency, wanted.amount) if wanted.amount is not None else None
         if (refused := reserve(self._here, fold, payment_id, refund_id, amount, wanted.reason, asked)) is not None:
             raise _refusal(refused)
         await fold.write(connection)
@@ -123,15 +130,14 @@ def _operation(here: Surroundings, payment: Payment, refund: MadeRefund, asked: 
         kind=Kind.REFUND,
         cause=f"{asked.client}:{asked.idempotency_key}",
         request=request,
+        look_first=True,
     )
 
 
-def _amount(payment: Payment, text: str | None) -> Money | None:
-    """Read an amount in the payment's currency; None: all that is left. Raises Refusal."""
-    if text is None:
-        return None
+def _amount(unit: Currency, text: str) -> Money:
+    """Read an amount. Raises Refusal."""
     try:
-        amount = parse(text, payment.amount.currency)
+        amount = parse(text, unit)
     except MoneyError as error:
         raise Refusal(Why.INVALID, f"amount: {error}") from None
     if amount.minor == 0:

@@ -88,7 +88,7 @@ def _fold_in(fold: Fold, settlement: Settlement) -> operations.Ending:
     for fact in settlement.facts:
         verdict = fold.take(operation.payment_id, fact)
         if isinstance(verdict, Parked):
-            ending = replace(ending, state="parked", outcome=verdict.reason, detail=verdict.detail)
+            ending = replace(ending, state="parked", outcome=verdict.reason, detail=verdict.detail, next_epoch=False)
     if settlement.read_again:
         fold.ask_for_read(operation.payment_id, operation.request, f"after:{operation.id}:{operation.attempt}")
     payment = fold.payment(operation.payment_id)

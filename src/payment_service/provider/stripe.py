@@ -8,6 +8,7 @@ docs/decisions/0003-stripe-over-aiohttp.md.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlencode
 from uuid import UUID
@@ -22,7 +23,7 @@ from payment_service.provider.stripe_answers import Answer, classify, read_date
 from payment_service.provider.stripe_checkout import read_checkout
 from payment_service.provider.stripe_deliveries import StripeDeliveries
 from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
-from payment_service.provider.stripe_refunds import REFUNDS, intent_of_refund, refund_form
+from payment_service.provider.stripe_refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +40,8 @@ CONNECT_TIMEOUT_S: Final = 2
 # A PaymentIntent has about 3 kB, a page of a hundred 300 kB.
 ANSWER_LIMIT_BYTES: Final = 2_097_152
 PAGE_SIZE: Final = 100  # Stripe's largest
+# Of one intent's refunds: a thousand parts of a payment are more than any shop gives back.
+REFUND_PAGES_MAX: Final = 10
 # Connections beside those of operations: for listings, and for customers at a checkout.
 LISTINGS_MAX: Final = 4
 _INTENTS: Final = "/v1/payment_intents"
@@ -144,6 +147,8 @@ class Stripe:
             answer = await self._exchange(
                 call.request, idempotency_key=call.idempotency_key, refuse_late=call.refuse_late
             )
+            if call.request.method == "GET" and call.request.path.startswith(REFUNDS):
+                answer = await self._read_on(call.request, answer)
         except TooLate:
             raise
         except aiohttp.ClientConnectorError as error:
@@ -206,6 +211,19 @@ class Stripe:
         if answer.status != 200 or not isinstance(answer.body, dict) or not isinstance(answer.body.get("data"), list):
             return None
         return answer.body["data"], read_date(answer, self._now_s()), bool(answer.body.get("has_more"))
+
+    async def _read_on(self, request: Request, answer: Answer) -> Answer:
+        """Add the pages that follow one of refunds. Where one can't be read, the list goes on saying that there is more."""
+        following = next_page(request, answer.body)
+        for _ in range(1, REFUND_PAGES_MAX):
+            if following is None:
+                break
+            more = await self._exchange(following)
+            if more.status != 200 or (joined := join_pages(answer.body, more.body)) is None:
+                break
+            answer = replace(answer, body=joined)
+            following = next_page(request, more.body)
+        return answer
 
     async def _exchange(
         self, request: Request, *, idempotency_key: str = "", refuse_late: Callable[[], None] | None = None

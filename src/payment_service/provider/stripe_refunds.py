@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
@@ -42,6 +43,23 @@ def intent_of_refund(request: Request) -> str:
     return parse_qs(query)["payment_intent"][0]
 
 
+def next_page(request: Request, page: Any) -> Request | None:
+    """Word the reading of the page that follows one of a listing; None: there is no more, or the page can't be read."""
+    try:
+        after = _text(page["data"][-1]["id"]) if page["has_more"] is True else None
+    except (KeyError, IndexError, TypeError):
+        return None
+    return replace(request, path=f"{request.path}&{urlencode({'starting_after': after})}") if after else None
+
+
+def join_pages(first: Any, second: Any) -> dict[str, Any] | None:
+    """Put two pages of a listing together; None: the second can't be read."""
+    try:
+        return {**second, "data": [*first["data"], *second["data"]]}
+    except (KeyError, TypeError):
+        return None
+
+
 def is_release(refund: Any) -> bool:
     """Whether a refund gives nothing back."""
     return isinstance(refund, dict) and refund.get("reason") == _RELEASE
@@ -55,7 +73,8 @@ def refund_fact(refund: Any, *, at: int, source: str) -> RefundFact:
         return RefundFact(
             intent_id=_text(refund["payment_intent"]),
             provider_refund_id=_text(refund["id"]),
-            refund_id=_refund_id(refund.get("metadata")),
+            refund_id=_named_in(refund.get("metadata"), "refund_id"),
+            payment_id=_named_in(refund.get("metadata"), "payment_id"),
             amount=from_stripe(refund["amount"], currency(refund["currency"])),
             status=RefundStatus(refund["status"]),
             failure=_text(refund.get("failure_reason") or "unknown")[:100] if refund["status"] == "failed" else "",
@@ -110,8 +129,8 @@ def _malformed(what: str, error: Exception) -> MalformedRefund:
     return MalformedRefund(f"not a {what} that can be read: {type(error).__name__}")
 
 
-def _refund_id(metadata: Any) -> UUID | None:
-    text = metadata.get("refund_id") if isinstance(metadata, dict) else None
+def _named_in(metadata: Any, field: str) -> UUID | None:
+    text = metadata.get(field) if isinstance(metadata, dict) else None
     try:
         found = UUID(text) if isinstance(text, str) else None
     except ValueError:
