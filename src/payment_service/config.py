@@ -67,16 +67,14 @@ class BankTransferSettings(Settings):
     @classmethod
     def _require_iban(cls, value: str) -> str:
         if not iban.is_valid(value):
-            message = "write an IBAN whose check digits are right"
-            raise ValueError(message)
+            raise ValueError("write an IBAN whose check digits are right")
         return iban.compact(value)
 
     @field_validator("bank_transfer_holder")
     @classmethod
     def _require_holder(cls, value: str) -> str:
         if not value.strip() or not value.isprintable():
-            message = "write a name of printable characters"
-            raise ValueError(message)
+            raise ValueError("write a name of printable characters")
         return value.strip()
 
 
@@ -251,16 +249,14 @@ class Config(DatabaseSettings, KafkaSettings):
         if not isinstance(value, str):
             return value
         if not (parts := tuple(part.strip() for part in value.split(",") if part.strip())):
-            message = "has nothing between its commas"
-            raise ValueError(message)
+            raise ValueError("has nothing between its commas")
         return parts
 
     @field_validator("providers")
     @classmethod
     def _require_providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) < len(value) or not all(_PROVIDER.fullmatch(name) for name in value):
-            message = "needs names of payment providers such as stripe, each once, comma-separated"
-            raise ValueError(message)
+            raise ValueError("needs names of payment providers such as stripe, each once, comma-separated")
         return value
 
     @field_validator("provider_by_currency")
@@ -268,16 +264,16 @@ class Config(DatabaseSettings, KafkaSettings):
     def _require_rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         codes = [rule.partition(":")[0].strip().lower() for rule in value]
         if len(set(codes)) < len(codes) or not all(_is_rule(rule) for rule in value):
-            message = "write currency:provider such as sek:bank_transfer, each currency once, comma-separated"
-            raise ValueError(message)
+            raise ValueError("write currency:provider such as sek:bank_transfer, each currency once, comma-separated")
         return value
 
     @field_validator("stripe_secret_key")
     @classmethod
     def _require_key(cls, value: SecretStr) -> SecretStr:
         if value and not re.fullmatch(r"(sk|rk)_\S+", value.get_secret_value()):
-            message = "a secret key begins with sk_ or rk_ (the publishable one, pk_…, goes to STRIPE_PUBLISHABLE_KEY)"
-            raise ValueError(message)
+            raise ValueError(
+                "a secret key begins with sk_ or rk_ (the publishable one, pk_…, goes to STRIPE_PUBLISHABLE_KEY)"
+            )
         return value
 
     @field_validator("stripe_publishable_key")
@@ -285,16 +281,14 @@ class Config(DatabaseSettings, KafkaSettings):
     def _require_publishable(cls, value: str) -> str:
         # Whatever stands here is given to every customer.
         if value and not re.fullmatch(r"pk_[!-~]+", value):
-            message = "a publishable key begins with pk_"
-            raise ValueError(message)
+            raise ValueError("a publishable key begins with pk_")
         return value
 
     @field_validator("stripe_api_base")
     @classmethod
     def _require_url(cls, value: str) -> str:
         if not re.fullmatch(r"https?://[^\s/]+/?", value):
-            message = "write https://host, without a path"
-            raise ValueError(message)
+            raise ValueError("write https://host, without a path")
         return value
 
     @field_validator("stripe_webhook_secret")
@@ -302,8 +296,7 @@ class Config(DatabaseSettings, KafkaSettings):
     def _require_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         # An empty secret would verify a signature made with an empty key, which anyone can forge.
         if any(len(secret.get_secret_value()) < 8 for secret in value):  # noqa: PLR2004 - said in the message
-            message = "needs secrets of 8 characters or more"
-            raise ValueError(message)
+            raise ValueError("needs secrets of 8 characters or more")
         return value
 
     @field_validator("trusted_proxies")
@@ -312,19 +305,16 @@ class Config(DatabaseSettings, KafkaSettings):
         try:
             open_to_all = any(ipaddress.ip_network(proxy).prefixlen == 0 for proxy in value)
         except ValueError:
-            message = "write addresses or networks, such as 10.0.0.7 or 10.0.1.0/24, comma-separated"
-            raise ValueError(message) from None
+            raise ValueError("write addresses or networks, such as 10.0.0.7 or 10.0.1.0/24, comma-separated") from None
         if open_to_all:
-            message = "it would let everybody say who they are: name the proxies alone"
-            raise ValueError(message)
+            raise ValueError("it would let everybody say who they are: name the proxies alone")
         return value
 
     @field_validator("stripe_payment_methods")
     @classmethod
     def _require_methods(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or not all(method.isascii() and method.replace("_", "").isalnum() for method in value):
-            message = "needs payment method types such as card, comma-separated"
-            raise ValueError(message)
+            raise ValueError("needs payment method types such as card, comma-separated")
         return value
 
     @property
@@ -349,18 +339,15 @@ class Config(DatabaseSettings, KafkaSettings):
     @model_validator(mode="after")
     def _require_known_providers(self) -> Self:
         if unknown := sorted(set(self.providers_by_currency.values()) - set(self.providers)):
-            message = f"PROVIDER_BY_CURRENCY names {unknown[0]}, which PROVIDERS does not"
-            raise ValueError(message)
+            raise ValueError(f"PROVIDER_BY_CURRENCY names {unknown[0]}, which PROVIDERS does not")
         return self
 
     @model_validator(mode="after")
     def _require_one_mode_and_https(self) -> Self:
         if self.stripe_publishable_key and self.stripe_livemode != ("_live_" in self.stripe_publishable_key):
-            message = "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must be of one mode, both live or both test"
-            raise ValueError(message)
+            raise ValueError("STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must be of one mode, both live or both test")
         if self.stripe_livemode and not self.stripe_api_base.startswith("https://"):
-            message = "STRIPE_API_BASE must be https with a live key"
-            raise ValueError(message)
+            raise ValueError("STRIPE_API_BASE must be https with a live key")
         return self
 
 

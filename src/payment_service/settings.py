@@ -63,8 +63,9 @@ class Settings(BaseSettings):
     def from_environment(cls) -> Self:
         """Read the environment. Raises ConfigError with one line a person can act on."""
         if unknown := sorted(name for name in os.environ if _is_unknown(name)):
-            message = f"Unknown variable {unknown[0]}: correct or remove it (docs/configuration.md has them all)."
-            raise ConfigError(message)
+            raise ConfigError(
+                f"Unknown variable {unknown[0]}: correct or remove it (docs/configuration.md has them all)."
+            )
         try:
             return cls(**read_secrets(cls.model_fields), **cls._read_more())
         except ValidationError as error:
@@ -155,8 +156,7 @@ class KafkaSettings(Settings):
     @classmethod
     def _require_brokers(cls, value: str) -> str:
         if not all(re.fullmatch(r"\S+:[0-9]{1,5}", broker.strip()) for broker in value.split(",")):
-            message = "write host:port, several separated by commas"
-            raise ValueError(message)
+            raise ValueError("write host:port, several separated by commas")
         return value
 
 
@@ -197,12 +197,10 @@ class DatabaseSettings(RoleSettings):
             parts = conninfo_to_dict(value.get_secret_value())
         except psycopg.ProgrammingError:
             # libpq's own message repeats parts of the text, and with them the password.
-            message = "write postgresql://user:password@host:5432/database, or host=… dbname=… user=…"
-            raise ValueError(message) from None
+            raise ValueError("write postgresql://user:password@host:5432/database, or host=… dbname=… user=…") from None
         for name in _TLS_FILES & parts.keys():
             if not os.access(str(parts[name]), os.R_OK):
-                message = f"{name} names no file that this user may read"
-                raise ValueError(message)
+                raise ValueError(f"{name} names no file that this user may read")
         return value
 
 
