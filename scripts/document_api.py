@@ -14,7 +14,7 @@ from payment_service.config import Config
 from payment_service.flows.surroundings import Surroundings
 from payment_service.http.app import build_app
 from payment_service.http.description import describe
-from payment_service.provider.stripe_deliveries import StripeDeliveries
+from payment_service.provider.stripe.deliveries import StripeDeliveries
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 OPENAPI: Final = ROOT / "openapi.json"

@@ -25,8 +25,8 @@ from stripe import WebhookSignature
 from payment_service.config import Config, ConfigError, DatabaseSettings
 from payment_service.domain.currency import currency
 from payment_service.domain.money import Money
-from payment_service.provider.stripe import API_VERSION
-from payment_service.provider.stripe_amounts import to_stripe
+from payment_service.provider.stripe.adapter import API_VERSION
+from payment_service.provider.stripe.amounts import to_stripe
 
 ANSWER_TIMEOUT_S: Final = 30
 APPLIED_TIMEOUT_S: Final = 15.0

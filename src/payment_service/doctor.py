@@ -33,8 +33,8 @@ from payment_service.db.rights import Roles, standing
 from payment_service.db.schema import schema_problem
 from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import require_providers
-from payment_service.provider.stripe import API_VERSION
-from payment_service.provider.stripe_webhooks import APPLIED_TYPES, TOLERANCE_S
+from payment_service.provider.stripe.adapter import API_VERSION
+from payment_service.provider.stripe.webhooks import APPLIED_TYPES, TOLERANCE_S
 from payment_service.telemetry.logs import mask
 
 # A person waits for the answer; what does not answer in this time is as good as down.

@@ -14,7 +14,7 @@ import pytest
 from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.flows.errors import Unavailable
 from payment_service.provider.port import ProviderEvent
-from payment_service.provider.stripe_webhooks import translate
+from payment_service.provider.stripe.webhooks import translate
 from tests.support.eventually import eventually_async
 from tests.support.flows import Flows, name_of
 

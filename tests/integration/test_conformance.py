@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from payment_service.provider.conformance import CHECKS, Counterpart
-from payment_service.provider.stripe import Stripe
+from payment_service.provider.stripe.adapter import Stripe
 from tests.support.bank import open_bank
 from tests.support.counterparts import BankSide, StripeSide, open_acme
 from tests.support.flows import config_for

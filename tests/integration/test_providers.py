@@ -15,8 +15,8 @@ from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.provider import calls
 from payment_service.provider.port import Call, ProviderEvent
 from payment_service.provider.providers import Providers
-from payment_service.provider.stripe import Stripe
-from payment_service.provider.stripe_webhooks import translate
+from payment_service.provider.stripe.adapter import Stripe
+from payment_service.provider.stripe.webhooks import translate
 from tests.support.eventually import eventually_async
 from tests.support.flows import Flows, arrival, name_of, open_flows, order
 from tests.support.sandbox import SandboxProcess

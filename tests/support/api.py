@@ -18,7 +18,7 @@ from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.provider.port import ProviderEvent
 from payment_service.provider.providers import Providers
-from payment_service.provider.stripe import Stripe
+from payment_service.provider.stripe.adapter import Stripe
 from tests.support.deliveries import receivers_of
 from tests.support.flows import config_for
 from tests.support.http import Answer, ask, served

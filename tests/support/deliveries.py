@@ -26,7 +26,7 @@ from payment_service.http.requests import Requests
 from payment_service.http.webhooks import WebhookEndpoint
 from payment_service.provider.port import ProviderEvent, Receiver
 from payment_service.provider.providers import Providers
-from payment_service.provider.stripe_deliveries import StripeDeliveries
+from payment_service.provider.stripe.deliveries import StripeDeliveries
 from tests.support.flows import config_for, name_of
 from tests.support.http import Answer, request, send, served
 

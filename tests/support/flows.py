@@ -25,7 +25,7 @@ from payment_service.flows.arrivals import Arrival
 from payment_service.flows.dispatch import Dispatcher
 from payment_service.flows.surroundings import Surroundings
 from payment_service.provider.providers import Providers
-from payment_service.provider.stripe import Stripe
+from payment_service.provider.stripe.adapter import Stripe
 from tests.support.eventually import eventually_async
 
 UNFINISHED = "SELECT count(*) FROM operations WHERE state IN ('due', 'claimed')"

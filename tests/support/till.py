@@ -20,7 +20,7 @@ from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.flows.dispatch import Dispatcher
 from payment_service.flows.surroundings import Surroundings
 from payment_service.http.app import build_app
-from payment_service.provider.stripe_webhooks import translate
+from payment_service.provider.stripe.webhooks import translate
 from tests.support.deliveries import Inbox, ready, receivers_of
 from tests.support.eventually import eventually_async
 from tests.support.flows import Flows, name_of, open_flows

@@ -25,9 +25,9 @@ from payment_service.provider.port import (
     Unexpected,
     WrongState,
 )
-from payment_service.provider.stripe_answers import CAPTURE_TOO_LATE, Answer, classify
-from payment_service.provider.stripe_refunds import refund_list_fact, refunds_moved
-from payment_service.provider.stripe_webhooks import translate
+from payment_service.provider.stripe.answers import CAPTURE_TOO_LATE, Answer, classify
+from payment_service.provider.stripe.refunds import refund_list_fact, refunds_moved
+from payment_service.provider.stripe.webhooks import translate
 from scripts.document_states import SAMPLE, intent_fact
 from tests.unit.test_endings import claimed
 

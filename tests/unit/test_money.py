@@ -15,7 +15,7 @@ from payment_service.domain.money import (
     MoneyError,
     parse,
 )
-from payment_service.provider.stripe_amounts import AmountNotRepresentable, from_stripe, to_stripe
+from payment_service.provider.stripe.amounts import AmountNotRepresentable, from_stripe, to_stripe
 
 EUR, JPY, KWD, ISK, UGX = (currency(code) for code in ("eur", "jpy", "kwd", "isk", "ugx"))
 CODES = st.sampled_from(sorted(CURRENCIES))

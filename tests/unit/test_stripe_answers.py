@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from payment_service.provider.port import Call, Kind, Outcome, Request, Unexpected, Unknown
-from payment_service.provider.stripe_answers import Answer, classify
+from payment_service.provider.stripe.answers import Answer, classify
 
 PAYMENT = UUID("8d8b3c0e-6a4e-5b7c-9a51-0c5d5e1c8f00")
 

@@ -10,8 +10,8 @@ from payment_service.contracts.api import Checkout as Offered
 from payment_service.contracts.api import StripePay
 from payment_service.http.examples import ANSWERS
 from payment_service.provider.port import Checkout, Transient
-from payment_service.provider.stripe_answers import Answer
-from payment_service.provider.stripe_checkout import read_checkout
+from payment_service.provider.stripe.answers import Answer
+from payment_service.provider.stripe.checkout import read_checkout
 
 SECRET = "pi_1_secret_canary"
 INTENT = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from payment_service.domain.payment import ChargeFact, IntentFact, Status
 from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent
-from payment_service.provider.stripe_webhooks import (
+from payment_service.provider.stripe.webhooks import (
     DEPTH_MAX,
     parse,
     translate,

@@ -12,7 +12,7 @@ from payment_service.contracts.operators import Parked, ParkedList, Released
 from payment_service.db import parked
 from payment_service.domain import card_numbers
 from payment_service.flows.release_parked import PROVIDER_ID, Parking, Truth, asks_provider
-from payment_service.provider.stripe_webhooks import PROVIDER as STRIPE
+from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

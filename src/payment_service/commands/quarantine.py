@@ -17,7 +17,7 @@ from payment_service.flows.accept_orders import Intake
 from payment_service.flows.apply_webhooks import Webhooks
 from payment_service.flows.errors import Refusal, Why
 from payment_service.flows.replay_quarantine import Replays, webhook_provider
-from payment_service.provider.stripe_webhooks import PROVIDER as STRIPE
+from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
     from uuid import UUID

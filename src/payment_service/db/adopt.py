@@ -25,7 +25,7 @@ from payment_service.db.rights import DEFAULT_ROLES, Roles
 from payment_service.domain.currency import CURRENCIES
 from payment_service.domain.ids import operation_id
 from payment_service.provider.port import Kind, Request
-from payment_service.provider.stripe import Stripe
+from payment_service.provider.stripe.adapter import Stripe
 
 if TYPE_CHECKING:
     from uuid import UUID

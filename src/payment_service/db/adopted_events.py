@@ -12,7 +12,7 @@ from payment_service.crash_points import reached
 from payment_service.db.maintain import EVENTS_KEPT
 from payment_service.db.queries import load
 from payment_service.provider.port import BodyRefused
-from payment_service.provider.stripe_webhooks import parse, translate
+from payment_service.provider.stripe.webhooks import parse, translate
 
 if TYPE_CHECKING:
     import psycopg

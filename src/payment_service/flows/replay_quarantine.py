@@ -16,7 +16,7 @@ from payment_service.flows.arrivals import Arrival
 from payment_service.flows.change import Answered, change_once
 from payment_service.flows.errors import Refusal, Why
 from payment_service.provider.port import BodyRefused, Receiver
-from payment_service.provider.stripe_webhooks import PROVIDER as STRIPE
+from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -21,8 +21,8 @@ from payment_service.provider.port import (
     Unknown,
     WrongState,
 )
-from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
-from payment_service.provider.stripe_refunds import (
+from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe.refunds import (
     REFUNDS,
     MalformedRefund,
     intent_of_refund,

@@ -18,12 +18,12 @@ import aiohttp
 from payment_service.config import Config
 from payment_service.provider.plugins import Plugin
 from payment_service.provider.port import CHECKOUTS_MAX, Request, TooLate, Transient, Unknown
-from payment_service.provider.stripe_amounts import to_stripe
-from payment_service.provider.stripe_answers import Answer, classify, read_date
-from payment_service.provider.stripe_checkout import read_checkout
-from payment_service.provider.stripe_deliveries import StripeDeliveries
-from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
-from payment_service.provider.stripe_refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
+from payment_service.provider.stripe.amounts import to_stripe
+from payment_service.provider.stripe.answers import Answer, classify, read_date
+from payment_service.provider.stripe.checkout import read_checkout
+from payment_service.provider.stripe.deliveries import StripeDeliveries
+from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe.refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ from uuid import UUID
 from payment_service.domain.currency import currency
 from payment_service.domain.dispute import DisputeFact, DisputeStatus
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundsMoved, RefundStatus
-from payment_service.provider.stripe_amounts import from_stripe
+from payment_service.provider.stripe.amounts import from_stripe
 
 if TYPE_CHECKING:
     from payment_service.provider.port import Request

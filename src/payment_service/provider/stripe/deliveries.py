@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from payment_service.provider import stripe_webhooks
+from payment_service.provider.stripe import webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,12 +30,12 @@ class StripeDeliveries:
 
     def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
         """Check the signature; name the secret that made it. Raises SignatureRefused."""
-        return stripe_webhooks.verify(body, headers.get("stripe-signature"), self.secrets, now_s=now_s)
+        return webhooks.verify(body, headers.get("stripe-signature"), self.secrets, now_s=now_s)
 
     def parse(self, body: bytes) -> dict[str, Any]:
         """Read a body. Raises BodyRefused."""
-        return stripe_webhooks.parse(body)
+        return webhooks.parse(body)
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
         """Say what an event means to the payments of this deployment."""
-        return stripe_webhooks.translate(event, deployment=self.deployment, livemode=self.livemode)
+        return webhooks.translate(event, deployment=self.deployment, livemode=self.livemode)

@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from payment_service.provider.port import Checkout, Transient
-from payment_service.provider.stripe_answers import read_date, read_retry_after, read_word
-from payment_service.provider.stripe_intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe.answers import read_date, read_retry_after, read_word
+from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
 
 if TYPE_CHECKING:
-    from payment_service.provider.stripe_answers import Answer
+    from payment_service.provider.stripe.answers import Answer
 
 _SECRET_PART: Final = re.compile(r"_secret_[A-Za-z0-9]{1,200}")
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from payment_service.domain.currency import currency
 from payment_service.domain.payment import Decline, IntentFact, Status
-from payment_service.provider.stripe_amounts import from_stripe
+from payment_service.provider.stripe.amounts import from_stripe
 
 _STATUSES: Final = {
     "requires_payment_method": Status.PENDING,
