@@ -249,6 +249,7 @@ def test_a_table_of_that_name_which_is_not_the_model_s_is_left_alone(model: Mode
     "point",
     [
         "adopt.aside.after",
+        "adopt.barred.after",
         "adopt.batch.commit.before:2",
         "adopt.batch.commit.after",
         "adopt.events.commit.before",
@@ -285,6 +286,18 @@ def test_whatever_is_not_taken_yet_when_a_move_is_killed_bars_its_order(model: M
     assert {row[0] for row in model.query(left)} <= {row[0] for row in model.query(barred)}
     adopt(model.dsn)
     assert model.query(barred) == []
+
+
+@pytest.mark.parametrize(("point", "barred"), [("adopt.aside.after", 0), ("adopt.barred.after", 1)])
+def test_no_service_starts_before_every_order_of_the_model_is_taken_or_barred(
+    model: ModelTables, service_env: dict[str, str], point: str, barred: int
+) -> None:
+    """Whatever brings it up after the machine went down."""
+    model.pay()
+    run("migrate", "--adopt", env={"DB_DSN": model.dsn, "CRASH_AT": point})
+    assert model.query("SELECT count(*) FROM model_adoption_report WHERE reason = 'not_taken_yet'") == [(barred,)]
+    served = run("serve", env={**service_env, "DB_DSN": model.dsn})
+    assert (served.returncode, "this version needs" in served.stderr) == (3, True), served.stderr
 
 
 def event(event_id: str, kind: str = "payment_intent.succeeded", **subject: object) -> dict[str, object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import psycopg
@@ -49,6 +50,13 @@ COLUMNS: Final = (
 Session: TypeAlias = "psycopg.Connection[Any]"
 Report: TypeAlias = Callable[[str], None]
 
+# What is not taken, and the revision that brings it.
+REPORT: Final = "model_adoption_report"
+REPORT_REVISION: Final = "2"
+
+_NOTHING_TO_ADOPT: Final = (
+    "There is nothing to adopt: the database has no table payments of the model, and no model_payments."
+)
 _NOT_THE_MODEL_S: Final = "The table {} is not the model's: it lacks {}."
 
 _sql = load(__package__, "adopt.sql")
@@ -77,14 +85,14 @@ def adopt(
 ) -> None:
     """Set the model's tables aside, bring the schema, take their rows; `dry_run`: only say what would become of them.
 
+    No service starts on a schema that lacks a revision, so the last ones come after every order that is to be taken is barred.
     `report` is told what was done, a line at a time. Raises MigrationError when nothing was changed, RightsError, AdoptError when rows were
     not taken (after all others were).
     """
-    if not dry_run:
-        migrate(dsn, roles=roles, prepare=_set_aside, report=report)
-        reached("adopt.aside.after")
     try:
         with _session(dsn) as session:
+            if not dry_run:
+                _begin(session, partial(migrate, dsn, roles=roles, report=report))
             waiting = _look(session, report) if dry_run else _adopt(session, report)
     except psycopg.errors.LockNotAvailable:
         raise AdoptError("Another `migrate --adopt` is at work on this database: wait for it.") from None
@@ -98,6 +106,20 @@ def adopt(
         raise AdoptError(
             f"{waiting} payments {where} the table model_adoption_report: docs/upgrading.md says what to do with each."
         )
+
+
+def _begin(session: Session, bring: Callable[..., None]) -> None:
+    """Set the tables aside and decide on their rows, bar their orders, then bring the rest of the schema."""
+    if not _is_there(session, REPORT):
+        bring(to=REPORT_REVISION, prepare=_set_aside)
+    elif not _is_there(session, "model_payments"):
+        raise MigrationError(_NOTHING_TO_ADOPT)
+    reached("adopt.aside.after")
+    _judge(session, "model_payments")
+    with session.transaction():
+        _report(session)
+    reached("adopt.barred.after")
+    bring()
 
 
 def _set_aside(connection: Connection, revision: str | None) -> None:
@@ -114,8 +136,7 @@ def _set_aside(connection: Connection, revision: str | None) -> None:
         for statement in connection.exec_driver_sql(_sql.renames, execution_options=plain).scalars().all():
             connection.exec_driver_sql(statement, execution_options=plain)
     elif not _exists(connection, "model_payments"):
-        message = "There is nothing to adopt: the database has no table payments of the model, and no model_payments."
-        raise MigrationError(message)
+        raise MigrationError(_NOTHING_TO_ADOPT)
 
 
 def _exists(connection: Connection, table: str) -> bool:
@@ -139,16 +160,17 @@ def _session(dsn: str) -> Iterator[Session]:
 
 def _look(session: Session, report: Report) -> int:
     """Say what would become of the rows, where they are now; only a temporary table is made."""
-    aside = session.execute("SELECT to_regclass('model_payments') IS NOT NULL AS there").fetchone().there  # type: ignore[union-attr]
-    _judge(session, "model_payments" if aside else "payments")
+    _judge(session, "model_payments" if _is_there(session, "model_payments") else "payments")
     report("nothing was changed; this is what would become of the payments:")
     return _summarise(session, report)
 
 
+def _is_there(session: Session, table: str) -> bool:
+    there: bool = session.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone()[0]  # type: ignore[index]
+    return there
+
+
 def _adopt(session: Session, report: Report) -> int:
-    _judge(session, "model_payments")
-    with session.transaction():
-        _report(session)
     last: int = session.execute(_sql.last_place).fetchone()[0]  # type: ignore[index]
     queued = 0
     for after in range(0, last, BATCH_ROWS):
@@ -168,7 +190,7 @@ def _adopt(session: Session, report: Report) -> int:
 
 
 def _report(session: Session) -> None:
-    session.execute("DELETE FROM model_adoption_report")
+    session.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(REPORT)))
     _execute(session, "write_report")
 
 
