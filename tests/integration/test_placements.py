@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,22 +12,9 @@ from payment_service.contracts.timeline import RecordEntry
 from payment_service.db.pool import Pool
 from payment_service.db.timeline import timeline
 from tests.support.kafka import Record, Topics
-from tests.support.outbox import INITIATED, SUCCEEDED, config_of, drained, opened, records, relaying, write
+from tests.support.outbox import INITIATED, SUCCEEDED, drained, records, relaying, write
 
 REPUBLISH = "INSERT INTO outbox_pending (position, aggregateid, created_at) SELECT position, aggregateid, created_at FROM outbox"
-
-
-@pytest.fixture
-def config(service_env: dict[str, str]) -> Config:
-    """Give the configuration of a service on this test's database and broker."""
-    return config_of(service_env)
-
-
-@pytest.fixture
-async def pool(config: Config) -> AsyncIterator[Pool]:
-    """Give a pool on this test's database."""
-    async with opened(config) as pool:
-        yield pool
 
 
 async def told(pool: Pool, payment: uuid.UUID) -> list[RecordEntry]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -37,19 +36,6 @@ from tests.support.outbox import (
     sequences,
     write,
 )
-
-
-@pytest.fixture
-def config(service_env: dict[str, str]) -> Config:
-    """Give the configuration of a service on this test's database and broker."""
-    return config_of(service_env)
-
-
-@pytest.fixture
-async def pool(config: Config) -> AsyncIterator[Pool]:
-    """Give a pool on this test's database."""
-    async with opened(config) as pool:
-        yield pool
 
 
 def delete_topic(topics: Topics, name: str) -> None:

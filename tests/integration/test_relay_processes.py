@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,11 +19,9 @@ from tests.support.eventually import eventually_async
 from tests.support.kafka import Topics
 from tests.support.outbox import (
     INITIATED,
-    config_of,
     distinct,
     drained,
     first_occurrences,
-    opened,
     pending,
     records,
     relaying,
@@ -34,19 +32,6 @@ from tests.support.outbox import (
 ROOT = Path(__file__).parents[2]
 PAYMENTS, RECORDS = 40, 5
 StartProcess = Callable[..., ChildProcess]
-
-
-@pytest.fixture
-def config(service_env: dict[str, str]) -> Config:
-    """Give the configuration of a service on this test's database and broker."""
-    return config_of(service_env)
-
-
-@pytest.fixture
-async def pool(config: Config) -> AsyncIterator[Pool]:
-    """Give a pool on this test's database."""
-    async with opened(config) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,10 +22,8 @@ from tests.support.kafka import Topics
 from tests.support.outbox import (
     INITIATED,
     SUCCEEDED,
-    config_of,
     drained,
     first_occurrences,
-    opened,
     pending,
     records,
     relaying,
@@ -40,19 +37,6 @@ ALL = Chosen(
 ASKING = Asking(
     actor=Actor(client="cli", person="suite"), key="again-1", action="outbox.republish", payment_id=None, asked={}
 )
-
-
-@pytest.fixture
-def config(service_env: dict[str, str]) -> Config:
-    """Give the configuration of a service on this test's database and broker."""
-    return config_of(service_env)
-
-
-@pytest.fixture
-async def pool(config: Config) -> AsyncIterator[Pool]:
-    """Give a pool on this test's database."""
-    async with opened(config) as pool:
-        yield pool
 
 
 @pytest.mark.kafka

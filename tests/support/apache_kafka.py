@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import uuid
 from pathlib import Path
@@ -43,11 +44,6 @@ group.min.session.timeout.ms=1000
 class ApacheKafka(Server):
     """One broker on 127.0.0.1; `stop` removes its data."""
 
-    def __init__(self) -> None:
-        self._folder: WorkFolder | None = None
-        self._child: ChildProcess | None = None
-        self._port = 0
-
     @property
     def bootstrap_servers(self) -> str:
         """What Kafka clients take as `bootstrap.servers`."""
@@ -65,21 +61,16 @@ class ApacheKafka(Server):
             properties = folder / "server.properties"
             properties.write_text(self._properties(folder, self._port, self._other_port()))
             _format(properties, self._format_options())
-            self._child = ChildProcess([*JAVA, "kafka.Kafka", properties], log=folder / "kafka.log")
+            self._child = ChildProcess(
+                [*JAVA, "kafka.Kafka", properties],
+                log=folder / "kafka.log",
+                stop_signal=signal.SIGKILL,  # its data goes with it
+            )
             self._child.wait_until(self._answers, timeout_s=START_TIMEOUT_S, name="Apache Kafka")
         except BaseException:
             self.stop()
             raise
         return self
-
-    def stop(self) -> None:
-        """End the broker at once (its data goes with it) and remove its folder."""
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
-        if self._folder is not None:
-            self._folder.remove()
-            self._folder = None
 
     def _properties(self, folder: Path, port: int, controller_port: int) -> str:
         return PROPERTIES.format(port=port, controller_port=controller_port, folder=folder)

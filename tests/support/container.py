@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from payment_service.embedded.process import free_port
 from tests.support.eventually import eventually
+from tests.support.http import is_ready
 
 ENGINE: Final = os.environ.get("IMAGE_ENGINE", "podman")
 IMAGE: Final = "payment-service:latest"
@@ -67,14 +67,7 @@ class Container:
 
     def ready(self) -> bool:
         """Ask `/ready` once."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=2)
-        try:
-            connection.request("GET", "/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return is_ready(self.metrics_port)
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command inside."""

@@ -7,6 +7,8 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -92,3 +94,15 @@ async def ask(
 ) -> Answer:
     """Send a request on a connection of its own."""
     return await send(port, request(method, target, headers, body))
+
+
+def is_ready(port: int) -> bool:
+    """Ask `/ready` once, whatever runs there or does not."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/ready")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from payment_service.embedded.process import ChildProcess, free_port, tail
 from tests.support.eventually import TIMEOUT_S, eventually
+from tests.support.http import is_ready
 
 COMMAND: Final = Path(sys.executable).with_name("payment-service")
 READY_TIMEOUT_S: Final = 30.0
@@ -82,14 +82,7 @@ class ServiceProcess:
 
     def ready(self) -> bool:
         """Ask `/ready` once."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.service_port, timeout=2)
-        try:
-            connection.request("GET", "/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return is_ready(self.service_port)
 
     def kill(self) -> None:
         """End the process with SIGKILL: it gets no chance to finish anything."""

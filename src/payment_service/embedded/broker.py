@@ -22,23 +22,8 @@ class EmbeddedBroker(Server):
     """A broker on 127.0.0.1; `stop` loses everything in it. On `port` when given, so that one can come back."""
 
     def __init__(self, port: int | None = None) -> None:
+        super().__init__()
         self._wanted_port = port
-        self._port = 0
-        self._folder: WorkFolder | None = None
-        self._child: ChildProcess | None = None
-
-    @property
-    def port(self) -> int:
-        """The TCP port, once started."""
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """The process id of the broker."""
-        if self._child is None:
-            message = "The broker is not running; call start() first."
-            raise RuntimeError(message)
-        return self._child.pid
 
     @property
     def bootstrap_servers(self) -> str:
@@ -63,15 +48,6 @@ class EmbeddedBroker(Server):
             self.stop()
             raise
         return self
-
-    def stop(self) -> None:
-        """Stop the broker and remove its log."""
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
-        if self._folder is not None:
-            self._folder.remove()
-            self._folder = None
 
 
 def _binary() -> Path:

@@ -44,26 +44,11 @@ class EmbeddedPostgres(Server):
     def __init__(
         self, data_dir: Path | None = None, *, fsync: bool = True, settings: Mapping[str, str] | None = None
     ) -> None:
+        super().__init__()
         self._wanted_data_dir = data_dir
         self._fsync = fsync
         self._settings = dict(settings or {})
-        self._folder: WorkFolder | None = None
-        self._child: ChildProcess | None = None
-        self._port = 0
         self._password = ""
-
-    @property
-    def port(self) -> int:
-        """The TCP port, once started."""
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """The process id of the postmaster."""
-        if self._child is None:
-            message = "PostgreSQL is not running; call start() first."
-            raise RuntimeError(message)
-        return self._child.pid
 
     @property
     def dsn(self) -> str:
@@ -84,15 +69,6 @@ class EmbeddedPostgres(Server):
             self.stop()
             raise
         return self
-
-    def stop(self) -> None:
-        """Shut the server down (clients are disconnected) and remove the temporary folder."""
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
-        if self._folder is not None:
-            self._folder.remove()
-            self._folder = None
 
     def _run(self, postgres: Path, data_dir: Path, account: Account | None) -> None:
         self._port = free_port()

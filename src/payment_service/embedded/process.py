@@ -187,15 +187,38 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 class Server:
-    """What the embedded servers share: `with` starts and stops them."""
+    """What the embedded servers share: a port, a child process and its folder; `with` starts and stops them."""
+
+    def __init__(self) -> None:
+        self._port = 0
+        self._folder: WorkFolder | None = None
+        self._child: ChildProcess | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port on 127.0.0.1, once started."""
+        return self._port
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server. Raises RuntimeError while it does not run."""
+        if self._child is None:
+            message = f"{type(self).__name__} is not running; call start() first."
+            raise RuntimeError(message)
+        return self._child.pid
 
     def start(self) -> Self:
         """Start the server and wait until it serves."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Stop the server and remove what it made; without effect when it does not run."""
-        raise NotImplementedError
+        """Stop the server, whoever is connected, and remove its folder; without effect when it does not run."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+        if self._folder is not None:
+            self._folder.remove()
+            self._folder = None
 
     def __enter__(self) -> Self:
         return self.start()
