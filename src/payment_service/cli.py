@@ -26,7 +26,7 @@ Key = Annotated[str, typer.Option(help="The same change under the same key is ma
 TIME_HELP: Final = "Such as 2026-12-25T14:00Z, or how long ago: 90m, 12h, 7d."
 QuarantineName = Annotated[UUID, typer.Argument(metavar="ID", help="As `quarantine list` shows it.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
-ParkedName = Annotated[str, typer.Argument(metavar="ID", help="As `parked list` shows it.")]
+ParkedName = Annotated[str, typer.Argument(metavar="ID", help="As `parked list` shows it, or PROVIDER:ID.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 app = typer.Typer(

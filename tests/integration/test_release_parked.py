@@ -187,3 +187,44 @@ async def test_the_same_key_does_it_once_and_every_change_is_noted(till: Till) -
     assert unknown.value.why is Why.NOT_FOUND
     rows = await pool.fetch("SELECT client, payment_id FROM audit WHERE action = 'parked.retry'")
     assert [tuple(row) for row in rows] == [("cli:suite", payment)]
+
+
+async def test_of_two_providers_events_with_one_id_only_the_one_that_is_named_is_let_go(till: Till) -> None:
+    desk, payment, pool = Desk(till), await till.pay("o-1"), till.flows.pool
+    await pool.execute(
+        "INSERT INTO payment_events (payment_id, event_type, provider, provider_event_id, payload, processed, result, parked_reason,"
+        " verified_by, verified_at, occurred_at) SELECT $1, 'odd', provider, 'evt:1', '{}', false, 'conflict', 'conflict',"
+        " 'secret-1', now(), now() FROM unnest(ARRAY['acme', 'bank_transfer', 'stripe']) provider",
+        payment,
+    )
+
+    async def parked() -> list[str]:
+        rows = await pool.fetch("SELECT provider FROM payment_events WHERE parked_reason IS NOT NULL ORDER BY 1")
+        return [row["provider"] for row in rows]
+
+    several = r"name one of acme:evt:1, bank_transfer:evt:1, stripe:evt:1\."
+    with pytest.raises(Refusal, match=several) as refused:
+        await desk.resolve("evt:1", "close")
+    assert refused.value.why is Why.INVALID
+    with pytest.raises(Refusal, match=several):
+        await desk.retry("evt:1")
+    with pytest.raises(Refusal, match="Nothing of this id is parked"):
+        await desk.retry("nobody:evt:1")
+    assert await parked() == ["acme", "bank_transfer", "stripe"]
+    await desk.resolve("acme:evt:1", "close")
+    await desk.resolve("stripe:evt:1", "close")
+    assert await parked() == ["bank_transfer"]
+    await desk.resolve("evt:1", "close")
+    assert await parked() == []
+
+
+async def test_of_two_accounts_transfers_with_one_id_only_the_one_that_is_named_is_closed(till: Till) -> None:
+    desk, pool = Desk(till), till.flows.pool
+    await pool.execute(
+        "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome)"
+        " SELECT account, 't-1', 100, 'eur', now(), 'for you', 'transfer.nobodys' FROM unnest(ARRAY['DE1', 'DE2']) account"
+    )
+    with pytest.raises(Refusal, match=r"name one of DE1:t-1, DE2:t-1\."):
+        await desk.resolve("t-1", "close")
+    await desk.resolve("DE2:t-1", "close")
+    assert await pool.fetchval("SELECT account FROM bank_transfers WHERE outcome = 'transfer.nobodys'") == "DE1"

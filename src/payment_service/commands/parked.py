@@ -59,7 +59,7 @@ def resolve(
     settings = CommandSettings.from_environment()
 
     async def change(parking: Parking, found: Found, asking: Asking) -> Answered:
-        if found.provider == STRIPE and asks_provider(found, truth):
+        if found.owner == STRIPE and asks_provider(found, truth):
             settings.require_stripe_key(
                 "what you say is compared with what Stripe has, so set it as the service has it"
             )
@@ -99,8 +99,8 @@ def _release(
     async def work(here: Surroundings) -> Released:
         parking = Parking(here)
         found = await parking.find(name, as_uuid(name))
-        session.confirm(question.replace("{what}", found.what).replace("{name}", screen.plain(found.name)), yes=yes)
-        asked = {"what": found.what, "id": found.name, **said}
+        session.confirm(question.replace("{what}", found.what).replace("{name}", screen.plain(name)), yes=yes)
+        asked = {"what": found.what, "id": found.name, "owner": found.owner, **said}
         asking = session.asking(action, asked, key=key, payment_id=found.payment_id)
         answer = await change(parking, found, asking)
         screen.say_key(asking, answer)

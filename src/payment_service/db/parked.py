@@ -91,30 +91,30 @@ async def refund_of_provider(connection: Connection, provider: str, provider_ref
     return dict(row) if row else None
 
 
-async def find_event(connection: Connection | Pool, event_id: str, providers: Collection[str]) -> Row | None:
-    """Find an event by the provider's id of it, one that waits before one (of these providers) that is processed."""
-    row = await connection.fetchrow(_SQL.find_event, event_id, list(providers))
-    return dict(row) if row else None
+async def find_events(connection: Connection | Pool, event_id: str, providers: Collection[str]) -> list[Row]:
+    """Find what bears this id of a provider's: each provider's event that is parked; else one (of these providers) that is not."""
+    rows = [dict(row) for row in await connection.fetch(_SQL.find_events, event_id, list(providers))]
+    return [row for row in rows if row["parked"]] or rows[:1]
 
 
-async def retry_event(connection: Connection, event_id: str) -> bool:
+async def retry_event(connection: Connection, event_id: str, provider: str) -> bool:
     """Let a parked event be applied again; False: it is not parked (any more)."""
-    return bool(await connection.fetch(_SQL.retry_event, event_id))
+    return bool(await connection.fetch(_SQL.retry_event, event_id, provider))
 
 
-async def close_event(connection: Connection, event_id: str) -> bool:
+async def close_event(connection: Connection, event_id: str, provider: str) -> bool:
     """Call a parked event done without applying it; False: it is not parked (any more)."""
-    return bool(await connection.fetch(_SQL.close_event, event_id))
+    return bool(await connection.fetch(_SQL.close_event, event_id, provider))
 
 
-async def is_nobodys(connection: Connection | Pool, transaction_id: str) -> bool:
-    """Whether a transfer of this name bears no reference of ours, and nobody has said yet what it is for."""
-    return bool(await connection.fetchval(_SQL.is_nobodys, transaction_id))
+async def find_transfers(connection: Connection | Pool, transaction_id: str) -> list[Row]:
+    """Find transfers of this name, one an account, that bear no reference of ours, and of which nobody has said what they are for."""
+    return [dict(row) for row in await connection.fetch(_SQL.find_transfers, transaction_id)]
 
 
-async def close_transfer(connection: Connection, transaction_id: str) -> bool:
+async def close_transfer(connection: Connection, transaction_id: str, account: str) -> bool:
     """Note that a transfer without a reference needs nothing more; False: it waits for nobody (any more)."""
-    return bool(await connection.fetch(_SQL.close_transfer, transaction_id))
+    return bool(await connection.fetch(_SQL.close_transfer, transaction_id, account))
 
 
 async def is_held(connection: Connection | Pool, aggregate_id: UUID) -> bool:

@@ -69,29 +69,31 @@ WHERE id = $1 AND state = 'parked'
 -- name: refund_of_provider
 SELECT id, made_by_hand FROM refunds WHERE provider = $1 AND provider_refund_id = $2
 
--- name: find_event
+-- name: find_events
 -- $2: the providers that run; either condition has an index, which the id alone has not.
-SELECT payment_id, processed FROM payment_events
+SELECT DISTINCT ON (provider) provider AS owner, payment_id, parked_reason IS NOT NULL AND NOT processed AS parked
+FROM payment_events
 WHERE provider_event_id = $1 AND (parked_reason IS NOT NULL OR provider = ANY ($2::text[]))
-ORDER BY processed
-LIMIT 1
+ORDER BY provider, parked_reason IS NOT NULL AND NOT processed DESC
 
 -- name: retry_event
 UPDATE payment_events SET parked_reason = NULL, retry_at = now(), tries = 0
-WHERE provider_event_id = $1 AND parked_reason IS NOT NULL AND NOT processed
+WHERE provider_event_id = $1 AND provider = $2 AND parked_reason IS NOT NULL AND NOT processed
 RETURNING payment_id
 
 -- name: close_event
 UPDATE payment_events SET processed = true, processed_at = now(), result = 'closed', parked_reason = NULL, retry_at = NULL
-WHERE provider_event_id = $1 AND parked_reason IS NOT NULL AND NOT processed
+WHERE provider_event_id = $1 AND provider = $2 AND parked_reason IS NOT NULL AND NOT processed
 RETURNING payment_id
 
--- name: is_nobodys
-SELECT EXISTS (SELECT FROM bank_transfers WHERE transaction_id = $1 AND outcome = 'transfer.nobodys')
+-- name: find_transfers
+SELECT account AS owner, NULL::uuid AS payment_id FROM bank_transfers WHERE transaction_id = $1 AND outcome = 'transfer.nobodys' ORDER BY account
 
 -- name: close_transfer
 -- It stays known, so that an import of it changes nothing.
-UPDATE bank_transfers SET outcome = 'transfer.closed' WHERE transaction_id = $1 AND outcome = 'transfer.nobodys' RETURNING transaction_id
+UPDATE bank_transfers SET outcome = 'transfer.closed'
+WHERE transaction_id = $1 AND account = $2 AND outcome = 'transfer.nobodys'
+RETURNING transaction_id
 
 -- name: is_held
 SELECT EXISTS (SELECT FROM relay_holds WHERE aggregateid = $1)

@@ -44,13 +44,13 @@ PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 class Found:
     """Something that is, or was, parked. `what`: operation, event, record or transfer; `payment_id` None: of no payment that we know.
 
-    `provider`: whose call or event it is, else empty; `kind`: of a call.
+    `owner`: the provider of a call or an event, the account of a transfer; `kind`: of a call.
     """
 
     what: str
     name: str
     payment_id: UUID | None
-    provider: str = ""
+    owner: str = ""
     kind: Kind | None = None
 
 
@@ -70,14 +70,17 @@ class Parking:
         self._here = surroundings
 
     async def find(self, name: str, as_id: UUID | None) -> Found:
-        """Find what bears this name: an operation, held records (by their payment's id), an event, a transfer. Raises Refusal."""
+        """Find what bears this name: an operation, held records (by their payment's id), an event, a transfer. Raises Refusal.
+
+        An event may be named with its provider, a transfer with its account, `stripe:evt_…`: where several have one of the same id.
+        """
         pool = self._here.pool
         if as_id is not None and (call := await parked.find_operation(pool, as_id)) is not None:
             return Found(
                 what="operation",
                 name=name,
                 payment_id=call["payment_id"],
-                provider=call["provider"],
+                owner=call["provider"],
                 kind=Kind(call["kind"]),
             )
         if as_id is not None and await parked.is_held(pool, as_id):
@@ -85,11 +88,25 @@ class Parking:
             return Found(what="record", name=name, payment_id=payment)
         if "\0" in name:
             raise _unknown()
-        if (event := await parked.find_event(pool, name, self._here.providers.by_name.keys())) is not None:
-            return Found(what="event", name=name, payment_id=event["payment_id"])
-        if await parked.is_nobodys(pool, name):
-            return Found(what="transfer", name=name, payment_id=None)
-        raise _unknown()
+        owner, _, own_name = name.partition(":")
+        found = await self._find_told(name) or await self._find_told(own_name, owner)
+        if found is None:
+            raise _unknown()
+        return found
+
+    async def _find_told(self, name: str, owner: str = "") -> Found | None:
+        """Find an event or a transfer by the name that others gave it. Raises Refusal where it is that of several."""
+        for what, rows in (
+            ("event", await parked.find_events(self._here.pool, name, self._here.providers.by_name.keys())),
+            ("transfer", await parked.find_transfers(self._here.pool, name)),
+        ):
+            found = [row for row in rows if owner in {"", row["owner"]}]
+            if len(found) > 1:
+                choice = ", ".join(f"{row['owner']}:{name}" for row in found)
+                raise Refusal(Why.INVALID, f"Several are parked under this id: name one of {choice}.")
+            if found:
+                return Found(what=what, name=name, payment_id=found[0]["payment_id"], owner=found[0]["owner"])
+        return None
 
     async def retry(self, found: Found, asking: Asking) -> Answered:
         """Let it be tried again. Raises Refusal."""
@@ -102,7 +119,7 @@ class Parking:
                 case "operation":
                     return _answer(found, await self._retry_operation(connection, found))
                 case "event":
-                    done = await parked.retry_event(connection, found.name)
+                    done = await parked.retry_event(connection, found.name, found.owner)
                 case _:
                     done = await parked.release_hold(connection, UUID(found.name))
             if not done:
@@ -123,7 +140,7 @@ class Parking:
 
         async def work(connection: Connection) -> Answered:
             if close is not None:
-                if not await close(connection, found.name):
+                if not await close(connection, found.name, found.owner):
                     raise _not_parked()
                 return _answer(found, "closed")
             payment, operation = await self._lock(connection, found)
