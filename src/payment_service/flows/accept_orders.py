@@ -19,7 +19,7 @@ from payment_service.domain.payment import FreeFact, WithdrawnFact
 from payment_service.domain.unpaid import ORDER_CANCELLED
 from payment_service.flows.arrivals import accept_all
 from payment_service.flows.listing import LOST_BEFORE
-from payment_service.flows.requests import SYSTEM
+from payment_service.flows.own_operations import SYSTEM
 from payment_service.flows.set_aside import count_set_aside, set_aside
 from payment_service.provider.port import Kind, Request
 from payment_service.provider.providers import UnknownProvider

@@ -22,8 +22,8 @@ from payment_service.domain.unpaid import ORDER_CANCELLED
 from payment_service.flows.cancel import Cancel, cancel
 from payment_service.flows.errors import Refusal
 from payment_service.flows.groups import contained, work_off
+from payment_service.flows.own_operations import SYSTEM
 from payment_service.flows.request_refund import reserve
-from payment_service.flows.requests import SYSTEM
 from payment_service.loop import Loop
 from payment_service.provider.port import Kind
 from payment_service.telemetry import metrics

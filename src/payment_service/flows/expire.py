@@ -17,7 +17,7 @@ from payment_service.db import operations, payments
 from payment_service.domain.unpaid import ABANDONED
 from payment_service.flows.cancel import Cancel, cancel
 from payment_service.flows.groups import contained, work_off
-from payment_service.flows.requests import SYSTEM
+from payment_service.flows.own_operations import SYSTEM
 from payment_service.loop import Loop
 from payment_service.telemetry import metrics
 

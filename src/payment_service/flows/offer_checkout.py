@@ -17,7 +17,7 @@ from payment_service.contracts.api import Checkout, Step
 from payment_service.db import budget, operations, order_cancellations, payments
 from payment_service.domain.payment import Status
 from payment_service.flows.errors import Refusal, Why
-from payment_service.flows.requests import read_own_intent
+from payment_service.flows.own_operations import read_own_intent
 from payment_service.provider import port
 from payment_service.provider.calls import read_checkout
 from payment_service.provider.port import CHECKOUTS_MAX

@@ -20,7 +20,7 @@ from payment_service.domain.refund import RefundListFact, RefundRefused, Refunds
 from payment_service.flows.change import Answered, change_once
 from payment_service.flows.errors import Refusal, Why
 from payment_service.flows.look_up import hold_against_intent, hold_against_refunds, look_up
-from payment_service.flows.requests import read_after, read_own_intent
+from payment_service.flows.own_operations import read_after, read_own_intent
 from payment_service.provider.port import OWN_INTENT, Kind
 
 if TYPE_CHECKING:

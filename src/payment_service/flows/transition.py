@@ -28,7 +28,7 @@ from payment_service.domain.refund import (
 )
 from payment_service.domain.unexpected import UnexpectedFact, park
 from payment_service.flows.announce import announce
-from payment_service.flows.requests import cancel_stray, read_after, read_own_intent, read_refunds
+from payment_service.flows.own_operations import cancel_stray, read_after, read_own_intent, read_refunds
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
