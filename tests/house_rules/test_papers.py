@@ -154,6 +154,13 @@ def test_every_invariant_is_numbered_and_has_a_test() -> None:
     assert [number for number, body in zip(numbers, bodies, strict=True) if not TEST.search(body)] == []
 
 
+def test_the_code_map_has_every_part_of_the_service() -> None:
+    table = paper("ARCHITECTURE.md").partition("## Code map")[2].partition("\n## ")[0]
+    mapped = set(re.findall(r"`([\w.]+)/?`", "".join(re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE))))
+    parts = {path.name for path in SERVICE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert parts - {"__init__.py", "__main__.py"} <= mapped
+
+
 def test_the_page_of_records_lists_every_reason_of_a_dead_letter() -> None:
     assert re.findall(r"`(\w+)`", between("docs/records.md", "reasons")) == [str(reason) for reason in Reason]
 
