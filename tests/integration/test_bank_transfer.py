@@ -273,6 +273,21 @@ async def test_who_told_of_a_transfer_is_noted(bank: Bank) -> None:
     assert await bank.pool.fetchval("SELECT verified_by FROM payment_events") == f"operator:{CLERK.client}"
 
 
+@pytest.mark.parametrize(("order", "configured"), [({"capture_method": "manual"}, "automatic"), ({}, "manual")])
+async def test_money_that_can_not_be_held_is_shown_to_be_captured_as_it_comes(
+    database_dsn: str, order: dict[str, str], configured: str
+) -> None:
+    """Whatever the order says, or what holds for orders that say nothing: nobody waits for an authorization that never comes."""
+    async with open_bank(database_dsn, capture_method=configured) as bank:
+        await bank.flows.accept("o-1", **order)
+        await bank.flows.settle_all()
+        assert (await bank.flows.payment("o-1"))["capture_method"] == "automatic"
+        await bank.take(reference("o-1"))
+        assert await bank.announced("o-1") == ["initiated", "succeeded"]
+        await bank.flows.accept("o-2", payment_provider="stripe", **order)
+        assert (await bank.flows.payment("o-2"))["capture_method"] == "manual", "where it can be held, it is"
+
+
 async def test_a_refund_is_pending_until_an_operator_has_transferred_it_back(bank: Bank) -> None:
     await bank.asked("o-1")
     await bank.take(reference("o-1"))

@@ -53,6 +53,7 @@ class BankTransfer:
     """Intents and refunds in the ledger. One per process; holds nothing but the pool."""
 
     name = events.PROVIDER
+    captures_at_once = True
 
     def __init__(self, settings: BankTransferSettings, context: Context) -> None:
         self.account = settings.bank_transfer_iban

@@ -129,7 +129,7 @@ class Intake:
                 payment_id=name,
                 order_id=order.order_id,
                 amount=order.amount,
-                manual_capture=self._captures_by_hand(order),
+                manual_capture=self._captures_by_hand(order, provider.name),
             )
         except UnknownProvider as error:
             refused = Rejected(Reason.UNKNOWN_PROVIDER, str(error))
@@ -205,8 +205,10 @@ class Intake:
     def _too_old(self, order: Order) -> bool:
         return order.recorded_at is not None and self._here.now() - order.recorded_at > self._order_max_age
 
-    def _captures_by_hand(self, order: Order) -> bool:
-        return self._manual_capture if order.manual_capture is None else order.manual_capture
+    def _captures_by_hand(self, order: Order, provider: str) -> bool:
+        """Whether the money is to be held; where it can't be, it is taken as it comes, and the payment says so from the start."""
+        wanted = self._manual_capture if order.manual_capture is None else order.manual_capture
+        return wanted and self._here.providers.holds(provider)
 
     def _expires_at(self, plan: _Plan) -> datetime | None:
         after = self._here.providers.expires_after(plan.provider, self._expires_after)
@@ -226,7 +228,7 @@ class Intake:
             partition=arrival.partition,
             offset=arrival.offset,
             traceparent=_traceparent(arrival),
-            manual_capture=plan.request is not None and self._captures_by_hand(plan.order),
+            manual_capture=plan.request is not None and self._captures_by_hand(plan.order, plan.provider),
             expires_at=self._expires_at(plan) if plan.request else None,
         )
 

@@ -236,6 +236,13 @@ class Patient(Protocol):
     expires_after: timedelta
 
 
+@runtime_checkable
+class Immediate(Protocol):
+    """A provider that can hold no money to be captured later: what comes is captured, whatever an order says."""
+
+    captures_at_once: bool
+
+
 class Provider(Protocol):
     """A payment provider. Implementations hold connections and no state of payments."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.provider.conformance.counterpart import intent_of, part_of, require, trial
-from payment_service.provider.port import Done, Kind, Refused, Request, WrongState
+from payment_service.provider.port import Done, Immediate, Kind, Refused, Request, WrongState
 
 if TYPE_CHECKING:
     from payment_service.provider.conformance.counterpart import Check, Counterpart
@@ -55,6 +55,11 @@ async def what_is_held_is_captured_and_what_is_not_held_is_not(counterpart: Coun
     early = await one.send(Kind.CAPTURE, request, key=f"capture:{one.payment_id}:1")
     require(isinstance(early, Refused | WrongState), f"a capture of what is not held came to {early!r}")
     require((await one.read(intent.intent_id)).received.minor == 0, "a capture took money that nobody has paid")
+    said = isinstance(counterpart.provider, Immediate) and counterpart.provider.captures_at_once
+    require(
+        said is not counterpart.holds,
+        "a provider that holds no money says so, by `captures_at_once`, and no other does",
+    )
     if not counterpart.holds:
         return
     await counterpart.pay(intent.intent_id, one.amount)
