@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for
 Key = Annotated[str, typer.Option(help="The same change under the same key is made once; shown when you give none.")]
 TIME_HELP: Final = "Such as 2026-12-25T14:00Z, or how long ago: 90m, 12h, 7d."
 QuarantineName = Annotated[UUID, typer.Argument(metavar="ID", help="As `quarantine list` shows it.")]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most, up to 1000; 100 unless you say.")]
 ParkedName = Annotated[str, typer.Argument(metavar="ID", help="As `parked list` shows it, or PROVIDER:ID.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 

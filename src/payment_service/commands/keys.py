@@ -41,13 +41,8 @@ def create(client: str, scopes: Sequence[str]) -> str:
 def show_list(client: str, *, revoked: bool, as_json: bool) -> None:
     """List keys, those that are good or all."""
     keys = session.run(lambda pool: _read(pool, client, revoked=revoked))
-    if as_json:
-        screen.show_json(keys)
-        return
-    fields = ("id", "client", "prefix", "scopes", "created_at", "revoked_at")
-    screen.show_table("Keys of the API", fields, ([getattr(key, name) for name in fields] for key in keys.data))
-    if not keys.data:
-        screen.say("There are none.")
+    columns = ("id", "client", "prefix", "scopes", "created_at", "revoked_at")
+    screen.show_list("Keys of the API", keys, columns, empty="There are none.", as_json=as_json)
 
 
 def revoke(key_id: UUID | None, client: str, key: str, *, as_json: bool) -> None:

@@ -31,14 +31,9 @@ def show_list(what: str, limit: int, *, as_json: bool) -> None:
     if what and what not in KINDS:
         raise ConfigError(f"--what takes one of: {', '.join(KINDS)}.")
     found = session.run(lambda pool: _read(pool, what or None, limit))
-    if as_json:
-        screen.show_json(found)
-        return
-    fields = ("since", "what", "id", "payment_id", "subject", "reason", "detail", "provider_request_id")
-    screen.show_table("Parked", fields, ([getattr(one, name) for name in fields] for one in found.data))
-    if not found.data:
-        screen.say("Nothing is parked.")
-    if found.has_more:
+    columns = ("since", "what", "id", "payment_id", "subject", "reason", "detail", "provider_request_id")
+    screen.show_list("Parked", found, columns, empty="Nothing is parked.", as_json=as_json)
+    if found.has_more and not as_json:
         screen.say("There is more: see --what and --limit.")
 
 
@@ -106,13 +101,7 @@ def _release(
         screen.say_key(asking, answer)
         return Released.model_validate_json(answer.body)
 
-    done = session.run_change(work)
-    if as_json:
-        screen.show_json(done)
-        return
-    screen.show_fields(done, *Released.model_fields)
-    if done.payment_id:
-        screen.say(f"payment-service show {done.payment_id}   tells what comes of it")
+    screen.show_done(session.run_change(work), as_json=as_json)
 
 
 async def _read(pool: Pool, what: str | None, limit: int) -> ParkedList:

@@ -47,14 +47,9 @@ def show_list(reason: str, source: str, since: str, limit: int, *, replayed: boo
     found = QuarantinedList(
         data=[Quarantined.model_validate(asdict(row)) for row in kept[:limit]], has_more=len(kept) > limit
     )
-    if as_json:
-        screen.show_json(found)
-        return
-    fields = ("created_at", "id", "source", "topic", "partition", "offset", "reason", "replayed_at")
-    screen.show_table("Quarantine", fields, ([getattr(one, name) for name in fields] for one in found.data))
-    if not found.data:
-        screen.say("Nothing is in quarantine.")
-    if found.has_more:
+    columns = ("created_at", "id", "source", "topic", "partition", "offset", "reason", "replayed_at")
+    screen.show_list("Quarantine", found, columns, empty="Nothing is in quarantine.", as_json=as_json)
+    if found.has_more and not as_json:
         screen.say("There is more: see --since, --reason and --limit.")
 
 
@@ -93,13 +88,7 @@ def replay(name: UUID, key: str, *, any_age: bool, as_json: bool) -> None:
         screen.say_key(asking, answer)
         return Replayed.model_validate_json(answer.body)
 
-    done = session.run_change(work)
-    if as_json:
-        screen.show_json(done)
-        return
-    screen.show_fields(done, *Replayed.model_fields)
-    if done.payment_id:
-        screen.say(f"payment-service show {done.payment_id}   tells what comes of it")
+    screen.show_done(session.run_change(work), as_json=as_json)
 
 
 def _replays(here: Surroundings, settings: CommandSettings, *, any_age: bool) -> Replays:

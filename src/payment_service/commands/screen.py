@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from payment_service.contracts.operators import ApiKeys, ParkedList, QuarantinedList, Released, Replayed
     from payment_service.flows.change import Answered, Asking
 
 # Where no terminal sets a width, lines are as long as what they say, so that they can be searched.
@@ -80,6 +81,28 @@ def _pairs(names: Sequence[str], texts: Sequence[str]) -> Table:
 def show_fields(model: BaseModel, *names: str) -> None:
     """Print fields of a model, one a line."""
     _console().print(_pairs(names, [plain(getattr(model, name)) for name in names]))
+
+
+def show_list(
+    title: str, found: ApiKeys | ParkedList | QuarantinedList, columns: Sequence[str], *, empty: str, as_json: bool
+) -> None:
+    """Print a list: JSON, or a table of some fields of its rows; `empty` is said where there are none."""
+    if as_json:
+        show_json(found)
+        return
+    show_table(title, columns, ([getattr(row, name) for name in columns] for row in found.data))
+    if not found.data:
+        say(empty)
+
+
+def show_done(done: Released | Replayed, *, as_json: bool) -> None:
+    """Print what a change came to, and which command tells of its payment."""
+    if as_json:
+        show_json(done)
+        return
+    show_fields(done, *type(done).model_fields)
+    if done.payment_id:
+        say(f"payment-service show {done.payment_id}   tells what comes of it")
 
 
 def say(sentence: str) -> None:
