@@ -334,12 +334,13 @@ def replay(
     name: QuarantineName,
     any_age: Annotated[bool, typer.Option("--any-age", help="Even an order older than ORDER_MAX_AGE.")] = False,
     key: Key = "",
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Decide one again, as if it came now; accepted once. Set what the service has of DEPLOYMENT, PROVIDERS, STRIPE_…, PAYMENT_…."""
+    """Decide one again, as if it came now; accepted once. Needs all settings of the service: an order is taken by them."""
     from payment_service.commands import quarantine as code
 
-    code.replay(name, key, any_age=any_age, as_json=as_json)
+    code.replay(name, key, any_age=any_age, yes=yes, as_json=as_json)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

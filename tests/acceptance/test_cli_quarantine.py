@@ -11,7 +11,7 @@ import pytest
 
 from payment_service.contracts.operators import QuarantinedContent, QuarantinedList, Replayed
 from payment_service.domain.ids import payment_id, quarantine_id
-from tests.support.command import assert_fails, done, run
+from tests.support.command import assert_fails, done, run, run_on_terminal
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -34,6 +34,13 @@ def env(database_dsn: str) -> dict[str, str]:
         connection.execute(INSERT, (EVIL, "kafka", 8, "not_utf8", BYTES, BYTES, 48))
         connection.execute(INSERT, (HOOK, "webhook", None, "not_an_event", None, b"{}", 72))
     return {"DB_DSN": database_dsn}
+
+
+@pytest.fixture
+def whole(env: dict[str, str]) -> dict[str, str]:
+    """An environment in which the service would start."""
+    secrets = {"STRIPE_SECRET_KEY": "sk_test_suite", "STRIPE_WEBHOOK_SECRET": "whsec_suite"}
+    return {**env, "KAFKA_BROKERS": "127.0.0.1:9", **secrets}
 
 
 def rows(env: dict[str, str], sql: str) -> list[tuple[Any, ...]]:
@@ -69,12 +76,12 @@ def test_what_one_holds_is_shown_and_can_not_steer_a_terminal(env: dict[str, str
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_replay_that_was_killed_at_its_commit_is_finished_by_running_it_again(
-    env: dict[str, str], moment: str
+    env: dict[str, str], whole: dict[str, str], moment: str
 ) -> None:
-    line = ("quarantine", "replay", str(GOOD), "--any-age")
-    killed = run(*line, env={**env, "CRASH_AT": f"change.quarantine.replay.commit.{moment}"})
+    line = ("quarantine", "replay", str(GOOD), "--any-age", "--yes")
+    killed = run(*line, env={**whole, "CRASH_AT": f"change.quarantine.replay.commit.{moment}"})
     assert killed.returncode == -signal.SIGKILL
-    replayed = done(run(*line, "--json", env=env))
+    replayed = done(run(*line, "--json", env=whole))
     assert replayed == Replayed.model_validate(replayed).model_dump(mode="json")
     if moment == "before":
         assert replayed["payment_id"] == str(payment_id("default", "o-1", 1))
@@ -88,7 +95,7 @@ def test_a_replay_that_was_killed_at_its_commit_is_finished_by_running_it_again(
     [
         (("show", NOBODY), 4, "Nothing of this id is in quarantine"),
         (("replay", NOBODY), 4, "Nothing of this id is in quarantine"),
-        (("replay", str(GOOD)), 1, "It is refused again (too_old)"),
+        (("replay", str(GOOD), "--yes"), 1, "It is refused again (too_old)"),
         (("replay", str(EVIL)), 1, "It is refused again (not_utf8)"),
         (("replay", str(HOOK)), 1, "The provider that sent it does not run here"),
         (("list", "--source", "fax"), 2, "--source takes"),
@@ -97,7 +104,32 @@ def test_a_replay_that_was_killed_at_its_commit_is_finished_by_running_it_again(
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_what_can_not_be_done_is_said_in_one_line(
-    env: dict[str, str], arguments: tuple[str, ...], code: int, sentence: str
+    env: dict[str, str], whole: dict[str, str], arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    assert_fails(run("quarantine", *arguments, env=env), code, sentence)
+    assert_fails(run("quarantine", *arguments, env=whole), code, sentence)
     assert rows(env, "SELECT count(*) FROM audit") == [(0,)]
+
+
+def test_an_order_is_taken_by_the_settings_of_the_service_or_not_at_all(
+    env: dict[str, str], whole: dict[str, str]
+) -> None:
+    """By DB_DSN alone it would be worded with what holds for others: captured at once, by card."""
+    line = ("quarantine", "replay", str(GOOD), "--any-age")
+    assert_fails(run(*line, "--yes", env=env), 2, "An order is taken by the settings of the service")
+    assert_fails(run(*line, env=whole), 2, "say --yes")
+    of_service = {
+        **whole,
+        "CAPTURE_METHOD": "manual",
+        "PAYMENT_EXPIRES_AFTER": "PT0S",
+        "STRIPE_PAYMENT_METHODS": "card,link",
+    }
+    no = run_on_terminal(*line, answer="n\n", env=of_service)
+    asked = "Take order o-1 of 19.90 eur, to be paid by stripe, held until it is captured, open until it is paid?"
+    assert (no.returncode, asked in no.stderr) == (1, True), no.stderr
+    assert rows(env, "SELECT count(*) FROM payments") == [(0,)]
+    assert run_on_terminal(*line, answer="y\n", env=of_service).returncode == 0
+    assert rows(env, "SELECT capture_method, expires_at FROM payments") == [("manual", None)]
+    [(body,)] = rows(env, "SELECT request_body FROM operations")
+    assert all(word in body for word in ("capture_method=manual", "=card", "=link"))
+    again = done(run(*line, "--json", env=env))
+    assert again["done"] == "accepted_before", "which needs no settings"

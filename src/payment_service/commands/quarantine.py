@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from payment_service.commands import screen, session
 from payment_service.commands.settings import CommandSettings
-from payment_service.config import ConfigError
+from payment_service.config import Config, ConfigError
 from payment_service.contracts.operators import Quarantined, QuarantinedContent, QuarantinedList, Replayed
 from payment_service.db import quarantine
 from payment_service.domain.card_numbers import mask_bytes
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from payment_service.db.pool import Pool
     from payment_service.db.quarantine import Kept
+    from payment_service.flows.accept_orders import Terms
     from payment_service.flows.surroundings import Surroundings
 
 SOURCES: Final = ("kafka", "webhook")
@@ -75,7 +76,7 @@ def show(name: UUID, *, as_json: bool) -> None:
         screen.say(f"The value is longer than {_SHOWN_CHARACTERS} characters: --json shows all of it.")
 
 
-def replay(name: UUID, key: str, *, any_age: bool, as_json: bool) -> None:
+def replay(name: UUID, key: str, *, any_age: bool, yes: bool, as_json: bool) -> None:
     """Decide one row again; `any_age`: even an order that is too old by now."""
     asking = session.asking("quarantine.replay", {"id": str(name), "any_age": any_age}, key=session.read_key(key))
     settings = CommandSettings.from_environment()
@@ -84,7 +85,11 @@ def replay(name: UUID, key: str, *, any_age: bool, as_json: bool) -> None:
         kept = await quarantine.find(here.pool, name)
         if kept is not None and kept.source == "webhook" and webhook_provider(kept) == STRIPE:
             settings.require_stripe_key("it tells of which mode, test or live, the events are to be")
-        answer = await _replays(here, settings, any_age=any_age).replay(name, asking)
+        replays = _replays(here, settings, any_age=any_age)
+        if kept is not None and (terms := replays.terms(kept)) is not None:
+            _require_all_settings()
+            session.confirm(_word(terms), yes=yes)
+        answer = await replays.replay(name, asking)
         screen.say_key(asking, answer)
         return Replayed.model_validate_json(answer.body)
 
@@ -106,6 +111,27 @@ def _replays(here: Surroundings, settings: CommandSettings, *, any_age: bool) ->
         webhooks=Webhooks(here),
         amount_minor_max=settings.max_amount_minor,
     )
+
+
+def _require_all_settings() -> None:
+    """Raise ConfigError where the environment is not one in which the service would start.
+
+    Here an order is worded as the service words it, for good: by settings that are missing it would be by defaults.
+    """
+    try:
+        Config.from_environment()
+    except ConfigError as error:
+        message = f"An order is taken by the settings of the service, so run this where they are set. {error}"
+        raise ConfigError(message) from None
+
+
+def _word(terms: Terms) -> str:
+    captured = "held until it is captured" if terms.manual_capture else "captured at once"
+    until = (
+        f"canceled if unpaid at {terms.expires_at:%Y-%m-%dT%H:%M:%SZ}" if terms.expires_at else "open until it is paid"
+    )
+    order = f"{screen.plain(terms.order.order_id)} of {terms.order.amount}"
+    return f"Take order {order}, to be paid by {terms.provider}, {captured}, {until}?"
 
 
 def _text(content: bytes | None) -> str | None:

@@ -61,6 +61,16 @@ class _Plan:
     refused: Rejected | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How an order would be taken now. `expires_at` None: it may stay unpaid for ever."""
+
+    order: Order
+    provider: str
+    manual_capture: bool
+    expires_at: datetime | None
+
+
 class Intake:
     """Accepts batches.
 
@@ -83,6 +93,18 @@ class Intake:
     async def accept(self, arrivals: Sequence[Arrival]) -> None:
         """Make a batch durable. Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then."""
         await accept_all(arrivals, self._accept)
+
+    def terms(self, arrival: Arrival) -> Terms | None:
+        """Say how the order of a record would be taken, if it has no payment yet; None: nothing is to be paid, or can be."""
+        for plan in self._plan([arrival])[0]:
+            if plan.request is not None and not self._too_old(plan.order):
+                return Terms(
+                    order=plan.order,
+                    provider=plan.provider,
+                    manual_capture=self._captures_by_hand(plan.order, plan.provider),
+                    expires_at=self._expires_at(plan),
+                )
+        return None
 
     async def decide(self, connection: Connection, arrival: Arrival) -> Rejected | None:
         """Decide a record again in the caller's transaction; None: its order is taken. A refusal is not set aside again."""

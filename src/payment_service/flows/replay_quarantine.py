@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from payment_service.db.quarantine import Kept
     from payment_service.domain.order import Rejected
     from payment_service.flows.accept_cancelled import CancelledIntake
-    from payment_service.flows.accept_orders import Intake
+    from payment_service.flows.accept_orders import Intake, Terms
     from payment_service.flows.apply_webhooks import Webhooks
     from payment_service.flows.change import Asking
     from payment_service.flows.surroundings import Surroundings
@@ -55,6 +55,13 @@ class Replays:
         self._cancelled = cancelled
         self._webhooks = webhooks
         self._amount_minor_max = amount_minor_max
+
+    def terms(self, kept: Kept) -> Terms | None:
+        """Say how the order that a row holds would be taken; None: it holds none that would be. Raises Refusal."""
+        if kept.source == "webhook" or kept.replayed_at is not None:
+            return None
+        _require_whole(kept)
+        return self._intake.terms(self._arrival(kept))
 
     async def replay(self, name: UUID, asking: Asking) -> Answered:
         """Decide one row again. Raises Refusal where it is refused again, with the reason."""
