@@ -32,7 +32,6 @@ def error(code: int, reason: str = "sasl_ssl://b:9093: no") -> KafkaError:
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        (KafkaError._ALL_BROKERS_DOWN, "check KAFKA_BROKERS"),
         (KafkaError._AUTHENTICATION, "check KAFKA_CONFIG_SASL_… (sasl_ssl://b:9093: no)"),
         (KafkaError._SSL, "check KAFKA_CONFIG_SSL_… (sasl_ssl://b:9093: no)"),
         (KafkaError.GROUP_AUTHORIZATION_FAILED, "give it READ"),
@@ -48,14 +47,33 @@ def test_trouble_says_what_to_check_until_something_succeeds(reach: Reach, code:
     assert reach.trouble() == ""
 
 
+@pytest.mark.parametrize("why", [KafkaError._TRANSPORT, KafkaError._RESOLVE])
+def test_no_broker_is_reached_where_all_are_down_and_connecting_fails(reach: Reach, why: int) -> None:
+    """In whatever order the two are heard."""
+    for first, second in ((why, KafkaError._ALL_BROKERS_DOWN), (KafkaError._ALL_BROKERS_DOWN, why)):
+        reach.failed(error(first))
+        assert reach.trouble() == ""
+        reach.failed(error(second))
+        assert reach.trouble() == "no broker is reached: check KAFKA_BROKERS and the network"
+        reach.works()
+        assert reach.trouble() == ""
+
+
+def test_brokers_that_close_idle_connections_are_no_trouble(reach: Reach) -> None:
+    """Apache Kafka does after ten minutes, and the library calls it "all brokers down"."""
+    for _ in range(4):
+        reach.failed(error(KafkaError._ALL_BROKERS_DOWN))
+    assert reach.trouble() == ""
+
+
 def test_that_all_are_down_hides_no_refusal_and_is_told_when_that_has_ended(reach: Reach, clock: Clock) -> None:
     """The library says it after every refusal."""
     reach.failed(error(KafkaError._AUTHENTICATION))
     clock.now = FORGOTTEN_AFTER_S - 1
-    reach.failed(error(KafkaError._ALL_BROKERS_DOWN))
+    for code in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+        reach.failed(error(code))
     assert "login" in reach.trouble()
     clock.now = FORGOTTEN_AFTER_S
-    reach.failed(error(KafkaError._ALL_BROKERS_DOWN))
     assert "no broker is reached" in reach.trouble()
 
 

@@ -1,11 +1,13 @@
 """What keeps this process from its brokers, in one sentence: no address that answers, a login or a certificate that is refused.
 
 The library tries again by itself and says so through its error callback, again and again. It says nothing when it is back, so trouble
-ends with the first success, or when nothing was heard of it for a while.
+ends with the first success, or when nothing was heard of it for a while. That all brokers are down it says, too, when they have only
+closed connections that were idle; it is so if connecting fails as well.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
 FORGOTTEN_AFTER_S: Final = 75.0
 DETAIL_LIMIT_CHARACTERS: Final = 200
 
-_NOT_REACHED: Final = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - the library's names for its own findings begin so
-_SENTENCES: Final = {
-    _NOT_REACHED: "no broker is reached: check KAFKA_BROKERS and the network",
+_NOT_REACHED: Final = "no broker is reached: check KAFKA_BROKERS and the network"
+_ALL_DOWN: Final = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - the library's names for its own findings begin so
+_NOT_CONNECTED: Final = {KafkaError._TRANSPORT, KafkaError._RESOLVE}  # noqa: SLF001
+_REFUSALS: Final = {
     KafkaError._AUTHENTICATION: "the login is refused: check KAFKA_CONFIG_SASL_…",  # noqa: SLF001
     KafkaError._SSL: "no TLS comes about: check KAFKA_CONFIG_SSL_…",  # noqa: SLF001
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the user may not write: give it the rules of docs/deployment.md",
@@ -34,22 +37,27 @@ class Reach:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._trouble: tuple[str, float] | None = None
+        self.works()
 
     def failed(self, error: KafkaError) -> None:
         """Note an error; one that says nothing of the way to the brokers is left out."""
-        code = error.code()
-        # "All are down" follows every refusal, and would hide it.
-        if code not in _SENTENCES or (code == _NOT_REACHED and self.trouble()):
-            return
-        detail = "" if code == _NOT_REACHED else f" ({error.str()[:DETAIL_LIMIT_CHARACTERS]})"
-        self._trouble = (_SENTENCES[code] + detail, self._clock())
+        code, now = error.code(), self._clock()
+        if code == _ALL_DOWN:
+            self._down_at = now
+        elif code in _NOT_CONNECTED:
+            self._not_connected_at = now
+        elif code in _REFUSALS:
+            self._refusal = (f"{_REFUSALS[code]} ({error.str()[:DETAIL_LIMIT_CHARACTERS]})", now)
 
     def works(self) -> None:
         """Note that a broker did what it was asked."""
-        self._trouble = None
+        self._down_at = self._not_connected_at = -math.inf
+        self._refusal = ("", -math.inf)
 
     def trouble(self) -> str:
-        """Say in one sentence what is wrong and what to do; nothing: empty."""
-        noted = self._trouble
-        return noted[0] if noted and self._clock() - noted[1] < FORGOTTEN_AFTER_S else ""
+        """Say in one sentence what is wrong and what to do; nothing: empty. A refusal is told before "all are down", which follows it."""
+        since = self._clock() - FORGOTTEN_AFTER_S
+        refusal, refused_at = self._refusal
+        if refused_at > since:
+            return refusal
+        return _NOT_REACHED if min(self._down_at, self._not_connected_at) > since else ""
