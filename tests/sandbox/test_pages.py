@@ -38,9 +38,12 @@ def test_the_checkout_runs_the_sandboxs_own_scripts_alone_and_says_that_it_needs
     assert "needs JavaScript" in shown.text.partition("<noscript>")[2].partition("</noscript>")[0]
 
 
-def test_the_style_sheet_is_served(sandbox: SandboxProcess) -> None:
-    shown = look(sandbox, "/assets/style.css")
-    assert (shown.status, shown.headers["content-type"]) == (200, "text/css")
+def test_the_style_sheets_of_a_page_are_served(sandbox: SandboxProcess) -> None:
+    sheets = re.findall(r'rel="stylesheet" href="([^"]+)"', look(sandbox, "/").text)
+    assert len(sheets) == 3
+    for sheet in sheets:
+        shown = look(sandbox, sheet)
+        assert (shown.status, shown.headers["content-type"]) == (200, "text/css")
 
 
 def test_what_clients_write_is_shown_as_text(sandbox: SandboxProcess, client: Any) -> None:
