@@ -17,7 +17,6 @@ from payment_service.domain.order import Order, Reason, Rejected, record_time
 
 ORDER_VALUE_LIMIT_BYTES: Final = 262_144  # 2,000 items; the worst a sender can make of it is searched in about a second
 USER_ID_LIMIT_CHARACTERS: Final = 255  # names and mail addresses fit, and the provider's metadata takes 500
-ITEMS_COUNT_MAX: Final = 2_147_483_647  # a PostgreSQL integer
 
 # A date, a time and its distance from UTC, as RFC 3339 (section 5.6) writes them; `fromisoformat` takes far more.
 TIME_PATTERN: Final = (
@@ -59,7 +58,6 @@ def decode_order(
             order_id=read_order_id(fields),
             user_id=_read_user_id(fields),
             amount=_read_amount(fields, amount_minor_max),
-            items_count=_read_items_count(fields),
             recorded_at=record_time(timestamp_ms),
             provider=_read_provider(fields),
             manual_capture=_read_capture_method(fields),
@@ -233,9 +231,3 @@ def _bad_expires_at() -> RefusedError:
     return RefusedError(
         Reason.BAD_EXPIRES_AT, 'expires_at must be a time by RFC 3339 such as "2026-12-31T23:59:59Z", or left out.'
     )
-
-
-def _read_items_count(fields: dict[str, object]) -> int | None:
-    """Told on, not used: what is no count is as if it had been left out."""
-    count = fields.get("items_count")
-    return count if type(count) is int and 0 <= count <= ITEMS_COUNT_MAX else None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from payment_service.contracts import records
 from payment_service.contracts.cancelled_orders import REASON_LIMIT_CHARACTERS
 from payment_service.contracts.orders import (
-    ITEMS_COUNT_MAX,
     ORDER_ID_PATTERN,
     PROVIDER_PATTERN,
     TIME_PATTERN,
@@ -72,9 +71,7 @@ _ORDER: Final[Schema] = {
             "type": ["string", "null"],
             "pattern": f"^{TIME_PATTERN}$",
         },
-        "items_count": {
-            "description": f"Told on, not used: a whole number up to {ITEMS_COUNT_MAX}; anything else is as if left out."
-        },
+        "items_count": {"description": "How many things were ordered. Not read, and not stored."},
         "items": {"description": "What was ordered: product_id, quantity, price. Not read, and not stored."},
     },
 }

@@ -53,7 +53,6 @@ class Stage:
     sandbox_url: str
     api_key: str
     service: ChildProcess
-    roles: str
 
     @property
     def service_url(self) -> str:
@@ -85,7 +84,7 @@ def open_stage(stack: ExitStack, progress: Progress, roles: str) -> Stage:
         api_key = _run(env, "keys", "create", "--client", "demo", *scopes).strip()
     with _timed(progress, f"payment-service serve{f' --only {roles}' if roles else ''}"):
         service = _start_service(stack, env, folder, roles)
-    return Stage(env=env, sandbox_url=env["STRIPE_API_BASE"], api_key=api_key, service=service, roles=roles)
+    return Stage(env=env, sandbox_url=env["STRIPE_API_BASE"], api_key=api_key, service=service)
 
 
 def _environment(dsn: str, brokers: str, *, sandbox_port: int) -> dict[str, str]:

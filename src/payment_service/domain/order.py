@@ -18,15 +18,14 @@ _YEAR_10000_MS: Final = 253_402_300_800_000
 class Order:
     """What is asked of us: to collect `amount` for `order_id`.
 
-    `user_id` is empty where the order names no user; `items_count` is None where it was not told. `recorded_at` is the record's
-    own time, None where the broker gave none. `provider` (the payment provider that the order asks for), `manual_capture` and
-    `expires_at` are None where the order leaves them to us.
+    `user_id` is empty where the order names no user; `recorded_at` is the record's own time, None where the broker gave none.
+    `provider` (the payment provider that the order asks for), `manual_capture` and `expires_at` are None where the order leaves
+    them to us.
     """
 
     order_id: str
     user_id: str
     amount: Money
-    items_count: int | None
     recorded_at: datetime | None
     provider: str | None = None
     manual_capture: bool | None = None
