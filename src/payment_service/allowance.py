@@ -23,6 +23,10 @@ class Allowance:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def allows(self, name: str) -> bool:
+        """Take one if there is one."""
+        return self.spend(name) == 0
+
     def spend(self, name: str) -> int:
         """Take one; return 0, or how many seconds to wait until there is one."""
         now = self._clock()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import structlog
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from payment_service.allowance import Allowance
 from payment_service.contracts.incoming import decode
 from payment_service.contracts.records import ORDERS_CREATED
 from payment_service.crash_points import reached
@@ -82,7 +83,7 @@ class OrderConsumer:
         self._lag: dict[Place, int] = {}
         self._lag_at = 0.0
         self._progress_at = time.monotonic()
-        self._logged_at: dict[str, float] = {}
+        self._news = Allowance(burst=1, every_s=LOG_INTERVAL_S)
         self._thread = threading.Thread(target=self._run, name="order-consumer", daemon=True)
 
     def start(self) -> None:
@@ -256,10 +257,7 @@ class OrderConsumer:
                 metrics.CONSUMER_LAG.remove(place[0], str(place[1]))
 
     def _log_sometimes(self, event: str, **facts: object) -> None:
-        now = time.monotonic()
-        subject = f"{event}:{facts.get('reason') or facts.get('error')}"
-        if now - self._logged_at.get(subject, -LOG_INTERVAL_S) >= LOG_INTERVAL_S:
-            self._logged_at[subject] = now
+        if self._news.allows(f"{event}:{facts.get('reason') or facts.get('error')}"):
             log.error(event, **facts)
 
     def _on_error(self, error: KafkaError) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -16,6 +15,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as Client
 
+from payment_service.allowance import Allowance
 from payment_service.kafka.reach import Reach
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Producer:
         self._notified = False
         self._closing = threading.Event()
         self._failure: str | None = None
-        self._logged_at: dict[str, float] = {}
+        self._news = Allowance(burst=1, every_s=LOG_INTERVAL_S)
         self._client = Client(self._settings(config), logger=logging.getLogger("librdkafka"))
         self._thread = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
         self._thread.start()
@@ -195,8 +195,7 @@ class Producer:
         self._reach.failed(error)
         if error.fatal():
             self._fail(error)
-        elif time.monotonic() - self._logged_at.get(error.name(), -LOG_INTERVAL_S) >= LOG_INTERVAL_S:
-            self._logged_at[error.name()] = time.monotonic()
+        elif self._news.allows(error.name()):
             log.warning("producer_error", reason=error.name(), detail=error.str()[:300])
 
     def _fail(self, error: KafkaError) -> None:

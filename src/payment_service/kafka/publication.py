@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from payment_service.allowance import Allowance
 from payment_service.crash_points import reached
 from payment_service.db import outbox
 from payment_service.kafka.producer import Fault
@@ -51,7 +52,7 @@ class Publication:
         self._probes: set[UUID] = set()
         self._resume_at = 0.0
         self._pause_s = ERROR_PAUSE_MIN_S
-        self._logged_at: dict[str, float] = {}
+        self._news = Allowance(burst=1, every_s=LOG_INTERVAL_S, clock=clock)
 
     @property
     def settled(self) -> bool:
@@ -123,7 +124,7 @@ class Publication:
         if now >= self._resume_at:
             self._resume_at = now + self._pause_s
             self._pause_s = min(self._pause_s * 2, ERROR_PAUSE_MAX_S)
-        if self._is_news(reason):
+        if self._news.allows(reason):
             log.warning("relay_broker_error", reason=reason, in_hand=len(self._window))
 
     def _hold_back(self, row: OutboxRow, *, topic: str | None, reason: str) -> None:
@@ -140,15 +141,8 @@ class Publication:
                 topic=row.topic,
                 reason=reason,
             )
-        elif self._is_news(topic):
+        elif self._news.allows(topic):
             log.error("topic_refuses_records", topic=topic, reason=reason)
-
-    def _is_news(self, subject: str) -> bool:
-        now = self._clock()
-        if now - self._logged_at.get(subject, -LOG_INTERVAL_S) < LOG_INTERVAL_S:
-            return False
-        self._logged_at[subject] = now
-        return True
 
     def _send(self, producer: RecordProducer) -> None:
         if self._clock() < self._resume_at:
