@@ -43,7 +43,12 @@ class Heard:
                 self._orders[order_id].append(told)
 
     def of(self, order_id: str) -> list[dict[str, Any]] | None:
-        """Give what was heard of an order, as it came; None: it is none of ours."""
+        """Give what was heard of an order, in the order of its sequences; None: it is none of ours.
+
+        Of several topics the records come as they like.
+        """
         with self._lock:
             told = self._orders.get(order_id)
-            return None if told is None else [asdict(record) for record in told]
+            if told is None:
+                return None
+            return [asdict(record) for record in sorted(told, key=lambda record: (record.attempt, record.sequence))]
