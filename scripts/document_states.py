@@ -261,7 +261,8 @@ greatest fact, as a payment does; one that succeeded may still fail.
 ## An operation
 
 A call to the provider, in `operations`: `due` → `claimed` (a worker has it) → `done`, `refused` or `parked`, or `due` again. `parked` waits
-for a person, and so do later operations of the same payment. Sorted by `flows/endings.py`:
+for a person, and so do later operations of the same payment. A refund, and the create of an order that comes more than 12 h late, is only
+looked for at first (epoch 0, which ends as `nothing_yet`), and then sent. Sorted by `flows/endings.py`:
 
 {outcome_table()}
 """

@@ -8,12 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from payment_service.db.operations import Claimed
+from payment_service.db.operations import LOOK_FIRST, Claimed
 from payment_service.domain.currency import currency
 from payment_service.domain.money import Money
 from payment_service.domain.payment import IntentFact, Status
-from payment_service.flows.endings import BACKOFF_MAX_S, backoff_s, conclude_read
-from payment_service.provider.port import Kind, Request
+from payment_service.domain.refund import RefundFact, RefundListFact, RefundStatus
+from payment_service.flows.endings import BACKOFF_MAX_S, NOTHING_YET, backoff_s, conclude_lookup, conclude_read
+from payment_service.provider.port import Done, Kind, Request
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 EUR = currency("eur")
@@ -102,3 +103,41 @@ def test_of_several_intents_the_one_that_is_furthest_comes_first() -> None:
 
 def test_waiting_doubles_up_to_its_limit() -> None:
     assert [backoff_s(tries, 1.0) for tries in (0, 1, 2, 10, 1000)] == [0.5, 1.0, 2.0, BACKOFF_MAX_S, BACKOFF_MAX_S]
+
+
+def test_before_anything_was_sent_one_read_that_finds_nothing_lets_it_be_sent() -> None:
+    ending = read(claimed(epoch=LOOK_FIRST, last_sent_at=None, last_outcome=None), ()).ending
+    assert (ending.state, ending.outcome, ending.next_epoch) == ("due", NOTHING_YET, True)
+    known = read(claimed(epoch=LOOK_FIRST, last_sent_at=None), (found(),))
+    assert (known.ending.state, known.facts) == ("done", (found(),))
+    unread = read(claimed(epoch=LOOK_FIRST, last_sent_at=None), None).ending
+    assert (unread.state, unread.code, unread.next_epoch) == ("due", "not_listed", False)
+
+
+@pytest.mark.parametrize(
+    ("named", "whole", "state", "next_epoch"),
+    [
+        (True, True, "done", False),
+        (True, False, "done", False),
+        (False, True, "due", True),
+        (False, False, "parked", False),
+    ],
+)
+def test_a_refund_is_sent_only_if_all_refunds_were_read_and_it_is_not_among_them(
+    named: bool, whole: bool, state: str, next_epoch: bool
+) -> None:
+    operation = claimed(kind=Kind.REFUND, epoch=LOOK_FIRST, last_sent_at=None)
+    refund = RefundFact(
+        intent_id="pi_1",
+        provider_refund_id="re_1",
+        refund_id=operation.id if named else None,
+        amount=Money(100, EUR),
+        status=RefundStatus.SUCCEEDED,
+        failure="",
+        at=1,
+        source="answer",
+    )
+    listed = RefundListFact(intent_id="pi_1", refunds=(refund,), whole=whole, at=1, source="answer")
+    settled = conclude_lookup(operation, Done(fact=listed, request_id="req_1"), jitter=lambda: 1.0)
+    assert (settled.ending.state, settled.ending.next_epoch) == (state, next_epoch)
+    assert settled.facts == (listed,), "what was read is taken in, whatever becomes of this one"

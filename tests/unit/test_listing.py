@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from payment_service.flows.listing import LISTING_MARGIN, LISTING_MAX, group_by_window, limit_of, window_of
+from payment_service.flows.listing import (
+    LISTING_MARGIN,
+    LISTING_MAX,
+    LISTING_SLICE,
+    LOST_BEFORE,
+    group_by_window,
+    limit_of,
+    slices_of,
+    window_of,
+)
 from tests.unit.test_endings import NOW, claimed
 
 
@@ -35,3 +47,28 @@ def test_a_listing_may_hold_what_our_rate_lets_us_make_within_its_window(rate_pe
 
 def test_no_rate_makes_a_listing_endless() -> None:
     assert limit_of(NOW, NOW + timedelta(hours=1), 100_000) == LISTING_MAX
+
+
+def test_creates_that_were_never_sent_share_one_listing_up_to_when_their_keys_help() -> None:
+    """Of what was made later than that, the key itself tells."""
+    unsent = [
+        claimed(id=UUID(int=i), epoch=0, first_sent_at=NOW - timedelta(days=i), last_sent_at=None) for i in range(1, 4)
+    ]
+    groups = group_by_window([claimed(), *unsent])
+    assert [len(group) for group in groups] == [3, 1]
+    assert window_of(groups[0]) == (NOW - timedelta(days=3) - LISTING_MARGIN, NOW - LOST_BEFORE + LISTING_MARGIN)
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.timedeltas(timedelta(), timedelta(days=7)))
+def test_the_slices_of_a_window_are_each_second_of_it_once(begin: datetime, length: timedelta) -> None:
+    begin = min(begin, datetime.max.replace(tzinfo=UTC) - timedelta(days=8))
+    slices = [(int(a.timestamp()), int(b.timestamp())) for a, b in slices_of(begin, begin + length)]
+    assert slices[0][0] == int(begin.timestamp())
+    assert slices[-1][1] == int((begin + length).timestamp())
+    assert all(b - a <= LISTING_SLICE.total_seconds() for a, b in slices)
+    assert all(after[0] == before[1] + 1 for before, after in pairwise(slices))
+
+
+def test_at_the_provider_s_own_limit_a_slice_can_be_listed_whole() -> None:
+    """Stripe takes 25 creates a second (https://docs.stripe.com/rate-limits)."""
+    assert 25 * LISTING_SLICE.total_seconds() <= limit_of(NOW, NOW + LISTING_SLICE, 20) == LISTING_MAX

@@ -149,6 +149,27 @@ def test_a_refund_made_by_hand_is_taken_in() -> None:
     assert isinstance(book.take(ask(601)), NotRefundable)
 
 
+def test_a_refund_that_bears_a_name_of_ours_keeps_it_though_its_row_is_lost() -> None:
+    """So the job that asked for it finds it, and consumers know what is told of it."""
+    book = Book()
+    book.take(replace(fact(RefundStatus.SUCCEEDED), payment_id=PAID.id))
+    assert list(book.refunds) == [OURS]
+    assert book.refunds[OURS].foreign
+    assert isinstance(book.take(ask(400)), Ignored)
+    assert book.sums == (400, 0)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_name_that_was_copied_from_another_payment_is_nobodys(known: bool) -> None:
+    book = Book()
+    if known:
+        book.take(ask(400))
+    book.take(replace(fact(RefundStatus.SUCCEEDED), payment_id=UUID(int=99)))
+    assert book.sums == (400, 400 if known else 0)
+    [made] = [refund for refund in book.refunds.values() if refund.provider_refund_id == "re_1"]
+    assert made.id != OURS
+
+
 def test_our_own_refund_is_known_though_its_event_comes_before_the_answer() -> None:
     book = Book()
     book.take(ask(400))

@@ -26,7 +26,7 @@ from payment_service.flows.endings import (
     conclude_without_intent,
     withhold,
 )
-from payment_service.flows.listing import group_by_window, limit_of, window_of
+from payment_service.flows.listing import group_by_window, limit_of, slices_of, window_of
 from payment_service.flows.settle import settle
 from payment_service.loop import Loop
 from payment_service.provider.calls import attempt, list_intents
@@ -272,13 +272,9 @@ class Dispatcher:
 
     async def _resolve_creates(self, claimed: list[Claimed]) -> None:
         """One listing serves all operations in its window."""
-        created_from, created_to = window_of(claimed)
-        limit = limit_of(created_from, created_to, self._config.provider_rate_per_second)
-        found: Mapping[UUID, tuple[IntentFact | None, ...]] | None
         try:
             reached("dispatch.list.call.before")
-            begin, end = int(created_from.timestamp()), int(created_to.timestamp())
-            found = await list_intents(self._provider, created_from=begin, created_to=end, limit=limit)
+            found = await self._list(claimed)
             reached("dispatch.list.call.after")
         except BaseException:
             self._memory.difference_update(o.id for o in claimed)
@@ -286,6 +282,20 @@ class Dispatcher:
         for operation in claimed:
             facts = found.get(operation.payment_id, ()) if found is not None else None
             self._finish(conclude_read(operation, facts, jitter=self._random.random))
+
+    async def _list(self, claimed: list[Claimed]) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
+        """List what bears the names of these payments, slice by slice; None: not all of it could be listed."""
+        found: dict[UUID, tuple[IntentFact | None, ...]] = {}
+        for begin, end in slices_of(*window_of(claimed)):
+            limit = limit_of(begin, end, self._config.provider_rate_per_second)
+            piece = await list_intents(
+                self._provider, created_from=int(begin.timestamp()), created_to=int(end.timestamp()), limit=limit
+            )
+            if piece is None:
+                return None
+            for name in {o.payment_id for o in claimed} & piece.keys():
+                found[name] = (*found.get(name, ()), *piece[name])
+        return found
 
     def _finish(self, settlement: Settlement) -> None:
         operation, ending = settlement.operation, settlement.ending

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from payment_service.db.operations import Claimed
@@ -19,18 +19,25 @@ LISTING_MARGIN: Final = timedelta(minutes=5)
 LOST_BEFORE: Final = timedelta(hours=12)
 LISTING_MIN: Final = 10_000
 LISTING_MAX: Final = 100_000  # a thousand pages, some four minutes
+# At Stripe's limit of 25 creates a second an hour has 90,000 intents, so that every listing can be whole.
+LISTING_SLICE: Final = timedelta(hours=1)
 # The account's intents of other makes, beside those that our own rate allows.
 _OTHERS: Final = 2
 
 
 def group_by_window(claimed: Iterable[Claimed]) -> list[list[Claimed]]:
-    """Creates begun at about the same time share a listing; one from long ago would make that of all the others endless."""
+    """Creates begun at about the same time share a listing; one from long ago would make that of all the others endless.
+
+    Those that were never sent share one, whenever they are from: all of their windows end at the same time.
+    """
+    in_order = sorted(claimed, key=lambda o: o.first_sent_at)
+    unsent = [o for o in in_order if o.last_sent_at is None]
     groups: list[list[Claimed]] = []
-    for operation in sorted(claimed, key=lambda o: o.first_sent_at):
+    for operation in (o for o in in_order if o.last_sent_at is not None):
         if not groups or operation.first_sent_at > groups[-1][0].first_sent_at + LISTING_MARGIN:
             groups.append([])
         groups[-1].append(operation)
-    return groups
+    return [unsent, *groups] if unsent else groups
 
 
 def window_of(claimed: Sequence[Claimed]) -> tuple[datetime, datetime]:
@@ -38,6 +45,14 @@ def window_of(claimed: Sequence[Claimed]) -> tuple[datetime, datetime]:
     first = min(o.first_sent_at for o in claimed)
     last = max(o.last_sent_at or o.claimed_at - LOST_BEFORE for o in claimed)
     return first - LISTING_MARGIN, max(first, last) + LISTING_MARGIN
+
+
+def slices_of(created_from: datetime, created_to: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Cut a window into pieces that can be listed whole. None of them shares a second with the next."""
+    while created_from <= created_to:
+        end = min(created_from + LISTING_SLICE, created_to)
+        yield created_from, end
+        created_from = end + timedelta(seconds=1)
 
 
 def limit_of(created_from: datetime, created_to: datetime, rate_per_s: float) -> int:
