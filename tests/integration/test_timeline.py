@@ -40,6 +40,10 @@ async def test_a_life_is_told_in_the_order_of_cause_and_effect(till: Till) -> No
         (4, "payments.refunded"),
     ]
     assert all(entry["text"].endswith(".") and "\n" not in entry["text"] for entry in told)
+    look, call = [entry for entry in told if entry["kind"] == "attempt" and entry["operation"] == "refund"]
+    assert (look["outcome"], look["idempotency_key"], call["outcome"]) == ("nothing_yet", None, "done")
+    assert look["provider_request_id"] != call["provider_request_id"]
+    assert look["text"] == f"Attempt 1 of refund, a read, ended: nothing_yet ({look['provider_request_id']})."
 
 
 async def test_calls_are_named_as_the_provider_knows_them(till: Till) -> None:

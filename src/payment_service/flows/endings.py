@@ -163,9 +163,8 @@ def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListF
     if operation.kind is Kind.RETRIEVE or any(refund.refund_id == operation.id for refund in fact.refunds):
         return _end(operation, "done", "found", outcome, fact)
     if operation.epoch == LOOK_FIRST and fact.whole:
-        return Settlement(
-            operation=operation, ending=_ending(operation, "due", NOTHING_YET, next_epoch=True), facts=(fact,)
-        )
+        ending = _ending(operation, "due", NOTHING_YET, request_id=outcome.request_id, next_epoch=True)
+        return Settlement(operation=operation, ending=ending, facts=(fact,))
     undecided = _not_there_yet(operation) if fact.whole else None
     if undecided is not None:
         return replace(undecided, facts=(fact,))

@@ -262,7 +262,8 @@ class Parking:
 
 def asks_provider(found: Found, truth: Truth) -> bool:
     """Whether what a person says is held against what the provider has: all that can't be undone."""
-    return found.kind is Kind.REFUND or (found.kind in {Kind.CAPTURE, Kind.CANCEL} and truth.what == "happened")
+    ends = {"happened": {Kind.REFUND, Kind.CAPTURE, Kind.CANCEL}, "never": {Kind.REFUND}}
+    return found.kind in ends.get(truth.what, set())
 
 
 def _take(fold: Fold, payment: Payment, fact: AnyFact) -> None:
