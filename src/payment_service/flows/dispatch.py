@@ -26,20 +26,20 @@ from payment_service.flows.endings import (
     conclude_without_intent,
     withhold,
 )
-from payment_service.flows.listing import group_by_window, limit_of, slices_of, window_of
+from payment_service.flows.find_creates import find_creates
+from payment_service.flows.listing import group_by_window
 from payment_service.flows.settle import settle
 from payment_service.loop import Loop
-from payment_service.provider.calls import attempt, list_intents
+from payment_service.provider.calls import attempt
 from payment_service.provider.port import OWN_INTENT, Call, Kind, TooLate
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
     from random import Random
 
     from payment_service.config import Config
     from payment_service.db.operations import Claimed
-    from payment_service.domain.payment import IntentFact
     from payment_service.flows.endings import Settlement
     from payment_service.flows.surroundings import Surroundings
 
@@ -274,7 +274,7 @@ class Dispatcher:
         """One listing serves all operations in its window."""
         try:
             reached("dispatch.list.call.before")
-            found = await self._list(claimed)
+            found = await find_creates(self._provider, claimed, rate_per_s=self._config.provider_rate_per_second)
             reached("dispatch.list.call.after")
         except BaseException:
             self._memory.difference_update(o.id for o in claimed)
@@ -282,20 +282,6 @@ class Dispatcher:
         for operation in claimed:
             facts = found.get(operation.payment_id, ()) if found is not None else None
             self._finish(conclude_read(operation, facts, jitter=self._random.random))
-
-    async def _list(self, claimed: list[Claimed]) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
-        """List what bears the names of these payments, slice by slice; None: not all of it could be listed."""
-        found: dict[UUID, tuple[IntentFact | None, ...]] = {}
-        for begin, end in slices_of(*window_of(claimed)):
-            limit = limit_of(begin, end, self._config.provider_rate_per_second)
-            piece = await list_intents(
-                self._provider, created_from=int(begin.timestamp()), created_to=int(end.timestamp()), limit=limit
-            )
-            if piece is None:
-                return None
-            for name in {o.payment_id for o in claimed} & piece.keys():
-                found[name] = (*found.get(name, ()), *piece[name])
-        return found
 
     def _finish(self, settlement: Settlement) -> None:
         operation, ending = settlement.operation, settlement.ending
