@@ -1,4 +1,4 @@
-"""Every background process of the service is one of these: `run_once`, a signal that wakes it, an interval that adapts."""
+"""A background process: `run_once`, a signal that wakes it, an interval that adapts. Kafka's consumer and relay have their own."""
 
 from __future__ import annotations
 
