@@ -87,7 +87,7 @@ def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_o
 
 
 def end_refund(refund_id: UUID, *, failure: str) -> None:
-    """Note that a transfer back was made, or that it failed, and why."""
+    """Note that a transfer back was made, or that it failed, and why. Raises ConfigError, Refusal."""
     if failure and not _FAILURE.fullmatch(failure):
         raise ConfigError("--failed takes one word of small letters, digits and _, such as account_closed.")
     settings = CommandSettings.from_environment()

@@ -46,7 +46,7 @@ def show_list(client: str, *, revoked: bool, as_json: bool) -> None:
 
 
 def revoke(key_id: UUID | None, client: str, key: str, *, as_json: bool) -> None:
-    """Revoke a key, or all keys of a client."""
+    """Revoke a key, or all keys of a client. Raises ConfigError, Refusal."""
     if (key_id is None) == (not client):
         raise ConfigError("Name one: the id of a key (see `keys list`), or --client.")
     named = {"id": str(key_id)} if key_id else {"client": client}

@@ -35,7 +35,7 @@ def show_status(*, as_json: bool) -> None:
 def republish(
     since: str, payment_id: UUID | None, topic: str | None, key: str, *, dry_run: bool, as_json: bool
 ) -> None:
-    """Let what was published since a time go out again."""
+    """Let what was published since a time go out again. Raises ConfigError, Refusal."""
     begin = session.read_time(since, datetime.now(UTC))
     if topic is not None and topic not in TOPICS:
         raise ConfigError(f"--topic takes one of: {', '.join(TOPICS)}.")

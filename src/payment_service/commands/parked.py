@@ -27,7 +27,7 @@ NOTE_MAX: Final = 200
 
 
 def show_list(what: str, limit: int, *, as_json: bool) -> None:
-    """List what is parked."""
+    """List what is parked. Raises ConfigError."""
     if what and what not in KINDS:
         raise ConfigError(f"--what takes one of: {', '.join(KINDS)}.")
     found = session.run(lambda pool: _read(pool, what or None, limit))

@@ -33,7 +33,7 @@ _SHOWN_CHARACTERS: Final = 4_000
 
 
 def show_list(reason: str, source: str, since: str, limit: int, *, replayed: bool, as_json: bool) -> None:
-    """List what was set aside."""
+    """List what was set aside. Raises ConfigError."""
     if source and source not in SOURCES:
         raise ConfigError(f"--source takes one of: {', '.join(SOURCES)}.")
     now = datetime.now(UTC)
@@ -55,7 +55,7 @@ def show_list(reason: str, source: str, since: str, limit: int, *, replayed: boo
 
 
 def show(name: UUID, *, as_json: bool) -> None:
-    """Show one row whole, safely."""
+    """Show one row whole, safely. Raises Refusal."""
     kept = session.run(lambda pool: quarantine.find(pool, name))
     if kept is None:
         raise Refusal(Why.NOT_FOUND, "Nothing of this id is in quarantine: `quarantine list` shows what is.")

@@ -99,7 +99,7 @@ class Store:
         self._consumer.close()
 
     def place_orders(self) -> None:
-        """Write the sample orders to `orders.created`."""
+        """Write the sample orders to `orders.created`. Raises DemoError."""
         producer = Producer({"bootstrap.servers": self._brokers, "acks": "all", **_QUIET})
         for progress in self._orders.values():
             sample = progress.sample

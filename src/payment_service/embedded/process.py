@@ -47,7 +47,7 @@ class Account:
 
 
 def free_port() -> int:
-    """Choose a port of 127.0.0.1 on which nothing listens now."""
+    """Choose a port of 127.0.0.1 on which nothing listens now. Raises EmbeddedError."""
     for port in random.sample(PORTS, k=200):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -74,7 +74,7 @@ def tail(path: Path, lines: int = 20) -> str:
 def die_with_parent(death_signal: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
     """Give a `preexec_fn` that asks the kernel to send `death_signal` when the parent has died.
 
-    Changing the user clears the request; `subprocess` changes it before it calls `preexec_fn`.
+    Raises RuntimeError in another thread than the main one. Changing the user clears the request; `subprocess` changes it before it calls `preexec_fn`.
     """
     if threading.current_thread() is not threading.main_thread():
         message = "Start child processes from the main thread: they are ended when the thread that started them ends."
@@ -208,7 +208,7 @@ class Server:
         return self._child.pid
 
     def start(self) -> Self:
-        """Start the server and wait until it serves."""
+        """Start the server and wait until it serves. Raises EmbeddedError."""
         raise NotImplementedError
 
     def stop(self) -> None:
