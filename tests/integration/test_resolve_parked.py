@@ -10,6 +10,7 @@ import pytest
 from payment_service.flows.change import Asking
 from payment_service.flows.errors import Refusal, Why
 from payment_service.flows.request_refund import Refunds, Wanted
+from payment_service.provider.stripe import adapter
 from tests.support.bank import CLERK, open_bank, reference
 from tests.support.desk import PROXY, Desk, effects, shown, unfindable
 from tests.support.flows import name_of
@@ -109,6 +110,23 @@ async def test_a_refund_that_the_provider_has_made_is_not_said_never_to_have_bee
     await desk.resolve(name, "happened", str(refused.value).removesuffix(".").split()[-1])
     assert (await till.get(f"/v1/refunds/{name}")).json["status"] == "succeeded"
     assert effects(till.sandbox, "refund.created") == 1
+
+
+async def test_a_refund_is_not_said_never_to_have_been_while_not_all_of_them_can_be_read(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, payment = Desk(till), await till.pay("o-1")
+    name = await unfindable(till, desk, payment)
+    before = await as_it_was(till, name)
+    for amount in (100, 200):
+        await made_by_hand(till, payment, amount)
+    monkeypatch.setattr(adapter, "PAGE_SIZE", 1)
+    monkeypatch.setattr(adapter, "REFUND_PAGES_MAX", 1)
+    with pytest.raises(Refusal, match="Not all refunds of this payment could be read"):
+        await desk.resolve(name, "never")
+    assert await as_it_was(till, name) == before
+    monkeypatch.setattr(adapter, "REFUND_PAGES_MAX", 2)
+    await desk.resolve(name, "never")
 
 
 async def test_a_pending_refund_that_a_person_found_ends_by_its_event(till: Till) -> None:

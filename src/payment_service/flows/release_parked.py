@@ -239,6 +239,9 @@ class Parking:
             if (made := next((one for one in told.refunds if one.refund_id == operation.id), None)) is not None:
                 message = f"The provider has made it: say --happened {made.provider_refund_id}."
                 raise Refusal(Why.NOT_ALLOWED, message)
+            if not told.whole:
+                message = "Not all refunds of this payment could be read, so nothing was changed: say --happened, or retry it."
+                raise Refusal(Why.NOT_ALLOWED, message)
             if not isinstance(fold.take(payment.id, self._refused(operation)), RefundsChanged):
                 raise Refusal(
                     Why.NOT_ALLOWED, "The provider has told of this refund, so it did happen: retry it instead."
