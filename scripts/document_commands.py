@@ -35,7 +35,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
 }
 INTRODUCTION: Final = """# The command line
 
-<!-- made by scripts/document_commands.py from cli.py -->
+<!-- made by scripts/document_commands.py from payment_service.cli -->
 
 Every command reads the environment of the service and needs no more of it than it says; a setting that is missing is
 one line. Tables are for people; `--json` prints one line of JSON for machines, in ASCII, on standard output. All else is

@@ -1,1 +1,1 @@
-"""What the commands of operators do: one module for each group of `cli.py`."""
+"""What the commands of operators do: one module for each group of `cli/`."""

@@ -1,0 +1,188 @@
+"""The command line: every command is a few lines into the code; each group of commands has a module beside this one.
+
+Exit codes: 0 done, or done before; 1 failed or refused; 2 usage or configuration; 3 schema or topics missing; 4 there is no such
+thing; 5 not now, the same again in a moment.
+
+Modules are imported by the command that needs them, so that `migrate` doesn't load a Kafka client, nor `--help` anything.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from payment_service import exit_codes
+from payment_service.cli import bank, keys, outbox, parked, quarantine, topics
+from payment_service.cli.options import Amount, Json, Key, Name, Reason, Yes
+from payment_service.commands import version
+from payment_service.config import ROLES, Config, ConfigError, DatabaseSettings, RoleSettings
+
+app = typer.Typer(
+    name="payment-service",
+    help="Takes money for orders, and tells the rest of the store what became of it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.callback()(version.tell)
+for _part in (topics, keys, bank, parked, outbox, quarantine):
+    app.add_typer(_part.group, name=_part.group.info.name)
+
+
+@app.command()
+def serve(
+    only: Annotated[str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http.")] = ",".join(
+        ROLES
+    ),
+) -> None:
+    """Run the service: all roles in one process, or some."""
+    roles = [role.strip() for role in only.split(",") if role.strip()]
+    if not roles or not set(roles) <= set(ROLES):
+        raise ConfigError(f"--only takes {', '.join(ROLES)}, comma-separated; not {only!r}.")
+    config = Config.from_environment()
+    from payment_service import runtime
+    from payment_service.telemetry.logs import configure_logs
+
+    configure_logs(config.log_level)
+    raise typer.Exit(runtime.serve(config, roles))
+
+
+@app.command()
+def migrate(
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL and change nothing.")] = False,
+    roles: Annotated[
+        bool,
+        typer.Option("--roles", help="Print SQL that makes the roles of owner, service and reader; change nothing."),
+    ] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Take over the model's tables, as docs/upgrading.md says.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --adopt: say what would become of them.")] = False,
+) -> None:
+    """Bring the database to the schema of this version, and make its partitions. Needs DB_DSN alone, as the owner."""
+    from payment_service.db import migrate as migration
+    from payment_service.db.rights import Roles
+
+    if (sql and adopt) or (dry_run and not adopt):
+        raise ConfigError("--sql stands alone, and --dry-run goes with --adopt.")
+    if roles:
+        typer.echo(Roles(RoleSettings.from_environment().db_role_prefix).script())
+        return
+    if sql:
+        typer.echo(migration.migration_sql())
+        return
+    settings = DatabaseSettings.from_environment()
+    dsn, owned = settings.db_dsn.get_secret_value(), Roles(settings.db_role_prefix)
+    if adopt:
+        from payment_service.db import adopt as adoption
+
+        adoption.adopt(dsn, roles=owned, dry_run=dry_run, report=typer.echo)
+    else:
+        migration.migrate(dsn, roles=owned, report=typer.echo)
+
+
+@app.command()
+def maintain() -> None:
+    """Make the partitions that are missing, drop those past retention. Daily, as the owner; needs DB_DSN alone."""
+    from payment_service.db import maintain as maintenance
+
+    maintenance.maintain(_dsn(), report=typer.echo)
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Show everything that is known of a payment, or of an order's payments. Needs DB_DSN alone."""
+    from payment_service.commands import show as code
+
+    code.show(name, as_json=as_json)
+
+
+@app.command()
+def refund(
+    name: Name,
+    amount: Amount = None,
+    reason: Reason = "",
+    metadata: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept; repeatable.")] = None,
+    key: Key = "",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Refund a payment: all that is left, or an amount. The same command again is the same refund; another needs a --key."""
+    from payment_service.commands import payments as code
+
+    code.refund(name, amount, reason, metadata or [], key, yes=yes, as_json=as_json)
+
+
+@app.command()
+def capture(name: Name, amount: Amount = None, key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
+    """Capture what is held, all or an amount; the rest is released."""
+    from payment_service.commands import payments as code
+
+    code.capture(name, amount, key, yes=yes, as_json=as_json)
+
+
+@app.command()
+def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
+    """Cancel a payment that is not paid; what is held is released."""
+    from payment_service.commands import payments as code
+
+    code.cancel(name, reason, key, yes=yes, as_json=as_json)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def sandbox(context: typer.Context) -> None:
+    """Run the Stripe emulator: --port N --state FILE --webhook URL --webhook-secret S (as `stripe-sandbox`)."""
+    from stripe_sandbox.cli import main as run
+
+    sys.argv = ["payment-service sandbox", *context.args]
+    run()
+
+
+@app.command()
+def doctor() -> None:
+    """Check what the service depends on: a line each, with the cure."""
+    from payment_service.doctor import examine
+
+    raise typer.Exit(examine(Config.from_environment()))
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End when the sample orders have settled.")] = False,
+    serve_only: Annotated[str, typer.Option(hidden=True)] = "",
+    patience_s: Annotated[float, typer.Option(hidden=True)] = 60,
+) -> None:
+    """Show orders, payments and events live, on an embedded PostgreSQL, an embedded broker and the Stripe emulator."""
+    from payment_service.demo import show
+
+    raise typer.Exit(show(once=once, serve_only=serve_only, patience_s=patience_s))
+
+
+def main() -> None:
+    """Run the command that the arguments name; a failure that a person can mend is one line on standard error."""
+    from payment_service.telemetry.logs import configure_logs
+
+    configure_logs("warning", sys.stderr)
+    try:
+        typer.main.get_command(app)()  # not app(): that sets a hook of its own for tracebacks, past the mask
+    except ConfigError as error:
+        sys.exit(_say(str(error), exit_codes.USAGE))
+    except Exception as error:
+        from payment_service.commands.failures import explain
+
+        if (explained := explain(error)) is None:
+            raise
+        sys.exit(_say(*explained))
+
+
+def _say(sentence: str, code: int) -> int:
+    from payment_service.telemetry.logs import mask
+
+    sys.stderr.write(f"payment-service: {mask(' '.join(sentence.split()))}\n")
+    return code
+
+
+def _dsn() -> str:
+    return DatabaseSettings.from_environment().db_dsn.get_secret_value()
