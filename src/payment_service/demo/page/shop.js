@@ -21,7 +21,6 @@ const MOODS = { "payments.succeeded": "good", "payments.failed": "bad", "payment
 let orderId = new URLSearchParams(window.location.search).get("order_id");
 let offered = null; // the last answer of the checkout
 let mounted = ""; // the client secret whose form is on the page
-let heard = 0;
 let asking = false;
 let stripe = null;
 let elements = null;
@@ -79,7 +78,6 @@ async function buy() {
   busy($("buy"), false);
   if (status !== 201) return say("problem", value.detail);
   orderId = value.order_id;
-  heard = 0;
   $("records").replaceChildren();
   window.history.pushState(null, "", `?order_id=${encodeURIComponent(orderId)}`);
   return begin();
@@ -208,16 +206,27 @@ function row({ topic, value, sequence, attempt }) {
   return item;
 }
 
+// One that comes late has its place before others, which stay as they are; give those that were not shown yet.
+function tell(records) {
+  const list = $("records");
+  return records.filter((told, place) => {
+    const name = `${told.attempt}.${told.sequence}`;
+    if (list.children[place]?.dataset.name === name) return false;
+    const item = row(told);
+    item.dataset.name = name;
+    list.insertBefore(item, list.children[place] ?? null);
+    return true;
+  });
+}
+
 // Every end is heard, whoever caused it: then the page asks its server how the payment stands.
 async function listen() {
   for (;;) {
     const { status, value } = orderId ? await call(`/heard?order_id=${encodeURIComponent(orderId)}`) : { status: 204 };
     $("live").classList.toggle("off", status === 0);
-    if (status === 200 && value.records.length > heard) {
-      const fresh = value.records.slice(heard);
-      heard = value.records.length;
+    if (status === 200 && value.records.length > $("records").children.length) {
+      const fresh = tell(value.records);
       $("silence").hidden = true;
-      $("records").append(...fresh.map(row));
       if (offered && fresh.some((told) => told.topic === "payments.succeeded" || told.value.final)) ask();
     }
     await sleep(LISTEN_MS);
