@@ -16,13 +16,14 @@ from scripts.shoot_sandbox import FOLDER, browser_page
 
 COMMAND: Final = Path(sys.executable).with_name("payment-service")
 LAST_LINE: Final = "It stays up; Ctrl-C ends it.\n"
-SIZE: Final = {"width": 1120, "height": 780}
+WIDTH_PX: Final = 1_120
+HEIGHT_PX: Final = 780
 
 
 def main() -> None:
     """Shoot the page."""
     with demo() as url, browser_page() as page:
-        page.set_viewport_size(SIZE)
+        page.set_viewport_size({"width": WIDTH_PX, "height": HEIGHT_PX})
         page.goto(url)
         page.get_by_role("button", name="Buy for").click()
         form = page.frame_locator("#payment-element iframe")
