@@ -225,7 +225,7 @@ class Dispatcher:
         try:
             call = self._word(operation, refuse_late)
             refuse_late()
-            moment = "look" if operation.epoch == operations.LOOK_FIRST else "call"
+            moment = "look" if operation.looks_first else "call"
             reached(f"dispatch.{operation.kind}.{moment}.before")
             with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
                 outcome = await attempt(self._provider, call, limit_s=self._config.provider_timeout_s)

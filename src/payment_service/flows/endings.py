@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from payment_service.db.operations import LOOK_FIRST, Ending
+from payment_service.db.operations import Ending
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundListFact, RefundRefused
 from payment_service.provider.port import (
@@ -120,7 +120,7 @@ def conclude_read(
         return Settlement(
             operation=operation, ending=_ending(operation, "parked", "unexpected", code="malformed_intent")
         )
-    if not facts and operation.epoch == LOOK_FIRST:
+    if not facts and operation.looks_first:
         return Settlement(operation=operation, ending=_ending(operation, "due", NOTHING_YET, next_epoch=True))
     if facts:
         readable = (fact for fact in facts if fact is not None)
@@ -162,7 +162,7 @@ def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListF
     """
     if operation.kind is Kind.RETRIEVE or any(refund.refund_id == operation.id for refund in fact.refunds):
         return _end(operation, "done", "found", outcome, fact)
-    if operation.epoch == LOOK_FIRST and fact.whole:
+    if operation.looks_first and fact.whole:
         ending = _ending(operation, "due", NOTHING_YET, request_id=outcome.request_id, next_epoch=True)
         return Settlement(operation=operation, ending=ending, facts=(fact,))
     undecided = _not_there_yet(operation) if fact.whole else None
