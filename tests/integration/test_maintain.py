@@ -237,7 +237,7 @@ def test_two_runs_at_once_do_each_thing_once(database_dsn: str) -> None:
 def test_a_table_that_is_held_does_not_keep_the_other_from_being_looked_after(
     database_dsn: str, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock_retries, "LOCK_TRIES", 2)
+    monkeypatch.setattr(lock_retries, "LOCK_TRIES", 4)
     later = NOW + timedelta(days=30)
     with connection.transaction():
         connection.execute("LOCK TABLE payment_events IN ACCESS EXCLUSIVE MODE")

@@ -144,6 +144,7 @@ def _maintain(
                 report(line)
         except psycopg.errors.LockNotAvailable as error:
             yield _held(table, error)
+            return  # whoever holds it holds it for the other steps too
 
 
 def _held(table: Partitioned, error: psycopg.errors.LockNotAvailable) -> str:
