@@ -11,6 +11,7 @@ import json
 import secrets
 import threading
 from concurrent.futures import Future
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final, Self
 
@@ -144,12 +145,12 @@ class Shop:
         """The key names the payment that ended, so that a double click, or a second tab, opens one."""
         body = await _body(request)
         order_id = self._own_order(body.get("order_id"))
-        key = {"Idempotency-Key": f"after-{self._own_payment(order_id, body)}"}
+        key = {"Idempotency-Key": f"after-{await self._own_payment(order_id, body)}"}
         return await self._ask("POST", "/v1/payments", json={"order_id": order_id}, headers=key)
 
     async def _cancel(self, request: Request) -> Response:
         body = await _body(request)
-        payment_id = self._own_payment(self._own_order(body.get("order_id")), body)
+        payment_id = await self._own_payment(self._own_order(body.get("order_id")), body)
         key = {"Idempotency-Key": f"cancel-{payment_id}"}
         return await self._ask("POST", f"/v1/payments/{payment_id}/cancel", json={}, headers=key)
 
@@ -174,12 +175,14 @@ class Shop:
             raise HTTPException(404, "This shop has no such order.")
         return order_id
 
-    def _own_payment(self, order_id: str, body: dict[str, Any]) -> str:
-        payment_id = body.get("payment_id")
-        known = {record["value"].get("payment_id") for record in self._heard.of(order_id) or []} - {None}
-        if payment_id not in known:
+    async def _own_payment(self, order_id: str, body: dict[str, Any]) -> str:
+        """Asked of the service, since a page may know the payment before the shop has heard of it on Kafka."""
+        answer = await self._ask("GET", "/v1/payments", params={"order_id": order_id})
+        if answer.status_code != HTTPStatus.OK:
+            raise HTTPException(503, "The payment service does not answer now.")
+        if body.get("payment_id") not in {payment["id"] for payment in json.loads(bytes(answer.body))["data"]}:
             raise HTTPException(404, "The order has no such payment.")
-        return str(payment_id)
+        return str(body["payment_id"])
 
 
 async def _body(request: Request) -> dict[str, Any]:
