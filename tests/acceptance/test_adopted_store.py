@@ -128,7 +128,7 @@ def test_an_order_whose_payment_was_not_taken_over_is_charged_by_nobody_until_a_
     eventually(lambda: shop.count("quarantine", "reason = 'not_adopted'") == 1)
     [row] = shop.query("SELECT id, detail FROM quarantine")
     assert "model_adoption_report" in row["detail"]
-    replay = ("quarantine", "replay", str(row["id"]))
+    replay = ("quarantine", "replay", str(row["id"]), "--yes")
     env |= {
         "STRIPE_SECRET_KEY": "sk_test_suite",
         "STRIPE_WEBHOOK_SECRET": "whsec_suite",
