@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg import sql
 
 from payment_service.db import lock_retries
 from payment_service.db.gauges import partition_days_left, sample
@@ -234,19 +235,27 @@ def test_two_runs_at_once_do_each_thing_once(database_dsn: str) -> None:
     assert [line for line in lines if line.startswith("dropped")]
 
 
-@pytest.mark.timeout(150)
+# However PostgreSQL looks its catalogue up: with this one every relation's row is read, and then those that are not wanted left out.
+READ_WHOLE = ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan", "enable_nestloop")
+
+
+@pytest.mark.parametrize("switched_off", [(), READ_WHOLE], ids=["as_it_is", "read_whole"])
 def test_a_table_that_is_held_does_not_keep_the_other_from_being_looked_after(
-    database_dsn: str, connection: psycopg.Connection[Any]
+    database_dsn: str,
+    connection: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    switched_off: tuple[str, ...],
 ) -> None:
+    monkeypatch.setattr(lock_retries, "LOCK_PATIENCE_S", 1)
+    for setting in switched_off:
+        statement = sql.SQL("ALTER DATABASE {} SET {} = off")
+        connection.execute(statement.format(sql.Identifier(connection.info.dbname), sql.Identifier(setting)))
     later = NOW + timedelta(days=30)
-    with pytest.MonkeyPatch.context() as monkeypatch, connection.transaction():
-        monkeypatch.setattr(lock_retries, "LOCK_TRIES", 4)
+    with connection.transaction():
         connection.execute("LOCK TABLE payment_events IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(MaintainError, match="payment_events: others held") as raised:
+        with pytest.raises(MaintainError, match="payment_events: others held"):
             run(database_dsn, now=later)
-    # PostgreSQL's own vacuum may hold the other at this moment, and then that is named too.
-    looked_after = f"outbox_{week_of(later):%Y%m%d}" in partitions(connection, "outbox")
-    assert looked_after or "outbox: others held" in str(raised.value)
+    assert f"outbox_{week_of(later):%Y%m%d}" in partitions(connection, "outbox")
     assert run(database_dsn, now=later)
     assert f"payment_events_{week_of(later):%Y%m%d}" in partitions(connection, "payment_events")
 

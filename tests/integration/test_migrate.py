@@ -126,7 +126,7 @@ def test_one_that_waits_too_long_for_another_says_so(empty_database_dsn: str, mo
 def test_a_table_that_is_held_ends_the_migration_after_the_revisions_before(
     empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock_retries, "LOCK_TRIES", 2)
+    monkeypatch.setattr(lock_retries, "LOCK_PATIENCE_S", 1)
     migrate(empty_database_dsn, to="2")
     with (
         holding(empty_database_dsn, "SELECT count(*) FROM payments"),

@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 # A session of the service waits 1 s for a lock (`pool.LOCK_TIMEOUT_MS`): one that queues behind several of these waits still gets it.
 LOCK_TIMEOUT_MS: Final = 200
-# A minute of tries: longer than any transaction of the service, shorter than a person's patience with a deployment.
-LOCK_TRIES: Final = 60
+# Longer than any transaction of the service, shorter than a person's patience with a deployment.
+LOCK_PATIENCE_S: Final = 60.0
 LOCK_PAUSE_S: Final = 0.8
 # PostgreSQL ends an autovacuum that is in the way of one who has waited for `deadlock_timeout` (1 s), so the last try waits longer;
 # callers may be answered 503 meanwhile, and come again.
@@ -26,7 +26,8 @@ def with_lock_retries(step: Callable[[int], T]) -> T:
 
     Raises what `step` raised (psycopg's LockNotAvailable, bare or wrapped by SQLAlchemy) when the last try did not get them either.
     """
-    for _ in range(LOCK_TRIES - 1):
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while time.monotonic() < deadline:
         try:
             return step(LOCK_TIMEOUT_MS)
         except (psycopg.errors.LockNotAvailable, DBAPIError) as error:

@@ -2,13 +2,18 @@
 SELECT now() AS now
 
 -- name: partitions
-SELECT c.relname AS name,
-       (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\)'))[1]::timestamptz AS since,
-       (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)'))[1]::timestamptz AS until
-FROM pg_inherits i
-JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = '{parent}'::regclass
-  AND pg_get_expr(c.relpartbound, c.oid) LIKE 'FOR VALUES FROM (''%'
+-- Reading a bound takes a lock on its partition. Materialized, so that no plan reads those of other tables, which may be held.
+WITH ours AS MATERIALIZED (
+    SELECT c.oid, c.relname, c.relpartbound
+    FROM pg_inherits i
+    JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = '{parent}'::regclass
+)
+SELECT relname AS name,
+       (regexp_match(bound, 'FROM \(''([^'']+)''\)'))[1]::timestamptz AS since,
+       (regexp_match(bound, 'TO \(''([^'']+)''\)'))[1]::timestamptz AS until
+FROM ours, pg_get_expr(relpartbound, oid) bound
+WHERE bound LIKE 'FOR VALUES FROM (''%'
 ORDER BY since
 
 -- name: weeks_in_default

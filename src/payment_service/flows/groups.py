@@ -17,6 +17,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
+# A class, since type checkers believe that what `contextlib.contextmanager` makes swallows nothing, and what follows is never reached.
 class contained:  # noqa: N801 - read like contextlib.suppress
     """Log what goes wrong within as `event`, with `facts`, and go on behind: one by one, or without.
 

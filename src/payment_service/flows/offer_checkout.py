@@ -72,8 +72,9 @@ class Checkouts:
         if payment.status is Status.CREATED:
             message = "The provider is being told of this payment: ask again in a second."
             raise Refusal(Why.NOT_YET, message, retry_after_s=SOON_S)
-        if payment.status not in _PAYABLE or await order_cancellations.is_cancelled(self._here.pool, order_id):
-            return await self._answer_ended(payment, payment.status)
+        cancelled = await order_cancellations.is_cancelled(self._here.pool, order_id)
+        if payment.status not in _PAYABLE or cancelled:
+            return _answer_ended(payment, payment.status, cancelled=cancelled)
         found = await self._read_once(payment)
         if found.fact is None:
             return _answer(payment, payment.status, found)
@@ -83,18 +84,7 @@ class Checkouts:
         if found.fact.status in _PAYABLE:
             return _answer(payment, found.fact.status, found)
         await self._have_it_read(payment, found.fact)
-        return await self._answer_ended(payment, found.fact.status)
-
-    async def _answer_ended(self, payment: Payment, status: Status) -> Checkout:
-        """Answer without a way to pay. Of a cancelled order nothing is to be paid, even while its payment is being canceled."""
-        answer = _answer(payment, status)
-        if answer.next in {"open_new", "pay"} and await order_cancellations.is_cancelled(
-            self._here.pool, payment.order_id
-        ):
-            return answer.model_copy(
-                update={"next": "done", "detail": "The order was cancelled: there is nothing to pay."}
-            )
-        return answer
+        return _answer_ended(payment, found.fact.status, cancelled=cancelled)
 
     async def _read_once(self, payment: Payment) -> port.Checkout:
         """Read it, or share the read that is under way. A caller that goes away does not end it for the others."""
@@ -139,6 +129,14 @@ class Checkouts:
             async with self._here.pool.acquire() as connection:
                 await operations.enqueue(connection, [read])
             self._here.wake()
+
+
+def _answer_ended(payment: Payment, status: Status, *, cancelled: bool) -> Checkout:
+    """Answer without a way to pay. Of a cancelled order nothing is to be paid, even while its payment is being canceled."""
+    answer = _answer(payment, status)
+    if cancelled and answer.next in {"open_new", "pay"}:
+        return answer.model_copy(update={"next": "done", "detail": "The order was cancelled: there is nothing to pay."})
+    return answer
 
 
 def _answer(payment: Payment, status: Status, found: port.Checkout | None = None) -> Checkout:
