@@ -129,12 +129,13 @@ class OrderConsumer:
             pause_s = ERROR_PAUSE_MIN_S
             while not self._stopping.is_set():
                 batch = self._poll(consumer)
-                if batch and not self._process(consumer, batch):
+                accepted = not batch or self._process(consumer, batch)
+                self._measure(consumer)
+                if not accepted:
                     self._stopping.wait(pause_s)
                     pause_s = min(pause_s * 2, ERROR_PAUSE_MAX_S)
                     continue
                 pause_s = ERROR_PAUSE_MIN_S
-                self._measure(consumer)
                 if batch or not any(self._lag.values()):
                     self._progress_at = time.monotonic()
         finally:
