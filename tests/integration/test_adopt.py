@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from payment_service.db import adopt as adoption
 from payment_service.db.adopt import AdoptError, adopt
 from payment_service.db.migrate import MigrationError, migrate
+from payment_service.db.schema import SchemaError
 from tests.support.command import run
 from tests.support.model_tables import ModelTables
 
@@ -292,12 +293,45 @@ def test_whatever_is_not_taken_yet_when_a_move_is_killed_bars_its_order(model: M
 def test_no_service_starts_before_every_order_of_the_model_is_taken_or_barred(
     model: ModelTables, service_env: dict[str, str], point: str, barred: int
 ) -> None:
-    """Whatever brings it up after the machine went down."""
+    """Whatever brings it up after the machine went down, and whatever its job of `migrate` was told."""
     model.pay()
     run("migrate", "--adopt", env={"DB_DSN": model.dsn, "CRASH_AT": point})
     assert model.query("SELECT count(*) FROM model_adoption_report WHERE reason = 'not_taken_yet'") == [(barred,)]
+    migrated = run("migrate", env={"DB_DSN": model.dsn})
+    assert (migrated.returncode, "run `payment-service migrate --adopt`" in migrated.stderr) == (1, True)
     served = run("serve", env={**service_env, "DB_DSN": model.dsn})
     assert (served.returncode, "this version needs" in served.stderr) == (3, True), served.stderr
+
+
+def test_a_takeover_that_ended_between_its_first_two_revisions_is_gone_on_with_by_adopt_alone(
+    model: ModelTables,
+) -> None:
+    payment = model.pay()
+    with pytest.raises(SchemaError):  # of the partitions, which need the second
+        migrate(model.dsn, to="1", prepare=adoption._set_aside)
+    with pytest.raises(MigrationError, match="run `payment-service migrate --adopt`"):
+        migrate(model.dsn)
+    adopt(model.dsn)
+    assert [row[0] for row in model.query(ROWS)] == [payment]
+
+
+def test_a_store_that_was_taken_over_is_migrated_as_any_other(model: ModelTables) -> None:
+    """Though the model's tables are still there."""
+    payment = model.pay()
+    adopt(model.dsn)
+    migrate(model.dsn)
+    assert [row[0] for row in model.query(ROWS)] == [payment]
+
+
+def test_an_amount_that_is_no_number_stops_it_while_nothing_is_changed(model: ModelTables) -> None:
+    model.execute("ALTER TABLE payments ALTER COLUMN amount TYPE text")
+    payment = model.pay(amount="abc")
+    with pytest.raises(AdoptError, match=r"Nothing was changed; mend this, and run it again .*abc"):
+        adopt(model.dsn)
+    assert model.query("SELECT to_regclass('model_payments'), to_regclass('alembic_version')") == [(None, None)]
+    model.execute("UPDATE payments SET amount = '19.99'")
+    adopt(model.dsn)
+    assert [row[0] for row in model.query(ROWS)] == [payment]
 
 
 def event(event_id: str, kind: str = "payment_intent.succeeded", **subject: object) -> dict[str, object]:

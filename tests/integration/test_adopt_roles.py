@@ -16,6 +16,8 @@ from payment_service.db.rights import Roles
 from tests.support.databases import DatabaseServer
 from tests.support.model_tables import ModelTables
 
+UNTOUCHED = "SELECT to_regclass('model_payments'), to_regclass('alembic_version')"
+
 
 @dataclass(frozen=True)
 class OldStore:
@@ -83,11 +85,24 @@ def test_tables_that_were_not_handed_over_are_left_as_they_were_and_the_error_sa
     model = ModelTables(store.of(store.model_role))
     model.pay()
     owner = store.of(store.roles.owner)
-    with pytest.raises(AdoptError, match=r"Nothing was changed .*permission denied for table payments"):
-        adopt(owner, roles=store.roles, dry_run=True)
+    for dry_run in (True, False):
+        with pytest.raises(AdoptError, match=r"Nothing was changed.*permission denied for table payments"):
+            adopt(owner, roles=store.roles, dry_run=dry_run)
+    store.query(f"GRANT SELECT ON payments TO {store.roles.owner}")
     with pytest.raises(MigrationError, match=r"nothing of it: must be owner of"):
         adopt(owner, roles=store.roles)
-    assert store.query("SELECT to_regclass('model_payments'), to_regclass('alembic_version')") == [(None, None)]
+    assert store.query(UNTOUCHED) == [(None, None)]
+
+
+def test_an_owner_who_may_make_no_temporary_table_is_told_so_while_nothing_is_changed(store: OldStore) -> None:
+    """The rows are judged in one: set aside and not judged, they would bar no order."""
+    ModelTables(store.of(store.model_role)).pay()
+    store.hand_over()
+    [(name,)] = store.query("SELECT current_database()")
+    store.query(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC, {store.roles.owner}")
+    with pytest.raises(AdoptError, match=r"Nothing was changed.*permission denied to create temporary tables"):
+        adopt(store.of(store.roles.owner), roles=store.roles)
+    assert store.query(UNTOUCHED) == [(None, None)]
 
 
 def test_neither_the_service_nor_who_reads_may_clear_the_report(store: OldStore) -> None:

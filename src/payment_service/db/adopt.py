@@ -86,8 +86,10 @@ def adopt(
     """Set the model's tables aside, bring the schema, take their rows; `dry_run`: only say what would become of them.
 
     No service starts on a schema that lacks a revision, so the last ones come after every order that is to be taken is barred.
-    `report` is told what was done, a line at a time. Raises MigrationError when nothing was changed, RightsError, AdoptError when rows were
-    not taken (after all others were).
+    `report` is told what was done, a line at a time. Whatever is raised, the next run goes on. Raises MigrationError when there is
+    nothing to adopt, or a revision failed (those before it are kept: the tables may be set aside already); RightsError and MaintainError
+    behind a revision; AdoptError when the rows can't be read or another run is at work (nothing was changed), when it ended before all were
+    taken, and when some are in the report (all others were taken).
     """
     try:
         with _session(dsn) as session:
@@ -111,6 +113,7 @@ def adopt(
 def _begin(session: Session, bring: Callable[..., None]) -> None:
     """Set the tables aside and decide on their rows, bar their orders, then bring the rest of the schema."""
     if not _is_there(session, REPORT):
+        _try_to_judge(session)
         bring(to=REPORT_REVISION, prepare=_set_aside)
     elif not _is_there(session, "model_payments"):
         raise MigrationError(_NOTHING_TO_ADOPT)
@@ -119,7 +122,23 @@ def _begin(session: Session, bring: Callable[..., None]) -> None:
     with session.transaction():
         _report(session)
     reached("adopt.barred.after")
-    bring()
+    bring(prepare=_set_aside)
+
+
+def _try_to_judge(session: Session) -> None:
+    """Judge the rows where the model has them, for nothing: rights that lack and what is no number fail while nothing is changed.
+
+    Judged again once they are set aside, since until then the model could write. Raises AdoptError.
+    """
+    if _is_there(session, "alembic_version") or not _is_there(session, "payments"):
+        return
+    try:
+        with session.transaction(force_rollback=True):
+            _judge(session, "payments")
+    except psycopg.Error as error:
+        raise AdoptError(
+            f"Nothing was changed; mend this, and run it again ({' '.join(str(error).split())})."
+        ) from error
 
 
 def _set_aside(connection: Connection, revision: str | None) -> None:

@@ -29,6 +29,8 @@ ADVISORY_LOCK: Final = 0x7061796D656E7473
 # Several replicas that migrate at once take turns; a migration that lasts longer than this is looked at by a person.
 WAIT_FOR_OTHERS_S: Final = 60
 WAIT_INTERVAL_S: Final = 0.2
+# `migrate --adopt` goes on to this revision once every order of the model's is taken or barred; no service starts below it.
+_TAKEOVER_BARRED: Final = 3
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -160,6 +162,15 @@ def _refuse_strangers(connection: Connection, revision: str | None) -> None:
         message = (
             "There is a table payments that this service did not make. If it is the model's, `payment-service migrate --adopt` "
             "takes it over (docs/upgrading.md); else give this service a database of its own."
+        )
+        raise MigrationError(message)
+    if (
+        int(revision or 0) < _TAKEOVER_BARRED
+        and connection.exec_driver_sql("SELECT to_regclass('model_payments')").scalar() is not None
+    ):
+        message = (
+            "A takeover of the model's tables was begun here: run `payment-service migrate --adopt`, which goes on with it "
+            "(docs/upgrading.md). Without it, orders that the model knew could be paid twice."
         )
         raise MigrationError(message)
 
