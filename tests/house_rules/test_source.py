@@ -36,7 +36,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def python_files(*folders: str) -> list[Path]:
     """Give the Python files of these folders of the project, or of all that we write."""
-    places = [ROOT / folder for folder in folders or ("src", "tests", "bench", "scripts")]
+    places = [ROOT / folder for folder in folders or ("src", "packages", "tests", "bench", "scripts")]
     return sorted(path for place in places for path in ([place] if place.is_file() else place.rglob("*.py")))
 
 
@@ -95,7 +95,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
 
 def test_no_file_is_longer_than_one_subject() -> None:
     """A file that needs a table of contents is two."""
-    others = [path for path in SOURCE.rglob("*") if path.suffix in {".css", ".html", ".js", ".sql"}]
+    others = [path for folder in ("src", "packages") for path in (ROOT / folder).rglob("*") if path.suffix in {".css", ".html", ".js", ".sql"}]
     assert len(others) > 10
     assert [p.name for p in (*python_files(), *others) if len(p.read_text().splitlines()) > FILE_LINES_MAX] == []
 
@@ -116,7 +116,7 @@ def test_no_stranger_is_awaited_inside_a_transaction() -> None:
 
 def test_nothing_unfinished_is_left_lying_about() -> None:
     """A note to oneself belongs into an issue, where somebody will see it."""
-    folders = [ROOT / name for name in ("src", "tests", "bench", "scripts", "docs", "deploy", ".ci")]
+    folders = [ROOT / name for name in ("src", "packages", "tests", "bench", "scripts", "docs", "deploy", ".ci")]
     files = [
         path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix in TEXT_SUFFIXES
     ]

@@ -132,6 +132,6 @@ def test_every_card_of_the_page_is_one() -> None:
 def test_what_the_sandbox_alone_needs_is_what_the_page_installs() -> None:
     """So that people who want nothing else can have it without a database and a broker."""
     installed = set(re.search(r"pip install (aiohttp.*)", PAGE)[1].split())  # type: ignore[index]
-    source = "".join(path.read_text() for path in (ROOT / "src/stripe_sandbox").rglob("*.py"))
+    source = "".join(path.read_text() for path in (ROOT / "packages/stripe-sandbox/src/stripe_sandbox").rglob("*.py"))
     imported = set(re.findall(r"^(?:from|import) (\w+)", source, re.MULTILINE))
     assert imported - sys.stdlib_module_names - {"stripe_sandbox"} == installed
