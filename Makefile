@@ -111,6 +111,7 @@ docs: install
 	$(BIN)/python -m scripts.document_contracts
 	$(BIN)/python -m scripts.document_commands
 	$(BIN)/python -m scripts.document_api
+	$(BIN)/python -m scripts.document_invariants
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)

@@ -183,6 +183,7 @@ async def test_pages_of_one_payment_that_come_together_share_one_read(till: Till
     assert sandbox.faults_struck()[0] <= 2
 
 
+@pytest.mark.invariant("I11")
 async def test_a_page_that_reloads_itself_waits_and_keeps_nobody_else_out(till: Till, sandbox: SandboxProcess) -> None:
     await to_pay(till, "o-1", "o-2")
     sandbox.faults({"match": READ, "action": "latency", "ms": 0})

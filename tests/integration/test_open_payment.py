@@ -86,6 +86,7 @@ async def test_a_payment_that_was_refused_for_good_can_have_a_next_too(till: Til
     assert await till.flows.pool.fetchval("SELECT status FROM payments WHERE id = $1", SECOND) == "pending"
 
 
+@pytest.mark.invariant("I1")
 async def test_a_hundred_at_once_open_exactly_one(till: Till) -> None:
     await end_unpaid(till)
     answers = await asyncio.gather(*(open_new(till) for _ in range(100)))
@@ -139,6 +140,7 @@ async def test_a_third_follows_a_second_that_ended_unpaid(till: Till) -> None:
     assert (third.status, third.json["id"]) == (201, str(payment_id("default", "o-1", 3)))
 
 
+@pytest.mark.invariant("I1")
 async def test_money_that_nobody_expected_comes_before_a_new_payment(till: Till) -> None:
     """A second intent with our name was paid, and no person has looked yet: to charge again would be to charge twice."""
     await end_unpaid(till)

@@ -45,6 +45,7 @@ async def test_a_refund_that_may_have_been_made_is_looked_for_first(till: Till, 
     assert (await shown(till, payment))["amount_refunded"] == ("5.00" if made else "0.00")
 
 
+@pytest.mark.invariant("I7")
 async def test_a_refund_that_two_reads_do_not_find_is_never_sent_again_however_often_it_is_retried(till: Till) -> None:
     desk, payment = Desk(till), await till.pay("o-1")
     name = await unfindable(till, desk, payment)
@@ -100,6 +101,7 @@ async def test_a_refund_that_is_known_as_another_is_not_taken_twice(till: Till) 
     assert (await shown(till, payment))["amount_refunded"] == "5.00"
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize(("phase", "fault"), [("before", REFUSAL), ("after", REFUSAL), ("after", PROXY)])
 async def test_a_create_that_is_retried_makes_one_intent(till: Till, phase: str, fault: dict[str, Any]) -> None:
     desk = Desk(till)

@@ -148,6 +148,7 @@ async def keep_webhook(till: Till, body: bytes, provider: str = "stripe") -> UUI
     return name
 
 
+@pytest.mark.invariant("I9")
 async def test_a_webhook_goes_the_way_of_webhooks_and_moves_its_payment_once(till: Till) -> None:
     await till.flows.accept("o-1")
     await till.flows.settle_all()
