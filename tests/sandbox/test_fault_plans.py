@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from stripe_sandbox.faults.file import read_plan
-from stripe_sandbox.faults.outage import BrownOut, Limp, Spell
+from stripe_sandbox.faults.outage import ActiveBrownOut, BrownOut, FaultPeriod
+from stripe_sandbox.faults.plan_file import read_plan
 from tests.sandbox.raw import PATIENCE_S, Heard, ask, pay
 from tests.sandbox.test_faults import CELLS
 from tests.support.eventually import eventually
@@ -77,14 +77,14 @@ def test_a_brown_out_slows_and_fails_a_share_of_the_requests(sandbox: SandboxPro
 
 def test_an_outage_and_a_brown_out_end_by_themselves() -> None:
     moment = [100.0]
-    spell = Spell(30, lambda: moment[0])
+    spell = FaultPeriod(30, lambda: moment[0])
     assert (spell.over, spell.left_s) == (False, 30)
     moment[0] += 30
     assert (spell.over, spell.left_s) == (True, 0)
 
-    limp = Limp(BrownOut(share=1, latency_ms=5, error_share=1, seconds=3600), seed=0)
+    limp = ActiveBrownOut(BrownOut(share=1, latency_ms=5, error_share=1, seconds=3600), seed=0)
     assert limp.draw() == (5.0, True)
-    limp.spell.clear()
+    limp.period.clear()
     assert limp.draw() == (0.0, False)
 
 
@@ -111,7 +111,7 @@ def test_an_outage_that_hangs_lets_go_when_it_is_cleared(sandbox: SandboxProcess
     heard: list[Heard] = []
     waiting = threading.Thread(target=lambda: heard.append(ask(sandbox.port, "/v1/balance")))
     waiting.start()
-    eventually(lambda: sandbox.control("GET", "/sandbox/faults")["outage"]["met"] == 1)
+    eventually(lambda: sandbox.control("GET", "/sandbox/faults")["outage"]["requests"] == 1)
 
     sandbox.faults()
     waiting.join()

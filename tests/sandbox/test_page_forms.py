@@ -10,7 +10,7 @@ import pytest
 import stripe
 
 from stripe_sandbox.faults.rules import Faults, Plan
-from stripe_sandbox.pages.plans import PRESETS, in_force
+from stripe_sandbox.pages.fault_presets import PRESETS, active_faults
 from tests.sandbox.pages import look, pay, press
 from tests.support.sandbox import SandboxProcess
 
@@ -57,9 +57,9 @@ def test_an_endpoint_is_added_and_disabled(own_sandbox: SandboxProcess, receiver
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_every_preset_is_a_plan_that_puts_something_in_force(preset: Any) -> None:
     faults = Faults()
-    assert in_force(faults) == []
+    assert active_faults(faults) == []
     faults.set(Plan.model_validate(preset.plan))
-    assert len(in_force(faults)) == 1
+    assert len(active_faults(faults)) == 1
 
 
 def test_the_preset_that_doubles_webhooks_delivers_each_twice(own_sandbox: SandboxProcess, receiver: Any) -> None:

@@ -10,8 +10,8 @@ import typer
 import uvloop
 
 from stripe_sandbox.errors import ApiError
-from stripe_sandbox.faults.aim import operation_name
-from stripe_sandbox.faults.file import read_plan
+from stripe_sandbox.faults.matching import operation_name
+from stripe_sandbox.faults.plan_file import read_plan
 from stripe_sandbox.faults.rules import PlanError
 from stripe_sandbox.routes import OPERATIONS
 from stripe_sandbox.sandbox import Sandbox

@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stripe_sandbox.faults.aim import Target, stream
+from stripe_sandbox.faults.matching import Target, random_stream
 
 _NORMAL: Final = NormalDist()
 Z_OF_P99 = _NORMAL.inv_cdf(0.99)  # standard deviations from the median to the 99th percentile
@@ -73,18 +73,18 @@ class Latencies:
 
     def __init__(self, profiles: dict[str, Profile], seed: int) -> None:
         self._profiles = profiles
-        self._random = {name: stream(seed, f"latency:{name}") for name in profiles}
+        self._random = {name: random_stream(seed, f"latency:{name}") for name in profiles}
 
     def draw_ms(self, target: Target) -> float:
         """0 where no profile is meant: the most particular of those that are."""
-        for name in names(target):
+        for name in profile_names(target):
             profile = self._profiles.get(name)
             if profile is not None:
                 return profile.draw_ms(self._random[name])
         return 0.0
 
 
-def names(target: Target) -> tuple[str, ...]:
+def profile_names(target: Target) -> tuple[str, ...]:
     """What profiles of a request may be called, the most particular first."""
     group = "reads" if target.method == "GET" else "writes"
     return (*(("authorizations",) if target.authorizes else ()), target.operation, group)

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.faults.aim import stream
+from stripe_sandbox.faults.matching import random_stream
 
 HANG_LIMIT_S = 3600.0  # nobody waits longer, and a request held for ever would never be collected
 
@@ -45,7 +45,7 @@ class BrownOut(_Strict):
     error_phase: Literal["before", "after"] = "before"
 
 
-class Spell:
+class FaultPeriod:
     """A stretch of time that began when it was made. What clients wait for is real, so real time counts.
 
     `met` are the requests that fell into it.
@@ -55,7 +55,7 @@ class Spell:
         self._now = now
         self._until = None if seconds is None else now() + seconds
         self._cleared = asyncio.Event()
-        self.met = 0
+        self.requests = 0
 
     @property
     def over(self) -> bool:
@@ -76,26 +76,26 @@ class Spell:
                 await self._cleared.wait()
 
 
-class Limp:
+class ActiveBrownOut:
     """A brown-out under way; two numbers of its stream for every request."""
 
-    def __init__(self, wanted: BrownOut, seed: int) -> None:
-        self.wanted = wanted
-        self.spell = Spell(wanted.seconds)
+    def __init__(self, settings: BrownOut, seed: int) -> None:
+        self.settings = settings
+        self.period = FaultPeriod(settings.seconds)
         self.slowed = 0
         self.failed = 0
-        self._random = stream(seed, "brown_out")
+        self._random = random_stream(seed, "brown_out")
 
     def draw(self) -> tuple[float, bool]:
         """(milliseconds to wait, whether to fail) of the next request."""
-        slow = self._random.random() < self.wanted.share
-        fails = self._random.random() < self.wanted.error_share
-        if self.spell.over:
+        slow = self._random.random() < self.settings.share
+        fails = self._random.random() < self.settings.error_share
+        if self.period.over:
             return 0.0, False
         self.slowed += slow
         self.failed += fails
-        return float(self.wanted.latency_ms if slow else 0), fails
+        return float(self.settings.latency_ms if slow else 0), fails
 
-    def shown(self) -> Json:
-        state = {"left_s": self.spell.left_s, "slowed": self.slowed, "failed": self.failed}
-        return {**self.wanted.model_dump(), **state}
+    def report(self) -> Json:
+        state = {"left_s": self.period.left_s, "slowed": self.slowed, "failed": self.failed}
+        return {**self.settings.model_dump(), **state}

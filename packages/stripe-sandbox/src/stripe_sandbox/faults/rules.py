@@ -11,12 +11,12 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.faults.aim import Match, Target, stream
 from stripe_sandbox.faults.latency import STRIPE, Latencies, Profile
-from stripe_sandbox.faults.outage import BrownOut, Limp, Outage, Spell
-from stripe_sandbox.faults.webhooks import WebhookFates, WebhookFaults
+from stripe_sandbox.faults.matching import Match, Target, random_stream
+from stripe_sandbox.faults.outage import ActiveBrownOut, BrownOut, FaultPeriod, Outage
+from stripe_sandbox.faults.webhooks import ActiveWebhookFaults, WebhookFaults
 from stripe_sandbox.wire.auth import masked
-from stripe_sandbox.wire.limits import Limiter, RateLimits, Reason
+from stripe_sandbox.wire.rate_limits import RateLimiter, RateLimits, Reason
 
 Phase = Literal["before", "instead", "after", "body"]
 Action = Literal[
@@ -25,16 +25,16 @@ Action = Literal[
 ]  # fmt: skip
 
 # Answers that Stripe gives before an operation runs, or a proxy gives for it: never kept under a key.
-NOT_KEPT = frozenset({401, 403, 409, 429, 502, 503, 504})
+NOT_STORED = frozenset({401, 403, 409, 429, 502, 503, 504})
 PRESETS: Final = {"server_error": 500, "bad_gateway": 502, "conflict": 409, "rate_limited": 429}
-ANSWERS: Final = frozenset({"status", *PRESETS})
+RESPONSE_ACTIONS: Final = frozenset({"status", *PRESETS})
 
 # Fields of a rule that mean something for some actions only.
-BELONGS: Final = {
+ACTIONS_OF_FIELD: Final = {
     "code": frozenset({"status"}),
-    "body": ANSWERS,
-    "headers": ANSWERS,
-    "sticky": ANSWERS,
+    "body": RESPONSE_ACTIONS,
+    "headers": RESPONSE_ACTIONS,
+    "sticky": RESPONSE_ACTIONS,
     "ms": frozenset({"latency"}),
     "retry_after_s": frozenset({"rate_limited"}),
     "reason": frozenset({"rate_limited"}),
@@ -72,7 +72,7 @@ class Rule(_Strict):
 
     @field_validator("headers")
     @classmethod
-    def _one_spelling(cls, headers: dict[str, str]) -> dict[str, str]:
+    def _normalize_headers(cls, headers: dict[str, str]) -> dict[str, str]:
         """As the answer spells its own, which these replace."""
         for name, value in headers.items():
             if _HEADER_NAME.fullmatch(name) is None or not _HEADER_VALUE.fullmatch(value):
@@ -80,17 +80,17 @@ class Rule(_Strict):
         return {name.title(): value for name, value in headers.items()}
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> Rule:
-        for name in sorted(self.model_fields_set & BELONGS.keys()):
-            if self.action not in BELONGS[name]:
-                allowed = ", ".join(f"`{action}`" for action in sorted(BELONGS[name]))
+    def _check_combinations(self) -> Rule:
+        for name in sorted(self.model_fields_set & ACTIONS_OF_FIELD.keys()):
+            if self.action not in ACTIONS_OF_FIELD[name]:
+                allowed = ", ".join(f"`{action}`" for action in sorted(ACTIONS_OF_FIELD[name]))
                 raise ValueError(f"`{name}` means nothing for action `{self.action}`: it belongs to {allowed}")
-        if self.phase == "instead" and self.action not in ANSWERS:
+        if self.phase == "instead" and self.action not in RESPONSE_ACTIONS:
             raise ValueError(
                 f"phase `instead` needs an answer to keep, so action `status` or a preset of it:"
                 f" use `before` to {self.action} without work"
             )
-        if self.phase == "body" and self.action in ANSWERS:
+        if self.phase == "body" and self.action in RESPONSE_ACTIONS:
             raise ValueError(
                 f"phase `body` breaks an answer whose status is sent already, so action `{self.action}` is too late:"
                 " use `after` to change the answer"
@@ -104,9 +104,9 @@ class Rule(_Strict):
         return PRESETS.get(self.action, self.code)
 
     @property
-    def kept(self) -> bool:
+    def stored(self) -> bool:
         """Whether the answer is kept under the idempotency key and replayed."""
-        return self.status not in NOT_KEPT if self.sticky is None else self.sticky
+        return self.status not in NOT_STORED if self.sticky is None else self.sticky
 
 
 class Plan(_Strict):
@@ -131,7 +131,7 @@ class PlanError(ValueError):
 
 
 @dataclass(slots=True)
-class Counted:
+class ActiveRule:
     """A rule in force. Each match takes one number of its stream, whatever other rules do: the same seed and
     the same requests in the same order give the same strikes."""
 
@@ -139,36 +139,36 @@ class Counted:
     random: Random
     left: int | None
     matched: int = 0
-    struck: int = 0
+    injected: int = 0
 
-    def wants(self, target: Target) -> bool:
+    def draws(self, target: Target) -> bool:
         """Whether it would strike this request, which it has now seen."""
-        if not self.rule.match.fits(target):
+        if not self.rule.match.matches(target):
             return False
         self.matched += 1
-        lucky = self.random.random() < self.rule.probability
-        return lucky and self.matched > self.rule.after and self.left != 0
+        drawn = self.random.random() < self.rule.probability
+        return drawn and self.matched > self.rule.after and self.left != 0
 
-    def count(self, strikes: int) -> None:
-        self.struck += strikes
-        self.left = None if self.left is None else self.left - strikes
+    def count(self, times: int) -> None:
+        self.injected += times
+        self.left = None if self.left is None else self.left - times
 
-    def shown(self) -> Json:
+    def report(self) -> Json:
         rule = self.rule.model_dump()
         if self.rule.match.api_key is not None:
             rule["match"]["api_key"] = masked(self.rule.match.api_key)
-        return {**rule, "left": self.left, "matched": self.matched, "struck": self.struck}
+        return {**rule, "left": self.left, "matched": self.matched, "injected": self.injected}
 
 
 @dataclass(slots=True)
-class Strike:
+class Injection:
     """What one request has to suffer, `spent` once it did; `changes` is the id of the object it changes."""
 
     rule: Rule | None
     delay_s: float
-    changes: str | None
-    counted: Counted | None = None
-    spent: bool = False
+    changed_object: str | None
+    active: ActiveRule | None = None
+    used: bool = False
 
 
 class Faults:
@@ -176,7 +176,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.operations: frozenset[str] = frozenset()
-        self.outage_spell: Spell | None = None
+        self.outage_period: FaultPeriod | None = None
         self.changed = asyncio.Event()
         self.clear()
 
@@ -186,58 +186,61 @@ class Faults:
     def set(self, plan: Plan) -> None:
         """In place of whatever was set. Raises `PlanError` for an operation that there isn't."""
         self._check_operations(plan)
-        self.webhooks = WebhookFates(plan.webhooks)
-        self.quiet = plan == Plan(webhooks=plan.webhooks, seed=plan.seed)
-        self.limiter = Limiter(plan.rate_limits or RateLimits())
+        self.webhooks = ActiveWebhookFaults(plan.webhooks)
+        self.requests_unaffected = plan == Plan(webhooks=plan.webhooks, seed=plan.seed)
+        self.limiter = RateLimiter(plan.rate_limits or RateLimits())
         self.outage = plan.outage
-        if self.outage_spell is not None:
-            self.outage_spell.clear()
-        self.outage_spell = None if plan.outage is None else Spell(plan.outage.seconds)
+        if self.outage_period is not None:
+            self.outage_period.clear()
+        self.outage_period = None if plan.outage is None else FaultPeriod(plan.outage.seconds)
         self.plan = plan
         self.changed.set()
-        self._limp = None if plan.brown_out is None else Limp(plan.brown_out, plan.seed)
+        self._brown_out = None if plan.brown_out is None else ActiveBrownOut(plan.brown_out, plan.seed)
         self._latencies = Latencies(plan.latency, plan.seed)
         self._rules = [
-            Counted(rule, stream(plan.seed, f"rule:{index}"), rule.times) for index, rule in enumerate(plan.rules)
+            ActiveRule(rule, random_stream(plan.seed, f"rule:{index}"), rule.times)
+            for index, rule in enumerate(plan.rules)
         ]
 
-    def shown(self) -> Json:
-        outage, spell = self.outage, self.outage_spell
+    def report(self) -> Json:
+        outage, period = self.outage, self.outage_period
         return {
             "seed": self.plan.seed,
-            "rules": [counted.shown() for counted in self._rules],
-            "webhooks": self.webhooks.shown(),
+            "rules": [active.report() for active in self._rules],
+            "webhooks": self.webhooks.report(),
             "latency": {name: profile.model_dump() for name, profile in self.plan.latency.items()},
-            "rate_limits": self.limiter.shown() if self.plan.rate_limits is not None else None,
-            "outage": {**outage.model_dump(), "left_s": spell.left_s, "met": spell.met} if outage and spell else None,
-            "brown_out": self._limp.shown() if self._limp is not None else None,
+            "rate_limits": self.limiter.report() if self.plan.rate_limits is not None else None,
+            "outage": {**outage.model_dump(), "left_s": period.left_s, "requests": period.requests}
+            if outage and period
+            else None,
+            "brown_out": self._brown_out.report() if self._brown_out is not None else None,
         }
 
-    def out(self) -> tuple[Outage, Spell] | None:
+    def current_outage(self) -> tuple[Outage, FaultPeriod] | None:
         """The outage under way."""
-        if self.outage is None or self.outage_spell is None or self.outage_spell.over:
+        if self.outage is None or self.outage_period is None or self.outage_period.over:
             return None
-        return self.outage, self.outage_spell
+        return self.outage, self.outage_period
 
-    def take(self, target: Target) -> Strike:
+    def select(self, target: Target) -> Injection:
         """The first rule that wants to strike counts as struck; give back what had no occasion."""
-        wanting = [counted for counted in self._rules if counted.wants(target)]
-        slow_ms, fails = (0.0, False) if self._limp is None else self._limp.draw()
+        matching = [active for active in self._rules if active.draws(target)]
+        slow_ms, fails = (0.0, False) if self._brown_out is None else self._brown_out.draw()
         delay_s = (self._latencies.draw_ms(target) + slow_ms) / 1000
-        if wanting:
-            wanting[0].count(1)
-            return Strike(wanting[0].rule, delay_s, target.changed, wanting[0])
-        if fails and self._limp is not None:
-            limping = self._limp.wanted
-            rule = Rule(action="status", code=limping.error_code, phase=limping.error_phase)
-            return Strike(rule, delay_s, target.changed)
-        return Strike(None, delay_s, target.changed)
+        if matching:
+            matching[0].count(1)
+            return Injection(matching[0].rule, delay_s, target.changed, matching[0])
+        if fails and self._brown_out is not None:
+            settings = self._brown_out.settings
+            rule = Rule(action="status", code=settings.error_code, phase=settings.error_phase)
+            return Injection(rule, delay_s, target.changed)
+        return Injection(None, delay_s, target.changed)
 
     @staticmethod
-    def give_back(strike: Strike) -> None:
+    def return_unused(injection: Injection) -> None:
         """A request that was refused before its work began met no fault of a later moment."""
-        if strike.counted is not None and not strike.spent:
-            strike.counted.count(-1)
+        if injection.active is not None and not injection.used:
+            injection.active.count(-1)
 
     def _check_operations(self, plan: Plan) -> None:
         named = {rule.match.operation for rule in plan.rules} | plan.latency.keys()

@@ -64,7 +64,7 @@ class WebhookFaults(_Strict):
 
 
 @dataclass(slots=True)
-class Fate:
+class EventEffects:
     """What befalls one event; `copies` are the delays, in seconds, of its extra deliveries."""
 
     generated: bool = True
@@ -76,46 +76,46 @@ class Fate:
     wrong_attempts: int = 0
 
 
-class WebhookFates:
+class ActiveWebhookFaults:
     """The webhook faults in force, and how often each rule has struck."""
 
     def __init__(self, faults: WebhookFaults) -> None:
         self.faults = faults
         self._rules = [*_general(faults), *faults.rules]
         self._general = len(self._rules) - len(faults.rules)
-        self._struck = [0] * len(self._rules)
-        self._chances = [_chance(faults.seed, index) for index in range(len(self._rules))]
+        self._injected = [0] * len(self._rules)
+        self._random = [_random_stream(faults.seed, index) for index in range(len(self._rules))]
 
     @property
     def any(self) -> bool:
         """Whether an event's fate can be anything but plain delivery."""
         return bool(self._rules)
 
-    def of(self, kind: str, metadata: Json) -> Fate:
+    def draw(self, kind: str, metadata: Json) -> EventEffects:
         """The fate of the next event, of type `kind`; each rule that strikes counts."""
-        fate = Fate()
+        effects = EventEffects()
         for index, rule in enumerate(self._rules):
-            if self._strikes(index, rule, kind, metadata):
-                self._struck[index] += 1
-                _add(fate, rule, self._chances[index])
-        return fate
+            if self._draws(index, rule, kind, metadata):
+                self._injected[index] += 1
+                _add(effects, rule, self._random[index])
+        return effects
 
-    def shown(self) -> Json:
-        struck = self._struck[self._general :]
+    def report(self) -> Json:
+        injected = self._injected[self._general :]
         rules = [
-            {**rule.model_dump(), "left": None if rule.times is None else rule.times - count, "struck": count}
-            for rule, count in zip(self.faults.rules, struck, strict=True)
+            {**rule.model_dump(), "left": None if rule.times is None else rule.times - count, "injected": count}
+            for rule, count in zip(self.faults.rules, injected, strict=True)
         ]
         return {**self.faults.model_dump(), "rules": rules}
 
-    def _strikes(self, index: int, rule: WebhookRule, kind: str, metadata: Json) -> bool:
-        if rule.times is not None and self._struck[index] >= rule.times:
+    def _draws(self, index: int, rule: WebhookRule, kind: str, metadata: Json) -> bool:
+        if rule.times is not None and self._injected[index] >= rule.times:
             return False
         if not any(fnmatchcase(kind, pattern) for pattern in rule.types):
             return False
         if any(metadata.get(name) != value for name, value in rule.metadata.items()):
             return False
-        return rule.probability >= 1 or self._chances[index].random() < rule.probability
+        return rule.probability >= 1 or self._random[index].random() < rule.probability
 
 
 def _general(faults: WebhookFaults) -> list[WebhookRule]:
@@ -134,22 +134,22 @@ def _general(faults: WebhookFaults) -> list[WebhookRule]:
     return rules
 
 
-def _chance(seed: int, index: int) -> Random:
+def _random_stream(seed: int, index: int) -> Random:
     """The chance of one rule, its own, so that another rule more or less changes nothing for this one."""
     return Random(f"{seed}:{index}")  # noqa: S311 (it plays dice, it keeps no secret)
 
 
-def _add(fate: Fate, rule: WebhookRule, chance: Random) -> None:
+def _add(effects: EventEffects, rule: WebhookRule, chance: Random) -> None:
     match rule.action:
         case "duplicate":
-            fate.copies += (rule.delay_ms / 1000,) * rule.copies
+            effects.copies += (rule.delay_ms / 1000,) * rule.copies
         case "delay":
-            fate.delay_s += (rule.delay_ms + chance.randint(0, rule.jitter_ms)) / 1000
+            effects.delay_s += (rule.delay_ms + chance.randint(0, rule.jitter_ms)) / 1000
         case "drop":
-            fate.dropped = True
+            effects.dropped = True
         case "never_generated":
-            fate.generated = False
+            effects.generated = False
         case "twin":
-            fate.twin = True
+            effects.twin = True
         case wrong:
-            fate.wrong, fate.wrong_attempts = wrong, rule.attempts
+            effects.wrong, effects.wrong_attempts = wrong, rule.attempts

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from stripe_sandbox.errors import Json
 from stripe_sandbox.pages import money
 from stripe_sandbox.pages.badges import refundable
-from stripe_sandbox.resources import attempts, captures, debits, disputes, intents, refunds
-from stripe_sandbox.resources.complaints import Complaint
-from stripe_sandbox.resources.transitions import LEGAL
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.resources import bank_debits, captures, disputes, intents, payment_attempts, refunds
+from stripe_sandbox.resources.dispute_cases import DisputeCase
+from stripe_sandbox.resources.transitions import ALLOWED_STATUSES
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 Form = dict[str, str]
 
@@ -26,7 +26,7 @@ class Action:
     text: str
     done: str
     tone: str
-    run: Callable[[Work, Json, Form], object]
+    run: Callable[[UnitOfWork, Json, Form], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,45 +38,45 @@ class Button:
     amount: int | None = None
 
 
-def _authenticate(*, succeeded: bool) -> Callable[[Work, Json, Form], object]:
-    return lambda work, intent, form: attempts.authenticate(work, intent, succeeded=succeeded)
+def _authenticate(*, succeeded: bool) -> Callable[[UnitOfWork, Json, Form], object]:
+    return lambda work, intent, form: payment_attempts.authenticate(work, intent, succeeded=succeeded)
 
 
-def _settle(*, succeeded: bool) -> Callable[[Work, Json, Form], object]:
-    return lambda work, intent, form: debits.settle(work, intent, succeeded=succeeded)
+def _settle(*, succeeded: bool) -> Callable[[UnitOfWork, Json, Form], object]:
+    return lambda work, intent, form: bank_debits.settle(work, intent, succeeded=succeeded)
 
 
-def _capture(work: Work, intent: Json, form: Form) -> None:
+def _capture(work: UnitOfWork, intent: Json, form: Form) -> None:
     captures.capture(work, _amount(form, intent, "amount_to_capture"), {"id": intent["id"]})
 
 
-def _cancel(work: Work, intent: Json, form: Form) -> None:
+def _cancel(work: UnitOfWork, intent: Json, form: Form) -> None:
     intents.cancel(work, {"cancellation_reason": "requested_by_customer"}, {"id": intent["id"]})
 
 
-def _refund(work: Work, intent: Json, form: Form) -> None:
+def _refund(work: UnitOfWork, intent: Json, form: Form) -> None:
     refunds.create(work, {"payment_intent": intent["id"], **_amount(form, intent, "amount")}, {})
 
 
-def _dispute(*, inquiry: bool) -> Callable[[Work, Json, Form], object]:
-    def run(work: Work, intent: Json, form: Form) -> None:
-        disputes.dispute_captured(work, intent["latest_charge"] or "", Complaint("fraudulent", inquiry), None)
+def _dispute(*, inquiry: bool) -> Callable[[UnitOfWork, Json, Form], object]:
+    def run(work: UnitOfWork, intent: Json, form: Form) -> None:
+        disputes.dispute_captured(work, intent["latest_charge"] or "", DisputeCase("fraudulent", inquiry), None)
 
     return run
 
 
-def _settle_refund(outcome: str) -> Callable[[Work, Json, Form], object]:
+def _settle_refund(outcome: str) -> Callable[[UnitOfWork, Json, Form], object]:
     return lambda work, intent, form: refunds.settle(work, refunds.existing(work, form.get("object", "")), outcome)
 
 
-def _close_dispute(outcome: str) -> Callable[[Work, Json, Form], object]:
+def _close_dispute(outcome: str) -> Callable[[UnitOfWork, Json, Form], object]:
     return lambda work, intent, form: disputes.rule(work, form.get("object", ""), outcome)
 
 
 def _amount(form: Form, intent: Json, name: str) -> Json:
     """The parameter that the amount field means; left empty, all there is."""
     text = form.get("amount", "").strip()
-    return {name: money.read(text, intent["currency"])} if text else {}
+    return {name: money.parse(text, intent["currency"])} if text else {}
 
 
 ACTIONS = {
@@ -110,7 +110,7 @@ _OF_INTENT = {
 
 def for_payment(intent: Json, charges: list[Json], disputed: list[Json]) -> list[Button]:
     """Those that the payment's state allows."""
-    legal = (operation for operation in _OF_INTENT if intent["status"] in LEGAL[operation])
+    legal = (operation for operation in _OF_INTENT if intent["status"] in ALLOWED_STATUSES[operation])
     names = [name for operation in legal for name in _OF_INTENT[operation]]
     found = [_button(name, intent["amount_capturable"] if name == "capture" else None) for name in names]
     rest = refundable(charges[-1]) if charges else 0
@@ -127,7 +127,7 @@ def _charged_back(dispute: Json) -> bool:
 
 def for_refund(refund: Json) -> list[Button]:
     outcomes = {"refund-succeed": "succeed", "refund-fail": "fail"}
-    return [_button(name) for name, outcome in outcomes.items() if refund["status"] in refunds.SETTLEMENTS[outcome]]
+    return [_button(name) for name, outcome in outcomes.items() if refund["status"] in refunds.OUTCOME_ORIGINS[outcome]]
 
 
 def for_dispute(dispute: Json) -> list[Button]:

@@ -18,7 +18,7 @@ POLICY = (
 
 async def show(site: Site, request: web.Request) -> web.StreamResponse:
     """Where a person pays one intent."""
-    intent = existing(site.work(request), request.match_info["id"])
+    intent = existing(site.begin(request), request.match_info["id"])
     return site.page(
         "checkout.html",
         policy=POLICY,

@@ -8,8 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from stripe_sandbox.errors import ApiError, Json, invalid
+from stripe_sandbox.pages.formatting import duration
 from stripe_sandbox.pages.site import Site
-from stripe_sandbox.pages.text import duration
 
 UNITS = {"minutes": 60, "hours": 3600, "days": 86_400}
 STEPS_S = (60, 3600, 86_400, 7 * 86_400)
@@ -46,7 +46,7 @@ def _seconds(site: Site, by: str, unit: str) -> float:
     return float(seconds)
 
 
-def _clock(site: Site, *, status: int = 200, **told: Any) -> web.Response:
+def _clock(site: Site, *, status: int = 200, **context: Any) -> web.Response:
     upcoming = _upcoming(site)
     return site.page(
         "clock.html",
@@ -57,7 +57,7 @@ def _clock(site: Site, *, status: int = 200, **told: Any) -> web.Response:
         steps=[(seconds, duration(seconds)) for seconds in STEPS_S],
         upcoming=upcoming[:UPCOMING],
         more=max(0, len(upcoming) - UPCOMING),
-        **told,
+        **context,
     )
 
 

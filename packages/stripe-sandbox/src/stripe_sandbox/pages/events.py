@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 from aiohttp import web
 
 from stripe_sandbox.errors import Json, missing_resource
-from stripe_sandbox.pages import badges, facts
-from stripe_sandbox.pages.lists import page_query, paging
+from stripe_sandbox.pages import badges, summaries
+from stripe_sandbox.pages.pagination import page_query, paging
 from stripe_sandbox.pages.site import Site
-from stripe_sandbox.webhooks.deliveries import shown
+from stripe_sandbox.webhooks.deliveries import rendered
 
 DONE = {
     "resent": "Sent once more to each endpoint that wants it.",
@@ -31,7 +31,7 @@ async def overview(site: Site, request: web.Request) -> web.StreamResponse:
         "events.html",
         section="events",
         rows=[
-            {**event, "states": facts.deliveries(store, event), "payment": facts.payment(store, event)}
+            {**event, "states": summaries.deliveries(store, event), "payment": summaries.payment(store, event)}
             for event in page.rows
         ],
         pattern=pattern,
@@ -48,8 +48,8 @@ async def show(site: Site, request: web.Request) -> web.StreamResponse:
         "event.html",
         section="events",
         event=event,
-        payment=facts.payment(store, event),
-        deliveries=[shown(store, row) for row in store["delivery"].owned_by(event["id"])],
+        payment=summaries.payment(store, event),
+        deliveries=[rendered(store, row) for row in store["delivery"].owned_by(event["id"])],
         badges=badges,
         note=DONE.get(request.query.get("done", "")),
     )
@@ -58,8 +58,8 @@ async def show(site: Site, request: web.Request) -> web.StreamResponse:
 async def resend(site: Site, request: web.Request) -> web.StreamResponse:
     """One more attempt at each endpoint, beside the automatic ones."""
     event = _existing(site, request)
-    work = site.work(request)
-    deliveries = site.sandbox.sender.replan(work, event)
+    work = site.begin(request)
+    deliveries = site.sandbox.sender.plan_resend(work, event)
     await site.sandbox.send(work, deliveries)
     raise web.HTTPSeeOther(f"/events/{event['id']}?done={'resent' if deliveries else 'unwanted'}")
 

@@ -9,9 +9,9 @@ from typing import Any
 from aiohttp import web
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.faults.file import parse_plan
+from stripe_sandbox.faults.plan_file import parse_plan
 from stripe_sandbox.faults.rules import Faults, Plan, PlanError
-from stripe_sandbox.pages.plans import BY_NAME, PRESETS, in_force
+from stripe_sandbox.pages.fault_presets import BY_NAME, PRESETS, active_faults
 from stripe_sandbox.pages.site import Site
 
 DONE = {"set": "These faults are in force now, in place of all former ones.", "cleared": "All faults are off."}
@@ -48,17 +48,17 @@ async def clear(site: Site, request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/faults?done=cleared")
 
 
-def _faults(site: Site, *, text: str | None = None, status: int = HTTPStatus.OK, **told: Any) -> web.Response:
+def _faults(site: Site, *, text: str | None = None, status: int = HTTPStatus.OK, **context: Any) -> web.Response:
     faults = site.sandbox.faults
-    on = in_force(faults)
+    active = active_faults(faults)
     return site.page(
         "faults.html",
         section="faults",
         status=status,
-        faults=on,
+        faults=active,
         presets=PRESETS,
         text=_editable(faults) if text is None else text,
-        **told,
+        **context,
     )
 
 

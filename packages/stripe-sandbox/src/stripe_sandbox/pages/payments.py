@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.pages import actions, badges, facts
-from stripe_sandbox.pages.lists import page_query, paging
+from stripe_sandbox.pages import actions, badges, summaries
+from stripe_sandbox.pages.pagination import page_query, paging
 from stripe_sandbox.pages.site import Site
 from stripe_sandbox.resources.intents import existing
-from stripe_sandbox.resources.listing import END_OF_TIME
+from stripe_sandbox.resources.pagination import END_OF_TIME
 from stripe_sandbox.state.store import PageQuery
 
 EVENTS_SHOWN = 200  # the latest of one payment; a payment has a dozen
@@ -53,7 +53,7 @@ async def act(site: Site, request: web.Request) -> web.StreamResponse:
     action = actions.ACTIONS.get(name)
     if action is None:
         return site.not_found(f"A payment has no action {name}.")
-    work = site.work(request)
+    work = site.begin(request)
     intent = existing(work, intent_id)
     try:
         action.run(work, intent, {key: str(value) for key, value in (await request.post()).items()})
@@ -63,9 +63,9 @@ async def act(site: Site, request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"/payments/{intent_id}?done={name}")
 
 
-def _payment(site: Site, intent_id: str, *, status: int = HTTPStatus.OK, **told: Any) -> web.Response:
+def _payment(site: Site, intent_id: str, *, status: int = HTTPStatus.OK, **context: Any) -> web.Response:
     store = site.sandbox.store
-    intent = existing(site.sandbox.work(), intent_id)
+    intent = existing(site.sandbox.begin(), intent_id)
     charges = store["charge"].owned_by(intent_id)
     refunds = [refund for charge in charges for refund in store["refund"].owned_by(charge["id"])]
     disputes = [dispute for charge in charges for dispute in store["dispute"].owned_by(charge["id"])]
@@ -85,13 +85,18 @@ def _payment(site: Site, intent_id: str, *, status: int = HTTPStatus.OK, **told:
         buttons=actions.for_payment(intent, charges, disputes),
         method=store["payment_method"].rows.get(intent["payment_method"] or ""),
         badges=badges,
-        **told,
+        **context,
     )
 
 
 def _row(site: Site, intent: Json) -> Json:
     charges = site.sandbox.store["charge"].owned_by(intent["id"])
-    return {**intent, "state": badges.of_intent(intent), "marks": badges.marks(charges), "order": facts.order(intent)}
+    return {
+        **intent,
+        "state": badges.of_intent(intent),
+        "marks": badges.marks(charges),
+        "order": summaries.order_label(intent),
+    }
 
 
 def _wanted(site: Site, intent: Json, words: str, status: str) -> bool:
@@ -114,7 +119,7 @@ def _events(site: Site, intent: Json) -> list[Json]:
     query = PageQuery("event", EVENTS_SHOWN, None, None, intent["created"], END_OF_TIME)
     store = site.sandbox.store
     found = store["event"].page(query, concerns).rows[::-1]
-    return [{**event, "states": facts.deliveries(store, event)} for event in found]
+    return [{**event, "states": summaries.deliveries(store, event)} for event in found]
 
 
 def _timers(site: Site, subjects: list[Json]) -> list[Json]:

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from stripe_sandbox.pages import checkout, clock, events, faults, payments, three_d_secure, webhooks
-from stripe_sandbox.pages.site import API_PREFIXES, ROOT, Site, served
-from stripe_sandbox.resources.attempts import AUTHENTICATION_PATH
+from stripe_sandbox.pages.site import API_PREFIXES, ROOT, Site, page_handler
+from stripe_sandbox.resources.payment_attempts import AUTHENTICATION_PATH
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -35,11 +35,11 @@ PAGES = (
 
 
 def routes(site: Site) -> list[web.AbstractRouteDef]:
-    pages = [web.route(method, path, served(site, page)) for method, path, page in PAGES]
+    pages = [web.route(method, path, page_handler(site, page)) for method, path, page in PAGES]
     return [*pages, web.static("/assets", ROOT / "assets")]
 
 
-def otherwise(site: Site, answer: Serve) -> Serve:
+def fallback(site: Site, answer: Serve) -> Serve:
     """For addresses that nothing stands at: a page for people who browse, Stripe's JSON for everybody else."""
 
     async def serve(request: web.Request) -> web.StreamResponse:

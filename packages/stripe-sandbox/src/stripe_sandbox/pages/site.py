@@ -18,10 +18,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.pages import money
-from stripe_sandbox.pages.plans import in_force
-from stripe_sandbox.pages.text import duration, masked, pretty
+from stripe_sandbox.pages.fault_presets import active_faults
+from stripe_sandbox.pages.formatting import duration, masked, pretty
 from stripe_sandbox.sandbox import Sandbox
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 ROOT = Path(__file__).parent
 
@@ -74,18 +74,18 @@ class Site:
         headers = HEADERS | {"Content-Security-Policy": policy}
         return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
 
-    def work(self, request: web.Request) -> Work:
+    def begin(self, request: web.Request) -> UnitOfWork:
         """A piece of work that a person asked for with a click."""
-        work = self.sandbox.work()
-        work.origin = f"{request.scheme}://{request.host}"
-        return work
+        begin = self.sandbox.begin()
+        begin.origin = f"{request.scheme}://{request.host}"
+        return begin
 
     def not_found(self, what: str) -> web.Response:
         return self.page("missing.html", status=HTTPStatus.NOT_FOUND, what=what)
 
     def _counts(self) -> dict[str, str]:
         """What people should know wherever they are: faults in force, a clock that was moved."""
-        on = len(in_force(self.sandbox.faults))
+        on = len(active_faults(self.sandbox.faults))
         offset_s = self.sandbox.clock.offset_s
         return {
             "payments": "",
@@ -99,7 +99,7 @@ class Site:
 Page = Callable[[Site, web.Request], Awaitable[web.StreamResponse]]
 
 
-def served(site: Site, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def page_handler(site: Site, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """A page that answers what it refuses with a page too."""
 
     @wraps(page)
@@ -115,7 +115,7 @@ def served(site: Site, page: Page) -> Callable[[web.Request], Awaitable[web.Stre
 
 
 @web.middleware
-async def refuse_other_sites(
+async def reject_cross_site_requests(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Refuse what a page of another site lets a browser do here, as pages and control API ask for no key.
@@ -152,7 +152,7 @@ def _templates() -> Environment:
         "iso": lambda moment: datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds"),
         "masked": masked,
         "moment": lambda moment: datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S"),
-        "money": money.written,
+        "money": money.formatted,
         "plain": money.plain,
         "pretty": pretty,
     }

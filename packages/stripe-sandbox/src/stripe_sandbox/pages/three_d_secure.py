@@ -13,7 +13,7 @@ from aiohttp import web
 
 from stripe_sandbox.errors import Json, invalid
 from stripe_sandbox.pages.site import Site
-from stripe_sandbox.resources import attempts
+from stripe_sandbox.resources import payment_attempts
 from stripe_sandbox.resources.intents import existing
 
 # Any shop's page may hold this one in a frame.
@@ -29,7 +29,7 @@ REDIRECT_STATUS = {
 
 
 async def show(site: Site, request: web.Request) -> web.StreamResponse:
-    intent = existing(site.work(request), request.match_info["id"])
+    intent = existing(site.begin(request), request.match_info["id"])
     if not _current(intent, request.path):
         return _over(site)
     method = site.sandbox.store["payment_method"].rows[intent["payment_method"]]
@@ -41,11 +41,11 @@ async def answer(site: Site, request: web.Request) -> web.StreamResponse:
     outcome = (await request.post()).get("outcome")
     if outcome not in OUTCOMES:
         raise invalid(f"Invalid outcome: must be one of {', '.join(OUTCOMES)}", "outcome")
-    work = site.work(request)
+    work = site.begin(request)
     intent = existing(work, request.match_info["id"])
     if not _current(intent, request.path):
         return _over(site)
-    after = attempts.authenticate(work, intent, succeeded=outcome == "succeed")
+    after = payment_attempts.authenticate(work, intent, succeeded=outcome == "succeed")
     await site.sandbox.commit(work)
     redirect = intent["next_action"].get("redirect_to_url")
     if redirect is None:
@@ -56,7 +56,7 @@ async def answer(site: Site, request: web.Request) -> web.StreamResponse:
 
 def _current(intent: Json, path: str) -> bool:
     """Whether this is the page that the intent sends its customer to now."""
-    url = attempts.authentication_url(intent)
+    url = payment_attempts.authentication_url(intent)
     return url is not None and compare_digest(urlsplit(url).path.encode(), path.encode())
 
 
@@ -81,10 +81,10 @@ def _plain(origin: str) -> bool:
 
 def _return_address(return_url: str, intent: Json) -> str:
     url = urlsplit(return_url)
-    told = {
+    added = {
         "payment_intent": intent["id"],
         "payment_intent_client_secret": intent["client_secret"],
         "redirect_status": REDIRECT_STATUS.get(intent["status"], "failed"),
     }
-    others = [(name, value) for name, value in parse_qsl(url.query, keep_blank_values=True) if name not in told]
-    return urlunsplit(url._replace(query=urlencode([*others, *told.items()])))
+    others = [(name, value) for name, value in parse_qsl(url.query, keep_blank_values=True) if name not in added]
+    return urlunsplit(url._replace(query=urlencode([*others, *added.items()])))

@@ -23,7 +23,7 @@ async def overview(site: Site, request: web.Request) -> web.StreamResponse:
 async def add(site: Site, request: web.Request) -> web.StreamResponse:
     """The new secret is shown in this one answer, as at Stripe."""
     url = str((await request.post()).get("url", "")).strip()
-    work = site.work(request)
+    work = site.begin(request)
     try:
         endpoint = endpoints.create(work, {"url": url, "enabled_events": ["*"]}, {}).body
     except ApiError as error:
@@ -34,7 +34,7 @@ async def add(site: Site, request: web.Request) -> web.StreamResponse:
 
 async def roll(site: Site, request: web.Request) -> web.StreamResponse:
     """The new secret is shown in this one answer; the old one stays valid for a day if asked."""
-    work = site.work(request)
+    work = site.begin(request)
     keep = (await request.post()).get("keep") == "yes"
     endpoint = endpoints.roll(work, request.match_info["id"], endpoints.ROLL_S if keep else 0.0)
     await site.sandbox.commit(work)
@@ -44,14 +44,14 @@ async def roll(site: Site, request: web.Request) -> web.StreamResponse:
 async def switch(site: Site, request: web.Request) -> web.StreamResponse:
     """Enable or disable."""
     disabled = (await request.post()).get("disabled") == "yes"
-    work = site.work(request)
+    work = site.begin(request)
     endpoints.update(work, {"disabled": disabled}, {"id": request.match_info["id"]})
     await site.sandbox.commit(work)
     raise web.HTTPSeeOther(f"/webhooks?done={'disabled' if disabled else 'enabled'}")
 
 
 def _endpoints(
-    site: Site, *, fresh: Json | None = None, url: str = "", status: int = HTTPStatus.OK, **told: Any
+    site: Site, *, fresh: Json | None = None, url: str = "", status: int = HTTPStatus.OK, **context: Any
 ) -> web.Response:
     """`fresh` is the endpoint whose secret is told, this once."""
     store = site.sandbox.store
@@ -65,5 +65,5 @@ def _endpoints(
         fresh=fresh,
         url=url,
         badges=badges,
-        **told,
+        **context,
     )

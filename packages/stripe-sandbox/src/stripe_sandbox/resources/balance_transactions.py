@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from stripe_sandbox.errors import Json, missing_resource
 from stripe_sandbox.resources import balances
-from stripe_sandbox.resources.listing import answer, page_query
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.resources.pagination import list_reply, page_query
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
 FEE_PER_MILLE = 29
 FEE_FIXED = 30
@@ -27,7 +27,7 @@ _CATEGORIES = {
 
 
 def create(
-    work: Work,
+    work: UnitOfWork,
     *,
     type: str,  # noqa: A002  # Stripe's word
     amount: int,
@@ -70,14 +70,14 @@ def fee_of(amount: int) -> int:
     return (amount * FEE_PER_MILLE + 500) // 1000 + FEE_FIXED
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
     transaction = work.tx.find("balance_transaction", path["id"])
     if transaction is None:
         raise missing_resource("balance transaction", path["id"], "id")
     return Reply(balances.as_of(transaction, work.now))
 
 
-def list_all(work: Work, params: Json, path: Json) -> Reply:
+def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
     """Newest first, by `type`, `source`, `currency`, `created`; there are no payouts, so none has any."""
     wanted = {name: params[name] for name in ("type", "currency", "payout") if name in params}
     sources = [params["source"]] if "source" in params else None
@@ -87,23 +87,23 @@ def list_all(work: Work, params: Json, path: Json) -> Reply:
 
     page = work.tx.table("balance_transaction").page(page_query("balance transaction", params), matches, sources)
     page.rows[:] = [balances.as_of(row, work.now) for row in page.rows]
-    return answer("/v1/balance_transactions", page)
+    return list_reply("/v1/balance_transactions", page)
 
 
-def balance(work: Work, params: Json, path: Json) -> Reply:
+def balance(work: UnitOfWork, params: Json, path: Json) -> Reply:
     """The account's balance, one entry a currency (https://docs.stripe.com/api/balance)."""
     totals = balances.totals(work) or {"usd": (0, 0)}
     return Reply(
         {
             "object": "balance",
-            "available": [_held(currency, available) for currency, (available, _) in totals.items()],
+            "available": [_balance_entry(currency, available) for currency, (available, _) in totals.items()],
             "livemode": False,
-            "pending": [_held(currency, pending) for currency, (_, pending) in totals.items()],
+            "pending": [_balance_entry(currency, pending) for currency, (_, pending) in totals.items()],
         }
     )
 
 
-def _held(currency: str, amount: int) -> Json:
+def _balance_entry(currency: str, amount: int) -> Json:
     return {"amount": amount, "currency": currency, "source_types": {"card": amount}}
 
 

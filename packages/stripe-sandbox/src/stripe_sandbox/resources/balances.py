@@ -7,12 +7,12 @@ whatever has come since is counted when it is read: no timer, and no walk throug
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 _PREFIX = "balance:"
 
 
-def add(work: Work, currency: str, net: int, available_on: int) -> None:
+def add(work: UnitOfWork, currency: str, net: int, available_on: int) -> None:
     """Count `net` (minor units), to be available from `available_on` (unix seconds) on."""
     key = _PREFIX + currency
     available, pending = _split(work.tx.find("setting", key) or {"available": 0, "pending": {}}, work.now)
@@ -23,7 +23,7 @@ def add(work: Work, currency: str, net: int, available_on: int) -> None:
     work.tx.put("setting", key, {"available": available, "pending": pending})
 
 
-def totals(work: Work) -> dict[str, tuple[int, int]]:
+def totals(work: UnitOfWork) -> dict[str, tuple[int, int]]:
     """(available, pending) by currency, in minor units."""
     rows = work.tx.table("setting").rows
     found = {key.removeprefix(_PREFIX): _split(row, work.now) for key, row in rows.items() if key.startswith(_PREFIX)}

@@ -5,16 +5,16 @@ from __future__ import annotations
 from stripe_sandbox.errors import ApiError, Json, invalid
 from stripe_sandbox.resources import currencies, descriptors, holds
 from stripe_sandbox.resources.intents import existing
-from stripe_sandbox.resources.transitions import CAPTURE, demand, enter
+from stripe_sandbox.resources.transitions import CAPTURE, enter, require_status
 from stripe_sandbox.state.timers import stop_timer
-from stripe_sandbox.state.work import Reply, Work
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork
 from stripe_sandbox.wire.parameters import merged_metadata
 
 
-def capture(work: Work, params: Json, path: Json) -> Reply:
+def capture(work: UnitOfWork, params: Json, path: Json) -> Reply:
     """All or a part of what is authorized, once; the rest is released."""
     intent = existing(work, path["id"])
-    demand(intent, "capture")
+    require_status(intent, "capture")
     descriptors.check(params)
     if "statement_descriptor" in params:
         raise descriptors.not_for_cards()

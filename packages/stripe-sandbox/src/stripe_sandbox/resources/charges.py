@@ -6,12 +6,12 @@ from stripe_sandbox.errors import Json, missing_resource
 from stripe_sandbox.resources import balance_transactions, descriptors, payment_methods
 from stripe_sandbox.resources.cards import Decline, Instrument
 from stripe_sandbox.resources.events import emit
-from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.resources.pagination import list_reply, page_query
 from stripe_sandbox.state.timers import set_timer
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
-BOOKING = "charge.booking"  # the timer of a charge whose balance transaction is to come
-BOOKING_S = 2.0  # "a moment later": long enough to be seen, short enough to be waited for
+POSTING = "charge.booking"  # the timer of a charge whose balance transaction is to come
+POSTING_S = 2.0  # "a moment later": long enough to be seen, short enough to be waited for
 DAY_S = 24 * 3600
 PAYOUT_DAYS = 2  # https://docs.stripe.com/payouts#payout-schedule
 
@@ -29,23 +29,23 @@ _METHOD_ONLY = frozenset(
 _BANK_EXTRAS: dict[str, Json] = {"us_bank_account": {"payment_reference": None}, "sepa_debit": {"mandate": None}}
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
     charge = work.tx.find("charge", path["id"])
     if charge is None:
         raise missing_resource("charge", path["id"], "id")
     return Reply(charge)
 
 
-def list_all(work: Work, params: Json, path: Json) -> Reply:
+def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
     intents = [params["payment_intent"]] if "payment_intent" in params else None
 
     def wanted(charge: Json) -> bool:
         return "customer" not in params or bool(charge["customer"] == params["customer"])
 
-    return answer("/v1/charges", work.tx.table("charge").page(page_query("charge", params), wanted, intents))
+    return list_reply("/v1/charges", work.tx.table("charge").page(page_query("charge", params), wanted, intents))
 
 
-def new_charge(work: Work, intent: Json, method: Json, instrument: Instrument) -> Json:
+def new_charge(work: UnitOfWork, intent: Json, method: Json, instrument: Instrument) -> Json:
     """A charge as it is before its outcome is known: pending, nothing captured."""
     charge_id = new_id("ch_3" if instrument.type == "card" else "py_3")
     return {
@@ -97,19 +97,19 @@ def captured(charge: Json, amount: int) -> Json:
     return {**_paid(charge), "captured": True, "amount_captured": amount}
 
 
-def booked(work: Work, intent: Json, charge: Json) -> Json:
+def posted(work: UnitOfWork, intent: Json, charge: Json) -> Json:
     """The charge with its balance transaction, or the promise of it where the card is captured asynchronously.
 
     With `capture_method=automatic_async` a charge succeeds without one, and `charge.updated` tells it a moment
     later (https://docs.stripe.com/payments/payment-intents/asynchronous-capture).
     """
     if intent["capture_method"] == "automatic_async" and not is_debit(charge):
-        set_timer(work, BOOKING, charge["id"], BOOKING_S)
+        set_timer(work, POSTING, charge["id"], POSTING_S)
         return charge
     return _with_balance_transaction(work, charge)
 
 
-def book(work: Work, charge_id: str) -> None:
+def post_to_balance(work: UnitOfWork, charge_id: str) -> None:
     """The timer of `booked` has struck."""
     charge = work.tx.get("charge", charge_id)
     if charge["balance_transaction"] is not None:
@@ -124,7 +124,7 @@ def is_debit(charge: Json) -> bool:
     return bool(charge["id"].startswith("py_"))
 
 
-def _with_balance_transaction(work: Work, charge: Json) -> Json:
+def _with_balance_transaction(work: UnitOfWork, charge: Json) -> Json:
     amount = charge["amount_captured"]
     transaction = balance_transactions.create(
         work,
@@ -139,7 +139,7 @@ def _with_balance_transaction(work: Work, charge: Json) -> Json:
     return {**charge, "balance_transaction": transaction["id"]}
 
 
-def _available_on(work: Work, charge: Json) -> int:
+def _available_on(work: UnitOfWork, charge: Json) -> int:
     """Midnight (UTC) of the second day; at once with the test card that bypasses the pending balance."""
     method = work.tx.get("payment_method", charge["payment_method"])
     if payment_methods.instrument_of(work, method).name == "bypassPending":
@@ -190,14 +190,14 @@ def _paid(charge: Json) -> Json:
     return {**charge, "paid": True, "status": "succeeded", "outcome": outcome}
 
 
-def _details(work: Work, intent: Json, method: Json, instrument: Instrument) -> Json:
+def _details(work: UnitOfWork, intent: Json, method: Json, instrument: Instrument) -> Json:
     kind = instrument.type
     details = {key: value for key, value in method[kind].items() if key not in _METHOD_ONLY}
     details |= _card_extras(work, intent, instrument) if kind == "card" else _BANK_EXTRAS[kind]
     return {kind: details, "type": kind}
 
 
-def _card_extras(work: Work, intent: Json, instrument: Instrument) -> Json:
+def _card_extras(work: UnitOfWork, intent: Json, instrument: Instrument) -> Json:
     return {
         "amount_authorized": intent["amount"],
         "authorization_code": "123456",

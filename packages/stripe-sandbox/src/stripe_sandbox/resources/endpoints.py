@@ -8,8 +8,8 @@ import string
 
 from stripe_sandbox.errors import Json, invalid, missing_resource
 from stripe_sandbox.resources.event_types import EVENT_TYPES
-from stripe_sandbox.resources.listing import answer, page_query
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.resources.pagination import list_reply, page_query
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 from stripe_sandbox.wire.parameters import merged_metadata
 
 ENDPOINTS_LIMIT = 16  # https://docs.stripe.com/webhooks
@@ -23,7 +23,7 @@ _VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z_]+)?")
 _HIDDEN = ("secret", "former_secrets")
 
 
-def create(work: Work, params: Json, path: Json) -> Reply:
+def create(work: UnitOfWork, params: Json, path: Json) -> Reply:
     """The one answer that tells the secret."""
     if len(work.tx.table("webhook_endpoint").rows) >= ENDPOINTS_LIMIT:
         raise invalid(f"You have reached the maximum of {ENDPOINTS_LIMIT} test webhook endpoints.")
@@ -45,11 +45,11 @@ def create(work: Work, params: Json, path: Json) -> Reply:
     return Reply(endpoint)
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
-    return Reply(shown(existing(work, path["id"])))
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    return Reply(without_secrets(existing(work, path["id"])))
 
 
-def update(work: Work, params: Json, path: Json) -> Reply:
+def update(work: UnitOfWork, params: Json, path: Json) -> Reply:
     endpoint = dict(existing(work, path["id"]))
     if "url" in params:
         endpoint["url"] = checked_url(params["url"])
@@ -61,23 +61,23 @@ def update(work: Work, params: Json, path: Json) -> Reply:
         endpoint["description"] = params["description"]
     endpoint["metadata"] = merged_metadata(endpoint["metadata"], params.get("metadata", {}))
     work.tx.put("webhook_endpoint", endpoint["id"], endpoint)
-    return Reply(shown(endpoint))
+    return Reply(without_secrets(endpoint))
 
 
-def delete(work: Work, params: Json, path: Json) -> Reply:
+def delete(work: UnitOfWork, params: Json, path: Json) -> Reply:
     endpoint = existing(work, path["id"])
     work.tx.delete("webhook_endpoint", endpoint["id"])
     return Reply({"id": endpoint["id"], "object": "webhook_endpoint", "deleted": True})
 
 
-def list_all(work: Work, params: Json, path: Json) -> Reply:
+def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
     query = page_query("webhook endpoint", params)
     page = work.tx.table("webhook_endpoint").page(query)
-    page.rows[:] = [shown(endpoint) for endpoint in page.rows]
-    return answer("/v1/webhook_endpoints", page)
+    page.rows[:] = [without_secrets(endpoint) for endpoint in page.rows]
+    return list_reply("/v1/webhook_endpoints", page)
 
 
-def roll(work: Work, endpoint_id: str, expires_in_s: float) -> Json:
+def roll(work: UnitOfWork, endpoint_id: str, expires_in_s: float) -> Json:
     """A new secret; the old one stays valid for `expires_in_s` seconds of the sandbox's time.
 
     Returns the endpoint with its secret. Raises `ApiError` 404.
@@ -86,17 +86,17 @@ def roll(work: Work, endpoint_id: str, expires_in_s: float) -> Json:
     former = [[endpoint["secret"], work.now + expires_in_s], *endpoint.get("former_secrets", [])]
     endpoint = {**endpoint, "secret": new_secret(), "former_secrets": former[:FORMER_SECRETS]}
     work.tx.put("webhook_endpoint", endpoint_id, endpoint)
-    return {**shown(endpoint), "secret": endpoint["secret"]}
+    return {**without_secrets(endpoint), "secret": endpoint["secret"]}
 
 
-def existing(work: Work, endpoint_id: str) -> Json:
+def existing(work: UnitOfWork, endpoint_id: str) -> Json:
     endpoint = work.tx.find("webhook_endpoint", endpoint_id)
     if endpoint is None:
         raise missing_resource("webhook endpoint", endpoint_id, "id")
     return endpoint
 
 
-def wants(endpoint: Json, kind: str) -> bool:
+def subscribes_to(endpoint: Json, kind: str) -> bool:
     """Whether it is to be told of events of type `kind`."""
     enabled = endpoint["enabled_events"]
     return endpoint["status"] == "enabled" and ("*" in enabled or kind in enabled)
@@ -117,7 +117,7 @@ def new_secret() -> str:
     return "whsec_" + "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_CHARS))
 
 
-def shown(endpoint: Json) -> Json:
+def without_secrets(endpoint: Json) -> Json:
     """Without the secrets, which Stripe tells only when an endpoint is made."""
     return {name: value for name, value in endpoint.items() if name not in _HIDDEN}
 

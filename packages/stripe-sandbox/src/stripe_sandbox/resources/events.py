@@ -6,17 +6,17 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from stripe_sandbox.errors import Json, invalid, missing_resource
-from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.resources.pagination import list_reply, page_query
 from stripe_sandbox.state.store import Store
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
 API_VERSION = "2026-08-26.dahlia"
 
 TYPES_LIMIT = 20  # https://docs.stripe.com/api/events/list
-KEPT_S = 30 * 24 * 3600  # https://docs.stripe.com/api/events
+RETENTION_S = 30 * 24 * 3600  # https://docs.stripe.com/api/events
 
 
-def emit(work: Work, kind: str, subject: Json, previous: Json | None = None) -> None:
+def emit(work: UnitOfWork, kind: str, subject: Json, previous: Json | None = None) -> None:
     """Record that `kind` happened to `subject`; delivery is planned when the work is done.
 
     `previous` holds the old values of what an update changed (`previous_attributes`).
@@ -55,7 +55,7 @@ def was_delivered(store: Store, event_id: str) -> bool:
     return all(row["endpoint"] in delivered for row in rows)
 
 
-def subject_metadata(work: Work, event: Json) -> Json:
+def subject_metadata(work: UnitOfWork, event: Json) -> Json:
     """The metadata of the object that an event is about, over those of the payment it belongs to."""
     subject: Json = event["data"]["object"]
     owner = subject.get("payment_intent")
@@ -64,11 +64,11 @@ def subject_metadata(work: Work, event: Json) -> Json:
     return metadata
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
-    return Reply(rendered(work.tx.store, present(work, path["id"])))
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    return Reply(rendered(work.tx.store, retained_event(work, path["id"])))
 
 
-def present(work: Work, event_id: str) -> Json:
+def retained_event(work: UnitOfWork, event_id: str) -> Json:
     """The event as it was kept. Raises `ApiError` 404."""
     event = work.tx.find("event", event_id)
     if event is None or event["created"] < _oldest(work):
@@ -76,7 +76,7 @@ def present(work: Work, event_id: str) -> Json:
     return event
 
 
-def list_all(work: Work, params: Json, path: Json) -> Reply:
+def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
     """Newest first, by `type` (with wildcards) or `types`, `created`, `delivery_success`."""
     patterns = _patterns(params)
     delivered: bool | None = params.get("delivery_success")
@@ -91,12 +91,12 @@ def list_all(work: Work, params: Json, path: Json) -> Reply:
     query = replace(query, created_from=max(query.created_from, _oldest(work)))
     page = work.tx.table("event").page(query, wanted)
     page.rows[:] = [rendered(store, event) for event in page.rows]
-    return answer("/v1/events", page)
+    return list_reply("/v1/events", page)
 
 
-def _oldest(work: Work) -> int:
+def _oldest(work: UnitOfWork) -> int:
     """The `created` of the oldest event that can still be had."""
-    return work.created - KEPT_S
+    return work.created - RETENTION_S
 
 
 def _patterns(params: Json) -> list[str]:

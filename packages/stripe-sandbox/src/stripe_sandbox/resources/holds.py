@@ -8,7 +8,7 @@ from stripe_sandbox.resources.cards import Instrument
 from stripe_sandbox.resources.transitions import AUTHORIZE, EXPIRE, enter
 from stripe_sandbox.state.ledger import record
 from stripe_sandbox.state.timers import set_timer, stop_timer
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 EXPIRY = "authorization_expires"
 DAY_S = 24 * 3600
@@ -16,7 +16,7 @@ WINDOW_S = 7 * DAY_S
 VISA_MERCHANT_INITIATED_S = 4 * DAY_S + 18 * 3600
 
 
-def hold(work: Work, intent: Json, charge: Json, instrument: Instrument, *, off_session: bool) -> Json:
+def hold(work: UnitOfWork, intent: Json, charge: Json, instrument: Instrument, *, off_session: bool) -> Json:
     """Authorize the whole amount, until the network's window ends."""
     window_s = VISA_MERCHANT_INITIATED_S if off_session and instrument.brand == "visa" else WINDOW_S
     capture_before = work.created + window_s
@@ -25,7 +25,7 @@ def hold(work: Work, intent: Json, charge: Json, instrument: Instrument, *, off_
     return enter(work, held, AUTHORIZE, charges.authorized(charge, capture_before))
 
 
-def release(work: Work, intent: Json) -> Json:
+def release(work: UnitOfWork, intent: Json) -> Json:
     """Give all that is held back to the customer; returns the charge."""
     charge = work.tx.get("charge", intent["latest_charge"])
     stop_timer(work, EXPIRY, charge["id"])
@@ -35,7 +35,7 @@ def release(work: Work, intent: Json) -> Json:
     return charge
 
 
-def expire(work: Work, charge_id: str) -> None:
+def expire(work: UnitOfWork, charge_id: str) -> None:
     """The window ended; a charge that was captured or canceled before is none of its business."""
     charge = work.tx.get("charge", charge_id)
     intent = work.tx.get("payment_intent", charge["payment_intent"])

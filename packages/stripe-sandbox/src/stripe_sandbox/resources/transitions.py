@@ -12,7 +12,7 @@ from stripe_sandbox.errors import ApiError, Json
 from stripe_sandbox.resources import charges, disputes
 from stripe_sandbox.resources.events import emit
 from stripe_sandbox.state import ledger
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +229,7 @@ TRANSITIONS = (
     EXPIRE,
 )
 
-LEGAL = {
+ALLOWED_STATUSES = {
     "confirm": UNPAID,
     "update": UNPAID,
     "authenticate": CHALLENGED,
@@ -239,7 +239,7 @@ LEGAL = {
     "expire": HELD,
 }
 
-_REFUSALS = {
+_STATUS_ERRORS = {
     "confirm": "You cannot confirm this PaymentIntent because it has a status of {}. Only a PaymentIntent with one of"
     " the following statuses may be confirmed: requires_payment_method, requires_confirmation, requires_action.",
     "capture": "This PaymentIntent could not be captured because it has a status of {}. Only a PaymentIntent with one"
@@ -251,7 +251,7 @@ _REFUSALS = {
     " requires_action.",
     "settle": "This PaymentIntent can't be settled because it has a status of {}; it must be processing.",
 }
-_REFUSED_SUCCEEDED = {
+_STATUS_ERRORS_SUCCEEDED = {
     "confirm": "You cannot confirm this PaymentIntent because it has already succeeded after being previously"
     " confirmed.",
     "capture": "The remaining amount on this PaymentIntent could not be captured because the remainder of the"
@@ -259,16 +259,16 @@ _REFUSED_SUCCEEDED = {
 }
 
 
-def demand(intent: Json, operation: str) -> None:
+def require_status(intent: Json, operation: str) -> None:
     """Raises `ApiError` 400 with the intent, as Stripe does, when its status forbids it."""
-    if intent["status"] not in LEGAL[operation]:
-        raise refusal(intent, operation)
+    if intent["status"] not in ALLOWED_STATUSES[operation]:
+        raise status_error(intent, operation)
 
 
-def demand_open(intent: Json, param: str) -> None:
+def require_updatable(intent: Json, param: str) -> None:
     """Raises `ApiError` 400 unless `param` may still be updated; description and metadata always may."""
     status = intent["status"]
-    if status in LEGAL["update"]:
+    if status in ALLOWED_STATUSES["update"]:
         return
     raise unexpected_state(
         f"This PaymentIntent's {param} could not be updated because it has a status of {status}. You may only"
@@ -279,10 +279,14 @@ def demand_open(intent: Json, param: str) -> None:
     )
 
 
-def refusal(intent: Json, operation: str) -> ApiError:
+def status_error(intent: Json, operation: str) -> ApiError:
     """400 for an operation that the intent's status forbids."""
-    wording = _REFUSED_SUCCEEDED if intent["status"] == "succeeded" and operation in _REFUSED_SUCCEEDED else _REFUSALS
-    return unexpected_state(wording[operation].format(intent["status"]), intent)
+    messages = (
+        _STATUS_ERRORS_SUCCEEDED
+        if intent["status"] == "succeeded" and operation in _STATUS_ERRORS_SUCCEEDED
+        else _STATUS_ERRORS
+    )
+    return unexpected_state(messages[operation].format(intent["status"]), intent)
 
 
 def unexpected_state(message: str, intent: Json, param: str | None = None) -> ApiError:
@@ -296,7 +300,7 @@ def unexpected_state(message: str, intent: Json, param: str | None = None) -> Ap
 
 
 def enter(
-    work: Work,
+    work: UnitOfWork,
     intent: Json,
     transition: Transition,
     charge: Json | None = None,
@@ -307,7 +311,7 @@ def enter(
         raise AssertionError(f"{transition.name} from {intent['status']}")
     intent = {**intent, "status": transition.status}
     if charge is not None and transition.effect == "charge.captured":
-        charge = charges.booked(work, intent, charge)
+        charge = charges.posted(work, intent, charge)
     if charge is not None:
         intent["latest_charge"] = charge["id"]
         work.tx.put("charge", charge["id"], charge)
@@ -317,7 +321,7 @@ def enter(
     if transition.charge_event is not None and charge is not None:
         emit(work, transition.charge_event, charge)
     if charge is not None and transition.effect == "charge.captured":
-        disputes.arise(work, charge)
+        disputes.open_for_test_method(work, charge)
     if transition.intent_event is not None:
         emit(work, transition.intent_event, intent)
     return intent

@@ -10,7 +10,7 @@ from typing import Literal
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.state.store import Store
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 Effect = Literal[
     "intent.created", "intent.canceled",
@@ -21,7 +21,7 @@ Effect = Literal[
 
 
 def record(
-    work: Work,
+    work: UnitOfWork,
     effect: Effect,
     intent: Json,
     charge: Json | None,

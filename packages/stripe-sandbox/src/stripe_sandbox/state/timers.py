@@ -11,16 +11,16 @@ import heapq
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.state.store import Record, Store
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 
-def set_timer(work: Work, kind: str, subject: str, delay_s: float) -> None:
+def set_timer(work: UnitOfWork, kind: str, subject: str, delay_s: float) -> None:
     """`kind` happens to `subject` in `delay_s` seconds; one set before under both names is replaced."""
     key = f"{kind}:{subject}"
     work.tx.put("timer", key, {"id": key, "kind": kind, "subject": subject, "due": work.now + delay_s})
 
 
-def stop_timer(work: Work, kind: str, subject: str) -> None:
+def stop_timer(work: UnitOfWork, kind: str, subject: str) -> None:
     """It doesn't happen; fine if none was set."""
     key = f"{kind}:{subject}"
     if work.tx.find("timer", key) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.resources.listing import END_OF_TIME
+from stripe_sandbox.resources.pagination import END_OF_TIME
 from stripe_sandbox.state.store import PageQuery, Store
 from stripe_sandbox.webhooks import signature
 
@@ -15,7 +15,7 @@ State = Literal["pending", "delivered", "failed", "abandoned", "stopped", "dropp
 
 def of_event(store: Store, event_id: str) -> list[Json]:
     """The automatic deliveries of an event, its duplicates and resends, oldest first."""
-    return [shown(store, row) for row in store["delivery"].owned_by(event_id)]
+    return [rendered(store, row) for row in store["delivery"].owned_by(event_id)]
 
 
 def listed(store: Store, endpoint: str | None, state: str | None, limit: int, starting_after: str | None) -> Json:
@@ -24,11 +24,11 @@ def listed(store: Store, endpoint: str | None, state: str | None, limit: int, st
     page = store["delivery"].page(
         query, lambda row: endpoint in (None, row["endpoint"]) and state in (None, row["state"])
     )
-    data = [shown(store, row) for row in page.rows]
+    data = [rendered(store, row) for row in page.rows]
     return {"object": "list", "data": data, "has_more": page.has_more, "url": "/sandbox/deliveries"}
 
 
-def shown(store: Store, row: Json) -> Json:
+def rendered(store: Store, row: Json) -> Json:
     """A delivery as the control API and the pages show it; times in seconds since 1970, by the sandbox's clock."""
     event = store["event"].rows[row["event"]]
     endpoint = store["webhook_endpoint"].rows.get(row["endpoint"], {})
@@ -45,11 +45,11 @@ def shown(store: Store, row: Json) -> Json:
         "due": round(row["due"], 3) if row["state"] == "pending" else None,
         "automatic": "once" not in row,
         "attempts_made": row["attempts"],
-        "attempts": [_attempt_shown(*entry) for entry in row["log"]],
+        "attempts": [_rendered_attempt(*entry) for entry in row["log"]],
     }
 
 
-def _attempt_shown(at: float, outcome: str, duration_ms: int, timestamp: int, signatures: int, body: str) -> Json:
+def _rendered_attempt(at: float, outcome: str, duration_ms: int, timestamp: int, signatures: int, body: str) -> Json:
     answered = outcome.isdecimal()
     return {
         "at": at,

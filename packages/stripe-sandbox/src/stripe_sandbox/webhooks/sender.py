@@ -16,15 +16,15 @@ import aiohttp
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.faults.rules import Faults
-from stripe_sandbox.faults.webhooks import Fate, WrongSignature
-from stripe_sandbox.resources.endpoints import wants
+from stripe_sandbox.faults.webhooks import EventEffects, WrongSignature
+from stripe_sandbox.resources.endpoints import subscribes_to
 from stripe_sandbox.resources.events import subject_metadata
 from stripe_sandbox.state.clock import Clock
 from stripe_sandbox.state.store import Record, Store
-from stripe_sandbox.state.work import Work, new_id
+from stripe_sandbox.state.unit_of_work import UnitOfWork, new_id
 from stripe_sandbox.webhooks import signature
-from stripe_sandbox.webhooks.attempts import BODY_CHARS, Attempt, settled
-from stripe_sandbox.webhooks.lanes import Lane
+from stripe_sandbox.webhooks.delivery_attempts import BODY_CHARS, Attempt, after_attempt
+from stripe_sandbox.webhooks.endpoint_queue import EndpointQueue
 from stripe_sandbox.webhooks.payloads import Payloads
 
 ANSWER_TIMEOUT_S = 30.0  # what the Stripe CLI's forwarder waits
@@ -33,7 +33,7 @@ BEFORE_RESPONSE_TIMEOUT_S = 5.0  # how long an API answer waits for its own webh
 
 Commit = Callable[[list[Record]], None]
 
-_PLAIN = Fate()
+_NO_EFFECTS = EventEffects()
 
 
 class Sender:
@@ -43,7 +43,7 @@ class Sender:
         self._faults = faults
         self._commit = commit
         self._payloads = Payloads(store)
-        self._lanes: dict[str, Lane] = {}
+        self._queues: dict[str, EndpointQueue] = {}
 
     async def start(self) -> None:
         """Go on with what a former process left undelivered."""
@@ -57,33 +57,37 @@ class Sender:
         self.enqueue(self._store["delivery"].rows.values())
 
     async def stop(self) -> None:
-        for lane in self._lanes.values():
-            await lane.stop()
+        for queue in self._queues.values():
+            await queue.stop()
         await self._session.close()
 
-    def plan(self, work: Work) -> list[Json]:
+    def plan(self, work: UnitOfWork) -> list[Json]:
         """Write a delivery for each event of `work` and each endpoint that wants it; returns those to be sent."""
         if not work.events:
             return []
         endpoints = list(self._store["webhook_endpoint"].rows.values())
         if not self._faults.webhooks.any:
             return [
-                _planned(work, event, endpoint, _PLAIN)
+                _automatic_delivery(work, event, endpoint, _NO_EFFECTS)
                 for event in work.events
                 for endpoint in endpoints
-                if wants(endpoint, event["type"])
+                if subscribes_to(endpoint, event["type"])
             ]
-        return [row for event in work.events for row in self._fated(work, event, endpoints)]
+        return [row for event in work.events for row in self._plan_with_faults(work, event, endpoints)]
 
-    def replan(self, work: Work, event: Json) -> list[Json]:
+    def plan_resend(self, work: UnitOfWork, event: Json) -> list[Json]:
         """Send `event` once more by hand; what is planned already stays so."""
         endpoints = self._store["webhook_endpoint"].rows.values()
-        return [_planned_once(work, event, endpoint, 0.0) for endpoint in endpoints if wants(endpoint, event["type"])]
+        return [
+            _single_delivery(work, event, endpoint, 0.0)
+            for endpoint in endpoints
+            if subscribes_to(endpoint, event["type"])
+        ]
 
     def enqueue(self, deliveries: Iterable[Json]) -> None:
         for row in deliveries:
             if row["state"] == "pending":
-                self._lane(row["endpoint"]).add(row["due"], row["id"])
+                self._queue(row["endpoint"]).add(row["due"], row["id"])
 
     async def deliver_now(self, deliveries: list[Json]) -> None:
         """One attempt of each that is due, finished before this returns (within a bound)."""
@@ -97,8 +101,8 @@ class Sender:
 
     def wake(self) -> None:
         """Time has moved on: look again what is due."""
-        for lane in self._lanes.values():
-            lane.wake.set()
+        for queue in self._queues.values():
+            queue.wake.set()
 
     async def attempt(self, delivery_id: str) -> None:
         """Post once; a failure plans the next attempt."""
@@ -112,36 +116,36 @@ class Sender:
         attempt = await self._post(row, endpoint)
         row = self._store["delivery"].rows[delivery_id]
         if row["state"] == "pending":
-            self._write(settled(row, attempt, self._clock.now()))
+            self._write(after_attempt(row, attempt, self._clock.now()))
 
-    def _fated(self, work: Work, event: Json, endpoints: list[Json]) -> list[Json]:
+    def _plan_with_faults(self, work: UnitOfWork, event: Json, endpoints: list[Json]) -> list[Json]:
         """The deliveries of an event under the faults in force, which may also unmake or double it."""
-        fate = self._faults.webhooks.of(event["type"], subject_metadata(work, event))
-        if not fate.generated:
+        effects = self._faults.webhooks.draw(event["type"], subject_metadata(work, event))
+        if not effects.generated:
             work.tx.delete("event", event["id"])
             return []
         issues = [event]
-        if fate.twin:
+        if effects.twin:
             twin = {**event, "id": new_id(event["id"][:5])}
             work.tx.put("event", twin["id"], twin)
             issues.append(twin)
         rows = []
         for issue in issues:
             for endpoint in endpoints:
-                if wants(endpoint, event["type"]):
-                    rows.append(_planned(work, issue, endpoint, fate))
-                    rows += [_planned_once(work, issue, endpoint, fate.delay_s + late) for late in fate.copies]
+                if subscribes_to(endpoint, event["type"]):
+                    rows.append(_automatic_delivery(work, issue, endpoint, effects))
+                    rows += [_single_delivery(work, issue, endpoint, effects.delay_s + late) for late in effects.copies]
         return rows
 
-    def _lane(self, endpoint_id: str) -> Lane:
-        if endpoint_id not in self._lanes:
-            self._lanes[endpoint_id] = Lane(self._clock, self.attempt)
-        return self._lanes[endpoint_id]
+    def _queue(self, endpoint_id: str) -> EndpointQueue:
+        if endpoint_id not in self._queues:
+            self._queues[endpoint_id] = EndpointQueue(self._clock, self.attempt)
+        return self._queues[endpoint_id]
 
     async def _post(self, row: Json, endpoint: Json) -> Attempt:
         now, wall, started = self._clock.now(), int(time.time()), time.monotonic()
         payload = self._payloads.of(self._store["event"].rows[row["event"]], endpoint)
-        keys, timestamp = signature.chosen(endpoint, now, wall, _wrong(row))
+        keys, timestamp = signature.signing_inputs(endpoint, now, wall, _wrong_signature(row))
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Stripe-Signature": signature.header(keys, timestamp, payload),
@@ -174,25 +178,25 @@ async def _start_of(response: aiohttp.ClientResponse) -> str:
     return data.decode("utf-8", "replace")[:BODY_CHARS]
 
 
-def _wrong(row: Json) -> WrongSignature | None:
+def _wrong_signature(row: Json) -> WrongSignature | None:
     """How the next attempt is to be signed wrongly, if at all."""
     return row["wrong"] if row["attempts"] < row.get("wrong_attempts", 0) else None
 
 
-def _planned(work: Work, event: Json, endpoint: Json, fate: Fate) -> Json:
+def _automatic_delivery(work: UnitOfWork, event: Json, endpoint: Json, effects: EventEffects) -> Json:
     """The automatic delivery."""
-    fated: Json = {"state": "dropped"} if fate.dropped else {}
-    if fate.wrong is not None:
-        fated |= {"wrong": fate.wrong, "wrong_attempts": fate.wrong_attempts}
-    return _put(work, event, endpoint, "", fate.delay_s, fated)
+    fault_fields: Json = {"state": "dropped"} if effects.dropped else {}
+    if effects.wrong is not None:
+        fault_fields |= {"wrong": effects.wrong, "wrong_attempts": effects.wrong_attempts}
+    return _put(work, event, endpoint, "", effects.delay_s, fault_fields)
 
 
-def _planned_once(work: Work, event: Json, endpoint: Json, delay_s: float) -> Json:
+def _single_delivery(work: UnitOfWork, event: Json, endpoint: Json, delay_s: float) -> Json:
     """A delivery beside the automatic one, with a single attempt."""
     return _put(work, event, endpoint, f":{secrets.token_hex(4)}", delay_s, {"once": True})
 
 
-def _put(work: Work, event: Json, endpoint: Json, suffix: str, delay_s: float, more: Json) -> Json:
+def _put(work: UnitOfWork, event: Json, endpoint: Json, suffix: str, delay_s: float, more: Json) -> Json:
     row = {
         "id": f"{event['id']}:{endpoint['id']}{suffix}",
         "event": event["id"],

@@ -26,7 +26,7 @@ def masked(timestamp: int, count: int) -> str:
     return f"t={timestamp}" + ",v1=…" * count
 
 
-def chosen(endpoint: Json, now: float, wall: int, wrong: WrongSignature | None) -> tuple[list[str], int]:
+def signing_inputs(endpoint: Json, now: float, wall: int, wrong: WrongSignature | None) -> tuple[list[str], int]:
     """The secrets to sign with and the timestamp to sign.
 
     `now` is the sandbox's time, which ends secrets; `wall` the real one in unix seconds, by which a receiver judges

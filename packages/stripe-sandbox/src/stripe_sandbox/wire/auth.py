@@ -37,7 +37,7 @@ class ApiKeys:
 
         `parameter` is the parameter `key`, which counts only without a header, and never for a secret key.
         """
-        key = presented(authorization)
+        key = presented_key(authorization)
         if key is None and authorization is None and str(parameter).startswith("pk_"):
             key = str(parameter)
         if key is None:
@@ -48,14 +48,14 @@ class ApiKeys:
                 " YOUR_SECRET_KEY').",
             )
         publishable = key.startswith("pk_")
-        named, pattern = (self._publishable, _PUBLISHABLE_KEY) if publishable else (self._secret, _TEST_KEY)
-        known = key in named if named else pattern.fullmatch(key)
+        accepted, pattern = (self._publishable, _PUBLISHABLE_KEY) if publishable else (self._secret, _TEST_KEY)
+        known = key in accepted if accepted else pattern.fullmatch(key)
         if not known:
             raise ApiError(401, f"Invalid API Key provided: {masked(key)}")
         return publishable
 
 
-def presented(authorization: str | None) -> str | None:
+def presented_key(authorization: str | None) -> str | None:
     scheme, _, value = (authorization or "").partition(" ")
     if scheme.lower() == "bearer":
         return value.strip() or None

@@ -30,9 +30,9 @@ def decode(text: bytes) -> Json:
         if "[" in name or "]" in name:
             _insert(root, _split(name), value, name)
         elif not name:
-            raise _nameless(name)
+            raise _invalid_name(name)
         elif isinstance(root.get(name), dict):
-            raise _torn(name)
+            raise _conflicting(name)
         else:
             root[name] = value
     return {key: _listed(value) for key, value in root.items()}
@@ -50,7 +50,7 @@ def _pairs(text: bytes) -> list[tuple[str, str]]:
 def _split(name: str) -> list[str]:
     match = _KEY.fullmatch(name)
     if match is None:
-        raise _nameless(name)
+        raise _invalid_name(name)
     path = [match[1], *_PART.findall(match[2])]
     if len(path) > DEPTH_LIMIT:
         raise invalid(f"Parameter nested too deeply: {name[:SHOWN_CHARS]}", name[:SHOWN_CHARS])
@@ -62,10 +62,10 @@ def _insert(root: Json, path: list[str], value: str, name: str) -> None:
     for depth, part in enumerate(path[:-1], start=1):
         node = node.setdefault(part or _member(node, path[depth:]), {})
         if not isinstance(node, dict):
-            raise _torn(name)
+            raise _conflicting(name)
     last = path[-1] or _next_index(node)
     if isinstance(node.get(last), dict):
-        raise _torn(name)
+        raise _conflicting(name)
     node[last] = value
 
 
@@ -99,9 +99,9 @@ def _listed(node: Any) -> Any:
     return values
 
 
-def _nameless(name: str) -> Exception:
+def _invalid_name(name: str) -> Exception:
     return invalid(f"Invalid parameter name: {name[:SHOWN_CHARS]}", name[:SHOWN_CHARS])
 
 
-def _torn(name: str) -> Exception:
+def _conflicting(name: str) -> Exception:
     return invalid(f"Parameter is both a value and an object: {name[:SHOWN_CHARS]}", name[:SHOWN_CHARS])

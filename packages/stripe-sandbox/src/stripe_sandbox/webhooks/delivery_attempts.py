@@ -39,7 +39,7 @@ class Attempt:
         return self.outcome.startswith("2")
 
 
-def settled(row: Json, attempt: Attempt, now: float) -> Json:
+def after_attempt(row: Json, attempt: Attempt, now: float) -> Json:
     """The delivery after `attempt`."""
     entry = [
         round(attempt.at, 3),

@@ -80,15 +80,15 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LimitedRequest:
     """A request as limits look at it; `changes` is the id of the object that it changes."""
 
     live: bool
     operation: str
-    changes: str | None
+    changed_object: str | None
 
 
-class Limiter:
+class RateLimiter:
     """Counts from the moment it is made. One account, whose keys share the limits of their mode."""
 
     def __init__(self, limits: RateLimits, now: Callable[[], float] = time.monotonic) -> None:
@@ -100,15 +100,15 @@ class Limiter:
         self.refused: Counter[str] = Counter()
 
     @contextmanager
-    def admitted(self, asked: Asked) -> Iterator[None]:
+    def admitted(self, request: LimitedRequest) -> Iterator[None]:
         """A place among the requests that run. Raises `ApiError` 429."""
-        self._spend(asked)
-        places = ((asked.live,), (asked.live, asked.operation))
-        self._running.update(places)
+        self._admit(request)
+        slots = ((request.live,), (request.live, request.operation))
+        self._running.update(slots)
         try:
             yield
         finally:
-            self._running.subtract(places)
+            self._running.subtract(slots)
 
     @contextmanager
     def locked(self, object_id: str | None) -> Iterator[None]:
@@ -125,51 +125,51 @@ class Limiter:
         finally:
             self._locked.discard(object_id)
 
-    def shown(self) -> Json:
+    def report(self) -> Json:
         return {**self._limits.model_dump(), "refused": dict(self.refused)}
 
-    def _spend(self, asked: Asked) -> None:
+    def _admit(self, request: LimitedRequest) -> None:
         limits = self._limits
-        if self._full(limits.global_concurrency, (asked.live,)):
-            raise self._refusal("global-concurrency")
-        if self._full(limits.endpoint_concurrency, (asked.live, asked.operation)):
-            raise self._refusal("endpoint-concurrency")
-        rates = list(self._rates(asked))
+        if self._full(limits.global_concurrency, (request.live,)):
+            raise self._rejection("global-concurrency")
+        if self._full(limits.endpoint_concurrency, (request.live, request.operation)):
+            raise self._rejection("endpoint-concurrency")
+        rates = list(self._rates(request))
         for reason, bucket in rates:
             bucket.fill(self._now())
             if bucket.tokens < 1:
-                raise self._refusal(reason)
+                raise self._rejection(reason)
         for _, bucket in rates:
             bucket.tokens -= 1
 
-    def _rates(self, asked: Asked) -> Iterator[tuple[Reason, Bucket]]:
+    def _rates(self, request: LimitedRequest) -> Iterator[tuple[Reason, Bucket]]:
         limits = self._limits
-        account = limits.live_per_s if asked.live else limits.global_per_s
+        account = limits.live_per_s if request.live else limits.global_per_s
         if account is not None:
-            yield "global-rate", self._bucket((asked.live,), account, 1.0)
+            yield "global-rate", self._bucket((request.live,), account, 1.0)
         if limits.endpoint_per_s is not None:
-            yield "endpoint-rate", self._bucket((asked.live, asked.operation), limits.endpoint_per_s, 1.0)
+            yield "endpoint-rate", self._bucket((request.live, request.operation), limits.endpoint_per_s, 1.0)
         updates = limits.updates_per_intent_per_hour
-        if updates is not None and asked.operation == "payment_intents.update" and asked.changes is not None:
-            yield "resource-specific", self._bucket((asked.changes, "updates"), updates, HOUR_S)
+        if updates is not None and request.operation == "payment_intents.update" and request.changed_object is not None:
+            yield "resource-specific", self._bucket((request.changed_object, "updates"), updates, HOUR_S)
 
-    def _full(self, limit: int | None, place: tuple[object, ...]) -> bool:
-        return limit is not None and self._running[place] >= limit
+    def _full(self, limit: int | None, slot: tuple[object, ...]) -> bool:
+        return limit is not None and self._running[slot] >= limit
 
     def _bucket(self, name: tuple[object, ...], size: int, period_s: float) -> Bucket:
         if name not in self._buckets:
             if len(self._buckets) >= BUCKETS_LIMIT:
-                self._forget()
+                self._drop_full_buckets()
             self._buckets[name] = Bucket(size, period_s, float(size), self._now())
         return self._buckets[name]
 
-    def _forget(self) -> None:
+    def _drop_full_buckets(self) -> None:
         for name, bucket in list(self._buckets.items()):
             bucket.fill(self._now())
             if bucket.tokens >= bucket.size:
                 del self._buckets[name]
 
-    def _refusal(self, reason: Reason) -> ApiError:
+    def _rejection(self, reason: Reason) -> ApiError:
         self.refused[reason] += 1
         return rate_limited(reason, self._limits.retry_after_s)
 

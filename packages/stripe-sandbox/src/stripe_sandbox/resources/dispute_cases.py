@@ -8,12 +8,12 @@ from stripe_sandbox.resources.cards import Instrument
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class DisputeCase:
     """Why a payment is disputed; `programme` is the network's way to answer with evidence of a certain form."""
 
     reason: str
     inquiry: bool = False
-    programme: str | None = None
+    program: str | None = None
 
     @property
     def status(self) -> str:
@@ -59,22 +59,22 @@ _CODES = {
     "subscription_canceled": "13.2",
 }
 
-_FRAUD = Complaint("fraudulent")
-_UNAUTHORIZED = (Complaint("debit_not_authorized"),)
+_FRAUD = DisputeCase("fraudulent")
+_UNAUTHORIZED = (DisputeCase("debit_not_authorized"),)
 _BY_CARD = {
     "createDispute": (_FRAUD,),
-    "createDisputeProductNotReceived": (Complaint("product_not_received"),),
-    "createDisputeInquiry": (Complaint("fraudulent", inquiry=True),),
+    "createDisputeProductNotReceived": (DisputeCase("product_not_received"),),
+    "createDisputeInquiry": (DisputeCase("fraudulent", inquiry=True),),
     "createMultipleDisputes": (_FRAUD, _FRAUD),
-    "createCe3EligibleDispute": (Complaint("fraudulent", programme="visa_compelling_evidence_3"),),
-    "createComplianceDispute": (Complaint("noncompliant", programme="visa_compliance"),),
-    "createMastercardComplianceDispute": (Complaint("noncompliant", programme="mastercard_compliance"),),
+    "createCe3EligibleDispute": (DisputeCase("fraudulent", program="visa_compelling_evidence_3"),),
+    "createComplianceDispute": (DisputeCase("noncompliant", program="visa_compliance"),),
+    "createMastercardComplianceDispute": (DisputeCase("noncompliant", program="mastercard_compliance"),),
     "createAutoRepresentmentEligibleDispute": (_FRAUD,),
     "pm_usBankAccount_dispute": _UNAUTHORIZED,
 }
 
 
-def of(instrument: Instrument) -> tuple[Complaint, ...]:
+def of(instrument: Instrument) -> tuple[DisputeCase, ...]:
     """The disputes that a payment with it brings about at once."""
     if instrument.name.startswith("pm_disputed_"):
         return _UNAUTHORIZED

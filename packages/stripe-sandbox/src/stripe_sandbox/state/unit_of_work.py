@@ -15,7 +15,7 @@ def new_id(prefix: str) -> str:
 
 
 @dataclass(slots=True)
-class Work:
+class UnitOfWork:
     """`request_id` is None for what happens by itself or by the control API; `publishable` tells a browser's key."""
 
     tx: Transaction

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.faults.rules import Faults
-from stripe_sandbox.pages.text import HIDDEN, compact
+from stripe_sandbox.pages.formatting import HIDDEN, compact
 
 CREATES: Json = {"method": "POST", "path_prefix": "/v1/"}
 
@@ -30,12 +30,12 @@ class Preset:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ActiveFault:
     """One fault in force: what it does, in full as JSON, how often it struck (None where nobody counts)."""
 
     what: str
     details: str
-    struck: int | None
+    injected: int | None
     left: str
 
 
@@ -110,40 +110,40 @@ PRESETS = (
 BY_NAME = {preset.name: preset for preset in PRESETS}
 
 
-def in_force(faults: Faults) -> list[Fault]:
+def active_faults(faults: Faults) -> list[ActiveFault]:
     """One line a fault."""
-    shown: Json = faults.shown()
+    report: Json = faults.report()
     asked: Json = json.loads(faults.plan.model_dump_json(exclude_defaults=True))
     webhooks: Json = asked.get("webhooks", {})
-    found = [_rule(*pair) for pair in zip(shown["rules"], asked.get("rules", ()), strict=True)]
+    found = [_rule(*pair) for pair in zip(report["rules"], asked.get("rules", ()), strict=True)]
     found += [
-        _rule(*pair, "Webhooks: ") for pair in zip(shown["webhooks"]["rules"], webhooks.get("rules", ()), strict=True)
+        _rule(*pair, "Webhooks: ") for pair in zip(report["webhooks"]["rules"], webhooks.get("rules", ()), strict=True)
     ]
     found += [_setting(name, value) for name, value in webhooks.items() if name not in ("rules", "seed")]
     for name in ("latency", "rate_limits", "outage", "brown_out"):
-        if name in asked and shown[name].get("left_s") != 0:
-            found.append(_state(name.replace("_", "-").capitalize(), shown[name], asked[name]))
+        if name in asked and report[name].get("left_s") != 0:
+            found.append(_section(name.replace("_", "-").capitalize(), report[name], asked[name]))
     return found
 
 
-def _rule(shown: Json, asked: Json, prefix: str = "") -> Fault:
-    moment = _MOMENTS.get(shown.get("phase", ""), "")
-    answer = f" {shown['code']}" if shown["action"] == "status" else ""
-    what = f"{prefix}{shown['action'].replace('_', ' ')}{answer} {moment}".strip()
-    left = "until cleared" if shown["left"] is None else f"{shown['left']} more"
-    return Fault(what[0].upper() + what[1:], compact(_without_key(asked)), shown["struck"], left)
+def _rule(report: Json, asked: Json, prefix: str = "") -> ActiveFault:
+    moment = _MOMENTS.get(report.get("phase", ""), "")
+    answer = f" {report['code']}" if report["action"] == "status" else ""
+    what = f"{prefix}{report['action'].replace('_', ' ')}{answer} {moment}".strip()
+    left = "until cleared" if report["left"] is None else f"{report['left']} more"
+    return ActiveFault(what[0].upper() + what[1:], compact(_without_key(asked)), report["injected"], left)
 
 
-def _setting(name: str, value: object) -> Fault:
-    return Fault(f"Webhooks: {name.replace('_', ' ')}", compact({name: value}), None, "until cleared")
+def _setting(name: str, value: object) -> ActiveFault:
+    return ActiveFault(f"Webhooks: {name.replace('_', ' ')}", compact({name: value}), None, "until cleared")
 
 
-def _state(what: str, shown: Json, asked: Json) -> Fault:
-    refused: Json = shown.get("refused", {})
-    counted = [shown[name] for name in ("slowed", "failed") if name in shown] + list(refused.values())
-    left_s = shown.get("left_s")
+def _section(what: str, report: Json, asked: Json) -> ActiveFault:
+    refused: Json = report.get("refused", {})
+    counted = [report[name] for name in ("slowed", "failed") if name in report] + list(refused.values())
+    left_s = report.get("left_s")
     left = "until cleared" if left_s is None else f"{left_s:.0f} s more"
-    return Fault(what, compact(asked), sum(counted) if counted else None, left)
+    return ActiveFault(what, compact(asked), sum(counted) if counted else None, left)
 
 
 def _without_key(rule: Json) -> Json:

@@ -16,7 +16,7 @@ CONCURRENCY = 16  # deliveries on the wire per endpoint
 log = logging.getLogger(__name__)
 
 
-class Lane:
+class EndpointQueue:
     """`attempt` is called with the id of each delivery added, once its `due` (seconds since 1970) has come."""
 
     def __init__(self, clock: Clock, attempt: Callable[[str], Coroutine[Any, Any, None]]) -> None:

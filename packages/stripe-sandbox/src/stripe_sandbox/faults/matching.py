@@ -15,10 +15,10 @@ from stripe_sandbox.errors import Json
 from stripe_sandbox.state.store import Store
 
 VERBS = {"POST": "create", "GET": "list", "DELETE": "delete"}
-VERBS_OF_ONE = {"POST": "update", "GET": "retrieve", "DELETE": "delete"}
+ITEM_VERBS = {"POST": "update", "GET": "retrieve", "DELETE": "delete"}
 SINGLETONS = frozenset({"balance", "account"})  # they have no id, so a GET retrieves
-NAMED_IN = ("payment_intent", "charge")  # parameters and fields that name the object behind this one
-HOMES = ("payment_intent", "charge", "refund", "dispute", "customer", "payment_method")
+REFERENCE_FIELDS = ("payment_intent", "charge")  # parameters and fields that name the object behind this one
+OBJECT_TABLES = ("payment_intent", "charge", "refund", "dispute", "customer", "payment_method")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,10 @@ class Match(BaseModel):
     customer: str | None = None
     api_key: str | None = None
 
-    def fits(self, target: Target) -> bool:
-        return self._fits_request(target) and self._fits_content(target)
+    def matches(self, target: Target) -> bool:
+        return self._matches_request(target) and self._matches_content(target)
 
-    def _fits_request(self, target: Target) -> bool:
+    def _matches_request(self, target: Target) -> bool:
         return (
             (self.method is None or self.method.upper() == target.method)
             and target.path.startswith(self.path_prefix)
@@ -114,15 +114,15 @@ class Match(BaseModel):
             and (self.api_key is None or self.api_key == target.api_key)
         )
 
-    def _fits_content(self, target: Target) -> bool:
+    def _matches_content(self, target: Target) -> bool:
         return (
             (not self.metadata or self.metadata.items() <= target.metadata.items())
-            and self._fits_amount(target)
+            and self._matches_amount(target)
             and (self.currency is None or self.currency.lower() == target.currency)
             and (self.customer is None or self.customer == target.customer)
         )
 
-    def _fits_amount(self, target: Target) -> bool:
+    def _matches_amount(self, target: Target) -> bool:
         if self.amount is None and self.amount_min is None and self.amount_max is None:
             return True
         amount = target.amount
@@ -134,7 +134,7 @@ class Match(BaseModel):
         )
 
 
-def stream(seed: int, name: str) -> Random:
+def random_stream(seed: int, name: str) -> Random:
     """The chance of one part of a plan, its own, so that another part more or less changes nothing for this one."""
     return Random(f"{seed}:{name}")  # noqa: S311 (it plays dice, it keeps no secret)
 
@@ -145,7 +145,7 @@ def operation_name(method: str, pattern: str) -> str:
     parts = pattern.removeprefix("/v1/").split("/")
     nouns = [part for part in parts if not part.startswith("{")]
     if parts[-1].startswith("{"):
-        return ".".join([*nouns, VERBS_OF_ONE[method]])
+        return ".".join([*nouns, ITEM_VERBS[method]])
     if len(parts) > 1 and parts[-2].startswith("{") and method == "POST":
         return ".".join(nouns)
     return ".".join([*nouns, "retrieve" if nouns[-1] in SINGLETONS else VERBS[method]])
@@ -153,19 +153,19 @@ def operation_name(method: str, pattern: str) -> str:
 
 def objects_of(store: Store, path_id: str | None, params: Json) -> tuple[Json, ...]:
     """The object in the path, or named by a parameter, and what is behind it: of a refund, its intent."""
-    return tuple(_chain(store, [path_id, *(params.get(name) for name in NAMED_IN)]))
+    return tuple(_chain(store, [path_id, *(params.get(name) for name in REFERENCE_FIELDS)]))
 
 
 def _chain(store: Store, identifiers: list[Any]) -> Iterator[Json]:
     found = next((row for name in identifiers if (row := _row(store, name)) is not None), None)
     while found is not None:
         yield found
-        behind = [found.get(name) for name in NAMED_IN]
+        behind = [found.get(name) for name in REFERENCE_FIELDS]
         found = next((row for name in behind if (row := _row(store, name)) is not None), None)
 
 
 def _row(store: Store, identifier: Any) -> Json | None:
     if not isinstance(identifier, str):
         return None
-    rows = (store[table].rows.get(identifier) for table in HOMES)
+    rows = (store[table].rows.get(identifier) for table in OBJECT_TABLES)
     return next((row for row in rows if row is not None), None)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.resources.listing import END_OF_TIME
+from stripe_sandbox.resources.pagination import END_OF_TIME
 from stripe_sandbox.state.store import Page, PageQuery
 
 ROWS = 25  # on one page: a screen or two

@@ -7,7 +7,7 @@ from stripe_sandbox.pages import badges
 from stripe_sandbox.state.store import Store
 
 
-def order(intent: Json) -> str:
+def order_label(intent: Json) -> str:
     """What the shop calls this payment: its order id, else its description, else the first metadata there are."""
     metadata: dict[str, str] = intent["metadata"]
     return metadata.get("order_id") or intent["description"] or next(iter(metadata.values()), "")
@@ -18,7 +18,7 @@ def payment(store: Store, event: Json) -> Json | None:
     subject = event["data"]["object"]
     named = subject["id"] if subject["object"] == "payment_intent" else subject.get("payment_intent")
     intent = store["payment_intent"].rows.get(named or "")
-    return None if intent is None else {**intent, "order": order(intent)}
+    return None if intent is None else {**intent, "order": order_label(intent)}
 
 
 def deliveries(store: Store, event: Json) -> list[Json]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.resources import charges, debits, disputes, holds, refunds
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.resources import bank_debits, charges, disputes, holds, refunds
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
-TIMED: dict[str, Callable[[Work, str], None]] = {
-    charges.BOOKING: charges.book,
+HANDLERS: dict[str, Callable[[UnitOfWork, str], None]] = {
+    charges.POSTING: charges.post_to_balance,
     refunds.SUCCESS: refunds.succeed,
     refunds.FAILURE: refunds.fail,
-    debits.SETTLEMENT: debits.fall_due,
+    bank_debits.SETTLEMENT: bank_debits.decide_when_due,
     disputes.DEADLINE: disputes.expire,
     disputes.RULING: disputes.decide,
     holds.EXPIRY: holds.expire,
@@ -20,7 +20,7 @@ TIMED: dict[str, Callable[[Work, str], None]] = {
 """By the timer's kind: what happens, given the id of its subject, which may have moved on since."""
 
 
-def strike(work: Work, timer: Json) -> None:
+def fire(work: UnitOfWork, timer: Json) -> None:
     """Let the timer's effect happen; the timer is gone with it."""
     work.tx.delete("timer", timer["id"])
-    TIMED[timer["kind"]](work, timer["subject"])
+    HANDLERS[timer["kind"]](work, timer["subject"])

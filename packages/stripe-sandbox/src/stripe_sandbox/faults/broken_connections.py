@@ -8,26 +8,30 @@ import struct
 from collections.abc import Mapping
 from http.client import responses
 
-from stripe_sandbox.faults.strikes import Cut
+from stripe_sandbox.faults.injection import ConnectionBreak
 
 FLUSH_POLL_S = 0.001  # half an answer fits the kernel's buffer at once; a long list of a slow reader may not
 
 
-async def break_off(
-    transport: asyncio.Transport, cut: Cut, status: int, headers: Mapping[str, str], body: bytes
+async def break_connection(
+    transport: asyncio.Transport,
+    connection_break: ConnectionBreak,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
 ) -> None:
     """Write what the client still gets, then end the connection; with `reset` its peer sees ECONNRESET."""
-    if cut.half:
+    if connection_break.after_half:
         middle = len(body) // 2
         transport.write(_head(status, headers, len(body)) + body[:middle])
         await _flushed(transport)
-        await asyncio.sleep(cut.pause_s)
-        if cut.how == "rest" and not transport.is_closing():
+        await asyncio.sleep(connection_break.pause_s)
+        if connection_break.mode == "rest" and not transport.is_closing():
             transport.write(body[middle:])
             await _flushed(transport)
     if transport.is_closing():
         return
-    if cut.how == "reset":
+    if connection_break.mode == "reset":
         linger = struct.pack("ii", 1, 0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     transport.abort()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stripe_sandbox.errors import Json, invalid
 from stripe_sandbox.resources import balances
 from stripe_sandbox.state.store import Page, PageQuery
-from stripe_sandbox.state.work import Reply, Work
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork
 from stripe_sandbox.wire.parameters import Parser, array, integer, mapping, text
 
 LIMIT_DEFAULT = 10
@@ -75,11 +75,11 @@ def page_query(noun: str, params: Json) -> PageQuery:
     )
 
 
-def answer(url: str, page: Page) -> Reply:
+def list_reply(url: str, page: Page) -> Reply:
     return Reply({"object": "list", "data": page.rows, "has_more": page.has_more, "url": url})
 
 
-def expanded(work: Work, body: Json, paths: list[str]) -> Json:
+def expanded(work: UnitOfWork, body: Json, paths: list[str]) -> Json:
     """`body` with the objects named by `expand[]` in place of their ids."""
     for path in paths:
         body = _expand(work, body, path.split("."), path)
@@ -116,7 +116,7 @@ def _check_path(kind: str | None, names: list[str], path: str) -> None:
             raise invalid(f"This property cannot be expanded ({path}).", "expand")
 
 
-def _expand(work: Work, body: Json, names: list[str], path: str) -> Json:
+def _expand(work: UnitOfWork, body: Json, names: list[str], path: str) -> Json:
     if body["object"] == "list" and names[0] == "data":
         return {**body, "data": [_expand(work, row, names[1:], path) for row in body["data"]]}
     if not names:
@@ -127,7 +127,7 @@ def _expand(work: Work, body: Json, names: list[str], path: str) -> Json:
     return {**body, names[0]: _expand(work, found, names[1:], path) if names[1:] else found}
 
 
-def _member(work: Work, body: Json, name: str, path: str) -> Json | None:
+def _member(work: UnitOfWork, body: Json, name: str, path: str) -> Json | None:
     """What belongs in the place of `name`, None if nothing is there."""
     value = body.get(name)
     if isinstance(value, dict):
@@ -135,21 +135,21 @@ def _member(work: Work, body: Json, name: str, path: str) -> Json | None:
     if (body["object"], name) == ("charge", "refunds"):
         return _refunds_of(work, body["id"])
     if (body["object"], name) == ("balance_transaction", "source"):
-        return _found(work, _SOURCES.get(str(value).partition("_")[0]), value)
+        return _stored_object(work, _SOURCES.get(str(value).partition("_")[0]), value)
     table = EXPANDABLE.get((body["object"], name))
     if table is None:
         raise invalid(f"This property cannot be expanded ({path}).", "expand")
-    return _found(work, table, value)
+    return _stored_object(work, table, value)
 
 
-def _found(work: Work, table: str | None, identifier: str | None) -> Json | None:
+def _stored_object(work: UnitOfWork, table: str | None, identifier: str | None) -> Json | None:
     row = work.tx.find(table, identifier) if table and identifier else None
     if row is not None and table == "balance_transaction":
         return balances.as_of(row, work.now)
     return row
 
 
-def _refunds_of(work: Work, charge_id: str) -> Json:
+def _refunds_of(work: UnitOfWork, charge_id: str) -> Json:
     """The first page of a charge's refunds, which is left out unless it is expanded."""
     newest = work.tx.owned_by("refund", charge_id)[::-1]
     return {
