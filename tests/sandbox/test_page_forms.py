@@ -64,7 +64,7 @@ def test_every_preset_is_a_plan_that_puts_something_in_force(preset: Any) -> Non
 
 def test_the_preset_that_doubles_webhooks_delivers_each_twice(own_sandbox: SandboxProcess, receiver: Any) -> None:
     own_sandbox.start(receiver.url)
-    press(own_sandbox, "/faults", preset="webhooks-doubled")
+    press(own_sandbox, "/faults", preset="webhooks-duplicated")
     pay(own_sandbox.client(), None)
     receiver.wait_for("payment_intent.created", "payment_intent.created")
     event_id = receiver.deliveries[0].event.id
@@ -72,7 +72,7 @@ def test_the_preset_that_doubles_webhooks_delivers_each_twice(own_sandbox: Sandb
 
 
 def test_a_preset_strikes_the_next_call_and_the_page_counts_it(sandbox: SandboxProcess, client: Any) -> None:
-    assert "1 on" in press(sandbox, "/faults", preset="lost-answer").words
+    assert "1 on" in press(sandbox, "/faults", preset="lost-response").words
     with pytest.raises(stripe.APIConnectionError):
         pay(client, None)
     assert "Drop after the work 1 2 more" in look(sandbox, "/faults").words
@@ -84,7 +84,7 @@ def test_a_preset_strikes_the_next_call_and_the_page_counts_it(sandbox: SandboxP
     [
         ("{", "JSON"),
         ('{"rules": [{"action": "explode"}]}', "rules[0].action"),
-        ('{"ruels": []}', "ruels: there is no such field"),
+        ('{"ruels": []}', "ruels: unknown field"),
         ("", "JSON"),
     ],
 )

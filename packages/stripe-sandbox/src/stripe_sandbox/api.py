@@ -1,4 +1,4 @@
-"""One API request from its headers to its answer: credentials, parameters, faults, idempotency."""
+"""Handle one API request: credentials, parameters, faults, idempotency, response."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from stripe_sandbox.wire.rate_limits import LimitedRequest
 
 log = logging.getLogger(__name__)
 
-SEARCH = "search"  # where an id would stand: Stripe searches there, the sandbox does not
+SEARCH = "search"  # takes the place of an id in the path: Stripe searches there, the sandbox does not
 _SHOULD_RETRY = {400: "false", 401: "false", 402: "false", 403: "false", 404: "false", 409: "true"}
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A row of the route table; `run` takes (work, typed parameters, parts of the path).
+    """A row of the route table; `run` takes (unit of work, typed parameters, path parameters).
 
-    Where it is `publishable`, a publishable key is enough.
+    If `publishable` is set, a publishable key is enough to call it.
     """
 
     method: str
@@ -60,11 +60,11 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came in."""
+    """An incoming request, decoded."""
 
     method: str
     path: str
-    parts: Json
+    path_params: Json
     raw: Json
     origin: str
     request_id: str
@@ -74,7 +74,7 @@ class Call:
 
     @property
     def key_scope(self) -> str:
-        """Where the idempotency key is kept: each account has its own."""
+        """The name under which the idempotency key is stored: each account has its own keys."""
         return f"{self.account} {self.key}" if self.account else str(self.key)
 
 
@@ -115,7 +115,7 @@ class Api:
         call = Call(
             method=request.method,
             path=request.path,
-            parts=dict(request.match_info),
+            path_params=dict(request.match_info),
             raw=stripped(raw) if publishable else raw,
             origin=f"http://{request.host}",
             request_id=request_id,
@@ -135,7 +135,7 @@ class Api:
             operation=operation_name(operation.method, operation.path),
             key=call.key,
             params=call.raw,
-            objects=objects_of(self._sandbox.store, call.parts.get("id"), call.raw),
+            objects=objects_of(self._sandbox.store, call.path_params.get("id"), call.raw),
             api_key=presented_key(authorization) or "",
         )
         with faults.limiter.admitted(LimitedRequest("_live_" in target.api_key, target.operation, target.changed)):
@@ -146,10 +146,11 @@ class Api:
                 faults.return_unused(injection)
 
     async def _handle(self, operation: Operation, call: Call, injection: Injection | None) -> ApiResponse:
-        """Everything up to the durable answer, under the idempotency key if there is one."""
+        """Produce the durable response, under the idempotency key if there is one."""
         if call.key is None:
             return await self._perform(operation, call, injection, "")
-        caller = "publishable " if call.publishable else ""  # it must not be answered what a secret key was
+        # Keys are scoped by key type: a browser must not receive a response made for a secret key.
+        caller = "publishable " if call.publishable else ""
         request_fingerprint = fingerprint(caller + call.method, call.path, call.raw)
         stored = self._sandbox.keys.begin(call.key_scope, request_fingerprint)
         if stored is not None:
@@ -186,9 +187,9 @@ class Api:
         return response
 
     def _run(self, operation: Operation, call: Call, work: UnitOfWork, params: Json) -> tuple[UnitOfWork, ApiResponse]:
-        """Run the operation; what it raises undoes all it did."""
+        """Run the operation; an `ApiError` rolls back everything it did."""
         try:
-            reply = operation.run(work, params, call.parts)
+            reply = operation.run(work, params, call.path_params)
             if reply.status == HTTPStatus.OK:
                 reply = replace(reply, body=expanded(work, reply.body, params.get("expand", [])))
             else:
@@ -209,7 +210,7 @@ class Api:
         )
 
     async def _break_connection(self, request: web.Request, response: ApiResponse, request_id: str) -> web.Response:
-        """Break the answer on the wire; what this returns finds the connection closed."""
+        """Break the response on the wire; aiohttp then finds the connection closed."""
         if response.connection_break is not None and request.transport is not None:
             whole = self._response(request, response, request_id)
             await break_connection(
@@ -242,7 +243,7 @@ class Api:
 
 
 async def _form(request: web.Request) -> bytes:
-    """The parameters, from the address and from the body, of which the body's count more."""
+    """Return the parameters of the query string and the body; the body wins because it comes last."""
     query = request.rel_url.raw_query_string.encode("utf-8", "surrogateescape")
     if not request.can_read_body:
         return query
@@ -256,7 +257,7 @@ async def _form(request: web.Request) -> bytes:
 
 
 def _echoed(request: web.Request, request_id: str) -> dict[str, str]:
-    """What Stripe repeats of a request's own headers, if it was acceptable."""
+    """Return the request headers that Stripe repeats in its response; invalid ones are left out."""
     echoed: dict[str, str] = {}
     with contextlib.suppress(ApiError):
         if (account := headers.account(request.headers.get("Stripe-Account"))) is not None:
@@ -282,7 +283,7 @@ def _visible_to(call: Call, body: Json) -> Json:
 
 
 def _internal_error() -> ApiError:
-    return ApiError(500, "The sandbox failed; its log says why.", kind="api_error")
+    return ApiError(500, "The sandbox failed: see its log.", kind="api_error")
 
 
 def _dumps(body: Json) -> str:

@@ -1,4 +1,4 @@
-"""The control API, `/sandbox/…`: JSON, no key, for tests and for people. See docs/sandbox.md."""
+"""The control API under `/sandbox/`: JSON, no API key, for tests and people (docs/sandbox.md)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ class IntentOutcome(_Body):
 
 
 class RefundOutcome(_Body):
-    """`failure_reason` is told with a failure alone: https://docs.stripe.com/api/refunds/object."""
+    """The outcome of a refund; `failure_reason` applies to failures only.
+
+    https://docs.stripe.com/api/refunds/object
+    """
 
     outcome: Literal["succeed", "fail", "require_action"]
     failure_reason: Literal[
@@ -44,7 +47,7 @@ class RefundOutcome(_Body):
 
 
 class DisputeRequest(_Body):
-    """`amount` is in minor units; without it, all that was not refunded."""
+    """The dispute to open; `amount` is in minor units and defaults to everything not yet refunded."""
 
     reason: str = "fraudulent"
     inquiry: bool = False
@@ -110,17 +113,17 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
 
 
 async def authenticate(sandbox: Sandbox, request: web.Request) -> Json:
-    """The customer passes or fails the 3-D Secure step of an intent."""
+    """Pass or fail the 3-D Secure step of a PaymentIntent."""
     return await _intent_step(sandbox, request, payment_attempts.authenticate)
 
 
 async def settle(sandbox: Sandbox, request: web.Request) -> Json:
-    """The bank pays or bounces the debit of an intent that is processing."""
+    """Let the bank pay or return the debit of a PaymentIntent that is processing."""
     return await _intent_step(sandbox, request, bank_debits.settle)
 
 
 async def settle_refund(sandbox: Sandbox, request: web.Request) -> Json:
-    """The customer's bank takes a refund, sends it back, be it days after it succeeded, or asks where to put it."""
+    """Let the customer's bank accept a refund, return it (even after it succeeded) or ask where to send it."""
     wanted = RefundOutcome.model_validate(await request.json())
     work = sandbox.begin()
     refund = refunds.existing(work, request.match_info["id"])
@@ -130,7 +133,7 @@ async def settle_refund(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def dispute_charge(sandbox: Sandbox, request: web.Request) -> Json:
-    """The customer disputes a captured charge."""
+    """Let the customer dispute a captured charge."""
     wanted = DisputeRequest.model_validate(await request.json())
     if wanted.reason not in dispute_cases.REASONS:
         raise ValueError(f"reason must be one of {', '.join(dispute_cases.REASONS)}")
@@ -142,7 +145,7 @@ async def dispute_charge(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def close_dispute(sandbox: Sandbox, request: web.Request) -> Json:
-    """The issuer ends a dispute."""
+    """Let the issuer close a dispute."""
     work = sandbox.begin()
     dispute = disputes.rule(work, request.match_info["id"], DisputeOutcome.model_validate(await request.json()).outcome)
     await sandbox.commit(work)
@@ -161,7 +164,7 @@ async def show_faults(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def set_faults(sandbox: Sandbox, request: web.Request) -> Json:
-    """In place of whatever was set before."""
+    """Replace the current fault plan."""
     sandbox.faults.set(parse_plan(await request.text()))
     return sandbox.faults.report()
 
@@ -172,7 +175,7 @@ async def clear_faults(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def accept_keys(sandbox: Sandbox, request: web.Request) -> Json:
-    """From now on only these API keys; an empty list means every test key."""
+    """Accept only these API keys from now on; an empty list accepts every test key."""
     accepted = AcceptedKeys.model_validate(await request.json()).accepted
     sandbox.api_keys.accept(accepted)
     return {"accepted": len(accepted)}
@@ -189,7 +192,7 @@ async def advance_clock(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def set_webhook(sandbox: Sandbox, request: web.Request) -> Json:
-    """Where events go from now on, those still undelivered included."""
+    """Replace the webhook endpoint of the command line; pending deliveries go to the new URL."""
     wanted = EndpointRequest.model_validate(await request.json())
     endpoint = sandbox.set_endpoint(wanted.url, wanted.secret, wanted.enabled_events)
     await sandbox.journal.durable()
@@ -197,7 +200,7 @@ async def set_webhook(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def roll_secret(sandbox: Sandbox, request: web.Request) -> Json:
-    """A new secret for an endpoint, told in the answer; the old one stays valid for `expires_in_s`."""
+    """Roll an endpoint's secret and return the new one; the old secret stays valid for `expires_in_s`."""
     wanted = RollRequest.model_validate(await request.json() if request.can_read_body else {})
     work = sandbox.begin()
     endpoint = endpoints.roll(work, request.match_info["id"], wanted.expires_in_s)
@@ -211,13 +214,13 @@ async def event_deliveries(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def list_deliveries(sandbox: Sandbox, request: web.Request) -> Json:
-    """Newest first, those of an endpoint or in a state where asked."""
+    """List deliveries, newest first, optionally of one endpoint or in one state."""
     query = DeliveryQuery.model_validate(dict(request.query))
     return deliveries.listed(sandbox.store, query.endpoint, query.state, query.limit, query.starting_after)
 
 
 async def resend(sandbox: Sandbox, request: web.Request) -> Json:
-    """One more attempt at each endpoint; the automatic deliveries go on as they would."""
+    """Make one extra attempt at each endpoint; automatic deliveries continue."""
     work = sandbox.begin()
     event = retained_event(work, request.match_info["id"])
     await sandbox.send(work, sandbox.sender.plan_resend(work, event))
@@ -244,7 +247,7 @@ def _served(sandbox: Sandbox, route: Route) -> Callable[[web.Request], Awaitable
         except ValidationError as error:
             return _error_response(invalid(first_error(error)))
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _error_response(invalid(f"The body must be JSON; this one is not: {error}."))
+            return _error_response(invalid(f"The body is not valid JSON: {error}."))
         except ValueError as error:
             return _error_response(invalid(str(error)))
 

@@ -1,4 +1,4 @@
-"""Every route of the API on one screen."""
+"""The route table of the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox put together: state, journal, clock, keys, faults and the webhook sender."""
+"""The assembled sandbox: state, journal, clock, keys, faults and webhook sender."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Sandbox:
         self.sender = Sender(self.store, self.clock, self.faults, self.write)
 
     def load(self) -> None:
-        """Read the state file back and compact it. Raises `StateError`."""
+        """Read and compact the state file. Raises `StateError`."""
         self.journal.lock()
         for records in self.journal.replay():
             self.store.apply(records)
@@ -50,15 +50,15 @@ class Sandbox:
         self.journal.compact(self.store.dump())
 
     def begin(self) -> UnitOfWork:
-        """A piece of work that no API request asked for."""
+        """Begin a unit of work outside an API request."""
         return UnitOfWork(Transaction(self.store), self.clock.now())
 
     async def commit(self, work: UnitOfWork) -> list[Json]:
-        """Make `work` durable, start its webhooks; returns their deliveries."""
+        """Make `work` durable and start its webhooks; returns their deliveries."""
         return await self.send(work, self.sender.plan(work))
 
     async def send(self, work: UnitOfWork, deliveries: list[Json]) -> list[Json]:
-        """Make `work` durable, then start `deliveries`, which it holds."""
+        """Make `work` durable, then start `deliveries`, which it contains."""
         self.write(work.tx.records())
         await self._start(deliveries)
         return deliveries
@@ -69,7 +69,7 @@ class Sandbox:
         self.journal.append(records)
 
     def set_endpoint(self, url: str, secret: str, enabled_events: list[str]) -> Json:
-        """Make `url` the webhook endpoint; pending deliveries follow it there. Raises `ApiError` 400."""
+        """Replace the webhook endpoint of the command line, pending deliveries included. Raises `ApiError` 400."""
         old = self.store["webhook_endpoint"].rows.get(COMMAND_LINE_ENDPOINT, {})
         endpoint = {
             "id": COMMAND_LINE_ENDPOINT,
@@ -89,10 +89,10 @@ class Sandbox:
         return endpoint
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock on, from timer to timer, so that each strikes at its own moment. Raises `ApiError` 400."""
+        """Advance the clock from timer to timer, so that each fires at its own time. Raises `ApiError` 400."""
         target = self.clock.now() + seconds
         if target > LATEST:
-            raise invalid(f"The clock goes no further than the year 2100, {LATEST - self.clock.now():.0f} s from now.")
+            raise invalid(f"The clock cannot pass the year 2100, {LATEST - self.clock.now():.0f} s from now.")
         while (due := self.timers.next_due()) is not None and due <= target:
             self._advance_to(due)
             await self.fire_due_timers()
@@ -101,12 +101,12 @@ class Sandbox:
         self.timers.wake.set()
 
     async def fire_due_timers(self) -> None:
-        """Let every timer strike that is due."""
+        """Fire every timer that is due."""
         while (deliveries := self._fire_due(TIMERS_PER_SYNC)) is not None:
             await self._start(deliveries)
 
     async def run_timers(self) -> None:
-        """Let timers strike as their time comes, until cancelled."""
+        """Fire timers as they become due, until canceled."""
         while True:
             await self.fire_due_timers()
             self.timers.wake.clear()
@@ -116,7 +116,7 @@ class Sandbox:
                     await self.timers.wake.wait()
 
     def _fire_due(self, limit: int) -> list[Json] | None:
-        """Let up to `limit` timers strike that are due; the deliveries of their events, None if none was due."""
+        """Fire up to `limit` due timers and return the deliveries of their events; None if none was due."""
         deliveries: list[Json] | None = None
         while limit > 0 and (timer := self.timers.pop(self.clock.now())) is not None:
             limit -= 1
@@ -127,7 +127,7 @@ class Sandbox:
         return deliveries
 
     async def _start(self, deliveries: list[Json]) -> None:
-        """Start `deliveries` once all that was written is durable."""
+        """Start `deliveries` once everything written is durable."""
         await self.journal.durable()
         if self.faults.webhooks.faults.before_response:
             await self.sender.deliver_now(deliveries)

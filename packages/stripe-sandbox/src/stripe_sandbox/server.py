@@ -1,4 +1,4 @@
-"""The process that serves the API."""
+"""The HTTP server process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from stripe_sandbox.pages.site import Site, reject_cross_site_requests
 from stripe_sandbox.routes import OPERATIONS
 from stripe_sandbox.sandbox import Sandbox
 
-BODY_LIMIT_BYTES = 1024 * 1024  # the largest request with every parameter is a few kB
-STOP_TIMEOUT_S = 1.0  # for answers on their way when a stop is asked for
+BODY_LIMIT_BYTES = 1024 * 1024  # the largest request with every parameter has a few kB
+STOP_TIMEOUT_S = 1.0  # for responses in progress at shutdown
 
 
 def application(sandbox: Sandbox) -> web.Application:
@@ -32,7 +32,7 @@ def application(sandbox: Sandbox) -> web.Application:
 
 
 async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is told the port that was bound. Raises `OSError` if none can be."""
+    """Serve until SIGTERM or SIGINT; `ready` receives the bound port. Raises `OSError` if binding fails."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -59,7 +59,7 @@ async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], Non
 
 
 async def _listen(sandbox: Sandbox, runner: web.AppRunner, host: str, port: int, ready: Callable[[int], None]) -> None:
-    """Take connections, but none while an outage `refuse` lasts; those that are open stay."""
+    """Accept connections, except during a `refuse` outage; open connections stay open."""
     site = web.TCPSite(runner, host, port)
     await site.start()
     port = runner.addresses[0][1]

@@ -1,4 +1,4 @@
-"""Answers that break on the wire: no byte of them, or half of the body, then the end or a long silence."""
+"""Break responses on the wire: before the first byte or halfway through the body."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.client import responses
 
 from stripe_sandbox.faults.injection import ConnectionBreak
 
-FLUSH_POLL_S = 0.001  # half an answer fits the kernel's buffer at once; a long list of a slow reader may not
+FLUSH_POLL_S = 0.001  # a short response fits the kernel's buffer at once; a long list sent to a slow reader may not
 
 
 async def break_connection(
@@ -20,7 +20,7 @@ async def break_connection(
     headers: Mapping[str, str],
     body: bytes,
 ) -> None:
-    """Write what the client still gets, then end the connection; with `reset` its peer sees ECONNRESET."""
+    """Write the part the client still receives, then close; `reset` makes its peer see ECONNRESET."""
     if connection_break.after_half:
         middle = len(body) // 2
         transport.write(_head(status, headers, len(body)) + body[:middle])
@@ -38,14 +38,14 @@ async def break_connection(
 
 
 async def _flushed(transport: asyncio.Transport) -> None:
-    """Until the kernel has what was written: an abort throws away the rest, a close would let more follow it."""
-    await asyncio.sleep(0)  # uvloop writes at the end of a turn
-    while transport.get_write_buffer_size() and not transport.is_closing():  # noqa: ASYNC110 (nothing tells when)
+    """Wait until the kernel has the data: an abort discards the rest, a close would send more."""
+    await asyncio.sleep(0)  # uvloop writes at the end of a loop iteration
+    while transport.get_write_buffer_size() and not transport.is_closing():  # noqa: ASYNC110 (there is no event for it)
         await asyncio.sleep(FLUSH_POLL_S)
 
 
 def _head(status: int, headers: Mapping[str, str], length: int) -> bytes:
-    """The whole length is announced, whatever comes of it."""
+    """Return the head; `Content-Length` is that of the full body, even if only half follows."""
     fields = {**headers, "Content-Length": str(length), "Connection": "close"}
     lines = [f"HTTP/1.1 {status} {responses.get(status, '')}", *(f"{name}: {value}" for name, value in fields.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -1,4 +1,4 @@
-"""What becomes of a request that a fault strikes."""
+"""Apply a selected fault to one request: before its work, in place of it, or to its response."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ PLACEHOLDER_BODY = '{"id":"pi_3SandboxTruncated","object":"payment_intent","amou
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBreak:
-    """The connection is broken on purpose, before the answer or in the `half` of its body.
+    """A deliberately broken connection: before the response, or `after_half` of its body.
 
-    After half of it there is a silence of `pause_s`; then comes the rest, or the end.
+    After half of the body the connection is silent for `pause_s`. Then it ends, or in mode `rest` the remainder
+    follows.
     """
 
     mode: Literal["drop", "reset", "rest"]
@@ -32,7 +33,7 @@ class ConnectionBreak:
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """What goes on the wire. One of a `proxy` bears none of Stripe's headers."""
+    """A response before it is sent; a `proxy` response carries none of Stripe's headers."""
 
     status: int
     text: str
@@ -42,7 +43,7 @@ class ApiResponse:
 
 
 async def apply_before_work(injection: Injection | None) -> ApiResponse | None:
-    """What comes before the work; an answer is what the client gets instead of it."""
+    """Apply delays and `before` faults; a returned response replaces the work."""
     if injection is None:
         return None
     if injection.delay_s:
@@ -58,7 +59,7 @@ async def apply_before_work(injection: Injection | None) -> ApiResponse | None:
 
 
 async def apply_after_work(injection: Injection, response: ApiResponse) -> ApiResponse:
-    """What is done to the answer once its work is durable."""
+    """Apply `after` and `body` faults to the response of durable work."""
     rule = injection.rule
     if rule is None or rule.phase not in ("after", "body"):
         return response
@@ -72,7 +73,7 @@ async def apply_after_work(injection: Injection, response: ApiResponse) -> ApiRe
 
 
 async def during_outage(outage: Outage, period: FaultPeriod) -> ApiResponse:
-    """What a request gets while Stripe is out."""
+    """Return the response to a request that arrives during an outage."""
     period.requests += 1
     if outage.kind == "status":
         return _proxy_page(outage.code)
@@ -82,7 +83,7 @@ async def during_outage(outage: Outage, period: FaultPeriod) -> ApiResponse:
 
 
 def injected_response(rule: Rule) -> ApiResponse:
-    """The answer that a `status` rule or a preset gives: its own body, or one in Stripe's shape."""
+    """Return the response of a `status` rule or preset: the rule's body, or an error in Stripe's format."""
     default = _default(rule)
     headers = {**default.headers, **rule.headers}
     if rule.body is None:
@@ -92,7 +93,7 @@ def injected_response(rule: Rule) -> ApiResponse:
 
 
 def replacement_for(injection: Injection | None) -> ApiResponse | None:
-    """The answer that takes the work's place."""
+    """Return the injected response that replaces the work, if any."""
     if injection is None or injection.rule is None or injection.rule.phase != "instead":
         return None
     injection.used = True
@@ -100,10 +101,10 @@ def replacement_for(injection: Injection | None) -> ApiResponse | None:
 
 
 def stored_response(injection: Injection | None, response: ApiResponse) -> ApiResponse | None:
-    """What the idempotency key will answer from now on, given what the work (or `instead` of it) answered.
+    """Return the response to store under the idempotency key, given the operation's response.
 
-    Stripe keeps what the operation answered, a 500 included; what is lost on the way is kept as it was, and
-    what never ran is not kept (https://docs.stripe.com/api/idempotent_requests).
+    Stripe stores the operation's response, including a 500. A response lost on the way is stored unchanged. A request
+    that never ran is not stored (https://docs.stripe.com/api/idempotent_requests).
     """
     rule = None if injection is None else injection.rule
     if rule is None or rule.phase not in ("instead", "after") or rule.action not in RESPONSE_ACTIONS:
@@ -138,7 +139,7 @@ def _broken_in_body(rule: Rule, response: ApiResponse) -> ApiResponse:
 
 
 def _half(text: str) -> str:
-    """Half of an object is never JSON: its last brace is missing."""
+    """Cut the text in half; without its last brace an object is never valid JSON."""
     return text[: len(text) // 2]
 
 
@@ -158,7 +159,7 @@ def _error(error: ApiError, headers: dict[str, str]) -> ApiResponse:
 
 def _body(code: int) -> Json:
     error: Json = {"type": "api_error" if code >= HTTPStatus.INTERNAL_SERVER_ERROR else INVALID_REQUEST}
-    error["message"] = "An error was injected by a fault rule of the sandbox."
+    error["message"] = "A fault rule of the sandbox injected this error."
     if code == HTTPStatus.TOO_MANY_REQUESTS:
         error |= {"code": "rate_limit", "doc_url": doc_url("rate_limit")}
     if code == HTTPStatus.CONFLICT:
@@ -167,7 +168,7 @@ def _body(code: int) -> Json:
 
 
 def _proxy_page(code: int) -> ApiResponse:
-    """What a proxy in front of Stripe says for it."""
+    """Return the HTML error page of a proxy in front of Stripe."""
     title = f"{code} {responses.get(code, '')}".strip()
     text = (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"

@@ -1,4 +1,4 @@
-"""Stripe away altogether, or limping: every request of the API is hit, whatever it is about."""
+"""Outages and brown-outs: faults that affect every API request, whatever it contains."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from stripe_sandbox.errors import Json
 from stripe_sandbox.faults.matching import random_stream
 
-HANG_LIMIT_S = 3600.0  # nobody waits longer, and a request held for ever would never be collected
+HANG_LIMIT_S = 3600.0  # longer than any client waits; without a limit, abandoned requests would pile up
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seconds: float | None = Field(default=None, gt=0, le=86_400, description="How long; left out: until cleared.")
+    seconds: float | None = Field(default=None, gt=0, le=86_400, description="Duration; without it, until cleared.")
 
 
 class Outage(_Strict):
-    """`refuse`: the port is closed; `drop`: connections end; `hang`: no answer comes; `status`: 503 of a proxy."""
+    """`refuse`: closed port; `drop`: closed connections; `hang`: no response; `status`: a proxy's 503."""
 
     kind: Literal["refuse", "drop", "hang", "status"]
     code: int = Field(default=503, ge=500, le=599)
 
     @model_validator(mode="after")
-    def _refusal_ends(self) -> Outage:
+    def _require_end(self) -> Outage:
         if self.kind == "refuse" and self.seconds is None:
-            raise ValueError("outage `refuse` needs `seconds`: the port is closed, so nobody could clear it")
+            raise ValueError("outage `refuse` needs `seconds`: while the port is closed, no request can clear it")
         return self
 
 
 class BrownOut(_Strict):
-    """A share of the requests is slow, a share fails; a request can be both."""
+    """A share of requests is slow and a share fails; one request can be both."""
 
     share: float = Field(default=0, ge=0, le=1)
     latency_ms: int = Field(default=0, ge=0, le=3_600_000)
@@ -46,9 +46,9 @@ class BrownOut(_Strict):
 
 
 class FaultPeriod:
-    """A stretch of time that began when it was made. What clients wait for is real, so real time counts.
+    """A period that starts now. It runs in real time, because clients wait in real time.
 
-    `met` are the requests that fell into it.
+    `requests` counts the requests that arrived during it.
     """
 
     def __init__(self, seconds: float | None, now: Callable[[], float] = time.monotonic) -> None:
@@ -63,7 +63,7 @@ class FaultPeriod:
 
     @property
     def left_s(self) -> float | None:
-        """None: until cleared."""
+        """The seconds left; None if it lasts until cleared."""
         return None if self._until is None else max(0.0, self._until - self._now())
 
     def clear(self) -> None:
@@ -77,7 +77,7 @@ class FaultPeriod:
 
 
 class ActiveBrownOut:
-    """A brown-out under way; two numbers of its stream for every request."""
+    """A brown-out in progress. It draws two random numbers per request."""
 
     def __init__(self, settings: BrownOut, seed: int) -> None:
         self.settings = settings
@@ -87,7 +87,7 @@ class ActiveBrownOut:
         self._random = random_stream(seed, "brown_out")
 
     def draw(self) -> tuple[float, bool]:
-        """(milliseconds to wait, whether to fail) of the next request."""
+        """Return (milliseconds to wait, whether to fail) for the next request."""
         slow = self._random.random() < self.settings.share
         fails = self._random.random() < self.settings.error_share
         if self.period.over:

@@ -1,4 +1,4 @@
-"""Faults on demand: which requests go wrong, at which point of their work, and how."""
+"""Fault rules: which requests fail, at which point, and how."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Action = Literal[
     "status", "server_error", "bad_gateway", "conflict", "rate_limited",
 ]  # fmt: skip
 
-# Answers that Stripe gives before an operation runs, or a proxy gives for it: never kept under a key.
+# Statuses that Stripe or a proxy returns before an operation runs: not stored under a key.
 NOT_STORED = frozenset({401, 403, 409, 429, 502, 503, 504})
 PRESETS: Final = {"server_error": 500, "bad_gateway": 502, "conflict": 409, "rate_limited": 429}
 RESPONSE_ACTIONS: Final = frozenset({"status", *PRESETS})
 
-# Fields of a rule that mean something for some actions only.
+# Fields that apply to some actions only.
 ACTIONS_OF_FIELD: Final = {
     "code": frozenset({"status"}),
     "body": RESPONSE_ACTIONS,
@@ -50,9 +50,9 @@ class _Strict(BaseModel):
 
 
 class Rule(_Strict):
-    """One fault: `before` the work, `instead` of it, `after` it is done and durable, or in the `body` of its answer.
+    """A fault: `before` the work, `instead` of it, `after` it is durable, or in the response `body`.
 
-    The first `after` requests that match are spared, then each is struck with `probability`, `times` in all.
+    The first `after` matching requests pass. After that, each request fails with `probability`, up to `times` in total.
     """
 
     match: Match = Match()
@@ -73,10 +73,12 @@ class Rule(_Strict):
     @field_validator("headers")
     @classmethod
     def _normalize_headers(cls, headers: dict[str, str]) -> dict[str, str]:
-        """As the answer spells its own, which these replace."""
+        """Spell header names the way the response does, so that these replace them."""
         for name, value in headers.items():
             if _HEADER_NAME.fullmatch(name) is None or not _HEADER_VALUE.fullmatch(value):
-                raise ValueError(f"`{name}` can't be a header with that value: letters and dashes, one line of latin-1")
+                raise ValueError(
+                    f"`{name}` is not a valid header: use letters, digits and dashes, and one line of Latin-1 as value"
+                )
         return {name.title(): value for name, value in headers.items()}
 
     @model_validator(mode="after")
@@ -84,19 +86,19 @@ class Rule(_Strict):
         for name in sorted(self.model_fields_set & ACTIONS_OF_FIELD.keys()):
             if self.action not in ACTIONS_OF_FIELD[name]:
                 allowed = ", ".join(f"`{action}`" for action in sorted(ACTIONS_OF_FIELD[name]))
-                raise ValueError(f"`{name}` means nothing for action `{self.action}`: it belongs to {allowed}")
+                raise ValueError(f"`{name}` does not apply to action `{self.action}`, only to {allowed}")
         if self.phase == "instead" and self.action not in RESPONSE_ACTIONS:
             raise ValueError(
-                f"phase `instead` needs an answer to keep, so action `status` or a preset of it:"
-                f" use `before` to {self.action} without work"
+                f"phase `instead` needs a response, that is action `status` or one of its presets:"
+                f" use phase `before` for action `{self.action}`"
             )
         if self.phase == "body" and self.action in RESPONSE_ACTIONS:
             raise ValueError(
-                f"phase `body` breaks an answer whose status is sent already, so action `{self.action}` is too late:"
-                " use `after` to change the answer"
+                f"phase `body` begins after the status was sent, too late for action `{self.action}`:"
+                " use phase `after` to change the response"
             )
         if self.phase == "before" and self.sticky:
-            raise ValueError("phase `before` keeps no answer: use `instead` or `after` for a `sticky` one")
+            raise ValueError("phase `before` stores no response: use phase `instead` or `after` with `sticky`")
         return self
 
     @property
@@ -105,12 +107,12 @@ class Rule(_Strict):
 
     @property
     def stored(self) -> bool:
-        """Whether the answer is kept under the idempotency key and replayed."""
+        """True if the response is stored under the idempotency key and replayed."""
         return self.status not in NOT_STORED if self.sticky is None else self.sticky
 
 
 class Plan(_Strict):
-    """The body of `POST /sandbox/faults`, and of a `--faults` file."""
+    """The body of `POST /sandbox/faults` and of a `--faults` file."""
 
     seed: int = 0
     rules: list[Rule] = []
@@ -127,13 +129,16 @@ class Plan(_Strict):
 
 
 class PlanError(ValueError):
-    """The plan makes no sense; the message is one sentence that names the field."""
+    """An invalid plan; the message is one sentence that names the field."""
 
 
 @dataclass(slots=True)
 class ActiveRule:
-    """A rule in force. Each match takes one number of its stream, whatever other rules do: the same seed and
-    the same requests in the same order give the same strikes."""
+    """A rule in force.
+
+    Each match draws one number from the rule's own stream, whatever the other rules do. The same seed and the same
+    requests in the same order therefore give the same faults.
+    """
 
     rule: Rule
     random: Random
@@ -141,13 +146,13 @@ class ActiveRule:
     matched: int = 0
     injected: int = 0
 
-    def draws(self, target: Target) -> bool:
-        """Whether it would strike this request, which it has now seen."""
+    def applies_to(self, target: Target) -> bool:
+        """Count a matching request and return whether to inject the fault."""
         if not self.rule.match.matches(target):
             return False
         self.matched += 1
-        drawn = self.random.random() < self.rule.probability
-        return drawn and self.matched > self.rule.after and self.left != 0
+        hit = self.random.random() < self.rule.probability
+        return hit and self.matched > self.rule.after and self.left != 0
 
     def count(self, times: int) -> None:
         self.injected += times
@@ -162,7 +167,10 @@ class ActiveRule:
 
 @dataclass(slots=True)
 class Injection:
-    """What one request has to suffer, `spent` once it did; `changes` is the id of the object it changes."""
+    """The fault and delay for one request; `used` is set once the fault was applied.
+
+    `changed_object` is the id of the object that the request changes.
+    """
 
     rule: Rule | None
     delay_s: float
@@ -172,7 +180,7 @@ class Injection:
 
 
 class Faults:
-    """What is in force. It doesn't survive a restart, but for what `--faults` names, which then begins anew."""
+    """The faults in force. They do not survive a restart, except that `--faults` is read again."""
 
     def __init__(self) -> None:
         self.operations: frozenset[str] = frozenset()
@@ -184,7 +192,7 @@ class Faults:
         self.set(Plan())
 
     def set(self, plan: Plan) -> None:
-        """In place of whatever was set. Raises `PlanError` for an operation that there isn't."""
+        """Replace the plan. Raises `PlanError` for an unknown operation."""
         self._check_operations(plan)
         self.webhooks = ActiveWebhookFaults(plan.webhooks)
         self.requests_unaffected = plan == Plan(webhooks=plan.webhooks, seed=plan.seed)
@@ -217,14 +225,14 @@ class Faults:
         }
 
     def current_outage(self) -> tuple[Outage, FaultPeriod] | None:
-        """The outage under way."""
+        """Return the outage in progress, if any."""
         if self.outage is None or self.outage_period is None or self.outage_period.over:
             return None
         return self.outage, self.outage_period
 
     def select(self, target: Target) -> Injection:
-        """The first rule that wants to strike counts as struck; give back what had no occasion."""
-        matching = [active for active in self._rules if active.draws(target)]
+        """Select the first rule that applies and count it; `return_unused` reverts the count."""
+        matching = [active for active in self._rules if active.applies_to(target)]
         slow_ms, fails = (0.0, False) if self._brown_out is None else self._brown_out.draw()
         delay_s = (self._latencies.draw_ms(target) + slow_ms) / 1000
         if matching:
@@ -238,7 +246,7 @@ class Faults:
 
     @staticmethod
     def return_unused(injection: Injection) -> None:
-        """A request that was refused before its work began met no fault of a later moment."""
+        """Uncount a fault whose moment never came because the request was rejected first."""
         if injection.active is not None and not injection.used:
             injection.active.count(-1)
 

@@ -1,6 +1,6 @@
-"""The buttons of a payment: what they do, and when they fit.
+"""The buttons of a payment: their effects and when they are offered.
 
-Each runs the operation that the API or the control API runs, in a piece of work of its own.
+Each runs the same operation as the API or the control API, in its own unit of work.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Form = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A button: its text, what the page says once it is done, how it looks, and what it runs."""
+    """A button's text, the notice shown when it is done, its style, and the operation it runs."""
 
     text: str
     done: str
@@ -31,7 +31,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """An action in its place: the name in its address, the amount it takes if it takes one (minor units)."""
+    """An action on a page: its name in the URL, and its amount in minor units if it takes one."""
 
     name: str
     action: Action
@@ -74,7 +74,7 @@ def _close_dispute(outcome: str) -> Callable[[UnitOfWork, Json, Form], object]:
 
 
 def _amount(form: Form, intent: Json, name: str) -> Json:
-    """The parameter that the amount field means; left empty, all there is."""
+    """Return the amount field as a parameter; an empty field means the full amount."""
     text = form.get("amount", "").strip()
     return {name: money.parse(text, intent["currency"])} if text else {}
 
@@ -86,20 +86,20 @@ ACTIONS = {
     "bounce": Action("Bounce the debit", "The bank bounced the debit.", "", _settle(succeeded=False)),
     "capture": Action("Capture", "Captured.", "first", _capture),
     "cancel": Action("Cancel the payment", "The payment is canceled.", "danger", _cancel),
-    "refund": Action("Refund", "The refund was made.", "first", _refund),
+    "refund": Action("Refund", "The refund was created.", "first", _refund),
     "dispute": Action("Open a dispute", "The customer disputed the payment.", "", _dispute(inquiry=False)),
-    "inquire": Action("Open an inquiry", "The customer's bank inquired.", "", _dispute(inquiry=True)),
-    "refund-succeed": Action("Succeed", "The refund arrived.", "", _settle_refund("succeed")),
-    "refund-fail": Action("Fail", "The refund came back.", "", _settle_refund("fail")),
+    "inquire": Action("Open an inquiry", "The customer's bank opened an inquiry.", "", _dispute(inquiry=True)),
+    "refund-succeed": Action("Succeed", "The refund succeeded.", "", _settle_refund("succeed")),
+    "refund-fail": Action("Fail", "The refund failed.", "", _settle_refund("fail")),
     "dispute-won": Action("Won", "The shop won the dispute.", "", _close_dispute("won")),
     "dispute-lost": Action("Lost", "The shop lost the dispute.", "", _close_dispute("lost")),
     "dispute-dismissed": Action("Dismiss", "The inquiry was dismissed.", "", _close_dispute("warning_closed")),
 }
 
 ENDED = frozenset({"won", "lost", "warning_closed", "prevented"})
-"""The statuses of a dispute that nobody can change any more."""
+"""Final statuses of a dispute."""
 
-# By the operation whose legal statuses (`LEGAL`) are also those of the button.
+# Buttons by operation; the operation's allowed statuses apply to the button too.
 _OF_INTENT = {
     "authenticate": ("pass", "fail"),
     "settle": ("settle", "bounce"),
@@ -109,9 +109,9 @@ _OF_INTENT = {
 
 
 def for_payment(intent: Json, charges: list[Json], disputed: list[Json]) -> list[Button]:
-    """Those that the payment's state allows."""
-    legal = (operation for operation in _OF_INTENT if intent["status"] in ALLOWED_STATUSES[operation])
-    names = [name for operation in legal for name in _OF_INTENT[operation]]
+    """Return the buttons that the payment's state allows."""
+    allowed = (operation for operation in _OF_INTENT if intent["status"] in ALLOWED_STATUSES[operation])
+    names = [name for operation in allowed for name in _OF_INTENT[operation]]
     found = [_button(name, intent["amount_capturable"] if name == "capture" else None) for name in names]
     rest = refundable(charges[-1]) if charges else 0
     if rest and not any(_charged_back(dispute) for dispute in disputed):

@@ -1,4 +1,4 @@
-"""The events: a list with how they were delivered, and one event with every attempt."""
+"""The event pages: a list with delivery states, and one event with every attempt."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from stripe_sandbox.pages.site import Site
 from stripe_sandbox.webhooks.deliveries import rendered
 
 DONE = {
-    "resent": "Sent once more to each endpoint that wants it.",
-    "unwanted": "Nothing was sent: no enabled endpoint wants this type.",
+    "resent": "Sent again to each subscribed endpoint.",
+    "unsubscribed": "Nothing was sent: no enabled endpoint subscribes to this type.",
 }
 
 
 async def overview(site: Site, request: web.Request) -> web.StreamResponse:
-    """The latest events, or those of a `type` (`*` stands for anything)."""
+    """List the latest events, optionally of one `type` (`*` is a wildcard)."""
     pattern = request.query.get("type", "").strip()
     store = site.sandbox.store
 
@@ -56,12 +56,12 @@ async def show(site: Site, request: web.Request) -> web.StreamResponse:
 
 
 async def resend(site: Site, request: web.Request) -> web.StreamResponse:
-    """One more attempt at each endpoint, beside the automatic ones."""
+    """Make one extra attempt at each endpoint, in addition to the automatic deliveries."""
     event = _existing(site, request)
     work = site.begin(request)
     deliveries = site.sandbox.sender.plan_resend(work, event)
     await site.sandbox.send(work, deliveries)
-    raise web.HTTPSeeOther(f"/events/{event['id']}?done={'resent' if deliveries else 'unwanted'}")
+    raise web.HTTPSeeOther(f"/events/{event['id']}?done={'resent' if deliveries else 'unsubscribed'}")
 
 
 def _existing(site: Site, request: web.Request) -> Json:

@@ -1,4 +1,4 @@
-"""The payments: a list with its counts, and one payment with everything that happened to it."""
+"""The payment pages: a list with counts, and one payment with its full history."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from stripe_sandbox.resources.intents import existing
 from stripe_sandbox.resources.pagination import END_OF_TIME
 from stripe_sandbox.state.store import PageQuery
 
-EVENTS_SHOWN = 200  # the latest of one payment; a payment has a dozen
+EVENTS_SHOWN = 200  # the latest of one payment; most have about a dozen
 
 
 async def overview(site: Site, request: web.Request) -> web.StreamResponse:
-    """The latest payments, or those that `q` (an id, a metadata value, a description) and `status` name."""
+    """List payments, optionally by `status` and by `q` (part of an id, metadata value or description)."""
     words, status = request.query.get("q", "").strip(), request.query.get("status", "")
     table = site.sandbox.store["payment_intent"]
     page = table.page(page_query("payment_intent", request), lambda intent: _wanted(site, intent, words, status))
@@ -48,11 +48,11 @@ async def show(site: Site, request: web.Request) -> web.StreamResponse:
 
 
 async def act(site: Site, request: web.Request) -> web.StreamResponse:
-    """A button of the payment's page: done, then the page again; refused, the page with the reason."""
+    """Run a button of the payment page; show the page again, with the reason if it was rejected."""
     intent_id, name = request.match_info["id"], request.match_info["action"]
     action = actions.ACTIONS.get(name)
     if action is None:
-        return site.not_found(f"A payment has no action {name}.")
+        return site.not_found(f"Unknown action: {name}.")
     work = site.begin(request)
     intent = existing(work, intent_id)
     try:
@@ -110,7 +110,7 @@ def _wanted(site: Site, intent: Json, words: str, status: str) -> bool:
 
 
 def _events(site: Site, intent: Json) -> list[Json]:
-    """Those of the intent and of all that belongs to it, in the order they were generated."""
+    """Return the events of the intent and its objects, oldest first."""
 
     def concerns(event: Json) -> bool:
         subject = event["data"]["object"]

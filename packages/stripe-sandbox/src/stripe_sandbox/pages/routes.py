@@ -1,4 +1,4 @@
-"""Every page on one screen."""
+"""The route table of the pages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGES = (
     ("POST", "/clock", clock.advance),
     ("GET", "/checkout/{id}", checkout.show),
     ("GET", AUTHENTICATION_PATH, three_d_secure.show),
-    ("POST", AUTHENTICATION_PATH, three_d_secure.answer),
+    ("POST", AUTHENTICATION_PATH, three_d_secure.submit),
 )
 
 
@@ -39,13 +39,13 @@ def routes(site: Site) -> list[web.AbstractRouteDef]:
     return [*pages, web.static("/assets", ROOT / "assets")]
 
 
-def fallback(site: Site, answer: Serve) -> Serve:
-    """For addresses that nothing stands at: a page for people who browse, Stripe's JSON for everybody else."""
+def fallback(site: Site, api: Serve) -> Serve:
+    """Serve unknown URLs: a page for browsers, Stripe's JSON for everyone else."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
         browsing = request.method == "GET" and "text/html" in request.headers.get("Accept", "")
         if browsing and not request.path.startswith((*API_PREFIXES, "/sandbox/")):
-            return site.not_found(f"No page has the address {request.path}.")
-        return await answer(request)
+            return site.not_found(f"There is no page at {request.path}.")
+        return await api(request)
 
     return serve

@@ -1,7 +1,7 @@
-"""What all pages share: templates, headers, the refusal of other sites' requests.
+"""Code shared by all pages: templates, headers, protection against cross-site requests.
 
-Everything is server-rendered and works without scripts: a form is posted, the answer is a redirect (303) to a
-page that shows the outcome. Browsers are told to run no script at all and to embed the pages nowhere.
+Pages are rendered on the server and work without scripts. A form is posted, and the response redirects (303) to a page
+with the result. The headers forbid scripts and embedding.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-# Of these a page of another site may make use: they are the API itself, which asks for a key.
+# Pages of other sites may call these: they are the API itself, which requires a key.
 API_PREFIXES = ("/v1/", "/v2/", "/v3/")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -61,7 +61,7 @@ class Site:
         policy: str = POLICY,
         **context: object,
     ) -> web.Response:
-        """Render a template; `note` and `problem` in its context are shown on top of it."""
+        """Render a template; `note` and `problem` in the context appear at the top."""
         shared = {
             "sections": SECTIONS,
             "section": section,
@@ -75,23 +75,23 @@ class Site:
         return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
 
     def begin(self, request: web.Request) -> UnitOfWork:
-        """A piece of work that a person asked for with a click."""
-        begin = self.sandbox.begin()
-        begin.origin = f"{request.scheme}://{request.host}"
-        return begin
+        """Begin a unit of work for a click on a page."""
+        work = self.sandbox.begin()
+        work.origin = f"{request.scheme}://{request.host}"
+        return work
 
     def not_found(self, what: str) -> web.Response:
         return self.page("missing.html", status=HTTPStatus.NOT_FOUND, what=what)
 
     def _counts(self) -> dict[str, str]:
-        """What people should know wherever they are: faults in force, a clock that was moved."""
-        on = len(active_faults(self.sandbox.faults))
+        """Return the navigation's counts: faults in force and the clock's offset."""
+        active = len(active_faults(self.sandbox.faults))
         offset_s = self.sandbox.clock.offset_s
         return {
             "payments": "",
             "events": "",
             "webhooks": "",
-            "faults": f"{on} on" if on else "",
+            "faults": f"{active} on" if active else "",
             "clock": f"+{duration(offset_s)}" if offset_s >= 1 else "",
         }
 
@@ -100,7 +100,7 @@ Page = Callable[[Site, web.Request], Awaitable[web.StreamResponse]]
 
 
 def page_handler(site: Site, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A page that answers what it refuses with a page too."""
+    """Wrap a page so that an `ApiError` is shown as a page too."""
 
     @wraps(page)
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -118,15 +118,15 @@ def page_handler(site: Site, page: Page) -> Callable[[web.Request], Awaitable[we
 async def reject_cross_site_requests(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Refuse what a page of another site lets a browser do here, as pages and control API ask for no key.
+    """Reject changes requested by pages of other sites: pages and the control API require no key.
 
-    A browser tells where a request comes from (`Sec-Fetch-Site`, and `Origin` with every POST); other clients
-    send neither and are let through. Another port of localhost counts as another site.
+    Browsers send `Sec-Fetch-Site`, and `Origin` with every POST. Other clients send neither and may pass. Another port
+    of localhost counts as another site.
     """
     if request.method in SAFE_METHODS or request.path.startswith(API_PREFIXES) or _own(request):
         return await handler(request)
     return web.json_response(
-        {"error": {"message": "This request came from a page of another site, which may not drive the sandbox."}},
+        {"error": {"message": "Pages of other sites may not control the sandbox."}},
         status=HTTPStatus.FORBIDDEN,
     )
 

@@ -11,8 +11,8 @@ from stripe_sandbox.state.timers import set_timer, stop_timer
 from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 SETTLEMENT = "debit_settles"
-# "In rare cases" a processing intent can be canceled; the documented one is the debit of a US bank account, whose
-# test account for it stays in processing: https://docs.stripe.com/payments/ach-direct-debit/accept-a-payment
+# Stripe cancels a processing intent "in rare cases". The documented one is the debit of a US bank account, with a test
+# account that stays in processing: https://docs.stripe.com/payments/ach-direct-debit/accept-a-payment
 RECALLABLE = frozenset({"us_bank_account"})
 
 
@@ -24,14 +24,14 @@ def send_to_bank(work: UnitOfWork, intent: Json, charge: Json, instrument: Instr
 
 
 def settle(work: UnitOfWork, intent: Json, *, succeeded: bool) -> Json:
-    """The bank has paid, or bounced, the debit; its own timer is stopped."""
+    """Record that the bank paid or returned the debit, and stop its timer."""
     require_status(intent, "settle")
     instrument = payment_methods.instrument_of(work, _method(work, intent))
     return _decided(work, intent, None if succeeded else instrument.decline or BANK_REJECTION)
 
 
 def decide_when_due(work: UnitOfWork, charge_id: str) -> None:
-    """The bank decides as the test account says; a charge that was decided before stays so."""
+    """Apply the outcome of the test account when its timer fires; an earlier decision stands."""
     charge = work.tx.get("charge", charge_id)
     intent = work.tx.get("payment_intent", charge["payment_intent"])
     if intent["status"] == "processing" and intent["latest_charge"] == charge_id:
@@ -39,7 +39,7 @@ def decide_when_due(work: UnitOfWork, charge_id: str) -> None:
 
 
 def recall(work: UnitOfWork, intent: Json) -> Json:
-    """Cancel a debit that the bank has not decided on. Raises `ApiError` 400 where that can't be done."""
+    """Cancel a debit that the bank has not decided on. Raises `ApiError` 400 if it cannot be recalled."""
     charge = work.tx.get("charge", intent["latest_charge"])
     if charge["payment_method_details"]["type"] not in RECALLABLE:
         raise status_error(intent, "cancel")

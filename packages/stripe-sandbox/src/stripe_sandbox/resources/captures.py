@@ -1,4 +1,4 @@
-"""Captures of what is authorized (https://docs.stripe.com/api/payment_intents/capture)."""
+"""Captures of authorized payments (https://docs.stripe.com/api/payment_intents/capture)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stripe_sandbox.wire.parameters import merged_metadata
 
 
 def capture(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """All or a part of what is authorized, once; the rest is released."""
+    """Capture all or part of the authorized amount, once; release the rest."""
     intent = existing(work, path["id"])
     require_status(intent, "capture")
     descriptors.check(params)
@@ -34,7 +34,7 @@ def capture(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def _amount(intent: Json, params: Json) -> int:
-    """The amount to capture. Raises `ApiError` 400 with the intent; Stripe names zero's parameter `amount`."""
+    """Return the amount to capture. Raises `ApiError` 400; for zero, Stripe names the parameter `amount`."""
     amount: int = params["amount_to_capture"] if "amount_to_capture" in params else intent["amount_capturable"]
     about = {"payment_intent": intent}
     if amount < 0:
@@ -56,7 +56,7 @@ def _amount(intent: Json, params: Json) -> int:
 
 
 def _no_multicapture() -> ApiError:
-    """Several captures of one hold are for eligible accounts; this one is none."""
+    """Multicapture is for eligible accounts only, which the sandbox's account is not."""
     return invalid(
         "This PaymentIntent is not eligible for multicapture: final_capture can't be false.",
         "final_capture",

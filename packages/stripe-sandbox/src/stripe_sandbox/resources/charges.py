@@ -1,4 +1,4 @@
-"""Charge objects: one for each attempt that reached the network."""
+"""Charges: one per attempt that reached the card network or the bank."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from stripe_sandbox.resources.pagination import list_reply, page_query
 from stripe_sandbox.state.timers import set_timer
 from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
-POSTING = "charge.booking"  # the timer of a charge whose balance transaction is to come
-POSTING_S = 2.0  # "a moment later": long enough to be seen, short enough to be waited for
+POSTING = "charge.posting"  # the timer of a charge whose balance transaction is due
+POSTING_S = 2.0  # Stripe says "a moment later": long enough to observe, short enough to wait for
 DAY_S = 24 * 3600
 PAYOUT_DAYS = 2  # https://docs.stripe.com/payouts#payout-schedule
 
-# What a payment method tells and its charges do not, and the other way round.
+# Fields of a payment method that its charges lack, and fields of charges that the method lacks.
 _METHOD_ONLY = frozenset(
     {
         "display_brand",
@@ -46,7 +46,7 @@ def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def new_charge(work: UnitOfWork, intent: Json, method: Json, instrument: Instrument) -> Json:
-    """A charge as it is before its outcome is known: pending, nothing captured."""
+    """Return a charge before its outcome is known: pending, nothing captured."""
     charge_id = new_id("ch_3" if instrument.type == "card" else "py_3")
     return {
         "id": charge_id,
@@ -98,10 +98,10 @@ def captured(charge: Json, amount: int) -> Json:
 
 
 def posted(work: UnitOfWork, intent: Json, charge: Json) -> Json:
-    """The charge with its balance transaction, or the promise of it where the card is captured asynchronously.
+    """Return the charge with its balance transaction, or set a timer for it if capture is asynchronous.
 
-    With `capture_method=automatic_async` a charge succeeds without one, and `charge.updated` tells it a moment
-    later (https://docs.stripe.com/payments/payment-intents/asynchronous-capture).
+    With `capture_method=automatic_async` a charge succeeds without one; `charge.updated` follows a moment later
+    (https://docs.stripe.com/payments/payment-intents/asynchronous-capture).
     """
     if intent["capture_method"] == "automatic_async" and not is_debit(charge):
         set_timer(work, POSTING, charge["id"], POSTING_S)
@@ -110,7 +110,7 @@ def posted(work: UnitOfWork, intent: Json, charge: Json) -> Json:
 
 
 def post_to_balance(work: UnitOfWork, charge_id: str) -> None:
-    """The timer of `booked` has struck."""
+    """Create the balance transaction when the timer set by `posted` fires."""
     charge = work.tx.get("charge", charge_id)
     if charge["balance_transaction"] is not None:
         return
@@ -120,7 +120,7 @@ def post_to_balance(work: UnitOfWork, charge_id: str) -> None:
 
 
 def is_debit(charge: Json) -> bool:
-    """Whether it moves over a bank's rails instead of a card network's; Stripe calls those payments."""
+    """Return whether the charge is a bank debit, which Stripe calls a payment, instead of a card charge."""
     return bool(charge["id"].startswith("py_"))
 
 
@@ -140,7 +140,7 @@ def _with_balance_transaction(work: UnitOfWork, charge: Json) -> Json:
 
 
 def _available_on(work: UnitOfWork, charge: Json) -> int:
-    """Midnight (UTC) of the second day; at once with the test card that bypasses the pending balance."""
+    """Return midnight (UTC) of the second day; now for the test card that bypasses the pending balance."""
     method = work.tx.get("payment_method", charge["payment_method"])
     if payment_methods.instrument_of(work, method).name == "bypassPending":
         return work.created
@@ -148,7 +148,7 @@ def _available_on(work: UnitOfWork, charge: Json) -> int:
 
 
 def authorized(charge: Json, capture_before: int) -> Json:
-    """Approved but uncaptured; the hold ends at `capture_before`, in seconds since 1970."""
+    """Return the charge as authorized; the hold ends at `capture_before` (Unix seconds)."""
     card = {**charge["payment_method_details"]["card"], "capture_before": capture_before}
     return {**_paid(charge), "payment_method_details": {**charge["payment_method_details"], "card": card}}
 

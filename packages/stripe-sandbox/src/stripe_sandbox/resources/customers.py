@@ -1,4 +1,4 @@
-"""Customers (https://docs.stripe.com/api/customers) and the PaymentMethods that are attached to them."""
+"""Customers (https://docs.stripe.com/api/customers) and the PaymentMethods attached to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stripe_sandbox.resources.payment_methods import NO_ADDRESS
 from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 from stripe_sandbox.wire.parameters import merged_metadata
 
-# The one declining test card that can be attached, to decline later: https://docs.stripe.com/testing#declined-payments
+# The only declining test card that can be attached: https://docs.stripe.com/testing#declined-payments
 DECLINES_LATER = "chargeCustomerFail"
 INVOICE_PREFIX_CHARS = 8
 
@@ -29,7 +29,7 @@ def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def attach(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """`POST /v1/payment_methods/{id}/attach`: from now on it is this customer's."""
+    """Attach a PaymentMethod: `POST /v1/payment_methods/{id}/attach`."""
     customer = existing(work, params["customer"], "customer")
     return Reply(_attach(work, payment_methods.resolve(work, path["id"]), customer["id"]))
 
@@ -42,12 +42,12 @@ def existing(work: UnitOfWork, identifier: str, param: str = "customer", status:
 
 
 def customer_id_in(work: UnitOfWork, params: Json) -> str | None:
-    """The id of the customer that the request names, who must exist; None if it names none."""
+    """Return the id of the customer named in the request, which must exist; None if there is none."""
     return existing(work, params["customer"])["id"] if "customer" in params else None
 
 
 def require_owner(work: UnitOfWork, intent: Json, method_id: str | None) -> None:
-    """A PaymentMethod that is attached to a customer pays only intents of that customer. Raises `ApiError` 400.
+    """Raise `ApiError` 400 if the PaymentMethod is attached to another customer than the intent's.
 
     https://docs.stripe.com/api/payment_intents/create#create_payment_intent-customer
     """
@@ -74,7 +74,7 @@ def require_owner(work: UnitOfWork, intent: Json, method_id: str | None) -> None
 
 
 def attach_for_future_use(work: UnitOfWork, intent: Json, method: Json) -> None:
-    """Attach what paid to the intent's customer where `setup_future_usage` asks for it."""
+    """Attach the PaymentMethod to the intent's customer if `setup_future_usage` requests it."""
     if intent["setup_future_usage"] and intent["customer"] and method["customer"] is None:
         _attached(work, method, intent["customer"])
 
@@ -135,7 +135,7 @@ def _new_customer(work: UnitOfWork, params: Json) -> Json:
 
 
 def _full_address(address: Json | None) -> Json | None:
-    """Stripe answers all fields of an address, given or not."""
+    """Return all fields of an address, as Stripe does."""
     return None if address is None else {**NO_ADDRESS, **address}
 
 

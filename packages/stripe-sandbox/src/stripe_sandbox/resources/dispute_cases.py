@@ -1,4 +1,4 @@
-"""What the holders of the test cards and accounts complain of (https://docs.stripe.com/testing#disputes)."""
+"""Dispute cases, and those that the test cards and accounts open (https://docs.stripe.com/testing#disputes)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stripe_sandbox.resources.cards import Instrument
 
 @dataclass(frozen=True, slots=True)
 class DisputeCase:
-    """Why a payment is disputed; `programme` is the network's way to answer with evidence of a certain form."""
+    """The reason for a dispute; `program` is the network's program for enhanced evidence, if any."""
 
     reason: str
     inquiry: bool = False
@@ -27,7 +27,7 @@ class DisputeCase:
 
     @property
     def network_reason_code(self) -> str | None:
-        """Visa's code, which stands for every network's here; None where the reason has several."""
+        """Return Visa's code for every network; None if the reason has several codes."""
         return "10" if self.inquiry else _CODES.get(self.reason)
 
 
@@ -75,7 +75,7 @@ _BY_CARD = {
 
 
 def of(instrument: Instrument) -> tuple[DisputeCase, ...]:
-    """The disputes that a payment with it brings about at once."""
+    """Return the disputes that a payment with this instrument opens at once."""
     if instrument.name.startswith("pm_disputed_"):
         return _UNAUTHORIZED
     return _BY_CARD.get(instrument.name, ())

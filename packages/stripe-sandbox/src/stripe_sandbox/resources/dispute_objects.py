@@ -1,4 +1,4 @@
-"""The Dispute object (https://docs.stripe.com/api/disputes/object) and the evidence in it."""
+"""The Dispute object (https://docs.stripe.com/api/disputes/object) and its evidence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stripe_sandbox.resources.payment_methods import NO_ADDRESS
 from stripe_sandbox.state.unit_of_work import UnitOfWork, new_id
 
 DAY_S = 24 * 3600
-RESPONSE_DAYS = 8  # until the end of that day, as test accounts show; the networks give 7 to 21 days
+RESPONSE_DAYS = 8  # until the end of that day, as in test accounts; the networks give 7 to 21 days
 
 EVIDENCE_TEXTS = (
     "access_activity_log",
@@ -48,14 +48,14 @@ TRANSACTION_TEXTS = (
     "customer_purchase_ip",
     "product_description",
 )
-"""What compelling evidence tells of a payment: https://docs.stripe.com/disputes/api/visa-ce3"""
+"""Text fields of a transaction in compelling evidence: https://docs.stripe.com/disputes/api/visa-ce3"""
 
 COMPELLING = "visa_compelling_evidence_3"
-PRIOR_TRANSACTIONS = 2  # that must have gone undisputed
+PRIOR_TRANSACTIONS = 2  # undisputed transactions that the program requires
 
 
 def new_dispute(work: UnitOfWork, charge: Json, dispute_case: DisputeCase, amount: int) -> Json:
-    """A dispute of `amount` (minor units of the charge) as it is before any money has moved."""
+    """Return a dispute of `amount` (minor units of the charge) before any money moves."""
     programs = [dispute_case.program] if dispute_case.program else []
     return {
         "id": new_id("du_1"),
@@ -85,12 +85,12 @@ def new_dispute(work: UnitOfWork, charge: Json, dispute_case: DisputeCase, amoun
 
 
 def due_by(work: UnitOfWork) -> int:
-    """The last second (unix, UTC) to submit evidence for what is opened now."""
+    """Return the last second (Unix time, UTC) for evidence on a dispute opened now."""
     return (work.created // DAY_S + RESPONSE_DAYS + 1) * DAY_S - 1
 
 
 def with_evidence(dispute: Json, given: Json) -> Json:
-    """The dispute with `given` evidence staged; None clears a text."""
+    """Return the dispute with the `given` evidence staged; None clears a text."""
     enhanced = dict(dispute["evidence"]["enhanced_evidence"])
     for name, value in (given.get("enhanced_evidence") or {}).items():
         enhanced[name] = _compelling(value) if name == COMPELLING else value
@@ -104,7 +104,7 @@ def with_evidence(dispute: Json, given: Json) -> Json:
 
 
 def escalated(work: UnitOfWork, inquiry: Json) -> Json:
-    """The inquiry as the chargeback that it becomes, with a deadline of its own."""
+    """Return an inquiry escalated to a chargeback, with a new deadline."""
     changes: Json = {
         "evidence_details": {**inquiry["evidence_details"], "due_by": due_by(work)},
         "is_charge_refundable": False,
@@ -117,7 +117,7 @@ def escalated(work: UnitOfWork, inquiry: Json) -> Json:
 
 
 def differences(old: Json, new: Json) -> Json:
-    """What `new` changed, as it was before: an event's `previous_attributes`, objects with their changed fields."""
+    """Return the old values of what changed, for `previous_attributes`; objects with changed fields only."""
     changed: Json = {}
     for name, value in old.items():
         if isinstance(value, dict) and isinstance(new[name], dict):
@@ -130,7 +130,7 @@ def differences(old: Json, new: Json) -> Json:
 
 
 def _method_details(charge: Json, dispute_case: DisputeCase) -> Json:
-    """Stripe tells details of cards and some wallets, none of bank debits."""
+    """Return Stripe's details for cards; there are none for bank debits."""
     card = charge["payment_method_details"].get("card")
     if card is None:
         return {}
@@ -144,7 +144,7 @@ def _method_details(charge: Json, dispute_case: DisputeCase) -> Json:
 
 
 def _eligibility(program: str, enhanced: Json) -> Json:
-    """How far the evidence has come that the network's programme asks for."""
+    """Return the evidence status for the network's program."""
     given = enhanced.get(program) or {}
     if program != COMPELLING:
         return {"status": "fee_acknowledged" if given.get("fee_acknowledged") else "requires_fee_acknowledgement"}
@@ -157,7 +157,7 @@ def _eligibility(program: str, enhanced: Json) -> Json:
 
 
 def _compelling(given: Json) -> Json:
-    """With every field, given or not."""
+    """Return compelling evidence with every field, given or not."""
     transaction = given.get("disputed_transaction")
     prior = given.get("prior_undisputed_transactions", ())
     return {

@@ -1,6 +1,6 @@
 """Disputes (https://docs.stripe.com/disputes/how-disputes-work): inquiries, and chargebacks, which withdraw money.
 
-How they end in test mode: https://docs.stripe.com/testing#evidence.
+Outcomes in test mode: https://docs.stripe.com/testing#evidence.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from stripe_sandbox.state.timers import set_timer, stop_timer
 from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork
 from stripe_sandbox.wire.parameters import merged_metadata
 
-FEE = 1500  # minor units, in whatever currency: what test accounts are charged for a chargeback, and never get back
-DEADLINE = "dispute.deadline"  # the timer of a dispute that waits for evidence
-RULING = "dispute.ruling"  # the timer of one whose evidence decides it
-RULING_S = 5.0  # test accounts rule after four to ten seconds
+FEE = 1500  # minor units of any currency: charged to test accounts per chargeback, and never returned
+DEADLINE = "dispute.deadline"  # the timer of a dispute that needs evidence
+RULING = "dispute.ruling"  # the timer of a dispute whose evidence decides it
+RULING_S = 5.0  # test accounts decide after four to ten seconds
 
 # The state machine, by status. A status in none of these tables is final.
 SUBMITTED = {
@@ -49,7 +49,7 @@ def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """Newest first, by `charge`, `payment_intent`, `created`."""
+    """List newest first, by `charge`, `payment_intent`, `created`."""
     wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
 
     def matches(dispute: Json) -> bool:
@@ -59,7 +59,7 @@ def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def update(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """Stage evidence; submit it unless `submit` is false. `submit` alone submits what was staged before."""
+    """Stage evidence and submit it unless `submit` is false; `submit` alone submits staged evidence."""
     dispute = _existing_open(work, path["id"])
     changed = {**dispute, "metadata": merged_metadata(dispute["metadata"], params.get("metadata", {}))}
     changed = with_evidence(changed, params.get("evidence", {}))
@@ -75,7 +75,7 @@ def update(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def close(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """Accept the loss, for good; an inquiry just ends."""
+    """Accept the loss, which is final; an inquiry is closed."""
     dispute = _existing_open(work, path["id"])
     dispute = _end(work, dispute, CONCEDED[dispute["status"]])
     _emit_charge_updated(work, dispute)
@@ -90,7 +90,7 @@ def existing(work: UnitOfWork, identifier: str) -> Json:
 
 
 def open_for_test_method(work: UnitOfWork, charge: Json) -> None:
-    """The money is there: the holders of some test cards dispute it at once."""
+    """Open the disputes of the test card or account once its payment is captured."""
     method = work.tx.get("payment_method", charge["payment_method"])
     for dispute_case in dispute_cases.of(payment_methods.instrument_of(work, method)):
         open_dispute(work, charge, dispute_case, charge["amount_captured"])
@@ -112,28 +112,28 @@ def open_dispute(work: UnitOfWork, charge: Json, dispute_case: DisputeCase, amou
 
 
 def dispute_captured(work: UnitOfWork, charge_id: str, dispute_case: DisputeCase, amount: int | None) -> Json:
-    """A customer disputes a payment of any time; without `amount` all that was not refunded, in minor units.
+    """Dispute a captured payment of any age; `amount` (minor units) defaults to everything not refunded.
 
-    Raises `ApiError` 400 where no customer could: https://docs.stripe.com/refunds.
+    Raises `ApiError` 400 where no customer could dispute it: https://docs.stripe.com/refunds.
     """
     charge = work.tx.find("charge", charge_id)
     if charge is None:
         raise missing_resource("charge", charge_id, "id")
     if not charge["captured"]:
-        raise invalid("Only a captured charge can be disputed; this one is not captured.")
+        raise invalid("This charge is not captured; only a captured charge can be disputed.")
     if charge["refunded"] and not charges.is_debit(charge):
-        raise invalid("A card payment that was fully refunded can't be disputed.")
+        raise invalid("A fully refunded card payment cannot be disputed.")
     if any(dispute["status"] in CONCEDED for dispute in work.tx.owned_by("dispute", charge_id)):
-        raise invalid("A dispute of this charge is open already: close it first.")
+        raise invalid("This charge already has an open dispute: close it first.")
     rest = (charge["amount"] - charge["amount_refunded"]) or charge["amount_captured"]
     amount = rest if amount is None else amount
     if not 0 < amount <= charge["amount_captured"]:
-        raise invalid(f"amount must be between 1 and {charge['amount_captured']}, what was captured.", "amount")
+        raise invalid(f"amount must be between 1 and {charge['amount_captured']}, the captured amount.", "amount")
     return open_dispute(work, charge, dispute_case, amount)
 
 
 def rule(work: UnitOfWork, dispute_id: str, outcome: str) -> Json:
-    """The issuer ends an open dispute now. Raises `ApiError` 400 for an end that it can't come to."""
+    """Close an open dispute as its issuer. Raises `ApiError` 400 for an outcome that its status forbids."""
     dispute = _existing_open(work, dispute_id)
     possible = ("warning_closed",) if _is_inquiry(dispute) else ("won", "lost")
     if outcome not in possible:
@@ -142,14 +142,14 @@ def rule(work: UnitOfWork, dispute_id: str, outcome: str) -> Json:
 
 
 def expire(work: UnitOfWork, dispute_id: str) -> None:
-    """The deadline has passed; evidence that is only staged does not help."""
+    """Close a dispute whose deadline has passed; staged evidence does not count."""
     dispute = existing(work, dispute_id)
     if dispute["status"] in AWAITING_RESPONSE:
         _end(work, dispute, CONCEDED[dispute["status"]])
 
 
 def decide(work: UnitOfWork, dispute_id: str) -> None:
-    """The issuer has read the evidence."""
+    """Apply the issuer's decision on the evidence."""
     dispute = existing(work, dispute_id)
     ruling = RULINGS.get((dispute["status"], dispute["evidence"]["uncategorized_text"]))
     if ruling is None:
@@ -199,7 +199,7 @@ def _end(work: UnitOfWork, dispute: Json, status: str) -> Json:
 
 
 def _with_balance_transaction(work: UnitOfWork, dispute: Json, amount: int, fee: int, what: str) -> Json:
-    """The dispute with one more balance transaction."""
+    """Return the dispute with one more balance transaction."""
     transaction = balance_transactions.create(
         work,
         type="adjustment",
@@ -224,7 +224,7 @@ def _is_inquiry(dispute: Json) -> bool:
 
 
 def _await_evidence(work: UnitOfWork, dispute: Json) -> None:
-    """The last second still counts."""
+    """Set the deadline's timer; evidence in the last second still counts."""
     set_timer(work, DEADLINE, dispute["id"], dispute["evidence_details"]["due_by"] + 1 - work.now)
 
 
@@ -239,7 +239,7 @@ def _emit_withdrawal(work: UnitOfWork, dispute: Json) -> None:
 
 
 def _fail_pending_refunds(work: UnitOfWork, dispute: Json) -> None:
-    """A card's money goes back once: what is not with the customer yet stays. A debit's can go back twice."""
+    """Fail refunds that a chargeback overtakes: card money is returned once, a debit's can be returned twice."""
     if charges.is_debit(work.tx.get("charge", dispute["charge"])):
         return
     for refund in work.tx.owned_by("refund", dispute["charge"]):
@@ -248,7 +248,7 @@ def _fail_pending_refunds(work: UnitOfWork, dispute: Json) -> None:
 
 
 def _emit_charge_updated(work: UnitOfWork, dispute: Json) -> None:
-    """What Stripe sends beside each step that the shop takes, though no field that it documents has changed."""
+    """Emit the event that Stripe sends with each step of the merchant, though no documented field changes."""
     emit(work, "charge.updated", work.tx.get("charge", dispute["charge"]), {})
 
 

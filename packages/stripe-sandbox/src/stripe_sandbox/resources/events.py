@@ -1,4 +1,4 @@
-"""Event objects (https://docs.stripe.com/api/events/object): the object as it was, in an envelope."""
+"""Events (https://docs.stripe.com/api/events/object): a snapshot of an object in an envelope."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ RETENTION_S = 30 * 24 * 3600  # https://docs.stripe.com/api/events
 
 
 def emit(work: UnitOfWork, kind: str, subject: Json, previous: Json | None = None) -> None:
-    """Record that `kind` happened to `subject`; delivery is planned when the work is done.
+    """Record that `kind` happened to `subject`; deliveries are planned at commit.
 
-    `previous` holds the old values of what an update changed (`previous_attributes`).
+    `previous` holds the old values of updated fields (`previous_attributes`).
     """
     data = {"object": subject} if previous is None else {"object": subject, "previous_attributes": previous}
     event: Json = {
@@ -37,26 +37,26 @@ def emit(work: UnitOfWork, kind: str, subject: Json, previous: Json | None = Non
 
 
 def rendered(store: Store, event: Json) -> Json:
-    """As the API shows it, with the webhooks that are pending."""
+    """Return the event as the API shows it, with its count of pending webhooks."""
     return {**event, "pending_webhooks": pending_webhooks(store, event["id"])}
 
 
 def pending_webhooks(store: Store, event_id: str) -> int:
-    """Endpoints that haven't answered 2xx yet, and still may."""
+    """Count the endpoints that have not accepted the event yet and are still tried."""
     rows = store["delivery"].owned_by(event_id)
     pending = {row["endpoint"] for row in rows if row["state"] == "pending"}
     return len(pending.difference(row["endpoint"] for row in rows if row["state"] == "delivered"))
 
 
 def was_delivered(store: Store, event_id: str) -> bool:
-    """Whether each endpoint it was meant for has answered 2xx."""
+    """Return whether every endpoint of the event has answered 2xx."""
     rows = store["delivery"].owned_by(event_id)
     delivered = {row["endpoint"] for row in rows if row["state"] == "delivered"}
     return all(row["endpoint"] in delivered for row in rows)
 
 
 def subject_metadata(work: UnitOfWork, event: Json) -> Json:
-    """The metadata of the object that an event is about, over those of the payment it belongs to."""
+    """Return the metadata of the event's object, over that of its payment."""
     subject: Json = event["data"]["object"]
     owner = subject.get("payment_intent")
     intent = work.tx.find("payment_intent", owner) if isinstance(owner, str) else None
@@ -69,7 +69,7 @@ def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def retained_event(work: UnitOfWork, event_id: str) -> Json:
-    """The event as it was kept. Raises `ApiError` 404."""
+    """Return an event within its retention time. Raises `ApiError` 404."""
     event = work.tx.find("event", event_id)
     if event is None or event["created"] < _oldest(work):
         raise missing_resource("event", event_id, "id")
@@ -77,7 +77,7 @@ def retained_event(work: UnitOfWork, event_id: str) -> Json:
 
 
 def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """Newest first, by `type` (with wildcards) or `types`, `created`, `delivery_success`."""
+    """List newest first, by `type` (with wildcards) or `types`, `created`, `delivery_success`."""
     patterns = _patterns(params)
     delivered: bool | None = params.get("delivery_success")
     store = work.tx.store
@@ -95,7 +95,7 @@ def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def _oldest(work: UnitOfWork) -> int:
-    """The `created` of the oldest event that can still be had."""
+    """Return the `created` of the oldest event within the retention time."""
     return work.created - RETENTION_S
 
 

@@ -1,4 +1,4 @@
-"""Money held but not captured (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method)."""
+"""Holds: funds authorized but not captured (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VISA_MERCHANT_INITIATED_S = 4 * DAY_S + 18 * 3600
 
 
 def hold(work: UnitOfWork, intent: Json, charge: Json, instrument: Instrument, *, off_session: bool) -> Json:
-    """Authorize the whole amount, until the network's window ends."""
+    """Authorize the full amount until the network's window ends."""
     window_s = VISA_MERCHANT_INITIATED_S if off_session and instrument.brand == "visa" else WINDOW_S
     capture_before = work.created + window_s
     set_timer(work, EXPIRY, charge["id"], capture_before - work.now)
@@ -26,7 +26,7 @@ def hold(work: UnitOfWork, intent: Json, charge: Json, instrument: Instrument, *
 
 
 def release(work: UnitOfWork, intent: Json) -> Json:
-    """Give all that is held back to the customer; returns the charge."""
+    """Release the whole hold; returns the charge."""
     charge = work.tx.get("charge", intent["latest_charge"])
     stop_timer(work, EXPIRY, charge["id"])
     charge = {**charge, "amount_refunded": charge["amount"], "refunded": True}
@@ -36,7 +36,7 @@ def release(work: UnitOfWork, intent: Json) -> Json:
 
 
 def expire(work: UnitOfWork, charge_id: str) -> None:
-    """The window ended; a charge that was captured or canceled before is none of its business."""
+    """Cancel the payment when its window ends; one captured or canceled before is left alone."""
     charge = work.tx.get("charge", charge_id)
     intent = work.tx.get("payment_intent", charge["payment_intent"])
     if intent["status"] != "requires_capture" or intent["latest_charge"] != charge_id:

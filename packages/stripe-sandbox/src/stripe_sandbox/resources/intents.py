@@ -1,4 +1,4 @@
-"""PaymentIntents (https://docs.stripe.com/api/payment_intents): create, read, change."""
+"""PaymentIntents (https://docs.stripe.com/api/payment_intents)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def update(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """Changes emit no event; a new payment method asks for a new confirmation."""
+    """Update without an event; a new payment method requires a new confirmation."""
     intent = existing(work, path["id"])
     for name in OPEN_ONLY:
         if name in params:
@@ -141,7 +141,7 @@ def existing(work: UnitOfWork, identifier: str) -> Json:
 
 
 def existing_for_caller(work: UnitOfWork, identifier: str, params: Json) -> Json:
-    """The intent; a publishable key, which anybody may have, opens it by its `client_secret` only."""
+    """Return the intent; a publishable key, which is public, also needs its `client_secret`."""
     intent = existing(work, identifier)
     given: str | None = params.get("client_secret")
     if given is None and work.publishable:
@@ -208,7 +208,7 @@ def _new_intent(work: UnitOfWork, params: Json) -> Json:
 
 
 def _method_types(params: Json, currency: str) -> tuple[Json | None, list[str]]:
-    """`automatic_payment_methods` and `payment_method_types`: the first when neither is asked."""
+    """Return `automatic_payment_methods` and `payment_method_types`; automatic methods are the default."""
     types: list[str] | None = params.get("payment_method_types")
     automatic: Json | None = params.get("automatic_payment_methods")
     if types is not None and automatic is not None and automatic["enabled"]:
@@ -235,7 +235,7 @@ def _method_options(types: list[str]) -> Json:
 
 
 def _method(work: UnitOfWork, intent: Json, params: Json) -> Json | None:
-    """The PaymentMethod that the request names or describes, checked against the intent's types."""
+    """Return the PaymentMethod that the request names or describes, if the intent allows its type."""
     if "payment_method" in params:
         method = payment_methods.resolve(work, params["payment_method"])
     elif "payment_method_data" in params:

@@ -1,4 +1,4 @@
-"""Cursor lists (https://docs.stripe.com/api/pagination) and `expand[]`."""
+"""Cursor pagination (https://docs.stripe.com/api/pagination) and `expand[]`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ EXPANDABLE = {
     ("refund", "failure_balance_transaction"): "balance_transaction",
 }
 
-# Not found by an id in their place; None is one of several kinds.
+# Fields that are not an id of a known type; None stands for several types.
 _COMPUTED = {("charge", "refunds"): "list of refund", ("balance_transaction", "source"): None}
 
-# What moved the balance, by the prefix of its id.
+# The type of a balance transaction's source, by its id prefix.
 _SOURCES = {"ch": "charge", "py": "charge", "re": "refund", "pyr": "refund", "du": "dispute", "dp": "dispute"}
 
 
 def moment_or_range(raw: object, name: str) -> Json:
-    """`created=N` or `created[gt|gte|lt|lte]=N`, as {"gte": N, "lte": N} and so on."""
+    """Parse `created=N` or `created[gt|gte|lt|lte]=N` into bounds such as {"gte": N, "lte": N}."""
     if isinstance(raw, str):
         exact = integer(raw, name)
         return {"gte": exact, "lte": exact}
@@ -80,14 +80,14 @@ def list_reply(url: str, page: Page) -> Reply:
 
 
 def expanded(work: UnitOfWork, body: Json, paths: list[str]) -> Json:
-    """`body` with the objects named by `expand[]` in place of their ids."""
+    """Return `body` with the objects named by `expand[]` in place of their ids."""
     for path in paths:
         body = _expand(work, body, path.split("."), path)
     return body
 
 
 def check_expansion(method: str, route: str, paths: list[str]) -> None:
-    """Raises `ApiError` 400 for a path that the answer to this route can't have, whatever is in it."""
+    """Raise `ApiError` 400 for a path that this route's response cannot have."""
     _, _, noun, *rest = route.split("/")
     listed = method == "GET" and not rest
     for path in paths:
@@ -104,7 +104,7 @@ def check_expansion(method: str, route: str, paths: list[str]) -> None:
 
 def _check_path(kind: str | None, names: list[str], path: str) -> None:
     for name in names:
-        if kind is None:  # one of several: what is there will show
+        if kind is None:  # several types are possible: the object decides
             return
         if kind.startswith("list of ") and name == "data":
             kind = kind.removeprefix("list of ")
@@ -128,7 +128,7 @@ def _expand(work: UnitOfWork, body: Json, names: list[str], path: str) -> Json:
 
 
 def _member(work: UnitOfWork, body: Json, name: str, path: str) -> Json | None:
-    """What belongs in the place of `name`, None if nothing is there."""
+    """Return the object behind `name`; None if the field is empty."""
     value = body.get(name)
     if isinstance(value, dict):
         return value
@@ -150,7 +150,7 @@ def _stored_object(work: UnitOfWork, table: str | None, identifier: str | None) 
 
 
 def _refunds_of(work: UnitOfWork, charge_id: str) -> Json:
-    """The first page of a charge's refunds, which is left out unless it is expanded."""
+    """Return the first page of a charge's refunds, which responses contain only if expanded."""
     newest = work.tx.owned_by("refund", charge_id)[::-1]
     return {
         "object": "list",

@@ -1,4 +1,4 @@
-"""One attempt to pay an intent: the card decides, the intent follows."""
+"""Attempts to pay a PaymentIntent: the payment method decides, the intent follows."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from stripe_sandbox.resources.transitions import (
 )
 from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
-# The page of the 3-D Secure step. Its last part is new for every attempt and can't be guessed, so only who was
-# given the intent's `next_action` can pass the step there.
+# Path of the 3-D Secure page. Its last part is new for every attempt and cannot be guessed, so only recipients of the
+# intent's `next_action` can pass the step.
 AUTHENTICATION_PATH = "/v3/3ds/{id}/{source}"
-CONFIRMS_MAX = 50  # Stripe's own limit is not published: https://docs.stripe.com/api/payment_intents/confirm
+CONFIRMS_MAX = 50  # Stripe does not publish its limit: https://docs.stripe.com/api/payment_intents/confirm
 
 AUTHENTICATION_FAILURE = (
     "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a"
@@ -53,7 +53,7 @@ def attempt(work: UnitOfWork, intent: Json, params: Json) -> Reply:
 
 
 def authenticate(work: UnitOfWork, intent: Json, *, succeeded: bool) -> Json:
-    """The customer has done, or failed, the 3-D Secure step."""
+    """Finish the 3-D Secure step, passed or failed by the customer."""
     require_status(intent, "authenticate")
     method = _method_of(work, intent)
     intent = {**intent, "next_action": None}
@@ -75,7 +75,7 @@ def authenticate(work: UnitOfWork, intent: Json, *, succeeded: bool) -> Json:
 
 
 def authentication_url(intent: Json) -> str | None:
-    """The page where the customer authenticates; None when nothing is asked of him now."""
+    """Return the page where the customer authenticates now; None if no step is pending."""
     action = intent["next_action"] or {}
     url: str | None = action.get("redirect_to_url", {}).get("url") or action.get("use_stripe_sdk", {}).get("stripe_js")
     return url
@@ -98,7 +98,7 @@ def _charge(work: UnitOfWork, intent: Json, *, off_session: bool) -> Reply:
 
 
 def _decline(work: UnitOfWork, intent: Json, charge: Json, decline: Decline) -> Reply:
-    """402 with the intent, which is open again for another payment method."""
+    """Return 402 with the intent, which accepts another payment method."""
     charge = charges.failed(charge, decline)
     error = decline.error(_method_of(work, intent), charge)
     declined = {**intent, "last_payment_error": error, "payment_method": None}
@@ -107,7 +107,7 @@ def _decline(work: UnitOfWork, intent: Json, charge: Json, decline: Decline) -> 
 
 
 def _fail_unauthenticated(work: UnitOfWork, intent: Json, decline: Decline) -> Reply:
-    """402 without a charge: what would have been asked of the holder was never sent to the network."""
+    """Return 402 without a charge: the required authentication never happened, so the network was not asked."""
     error = decline.error(_method_of(work, intent), None)
     refused = enter(work, {**intent, "last_payment_error": error, "payment_method": None}, REFUSE)
     return Reply({"error": {**error, "payment_intent": refused}}, status=402)
@@ -127,7 +127,7 @@ def _without_method(intent: Json) -> str:
 
 
 def _confirmed_too_often(work: UnitOfWork, intent: Json) -> bool:
-    """Count this confirmation; whether there have been too many."""
+    """Count this confirmation and return whether there were too many."""
     count = (work.tx.find("confirms", intent["id"]) or {"count": 0})["count"]
     work.tx.put("confirms", intent["id"], {"count": count + 1})
     return bool(count >= CONFIRMS_MAX)
@@ -144,8 +144,10 @@ def _must_authenticate(work: UnitOfWork, intent: Json, instrument: Instrument, *
 
 def _require_return_url(work: UnitOfWork, intent: Json, params: Json) -> None:
     automatic = intent["automatic_payment_methods"] or {}
-    asked = automatic.get("allow_redirects") == "always" and not work.publishable  # Stripe.js redirects by itself
-    if asked and "return_url" not in params:
+    redirects = (
+        automatic.get("allow_redirects") == "always" and not work.publishable
+    )  # Stripe.js handles redirects itself
+    if redirects and "return_url" not in params:
         raise invalid(
             "This PaymentIntent is configured to accept payment methods enabled in your Dashboard."
             " Because some of these payment methods might redirect your customer off of your page,"
@@ -162,7 +164,7 @@ def _reject_descriptor(intent: Json, instrument: Instrument) -> None:
 
 
 def _next_action(work: UnitOfWork, intent: Json, params: Json) -> Json:
-    """A redirect where a `return_url` was given, unless Stripe.js asks to drive the step itself."""
+    """Return a redirect if `return_url` was given, unless Stripe.js handles the step itself."""
     source = new_id("src_1")
     url = work.origin + AUTHENTICATION_PATH.format(id=intent["id"], source=source)
     if "return_url" in params and not params.get("use_stripe_sdk"):

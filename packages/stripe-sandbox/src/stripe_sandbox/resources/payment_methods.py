@@ -1,4 +1,4 @@
-"""PaymentMethod objects: what a test alias, token or number becomes when it is used."""
+"""PaymentMethods, created from test aliases, tokens and numbers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def create(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def resolve(work: UnitOfWork, name: str) -> Json:
-    """The PaymentMethod `name`; a test alias makes a new one, as at Stripe."""
+    """Return the PaymentMethod `name`; a test alias creates a new one, as at Stripe."""
     method = work.tx.find("payment_method", name)
     if method is not None:
         _reject_used(work, method)
@@ -44,7 +44,7 @@ def resolve(work: UnitOfWork, name: str) -> Json:
 
 
 def from_data(work: UnitOfWork, data: Json, prefix: str) -> Json:
-    """The PaymentMethod that `payment_method_data` describes."""
+    """Create the PaymentMethod that `payment_method_data` describes."""
     kind = data["type"]
     details = data.get(kind)
     if not isinstance(details, dict):
@@ -57,13 +57,13 @@ def from_data(work: UnitOfWork, data: Json, prefix: str) -> Json:
 
 
 def instrument_of(work: UnitOfWork, method: Json) -> Instrument:
-    """Which test instrument is behind a PaymentMethod: kept beside it, never shown."""
+    """Return the test instrument behind a PaymentMethod: stored separately and never shown."""
     row = work.tx.get("instrument", method["id"])
     return ALIASES[row["alias"]]
 
 
 def mark_used(work: UnitOfWork, method: Json) -> None:
-    """It is charged; without a customer that is its only time."""
+    """Mark as used; a method without a customer can be charged only once."""
     if method["customer"] is None:
         row = work.tx.get("instrument", method["id"])
         work.tx.put("instrument", method["id"], {**row, "used": True})
@@ -92,9 +92,13 @@ def _card(details: Json) -> Instrument:
     if found is not None:
         return found
     if passes_luhn(number):
-        raise _card_error("card_declined", "Your card was declined. Your request was in test mode,"
-                       " but used a non test card. For a list of valid test cards, visit:"
-                       " https://stripe.com/docs/testing.", "number", "test_mode_live_card")  # fmt: skip
+        raise _card_error(
+            "card_declined",
+            "Your card was declined. Your request was in test mode, but used a non test card. For a list of valid test"
+            " cards, visit: https://stripe.com/docs/testing.",
+            "number",
+            "test_mode_live_card",
+        )
     raise _card_error("incorrect_number", "Your card number is incorrect.", "number")
 
 
@@ -188,7 +192,7 @@ def _sepa_debit_details(instrument: Instrument, created: int) -> Json:
 
 
 def _fingerprint(instrument: Instrument) -> str:
-    """The same for every use of one number."""
+    """Return the same value for every use of one number."""
     return hashlib.sha256(instrument.name.encode()).hexdigest()[:16]
 
 

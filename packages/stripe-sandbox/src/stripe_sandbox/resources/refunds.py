@@ -1,8 +1,8 @@
-"""Refunds (https://docs.stripe.com/api/refunds): create, read, change, and what becomes of them later.
+"""Refunds (https://docs.stripe.com/api/refunds) and their later outcomes.
 
-A refund takes its amount from the charge, and from the account's balance, when it is made; if it fails or is
-canceled, both get it back. The ledger says when the money moved to the customer (`refund.succeeded`) and whether
-it came back (`refund.failed`). Stripe tells of no event for the charge when a refund fails, so there is none.
+A refund reduces the charge and the account's balance when it is created. If it fails or is canceled, both are restored.
+The ledger records when money reached the customer (`refund.succeeded`) and when it came back (`refund.failed`). Stripe
+documents no charge event for a failed refund, so none is sent.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from stripe_sandbox.wire.parameters import merged_metadata
 
 SUCCESS = "refund.success"
 FAILURE = "refund.failure"
-PENDING_S = 15.0  # bank debits settle in 15 to 20 s in Stripe's test mode; a refund is given the same
-LATE_FAILURE_S = 30.0  # up to 30 days in life (https://docs.stripe.com/refunds#failed-refunds)
-INSTRUCTIONS_S = 45 * 24 * 3600  # how long a customer may take to say where the money is to go
+PENDING_S = 15.0  # bank debits settle in 15 to 20 s in Stripe's test mode; refunds take as long here
+LATE_FAILURE_S = 30.0  # up to 30 days in live mode (https://docs.stripe.com/refunds#failed-refunds)
+INSTRUCTIONS_S = 45 * 24 * 3600  # the customer's time to say where to send the money
 
 # https://docs.stripe.com/testing#refunds
 PENDING_CARD = "pendingRefund"
@@ -29,20 +29,20 @@ FAILING_CARD = "refundFail"
 EFFECTIVE = frozenset({"pending", "requires_action", "succeeded"})
 """The statuses in which a refund counts against its charge."""
 
-# What the customer's bank may do to a refund, and from where.
+# Outcomes at the customer's bank, and the statuses they can follow.
 OUTCOME_ORIGINS = {
     "succeed": frozenset({"pending", "requires_action"}),
     "fail": EFFECTIVE,
     "require_action": frozenset({"pending"}),
 }
 
-_STATUS_FIELDS = ("next_action", "pending_reason")  # fields of one status alone
-# Stripe's words where the charge went over a bank's rails.
+_STATUS_FIELDS = ("next_action", "pending_reason")  # fields that belong to one status only
+# Stripe's type names for charges paid by bank debit.
 _PAYMENT_TYPES = {"refund": "payment_refund", "refund_failure": "payment_failure_refund"}
 
 
 def create(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """Of the `charge` named, or of the intent's; all that remains if no `amount` is given."""
+    """Refund the named `charge`, or the intent's; `amount` defaults to all that remains."""
     charge = _charge(work, params)
     amount = _amount(charge, params.get("amount"))
     instrument = payment_methods.instrument_of(work, work.tx.get("payment_method", charge["payment_method"]))
@@ -78,7 +78,7 @@ def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def list_of_charge(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """Where the list that an expanded `charge.refunds` is has its next pages."""
+    """List a charge's refunds: the route behind an expanded `charge.refunds`."""
     charge = work.tx.find("charge", path["id"])
     if charge is None:
         raise missing_resource("charge", path["id"], "charge")
@@ -87,14 +87,14 @@ def list_of_charge(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def update(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """Nothing but the metadata can be changed."""
+    """Update the metadata, the only mutable field."""
     refund = existing(work, path["id"])
     metadata = merged_metadata(refund["metadata"], params.get("metadata", {}))
     return Reply(_change(work, refund, {"metadata": metadata}))
 
 
 def cancel(work: UnitOfWork, params: Json, path: Json) -> Reply:
-    """Only while the customer is asked where to send the money."""
+    """Cancel a refund, which is possible only in `requires_action`."""
     refund = existing(work, path["id"])
     if refund["status"] != "requires_action":
         raise invalid(
@@ -105,14 +105,14 @@ def cancel(work: UnitOfWork, params: Json, path: Json) -> Reply:
 
 
 def settle(work: UnitOfWork, refund: Json, outcome: str, failure_reason: str = "unknown") -> Json:
-    """The customer's bank takes the money, sends it back, or asks where to put it; returns the refund.
+    """Record that the customer's bank accepted the refund, returned it, or asks where to send it.
 
-    Raises `ApiError` 400 where the refund's status leaves no room for it.
+    Raises `ApiError` 400 if the refund's status does not allow it.
     """
     if refund["status"] not in OUTCOME_ORIGINS[outcome]:
         raise ApiError(
             400,
-            f"Refund {refund['id']} cannot {outcome} because it has a status of {refund['status']}: it would have to"
+            f"Refund {refund['id']} cannot {outcome} because it has a status of {refund['status']}; it must"
             f" be one of {', '.join(sorted(OUTCOME_ORIGINS[outcome]))}.",
         )
     for kind in (SUCCESS, FAILURE):
@@ -125,14 +125,14 @@ def settle(work: UnitOfWork, refund: Json, outcome: str, failure_reason: str = "
 
 
 def succeed(work: UnitOfWork, refund_id: str) -> None:
-    """The timer of a pending refund has struck."""
+    """Complete a pending refund when its timer fires."""
     refund = work.tx.get("refund", refund_id)
     if refund["status"] == "pending":
         _succeed(work, refund)
 
 
 def fail(work: UnitOfWork, refund_id: str) -> None:
-    """The timer of the test card whose refunds fail late has struck."""
+    """Fail the refund of the late-failing test card when its timer fires."""
     refund = work.tx.get("refund", refund_id)
     if refund["status"] in EFFECTIVE:
         _reverse(work, refund, {"status": "failed", "failure_reason": "unknown"})
@@ -146,9 +146,9 @@ def existing(work: UnitOfWork, identifier: str) -> Json:
 
 
 def _charge(work: UnitOfWork, params: Json) -> Json:
-    """The charge to refund. Raises `ApiError` 400 for one whose money is not the shop's.
+    """Return the charge to refund. Raises `ApiError` 400 if its money is not with the merchant.
 
-    An inquiry can be answered with a refund; what was charged back is with the customer already.
+    An inquiry can be answered with a refund. A chargeback has already returned the money.
     """
     charge = _named_charge(work, params)
     if charge is None or charge["status"] != "succeeded" or (charge["refunded"] and not charge["captured"]):
@@ -187,21 +187,21 @@ def _find(work: UnitOfWork, table: str, params: Json) -> Json | None:
     return row
 
 
-def _amount(charge: Json, asked: int | None) -> int:
+def _amount(charge: Json, requested: int | None) -> int:
     remaining: int = charge["amount"] - charge["amount_refunded"]
-    if asked is None:
+    if requested is None:
         return remaining
-    currencies.positive(asked, "amount")
-    currencies.check_multiple(asked, charge["currency"], "amount")
-    if asked > charge["amount"]:
-        raise invalid(_too_much(asked, "charge amount", charge["amount"], charge["currency"]), "amount")
-    if asked > remaining:
-        raise invalid(_too_much(asked, "unrefunded amount on charge", remaining, charge["currency"]), "amount")
-    return asked
+    currencies.positive(requested, "amount")
+    currencies.check_multiple(requested, charge["currency"], "amount")
+    if requested > charge["amount"]:
+        raise invalid(_too_much(requested, "charge amount", charge["amount"], charge["currency"]), "amount")
+    if requested > remaining:
+        raise invalid(_too_much(requested, "unrefunded amount on charge", remaining, charge["currency"]), "amount")
+    return requested
 
 
-def _too_much(asked: int, limit_name: str, limit: int, currency: str) -> str:
-    return f"Refund amount ({asked} {currency}) is greater than {limit_name} ({limit} {currency})"
+def _too_much(requested: int, limit_name: str, limit: int, currency: str) -> str:
+    return f"Refund amount ({requested} {currency}) is greater than {limit_name} ({limit} {currency})"
 
 
 def _new_refund(work: UnitOfWork, charge: Json, amount: int, params: Json, *, status: str) -> Json:
@@ -254,21 +254,21 @@ def _succeed(work: UnitOfWork, refund: Json) -> Json:
 
 
 def _reverse(work: UnitOfWork, refund: Json, change: Json) -> Json:
-    """Failed or canceled: the charge and the balance have the amount again."""
+    """Fail or cancel a refund: restore the charge and the balance."""
     charge = work.tx.get("charge", refund["charge"])
     _with_refunded(work, charge, -refund["amount"])
-    back = _balance_transaction(work, refund, charge, "refund_failure", refund["amount"])
+    reversal = _balance_transaction(work, refund, charge, "refund_failure", refund["amount"])
     failed = change["status"] == "failed"
-    change = {**change, "failure_balance_transaction": back["id"]}
+    change = {**change, "failure_balance_transaction": reversal["id"]}
     refund = _change(work, refund, change, kind="refund.failed" if failed else "refund.updated")
     _record(work, "refund.failed" if failed else "refund.canceled", refund)
     return refund
 
 
 def _change(work: UnitOfWork, refund: Json, change: Json, kind: str = "refund.updated") -> Json:
-    """Store `refund` with `change`, which ends what its former status told; each change is also told the older way."""
-    fleeting = _STATUS_FIELDS if "status" in change else ()
-    changed = {name: value for name, value in refund.items() if name not in fleeting} | change
+    """Store `refund` with `change`, without fields of its former status. Emits the legacy event too."""
+    removed = _STATUS_FIELDS if "status" in change else ()
+    changed = {name: value for name, value in refund.items() if name not in removed} | change
     if changed == refund:
         return refund
     work.tx.put("refund", refund["id"], changed)
@@ -279,7 +279,7 @@ def _change(work: UnitOfWork, refund: Json, change: Json, kind: str = "refund.up
 
 
 def _previous(old: Json, new: Json) -> Json:
-    """What differs, as it was; of metadata only the keys that do."""
+    """Return the old values of what changed; of metadata, only changed keys."""
     previous = {name: old.get(name) for name in (old | new) if old.get(name) != new.get(name)}
     if "metadata" in previous:
         previous["metadata"] = _previous(old["metadata"], new["metadata"])
@@ -294,7 +294,7 @@ def _with_refunded(work: UnitOfWork, charge: Json, amount: int) -> Json:
 
 
 def _balance_transaction(work: UnitOfWork, refund: Json, charge: Json, kind: str, amount: int) -> Json:
-    """Stripe keeps its fee for the charge, and takes none for the refund."""
+    """Create the refund's balance transaction: Stripe keeps the charge's fee and adds none."""
     return balance_transactions.create(
         work,
         type=_PAYMENT_TYPES[kind] if charges.is_debit(charge) else kind,

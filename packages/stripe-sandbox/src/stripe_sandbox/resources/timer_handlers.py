@@ -1,4 +1,4 @@
-"""Everything that happens by itself once its timer is due, on one screen."""
+"""Handlers of timers: everything that happens without a request."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ HANDLERS: dict[str, Callable[[UnitOfWork, str], None]] = {
     disputes.RULING: disputes.decide,
     holds.EXPIRY: holds.expire,
 }
-"""By the timer's kind: what happens, given the id of its subject, which may have moved on since."""
+"""Handlers by kind of timer. Each takes the id of the timer's subject, whose state may have changed since."""
 
 
 def fire(work: UnitOfWork, timer: Json) -> None:
-    """Let the timer's effect happen; the timer is gone with it."""
+    """Run the timer's handler and delete the timer."""
     work.tx.delete("timer", timer["id"])
     HANDLERS[timer["kind"]](work, timer["subject"])

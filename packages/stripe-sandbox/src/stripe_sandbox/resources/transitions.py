@@ -1,7 +1,7 @@
-"""The PaymentIntent's state machine as a table, and the one function that walks it.
+"""The PaymentIntent's state machine as a table, and the function that applies a transition.
 
-Statuses and events: https://docs.stripe.com/payments/paymentintents/lifecycle and
-https://docs.stripe.com/api/events/types. The charge's event is generated before the intent's.
+Statuses: https://docs.stripe.com/payments/paymentintents/lifecycle. Events: https://docs.stripe.com/api/events/types.
+The charge's event comes before the intent's.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """By one of `operations`, from any status in `origins`, to `status`; `effect` is the ledger's word for it.
+    """A transition by one of `operations`, from any status in `origins`, to `status`.
 
-    `settle` and `expire` are what the bank and the clock do; every other operation is somebody's call.
+    `effect` is its entry in the ledger. The bank triggers `settle` and the clock `expire`; API calls trigger the rest.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Transition:
 
     @property
     def events(self) -> list[str]:
-        """What it generates, in order."""
+        """The events it emits, in order."""
         return [event for event in (self.charge_event, self.intent_event) if event is not None]
 
 
@@ -55,7 +55,7 @@ CREATE = Transition(
 CREATE_WITH_METHOD = Transition(
     "create_with_method",
     ("create",),
-    "with a payment method; `confirm=true` goes on from here",
+    "with a payment method; `confirm=true` continues from here",
     frozenset(),
     "requires_confirmation",
     None,
@@ -86,7 +86,7 @@ AUTHORIZE = Transition(
 CHALLENGE = Transition(
     "challenge",
     ("confirm",),
-    "the holder must authenticate",
+    "authentication required",
     UNPAID,
     "requires_action",
     None,
@@ -115,7 +115,7 @@ DECLINE = Transition(
 REFUSE = Transition(
     "refuse",
     ("confirm",),
-    "the holder must authenticate, but isn't there",
+    "authentication required, but off session",
     UNPAID,
     "requires_payment_method",
     None,
@@ -160,7 +160,7 @@ SETTLE = Transition(
 BOUNCE = Transition(
     "bounce",
     ("settle",),
-    "the bank refuses",
+    "the bank returns the debit",
     PROCESSING,
     "requires_payment_method",
     "charge.failed",
@@ -170,7 +170,7 @@ BOUNCE = Transition(
 CAPTURE = Transition(
     "capture",
     ("capture",),
-    "all or a part",
+    "full or partial",
     HELD,
     "succeeded",
     "charge.captured",
@@ -180,7 +180,7 @@ CAPTURE = Transition(
 CANCEL = Transition(
     "cancel",
     ("cancel",),
-    "the hold, if there is one, is released",
+    "releases the hold, if there is one",
     UNPAID | HELD,
     "canceled",
     None,
@@ -190,7 +190,7 @@ CANCEL = Transition(
 RECALL = Transition(
     "recall",
     ("cancel",),
-    "a debit that can still be recalled: us_bank_account",
+    "a debit that the bank can recall: us_bank_account",
     PROCESSING,
     "canceled",
     None,
@@ -200,7 +200,7 @@ RECALL = Transition(
 EXPIRE = Transition(
     "expire",
     ("expire",),
-    "the authorization ends uncaptured",
+    "the authorization expires",
     HELD,
     "canceled",
     "charge.expired",
@@ -247,9 +247,9 @@ _STATUS_ERRORS = {
     "cancel": "You cannot cancel this PaymentIntent because it has a status of {}. Only a PaymentIntent with one of"
     " the following statuses may be canceled: requires_payment_method, requires_capture, requires_reauthorization,"
     " requires_confirmation, requires_action, expired, processing.",
-    "authenticate": "Nobody can authenticate this PaymentIntent because it has a status of {}; it must be"
+    "authenticate": "This PaymentIntent cannot be authenticated because it has a status of {}; it must be"
     " requires_action.",
-    "settle": "This PaymentIntent can't be settled because it has a status of {}; it must be processing.",
+    "settle": "This PaymentIntent cannot be settled because it has a status of {}; it must be processing.",
 }
 _STATUS_ERRORS_SUCCEEDED = {
     "confirm": "You cannot confirm this PaymentIntent because it has already succeeded after being previously"
@@ -260,13 +260,13 @@ _STATUS_ERRORS_SUCCEEDED = {
 
 
 def require_status(intent: Json, operation: str) -> None:
-    """Raises `ApiError` 400 with the intent, as Stripe does, when its status forbids it."""
+    """Raise `ApiError` 400 with the intent, as Stripe does, if its status forbids `operation`."""
     if intent["status"] not in ALLOWED_STATUSES[operation]:
         raise status_error(intent, operation)
 
 
 def require_updatable(intent: Json, param: str) -> None:
-    """Raises `ApiError` 400 unless `param` may still be updated; description and metadata always may."""
+    """Raise `ApiError` 400 unless `param` can still be updated; description and metadata always can."""
     status = intent["status"]
     if status in ALLOWED_STATUSES["update"]:
         return
@@ -280,7 +280,7 @@ def require_updatable(intent: Json, param: str) -> None:
 
 
 def status_error(intent: Json, operation: str) -> ApiError:
-    """400 for an operation that the intent's status forbids."""
+    """Return the 400 for an operation that the intent's status forbids."""
     messages = (
         _STATUS_ERRORS_SUCCEEDED
         if intent["status"] == "succeeded" and operation in _STATUS_ERRORS_SUCCEEDED
@@ -306,7 +306,7 @@ def enter(
     charge: Json | None = None,
     amount: int | None = None,
 ) -> Json:
-    """Store the intent in its new status, emit the events, write the ledger; returns the intent."""
+    """Store the intent in its new status, emit the events, record the ledger entry; returns the intent."""
     if transition.origins and intent["status"] not in transition.origins:
         raise AssertionError(f"{transition.name} from {intent['status']}")
     intent = {**intent, "status": transition.status}

@@ -1,4 +1,4 @@
-"""Deliveries as people and tests look at them: where an event went, when, and what came back."""
+"""Deliveries as the control API and pages show them: destination, times, responses."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from stripe_sandbox.state.store import PageQuery, Store
 from stripe_sandbox.webhooks import signature
 
 State = Literal["pending", "delivered", "failed", "abandoned", "stopped", "dropped"]
-"""What each means: `webhooks.attempts`."""
+"""`webhooks.delivery_attempts` explains each state."""
 
 
 def of_event(store: Store, event_id: str) -> list[Json]:
-    """The automatic deliveries of an event, its duplicates and resends, oldest first."""
+    """Return an event's automatic deliveries, duplicates and resends, oldest first."""
     return [rendered(store, row) for row in store["delivery"].owned_by(event_id)]
 
 
 def listed(store: Store, endpoint: str | None, state: str | None, limit: int, starting_after: str | None) -> Json:
-    """A list in Stripe's shape, newest first."""
+    """Return a list in Stripe's format, newest first."""
     query = PageQuery("delivery", limit, starting_after, None, 0, END_OF_TIME)
     page = store["delivery"].page(
         query, lambda row: endpoint in (None, row["endpoint"]) and state in (None, row["state"])
@@ -29,7 +29,7 @@ def listed(store: Store, endpoint: str | None, state: str | None, limit: int, st
 
 
 def rendered(store: Store, row: Json) -> Json:
-    """A delivery as the control API and the pages show it; times in seconds since 1970, by the sandbox's clock."""
+    """Return a delivery for display; times are in seconds since 1970 by the sandbox's clock."""
     event = store["event"].rows[row["event"]]
     endpoint = store["webhook_endpoint"].rows.get(row["endpoint"], {})
     return {

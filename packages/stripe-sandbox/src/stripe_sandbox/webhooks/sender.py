@@ -1,7 +1,7 @@
-"""The webhook sender: signed, retried until 2xx, limited per endpoint, restartable.
+"""The webhook sender: signed, retried until 2xx, limited per endpoint (https://docs.stripe.com/webhooks).
 
-https://docs.stripe.com/webhooks. A delivery is a row, written in the transaction of its event, so a
-restarted sandbox goes on where it was; an event may then arrive twice, as at Stripe.
+A delivery is a row, written in the transaction of its event. A restarted sandbox therefore resumes, and an event may
+arrive twice, as at Stripe.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from stripe_sandbox.webhooks.delivery_attempts import BODY_CHARS, Attempt, after
 from stripe_sandbox.webhooks.endpoint_queue import EndpointQueue
 from stripe_sandbox.webhooks.payloads import Payloads
 
-ANSWER_TIMEOUT_S = 30.0  # what the Stripe CLI's forwarder waits
-ANSWER_LIMIT_BYTES = 4 * BODY_CHARS  # enough for that many characters of UTF-8; the rest is left unread
-BEFORE_RESPONSE_TIMEOUT_S = 5.0  # how long an API answer waits for its own webhooks
+RESPONSE_TIMEOUT_S = 30.0  # as long as the Stripe CLI's forwarder waits
+RESPONSE_LIMIT_BYTES = 4 * BODY_CHARS  # enough for that many characters of UTF-8; the rest is not read
+BEFORE_RESPONSE_TIMEOUT_S = 5.0  # how long an API response waits for its own webhooks
 
 Commit = Callable[[list[Record]], None]
 
@@ -46,10 +46,10 @@ class Sender:
         self._queues: dict[str, EndpointQueue] = {}
 
     async def start(self) -> None:
-        """Go on with what a former process left undelivered."""
+        """Resume the deliveries that an earlier process left pending."""
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S),
-            # A certificate is not checked: those of developers' machines are signed by themselves.
+            timeout=aiohttp.ClientTimeout(total=RESPONSE_TIMEOUT_S),
+            # Certificates are not checked: development servers use self-signed ones.
             connector=aiohttp.TCPConnector(limit=0, ssl=False),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -62,7 +62,7 @@ class Sender:
         await self._session.close()
 
     def plan(self, work: UnitOfWork) -> list[Json]:
-        """Write a delivery for each event of `work` and each endpoint that wants it; returns those to be sent."""
+        """Write a delivery for each event of `work` and each subscribed endpoint; returns those to send."""
         if not work.events:
             return []
         endpoints = list(self._store["webhook_endpoint"].rows.values())
@@ -76,7 +76,7 @@ class Sender:
         return [row for event in work.events for row in self._plan_with_faults(work, event, endpoints)]
 
     def plan_resend(self, work: UnitOfWork, event: Json) -> list[Json]:
-        """Send `event` once more by hand; what is planned already stays so."""
+        """Plan one extra delivery of `event` per endpoint; existing deliveries stay."""
         endpoints = self._store["webhook_endpoint"].rows.values()
         return [
             _single_delivery(work, event, endpoint, 0.0)
@@ -90,7 +90,7 @@ class Sender:
                 self._queue(row["endpoint"]).add(row["due"], row["id"])
 
     async def deliver_now(self, deliveries: list[Json]) -> None:
-        """One attempt of each that is due, finished before this returns (within a bound)."""
+        """Attempt each due delivery once and wait for the results, up to a limit."""
         now = self._clock.now()
         due = [row for row in deliveries if row["state"] == "pending" and row["due"] <= now]
         with contextlib.suppress(TimeoutError):
@@ -100,12 +100,12 @@ class Sender:
         self.enqueue(row for row in rows if not row["attempts"])
 
     def wake(self) -> None:
-        """Time has moved on: look again what is due."""
+        """Re-check what is due after the clock has advanced."""
         for queue in self._queues.values():
             queue.wake.set()
 
     async def attempt(self, delivery_id: str) -> None:
-        """Post once; a failure plans the next attempt."""
+        """Post once; a failure schedules the next attempt."""
         row = self._store["delivery"].rows[delivery_id]
         if row["state"] != "pending":
             return
@@ -119,22 +119,22 @@ class Sender:
             self._write(after_attempt(row, attempt, self._clock.now()))
 
     def _plan_with_faults(self, work: UnitOfWork, event: Json, endpoints: list[Json]) -> list[Json]:
-        """The deliveries of an event under the faults in force, which may also unmake or double it."""
+        """Plan an event's deliveries under the faults in force, which may remove or duplicate the event."""
         effects = self._faults.webhooks.draw(event["type"], subject_metadata(work, event))
         if not effects.generated:
             work.tx.delete("event", event["id"])
             return []
-        issues = [event]
+        events = [event]
         if effects.twin:
             twin = {**event, "id": new_id(event["id"][:5])}
             work.tx.put("event", twin["id"], twin)
-            issues.append(twin)
+            events.append(twin)
         rows = []
-        for issue in issues:
+        for sent in events:
             for endpoint in endpoints:
                 if subscribes_to(endpoint, event["type"]):
-                    rows.append(_automatic_delivery(work, issue, endpoint, effects))
-                    rows += [_single_delivery(work, issue, endpoint, effects.delay_s + late) for late in effects.copies]
+                    rows.append(_automatic_delivery(work, sent, endpoint, effects))
+                    rows += [_single_delivery(work, sent, endpoint, effects.delay_s + late) for late in effects.copies]
         return rows
 
     def _queue(self, endpoint_id: str) -> EndpointQueue:
@@ -169,9 +169,9 @@ class Sender:
 
 
 async def _start_of(response: aiohttp.ClientResponse) -> str:
-    """The first characters of an answer; where there is more, the connection ends instead of reading it all."""
+    """Return the first characters of a response; a longer one is cut off by closing the connection."""
     data = b""
-    while len(data) < ANSWER_LIMIT_BYTES and (chunk := await response.content.read(ANSWER_LIMIT_BYTES - len(data))):
+    while len(data) < RESPONSE_LIMIT_BYTES and (chunk := await response.content.read(RESPONSE_LIMIT_BYTES - len(data))):
         data += chunk
     if not response.content.at_eof():
         response.close()
@@ -179,12 +179,12 @@ async def _start_of(response: aiohttp.ClientResponse) -> str:
 
 
 def _wrong_signature(row: Json) -> WrongSignature | None:
-    """How the next attempt is to be signed wrongly, if at all."""
+    """Return how to sign the next attempt wrongly, if at all."""
     return row["wrong"] if row["attempts"] < row.get("wrong_attempts", 0) else None
 
 
 def _automatic_delivery(work: UnitOfWork, event: Json, endpoint: Json, effects: EventEffects) -> Json:
-    """The automatic delivery."""
+    """Plan the automatic delivery."""
     fault_fields: Json = {"state": "dropped"} if effects.dropped else {}
     if effects.wrong is not None:
         fault_fields |= {"wrong": effects.wrong, "wrong_attempts": effects.wrong_attempts}
@@ -192,7 +192,7 @@ def _automatic_delivery(work: UnitOfWork, event: Json, endpoint: Json, effects: 
 
 
 def _single_delivery(work: UnitOfWork, event: Json, endpoint: Json, delay_s: float) -> Json:
-    """A delivery beside the automatic one, with a single attempt."""
+    """Plan an additional delivery with a single attempt."""
     return _put(work, event, endpoint, f":{secrets.token_hex(4)}", delay_s, {"once": True})
 
 

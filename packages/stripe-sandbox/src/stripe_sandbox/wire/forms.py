@@ -1,7 +1,7 @@
 """Stripe's form encoding: `a[b][c]=v`, `a[]=v`, `a[0][b]=v`, `a[][b]=v` into nested dicts and lists.
 
-What a key means where the clients differ is what Rack makes of it, in which Stripe's API reads
-forms: of equal keys the last one counts, and `a[][b]=1&a[][c]=2&a[][b]=3` are two members.
+Clients differ in detail; this follows Rack, with which Stripe reads forms. Of equal keys the last one counts, and
+`a[][b]=1&a[][c]=2&a[][b]=3` has two members.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 
 from stripe_sandbox.errors import Json, invalid
 
-FIELDS_LIMIT = 1000  # a create with every parameter there is stays under 300
+FIELDS_LIMIT = 1000  # a create request with every parameter has fewer than 300
 DEPTH_LIMIT = 10  # the deepest documented parameter has 6 levels
-SHOWN_CHARS = 100  # of a name that has no meaning
+SHOWN_CHARS = 100  # of an invalid name, in error messages
 
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _PART = re.compile(r"\[([^\[\]]*)\]")
@@ -22,7 +22,7 @@ _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def decode(text: bytes) -> Json:
-    """Decode a body or query string. Raises `ApiError` 400 for what can't be read."""
+    """Decode a body or query string. Raises `ApiError` 400 if it is malformed."""
     if text.count(b"&") >= FIELDS_LIMIT:
         raise invalid(f"Too many parameters: a request can have at most {FIELDS_LIMIT}.")
     root: Json = {}
@@ -70,7 +70,7 @@ def _insert(root: Json, path: list[str], value: str, name: str) -> None:
 
 
 def _member(node: Json, rest: list[str]) -> str:
-    """`[]` before further keys: the last member, unless it has a value at `rest` already."""
+    """Resolve `[]` before further keys: the last member, unless it already has a value at `rest`."""
     last = str(len(node) - 1)
     found: Any = node.get(last)
     if not isinstance(found, dict):
@@ -90,7 +90,7 @@ def _next_index(node: Json) -> str:
 
 
 def _listed(node: Any) -> Any:
-    """Objects whose keys are 0..n-1 are arrays."""
+    """Convert objects with keys 0..n-1 into arrays."""
     if not isinstance(node, dict):
         return node
     values = {key: _listed(value) for key, value in node.items()}

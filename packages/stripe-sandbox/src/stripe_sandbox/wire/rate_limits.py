@@ -1,7 +1,7 @@
-"""Stripe's rate limits, on demand (https://docs.stripe.com/rate-limits).
+"""Stripe's rate limits, on request (https://docs.stripe.com/rate-limits).
 
-Buckets refill by real time, whatever the sandbox's clock does: a limit is about how fast a client sends, and a
-client that backs off does so in real seconds. A refused request takes nothing from any bucket.
+Buckets refill in real time, independent of the sandbox's clock: clients send and back off in real seconds. A rejected
+request takes no tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stripe_sandbox.errors import ApiError, Json
 Reason = Literal["global-rate", "global-concurrency", "endpoint-rate", "endpoint-concurrency", "resource-specific"]
 
 HOUR_S = 3600.0
-BUCKETS_LIMIT = 20_000  # objects remembered; beyond it those that are full again are forgotten
+BUCKETS_LIMIT = 20_000  # objects remembered; above that, full buckets are dropped
 _COUNT = Field(default=None, ge=1, le=1_000_000)
 
 TOO_MANY = (
@@ -35,12 +35,12 @@ LOCKED = (
 
 
 class RateLimits(BaseModel):
-    """Requests per second, or at the same time; what is left out has no limit. `"stripe"` means Stripe's numbers."""
+    """Requests per second or at the same time. An omitted field means no limit; `"stripe"` means Stripe's numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     global_per_s: int | None = _COUNT
-    live_per_s: int | None = Field(default=None, ge=1, le=1_000_000, description="For keys of live mode.")
+    live_per_s: int | None = Field(default=None, ge=1, le=1_000_000, description="For live-mode keys.")
     endpoint_per_s: int | None = _COUNT
     global_concurrency: int | None = _COUNT
     endpoint_concurrency: int | None = _COUNT
@@ -54,7 +54,7 @@ class RateLimits(BaseModel):
         return STRIPE if value == "stripe" else value
 
 
-# Of concurrency Stripe names the reasons, but publishes no numbers for payments.
+# Stripe names the reasons for concurrency limits, but publishes no numbers for payments.
 STRIPE: Json = {
     "global_per_s": 25,
     "live_per_s": 100,
@@ -66,7 +66,7 @@ STRIPE: Json = {
 
 @dataclass(slots=True)
 class Bucket:
-    """Tokens for a period of `period_s`; full at first, so a burst of one period passes."""
+    """A token bucket for `period_s`. It starts full, so a burst of one period passes."""
 
     size: int
     period_s: float
@@ -81,7 +81,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class LimitedRequest:
-    """A request as limits look at it; `changes` is the id of the object that it changes."""
+    """A request as limits see it; `changed_object` is the id of the object it changes."""
 
     live: bool
     operation: str
@@ -89,7 +89,7 @@ class LimitedRequest:
 
 
 class RateLimiter:
-    """Counts from the moment it is made. One account, whose keys share the limits of their mode."""
+    """The limits of one account, counted from creation. All keys of a mode share them."""
 
     def __init__(self, limits: RateLimits, now: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
@@ -101,7 +101,7 @@ class RateLimiter:
 
     @contextmanager
     def admitted(self, request: LimitedRequest) -> Iterator[None]:
-        """A place among the requests that run. Raises `ApiError` 429."""
+        """Admit a request and count it while it runs. Raises `ApiError` 429."""
         self._admit(request)
         slots = ((request.live,), (request.live, request.operation))
         self._running.update(slots)
@@ -112,7 +112,7 @@ class RateLimiter:
 
     @contextmanager
     def locked(self, object_id: str | None) -> Iterator[None]:
-        """Nobody else changes the object meanwhile. Raises `ApiError` 429 `lock_timeout`, at once."""
+        """Lock the object against concurrent changes. Raises `ApiError` 429 `lock_timeout` at once."""
         if object_id is None or not self._limits.lock_timeouts:
             yield
             return
@@ -182,5 +182,5 @@ def rate_limited(reason: Reason | None, retry_after_s: int | None = None) -> Api
 
 
 def lock_timeout() -> ApiError:
-    """No reason is named, and clients are asked to try again, which the official SDKs do."""
+    """Return a 429 without a reason header that asks clients to retry, which the official SDKs do."""
     return ApiError(429, LOCKED, code="lock_timeout", headers={"Stripe-Should-Retry": "true"})
