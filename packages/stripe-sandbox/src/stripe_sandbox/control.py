@@ -247,7 +247,7 @@ def _served(sandbox: Sandbox, route: Route) -> Callable[[web.Request], Awaitable
         except ValidationError as error:
             return _error_response(invalid(first_error(error)))
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _error_response(invalid(f"The body is not valid JSON: {error}."))
+            return _error_response(invalid(f"The body must be JSON: {error}."))
         except ValueError as error:
             return _error_response(invalid(str(error)))
 
