@@ -1,11 +1,11 @@
-"""Cursor lists (https://docs.stripe.com/api/pagination) and `expand[]`."""
+"""Cursor pagination (https://docs.stripe.com/api/pagination) and `expand[]`."""
 
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, invalid
 from stripe_sandbox.resources import balances
 from stripe_sandbox.state.store import Page, PageQuery
-from stripe_sandbox.state.work import Reply, Work
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork
 from stripe_sandbox.wire.parameters import Parser, array, integer, mapping, text
 
 LIMIT_DEFAULT = 10
@@ -30,15 +30,15 @@ EXPANDABLE = {
     ("refund", "failure_balance_transaction"): "balance_transaction",
 }
 
-# Not found by an id in their place; None is one of several kinds.
+# Fields that are not an id of a known type; None stands for several types.
 _COMPUTED = {("charge", "refunds"): "list of refund", ("balance_transaction", "source"): None}
 
-# What moved the balance, by the prefix of its id.
+# The type of a balance transaction's source, by its id prefix.
 _SOURCES = {"ch": "charge", "py": "charge", "re": "refund", "pyr": "refund", "du": "dispute", "dp": "dispute"}
 
 
 def moment_or_range(raw: object, name: str) -> Json:
-    """`created=N` or `created[gt|gte|lt|lte]=N`, as {"gte": N, "lte": N} and so on."""
+    """Parse `created=N` or `created[gt|gte|lt|lte]=N` into bounds such as {"gte": N, "lte": N}."""
     if isinstance(raw, str):
         exact = integer(raw, name)
         return {"gte": exact, "lte": exact}
@@ -75,19 +75,19 @@ def page_query(noun: str, params: Json) -> PageQuery:
     )
 
 
-def answer(url: str, page: Page) -> Reply:
+def list_reply(url: str, page: Page) -> Reply:
     return Reply({"object": "list", "data": page.rows, "has_more": page.has_more, "url": url})
 
 
-def expanded(work: Work, body: Json, paths: list[str]) -> Json:
-    """`body` with the objects named by `expand[]` in place of their ids."""
+def expanded(work: UnitOfWork, body: Json, paths: list[str]) -> Json:
+    """Return `body` with the objects named by `expand[]` in place of their ids."""
     for path in paths:
         body = _expand(work, body, path.split("."), path)
     return body
 
 
 def check_expansion(method: str, route: str, paths: list[str]) -> None:
-    """Raises `ApiError` 400 for a path that the answer to this route can't have, whatever is in it."""
+    """Raise `ApiError` 400 for a path that this route's response cannot have."""
     _, _, noun, *rest = route.split("/")
     listed = method == "GET" and not rest
     for path in paths:
@@ -104,7 +104,7 @@ def check_expansion(method: str, route: str, paths: list[str]) -> None:
 
 def _check_path(kind: str | None, names: list[str], path: str) -> None:
     for name in names:
-        if kind is None:  # one of several: what is there will show
+        if kind is None:  # several types are possible: the object decides
             return
         if kind.startswith("list of ") and name == "data":
             kind = kind.removeprefix("list of ")
@@ -116,7 +116,7 @@ def _check_path(kind: str | None, names: list[str], path: str) -> None:
             raise invalid(f"This property cannot be expanded ({path}).", "expand")
 
 
-def _expand(work: Work, body: Json, names: list[str], path: str) -> Json:
+def _expand(work: UnitOfWork, body: Json, names: list[str], path: str) -> Json:
     if body["object"] == "list" and names[0] == "data":
         return {**body, "data": [_expand(work, row, names[1:], path) for row in body["data"]]}
     if not names:
@@ -127,30 +127,30 @@ def _expand(work: Work, body: Json, names: list[str], path: str) -> Json:
     return {**body, names[0]: _expand(work, found, names[1:], path) if names[1:] else found}
 
 
-def _member(work: Work, body: Json, name: str, path: str) -> Json | None:
-    """What belongs in the place of `name`, None if nothing is there."""
+def _member(work: UnitOfWork, body: Json, name: str, path: str) -> Json | None:
+    """Return the object behind `name`; None if the field is empty."""
     value = body.get(name)
     if isinstance(value, dict):
         return value
     if (body["object"], name) == ("charge", "refunds"):
         return _refunds_of(work, body["id"])
     if (body["object"], name) == ("balance_transaction", "source"):
-        return _found(work, _SOURCES.get(str(value).partition("_")[0]), value)
+        return _stored_object(work, _SOURCES.get(str(value).partition("_")[0]), value)
     table = EXPANDABLE.get((body["object"], name))
     if table is None:
         raise invalid(f"This property cannot be expanded ({path}).", "expand")
-    return _found(work, table, value)
+    return _stored_object(work, table, value)
 
 
-def _found(work: Work, table: str | None, identifier: str | None) -> Json | None:
+def _stored_object(work: UnitOfWork, table: str | None, identifier: str | None) -> Json | None:
     row = work.tx.find(table, identifier) if table and identifier else None
     if row is not None and table == "balance_transaction":
         return balances.as_of(row, work.now)
     return row
 
 
-def _refunds_of(work: Work, charge_id: str) -> Json:
-    """The first page of a charge's refunds, which is left out unless it is expanded."""
+def _refunds_of(work: UnitOfWork, charge_id: str) -> Json:
+    """Return the first page of a charge's refunds, which responses contain only if expanded."""
     newest = work.tx.owned_by("refund", charge_id)[::-1]
     return {
         "object": "list",

@@ -1,9 +1,9 @@
-"""One attempt to pay an intent: the card decides, the intent follows."""
+"""Attempts to pay a PaymentIntent: the payment method decides, the intent follows."""
 
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, doc_url, invalid
-from stripe_sandbox.resources import cards, charges, customers, debits, descriptors, holds, payment_methods
+from stripe_sandbox.resources import bank_debits, cards, charges, customers, descriptors, holds, payment_methods
 from stripe_sandbox.resources.cards import Challenge, Decline, Instrument
 from stripe_sandbox.resources.transitions import (
     APPROVE,
@@ -13,16 +13,16 @@ from stripe_sandbox.resources.transitions import (
     EXHAUST,
     FAIL_AUTHENTICATION,
     REFUSE,
-    demand,
     enter,
+    require_status,
     unexpected_state,
 )
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
-# The page of the 3-D Secure step. Its last part is new for every attempt and can't be guessed, so only who was
-# given the intent's `next_action` can pass the step there.
+# Path of the 3-D Secure page. Its last part is new for every attempt and cannot be guessed, so only recipients of the
+# intent's `next_action` can pass the step.
 AUTHENTICATION_PATH = "/v3/3ds/{id}/{source}"
-CONFIRMS_MAX = 50  # Stripe's own limit is not published: https://docs.stripe.com/api/payment_intents/confirm
+CONFIRMS_MAX = 50  # Stripe does not publish its limit: https://docs.stripe.com/api/payment_intents/confirm
 
 AUTHENTICATION_FAILURE = (
     "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a"
@@ -30,7 +30,7 @@ AUTHENTICATION_FAILURE = (
 )
 
 
-def attempt(work: Work, intent: Json, params: Json) -> Reply:
+def attempt(work: UnitOfWork, intent: Json, params: Json) -> Reply:
     """Confirm `intent` with its payment method."""
     if intent["payment_method"] is None:
         raise unexpected_state(_without_method(intent), intent)
@@ -41,20 +41,20 @@ def attempt(work: Work, intent: Json, params: Json) -> Reply:
     intent = {**intent, "last_payment_error": None, "next_action": None}
     method = _method_of(work, intent)
     instrument = payment_methods.instrument_of(work, method)
-    _refuse_descriptor(intent, instrument)
+    _reject_descriptor(intent, instrument)
     off_session = params.get("off_session") not in (None, "false")
     if not _must_authenticate(work, intent, instrument, off_session=off_session):
         return _charge(work, intent, off_session=off_session)
     if off_session:
-        return _refuse(work, intent, cards.AUTHENTICATION_REQUIRED)
+        return _fail_unauthenticated(work, intent, cards.AUTHENTICATION_REQUIRED)
     if params.get("error_on_requires_action"):
-        return _refuse(work, intent, cards.AUTHENTICATION_NOT_HANDLED)
+        return _fail_unauthenticated(work, intent, cards.AUTHENTICATION_NOT_HANDLED)
     return Reply(enter(work, {**intent, "next_action": _next_action(work, intent, params)}, CHALLENGE))
 
 
-def authenticate(work: Work, intent: Json, *, succeeded: bool) -> Json:
-    """The customer has done, or failed, the 3-D Secure step."""
-    demand(intent, "authenticate")
+def authenticate(work: UnitOfWork, intent: Json, *, succeeded: bool) -> Json:
+    """Finish the 3-D Secure step, passed or failed by the customer."""
+    require_status(intent, "authenticate")
     method = _method_of(work, intent)
     intent = {**intent, "next_action": None}
     if not succeeded:
@@ -75,30 +75,30 @@ def authenticate(work: Work, intent: Json, *, succeeded: bool) -> Json:
 
 
 def authentication_url(intent: Json) -> str | None:
-    """The page where the customer authenticates; None when nothing is asked of him now."""
+    """Return the page where the customer authenticates now; None if no step is pending."""
     action = intent["next_action"] or {}
     url: str | None = action.get("redirect_to_url", {}).get("url") or action.get("use_stripe_sdk", {}).get("stripe_js")
     return url
 
 
-def _charge(work: Work, intent: Json, *, off_session: bool) -> Reply:
+def _charge(work: UnitOfWork, intent: Json, *, off_session: bool) -> Reply:
     method = _method_of(work, intent)
     instrument = payment_methods.instrument_of(work, method)
-    payment_methods.use(work, method)
+    payment_methods.mark_used(work, method)
     charge = charges.new_charge(work, intent, method, instrument)
     if instrument.type == "card" and instrument.decline is not None:
         return _decline(work, intent, charge, instrument.decline)
-    customers.keep(work, intent, method)
+    customers.attach_for_future_use(work, intent, method)
     if instrument.type != "card":
-        return Reply(debits.pend(work, intent, charge, instrument))
+        return Reply(bank_debits.send_to_bank(work, intent, charge, instrument))
     if intent["capture_method"] == "manual":
         return Reply(holds.hold(work, intent, charge, instrument, off_session=off_session))
     paid = {**intent, "amount_received": intent["amount"]}
     return Reply(enter(work, paid, APPROVE, charges.captured(charge, intent["amount"])))
 
 
-def _decline(work: Work, intent: Json, charge: Json, decline: Decline) -> Reply:
-    """402 with the intent, which is open again for another payment method."""
+def _decline(work: UnitOfWork, intent: Json, charge: Json, decline: Decline) -> Reply:
+    """Return 402 with the intent, which accepts another payment method."""
     charge = charges.failed(charge, decline)
     error = decline.error(_method_of(work, intent), charge)
     declined = {**intent, "last_payment_error": error, "payment_method": None}
@@ -106,34 +106,34 @@ def _decline(work: Work, intent: Json, charge: Json, decline: Decline) -> Reply:
     return Reply({"error": {**error, "payment_intent": declined}}, status=402)
 
 
-def _refuse(work: Work, intent: Json, decline: Decline) -> Reply:
-    """402 without a charge: what would have been asked of the holder was never sent to the network."""
+def _fail_unauthenticated(work: UnitOfWork, intent: Json, decline: Decline) -> Reply:
+    """Return 402 without a charge: the required authentication never happened, so the network was not asked."""
     error = decline.error(_method_of(work, intent), None)
     refused = enter(work, {**intent, "last_payment_error": error, "payment_method": None}, REFUSE)
     return Reply({"error": {**error, "payment_intent": refused}}, status=402)
 
 
 def _without_method(intent: Json) -> str:
-    said = "You cannot confirm this PaymentIntent because it's missing a payment method. "
+    message = "You cannot confirm this PaymentIntent because it's missing a payment method. "
     if intent["customer"] is not None:
-        return said + (
+        return message + (
             f"To confirm the PaymentIntent with {intent['customer']}, specify a payment method attached to this"
             " customer along with the customer ID."
         )
-    return said + (
+    return message + (
         "You can either update the PaymentIntent with a payment method and then confirm it again, or confirm it again"
         " directly with a payment method or ConfirmationToken."
     )
 
 
-def _confirmed_too_often(work: Work, intent: Json) -> bool:
-    """Count this confirmation; whether there have been too many."""
+def _confirmed_too_often(work: UnitOfWork, intent: Json) -> bool:
+    """Count this confirmation and return whether there were too many."""
     count = (work.tx.find("confirms", intent["id"]) or {"count": 0})["count"]
     work.tx.put("confirms", intent["id"], {"count": count + 1})
     return bool(count >= CONFIRMS_MAX)
 
 
-def _must_authenticate(work: Work, intent: Json, instrument: Instrument, *, off_session: bool) -> bool:
+def _must_authenticate(work: UnitOfWork, intent: Json, instrument: Instrument, *, off_session: bool) -> bool:
     done = work.tx.find("authenticated", intent["id"])
     if done is not None and done["payment_method"] == intent["payment_method"]:
         return False
@@ -142,10 +142,12 @@ def _must_authenticate(work: Work, intent: Json, instrument: Instrument, *, off_
     return instrument.challenge is Challenge.ALWAYS
 
 
-def _require_return_url(work: Work, intent: Json, params: Json) -> None:
+def _require_return_url(work: UnitOfWork, intent: Json, params: Json) -> None:
     automatic = intent["automatic_payment_methods"] or {}
-    asked = automatic.get("allow_redirects") == "always" and not work.publishable  # Stripe.js redirects by itself
-    if asked and "return_url" not in params:
+    redirects = (
+        automatic.get("allow_redirects") == "always" and not work.publishable
+    )  # Stripe.js handles redirects itself
+    if redirects and "return_url" not in params:
         raise invalid(
             "This PaymentIntent is configured to accept payment methods enabled in your Dashboard."
             " Because some of these payment methods might redirect your customer off of your page,"
@@ -156,13 +158,13 @@ def _require_return_url(work: Work, intent: Json, params: Json) -> None:
         )
 
 
-def _refuse_descriptor(intent: Json, instrument: Instrument) -> None:
+def _reject_descriptor(intent: Json, instrument: Instrument) -> None:
     if instrument.type == "card" and intent["statement_descriptor"] is not None:
         raise descriptors.not_for_cards()
 
 
-def _next_action(work: Work, intent: Json, params: Json) -> Json:
-    """A redirect where a `return_url` was given, unless Stripe.js asks to drive the step itself."""
+def _next_action(work: UnitOfWork, intent: Json, params: Json) -> Json:
+    """Return a redirect if `return_url` was given, unless Stripe.js handles the step itself."""
     source = new_id("src_1")
     url = work.origin + AUTHENTICATION_PATH.format(id=intent["id"], source=source)
     if "return_url" in params and not params.get("use_stripe_sdk"):
@@ -174,5 +176,5 @@ def _next_action(work: Work, intent: Json, params: Json) -> Json:
     }
 
 
-def _method_of(work: Work, intent: Json) -> Json:
+def _method_of(work: UnitOfWork, intent: Json) -> Json:
     return work.tx.get("payment_method", intent["payment_method"])

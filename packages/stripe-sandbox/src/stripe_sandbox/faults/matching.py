@@ -1,4 +1,4 @@
-"""Which requests a fault is aimed at, and what a request is about."""
+"""Match requests against fault rules."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from stripe_sandbox.errors import Json
 from stripe_sandbox.state.store import Store
 
 VERBS = {"POST": "create", "GET": "list", "DELETE": "delete"}
-VERBS_OF_ONE = {"POST": "update", "GET": "retrieve", "DELETE": "delete"}
-SINGLETONS = frozenset({"balance", "account"})  # they have no id, so a GET retrieves
-NAMED_IN = ("payment_intent", "charge")  # parameters and fields that name the object behind this one
-HOMES = ("payment_intent", "charge", "refund", "dispute", "customer", "payment_method")
+ITEM_VERBS = {"POST": "update", "GET": "retrieve", "DELETE": "delete"}
+SINGLETONS = frozenset({"balance", "account"})  # without an id in the path, so a GET is `retrieve`
+REFERENCE_FIELDS = ("payment_intent", "charge")  # parameters and fields that name the parent object
+OBJECT_TABLES = ("payment_intent", "charge", "refund", "dispute", "customer", "payment_method")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A request as rules look at it; `objects` are what it is about, the nearest first."""
+    """A request as rules see it; `objects` are the objects it concerns, nearest first."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Target:
 
     @property
     def metadata(self) -> Json:
-        """The request's own, over that of its object, over that of the intent behind it."""
+        """The metadata of the request, over that of its object, over that of the PaymentIntent."""
         merged: Json = {}
         for source in (*reversed(self.objects), self.params):
             metadata = source.get("metadata")
@@ -44,7 +44,7 @@ class Target:
 
     @property
     def amount(self) -> int | None:
-        """What is to be paid, captured or refunded, in the currency's minor unit; else its object's amount."""
+        """The amount to pay, capture or refund in minor units; without one, the amount of its object."""
         for name in ("amount", "amount_to_capture"):
             given = self.params.get(name)
             if isinstance(given, str) and given.isdecimal():
@@ -64,7 +64,7 @@ class Target:
 
     @property
     def changed(self) -> str | None:
-        """The id of the object that this request changes, the intent where there is one."""
+        """The id of the object that this request changes: the PaymentIntent, if there is one."""
         if self.method == "GET" or not self.objects:
             return None
         changed: str = self.objects[-1]["id"]
@@ -72,7 +72,7 @@ class Target:
 
     @property
     def authorizes(self) -> bool:
-        """Whether the cards' network is asked, which takes Stripe longest."""
+        """True if the request reaches the card network, Stripe's slowest step."""
         creates = self.operation == "payment_intents.create" and self.params.get("confirm") == "true"
         return creates or self.operation == "payment_intents.confirm"
 
@@ -82,14 +82,14 @@ class Target:
 
 
 class Match(BaseModel):
-    """What a request must have; what is left out matches everything. Amounts are in the minor unit."""
+    """Conditions on a request; an omitted condition matches everything. Amounts are in minor units."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str | None = None
     path_prefix: str = "/"
     path: str | None = Field(default=None, description="The path, or a pattern with * and ?.")
-    operation: str | None = Field(default=None, description="As payment_intents.create, or a pattern.")
+    operation: str | None = Field(default=None, description="Such as payment_intents.create, or a pattern.")
     key: str | None = None
     key_prefix: str | None = None
     metadata: dict[str, str] = {}
@@ -100,10 +100,10 @@ class Match(BaseModel):
     customer: str | None = None
     api_key: str | None = None
 
-    def fits(self, target: Target) -> bool:
-        return self._fits_request(target) and self._fits_content(target)
+    def matches(self, target: Target) -> bool:
+        return self._matches_request(target) and self._matches_content(target)
 
-    def _fits_request(self, target: Target) -> bool:
+    def _matches_request(self, target: Target) -> bool:
         return (
             (self.method is None or self.method.upper() == target.method)
             and target.path.startswith(self.path_prefix)
@@ -114,15 +114,15 @@ class Match(BaseModel):
             and (self.api_key is None or self.api_key == target.api_key)
         )
 
-    def _fits_content(self, target: Target) -> bool:
+    def _matches_content(self, target: Target) -> bool:
         return (
             (not self.metadata or self.metadata.items() <= target.metadata.items())
-            and self._fits_amount(target)
+            and self._matches_amount(target)
             and (self.currency is None or self.currency.lower() == target.currency)
             and (self.customer is None or self.customer == target.customer)
         )
 
-    def _fits_amount(self, target: Target) -> bool:
+    def _matches_amount(self, target: Target) -> bool:
         if self.amount is None and self.amount_min is None and self.amount_max is None:
             return True
         amount = target.amount
@@ -134,38 +134,38 @@ class Match(BaseModel):
         )
 
 
-def stream(seed: int, name: str) -> Random:
-    """The chance of one part of a plan, its own, so that another part more or less changes nothing for this one."""
-    return Random(f"{seed}:{name}")  # noqa: S311 (it plays dice, it keeps no secret)
+def random_stream(seed: int, name: str) -> Random:
+    """Return the random stream of one part of a plan, so that changing another part does not affect it."""
+    return Random(f"{seed}:{name}")  # noqa: S311 (a reproducible sequence, not a secret)
 
 
 @cache
 def operation_name(method: str, pattern: str) -> str:
-    """What SDKs call the operation of a route: `payment_intents.confirm`, `refunds.list`."""
+    """Return the SDK name of a route's operation, such as `payment_intents.confirm` or `refunds.list`."""
     parts = pattern.removeprefix("/v1/").split("/")
     nouns = [part for part in parts if not part.startswith("{")]
     if parts[-1].startswith("{"):
-        return ".".join([*nouns, VERBS_OF_ONE[method]])
+        return ".".join([*nouns, ITEM_VERBS[method]])
     if len(parts) > 1 and parts[-2].startswith("{") and method == "POST":
         return ".".join(nouns)
     return ".".join([*nouns, "retrieve" if nouns[-1] in SINGLETONS else VERBS[method]])
 
 
 def objects_of(store: Store, path_id: str | None, params: Json) -> tuple[Json, ...]:
-    """The object in the path, or named by a parameter, and what is behind it: of a refund, its intent."""
-    return tuple(_chain(store, [path_id, *(params.get(name) for name in NAMED_IN)]))
+    """Return the object in the path or in a parameter, then its parents: a refund, then its PaymentIntent."""
+    return tuple(_chain(store, [path_id, *(params.get(name) for name in REFERENCE_FIELDS)]))
 
 
 def _chain(store: Store, identifiers: list[Any]) -> Iterator[Json]:
     found = next((row for name in identifiers if (row := _row(store, name)) is not None), None)
     while found is not None:
         yield found
-        behind = [found.get(name) for name in NAMED_IN]
-        found = next((row for name in behind if (row := _row(store, name)) is not None), None)
+        parents = [found.get(name) for name in REFERENCE_FIELDS]
+        found = next((row for name in parents if (row := _row(store, name)) is not None), None)
 
 
 def _row(store: Store, identifier: Any) -> Json | None:
     if not isinstance(identifier, str):
         return None
-    rows = (store[table].rows.get(identifier) for table in HOMES)
+    rows = (store[table].rows.get(identifier) for table in OBJECT_TABLES)
     return next((row for row in rows if row is not None), None)

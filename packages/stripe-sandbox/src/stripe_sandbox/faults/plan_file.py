@@ -1,4 +1,4 @@
-"""A fault plan as text, from the control API or from the file that `--faults` names."""
+"""Parse fault plans, from the control API or the file given with `--faults`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stripe_sandbox.faults.rules import Plan, PlanError
 
 
 def read_plan(path: Path) -> Plan:
-    """Raises `PlanError`, and `OSError` when the file can't be read."""
+    """Read a plan. Raises `PlanError`, or `OSError` if the file cannot be read."""
     try:
         return parse_plan(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -18,20 +18,20 @@ def read_plan(path: Path) -> Plan:
 
 
 def parse_plan(text: str | bytes) -> Plan:
-    """Raises `PlanError`."""
+    """Parse a plan. Raises `PlanError`."""
     try:
         return Plan.model_validate_json(text)
     except ValidationError as error:
-        raise PlanError(sentence(error)) from None
+        raise PlanError(first_error(error)) from None
 
 
-def sentence(error: ValidationError) -> str:
-    """The first thing that is wrong, after the place where it is."""
+def first_error(error: ValidationError) -> str:
+    """Describe the first validation error, prefixed with its location."""
     first = error.errors(include_url=False, include_input=False)[0]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    location = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "there is no such field"
+        message = "unknown field"
     if first["type"] == "missing":
-        message = "this field is needed"
-    return f"{place}: {message}" if place else message
+        message = "required field is missing"
+    return f"{location}: {message}" if location else message

@@ -1,13 +1,13 @@
-"""What a delivery has been through: its attempts, its state, and when it is tried again.
+"""Delivery attempts: the state of a delivery and its next retry.
 
 A delivery is a row of the table `delivery`. Its `state` is one of
 
-- `pending`: not answered 2xx yet, tried again when due;
-- `delivered`: answered 2xx;
-- `failed`: a resend or a duplicate, which have one attempt, not answered 2xx;
+- `pending`: not answered with 2xx yet, retried when due;
+- `delivered`: answered with 2xx;
+- `failed`: a resend or duplicate, which has one attempt, not answered with 2xx;
 - `abandoned`: given up after three days (https://docs.stripe.com/webhooks#retries);
 - `stopped`: its endpoint was disabled or deleted when it was due;
-- `dropped`: a fault kept it from being sent.
+- `dropped`: suppressed by a fault.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from dataclasses import dataclass
 
 from stripe_sandbox.errors import Json
 
-FIRST_RETRY_S = 0.5  # Stripe waits minutes; nobody wants to in a sandbox
-RETRY_CAP_S = 15.0  # so that a service that was down is up to date soon after it is back
+FIRST_RETRY_S = 0.5  # Stripe waits minutes; a sandbox should not
+RETRY_CAP_S = 15.0  # a service is up to date soon after it recovers
 GIVE_UP_S = 3 * 24 * 3600.0  # Stripe's own limit in live mode
-ATTEMPTS_KEPT = 10  # per delivery, the latest: a dead endpoint would fill the state file with old ones
-BODY_CHARS = 500  # of an answer, kept for people: an error's first lines
+ATTEMPTS_KEPT = 10  # the latest per delivery: a dead endpoint would fill the state file with old ones
+BODY_CHARS = 500  # of the response, for people: the first lines of an error
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One post: `outcome` is the status as text or the name of what went wrong, `at` the sandbox's time."""
+    """A POST request: `outcome` is the status as text or the error's name, `at` the sandbox's time."""
 
     at: float
     outcome: str
@@ -39,8 +39,8 @@ class Attempt:
         return self.outcome.startswith("2")
 
 
-def settled(row: Json, attempt: Attempt, now: float) -> Json:
-    """The delivery after `attempt`."""
+def after_attempt(row: Json, attempt: Attempt, now: float) -> Json:
+    """Return the delivery after `attempt`."""
     entry = [
         round(attempt.at, 3),
         attempt.outcome,
@@ -62,5 +62,5 @@ def settled(row: Json, attempt: Attempt, now: float) -> Json:
 
 
 def backoff_s(attempts: int) -> float:
-    """The wait after that many attempts: 0.5 s, 1 s, 2 s … up to the cap."""
+    """Return the wait after that many attempts: 0.5 s, 1 s, 2 s … up to the cap."""
     return min(RETRY_CAP_S, FIRST_RETRY_S * 2.0 ** min(attempts - 1, 10))

@@ -5,51 +5,51 @@ from __future__ import annotations
 from stripe_sandbox.errors import Json
 from stripe_sandbox.resources import charges, payment_methods
 from stripe_sandbox.resources.cards import BANK_REJECTION, Decline, Instrument
-from stripe_sandbox.resources.transitions import BOUNCE, PEND, RECALL, SETTLE, demand, enter, refusal
+from stripe_sandbox.resources.transitions import BOUNCE, PEND, RECALL, SETTLE, enter, require_status, status_error
 from stripe_sandbox.state.ledger import record
 from stripe_sandbox.state.timers import set_timer, stop_timer
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 SETTLEMENT = "debit_settles"
-# "In rare cases" a processing intent can be canceled; the documented one is the debit of a US bank account, whose
-# test account for it stays in processing: https://docs.stripe.com/payments/ach-direct-debit/accept-a-payment
+# Stripe cancels a processing intent "in rare cases". The documented one is the debit of a US bank account, with a test
+# account that stays in processing: https://docs.stripe.com/payments/ach-direct-debit/accept-a-payment
 RECALLABLE = frozenset({"us_bank_account"})
 
 
-def pend(work: Work, intent: Json, charge: Json, instrument: Instrument) -> Json:
+def send_to_bank(work: UnitOfWork, intent: Json, charge: Json, instrument: Instrument) -> Json:
     """Send the debit to the bank."""
     if instrument.settles_s is not None:
         set_timer(work, SETTLEMENT, charge["id"], instrument.settles_s)
     return enter(work, intent, PEND, charge)
 
 
-def settle(work: Work, intent: Json, *, succeeded: bool) -> Json:
-    """The bank has paid, or bounced, the debit; its own timer is stopped."""
-    demand(intent, "settle")
+def settle(work: UnitOfWork, intent: Json, *, succeeded: bool) -> Json:
+    """Record that the bank paid or returned the debit, and stop its timer."""
+    require_status(intent, "settle")
     instrument = payment_methods.instrument_of(work, _method(work, intent))
     return _decided(work, intent, None if succeeded else instrument.decline or BANK_REJECTION)
 
 
-def fall_due(work: Work, charge_id: str) -> None:
-    """The bank decides as the test account says; a charge that was decided before stays so."""
+def decide_when_due(work: UnitOfWork, charge_id: str) -> None:
+    """Apply the outcome of the test account when its timer fires; an earlier decision stands."""
     charge = work.tx.get("charge", charge_id)
     intent = work.tx.get("payment_intent", charge["payment_intent"])
     if intent["status"] == "processing" and intent["latest_charge"] == charge_id:
         _decided(work, intent, payment_methods.instrument_of(work, _method(work, intent)).decline)
 
 
-def recall(work: Work, intent: Json) -> Json:
-    """Cancel a debit that the bank has not decided on. Raises `ApiError` 400 where that can't be done."""
+def recall(work: UnitOfWork, intent: Json) -> Json:
+    """Cancel a debit that the bank has not decided on. Raises `ApiError` 400 if it cannot be recalled."""
     charge = work.tx.get("charge", intent["latest_charge"])
     if charge["payment_method_details"]["type"] not in RECALLABLE:
-        raise refusal(intent, "cancel")
+        raise status_error(intent, "cancel")
     stop_timer(work, SETTLEMENT, charge["id"])
     charge = {**charge, "status": "failed", "failure_message": "The payment was canceled before the bank paid."}
     record(work, "charge.failed", intent, charge, charge["amount"])
     return enter(work, intent, RECALL, charge)
 
 
-def _decided(work: Work, intent: Json, decline: Decline | None) -> Json:
+def _decided(work: UnitOfWork, intent: Json, decline: Decline | None) -> Json:
     charge = work.tx.get("charge", intent["latest_charge"])
     stop_timer(work, SETTLEMENT, charge["id"])
     if decline is None:
@@ -60,5 +60,5 @@ def _decided(work: Work, intent: Json, decline: Decline | None) -> Json:
     return enter(work, {**intent, "last_payment_error": error, "payment_method": None}, BOUNCE, charge)
 
 
-def _method(work: Work, intent: Json) -> Json:
+def _method(work: UnitOfWork, intent: Json) -> Json:
     return work.tx.get("payment_method", intent["payment_method"])

@@ -1,4 +1,4 @@
-"""Values as people read them, without what nobody is to see."""
+"""Format values for people, without secrets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HIDDEN = "(hidden)"
 
 
 def duration(seconds: float) -> str:
-    """Its two greatest units: `90061` is `1 d 1 h`."""
+    """Format the two largest units: `90061` becomes `1 d 1 h`."""
     left, parts = round(seconds), []
     for size, unit in _UNITS:
         count, left = divmod(left, size)
@@ -21,19 +21,19 @@ def duration(seconds: float) -> str:
 
 
 def masked(secret: str) -> str:
-    """`whsec_…9f3a`."""
+    """Mask a secret, as in `whsec_…9f3a`."""
     prefix, separator, rest = secret.partition("_")
     shown = rest[-_TAIL_CHARS:] if len(rest) > 2 * _TAIL_CHARS else ""
     return f"{prefix}{separator}…{shown}" if separator else "…"
 
 
 def pretty(value: Any) -> str:
-    """Indented JSON, the client secret hidden."""
+    """Format as indented JSON without client secrets."""
     return json.dumps(_without_secrets(value), indent=2, ensure_ascii=False)
 
 
 def compact(value: Any) -> str:
-    """JSON on one line."""
+    """Format as JSON on one line, without client secrets."""
     return json.dumps(_without_secrets(value), ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""The deliveries to one endpoint, each started when it is due: a dead endpoint delays nobody else's."""
+"""The queue of deliveries to one endpoint, so that a dead endpoint delays no other."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CONCURRENCY = 16  # deliveries on the wire per endpoint
 log = logging.getLogger(__name__)
 
 
-class Lane:
-    """`attempt` is called with the id of each delivery added, once its `due` (seconds since 1970) has come."""
+class EndpointQueue:
+    """A queue that calls `attempt` with the id of each delivery once it is `due` (seconds since 1970)."""
 
     def __init__(self, clock: Clock, attempt: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         self._clock = clock
@@ -47,7 +47,7 @@ class Lane:
                     await self.wake.wait()
 
     def _start_due(self) -> float | None:
-        """Start what is due; returns the seconds until the next one is, None for no such time."""
+        """Start due deliveries and return the seconds until the next one; None if there is none."""
         while self._due and len(self._running) < CONCURRENCY:
             wait = self._due[0][0] - self._clock.now()
             if wait > 0:

@@ -1,4 +1,4 @@
-"""Lists that are read page by page, by the same cursors as the API's."""
+"""Paginate lists on pages with the API's cursors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.resources.listing import END_OF_TIME
+from stripe_sandbox.resources.pagination import END_OF_TIME
 from stripe_sandbox.state.store import Page, PageQuery
 
-ROWS = 25  # on one page: a screen or two
+ROWS = 25  # per page: a screen or two
 
 
 def page_query(noun: str, request: web.Request) -> PageQuery:
@@ -25,7 +25,7 @@ def page_query(noun: str, request: web.Request) -> PageQuery:
 
 
 def paging(path: str, page: Page, request: web.Request, filters: Json) -> Json:
-    """The addresses of the pages of newer and of older rows, None where there are none."""
+    """Return the URLs of the newer and older page; None if there is none."""
     kept = {name: value for name, value in filters.items() if value}
     if not page.rows:
         return {"newer": None, "older": None, "first": path if "after" in request.query else None}

@@ -1,4 +1,4 @@
-"""What the holders of the test cards and accounts complain of (https://docs.stripe.com/testing#disputes)."""
+"""Dispute cases, and those that the test cards and accounts open (https://docs.stripe.com/testing#disputes)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from stripe_sandbox.resources.cards import Instrument
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
-    """Why a payment is disputed; `programme` is the network's way to answer with evidence of a certain form."""
+class DisputeCase:
+    """The reason for a dispute; `program` is the network's program for enhanced evidence, if any."""
 
     reason: str
     inquiry: bool = False
-    programme: str | None = None
+    program: str | None = None
 
     @property
     def status(self) -> str:
@@ -27,7 +27,7 @@ class Complaint:
 
     @property
     def network_reason_code(self) -> str | None:
-        """Visa's code, which stands for every network's here; None where the reason has several."""
+        """Return Visa's code for every network; None if the reason has several codes."""
         return "10" if self.inquiry else _CODES.get(self.reason)
 
 
@@ -59,23 +59,23 @@ _CODES = {
     "subscription_canceled": "13.2",
 }
 
-_FRAUD = Complaint("fraudulent")
-_UNAUTHORIZED = (Complaint("debit_not_authorized"),)
+_FRAUD = DisputeCase("fraudulent")
+_UNAUTHORIZED = (DisputeCase("debit_not_authorized"),)
 _BY_CARD = {
     "createDispute": (_FRAUD,),
-    "createDisputeProductNotReceived": (Complaint("product_not_received"),),
-    "createDisputeInquiry": (Complaint("fraudulent", inquiry=True),),
+    "createDisputeProductNotReceived": (DisputeCase("product_not_received"),),
+    "createDisputeInquiry": (DisputeCase("fraudulent", inquiry=True),),
     "createMultipleDisputes": (_FRAUD, _FRAUD),
-    "createCe3EligibleDispute": (Complaint("fraudulent", programme="visa_compelling_evidence_3"),),
-    "createComplianceDispute": (Complaint("noncompliant", programme="visa_compliance"),),
-    "createMastercardComplianceDispute": (Complaint("noncompliant", programme="mastercard_compliance"),),
+    "createCe3EligibleDispute": (DisputeCase("fraudulent", program="visa_compelling_evidence_3"),),
+    "createComplianceDispute": (DisputeCase("noncompliant", program="visa_compliance"),),
+    "createMastercardComplianceDispute": (DisputeCase("noncompliant", program="mastercard_compliance"),),
     "createAutoRepresentmentEligibleDispute": (_FRAUD,),
     "pm_usBankAccount_dispute": _UNAUTHORIZED,
 }
 
 
-def of(instrument: Instrument) -> tuple[Complaint, ...]:
-    """The disputes that a payment with it brings about at once."""
+def of(instrument: Instrument) -> tuple[DisputeCase, ...]:
+    """Return the disputes that a payment with this instrument opens at once."""
     if instrument.name.startswith("pm_disputed_"):
         return _UNAUTHORIZED
     return _BY_CARD.get(instrument.name, ())

@@ -1,4 +1,4 @@
-"""What one operation works with: its transaction, its moment, the request that asked for it."""
+"""The unit of work of one operation: its transaction, its time, and its request."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from stripe_sandbox.state.store import Transaction
 
 
 def new_id(prefix: str) -> str:
-    """A prefix and 24 characters (96 bits), as long as Stripe's."""
+    """Return the prefix and 24 characters (96 bits), as long as Stripe's."""
     return prefix + secrets.token_hex(12)
 
 
 @dataclass(slots=True)
-class Work:
-    """`request_id` is None for what happens by itself or by the control API; `publishable` tells a browser's key."""
+class UnitOfWork:
+    """The transaction and context of an operation.
+
+    `request_id` is None outside an API request; `publishable` is set for a browser's key.
+    """
 
     tx: Transaction
     now: float
@@ -28,13 +31,13 @@ class Work:
 
     @property
     def created(self) -> int:
-        """The moment in whole seconds, as Stripe writes it."""
+        """The time in whole seconds, as Stripe writes it."""
         return int(self.now)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an operation answers; a decline is a reply too, as its effects stay."""
+    """The result of an operation; a decline is one too, because its effects stay."""
 
     body: Json
     status: int = 200

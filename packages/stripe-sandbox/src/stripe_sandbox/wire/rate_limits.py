@@ -1,7 +1,7 @@
-"""Stripe's rate limits, on demand (https://docs.stripe.com/rate-limits).
+"""Stripe's rate limits, on request (https://docs.stripe.com/rate-limits).
 
-Buckets refill by real time, whatever the sandbox's clock does: a limit is about how fast a client sends, and a
-client that backs off does so in real seconds. A refused request takes nothing from any bucket.
+Buckets refill in real time, independent of the sandbox's clock: clients send and back off in real seconds. A rejected
+request takes no tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stripe_sandbox.errors import ApiError, Json
 Reason = Literal["global-rate", "global-concurrency", "endpoint-rate", "endpoint-concurrency", "resource-specific"]
 
 HOUR_S = 3600.0
-BUCKETS_LIMIT = 20_000  # objects remembered; beyond it those that are full again are forgotten
+BUCKETS_LIMIT = 20_000  # objects remembered; above that, full buckets are dropped
 _COUNT = Field(default=None, ge=1, le=1_000_000)
 
 TOO_MANY = (
@@ -35,12 +35,12 @@ LOCKED = (
 
 
 class RateLimits(BaseModel):
-    """Requests per second, or at the same time; what is left out has no limit. `"stripe"` means Stripe's numbers."""
+    """Requests per second or at the same time. An omitted field means no limit; `"stripe"` means Stripe's numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     global_per_s: int | None = _COUNT
-    live_per_s: int | None = Field(default=None, ge=1, le=1_000_000, description="For keys of live mode.")
+    live_per_s: int | None = Field(default=None, ge=1, le=1_000_000, description="For live-mode keys.")
     endpoint_per_s: int | None = _COUNT
     global_concurrency: int | None = _COUNT
     endpoint_concurrency: int | None = _COUNT
@@ -54,7 +54,7 @@ class RateLimits(BaseModel):
         return STRIPE if value == "stripe" else value
 
 
-# Of concurrency Stripe names the reasons, but publishes no numbers for payments.
+# Stripe names the reasons for concurrency limits, but publishes no numbers for payments.
 STRIPE: Json = {
     "global_per_s": 25,
     "live_per_s": 100,
@@ -66,7 +66,7 @@ STRIPE: Json = {
 
 @dataclass(slots=True)
 class Bucket:
-    """Tokens for a period of `period_s`; full at first, so a burst of one period passes."""
+    """A token bucket for `period_s`. It starts full, so a burst of one period passes."""
 
     size: int
     period_s: float
@@ -80,16 +80,16 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request as limits look at it; `changes` is the id of the object that it changes."""
+class LimitedRequest:
+    """A request as limits see it; `changed_object` is the id of the object it changes."""
 
     live: bool
     operation: str
-    changes: str | None
+    changed_object: str | None
 
 
-class Limiter:
-    """Counts from the moment it is made. One account, whose keys share the limits of their mode."""
+class RateLimiter:
+    """The limits of one account, counted from creation. All keys of a mode share them."""
 
     def __init__(self, limits: RateLimits, now: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
@@ -100,19 +100,19 @@ class Limiter:
         self.refused: Counter[str] = Counter()
 
     @contextmanager
-    def admitted(self, asked: Asked) -> Iterator[None]:
-        """A place among the requests that run. Raises `ApiError` 429."""
-        self._spend(asked)
-        places = ((asked.live,), (asked.live, asked.operation))
-        self._running.update(places)
+    def admitted(self, request: LimitedRequest) -> Iterator[None]:
+        """Admit a request and count it while it runs. Raises `ApiError` 429."""
+        self._admit(request)
+        slots = ((request.live,), (request.live, request.operation))
+        self._running.update(slots)
         try:
             yield
         finally:
-            self._running.subtract(places)
+            self._running.subtract(slots)
 
     @contextmanager
     def locked(self, object_id: str | None) -> Iterator[None]:
-        """Nobody else changes the object meanwhile. Raises `ApiError` 429 `lock_timeout`, at once."""
+        """Lock the object against concurrent changes. Raises `ApiError` 429 `lock_timeout` at once."""
         if object_id is None or not self._limits.lock_timeouts:
             yield
             return
@@ -125,51 +125,51 @@ class Limiter:
         finally:
             self._locked.discard(object_id)
 
-    def shown(self) -> Json:
+    def report(self) -> Json:
         return {**self._limits.model_dump(), "refused": dict(self.refused)}
 
-    def _spend(self, asked: Asked) -> None:
+    def _admit(self, request: LimitedRequest) -> None:
         limits = self._limits
-        if self._full(limits.global_concurrency, (asked.live,)):
-            raise self._refusal("global-concurrency")
-        if self._full(limits.endpoint_concurrency, (asked.live, asked.operation)):
-            raise self._refusal("endpoint-concurrency")
-        rates = list(self._rates(asked))
+        if self._full(limits.global_concurrency, (request.live,)):
+            raise self._rejection("global-concurrency")
+        if self._full(limits.endpoint_concurrency, (request.live, request.operation)):
+            raise self._rejection("endpoint-concurrency")
+        rates = list(self._rates(request))
         for reason, bucket in rates:
             bucket.fill(self._now())
             if bucket.tokens < 1:
-                raise self._refusal(reason)
+                raise self._rejection(reason)
         for _, bucket in rates:
             bucket.tokens -= 1
 
-    def _rates(self, asked: Asked) -> Iterator[tuple[Reason, Bucket]]:
+    def _rates(self, request: LimitedRequest) -> Iterator[tuple[Reason, Bucket]]:
         limits = self._limits
-        account = limits.live_per_s if asked.live else limits.global_per_s
+        account = limits.live_per_s if request.live else limits.global_per_s
         if account is not None:
-            yield "global-rate", self._bucket((asked.live,), account, 1.0)
+            yield "global-rate", self._bucket((request.live,), account, 1.0)
         if limits.endpoint_per_s is not None:
-            yield "endpoint-rate", self._bucket((asked.live, asked.operation), limits.endpoint_per_s, 1.0)
+            yield "endpoint-rate", self._bucket((request.live, request.operation), limits.endpoint_per_s, 1.0)
         updates = limits.updates_per_intent_per_hour
-        if updates is not None and asked.operation == "payment_intents.update" and asked.changes is not None:
-            yield "resource-specific", self._bucket((asked.changes, "updates"), updates, HOUR_S)
+        if updates is not None and request.operation == "payment_intents.update" and request.changed_object is not None:
+            yield "resource-specific", self._bucket((request.changed_object, "updates"), updates, HOUR_S)
 
-    def _full(self, limit: int | None, place: tuple[object, ...]) -> bool:
-        return limit is not None and self._running[place] >= limit
+    def _full(self, limit: int | None, slot: tuple[object, ...]) -> bool:
+        return limit is not None and self._running[slot] >= limit
 
     def _bucket(self, name: tuple[object, ...], size: int, period_s: float) -> Bucket:
         if name not in self._buckets:
             if len(self._buckets) >= BUCKETS_LIMIT:
-                self._forget()
+                self._drop_full_buckets()
             self._buckets[name] = Bucket(size, period_s, float(size), self._now())
         return self._buckets[name]
 
-    def _forget(self) -> None:
+    def _drop_full_buckets(self) -> None:
         for name, bucket in list(self._buckets.items()):
             bucket.fill(self._now())
             if bucket.tokens >= bucket.size:
                 del self._buckets[name]
 
-    def _refusal(self, reason: Reason) -> ApiError:
+    def _rejection(self, reason: Reason) -> ApiError:
         self.refused[reason] += 1
         return rate_limited(reason, self._limits.retry_after_s)
 
@@ -182,5 +182,5 @@ def rate_limited(reason: Reason | None, retry_after_s: int | None = None) -> Api
 
 
 def lock_timeout() -> ApiError:
-    """No reason is named, and clients are asked to try again, which the official SDKs do."""
+    """Return a 429 without a reason header that asks clients to retry, which the official SDKs do."""
     return ApiError(429, LOCKED, code="lock_timeout", headers={"Stripe-Should-Retry": "true"})
