@@ -157,7 +157,7 @@ def test_invalid_card_number_is_not_sent(
     assert "POST" not in sent
 
 
-def test_expired_card_is_not_sent(checkout: Page) -> None:
+def test_expired_card_is_a_validation_error(checkout: Page) -> None:
     form = card_form(checkout)
     form.get_by_role("button", name="Pays", exact=True).click()
     form.get_by_label("expiration").fill("01 / 20")

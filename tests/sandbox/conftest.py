@@ -96,7 +96,7 @@ class Receiver:
 
 @pytest.fixture(scope="module")
 def shared_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    """A process shared by the tests of a module. Tests must not kill or reconfigure it."""
+    """A process shared by the tests of a module. Tests must not stop it."""
     process = SandboxProcess(tmp_path_factory.mktemp("sandbox"))
     process.start()
     yield process

@@ -33,7 +33,7 @@ def effects(sandbox: SandboxProcess, refund_id: str) -> list[tuple[str, int]]:
     return [(entry["effect"], entry["amount"]) for entry in sandbox.ledger() if entry["source"] == refund_id]
 
 
-def refused(client: Any, **params: Any) -> stripe.InvalidRequestError:
+def rejected(client: Any, **params: Any) -> stripe.InvalidRequestError:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         client.v1.refunds.create(params)
     assert caught.value.http_status == 400

@@ -132,7 +132,7 @@ def test_test_number_behaves_like_its_alias(client: Any, number: str, status: st
 @pytest.mark.parametrize(
     ("number", "code"), [("4111111111111111", "card_declined"), ("4242424242424241", "incorrect_number")]
 )
-def test_number_that_is_no_test_card_is_rejected(client: Any, number: str, code: str) -> None:
+def test_card_number_outside_the_test_cards_is_rejected(client: Any, number: str, code: str) -> None:
     card = {"number": number, "exp_month": 12, "exp_year": 2040}
     with pytest.raises(stripe.CardError) as caught:
         client.v1.payment_methods.create({"type": "card", "card": card})

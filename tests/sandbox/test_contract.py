@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 CARD: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
 # Stripe returns these fields of a charge, an intent and a customer only on request.
-LEFT_OUT = {"charge.refunds", "payment_intent.managed_payments", "customer.cash_balance"}
+ONLY_ON_REQUEST = {"charge.refunds", "payment_intent.managed_payments", "customer.cash_balance"}
 UNDESCRIBED = {"payment_method_data[card]"}  # Stripe accepts it, mainly from Stripe.js
 KINDS = {
     "balance_transaction",
@@ -164,8 +164,8 @@ def _raw(client: Any, method: str, path: str, params: dict[str, Any]) -> str:
     given = {name: value for name, value in params.items() if value is not None}
     try:
         return str(client.raw_request(method, path, **given).body)
-    except (stripe.CardError, stripe.InvalidRequestError) as refused:
-        return str(refused.http_body)
+    except (stripe.CardError, stripe.InvalidRequestError) as error:
+        return str(error.http_body)
 
 
 def test_every_kind_of_object_matches_stripes_description(responses: list[dict[str, Any]]) -> None:
@@ -177,14 +177,14 @@ def test_every_kind_of_object_matches_stripes_description(responses: list[dict[s
 
 
 def test_nullable_fields_are_always_sent(responses: list[dict[str, Any]]) -> None:
-    """Only the fields in `LEFT_OUT` may be absent."""
+    """Only the fields in `ONLY_ON_REQUEST` may be absent."""
     schemas = description()["components"]["schemas"]
     missing = set()
     for one in (one for response in responses for one in objects(response)):
         if name_of(one) in KINDS - {"error"}:
             nullable = {name for name, field in schemas[name_of(one)]["properties"].items() if field.get("nullable")}
             missing |= {f"{name_of(one)}.{name}" for name in nullable - one.keys()}
-    assert missing <= LEFT_OUT
+    assert missing <= ONLY_ON_REQUEST
 
 
 # Some extracts of the description lack the balance, which has no parameters.

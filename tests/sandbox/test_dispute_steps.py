@@ -25,7 +25,7 @@ from tests.sandbox.disputes import (
 from tests.support.eventually import eventually
 from tests.support.sandbox import SandboxProcess
 
-REFUSED = "refused"
+REJECTED = "rejected"
 
 
 ACTIONS: dict[str, Callable[[Any, SandboxProcess, Any], Any]] = {
@@ -49,23 +49,23 @@ ACTIONS: dict[str, Callable[[Any, SandboxProcess, Any], Any]] = {
 TABLE = {
     "needs_response": (
         *("needs_response", "needs_response", "under_review", "won", "lost", "under_review"),
-        *("lost", "lost", "won", "lost", REFUSED),
+        *("lost", "lost", "won", "lost", REJECTED),
     ),
     "under_review": (
         *("under_review", "under_review", "under_review", "won", "lost", "under_review"),
-        *("lost", "under_review", "won", "lost", REFUSED),
+        *("lost", "under_review", "won", "lost", REJECTED),
     ),
     "warning_needs_response": (
         *("warning_needs_response", "warning_needs_response", "warning_under_review"),
         *("warning_closed", "warning_closed", "needs_response"),
-        *("warning_closed", "warning_closed", REFUSED, REFUSED, "warning_closed"),
+        *("warning_closed", "warning_closed", REJECTED, REJECTED, "warning_closed"),
     ),
     "warning_under_review": (
         *("warning_under_review", "warning_under_review", "warning_under_review"),
         *("warning_closed", "warning_closed", "needs_response"),
-        *("warning_closed", "warning_under_review", REFUSED, REFUSED, "warning_closed"),
+        *("warning_closed", "warning_under_review", REJECTED, REJECTED, "warning_closed"),
     ),
-    **{final: (*[REFUSED] * 7, final, *[REFUSED] * 3) for final in ("won", "lost", "warning_closed")},
+    **{final: (*[REJECTED] * 7, final, *[REJECTED] * 3) for final in ("won", "lost", "warning_closed")},
 }
 CELLS = [(status, action, end) for status, ends in TABLE.items() for action, end in zip(ACTIONS, ends, strict=True)]
 
@@ -88,7 +88,7 @@ def test_each_step_in_each_status_has_the_expected_result(
     assert dispute.status == status
     step = ACTIONS[action]
 
-    if end == REFUSED:
+    if end == REJECTED:
         with pytest.raises((stripe.InvalidRequestError, AssertionError)):
             step(client, sandbox, dispute)
         assert client.v1.disputes.retrieve(dispute.id) == dispute

@@ -28,9 +28,9 @@ def test_events_are_listed_newest_first_by_type(started: SandboxProcess) -> None
     assert listed(type="payment_intent.*") == ["payment_intent.succeeded", "payment_intent.created"]
     assert listed(type="*") == PAID_EVENTS[::-1]
     assert listed(types=["charge.succeeded", "charge.failed"]) == ["charge.succeeded"]
-    for refused in ({"type": "*", "types": ["charge.failed"]}, {"types": ["charge.failed"] * 21}):
+    for invalid in ({"type": "*", "types": ["charge.failed"]}, {"types": ["charge.failed"] * 21}):
         with pytest.raises(stripe.InvalidRequestError):
-            listed(**refused)
+            listed(**invalid)
 
 
 def test_events_are_paged_in_both_directions(started: SandboxProcess) -> None:

@@ -74,8 +74,8 @@ class Account:
         try:
             response = self._client.raw_request(method, path, **(params or {}), **(options or {}))
             status, body, headers = response.code, response.body, response.headers
-        except stripe.StripeError as refused:
-            status, body, headers = refused.http_status, refused.http_body, refused.headers or {}
+        except stripe.StripeError as error:
+            status, body, headers = error.http_status, error.http_body, error.headers or {}
         content: dict[str, Any] = json.loads(str(body))
         return {**content, "http": status, "header": dict(headers), "request": dict(headers)["Request-Id"]}
 
@@ -107,7 +107,7 @@ def agrees(found: Any, expected: Any) -> bool:
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: f"{fact.source}: {fact.name}")
-def test_sandbox_answers_like_a_real_account(client: Any, sandbox: SandboxProcess, fact: Fact) -> None:
+def test_sandbox_responds_like_a_real_account(client: Any, sandbox: SandboxProcess, fact: Fact) -> None:
     account = Account(client, sandbox)
     for step in fact.steps:
         account.run(step)

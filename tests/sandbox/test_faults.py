@@ -63,11 +63,11 @@ CELLS: list[tuple[str, dict[str, Any], str, int | None, str, int, str, int]] = [
 ]
 
 
-def named(cell: tuple[Any, ...]) -> str:
+def cell_id(cell: tuple[Any, ...]) -> str:
     return f"{cell[0]}-{'-'.join(str(value) for value in cell[1].values())}"
 
 
-def kind(response: RawResponse) -> str:
+def body_kind(response: RawResponse) -> str:
     """Return the kind of the response's body."""
     if not response.body:
         return "empty"
@@ -76,15 +76,15 @@ def kind(response: RawResponse) -> str:
     return "json" if response.is_json else "truncated"
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=named)
+@pytest.mark.parametrize("cell", CELLS, ids=cell_id)
 def test_each_fault_has_the_expected_result_and_retry(sandbox: SandboxProcess, cell: tuple[Any, ...]) -> None:
     """The key stores the operation's response or a 500, but no fault before the work or on the connection."""
     phase, action, end, status, body, captures, retry, all_captures = cell
-    order = named(cell)
+    order = cell_id(cell)
     sandbox.faults({"phase": phase, **action, "times": 1})
 
     response = pay(sandbox.port, order, key=order)
-    assert (response.end, response.status, kind(response)) == (end, status, body)
+    assert (response.end, response.status, body_kind(response)) == (end, status, body)
     assert len(sandbox.captured(order)) == captures
 
     response = pay(sandbox.port, order, key=order)
@@ -98,7 +98,7 @@ def test_each_fault_has_the_expected_result_and_retry(sandbox: SandboxProcess, c
 def test_hang_sends_nothing(sandbox: SandboxProcess, phase: str, status: int | None) -> None:
     sandbox.faults({"phase": phase, "action": "hang", "seconds": 3600})
 
-    response = pay(sandbox.port, f"hang-{phase}")
+    response = pay(sandbox.port, f"no-response-{phase}")
 
     assert (response.end, response.status) == ("timeout", status)
 
@@ -238,7 +238,7 @@ def test_sticky_can_be_configured(sandbox: SandboxProcess, sticky: bool, again: 
     assert len(sandbox.captured(key)) == 1
 
 
-AIMS: list[tuple[dict[str, Any], bool]] = [
+MATCHES: list[tuple[dict[str, Any], bool]] = [
     ({"method": "post"}, True),
     ({"method": "GET"}, False),
     ({"path_prefix": "/v1/payment_"}, True),
@@ -266,7 +266,7 @@ AIMS: list[tuple[dict[str, Any], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("match", "hit"), AIMS, ids=str)
+@pytest.mark.parametrize(("match", "hit"), MATCHES, ids=str)
 def test_rule_matches_properties_of_the_request(sandbox: SandboxProcess, match: dict[str, Any], hit: bool) -> None:
     sandbox.faults({"match": match, "action": "status", "code": 503})
     assert (pay(sandbox.port, "aimed", key="aimed").status == 503) is hit

@@ -41,9 +41,9 @@ def test_secret_is_masked_and_shown_only_once_when_rolled(sandbox: SandboxProces
 
 def test_endpoint_can_be_added_and_disabled(own_sandbox: SandboxProcess, receiver: Any) -> None:
     own_sandbox.start()
-    refused = request_page(own_sandbox, "/webhooks", {"url": "nowhere"})
-    assert refused.status == 400
-    assert "Invalid URL" in refused.error
+    rejected = request_page(own_sandbox, "/webhooks", {"url": "nowhere"})
+    assert rejected.status == 400
+    assert "Invalid URL" in rejected.error
     added = request_page(own_sandbox, "/webhooks", {"url": receiver.url})
     assert "whsec_" in added.visible_text
     endpoint = own_sandbox.client().v1.webhook_endpoints.list().data[0]

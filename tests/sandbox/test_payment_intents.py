@@ -15,7 +15,7 @@ from tests.support.sandbox import API_KEY, SandboxProcess
 
 GOOD: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
 
-REFUSED = [
+INVALID = [
     ({"amount": 0}, "parameter_invalid_integer", "amount"),
     ({"amount": -1}, "parameter_invalid_integer", "amount"),
     ({"amount": "10.5"}, "parameter_invalid_integer", "amount"),
@@ -47,7 +47,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("change", "code", "param"), REFUSED)
+@pytest.mark.parametrize(("change", "code", "param"), INVALID)
 def test_invalid_create_names_code_and_parameter_and_creates_nothing(
     client: Any, sandbox: SandboxProcess, change: dict[str, Any], code: str | None, param: str
 ) -> None:

@@ -111,20 +111,20 @@ def test_wrong_client_secret_is_rejected_for_every_key(client: Any, browser: Bro
     intent, other = new_intent(client), new_intent(client)
 
     for wrong in (other.client_secret, intent.client_secret[:-1], f"{intent.id}_secret_é"):
-        refused = browser.get(
+        rejected = browser.get(
             f"/v1/payment_intents/{intent.id}", {"client_secret": wrong}, Authorization=f"Bearer {key}"
         )
-        assert (refused.status, refused.error["param"]) == (400, "client_secret")
-        assert intent.client_secret not in json.dumps(refused.body)
+        assert (rejected.status, rejected.error["param"]) == (400, "client_secret")
+        assert intent.client_secret not in json.dumps(rejected.body)
 
 
 @pytest.mark.parametrize("action", ["", "/confirm"])
 def test_publishable_key_without_client_secret_is_rejected(client: Any, browser: Browser, action: str) -> None:
     intent = new_intent(client, payment_method="pm_card_visa")
 
-    refused = browser.send("POST" if action else "GET", f"/v1/payment_intents/{intent.id}{action}", None, {})
+    rejected = browser.send("POST" if action else "GET", f"/v1/payment_intents/{intent.id}{action}", None, {})
 
-    assert (refused.status, refused.error["code"], refused.error["param"]) == (
+    assert (rejected.status, rejected.error["code"], rejected.error["param"]) == (
         400,
         "parameter_missing",
         "client_secret",
@@ -149,18 +149,18 @@ def test_publishable_key_without_client_secret_is_rejected(client: Any, browser:
     ],
 )
 def test_other_endpoints_require_a_secret_key(browser: Browser, method: str, path: str) -> None:
-    refused = browser.send(method, path, None, {})
+    rejected = browser.send(method, path, None, {})
 
-    assert (refused.status, refused.error["code"]) == (403, "secret_key_required")
+    assert (rejected.status, rejected.error["code"]) == (403, "secret_key_required")
 
 
 def test_manual_confirmation_requires_a_secret_key(client: Any, browser: Browser) -> None:
     intent = new_intent(client, payment_method="pm_card_visa", confirmation_method="manual")
 
-    refused = browser.post(f"/v1/payment_intents/{intent.id}/confirm", {"client_secret": intent.client_secret})
+    rejected = browser.post(f"/v1/payment_intents/{intent.id}/confirm", {"client_secret": intent.client_secret})
 
-    assert refused.status == 400
-    assert "publishable key" in refused.error["message"]
+    assert rejected.status == 400
+    assert "publishable key" in rejected.error["message"]
 
 
 def test_publishable_key_is_accepted_as_a_parameter_but_a_secret_key_is_not(client: Any, browser: Browser) -> None:
@@ -184,8 +184,8 @@ def test_parameters_sent_only_by_stripe_js_are_accepted(client: Any, browser: Br
     }
 
     assert browser.post(f"/v1/payment_intents/{intent.id}/confirm", params).body["status"] == "succeeded"
-    refused = browser.post("/v1/payment_methods", {**METHOD, "guid": "a"}, Authorization="Bearer sk_test_any1")
-    assert refused.error["code"] == "parameter_unknown"
+    rejected = browser.post("/v1/payment_methods", {**METHOD, "guid": "a"}, Authorization="Bearer sk_test_any1")
+    assert rejected.error["code"] == "parameter_unknown"
 
 
 def test_stored_response_of_a_secret_key_is_not_replayed_to_a_page(client: Any, browser: Browser) -> None:

@@ -9,13 +9,15 @@ import stripe
 
 from stripe_sandbox.resources.refunds import LATE_FAILURE_S, PENDING_S
 from tests.sandbox.conftest import Receiver
-from tests.sandbox.refunds import charge_of, effects, events_since, paid, refused
+from tests.sandbox.refunds import charge_of, effects, events_since, paid, rejected
 from tests.sandbox.test_cards import pay
 from tests.support.sandbox import SandboxProcess
 
 
 @pytest.mark.parametrize("number", [None, "4000000000007726"])
-def test_pending_refund_card_refunds_succeed_later(client: Any, sandbox: SandboxProcess, number: str | None) -> None:
+def test_refunds_of_the_pending_refund_card_succeed_later(
+    client: Any, sandbox: SandboxProcess, number: str | None
+) -> None:
     method = "pm_card_pendingRefund"
     if number is not None:
         card = {"number": number, "exp_month": 12, "exp_year": 2040, "cvc": "123"}
@@ -42,12 +44,12 @@ def test_pending_refund_card_refunds_succeed_later(client: Any, sandbox: Sandbox
     assert effects(sandbox, refund.id) == [("refund.created", 300), ("refund.succeeded", 300)]
 
 
-def test_refund_fail_card_refunds_fail_later(client: Any, sandbox: SandboxProcess) -> None:
+def test_refunds_of_the_refund_fail_card_fail_later(client: Any, sandbox: SandboxProcess) -> None:
     intent = paid(client, "pm_card_refundFail")
     refund = client.v1.refunds.create({"payment_intent": intent.id})
     assert refund.status == "succeeded"
     assert charge_of(client, intent).refunded
-    assert refused(client, payment_intent=intent.id).code == "charge_already_refunded"
+    assert rejected(client, payment_intent=intent.id).code == "charge_already_refunded"
 
     sandbox.advance(LATE_FAILURE_S)
 

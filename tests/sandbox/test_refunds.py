@@ -9,7 +9,7 @@ import pytest
 import stripe
 
 from stripe_sandbox.resources.disputes import RULING_S
-from tests.sandbox.refunds import charge_of, dispute_of, effects, events_since, paid, refused
+from tests.sandbox.refunds import charge_of, dispute_of, effects, events_since, paid, rejected
 from tests.sandbox.test_cards import pay
 from tests.support.sandbox import SandboxProcess
 
@@ -55,7 +55,7 @@ def test_refund_without_an_amount_refunds_the_remainder(client: Any) -> None:
 def test_refund_is_limited_to_the_captured_amount(client: Any) -> None:
     intent = pay(client, "pm_card_visa", capture_method="manual")
     client.v1.payment_intents.capture(intent.id, {"amount_to_capture": 600})
-    assert refused(client, payment_intent=intent.id, amount=601).param == "amount"
+    assert rejected(client, payment_intent=intent.id, amount=601).param == "amount"
 
     refund = client.v1.refunds.create({"payment_intent": intent.id})
 
@@ -71,7 +71,7 @@ def test_refund_above_the_remainder_is_rejected_without_a_code(
     client.v1.refunds.create({"payment_intent": intent.id, "amount": 300})
     before = len(sandbox.ledger())
 
-    error = refused(client, payment_intent=intent.id, amount=amount)
+    error = rejected(client, payment_intent=intent.id, amount=amount)
 
     assert (error.code, error.param) == (None, "amount")
     assert error.error is not None
@@ -84,40 +84,40 @@ def test_second_full_refund_is_rejected_with_a_code(client: Any) -> None:
     intent = paid(client)
     client.v1.refunds.create({"payment_intent": intent.id})
 
-    assert refused(client, payment_intent=intent.id).code == "charge_already_refunded"
-    assert refused(client, charge=intent.latest_charge, amount=1).code == "charge_already_refunded"
+    assert rejected(client, payment_intent=intent.id).code == "charge_already_refunded"
+    assert rejected(client, charge=intent.latest_charge, amount=1).code == "charge_already_refunded"
 
 
 def test_authorization_cannot_be_refunded(client: Any) -> None:
     intent = pay(client, "pm_card_visa", capture_method="manual")
 
     for named in ({"payment_intent": intent.id}, {"charge": intent.latest_charge}):
-        error = refused(client, **named)
+        error = rejected(client, **named)
         assert error.code is None
         assert "cancel the PaymentIntent" in str(error)
     client.v1.payment_intents.cancel(intent.id)
-    assert "successful charge" in str(refused(client, payment_intent=intent.id))
+    assert "successful charge" in str(rejected(client, payment_intent=intent.id))
 
 
 def test_unpaid_intent_cannot_be_refunded(client: Any) -> None:
     bare = client.v1.payment_intents.create({"amount": 1000, "currency": "usd", "payment_method_types": ["card"]})
-    assert "successful charge" in str(refused(client, payment_intent=bare.id))
+    assert "successful charge" in str(rejected(client, payment_intent=bare.id))
 
     with pytest.raises(stripe.CardError):
         client.v1.payment_intents.confirm(bare.id, {"payment_method": "pm_card_chargeDeclined"})
-    assert "successful charge" in str(refused(client, payment_intent=bare.id))
+    assert "successful charge" in str(rejected(client, payment_intent=bare.id))
 
     debit = pay(client, "pm_usBankAccount", payment_method_types=["us_bank_account"])
-    assert "successful charge" in str(refused(client, payment_intent=debit.id))
+    assert "successful charge" in str(rejected(client, payment_intent=debit.id))
 
 
 def test_disputed_charge_can_be_refunded_only_after_it_is_won(client: Any, sandbox: SandboxProcess) -> None:
     intent = paid(client, "pm_card_createDispute")
-    assert refused(client, payment_intent=intent.id).code == "charge_disputed"
+    assert rejected(client, payment_intent=intent.id).code == "charge_disputed"
 
     evidence = {"uncategorized_text": "winning_evidence"}
     client.v1.disputes.update(dispute_of(client, intent).id, {"evidence": evidence, "submit": True})
-    assert refused(client, payment_intent=intent.id, amount=1).code == "charge_disputed"
+    assert rejected(client, payment_intent=intent.id, amount=1).code == "charge_disputed"
     sandbox.advance(RULING_S)
 
     assert dispute_of(client, intent).status == "won"
@@ -128,7 +128,7 @@ def test_lost_dispute_cannot_be_refunded(client: Any) -> None:
     intent = paid(client, "pm_card_createDispute")
     client.v1.disputes.close(dispute_of(client, intent).id)
 
-    assert refused(client, payment_intent=intent.id).code == "charge_disputed"
+    assert rejected(client, payment_intent=intent.id).code == "charge_disputed"
 
 
 def test_charge_under_inquiry_can_be_refunded(client: Any) -> None:
@@ -137,7 +137,7 @@ def test_charge_under_inquiry_can_be_refunded(client: Any) -> None:
     assert client.v1.refunds.create({"payment_intent": intent.id}).amount == 1000
 
 
-BAD: list[tuple[dict[str, Any], str | None, str | None]] = [
+INVALID: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({}, None, None),
     ({"payment_intent": "pi_nothing"}, "resource_missing", "payment_intent"),
     ({"charge": "ch_nothing"}, "resource_missing", "charge"),
@@ -151,14 +151,14 @@ BAD: list[tuple[dict[str, Any], str | None, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("params", "code", "param"), BAD)
+@pytest.mark.parametrize(("params", "code", "param"), INVALID)
 def test_invalid_refund_is_rejected_with_code_and_parameter(
     client: Any, params: dict[str, Any], code: str | None, param: str | None
 ) -> None:
     if params and not {"payment_intent", "charge"} & params.keys():
         params = {**params, "payment_intent": paid(client).id}
 
-    error = refused(client, **params)
+    error = rejected(client, **params)
 
     assert (error.code, error.param) == (code, param)
 
@@ -166,7 +166,7 @@ def test_invalid_refund_is_rejected_with_code_and_parameter(
 def test_charge_of_another_intent_is_rejected(client: Any) -> None:
     one, other = paid(client), paid(client)
 
-    assert refused(client, payment_intent=one.id, charge=other.latest_charge).param == "charge"
+    assert rejected(client, payment_intent=one.id, charge=other.latest_charge).param == "charge"
     assert client.v1.refunds.create({"payment_intent": one.id, "charge": one.latest_charge}).amount == 1000
 
 
@@ -174,7 +174,7 @@ def test_charge_of_another_intent_is_rejected(client: Any) -> None:
 def test_refund_amount_must_fit_the_currency(client: Any, currency: str, amount: int, bad: int) -> None:
     intent = paid(client, currency=currency, amount=amount)
 
-    error = refused(client, payment_intent=intent.id, amount=bad)
+    error = rejected(client, payment_intent=intent.id, amount=bad)
 
     assert (error.code, error.param) == ("parameter_invalid_integer", "amount")
 

@@ -143,7 +143,7 @@ PATHS = [
 ILLEGAL = [(operation, status) for operation, legal in LEGAL.items() for status in STATUSES if status not in legal]
 
 
-def refused(client: Any, intent: str, method: str) -> None:
+def declined_confirm(client: Any, intent: str, method: str) -> None:
     with pytest.raises(stripe.CardError):
         client.v1.payment_intents.confirm(intent, {"payment_method": method})
 
@@ -159,7 +159,7 @@ def at(client: Any, status: str, recipe: Recipe) -> str:
         return str(create({**bare, "payment_method": method, "confirm": True}).id)
     intent = str(create(bare).id)
     for _ in range(recipe.confirms - (status == "requires_action")):
-        refused(client, intent, BAD_CARD)
+        declined_confirm(client, intent, BAD_CARD)
     if status == "requires_confirmation":
         client.v1.payment_intents.update(intent, {"payment_method": "pm_card_visa"})
     if status == "requires_action":
@@ -236,16 +236,16 @@ def test_legal_transition_changes_the_status_and_generates_its_events(
     assert effects[-1:] == [transition.effect] * (transition.effect is not None)
 
 
-REFUSING: dict[str, Act] = {
+OPERATIONS: dict[str, Act] = {
     "confirm": confirming("pm_card_visa"),
     "update": updating(amount=2000),
     "capture": capturing,
     "cancel": canceling,
 }
-REFUSED = [one for one in ILLEGAL if one[0] != "expire"]
+REJECTED = [one for one in ILLEGAL if one[0] != "expire"]
 
 
-@pytest.mark.parametrize(("operation", "status"), REFUSED)
+@pytest.mark.parametrize(("operation", "status"), REJECTED)
 def test_illegal_operation_is_400_with_the_intent_and_changes_nothing(
     client: Any, sandbox: SandboxProcess, operation: str, status: str
 ) -> None:
@@ -274,7 +274,7 @@ def error_of(client: Any, sandbox: SandboxProcess, operation: str, intent: str) 
             assert response.code == 400
             return dict(json.load(response)["error"])
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        REFUSING[operation](Shop(client, sandbox), intent)
+        OPERATIONS[operation](Shop(client, sandbox), intent)
     assert caught.value.http_status == 400
     return dict(json.loads(str(caught.value.http_body))["error"])
 

@@ -32,7 +32,7 @@ def hook(client: Any, receiver: Receiver, **more: Any) -> Any:
     return endpoint
 
 
-def refused(call: Any, *args: Any) -> tuple[int | None, str | None, str]:
+def rejected(call: Any, *args: Any) -> tuple[int | None, str | None, str]:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         call(*args)
     return caught.value.http_status, caught.value.param, str(caught.value.user_message)
@@ -69,14 +69,14 @@ def test_deleted_endpoint_is_not_found(client: Any) -> None:
     assert gone.to_dict() == {"id": made.id, "object": "webhook_endpoint", "deleted": True}
     assert client.v1.webhook_endpoints.list().data == []
     for call in (client.v1.webhook_endpoints.retrieve, client.v1.webhook_endpoints.delete):
-        status, _, message = refused(call, made.id)
+        status, _, message = rejected(call, made.id)
         assert (status, message) == (404, f"No such webhook endpoint: '{made.id}'")
 
 
 def test_at_most_sixteen_endpoints_are_accepted(client: Any) -> None:
     made = [client.v1.webhook_endpoints.create(HOOK) for _ in range(16)]
 
-    assert refused(client.v1.webhook_endpoints.create, HOOK)[0] == 400
+    assert rejected(client.v1.webhook_endpoints.create, HOOK)[0] == 400
     client.v1.webhook_endpoints.delete(made[0].id)
     client.v1.webhook_endpoints.create(HOOK)
 
@@ -92,7 +92,7 @@ def test_at_most_sixteen_endpoints_are_accepted(client: Any) -> None:
     ],
 )
 def test_invalid_endpoint_is_rejected(client: Any, wrong: dict[str, Any], param: str) -> None:
-    assert refused(client.v1.webhook_endpoints.create, {**HOOK, **wrong})[:2] == (400, param)
+    assert rejected(client.v1.webhook_endpoints.create, {**HOOK, **wrong})[:2] == (400, param)
     assert client.v1.webhook_endpoints.list().data == []
 
 

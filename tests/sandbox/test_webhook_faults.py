@@ -36,7 +36,7 @@ def rules(sandbox: SandboxProcess, *rules: dict[str, Any], **more: Any) -> None:
     sandbox.faults(webhooks={"rules": list(rules), **more})
 
 
-def struck(sandbox: SandboxProcess) -> list[int]:
+def injected_counts(sandbox: SandboxProcess) -> list[int]:
     shown = sandbox.control("GET", "/sandbox/faults")["webhooks"]["rules"]
     return [rule["struck"] for rule in shown]
 
@@ -92,7 +92,7 @@ def test_webhook_fault_can_match_the_metadata_of_a_payment(
     receiver.wait_for(*PAID_EVENTS)
     assert {one.event.data.object.metadata["order_id"] for one in receiver.deliveries} == {"8"}
     assert other.id in str([one.payload for one in receiver.deliveries])
-    assert struck(listening) == [3]
+    assert injected_counts(listening) == [3]
 
 
 def test_webhook_fault_can_be_limited_to_a_number_of_times(

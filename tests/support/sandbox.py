@@ -22,7 +22,7 @@ API_KEY: Final = "sk_test_sandbox_suite"
 
 
 response_observers: list[Callable[[bytes], None]] = []
-"""Called with the body of every API response and webhook that a test receives."""
+"""Callbacks that get the body of every API response and webhook that a test receives."""
 
 
 def notify_observers(body: bytes) -> None:
