@@ -238,7 +238,7 @@ def test_endpoint_added_on_the_page_receives_verifiable_events(window: Page, cli
 
 def test_preset_is_switched_on_applied_and_cleared(window: Page, client: Any) -> None:
     go(window, "Faults")
-    switch_on(window, "lost-answer")
+    switch_on(window, "lost-response")
     expect(status_message(window)).to_be_visible()
 
     with pytest.raises(stripe.APIConnectionError):

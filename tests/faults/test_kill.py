@@ -58,7 +58,7 @@ def test_operations_survive_a_kill_around_their_claim(shop: Shop, point: str) ->
 
 @pytest.mark.parametrize(
     "point",
-    ["dispatch.create.call.before:3", "dispatch.create.call.after:3", "settle.commit.before", "settle.commit.after"],
+    ["dispatch.create.call.before:3", "dispatch.create.call.after:3", "results.commit.before", "results.commit.after"],
 )
 def test_calls_survive_a_kill_around_them_and_around_their_settling(shop: Shop, point: str) -> None:
     """The same key goes out again: the provider answers what it answered the dead process."""

@@ -24,7 +24,7 @@ from payment_service.domain.events import Succeeded
 from payment_service.domain.ids import payment_id
 from payment_service.domain.order import Reason
 from payment_service.domain.payment import Status
-from payment_service.flows.announce import announce
+from payment_service.flows.state.outbox_records import outbox_record
 from payment_service.http.app import build_operations_app
 from payment_service.telemetry import metrics
 from scripts.document_api import public_app
@@ -204,7 +204,7 @@ def test_the_record_that_is_shown_is_what_the_service_makes() -> None:
         cause="pi_3SxYz1:succeeded", captured=SAMPLE.amount, method="card", paid_at=1_798_207_201, intent_id="pi_3SxYz1"
     )
     now = datetime(2026, 12, 25, 14, 0, 2, 417_000, tzinfo=UTC)
-    record = announce(payment, told, deployment="default", now=now)
+    record = outbox_record(payment, told, deployment="default", now=now)
     assert record.key is not None
     assert shown == [("key", record.key.decode()), *((name, (text or b"").decode()) for name, text in record.headers)]
     assert value.encode() == record.value

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from payment_service.flows.apply_webhooks import Webhooks
-from payment_service.flows.errors import Unavailable
+from payment_service.flows.state.errors import Unavailable
+from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.provider.port import ProviderEvent
 from payment_service.provider.stripe.webhooks import translate
 from tests.support.eventually import eventually_async
@@ -34,7 +34,7 @@ def read(event: dict[str, Any]) -> ProviderEvent:
 
 
 def inbox(flows: Flows) -> Webhooks:
-    return Webhooks(flows.surroundings())
+    return Webhooks(flows.context())
 
 
 def event(order_id: str, status: str = "succeeded", *, kind: str = "", at: int = 0, **intent: Any) -> ProviderEvent:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka.cimpl import NewTopic
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.db import outbox
 from payment_service.db.outbox import Fence, OutboxRow, Placement
 from payment_service.db.pool import Pool

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from stripe import WebhookSignature
 
-from payment_service.flows.apply_webhooks import Webhooks
+from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.http.app import build_app
 from payment_service.provider.port import Disposition
 from payment_service.telemetry import metrics
@@ -139,7 +139,7 @@ async def test_a_signed_body_that_cannot_be_read_is_refused_and_kept_for_a_perso
 ) -> None:
     """It can't happen normally, so nothing of it may be lost."""
     assert_refused(await post(port, body), 400)
-    assert [(kept, why) for kept, why, _ in inbox.quarantined] == [(body, reason)]
+    assert [(kept, reason) for kept, reason, _ in inbox.quarantined] == [(body, reason)]
     assert not inbox.events
     assert (await post(port, event())).status == 200, "the process goes on"
 
@@ -279,11 +279,11 @@ async def test_forwarded_addresses_are_not_believed(port: int, inbox: Inbox) -> 
 @pytest.fixture
 async def durable_port(flows: Flows, inbox: Inbox) -> AsyncIterator[int]:
     """The endpoint before the real flow and database."""
-    webhooks = Webhooks(flows.surroundings())
+    webhooks = Webhooks(flows.context())
     webhooks.start()
     app = build_app(
         config=flows.config,
-        surroundings=replace(NO_DATABASE, pool=flows.pool),
+        context=replace(NO_DATABASE, pool=flows.pool),
         take=webhooks.take,
         receivers=receivers_of(flows.config),
         quarantine=inbox.quarantine,

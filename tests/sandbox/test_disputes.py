@@ -200,7 +200,7 @@ def test_charge_that_cannot_be_disputed_is_rejected(client: Any, sandbox: Sandbo
     for charge, why in (
         (authorized.latest_charge, "not captured"),
         (refunded.latest_charge, "fully refunded"),
-        (under_way.charge, "open already"),
+        (under_way.charge, "open dispute"),
         ("ch_nothing", "No such charge"),
     ):
         with pytest.raises(AssertionError, match=why):

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from stripe_sandbox.faults.file import read_plan
-from stripe_sandbox.faults.outage import BrownOut, Limp, Spell
+from stripe_sandbox.faults.outage import ActiveBrownOut, BrownOut, FaultPeriod
+from stripe_sandbox.faults.plan_file import read_plan
 from tests.sandbox.raw_socket import TIMEOUT_S, RawResponse, pay, send_request
 from tests.sandbox.test_faults import CELLS
 from tests.support.eventually import eventually
@@ -77,15 +77,15 @@ def test_brown_out_slows_and_fails_a_share_of_requests(sandbox: SandboxProcess) 
 
 def test_outage_and_brown_out_end_after_their_duration() -> None:
     moment = [100.0]
-    spell = Spell(30, lambda: moment[0])
-    assert (spell.over, spell.left_s) == (False, 30)
+    period = FaultPeriod(30, lambda: moment[0])
+    assert (period.over, period.left_s) == (False, 30)
     moment[0] += 30
-    assert (spell.over, spell.left_s) == (True, 0)
+    assert (period.over, period.left_s) == (True, 0)
 
-    limp = Limp(BrownOut(share=1, latency_ms=5, error_share=1, seconds=3600), seed=0)
-    assert limp.draw() == (5.0, True)
-    limp.spell.clear()
-    assert limp.draw() == (0.0, False)
+    brown_out = ActiveBrownOut(BrownOut(share=1, latency_ms=5, error_share=1, seconds=3600), seed=0)
+    assert brown_out.draw() == (5.0, True)
+    brown_out.period.clear()
+    assert brown_out.draw() == (0.0, False)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_hanging_requests_are_closed_when_the_outage_is_cleared(sandbox: Sandbox
     response: list[RawResponse] = []
     waiting = threading.Thread(target=lambda: response.append(send_request(sandbox.port, "/v1/balance")))
     waiting.start()
-    eventually(lambda: sandbox.control("GET", "/sandbox/faults")["outage"]["met"] == 1)
+    eventually(lambda: sandbox.control("GET", "/sandbox/faults")["outage"]["requests"] == 1)
 
     sandbox.faults()
     waiting.join()

@@ -225,7 +225,7 @@ def test_rule_is_not_used_up_by_requests_it_cannot_affect(sandbox: SandboxProces
     assert pay(sandbox.port, "spared", key="spared").status == 200
     assert send_request(sandbox.port, "/v1/payment_intents", {"amount": "many"}).status == 400
     assert sandbox.faults_struck() == [0]
-    assert pay(sandbox.port, "struck").status == 500
+    assert pay(sandbox.port, "injected").status == 500
 
 
 @pytest.mark.parametrize(("sticky", "again"), [(True, 503), (False, 200)])
@@ -300,7 +300,7 @@ def test_rule_skips_the_first_requests_and_counts_matches(sandbox: SandboxProces
 
     assert [pay(sandbox.port, "spared").status for _ in range(4)] == [200, 200, 500, 200]
     (rule,) = sandbox.control("GET", "/sandbox/faults")["rules"]
-    assert (rule["matched"], rule["struck"], rule["left"]) == (4, 1, 0)
+    assert (rule["matched"], rule["injected"], rule["left"]) == (4, 1, 0)
 
 
 @pytest.mark.parametrize("action", ["drop", "reset", "hang"])

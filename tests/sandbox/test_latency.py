@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stripe_sandbox.faults.aim import Target, operation_name
-from stripe_sandbox.faults.latency import CAP_MS, STRIPE, Latencies, Profile, Spikes, names
+from stripe_sandbox.faults.latency import CAP_MS, STRIPE, Latencies, Profile, Spikes, profile_names
+from stripe_sandbox.faults.matching import Target, operation_name
 from tests.sandbox.raw_socket import pay, send_request
 from tests.support.sandbox import SandboxProcess
 
@@ -102,7 +102,7 @@ def test_same_seed_gives_the_same_times_independent_of_other_requests() -> None:
     ],
 )
 def test_most_specific_profile_is_first(request_: Target, expected: tuple[str, ...]) -> None:
-    assert names(request_) == expected
+    assert profile_names(request_) == expected
 
 
 def test_request_without_a_profile_is_not_delayed() -> None:

@@ -10,7 +10,7 @@ import pytest
 import stripe
 
 from stripe_sandbox.faults.rules import Faults, Plan
-from stripe_sandbox.pages.plans import PRESETS, in_force
+from stripe_sandbox.pages.fault_presets import PRESETS, active_faults
 from tests.sandbox.pages import pay, request_page, submit_form
 from tests.support.sandbox import SandboxProcess
 
@@ -54,22 +54,22 @@ def test_endpoint_can_be_added_and_disabled(own_sandbox: SandboxProcess, receive
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_every_preset_is_a_valid_plan_with_one_fault(preset: Any) -> None:
     faults = Faults()
-    assert in_force(faults) == []
+    assert active_faults(faults) == []
     faults.set(Plan.model_validate(preset.plan))
-    assert len(in_force(faults)) == 1
+    assert len(active_faults(faults)) == 1
 
 
-def test_webhooks_doubled_preset_delivers_each_event_twice(own_sandbox: SandboxProcess, receiver: Any) -> None:
+def test_webhooks_duplicated_preset_delivers_each_event_twice(own_sandbox: SandboxProcess, receiver: Any) -> None:
     own_sandbox.start(receiver.url)
-    submit_form(own_sandbox, "/faults", preset="webhooks-doubled")
+    submit_form(own_sandbox, "/faults", preset="webhooks-duplicated")
     pay(own_sandbox.client(), None)
     receiver.wait_for("payment_intent.created", "payment_intent.created")
     event_id = receiver.deliveries[0].event.id
     assert request_page(own_sandbox, f"/events/{event_id}").text.count(receiver.url) == 2
 
 
-def test_lost_answer_preset_applies_and_the_page_counts_its_hits(sandbox: SandboxProcess, client: Any) -> None:
-    assert "/faults/clear" in submit_form(sandbox, "/faults", preset="lost-answer").text
+def test_lost_response_preset_applies_and_the_page_counts_its_hits(sandbox: SandboxProcess, client: Any) -> None:
+    assert "/faults/clear" in submit_form(sandbox, "/faults", preset="lost-response").text
     with pytest.raises(stripe.APIConnectionError):
         pay(client, None)
     assert 'data-label="Injected" class="number">1<' in request_page(sandbox, "/faults").text

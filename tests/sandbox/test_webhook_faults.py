@@ -38,7 +38,7 @@ def rules(sandbox: SandboxProcess, *rules: dict[str, Any], **more: Any) -> None:
 
 def injected_counts(sandbox: SandboxProcess) -> list[int]:
     shown = sandbox.control("GET", "/sandbox/faults")["webhooks"]["rules"]
-    return [rule["struck"] for rule in shown]
+    return [rule["injected"] for rule in shown]
 
 
 def listed_types(client: Any, intent: Any) -> list[str]:
@@ -105,7 +105,7 @@ def test_webhook_fault_can_be_limited_to_a_number_of_times(
 
     assert only(receiver.deliveries).event.data.object.id == second.id != first.id
     [rule] = listening.control("GET", "/sandbox/faults")["webhooks"]["rules"]
-    assert (rule["struck"], rule["left"]) == (1, 0)
+    assert (rule["injected"], rule["left"]) == (1, 0)
 
 
 def test_events_of_one_type_can_be_delayed(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:

@@ -123,8 +123,8 @@ class SandboxProcess:
         self.control("POST", "/sandbox/faults", {"rules": list(rules), "webhooks": webhooks or {}})
 
     def faults_struck(self) -> list[int]:
-        """Return how often each rule was applied."""
-        return [rule["struck"] for rule in self.control("GET", "/sandbox/faults")["rules"]]
+        """Return how often each rule was injected."""
+        return [rule["injected"] for rule in self.control("GET", "/sandbox/faults")["rules"]]
 
     def accept_keys(self, *keys: str) -> None:
         """Accept only these API keys. Without arguments, accept every test key."""

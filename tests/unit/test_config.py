@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from payment_service.config import Config, ConfigError, DatabaseSettings, KafkaSettings
-from payment_service.secret_files import is_secret
+from payment_service.config.config import Config, ConfigError, DatabaseSettings, KafkaSettings
+from payment_service.config.secret_files import is_secret
 from scripts import document_configuration
 from scripts.document_configuration import env_example, mark
 
