@@ -45,7 +45,7 @@ MOVES = {(origin, one.status) for one in TRANSITIONS for origin in one.origins}
 
 
 class Walk:
-    """One intent, driven without HTTP, with the statuses it has had."""
+    """An intent, driven without HTTP, with the statuses it has had."""
 
     def __init__(self, capture_method: str, confirmation_method: str) -> None:
         self.store = Store()

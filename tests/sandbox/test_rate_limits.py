@@ -170,7 +170,7 @@ def test_rate_limited_response_is_not_stored_under_the_key(sandbox: SandboxProce
 
 
 def test_concurrent_change_of_the_same_object_is_a_lock_timeout(sandbox: SandboxProcess) -> None:
-    """Reads and other objects are not affected. Clients are told to retry, and the error is not stored."""
+    """Reads and other objects are not affected. The error asks clients to retry and is not stored."""
     first, second = (pay(sandbox.port, f"locked-{i}").json for i in range(2))
     set_limits(sandbox, {"lock_timeouts": True}, hang(operation="payment_intents.update"))
     path = f"/v1/payment_intents/{first['id']}"
