@@ -159,9 +159,6 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
     yield await _check_left_behind(config, connection)
     if "stripe" in config.providers and not config.stripe_publishable_key:
         yield await _check_checkout(connection)
-    if not_adopted := await connection.fetchval(_sql.not_adopted):
-        found = f"{not_adopted} payments of the model's were not taken over, and bar their orders"
-        yield Finding(Verdict.WARNING, "adoption", found, "docs/runbook.md, Taking over a store")
 
 
 async def _check_parked(connection: Connection) -> Finding:

@@ -178,17 +178,6 @@ def test_a_checkout_without_a_publishable_key_is_a_warning_once_somebody_may_use
     assert told(STRIPE_PUBLISHABLE_KEY="pk_test_suite") == []
 
 
-def test_what_was_not_taken_over_from_the_model_is_a_warning(env: dict[str, str], database_dsn: str) -> None:
-    with psycopg.connect(database_dsn) as connection:
-        connection.execute(
-            "INSERT INTO model_adoption_report (payment_id, order_id, reason) SELECT gen_random_uuid(), 'o-1', reason "
-            "FROM unnest(ARRAY['amount_missing', 'open_beside_another_payment']) reason"
-        )
-    code, lines = examine(env)
-    [found] = [rest for verdict, rest in lines if verdict == "warning"]
-    assert (code, found.startswith("adoption    1 payments of the model's were not taken over")) == (0, True)
-
-
 def roles_told(lines: list[list[str]]) -> list[str]:
     return [f"{verdict}: {rest.removeprefix('role').strip()}" for verdict, rest in lines if rest.startswith("role ")]
 

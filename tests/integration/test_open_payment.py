@@ -151,15 +151,6 @@ async def test_money_that_nobody_expected_comes_before_a_new_payment(till: Till)
     assert (answer.status, "a person must look" in answer.json["detail"]) == (409, True)
 
 
-async def test_what_the_model_knew_of_the_order_comes_before_a_new_payment(till: Till) -> None:
-    await end_unpaid(till)
-    await till.flows.pool.execute(
-        "INSERT INTO model_adoption_report (payment_id, order_id, reason) VALUES (gen_random_uuid(), 'o-1', 'amount_missing')"
-    )
-    answer = await open_new(till)
-    assert (answer.status, "model_adoption_report" in answer.json["detail"]) == (409, True)
-
-
 async def test_an_order_that_is_delivered_again_opens_nothing_and_is_no_changed_order(till: Till) -> None:
     """Neither once its payment has ended, nor beside the next one."""
     await end_unpaid(till)

@@ -25,7 +25,7 @@ from payment_service.db.rights import HIDDEN, READER, SERVICE, RightsError, Role
 
 PACKAGE: Final = Path(payment_service.__file__).parent
 # What the owner runs.
-OWNERS: Final = {"adopt.sql", "maintain.sql", "roles.sql", "rights.sql"}
+OWNERS: Final = {"maintain.sql", "roles.sql", "rights.sql"}
 PARTITION: Final = re.compile(r"_[0-9]{8}$")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import psycopg
 from alembic import command
@@ -29,8 +29,6 @@ ADVISORY_LOCK: Final = 0x7061796D656E7473
 # Several replicas that migrate at once take turns; a migration that lasts longer than this is looked at by a person.
 WAIT_FOR_OTHERS_S: Final = 60
 WAIT_INTERVAL_S: Final = 0.2
-# `migrate --adopt` goes on to this revision once every order of the model's is taken or barred; no service starts below it.
-_TAKEOVER_BARRED: Final = 3
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -38,26 +36,21 @@ class MigrationError(Exception):
     """The schema was not changed; the message says why and what to do."""
 
 
-Prepare: TypeAlias = Callable[[Connection, str | None], None]
-
-
 def migrate(
     dsn: str,
     *,
     to: str = "head",
     roles: Roles = DEFAULT_ROLES,
-    prepare: Prepare | None = None,
     report: Callable[[str], None] = lambda _line: None,
 ) -> None:
     """Bring the database at `dsn` (a URI or libpq's `key=value` form) to revision `to`; then grant rights, make partitions.
 
-    Without effect when it is there already. `prepare` is called with the revision before, in the transaction of the first step.
-    `report` is told what was done, a line at a time. Raises MigrationError (each revision happened as a whole or not at all, and
+    Without effect when it is there already. `report` is told what was done, a line at a time. Raises MigrationError (each revision happened as a whole or not at all, and
     the next run goes on), RightsError, MaintainError.
     """
     with _connection(dsn) as connection, _turn(connection):
         before = _revision(connection)
-        preparations: list[Callable[[], None]] = [partial(prepare or _refuse_strangers, connection, before)]
+        preparations: list[Callable[[], None]] = [partial(_refuse_foreign_payments, connection, before)]
         for revision in _missing(before, to) or [before or to]:
             with_lock_retries(partial(_bring, connection, revision, preparations))
         after = _revision(connection)
@@ -157,20 +150,10 @@ def _turn(connection: Connection) -> Iterator[None]:
     yield
 
 
-def _refuse_strangers(connection: Connection, revision: str | None) -> None:
+def _refuse_foreign_payments(connection: Connection, revision: str | None) -> None:
     if revision is None and connection.exec_driver_sql("SELECT to_regclass('payments')").scalar() is not None:
         message = (
-            "There is a table payments that this service did not make. If it is the model's, `payment-service migrate --adopt` "
-            "takes it over (docs/upgrading.md); else give this service a database of its own."
-        )
-        raise MigrationError(message)
-    if (
-        int(revision or 0) < _TAKEOVER_BARRED
-        and connection.exec_driver_sql("SELECT to_regclass('model_payments')").scalar() is not None
-    ):
-        message = (
-            "A takeover of the model's tables was begun here: run `payment-service migrate --adopt`, which goes on with it "
-            "(docs/upgrading.md). Without it, orders that the model knew could be paid twice."
+            "The database has a table payments that payment-service did not create. Give payment-service its own database."
         )
         raise MigrationError(message)
 

@@ -7,10 +7,7 @@ FROM payments_decimal
 WHERE id = $1
 
 -- name: newest_names
--- One that was taken over from the model has the id that it had there.
-SELECT id, order_id, n
-FROM (SELECT id, order_id, n, order_topic FROM payments ORDER BY created_at DESC, id DESC LIMIT 1) newest
-WHERE order_topic <> 'model_payments'
+SELECT id, order_id, n FROM payments ORDER BY created_at DESC, id DESC LIMIT 1
 
 -- name: payment_exists
 SELECT EXISTS (SELECT FROM payments WHERE id = $1)

@@ -61,7 +61,7 @@ class SaveConflict(Exception):
 
 
 async def insert(connection: Connection, payments: Sequence[NewPayment]) -> set[UUID]:
-    """Insert what is new, but of no order whose payment waits to be taken over from the model; return the ids that were."""
+    """Insert the payments that do not exist yet; return their ids."""
     rows = await connection.fetch(
         _SQL.insert,
         [p.id for p in payments],
@@ -138,11 +138,6 @@ async def opened_by(connection: Connection, order_id: str, cause: str) -> UUID |
 async def has_unexpected_money(connection: Connection, order_id: str) -> bool:
     """Whether money of this order waits for a person."""
     return bool(await connection.fetchval(_SQL.has_unexpected_money, order_id))
-
-
-async def waits_for_adoption(connection: Connection, order_id: str) -> bool:
-    """Whether a payment that the model knew of this order waits for a person."""
-    return bool(await connection.fetchval(_SQL.waits_for_adoption, order_id))
 
 
 async def open_next(connection: Connection, last: UUID, new: UUID, *, expires_at: datetime | None) -> str | None:

@@ -1,12 +1,11 @@
 -- name: insert
--- The same order again is nothing here, nor is one whose payment waits to be taken over from the model: the caller compares.
+-- An order that already has its payment is skipped; the caller compares the two.
 INSERT INTO payments (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
                       capture_method, expires_at, expiry_due_at)
 SELECT *, expires_at
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[],
             $11::text[], $12::timestamptz[])
      AS v (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method, expires_at)
-WHERE NOT EXISTS (SELECT FROM model_adoption_report r WHERE r.order_id = v.order_id AND r.reason <> 'order_id_missing')
 ON CONFLICT DO NOTHING
 RETURNING id
 
@@ -58,11 +57,6 @@ SELECT p.id FROM payments p JOIN operations o ON o.payment_id = p.id WHERE p.ord
 -- Whether money came for a payment of the order that nobody expected, and no person has looked yet.
 SELECT EXISTS (SELECT FROM payment_events WHERE parked_reason = 'unexpected_money' AND payment_id IN (SELECT id FROM payments WHERE order_id = $1))
     OR EXISTS (SELECT FROM operations WHERE state = 'parked' AND outcome = 'unexpected_money' AND payment_id IN (SELECT id FROM payments WHERE order_id = $1))
-
--- name: waits_for_adoption
--- Whether the model knew of another payment of the order that no person has decided on. One beside the order's own is canceled.
-SELECT EXISTS (SELECT FROM model_adoption_report
-               WHERE order_id = $1 AND reason <> 'order_id_missing' AND reason <> 'open_beside_another_payment')
 
 -- name: open_next
 -- Only after one that ended unpaid, which is for good; of several at once, the unique constraints let one through.

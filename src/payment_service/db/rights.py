@@ -29,7 +29,6 @@ SERVICE: Final[Mapping[str, str]] = {
     "disputes": "SELECT, INSERT, UPDATE",
     "disputes_decimal": "SELECT",
     "kept_answers": "SELECT, INSERT",
-    "model_adoption_report": "SELECT",
     "operations": "SELECT, INSERT, UPDATE",
     "order_cancellations": "SELECT, INSERT, UPDATE",
     "outbox": "SELECT, INSERT",

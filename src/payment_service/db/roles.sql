@@ -14,7 +14,6 @@ BEGIN
     END LOOP;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO {owner}, {service}, {reader}', current_database());
-    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {owner}', current_database()); -- `migrate --adopt` reckons in one
 END $$;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC, {service}, {reader};

@@ -96,11 +96,6 @@ async def _require_ended_unpaid(connection: Connection, last: Payment) -> None:
         raise Refusal(Why.NOT_ALLOWED, message)
     if await order_cancellations.is_cancelled(connection, last.order_id):
         raise Refusal(Why.NOT_ALLOWED, "The order was cancelled: what is wanted anew needs an order of its own.")
-    if await payments.waits_for_adoption(connection, last.order_id):
-        message = (
-            "The model knew of another payment of this order: a person must first clear model_adoption_report of it."
-        )
-        raise Refusal(Why.NOT_ALLOWED, message)
     if await payments.has_unexpected_money(connection, last.order_id):
         message = "Money came for this order that nobody expected: a person must look before the customer pays again."
         raise Refusal(Why.NOT_ALLOWED, message)

@@ -181,18 +181,3 @@ CREATE VIEW disputes_decimal AS
 SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, evidence_due_at AS evidence_due_by,
        provider, provider_dispute_id, created_at, updated_at
 FROM disputes;
-
--- Payments of the model's tables that `migrate --adopt` has not taken over: their orders get no other payment while they stand here.
-CREATE TABLE model_adoption_report (
-    payment_id          uuid        NOT NULL,
-    order_id            text,
-    status              text,
-    amount              text,  -- as it stood there
-    currency            text,
-    provider_payment_id text,
-    reason              text        NOT NULL,
-    beside              uuid,  -- the payment that was taken in its place
-    reported_at         timestamptz NOT NULL DEFAULT now()
-);
--- A name that no order can have may be of any length.
-CREATE INDEX model_adoption_report_of_order ON model_adoption_report (order_id) WHERE reason <> 'order_id_missing';
