@@ -172,8 +172,7 @@ def nothing_is_left(evidence: Evidence) -> Iterator[Violation]:
             detail = f"{row['kind']} is {row['state']}: {row['outcome']} {row['outcome_code']}"
             yield Violation("I3", ids[row["payment_id"]], detail)
     for row in evidence.tables["payment_events"]:
-        # What an older release left to this one has neither a time to be tried at nor a reason, until `maintain` takes it up.
-        if not row["processed"] and (row["retry_at"] is not None or row["parked_reason"] is not None):
+        if not row["processed"]:
             yield Violation("I3", row["provider_event_id"], f"not applied: {row['result']} {row['parked_reason']}")
     for row in evidence.tables["payments"]:
         if row["status"] == "created":

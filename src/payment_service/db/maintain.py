@@ -69,7 +69,7 @@ class Partitioned:
 
 TABLES: Final = (
     Partitioned("payment_events", "occurred_at", behind=EVENTS_KEPT, kept=EVENTS_KEPT, unfinished="NOT processed",
-                unfinished_are="events that are not processed (of a type that is not supported yet, or parked)"),
+                unfinished_are="events that are not processed (they wait for their payment, or are parked)"),
     Partitioned("outbox", "created_at", behind=timedelta(0), kept=OUTBOX_KEPT, unfinished="position IN (SELECT position FROM outbox_pending)",
                 unfinished_are="records that are not published"),
     Partitioned("outbox_placements", "created_at", behind=timedelta(0), kept=OUTBOX_KEPT, unfinished="position IN (SELECT position FROM outbox_pending)",
@@ -77,18 +77,16 @@ TABLES: Final = (
 )  # fmt: skip
 
 
-def maintain(
-    dsn: str, *, now: datetime | None = None, tidy: bool = True, report: Callable[[str], None] = lambda _line: None
-) -> None:
+def maintain(dsn: str, *, now: datetime | None = None, report: Callable[[str], None] = lambda _line: None) -> None:
     """Make the partitions that are missing and drop those past retention that hold nothing unfinished.
 
-    `tidy`: do what needs no partition too, for which no release before this one may run any more. `report` is told each thing done, a line at a time. What can't be done does not keep the rest from being done; then
+    `report` is told each thing done, a line at a time. What can't be done does not keep the rest from being done; then
     MaintainError is raised at the end, or at once when the database can't be reached. Raises SchemaError when there is no schema.
     """
     try:
         with _connect(dsn) as connection:
             failures = [problem for table in TABLES for problem in _maintain(connection, table, now, report)]
-            failures += _tidy(connection, report) if tidy else ()
+            failures += _forget_answers(connection, report)
     except psycopg.errors.UndefinedTable:
         raise SchemaError(NO_SCHEMA) from None
     except psycopg.Error as error:
@@ -98,17 +96,13 @@ def maintain(
         raise MaintainError(" ".join(failures))
 
 
-def _tidy(connection: Session, report: Callable[[str], None]) -> Iterator[str]:
-    """Do what needs no partition; yield a sentence for each thing that could not be done."""
-    for statement, done in (
-        (_sql.forget_answers, "kept answers forgotten"),
-        (_sql.take_up_deferred, "deferred events taken up"),
-    ):
-        try:
-            if rows := _patiently(connection, partial(connection.execute, statement.encode())).rowcount:
-                report(f"{rows} {done}")
-        except psycopg.errors.LockNotAvailable as error:
-            yield f"{done}: none, since others held a lock ({_one_line(error)}); run `payment-service maintain` again."
+def _forget_answers(connection: Session, report: Callable[[str], None]) -> Iterator[str]:
+    """Delete stored responses that nobody may ask for any more; yield a sentence if that was not possible."""
+    try:
+        if rows := _patiently(connection, partial(connection.execute, _sql.forget_answers.encode())).rowcount:
+            report(f"deleted {rows} stored responses of idempotency keys")
+    except psycopg.errors.LockNotAvailable as error:
+        yield f"idempotency_keys: others held a lock all the time ({_one_line(error)}); run `payment-service maintain` again."
 
 
 def week_of(moment: datetime) -> datetime:

@@ -53,11 +53,3 @@ DELETE FROM {default} WHERE {column} < {until} AND created_at < {until} AND NOT 
 -- name: forget_answers
 -- Callers are promised 24 h; the rest is for those whose retries stopped over a day.
 DELETE FROM kept_answers WHERE created_at < now() - interval '48 h'
-
--- name: take_up_deferred
--- Stored by a release that did not know their type yet. It may run beside this one while the schema is changed, and parks what
--- of them is to be tried as malformed: only once it has gone is it sure that this release is the one that tries. It tries once:
--- what is malformed to it too stays parked for a person.
-UPDATE payment_events SET retry_at = now(), parked_reason = NULL, tries = tries + 1
-WHERE NOT processed AND (result = 'deferred' AND retry_at IS NULL OR result = 'malformed' AND parked_reason = 'malformed' AND tries = 0 AND (
-    event_type LIKE 'refund.%' OR event_type LIKE 'charge.dispute.%' OR event_type IN ('charge.refunded', 'charge.refund.updated')))

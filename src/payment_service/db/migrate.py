@@ -56,7 +56,7 @@ def migrate(
         after = _revision(connection)
     report(f"schema is at revision {after}" if before == after else f"schema brought from revision {before} to {after}")
     roles.grant(dsn, report=report)
-    maintain(dsn, tidy=False, report=report)
+    maintain(dsn, report=report)
 
 
 def migration_sql(*, to: str = "head") -> str:
@@ -152,9 +152,7 @@ def _turn(connection: Connection) -> Iterator[None]:
 
 def _refuse_foreign_payments(connection: Connection, revision: str | None) -> None:
     if revision is None and connection.exec_driver_sql("SELECT to_regclass('payments')").scalar() is not None:
-        message = (
-            "The database has a table payments that payment-service did not create. Give payment-service its own database."
-        )
+        message = "The database has a table payments that payment-service did not create. Give payment-service its own database."
         raise MigrationError(message)
 
 

@@ -45,7 +45,7 @@ class NewOperation:
 class Claimed:
     """An attempt that is ours. `resolving`: its key can't help any more, so what became of it is read. Times: the database's.
 
-    `last_sent_at` None: nothing was sent yet, as in the epoch LOOK_FIRST, but by a release from before there was one.
+    `last_sent_at` None: nothing was sent yet, as in the epoch LOOK_FIRST.
     """
 
     id: UUID
@@ -67,7 +67,7 @@ class Claimed:
     @property
     def looks_first(self) -> bool:
         """Whether nothing was ever sent, and what exists is only read."""
-        return self.epoch == LOOK_FIRST and self.last_sent_at is None
+        return self.epoch == LOOK_FIRST
 
     @property
     def idempotency_key(self) -> str:

@@ -1,8 +1,7 @@
 -- name: enqueue
--- In epoch 0 nothing is sent: what exists is read. It is not marked as resolving, since a release from before there were such epochs
--- would read something else, and sends it instead.
-INSERT INTO operations (id, payment_id, provider, kind, cause, request_method, request_path, request_body, api_version, epoch, first_sent_at)
-SELECT *
+-- Epoch 0 sends nothing: it only reads what exists at the provider.
+INSERT INTO operations (id, payment_id, provider, kind, cause, request_method, request_path, request_body, api_version, epoch, first_sent_at, resolving)
+SELECT *, epoch = 0
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::integer[],
             $11::timestamptz[]) AS v (id, payment_id, provider, kind, cause, method, path, body, api_version, epoch, first_sent_at)
 ON CONFLICT (id) DO NOTHING
@@ -59,10 +58,10 @@ UPDATE operations o
 SET state = 'claimed', worker = $1, attempt = o.attempt + 1, tries = o.tries + 1, ever_sent = true,
     resolving = o.resolving OR coalesce(o.first_sent_at < $7, false),
     first_sent_at = coalesce(o.first_sent_at, now()),
-    last_sent_at = CASE WHEN o.epoch = 0 OR o.resolving OR coalesce(o.first_sent_at < $7, false) THEN o.last_sent_at ELSE now() END
+    last_sent_at = CASE WHEN o.resolving OR coalesce(o.first_sent_at < $7, false) THEN o.last_sent_at ELSE now() END
 WHERE o.id = ANY (ARRAY(SELECT id FROM picked LIMIT (SELECT granted FROM bucket)))
 RETURNING o.id, o.payment_id, o.kind, o.cause, o.request_method, o.request_path, o.request_body, o.api_version, o.epoch,
-          o.attempt, o.tries, o.resolving OR o.epoch = 0 AS resolving, o.outcome AS last_outcome, o.first_sent_at, o.last_sent_at, o.empty_read_at, o.due_at, now() AS claimed_at
+          o.attempt, o.tries, o.resolving, o.outcome AS last_outcome, o.first_sent_at, o.last_sent_at, o.empty_read_at, o.due_at, now() AS claimed_at
 
 -- name: settle
 -- Ends attempts, or puts them back. Only the attempt that is named: a process that was paused can't undo another's work.

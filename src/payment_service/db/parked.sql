@@ -43,7 +43,7 @@ SELECT payment_id, provider, kind FROM operations WHERE id = $1
 
 -- name: lock_operation
 -- After its payment: a parked operation is nobody's, and stays so while its row is locked.
-SELECT id, kind, cause, tries, resolving OR epoch = 0 AS resolving, outcome, outcome_code, attempts -> -1 ->> 'provider_request_id' AS answered_by,
+SELECT id, kind, cause, tries, resolving, outcome, outcome_code, attempts -> -1 ->> 'provider_request_id' AS answered_by,
        request_method, request_path, request_body, api_version
 FROM operations
 WHERE id = $1 AND state = 'parked'
