@@ -138,7 +138,7 @@ def test_what_waits_for_a_person_is_a_warning(env: dict[str, str], database_dsn:
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome) "
-            "VALUES ('DE1', 't-1', 1, 'eur', now(), '', 'transfer.nobodys')"
+            "VALUES ('DE1', 't-1', 1, 'eur', now(), '', 'transfer.unmatched')"
         )
     code, lines = examine(env)
     found = "parked      for a person wait 0 calls and events, 1 transfers without a reference → payment-service parked list"

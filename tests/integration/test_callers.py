@@ -25,7 +25,7 @@ PROMISED_H = 24
 
 async def age(till: Till, hours: float) -> None:
     """Let that time pass for kept answers, then run `maintain`."""
-    await till.flows.pool.execute("UPDATE kept_answers SET created_at = created_at - $1 * interval '1 h'", hours)
+    await till.flows.pool.execute("UPDATE idempotency_keys SET created_at = created_at - $1 * interval '1 h'", hours)
     await asyncio.to_thread(maintain, till.dsn)
 
 
@@ -60,7 +60,7 @@ async def test_after_the_answer_is_forgotten_the_clients_key_still_refunds_once(
     first = await till.refund(payment, "5.00", "job-1")
     await till.settle()
     await age(till, 24 * 31)
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM kept_answers") == 0
+    assert await till.flows.pool.fetchval("SELECT count(*) FROM idempotency_keys") == 0
     await api_keys.revoke(till.flows.pool, client="shop")
     till.key = await api_keys.create(till.flows.pool, client="shop", scopes=[Scope.REFUND])
     again = await till.refund(payment, "5.00", "job-1")
@@ -97,7 +97,8 @@ async def test_a_refusal_is_not_kept_and_not_noted(till: Till) -> None:
     payment = (await till.flows.payment("o-1"))["id"]
     assert (await till.refund(payment, "5.00", "job-1")).status == 409
     assert (
-        await till.flows.pool.fetchval("SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM kept_answers)") == 0
+        await till.flows.pool.fetchval("SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM idempotency_keys)")
+        == 0
     )
     assert await till.pay("o-1") == payment
     assert (await till.refund(payment, "5.00", "job-1")).status == 201

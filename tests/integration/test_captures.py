@@ -131,10 +131,10 @@ async def test_the_same_job_after_its_answer_is_forgotten_does_nothing_more(till
     target = f"/v1/payments/{payment}/capture"
     await till.post(target, {"amount": "5.00"}, "job-1")
     await till.settle()
-    await till.flows.pool.execute("DELETE FROM kept_answers")
+    await till.flows.pool.execute("DELETE FROM idempotency_keys")
     again = await till.post(target, {"amount": "5.00"}, "job-1")
     assert (again.status, again.json["amount_captured"]) == (201, "5.00")
-    await till.flows.pool.execute("DELETE FROM kept_answers")
+    await till.flows.pool.execute("DELETE FROM idempotency_keys")
     assert (await till.post(target, {"amount": "6.00"}, "job-1")).status == 422
     await till.settle()
     assert captured(till.sandbox) == [500]

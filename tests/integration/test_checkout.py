@@ -118,7 +118,7 @@ async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(till: Ti
     client.v1.payment_intents.cancel((await till.flows.payment("o-1"))["provider_payment_id"])
     await till.settle()
     await till.flows.pool.execute(
-        "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, outcome, settled_at)"
+        "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, outcome, finished_at)"
         " VALUES ('o-1', 'orders.cancelled', 0, 0, 'canceled', now())"
     )
     answer = await offered(till)

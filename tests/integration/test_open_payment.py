@@ -112,7 +112,7 @@ async def test_the_same_job_after_its_answer_is_forgotten_opens_nothing_more(til
     await open_new(till, key="job-1")
     await till.settle()
     await end_unpaid(till, SECOND)
-    await till.flows.pool.execute("DELETE FROM kept_answers")
+    await till.flows.pool.execute("DELETE FROM idempotency_keys")
     again = await open_new(till, key="job-1")
     assert (again.status, again.json["id"], again.json["status"]) == (201, str(SECOND), "canceled")
     assert await till.flows.pool.fetchval("SELECT max(n) FROM payments") == 2

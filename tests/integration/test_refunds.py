@@ -111,11 +111,11 @@ async def test_the_same_job_a_month_later_with_a_new_api_key_refunds_nothing_mor
     payment = await till.pay("o-1")
     first = await till.refund(payment, "5.00", "job-1")
     await till.settle()
-    await till.flows.pool.execute("DELETE FROM kept_answers")
+    await till.flows.pool.execute("DELETE FROM idempotency_keys")
     till.key = await api_keys.create(till.flows.pool, client="shop", scopes=[Scope.REFUND])
     again = await till.refund(payment, "5.00", "job-1")
     assert (again.status, again.json["id"], again.json["status"]) == (201, first.json["id"], "succeeded")
-    await till.flows.pool.execute("DELETE FROM kept_answers")
+    await till.flows.pool.execute("DELETE FROM idempotency_keys")
     assert (await till.refund(payment, "6.00", "job-1")).status == 422
     await till.settle()
     assert refunded(till.sandbox) == 500
@@ -240,7 +240,7 @@ async def test_a_refund_made_in_the_dashboard_is_taken_in_and_counts(till: Till)
     client.v1.refunds.create({"payment_intent": intent_id, "amount": 1500})
     await till.settle()
     assert (await till.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00"
-    [row] = await till.flows.pool.fetch("SELECT made_by_hand, status FROM refunds")
+    [row] = await till.flows.pool.fetch("SELECT external, status FROM refunds")
     assert tuple(row) == (True, "succeeded")
     assert (await till.refund(payment, "5.00")).status == 422
     assert [topic for topic, _ in await till.announced(payment)][-1] == "refunded"
@@ -345,6 +345,6 @@ async def test_kept_answers_are_forgotten_after_two_days(till: Till) -> None:
     payment = await till.pay("o-1")
     await till.refund(payment, "1.00", "old")
     await till.refund(payment, "1.00", "new")
-    await till.flows.pool.execute("UPDATE kept_answers SET created_at = now() - interval '49 h' WHERE key = 'old'")
+    await till.flows.pool.execute("UPDATE idempotency_keys SET created_at = now() - interval '49 h' WHERE key = 'old'")
     await asyncio.to_thread(maintain, till.dsn)
-    assert await till.flows.pool.fetchval("SELECT array_agg(key) FROM kept_answers") == ["new"]
+    assert await till.flows.pool.fetchval("SELECT array_agg(key) FROM idempotency_keys") == ["new"]

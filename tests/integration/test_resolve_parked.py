@@ -19,7 +19,7 @@ from tests.support.till import Till
 REFUNDS = {"method": "GET", "path": "/v1/refunds"}
 
 
-async def made_by_hand(till: Till, payment: UUID, amount: int = 500, **more: Any) -> str:
+async def refund_externally(till: Till, payment: UUID, amount: int = 500, **more: Any) -> str:
     """A refund that somebody makes at the provider; its id there."""
     client: Any = till.sandbox.client()
     intent = (await shown(till, payment))["provider_payment_id"]
@@ -47,7 +47,7 @@ async def test_a_refund_that_the_provider_does_not_have_is_not_taken_for_made(ti
         await desk.resolve(name, "happened", "re_TYPO")
     assert refused.value.why is Why.NOT_ALLOWED
     assert await as_it_was(till, name) == before
-    made = await made_by_hand(till, payment)
+    made = await refund_externally(till, payment)
     await desk.resolve(name, "happened", made)
     assert (await till.get(f"/v1/refunds/{name}")).json["status"] == "succeeded", "as it was read, without an event"
     assert (await shown(till, payment))["amount_refunded"] == "5.00"
@@ -57,13 +57,13 @@ async def test_a_refund_of_another_payment_or_amount_or_name_is_not_taken_for_th
     desk, payment, other = Desk(till), await till.pay("o-1"), await till.pay("o-2")
     name = await unfindable(till, desk, payment)
     before = await as_it_was(till, name)
-    elsewhere = await made_by_hand(till, other)
+    elsewhere = await refund_externally(till, other)
     with pytest.raises(Refusal, match="of this payment"):
         await desk.resolve(name, "happened", elsewhere)
-    another_amount = await made_by_hand(till, payment, 400)
+    another_amount = await refund_externally(till, payment, 400)
     with pytest.raises(Refusal, match=r"is for 4\.00 eur, and 5\.00 eur was asked for"):
         await desk.resolve(name, "happened", another_amount)
-    named = await made_by_hand(till, payment, metadata={"refund_id": str(UUID(int=5))})
+    named = await refund_externally(till, payment, metadata={"refund_id": str(UUID(int=5))})
     with pytest.raises(Refusal, match="bears the name of another refund"):
         await desk.resolve(name, "happened", named)
     assert await as_it_was(till, name) == before
@@ -86,7 +86,7 @@ async def test_nothing_is_changed_while_the_provider_can_not_be_read(
     desk, payment = Desk(till), await till.pay("o-1")
     name = await unfindable(till, desk, payment)
     before = await as_it_was(till, name)
-    made = await made_by_hand(till, payment)
+    made = await refund_externally(till, payment)
     till.sandbox.faults({"match": REFUNDS, "phase": "before", "times": 1, **fault})
     with pytest.raises(Refusal, match=sentence) as refused:
         await desk.resolve(name, what, made)
@@ -119,7 +119,7 @@ async def test_a_refund_is_not_said_never_to_have_been_while_not_all_of_them_can
     name = await unfindable(till, desk, payment)
     before = await as_it_was(till, name)
     for amount in (100, 200):
-        await made_by_hand(till, payment, amount)
+        await refund_externally(till, payment, amount)
     monkeypatch.setattr(adapter, "PAGE_SIZE", 1)
     monkeypatch.setattr(adapter, "REFUND_PAGES_MAX", 1)
     with pytest.raises(Refusal, match="Not all refunds of this payment could be read"):
@@ -132,7 +132,7 @@ async def test_a_refund_is_not_said_never_to_have_been_while_not_all_of_them_can
 async def test_a_pending_refund_that_a_person_found_ends_by_its_event(till: Till) -> None:
     desk, payment = Desk(till), await till.pay("o-1", method="pm_card_pendingRefund")
     name = await unfindable(till, desk, payment)
-    made = await made_by_hand(till, payment)
+    made = await refund_externally(till, payment)
     await desk.resolve(name, "happened", made)
     refund = (await till.get(f"/v1/refunds/{name}")).json
     assert (refund["status"], refund["provider_refund_id"]) == ("pending", made)
@@ -141,7 +141,7 @@ async def test_a_pending_refund_that_a_person_found_ends_by_its_event(till: Till
 async def test_the_same_resolution_again_is_answered_without_the_provider(till: Till) -> None:
     desk, payment = Desk(till), await till.pay("o-1")
     name = await unfindable(till, desk, payment)
-    made = await made_by_hand(till, payment)
+    made = await refund_externally(till, payment)
     first = await desk.resolve(name, "happened", made, key="case-17")
     till.sandbox.faults({"match": REFUNDS, "phase": "before", "action": "status", "code": 503})
     assert await desk.resolve(name, "happened", made, key="case-17") == first

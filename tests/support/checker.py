@@ -27,7 +27,7 @@ TABLES: Final = (
     "payment_history",
     "outbox",
     "outbox_pending",
-    "relay_holds",
+    "parked_aggregates",
     "quarantine",
     "refunds",
 )
@@ -193,7 +193,9 @@ def published_once(evidence: Evidence) -> Iterator[Violation]:
         row = rows.get(_record_name(record), {})
         if (row.get("type"), row.get("key"), row.get("payload")) != (record.topic, record.key, record.value):
             yield Violation("I4", _record_name(record), f"{record.topic} has what the outbox has not")
-    told = Counter((row["payment_id"], row["sequence"], row["announced"]) for row in evidence.tables["payment_history"])
+    told = Counter(
+        (row["payment_id"], row["sequence"], row["published_topic"]) for row in evidence.tables["payment_history"]
+    )
     written = Counter((row["aggregateid"], row["sequence"], row["type"]) for row in rows.values() if row["sequence"])
     for missing in (told - written) + (written - told):
         if missing[1] is not None:
@@ -281,7 +283,9 @@ def applied_once(evidence: Evidence) -> Iterator[Violation]:
     """I9: one row an event, one change a cause, and no change without the state it names."""
     events = Counter(row["provider_event_id"] for row in evidence.tables["payment_events"])
     yield from (Violation("I9", event, f"stored {times} times") for event, times in events.items() if times > 1)
-    causes = Counter((row["payment_id"], row["cause"], row["announced"]) for row in evidence.tables["payment_history"])
+    causes = Counter(
+        (row["payment_id"], row["cause"], row["published_topic"]) for row in evidence.tables["payment_history"]
+    )
     for (payment, cause, announced), times in causes.items():
         if times > 1 and announced is not None:
             yield Violation("I9", str(payment), f"{cause} was announced {times} times as {announced}")

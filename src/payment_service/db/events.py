@@ -35,7 +35,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class PendingEvent:
     """A stored event that is to be applied."""
 
     provider: str
@@ -65,10 +65,10 @@ async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, s
     return {(row["provider"], row["provider_event_id"]) for row in rows}
 
 
-async def note_results(connection: Connection, results: Sequence[Result]) -> None:
+async def record_results(connection: Connection, results: Sequence[Result]) -> None:
     """Write what became of events."""
     await connection.execute(
-        _SQL.note_results,
+        _SQL.record_results,
         [r.event.provider for r in results],
         [r.event.event_id for r in results],
         [datetime.fromtimestamp(r.event.occurred_at, UTC) for r in results],
@@ -81,10 +81,10 @@ async def note_results(connection: Connection, results: Sequence[Result]) -> Non
     )
 
 
-async def lock_waiting(connection: Connection, providers: Collection[str], limit: int) -> list[Waiting]:
+async def lock_pending(connection: Connection, providers: Collection[str], limit: int) -> list[PendingEvent]:
     """Lock events of these providers that are due to be applied and that nobody else holds."""
     return [
-        Waiting(
+        PendingEvent(
             provider=row["provider"],
             event_id=row["provider_event_id"],
             occurred_at=row["occurred_at"],
@@ -92,5 +92,5 @@ async def lock_waiting(connection: Connection, providers: Collection[str], limit
             tries=row["tries"],
             stored_at=row["created_at"],
         )
-        for row in await connection.fetch(_SQL.lock_waiting, list(providers), limit)
+        for row in await connection.fetch(_SQL.lock_pending, list(providers), limit)
     ]

@@ -9,7 +9,7 @@ ORDER BY provider, provider_event_id
 ON CONFLICT (provider, provider_event_id, occurred_at) DO NOTHING
 RETURNING provider, provider_event_id
 
--- name: note_results
+-- name: record_results
 UPDATE payment_events e
 SET processed = v.processed, processed_at = CASE WHEN v.processed THEN now() END, result = v.result,
     retry_at = now() + v.retry_s * interval '1 s', tries = e.tries + v.tried, parked_reason = v.parked_reason,
@@ -19,7 +19,7 @@ FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[]
 WHERE e.provider = v.provider AND e.provider_event_id = v.provider_event_id AND e.occurred_at = v.occurred_at
   AND (NOT e.processed OR e.processed_at = now())  -- processed for good only by an earlier transaction
 
--- name: lock_waiting
+-- name: lock_pending
 -- Events are locked before they are read as work; the payments come after them.
 SELECT provider, provider_event_id, occurred_at, payload, tries, created_at
 FROM payment_events

@@ -30,11 +30,11 @@ GROUP BY parked_reason
 UNION ALL
 -- The reason of a record's error is a sentence; a label must not be.
 SELECT 'parked', ARRAY['record', CASE WHEN topic IS NULL THEN 'record' ELSE 'topic' END], count(*)::float8
-FROM (SELECT topic FROM relay_holds LIMIT 100000) h
+FROM (SELECT topic FROM parked_aggregates LIMIT 100000) h
 GROUP BY topic IS NULL, 2
 UNION ALL
 SELECT 'parked', ARRAY['transfer', 'no_reference'], count(*)::float8
-FROM (SELECT FROM bank_transfers WHERE outcome = 'transfer.nobodys' LIMIT 100000) t
+FROM (SELECT FROM bank_transfers WHERE outcome = 'transfer.unmatched' LIMIT 100000) t
 UNION ALL
 SELECT 'events_waiting', '{}', count(*)::float8
 FROM (SELECT FROM payment_events WHERE NOT processed AND retry_at IS NOT NULL LIMIT 100000) e
@@ -52,7 +52,7 @@ UNION ALL
 SELECT 'holds_ending', '{}', count(*)::float8
 FROM (
     SELECT FROM payments
-    WHERE shown_status(status, captured, refunded) = 'authorized' AND created_at < now() - interval '5 days'
+    WHERE derived_status(status, captured, refunded) = 'authorized' AND created_at < now() - interval '5 days'
     LIMIT 100000
 ) p
 UNION ALL

@@ -18,11 +18,11 @@ RETURNING kind
 
 -- name: extend_run
 -- Unexpected refusals of more payments. The kind is blocked when an unbroken run spans $4 payments; it is not counted further.
-INSERT INTO provider_health (provider, kind, run) VALUES ($1, $2, $3::uuid[])
+INSERT INTO provider_health (provider, kind, refused_payments) VALUES ($1, $2, $3::uuid[])
 ON CONFLICT (provider, kind) DO UPDATE
-SET run = CASE WHEN cardinality(provider_health.run) >= $4 THEN provider_health.run
-               ELSE ARRAY(SELECT DISTINCT unnest(provider_health.run || $3::uuid[])) END
-RETURNING cardinality(run) >= $4 AS is_long
+SET refused_payments = CASE WHEN cardinality(provider_health.refused_payments) >= $4 THEN provider_health.refused_payments
+               ELSE ARRAY(SELECT DISTINCT unnest(provider_health.refused_payments || $3::uuid[])) END
+RETURNING cardinality(refused_payments) >= $4 AS is_long
 
 -- name: recover
 -- A success ends the run, and the block, of its kind and of the provider as a whole.

@@ -52,4 +52,4 @@ DELETE FROM {default} WHERE {column} < {until} AND created_at < {until} AND NOT 
 
 -- name: forget_answers
 -- Callers are promised 24 h; the rest is for those whose retries stopped over a day.
-DELETE FROM kept_answers WHERE created_at < now() - interval '48 h'
+DELETE FROM idempotency_keys WHERE created_at < now() - interval '48 h'

@@ -157,9 +157,9 @@ async def request_of(connection: Connection, operation_id: UUID) -> Request | No
     return _request(row) if row else None
 
 
-async def under_way(connection: Connection, payment_id: UUID, kinds: Collection[Kind]) -> list[Kind]:
+async def unfinished_kinds(connection: Connection, payment_id: UUID, kinds: Collection[Kind]) -> list[Kind]:
     """Give the kinds of unfinished calls about the payment's own intent, the oldest first."""
-    rows = await connection.fetch(_SQL.under_way, payment_id, [kind.value for kind in kinds])
+    rows = await connection.fetch(_SQL.unfinished_kinds, payment_id, [kind.value for kind in kinds])
     return [Kind(row["kind"]) for row in rows]
 
 
@@ -174,14 +174,14 @@ async def withdraw_create(connection: Connection, payment_id: UUID, why: str) ->
     return bool(await connection.fetch(_SQL.withdraw_create, payment_id, why))
 
 
-async def unsend(pool: Pool, attempts: Sequence[Claimed]) -> None:
+async def release_unsent(pool: Pool, attempts: Sequence[Claimed]) -> None:
     """Give back attempts of which nothing reached the wire."""
-    await pool.execute(_SQL.unsend, [o.id for o in attempts], [o.attempt for o in attempts])
+    await pool.execute(_SQL.release_unsent, [o.id for o in attempts], [o.attempt for o in attempts])
 
 
-async def free_forgotten(pool: Pool, worker: UUID, remembered: Collection[UUID]) -> int:
+async def release_unknown(pool: Pool, worker: UUID, remembered: Collection[UUID]) -> int:
     """Give back what bears this worker's name and is not in its memory; return how many."""
-    return len(await pool.fetch(_SQL.free_forgotten, worker, list(remembered)))
+    return len(await pool.fetch(_SQL.release_unknown, worker, list(remembered)))
 
 
 async def ensure_budget(pool: Pool, provider: str) -> None:

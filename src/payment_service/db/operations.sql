@@ -15,11 +15,11 @@ ON CONFLICT (id) DO NOTHING
 -- Operations of a dead worker are taken only by one whose own heart has beaten unbroken for 5 s. $1 worker, $2 provider,
 -- $4 tokens a second, $5 burst, $6 kinds that are not blocked, $7 the moment before which a key was first used too long ago to help.
 WITH steady AS (
-    SELECT 1 FROM workers WHERE id = $1 AND beat_at > now() - interval '5 s' AND steady_since < now() - interval '5 s'
+    SELECT 1 FROM workers WHERE id = $1 AND heartbeat_at > now() - interval '5 s' AND heartbeating_since < now() - interval '5 s'
 ), orphaned AS MATERIALIZED (
     SELECT o.id FROM operations o
     WHERE o.state = 'claimed' AND o.provider = $2 AND o.kind = ANY ($6::text[]) AND EXISTS (SELECT 1 FROM steady)
-      AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = o.worker AND w.beat_at > now() - interval '5 s')
+      AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = o.worker AND w.heartbeat_at > now() - interval '5 s')
     LIMIT 64
     FOR UPDATE OF o SKIP LOCKED
 ), fresh AS MATERIALIZED (
@@ -41,25 +41,24 @@ WITH steady AS (
 ), picked AS MATERIALIZED (
     SELECT id FROM (SELECT id FROM orphaned UNION ALL SELECT id FROM fresh) c LIMIT $3
 ), level AS (
-    SELECT provider, least($5::float8, tokens + $4::float8 * extract(epoch FROM clock_timestamp() - refilled_at)) AS tokens,
-           (SELECT count(*) FROM picked) AS wanted
+    SELECT provider, least($5::float8, tokens + $4::float8 * extract(epoch FROM clock_timestamp() - refilled_at)) AS tokens
     FROM provider_budget
     WHERE provider = $2 AND EXISTS (SELECT 1 FROM picked)
     FOR UPDATE
+), debit AS (
+    SELECT provider, tokens, least((SELECT count(*) FROM picked), greatest(floor(tokens), 0)) AS granted FROM level
 ), bucket AS (
     UPDATE provider_budget b
-    SET granted = least(l.wanted, greatest(floor(l.tokens), 0)), tokens = l.tokens - least(l.wanted, greatest(floor(l.tokens), 0)),
-        refilled_at = clock_timestamp()
-    FROM level l
-    WHERE b.provider = l.provider
-    RETURNING b.granted
+    SET tokens = d.tokens - d.granted, refilled_at = clock_timestamp()
+    FROM debit d
+    WHERE b.provider = d.provider
 )
 UPDATE operations o
 SET state = 'claimed', worker = $1, attempt = o.attempt + 1, tries = o.tries + 1, ever_sent = true,
     resolving = o.resolving OR coalesce(o.first_sent_at < $7, false),
     first_sent_at = coalesce(o.first_sent_at, now()),
     last_sent_at = CASE WHEN o.resolving OR coalesce(o.first_sent_at < $7, false) THEN o.last_sent_at ELSE now() END
-WHERE o.id = ANY (ARRAY(SELECT id FROM picked LIMIT (SELECT granted FROM bucket)))
+WHERE o.id = ANY (ARRAY(SELECT id FROM picked LIMIT (SELECT granted FROM debit)))
 RETURNING o.id, o.payment_id, o.kind, o.cause, o.request_method, o.request_path, o.request_body, o.api_version, o.epoch,
           o.attempt, o.tries, o.resolving, o.outcome AS last_outcome, o.first_sent_at, o.last_sent_at, o.empty_read_at, o.due_at, now() AS claimed_at
 
@@ -88,7 +87,7 @@ RETURNING o.id
 -- name: request_of
 SELECT request_method, request_path, request_body, api_version FROM operations WHERE id = $1
 
--- name: under_way
+-- name: unfinished_kinds
 SELECT kind FROM operations
 WHERE payment_id = $1 AND state IN ('due', 'claimed', 'parked') AND kind = ANY ($2::text[]) AND cause NOT LIKE 'stray:%'
 ORDER BY position
@@ -103,14 +102,14 @@ UPDATE operations SET state = 'refused', outcome = 'withdrawn', outcome_code = $
 WHERE payment_id = $1 AND kind = 'create' AND state = 'due' AND NOT ever_sent
 RETURNING id
 
--- name: unsend
+-- name: release_unsent
 -- Attempts that never reached the wire: as if they had not been claimed.
 UPDATE operations o
 SET state = 'due', worker = NULL, due_at = now(), tries = greatest(o.tries - 1, 0)
 FROM unnest($1::uuid[], $2::integer[]) AS v (id, attempt)
 WHERE o.id = v.id AND o.attempt = v.attempt AND o.state = 'claimed'
 
--- name: free_forgotten
+-- name: release_unknown
 -- What bears this worker's name and is not in its memory: the answer to a claim was lost on the way.
 UPDATE operations SET state = 'due', worker = NULL, due_at = now()
 WHERE worker = $1 AND state = 'claimed' AND NOT (id = ANY ($2::uuid[]))

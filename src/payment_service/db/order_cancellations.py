@@ -40,7 +40,7 @@ class DueCancellation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class CancellationUpdate:
     """What a look came to: an outcome, or seconds until the next; neither: it waits for its order."""
 
     order_id: str
@@ -74,10 +74,10 @@ async def lock_due(connection: Connection, limit: int) -> list[DueCancellation]:
     return [DueCancellation(row["order_id"], row["reason"], row["tries"]) for row in rows]
 
 
-async def note(connection: Connection, looks: Sequence[Look]) -> None:
+async def update(connection: Connection, looks: Sequence[CancellationUpdate]) -> None:
     """Note what looks came to, of rows that are locked."""
     await connection.execute(
-        _SQL.note, [x.order_id for x in looks], [x.outcome for x in looks], [x.retry_s for x in looks]
+        _SQL.update, [x.order_id for x in looks], [x.outcome for x in looks], [x.retry_s for x in looks]
     )
 
 

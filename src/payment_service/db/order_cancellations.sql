@@ -9,7 +9,7 @@ RETURNING order_id
 
 -- name: take_waiting
 -- Those of new orders: they end with them, in the transaction of their intake.
-UPDATE order_cancellations SET outcome = 'canceled', settled_at = now(), due_at = NULL
+UPDATE order_cancellations SET outcome = 'canceled', finished_at = now(), due_at = NULL
 WHERE order_id = ANY ($1::text[]) AND outcome IS NULL
 RETURNING order_id
 
@@ -20,9 +20,9 @@ ORDER BY due_at
 LIMIT $1
 FOR UPDATE SKIP LOCKED
 
--- name: note
+-- name: update
 UPDATE order_cancellations c
-SET outcome = v.outcome, settled_at = CASE WHEN v.outcome IS NOT NULL THEN now() END,
+SET outcome = v.outcome, finished_at = CASE WHEN v.outcome IS NOT NULL THEN now() END,
     due_at = now() + v.retry_s * interval '1 s', tries = c.tries + 1
 FROM unnest($1::text[], $2::text[], $3::float8[]) AS v (order_id, outcome, retry_s)
 WHERE c.order_id = v.order_id AND c.outcome IS NULL

@@ -45,7 +45,7 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class ParkedAggregate:
     """An aggregate whose next record can't go out. `topic`: the one that refused it; None when the record is at fault."""
 
     aggregate_id: UUID
@@ -108,11 +108,11 @@ async def release_lease(pool: Pool, fence: Fence) -> None:
     await pool.execute(_SQL.release_lease, fence.holder, fence.epoch)
 
 
-async def hold_aggregates(pool: Pool, holds: Sequence[Hold], fence: Fence) -> bool:
-    """Hold back aggregates: `fetch_unpublished` passes over them. False: the lease is another's, nothing is held."""
+async def park_aggregates(pool: Pool, holds: Sequence[ParkedAggregate], fence: Fence) -> bool:
+    """ParkedAggregate back aggregates: `fetch_unpublished` passes over them. False: the lease is another's, nothing is held."""
     return bool(
         await pool.fetch(
-            _SQL.hold_aggregates,
+            _SQL.park_aggregates,
             [h.aggregate_id for h in holds],
             [h.position for h in holds],
             [h.topic for h in holds],
@@ -123,9 +123,9 @@ async def hold_aggregates(pool: Pool, holds: Sequence[Hold], fence: Fence) -> bo
     )
 
 
-async def held_topics(pool: Pool) -> set[str]:
+async def parked_topics(pool: Pool) -> set[str]:
     """Give the topics for whose sake aggregates are held."""
-    return {row["topic"] for row in await pool.fetch(_SQL.held_topics)}
+    return {row["topic"] for row in await pool.fetch(_SQL.parked_topics)}
 
 
 async def release_topic(pool: Pool, topic: str, *, limit: int) -> list[UUID]:

@@ -6,7 +6,7 @@ WITH candidate AS MATERIALIZED (
     SELECT position, created_at
     FROM outbox_pending p
     WHERE p.position <> ALL ($2::bigint[])
-      AND NOT EXISTS (SELECT FROM relay_holds h WHERE h.aggregateid = p.aggregateid)
+      AND NOT EXISTS (SELECT FROM parked_aggregates h WHERE h.aggregateid = p.aggregateid)
     ORDER BY position
     LIMIT $1
 )
@@ -54,28 +54,28 @@ RETURNING epoch
 UPDATE relay_lease SET expires_at = '-infinity', holder = NULL
 WHERE holder = $1 AND epoch = $2
 
--- name: hold_aggregates
+-- name: park_aggregates
 -- No row comes back when the lease is another's: then nothing is held.
 WITH lease AS MATERIALIZED (
     SELECT epoch FROM relay_lease WHERE holder = $5 AND epoch = $6
 ), held AS (
-    INSERT INTO relay_holds (aggregateid, position, topic, reason)
+    INSERT INTO parked_aggregates (aggregateid, position, topic, reason)
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) WHERE EXISTS (SELECT FROM lease)
     ON CONFLICT (aggregateid) DO UPDATE
-    SET position = excluded.position, topic = excluded.topic, reason = excluded.reason, held_at = now()
+    SET position = excluded.position, topic = excluded.topic, reason = excluded.reason, parked_at = now()
 )
 SELECT epoch FROM lease
 
--- name: held_topics
+-- name: parked_topics
 -- By a loose index scan: as many steps as topics, however many payments wait.
 WITH RECURSIVE t AS (
-    SELECT min(topic) AS topic FROM relay_holds WHERE topic IS NOT NULL
+    SELECT min(topic) AS topic FROM parked_aggregates WHERE topic IS NOT NULL
     UNION ALL
-    SELECT (SELECT min(h.topic) FROM relay_holds h WHERE h.topic > t.topic) FROM t WHERE t.topic IS NOT NULL
+    SELECT (SELECT min(h.topic) FROM parked_aggregates h WHERE h.topic > t.topic) FROM t WHERE t.topic IS NOT NULL
 )
 SELECT topic FROM t WHERE topic IS NOT NULL
 
 -- name: release_topic
-DELETE FROM relay_holds
-WHERE aggregateid IN (SELECT aggregateid FROM relay_holds WHERE topic = $1 ORDER BY position LIMIT $2)
+DELETE FROM parked_aggregates
+WHERE aggregateid IN (SELECT aggregateid FROM parked_aggregates WHERE topic = $1 ORDER BY position LIMIT $2)
 RETURNING aggregateid

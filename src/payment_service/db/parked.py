@@ -1,4 +1,4 @@
-"""What waits for a person, and how it is let go: rows of `operations`, `payment_events`, `relay_holds` and `bank_transfers`."""
+"""What waits for a person, and how it is let go: rows of `operations`, `payment_events`, `parked_aggregates` and `bank_transfers`."""
 
 from __future__ import annotations
 
@@ -117,11 +117,11 @@ async def close_transfer(connection: Connection, transaction_id: str, account: s
     return bool(await connection.fetch(_SQL.close_transfer, transaction_id, account))
 
 
-async def is_held(connection: Connection | Pool, aggregate_id: UUID) -> bool:
+async def is_parked(connection: Connection | Pool, aggregate_id: UUID) -> bool:
     """Whether the records of a payment (or notice) are held back."""
-    return bool(await connection.fetchval(_SQL.is_held, aggregate_id))
+    return bool(await connection.fetchval(_SQL.is_parked, aggregate_id))
 
 
-async def release_hold(connection: Connection, aggregate_id: UUID) -> bool:
+async def release_aggregate(connection: Connection, aggregate_id: UUID) -> bool:
     """Let held records go out again; False: they are not held (any more)."""
-    return bool(await connection.fetch(_SQL.release_hold, aggregate_id))
+    return bool(await connection.fetch(_SQL.release_aggregate, aggregate_id))

@@ -21,11 +21,11 @@ LIMIT $1
 -- With a topic that takes nothing it goes on by itself, when the topic does.
 SELECT 'record' AS what, h.aggregateid::text AS name, p.id AS payment_id, coalesce(h.topic, o.type, '') AS subject, h.reason,
        CASE WHEN h.topic IS NULL THEN 'the record itself is refused' ELSE 'the topic takes nothing' END AS detail,
-       '' AS provider_request_id, h.held_at AS since
-FROM relay_holds h
+       '' AS provider_request_id, h.parked_at AS since
+FROM parked_aggregates h
 LEFT JOIN payments p ON p.id = h.aggregateid
 LEFT JOIN outbox o ON o.aggregateid = h.aggregateid AND o.position = h.position
-ORDER BY h.held_at, h.aggregateid
+ORDER BY h.parked_at, h.aggregateid
 LIMIT $1
 
 -- name: transfers
@@ -34,7 +34,7 @@ SELECT 'transfer' AS what, transaction_id AS name, NULL::uuid AS payment_id,
        concat_ws(' ', in_major_units(amount, currency), currency) AS subject, 'no_reference' AS reason, text AS detail,
        '' AS provider_request_id, created_at AS since
 FROM bank_transfers
-WHERE outcome = 'transfer.nobodys'
+WHERE outcome = 'transfer.unmatched'
 ORDER BY created_at, transaction_id
 LIMIT $1
 
@@ -67,7 +67,7 @@ SET state = $2, outcome = 'resolved', outcome_code = '', outcome_detail = $3, fi
 WHERE id = $1 AND state = 'parked'
 
 -- name: refund_of_provider
-SELECT id, made_by_hand FROM refunds WHERE provider = $1 AND provider_refund_id = $2
+SELECT id, external FROM refunds WHERE provider = $1 AND provider_refund_id = $2
 
 -- name: find_events
 -- $2: the providers that run; either condition has an index, which the id alone has not.
@@ -87,16 +87,16 @@ WHERE provider_event_id = $1 AND provider = $2 AND parked_reason IS NOT NULL AND
 RETURNING payment_id
 
 -- name: find_transfers
-SELECT account AS owner, NULL::uuid AS payment_id FROM bank_transfers WHERE transaction_id = $1 AND outcome = 'transfer.nobodys' ORDER BY account
+SELECT account AS owner, NULL::uuid AS payment_id FROM bank_transfers WHERE transaction_id = $1 AND outcome = 'transfer.unmatched' ORDER BY account
 
 -- name: close_transfer
 -- It stays known, so that an import of it changes nothing.
 UPDATE bank_transfers SET outcome = 'transfer.closed'
-WHERE transaction_id = $1 AND account = $2 AND outcome = 'transfer.nobodys'
+WHERE transaction_id = $1 AND account = $2 AND outcome = 'transfer.unmatched'
 RETURNING transaction_id
 
--- name: is_held
-SELECT EXISTS (SELECT FROM relay_holds WHERE aggregateid = $1)
+-- name: is_parked
+SELECT EXISTS (SELECT FROM parked_aggregates WHERE aggregateid = $1)
 
--- name: release_hold
-DELETE FROM relay_holds WHERE aggregateid = $1 RETURNING aggregateid
+-- name: release_aggregate
+DELETE FROM parked_aggregates WHERE aggregateid = $1 RETURNING aggregateid

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from payment_service.contracts.api import STATUSES
-from payment_service.db.places import BEGINNING, END, NO_ID, Place
+from payment_service.db.keyset import BEGINNING, END, NO_ID, KeysetCursor
 from payment_service.db.queries import load
 from payment_service.domain.currency import CURRENCIES
 
@@ -52,12 +52,12 @@ async def exists(connection: Connection | Pool, payment_id: UUID) -> bool:
 
 
 async def payments(
-    connection: Connection | Pool, filters: Filters, *, after: Place | None = None, limit: int
+    connection: Connection | Pool, filters: Filters, *, after: KeysetCursor | None = None, limit: int
 ) -> list[Row]:
     """Read payments, the newest first, up to `limit`, each combination of filters by an index of its own."""
     since = filters.created_from or BEGINNING.at
     # Newest first, so the end of the range is where the list begins.
-    place = after or Place(filters.created_to or END.at, NO_ID)
+    place = after or KeysetCursor(filters.created_to or END.at, NO_ID)
     common = (since, place.at, place.name, limit)
     match filters:
         case Filters(order_id=str(order_id)):
@@ -70,11 +70,13 @@ async def payments(
         case _:
             statuses = [filters.status] if filters.status else STATUSES
             currencies = [filters.currency] if filters.currency else _ALL_CURRENCIES
-            rows = await connection.fetch(_SQL.payments_by_state, *common, statuses, currencies)
+            rows = await connection.fetch(_SQL.payments_by_status, *common, statuses, currencies)
     return [dict(row) for row in rows]
 
 
-async def events(connection: Connection | Pool, payment_id: UUID, *, after: Place | None, limit: int) -> list[Row]:
+async def events(
+    connection: Connection | Pool, payment_id: UUID, *, after: KeysetCursor | None, limit: int
+) -> list[Row]:
     """Read a payment's events without payloads, in the provider's order, up to `limit`."""
     place = after or BEGINNING
     return [dict(row) for row in await connection.fetch(_SQL.events, payment_id, place.at, place.name, limit)]

@@ -7,7 +7,7 @@ FROM payments_decimal
 WHERE id = $1
 
 -- name: newest_names
-SELECT id, order_id, n FROM payments ORDER BY created_at DESC, id DESC LIMIT 1
+SELECT id, order_id, attempt FROM payments ORDER BY created_at DESC, id DESC LIMIT 1
 
 -- name: payment_exists
 SELECT EXISTS (SELECT FROM payments WHERE id = $1)
@@ -42,7 +42,7 @@ WHERE created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
 ORDER BY created_at DESC, id DESC
 LIMIT $4
 
--- name: payments_by_state
+-- name: payments_by_status
 -- One index serves a status, a currency, or both: a filter that is not given is the list of all its values, and the newest of
 -- each pair are merged. A pair that nobody has costs one step down the index; a rare one is never looked for row by row.
 SELECT p.*

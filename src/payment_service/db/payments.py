@@ -80,9 +80,9 @@ async def insert(connection: Connection, payments: Sequence[NewPayment]) -> set[
     return {row["id"] for row in rows}
 
 
-async def lock_free(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Payment]:
+async def lock_available(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Payment]:
     """Lock those of `ids` that exist and that nobody else holds, in the order of ids."""
-    rows = await connection.fetch(_SQL.lock_free, sorted(ids))
+    rows = await connection.fetch(_SQL.lock_available, sorted(ids))
     return {row["id"]: from_row(row) for row in rows}
 
 
@@ -192,7 +192,7 @@ def _known(row: asyncpg.Record) -> KnownOrder:
 
 
 def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
-    """Read a row of `lock_free`."""
+    """Read a row of `lock_available`."""
     unit = currency(row["currency"])
     key = None
     if row["fact_rank"] is not None:
@@ -200,7 +200,7 @@ def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
     return Payment(
         id=row["id"],
         order_id=row["order_id"],
-        n=row["n"],
+        attempt=row["attempt"],
         user_id=row["user_id"],
         provider=row["provider"],
         provider_payment_id=row["provider_payment_id"],

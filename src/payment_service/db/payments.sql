@@ -9,9 +9,9 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::te
 ON CONFLICT DO NOTHING
 RETURNING id
 
--- name: lock_free
+-- name: lock_available
 -- Always in the order of ids, so that two groups never wait for each other; what somebody else holds is left for later.
-SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
 FROM payments
 WHERE id = ANY ($1::uuid[])
@@ -20,18 +20,18 @@ FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: lock_one
 -- For a single request, which waits its turn (at most lock_timeout).
-SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
 FROM payments
 WHERE id = $1
 FOR NO KEY UPDATE
 
 -- name: newest_of_orders
-SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($1::text[]) ORDER BY order_id, n DESC
+SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($1::text[]) ORDER BY order_id, attempt DESC
 
 -- name: lock_expiring
 -- The states are those of the index payments_expiring. A bank's work and money that is held are passed over.
-SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent, expiry_due_at
 FROM payments
 WHERE expiry_due_at <= $1 AND status IN ('created', 'pending', 'requires_action', 'declined') AND provider = ANY ($2::text[])
@@ -43,11 +43,11 @@ FOR NO KEY UPDATE SKIP LOCKED
 UPDATE payments SET expiry_due_at = $2 WHERE id = ANY ($1::uuid[])
 
 -- name: last_of_order
-SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
 FROM payments
 WHERE order_id = $1
-ORDER BY n DESC
+ORDER BY attempt DESC
 LIMIT 1
 
 -- name: opened_by
@@ -60,9 +60,9 @@ SELECT EXISTS (SELECT FROM payment_events WHERE parked_reason = 'unexpected_mone
 
 -- name: open_next
 -- Only after one that ended unpaid, which is for good; of several at once, the unique constraints let one through.
-INSERT INTO payments (id, order_id, n, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
+INSERT INTO payments (id, order_id, attempt, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
                       capture_method, expires_at, expiry_due_at)
-SELECT $2, order_id, n + 1, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method,
+SELECT $2, order_id, attempt + 1, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method,
        $3::timestamptz, $3::timestamptz
 FROM payments
 WHERE id = $1 AND status IN ('canceled', 'failed')
@@ -81,7 +81,7 @@ SELECT provider_payment_id FROM payments WHERE id = $1
 SELECT id, order_id, provider, amount, currency, user_id FROM payments WHERE id = ANY ($1::uuid[])
 
 -- name: of_orders
-SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_id = ANY ($1::text[]) AND n = 1
+SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_id = ANY ($1::text[]) AND attempt = 1
 
 -- name: save
 -- One row per payment: a second row for the same payment would be dropped in silence, so the caller folds first.

@@ -17,7 +17,7 @@ _SQL = load(__package__, "publishing.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class Selection:
     """Which published records: written from `since` to before `until`; of one payment, of one topic, where these are given."""
 
     since: datetime
@@ -45,12 +45,12 @@ async def refusing_topics(connection: Connection | Pool) -> list[dict[str, Any]]
     return [dict(row) for row in await connection.fetch(_SQL.refusing_topics)]
 
 
-async def look(connection: Connection | Pool, chosen: Chosen, *, after: int, limit: int) -> Piece:
+async def look(connection: Connection | Pool, chosen: Selection, *, after: int, limit: int) -> Piece:
     """Look at up to `limit` rows behind a position."""
     return await _piece(connection, _SQL.look_at_published, chosen, after, limit)
 
 
-async def requeue(connection: Connection, chosen: Chosen, *, after: int, limit: int) -> Piece:
+async def requeue(connection: Connection, chosen: Selection, *, after: int, limit: int) -> Piece:
     """Look at up to `limit` rows behind a position, and let what is chosen of them be published again."""
     return await _piece(connection, _SQL.requeue, chosen, after, limit)
 
@@ -61,6 +61,6 @@ async def database_time(connection: Connection | Pool) -> datetime:
     return now
 
 
-async def _piece(connection: Connection | Pool, sql: str, chosen: Chosen, after: int, limit: int) -> Piece:
+async def _piece(connection: Connection | Pool, sql: str, chosen: Selection, after: int, limit: int) -> Piece:
     row = await connection.fetchrow(sql, after, chosen.since, chosen.until, chosen.payment_id, chosen.topic, limit)
     return Piece(row["last"], row["found"]) if row else Piece(None, 0)

@@ -3,12 +3,12 @@
 -- name: status
 SELECT (SELECT count(*) FROM outbox_pending) AS pending,
        (SELECT created_at FROM outbox_pending ORDER BY position LIMIT 1) AS oldest_at,
-       (SELECT count(*) FROM relay_holds WHERE topic IS NULL) AS refused_records,
+       (SELECT count(*) FROM parked_aggregates WHERE topic IS NULL) AS refused_records,
        l.expires_at > clock_timestamp() AS held, l.holder, l.epoch, now() AS at
 FROM relay_lease l
 
 -- name: refusing_topics
-SELECT topic, count(*) AS waiting, min(held_at) AS since FROM relay_holds WHERE topic IS NOT NULL GROUP BY topic ORDER BY topic
+SELECT topic, count(*) AS waiting, min(parked_at) AS since FROM parked_aggregates WHERE topic IS NOT NULL GROUP BY topic ORDER BY topic
 
 -- name: look_at_published
 -- A bounded piece of the outbox from behind position $1, and what of it is asked for and published. The piece is bounded, not

@@ -57,7 +57,7 @@ async def insert(connection: Connection | Pool, records: Sequence[Quarantined]) 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept(Quarantined):
+class QuarantinedRecord(Quarantined):
     """A row as it stands. `replayed_at`: when it was accepted in the end."""
 
     created_at: datetime
@@ -72,19 +72,19 @@ async def listed(
     source: str | None,
     replayed: bool,
     limit: int,
-) -> list[Kept]:
+) -> list[QuarantinedRecord]:
     """Read what was set aside, the newest first, without keys, values and headers."""
     rows = await connection.fetch(_SQL.listed, since, reason, source, replayed, limit)
     return [_kept({"record_key": None, "record_value": None, "record_headers": "[]", **dict(row)}) for row in rows]
 
 
-async def find(connection: Connection | Pool, name: UUID) -> Kept | None:
+async def find(connection: Connection | Pool, name: UUID) -> QuarantinedRecord | None:
     """Read one row whole."""
     row = await connection.fetchrow(_SQL.find, name)
     return _kept(dict(row)) if row else None
 
 
-async def lock(connection: Connection, name: UUID) -> Kept | None:
+async def lock(connection: Connection, name: UUID) -> QuarantinedRecord | None:
     """Lock one row, waiting for whoever holds it."""
     row = await connection.fetchrow(_SQL.lock, name)
     return _kept(dict(row)) if row else None
@@ -95,9 +95,9 @@ async def mark_replayed(connection: Connection, name: UUID) -> None:
     await connection.execute(_SQL.mark_replayed, name)
 
 
-def _kept(row: dict[str, Any]) -> Kept:
+def _kept(row: dict[str, Any]) -> QuarantinedRecord:
     headers = json.loads(row["record_headers"])
-    return Kept(
+    return QuarantinedRecord(
         id=row["id"],
         source=row["source"],
         topic=row["record_topic"],
@@ -108,7 +108,7 @@ def _kept(row: dict[str, Any]) -> Kept:
         key=row["record_key"],
         value=row["record_value"],
         headers=tuple((name, None if text is None else text.encode("latin-1")) for name, text in headers),
-        recorded_at=row["record_at"],
+        recorded_at=row["recorded_at"],
         created_at=row["created_at"],
         replayed_at=row["replayed_at"],
     )

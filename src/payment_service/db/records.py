@@ -26,7 +26,7 @@ class HistoryEntry:
     sequence: int | None
     from_status: str
     to_status: str
-    announced: str | None
+    published_topic: str | None
     cause: str
     occurred_at: datetime | None
 
@@ -36,7 +36,7 @@ class OutboxRecord:
     """A record to be published. A notice belongs to no payment and has no sequence."""
 
     id: UUID
-    aggregate: Literal["payment", "notice"]
+    aggregate: Literal["payment", "dead_letter"]
     aggregate_id: UUID
     sequence: int | None
     topic: str
@@ -53,7 +53,7 @@ async def append_history(connection: Connection, entries: Sequence[HistoryEntry]
         [e.sequence for e in entries],
         [e.from_status for e in entries],
         [e.to_status for e in entries],
-        [e.announced for e in entries],
+        [e.published_topic for e in entries],
         [e.cause for e in entries],
         [e.occurred_at for e in entries],
     )

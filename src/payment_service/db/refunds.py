@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _SQL = load(__package__, "refunds.sql")
 
 # What stands for the fingerprint of a refund that the provider told of, and that nobody is known to have asked for.
-TAKEN_IN: Final = b""
+NO_FINGERPRINT: Final = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Requester:
     """Who asked for a refund, under which key and for exactly what. `fingerprint`: SHA-256 of the request."""
 
     client: str
@@ -44,7 +44,7 @@ async def of_payments(connection: Connection, payment_ids: Iterable[UUID]) -> di
     return found
 
 
-async def save(connection: Connection, refunds: Sequence[tuple[Refund, str, Asked | None]]) -> None:
+async def save(connection: Connection, refunds: Sequence[tuple[Refund, str, Requester | None]]) -> None:
     """Write (refund, provider, who asked where it is new) of payments that are locked. Raises SaveConflict."""
     rows = await connection.fetch(
         _SQL.save,
@@ -57,7 +57,7 @@ async def save(connection: Connection, refunds: Sequence[tuple[Refund, str, Aske
         [r.status.value for r, _, _ in refunds],
         [r.reason for r, _, _ in refunds],
         [r.failure for r, _, _ in refunds],
-        [r.foreign for r, _, _ in refunds],
+        [r.external for r, _, _ in refunds],
         # Of a refund that is there already, these are not written; they only must not trip the constraint.
         [_client(r, asked) for r, _, asked in refunds],
         [asked.idempotency_key if asked else None for _, _, asked in refunds],
@@ -74,15 +74,15 @@ async def save(connection: Connection, refunds: Sequence[tuple[Refund, str, Aske
 
 
 async def fingerprint_of(connection: Connection, refund_id: UUID) -> bytes | None:
-    """The fingerprint under which a refund was asked for, or TAKEN_IN; None where there is no such refund."""
+    """The fingerprint under which a refund was asked for, or NO_FINGERPRINT; None where there is no such refund."""
     row = await connection.fetchrow(_SQL.fingerprint_of, refund_id)
-    return bytes(row["fingerprint"] or TAKEN_IN) if row else None
+    return bytes(row["fingerprint"] or NO_FINGERPRINT) if row else None
 
 
-def _client(refund: Refund, asked: Asked | None) -> str | None:
+def _client(refund: Refund, asked: Requester | None) -> str | None:
     if asked is not None:
         return asked.client
-    return None if refund.foreign else ""
+    return None if refund.external else ""
 
 
 def _from_row(row: Any) -> Refund:
@@ -96,7 +96,7 @@ def _from_row(row: Any) -> Refund:
         amount=Money(row["amount"], currency(row["currency"])),
         status=RefundStatus(row["status"]),
         reason=row["reason"],
-        foreign=row["made_by_hand"],
-        failure=row["failure"],
+        external=row["external"],
+        failure=row["failure_code"],
         key=key,
     )

@@ -28,7 +28,7 @@ SERVICE: Final[Mapping[str, str]] = {
     "cursor_key": "SELECT",
     "disputes": "SELECT, INSERT, UPDATE",
     "disputes_decimal": "SELECT",
-    "kept_answers": "SELECT, INSERT",
+    "idempotency_keys": "SELECT, INSERT",
     "operations": "SELECT, INSERT, UPDATE",
     "order_cancellations": "SELECT, INSERT, UPDATE",
     "outbox": "SELECT, INSERT",
@@ -45,7 +45,7 @@ SERVICE: Final[Mapping[str, str]] = {
     "quarantine": "SELECT, INSERT, UPDATE",
     "refunds": "SELECT, INSERT, UPDATE",
     "refunds_decimal": "SELECT",
-    "relay_holds": "SELECT, INSERT, UPDATE, DELETE",
+    "parked_aggregates": "SELECT, INSERT, UPDATE, DELETE",
     "relay_lease": "SELECT, UPDATE",
     "schema_minimum": "SELECT",
     "workers": "SELECT, INSERT, UPDATE, DELETE",
@@ -55,7 +55,7 @@ SERVICE: Final[Mapping[str, str]] = {
 # "paymentr", beside the locks of `migrate` and `maintain`: two that grant the same at once would meet on one row of the catalogue.
 ADVISORY_LOCK: Final = 0x7061796D656E7472
 
-HIDDEN: Final = ("api_keys", "cursor_key", "kept_answers")
+HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys")
 READER: Final[Mapping[str, str]] = {
     relation: "SELECT" for relation in SERVICE if relation not in {*HIDDEN, *_SEQUENCES}
 }

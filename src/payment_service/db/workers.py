@@ -22,9 +22,9 @@ async def register(pool: Pool, worker: UUID) -> None:
     await pool.execute(_SQL.register, worker, socket.gethostname()[:255], os.getpid())
 
 
-async def beat(pool: Pool, worker: UUID) -> None:
+async def heartbeat(pool: Pool, worker: UUID) -> None:
     """Say that this process lives; enter it again if its row is gone."""
-    if not await pool.fetch(_SQL.beat, worker):
+    if not await pool.fetch(_SQL.heartbeat, worker):
         await register(pool, worker)
 
 

@@ -1,10 +1,10 @@
 -- name: register
 INSERT INTO workers (id, host, pid) VALUES ($1, $2, $3)
 
--- name: beat
+-- name: heartbeat
 -- A gap of 5 s breaks the series: others may have taken this worker's operations meanwhile.
 UPDATE workers
-SET beat_at = now(), steady_since = CASE WHEN beat_at < now() - interval '5 s' THEN now() ELSE steady_since END
+SET heartbeat_at = now(), heartbeating_since = CASE WHEN heartbeat_at < now() - interval '5 s' THEN now() ELSE heartbeating_since END
 WHERE id = $1
 RETURNING id
 
@@ -14,4 +14,4 @@ DELETE FROM workers WHERE id = $1
 -- name: forget_dead
 -- Rows of processes that are long gone and own nothing.
 DELETE FROM workers w
-WHERE w.beat_at < now() - interval '1 h' AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.worker = w.id AND o.state = 'claimed')
+WHERE w.heartbeat_at < now() - interval '1 h' AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.worker = w.id AND o.state = 'claimed')

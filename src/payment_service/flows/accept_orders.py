@@ -199,7 +199,7 @@ class Intake:
         free = [plan for plan in plans if plan.request is None]
         unwanted = await self._unwanted(connection, [plan for plan in plans if plan.request])
         ids = [plan.id for plan in (*free, *unwanted)]
-        locked = await payments.lock_free(connection, ids) if ids else {}
+        locked = await payments.lock_available(connection, ids) if ids else {}
         fold = self._here.fold(locked)
         for plan in free:
             at = plan.order.recorded_at or self._here.now()

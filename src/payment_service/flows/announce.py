@@ -45,7 +45,7 @@ def announce(payment: Payment, announcement: Announcement, *, deployment: str, n
             deployment=deployment,
             time=now,
             sequence=payment.sequence,
-            attempt=payment.n,
+            attempt=payment.attempt,
             traceparent=payment.traceparent,
         ),
     )

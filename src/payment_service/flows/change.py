@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from payment_service.crash_points import reached
-from payment_service.db import audit, kept_answers
-from payment_service.db.kept_answers import KeptAnswer
+from payment_service.db import audit, idempotency_keys
+from payment_service.db.idempotency_keys import StoredResult
 from payment_service.flows.errors import Refusal, Why
 
 if TYPE_CHECKING:
@@ -61,15 +61,15 @@ async def change_once(pool: Pool, asking: Asking, work: Callable[[Connection], A
     """Do the work in a transaction, or answer as before. Raises Refusal, and TRANSIENT_ERRORS when nothing is known to be done."""
     client = asking.actor.client
     async with pool.acquire() as connection, connection.transaction():
-        if not await kept_answers.take_turn(connection, client, asking.key):
+        if not await idempotency_keys.take_turn(connection, client, asking.key):
             message = "A request with this Idempotency-Key is being worked on: send it again in a second."
             raise Refusal(Why.IN_PROGRESS, message, retry_after_s=1)
-        if (kept := await kept_answers.find(connection, client, asking.key)) is not None:
+        if (kept := await idempotency_keys.find(connection, client, asking.key)) is not None:
             require_same(kept.fingerprint, asking)
             return Answered(kept.status, kept.body, replayed=True)
         answer = await work(connection)
-        kept = KeptAnswer(asking.fingerprint, answer.status, answer.body)
-        await kept_answers.keep(connection, client, asking.key, kept)
+        kept = StoredResult(asking.fingerprint, answer.status, answer.body)
+        await idempotency_keys.keep(connection, client, asking.key, kept)
         detail = {**asking.asked, "key": asking.key}
         about = asking.payment_id or answer.about
         await audit.append(connection, asking.actor, asking.action, payment_id=about, detail=detail)

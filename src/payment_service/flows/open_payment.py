@@ -56,7 +56,7 @@ class Payments:
         return answer
 
     async def _open_after(self, connection: Connection, last: Payment, asking: Asking) -> UUID:
-        new = payment_id(self._here.deployment, last.order_id, last.n + 1)
+        new = payment_id(self._here.deployment, last.order_id, last.attempt + 1)
         after = self._here.providers.expires_after(last.provider, self._expires_after)
         expires_at = self._here.now() + after if after else None
         method = await payments.open_next(connection, last.id, new, expires_at=expires_at)

@@ -83,7 +83,7 @@ class Parking:
                 owner=call["provider"],
                 kind=Kind(call["kind"]),
             )
-        if as_id is not None and await parked.is_held(pool, as_id):
+        if as_id is not None and await parked.is_parked(pool, as_id):
             payment = as_id if await payment_reads.exists(pool, as_id) else None
             return Found(what="record", name=name, payment_id=payment)
         if "\0" in name:
@@ -121,7 +121,7 @@ class Parking:
                 case "event":
                     done = await parked.retry_event(connection, found.name, found.owner)
                 case _:
-                    done = await parked.release_hold(connection, UUID(found.name))
+                    done = await parked.release_aggregate(connection, UUID(found.name))
             if not done:
                 raise _not_parked()
             return _answer(found, "tried_again")

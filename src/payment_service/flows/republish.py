@@ -15,7 +15,7 @@ from payment_service.flows.change import Answered, change_once
 
 if TYPE_CHECKING:
     from payment_service.db.pool import Connection, Pool
-    from payment_service.db.publishing import Chosen
+    from payment_service.db.publishing import Selection
     from payment_service.flows.change import Asking
 
 # A transaction of some 50 ms.
@@ -23,7 +23,7 @@ BATCH_ROWS: Final = 5_000
 DONE: Final = 200
 
 
-async def count_published(pool: Pool, chosen: Chosen, *, batch_rows: int = BATCH_ROWS) -> int:
+async def count_published(pool: Pool, chosen: Selection, *, batch_rows: int = BATCH_ROWS) -> int:
     """How many records would go out again."""
     found, after = 0, 0
     while (piece := await publishing.look(pool, chosen, after=after, limit=batch_rows)).last is not None:
@@ -31,7 +31,7 @@ async def count_published(pool: Pool, chosen: Chosen, *, batch_rows: int = BATCH
     return found
 
 
-async def republish(pool: Pool, chosen: Chosen, asking: Asking, *, batch_rows: int = BATCH_ROWS) -> int:
+async def republish(pool: Pool, chosen: Selection, asking: Asking, *, batch_rows: int = BATCH_ROWS) -> int:
     """Let published records go out again; return how many. Each batch is a change of its own, under a key of its own.
 
     So the same request, after it was killed in the middle, walks past what it has done and goes on. Raises Refusal.
@@ -46,7 +46,7 @@ async def republish(pool: Pool, chosen: Chosen, asking: Asking, *, batch_rows: i
         found, after = found + queued, last
 
 
-async def _requeue(pool: Pool, chosen: Chosen, batch: Asking, *, after: int, limit: int) -> tuple[int | None, int]:
+async def _requeue(pool: Pool, chosen: Selection, batch: Asking, *, after: int, limit: int) -> tuple[int | None, int]:
     async def work(connection: Connection) -> Answered:
         piece = await publishing.requeue(connection, chosen, after=after, limit=limit)
         return Answered(DONE, json.dumps({"last": piece.last, "found": piece.found}))

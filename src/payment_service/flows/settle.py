@@ -67,7 +67,7 @@ async def _settle_alone(here: Surroundings, settlement: Settlement) -> Settled:
 
 async def _settle_group(here: Surroundings, settlements: Sequence[Settlement]) -> Settled:
     async with here.pool.acquire() as connection, connection.transaction():
-        locked = await payments.lock_free(connection, {s.operation.payment_id for s in settlements})
+        locked = await payments.lock_available(connection, {s.operation.payment_id for s in settlements})
         ours = [s for s in settlements if s.operation.payment_id in locked]
         fold = here.fold(locked)
         await fold.load_for(connection, [(s.operation.payment_id, fact) for s in ours for fact in s.facts])

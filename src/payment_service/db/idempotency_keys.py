@@ -1,4 +1,4 @@
-"""Rows of `kept_answers`: what a client was answered under which key. `maintain` forgets them after 48 h (24 are promised)."""
+"""Rows of `idempotency_keys`: what a client was answered under which key. `maintain` forgets them after 48 h (24 are promised)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from payment_service.db.queries import load
 if TYPE_CHECKING:
     from payment_service.db.pool import Connection
 
-_SQL = load(__package__, "kept_answers.sql")
+_SQL = load(__package__, "idempotency_keys.sql")
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
+class StoredResult:
     """An answer as it was given. `fingerprint`: SHA-256 of the request; `body`: JSON text."""
 
     fingerprint: bytes
@@ -27,12 +27,12 @@ async def take_turn(connection: Connection, client: str, key: str) -> bool:
     return bool(await connection.fetchval(_SQL.take_turn, client, key))
 
 
-async def find(connection: Connection, client: str, key: str) -> KeptAnswer | None:
+async def find(connection: Connection, client: str, key: str) -> StoredResult | None:
     """Find what was answered."""
     row = await connection.fetchrow(_SQL.find, client, key)
-    return KeptAnswer(bytes(row["fingerprint"]), row["status"], row["body"]) if row else None
+    return StoredResult(bytes(row["fingerprint"]), row["status"], row["body"]) if row else None
 
 
-async def keep(connection: Connection, client: str, key: str, answer: KeptAnswer) -> None:
+async def keep(connection: Connection, client: str, key: str, answer: StoredResult) -> None:
     """Keep what is being answered, in the transaction that did the work."""
     await connection.execute(_SQL.keep, client, key, answer.fingerprint, answer.status, answer.body)

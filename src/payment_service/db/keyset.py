@@ -9,7 +9,7 @@ from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class KeysetCursor:
     """A row's time and its name among those of the same time (an id, or what a list orders by)."""
 
     at: datetime
@@ -19,5 +19,5 @@ class Place:
 # No id, and so before every one of the same time.
 NO_ID: Final = str(UUID(int=0))
 # Before and behind all that can be in a list of ids.
-BEGINNING: Final = Place(datetime(1970, 1, 1, tzinfo=UTC), NO_ID)
-END: Final = Place(datetime(9999, 1, 1, tzinfo=UTC), NO_ID)
+BEGINNING: Final = KeysetCursor(datetime(1970, 1, 1, tzinfo=UTC), NO_ID)
+END: Final = KeysetCursor(datetime(9999, 1, 1, tzinfo=UTC), NO_ID)
