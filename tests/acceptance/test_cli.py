@@ -86,7 +86,7 @@ def test_migrate_needs_the_database_alone_and_says_what_it_did(empty_database_ds
     env = {"DB_DSN": empty_database_dsn}
     first, again = run("migrate", env=env), run("migrate", env=env)
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout.startswith("schema migrated from revision None to 1\nmade payment_events_")
+    assert first.stdout.startswith("schema migrated from revision None to 1\ncreated payment_events_")
     assert (again.returncode, again.stdout) == (0, "schema is at revision 1\n")
 
 

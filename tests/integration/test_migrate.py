@@ -67,7 +67,7 @@ def test_an_empty_database_gets_the_schema_and_its_partitions(empty_database_dsn
     assert lines[0] == f"schema migrated from revision None to {BEFORE}"
     assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [(BEFORE,)]
     assert fetch(empty_database_dsn, "SELECT count(*) FROM payments_decimal") == [(0,)]
-    assert [line for line in lines if line.startswith("made payment_events_")]
+    assert [line for line in lines if line.startswith("created payment_events_")]
 
 
 def test_migrating_a_filled_database_again_changes_nothing(database_dsn: str) -> None:
@@ -112,7 +112,7 @@ def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> No
         *[f"schema is at revision {BEFORE}"] * 3,
         f"schema migrated from revision None to {BEFORE}",
     ]
-    created = [line for lines in reports for line in lines if line.startswith("made")]
+    created = [line for lines in reports for line in lines if line.startswith("created")]
     assert len(created) == len(set(created)), "one process creates each partition"
 
 

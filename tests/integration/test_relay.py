@@ -134,7 +134,7 @@ async def test_a_successor_takes_over_and_the_marks_of_the_predecessor_are_refus
     await write(pool, records(uuid.uuid4()))
     successor = Lease(pool)
     assert await successor.take()
-    [row] = await outbox.fetch_unpublished(pool, limit=10, in_hand=[], limit_bytes=1_000)
+    [row] = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=1_000)
     assert successor.fence.epoch > predecessor.fence.epoch
     assert not await outbox.mark_published(pool, [Placement(row.position, 0, 0)], predecessor.fence)
     assert not await outbox.park_aggregates(
@@ -334,7 +334,7 @@ async def test_what_is_held_does_not_fill_the_fetch(config: Config, pool: Pool, 
     holds = [outbox.ParkedAggregate(aggregate_id=payment, position=1, topic=None, reason="TEST") for payment in held]
     assert await outbox.park_aggregates(pool, holds, lease.fence)
     await write(pool, records(free := uuid.uuid4()))
-    rows = await outbox.fetch_unpublished(pool, limit=10, in_hand=[], limit_bytes=1_000)
+    rows = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=1_000)
     assert [row.aggregate_id for row in rows] == [free]
 
 
@@ -342,7 +342,7 @@ async def test_large_values_are_fetched_within_a_bound_of_bytes(config: Config, 
     """At least one, and at most one more than the bound."""
     await write(pool, [record for _ in range(5) for record in records(uuid.uuid4(), value=random.randbytes(400_000))])
     for limit_bytes, count in ((1, 1), (400_000, 1), (400_001, 2), (10_000_000, 5)):
-        rows = await outbox.fetch_unpublished(pool, limit=10, in_hand=[], limit_bytes=limit_bytes)
+        rows = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=limit_bytes)
         assert len(rows) == count
 
 

@@ -1,7 +1,7 @@
 -- name: fetch_unpublished
--- Always from the beginning: positions are drawn before their transactions commit, so one may appear below those already
--- seen. Leaves out what the caller has in hand ($2) and aggregates that are held. At most $1 rows, and, but for the last one,
--- $3 bytes of values. The limit of one keeps the join from becoming a hash of the whole outbox, planned while that was empty.
+-- Always from the beginning: positions are drawn before their transactions commit, so a lower one may appear later. Leaves out
+-- records in progress ($2) and parked aggregates. Returns at most $1 rows and, except for the last row, $3 bytes of values. LIMIT 1
+-- prevents a plan that hashes the whole outbox, which PostgreSQL would choose while the table is empty.
 WITH candidate AS MATERIALIZED (
     SELECT position, created_at
     FROM outbox_pending p
@@ -25,8 +25,7 @@ WHERE coalesce(bytes_before, 0) < $3
 ORDER BY position
 
 -- name: mark_published
--- No row comes back when the lease is another's: then nothing was marked. Where each record went is noted beside it, once for
--- each time that it was pending.
+-- Returns no row, and marks nothing, if another relay has the lease. Stores one placement per publication.
 WITH lease AS MATERIALIZED (
     SELECT epoch FROM relay_lease WHERE holder = $4 AND epoch = $5
 ), marked AS (
@@ -55,10 +54,10 @@ UPDATE relay_lease SET expires_at = '-infinity', holder = NULL
 WHERE holder = $1 AND epoch = $2
 
 -- name: park_aggregates
--- No row comes back when the lease is another's: then nothing is held.
+-- Returns no row, and parks nothing, if another relay has the lease.
 WITH lease AS MATERIALIZED (
     SELECT epoch FROM relay_lease WHERE holder = $5 AND epoch = $6
-), held AS (
+), parked AS (
     INSERT INTO parked_aggregates (aggregateid, position, topic, reason)
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) WHERE EXISTS (SELECT FROM lease)
     ON CONFLICT (aggregateid) DO UPDATE
@@ -67,7 +66,7 @@ WITH lease AS MATERIALIZED (
 SELECT epoch FROM lease
 
 -- name: parked_topics
--- By a loose index scan: as many steps as topics, however many payments wait.
+-- A loose index scan: one step per topic, however many aggregates are parked.
 WITH RECURSIVE t AS (
     SELECT min(topic) AS topic FROM parked_aggregates WHERE topic IS NOT NULL
     UNION ALL

@@ -10,7 +10,7 @@ ON CONFLICT DO NOTHING
 RETURNING id
 
 -- name: lock_available
--- Always in the order of ids, so that two groups never wait for each other; what somebody else holds is left for later.
+-- Always in the order of ids, so that two groups cannot deadlock. Rows that another session has locked are skipped.
 SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
 FROM payments
@@ -19,7 +19,7 @@ ORDER BY id
 FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: lock_one
--- For a single request, which waits its turn (at most lock_timeout).
+-- For a single request, which waits up to lock_timeout.
 SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
 FROM payments
@@ -30,7 +30,7 @@ FOR NO KEY UPDATE
 SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($1::text[]) ORDER BY order_id, attempt DESC
 
 -- name: lock_expiring
--- The states are those of the index payments_expiring. A bank's work and money that is held are passed over.
+-- The statuses are those of the index payments_expiring. Payments in process at a bank and authorized ones do not expire.
 SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent, expiry_due_at
 FROM payments
@@ -54,12 +54,12 @@ LIMIT 1
 SELECT p.id FROM payments p JOIN operations o ON o.payment_id = p.id WHERE p.order_id = $1 AND o.kind = 'create' AND o.cause = $2
 
 -- name: has_unexpected_money
--- Whether money came for a payment of the order that nobody expected, and no person has looked yet.
+-- Unexpected money for a payment of the order, which no operator has resolved yet.
 SELECT EXISTS (SELECT FROM payment_events WHERE parked_reason = 'unexpected_money' AND payment_id IN (SELECT id FROM payments WHERE order_id = $1))
     OR EXISTS (SELECT FROM operations WHERE state = 'parked' AND outcome = 'unexpected_money' AND payment_id IN (SELECT id FROM payments WHERE order_id = $1))
 
 -- name: open_next
--- Only after one that ended unpaid, which is for good; of several at once, the unique constraints let one through.
+-- Only after a payment that ended unpaid, which is final. The unique constraints admit one of several concurrent requests.
 INSERT INTO payments (id, order_id, attempt, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
                       capture_method, expires_at, expiry_due_at)
 SELECT $2, order_id, attempt + 1, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method,
@@ -84,7 +84,7 @@ SELECT id, order_id, provider, amount, currency, user_id FROM payments WHERE id 
 SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_id = ANY ($1::text[]) AND attempt = 1
 
 -- name: save
--- One row per payment: a second row for the same payment would be dropped in silence, so the caller folds first.
+-- One row per payment: UPDATE ... FROM applies only one of several rows for the same payment, so the caller folds first.
 UPDATE payments p
 SET status = v.status, provider_payment_id = v.provider_payment_id, captured = v.captured,
     refunded = v.refunded, reserved = v.reserved, payment_method_type = v.method,

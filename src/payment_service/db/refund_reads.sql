@@ -1,4 +1,4 @@
--- Reads for people and callers. They go through the views, which know decimals.
+-- All reads use the views, which compute decimals.
 
 -- name: refund
 SELECT id, payment_id, status, amount::text, currency, reason, failure_code, external, provider, provider_refund_id,

@@ -1,12 +1,12 @@
 -- name: of_payments
--- Read by a statement of its own after the payments were locked, which guards their refunds too.
+-- A separate statement after the payments were locked. Their locks protect the refunds, too.
 SELECT id, payment_id, provider_refund_id, amount, currency, status, reason, failure_code, external,
        fact_rank, fact_at, fact_precedence, fact_source
 FROM refunds
 WHERE payment_id = ANY ($1::uuid[])
 
 -- name: save
--- Who asked for a refund, and for how much, is written once; what became of it as often as the provider tells.
+-- The request and the amount are written once, the status as often as the provider reports it.
 INSERT INTO refunds (id, payment_id, provider, provider_refund_id, amount, currency, status, reason, failure_code, external,
                      client, idempotency_key, fingerprint, metadata, fact_rank, fact_at, fact_precedence, fact_source)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::boolean[],

@@ -1,9 +1,9 @@
 -- name: timeline
--- Everything known of a payment ($1) at one moment, in the order of (at, place), from behind ($2, $3): what happened in one
--- transaction has one time, and `place` puts causes before effects. No payloads.
-SELECT at, place, kind, entry::text
+-- Everything about a payment ($1) in one snapshot, in the order of (at, sort_key), after the cursor ($2, $3). Changes of one
+-- transaction have the same time; `sort_key` puts causes before effects. No payloads.
+SELECT at, sort_key, kind, entry::text
 FROM (
-    SELECT created_at AS at, '0' AS place, 'order' AS kind,
+    SELECT created_at AS at, '0' AS sort_key, 'order' AS kind,
            jsonb_build_object('order_id', order_id, 'payment_attempt', attempt, 'amount', in_major_units(amount, currency)::text, 'currency', currency,
                               'topic', order_topic, 'partition', order_partition, 'offset', order_offset) AS entry
     FROM payments
@@ -72,6 +72,6 @@ FROM (
     LEFT JOIN outbox_placements l ON l.position = o.position AND l.created_at = o.created_at
     WHERE o.aggregateid = $1
 ) e
-WHERE (at, place COLLATE "C") > ($2::timestamptz, $3::text COLLATE "C")
-ORDER BY at, place COLLATE "C"
+WHERE (at, sort_key COLLATE "C") > ($2::timestamptz, $3::text COLLATE "C")
+ORDER BY at, sort_key COLLATE "C"
 LIMIT $4

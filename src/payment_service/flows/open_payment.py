@@ -94,7 +94,7 @@ async def _require_ended_unpaid(connection: Connection, last: Payment) -> None:
     if last.status not in ENDED_UNPAID:
         message = f"The order's payment {last.id} is still open: it can be paid, or canceled."
         raise Refusal(Why.NOT_ALLOWED, message)
-    if await order_cancellations.is_cancelled(connection, last.order_id):
+    if await order_cancellations.is_canceled(connection, last.order_id):
         raise Refusal(Why.NOT_ALLOWED, "The order was cancelled: what is wanted anew needs an order of its own.")
     if await payments.has_unexpected_money(connection, last.order_id):
         message = "Money came for this order that nobody expected: a person must look before the customer pays again."

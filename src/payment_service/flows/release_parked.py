@@ -148,7 +148,7 @@ class Parking:
             await fold.load(connection, [payment.id])
             await self._tell(connection, fold, payment, operation, truth, told)
             await fold.write(connection)
-            await parked.end_operation(
+            await parked.resolve_operation(
                 connection, operation.id, "done" if truth.what == "happened" else "refused", truth.note
             )
             return _answer(found, "happened" if truth.what == "happened" else "never_happened")
@@ -168,9 +168,9 @@ class Parking:
             message = "The provider answered with what is not this payment's: look at it there, and resolve this."
             raise Refusal(Why.NOT_ALLOWED, message)
         if is_definite(operation):
-            await parked.send_anew(connection, operation.id)
+            await parked.retry_in_next_epoch(connection, operation.id)
             return "sent_anew"
-        await parked.read_first(connection, operation.id)
+        await parked.retry_with_read(connection, operation.id)
         return "read_first"
 
     async def _look_up(self, found: Found) -> AnyFact | None:
@@ -247,7 +247,7 @@ class Parking:
                     Why.NOT_ALLOWED, "The provider has told of this refund, so it did happen: retry it instead."
                 )
             return
-        known = await parked.refund_of_provider(connection, payment.provider, truth.provider_id)
+        known = await parked.refund_with_provider_id(connection, payment.provider, truth.provider_id)
         if known is not None and known["id"] != operation.id:
             message = f"{truth.provider_id} is the refund {known['id']}: if it was made instead of this one, this one never happened."
             raise Refusal(Why.NOT_ALLOWED, message)

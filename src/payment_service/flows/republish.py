@@ -26,7 +26,7 @@ DONE: Final = 200
 async def count_published(pool: Pool, chosen: Selection, *, batch_rows: int = BATCH_ROWS) -> int:
     """How many records would go out again."""
     found, after = 0, 0
-    while (piece := await publishing.look(pool, chosen, after=after, limit=batch_rows)).last is not None:
+    while (piece := await publishing.count(pool, chosen, after=after, limit=batch_rows)).last is not None:
         found, after = found + piece.found, piece.last
     return found
 

@@ -125,7 +125,7 @@ class Publication:
             self._resume_at = now + self._pause_s
             self._pause_s = min(self._pause_s * 2, ERROR_PAUSE_MAX_S)
         if self._news.allows(reason):
-            log.warning("relay_broker_error", reason=reason, in_hand=len(self._window))
+            log.warning("relay_broker_error", reason=reason, in_progress=len(self._window))
 
     def _hold_back(self, row: OutboxRow, *, topic: str | None, reason: str) -> None:
         self._window.drop(row)
@@ -182,7 +182,7 @@ class Publication:
         if self._holds or len(self._window) > WINDOW_ROWS - FETCH_ROWS:
             return 0
         rows = await outbox.fetch_unpublished(
-            self._pool, limit=FETCH_ROWS, in_hand=self._window.positions, limit_bytes=FETCH_LIMIT_BYTES
+            self._pool, limit=FETCH_ROWS, in_progress=self._window.positions, limit_bytes=FETCH_LIMIT_BYTES
         )
         self._window.add(rows)
         return len(rows)
