@@ -58,7 +58,7 @@ CREATE TABLE payments (
     fact_at             bigint,  -- Key, second part: the clock of the provider, in seconds since 1970.
     fact_precedence     smallint,  -- Key, third part: orders facts of the same second.
     fact_source         text,  -- Key, last part: the event or operation that brought the fact.
-    declines            text[]      NOT NULL DEFAULT '{}'[],  -- Causes of the declines already published, one per charge, so that each is published once.
+    declines            text[]      NOT NULL DEFAULT '{}'::text[],  -- Causes of the declines already published, one per charge, so that each is published once.
     paid_at             timestamptz,  -- When the provider collected the money, by its clock.
     expires_at          timestamptz,  -- When an unpaid payment is canceled. NULL: never.
     expiry_due_at       timestamptz,  -- When the expiry loop looks at the payment next. NULL: never.
@@ -402,6 +402,23 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_of_payment ON audit (payment_id) WHERE payment_id IS NOT NULL;
 
+-- Signs the cursors of lists. Created by the migration, so that all replicas share it without configuration. One row.
+CREATE TABLE cursor_key (
+    id  boolean NOT NULL DEFAULT true,
+    key bytea   NOT NULL,
+    CONSTRAINT cursor_key_pkey PRIMARY KEY (id),
+    CONSTRAINT cursor_key_is_one_row CHECK (id),
+    CONSTRAINT cursor_key_is_sha256 CHECK (octet_length(key) = 32)
+);
+
+-- Oldest SCHEMA_REVISION_NEEDED of a service that still works on this schema. A later migration may raise it. One row.
+CREATE TABLE schema_minimum (
+    id       boolean NOT NULL DEFAULT true,
+    revision integer NOT NULL,
+    CONSTRAINT schema_minimum_pkey PRIMARY KEY (id),
+    CONSTRAINT schema_minimum_is_one_row CHECK (id)
+);
+
 -- Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.
 CREATE TABLE bank_intents (
     reference  text        NOT NULL,  -- ISO 11649 creditor reference, derived from the id of the payment.
@@ -455,23 +472,6 @@ CREATE TABLE bank_refunds (
     CONSTRAINT bank_refunds_status_is_known CHECK (status = ANY (ARRAY['pending', 'succeeded', 'failed']))
 );
 CREATE INDEX bank_refunds_of_intent ON bank_refunds (reference);
-
--- Signs the cursors of lists. Created by the migration, so that all replicas share it without configuration. One row.
-CREATE TABLE cursor_key (
-    id  boolean NOT NULL DEFAULT true,
-    key bytea   NOT NULL,
-    CONSTRAINT cursor_key_pkey PRIMARY KEY (id),
-    CONSTRAINT cursor_key_is_one_row CHECK (id),
-    CONSTRAINT cursor_key_is_sha256 CHECK (octet_length(key) = 32)
-);
-
--- Oldest SCHEMA_REVISION_NEEDED of a service that still works on this schema. A later migration may raise it. One row.
-CREATE TABLE schema_minimum (
-    id       boolean NOT NULL DEFAULT true,
-    revision integer NOT NULL,
-    CONSTRAINT schema_minimum_pkey PRIMARY KEY (id),
-    CONSTRAINT schema_minimum_is_one_row CHECK (id)
-);
 
 -- Payments with amounts in major units and the derived status, as the API returns them.
 CREATE VIEW payments_decimal AS

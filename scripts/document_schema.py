@@ -27,7 +27,6 @@ _SHORTER: Final = {
     "CREATE OR REPLACE": "CREATE",
     " USING btree": "",
     "timestamp with time zone": "timestamptz",
-    "'::text": "'",
 }
 # Objects have the order of their creation, so what an object needs stands before it.
 _FUNCTIONS: Final = """
@@ -125,7 +124,7 @@ def _plain(text: str) -> str:
     """Leave out what is the default anyway, and take the short name of a type."""
     for longer, shorter in _SHORTER.items():
         text = text.replace(longer, shorter)
-    return text
+    return re.sub(r"'::text(?!\[)", "'", text)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from payment_service.db.queries import load
 # The oldest schema that the queries of this version run on. Raise it with the first query that needs a later migration.
 SCHEMA_REVISION_NEEDED: Final = 1
 
-NO_SCHEMA: Final = "The database has no schema. Run `payment-service migrate`."
+NO_SCHEMA: Final = "The database has no schema: run `payment-service migrate`."
 
 _sql = load(__package__, "schema.sql")
 
@@ -38,11 +38,11 @@ def judge(revision: int | None, minimum: int) -> str | None:
     if revision is None:
         return NO_SCHEMA
     if revision < SCHEMA_REVISION_NEEDED:
-        return f"The schema is at revision {revision}, but this version needs {SCHEMA_REVISION_NEEDED}. Run `payment-service migrate`."
+        return f"The schema is at revision {revision}, but this version needs {SCHEMA_REVISION_NEEDED}: run `payment-service migrate`."
     if minimum > SCHEMA_REVISION_NEEDED:
         return (
             f"The schema (revision {revision}) needs a service that supports revision {minimum}, "
-            f"this version supports {SCHEMA_REVISION_NEEDED}. Deploy a newer version of payment-service."
+            f"this version supports {SCHEMA_REVISION_NEEDED}: deploy a newer version of payment-service."
         )
     return None
 

@@ -11,6 +11,8 @@ down_revision = None
 def upgrade() -> None:
     """Create every table, index and view."""
     run_script("0001_initial.sql")
+    run_script("0001_bank_transfer.sql")
+    run_script("0001_comments.sql")
 
 
 def downgrade() -> None:
