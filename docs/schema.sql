@@ -380,8 +380,7 @@ CREATE TABLE idempotency_keys (
     client      text        NOT NULL,
     key         text        NOT NULL,
     fingerprint bytea       NOT NULL,  -- SHA-256 of the request. The same key with another request is refused.
-    status      integer     NOT NULL,
-    body        text        NOT NULL,
+    result      json        NOT NULL,  -- The stored result, from which the response is written again.
     created_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT idempotency_keys_pkey PRIMARY KEY (client, key),
     CONSTRAINT idempotency_keys_fingerprint_is_sha256 CHECK (octet_length(fingerprint) = 32)

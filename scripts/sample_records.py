@@ -23,7 +23,7 @@ from payment_service.domain.events import (
 )
 from payment_service.domain.ids import dispute_id, external_refund_id, payment_id
 from payment_service.domain.money import Money
-from payment_service.flows.announce import announce
+from payment_service.flows.state.outbox_records import outbox_record
 from scripts.document_states import SAMPLE
 
 if TYPE_CHECKING:
@@ -85,4 +85,4 @@ def record_of(
         sequence=sequence,
         traceparent=trace,
     )
-    return announce(payment, told, deployment="default", now=TIME)
+    return outbox_record(payment, told, deployment="default", now=TIME)

@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 from pydantic import SecretStr
 from stripe import WebhookSignature
 
-from payment_service.config import Config, ConfigError, DatabaseSettings
+from payment_service.config.config import Config, ConfigError, DatabaseSettings
 from payment_service.domain.currency import currency
 from payment_service.domain.money import Money
 from payment_service.provider.stripe.adapter import API_VERSION

@@ -89,6 +89,7 @@ def fill(shop: Shop) -> None:
     shop.wait_status("canceled", "canceled")
 
 
+@pytest.mark.invariant("I2")
 def test_nothing_fails_while_the_schema_is_migrated_and_the_replicas_are_replaced(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

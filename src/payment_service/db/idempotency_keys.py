@@ -1,9 +1,11 @@
-"""Rows of `idempotency_keys`: what a client was answered under which key. `maintain` forgets them after 48 h (24 are promised)."""
+"""Rows of `idempotency_keys`: the stored result of each request. `maintain` deletes them after 48 h; 24 h are promised."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from payment_service.db.queries import load
 
@@ -15,24 +17,23 @@ _SQL = load(__package__, "idempotency_keys.sql")
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """An answer as it was given. `fingerprint`: SHA-256 of the request; `body`: JSON text."""
+    """The stored result of a request. `fingerprint` is the SHA-256 of the request; `result` holds JSON values."""
 
     fingerprint: bytes
-    status: int
-    body: str
+    result: Mapping[str, Any]
 
 
-async def take_turn(connection: Connection, client: str, key: str) -> bool:
-    """Whether no other transaction is at work under this key; then none will be until this one ends."""
-    return bool(await connection.fetchval(_SQL.take_turn, client, key))
+async def lock(connection: Connection, client: str, key: str) -> bool:
+    """Lock the key until the transaction ends; False if another transaction has locked it."""
+    return bool(await connection.fetchval(_SQL.lock, client, key))
 
 
 async def find(connection: Connection, client: str, key: str) -> StoredResult | None:
-    """Find what was answered."""
+    """Return the stored result of a key, or None."""
     row = await connection.fetchrow(_SQL.find, client, key)
-    return StoredResult(bytes(row["fingerprint"]), row["status"], row["body"]) if row else None
+    return StoredResult(bytes(row["fingerprint"]), json.loads(row["result"])) if row else None
 
 
-async def keep(connection: Connection, client: str, key: str, answer: StoredResult) -> None:
-    """Keep what is being answered, in the transaction that did the work."""
-    await connection.execute(_SQL.keep, client, key, answer.fingerprint, answer.status, answer.body)
+async def store(connection: Connection, client: str, key: str, result: StoredResult) -> None:
+    """Store the result, in the transaction that did the work."""
+    await connection.execute(_SQL.store, client, key, result.fingerprint, json.dumps(result.result))

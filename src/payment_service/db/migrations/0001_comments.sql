@@ -131,7 +131,7 @@ COMMENT ON COLUMN api_keys.hash IS 'SHA-256 of the key.';
 
 COMMENT ON TABLE idempotency_keys IS 'Stored responses by Idempotency-Key, so that a repeated request gets the same response. Kept for 48 h; 24 h are promised.';
 COMMENT ON COLUMN idempotency_keys.fingerprint IS 'SHA-256 of the request. The same key with another request is refused.';
--- COMMENT ON COLUMN idempotency_keys.result IS 'The stored result, from which the response is written again.';
+COMMENT ON COLUMN idempotency_keys.result IS 'The stored result, from which the response is written again.';
 
 COMMENT ON TABLE audit IS 'Changes that a person or an API key requested. Only inserted into.';
 COMMENT ON COLUMN audit.client IS 'Client of the API key, or cli: and the name of the person on that machine.';
