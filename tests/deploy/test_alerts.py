@@ -177,8 +177,8 @@ def test_a_person_reads_which_provider_and_how_long(tmp_path: Path) -> None:
     labels = {"severity": "critical"}
     url = "docs/runbook.md#payment"
     told = {
-        "ProviderBlocked": ({**labels, "provider": "stripe", "kind": "*"}, "stripe refuses our calls (kind *): customers with new orders can't pay, or get no refund."),
-        "CallsWaiting": (labels, "The oldest call to a provider has waited for 1m 30s: customers can't pay yet, refunds are late."),
+        "ProviderBlocked": ({**labels, "provider": "stripe", "kind": "*"}, "stripe refuses our calls (kind *): customers with new orders cannot pay, or refunds wait."),
+        "CallsWaiting": (labels, "The oldest call to a provider has waited 1m 30s: customers cannot pay yet, and refunds are late."),
     }  # fmt: skip
     assert {blocked["labels"]["severity"], waiting["labels"]["severity"]} == {"critical"}
     alerts = [
