@@ -28,7 +28,7 @@ _CONFIG: Final = Config(
 
 
 def public_app() -> FastAPI:
-    """The app of SERVICE_PORT, for looking at; nothing is opened for it."""
+    """Return the app of SERVICE_PORT for inspection. It opens no connections."""
 
     def unused(*_: object) -> Any:
         raise NotImplementedError
@@ -45,12 +45,12 @@ def public_app() -> FastAPI:
 
 
 def described() -> dict[str, Any]:
-    """What the service describes of itself."""
+    """Return the OpenAPI description of the service."""
     return describe(public_app())
 
 
 def openapi() -> str:
-    """The text of `openapi.json`."""
+    """Return the text of `openapi.json`."""
     return json.dumps(described(), indent=2, ensure_ascii=False) + "\n"
 
 

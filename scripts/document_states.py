@@ -1,4 +1,4 @@
-"""Write `docs/state-machines.md` from the state machine itself: what follows what, and what is announced. A test compares."""
+"""Write `docs/state-machines.md` from the state machines: transitions, and the events of each. A test compares."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PATH: Final = ROOT / "docs" / "state-machines.md"
 
 MEANING: Final = {
-    Status.CREATED: "the row and its `create` operation exist; the provider may not have heard of it",
-    Status.PENDING: "the intent exists; the customer has yet to pay",
-    Status.REQUIRES_ACTION: "the customer has to confirm, 3-D Secure for instance",
-    Status.PROCESSING: "the bank is at it",
-    Status.DECLINED: "an attempt was turned down; the customer may try again on the same intent",
-    Status.AUTHORIZED: "the money is held, and not captured yet",
+    Status.CREATED: "the row and its `create` operation exist; the provider may not have received the request",
+    Status.PENDING: "the intent exists; the customer has not paid yet",
+    Status.REQUIRES_ACTION: "the customer must confirm, for example by 3-D Secure",
+    Status.PROCESSING: "the bank processes the payment",
+    Status.DECLINED: "an attempt was declined; the customer can try again on the same intent",
+    Status.AUTHORIZED: "the money is held and not captured yet",
     Status.SUCCEEDED: "the money was captured",
-    Status.CANCELED: "the intent was canceled and can't be paid any more",
-    Status.FAILED: "the provider refused for good to make an intent",
+    Status.CANCELED: "the intent was canceled and can no longer be paid",
+    Status.FAILED: "the provider finally refused to create an intent",
 }
 
 _EUR: Final = currency("eur")
@@ -86,7 +86,7 @@ _CLAIMED: Final = Claimed(
     due_at=datetime(2026, 1, 1, tzinfo=UTC),
     claimed_at=datetime(2026, 1, 1, tzinfo=UTC),
 )
-# One outcome of each class, and what sets it apart where a class ends in two ways.
+# A sample outcome of each class, and its distinction where a class has two results.
 _OUTCOMES: Final[tuple[tuple[port.Outcome, str], ...]] = (
     (port.Done(fact=FreeFact(at=0), request_id=""), ""),
     (port.Refused(code="", reason="", fact=None, request_id=""), ""),
@@ -101,7 +101,7 @@ _OUTCOMES: Final[tuple[tuple[port.Outcome, str], ...]] = (
 
 
 def intent_fact(status: Status) -> IntentFact:
-    """An intent of the sample payment in a status."""
+    """Return an intent of the sample payment in a status."""
     return IntentFact(
         intent_id=_INTENT,
         status=status,
@@ -118,7 +118,7 @@ def intent_fact(status: Status) -> IntentFact:
 
 
 def announced(before: Status, after: Status) -> tuple[Announcement, ...]:
-    """Ask the state machine what it announces when a payment goes from one status to another."""
+    """Return the events of a transition."""
     fact: Fact = intent_fact(after)
     payment = replace(SAMPLE, status=before)
     if after is Status.FAILED:
@@ -132,16 +132,16 @@ def announced(before: Status, after: Status) -> tuple[Announcement, ...]:
 
 
 def announcements_of(after: Status) -> str:
-    """Name the records that tell of a status, whatever was before."""
+    """Name the events of a status, whatever the previous status was."""
     ways = {_names(announced(before, after)) for before, following in TRANSITIONS.items() if after in following}
     if len(ways) > 1:
-        message = f"What is announced of {after} depends on what was before: {ways}"
+        message = f"The events of {after} depend on the previous status: {ways}"
         raise RuntimeError(message)
     return ways.pop() if ways else ""
 
 
 def diagram() -> str:
-    """Draw every transition."""
+    """Return a diagram of every transition."""
     lines = ["stateDiagram-v2", "    [*] --> created"]
     lines += [f"    {before} --> {after}" for before in Status for after in Status if after in TRANSITIONS[before]]
     lines += [f"    {status} --> [*]" for status in Status if status.ended]
@@ -149,18 +149,16 @@ def diagram() -> str:
 
 
 def status_table() -> str:
-    """Tell of every status what it means, what may follow, and what is announced of it."""
-    rows = ["| Status | Meaning | May become | Announced when it is reached |", "|---|---|---|---|"]
+    """Return a table of statuses: meaning, next statuses, events."""
+    rows = ["| Status | Meaning | Next | Events when it is reached |", "|---|---|---|---|"]
     for status in Status:
         following = ", ".join(f"`{after}`" for after in Status if after in TRANSITIONS[status])
-        rows.append(
-            f"| `{status}` | {MEANING[status]} | {following or 'nothing: an end'} | {announcements_of(status)} |"
-        )
+        rows.append(f"| `{status}` | {MEANING[status]} | {following or 'final'} | {announcements_of(status)} |")
     return "\n".join(rows)
 
 
 def standing_table() -> str:
-    """Tell which fact wins."""
+    """Return a table of the precedence of facts."""
     rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
     return "\n".join(
         rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in STANDING.items()]
@@ -168,24 +166,24 @@ def standing_table() -> str:
 
 
 def cancelable() -> str:
-    """Name the states in which a payment may be asked to end."""
+    """Name the statuses in which a payment can be canceled."""
     return ", ".join(f"`{status}`" for status in Status if status in CANCELABLE) + "."
 
 
 def ends_table() -> str:
-    """Tell why payments end unpaid."""
+    """Return a table of the reasons why payments end unpaid."""
     words = [(word, held) for held in (False, True) for word in ("", *WORDS)]
     first = {ends_unpaid(word, held=held): (word, held) for word, held in reversed(words)}
-    rows = ["| The provider's word | Code | Reason |", "|---|---|---|"]
+    rows = ["| Reason of the provider | Code | Text |", "|---|---|---|"]
     for (code, reason), (word, held) in sorted(first.items()):
         rows.append(
-            f"| {f'`{word}`' if word else 'another, or none'}{', after a hold' if held else ''} | `{code}` | {reason} |"
+            f"| {f'`{word}`' if word else 'another or none'}{', after a hold' if held else ''} | `{code}` | {reason} |"
         )
     return "\n".join(rows)
 
 
 def refund_table() -> str:
-    """Tell which fact of a refund wins."""
+    """Return a table of the precedence of a refund's facts."""
     rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
     return "\n".join(
         rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in REFUND_STANDING.items()]
@@ -193,8 +191,8 @@ def refund_table() -> str:
 
 
 def outcome_table() -> str:
-    """Tell what becomes of an operation after each class of answer."""
-    rows = ["| Outcome | Meaning | Operation becomes | Noted as | Next |", "|---|---|---|---|---|"]
+    """Return a table of the next state of an operation, by outcome."""
+    rows = ["| Outcome | Meaning | Operation becomes | Recorded as | Next |", "|---|---|---|---|---|"]
     for outcome, apart in _OUTCOMES:
         result = conclude(_CLAIMED, outcome, jitter=lambda: 0.5)
         meaning = " ".join((inspect.getdoc(type(outcome)) or "").split())
@@ -204,14 +202,14 @@ def outcome_table() -> str:
 
 
 def document() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     return f"""# State machines
 
-Made by `scripts/document_states.py` from the code; a test fails when they differ.
+Generated by `scripts/document_states.py` from the code; a test fails when they differ.
 
 ## A payment
 
-`domain/payment.py`: `apply(payment, fact)` decides every status, `flows/state/fold.py` writes it.
+`apply(payment, fact)` in `domain/payment.py` decides every status, and `flows/state/fold.py` writes it.
 
 ```mermaid
 {diagram()}
@@ -219,50 +217,51 @@ Made by `scripts/document_states.py` from the code; a test fails when they diffe
 
 {status_table()}
 
-`payments.initiated` is announced once, with the first fact that names the payment's intent, and so before anything else. A decline is
-announced once per charge (without a charge: once per event), not after money is held or the payment has ended. An order of
-total 0 goes from `created` to `succeeded` at once. `refunded` and `partially_refunded` are shown, not stored.
+`payments.initiated` is published once, with the first fact that names the payment's intent, and so before all other events. A
+decline is published once per charge (without a charge: once per event), and not after money is held or the payment has ended. An
+order of total 0 goes from `created` to `succeeded` at once. `refunded` and `partially_refunded` are derived, not stored.
 
-### Who may ask for an end
+### Cancellation
 
-A caller (`POST /v1/payments/{{id}}/cancel`), the clock (an unpaid payment's time is over) and a cancelled order ask for the same: a create that
-was never sent is taken back, and the payment is `canceled` at once; otherwise a `cancel` is queued, and the provider's answer or event is
-what happened. It may be asked for in these states; the clock passes over `authorized` too:
+A client (`POST /v1/payments/{{id}}/cancel`), the expiry timer and a record of `orders.cancelled` all request the same. If the create
+was never sent, it is withdrawn and the payment is `canceled` at once. Otherwise a `cancel` operation is queued, and the provider's
+answer or event decides. The timer also skips `authorized`. These statuses can be canceled:
 
 {cancelable()}
 
-What the provider says of the cancellation decides the code of the final `payments.failed`:
+The provider's reason for the cancellation decides the code of the final `payments.failed`:
 
 {ends_table()}
 
-### Which fact wins
+### Precedence of facts
 
-A payment keeps its greatest fact: by rank, then the provider's time in whole seconds, then precedence, then the fact's source. So the end
-does not depend on the order in which facts arrive, nor on repetition.
+A payment keeps its greatest fact: by rank, then the provider's time in whole seconds, then precedence, then the fact's source. So
+the final state does not depend on the order or the repetition of facts.
 
 {standing_table()}
 
-### What is parked for a person instead
+### Facts that are parked
 
-| Reason | When |
+| Reason | Condition |
 |---|---|
 | `unexpected_money` | another amount or currency; another intent with our metadata that holds money; a success after another end |
-| `conflict` | an end that is not the payment's, and no money |
+| `conflict` | a final state that differs from the payment's, without money |
 
-Another intent that bears our metadata and is unpaid is canceled by an operation of its own, and never applied.
+An unpaid stray intent with our metadata is canceled by a system-initiated operation, and never applied.
 
 ## A refund
 
-`domain/refund.py`: pending refunds reserve a part of what was captured, those that succeeded have given it back. A refund keeps its
-greatest fact, as a payment does; one that succeeded may still fail.
+`domain/refund.py` decides. A pending refund reserves a part of the captured amount, and a succeeded refund has returned it. A refund
+keeps its greatest fact, as a payment does. A succeeded refund can still fail.
 
 {refund_table()}
 
 ## An operation
 
-A call to the provider, in `operations`: `due` → `claimed` (a worker has it) → `done`, `refused` or `parked`, or `due` again. `parked` waits
-for a person, and so do later operations of the same payment. A refund, and the create of an order that comes more than 12 h late, is only
-looked for at first (epoch 0, which ends as `nothing_yet`), and then sent. Sorted by `flows/calls/outcomes.py`:
+An operation is a call to the provider, in the table `operations`: `due` → `claimed` (by a worker) → `done`, `refused`, `parked`, or `due`
+again. A `parked` operation needs attention, and later operations of the same payment wait for it. For a refund, and for the create
+of an order older than 12 h, the service first looks at the provider (epoch 0, which ends as `nothing_yet`), and then sends.
+`flows/calls/outcomes.py` maps outcomes to states:
 
 {outcome_table()}
 """
@@ -282,11 +281,11 @@ def _names(announcements: tuple[Announcement, ...]) -> str:
 
 def _next(result: CallResult) -> str:
     if result.update.state == "parked":
-        return "a person; a run of ten payments blocks the kind"
+        return "needs attention; a run of ten payments blocks the kind"
     if result.update.state == "due":
         if result.blocked is not None:
             return "one probe at a time, until it works"
-        return "a read tells what became of it" if result.update.resolving else "the same key again"
+        return "a read finds the result" if result.update.resolving else "the same key again"
     return "a read" if result.read_again else ""
 
 
