@@ -41,7 +41,7 @@ help:
 
 install: .venv/.installed
 
-.venv/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml scripts/install.py
+.venv/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml $(wildcard packages/*/pyproject.toml) scripts/install.py
 	@python3 scripts/install.py
 
 demo: install

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from payment_service.db.adopt import BATCH_ROWS
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 from tests.support.model_tables import ModelTables
 
 COMMAND = Path(sys.executable).with_name("payment-service")

@@ -21,7 +21,7 @@ from typing import Any, Final
 import psycopg
 from confluent_kafka import Consumer, KafkaException, Message
 
-from payment_service.events import (
+from payment_service_events import (
     TOPICS,
     Event,
     MalformedRecord,

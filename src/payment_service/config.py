@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import NoDecode
 from stdnum import iban
 
-from payment_service.domain.currency import UnknownCurrency, currency
 from payment_service.settings import ConfigError, DatabaseSettings, KafkaSettings, RoleSettings, Settings, about
+from payment_service_events.currency import UnknownCurrency, currency
 
 __all__ = [
     "ROLES",

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from payment_service.demo.sample_orders import SAMPLES
-from payment_service.embedded.process import free_port
+from payment_service_demo.embedded.process import free_port
+from payment_service_demo.sample_orders import SAMPLES
 from tests.support.eventually import eventually
 from tests.support.kafka import Topics
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 from packaging.metadata import Metadata
 
-from payment_service.embedded.process import ChildProcess
+from payment_service_demo.embedded.process import ChildProcess
 from scripts.install import uv_environment
 from tests.support.service import READY_TIMEOUT_S, ServiceProcess
 
@@ -111,7 +111,7 @@ def test_what_is_installed_says_what_it_is_and_is_typed(installed: Path, tmp_pat
     assert told == f"payment-service {PROJECT['version']}\n"
     assert "migrate" in call(installed / "payment-service", "--help", cwd=tmp_path, env=env)
     assert "--webhook-secret" in call(installed / "stripe-sandbox", "--help", cwd=tmp_path, env=env)
-    script = "import payment_service.events as e, importlib.resources as r; print(e.__file__, (r.files('payment_service') / 'py.typed').is_file())"
+    script = "import payment_service_events as e, importlib.resources as r; print(e.__file__, (r.files('payment_service') / 'py.typed').is_file())"
     file, typed = call(installed / "python", "-c", script, cwd=tmp_path, env=env).split()
     assert Path(file).is_relative_to(installed.parent)
     assert typed == "True"

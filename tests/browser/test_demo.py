@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
-from payment_service.embedded.process import free_port
+from payment_service_demo.embedded.process import free_port
 from tests.browser.conftest import opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]

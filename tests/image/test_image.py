@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from payment_service.contracts.records import topics_needed
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 from tests.support.container import Container, container, engine, image_config, run
 from tests.support.eventually import eventually
 from tests.support.kafka import topic_names

@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 
 from payment_service.contracts.records import ORDERS_CREATED
-from payment_service.demo.heard import Heard, Told
-from payment_service.demo.shop import Shop
-from payment_service.demo.stage import Stage
-from payment_service.embedded.process import ChildProcess
+from payment_service_demo.embedded.process import ChildProcess
+from payment_service_demo.heard import Heard, Told
+from payment_service_demo.shop import Shop
+from payment_service_demo.stage import Stage
 from tests.support.flows import name_of
 from tests.support.http import Answer, ask
 from tests.support.till import Till

@@ -20,11 +20,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service import events
+import payment_service_events
 from payment_service.contracts.values import BY_TOPIC
-from payment_service.domain.currency import CURRENCIES, Currency
-from payment_service.domain.money import Money
-from payment_service.events import (
+from payment_service_events import (
     TOPICS,
     Event,
     MalformedRecord,
@@ -40,7 +38,9 @@ from payment_service.events import (
     read_message,
     take,
 )
-from payment_service.events.reading import _KINDS
+from payment_service_events.currency import CURRENCIES, Currency
+from payment_service_events.money import Money
+from payment_service_events.reading import _KINDS
 from scripts.sample_records import ANNOUNCEMENTS, PAYMENT, TIME, record_of
 
 EUR = CURRENCIES["eur"]
@@ -84,7 +84,7 @@ def test_every_topic_and_field_that_is_announced_has_its_place_in_an_event() -> 
     for topic, model in BY_TOPIC.items():
         assert {field.name for field in fields(_KINDS[topic])} - envelope == set(model.model_fields) - {"currency"}
         assert _KINDS[topic].__name__ == model.__name__
-        assert _KINDS[topic].__name__ in events.__all__
+        assert _KINDS[topic].__name__ in payment_service_events.__all__
 
 
 def test_money_is_minor_units_and_nothing_can_be_changed() -> None:
@@ -268,15 +268,15 @@ def test_the_memory_is_bounded_and_forgets_what_was_longest_untouched() -> None:
 
 def test_it_imports_nothing_but_the_standard_library() -> None:
     """An order service needs none of what the payment service runs on."""
-    script = "import sys; import payment_service.events; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    script = "import sys; import payment_service_events; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
     bare = subprocess.run(
-        [sys.executable, "-c", script.replace("import payment_service.events; ", "")],
+        [sys.executable, "-c", script.replace("import payment_service_events; ", "")],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    assert set(printed.split()) - set(bare.split()) - set(sys.stdlib_module_names) == {"payment_service"}
+    assert set(printed.split()) - set(bare.split()) - set(sys.stdlib_module_names) == {"payment_service_events"}
 
 
 def test_the_paths_of_refunds_tell_sums() -> None:

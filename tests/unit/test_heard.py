@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from payment_service.demo.heard import Heard, Told
+from payment_service_demo.heard import Heard, Told
 
 ORDER = Told("orders.created", {})
 RECORDS = (

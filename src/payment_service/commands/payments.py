@@ -17,15 +17,16 @@ from payment_service.commands.show import payments_named
 from payment_service.config import ConfigError
 from payment_service.contracts.api import Payment, Refund
 from payment_service.db import operations, payment_reads, refund_reads
-from payment_service.domain.currency import currency
 from payment_service.domain.ids import operation_id
-from payment_service.domain.money import MoneyError, parse
+from payment_service.domain.money import parse
 from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundStatus
 from payment_service.flows import request_cancel, request_capture, request_refund
 from payment_service.flows.errors import Refusal, Why
 from payment_service.http.bodies import Line, Metadata
 from payment_service.provider.port import Kind
+from payment_service_events.currency import currency
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,10 +23,10 @@ from payment_service.db.migrate import MigrationError, migrate
 from payment_service.db.pool import CONNECT_TIMEOUT_S
 from payment_service.db.queries import load
 from payment_service.db.rights import DEFAULT_ROLES, Roles
-from payment_service.domain.currency import CURRENCIES
 from payment_service.domain.ids import operation_id
 from payment_service.provider.port import Kind, Request
 from payment_service.provider.stripe.adapter import Stripe
+from payment_service_events.currency import CURRENCIES
 
 if TYPE_CHECKING:
     from uuid import UUID

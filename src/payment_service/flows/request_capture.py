@@ -11,24 +11,25 @@ from typing import TYPE_CHECKING
 from payment_service.db import operations
 from payment_service.db.operations import NewOperation
 from payment_service.domain.ids import operation_id
-from payment_service.domain.money import MoneyError, parse
+from payment_service.domain.money import parse
 from payment_service.domain.payment import Status
 from payment_service.flows.asked import lock_payment, require_none_under_way, require_same_request, show_payment
 from payment_service.flows.change import Answered, change_payments_once
 from payment_service.flows.errors import Refusal, Why
 from payment_service.provider.port import Kind
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
     from payment_service.db.pool import Connection
-    from payment_service.domain.money import Money
     from payment_service.domain.payment import Payment
     from payment_service.flows.change import Asking
     from payment_service.flows.surroundings import Surroundings
     from payment_service.flows.transition import Fold
     from payment_service.provider.port import Request
+    from payment_service_events.money import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

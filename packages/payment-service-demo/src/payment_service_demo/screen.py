@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from payment_service.demo.sample_orders import Sample
-from payment_service.demo.stage import Stage
-from payment_service.demo.store import Progress
+from payment_service_demo.sample_orders import Sample
+from payment_service_demo.stage import Stage
+from payment_service_demo.store import Progress
 
 # Without a terminal, a line tells that it still waits.
 STILL_HERE_INTERVAL_S: Final = 5

@@ -9,8 +9,10 @@
 Nothing but the standard library is imported. docs/consuming.md has the rules, docs/examples/order_service.py a listener.
 """
 
-from payment_service.domain.money import Money
-from payment_service.events.announced import (
+from payment_service_events.history import MemoryStore, Store, in_order, take
+from payment_service_events.money import Money
+from payment_service_events.reading import TOPICS, MalformedRecord, read, read_message
+from payment_service_events.types import (
     Event,
     PaymentAuthorized,
     PaymentCanceled,
@@ -25,8 +27,6 @@ from payment_service.events.announced import (
     Record,
     Unknown,
 )
-from payment_service.events.history import MemoryStore, Store, in_order, take
-from payment_service.events.reading import TOPICS, MalformedRecord, read, read_message
 
 __all__ = [
     "TOPICS",

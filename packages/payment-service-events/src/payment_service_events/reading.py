@@ -11,26 +11,26 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, Protocol, get_type_hints
 
-from payment_service.domain.currency import CURRENCIES, Currency
-from payment_service.domain.money import Money
-from payment_service.events import announced
-from payment_service.events.announced import Event, Record, Unknown
+from payment_service_events import types
+from payment_service_events.currency import CURRENCIES, Currency
+from payment_service_events.money import Money
+from payment_service_events.types import Event, Record, Unknown
 
 Headers = Mapping[str, bytes | str | None] | Iterable[tuple[str, bytes | str | None]] | None
 
 PREFIX: Final = "payments."
 _KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
     {
-        "payments.initiated": announced.PaymentInitiated,
-        "payments.authorized": announced.PaymentAuthorized,
-        "payments.succeeded": announced.PaymentSucceeded,
-        "payments.failed": announced.PaymentFailed,
-        "payments.canceled": announced.PaymentCanceled,
-        "payments.refund_initiated": announced.PaymentRefundInitiated,
-        "payments.refunded": announced.PaymentRefunded,
-        "payments.refund_failed": announced.PaymentRefundFailed,
-        "payments.disputed": announced.PaymentDisputed,
-        "payments.dispute_closed": announced.PaymentDisputeClosed,
+        "payments.initiated": types.PaymentInitiated,
+        "payments.authorized": types.PaymentAuthorized,
+        "payments.succeeded": types.PaymentSucceeded,
+        "payments.failed": types.PaymentFailed,
+        "payments.canceled": types.PaymentCanceled,
+        "payments.refund_initiated": types.PaymentRefundInitiated,
+        "payments.refunded": types.PaymentRefunded,
+        "payments.refund_failed": types.PaymentRefundFailed,
+        "payments.disputed": types.PaymentDisputed,
+        "payments.dispute_closed": types.PaymentDisputeClosed,
     }
 )
 # Every topic that has a type of its own here: what to subscribe to.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from payment_service.domain.money import Money
+from payment_service_events.money import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from payment_service.config import Config
-from payment_service.embedded.broker import EmbeddedBroker
-from payment_service.embedded.postgres import EmbeddedPostgres
-from payment_service.embedded.process import ChildProcess, free_port, listens
+from payment_service_demo.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.process import ChildProcess, free_port, listens
 
 COMMAND: Final = (sys.executable, "-m", "payment_service")
 STRIPE_KEY: Final = "sk_test_demo"

