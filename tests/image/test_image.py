@@ -7,6 +7,7 @@ import re
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -191,7 +192,7 @@ def test_the_list_of_parts_names_every_pinned_package_and_no_other() -> None:
     """CycloneDX, for who looks whether a known fault is in here."""
     parts = json.loads(run("/opt/payment-service/sbom.cdx.json", entrypoint="cat").stdout)
     listed = {f"{_plain(part['name'])}=={part['version']}" for part in parts["components"]}
-    pinned = set()
+    pinned = {f"payment-service-events=={version('payment-service-events')}"}
     for line in (ROOT / "requirements" / "service.txt").read_text().splitlines():
         match = re.match(r"([\w.-]+==[\w.]+)( ; sys_platform == 'win32')?", line)
         if match and not match[2]:

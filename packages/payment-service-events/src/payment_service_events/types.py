@@ -1,30 +1,30 @@
-"""One frozen type for each topic of `payments.*`. What each topic means: docs/records.md."""
+"""The events: a frozen type for each topic of `payments.*`. docs/records.md describes each topic."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Optional
 
 from payment_service_events.money import Money
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class Record:
-    """The record as it came, to be kept: what is unknown today can be read again by a later version. Headers as text."""
+    """The record as received, with headers as text. Store it: a later version of this package can read it again."""
 
     topic: str
     value: bytes
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class Event:
-    """What every record tells.
+    """The fields that all events share.
 
-    `id` stays the same however often the record comes. `sequence` counts a payment's records over all topics, `attempt` the
-    payments of an order, both from 1. `user_id` is empty where the order named nobody.
+    `id` is stable across repeated deliveries. `sequence` counts a payment's records over all topics, from 1. `attempt`
+    counts the payments of an order, from 1. `user_id` is empty when the order had none.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Event:
     record: Record = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class PaymentInitiated(Event):
     """The customer can pay now."""
 
@@ -45,18 +45,18 @@ class PaymentInitiated(Event):
     method: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class PaymentAuthorized(Event):
-    """The money is held and waits to be captured."""
+    """The money is held until it is captured or released."""
 
     amount: Money
     payment_method: str
     provider_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class PaymentSucceeded(Event):
-    """Money was captured: `amount`, of `amount_ordered`."""
+    """The payment captured `amount`, out of `amount_ordered`."""
 
     amount: Money
     amount_ordered: Money
@@ -65,9 +65,9 @@ class PaymentSucceeded(Event):
     provider_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class PaymentFailed(Event):
-    """`final` false: an attempt was declined, keep the order. `final` true: it ended unpaid."""
+    """`final` false: an attempt was declined, keep the order. `final` true: the payment ended unpaid."""
 
     amount: Money
     reason: str
@@ -75,26 +75,26 @@ class PaymentFailed(Event):
     final: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class PaymentCanceled(Event):
-    """It was canceled; a final PaymentFailed stands beside it."""
+    """The payment was canceled. A final `PaymentFailed` is published as well."""
 
     amount: Money
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class PaymentRefundInitiated(Event):
-    """`amount` was asked to be given back."""
+    """A refund of `amount` was requested."""
 
     refund_id: str
     amount: Money
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class PaymentRefunded(Event):
-    """`amount` was given back, `amount_refunded` by all refunds together; `full`: nothing is left."""
+    """`amount` was refunded, `amount_refunded` by all refunds together. `full`: nothing is left to refund."""
 
     refund_id: str
     amount: Money
@@ -102,9 +102,9 @@ class PaymentRefunded(Event):
     full: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class PaymentRefundFailed(Event):
-    """`amount` was not given back, or has come back; `amount_refunded` is what other refunds have given."""
+    """`amount` was not refunded, or the bank returned it. `amount_refunded` is the sum of the other refunds."""
 
     refund_id: str
     amount: Money
@@ -112,21 +112,21 @@ class PaymentRefundFailed(Event):
     code: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class PaymentDisputed(Event):
-    """The customer's bank asks (`stage` inquiry), or has taken the money (chargeback). `evidence_due_by` None: none is awaited."""
+    """The customer's bank inquires (`stage` inquiry) or took the money (chargeback). `evidence_due_by` None: none is due."""
 
     dispute_id: str
     stage: str
     amount: Money
     reason: str
     status: str
-    evidence_due_by: datetime | None
+    evidence_due_by: Optional[datetime]  # noqa: UP045 - evaluated at run time, on Python 3.9 too
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class PaymentDisputeClosed(Event):
-    """A dispute ended: `won`, `lost`, `warning_closed`, `prevented`, or a word that is new."""
+    """A dispute ended: `won`, `lost`, `warning_closed`, `prevented`, or a status added later."""
 
     dispute_id: str
     amount: Money
@@ -134,8 +134,8 @@ class PaymentDisputeClosed(Event):
     status: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class Unknown(Event):
-    """A topic that this version does not know. `value` is its JSON; numbers with a fraction are Decimal."""
+    """A record of a topic added after this version. `value` is its JSON; numbers with a fraction are Decimal."""
 
     value: Mapping[str, Any]
