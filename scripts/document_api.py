@@ -10,8 +10,8 @@ from typing import Any, Final, cast
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from payment_service.config import Config
-from payment_service.flows.surroundings import Surroundings
+from payment_service.config.config import Config
+from payment_service.flows.state.context import Context
 from payment_service.http.app import build_app
 from payment_service.http.description import describe
 from payment_service.provider.stripe.deliveries import StripeDeliveries
@@ -36,7 +36,7 @@ def public_app() -> FastAPI:
     nothing = cast("Any", None)
     return build_app(
         config=_CONFIG,
-        surroundings=Surroundings(pool=nothing, providers=nothing, deployment="default", now=lambda: datetime.now(UTC)),
+        context=Context(pool=nothing, providers=nothing, deployment="default", now=lambda: datetime.now(UTC)),
         receivers={"stripe": StripeDeliveries.of(_CONFIG)},
         take=unused,
         quarantine=unused,

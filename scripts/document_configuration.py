@@ -16,9 +16,9 @@ from annotated_types import Ge, Gt, Le, MaxLen
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from payment_service.config import BankTransferSettings, Config
-from payment_service.kafka_properties import PREFIX
-from payment_service.secret_files import FILE_SUFFIX, is_secret
+from payment_service.config.config import BankTransferSettings, Config
+from payment_service.config.kafka_properties import PREFIX
+from payment_service.config.secret_files import FILE_SUFFIX, is_secret
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "configuration.md"
@@ -57,7 +57,7 @@ KINDS: Final = {
 
 HEAD: Final = f"""# Configuration
 
-<!-- made by scripts/{Path(__file__).name} from config.py and settings.py -->
+<!-- made by scripts/{Path(__file__).name} from config/config.py and config/sections.py -->
 
 The service reads its environment once, when it starts; a change needs a restart. Commands read the same variables and need
 no more of them than they say ([cli.md](cli.md)).

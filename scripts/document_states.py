@@ -27,7 +27,7 @@ from payment_service.domain.payment import (
 )
 from payment_service.domain.refund import REFUND_STANDING
 from payment_service.domain.unpaid import WORDS, ends_unpaid
-from payment_service.flows.endings import Settlement, conclude
+from payment_service.flows.calls.outcomes import CallResult, conclude
 from payment_service.provider import port
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
@@ -196,10 +196,10 @@ def outcome_table() -> str:
     """Tell what becomes of an operation after each class of answer."""
     rows = ["| Outcome | Meaning | Operation becomes | Noted as | Next |", "|---|---|---|---|---|"]
     for outcome, apart in _OUTCOMES:
-        settlement = conclude(_CLAIMED, outcome, jitter=lambda: 0.5)
+        result = conclude(_CLAIMED, outcome, jitter=lambda: 0.5)
         meaning = " ".join((inspect.getdoc(type(outcome)) or "").split())
-        name, ending = type(outcome).__name__ + apart, settlement.ending
-        rows.append(f"| `{name}` | {meaning} | `{ending.state}` | `{ending.outcome}` | {_next(settlement)} |")
+        name, update = type(outcome).__name__ + apart, result.update
+        rows.append(f"| `{name}` | {meaning} | `{update.state}` | `{update.outcome}` | {_next(result)} |")
     return "\n".join(rows)
 
 
@@ -211,7 +211,7 @@ Made by `scripts/document_states.py` from the code; a test fails when they diffe
 
 ## A payment
 
-`domain/payment.py`: `apply(payment, fact)` decides every status, `flows/transition.py` writes it.
+`domain/payment.py`: `apply(payment, fact)` decides every status, `flows/state/fold.py` writes it.
 
 ```mermaid
 {diagram()}
@@ -262,7 +262,7 @@ greatest fact, as a payment does; one that succeeded may still fail.
 
 A call to the provider, in `operations`: `due` → `claimed` (a worker has it) → `done`, `refused` or `parked`, or `due` again. `parked` waits
 for a person, and so do later operations of the same payment. A refund, and the create of an order that comes more than 12 h late, is only
-looked for at first (epoch 0, which ends as `nothing_yet`), and then sent. Sorted by `flows/endings.py`:
+looked for at first (epoch 0, which ends as `nothing_yet`), and then sent. Sorted by `flows/calls/outcomes.py`:
 
 {outcome_table()}
 """
@@ -280,14 +280,14 @@ def _names(announcements: tuple[Announcement, ...]) -> str:
     )
 
 
-def _next(settlement: Settlement) -> str:
-    if settlement.ending.state == "parked":
+def _next(result: CallResult) -> str:
+    if result.update.state == "parked":
         return "a person; a run of ten payments blocks the kind"
-    if settlement.ending.state == "due":
-        if settlement.blocked is not None:
+    if result.update.state == "due":
+        if result.blocked is not None:
             return "one probe at a time, until it works"
-        return "a read tells what became of it" if settlement.ending.resolving else "the same key again"
-    return "a read" if settlement.read_again else ""
+        return "a read tells what became of it" if result.update.resolving else "the same key again"
+    return "a read" if result.read_again else ""
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from payment_service.domain.events import (
     Succeeded,
 )
 from payment_service.domain.ids import dispute_id, foreign_refund_id, payment_id
-from payment_service.flows.announce import announce
+from payment_service.flows.state.outbox_records import outbox_record
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
 from scripts.document_states import SAMPLE
@@ -85,4 +85,4 @@ def record_of(
         sequence=sequence,
         traceparent=trace,
     )
-    return announce(payment, told, deployment="default", now=TIME)
+    return outbox_record(payment, told, deployment="default", now=TIME)

@@ -15,11 +15,11 @@ from hypothesis import settings
 from payment_service_demo.embedded.broker import EmbeddedBroker
 from tests.support.databases import DatabaseServer, database_server
 from tests.support.flows import Flows, open_flows
+from tests.support.harness import Harness, open_harness
 from tests.support.kafka import TOPICS, Topics, create_topics, group_id
 from tests.support.sandbox import SandboxProcess
 from tests.support.service import StartService, services
 from tests.support.shop import Shop, shops
-from tests.support.till import Till, open_till
 
 # Timings are for the benchmarks: machines are shared.
 settings.register_profile("suite", deadline=None)
@@ -128,9 +128,9 @@ async def flows(database_dsn: str) -> AsyncIterator[Flows]:
 
 
 @pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
+async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Harness]:
     """Give the flows and the API of a service on this test's database and sandbox, in the process of the test."""
-    async with open_till(database_dsn, sandbox) as opened:
+    async with open_harness(database_dsn, sandbox) as opened:
         yield opened
 
 

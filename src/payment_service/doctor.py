@@ -23,7 +23,7 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 
 from payment_service import exit_codes
-from payment_service.config import Config, ConfigError
+from payment_service.config.config import Config, ConfigError
 from payment_service.contracts.records import topics_needed
 from payment_service.db.gauges import partition_days_left
 from payment_service.db.maintain import AHEAD

@@ -27,24 +27,24 @@ from payment_service.db.gauges import sample
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
 from payment_service.db.schema import schema_problem
 from payment_service.domain.order import Reason
-from payment_service.flows.accept_cancelled import CancelledIntake
-from payment_service.flows.accept_orders import Intake
-from payment_service.flows.apply_webhooks import Webhooks
-from payment_service.flows.cancel_orders import CancelledOrders
-from payment_service.flows.dispatch import Dispatcher
-from payment_service.flows.expire import Expiry
-from payment_service.flows.set_aside import set_body_aside
-from payment_service.flows.surroundings import Surroundings
+from payment_service.flows.calls.dispatch import Dispatcher
+from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
+from payment_service.flows.intake.orders import OrderIntake
+from payment_service.flows.intake.quarantine import quarantine_webhook_body
+from payment_service.flows.state.context import Context
+from payment_service.flows.timers.cancelled_orders import CancelledOrders
+from payment_service.flows.timers.expiry import Expiry
+from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.http.server import AddressInUse, HttpServer
+from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
-from payment_service.kafka.reach import Reach
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.loop import Loop
-from payment_service.provider.plugins import Context, open_providers, require_providers
+from payment_service.provider.plugins import ProviderContext, open_providers, require_providers
 from payment_service.provider.port import Receiver
 from payment_service.telemetry import metrics
 
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from payment_service.config import Config
+    from payment_service.config.config import Config
     from payment_service.db.pool import Pool
-    from payment_service.flows.arrivals import Arrival
+    from payment_service.flows.intake.records import InboundRecord
 
 log = structlog.get_logger(__name__)
 
@@ -179,27 +179,27 @@ class Service:
         self._config = config
         self._pool = pool
         self._roles = roles
-        self._providers = open_providers(config, self._context())
-        self._here = self._surroundings()
-        self._reach = Reach()
-        make_producer = partial(Producer, reach=self._reach)
+        self._providers = open_providers(config, self._provider_context())
+        self._context = self._flow_context()
+        self._broker_status = BrokerStatus()
+        make_producer = partial(Producer, broker_status=self._broker_status)
         self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
-        self._webhooks = Webhooks(self._here)
-        self._intake = Intake(
-            self._here,
+        self._webhooks = Webhooks(self._context)
+        self._intake = OrderIntake(
+            self._context,
             order_max_age=config.order_max_age,
             manual_capture=config.capture_method == "manual",
             expires_after=config.payment_expires_after,
         )
-        self._cancelled_orders = CancelledOrders(self._here, refund=config.orders_cancelled_refund)
-        self._cancelled_intake = CancelledIntake(self._here, wake_cancelling=self._cancelled_orders.wake)
+        self._cancelled_orders = CancelledOrders(self._context, refund=config.orders_cancelled_refund)
+        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancelling=self._cancelled_orders.wake)
         self._public = build_app(
             config=config,
-            surroundings=self._here,
+            context=self._context,
             receivers={name: one for name, one in self._providers.by_name.items() if isinstance(one, Receiver)},
             take=self._webhooks.take,
-            quarantine=partial(set_body_aside, pool),
+            quarantine=partial(quarantine_webhook_body, pool),
             readiness=self.readiness,
         )
         self._consumer: OrderConsumer | None = None
@@ -222,7 +222,7 @@ class Service:
             await dispatcher.start()
             stack.push_async_callback(self._within_grace, dispatcher.stop)
         if "dispatch" in self._roles:
-            expiry = Expiry(self._here)
+            expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
             # Switched on or not: what was stored while it was is worked off.
@@ -235,16 +235,18 @@ class Service:
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
             loop = asyncio.get_running_loop()
-            self._consumer = OrderConsumer(self._config, self._accept, loop, topics=topics, reach=self._reach)
+            self._consumer = OrderConsumer(
+                self._config, self._accept, loop, topics=topics, broker_status=self._broker_status
+            )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
         self._start_sampling(stack)
 
-    async def _accept(self, batch: Sequence[Arrival]) -> None:
+    async def _accept(self, batch: Sequence[InboundRecord]) -> None:
         """Make a batch of the consumer durable; the orders first, since what cancels them may be in it too."""
-        if created := [arrival for arrival in batch if arrival.topic != ORDERS_CANCELLED]:
+        if created := [inbound_record for inbound_record in batch if inbound_record.topic != ORDERS_CANCELLED]:
             await self._intake.accept(created)
-        if cancelled := [arrival for arrival in batch if arrival.topic == ORDERS_CANCELLED]:
+        if cancelled := [inbound_record for inbound_record in batch if inbound_record.topic == ORDERS_CANCELLED]:
             await self._cancelled_intake.accept(cancelled)
 
     async def _within_grace(self, stop: Callable[[float], Awaitable[None]]) -> None:
@@ -265,8 +267,8 @@ class Service:
             checks["provider"] = "blocked: " + ", ".join(blocked)
         return Readiness(ready=problem is None, checks={**checks, "database": "ok", "schema": problem or "ok"})
 
-    def _context(self) -> Context:
-        return Context(
+    def _provider_context(self) -> ProviderContext:
+        return ProviderContext(
             deployment=self._config.deployment,
             now_s=lambda: _now().timestamp(),
             timeout_s=self._config.provider_timeout_s,
@@ -274,8 +276,8 @@ class Service:
             pool=self._pool,
         )
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+    def _flow_context(self) -> Context:
+        return Context(
             pool=self._pool,
             providers=self._providers,
             deployment=self._config.deployment,
@@ -287,7 +289,7 @@ class Service:
     def _make_dispatchers(self) -> list[Dispatcher]:
         """Each provider has its own, so that one that hangs takes no call slots from another."""
         return [
-            Dispatcher(self._here, name=name, config=self._config, random=SystemRandom())
+            Dispatcher(self._context, name=name, config=self._config, random=SystemRandom())
             for name in self._providers.by_name
         ]
 
@@ -301,8 +303,8 @@ class Service:
 
     def _broker_state(self) -> str:
         if self._consumer is not None and not self._consumer.alive():
-            return self._reach.trouble() or "orders are waiting and none are read"
-        return self._reach.trouble() or "ok"
+            return self._broker_status.trouble() or "orders are waiting and none are read"
+        return self._broker_status.trouble() or "ok"
 
     async def _serve_http(self, stack: AsyncExitStack, app: ASGIApp, port: int) -> None:
         server = HttpServer(app, self._config.service_host, port)
@@ -311,7 +313,7 @@ class Service:
 
     def _start_sampling(self, stack: AsyncExitStack) -> None:
         async def sample_once() -> int:
-            metrics.BROKER_TROUBLE.set(bool(self._reach.trouble()))
+            metrics.BROKER_TROUBLE.set(bool(self._broker_status.trouble()))
             await sample(self._pool)
             return 0
 

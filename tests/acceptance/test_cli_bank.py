@@ -55,10 +55,10 @@ def statement(tmp_path: Path) -> Callable[[Iterable[str]], str]:
     return write
 
 
-async def work_off(dsn: str) -> None:
+async def process_batches(dsn: str) -> None:
     """Let a service make the calls that wait."""
     async with open_bank(dsn) as bank:
-        await bank.flows.settle_all()
+        await bank.flows.run_calls()
 
 
 def statuses(dsn: str) -> dict[str, str]:
@@ -112,7 +112,7 @@ def test_a_clerk_confirms_a_payment_by_its_order_once(env: dict[str, str]) -> No
         == "known"
     )
     again = done(run("bank", "confirm", str(name_of("o-1")), "--transaction", "bank-8", "--json", env=env))
-    assert (again["became"], again["why"]) == ("parked", "it had been paid before")
+    assert (again["became"], again["reason"]) == ("parked", "it had been paid before")
     with psycopg.connect(env["DB_DSN"]) as connection:
         noted = connection.execute("SELECT client, action FROM audit ORDER BY id").fetchall()
     assert [action for _, action in noted] == ["bank.transfer"] * 2
@@ -184,6 +184,7 @@ def test_without_the_database_nothing_is_taken_and_it_is_said(
     assert_fails(run("bank", "import", path, env=env | {"DB_DSN": NOWHERE}), 1, "The database of DB_DSN did not do it")
 
 
+@pytest.mark.invariant("I9")
 @pytest.mark.parametrize("point", ["transfer.commit.before", "transfer.commit.after"])
 def test_an_import_that_is_killed_around_its_commit_is_run_again_and_pays_each_once(
     env: dict[str, str], statement: Callable[[Iterable[str]], str], point: str
@@ -205,7 +206,7 @@ def test_a_transfer_back_that_was_killed_around_its_commit_is_told_again_and_cou
 ) -> None:
     done(run("bank", "confirm", "o-1", "--transaction", "t-1", "--json", env=env))
     refund_id = done(run("refund", "o-1", "5.00", "--yes", "--json", env=env))["id"]
-    asyncio.run(work_off(database_dsn))
+    asyncio.run(process_batches(database_dsn))
     killed = run("bank", "refund", refund_id, *said, env=env | {"CRASH_AT": point})
     assert killed.returncode == -signal.SIGKILL
     assert f"crash point reached: {point}" in killed.stderr

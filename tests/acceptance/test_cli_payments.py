@@ -10,8 +10,8 @@ import pytest
 
 from payment_service.contracts.api import Payment, Refund
 from tests.support.command import Result, assert_fails, done, key_shown, run, run_on_terminal
+from tests.support.harness import Harness
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till
 
 # Each command is a process of its own, and takes seconds where many things run at once.
 pytestmark = pytest.mark.timeout(300)
@@ -24,12 +24,12 @@ INSUFFICIENT = {
 }
 
 
-async def command(till: Till, *arguments: str, **env: str) -> Result:
-    return await asyncio.to_thread(run, *arguments, env={"DB_DSN": till.dsn, **env})
+async def command(harness: Harness, *arguments: str, **env: str) -> Result:
+    return await asyncio.to_thread(run, *arguments, env={"DB_DSN": harness.dsn, **env})
 
 
-async def audit(till: Till) -> list[tuple[str, UUID]]:
-    rows = await till.flows.pool.fetch("SELECT client, action, payment_id FROM audit ORDER BY id")
+async def audit(harness: Harness) -> list[tuple[str, UUID]]:
+    rows = await harness.flows.pool.fetch("SELECT client, action, payment_id FROM audit ORDER BY id")
     assert all(row["client"].startswith("cli:") for row in rows)
     return [(row["action"], row["payment_id"]) for row in rows]
 
@@ -39,93 +39,96 @@ def refunded(sandbox: SandboxProcess) -> int:
     return sum(entry["amount"] for entry in sandbox.ledger() if entry["effect"] == "refund.created")
 
 
-async def test_the_same_refund_is_made_once_however_often_and_by_whomever_it_is_run(till: Till) -> None:
+@pytest.mark.invariant("I7")
+async def test_the_same_refund_is_made_once_however_often_and_by_whomever_it_is_run(harness: Harness) -> None:
     """The amount may be written in another way, and the answer that was kept be forgotten."""
-    payment = await till.pay("o-1")
-    first = await command(till, "refund", "o-1", "5", "--yes", "--json")
-    again = await command(till, "refund", str(payment), "5.00", "--yes", "--json")
-    await till.flows.pool.execute("DELETE FROM kept_answers")
-    later = await command(till, "refund", "o-1", "5.0", "--yes", "--json")
-    with_key = await command(till, "refund", "o-1", "5", "--yes", "--json", "--key", key_shown(first))
+    payment = await harness.pay("o-1")
+    first = await command(harness, "refund", "o-1", "5", "--yes", "--json")
+    again = await command(harness, "refund", str(payment), "5.00", "--yes", "--json")
+    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    later = await command(harness, "refund", "o-1", "5.0", "--yes", "--json")
+    with_key = await command(harness, "refund", "o-1", "5", "--yes", "--json", "--key", key_shown(first))
     ids = {done(result)["id"] for result in (first, again, later, with_key)}
     assert len(ids) == 1
     assert "nothing was done now" in again.stderr
     assert f"show {payment}" in first.stderr
-    await till.settle()
-    assert refunded(till.sandbox) == 500
-    now = done(await command(till, "refund", "o-1", "5", "--yes", "--json"))
+    await harness.run_until_idle()
+    assert refunded(harness.sandbox) == 500
+    now = done(await command(harness, "refund", "o-1", "5", "--yes", "--json"))
     assert now == Refund.model_validate(now).model_dump(mode="json")
     assert now["status"] == "succeeded"
-    assert (await audit(till))[0] == ("refund", payment)
+    assert (await audit(harness))[0] == ("refund", payment)
 
 
-async def test_a_second_refund_of_the_same_amount_needs_a_key_of_its_own(till: Till) -> None:
-    payment = await till.pay("o-1")
-    done(await command(till, "refund", "o-1", "5.00", "--yes", "--json"))
-    another = await command(till, "refund", "o-1", "5.00", "--yes", "--json", "--reason", "duplicate")
+async def test_a_second_refund_of_the_same_amount_needs_a_key_of_its_own(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    done(await command(harness, "refund", "o-1", "5.00", "--yes", "--json"))
+    another = await command(harness, "refund", "o-1", "5.00", "--yes", "--json", "--reason", "duplicate")
     assert_fails(another, 1, "say --key with a new one")
-    done(await command(till, "refund", "o-1", "5.00", "--yes", "--json", "--key", "ticket-17-2"))
-    done(await command(till, "refund", "o-1", "--yes", "--json", "--metadata", "case=17"))
-    await till.settle()
-    assert refunded(till.sandbox) == 1990
-    assert [action for action, _ in await audit(till)] == ["refund"] * 3
-    refused = await command(till, "refund", str(payment), "1.00", "--yes")
+    done(await command(harness, "refund", "o-1", "5.00", "--yes", "--json", "--key", "ticket-17-2"))
+    done(await command(harness, "refund", "o-1", "--yes", "--json", "--metadata", "case=17"))
+    await harness.run_until_idle()
+    assert refunded(harness.sandbox) == 1990
+    assert [action for action, _ in await audit(harness)] == ["refund"] * 3
+    refused = await command(harness, "refund", str(payment), "1.00", "--yes")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.splitlines()[-1].startswith("payment-service: Nothing is left to refund")
 
 
-async def test_many_who_run_it_at_once_refund_once(till: Till) -> None:
-    await till.pay("o-1")
-    results = await asyncio.gather(*(command(till, "refund", "o-1", "5.00", "--yes", "--json") for _ in range(5)))
+async def test_many_who_run_it_at_once_refund_once(harness: Harness) -> None:
+    await harness.pay("o-1")
+    results = await asyncio.gather(*(command(harness, "refund", "o-1", "5.00", "--yes", "--json") for _ in range(5)))
     assert {result.returncode for result in results} <= {0, 5}
-    await till.settle()
-    assert refunded(till.sandbox) == 500
+    await harness.run_until_idle()
+    assert refunded(harness.sandbox) == 500
 
 
-async def test_a_refund_that_has_failed_is_told_and_not_made_again_without_a_key_of_its_own(till: Till) -> None:
-    payment = await till.pay("o-1")
-    till.sandbox.faults({"match": {"method": "POST", "path": "/v1/refunds"}, "phase": "before", **INSUFFICIENT})
-    done(await command(till, "refund", "o-1", "5.00", "--yes", "--json"))
-    await till.settle()
-    again = await command(till, "refund", "o-1", "5.00", "--yes")
+async def test_a_refund_that_has_failed_is_told_and_not_made_again_without_a_key_of_its_own(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    harness.sandbox.faults({"match": {"method": "POST", "path": "/v1/refunds"}, "phase": "before", **INSUFFICIENT})
+    done(await command(harness, "refund", "o-1", "5.00", "--yes", "--json"))
+    await harness.run_until_idle()
+    again = await command(harness, "refund", "o-1", "5.00", "--yes")
     assert again.returncode == 1
     assert "has failed" in again.stderr
-    another = await command(till, "refund", "o-1", "5.00", "--yes", "--json", "--key", "again")
+    another = await command(harness, "refund", "o-1", "5.00", "--yes", "--json", "--key", "again")
     assert done(another)["status"] == "pending"
     assert "Earlier: 5.00 eur, failed" in another.stderr
-    await till.settle()
-    assert (await till.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "5.00"
+    await harness.run_until_idle()
+    assert (await harness.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "5.00"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_refund_that_was_killed_at_its_commit_is_finished_by_running_it_again(till: Till, moment: str) -> None:
-    await till.pay("o-1")
+async def test_a_refund_that_was_killed_at_its_commit_is_finished_by_running_it_again(
+    harness: Harness, moment: str
+) -> None:
+    await harness.pay("o-1")
     point = f"change.refund.commit.{moment}"
-    killed = await command(till, "refund", "o-1", "5.00", "--yes", CRASH_AT=point)
+    killed = await command(harness, "refund", "o-1", "5.00", "--yes", CRASH_AT=point)
     assert killed.returncode == -signal.SIGKILL
     assert f"crash point reached: {point}" in killed.stderr
-    done(await command(till, "refund", "o-1", "5.00", "--yes", "--json"))
-    await till.settle()
-    assert refunded(till.sandbox) == 500
-    assert [action for action, _ in await audit(till)] == ["refund"]
+    done(await command(harness, "refund", "o-1", "5.00", "--yes", "--json"))
+    await harness.run_until_idle()
+    assert refunded(harness.sandbox) == 500
+    assert [action for action, _ in await audit(harness)] == ["refund"]
 
 
-async def test_a_person_is_asked_before_money_moves_and_a_script_must_say_yes(till: Till) -> None:
-    await till.pay("o-1")
-    env = {"DB_DSN": till.dsn}
+async def test_a_person_is_asked_before_money_moves_and_a_script_must_say_yes(harness: Harness) -> None:
+    await harness.pay("o-1")
+    env = {"DB_DSN": harness.dsn}
     for line in (("refund", "o-1"), ("capture", "o-1"), ("cancel", "o-1")):
-        assert_fails(await command(till, *line), 2, "say --yes")
+        assert_fails(await command(harness, *line), 2, "say --yes")
     no = await asyncio.to_thread(run_on_terminal, "refund", "o-1", answer="n\n", env=env)
     assert (no.returncode, no.stdout) == (1, "")
     assert "Refund all that is left of order o-1" in no.stderr
     assert "19.90 of 19.90 eur captured" in no.stderr
-    assert await audit(till) == []
+    assert await audit(harness) == []
     yes = await asyncio.to_thread(run_on_terminal, "refund", "o-1", answer="y\n", env=env)
     assert yes.returncode == 0
     assert "19.90" in yes.stdout
     again = await asyncio.to_thread(run_on_terminal, "refund", "o-1", answer="", env=env)
     assert "Refund" not in again.stderr
-    assert [action for action, _ in await audit(till)] == ["refund"]
+    assert [action for action, _ in await audit(harness)] == ["refund"]
 
 
 @pytest.mark.parametrize(
@@ -149,77 +152,79 @@ async def test_a_person_is_asked_before_money_moves_and_a_script_must_say_yes(ti
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 async def test_what_can_not_be_done_is_said_in_one_line(
-    till: Till, arguments: tuple[str, ...], code: int, sentence: str
+    harness: Harness, arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    await till.pay("o-1")
-    result = await command(till, *arguments, "--yes")
+    await harness.pay("o-1")
+    result = await command(harness, *arguments, "--yes")
     if code:
         assert_fails(result, code, sentence)
-        assert await audit(till) == []
+        assert await audit(harness) == []
     else:
         assert result.returncode == 0, result.stderr
 
 
-async def test_a_database_of_another_deployment_is_noticed(till: Till) -> None:
+async def test_a_database_of_another_deployment_is_noticed(harness: Harness) -> None:
     """Under a wrong name, ids would be other ones, and what was asked for be asked for again."""
-    await till.pay("o-1")
-    assert_fails(await command(till, "refund", "o-1", "--yes", DEPLOYMENT="staging"), 2, "this database is another's")
+    await harness.pay("o-1")
+    assert_fails(
+        await command(harness, "refund", "o-1", "--yes", DEPLOYMENT="staging"), 2, "this database is another's"
+    )
 
 
-async def test_a_payment_that_somebody_holds_is_not_waited_for_long(till: Till) -> None:
-    payment = await till.pay("o-1")
-    async with till.flows.pool.acquire() as connection, connection.transaction():
+async def test_a_payment_that_somebody_holds_is_not_waited_for_long(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    async with harness.flows.pool.acquire() as connection, connection.transaction():
         await connection.fetchrow("SELECT FROM payments WHERE id = $1 FOR NO KEY UPDATE", payment)
-        holding = asyncio.create_task(command(till, "refund", "o-1", "--yes"))
+        holding = asyncio.create_task(command(harness, "refund", "o-1", "--yes"))
         while not holding.done():
             await connection.fetchval("SELECT 1")
             await asyncio.wait([holding], timeout=0.2)
     assert_fails(holding.result(), 5, "run the same command again")
 
 
-async def hold(till: Till, order_id: str) -> UUID:
+async def hold(harness: Harness, order_id: str) -> UUID:
     """Let a customer pay an order whose money is only held."""
-    await till.flows.accept(order_id, capture_method="manual")
-    return await till.pay(order_id)
+    await harness.flows.accept(order_id, capture_method="manual")
+    return await harness.pay(order_id)
 
 
-async def test_what_is_held_is_captured_in_part_once(till: Till) -> None:
-    await hold(till, "o-1")
-    first = await command(till, "capture", "o-1", "15.00", "--yes", "--json")
+async def test_what_is_held_is_captured_in_part_once(harness: Harness) -> None:
+    await hold(harness, "o-1")
+    first = await command(harness, "capture", "o-1", "15.00", "--yes", "--json")
     assert done(first)["status"] == "authorized"
-    await till.settle()
-    again = await command(till, "capture", "o-1", "15", "--yes", "--json")
+    await harness.run_until_idle()
+    again = await command(harness, "capture", "o-1", "15", "--yes", "--json")
     assert done(again)["status"] == "succeeded"
-    shown = done(await command(till, "show", "o-1", "--json"))["data"][0]["payment"]
+    shown = done(await command(harness, "show", "o-1", "--json"))["data"][0]["payment"]
     assert shown == Payment.model_validate(shown).model_dump(mode="json")
     assert (shown["status"], shown["amount_captured"]) == ("succeeded", "15.00")
-    assert [action for action, _ in await audit(till)] == ["capture"]
+    assert [action for action, _ in await audit(harness)] == ["capture"]
 
 
-async def test_what_is_held_is_released_by_a_cancel(till: Till) -> None:
-    await hold(till, "o-1")
-    asked = await command(till, "cancel", "o-1", "--reason", "requested_by_customer", "--yes", "--json")
+async def test_what_is_held_is_released_by_a_cancel(harness: Harness) -> None:
+    await hold(harness, "o-1")
+    asked = await command(harness, "cancel", "o-1", "--reason", "requested_by_customer", "--yes", "--json")
     assert done(asked)["status"] == "authorized"
-    await till.settle()
-    again = await command(till, "cancel", "o-1", "--reason", "requested_by_customer", "--yes", "--json")
+    await harness.run_until_idle()
+    again = await command(harness, "cancel", "o-1", "--reason", "requested_by_customer", "--yes", "--json")
     assert done(again)["status"] == "canceled"
-    assert [action for action, _ in await audit(till)] == ["cancel"]
+    assert [action for action, _ in await audit(harness)] == ["cancel"]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize(("change", "effect"), [("capture", "charge.captured"), ("cancel", "intent.canceled")])
 async def test_what_is_held_is_captured_or_released_once_though_who_ran_it_was_killed(
-    till: Till, change: str, effect: str, moment: str
+    harness: Harness, change: str, effect: str, moment: str
 ) -> None:
-    payment = await hold(till, "o-1")
+    payment = await hold(harness, "o-1")
     point = f"change.{change}.commit.{moment}"
-    killed = await command(till, change, "o-1", "--yes", CRASH_AT=point)
+    killed = await command(harness, change, "o-1", "--yes", CRASH_AT=point)
     assert killed.returncode == -signal.SIGKILL
     assert f"crash point reached: {point}" in killed.stderr
-    done(await command(till, change, "o-1", "--yes", "--json"))
-    await till.settle()
-    effects = [entry["effect"] for entry in till.sandbox.ledger()]
+    done(await command(harness, change, "o-1", "--yes", "--json"))
+    await harness.run_until_idle()
+    effects = [entry["effect"] for entry in harness.sandbox.ledger()]
     assert (effects.count(effect), "charge.captured" in effects) == (1, change == "capture")
-    shown = (await till.get(f"/v1/payments/{payment}")).json
+    shown = (await harness.get(f"/v1/payments/{payment}")).json
     assert shown["status"] == ("succeeded" if change == "capture" else "canceled")
-    assert [action for action, _ in await audit(till)] == [change]
+    assert [action for action, _ in await audit(harness)] == [change]

@@ -124,7 +124,7 @@ def test_a_part_of_a_payment_is_refunded_with_a_click(window: Page, client: Any,
     window.get_by_label("Refund, EUR").fill("4.01")
     press(window, "Refund")
 
-    expect(said(window)).to_have_text("The refund was made.")
+    expect(said(window)).to_have_text("The refund was created.")
     expect(window.get_by_label("Refund, EUR")).to_have_value("15.98")
     assert [refund.amount for refund in client.v1.refunds.list({"payment_intent": intent.id}).data] == [401]
 
@@ -169,7 +169,7 @@ def test_an_event_is_resent_with_a_click(
 
     press(window, "Resend")
 
-    expect(said(window)).to_have_text("Sent once more to each endpoint that wants it.")
+    expect(said(window)).to_have_text("Sent again to each subscribed endpoint.")
     receiver.wait_for("payment_intent.created", "payment_intent.created")
     deliveries = panel(window, "Deliveries")
     reload_until(window, deliveries, "delivered", 2)
@@ -209,7 +209,7 @@ def test_webhooks_that_come_late_come_once_the_clock_is_moved(
 
     press(window, "To what happens next")
 
-    expect(said(window)).to_have_text("The clock was moved on.")
+    expect(said(window)).to_have_text("The clock was advanced.")
     receiver.wait_for("payment_intent.created")
     window.reload()
     expect(panel(window, "Falls due by itself")).to_contain_text("Nothing is waiting")
@@ -230,14 +230,14 @@ def test_an_endpoint_added_on_the_page_gets_events_that_its_secret_verifies(
     pay(client, None)
     receiver.wait_for("payment_intent.created")
     press(window, "Disable")
-    expect(said(window)).to_have_text("The endpoint is disabled: events pass it by.")
+    expect(said(window)).to_have_text("The endpoint is disabled and receives no events.")
     expect(window.get_by_text(receiver.secret)).to_have_count(0)
 
 
 def test_a_fault_is_switched_on_with_a_click_strikes_and_is_cleared(window: Page, client: Any) -> None:
     go(window, "Faults")
-    switch_on(window, "Answers lost after the work")
-    expect(said(window)).to_have_text("These faults are in force now, in place of all former ones.")
+    switch_on(window, "Responses lost after the work")
+    expect(said(window)).to_have_text("These faults are now in force. They replace all earlier ones.")
 
     with pytest.raises(stripe.APIConnectionError):
         pay(client, None, **TELLING)

@@ -13,8 +13,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from payment_service.config import ROLES, BankTransferSettings, Config
-from payment_service.secret_files import is_secret
+from payment_service.config.config import ROLES, BankTransferSettings, Config
+from payment_service.config.secret_files import is_secret
 from tests.support.chart import (
     CHART,
     KUBERNETES,

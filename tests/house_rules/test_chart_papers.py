@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
-from payment_service.config import ROLES, BankTransferSettings, Config
-from payment_service.secret_files import is_secret
+from payment_service.config.config import ROLES, BankTransferSettings, Config
+from payment_service.config.secret_files import is_secret
 from scripts.document_configuration import CHART_SCHEMA, chart_schema
 
 ROOT: Final = Path(__file__).parents[2]

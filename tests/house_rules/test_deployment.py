@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.http import bodies, server
 
 ROOT: Final = Path(__file__).parents[2]

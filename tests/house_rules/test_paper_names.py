@@ -12,9 +12,9 @@ import pytest
 import typer
 
 from payment_service import cli
-from payment_service.config import BankTransferSettings, Config
+from payment_service.config.config import BankTransferSettings, Config
+from payment_service.config.secret_files import FILE_SUFFIX, is_secret
 from payment_service.contracts.records import topics_needed
-from payment_service.secret_files import FILE_SUFFIX, is_secret
 
 ROOT: Final = Path(__file__).parents[2]
 SERVICE: Final = ROOT / "src" / "payment_service"

@@ -116,8 +116,8 @@ class Jobs:
         """Run one as its user, with its volumes and its environment."""
         service = self.services[name]
         entry, *first = service.get("entrypoint", [""])
-        words = [self._here(word).replace(*replace) for word in (*first, *service.get("command", []))]
-        env = {key: self._here(value) for key, value in service.get("environment", {}).items()}
+        words = [self._context(word).replace(*replace) for word in (*first, *service.get("command", []))]
+        env = {key: self._context(value) for key, value in service.get("environment", {}).items()}
         user = ["--user", service["user"]] if "user" in service else []
         return run(*words, env=env, entrypoint=entry, options=[*user, *self._mounts(service.get("volumes", []))])
 
@@ -136,13 +136,13 @@ class Jobs:
         mounts = []
         for mount in wanted:
             source = mount.partition(":")[0]
-            here = str(ROOT / source) if source.startswith("./") else self._prefix + source
+            context = str(ROOT / source) if source.startswith("./") else self._prefix + source
             if not source.startswith("./"):
-                self._volumes.add(here)
-            mounts += ["--volume", here + mount.removeprefix(source)]
+                self._volumes.add(context)
+            mounts += ["--volume", context + mount.removeprefix(source)]
         return mounts
 
-    def _here(self, text: str) -> str:
+    def _context(self, text: str) -> str:
         for host, address in self._hosts.items():
             text = text.replace(host, address)
         return text

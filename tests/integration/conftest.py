@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.db.pool import Pool
 from tests.support.outbox import config_of, opened
 

@@ -13,8 +13,8 @@ from typing import Final
 import pytest
 
 from scripts.document_api import OPENAPI
+from tests.support.harness import Harness, open_harness
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
 
 COMMAND: Final = Path(sys.executable).with_name("schemathesis")
 CONFIG: Final = Path(__file__).parents[1] / "schemathesis.toml"
@@ -25,14 +25,14 @@ SEED: Final = os.environ.get("FUZZ_SEED", "1")
 
 
 @pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
+async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Harness]:
     """The order and the payment that the examples of the description name, paid."""
-    async with open_till(database_dsn, sandbox, stripe_publishable_key="pk_test_suite") as opened:
+    async with open_harness(database_dsn, sandbox, stripe_publishable_key="pk_test_suite") as opened:
         await opened.pay("order-1001")
         yield opened
 
 
-async def fuzz(till: Till, folder: Path) -> tuple[int, str]:
+async def fuzz(harness: Harness, folder: Path) -> tuple[int, str]:
     """Run it against the service; give its exit code and what it says."""
     process = await asyncio.create_subprocess_exec(
         COMMAND,
@@ -40,8 +40,8 @@ async def fuzz(till: Till, folder: Path) -> tuple[int, str]:
         CONFIG,
         "run",
         OPENAPI,
-        f"--url=http://127.0.0.1:{till.port}",
-        f"--header=Authorization: Bearer {till.key}",
+        f"--url=http://127.0.0.1:{harness.port}",
+        f"--header=Authorization: Bearer {harness.key}",
         "--checks=all",
         f"--max-examples={EXAMPLES}",
         f"--seed={SEED}",
@@ -57,9 +57,9 @@ async def fuzz(till: Till, folder: Path) -> tuple[int, str]:
 
 
 @pytest.mark.timeout(7_200)
-async def test_every_answer_is_one_that_is_described(till: Till, tmp_path: Path) -> None:
+async def test_every_answer_is_one_that_is_described(harness: Harness, tmp_path: Path) -> None:
     """Refunds that are made on the way are kept to by the checks of `open_till`: no sum goes beyond what was captured."""
-    code, said = await fuzz(till, tmp_path)
+    code, said = await fuzz(harness, tmp_path)
     assert code == 0, said
     (generated,) = re.findall(r"(\d+) generated", said)
     assert int(generated) >= CASES_MIN, said

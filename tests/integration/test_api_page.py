@@ -16,8 +16,8 @@ from scripts.document_api import described
 from tests.support.api_page import PAGE, Shown, difference, steps
 from tests.support.deliveries import SECRET
 from tests.support.flows import name_of
+from tests.support.harness import Harness, open_harness
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
 
 needs_curl = pytest.mark.skipif(
     shutil.which("curl") is None or shutil.which("openssl") is None,
@@ -26,23 +26,23 @@ needs_curl = pytest.mark.skipif(
 
 
 @pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
+async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Harness]:
     """The orders of the page: paid, unpaid, ended unpaid, held."""
-    async with open_till(database_dsn, sandbox, stripe_publishable_key="pk_test_suite") as opened:
+    async with open_harness(database_dsn, sandbox, stripe_publishable_key="pk_test_suite") as opened:
         await opened.pay("order-1001")
         await opened.flows.accept("order-1002", "order-1003")
         await opened.flows.accept("order-1004", capture_method="manual")
         await opened.pay("order-1004")
         client: Any = sandbox.client()
         client.v1.payment_intents.cancel((await opened.flows.payment("order-1003"))["provider_payment_id"])
-        await opened.settle()
+        await opened.run_until_idle()
         yield opened
 
 
-def names(till: Till) -> dict[str, str]:
+def names(harness: Harness) -> dict[str, str]:
     """What the commands need, as the page names it."""
     orders = {"PAYMENT": "order-1001", "UNPAID": "order-1002", "HELD": "order-1004"}
-    known = {"API": f"http://127.0.0.1:{till.port}", "KEY": till.key, "SECRET": SECRET}
+    known = {"API": f"http://127.0.0.1:{harness.port}", "KEY": harness.key, "SECRET": SECRET}
     return known | {name: str(name_of(order)) for name, order in orders.items()}
 
 
@@ -61,10 +61,10 @@ async def run(command: str, environment: dict[str, str]) -> str:
 
 
 @needs_curl
-async def test_every_command_of_the_page_has_the_answer_that_is_shown(till: Till) -> None:
+async def test_every_command_of_the_page_has_the_answer_that_is_shown(harness: Harness) -> None:
     """Status, headers and shape; values are those of another day."""
     for command, shown in steps():
-        real = Shown.read(await run(command, names(till)))
+        real = Shown.read(await run(command, names(harness)))
         assert real.status == shown.status, (command, real)
         assert shown.headers.keys() <= real.headers.keys(), (command, real)
         assert difference(shown.body, real.body) == [], command

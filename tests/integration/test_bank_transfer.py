@@ -15,12 +15,12 @@ from payment_service.contracts.api import BankTransferPay
 from payment_service.db import payments
 from payment_service.db.audit import Actor
 from payment_service.db.operations import NewOperation, enqueue
-from payment_service.flows.change import Asking
-from payment_service.flows.errors import Refusal
-from payment_service.flows.expire import Expiry
-from payment_service.flows.offer_checkout import Checkouts
-from payment_service.flows.request_refund import Refunds, Wanted
-from payment_service.flows.take_transfers import Became
+from payment_service.flows.operators.bank_transfers import Became
+from payment_service.flows.requests.checkout import Checkouts
+from payment_service.flows.requests.idempotency import ChangeRequest
+from payment_service.flows.requests.refund import Refunds, RefundTerms
+from payment_service.flows.state.errors import Refusal
+from payment_service.flows.timers.expiry import Expiry
 from payment_service.provider.port import Kind
 from tests.support.bank import CLERK, Bank, open_bank, reference
 from tests.support.eventually import eventually_async
@@ -35,7 +35,7 @@ async def bank(database_dsn: str) -> AsyncIterator[Bank]:
 
 async def cancel(bank: Bank, order_id: str) -> None:
     """Ask for a cancellation, as expiry does."""
-    request = bank.provider.cancel_request(reference(order_id), why="abandoned")
+    request = bank.provider.cancel_request(reference(order_id), reason="abandoned")
     operation = NewOperation(
         id=uuid4(),
         payment_id=name_of(order_id),
@@ -51,18 +51,20 @@ async def cancel(bank: Bank, order_id: str) -> None:
 
 async def refund(bank: Bank, order_id: str, amount: str | None = None, key: str = "r-1") -> UUID:
     """Ask for a refund; give its id once the ledger has it."""
-    asking = Asking(
+    change_request = ChangeRequest(
         actor=Actor(client="shop"), key=key, action="refund", payment_id=name_of(order_id), asked={"amount": amount}
     )
-    await Refunds(bank.surroundings).request(name_of(order_id), Wanted(amount=amount, reason="", metadata={}), asking)
-    await bank.flows.settle_all()
+    await Refunds(bank.context).request(
+        name_of(order_id), RefundTerms(amount=amount, reason="", metadata={}), change_request
+    )
+    await bank.flows.run_calls()
     refund_id: UUID = await bank.pool.fetchval("SELECT id FROM refunds WHERE idempotency_key = $1", key)
     return refund_id
 
 
 async def test_a_page_is_told_what_the_customers_bank_needs_until_the_money_has_come(bank: Bank) -> None:
     await bank.asked("o-1", "o-2")
-    checkouts = Checkouts(bank.surroundings, rate_per_s=1000)
+    checkouts = Checkouts(bank.context, rate_per_s=1000)
     offered = await checkouts.offer("o-1")
     assert (offered.next, offered.amount, offered.currency) == ("pay", "19.90", "eur")
     assert isinstance(offered.pay, BankTransferPay)
@@ -73,7 +75,7 @@ async def test_a_page_is_told_what_the_customers_bank_needs_until_the_money_has_
         "reference": reference("o-1"),
     }
     await cancel(bank, "o-2")
-    await bank.flows.settle_all()
+    await bank.flows.run_calls()
     ended = await checkouts.offer("o-2")
     assert (ended.next, ended.pay) == ("open_new", None)
 
@@ -118,7 +120,7 @@ async def test_a_transaction_that_was_taken_for_one_payment_is_not_silently_take
     await bank.take(reference("o-1"))
     assert (await bank.take("as on the slip")).became is Became.KNOWN
     taken = await bank.take(reference("o-2"))
-    assert (taken.became, "another payment" in taken.why) == (Became.CONTRADICTED, True)
+    assert (taken.became, "another payment" in taken.reason) == (Became.CONTRADICTED, True)
     assert await bank.status("o-2") == "pending"
 
 
@@ -129,12 +131,13 @@ async def test_money_that_bore_no_reference_pays_what_a_person_finds_that_it_is_
         *(bank.take(reference(name)) for name in ("o-1", "o-2") for _ in range(3)), return_exceptions=True
     )
     became = sorted(one.became for one in results if not isinstance(one, BaseException))
-    await bank.flows.settle_all()
+    await bank.flows.run_calls()
     assert became.count(Became.PAID) == 1
     assert sorted([await bank.status("o-1"), await bank.status("o-2")]) == ["pending", "succeeded"]
     assert (await bank.take("for my shoes")).became is Became.KNOWN
 
 
+@pytest.mark.invariant("I9")
 async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(bank: Bank) -> None:
     names = [f"o-{i}" for i in range(8)]
     await bank.asked(*names)
@@ -144,22 +147,23 @@ async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(ban
     became = [one.became for one in results if not isinstance(one, BaseException)]
     assert became.count(Became.PAID) == 8
     assert set(became) == {Became.PAID, Became.KNOWN}
-    await bank.flows.settle_all()
+    await bank.flows.run_calls()
     assert {await bank.status(name) for name in names} == {"succeeded"}
     assert [await bank.announced(name) for name in names] == [["initiated", "succeeded"]] * 8
 
 
+@pytest.mark.invariant("I7")
 @pytest.mark.parametrize(
-    ("amount", "currency", "why"),
+    ("amount", "currency", "reason"),
     [("19.89", "EUR", "too little"), ("19.91", "EUR", "too much"), ("19.90", "USD", "another currency")],
 )
 async def test_another_amount_than_was_asked_for_is_parked_and_the_payment_stays_open(
-    bank: Bank, amount: str, currency: str, why: str
+    bank: Bank, amount: str, currency: str, reason: str
 ) -> None:
     await bank.asked("o-1")
     taken = await bank.take(reference("o-1"), amount=amount, currency=currency)
     assert taken.became is Became.PARKED
-    assert why in taken.why
+    assert reason in taken.reason
     assert await bank.status("o-1") == "pending"
     assert await bank.events() == [("transfer.unexpected", "unexpected_money", "unexpected_money")]
     assert (await bank.take(reference("o-1"), transaction_id="t-2")).became is Became.PAID
@@ -169,7 +173,7 @@ async def test_a_second_transfer_for_a_paid_payment_is_parked(bank: Bank) -> Non
     await bank.asked("o-1")
     await bank.take(reference("o-1"))
     taken = await bank.take(reference("o-1"), transaction_id="t-2")
-    assert (taken.became, taken.why) == (Became.PARKED, "it had been paid before")
+    assert (taken.became, taken.reason) == (Became.PARKED, "it had been paid before")
     assert (await bank.flows.payment("o-1"))["captured"] == 1990
     assert ("transfer.unexpected", "unexpected_money", "unexpected_money") in await bank.events()
 
@@ -177,9 +181,9 @@ async def test_a_second_transfer_for_a_paid_payment_is_parked(bank: Bank) -> Non
 async def test_a_transfer_after_the_cancellation_is_parked_and_the_end_stands(bank: Bank) -> None:
     await bank.asked("o-1")
     await cancel(bank, "o-1")
-    await bank.flows.settle_all()
+    await bank.flows.run_calls()
     assert await bank.status("o-1") == "canceled"
-    assert (await bank.take(reference("o-1"))).why == "it had been canceled"
+    assert (await bank.take(reference("o-1"))).reason == "it had been canceled"
     assert await bank.status("o-1") == "canceled"
     assert await bank.events() == [("transfer.unexpected", "unexpected_money", "unexpected_money")]
 
@@ -188,10 +192,10 @@ async def test_a_payment_that_nobody_transfers_expires_and_is_told_so(bank: Bank
     """After the days that a transfer takes, whatever customers with cards are given."""
     await bank.asked("o-1")
     bank.flows.clock.ahead = timedelta(days=13)
-    assert await Expiry(bank.surroundings).expire_once() == 0
+    assert await Expiry(bank.context).expire_once() == 0
     bank.flows.clock.ahead = timedelta(days=15)
-    assert await Expiry(bank.surroundings).expire_once() == 1
-    await bank.flows.settle_all()
+    assert await Expiry(bank.context).expire_once() == 1
+    await bank.flows.run_calls()
     assert await bank.status("o-1") == "canceled"
     payload = await bank.pool.fetchval("SELECT payload FROM outbox WHERE type = 'payments.failed'")
     assert json.loads(payload)["code"] == "expired"
@@ -201,19 +205,20 @@ async def test_a_cancellation_after_the_money_is_no_error_and_changes_nothing(ba
     await bank.asked("o-1")
     await bank.take(reference("o-1"))
     await cancel(bank, "o-1")
-    await bank.flows.settle_all()
+    await bank.flows.run_calls()
     operation = await bank.flows.operation("o-1", "cancel")
     assert (operation["state"], operation["outcome"]) == ("refused", "wrong_state")
     assert await bank.status("o-1") == "succeeded"
 
 
+@pytest.mark.invariant("I1")
 async def test_money_and_cancellation_in_the_same_moment_end_in_exactly_one_of_the_two(bank: Bank) -> None:
     names = [f"o-{i}" for i in range(40)]
     await bank.asked(*names)
     taken = await asyncio.gather(
         *(bank.take(reference(name), transaction_id=name) for name in names), *(cancel(bank, name) for name in names)
     )
-    await bank.flows.settle_all()
+    await bank.flows.run_calls()
 
     async def all_applied() -> bool:
         return not await bank.pool.fetchval(
@@ -259,7 +264,7 @@ async def test_money_without_a_reference_of_ours_is_told_and_kept(bank: Bank, te
 async def test_a_transfer_that_names_several_payments_is_parked_and_pays_none(bank: Bank) -> None:
     await bank.asked("o-1", "o-2")
     taken = await bank.take(f"{reference('o-1')} {reference('o-2')}")
-    assert (taken.became, taken.why) == (Became.PARKED, "it names several payments")
+    assert (taken.became, taken.reason) == (Became.PARKED, "it names several payments")
     assert {await bank.status("o-1"), await bank.status("o-2")} == {"pending"}
 
 
@@ -280,7 +285,7 @@ async def test_money_that_can_not_be_held_is_shown_to_be_captured_as_it_comes(
     """Whatever the order says, or what holds for orders that say nothing: nobody waits for an authorization that never comes."""
     async with open_bank(database_dsn, capture_method=configured) as bank:
         await bank.flows.accept("o-1", **order)
-        await bank.flows.settle_all()
+        await bank.flows.run_calls()
         assert (await bank.flows.payment("o-1"))["capture_method"] == "automatic"
         await bank.take(reference("o-1"))
         assert await bank.announced("o-1") == ["initiated", "succeeded"]

@@ -18,89 +18,90 @@ from payment_service.db.audit import Actor
 from payment_service.db.maintain import maintain
 from payment_service.telemetry import metrics
 from tests.support.eventually import eventually_async
-from tests.support.till import Till
+from tests.support.harness import Harness
 
 PROMISED_H = 24
 
 
-async def age(till: Till, hours: float) -> None:
+async def age(harness: Harness, hours: float) -> None:
     """Let that time pass for kept answers, then run `maintain`."""
-    await till.flows.pool.execute("UPDATE kept_answers SET created_at = created_at - $1 * interval '1 h'", hours)
-    await asyncio.to_thread(maintain, till.dsn)
+    await harness.flows.pool.execute("UPDATE kept_answers SET created_at = created_at - $1 * interval '1 h'", hours)
+    await asyncio.to_thread(maintain, harness.dsn)
 
 
-def refunded(till: Till) -> int:
+def refunded(harness: Harness) -> int:
     """What the provider has given back."""
-    return sum(entry["amount"] for entry in till.sandbox.ledger() if entry["effect"] == "refund.created")
+    return sum(entry["amount"] for entry in harness.sandbox.ledger() if entry["effect"] == "refund.created")
 
 
-async def test_an_answer_is_the_same_for_a_day_though_the_world_has_moved_on(till: Till) -> None:
+async def test_an_answer_is_the_same_for_a_day_though_the_world_has_moved_on(harness: Harness) -> None:
     """Byte for byte: the refund has succeeded meanwhile, and its first answer said that it is pending."""
-    payment = await till.pay("o-1")
-    first = await till.refund(payment, "5.00", "job-1")
-    await till.settle()
-    await age(till, PROMISED_H)
-    again = await till.refund(payment, "5.00", "job-1")
+    payment = await harness.pay("o-1")
+    first = await harness.refund(payment, "5.00", "job-1")
+    await harness.run_until_idle()
+    await age(harness, PROMISED_H)
+    again = await harness.refund(payment, "5.00", "job-1")
     assert (again.status, again.body) == (first.status, first.body)
     assert again.headers["idempotent-replayed"] == "true"
 
 
-async def test_a_refund_is_counted_among_what_is_announced_once_however_often_it_is_asked_for(till: Till) -> None:
-    payment = await till.pay("o-1")
+async def test_a_refund_is_counted_among_what_is_announced_once_however_often_it_is_asked_for(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
     announced = metrics.ANNOUNCED.labels("payments.refund_initiated")._value
     before = announced.get()
     for _ in range(2):
-        await till.refund(payment, "5.00", "job-1")
+        await harness.refund(payment, "5.00", "job-1")
     assert announced.get() - before == 1
 
 
-async def test_after_the_answer_is_forgotten_the_clients_key_still_refunds_once(till: Till) -> None:
+async def test_after_the_answer_is_forgotten_the_clients_key_still_refunds_once(harness: Harness) -> None:
     """With whatever API key of the client; and with the answer as it is now."""
-    payment = await till.pay("o-1")
-    first = await till.refund(payment, "5.00", "job-1")
-    await till.settle()
-    await age(till, 24 * 31)
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM kept_answers") == 0
-    await api_keys.revoke(till.flows.pool, client="shop")
-    till.key = await api_keys.create(till.flows.pool, client="shop", scopes=[Scope.REFUND])
-    again = await till.refund(payment, "5.00", "job-1")
+    payment = await harness.pay("o-1")
+    first = await harness.refund(payment, "5.00", "job-1")
+    await harness.run_until_idle()
+    await age(harness, 24 * 31)
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM kept_answers") == 0
+    await api_keys.revoke(harness.flows.pool, client="shop")
+    harness.key = await api_keys.create(harness.flows.pool, client="shop", scopes=[Scope.REFUND])
+    again = await harness.refund(payment, "5.00", "job-1")
     assert (again.status, again.json["id"], again.json["status"]) == (201, first.json["id"], "succeeded")
     assert "idempotent-replayed" not in again.headers
-    other = await till.refund(payment, "6.00", "job-1")
+    other = await harness.refund(payment, "6.00", "job-1")
     assert (other.status, other.json["type"]) == (422, "urn:payment-service:idempotency_mismatch")
-    await till.settle()
-    assert refunded(till) == 500
+    await harness.run_until_idle()
+    assert refunded(harness) == 500
 
 
-async def test_while_a_request_runs_the_same_key_is_told_to_come_again(till: Till) -> None:
+async def test_while_a_request_runs_the_same_key_is_told_to_come_again(harness: Harness) -> None:
     """409 with Retry-After, at once: it does not wait for the other, and another client's same key is another key."""
-    payment = await till.pay("o-1")
-    async with till.flows.pool.acquire() as connection, connection.transaction():
+    payment = await harness.pay("o-1")
+    async with harness.flows.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM payments WHERE id = $1 FOR NO KEY UPDATE", payment)
-        running = asyncio.create_task(till.refund(payment, "5.00", "job-1"))
+        running = asyncio.create_task(harness.refund(payment, "5.00", "job-1"))
 
         async def works() -> bool:
-            return bool(await till.flows.pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
+            return bool(await harness.flows.pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
 
         await eventually_async(works)
-        meanwhile = await till.refund(payment, "5.00", "job-1")
+        meanwhile = await harness.refund(payment, "5.00", "job-1")
     assert (meanwhile.status, meanwhile.json["type"]) == (409, "urn:payment-service:in_progress")
     assert int(meanwhile.headers["retry-after"]) >= 1
     assert (await running).status == 201
-    assert (await till.refund(payment, "5.00", "job-1")).headers["idempotent-replayed"] == "true"
+    assert (await harness.refund(payment, "5.00", "job-1")).headers["idempotent-replayed"] == "true"
 
 
-async def test_a_refusal_is_not_kept_and_not_noted(till: Till) -> None:
+async def test_a_refusal_is_not_kept_and_not_noted(harness: Harness) -> None:
     """What could not be done then may be possible when the same job runs again."""
-    await till.flows.accept("o-1")
-    await till.flows.settle_all()
-    payment = (await till.flows.payment("o-1"))["id"]
-    assert (await till.refund(payment, "5.00", "job-1")).status == 409
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
+    payment = (await harness.flows.payment("o-1"))["id"]
+    assert (await harness.refund(payment, "5.00", "job-1")).status == 409
     assert (
-        await till.flows.pool.fetchval("SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM kept_answers)") == 0
+        await harness.flows.pool.fetchval("SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM kept_answers)")
+        == 0
     )
-    assert await till.pay("o-1") == payment
-    assert (await till.refund(payment, "5.00", "job-1")).status == 201
+    assert await harness.pay("o-1") == payment
+    assert (await harness.refund(payment, "5.00", "job-1")).status == 201
 
 
 @contextmanager

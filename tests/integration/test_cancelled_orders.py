@@ -11,191 +11,195 @@ from uuid import UUID
 import pytest
 from stripe import InvalidRequestError
 
-from payment_service.flows.accept_cancelled import CancelledIntake
-from payment_service.flows.cancel_orders import CancelledOrders
+from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
+from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from tests.support.eventually import eventually_async
 from tests.support.flows import cancelled, name_of
+from tests.support.harness import Harness
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till
 
 
-def work_of(till: Till, *, refund: bool = False) -> CancelledOrders:
+def work_of(harness: Harness, *, refund: bool = False) -> CancelledOrders:
     """A process that works cancellations off; the test says when."""
-    return CancelledOrders(till.surroundings(), refund=refund)
+    return CancelledOrders(harness.context(), refund=refund)
 
 
-async def take_in(till: Till, *values: object) -> None:
+async def take_in(harness: Harness, *values: object) -> None:
     """Take in records of `orders.cancelled`."""
-    await CancelledIntake(till.surroundings()).accept([cancelled(value, at) for at, value in enumerate(values)])
+    await OrderCancellationIntake(harness.context()).accept([cancelled(value, at) for at, value in enumerate(values)])
 
 
-async def cancel(till: Till, *order_ids: str, refund: bool = False, **fields: str) -> None:
+async def cancel(harness: Harness, *order_ids: str, refund: bool = False, **fields: str) -> None:
     """Take cancellations in and look at them until each has its outcome."""
-    await take_in(till, *({"order_id": order_id, **fields} for order_id in order_ids))
-    await work_off(till, work_of(till, refund=refund))
+    await take_in(harness, *({"order_id": order_id, **fields} for order_id in order_ids))
+    await process_batches(harness, work_of(harness, refund=refund))
 
 
-async def work_off(till: Till, *work: CancelledOrders) -> None:
+async def process_batches(harness: Harness, *work: CancelledOrders) -> None:
     async def all_settled() -> bool:
         # What is to be looked at later is looked at now.
-        await till.flows.pool.execute("UPDATE order_cancellations SET due_at = now() WHERE due_at IS NOT NULL")
+        await harness.flows.pool.execute("UPDATE order_cancellations SET due_at = now() WHERE due_at IS NOT NULL")
         await asyncio.gather(*(one.look_once() for one in work))
-        await till.settle()
-        return not await till.flows.pool.fetchval("SELECT count(*) FROM order_cancellations WHERE due_at IS NOT NULL")
+        await harness.run_until_idle()
+        return not await harness.flows.pool.fetchval(
+            "SELECT count(*) FROM order_cancellations WHERE due_at IS NOT NULL"
+        )
 
     await eventually_async(all_settled, timeout_s=30)
 
 
-async def outcome(till: Till, order_id: str = "o-1") -> str | None:
+async def outcome(harness: Harness, order_id: str = "o-1") -> str | None:
     """What became of a cancellation."""
-    found: str | None = await till.flows.pool.fetchval(
+    found: str | None = await harness.flows.pool.fetchval(
         "SELECT outcome FROM order_cancellations WHERE order_id = $1", order_id
     )
     return found
 
 
-async def status(till: Till, payment: UUID) -> str:
+async def status(harness: Harness, payment: UUID) -> str:
     """A payment's status, as it is shown."""
-    shown: str = (await till.get(f"/v1/payments/{payment}")).json["status"]
+    shown: str = (await harness.get(f"/v1/payments/{payment}")).json["status"]
     return shown
 
 
-async def told(till: Till, payment: UUID) -> list[str]:
+async def told(harness: Harness, payment: UUID) -> list[str]:
     """The topics of what was announced, in order."""
-    return [topic for topic, _ in await till.announced(payment)]
+    return [topic for topic, _ in await harness.announced(payment)]
 
 
-async def test_an_unpaid_payment_of_a_cancelled_order_is_canceled_and_told(till: Till) -> None:
-    await till.flows.accept("o-1")
-    await till.flows.settle_all()
-    await cancel(till, "o-1", reason="changed their mind")
-    assert (await outcome(till), await status(till, name_of("o-1"))) == ("canceled", "canceled")
-    topic, value = (await till.announced(name_of("o-1")))[-1]
+async def test_an_unpaid_payment_of_a_cancelled_order_is_canceled_and_told(harness: Harness) -> None:
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
+    await cancel(harness, "o-1", reason="changed their mind")
+    assert (await outcome(harness), await status(harness, name_of("o-1"))) == ("canceled", "canceled")
+    topic, value = (await harness.announced(name_of("o-1")))[-1]
     assert (topic, value["code"], value["final"]) == ("failed", "order_cancelled", True)
 
 
-async def test_money_that_is_held_for_a_cancelled_order_is_released(till: Till) -> None:
-    await till.flows.accept("o-1", capture_method="manual")
-    payment = await till.pay("o-1")
-    await cancel(till, "o-1")
-    assert (await outcome(till), await status(till, payment)) == ("canceled", "canceled")
-    assert "charge.released" in [entry["effect"] for entry in till.sandbox.ledger()]
+async def test_money_that_is_held_for_a_cancelled_order_is_released(harness: Harness) -> None:
+    await harness.flows.accept("o-1", capture_method="manual")
+    payment = await harness.pay("o-1")
+    await cancel(harness, "o-1")
+    assert (await outcome(harness), await status(harness, payment)) == ("canceled", "canceled")
+    assert "charge.released" in [entry["effect"] for entry in harness.sandbox.ledger()]
 
 
-async def test_a_cancellation_before_its_order_is_applied_when_that_comes_without_a_call(till: Till) -> None:
-    await cancel(till, "o-1")
-    assert await outcome(till) is None
-    await till.flows.accept("o-1", "o-2")
+async def test_a_cancellation_before_its_order_is_applied_when_that_comes_without_a_call(harness: Harness) -> None:
+    await cancel(harness, "o-1")
+    assert await outcome(harness) is None
+    await harness.flows.accept("o-1", "o-2")
     payment = name_of("o-1")
-    assert (await outcome(till), await status(till, payment)) == ("canceled", "canceled")
-    assert await told(till, payment) == ["canceled", "failed"]
-    await till.settle()
-    assert [entry["effect"] for entry in till.sandbox.ledger()] == ["intent.created"], "of the other order alone"
-    assert await status(till, name_of("o-2")) == "pending"
+    assert (await outcome(harness), await status(harness, payment)) == ("canceled", "canceled")
+    assert await told(harness, payment) == ["canceled", "failed"]
+    await harness.run_until_idle()
+    assert [entry["effect"] for entry in harness.sandbox.ledger()] == ["intent.created"], "of the other order alone"
+    assert await status(harness, name_of("o-2")) == "pending"
 
 
-async def test_a_cancellation_and_its_order_at_once_end_canceled(till: Till) -> None:
+async def test_a_cancellation_and_its_order_at_once_end_canceled(harness: Harness) -> None:
     """Neither transaction may see the other; the loop looks again."""
     orders = [f"o-{n}" for n in range(40)]
     await asyncio.gather(
-        *(till.flows.accept(order) for order in orders), *(take_in(till, {"order_id": order}) for order in orders)
+        *(harness.flows.accept(order) for order in orders), *(take_in(harness, {"order_id": order}) for order in orders)
     )
-    await work_off(till, work_of(till))
-    assert {await outcome(till, order) for order in orders} == {"canceled"}
-    assert {await status(till, name_of(order)) for order in orders} == {"canceled"}
+    await process_batches(harness, work_of(harness))
+    assert {await outcome(harness, order) for order in orders} == {"canceled"}
+    assert {await status(harness, name_of(order)) for order in orders} == {"canceled"}
 
 
-async def test_a_paid_order_is_refunded_where_that_is_configured(till: Till) -> None:
-    payment = await till.pay("o-1")
-    assert (await till.refund(payment, "5.00")).status == 201
-    await till.settle()
-    await cancel(till, "o-1", refund=True, reason="out of stock")
-    assert (await outcome(till), await status(till, payment)) == ("refunded", "refunded")
-    rows = await till.flows.pool.fetch("SELECT client, amount, reason FROM refunds ORDER BY amount")
+async def test_a_paid_order_is_refunded_where_that_is_configured(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    assert (await harness.refund(payment, "5.00")).status == 201
+    await harness.run_until_idle()
+    await cancel(harness, "o-1", refund=True, reason="out of stock")
+    assert (await outcome(harness), await status(harness, payment)) == ("refunded", "refunded")
+    rows = await harness.flows.pool.fetch("SELECT client, amount, reason FROM refunds ORDER BY amount")
     assert [tuple(row) for row in rows][1] == ("system", 1490, "out of stock")
 
 
-async def test_a_paid_order_that_is_not_to_be_refunded_was_too_late_and_its_timeline_says_so(till: Till) -> None:
-    payment = await till.pay("o-1")
-    await cancel(till, "o-1")
-    assert (await outcome(till), await status(till, payment)) == ("too_late", "succeeded")
-    timeline = (await till.get(f"/v1/payments/{payment}/timeline")).json["data"]
+async def test_a_paid_order_that_is_not_to_be_refunded_was_too_late_and_its_timeline_says_so(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    await cancel(harness, "o-1")
+    assert (await outcome(harness), await status(harness, payment)) == ("too_late", "succeeded")
+    timeline = (await harness.get(f"/v1/payments/{payment}/timeline")).json["data"]
     assert "order_cancelled:too_late" in [entry.get("cause") for entry in timeline]
-    assert await told(till, payment) == ["initiated", "succeeded"]
+    assert await told(harness, payment) == ["initiated", "succeeded"]
 
 
-async def test_what_the_bank_has_taken_back_is_not_refunded(till: Till) -> None:
-    payment = await till.pay("o-1", "pm_card_createDispute")
-    await till.settle()
-    await cancel(till, "o-1", refund=True)
-    assert (await outcome(till), await status(till, payment)) == ("too_late", "succeeded")
+async def test_what_the_bank_has_taken_back_is_not_refunded(harness: Harness) -> None:
+    payment = await harness.pay("o-1", "pm_card_createDispute")
+    await harness.run_until_idle()
+    await cancel(harness, "o-1", refund=True)
+    assert (await outcome(harness), await status(harness, payment)) == ("too_late", "succeeded")
 
 
-async def test_an_order_of_nothing_has_nothing_to_give_back(till: Till) -> None:
-    await till.flows.accept("o-1", total="0.00")
-    await cancel(till, "o-1", refund=True)
-    assert await outcome(till) == "nothing_paid"
+async def test_an_order_of_nothing_has_nothing_to_give_back(harness: Harness) -> None:
+    await harness.flows.accept("o-1", total="0.00")
+    await cancel(harness, "o-1", refund=True)
+    assert await outcome(harness) == "nothing_paid"
 
 
-async def test_while_the_bank_works_on_a_payment_its_end_is_waited_for(till: Till) -> None:
-    await till.flows.accept("o-1")
-    await till.flows.settle_all()
-    await till.flows.pool.execute("UPDATE payments SET status = 'processing'")
-    await take_in(till, {"order_id": "o-1"})
-    work = work_of(till)
+async def test_while_the_bank_works_on_a_payment_its_end_is_waited_for(harness: Harness) -> None:
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
+    await harness.flows.pool.execute("UPDATE payments SET status = 'processing'")
+    await take_in(harness, {"order_id": "o-1"})
+    work = work_of(harness)
     assert await work.look_once() == 1
-    assert (await outcome(till), await till.flows.pool.fetchval("SELECT count(*) FROM operations")) == (None, 1)
-    await till.flows.pool.execute("UPDATE payments SET status = 'declined'")
-    await work_off(till, work)
-    assert await outcome(till) == "canceled"
+    assert (await outcome(harness), await harness.flows.pool.fetchval("SELECT count(*) FROM operations")) == (None, 1)
+    await harness.flows.pool.execute("UPDATE payments SET status = 'declined'")
+    await process_batches(harness, work)
+    assert await outcome(harness) == "canceled"
 
 
-async def test_delivered_again_it_changes_nothing(till: Till) -> None:
-    payment = await till.pay("o-1")
-    await cancel(till, "o-1", refund=True)
-    records = len(await till.announced(payment))
+async def test_delivered_again_it_changes_nothing(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    await cancel(harness, "o-1", refund=True)
+    records = len(await harness.announced(payment))
     for _ in range(3):
-        await cancel(till, "o-1", refund=True, reason="another one")
-    assert (await outcome(till), len(await till.announced(payment))) == ("refunded", records)
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM refunds") == 1
+        await cancel(harness, "o-1", refund=True, reason="another one")
+    assert (await outcome(harness), len(await harness.announced(payment))) == ("refunded", records)
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM refunds") == 1
 
 
-async def test_a_cancelled_order_gets_no_new_payment_and_one_that_was_opened_meanwhile_is_canceled(till: Till) -> None:
-    await till.flows.accept("o-1", "o-2")
-    await till.flows.settle_all()
+async def test_a_cancelled_order_gets_no_new_payment_and_one_that_was_opened_meanwhile_is_canceled(
+    harness: Harness,
+) -> None:
+    await harness.flows.accept("o-1", "o-2")
+    await harness.flows.run_calls()
     for order in ("o-1", "o-2"):
-        assert (await till.post(f"/v1/payments/{name_of(order)}/cancel", {})).status == 201
-    await till.settle()
-    await take_in(till, {"order_id": "o-1"})
-    assert await work_of(till).look_once() == 1
-    assert await outcome(till) is None, "somebody may be opening the next payment"
-    refused = await till.post("/v1/payments", {"order_id": "o-1"})
+        assert (await harness.post(f"/v1/payments/{name_of(order)}/cancel", {})).status == 201
+    await harness.run_until_idle()
+    await take_in(harness, {"order_id": "o-1"})
+    assert await work_of(harness).look_once() == 1
+    assert await outcome(harness) is None, "somebody may be opening the next payment"
+    refused = await harness.post("/v1/payments", {"order_id": "o-1"})
     assert (refused.status, "cancelled" in refused.json["detail"]) == (409, True)
-    opened = await till.post("/v1/payments", {"order_id": "o-2"})
+    opened = await harness.post("/v1/payments", {"order_id": "o-2"})
     assert opened.status == 201
-    await cancel(till, "o-2")
-    assert [await outcome(till, order) for order in ("o-1", "o-2")] == ["canceled", "canceled"]
-    assert await status(till, opened.json["id"]) == "canceled"
+    await cancel(harness, "o-2")
+    assert [await outcome(harness, order) for order in ("o-1", "o-2")] == ["canceled", "canceled"]
+    assert await status(harness, opened.json["id"]) == "canceled"
 
 
-async def test_many_replicas_give_money_back_once(till: Till) -> None:
+async def test_many_replicas_give_money_back_once(harness: Harness) -> None:
     orders = [f"o-{n}" for n in range(5)]
-    payments = [await till.pay(order) for order in orders]
-    await take_in(till, *({"order_id": order} for order in orders))
-    await work_off(till, *(work_of(till, refund=True) for _ in range(4)))
-    assert {await status(till, payment) for payment in payments} == {"refunded"}
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM operations WHERE kind = 'refund'") == len(orders)
+    payments = [await harness.pay(order) for order in orders]
+    await take_in(harness, *({"order_id": order} for order in orders))
+    await process_batches(harness, *(work_of(harness, refund=True) for _ in range(4)))
+    assert {await status(harness, payment) for payment in payments} == {"refunded"}
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM operations WHERE kind = 'refund'") == len(orders)
 
 
-async def test_bad_records_are_set_aside_and_stop_no_other(till: Till) -> None:
-    await till.flows.accept("o-1")
-    await till.flows.settle_all()
+async def test_bad_records_are_set_aside_and_stop_no_other(harness: Harness) -> None:
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
     bad = [b"", b"\xff", b"{", b"[]", {"order_id": ""}, {"order_id": 7}, {"reason": "none"}]
     bad += [b'{"order_id":"o-1","order_id":"o-2"}', {"order_id": "o-9", "reason": "card 4242424242424242"}]
     good = [{"order_id": "o-1", "reason": 5}, {"order_id": "o-2", "reason": "x" * 999}, {"order_id": "o-3", "more": []}]
-    await take_in(till, *bad, *good)
-    await take_in(till, *bad, *good)
-    rows = await till.flows.pool.fetch(
+    await take_in(harness, *bad, *good)
+    await take_in(harness, *bad, *good)
+    rows = await harness.flows.pool.fetch(
         "SELECT reason, record_topic, record_value FROM quarantine ORDER BY record_offset"
     )
     assert [row["reason"] for row in rows] == [
@@ -211,46 +215,49 @@ async def test_bad_records_are_set_aside_and_stop_no_other(till: Till) -> None:
     ]
     assert {row["record_topic"] for row in rows} == {"orders.cancelled"}
     assert b"4242424242424242" not in rows[-1]["record_value"]
-    letters = await till.flows.pool.fetch("SELECT type FROM outbox WHERE aggregatetype = 'notice'")
+    letters = await harness.flows.pool.fetch("SELECT type FROM outbox WHERE aggregatetype = 'notice'")
     assert [row["type"] for row in letters] == ["orders.cancelled.dlq"] * len(bad)
-    stored = await till.flows.pool.fetch("SELECT order_id, reason FROM order_cancellations ORDER BY order_id")
+    stored = await harness.flows.pool.fetch("SELECT order_id, reason FROM order_cancellations ORDER BY order_id")
     assert [tuple(row) for row in stored] == [("o-1", ""), ("o-2", ""), ("o-3", "")]
 
 
-async def test_a_record_that_the_database_refuses_stops_no_other(till: Till) -> None:
-    await till.flows.pool.execute("ALTER TABLE order_cancellations ADD CONSTRAINT no_o_2 CHECK (order_id <> 'o-2')")
-    await take_in(till, {"order_id": "o-1"}, {"order_id": "o-2"}, {"order_id": "o-3"})
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM order_cancellations") == 2
-    assert await till.flows.pool.fetchval("SELECT reason FROM quarantine") == "not_storable"
+async def test_a_record_that_the_database_refuses_stops_no_other(harness: Harness) -> None:
+    await harness.flows.pool.execute("ALTER TABLE order_cancellations ADD CONSTRAINT no_o_2 CHECK (order_id <> 'o-2')")
+    await take_in(harness, {"order_id": "o-1"}, {"order_id": "o-2"}, {"order_id": "o-3"})
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM order_cancellations") == 2
+    assert await harness.flows.pool.fetchval("SELECT reason FROM quarantine") == "not_storable"
 
 
-async def test_an_order_that_trips_the_database_keeps_no_other_from_being_canceled(till: Till) -> None:
-    await till.flows.accept("o-1", "o-2", "o-3")
-    await till.flows.settle_all()
+async def test_an_order_that_trips_the_database_keeps_no_other_from_being_canceled(harness: Harness) -> None:
+    await harness.flows.accept("o-1", "o-2", "o-3")
+    await harness.flows.run_calls()
     tripped = f"CHECK (kind <> 'cancel' OR payment_id <> '{name_of('o-2')}')"
-    await till.flows.pool.execute(f"ALTER TABLE operations ADD CONSTRAINT none_for_o_2 {tripped}")
-    await take_in(till, *({"order_id": order} for order in ("o-1", "o-2", "o-3")))
-    assert await work_of(till).look_once() == 3
-    await till.settle()
-    shown = [await status(till, name_of(order)) for order in ("o-1", "o-2", "o-3")]
+    await harness.flows.pool.execute(f"ALTER TABLE operations ADD CONSTRAINT none_for_o_2 {tripped}")
+    await take_in(harness, *({"order_id": order} for order in ("o-1", "o-2", "o-3")))
+    assert await work_of(harness).look_once() == 3
+    await harness.run_until_idle()
+    shown = [await status(harness, name_of(order)) for order in ("o-1", "o-2", "o-3")]
     assert shown == ["canceled", "pending", "canceled"]
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize("refund", [False, True])
-async def test_a_cancellation_that_races_the_customer_ends_in_exactly_one_of_the_two(till: Till, refund: bool) -> None:
+async def test_a_cancellation_that_races_the_customer_ends_in_exactly_one_of_the_two(
+    harness: Harness, refund: bool
+) -> None:
     """Tried until both have won: then the outcome, the provider's ledger, the payment and its records agree."""
     seen: Counter[str | None] = Counter()
     for attempt in range(12):
         orders = [f"o-{attempt}-{n}" for n in range(20)]
-        await till.flows.accept(*orders)
-        await till.flows.settle_all()
-        intents = [(await till.flows.payment(order))["provider_payment_id"] for order in orders]
-        await take_in(till, *({"order_id": order} for order in orders))
-        work = work_of(till, refund=refund)
-        await asyncio.gather(asyncio.to_thread(_pay_all, till.sandbox, intents), work.look_once())
-        await work_off(till, work)
+        await harness.flows.accept(*orders)
+        await harness.flows.run_calls()
+        intents = [(await harness.flows.payment(order))["provider_payment_id"] for order in orders]
+        await take_in(harness, *({"order_id": order} for order in orders))
+        work = work_of(harness, refund=refund)
+        await asyncio.gather(asyncio.to_thread(_pay_all, harness.sandbox, intents), work.look_once())
+        await process_batches(harness, work)
         for order, intent in zip(orders, intents, strict=True):
-            seen[await _winner(till, order, intent)] += 1
+            seen[await _winner(harness, order, intent)] += 1
         if len(seen) == 2:
             break
     assert seen.keys() == {"canceled", "refunded" if refund else "too_late"}
@@ -263,13 +270,13 @@ def _pay_all(sandbox: SandboxProcess, intents: list[str]) -> None:
             client.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_visa"})
 
 
-async def _winner(till: Till, order: str, intent: str) -> str | None:
-    became = await outcome(till, order)
-    effects = [entry["effect"] for entry in till.sandbox.ledger() if entry["payment_intent"] == intent]
-    records = await told(till, name_of(order))
+async def _winner(harness: Harness, order: str, intent: str) -> str | None:
+    became = await outcome(harness, order)
+    effects = [entry["effect"] for entry in harness.sandbox.ledger() if entry["payment_intent"] == intent]
+    records = await told(harness, name_of(order))
     if became == "canceled":
         assert "charge.captured" not in effects
-        assert (await status(till, name_of(order)), records) == ("canceled", ["initiated", "canceled", "failed"])
+        assert (await status(harness, name_of(order)), records) == ("canceled", ["initiated", "canceled", "failed"])
     else:
         assert "intent.canceled" not in effects
         assert records[:2] == ["initiated", "succeeded"]

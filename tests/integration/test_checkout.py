@@ -13,46 +13,46 @@ import stripe
 
 from payment_service.db import api_keys
 from payment_service.db.api_keys import Scope
-from payment_service.flows import offer_checkout
+from payment_service.flows.requests import checkout
 from payment_service.provider.port import CHECKOUTS_MAX
 from tests.support.eventually import eventually_async
 from tests.support.flows import name_of
+from tests.support.harness import Harness, open_harness
 from tests.support.http import Answer
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
 
 READ = {"method": "GET", "path_prefix": "/v1/payment_intents/"}
 
 
 @pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox, stripe_publishable_key="pk_test_suite") as opened:
+async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Harness]:
+    async with open_harness(database_dsn, sandbox, stripe_publishable_key="pk_test_suite") as opened:
         opened.key = await api_keys.create(opened.flows.pool, client="page", scopes=[Scope.CHECKOUT])
         yield opened
 
 
-async def offered(till: Till, order_id: str = "o-1") -> Answer:
-    answer = await till.get(f"/v1/checkout?order_id={order_id}")
+async def offered(harness: Harness, order_id: str = "o-1") -> Answer:
+    answer = await harness.get(f"/v1/checkout?order_id={order_id}")
     if answer.status in {200, 404, 409}:
         assert answer.headers["cache-control"] == "no-store"
     return answer
 
 
-async def to_pay(till: Till, *order_ids: str) -> None:
+async def to_pay(harness: Harness, *order_ids: str) -> None:
     """Orders that have their intents."""
-    await till.flows.accept(*order_ids)
-    await till.flows.settle_all()
+    await harness.flows.accept(*order_ids)
+    await harness.flows.run_calls()
 
 
 def steps(answer: Answer) -> tuple[str, str, bool]:
     return answer.json["status"], answer.json["next"], answer.json["pay"] is not None
 
 
-async def test_the_page_gets_what_stripe_js_needs_for_the_payments_own_intent(till: Till) -> None:
-    await to_pay(till, "o-1", "o-2")
-    answer = await offered(till)
-    intent_id = (await till.flows.payment("o-1"))["provider_payment_id"]
-    client: Any = till.sandbox.client()
+async def test_the_page_gets_what_stripe_js_needs_for_the_payments_own_intent(harness: Harness) -> None:
+    await to_pay(harness, "o-1", "o-2")
+    answer = await offered(harness)
+    intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
+    client: Any = harness.sandbox.client()
     assert answer.status == 200
     assert answer.json == {
         "payment_id": str(name_of("o-1")),
@@ -72,133 +72,140 @@ async def test_the_page_gets_what_stripe_js_needs_for_the_payments_own_intent(ti
     }
 
 
-async def test_an_order_that_is_not_known_is_not_found(till: Till) -> None:
-    answer = await offered(till, "o-9")
+async def test_an_order_that_is_not_known_is_not_found(harness: Harness) -> None:
+    answer = await offered(harness, "o-9")
     assert (answer.status, answer.is_problem) == (404, True)
 
 
-async def test_until_the_intent_exists_the_page_is_to_ask_again(till: Till, sandbox: SandboxProcess) -> None:
+async def test_until_the_intent_exists_the_page_is_to_ask_again(harness: Harness, sandbox: SandboxProcess) -> None:
     sandbox.faults({"match": {"operation": "payment_intents.create"}, "action": "latency", "ms": 1_000, "times": 1})
-    await till.flows.accept("o-1")
-    early = await offered(till)
+    await harness.flows.accept("o-1")
+    early = await offered(harness)
     assert (early.status, early.json["type"], early.headers["retry-after"]) == (409, "urn:payment-service:not_yet", "1")
-    await till.flows.settle_all()
-    assert (await offered(till)).status == 200
+    await harness.flows.run_calls()
+    assert (await offered(harness)).status == 200
 
 
-async def test_a_payment_that_was_declined_or_waits_for_its_customer_can_be_paid(till: Till) -> None:
-    await to_pay(till, "o-1", "o-2")
-    client: Any = till.sandbox.client()
+async def test_a_payment_that_was_declined_or_waits_for_its_customer_can_be_paid(harness: Harness) -> None:
+    await to_pay(harness, "o-1", "o-2")
+    client: Any = harness.sandbox.client()
     for order_id, method in (("o-1", "pm_card_chargeDeclined"), ("o-2", "pm_card_authenticationRequired")):
-        intent_id = (await till.flows.payment(order_id))["provider_payment_id"]
+        intent_id = (await harness.flows.payment(order_id))["provider_payment_id"]
         with contextlib.suppress(stripe.CardError):
             client.v1.payment_intents.confirm(intent_id, {"payment_method": method})
-    await till.deliver()
-    assert steps(await offered(till, "o-1")) == ("declined", "pay", True)
-    assert steps(await offered(till, "o-2")) == ("requires_action", "pay", True)
+    await harness.deliver()
+    assert steps(await offered(harness, "o-1")) == ("declined", "pay", True)
+    assert steps(await offered(harness, "o-2")) == ("requires_action", "pay", True)
 
 
-async def test_what_has_ended_is_answered_without_a_secret_and_without_asking_the_provider(till: Till) -> None:
-    await till.pay("o-1")
-    await to_pay(till, "o-2")
-    client: Any = till.sandbox.client()
-    client.v1.payment_intents.cancel((await till.flows.payment("o-2"))["provider_payment_id"])
-    await till.settle()
-    till.sandbox.faults({"match": READ, "action": "status", "code": 500})
-    assert steps(await offered(till, "o-1")) == ("succeeded", "done", False)
-    unpaid = await offered(till, "o-2")
+async def test_what_has_ended_is_answered_without_a_secret_and_without_asking_the_provider(harness: Harness) -> None:
+    await harness.pay("o-1")
+    await to_pay(harness, "o-2")
+    client: Any = harness.sandbox.client()
+    client.v1.payment_intents.cancel((await harness.flows.payment("o-2"))["provider_payment_id"])
+    await harness.run_until_idle()
+    harness.sandbox.faults({"match": READ, "action": "status", "code": 500})
+    assert steps(await offered(harness, "o-1")) == ("succeeded", "done", False)
+    unpaid = await offered(harness, "o-2")
     assert steps(unpaid) == ("canceled", "open_new", False)
     assert "POST /v1/payments" in unpaid.json["detail"]
-    assert till.sandbox.faults_struck() == [0]
+    assert harness.sandbox.faults_struck() == [0]
 
 
-async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(till: Till) -> None:
-    await to_pay(till, "o-1")
-    client: Any = till.sandbox.client()
-    client.v1.payment_intents.cancel((await till.flows.payment("o-1"))["provider_payment_id"])
-    await till.settle()
-    await till.flows.pool.execute(
+async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(harness: Harness) -> None:
+    await to_pay(harness, "o-1")
+    client: Any = harness.sandbox.client()
+    client.v1.payment_intents.cancel((await harness.flows.payment("o-1"))["provider_payment_id"])
+    await harness.run_until_idle()
+    await harness.flows.pool.execute(
         "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, outcome, settled_at)"
         " VALUES ('o-1', 'orders.cancelled', 0, 0, 'canceled', now())"
     )
-    answer = await offered(till)
+    answer = await offered(harness)
     assert steps(answer) == ("canceled", "done", False)
     assert "cancelled" in answer.json["detail"]
 
 
 async def test_of_an_order_that_was_cancelled_nothing_is_to_be_paid_while_its_payment_is_being_canceled(
-    till: Till,
+    harness: Harness,
 ) -> None:
     """A customer who pays now would pay for what the shop has given up."""
-    await to_pay(till, "o-1")
-    await till.flows.pool.execute(
+    await to_pay(harness, "o-1")
+    await harness.flows.pool.execute(
         "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, due_at)"
         " VALUES ('o-1', 'orders.cancelled', 0, 0, now() + interval '1 minute')"
     )
-    answer = await offered(till)
+    answer = await offered(harness)
     assert steps(answer) == ("pending", "done", False)
     assert b"client_secret" not in answer.body
 
 
-async def test_a_refund_shows_in_the_status_as_it_does_with_the_payment(till: Till) -> None:
-    payment = await till.pay("o-1")
-    till.key = await api_keys.create(till.flows.pool, client="shop", scopes=[Scope.ADMIN])
-    await till.refund(payment, "5.00")
-    await till.settle()
-    assert steps(await offered(till)) == ("partially_refunded", "done", False)
-    await till.refund(payment)
-    await till.settle()
-    assert steps(await offered(till)) == ("refunded", "done", False)
+async def test_a_refund_shows_in_the_status_as_it_does_with_the_payment(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    harness.key = await api_keys.create(harness.flows.pool, client="shop", scopes=[Scope.ADMIN])
+    await harness.refund(payment, "5.00")
+    await harness.run_until_idle()
+    assert steps(await offered(harness)) == ("partially_refunded", "done", False)
+    await harness.refund(payment)
+    await harness.run_until_idle()
+    assert steps(await offered(harness)) == ("refunded", "done", False)
 
 
-async def test_what_the_provider_knows_first_is_told_at_once_and_read_as_an_operation(till: Till) -> None:
+async def test_what_the_provider_knows_first_is_told_at_once_and_read_as_an_operation(harness: Harness) -> None:
     """The customer has paid and comes back to the page; the webhook was lost."""
-    await to_pay(till, "o-1")
-    intent_id = (await till.flows.payment("o-1"))["provider_payment_id"]
-    client: Any = till.sandbox.client()
+    await to_pay(harness, "o-1")
+    intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
+    client: Any = harness.sandbox.client()
     client.v1.payment_intents.confirm(intent_id, {"payment_method": "pm_card_visa"})
-    answers = [await offered(till) for _ in range(3)]
+    answers = [await offered(harness) for _ in range(3)]
     assert {steps(answer) for answer in answers} == {("succeeded", "done", False)}
-    await till.flows.settle_all()
-    assert (await till.flows.payment("o-1"))["status"] == "succeeded"
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM operations WHERE kind = 'retrieve'") == 1
+    await harness.flows.run_calls()
+    assert (await harness.flows.payment("o-1"))["status"] == "succeeded"
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM operations WHERE kind = 'retrieve'") == 1
 
 
-async def test_an_intent_whose_amount_was_changed_is_not_offered(till: Till) -> None:
-    await to_pay(till, "o-1")
-    intent_id = (await till.flows.payment("o-1"))["provider_payment_id"]
-    client: Any = till.sandbox.client()
+async def test_an_intent_whose_amount_was_changed_is_not_offered(harness: Harness) -> None:
+    await to_pay(harness, "o-1")
+    intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
+    client: Any = harness.sandbox.client()
     client.v1.payment_intents.update(intent_id, {"amount": 50})
-    answer = await offered(till)
+    answer = await offered(harness)
     assert (answer.status, answer.json["type"]) == (409, "urn:payment-service:not_allowed")
     assert "retry-after" not in answer.headers
 
 
-async def test_pages_of_one_payment_that_come_together_share_one_read(till: Till, sandbox: SandboxProcess) -> None:
-    await to_pay(till, "o-1")
+async def test_pages_of_one_payment_that_come_together_share_one_read(
+    harness: Harness, sandbox: SandboxProcess
+) -> None:
+    await to_pay(harness, "o-1")
     sandbox.faults({"match": READ, "action": "latency", "ms": 500})
-    answers = await asyncio.gather(*(offered(till) for _ in range(50)))
+    answers = await asyncio.gather(*(offered(harness) for _ in range(50)))
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
     assert sandbox.faults_struck()[0] <= 2
 
 
-async def test_a_page_that_reloads_itself_waits_and_keeps_nobody_else_out(till: Till, sandbox: SandboxProcess) -> None:
-    await to_pay(till, "o-1", "o-2")
+@pytest.mark.invariant("I11")
+async def test_a_page_that_reloads_itself_waits_and_keeps_nobody_else_out(
+    harness: Harness, sandbox: SandboxProcess
+) -> None:
+    await to_pay(harness, "o-1", "o-2")
     sandbox.faults({"match": READ, "action": "latency", "ms": 0})
-    answers = [await offered(till) for _ in range(30)]
+    answers = [await offered(harness) for _ in range(30)]
     assert answers[-1].status == 503
     assert answers[-1].is_problem
     assert int(answers[-1].headers["retry-after"]) >= 1
-    assert (await offered(till, "o-2")).status == 200
+    assert (await offered(harness, "o-2")).status == 200
     assert sandbox.faults_struck()[0] < 30
 
 
-async def test_no_more_customers_than_there_are_slots_are_served_at_once(till: Till, sandbox: SandboxProcess) -> None:
+async def test_no_more_customers_than_there_are_slots_are_served_at_once(
+    harness: Harness, sandbox: SandboxProcess
+) -> None:
     orders = [f"o-{n}" for n in range(3 * CHECKOUTS_MAX)]
-    await to_pay(till, *orders)
+    await to_pay(harness, *orders)
     sandbox.faults({"match": READ, "action": "latency", "ms": 1_000})
-    statuses = Counter([answer.status for answer in await asyncio.gather(*(offered(till, name) for name in orders))])
+    statuses = Counter([answer.status for answer in await asyncio.gather(*(offered(harness, name) for name in orders))])
     assert set(statuses) == {200, 503}
     assert sandbox.faults_struck()[0] == statuses[200]
 
@@ -213,57 +220,61 @@ async def test_no_more_customers_than_there_are_slots_are_served_at_once(till: T
     ],
 )
 async def test_a_provider_in_trouble_is_told_in_one_sentence_without_a_word_of_its_own(
-    till: Till, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, Any]
+    harness: Harness, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(offer_checkout, "TIMEOUT_S", 0.5)
-    await to_pay(till, "o-1")
+    monkeypatch.setattr(checkout, "TIMEOUT_S", 0.5)
+    await to_pay(harness, "o-1")
     sandbox.faults({"match": READ, **trouble})
-    answer = await offered(till)
+    answer = await offered(harness)
     assert (answer.status, answer.json["type"]) == (503, "urn:payment-service:unavailable")
-    assert answer.headers["retry-after"] == str(trouble.get("retry_after_s", offer_checkout.TROUBLE_RETRY_S))
+    assert answer.headers["retry-after"] == str(trouble.get("retry_after_s", checkout.TROUBLE_RETRY_S))
     assert [word for word in (b"tripe", b"pi_", b"500", b"rate", b"127.0.0.1", b"req_") if word in answer.body] == []
     sandbox.faults()
-    assert (await offered(till)).status == 200
+    assert (await offered(harness)).status == 200
 
 
-async def test_a_key_that_the_provider_does_not_take_is_no_fault_of_the_page(database_dsn: str, till: Till) -> None:
-    await to_pay(till, "o-1")
-    till.sandbox.accept_keys("sk_test_another_one")
-    answer = await offered(till)
+async def test_a_key_that_the_provider_does_not_take_is_no_fault_of_the_page(
+    database_dsn: str, harness: Harness
+) -> None:
+    await to_pay(harness, "o-1")
+    harness.sandbox.accept_keys("sk_test_another_one")
+    answer = await offered(harness)
     assert answer.status == 503
     assert b"key" not in answer.body
 
 
-async def test_without_a_budget_customers_wait_and_operations_go_on(till: Till, sandbox: SandboxProcess) -> None:
+async def test_without_a_budget_customers_wait_and_operations_go_on(harness: Harness, sandbox: SandboxProcess) -> None:
     """The share is used up; what is left of the bucket belongs to operations."""
-    await to_pay(till, "o-1")
-    await till.flows.pool.execute("UPDATE provider_budget SET checkout_tokens = -1000")
-    assert (await offered(till)).status == 503
-    await to_pay(till, "o-2")
-    assert (await till.flows.payment("o-2"))["status"] == "pending"
+    await to_pay(harness, "o-1")
+    await harness.flows.pool.execute("UPDATE provider_budget SET checkout_tokens = -1000")
+    assert (await offered(harness)).status == 503
+    await to_pay(harness, "o-2")
+    assert (await harness.flows.payment("o-2"))["status"] == "pending"
 
 
 @pytest.mark.parametrize("scope", [Scope.READ, Scope.REFUND])
-async def test_a_key_of_another_scope_gets_no_secret(till: Till, scope: Scope) -> None:
-    await to_pay(till, "o-1")
-    till.key = await api_keys.create(till.flows.pool, client="reports", scopes=[scope])
-    assert (await offered(till)).status == 403
+async def test_a_key_of_another_scope_gets_no_secret(harness: Harness, scope: Scope) -> None:
+    await to_pay(harness, "o-1")
+    harness.key = await api_keys.create(harness.flows.pool, client="reports", scopes=[scope])
+    assert (await offered(harness)).status == 403
 
 
 @pytest.mark.parametrize(
     "query", ["", "?order_id=", "?order_id=a%20b", "?order_id=o-1&order_id=o-2", "?order_id=o-1&x=1"]
 )
-async def test_a_query_that_means_nothing_is_refused(till: Till, query: str) -> None:
-    assert (await till.get(f"/v1/checkout{query}")).status == 422
+async def test_a_query_that_means_nothing_is_refused(harness: Harness, query: str) -> None:
+    assert (await harness.get(f"/v1/checkout{query}")).status == 422
 
 
-async def test_who_goes_away_in_the_middle_ends_nothing_for_the_others(till: Till, sandbox: SandboxProcess) -> None:
-    await to_pay(till, "o-1")
+async def test_who_goes_away_in_the_middle_ends_nothing_for_the_others(
+    harness: Harness, sandbox: SandboxProcess
+) -> None:
+    await to_pay(harness, "o-1")
     sandbox.faults({"match": READ, "action": "latency", "ms": 500})
-    impatient = asyncio.create_task(offered(till))
+    impatient = asyncio.create_task(offered(harness))
     await eventually_async(lambda: _struck(sandbox))
     impatient.cancel()
-    assert (await offered(till)).status == 200
+    assert (await offered(harness)).status == 200
 
 
 async def _struck(sandbox: SandboxProcess) -> bool:

@@ -16,9 +16,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from prometheus_client import REGISTRY
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.domain.order import Order, Rejected
-from payment_service.flows.arrivals import Arrival
+from payment_service.flows.intake.records import InboundRecord
 from payment_service.kafka.consumer import OrderConsumer
 from tests.support.eventually import eventually_async
 from tests.support.kafka import ORDERS, PARTITIONS, QUIET, Topics, group_id
@@ -39,9 +39,9 @@ def order(number: int) -> dict[str, Any]:
     }
 
 
-def place(arrival: Arrival) -> Place:
+def place(inbound_record: InboundRecord) -> Place:
     """Name a record."""
-    return (arrival.topic, arrival.partition, arrival.offset)
+    return (inbound_record.topic, inbound_record.partition, inbound_record.offset)
 
 
 def lag_of(partition: int) -> float | None:
@@ -53,14 +53,14 @@ class Desk:
     """Accepts batches as told: keeps what it accepted, and can refuse, or hold a batch until it is let go."""
 
     def __init__(self) -> None:
-        self.accepted: list[Arrival] = []
-        self.refused: list[Sequence[Arrival]] = []
+        self.accepted: list[InboundRecord] = []
+        self.refused: list[Sequence[InboundRecord]] = []
         self.refusals_left = 0
         self.open = asyncio.Event()
         self.open.set()
         self.waiting = 0
 
-    async def accept(self, batch: Sequence[Arrival]) -> None:
+    async def accept(self, batch: Sequence[InboundRecord]) -> None:
         """Take a batch or raise."""
         self.waiting = len(batch)
         await self.open.wait()
@@ -74,7 +74,7 @@ class Desk:
     @property
     def places(self) -> set[Place]:
         """Every record accepted."""
-        return {place(arrival) for arrival in self.accepted}
+        return {place(inbound_record) for inbound_record in self.accepted}
 
     async def wait_for(self, count: int, timeout_s: float = 30) -> None:
         """Wait until that many different records have been accepted."""
@@ -182,6 +182,7 @@ async def test_orders_are_read_from_the_oldest_and_committed_after_they_were_acc
     assert (first.headers, first.timestamp_ms) == ((("h", b"v"),), 1_790_000_000_000)
 
 
+@pytest.mark.invariant("I2")
 @pytest.mark.kafka
 async def test_a_batch_that_is_not_accepted_comes_again_and_nothing_is_lost(
     config: Callable[[Topics], Config], topics: Topics, member: Start
@@ -201,6 +202,7 @@ async def test_a_batch_that_is_not_accepted_comes_again_and_nothing_is_lost(
         assert offsets == list(range(len(offsets)))
 
 
+@pytest.mark.invariant("I2")
 @pytest.mark.kafka
 async def test_a_rebalance_loses_nothing(config: Callable[[Topics], Config], topics: Topics, member: Start) -> None:
     """A second member joins and the first leaves while orders come in: every record is accepted."""
@@ -290,8 +292,8 @@ async def test_a_header_whose_name_is_not_utf_8_stops_nothing(topics: Topics, me
     desk = Desk()
     member(desk)
     await desk.wait_for(52)
-    assert sorted(arrival.headers for arrival in desk.accepted) == [(), *[(("h", b"v"),)] * 51]
-    assert all(isinstance(arrival.decoded, Order) for arrival in desk.accepted)
+    assert sorted(inbound_record.headers for inbound_record in desk.accepted) == [(), *[(("h", b"v"),)] * 51]
+    assert all(isinstance(inbound_record.decoded, Order) for inbound_record in desk.accepted)
 
 
 @pytest.mark.kafka

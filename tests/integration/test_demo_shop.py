@@ -16,20 +16,20 @@ from payment_service_demo.environment import Environment
 from payment_service_demo.received import ReceivedRecord, ReceivedRecords
 from payment_service_demo.shop import Shop
 from tests.support.flows import name_of
+from tests.support.harness import Harness
 from tests.support.http import Answer, ask
-from tests.support.till import Till
 
 
 @pytest.fixture
-def shop(till: Till, tmp_path: Path) -> Iterator[Shop]:
+def shop(harness: Harness, tmp_path: Path) -> Iterator[Shop]:
     """A shop that placed an order and received no record of it yet."""
     received = ReceivedRecords()
     received.add_order("order-1", ReceivedRecord(ORDERS_CREATED, {"order_id": "order-1"}))
     service = ChildProcess(["true"], log=tmp_path / "service.log")
-    env = {"KAFKA_BROKERS": "127.0.0.1:9", "SERVICE_PORT": str(till.port)}
+    env = {"KAFKA_BROKERS": "127.0.0.1:9", "SERVICE_PORT": str(harness.port)}
     try:
         with Shop(
-            Environment(env=env, sandbox_url=till.sandbox.base_url, api_key=till.key, service=service), received
+            Environment(env=env, sandbox_url=harness.sandbox.base_url, api_key=harness.key, service=service), received
         ) as shop:
             yield shop
     finally:
@@ -42,15 +42,15 @@ async def cancel(shop: Shop, payment_id: UUID) -> Answer:
     return await ask(port, "POST", "/cancel", {"host": f"127.0.0.1:{port}", "content-type": "application/json"}, body)
 
 
-async def test_a_payment_is_canceled_before_its_record_arrives(shop: Shop, till: Till) -> None:
+async def test_a_payment_is_canceled_before_its_record_arrives(shop: Shop, harness: Harness) -> None:
     """The page sees it at the checkout; Kafka may be slower."""
-    await till.flows.accept("order-1")
-    await till.flows.settle_all()
+    await harness.flows.accept("order-1")
+    await harness.flows.run_calls()
     assert (await cancel(shop, name_of("order-1"))).status == 201
-    await till.settle()
-    assert (await till.flows.payment("order-1"))["status"] == "canceled"
+    await harness.run_until_idle()
+    assert (await harness.flows.payment("order-1"))["status"] == "canceled"
 
 
-async def test_a_payment_of_another_order_is_not_touched(shop: Shop, till: Till) -> None:
-    await till.flows.accept("order-2")
+async def test_a_payment_of_another_order_is_not_touched(shop: Shop, harness: Harness) -> None:
+    await harness.flows.accept("order-2")
     assert (await cancel(shop, name_of("order-2"))).status == 404

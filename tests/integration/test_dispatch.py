@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from payment_service.db import operations, workers
-from payment_service.flows.dispatch import Dispatcher
+from payment_service.flows.calls.dispatch import Dispatcher
 from tests.support.eventually import eventually_async
 from tests.support.flows import Flows, name_of, open_flows
 from tests.support.sandbox import SandboxProcess
@@ -42,13 +42,14 @@ async def test_every_order_becomes_one_intent_and_is_announced_once(
     orders = [f"o-{i}" for i in range(40)]
     await flows.accept(*orders)
     dispatcher.wake()
-    await flows.settle_all()
+    await flows.run_calls()
     assert intents_of(sandbox) == Counter(orders)
     rows = await flows.pool.fetch("SELECT status, sequence, provider_payment_id FROM payments")
     assert {(row["status"], row["sequence"]) for row in rows} == {("pending", 1)}
     assert await flows.pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'payments.initiated'") == 40
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize(
     "rule",
     [
@@ -77,7 +78,7 @@ async def test_what_may_pass_is_tried_again_under_the_same_key_and_makes_one_int
     sandbox.faults({"match": CREATE, "times": 2, **rule})
     await flows.accept("o-1")
     dispatcher.wake()
-    await flows.settle_all()
+    await flows.run_calls()
     assert intents_of(sandbox) == Counter(["o-1"])
     assert (await flows.payment("o-1"))["status"] == "pending"
     assert (await flows.operation("o-1"))["epoch"] == 1
@@ -86,11 +87,11 @@ async def test_what_may_pass_is_tried_again_under_the_same_key_and_makes_one_int
 async def test_a_refused_amount_ends_the_payment_and_says_so(
     flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher
 ) -> None:
-    from tests.support.flows import arrival, order  # noqa: PLC0415
+    from tests.support.flows import inbound_record, order  # noqa: PLC0415
 
-    await flows.intake.accept([arrival(order("tiny", "0.01", "usd"), 0)])
+    await flows.intake.accept([inbound_record(order("tiny", "0.01", "usd"), 0)])
     dispatcher.wake()
-    await flows.settle_all()
+    await flows.run_calls()
     assert (await flows.payment("tiny"))["status"] == "failed"
     assert (await flows.operation("tiny"))["outcome_code"] == "amount_too_small"
     value = await flows.pool.fetchval("SELECT convert_from(payload, 'UTF8') FROM outbox WHERE type = 'payments.failed'")
@@ -98,6 +99,7 @@ async def test_a_refused_amount_ends_the_payment_and_says_so(
     assert '"code":"amount_too_small"' in value
 
 
+@pytest.mark.invariant("I3")
 async def test_a_wrong_key_fails_no_order_and_all_go_through_once_it_is_mended(
     flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher
 ) -> None:
@@ -115,7 +117,7 @@ async def test_a_wrong_key_fails_no_order_and_all_go_through_once_it_is_mended(
     statuses = await flows.pool.fetch("SELECT DISTINCT status FROM payments")
     assert [row["status"] for row in statuses] == ["created"]
     sandbox.accept_keys()
-    await flows.settle_all(timeout_s=30)
+    await flows.run_calls(timeout_s=30)
     assert intents_of(sandbox) == Counter(orders)
     assert await flows.pool.fetchval("SELECT count(*) FROM provider_health") == 0
 
@@ -136,7 +138,7 @@ async def test_a_missing_permission_blocks_its_kind_alone(
     assert await flows.pool.fetchval("SELECT kind FROM provider_health") == "create"
     assert (await flows.payment("o-1"))["status"] == "created"
     sandbox.faults()
-    await flows.settle_all(timeout_s=30)
+    await flows.run_calls(timeout_s=30)
     assert (await flows.payment("o-1"))["status"] == "pending"
 
 
@@ -158,7 +160,7 @@ async def test_one_unlisted_refusal_parks_its_operation_and_a_run_of_ten_payment
     parked = int(await flows.pool.fetchval("SELECT count(*) FROM operations WHERE state = 'parked'"))
     assert parked < 10
     sandbox.faults()
-    await flows.settle_all(timeout_s=30)
+    await flows.run_calls(timeout_s=30)
     rows = await flows.pool.fetch("SELECT status, count(*) FROM payments GROUP BY status")
     assert {row["status"]: row["count"] for row in rows} == {"pending": 60 - parked} | (
         {"created": parked} if parked else {}
@@ -172,12 +174,13 @@ async def test_a_sticky_500_after_the_work_is_resolved_by_reading_and_makes_one_
     sandbox.faults({"match": CREATE, "action": "status", "code": 500, "phase": "after", "sticky": True, "times": 1})
     await flows.accept("o-1")
     dispatcher.wake()
-    await flows.settle_all(timeout_s=40)
+    await flows.run_calls(timeout_s=40)
     assert intents_of(sandbox) == Counter(["o-1"])
     operation = await flows.operation("o-1")
     assert (operation["state"], operation["outcome"], operation["epoch"]) == ("done", "found", 1)
 
 
+@pytest.mark.invariant("I1")
 async def test_a_sticky_500_without_work_needs_two_empty_reads_before_the_next_epoch(
     flows: Flows, sandbox: SandboxProcess
 ) -> None:
@@ -202,12 +205,13 @@ async def test_a_sticky_500_without_work_needs_two_empty_reads_before_the_next_e
         await _let_time_pass(flows, timedelta(seconds=10))
     assert intents_of(sandbox) == Counter()
     await _let_time_pass(flows, timedelta(seconds=70))
-    await flows.settle_all()
+    await flows.run_calls()
     await dispatcher.stop(5)
     assert (await flows.operation("o-1"))["epoch"] == 2
     assert intents_of(sandbox) == Counter(["o-1"])
 
 
+@pytest.mark.invariant("I1")
 async def test_after_23_hours_a_key_is_never_sent_again(flows: Flows, sandbox: SandboxProcess) -> None:
     """The create was done, its answer lost, and the provider has forgotten the key: sending it would make a second intent."""
     sandbox.faults({"match": CREATE, "action": "hang", "phase": "after", "seconds": 3, "times": 1})
@@ -226,7 +230,7 @@ async def test_after_23_hours_a_key_is_never_sent_again(flows: Flows, sandbox: S
     flows.clock.ahead = timedelta()
     second = flows.dispatcher()
     await second.start()
-    await flows.settle_all()
+    await flows.run_calls()
     await second.stop(5)
     assert intents_of(sandbox) == Counter(["o-1"])
     assert (await flows.operation("o-1"))["outcome"] == "found"
@@ -252,7 +256,7 @@ async def test_the_work_of_a_dead_worker_is_taken_up_under_the_same_key(flows: F
     await flows.pool.execute("UPDATE workers SET beat_at = now() - interval '6 s' WHERE id = $1", dead.worker)
     heir = flows.dispatcher()
     await heir.start()
-    await flows.settle_all(timeout_s=15)
+    await flows.run_calls(timeout_s=15)
     await heir.stop(5)
     assert intents_of(sandbox) == Counter(["o-1", "o-2"])
     row = await flows.pool.fetchrow("SELECT attempt, epoch FROM operations WHERE id = $1", claimed[0].id)
@@ -303,6 +307,7 @@ async def test_a_late_answer_counts_as_a_fact_but_does_not_settle_another_attemp
     await slow.stop(5)
 
 
+@pytest.mark.invariant("I10")
 async def test_a_locked_payment_delays_no_other(flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher) -> None:
     orders = [f"o-{i}" for i in range(20)]
     await flows.accept(*orders)
@@ -319,11 +324,12 @@ async def test_a_locked_payment_delays_no_other(flows: Flows, sandbox: SandboxPr
         await eventually_async(others_done)
         assert (await flows.payment("o-7"))["status"] == "created"
         await transaction.rollback()
-    await flows.settle_all()
+    await flows.run_calls()
     assert (await flows.payment("o-7"))["status"] == "pending"
     assert intents_of(sandbox) == Counter(orders)
 
 
+@pytest.mark.invariant("I11")
 async def test_two_dispatchers_share_one_budget_exactly(database_dsn: str, sandbox: SandboxProcess) -> None:
     """A bucket that is never refilled grants what it holds, however many ask at once."""
     async with open_flows(database_dsn, sandbox.base_url) as flows:
@@ -372,4 +378,4 @@ async def test_a_stop_while_the_database_is_away_ends_all_the_same(flows: Flows,
     await eventually_async(claimed)
     flows.pool.terminate()
     await leaving.stop(5)
-    assert len(leaving._unsettled) == 1
+    assert len(leaving._unrecorded) == 1

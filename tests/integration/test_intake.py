@@ -8,8 +8,8 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from payment_service.flows.arrivals import Arrival
-from tests.support.flows import Flows, arrival, name_of, open_flows, order
+from payment_service.flows.intake.records import InboundRecord
+from tests.support.flows import Flows, inbound_record, name_of, open_flows, order
 
 COUNTS = "SELECT (SELECT count(*) FROM payments), (SELECT count(*) FROM operations), (SELECT count(*) FROM quarantine), (SELECT count(*) FROM outbox)"
 
@@ -20,9 +20,9 @@ async def counts(flows: Flows) -> tuple[int, ...]:
     return tuple(row)
 
 
-def mixed(size: int) -> list[Arrival]:
+def mixed(size: int) -> list[InboundRecord]:
     """Every seventh record is bad."""
-    return [arrival(b"\xff not json" if i % 7 == 0 else order(f"o-{i}"), i) for i in range(size)]
+    return [inbound_record(b"\xff not json" if i % 7 == 0 else order(f"o-{i}"), i) for i in range(size)]
 
 
 async def test_redelivered_records_good_or_bad_create_nothing(flows: Flows) -> None:
@@ -45,25 +45,32 @@ async def test_the_same_batch_given_to_two_processes_at_once_is_taken_once(flows
 
 async def test_a_changed_order_is_quarantined_and_the_first_stands(flows: Flows) -> None:
     await flows.intake.accept(
-        [arrival(order("o-1"), 0), arrival(order("o-1", "20.00"), 1), arrival(order("o-1", currency="usd"), 2)]
+        [
+            inbound_record(order("o-1"), 0),
+            inbound_record(order("o-1", "20.00"), 1),
+            inbound_record(order("o-1", currency="usd"), 2),
+        ]
     )
-    await flows.intake.accept([arrival(order("o-1", "19.91"), 3), arrival(order("o-1", "19.9"), 4)])
+    await flows.intake.accept([inbound_record(order("o-1", "19.91"), 3), inbound_record(order("o-1", "19.9"), 4)])
     reasons = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine ORDER BY record_offset")
     assert [tuple(row) for row in reasons] == [(1, "order_changed"), (2, "order_changed"), (3, "order_changed")]
     assert (await flows.payment("o-1"))["amount"] == 1990
 
 
 async def test_an_old_order_is_quarantined_unless_it_has_a_payment(flows: Flows) -> None:
-    await flows.intake.accept([arrival(order("known"), 0)])
+    await flows.intake.accept([inbound_record(order("known"), 0)])
     await flows.intake.accept(
-        [arrival(order("known"), 1, age=timedelta(days=8)), arrival(order("new"), 2, age=timedelta(days=8))]
+        [
+            inbound_record(order("known"), 1, age=timedelta(days=8)),
+            inbound_record(order("new"), 2, age=timedelta(days=8)),
+        ]
     )
     rows = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine")
     assert [tuple(row) for row in rows] == [(2, "too_old")]
 
 
 async def test_an_order_of_nothing_succeeds_at_once_and_calls_nobody(flows: Flows) -> None:
-    await flows.intake.accept([arrival(order("gift", "0.00"), 0)])
+    await flows.intake.accept([inbound_record(order("gift", "0.00"), 0)])
     payment = await flows.payment("gift")
     assert (payment["status"], payment["provider"], payment["provider_payment_id"]) == ("succeeded", "none", None)
     rows = await flows.pool.fetch("SELECT type, sequence FROM outbox ORDER BY position")
@@ -73,14 +80,14 @@ async def test_an_order_of_nothing_succeeds_at_once_and_calls_nobody(flows: Flow
 
 async def test_of_one_order_twice_in_a_batch_the_first_that_may_be_taken_stands(flows: Flows) -> None:
     """A free one after a priced one, a priced one after a free one, and one after another that is too old."""
-    old = arrival(order("late", "5.00"), 4, age=timedelta(days=8))
+    old = inbound_record(order("late", "5.00"), 4, age=timedelta(days=8))
     await flows.intake.accept([
-        arrival(order("priced"), 0),
-        arrival(order("priced", "0"), 1),
-        arrival(order("gift", "0"), 2),
-        arrival(order("gift"), 3),
+        inbound_record(order("priced"), 0),
+        inbound_record(order("priced", "0"), 1),
+        inbound_record(order("gift", "0"), 2),
+        inbound_record(order("gift"), 3),
         old,
-        arrival(order("late"), 5),
+        inbound_record(order("late"), 5),
     ])  # fmt: skip
     rows = await flows.pool.fetch("SELECT order_id, amount, status FROM payments ORDER BY order_id")
     assert [tuple(row) for row in rows] == [
@@ -93,13 +100,15 @@ async def test_of_one_order_twice_in_a_batch_the_first_that_may_be_taken_stands(
 
 
 async def test_an_amount_that_the_provider_can_not_express_is_quarantined(flows: Flows) -> None:
-    await flows.intake.accept([arrival(order("o-1", "1.234", "kwd"), 0), arrival(order("o-2", "1.230", "kwd"), 1)])
+    await flows.intake.accept(
+        [inbound_record(order("o-1", "1.234", "kwd"), 0), inbound_record(order("o-2", "1.230", "kwd"), 1)]
+    )
     assert await flows.pool.fetchval("SELECT reason FROM quarantine") == "amount_not_chargeable"
     assert (await flows.payment("o-2"))["amount"] == 1230
 
 
 async def test_a_dead_letter_is_the_record_as_it_was_with_where_it_stood(flows: Flows) -> None:
-    await flows.intake.accept([arrival(b'{"order_id": 7}', 42, partition=3)])
+    await flows.intake.accept([inbound_record(b'{"order_id": 7}', 42, partition=3)])
     row = await flows.pool.fetchrow("SELECT type, payload, headers FROM outbox")
     assert row is not None
     assert (row["type"], row["payload"]) == ("orders.created.dlq", b'{"order_id": 7}')
@@ -107,6 +116,7 @@ async def test_a_dead_letter_is_the_record_as_it_was_with_where_it_stood(flows: 
     assert '["dlq_offset", "42"]' in row["headers"]
 
 
+@pytest.mark.invariant("I10")
 async def test_a_record_that_the_database_refuses_is_quarantined_and_stops_no_other(flows: Flows) -> None:
     """A trigger stands for whatever a database may one day refuse."""
     await flows.pool.execute(
@@ -114,11 +124,12 @@ async def test_a_record_that_the_database_refuses_is_quarantined_and_stops_no_ot
         "$$ BEGIN IF NEW.order_id = 'cursed' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$"
     )
     await flows.pool.execute("CREATE TRIGGER refuse BEFORE INSERT ON payments FOR EACH ROW EXECUTE FUNCTION refuse()")
-    await flows.intake.accept([arrival(order(name), i) for i, name in enumerate(["a", "cursed", "b"])])
+    await flows.intake.accept([inbound_record(order(name), i) for i, name in enumerate(["a", "cursed", "b"])])
     assert await flows.pool.fetchval("SELECT array_agg(order_id ORDER BY order_id) FROM payments") == ["a", "b"]
     assert await flows.pool.fetchval("SELECT reason FROM quarantine") == "not_storable"
 
 
+@pytest.mark.invariant("I2")
 async def test_nothing_is_half_done_when_the_database_goes_away(flows: Flows) -> None:
     async def cut(*_: object) -> None:
         raise asyncpg.ConnectionDoesNotExistError

@@ -41,7 +41,7 @@ def store_event(
     ).rowcount
 
 
-def announce(connection: psycopg.Connection[Any], at: datetime, *, published: bool = True) -> None:
+def outbox_record(connection: psycopg.Connection[Any], at: datetime, *, published: bool = True) -> None:
     row = connection.execute(
         "INSERT INTO outbox (id, aggregatetype, aggregateid, sequence, type, headers, created_at) "
         "VALUES (gen_random_uuid(), 'payment', gen_random_uuid(), 1, 'payments.initiated', '[]', %s) "
@@ -74,7 +74,7 @@ def test_a_new_database_has_partitions_for_all_that_may_come(connection: psycopg
     for days in (-30, -10, -2, 0, 14):
         store_event(connection, NOW + timedelta(days=days))
     for days in (0, 14):
-        announce(connection, NOW + timedelta(days=days))
+        outbox_record(connection, NOW + timedelta(days=days))
     assert "payment_events_default" not in where(connection, "payment_events")
     assert "outbox_default" not in where(connection, "outbox")
 
@@ -105,7 +105,7 @@ def test_rows_in_the_default_partition_move_to_the_range_that_is_made(
     later = NOW + timedelta(days=40)
     for n in range(3):
         store_event(connection, later, name=f"evt_{n}")
-    announce(connection, later, published=False)
+    outbox_record(connection, later, published=False)
     assert set(where(connection, "payment_events")) == {"payment_events_default"}
     lines = run(database_dsn, now=later)
     name = f"payment_events_{week_of(later):%Y%m%d}"
@@ -125,6 +125,7 @@ def test_an_event_stays_unique_while_its_row_moves_from_default_to_range(
     assert len(where(connection, "payment_events")) == 1
 
 
+@pytest.mark.invariant("I9")
 def test_an_event_sent_again_and_again_while_ranges_are_made_is_stored_once(
     database_dsn: str, connection: psycopg.Connection[Any]
 ) -> None:
@@ -165,7 +166,7 @@ def test_partitions_past_retention_are_dropped_with_their_rows(
     database_dsn: str, connection: psycopg.Connection[Any]
 ) -> None:
     store_event(connection, NOW)
-    announce(connection, NOW)
+    outbox_record(connection, NOW)
     connection.execute(
         "INSERT INTO outbox_placements (position, created_at, partition, record_offset) VALUES (1, %s, 0, 7)", [NOW]
     )
@@ -180,7 +181,7 @@ def test_partitions_past_retention_are_dropped_with_their_rows(
 def test_what_is_younger_than_its_retention_stays(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
     moment = week_of(NOW) + WEEK - timedelta(seconds=1)  # the last of its partition
     store_event(connection, moment)
-    announce(connection, moment)
+    outbox_record(connection, moment)
     run(database_dsn, now=moment + OUTBOX_KEPT)
     assert where(connection, "outbox")
     run(database_dsn, now=moment + EVENTS_KEPT)
@@ -189,8 +190,8 @@ def test_what_is_younger_than_its_retention_stays(database_dsn: str, connection:
 
 
 def test_nothing_unpublished_is_dropped(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
-    announce(connection, NOW)
-    announce(connection, NOW, published=False)
+    outbox_record(connection, NOW)
+    outbox_record(connection, NOW, published=False)
     name = f"outbox_{week_of(NOW):%Y%m%d}"
     lines = run(database_dsn, now=NOW + OUTBOX_KEPT + 4 * WEEK)
     assert f"kept {name}: it is past retention, but holds 1 records that are not published" in lines
@@ -211,9 +212,9 @@ def test_a_late_run_makes_partitions_for_all_that_went_to_the_default_one(
 ) -> None:
     """After weeks without `maintain`, records of past weeks are found, and dropped in their turn."""
     late = NOW + timedelta(weeks=8)
-    announce(connection, late - timedelta(days=3))
-    announce(connection, late - timedelta(weeks=4))
-    announce(connection, late - timedelta(weeks=4), published=False)
+    outbox_record(connection, late - timedelta(days=3))
+    outbox_record(connection, late - timedelta(weeks=4))
+    outbox_record(connection, late - timedelta(weeks=4), published=False)
     lines = run(database_dsn, now=late)
     assert "deleted 1 rows past retention from outbox_default" in lines
     assert f"outbox_{week_of(late - timedelta(days=3)):%Y%m%d}" in where(connection, "outbox")

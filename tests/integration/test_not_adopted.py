@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from payment_service.db import payments
-from tests.support.flows import Flows, arrival, open_flows, order
+from tests.support.flows import Flows, inbound_record, open_flows, order
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def test_an_order_of_the_report_is_quarantined_and_the_others_of_its_batch
 ) -> None:
     """However often it stands in the batch, and though it is to cost nothing now."""
     await report(flows, "o-2", "amount_missing")
-    batch = [arrival(order(name, total), i) for i, name in enumerate(["o-1", "o-2", "o-3", "o-2"])]
+    batch = [inbound_record(order(name, total), i) for i, name in enumerate(["o-1", "o-2", "o-3", "o-2"])]
     await flows.intake.accept(batch)
     await flows.intake.accept(batch)
     kept = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine ORDER BY 1")
@@ -40,9 +40,9 @@ async def test_an_order_of_the_report_is_quarantined_and_the_others_of_its_batch
 
 
 async def test_an_order_that_has_a_payment_is_known_whatever_stands_in_the_report(flows: Flows) -> None:
-    await flows.intake.accept([arrival(order("o-1"), 0)])
+    await flows.intake.accept([inbound_record(order("o-1"), 0)])
     await report(flows, "o-1", "open_beside_another_payment")
-    await flows.intake.accept([arrival(order("o-1"), 1), arrival(order("o-1", "20.00"), 2)])
+    await flows.intake.accept([inbound_record(order("o-1"), 1), inbound_record(order("o-1", "20.00"), 2)])
     kept = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine")
     assert [tuple(row) for row in kept] == [(2, "order_changed")]
 
@@ -51,7 +51,7 @@ async def test_a_name_that_no_order_can_have_bars_nobody(flows: Flows) -> None:
     """It may be of any length, too."""
     await report(flows, "o-1", "order_id_missing")
     await report(flows, "x" * 100_000, "order_id_missing")
-    await flows.intake.accept([arrival(order("o-1"), 0)])
+    await flows.intake.accept([inbound_record(order("o-1"), 0)])
     assert await flows.pool.fetchval("SELECT count(*) FROM payments") == 1
 
 

@@ -14,182 +14,188 @@ import pytest
 from payment_service.db import api_keys
 from payment_service.db.api_keys import Scope
 from payment_service.domain.ids import payment_id
-from tests.support.flows import arrival, name_of, order
+from tests.support.flows import inbound_record, name_of, order
+from tests.support.harness import Harness, open_harness
 from tests.support.http import Answer
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
 
 SECOND = payment_id("default", "o-1", 2)
 
 
 @pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox) as opened:
+async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Harness]:
+    async with open_harness(database_dsn, sandbox) as opened:
         opened.key = await api_keys.create(opened.flows.pool, client="page", scopes=[Scope.CHECKOUT, Scope.READ])
         yield opened
 
 
-async def open_new(till: Till, order_id: str = "o-1", key: str = "") -> Answer:
-    return await till.post("/v1/payments", {"order_id": order_id}, key)
+async def open_new(harness: Harness, order_id: str = "o-1", key: str = "") -> Answer:
+    return await harness.post("/v1/payments", {"order_id": order_id}, key)
 
 
-async def intent_of(till: Till, payment: UUID) -> str:
-    return str(await till.flows.pool.fetchval("SELECT provider_payment_id FROM payments WHERE id = $1", payment))
+async def intent_of(harness: Harness, payment: UUID) -> str:
+    return str(await harness.flows.pool.fetchval("SELECT provider_payment_id FROM payments WHERE id = $1", payment))
 
 
-async def end_unpaid(till: Till, payment: UUID | None = None) -> None:
+async def end_unpaid(harness: Harness, payment: UUID | None = None) -> None:
     """Cancel the intent of a payment of `o-1`; its first, where none is named."""
     if payment is None:
-        await till.flows.accept("o-1")
-        await till.flows.settle_all()
-    client: Any = till.sandbox.client()
-    client.v1.payment_intents.cancel(await intent_of(till, payment or name_of("o-1")))
-    await till.settle()
+        await harness.flows.accept("o-1")
+        await harness.flows.run_calls()
+    client: Any = harness.sandbox.client()
+    client.v1.payment_intents.cancel(await intent_of(harness, payment or name_of("o-1")))
+    await harness.run_until_idle()
 
 
-async def test_it_is_the_orders_next_payment_with_an_intent_of_its_own(till: Till) -> None:
-    await end_unpaid(till)
-    answer = await open_new(till)
+async def test_it_is_the_orders_next_payment_with_an_intent_of_its_own(harness: Harness) -> None:
+    await end_unpaid(harness)
+    answer = await open_new(harness)
     assert (answer.status, answer.json["id"], answer.json["status"]) == (201, str(SECOND), "created")
-    first = (await till.get(f"/v1/payments/{name_of('o-1')}")).json
+    first = (await harness.get(f"/v1/payments/{name_of('o-1')}")).json
     same = ("order_id", "user_id", "amount", "currency", "provider")
     assert [answer.json[name] for name in same] == [first[name] for name in same]
-    await till.settle()
-    times = await till.flows.pool.fetchrow(
+    await harness.run_until_idle()
+    times = await harness.flows.pool.fetchrow(
         "SELECT expires_at - created_at AS time, expiry_due_at FROM payments WHERE id = $1", SECOND
     )
     assert times is not None
-    assert abs(times["time"] - till.flows.config.payment_expires_after) < timedelta(minutes=1)
+    assert abs(times["time"] - harness.flows.config.payment_expires_after) < timedelta(minutes=1)
     assert times["expiry_due_at"] is not None
 
-    offered = (await till.get("/v1/checkout?order_id=o-1")).json
+    offered = (await harness.get("/v1/checkout?order_id=o-1")).json
     assert (offered["payment_id"], offered["next"]) == (str(SECOND), "pay")
-    assert offered["pay"]["client_secret"].startswith(f"{await intent_of(till, SECOND)}_secret_")
-    client: Any = till.sandbox.client()
-    client.v1.payment_intents.confirm(await intent_of(till, SECOND), {"payment_method": "pm_card_visa"})
-    await till.settle()
-    assert [topic for topic, _ in await till.announced(SECOND)] == ["initiated", "succeeded"]
-    headers = await till.flows.pool.fetchval("SELECT headers FROM outbox WHERE aggregateid = $1 LIMIT 1", SECOND)
+    assert offered["pay"]["client_secret"].startswith(f"{await intent_of(harness, SECOND)}_secret_")
+    client: Any = harness.sandbox.client()
+    client.v1.payment_intents.confirm(await intent_of(harness, SECOND), {"payment_method": "pm_card_visa"})
+    await harness.run_until_idle()
+    assert [topic for topic, _ in await harness.announced(SECOND)] == ["initiated", "succeeded"]
+    headers = await harness.flows.pool.fetchval("SELECT headers FROM outbox WHERE aggregateid = $1 LIMIT 1", SECOND)
     assert '["ce_attempt", "2"]' in headers
-    assert len(till.sandbox.captured("o-1")) == 1
+    assert len(harness.sandbox.captured("o-1")) == 1
 
 
-async def test_a_payment_that_was_refused_for_good_can_have_a_next_too(till: Till, sandbox: SandboxProcess) -> None:
+async def test_a_payment_that_was_refused_for_good_can_have_a_next_too(
+    harness: Harness, sandbox: SandboxProcess
+) -> None:
     error = {"type": "invalid_request_error", "code": "amount_too_small", "param": "amount"}
     refusal = {"phase": "before", "action": "status", "code": 400, "body": {"error": error}}
     sandbox.faults({"match": {"operation": "payment_intents.create"}, "times": 1, **refusal})
-    await till.flows.accept("o-1")
-    await till.flows.settle_all()
-    assert (await till.flows.payment("o-1"))["status"] == "failed"
-    assert (await open_new(till)).status == 201
-    await till.settle()
-    assert await till.flows.pool.fetchval("SELECT status FROM payments WHERE id = $1", SECOND) == "pending"
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
+    assert (await harness.flows.payment("o-1"))["status"] == "failed"
+    assert (await open_new(harness)).status == 201
+    await harness.run_until_idle()
+    assert await harness.flows.pool.fetchval("SELECT status FROM payments WHERE id = $1", SECOND) == "pending"
 
 
-async def test_a_hundred_at_once_open_exactly_one(till: Till) -> None:
-    await end_unpaid(till)
-    answers = await asyncio.gather(*(open_new(till) for _ in range(100)))
+@pytest.mark.invariant("I1")
+async def test_a_hundred_at_once_open_exactly_one(harness: Harness) -> None:
+    await end_unpaid(harness)
+    answers = await asyncio.gather(*(open_new(harness) for _ in range(100)))
     statuses = Counter(answer.status for answer in answers)
     assert statuses[201] == 1
     assert set(statuses) <= {201, 409, 503}
-    assert await till.flows.pool.fetchval("SELECT max(n) FROM payments") == 2
-    await till.settle()
-    client: Any = till.sandbox.client()
+    assert await harness.flows.pool.fetchval("SELECT max(n) FROM payments") == 2
+    await harness.run_until_idle()
+    client: Any = harness.sandbox.client()
     assert len(client.v1.payment_intents.list().data) == 2
 
 
-async def test_the_same_key_has_the_same_answer(till: Till) -> None:
-    await end_unpaid(till)
-    answers = await asyncio.gather(*(open_new(till, key="again-1") for _ in range(20)))
+async def test_the_same_key_has_the_same_answer(harness: Harness) -> None:
+    await end_unpaid(harness)
+    answers = await asyncio.gather(*(open_new(harness, key="again-1") for _ in range(20)))
     assert len({answer.body for answer in answers if answer.status == 201}) == 1
-    again = await open_new(till, key="again-1")
+    again = await open_new(harness, key="again-1")
     assert (again.status, again.json["id"], again.headers["idempotent-replayed"]) == (201, str(SECOND), "true")
-    assert (await open_new(till, "o-2", key="again-1")).status == 422
+    assert (await open_new(harness, "o-2", key="again-1")).status == 422
 
 
-async def test_the_same_job_after_its_answer_is_forgotten_opens_nothing_more(till: Till) -> None:
-    await end_unpaid(till)
-    await open_new(till, key="job-1")
-    await till.settle()
-    await end_unpaid(till, SECOND)
-    await till.flows.pool.execute("DELETE FROM kept_answers")
-    again = await open_new(till, key="job-1")
+async def test_the_same_job_after_its_answer_is_forgotten_opens_nothing_more(harness: Harness) -> None:
+    await end_unpaid(harness)
+    await open_new(harness, key="job-1")
+    await harness.run_until_idle()
+    await end_unpaid(harness, SECOND)
+    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    again = await open_new(harness, key="job-1")
     assert (again.status, again.json["id"], again.json["status"]) == (201, str(SECOND), "canceled")
-    assert await till.flows.pool.fetchval("SELECT max(n) FROM payments") == 2
+    assert await harness.flows.pool.fetchval("SELECT max(n) FROM payments") == 2
 
 
-async def test_while_the_last_one_is_open_or_paid_there_is_no_next(till: Till) -> None:
-    await till.flows.accept("o-1")
-    await till.flows.settle_all()
-    open_still = await open_new(till, key="job-1")
+async def test_while_the_last_one_is_open_or_paid_there_is_no_next(harness: Harness) -> None:
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
+    open_still = await open_new(harness, key="job-1")
     assert (open_still.status, str(name_of("o-1")) in open_still.json["detail"]) == (409, True)
-    await till.pay("o-1")
-    paid = await open_new(till, key="job-1")
+    await harness.pay("o-1")
+    paid = await open_new(harness, key="job-1")
     assert (paid.status, "paid" in paid.json["detail"]) == (409, True)
-    assert (await open_new(till, "o-9")).status == 404
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM payments") == 1
+    assert (await open_new(harness, "o-9")).status == 404
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM payments") == 1
 
 
-async def test_a_third_follows_a_second_that_ended_unpaid(till: Till) -> None:
-    await end_unpaid(till)
-    await open_new(till)
-    await till.settle()
-    await end_unpaid(till, SECOND)
-    third = await open_new(till)
+async def test_a_third_follows_a_second_that_ended_unpaid(harness: Harness) -> None:
+    await end_unpaid(harness)
+    await open_new(harness)
+    await harness.run_until_idle()
+    await end_unpaid(harness, SECOND)
+    third = await open_new(harness)
     assert (third.status, third.json["id"]) == (201, str(payment_id("default", "o-1", 3)))
 
 
-async def test_money_that_nobody_expected_comes_before_a_new_payment(till: Till) -> None:
+@pytest.mark.invariant("I1")
+async def test_money_that_nobody_expected_comes_before_a_new_payment(harness: Harness) -> None:
     """A second intent with our name was paid, and no person has looked yet: to charge again would be to charge twice."""
-    await end_unpaid(till)
-    client: Any = till.sandbox.client()
-    made = client.v1.payment_intents.retrieve(await intent_of(till, name_of("o-1")))
+    await end_unpaid(harness)
+    client: Any = harness.sandbox.client()
+    made = client.v1.payment_intents.retrieve(await intent_of(harness, name_of("o-1")))
     names = {"metadata": made.metadata.to_dict(), "confirm": True, "payment_method": "pm_card_visa"}
     client.v1.payment_intents.create({"amount": 1990, "currency": "eur", "payment_method_types": ["card"], **names})
-    await till.deliver()
-    answer = await open_new(till)
+    await harness.deliver()
+    answer = await open_new(harness)
     assert (answer.status, "a person must look" in answer.json["detail"]) == (409, True)
 
 
-async def test_what_the_model_knew_of_the_order_comes_before_a_new_payment(till: Till) -> None:
-    await end_unpaid(till)
-    await till.flows.pool.execute(
+async def test_what_the_model_knew_of_the_order_comes_before_a_new_payment(harness: Harness) -> None:
+    await end_unpaid(harness)
+    await harness.flows.pool.execute(
         "INSERT INTO model_adoption_report (payment_id, order_id, reason) VALUES (gen_random_uuid(), 'o-1', 'amount_missing')"
     )
-    answer = await open_new(till)
+    answer = await open_new(harness)
     assert (answer.status, "model_adoption_report" in answer.json["detail"]) == (409, True)
 
 
-async def test_an_order_that_is_delivered_again_opens_nothing_and_is_no_changed_order(till: Till) -> None:
+async def test_an_order_that_is_delivered_again_opens_nothing_and_is_no_changed_order(harness: Harness) -> None:
     """Neither once its payment has ended, nor beside the next one."""
-    await end_unpaid(till)
-    await till.flows.accept("o-1")
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM payments") == 1
-    await open_new(till)
-    await till.flows.intake.accept([arrival(order("o-1"), 0), arrival(order("o-1"), 7, age=timedelta(days=30))])
-    await till.settle()
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM payments") == 2
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM quarantine") == 0
-    await till.flows.intake.accept([arrival(order("o-1", "20.00"), 8)])
-    assert await till.flows.pool.fetchval("SELECT reason FROM quarantine") == "order_changed"
+    await end_unpaid(harness)
+    await harness.flows.accept("o-1")
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM payments") == 1
+    await open_new(harness)
+    await harness.flows.intake.accept(
+        [inbound_record(order("o-1"), 0), inbound_record(order("o-1"), 7, age=timedelta(days=30))]
+    )
+    await harness.run_until_idle()
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM payments") == 2
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM quarantine") == 0
+    await harness.flows.intake.accept([inbound_record(order("o-1", "20.00"), 8)])
+    assert await harness.flows.pool.fetchval("SELECT reason FROM quarantine") == "order_changed"
 
 
-async def test_who_opened_it_is_noted_with_the_new_payment(till: Till) -> None:
-    await end_unpaid(till)
-    await open_new(till, key="job-1")
-    [row] = await till.flows.pool.fetch("SELECT client, action, payment_id, detail::jsonb->>'order_id' FROM audit")
+async def test_who_opened_it_is_noted_with_the_new_payment(harness: Harness) -> None:
+    await end_unpaid(harness)
+    await open_new(harness, key="job-1")
+    [row] = await harness.flows.pool.fetch("SELECT client, action, payment_id, detail::jsonb->>'order_id' FROM audit")
     assert tuple(row) == ("page", "open_payment", SECOND, "o-1")
 
 
 @pytest.mark.parametrize("scope", [Scope.READ, Scope.REFUND])
-async def test_a_key_of_another_scope_opens_nothing(till: Till, scope: Scope) -> None:
-    await end_unpaid(till)
-    till.key = await api_keys.create(till.flows.pool, client="reports", scopes=[scope])
-    assert (await open_new(till)).status == 403
+async def test_a_key_of_another_scope_opens_nothing(harness: Harness, scope: Scope) -> None:
+    await end_unpaid(harness)
+    harness.key = await api_keys.create(harness.flows.pool, client="reports", scopes=[scope])
+    assert (await open_new(harness)).status == 403
 
 
 @pytest.mark.parametrize(
     "body", [{}, {"order_id": ""}, {"order_id": "a b"}, {"order_id": 7}, {"order_id": "o-1", "amount": "1"}, []]
 )
-async def test_a_body_that_means_nothing_is_refused(till: Till, body: object) -> None:
-    assert (await till.post("/v1/payments", body)).status == 422
+async def test_a_body_that_means_nothing_is_refused(harness: Harness, body: object) -> None:
+    assert (await harness.post("/v1/payments", body)).status == 422

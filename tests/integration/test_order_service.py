@@ -110,10 +110,10 @@ def test_where_an_order_stands_and_what_is_to_be_done(
 def test_a_parcel_is_not_sent_when_the_payment_is_learned_after_its_dispute() -> None:
     """Whatever arrives first: only the order of `ce_sequence` decides."""
     events = [event_of(record) for record in records("o", [[INITIATED, SUCCEEDED, DISPUTED]])]
-    for arrival in permutations(events):
+    for inbound_record in permutations(events):
         known: list[Event] = []
         shipped = 0
-        for event in arrival:
+        for event in inbound_record:
             before = standing(sorted(known, key=lambda e: e.sequence))
             known.append(event)
             to_do = tasks(before, standing(sorted(known, key=lambda e: e.sequence)), event)
@@ -164,6 +164,7 @@ def key_of(record: OutboxRecord) -> Callable[[Any], bytes | None]:
     return lambda _value: record.key
 
 
+@pytest.mark.invariant("I4")
 @pytest.mark.kafka
 @pytest.mark.timeout(120)
 def test_killed_in_the_middle_with_everything_repeated_two_of_it_do_each_thing_once(

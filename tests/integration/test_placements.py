@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.contracts.timeline import RecordEntry
 from payment_service.db.pool import Pool
 from payment_service.db.timeline import timeline

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from payment_service.db import operations, workers
-from payment_service.flows.errors import Unavailable
+from payment_service.flows.state.errors import Unavailable
 from tests.integration.test_apply_webhooks import event, inbox
 from tests.support.flows import Flows
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from payment_service.flows.accept_orders import Intake
-from payment_service.flows.apply_webhooks import Webhooks
+from payment_service.flows.intake.orders import OrderIntake
+from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.provider import calls
 from payment_service.provider.port import Call, ProviderEvent
 from payment_service.provider.providers import Providers
 from payment_service.provider.stripe.adapter import Stripe
 from payment_service.provider.stripe.webhooks import translate
 from tests.support.eventually import eventually_async
-from tests.support.flows import Flows, arrival, name_of, open_flows, order
+from tests.support.flows import Flows, inbound_record, name_of, open_flows, order
 from tests.support.sandbox import SandboxProcess
 
 
@@ -53,7 +53,7 @@ def paid(order_id: str) -> dict[str, Any]:
 
 
 async def take(flows: Flows, *events: ProviderEvent) -> None:
-    webhooks = Webhooks(flows.surroundings())
+    webhooks = Webhooks(flows.context())
     webhooks.start()
     for event in events:
         await webhooks.take(event, "secret-1")
@@ -67,7 +67,7 @@ async def test_an_order_goes_to_the_provider_it_names_else_its_currency_s_else_t
         order("against-the-rule", currency="SEK", payment_provider="stripe"),
         order("left-to-us", payment_provider=None),
     ]
-    await flows.intake.accept([arrival(value, offset) for offset, value in enumerate(orders)])
+    await flows.intake.accept([inbound_record(value, offset) for offset, value in enumerate(orders)])
     rows = await flows.pool.fetch(
         "SELECT order_id, p.provider, o.provider AS called FROM payments p JOIN operations o ON o.payment_id = p.id"
     )
@@ -83,31 +83,32 @@ async def test_an_order_goes_to_the_provider_it_names_else_its_currency_s_else_t
 async def test_an_order_that_names_an_unknown_provider_is_quarantined_and_holds_up_none(
     flows: Flows, name: object
 ) -> None:
-    await flows.intake.accept([arrival(order("o-1", payment_provider=name), 0), arrival(order("o-2"), 1)])
+    await flows.intake.accept([inbound_record(order("o-1", payment_provider=name), 0), inbound_record(order("o-2"), 1)])
     assert await flows.pool.fetchval("SELECT reason FROM quarantine") == "unknown_provider"
     assert await flows.pool.fetchval("SELECT array_agg(order_id) FROM payments") == ["o-2"]
 
 
 async def test_an_order_that_comes_again_with_another_provider_is_a_changed_order(flows: Flows) -> None:
     values = [order("o-1"), order("o-1", payment_provider="stripe"), order("o-1", payment_provider="other")]
-    await flows.intake.accept([arrival(value, offset) for offset, value in enumerate(values)])
+    await flows.intake.accept([inbound_record(value, offset) for offset, value in enumerate(values)])
     rows = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine")
     assert [tuple(row) for row in rows] == [(2, "order_changed")]
 
 
 async def test_an_order_that_comes_again_after_its_provider_has_left_is_nothing(flows: Flows) -> None:
     again = order("o-1", payment_provider="other")
-    await flows.intake.accept([arrival(again, 0)])
-    alone = flows.surroundings(providers=Providers({"stripe": flows.provider}))
-    here = Intake(alone, order_max_age=timedelta(days=7))
-    await here.accept([arrival(again, 1), arrival(order("o-2", payment_provider="other"), 2)])
-    await here.accept([arrival(order("o-1", "5.00", payment_provider="other"), 3)])
+    await flows.intake.accept([inbound_record(again, 0)])
+    alone = flows.context(providers=Providers({"stripe": flows.provider}))
+    context = OrderIntake(alone, order_max_age=timedelta(days=7))
+    await context.accept([inbound_record(again, 1), inbound_record(order("o-2", payment_provider="other"), 2)])
+    await context.accept([inbound_record(order("o-1", "5.00", payment_provider="other"), 3)])
     rows = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine ORDER BY record_offset")
     assert [tuple(row) for row in rows] == [(2, "unknown_provider"), (3, "order_changed")]
 
 
+@pytest.mark.invariant("I7")
 async def test_an_event_of_another_provider_than_the_payment_s_is_parked_and_never_applied(flows: Flows) -> None:
-    await flows.intake.accept([arrival(order("o-1", payment_provider="other"), 0)])
+    await flows.intake.accept([inbound_record(order("o-1", payment_provider="other"), 0)])
     await take(flows, translate(paid("o-1"), deployment="default", livemode=False))
     assert (await flows.payment("o-1"))["status"] == "created"
     event = await flows.pool.fetchrow("SELECT processed, parked_reason, payment_id FROM payment_events")
@@ -116,12 +117,15 @@ async def test_an_event_of_another_provider_than_the_payment_s_is_parked_and_nev
 
 
 async def test_events_of_two_providers_under_the_same_id_are_two_events(flows: Flows) -> None:
-    await flows.intake.accept([arrival(order("o-1"), 0), arrival(order("o-2", payment_provider="other"), 1)])
+    await flows.intake.accept(
+        [inbound_record(order("o-1"), 0), inbound_record(order("o-2", payment_provider="other"), 1)]
+    )
     events = [translate(paid(name), deployment="default", livemode=False) for name in ("o-1", "o-2")]
     await take(flows, events[0], _by(events[1], "other"))
     assert [(await flows.payment(name))["status"] for name in ("o-1", "o-2")] == ["succeeded", "succeeded"]
 
 
+@pytest.mark.invariant("I10")
 async def test_a_stored_event_that_its_provider_trips_over_is_parked_and_stops_no_other(
     flows: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,10 +134,10 @@ async def test_a_stored_event_that_its_provider_trips_over_is_parked_and_stops_n
 
     early = translate(paid("o-1"), deployment="default", livemode=False)
     await take(flows, early, _by(early, "other"), _by(early, "gone"))
-    await flows.intake.accept([arrival(order("o-1"), 0)])
+    await flows.intake.accept([inbound_record(order("o-1"), 0)])
     await flows.pool.execute("UPDATE payment_events SET retry_at = now()")
     monkeypatch.setattr(flows.providers.named("other"), "translate", trip)
-    webhooks = Webhooks(flows.surroundings())
+    webhooks = Webhooks(flows.context())
     await webhooks.replay_once()
     rows = await flows.pool.fetch("SELECT provider, result FROM payment_events")
     assert {row["provider"]: row["result"] for row in rows} == {
@@ -167,6 +171,7 @@ class Trouble(Stripe):
         raise ZeroDivisionError
 
 
+@pytest.mark.invariant("I10")
 @pytest.mark.parametrize(
     ("mood", "code"), [("raise", "raised:ZeroDivisionError"), ("hang", "no_answer"), ("nothing", "no_outcome:NoneType")]
 )
@@ -181,7 +186,9 @@ async def test_whatever_a_provider_s_code_does_is_an_unknown_outcome_and_delays_
         dispatchers = [flows.dispatcher(name=name) for name in flows.providers.by_name]
         for dispatcher in dispatchers:
             await dispatcher.start()
-        await flows.intake.accept([arrival(order("o-1", payment_provider="trouble"), 0), arrival(order("o-2"), 1)])
+        await flows.intake.accept(
+            [inbound_record(order("o-1", payment_provider="trouble"), 0), inbound_record(order("o-2"), 1)]
+        )
 
         async def tried() -> bool:
             operation = await flows.operation("o-1")

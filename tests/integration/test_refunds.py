@@ -15,9 +15,9 @@ from payment_service.db.api_keys import Scope
 from payment_service.db.maintain import maintain
 from tests.support.eventually import eventually_async
 from tests.support.flows import name_of
+from tests.support.harness import Harness
 from tests.support.http import Answer
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till
 
 REFUND = {"method": "POST", "path": "/v1/refunds"}
 
@@ -28,34 +28,34 @@ def refunded(sandbox: SandboxProcess) -> int:
     return sum(signs.get(entry["effect"], 0) * entry["amount"] for entry in sandbox.ledger())
 
 
-async def shown(till: Till, answer: Answer) -> dict[str, Any]:
+async def shown(harness: Harness, answer: Answer) -> dict[str, Any]:
     """A refund as it is now."""
-    refund: dict[str, Any] = (await till.get(f"/v1/refunds/{answer.json['id']}")).json
+    refund: dict[str, Any] = (await harness.get(f"/v1/refunds/{answer.json['id']}")).json
     return refund
 
 
-async def test_a_part_and_then_the_rest_are_refunded_and_told(till: Till) -> None:
-    payment = await till.pay("o-1")
-    first = await till.refund(payment, "5.00", reason="requested_by_customer", metadata={"case": "17"})
+async def test_a_part_and_then_the_rest_are_refunded_and_told(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    first = await harness.refund(payment, "5.00", reason="requested_by_customer", metadata={"case": "17"})
     assert (first.status, first.json["status"], first.json["amount"]) == (201, "pending", "5.00")
-    await till.settle()
-    assert (await till.get(f"/v1/payments/{payment}")).json["status"] == "partially_refunded"
-    rest = await till.refund(payment)
+    await harness.run_until_idle()
+    assert (await harness.get(f"/v1/payments/{payment}")).json["status"] == "partially_refunded"
+    rest = await harness.refund(payment)
     assert rest.json["amount"] == "14.90"
-    await till.settle()
+    await harness.run_until_idle()
 
-    refund = await shown(till, first)
+    refund = await shown(harness, first)
     assert (refund["status"], refund["metadata"]) == ("succeeded", {"case": "17"})
-    payment_now = (await till.get(f"/v1/payments/{payment}")).json
+    payment_now = (await harness.get(f"/v1/payments/{payment}")).json
     assert (payment_now["status"], payment_now["amount_refunded"]) == ("refunded", "19.90")
-    assert refunded(till.sandbox) == 1990
-    told = await till.announced(payment)
+    assert refunded(harness.sandbox) == 1990
+    told = await harness.announced(payment)
     assert [topic for topic, _ in told[2:]] == ["refund_initiated", "refunded", "refund_initiated", "refunded"]
     assert [(value["amount_refunded"], value["full"]) for topic, value in told if topic == "refunded"] == [
         ("5.00", False),
         ("19.90", True),
     ]
-    client: Any = till.sandbox.client()
+    client: Any = harness.sandbox.client()
     made = client.v1.refunds.list().data[-1]
     assert (made.reason, made.metadata["refund_id"]) == ("requested_by_customer", first.json["id"])
 
@@ -63,98 +63,98 @@ async def test_a_part_and_then_the_rest_are_refunded_and_told(till: Till) -> Non
 @pytest.mark.parametrize(
     "text", [{"reason": "paid with 4242 4242 4242 4242"}, {"metadata": {"card": "4242424242424242"}}]
 )
-async def test_a_card_number_in_what_a_caller_writes_is_refused_and_kept_nowhere(till: Till, text: Any) -> None:
+async def test_a_card_number_in_what_a_caller_writes_is_refused_and_kept_nowhere(harness: Harness, text: Any) -> None:
     """A reason is stored, announced and shown; whoever wrote the number would be told to clean all of that."""
-    payment = await till.pay("o-1")
-    answer = await till.refund(payment, "5.00", **text)
+    payment = await harness.pay("o-1")
+    answer = await harness.refund(payment, "5.00", **text)
     assert (answer.status, b"4242" in answer.body) == (422, False)
     assert "card number" in answer.json["detail"]
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM audit") == 0
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM audit") == 0
 
 
-async def test_a_hundred_parts_at_once_never_exceed_what_was_captured(till: Till) -> None:
-    payment = await till.pay("o-1")
-    answers = await asyncio.gather(*(till.refund(payment, "0.50") for _ in range(100)))
+async def test_a_hundred_parts_at_once_never_exceed_what_was_captured(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    answers = await asyncio.gather(*(harness.refund(payment, "0.50") for _ in range(100)))
     assert Counter(answer.status for answer in answers) <= Counter({201: 39, 409: 61, 422: 61, 503: 61})
     assert sum(answer.status == 201 for answer in answers) == 39 or any(answer.status == 503 for answer in answers)
     made = sum(answer.status == 201 for answer in answers)
-    await till.settle()
-    assert refunded(till.sandbox) == made * 50 <= 1990
+    await harness.run_until_idle()
+    assert refunded(harness.sandbox) == made * 50 <= 1990
 
 
-async def test_the_same_key_asked_a_hundred_times_at_once_refunds_once(till: Till) -> None:
-    payment = await till.pay("o-1")
-    answers = await asyncio.gather(*(till.refund(payment, "5.00", "job-1") for _ in range(100)))
+async def test_the_same_key_asked_a_hundred_times_at_once_refunds_once(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    answers = await asyncio.gather(*(harness.refund(payment, "5.00", "job-1") for _ in range(100)))
     bodies = {answer.body for answer in answers if answer.status == 201}
     assert len(bodies) == 1
     assert {answer.status for answer in answers} <= {201, 409}
     assert all("retry-after" in answer.headers for answer in answers if answer.status == 409)
-    await till.settle()
-    assert refunded(till.sandbox) == 500
-    again = await till.refund(payment, "5.00", "job-1")
+    await harness.run_until_idle()
+    assert refunded(harness.sandbox) == 500
+    again = await harness.refund(payment, "5.00", "job-1")
     assert ({again.body}, again.headers["idempotent-replayed"]) == (bodies, "true")
 
 
-async def test_a_key_is_good_for_one_request(till: Till) -> None:
-    payment, other = await till.pay("o-1"), await till.pay("o-2")
-    assert (await till.refund(payment, "5.00", "job-1")).status == 201
+async def test_a_key_is_good_for_one_request(harness: Harness) -> None:
+    payment, other = await harness.pay("o-1"), await harness.pay("o-2")
+    assert (await harness.refund(payment, "5.00", "job-1")).status == 201
     for answer in (
-        await till.refund(payment, "6.00", "job-1"),
-        await till.refund(payment, None, "job-1"),
-        await till.refund(other, "5.00", "job-1"),
+        await harness.refund(payment, "6.00", "job-1"),
+        await harness.refund(payment, None, "job-1"),
+        await harness.refund(other, "5.00", "job-1"),
     ):
         assert (answer.status, answer.json["type"]) == (422, "urn:payment-service:idempotency_mismatch")
 
 
-async def test_the_same_job_a_month_later_with_a_new_api_key_refunds_nothing_more(till: Till) -> None:
+async def test_the_same_job_a_month_later_with_a_new_api_key_refunds_nothing_more(harness: Harness) -> None:
     """The kept answer is forgotten by then; the refund remembers for whom and what it was made."""
-    payment = await till.pay("o-1")
-    first = await till.refund(payment, "5.00", "job-1")
-    await till.settle()
-    await till.flows.pool.execute("DELETE FROM kept_answers")
-    till.key = await api_keys.create(till.flows.pool, client="shop", scopes=[Scope.REFUND])
-    again = await till.refund(payment, "5.00", "job-1")
+    payment = await harness.pay("o-1")
+    first = await harness.refund(payment, "5.00", "job-1")
+    await harness.run_until_idle()
+    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    harness.key = await api_keys.create(harness.flows.pool, client="shop", scopes=[Scope.REFUND])
+    again = await harness.refund(payment, "5.00", "job-1")
     assert (again.status, again.json["id"], again.json["status"]) == (201, first.json["id"], "succeeded")
-    await till.flows.pool.execute("DELETE FROM kept_answers")
-    assert (await till.refund(payment, "6.00", "job-1")).status == 422
-    await till.settle()
-    assert refunded(till.sandbox) == 500
+    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    assert (await harness.refund(payment, "6.00", "job-1")).status == 422
+    await harness.run_until_idle()
+    assert refunded(harness.sandbox) == 500
 
 
-async def test_another_clients_same_key_is_another_refund(till: Till) -> None:
-    payment = await till.pay("o-1")
-    first = await till.refund(payment, "5.00", "job-1")
-    till.key = await api_keys.create(till.flows.pool, client="support", scopes=[Scope.REFUND])
-    second = await till.refund(payment, "5.00", "job-1")
+async def test_another_clients_same_key_is_another_refund(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    first = await harness.refund(payment, "5.00", "job-1")
+    harness.key = await api_keys.create(harness.flows.pool, client="support", scopes=[Scope.REFUND])
+    second = await harness.refund(payment, "5.00", "job-1")
     assert (second.status, second.json["id"] != first.json["id"]) == (201, True)
 
 
-async def test_what_cannot_be_refunded_is_said_and_not_remembered(till: Till) -> None:
-    await till.flows.accept("o-1")
-    await till.flows.settle_all()
-    unpaid = await till.refund(name_of("o-1"), "5.00", "job-1")
+async def test_what_cannot_be_refunded_is_said_and_not_remembered(harness: Harness) -> None:
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
+    unpaid = await harness.refund(name_of("o-1"), "5.00", "job-1")
     assert (unpaid.status, unpaid.json["type"]) == (409, "urn:payment-service:not_allowed")
-    assert (await till.refund(uuid4(), "5.00")).status == 404
-    payment = await till.pay("o-1")
-    assert (await till.refund(payment, "5.00", "job-1")).status == 201, "a refusal must not stick to its key"
-    too_much = await till.refund(payment, "14.91")
+    assert (await harness.refund(uuid4(), "5.00")).status == 404
+    payment = await harness.pay("o-1")
+    assert (await harness.refund(payment, "5.00", "job-1")).status == 201, "a refusal must not stick to its key"
+    too_much = await harness.refund(payment, "14.91")
     assert (too_much.status, "14.90 eur" in too_much.json["detail"]) == (422, True)
-    assert (await till.refund(payment, "14.90")).status == 201
-    assert (await till.refund(payment)).status == 409
+    assert (await harness.refund(payment, "14.90")).status == 201
+    assert (await harness.refund(payment)).status == 409
 
 
 @pytest.mark.parametrize(
     "amount",
     ["0", "0.00", "-1", "1e3", "1.999", "1,00", "+1", " 1", "1 ", "\uff11", "", "9" * 40, 1, 1.5, True, None, ["1"]],
 )
-async def test_what_is_no_amount_is_refused(till: Till, amount: object) -> None:
-    payment = await till.pay("o-1")
-    answer = await till.post(f"/v1/payments/{payment}/refunds", {"amount": amount})
+async def test_what_is_no_amount_is_refused(harness: Harness, amount: object) -> None:
+    payment = await harness.pay("o-1")
+    answer = await harness.post(f"/v1/payments/{payment}/refunds", {"amount": amount})
     if amount is None:
         assert answer.status == 201, "null is left out"
         return
     assert (answer.status, answer.is_problem) == (422, True)
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM refunds") == 0
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM refunds") == 0
 
 
 @pytest.mark.parametrize(
@@ -168,9 +168,11 @@ async def test_what_is_no_amount_is_refused(till: Till, amount: object) -> None:
         ({"authorization": "Bearer none"}, 401),
     ],
 )
-async def test_a_request_without_what_it_needs_is_refused(till: Till, headers: dict[str, str], status: int) -> None:
-    payment = await till.pay("o-1")
-    answer = await till.post(f"/v1/payments/{payment}/refunds", {}, **headers)
+async def test_a_request_without_what_it_needs_is_refused(
+    harness: Harness, headers: dict[str, str], status: int
+) -> None:
+    payment = await harness.pay("o-1")
+    answer = await harness.post(f"/v1/payments/{payment}/refunds", {}, **headers)
     assert (answer.status, answer.is_problem) == (status, True)
 
 
@@ -185,112 +187,112 @@ async def test_a_request_without_what_it_needs_is_refused(till: Till, headers: d
         {"reason": "\n"},
     ],
 )
-async def test_a_body_with_anything_unknown_is_refused(till: Till, body: object) -> None:
-    payment = await till.pay("o-1")
-    assert (await till.post(f"/v1/payments/{payment}/refunds", body)).status == 422
+async def test_a_body_with_anything_unknown_is_refused(harness: Harness, body: object) -> None:
+    payment = await harness.pay("o-1")
+    assert (await harness.post(f"/v1/payments/{payment}/refunds", body)).status == 422
 
 
-async def test_a_key_that_may_only_read_refunds_nothing(till: Till) -> None:
-    payment = await till.pay("o-1")
-    till.key = await api_keys.create(till.flows.pool, client="reports", scopes=[Scope.READ, Scope.CHECKOUT])
-    assert (await till.refund(payment)).status == 403
-    assert await till.flows.pool.fetchval("SELECT count(*) FROM refunds") == 0
+async def test_a_key_that_may_only_read_refunds_nothing(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    harness.key = await api_keys.create(harness.flows.pool, client="reports", scopes=[Scope.READ, Scope.CHECKOUT])
+    assert (await harness.refund(payment)).status == 403
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM refunds") == 0
 
 
-async def test_who_asked_for_what_is_noted(till: Till) -> None:
-    payment = await till.pay("o-1")
-    await till.refund(payment, "5.00", "job-1", reason="broken")
-    await till.refund(payment, "5.00", "job-1", reason="broken")
-    [row] = await till.flows.pool.fetch(
+async def test_who_asked_for_what_is_noted(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    await harness.refund(payment, "5.00", "job-1", reason="broken")
+    await harness.refund(payment, "5.00", "job-1", reason="broken")
+    [row] = await harness.flows.pool.fetch(
         "SELECT client, action, payment_id, address, detail::jsonb->>'amount' FROM audit"
     )
     assert tuple(row) == ("shop", "refund", payment, "127.0.0.1", "5.00")
 
 
-async def test_a_refund_that_fails_late_is_told_and_can_be_asked_for_again(till: Till) -> None:
-    payment = await till.pay("o-1", "pm_card_refundFail")
-    first = await till.refund(payment)
-    await till.settle()
-    till.sandbox.advance(86_400)
-    await till.settle()
-    assert (await shown(till, first))["status"] == "failed"
-    assert [topic for topic, _ in await till.announced(payment)][2:] == [
+async def test_a_refund_that_fails_late_is_told_and_can_be_asked_for_again(harness: Harness) -> None:
+    payment = await harness.pay("o-1", "pm_card_refundFail")
+    first = await harness.refund(payment)
+    await harness.run_until_idle()
+    harness.sandbox.advance(86_400)
+    await harness.run_until_idle()
+    assert (await shown(harness, first))["status"] == "failed"
+    assert [topic for topic, _ in await harness.announced(payment)][2:] == [
         "refund_initiated",
         "refunded",
         "refund_failed",
     ]
-    assert (await till.get(f"/v1/payments/{payment}")).json["status"] == "succeeded"
-    assert (await till.refund(payment)).status == 201
+    assert (await harness.get(f"/v1/payments/{payment}")).json["status"] == "succeeded"
+    assert (await harness.refund(payment)).status == 201
 
 
-async def test_a_pending_refund_is_pending_until_the_bank_has_taken_it(till: Till) -> None:
-    payment = await till.pay("o-1", "pm_card_pendingRefund")
-    asked = await till.refund(payment, "5.00")
-    await till.settle()
-    before = (await shown(till, asked))["status"]
-    till.sandbox.advance(86_400)
-    await till.settle()
-    assert (before, (await shown(till, asked))["status"]) == ("pending", "succeeded")
+async def test_a_pending_refund_is_pending_until_the_bank_has_taken_it(harness: Harness) -> None:
+    payment = await harness.pay("o-1", "pm_card_pendingRefund")
+    asked = await harness.refund(payment, "5.00")
+    await harness.run_until_idle()
+    before = (await shown(harness, asked))["status"]
+    harness.sandbox.advance(86_400)
+    await harness.run_until_idle()
+    assert (before, (await shown(harness, asked))["status"]) == ("pending", "succeeded")
 
 
-async def test_a_refund_made_in_the_dashboard_is_taken_in_and_counts(till: Till) -> None:
-    payment = await till.pay("o-1")
-    intent_id = (await till.flows.payment("o-1"))["provider_payment_id"]
-    client: Any = till.sandbox.client()
+async def test_a_refund_made_in_the_dashboard_is_taken_in_and_counts(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
+    client: Any = harness.sandbox.client()
     client.v1.refunds.create({"payment_intent": intent_id, "amount": 1500})
-    await till.settle()
-    assert (await till.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00"
-    [row] = await till.flows.pool.fetch("SELECT made_by_hand, status FROM refunds")
+    await harness.run_until_idle()
+    assert (await harness.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00"
+    [row] = await harness.flows.pool.fetch("SELECT made_by_hand, status FROM refunds")
     assert tuple(row) == (True, "succeeded")
-    assert (await till.refund(payment, "5.00")).status == 422
-    assert [topic for topic, _ in await till.announced(payment)][-1] == "refunded"
+    assert (await harness.refund(payment, "5.00")).status == 422
+    assert [topic for topic, _ in await harness.announced(payment)][-1] == "refunded"
 
 
-async def test_a_refund_that_the_dashboard_overtook_fails_and_frees_its_amount(till: Till) -> None:
+async def test_a_refund_that_the_dashboard_overtook_fails_and_frees_its_amount(harness: Harness) -> None:
     """Its event has not come yet when we ask; the look before the call tells of it, and the provider refuses ours."""
-    payment = await till.pay("o-1")
-    intent_id = (await till.flows.payment("o-1"))["provider_payment_id"]
-    client: Any = till.sandbox.client()
+    payment = await harness.pay("o-1")
+    intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
+    client: Any = harness.sandbox.client()
     client.v1.refunds.create({"payment_intent": intent_id, "amount": 1500})
-    late = await till.refund(payment, "5.00")
+    late = await harness.refund(payment, "5.00")
     assert late.status == 201
-    await till.flows.settle_all()
-    refund = await shown(till, late)
+    await harness.flows.run_calls()
+    refund = await shown(harness, late)
     assert (refund["status"], refund["failure_code"] != "") == ("failed", True)
-    assert (await till.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00", "the look has told of it"
-    assert [topic for topic, _ in await till.announced(payment)][2:] == [
+    assert (await harness.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00", "the look has told of it"
+    assert [topic for topic, _ in await harness.announced(payment)][2:] == [
         "refund_initiated",
         "refunded",
         "refund_failed",
     ]
-    await till.settle()
-    assert refunded(till.sandbox) == 1500
+    await harness.run_until_idle()
+    assert refunded(harness.sandbox) == 1500
 
 
 @pytest.mark.parametrize("action", ["drop", "reset", "bad_gateway", "truncated"])
 @pytest.mark.parametrize("phase", ["before", "after"])
-async def test_a_call_that_ends_in_the_dark_refunds_once(till: Till, phase: str, action: str) -> None:
-    payment = await till.pay("o-1")
-    till.sandbox.faults({"match": REFUND, "phase": phase, "action": action, "times": 1})
-    asked = await till.refund(payment, "5.00")
-    await till.settle()
-    assert till.sandbox.faults_struck() == [1]
-    assert (await shown(till, asked))["status"] == "succeeded"
-    assert refunded(till.sandbox) == 500
+async def test_a_call_that_ends_in_the_dark_refunds_once(harness: Harness, phase: str, action: str) -> None:
+    payment = await harness.pay("o-1")
+    harness.sandbox.faults({"match": REFUND, "phase": phase, "action": action, "times": 1})
+    asked = await harness.refund(payment, "5.00")
+    await harness.run_until_idle()
+    assert harness.sandbox.faults_struck() == [1]
+    assert (await shown(harness, asked))["status"] == "succeeded"
+    assert refunded(harness.sandbox) == 500
 
 
-async def test_a_refund_that_nobody_can_find_keeps_its_amount_and_waits_for_a_person(till: Till) -> None:
+async def test_a_refund_that_nobody_can_find_keeps_its_amount_and_waits_for_a_person(harness: Harness) -> None:
     """A second one could not be taken back."""
-    payment = await till.pay("o-1")
-    till.sandbox.faults({"match": REFUND, "phase": "before", "action": "drop"})
-    asked = await till.refund(payment, "5.00")
-    pool = till.flows.pool
+    payment = await harness.pay("o-1")
+    harness.sandbox.faults({"match": REFUND, "phase": "before", "action": "drop"})
+    asked = await harness.refund(payment, "5.00")
+    pool = harness.flows.pool
 
     async def tried() -> bool:
         return bool(await pool.fetchval("SELECT attempt > 2 FROM operations WHERE kind = 'refund'"))
 
     await eventually_async(tried)
-    till.flows.clock.ahead = timedelta(hours=24)
+    harness.flows.clock.ahead = timedelta(hours=24)
     past = "UPDATE operations SET due_at = now(), last_sent_at = now() - interval '1 h', empty_read_at = now() - interval '2 min' WHERE kind = 'refund' AND state = 'due'"
 
     async def parked() -> bool:
@@ -299,52 +301,52 @@ async def test_a_refund_that_nobody_can_find_keeps_its_amount_and_waits_for_a_pe
 
     await eventually_async(parked, timeout_s=20)
     assert await pool.fetchval("SELECT outcome FROM operations WHERE kind = 'refund'") == "refund_not_found"
-    assert (await shown(till, asked))["status"] == "pending"
-    assert (await till.refund(payment, "14.91")).status == 422
+    assert (await shown(harness, asked))["status"] == "pending"
+    assert (await harness.refund(payment, "14.91")).status == 422
 
 
-async def test_events_in_any_order_come_to_the_same(till: Till) -> None:
-    await till.flows.accept("o-1")
-    await till.flows.settle_all()
-    intent_id = (await till.flows.payment("o-1"))["provider_payment_id"]
-    client: Any = till.sandbox.client()
+async def test_events_in_any_order_come_to_the_same(harness: Harness) -> None:
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
+    intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
+    client: Any = harness.sandbox.client()
     client.v1.payment_intents.confirm(intent_id, {"payment_method": "pm_card_refundFail"})
     client.v1.refunds.create({"payment_intent": intent_id, "amount": 700})
-    till.sandbox.advance(86_400)
+    harness.sandbox.advance(86_400)
     client.v1.refunds.create({"payment_intent": intent_id, "amount": 300})
-    await till.deliver(lambda events: events[::-1])
-    await till.settle()
-    payment = (await till.get(f"/v1/payments/{name_of('o-1')}")).json
+    await harness.deliver(lambda events: events[::-1])
+    await harness.run_until_idle()
+    payment = (await harness.get(f"/v1/payments/{name_of('o-1')}")).json
     assert payment["status"] in {"succeeded", "partially_refunded"}
     client_refunds = {refund.id: refund.status for refund in client.v1.refunds.list({"payment_intent": intent_id}).data}
-    rows = await till.flows.pool.fetch("SELECT provider_refund_id, status FROM refunds")
+    rows = await harness.flows.pool.fetch("SELECT provider_refund_id, status FROM refunds")
     assert {row["provider_refund_id"]: row["status"] for row in rows} == client_refunds
 
 
-async def test_a_chargeback_is_shown_told_and_blocks_refunds_until_it_is_won(till: Till) -> None:
-    payment = await till.pay("o-1", "pm_card_createDispute")
-    await till.settle()
-    blocked = await till.refund(payment, "5.00")
+async def test_a_chargeback_is_shown_told_and_blocks_refunds_until_it_is_won(harness: Harness) -> None:
+    payment = await harness.pay("o-1", "pm_card_createDispute")
+    await harness.run_until_idle()
+    blocked = await harness.refund(payment, "5.00")
     assert (blocked.status, blocked.json["type"]) == (409, "urn:payment-service:not_allowed")
-    client: Any = till.sandbox.client()
+    client: Any = harness.sandbox.client()
     [dispute] = client.v1.disputes.list().data
     client.v1.disputes.update(dispute.id, {"evidence": {"uncategorized_text": "winning_evidence"}, "submit": True})
-    till.sandbox.advance(60)
-    await till.settle()
-    told = [(topic, value) for topic, value in await till.announced(payment) if "dispute" in topic]
+    harness.sandbox.advance(60)
+    await harness.run_until_idle()
+    told = [(topic, value) for topic, value in await harness.announced(payment) if "dispute" in topic]
     assert [topic for topic, _ in told] == ["disputed", "dispute_closed"]
     assert (told[0][1]["stage"], told[0][1]["evidence_due_by"] != "", told[1][1]["status"]) == (
         "chargeback",
         True,
         "won",
     )
-    assert (await till.refund(payment, "5.00")).status == 201
+    assert (await harness.refund(payment, "5.00")).status == 201
 
 
-async def test_kept_answers_are_forgotten_after_two_days(till: Till) -> None:
-    payment = await till.pay("o-1")
-    await till.refund(payment, "1.00", "old")
-    await till.refund(payment, "1.00", "new")
-    await till.flows.pool.execute("UPDATE kept_answers SET created_at = now() - interval '49 h' WHERE key = 'old'")
-    await asyncio.to_thread(maintain, till.dsn)
-    assert await till.flows.pool.fetchval("SELECT array_agg(key) FROM kept_answers") == ["new"]
+async def test_kept_answers_are_forgotten_after_two_days(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    await harness.refund(payment, "1.00", "old")
+    await harness.refund(payment, "1.00", "new")
+    await harness.flows.pool.execute("UPDATE kept_answers SET created_at = now() - interval '49 h' WHERE key = 'old'")
+    await asyncio.to_thread(maintain, harness.dsn)
+    assert await harness.flows.pool.fetchval("SELECT array_agg(key) FROM kept_answers") == ["new"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.db.pool import Pool
 from payment_service_demo.embedded.process import ChildProcess
 from tests.support.eventually import eventually_async

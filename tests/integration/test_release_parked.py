@@ -7,190 +7,194 @@ from uuid import uuid4
 
 import pytest
 
-from payment_service.flows.errors import Refusal, Why
-from tests.support.desk import PROXY, REFUND, REFUSAL, Desk, effects, look_again, shown, unfindable
-from tests.support.till import Till
+from payment_service.flows.state.errors import Refusal, RefusalReason
+from tests.support.harness import Harness
+from tests.support.operator import PROXY, REFUND, REFUSAL, Operator, effects, look_again, shown, unfindable
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
 
 
-async def test_a_refund_that_was_refused_outright_is_sent_anew_under_another_key(till: Till) -> None:
-    desk, payment = Desk(till), await till.pay("o-1")
-    till.sandbox.faults({"match": REFUND, "phase": "before", **REFUSAL})
-    await till.refund(payment, "5.00")
-    name = await desk.parked("refund")
-    await till.refund(payment, "1.00")
-    assert effects(till.sandbox, "refund.created") == 0, "what comes later waits behind it"
-    assert '"done": "sent_anew"' in await desk.retry(name)
-    await till.settle()
-    assert (await shown(till, payment))["amount_refunded"] == "6.00"
-    assert effects(till.sandbox, "refund.created") == 2
-    assert await till.flows.pool.fetchval("SELECT epoch FROM operations WHERE id = $1", name) == 2
+async def test_a_refund_that_was_refused_outright_is_sent_anew_under_another_key(harness: Harness) -> None:
+    operator, payment = Operator(harness), await harness.pay("o-1")
+    harness.sandbox.faults({"match": REFUND, "phase": "before", **REFUSAL})
+    await harness.refund(payment, "5.00")
+    name = await operator.parked("refund")
+    await harness.refund(payment, "1.00")
+    assert effects(harness.sandbox, "refund.created") == 0, "what comes later waits behind it"
+    assert await operator.retry(name) == "sent_anew"
+    await harness.run_until_idle()
+    assert (await shown(harness, payment))["amount_refunded"] == "6.00"
+    assert effects(harness.sandbox, "refund.created") == 2
+    assert await harness.flows.pool.fetchval("SELECT epoch FROM operations WHERE id = $1", name) == 2
 
 
 @pytest.mark.parametrize("phase", ["before", "after"])
-async def test_a_refund_that_may_have_been_made_is_looked_for_first(till: Till, phase: str) -> None:
+async def test_a_refund_that_may_have_been_made_is_looked_for_first(harness: Harness, phase: str) -> None:
     """The refusal was not the provider's own, so nobody knows whether it was made."""
-    desk, payment = Desk(till), await till.pay("o-1")
-    till.sandbox.faults({"match": REFUND, "phase": phase, **PROXY})
-    await till.refund(payment, "5.00")
-    name = await desk.parked("refund")
-    assert '"done": "read_first"' in await desk.retry(name)
-    await look_again(till)
-    await till.settle()
+    operator, payment = Operator(harness), await harness.pay("o-1")
+    harness.sandbox.faults({"match": REFUND, "phase": phase, **PROXY})
+    await harness.refund(payment, "5.00")
+    name = await operator.parked("refund")
+    assert await operator.retry(name) == "read_first"
+    await look_again(harness)
+    await harness.run_until_idle()
     made = 1 if phase == "after" else 0
-    assert effects(till.sandbox, "refund.created") == made
-    state = await till.flows.pool.fetchrow("SELECT state, outcome FROM operations WHERE id = $1", name)
+    assert effects(harness.sandbox, "refund.created") == made
+    state = await harness.flows.pool.fetchrow("SELECT state, outcome FROM operations WHERE id = $1", name)
     assert tuple(state) == (("done", "found") if made else ("parked", "refund_not_found"))  # type: ignore[arg-type]
-    assert (await shown(till, payment))["amount_refunded"] == ("5.00" if made else "0.00")
+    assert (await shown(harness, payment))["amount_refunded"] == ("5.00" if made else "0.00")
 
 
-async def test_a_refund_that_two_reads_do_not_find_is_never_sent_again_however_often_it_is_retried(till: Till) -> None:
-    desk, payment = Desk(till), await till.pay("o-1")
-    name = await unfindable(till, desk, payment)
+@pytest.mark.invariant("I7")
+async def test_a_refund_that_two_reads_do_not_find_is_never_sent_again_however_often_it_is_retried(
+    harness: Harness,
+) -> None:
+    operator, payment = Operator(harness), await harness.pay("o-1")
+    name = await unfindable(harness, operator, payment)
     for _ in range(3):
-        assert '"done": "read_first"' in await desk.retry(name)
-        await look_again(till)
-        assert await desk.parked("refund") == name
-    assert effects(till.sandbox, "refund.created") == 0
-    assert (await till.refund(payment, "14.91")).status == 422, "its amount stays reserved"
+        assert await operator.retry(name) == "read_first"
+        await look_again(harness)
+        assert await operator.parked("refund") == name
+    assert effects(harness.sandbox, "refund.created") == 0
+    assert (await harness.refund(payment, "14.91")).status == 422, "its amount stays reserved"
 
 
-async def test_a_refund_that_never_happened_gives_its_amount_free_and_is_told_to_have_failed(till: Till) -> None:
-    desk, payment = Desk(till), await till.pay("o-1")
-    name = await unfindable(till, desk, payment)
-    assert '"done": "never_happened"' in await desk.resolve(name, "never")
-    refund = (await till.get(f"/v1/refunds/{name}")).json
+async def test_a_refund_that_never_happened_gives_its_amount_free_and_is_told_to_have_failed(harness: Harness) -> None:
+    operator, payment = Operator(harness), await harness.pay("o-1")
+    name = await unfindable(harness, operator, payment)
+    assert await operator.resolve(name, "never") == "never_happened"
+    refund = (await harness.get(f"/v1/refunds/{name}")).json
     assert (refund["status"], refund["failure_code"]) == ("failed", "resolved_by_person")
-    assert (await till.announced(payment))[-1][0] == "refund_failed"
-    assert (await till.refund(payment)).json["amount"] == "19.90"
-    await till.settle()
-    assert effects(till.sandbox, "refund.created") == 1
+    assert (await harness.announced(payment))[-1][0] == "refund_failed"
+    assert (await harness.refund(payment)).json["amount"] == "19.90"
+    await harness.run_until_idle()
+    assert effects(harness.sandbox, "refund.created") == 1
 
 
-async def test_a_refund_that_a_person_found_is_taken_as_the_provider_tells_it(till: Till) -> None:
+async def test_a_refund_that_a_person_found_is_taken_as_the_provider_tells_it(harness: Harness) -> None:
     """Made by hand there, without our name on it: ours becomes that one, and what comes later goes on."""
-    desk, payment = Desk(till), await till.pay("o-1")
-    name = await unfindable(till, desk, payment)
-    client: Any = till.sandbox.client()
-    intent = (await shown(till, payment))["provider_payment_id"]
-    later = await till.refund(payment, "1.00")
+    operator, payment = Operator(harness), await harness.pay("o-1")
+    name = await unfindable(harness, operator, payment)
+    client: Any = harness.sandbox.client()
+    intent = (await shown(harness, payment))["provider_payment_id"]
+    later = await harness.refund(payment, "1.00")
     made = client.v1.refunds.create({"payment_intent": intent, "amount": 500})
-    assert '"done": "happened"' in await desk.resolve(name, "happened", made.id)
-    await till.settle()
-    refund = (await till.get(f"/v1/refunds/{name}")).json
+    assert await operator.resolve(name, "happened", made.id) == "happened"
+    await harness.run_until_idle()
+    refund = (await harness.get(f"/v1/refunds/{name}")).json
     assert (refund["status"], refund["provider_refund_id"]) == ("succeeded", made.id)
-    assert (await till.get(f"/v1/refunds/{later.json['id']}")).json["status"] == "succeeded"
-    assert (await shown(till, payment))["amount_refunded"] == "6.00"
-    assert effects(till.sandbox, "refund.created") == 2
+    assert (await harness.get(f"/v1/refunds/{later.json['id']}")).json["status"] == "succeeded"
+    assert (await shown(harness, payment))["amount_refunded"] == "6.00"
+    assert effects(harness.sandbox, "refund.created") == 2
 
 
-async def test_a_refund_that_is_known_as_another_is_not_taken_twice(till: Till) -> None:
-    desk, payment = Desk(till), await till.pay("o-1")
-    name = await unfindable(till, desk, payment)
-    client: Any = till.sandbox.client()
+async def test_a_refund_that_is_known_as_another_is_not_taken_twice(harness: Harness) -> None:
+    operator, payment = Operator(harness), await harness.pay("o-1")
+    name = await unfindable(harness, operator, payment)
+    client: Any = harness.sandbox.client()
     made = client.v1.refunds.create(
-        {"payment_intent": (await shown(till, payment))["provider_payment_id"], "amount": 500}
+        {"payment_intent": (await shown(harness, payment))["provider_payment_id"], "amount": 500}
     )
-    await till.deliver()
+    await harness.deliver()
     with pytest.raises(Refusal, match="this one never happened"):
-        await desk.resolve(name, "happened", made.id)
-    await desk.resolve(name, "never")
-    await till.settle()
-    assert (await shown(till, payment))["amount_refunded"] == "5.00"
+        await operator.resolve(name, "happened", made.id)
+    await operator.resolve(name, "never")
+    await harness.run_until_idle()
+    assert (await shown(harness, payment))["amount_refunded"] == "5.00"
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize(("phase", "fault"), [("before", REFUSAL), ("after", REFUSAL), ("after", PROXY)])
-async def test_a_create_that_is_retried_makes_one_intent(till: Till, phase: str, fault: dict[str, Any]) -> None:
-    desk = Desk(till)
-    till.sandbox.faults({"match": CREATE, "phase": phase, **fault})
-    await till.flows.accept("o-1")
-    await desk.retry(await desk.parked("create"))
-    await look_again(till)
-    assert (await till.flows.payment("o-1"))["status"] == "pending"
-    client: Any = till.sandbox.client()
+async def test_a_create_that_is_retried_makes_one_intent(harness: Harness, phase: str, fault: dict[str, Any]) -> None:
+    operator = Operator(harness)
+    harness.sandbox.faults({"match": CREATE, "phase": phase, **fault})
+    await harness.flows.accept("o-1")
+    await operator.retry(await operator.parked("create"))
+    await look_again(harness)
+    assert (await harness.flows.payment("o-1"))["status"] == "pending"
+    client: Any = harness.sandbox.client()
     assert len(client.v1.payment_intents.list().data) == 1
 
 
-async def test_a_create_that_never_happened_ends_its_payment(till: Till) -> None:
-    desk = Desk(till)
-    till.sandbox.faults({"match": CREATE, "phase": "before", **REFUSAL})
-    await till.flows.accept("o-1")
-    name = await desk.parked("create")
+async def test_a_create_that_never_happened_ends_its_payment(harness: Harness) -> None:
+    operator = Operator(harness)
+    harness.sandbox.faults({"match": CREATE, "phase": "before", **REFUSAL})
+    await harness.flows.accept("o-1")
+    name = await operator.parked("create")
     with pytest.raises(Refusal, match="Retry it instead"):
-        await desk.resolve(name, "happened", "pi_1")
-    await desk.resolve(name, "never")
-    payment = await till.flows.payment("o-1")
+        await operator.resolve(name, "happened", "pi_1")
+    await operator.resolve(name, "never")
+    payment = await harness.flows.payment("o-1")
     assert payment["status"] == "failed"
-    [(topic, value)] = await till.announced(payment["id"])
+    [(topic, value)] = await harness.announced(payment["id"])
     assert (topic, value["final"], value["code"]) == ("failed", True, "resolved_by_person")
 
 
-async def test_whatever_a_person_says_of_a_cancel_its_end_comes_from_the_provider(till: Till) -> None:
-    desk = Desk(till)
-    await till.flows.accept("o-1")
-    await till.flows.settle_all()
-    payment = await till.flows.payment("o-1")
+async def test_whatever_a_person_says_of_a_cancel_its_end_comes_from_the_provider(harness: Harness) -> None:
+    operator = Operator(harness)
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
+    payment = await harness.flows.payment("o-1")
     cancel = {"method": "POST", "path": f"/v1/payment_intents/{payment['provider_payment_id']}/cancel"}
-    till.sandbox.faults({"match": cancel, "phase": "after", **PROXY})
-    await till.post(f"/v1/payments/{payment['id']}/cancel", {})
-    await desk.resolve(await desk.parked("cancel"), "never")
-    await till.settle()
-    assert (await till.flows.payment("o-1"))["status"] == "canceled"
+    harness.sandbox.faults({"match": cancel, "phase": "after", **PROXY})
+    await harness.post(f"/v1/payments/{payment['id']}/cancel", {})
+    await operator.resolve(await operator.parked("cancel"), "never")
+    await harness.run_until_idle()
+    assert (await harness.flows.payment("o-1"))["status"] == "canceled"
 
 
-async def test_an_event_is_applied_again_or_closed(till: Till) -> None:
-    desk, payment, pool = Desk(till), await till.pay("o-1"), till.flows.pool
+async def test_an_event_is_applied_again_or_closed(harness: Harness) -> None:
+    operator, payment, pool = Operator(harness), await harness.pay("o-1"), harness.flows.pool
     park = "UPDATE payment_events SET processed = false, parked_reason = 'conflict' WHERE provider_event_id = $1"
     first, second, *_ = [row[0] for row in await pool.fetch("SELECT provider_event_id FROM payment_events")]
     for event in (first, second):
         await pool.execute(park, event)
     with pytest.raises(Refusal, match="--close"):
-        await desk.resolve(first, "never")
-    await desk.resolve(first, "close")
-    await desk.retry(second)
-    await till.settle()
+        await operator.resolve(first, "never")
+    await operator.resolve(first, "close")
+    await operator.retry(second)
+    await harness.run_until_idle()
     rows = await pool.fetch(
         "SELECT processed, result, parked_reason FROM payment_events WHERE provider_event_id = ANY ($1) ORDER BY result",
         [first, second],
     )
     assert [tuple(row) for row in rows] == [(True, "closed", None), (True, "known", None)]
-    assert (await shown(till, payment))["status"] == "succeeded"
+    assert (await shown(harness, payment))["status"] == "succeeded"
     with pytest.raises(Refusal, match="not parked any more"):
-        await desk.retry(second)
+        await operator.retry(second)
 
 
-async def test_held_records_go_out_again_and_none_is_left_out(till: Till) -> None:
-    desk, payment, pool = Desk(till), await till.pay("o-1"), till.flows.pool
+async def test_held_records_go_out_again_and_none_is_left_out(harness: Harness) -> None:
+    operator, payment, pool = Operator(harness), await harness.pay("o-1"), harness.flows.pool
     await pool.execute(
         "INSERT INTO relay_holds (aggregateid, position, reason) VALUES ($1, 1, 'MSG_SIZE_TOO_LARGE')", payment
     )
     with pytest.raises(Refusal, match="can't be left out"):
-        await desk.resolve(payment, "never")
-    await desk.retry(payment)
+        await operator.resolve(payment, "never")
+    await operator.retry(payment)
     assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
 
 
-async def test_the_same_key_does_it_once_and_every_change_is_noted(till: Till) -> None:
-    desk, payment, pool = Desk(till), await till.pay("o-1"), till.flows.pool
-    till.sandbox.faults({"match": REFUND, "phase": "before", **REFUSAL})
-    await till.refund(payment, "5.00")
-    name = await desk.parked("refund")
-    assert await desk.retry(name, "key-1") == await desk.retry(name, "key-1")
-    await till.settle()
-    assert effects(till.sandbox, "refund.created") == 1
+async def test_the_same_key_does_it_once_and_every_change_is_noted(harness: Harness) -> None:
+    operator, payment, pool = Operator(harness), await harness.pay("o-1"), harness.flows.pool
+    harness.sandbox.faults({"match": REFUND, "phase": "before", **REFUSAL})
+    await harness.refund(payment, "5.00")
+    name = await operator.parked("refund")
+    assert await operator.retry(name, "key-1") == await operator.retry(name, "key-1")
+    await harness.run_until_idle()
+    assert effects(harness.sandbox, "refund.created") == 1
     with pytest.raises(Refusal) as refused:
-        await desk.retry(name)
-    assert refused.value.why is Why.NOT_ALLOWED
+        await operator.retry(name)
+    assert refused.value.reason is RefusalReason.NOT_ALLOWED
     with pytest.raises(Refusal) as unknown:
-        await desk.retry(uuid4())
-    assert unknown.value.why is Why.NOT_FOUND
+        await operator.retry(uuid4())
+    assert unknown.value.reason is RefusalReason.NOT_FOUND
     rows = await pool.fetch("SELECT client, payment_id FROM audit WHERE action = 'parked.retry'")
     assert [tuple(row) for row in rows] == [("cli:suite", payment)]
 
 
-async def test_of_two_providers_events_with_one_id_only_the_one_that_is_named_is_let_go(till: Till) -> None:
-    desk, payment, pool = Desk(till), await till.pay("o-1"), till.flows.pool
+async def test_of_two_providers_events_with_one_id_only_the_one_that_is_named_is_let_go(harness: Harness) -> None:
+    operator, payment, pool = Operator(harness), await harness.pay("o-1"), harness.flows.pool
     await pool.execute(
         "INSERT INTO payment_events (payment_id, event_type, provider, provider_event_id, payload, processed, result, parked_reason,"
         " verified_by, verified_at, occurred_at) SELECT $1, 'odd', provider, 'evt:1', '{}', false, 'conflict', 'conflict',"
@@ -204,27 +208,27 @@ async def test_of_two_providers_events_with_one_id_only_the_one_that_is_named_is
 
     several = r"name one of acme:evt:1, bank_transfer:evt:1, stripe:evt:1\."
     with pytest.raises(Refusal, match=several) as refused:
-        await desk.resolve("evt:1", "close")
-    assert refused.value.why is Why.INVALID
+        await operator.resolve("evt:1", "close")
+    assert refused.value.reason is RefusalReason.INVALID
     with pytest.raises(Refusal, match=several):
-        await desk.retry("evt:1")
+        await operator.retry("evt:1")
     with pytest.raises(Refusal, match="Nothing of this id is parked"):
-        await desk.retry("nobody:evt:1")
+        await operator.retry("nobody:evt:1")
     assert await parked() == ["acme", "bank_transfer", "stripe"]
-    await desk.resolve("acme:evt:1", "close")
-    await desk.resolve("stripe:evt:1", "close")
+    await operator.resolve("acme:evt:1", "close")
+    await operator.resolve("stripe:evt:1", "close")
     assert await parked() == ["bank_transfer"]
-    await desk.resolve("evt:1", "close")
+    await operator.resolve("evt:1", "close")
     assert await parked() == []
 
 
-async def test_of_two_accounts_transfers_with_one_id_only_the_one_that_is_named_is_closed(till: Till) -> None:
-    desk, pool = Desk(till), till.flows.pool
+async def test_of_two_accounts_transfers_with_one_id_only_the_one_that_is_named_is_closed(harness: Harness) -> None:
+    operator, pool = Operator(harness), harness.flows.pool
     await pool.execute(
         "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome)"
         " SELECT account, 't-1', 100, 'eur', now(), 'for you', 'transfer.nobodys' FROM unnest(ARRAY['DE1', 'DE2']) account"
     )
     with pytest.raises(Refusal, match=r"name one of DE1:t-1, DE2:t-1\."):
-        await desk.resolve("t-1", "close")
-    await desk.resolve("DE2:t-1", "close")
+        await operator.resolve("t-1", "close")
+    await operator.resolve("DE2:t-1", "close")
     assert await pool.fetchval("SELECT account FROM bank_transfers WHERE outcome = 'transfer.nobodys'") == "DE1"

@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.db.audit import Actor
 from payment_service.db.pool import Pool
 from payment_service.db.publishing import Chosen
-from payment_service.flows.change import Asking
-from payment_service.flows.errors import Refusal
-from payment_service.flows.republish import count_published, republish
+from payment_service.flows.operators.republish import count_published, republish
+from payment_service.flows.requests.idempotency import ChangeRequest
+from payment_service.flows.state.errors import Refusal
 from tests.support.kafka import Topics
 from tests.support.outbox import (
     INITIATED,
@@ -34,11 +34,12 @@ from tests.support.outbox import (
 ALL = Chosen(
     since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2100, 1, 1, tzinfo=UTC), payment_id=None, topic=None
 )
-ASKING = Asking(
+ASKING = ChangeRequest(
     actor=Actor(client="cli", person="suite"), key="again-1", action="outbox.republish", payment_id=None, asked={}
 )
 
 
+@pytest.mark.invariant("I5")
 @pytest.mark.kafka
 async def test_what_goes_out_again_is_the_same_and_overtakes_nothing(
     config: Config, pool: Pool, topics: Topics

@@ -9,7 +9,7 @@ import pytest
 
 from payment_service.db.pool import TRANSIENT_ERRORS
 from tests.support.eventually import NeverHappenedError
-from tests.support.flows import Flows, arrival, open_flows, order
+from tests.support.flows import Flows, inbound_record, open_flows, order
 from tests.support.sandbox import SandboxProcess
 
 
@@ -34,7 +34,7 @@ async def _trip(flows: Flows, table: str, sqlstate: str) -> None:
 async def test_a_server_in_trouble_puts_no_good_order_into_quarantine(flows: Flows, sqlstate: str) -> None:
     """A full disk, a right that was revoked, a table that a migration has yet to make: the orders wait."""
     await _trip(flows, "payments", sqlstate)
-    batch = [arrival(order("o-1"), 1), arrival(order("o-2"), 2)]
+    batch = [inbound_record(order("o-1"), 1), inbound_record(order("o-2"), 2)]
     with pytest.raises(TRANSIENT_ERRORS):
         await flows.intake.accept(batch)
     assert await flows.pool.fetchval("SELECT count(*) FROM quarantine") == 0
@@ -52,9 +52,9 @@ async def test_answers_wait_for_a_server_in_trouble_and_are_not_thrown_away(
     await _trip(flows, "outbox", "53100")
     await dispatcher.start()
     with pytest.raises(NeverHappenedError):
-        await flows.settle_all(timeout_s=3)
+        await flows.run_calls(timeout_s=3)
     await flows.pool.execute("DROP TRIGGER trip ON outbox")
-    await flows.settle_all()
+    await flows.run_calls()
     await dispatcher.stop(5)
     rows = await flows.pool.fetch("SELECT o.outcome, p.status FROM operations o JOIN payments p ON p.id = o.payment_id")
     assert {tuple(row) for row in rows} == {("done", "pending")}
@@ -67,7 +67,7 @@ async def test_an_answer_that_can_not_be_settled_is_parked_even_when_it_is_alone
     await flows.accept("o-1")
     await _trip(flows, "outbox", "23514")
     await dispatcher.start()
-    await flows.settle_all(timeout_s=5)
+    await flows.run_calls(timeout_s=5)
     await dispatcher.stop(5)
     assert (await flows.operation("o-1"))["outcome"] == "unsettleable"
 

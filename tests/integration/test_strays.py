@@ -6,8 +6,8 @@ import asyncio
 from datetime import timedelta
 
 from payment_service.db import operations, workers
-from payment_service.flows.endings import conclude
-from payment_service.flows.settle import settle
+from payment_service.flows.calls.outcomes import conclude
+from payment_service.flows.calls.record_results import record_results
 from payment_service.provider.port import WrongState
 from tests.integration.test_apply_webhooks import event, inbox
 from tests.support.flows import Flows
@@ -38,7 +38,7 @@ async def test_a_stray_that_could_not_be_canceled_is_read_itself_and_not_the_pay
         key_horizon=flows.clock.now() - timedelta(hours=23),
     )
     refused = WrongState(code="payment_intent_unexpected_state", fact=None, request_id="")
-    await settle(flows.surroundings(), [conclude(claimed[0], refused, jitter=lambda: 0.0)])
+    await record_results(flows.context(), [conclude(claimed[0], refused, jitter=lambda: 0.0)])
     paths = await flows.pool.fetch("SELECT kind, request_path, state FROM operations ORDER BY position OFFSET 1")
     assert [tuple(row) for row in paths] == [
         ("cancel", "/v1/payment_intents/pi_stray/cancel", "refused"),

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from payment_service.db.maintain import maintain
+from tests.support.harness import Harness, open_harness
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
 
 
 @pytest.fixture
@@ -23,18 +23,18 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox) as opened:
+async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Harness]:
+    async with open_harness(database_dsn, sandbox) as opened:
         yield opened
 
 
-async def test_events_that_the_release_before_had_stored_are_applied(till: Till) -> None:
-    payment = await till.pay("o-1")
-    intent_id = (await till.flows.payment("o-1"))["provider_payment_id"]
-    client: Any = till.sandbox.client()
+async def test_events_that_the_release_before_had_stored_are_applied(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
+    client: Any = harness.sandbox.client()
     client.v1.refunds.create({"payment_intent": intent_id, "amount": 500})
-    await till.settle()
-    pool = till.flows.pool
+    await harness.run_until_idle()
+    pool = harness.flows.pool
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("DELETE FROM refunds")
         await connection.execute("UPDATE payments SET refunded = 0")
@@ -43,16 +43,16 @@ async def test_events_that_the_release_before_had_stored_are_applied(till: Till)
             " WHERE event_type LIKE 'refund.%' OR event_type = 'charge.refunded'"
         )
     lines: list[str] = []
-    await asyncio.to_thread(maintain, till.dsn, report=lines.append)
+    await asyncio.to_thread(maintain, harness.dsn, report=lines.append)
     assert any("deferred" in line for line in lines)
-    await till.settle()
-    assert (await till.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "5.00"
+    await harness.run_until_idle()
+    assert (await harness.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "5.00"
 
 
-async def test_an_event_that_is_malformed_to_this_release_too_is_tried_once_and_stays_parked(till: Till) -> None:
+async def test_an_event_that_is_malformed_to_this_release_too_is_tried_once_and_stays_parked(harness: Harness) -> None:
     """Every day's `maintain` would else try it again, and its alarm would go off and on."""
-    await till.pay("o-1")
-    pool = till.flows.pool
+    await harness.pay("o-1")
+    pool = harness.flows.pool
     await pool.execute(
         "INSERT INTO payment_events (event_type, provider, provider_event_id, payload, processed, result, parked_reason, verified_by, verified_at, occurred_at)"
         " VALUES ('refund.updated', 'stripe', 'evt_1', '{}', false, 'malformed', 'malformed', 'suite', now(), date_trunc('second', now()))"
@@ -60,9 +60,9 @@ async def test_an_event_that_is_malformed_to_this_release_too_is_tried_once_and_
     taken_up = []
     for _ in range(3):
         lines: list[str] = []
-        await asyncio.to_thread(maintain, till.dsn, report=lines.append)
+        await asyncio.to_thread(maintain, harness.dsn, report=lines.append)
         taken_up.append([line for line in lines if "deferred" in line])
-        await till.settle()
+        await harness.run_until_idle()
         parked = await pool.fetchval("SELECT parked_reason FROM payment_events WHERE provider_event_id = 'evt_1'")
         assert parked == "malformed"
     assert taken_up == [["1 deferred events taken up"], [], []]

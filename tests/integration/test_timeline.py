@@ -5,28 +5,28 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from payment_service.db.operations import Ending, settle
-from payment_service.flows.accept_cancelled import CancelledIntake
+from payment_service.db.operations import OperationUpdate, record_results
+from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from tests.support.api import assert_problem
 from tests.support.flows import cancelled, name_of
-from tests.support.till import Till
+from tests.support.harness import Harness
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
 
 
-async def entries(till: Till, payment: UUID, kind: str | None = None) -> list[dict[str, Any]]:
+async def entries(harness: Harness, payment: UUID, kind: str | None = None) -> list[dict[str, Any]]:
     """The timeline, or its entries of one kind."""
-    answer = await till.get(f"/v1/payments/{payment}/timeline")
+    answer = await harness.get(f"/v1/payments/{payment}/timeline")
     assert (answer.status, answer.json["has_more"]) == (200, False), answer
     return [entry for entry in answer.json["data"] if kind in {None, entry["kind"]}]
 
 
-async def test_a_life_is_told_in_the_order_of_cause_and_effect(till: Till) -> None:
+async def test_a_life_is_told_in_the_order_of_cause_and_effect(harness: Harness) -> None:
     """From the order to the refund: one sentence each, and what one transaction did stands together."""
-    payment = await till.pay("o-1")
-    await till.refund(payment, "5.00", "job-1", reason="broken")
-    await till.settle()
-    told = await entries(till, payment)
+    payment = await harness.pay("o-1")
+    await harness.refund(payment, "5.00", "job-1", reason="broken")
+    await harness.run_until_idle()
+    told = await entries(harness, payment)
     assert [entry["at"] for entry in told] == sorted(entry["at"] for entry in told)
     assert [entry["kind"] for entry in told if entry["kind"] != "webhook"] == [
         *("order", "operation", "attempt", "transition", "record"),
@@ -46,38 +46,38 @@ async def test_a_life_is_told_in_the_order_of_cause_and_effect(till: Till) -> No
     assert look["text"] == f"Attempt 1 of refund, a read, ended: nothing_yet ({look['provider_request_id']})."
 
 
-async def test_calls_are_named_as_the_provider_knows_them(till: Till) -> None:
+async def test_calls_are_named_as_the_provider_knows_them(harness: Harness) -> None:
     """Under its key and its request's name, both are found in Stripe's own log."""
-    payment = await till.pay("o-1")
-    [call] = await entries(till, payment, "operation")
-    [attempt] = await entries(till, payment, "attempt")
+    payment = await harness.pay("o-1")
+    [call] = await entries(harness, payment, "operation")
+    [attempt] = await entries(harness, payment, "attempt")
     assert call["idempotency_key"] == attempt["idempotency_key"] == f"create:{payment}:1"
     assert call["provider_request_id"] == attempt["provider_request_id"] != ""
     assert attempt["provider_request_id"].startswith("req_")
     assert (call["state"], call["attempts"], attempt["attempt"], attempt["outcome"]) == ("done", 1, 1, "done")
 
 
-async def test_who_asked_for_what_from_where_is_told(till: Till) -> None:
-    payment = await till.pay("o-1")
-    await till.refund(payment, "5.00", "job-1", reason="broken")
-    [asked] = await entries(till, payment, "request")
+async def test_who_asked_for_what_from_where_is_told(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    await harness.refund(payment, "5.00", "job-1", reason="broken")
+    [asked] = await entries(harness, payment, "request")
     assert (asked["client"], asked["action"], asked["address"]) == ("shop", "refund", "127.0.0.1")
     assert (asked["asked"]["key"], asked["asked"]["amount"], asked["asked"]["reason"]) == ("job-1", "5.00", "broken")
-    [refund] = await entries(till, payment, "refund")
+    [refund] = await entries(harness, payment, "refund")
     assert (refund["client"], refund["amount"], refund["made_by_hand"]) == ("shop", "5.00", False)
 
 
-async def test_each_attempt_is_told_and_what_it_came_to(till: Till) -> None:
+async def test_each_attempt_is_told_and_what_it_came_to(harness: Harness) -> None:
     """A call that fails twice and then goes through: three attempts under one key, each with the provider's answer."""
-    till.sandbox.faults({"match": CREATE, "times": 2, "phase": "before", "action": "status", "code": 503})
-    await till.flows.accept("o-1")
-    await till.flows.settle_all()
+    harness.sandbox.faults({"match": CREATE, "times": 2, "phase": "before", "action": "status", "code": 503})
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
     payment = name_of("o-1")
-    attempts = await entries(till, payment, "attempt")
+    attempts = await entries(harness, payment, "attempt")
     assert [attempt["attempt"] for attempt in attempts] == [1, 2, 3]
     assert [attempt["outcome"] for attempt in attempts] == ["unknown", "unknown", "done"]
     assert {attempt["idempotency_key"] for attempt in attempts} == {f"create:{payment}:1"}
-    [call] = await entries(till, payment, "operation")
+    [call] = await entries(harness, payment, "operation")
     assert (call["attempts"], call["state"], call["provider_request_id"]) == (
         3,
         "done",
@@ -85,60 +85,62 @@ async def test_each_attempt_is_told_and_what_it_came_to(till: Till) -> None:
     )
 
 
-async def test_the_last_ten_attempts_are_kept(till: Till) -> None:
+async def test_the_last_ten_attempts_are_kept(harness: Harness) -> None:
     """What is tried for days must not grow for days."""
-    await till.dispatcher.stop(5)
-    await till.flows.accept("o-1")
-    [operation] = await till.flows.pool.fetch("SELECT id FROM operations")
+    await harness.dispatcher.stop(5)
+    await harness.flows.accept("o-1")
+    [operation] = await harness.flows.pool.fetch("SELECT id FROM operations")
     for attempt in range(1, 13):
-        await till.flows.pool.execute(
+        await harness.flows.pool.execute(
             "UPDATE operations SET state = 'claimed', worker = gen_random_uuid(), attempt = $1, last_sent_at = now()",
             attempt,
         )
-        async with till.flows.pool.acquire() as connection:
-            ending = Ending(
+        async with harness.flows.pool.acquire() as connection:
+            update = OperationUpdate(
                 id=operation["id"], attempt=attempt, state="due", outcome="transient", code=f"try {attempt}"
             )
-            assert await settle(connection, [ending]) == {operation["id"]}
-    attempts = await entries(till, name_of("o-1"), "attempt")
+            assert await record_results(connection, [update]) == {operation["id"]}
+    attempts = await entries(harness, name_of("o-1"), "attempt")
     assert [(entry["attempt"], entry["code"]) for entry in attempts] == [(n, f"try {n}") for n in range(3, 13)]
 
 
-async def test_a_cancellation_of_the_order_is_told_even_before_the_order_came(till: Till) -> None:
-    await CancelledIntake(till.surroundings()).accept([cancelled({"order_id": "o-1", "reason": "out of stock"}, 7)])
-    await till.flows.accept("o-1")
-    [first, second, *_] = await entries(till, name_of("o-1"))
+async def test_a_cancellation_of_the_order_is_told_even_before_the_order_came(harness: Harness) -> None:
+    await OrderCancellationIntake(harness.context()).accept(
+        [cancelled({"order_id": "o-1", "reason": "out of stock"}, 7)]
+    )
+    await harness.flows.accept("o-1")
+    [first, second, *_] = await entries(harness, name_of("o-1"))
     assert (first["kind"], second["kind"]) == ("cancellation", "order")
     assert (first["reason"], first["outcome"], first["offset"]) == ("out of stock", "canceled", 7)
 
 
-async def test_what_is_held_back_says_why(till: Till) -> None:
-    payment = await till.pay("o-1")
-    await till.flows.pool.execute(
+async def test_what_is_held_back_says_why(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    await harness.flows.pool.execute(
         "INSERT INTO relay_holds (aggregateid, position, reason) SELECT aggregateid, min(position), 'MSG_SIZE_TOO_LARGE'"
         " FROM outbox GROUP BY aggregateid"
     )
-    held, waiting = await entries(till, payment, "record")
+    held, waiting = await entries(harness, payment, "record")
     assert (held["held_reason"], waiting["held_reason"]) == ("MSG_SIZE_TOO_LARGE", "")
     assert held["text"] == "payments.initiated number 1 can't be published: MSG_SIZE_TOO_LARGE."
 
 
-async def test_a_timeline_is_read_page_by_page_without_a_gap(till: Till) -> None:
-    payment = await till.pay("o-1")
-    whole = await entries(till, payment)
+async def test_a_timeline_is_read_page_by_page_without_a_gap(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    whole = await entries(harness, payment)
     target, seen = f"/v1/payments/{payment}/timeline?limit=1", []
-    page = (await till.get(target)).json
+    page = (await harness.get(target)).json
     while page["has_more"]:
         seen += page["data"]
-        page = (await till.get(f"{target}&cursor={page['next_cursor']}")).json
+        page = (await harness.get(f"{target}&cursor={page['next_cursor']}")).json
     assert seen + page["data"] == whole
 
 
-async def test_nothing_secret_and_no_payload_is_told(till: Till) -> None:
-    payment = await till.pay("o-1")
-    await till.refund(payment, "5.00", "job-1")
-    await till.settle()
-    body = (await till.get(f"/v1/payments/{payment}/timeline")).body.decode()
-    for secret in ("client_secret", "_secret_", till.key, "sk_test", "whsec", "payment_method_types"):
+async def test_nothing_secret_and_no_payload_is_told(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    await harness.refund(payment, "5.00", "job-1")
+    await harness.run_until_idle()
+    body = (await harness.get(f"/v1/payments/{payment}/timeline")).body.decode()
+    for secret in ("client_secret", "_secret_", harness.key, "sk_test", "whsec", "payment_method_types"):
         assert secret not in body
-    assert_problem(await till.get(f"/v1/payments/{uuid4()}/timeline"), 404)
+    assert_problem(await harness.get(f"/v1/payments/{uuid4()}/timeline"), 404)

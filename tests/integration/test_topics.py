@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaException
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED, TOPICS, topics_needed
 from payment_service.kafka.topics import create_topics, missing_topics
 from tests.support.eventually import eventually

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.deliveries import Inbox, assert_refused, endpoint, event, intent, post
+from tests.support.harness import Harness, open_harness
 from tests.support.http import served
 from tests.support.sandbox import SandboxProcess
-from tests.support.till import Till, open_till
 
 SUBJECTS: dict[str, dict[str, Any]] = {
     "payment_intent.succeeded": intent("o-1"),
@@ -59,27 +59,29 @@ garbage = st.text(st.characters(max_codepoint=127)).map(str.encode) | anything.m
 
 
 @pytest.fixture
-async def till(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Till]:
-    async with open_till(database_dsn, sandbox) as opened:
+async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Harness]:
+    async with open_harness(database_dsn, sandbox) as opened:
         await opened.flows.accept("o-1")
-        await opened.flows.settle_all()
+        await opened.flows.run_calls()
         yield opened
 
 
 @pytest.mark.timeout(300)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(body=spoilt() | garbage)
-async def test_signed_garbage_is_durable_or_refused(till: Till, body: bytes) -> None:
+async def test_signed_garbage_is_durable_or_refused(harness: Harness, body: bytes) -> None:
     """Refused means kept: the sender was Stripe, so that a person must be able to look."""
     inbox = Inbox()
-    async with served(endpoint(inbox, take=till.webhooks.take)) as port:
+    async with served(endpoint(inbox, take=harness.webhooks.take)) as port:
         answer = await post(port, body)
     if answer.status == 200:
         name = json.loads(body)["id"]
-        assert await till.flows.pool.fetchval("SELECT count(*) FROM payment_events WHERE provider_event_id = $1", name)
+        assert await harness.flows.pool.fetchval(
+            "SELECT count(*) FROM payment_events WHERE provider_event_id = $1", name
+        )
     else:
         assert_refused(answer, 400)
         assert answer.json["type"] == "urn:payment-service:not_an_event"
         assert len(inbox.quarantined) == 1
-    row = await till.flows.payment("o-1")
+    row = await harness.flows.payment("o-1")
     assert (row["amount"], row["currency"]) == (1990, "eur")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import stripe
 
-from stripe_sandbox.resources.charges import BOOKING_S
+from stripe_sandbox.resources.charges import POSTING_S
 from tests.sandbox.test_cards import event_types, pay
 from tests.support.eventually import eventually
 from tests.support.sandbox import SandboxProcess
@@ -63,7 +63,7 @@ def test_an_asynchronous_capture_tells_its_balance_transaction_a_moment_later(
     charge = client.v1.charges.retrieve(str(intent.latest_charge))
     assert (charge.status, charge.captured, charge.balance_transaction) == ("succeeded", True, None)
 
-    sandbox.advance(BOOKING_S)
+    sandbox.advance(POSTING_S)
 
     [updated] = [
         event

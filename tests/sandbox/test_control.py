@@ -24,15 +24,15 @@ def control(sandbox: SandboxProcess, path: str, body: Any) -> Heard:
     ("path", "body", "said"),
     [
         ("clock", {"advance_s": -1}, "advance_s: "),
-        ("clock", {"advance": 1}, "advance_s: this field is needed"),
+        ("clock", {"advance": 1}, "advance_s: required field is missing"),
         ("clock", "", "The body must be JSON"),
         ("clock", "{", "The body must be JSON"),
         ("clock", "[" * 100_000, "The body must be JSON"),
-        ("clock", '{"advance_s": Infinity}', "The clock goes no further than the year 2100"),
-        ("clock", {"advance_s": 1e308}, "The clock goes no further than the year 2100"),
+        ("clock", '{"advance_s": Infinity}', "The clock cannot pass the year 2100"),
+        ("clock", {"advance_s": 1e308}, "The clock cannot pass the year 2100"),
         ("faults", "[" * 100_000, "Invalid JSON"),
         ("payment_intents/pi_1/settle", {"outcome": "maybe"}, "outcome: "),
-        ("keys", {"accepted": [], "colour": "red"}, "colour: there is no such field"),
+        ("keys", {"accepted": [], "colour": "red"}, "colour: unknown field"),
         ("webhook", {**WEBHOOK, "url": "localhost:8082"}, "Invalid URL: An explicit scheme"),
         ("webhook", {**WEBHOOK, "enabled_events": ["charge.*"]}, "Invalid enabled_events[0]"),
     ],
@@ -65,7 +65,7 @@ def test_a_port_that_is_taken_is_named_with_the_option_that_helps() -> None:
 
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"stripe-sandbox: port {port} of 127.0.0.1 is in use: choose another with --port, or 0 for any that is free.\n"
+        f"stripe-sandbox: port {port} on 127.0.0.1 is in use. Choose another with --port, or 0 for a free one.\n"
     )
 
 
@@ -73,7 +73,7 @@ def test_a_port_that_is_taken_is_named_with_the_option_that_helps() -> None:
     ("options", "said"),
     [
         (("--port", "70000"), "less than or equal to 65535"),
-        (("--port", "0", "--state", "/"), "/ is a folder: name a file in it."),
+        (("--port", "0", "--state", "/"), "/ is a directory: give the path of a file."),
         (("--port", "0", "--faults", "/nowhere"), "/nowhere: No such file or directory. Choose another file."),
     ],
 )

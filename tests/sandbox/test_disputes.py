@@ -202,7 +202,7 @@ def test_what_nobody_could_dispute_is_not_disputed(client: Any, sandbox: Sandbox
     for charge, why in (
         (held.latest_charge, "not captured"),
         (refunded.latest_charge, "fully refunded"),
-        (under_way.charge, "open already"),
+        (under_way.charge, "open dispute"),
         ("ch_nothing", "No such charge"),
     ):
         with pytest.raises(AssertionError, match=why):

@@ -16,8 +16,8 @@ from typer.main import get_command
 
 from stripe_sandbox import cli, control
 from stripe_sandbox.faults import rules
-from stripe_sandbox.faults.aim import Match
-from stripe_sandbox.faults.file import parse_plan, read_plan
+from stripe_sandbox.faults.matching import Match
+from stripe_sandbox.faults.plan_file import parse_plan, read_plan
 from stripe_sandbox.resources import cards
 from stripe_sandbox.sandbox import Sandbox
 from stripe_sandbox.state.ledger import Effect

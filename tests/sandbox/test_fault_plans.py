@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from stripe_sandbox.faults.file import read_plan
-from stripe_sandbox.faults.outage import BrownOut, Limp, Spell
+from stripe_sandbox.faults.outage import ActiveBrownOut, BrownOut, FaultPeriod
+from stripe_sandbox.faults.plan_file import read_plan
 from tests.sandbox.raw import PATIENCE_S, Heard, ask, pay
 from tests.sandbox.test_faults import CELLS
 from tests.support.eventually import eventually
@@ -77,14 +77,14 @@ def test_a_brown_out_slows_and_fails_a_share_of_the_requests(sandbox: SandboxPro
 
 def test_an_outage_and_a_brown_out_end_by_themselves() -> None:
     moment = [100.0]
-    spell = Spell(30, lambda: moment[0])
+    spell = FaultPeriod(30, lambda: moment[0])
     assert (spell.over, spell.left_s) == (False, 30)
     moment[0] += 30
     assert (spell.over, spell.left_s) == (True, 0)
 
-    limp = Limp(BrownOut(share=1, latency_ms=5, error_share=1, seconds=3600), seed=0)
+    limp = ActiveBrownOut(BrownOut(share=1, latency_ms=5, error_share=1, seconds=3600), seed=0)
     assert limp.draw() == (5.0, True)
-    limp.spell.clear()
+    limp.period.clear()
     assert limp.draw() == (0.0, False)
 
 
@@ -111,7 +111,7 @@ def test_an_outage_that_hangs_lets_go_when_it_is_cleared(sandbox: SandboxProcess
     heard: list[Heard] = []
     waiting = threading.Thread(target=lambda: heard.append(ask(sandbox.port, "/v1/balance")))
     waiting.start()
-    eventually(lambda: sandbox.control("GET", "/sandbox/faults")["outage"]["met"] == 1)
+    eventually(lambda: sandbox.control("GET", "/sandbox/faults")["outage"]["requests"] == 1)
 
     sandbox.faults()
     waiting.join()
@@ -178,18 +178,21 @@ def test_the_plan_shown_hides_keys(sandbox: SandboxProcess) -> None:
 NONSENSE: list[tuple[Any, str]] = [
     ("", "Invalid JSON"),
     ([], "Input should be an object"),
-    ({"rules": [{}]}, "rules[0].action: this field is needed"),
-    ({"rules": [{"action": "drop", "colour": 1}]}, "rules[0].colour: there is no such field"),
-    ({"rules": [{"action": "drop", "phase": "instead"}]}, "rules[0]: phase `instead` needs an answer"),
-    ({"rules": [{"action": "server_error", "phase": "body"}]}, "rules[0]: phase `body` breaks an answer"),
-    ({"rules": [{"action": "server_error", "sticky": True}]}, "rules[0]: phase `before` keeps no answer"),
-    ({"rules": [{"action": "drop", "code": 500}]}, "rules[0]: `code` means nothing for action `drop`"),
-    ({"rules": [{"action": "conflict", "retry_after_s": 1}]}, "`retry_after_s` means nothing for action `conflict`"),
+    ({"rules": [{}]}, "rules[0].action: required field is missing"),
+    ({"rules": [{"action": "drop", "colour": 1}]}, "rules[0].colour: unknown field"),
+    ({"rules": [{"action": "drop", "phase": "instead"}]}, "rules[0]: phase `instead` needs a response"),
+    ({"rules": [{"action": "server_error", "phase": "body"}]}, "rules[0]: phase `body` begins after"),
+    ({"rules": [{"action": "server_error", "sticky": True}]}, "rules[0]: phase `before` stores no response"),
+    ({"rules": [{"action": "drop", "code": 500}]}, "rules[0]: `code` does not apply to action `drop`"),
+    ({"rules": [{"action": "conflict", "retry_after_s": 1}]}, "`retry_after_s` does not apply to action `conflict`"),
     ({"rules": [{"action": "drop", "probability": 1.1}]}, "rules[0].probability"),
     ({"rules": [{"action": "drop", "match": {"operation": "charge.list"}}]}, "there is no operation `charge.list`"),
     ({"latency": {"payments": {"median_ms": 1}}}, "there is no operation `payments`"),
     ({"latency": {"reads": {"median_ms": 5, "p99_ms": 9, "sigma": 1}}}, "latency.reads: give p99_ms or sigma"),
-    ({"rules": [{"action": "server_error", "headers": {"X": "1\r\nY: 2"}}]}, "rules[0].headers: `X` can't be a header"),
+    (
+        {"rules": [{"action": "server_error", "headers": {"X": "1\r\nY: 2"}}]},
+        "rules[0].headers: `X` is not a valid header",
+    ),
     ({"rate_limits": "visa"}, "rate_limits"),
     ({"outage": {"kind": "refuse"}}, "outage: outage `refuse` needs `seconds`"),
 ]

@@ -306,7 +306,7 @@ def test_a_rule_spares_the_first_and_says_what_it_saw(sandbox: SandboxProcess) -
 
     assert [pay(sandbox.port, "spared").status for _ in range(4)] == [200, 200, 500, 200]
     (rule,) = sandbox.control("GET", "/sandbox/faults")["rules"]
-    assert (rule["matched"], rule["struck"], rule["left"]) == (4, 1, 0)
+    assert (rule["matched"], rule["injected"], rule["left"]) == (4, 1, 0)
 
 
 @pytest.mark.parametrize("action", ["drop", "reset", "hang"])

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stripe_sandbox.faults.aim import Target, operation_name
-from stripe_sandbox.faults.latency import CAP_MS, STRIPE, Latencies, Profile, Spikes, names
+from stripe_sandbox.faults.latency import CAP_MS, STRIPE, Latencies, Profile, Spikes, profile_names
+from stripe_sandbox.faults.matching import Target, operation_name
 from tests.sandbox.raw import ask, pay
 from tests.support.sandbox import SandboxProcess
 
@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_times_and_kinds_of_requests_don_t_mix() ->
     ],
 )
 def test_the_most_particular_profile_is_meant(request_: Target, expected: tuple[str, ...]) -> None:
-    assert names(request_) == expected
+    assert profile_names(request_) == expected
 
 
 def test_without_a_profile_nothing_waits() -> None:

@@ -10,7 +10,7 @@ import pytest
 import stripe
 
 from stripe_sandbox.faults.rules import Faults, Plan
-from stripe_sandbox.pages.plans import PRESETS, in_force
+from stripe_sandbox.pages.fault_presets import PRESETS, active_faults
 from tests.sandbox.pages import look, pay, press
 from tests.support.sandbox import SandboxProcess
 
@@ -57,14 +57,14 @@ def test_an_endpoint_is_added_and_disabled(own_sandbox: SandboxProcess, receiver
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_every_preset_is_a_plan_that_puts_something_in_force(preset: Any) -> None:
     faults = Faults()
-    assert in_force(faults) == []
+    assert active_faults(faults) == []
     faults.set(Plan.model_validate(preset.plan))
-    assert len(in_force(faults)) == 1
+    assert len(active_faults(faults)) == 1
 
 
 def test_the_preset_that_doubles_webhooks_delivers_each_twice(own_sandbox: SandboxProcess, receiver: Any) -> None:
     own_sandbox.start(receiver.url)
-    press(own_sandbox, "/faults", preset="webhooks-doubled")
+    press(own_sandbox, "/faults", preset="webhooks-duplicated")
     pay(own_sandbox.client(), None)
     receiver.wait_for("payment_intent.created", "payment_intent.created")
     event_id = receiver.deliveries[0].event.id
@@ -72,7 +72,7 @@ def test_the_preset_that_doubles_webhooks_delivers_each_twice(own_sandbox: Sandb
 
 
 def test_a_preset_strikes_the_next_call_and_the_page_counts_it(sandbox: SandboxProcess, client: Any) -> None:
-    assert "1 on" in press(sandbox, "/faults", preset="lost-answer").words
+    assert "1 on" in press(sandbox, "/faults", preset="lost-response").words
     with pytest.raises(stripe.APIConnectionError):
         pay(client, None)
     assert "Drop after the work 1 2 more" in look(sandbox, "/faults").words
@@ -84,7 +84,7 @@ def test_a_preset_strikes_the_next_call_and_the_page_counts_it(sandbox: SandboxP
     [
         ("{", "JSON"),
         ('{"rules": [{"action": "explode"}]}', "rules[0].action"),
-        ('{"ruels": []}', "ruels: there is no such field"),
+        ('{"ruels": []}', "ruels: unknown field"),
         ("", "JSON"),
     ],
 )

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.pages import money
-from stripe_sandbox.pages.text import duration, masked
+from stripe_sandbox.pages.formatting import duration, masked
 from stripe_sandbox.resources.currencies import SUPPORTED
 
 
 @given(st.integers(0, 99_999_999_999), st.sampled_from(sorted(SUPPORTED)))
 def test_an_amount_that_is_written_is_read_as_the_same(amount: int, currency: str) -> None:
-    assert money.read(money.plain(amount, currency), currency) == amount
+    assert money.parse(money.plain(amount, currency), currency) == amount
 
 
 @pytest.mark.parametrize(
@@ -29,13 +29,13 @@ def test_an_amount_that_is_written_is_read_as_the_same(amount: int, currency: st
     ],
 )
 def test_amounts_have_the_decimals_that_stripe_gives_their_currency(amount: int, currency: str, text: str) -> None:
-    assert money.written(amount, currency) == text
+    assert money.formatted(amount, currency) == text
 
 
 @pytest.mark.parametrize(("text", "currency"), [("1.5", "jpy"), ("1.234", "eur"), ("1,000", "eur"), ("", "eur")])
 def test_what_is_no_amount_of_a_currency_is_not_read(text: str, currency: str) -> None:
     with pytest.raises(ApiError):
-        money.read(text, currency)
+        money.parse(text, currency)
 
 
 def test_durations_and_secrets_are_short() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stripe_sandbox.errors import ApiError
-from stripe_sandbox.wire.limits import Asked, Limiter, RateLimits
+from stripe_sandbox.wire.rate_limits import LimitedRequest, RateLimiter, RateLimits
 from tests.sandbox.raw import Heard, ask, pay
 from tests.support.eventually import eventually
 from tests.support.sandbox import SandboxProcess
@@ -27,14 +27,14 @@ class Clock:
         return self.now
 
 
-def limiter(clock: Clock, limits: Any) -> Limiter:
-    return Limiter(RateLimits.model_validate(limits), clock)
+def limiter(clock: Clock, limits: Any) -> RateLimiter:
+    return RateLimiter(RateLimits.model_validate(limits), clock)
 
 
-def outcome(limiter: Limiter, operation: str = CREATE, *, live: bool = False, changes: str | None = None) -> str:
+def outcome(limiter: RateLimiter, operation: str = CREATE, *, live: bool = False, changes: str | None = None) -> str:
     """`ok`, or the reason of the refusal."""
     try:
-        with limiter.admitted(Asked(live, operation, changes)):
+        with limiter.admitted(LimitedRequest(live, operation, changes)):
             return "ok"
     except ApiError as error:
         return error.headers["Stripe-Rate-Limited-Reason"]
@@ -95,9 +95,9 @@ def test_an_intent_takes_1000_updates_an_hour() -> None:
 
 def test_places_are_taken_while_a_request_runs() -> None:
     limits = limiter(Clock(), {"global_concurrency": 2, "endpoint_concurrency": 1})
-    with limits.admitted(Asked(live=False, operation=CREATE, changes=None)):
+    with limits.admitted(LimitedRequest(live=False, operation=CREATE, changed_object=None)):
         assert outcome(limits) == "endpoint-concurrency"
-        with limits.admitted(Asked(live=False, operation="refunds.create", changes=None)):
+        with limits.admitted(LimitedRequest(live=False, operation="refunds.create", changed_object=None)):
             assert outcome(limits, "events.list") == "global-concurrency"
         assert outcome(limits, "events.list") == "ok"
     assert outcome(limits) == "ok"
@@ -111,7 +111,7 @@ def test_without_numbers_nothing_is_limited() -> None:
 
 
 def test_full_buckets_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stripe_sandbox.wire.limits.BUCKETS_LIMIT", 10)
+    monkeypatch.setattr("stripe_sandbox.wire.rate_limits.BUCKETS_LIMIT", 10)
     clock = Clock()
     limits = limiter(clock, {"updates_per_intent_per_hour": 1})
     for number in range(100):

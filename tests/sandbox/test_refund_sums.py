@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stripe_sandbox.errors import ApiError
-from stripe_sandbox.resources import refunds, timed
+from stripe_sandbox.resources import refunds, timer_handlers
 from stripe_sandbox.resources.balances import totals
 from stripe_sandbox.routes import OPERATIONS
 from stripe_sandbox.state.ledger import entries
 from stripe_sandbox.state.store import Store, Transaction
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 NOW = 1_800_000_000.0
 AMOUNT = 1000
@@ -42,7 +42,7 @@ class Account:
         return body
 
     def do(self, step: Any) -> Any:
-        work = Work(Transaction(self.store), NOW)
+        work = UnitOfWork(Transaction(self.store), NOW)
         answer = step(work)
         self.store.apply(work.tx.records())
         return answer
@@ -54,7 +54,7 @@ class Account:
             self.call("/v1/refunds", params)
         elif name == "strike":
             for timer in list(self.store["timer"].rows.values())[argument:][:1]:
-                self.do(lambda work, timer=timer: timed.strike(work, timer))
+                self.do(lambda work, timer=timer: timer_handlers.fire(work, timer))
         elif made := self.refunds:
             refund = made[(argument or 0) % len(made)]
             if name == "cancel":
@@ -90,7 +90,7 @@ def test_live_refunds_never_exceed_the_capture_and_every_account_of_them_agrees(
         with contextlib.suppress(ApiError):
             account.step(name, argument)
 
-        live = sum(one["amount"] for one in account.refunds if one["status"] in refunds.LIVE)
+        live = sum(one["amount"] for one in account.refunds if one["status"] in refunds.EFFECTIVE)
         assert live <= captured
         charge = account.charge
         assert charge["amount_refunded"] == (AMOUNT - captured) + live

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import stripe
 
-from stripe_sandbox.resources.attempts import CONFIRMS_MAX
-from stripe_sandbox.resources.transitions import LEGAL, TRANSITIONS, Transition
+from stripe_sandbox.resources.payment_attempts import CONFIRMS_MAX
+from stripe_sandbox.resources.transitions import ALLOWED_STATUSES, TRANSITIONS, Transition
 from tests.support.sandbox import SandboxProcess
 
 STATUSES = (
@@ -138,9 +138,11 @@ PATHS = [
     for transition in TRANSITIONS
     for operation in transition.operations
     for origin in STATUSES
-    if origin in transition.origins and origin in LEGAL[operation]
+    if origin in transition.origins and origin in ALLOWED_STATUSES[operation]
 ]
-ILLEGAL = [(operation, status) for operation, legal in LEGAL.items() for status in STATUSES if status not in legal]
+ILLEGAL = [
+    (operation, status) for operation, legal in ALLOWED_STATUSES.items() for status in STATUSES if status not in legal
+]
 
 
 def refused(client: Any, intent: str, method: str) -> None:

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.resources import attempts, captures, debits, intents
-from stripe_sandbox.resources.timed import strike
+from stripe_sandbox.resources import bank_debits, captures, intents, payment_attempts
+from stripe_sandbox.resources.timer_handlers import fire
 from stripe_sandbox.resources.transitions import TRANSITIONS
 from stripe_sandbox.state.store import Store, Transaction
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 AMOUNT = 1000
 START = 1_800_000_000.0
@@ -82,7 +82,7 @@ class Walk:
             self._wait(value)
             return
         path = {"id": self.id}
-        acts: dict[str, Callable[[Work], Any]] = {
+        acts: dict[str, Callable[[UnitOfWork], Any]] = {
             "confirm": lambda work: intents.confirm(work, {"payment_method": value}, path),
             "confirm_off_session": lambda work: intents.confirm(
                 work, {"payment_method": value, "off_session": "true"}, path
@@ -90,15 +90,15 @@ class Walk:
             "attach": lambda work: intents.update(work, {"payment_method": value}, path),
             "capture": lambda work: captures.capture(work, {"amount_to_capture": value}, path),
             "cancel": lambda work: intents.cancel(work, {}, path),
-            "authenticate": lambda work: attempts.authenticate(work, self.intent, succeeded=value),
-            "settle": lambda work: debits.settle(work, self.intent, succeeded=value),
+            "authenticate": lambda work: payment_attempts.authenticate(work, self.intent, succeeded=value),
+            "settle": lambda work: bank_debits.settle(work, self.intent, succeeded=value),
         }
         with suppress(ApiError):
             self._run(acts[kind])
 
-    def _run(self, act: Callable[[Work], object]) -> None:
+    def _run(self, act: Callable[[UnitOfWork], object]) -> None:
         """What raises changes nothing; what doesn't is applied."""
-        work = Work(Transaction(self.store), self.now)
+        work = UnitOfWork(Transaction(self.store), self.now)
         act(work)
         self.store.apply(work.tx.records())
         self.statuses.append(self.intent["status"])
@@ -108,7 +108,7 @@ class Walk:
         while due := [row for row in self.store["timer"].rows.values() if row["due"] <= target]:
             timer = min(due, key=lambda row: row["due"])
             self.now = timer["due"]
-            self._run(partial(strike, timer=timer))
+            self._run(partial(fire, timer=timer))
         self.now = target
 
 

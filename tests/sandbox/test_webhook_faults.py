@@ -38,7 +38,7 @@ def rules(sandbox: SandboxProcess, *rules: dict[str, Any], **more: Any) -> None:
 
 def struck(sandbox: SandboxProcess) -> list[int]:
     shown = sandbox.control("GET", "/sandbox/faults")["webhooks"]["rules"]
-    return [rule["struck"] for rule in shown]
+    return [rule["injected"] for rule in shown]
 
 
 def listed_types(client: Any, intent: Any) -> list[str]:
@@ -103,7 +103,7 @@ def test_a_fault_can_strike_a_number_of_times(listening: SandboxProcess, client:
 
     assert only(receiver.deliveries).event.data.object.id == second.id != first.id
     [rule] = listening.control("GET", "/sandbox/faults")["webhooks"]["rules"]
-    assert (rule["struck"], rule["left"]) == (1, 0)
+    assert (rule["injected"], rule["left"]) == (1, 0)
 
 
 def test_one_type_can_be_late(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:

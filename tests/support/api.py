@@ -13,7 +13,7 @@ from uuid import UUID
 from payment_service.db import api_keys
 from payment_service.db.pool import Pool, open_pool
 from payment_service.domain.ids import payment_id
-from payment_service.flows.surroundings import Surroundings
+from payment_service.flows.state.context import Context
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.provider.port import ProviderEvent
@@ -81,7 +81,7 @@ async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
         return opened.readiness
 
     provider = Stripe(config, now_s=time.time)
-    surroundings = Surroundings(
+    context = Context(
         pool=pool,
         providers=Providers({provider.name: provider}),
         deployment=config.deployment,
@@ -89,7 +89,7 @@ async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
     )
     app = build_app(
         config=config,
-        surroundings=surroundings,
+        context=context,
         receivers=receivers_of(config),
         take=_take,
         quarantine=_quarantine,

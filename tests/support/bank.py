@@ -11,14 +11,14 @@ from typing import Any
 from payment_service.bank_transfer.provider import BankTransfer
 from payment_service.bank_transfer.references import reference_of
 from payment_service.bank_transfer.statement import Transfer, read_transfer
-from payment_service.config import BankTransferSettings
+from payment_service.config.config import BankTransferSettings
 from payment_service.db.audit import Actor
 from payment_service.db.pool import Pool
-from payment_service.flows.apply_webhooks import Webhooks
-from payment_service.flows.dispatch import Dispatcher
-from payment_service.flows.surroundings import Surroundings
-from payment_service.flows.take_transfers import Taken, Transfers
-from payment_service.provider.plugins import Context
+from payment_service.flows.calls.dispatch import Dispatcher
+from payment_service.flows.operators.bank_transfers import Taken, Transfers
+from payment_service.flows.state.context import Context
+from payment_service.flows.webhooks.apply import Webhooks
+from payment_service.provider.plugins import ProviderContext
 from payment_service.provider.providers import Providers
 from tests.support.flows import Flows, name_of, open_flows
 
@@ -36,12 +36,12 @@ class Bank(SimpleNamespace):
     webhooks: Webhooks
     transfers: Transfers
     dispatcher: Dispatcher
-    surroundings: Surroundings
+    context: Context
 
     async def asked(self, *order_ids: str) -> None:
         """Take in orders of 19.90 eur, and wait until their intents exist."""
         await self.flows.accept(*order_ids)
-        await self.flows.settle_all()
+        await self.flows.run_calls()
 
     async def take(self, text: str, amount: str = "19.90", transaction_id: str = "t-1", currency: str = "EUR") -> Taken:
         """Let a transfer come in."""
@@ -78,9 +78,9 @@ def reference(order_id: str) -> str:
     return reference_of(name_of(order_id))
 
 
-def context_of(flows: Flows) -> Context:
+def context_of(flows: Flows) -> ProviderContext:
     """What a provider is given in these tests."""
-    return Context(
+    return ProviderContext(
         deployment="default",
         now_s=lambda: flows.clock.now().timestamp(),
         timeout_s=flows.config.provider_timeout_s,
@@ -96,7 +96,7 @@ async def open_bank(dsn: str, **changes: Any) -> AsyncIterator[Bank]:
         provider = BankTransfer(SETTINGS, context_of(flows))
         flows.use(Providers({"bank_transfer": provider, "stripe": flows.provider}))
         dispatcher = flows.dispatcher(name="bank_transfer")
-        webhooks = Webhooks(flows.surroundings())
+        webhooks = Webhooks(flows.context())
         await dispatcher.start()
         webhooks.start()
         try:
@@ -107,7 +107,7 @@ async def open_bank(dsn: str, **changes: Any) -> AsyncIterator[Bank]:
                 webhooks=webhooks,
                 transfers=Transfers(pool=flows.pool, webhooks=webhooks, account=IBAN),
                 dispatcher=dispatcher,
-                surroundings=flows.surroundings(wake_dispatcher=dispatcher.wake),
+                context=flows.context(wake_dispatcher=dispatcher.wake),
             )
         finally:
             await webhooks.stop()

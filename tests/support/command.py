@@ -36,9 +36,9 @@ def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
 
 def run_on_terminal(*arguments: str, answer: str, env: Mapping[str, str]) -> Result:
     """Run it with a person who answers what is asked."""
-    here, there = pty.openpty()
+    context, there = pty.openpty()
     try:
-        os.write(here, answer.encode())
+        os.write(context, answer.encode())
         return subprocess.run(
             [COMMAND, *arguments],
             env={"PATH": os.environ["PATH"], **env},
@@ -50,7 +50,7 @@ def run_on_terminal(*arguments: str, answer: str, env: Mapping[str, str]) -> Res
         )
     finally:
         os.close(there)
-        os.close(here)
+        os.close(context)
 
 
 def done(result: Result) -> Any:

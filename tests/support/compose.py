@@ -40,13 +40,13 @@ class Project:
     def environment(self, name: str) -> dict[str, str]:
         """What a service is given, for a process here."""
         given = SERVICES[name].get("environment", {})
-        return {key: self._here(name, str(value)) for key, value in given.items()}
+        return {key: self._context(name, str(value)) for key, value in given.items()}
 
     def command(self, name: str) -> list[str]:
         """What a service runs, for a process here; `sleep` of a day ends with 7."""
         service = SERVICES[name]
         words = [*service.get("entrypoint", _ENTRYPOINT), *service.get("command", [])]
-        return [self._here(name, word.replace("sleep 86400", "exit 7")) for word in words]
+        return [self._context(name, word.replace("sleep 86400", "exit 7")) for word in words]
 
     def run(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run a service that ends by itself."""
@@ -60,7 +60,7 @@ class Project:
             timeout=TIMEOUT_S,
         )
 
-    def _here(self, name: str, text: str) -> str:
+    def _context(self, name: str, text: str) -> str:
         text = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: self._variables.get(match[1], match[2]), text)
         for host, address in self._hosts.items():
             text = text.replace(host, address)

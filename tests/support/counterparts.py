@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 from pydantic import SecretStr
 
-from payment_service.provider.plugins import Context
+from payment_service.provider.plugins import ProviderContext
 from payment_service.provider.port import Provider
 from payment_service_events.currency import CURRENCIES
 from payment_service_events.money import Money
@@ -98,7 +98,9 @@ def acme_importable() -> Iterator[ModuleType]:
 async def open_acme(change: Callable[[Any], None] = lambda _acme: None) -> AsyncIterator[AcmeSide]:
     """Make the example's provider; `change` may break it."""
     with acme_importable() as module:
-        context = Context(deployment="default", now_s=time.time, timeout_s=1, concurrency=1, pool=cast("Any", None))
+        context = ProviderContext(
+            deployment="default", now_s=time.time, timeout_s=1, concurrency=1, pool=cast("Any", None)
+        )
         acme = module.PLUGIN.make(module.PLUGIN.settings(acme_secret=SecretStr("acme-secret")), context)
         change(acme)
         yield AcmeSide(acme)

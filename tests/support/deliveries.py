@@ -15,10 +15,10 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 from stripe import WebhookSignature
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.db.pool import Pool
-from payment_service.flows.errors import Unavailable
-from payment_service.flows.surroundings import Surroundings
+from payment_service.flows.state.context import Context
+from payment_service.flows.state.errors import Unavailable
 from payment_service.http import problems
 from payment_service.http.app import build_app
 from payment_service.http.health import Readiness
@@ -34,7 +34,7 @@ PATH = "/webhooks/stripe"
 SECRET = "whsec_suite"
 JSON = {"content-type": "application/json"}
 BODY_LIMIT_BYTES = 262_144
-NO_DATABASE = Surroundings(  # what is refused must not need one
+NO_DATABASE = Context(  # what is refused must not need one
     pool=cast("Pool", None), providers=cast("Providers", None), deployment="default", now=lambda: datetime.now(UTC)
 )
 
@@ -82,7 +82,7 @@ async def open_endpoint(inbox: Inbox) -> AsyncIterator[int]:
     config = config_for("postgresql://127.0.0.1:9/none", "http://127.0.0.1:9")
     app = build_app(
         config=config,
-        surroundings=NO_DATABASE,
+        context=NO_DATABASE,
         receivers=receivers_of(config),
         take=inbox.take,
         quarantine=inbox.quarantine,

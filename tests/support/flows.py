@@ -15,15 +15,15 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.contracts.cancelled_orders import decode_cancelled_order
 from payment_service.contracts.orders import decode_order
 from payment_service.db.pool import Pool, open_pool
 from payment_service.domain.ids import payment_id
-from payment_service.flows.accept_orders import Intake
-from payment_service.flows.arrivals import Arrival
-from payment_service.flows.dispatch import Dispatcher
-from payment_service.flows.surroundings import Surroundings
+from payment_service.flows.calls.dispatch import Dispatcher
+from payment_service.flows.intake.orders import OrderIntake
+from payment_service.flows.intake.records import InboundRecord
+from payment_service.flows.state.context import Context
 from payment_service.provider.providers import Providers
 from payment_service.provider.stripe.adapter import Stripe
 from tests.support.eventually import eventually_async
@@ -64,10 +64,12 @@ def order(order_id: str, total: str = "19.90", currency: str = "eur", **fields: 
     ).encode()
 
 
-def arrival(value: bytes | None, offset: int, *, age: timedelta = timedelta(), partition: int = 0) -> Arrival:
+def inbound_record(
+    value: bytes | None, offset: int, *, age: timedelta = timedelta(), partition: int = 0
+) -> InboundRecord:
     """A record as the consumer hands it on."""
     timestamp_ms = int((time.time() - age.total_seconds()) * 1000)
-    return Arrival(
+    return InboundRecord(
         topic="orders.created",
         partition=partition,
         offset=offset,
@@ -79,10 +81,10 @@ def arrival(value: bytes | None, offset: int, *, age: timedelta = timedelta(), p
     )
 
 
-def cancelled(value: object, offset: int = 0) -> Arrival:
+def cancelled(value: object, offset: int = 0) -> InboundRecord:
     """A record of `orders.cancelled` as the consumer hands it on."""
     content = value if isinstance(value, bytes) else json.dumps(value).encode()
-    like = arrival(content, offset)
+    like = inbound_record(content, offset)
     return replace(
         like,
         topic="orders.cancelled",
@@ -103,14 +105,14 @@ class Flows(SimpleNamespace):
     clock: Clock
     provider: Stripe
     providers: Providers
-    intake: Intake
+    intake: OrderIntake
 
     def use(self, providers: Providers) -> None:
         """Let these providers take the orders from now on."""
         self.providers = providers
-        self.intake = _intake(self.config, self.surroundings())
+        self.intake = _intake(self.config, self.context())
 
-    def surroundings(self, **changes: Any) -> Surroundings:
+    def context(self, **changes: Any) -> Context:
         """What the flows work with; nobody is woken unless a test says who."""
         settings = {
             "pool": self.pool,
@@ -118,19 +120,19 @@ class Flows(SimpleNamespace):
             "deployment": self.config.deployment,
             "now": self.clock.now,
         }
-        return Surroundings(**{**settings, **changes})
+        return Context(**{**settings, **changes})
 
     def dispatcher(self, **changes: Any) -> Dispatcher:
         """Make a dispatcher; the test starts and stops it."""
         settings = {"name": "stripe", "config": self.config, "random": Random(7)}
-        return Dispatcher(self.surroundings(), **{**settings, **changes})
+        return Dispatcher(self.context(), **{**settings, **changes})
 
     async def accept(self, *order_ids: str, **fields: Any) -> None:
         """Take in orders of 19.90 eur."""
         values = [order(order_id, **fields) for order_id in order_ids]
-        await self.intake.accept([arrival(value, offset) for offset, value in enumerate(values)])
+        await self.intake.accept([inbound_record(value, offset) for offset, value in enumerate(values)])
 
-    async def settle_all(self, timeout_s: float = 20) -> None:
+    async def run_calls(self, timeout_s: float = 20) -> None:
         """Wait until no operation is due or under way."""
 
         async def none_left() -> bool:
@@ -166,9 +168,9 @@ async def open_flows(dsn: str, api_base: str, **changes: object) -> AsyncIterato
         pool.terminate()
 
 
-def _intake(config: Config, here: Surroundings) -> Intake:
-    return Intake(
-        here,
+def _intake(config: Config, context: Context) -> OrderIntake:
+    return OrderIntake(
+        context,
         order_max_age=config.order_max_age,
         manual_capture=config.capture_method == "manual",
         expires_after=config.payment_expires_after,

@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.db.pool import Connection, Pool, open_pool
 from payment_service.db.records import OutboxRecord, append_outbox
-from payment_service.flows.announce import announce
+from payment_service.flows.state.outbox_records import outbox_record
 from payment_service.kafka.relay import Relay
 from scripts.document_states import SAMPLE
 from scripts.sample_records import ANNOUNCEMENTS
@@ -38,7 +38,7 @@ def records(
 def _record(payment: uuid.UUID, sequence: int, topic: str, value: bytes | None) -> OutboxRecord:
     told = next(told for told in ANNOUNCEMENTS if told.topic == topic)
     told = replace(told, cause=str(uuid.uuid4()))
-    made = announce(
+    made = outbox_record(
         replace(SAMPLE, id=payment, sequence=sequence), told, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC)
     )
     return made if value is None else replace(made, value=value)

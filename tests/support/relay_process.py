@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from tests.support.outbox import opened, relaying
 
 

@@ -124,7 +124,7 @@ class SandboxProcess:
 
     def faults_struck(self) -> list[int]:
         """How often each rule has struck."""
-        return [rule["struck"] for rule in self.control("GET", "/sandbox/faults")["rules"]]
+        return [rule["injected"] for rule in self.control("GET", "/sandbox/faults")["rules"]]
 
     def accept_keys(self, *keys: str) -> None:
         """Accept these API keys only; without arguments, every test key."""

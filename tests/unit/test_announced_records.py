@@ -25,7 +25,7 @@ from payment_service.domain.events import (
     RefundInitiated,
     Succeeded,
 )
-from payment_service.flows.announce import announce
+from payment_service.flows.state.outbox_records import outbox_record
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
 from scripts.document_states import SAMPLE
@@ -38,7 +38,7 @@ OF = {"payment_id": str(PAYMENT), "order_id": "order-1", "user_id": ""}
 
 def value_of(announcement: Announcement, amount: Money = PRICE, **changes: object) -> dict[str, object]:
     payment = replace(SAMPLE, id=PAYMENT, order_id="order-1", user_id="", amount=amount, **changes)  # type: ignore[arg-type]
-    record = announce(payment, announcement, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC))
+    record = outbox_record(payment, announcement, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC))
     read: dict[str, object] = json.loads(record.value or b"")
     BY_TOPIC[announcement.topic].model_validate(read)
     return read
@@ -128,7 +128,7 @@ def test_a_failure_says_whether_it_is_the_end(final: bool) -> None:
 def test_text_of_any_language_and_punctuation_survives() -> None:
     told = Canceled(cause="c", reason='"\u2028')
     payment = replace(SAMPLE, order_id='{"a":\\n}', user_id="Zo\u00eb \U0001f642")
-    value = announce(payment, told, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC)).value
+    value = outbox_record(payment, told, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC)).value
     read = json.loads(value or b"")
     assert (read["order_id"], read["user_id"], read["reason"]) == ('{"a":\\n}', "Zo\u00eb \U0001f642", '"\u2028')
 

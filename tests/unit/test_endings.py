@@ -11,7 +11,7 @@ import pytest
 from payment_service.db.operations import LOOK_FIRST, Claimed
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundStatus
-from payment_service.flows.endings import BACKOFF_MAX_S, NOTHING_YET, backoff_s, conclude_lookup, conclude_read
+from payment_service.flows.calls.outcomes import BACKOFF_MAX_S, NOTHING_YET, backoff_s, conclude_lookup, conclude_read
 from payment_service.provider.port import Done, Kind, Request
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
@@ -62,8 +62,8 @@ def read(operation: Claimed, facts: tuple[IntentFact | None, ...] | None) -> Any
 def test_an_intent_of_ours_that_can_not_be_read_is_there_all_the_same() -> None:
     """Two such reads must not lead to a second create: a person has to look."""
     for facts in ((None,), (None, found()), (found(), None)):
-        ending = read(claimed(empty_read_at=NOW - timedelta(hours=1)), facts).ending
-        assert (ending.state, ending.code, ending.next_epoch) == ("parked", "malformed_intent", False)
+        update = read(claimed(empty_read_at=NOW - timedelta(hours=1)), facts).update
+        assert (update.state, update.code, update.next_epoch) == ("parked", "malformed_intent", False)
 
 
 @pytest.mark.parametrize(
@@ -80,25 +80,25 @@ def test_an_intent_of_ours_that_can_not_be_read_is_there_all_the_same() -> None:
 def test_only_two_empty_reads_a_minute_apart_open_the_next_epoch(
     changes: dict[str, Any], code: str, next_epoch: bool
 ) -> None:
-    ending = read(claimed(**changes), ()).ending
-    assert (ending.state, ending.code, ending.next_epoch) == ("due", code, next_epoch)
+    update = read(claimed(**changes), ()).update
+    assert (update.state, update.code, update.next_epoch) == ("due", code, next_epoch)
 
 
 def test_a_key_that_was_misused_is_parked_when_nothing_is_found() -> None:
-    ending = read(claimed(last_outcome="misused", empty_read_at=NOW - timedelta(hours=1)), ()).ending
-    assert (ending.state, ending.next_epoch) == ("parked", False)
+    update = read(claimed(last_outcome="misused", empty_read_at=NOW - timedelta(hours=1)), ()).update
+    assert (update.state, update.next_epoch) == ("parked", False)
 
 
 def test_what_could_not_be_listed_says_nothing() -> None:
-    ending = read(claimed(empty_read_at=NOW - timedelta(hours=1)), None).ending
-    assert (ending.state, ending.next_epoch, ending.empty_read) == ("due", False, False)
+    update = read(claimed(empty_read_at=NOW - timedelta(hours=1)), None).update
+    assert (update.state, update.next_epoch, update.empty_read) == ("due", False, False)
 
 
 def test_of_several_intents_the_one_that_is_furthest_comes_first() -> None:
     """The first fact's intent becomes the payment's own: it must be the one that may hold money."""
     canceled, processing = found(Status.CANCELED, "pi_4"), found(Status.PROCESSING, "pi_2")
-    settlement = read(claimed(), (canceled, found(), processing, found(Status.DECLINED, "pi_3")))
-    assert [fact.intent_id for fact in settlement.facts] == ["pi_2", "pi_3", "pi_1", "pi_4"]
+    result = read(claimed(), (canceled, found(), processing, found(Status.DECLINED, "pi_3")))
+    assert [fact.intent_id for fact in result.facts] == ["pi_2", "pi_3", "pi_1", "pi_4"]
 
 
 def test_waiting_doubles_up_to_its_limit() -> None:
@@ -106,15 +106,15 @@ def test_waiting_doubles_up_to_its_limit() -> None:
 
 
 def test_before_anything_was_sent_one_read_that_finds_nothing_lets_it_be_sent() -> None:
-    ending = read(claimed(epoch=LOOK_FIRST, last_sent_at=None, last_outcome=None), ()).ending
-    assert (ending.state, ending.outcome, ending.next_epoch) == ("due", NOTHING_YET, True)
+    update = read(claimed(epoch=LOOK_FIRST, last_sent_at=None, last_outcome=None), ()).update
+    assert (update.state, update.outcome, update.next_epoch) == ("due", NOTHING_YET, True)
     known = read(claimed(epoch=LOOK_FIRST, last_sent_at=None), (found(),))
-    assert (known.ending.state, known.facts) == ("done", (found(),))
-    sent = read(claimed(epoch=LOOK_FIRST, last_sent_at=NOW - timedelta(hours=1)), ()).ending
+    assert (known.update.state, known.facts) == ("done", (found(),))
+    sent = read(claimed(epoch=LOOK_FIRST, last_sent_at=NOW - timedelta(hours=1)), ()).update
     assert (sent.outcome, sent.next_epoch) == ("unknown", False), (
         "by a release that did not look: a second read must tell"
     )
-    unread = read(claimed(epoch=LOOK_FIRST, last_sent_at=None), None).ending
+    unread = read(claimed(epoch=LOOK_FIRST, last_sent_at=None), None).update
     assert (unread.state, unread.code, unread.next_epoch) == ("due", "not_listed", False)
 
 
@@ -143,5 +143,5 @@ def test_a_refund_is_sent_only_if_all_refunds_were_read_and_it_is_not_among_them
     )
     listed = RefundListFact(intent_id="pi_1", refunds=(refund,), whole=whole, at=1, source="answer")
     settled = conclude_lookup(operation, Done(fact=listed, request_id="req_1"), jitter=lambda: 1.0)
-    assert (settled.ending.state, settled.ending.next_epoch) == (state, next_epoch)
+    assert (settled.update.state, settled.update.next_epoch) == (state, next_epoch)
     assert settled.facts == (listed,), "what was read is taken in, whatever becomes of this one"

@@ -11,7 +11,7 @@ import pytest
 from payment_service.domain.events import Failed
 from payment_service.domain.payment import Applied, Ignored, Status, WithdrawnFact, apply
 from payment_service.domain.refund import RefundRefused
-from payment_service.flows.endings import NO_INTENT, conclude, conclude_without_intent
+from payment_service.flows.calls.outcomes import NO_INTENT, conclude, conclude_without_intent
 from payment_service.provider.port import (
     OWN_INTENT,
     Call,
@@ -67,9 +67,9 @@ def test_a_create_is_taken_back_only_while_nothing_else_is_known(status: Status)
 
 
 def test_a_call_about_an_intent_that_was_never_made_ends_and_proves_nothing() -> None:
-    settlement = conclude_without_intent(claimed(kind=Kind.CANCEL))
-    assert (settlement.ending.state, settlement.ending.outcome) == ("refused", NO_INTENT)
-    assert not settlement.succeeded, "else it would open a kind of calls that is blocked"
+    result = conclude_without_intent(claimed(kind=Kind.CANCEL))
+    assert (result.update.state, result.update.outcome) == ("refused", NO_INTENT)
+    assert not result.succeeded, "else it would open a kind of calls that is blocked"
 
 
 @pytest.mark.parametrize("intent_id", ["pi_1", "a/b?c", "\u00e9", OWN_INTENT])
@@ -116,10 +116,10 @@ def test_a_capture_that_comes_too_late_ends_by_what_the_intent_is_now(code: str)
 )
 def test_a_refund_that_is_refused_in_whatever_words_holds_nothing_back(outcome: Outcome) -> None:
     """Else its operation has ended, and its amount stays reserved for ever."""
-    settlement = conclude(claimed(kind=Kind.REFUND), outcome, jitter=lambda: 0.0)
-    assert settlement.ending.state == "refused"
-    [freed] = [fact for fact in settlement.facts if isinstance(fact, RefundRefused)]
-    assert (freed.refund_id, freed.code) == (claimed(kind=Kind.REFUND).id, settlement.ending.code)
+    result = conclude(claimed(kind=Kind.REFUND), outcome, jitter=lambda: 0.0)
+    assert result.update.state == "refused"
+    [freed] = [fact for fact in result.facts if isinstance(fact, RefundRefused)]
+    assert (freed.refund_id, freed.code) == (claimed(kind=Kind.REFUND).id, result.update.code)
 
 
 @pytest.mark.parametrize(

@@ -264,13 +264,13 @@ def test_whatever_repeats_and_overtakes_the_history_ends_the_same() -> None:
     whole = tuple(event for event in life() if event.attempt == 2)
     assert [type(event) for event in whole[:2]] == [PaymentInitiated, PaymentSucceeded]
     chance = random.Random(1)
-    for arrival in itertools.islice(itertools.permutations(life()), 0, None, 37):
+    for inbound_record in itertools.islice(itertools.permutations(life()), 0, None, 37):
         store = MemoryStore()
-        repeated = [*arrival, *chance.choices(arrival, k=5)]
+        repeated = [*inbound_record, *chance.choices(inbound_record, k=5)]
         histories = [take(store, event) for event in repeated]
         assert in_order(store.of_order(whole[0].order_id)) == whole
-        assert histories[len(arrival) :] == [None] * 5, "a repetition asks for nothing"
-        assert None not in histories[: len(arrival)]
+        assert histories[len(inbound_record) :] == [None] * 5, "a repetition asks for nothing"
+        assert None not in histories[: len(inbound_record)]
 
 
 def test_a_payment_that_was_replaced_says_nothing_more() -> None:
@@ -285,8 +285,8 @@ def test_a_payment_that_was_replaced_says_nothing_more() -> None:
 
 def test_events_of_other_orders_are_another_history() -> None:
     store = MemoryStore()
-    here, there = event_of(SUCCEEDED), event_of(SUCCEEDED, order="order-2")
-    assert take(store, here) == (here,)
+    context, there = event_of(SUCCEEDED), event_of(SUCCEEDED, order="order-2")
+    assert take(store, context) == (context,)
     assert take(store, there) == (there,)
     assert in_order([]) == ()
 

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from payment_service.flows.find_creates import find_creates
-from payment_service.flows.listing import LISTING_SLICE
+from payment_service.flows.calls.find_intents import find_intents
+from payment_service.flows.calls.listing_windows import LISTING_SLICE
 from tests.unit.test_endings import NOW, claimed, found
 
 OURS, OTHER = UUID(int=2), UUID(int=77)
@@ -36,7 +36,7 @@ class Account:
 
 async def look(account: Account, begun: timedelta) -> Any:
     operation = claimed(payment_id=OURS, first_sent_at=NOW - begun, last_sent_at=NOW)
-    return await find_creates(cast("Any", account), [operation], rate_per_s=20)
+    return await find_intents(cast("Any", account), [operation], rate_per_s=20)
 
 
 @pytest.mark.parametrize(("per_second", "most"), [(0.1, 1), (25, 40)], ids=["a quiet account", "one at its limit"])

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from payment_service.config.kafka_properties import REFUSED, property_of, variable_of
+from payment_service.config.sections import ConfigError, KafkaSettings
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
-from payment_service.kafka_properties import REFUSED, property_of, variable_of
-from payment_service.settings import ConfigError, KafkaSettings
 from tests.support.outbox import config_of
 
 CANARY = "canary-of-the-suite"

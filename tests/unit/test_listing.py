@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service.flows.listing import (
+from payment_service.flows.calls.listing_windows import (
     LISTING_MARGIN,
     LISTING_MAX,
     LISTING_SLICE,

@@ -90,20 +90,20 @@ def provider_refund_id(refund_id: UUID) -> str:
 
 
 def transfer_event(
-    transfer: Transfer, account: str, intent: Intent | None, why: str, *, was_nobodys: bool = False
+    transfer: Transfer, account: str, intent: Intent | None, reason: str, *, was_nobodys: bool = False
 ) -> ProviderEvent:
     """Word what became of a transfer. `intent`: whose reference it bears; `why` it is not what that asked for, else empty.
 
     `was_nobodys`: it was told before without a reference, and is another event now.
     """
-    kind = NOBODYS if intent is None else UNEXPECTED if why else MATCHED
+    kind = NOBODYS if intent is None else UNEXPECTED if reason else MATCHED
     data = {
         "transaction_id": transfer.transaction_id,
         "amount": transfer.amount.minor,
         "currency": transfer.amount.currency.code,
         "booked_on": transfer.booked_on.isoformat(),
         "text": card_numbers.mask(transfer.text),
-        "why": why,
+        "reason": reason,
     }
     if intent is not None:
         data |= {"reference": intent.reference, "payment_id": str(intent.payment_id), "asked": str(intent.amount)}
@@ -166,7 +166,7 @@ def _fact(kind: str, data: dict[str, Any], *, at: int, source: str) -> AnyFact |
                 method=PROVIDER,
             )
         case "transfer.unexpected":
-            detail = f"{data['transaction_id']} brought {amount} for {data['asked']} asked: {data['why']}"
+            detail = f"{data['transaction_id']} brought {amount} for {data['asked']} asked: {data['reason']}"
             return UnexpectedFact(detail=detail, at=at, source=source)
         case "refund.ended":
             return RefundFact(

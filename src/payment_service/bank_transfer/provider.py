@@ -1,6 +1,6 @@
 """The provider `bank_transfer`: its requests are worded as if they went to a server, and answered by the ledger.
 
-Money comes by transfer, a day or two later, and is told by an operator or a statement (`flows/take_transfers.py`); nothing can
+Money comes by transfer, a day or two later, and is told by an operator or a statement (`flows/operators/bank_transfers.py`); nothing can
 be held, so whatever comes is captured. Money goes back when an operator has transferred it.
 """
 
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from payment_service.bank_transfer import events, ledger
 from payment_service.bank_transfer.references import reference_of
-from payment_service.config import BankTransferSettings
+from payment_service.config.config import BankTransferSettings
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundListFact, RefundRefused, RefundStatus
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from payment_service.bank_transfer.events import Intent, LedgerRefund
     from payment_service.db.pool import Connection
     from payment_service.domain.payment import IntentFact
-    from payment_service.provider.plugins import Context
+    from payment_service.provider.plugins import ProviderContext
     from payment_service.provider.port import Call, Outcome, ProviderEvent
 
 API_VERSION: Final = "1"
@@ -55,7 +55,7 @@ class BankTransfer:
     name = events.PROVIDER
     captures_at_once = True
 
-    def __init__(self, settings: BankTransferSettings, context: Context) -> None:
+    def __init__(self, settings: BankTransferSettings, context: ProviderContext) -> None:
         self.account = settings.bank_transfer_iban
         self.holder = settings.bank_transfer_holder
         self.expires_after = settings.bank_transfer_expires_after
@@ -82,9 +82,9 @@ class BankTransfer:
         }
         return _post(_INTENTS, body)
 
-    def cancel_request(self, intent_id: str, *, why: str = "") -> Request:
+    def cancel_request(self, intent_id: str, *, reason: str = "") -> Request:
         """Word the cancellation of an intent."""
-        return _post(f"{_INTENTS}/{quote(intent_id, safe='')}/cancel", {"why": why})
+        return _post(f"{_INTENTS}/{quote(intent_id, safe='')}/cancel", {"reason": reason})
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:
         """Word a capture, which is refused."""
@@ -226,7 +226,7 @@ def _cancelled(intent: Intent | None, call: Call) -> Outcome:
         return _no_intent()
     fact = intent.fact(source=call.source)
     if intent.status is Status.CANCELED:
-        return Done(fact=replace(fact, cancellation=_form(call.request).get("why", "")), request_id="")
+        return Done(fact=replace(fact, cancellation=_form(call.request).get("reason", "")), request_id="")
     return WrongState(code="already_paid", fact=fact, request_id="")
 
 

@@ -17,7 +17,7 @@ from payment_service import exit_codes
 from payment_service.cli import bank, keys, outbox, parked, quarantine, topics
 from payment_service.cli.options import Amount, Json, Key, Name, Reason, Yes
 from payment_service.commands import version
-from payment_service.config import ROLES, Config, ConfigError, DatabaseSettings, RoleSettings
+from payment_service.config.config import ROLES, Config, ConfigError, DatabaseSettings, RoleSettings
 
 app = typer.Typer(
     name="payment-service",

@@ -9,7 +9,7 @@ import typer
 
 from payment_service import exit_codes
 from payment_service.cli.options import Json
-from payment_service.config import ConfigError
+from payment_service.config.config import ConfigError
 
 group = typer.Typer(name="bank", help="Payments by bank transfer.", no_args_is_help=True)
 

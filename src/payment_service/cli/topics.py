@@ -6,7 +6,7 @@ import logging
 
 import typer
 
-from payment_service.config import KafkaSettings
+from payment_service.config.config import KafkaSettings
 
 group = typer.Typer(name="topics", help="Topics of Kafka.", no_args_is_help=True)
 

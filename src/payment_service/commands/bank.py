@@ -21,14 +21,14 @@ from payment_service.bank_transfer.statement import (
 )
 from payment_service.commands import screen, session
 from payment_service.commands.settings import CommandSettings
-from payment_service.config import BankTransferSettings, ConfigError
+from payment_service.config.config import BankTransferSettings, ConfigError
 from payment_service.contracts.operators import Statement, StatementLine
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.flows.apply_webhooks import Webhooks
-from payment_service.flows.errors import Refusal, Why
-from payment_service.flows.surroundings import Surroundings
-from payment_service.flows.take_transfers import Became, Transfers
-from payment_service.provider.plugins import Context
+from payment_service.flows.operators.bank_transfers import Became, Transfers
+from payment_service.flows.state.context import Context
+from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.flows.webhooks.apply import Webhooks
+from payment_service.provider.plugins import ProviderContext
 from payment_service.provider.providers import Providers
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_o
     async def work(pool: Pool) -> StatementLine:
         asked = await ledger.asked_for(pool, _reference_in(name) or name)
         if asked is None:
-            raise Refusal(Why.NOT_FOUND, "No payment by bank transfer has this order, id or reference.")
+            raise Refusal(RefusalReason.NOT_FOUND, "No payment by bank transfer has this order, id or reference.")
         today = datetime.now(UTC).date()
         row = {
             "booking_date": booked_on or today.isoformat(),
@@ -103,7 +103,7 @@ async def _import(pool: Pool, settings: CommandSettings, lines: Iterable[bytes])
     for found in read_statement(lines, today=datetime.now(UTC).date()):
         match found:
             case BadLine(number=number, problem=problem):
-                told.append(StatementLine(line=number, became="bad", why=problem))
+                told.append(StatementLine(line=number, became="bad", reason=problem))
             case Outgoing(number=number):
                 told.append(StatementLine(line=number, became="outgoing"))
             case (number, transfer):
@@ -118,36 +118,36 @@ async def _take(transfers: Transfers, number: int | None, transfer: Transfer) ->
         raise
     except Exception as error:  # noqa: BLE001 - one line that trips the database must not stop the others
         log.error("transfer_not_taken", transaction_id=transfer.transaction_id, error=type(error).__name__)
-        why = f"the database refused it ({type(error).__name__}): report this as a defect"
-        return StatementLine(line=number, transaction_id=transfer.transaction_id, became="bad", why=why)
+        reason = f"the database refused it ({type(error).__name__}): report this as a defect"
+        return StatementLine(line=number, transaction_id=transfer.transaction_id, became="bad", reason=reason)
     return StatementLine(
         line=number,
         transaction_id=transfer.transaction_id,
         became=taken.became.value,
         payment_id=taken.payment_id,
         reference=taken.reference,
-        why=taken.why,
+        reason=taken.reason,
     )
 
 
 def _transfers(pool: Pool, settings: CommandSettings) -> Transfers:
     if PROVIDER not in settings.providers:
         raise ConfigError(f"PROVIDERS does not name {PROVIDER}: nobody can pay by bank transfer here.")
-    context = Context(
+    provider_context = ProviderContext(
         deployment=settings.deployment,
         now_s=lambda: datetime.now(UTC).timestamp(),
         timeout_s=settings.provider_timeout_s,
         concurrency=1,
         pool=pool,
     )
-    provider = BankTransfer(BankTransferSettings.from_environment(), context)
-    here = Surroundings(
+    provider = BankTransfer(BankTransferSettings.from_environment(), provider_context)
+    context = Context(
         pool=pool,
         providers=Providers({PROVIDER: provider}),
         deployment=settings.deployment,
         now=lambda: datetime.now(UTC),
     )
-    return Transfers(pool=pool, webhooks=Webhooks(here), account=provider.account)
+    return Transfers(pool=pool, webhooks=Webhooks(context), account=provider.account)
 
 
 def _open(path: str) -> IO[bytes]:
@@ -160,7 +160,7 @@ def _reference_in(name: str) -> str:
 
 def _show(lines: list[StatementLine]) -> None:
     """Show what needs a look, line by line; of the rest, how much there is."""
-    fields = ("line", "transaction_id", "became", "payment_id", "why")
+    fields = ("line", "transaction_id", "became", "payment_id", "reason")
     quiet = {Became.KNOWN.value, "outgoing"}
     screen.show_table(
         "Transfers", fields, ([getattr(line, name) for name in fields] for line in lines if line.became not in quiet)

@@ -14,12 +14,12 @@ from payment_service.db.maintain import MaintainError
 from payment_service.db.migrate import MigrationError
 from payment_service.db.rights import RightsError
 from payment_service.db.schema import NO_SCHEMA, SchemaError
-from payment_service.flows.errors import Refusal, Why
+from payment_service.flows.state.errors import Refusal, RefusalReason
 
 _EXITS: Final = {
-    Why.NOT_FOUND: exit_codes.NOT_FOUND,
-    Why.NOT_YET: exit_codes.NOT_NOW,
-    Why.IN_PROGRESS: exit_codes.NOT_NOW,
+    RefusalReason.NOT_FOUND: exit_codes.NOT_FOUND,
+    RefusalReason.NOT_YET: exit_codes.NOT_NOW,
+    RefusalReason.IN_PROGRESS: exit_codes.NOT_NOW,
 }
 _BUSY: Final = "It is being worked on just now, and nothing was changed: run the same command again in a second."
 
@@ -27,8 +27,8 @@ _BUSY: Final = "It is being worked on just now, and nothing was changed: run the
 def explain(error: Exception) -> tuple[str, int] | None:
     """Give a sentence and the exit code for a failure outside of this program; None: it is a fault of the program."""
     match error:
-        case Refusal(why=why):
-            return str(error), _EXITS.get(why, exit_codes.FAILED)
+        case Refusal(reason=reason):
+            return str(error), _EXITS.get(reason, exit_codes.FAILED)
         case SchemaError():
             return str(error), exit_codes.NOT_PREPARED
         case asyncpg.UndefinedTableError():

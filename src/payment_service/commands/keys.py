@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from payment_service.commands import screen, session
-from payment_service.config import ConfigError
+from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import ApiKey, ApiKeys
 from payment_service.crash_points import reached
 from payment_service.db import api_keys, audit
-from payment_service.flows.change import Answered, change_once
-from payment_service.flows.errors import Refusal, Why
+from payment_service.flows.requests.idempotency import ChangeResult, change_once
+from payment_service.flows.state.errors import Refusal, RefusalReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,18 +49,18 @@ def revoke(key_id: UUID | None, client: str, key: str, *, as_json: bool) -> None
     if (key_id is None) == (not client):
         raise ConfigError("Name one: the id of a key (see `keys list`), or --client.")
     named = {"id": str(key_id)} if key_id else {"client": client}
-    asking = session.asking("keys.revoke", named, key=session.read_key(key))
+    change_request = session.change_request("keys.revoke", named, key=session.read_key(key))
 
-    async def work(connection: Connection) -> Answered:
+    async def work(connection: Connection) -> ChangeResult:
         rows = await api_keys.revoke(connection, key_id=key_id, client=client)
         if not rows:
-            raise Refusal(Why.NOT_FOUND, "There is no such key.")
+            raise Refusal(RefusalReason.NOT_FOUND, "There is no such key.")
         keys = ApiKeys(data=[ApiKey(**row) for row in rows])
-        return Answered(200, keys.model_dump_json())
+        return ChangeResult(keys.model_dump(mode="json"))
 
-    answer = session.run(lambda pool: change_once(pool, asking, work))
-    screen.say_key(asking, answer)
-    keys = ApiKeys.model_validate(json.loads(answer.body))
+    answer = session.run(lambda pool: change_once(pool, change_request, work))
+    screen.say_key(change_request, answer)
+    keys = ApiKeys.model_validate(answer.result)
     if as_json:
         screen.show_json(keys)
         return

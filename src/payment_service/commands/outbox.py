@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from payment_service.commands import screen, session
-from payment_service.config import ConfigError
+from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import OutboxStatus, RefusingTopic, Republished
 from payment_service.contracts.records import TOPICS
 from payment_service.db import publishing
 from payment_service.db.publishing import Chosen
-from payment_service.flows.republish import count_published
-from payment_service.flows.republish import republish as publish_again
+from payment_service.flows.operators.republish import count_published
+from payment_service.flows.operators.republish import republish as publish_again
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -40,17 +40,17 @@ def republish(
     if topic is not None and topic not in TOPICS:
         raise ConfigError(f"--topic takes one of: {', '.join(TOPICS)}.")
     asked = {"since": begin.isoformat(), "payment_id": payment_id and str(payment_id), "topic": topic}
-    asking = session.asking("outbox.republish", asked, key=session.read_key(key), payment_id=payment_id)
+    change_request = session.change_request("outbox.republish", asked, key=session.read_key(key), payment_id=payment_id)
 
     async def work(pool: Pool) -> int:
         now = await publishing.database_time(pool)
         chosen = Chosen(since=begin, until=now, payment_id=payment_id, topic=topic)
-        return await (count_published(pool, chosen) if dry_run else publish_again(pool, chosen, asking))
+        return await (count_published(pool, chosen) if dry_run else publish_again(pool, chosen, change_request))
 
     done = Republished(records=session.run(work), dry_run=dry_run)
     if not dry_run:
         screen.say(
-            f"--key {asking.key} --since {begin.isoformat()} (it goes on where it was stopped, and does nothing twice)"
+            f"--key {change_request.key} --since {begin.isoformat()} (it goes on where it was stopped, and does nothing twice)"
         )
     if as_json:
         screen.show_json(done)

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Final
 from payment_service.commands import screen, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.commands.show import as_uuid
-from payment_service.config import ConfigError
+from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import Parked, ParkedList, Released
 from payment_service.db import parked
 from payment_service.domain import card_numbers
-from payment_service.flows.release_parked import PROVIDER_ID, Parking, Truth, asks_provider
+from payment_service.flows.operators.parked import PROVIDER_ID, OperatorClaim, ParkedItems, asks_provider
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from payment_service.db.pool import Pool
-    from payment_service.flows.change import Answered, Asking
-    from payment_service.flows.release_parked import Found
-    from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.operators.parked import ParkedItem
+    from payment_service.flows.requests.idempotency import ChangeRequest, ChangeResult
+    from payment_service.flows.state.context import Context
 
 KINDS: Final = ("operation", "event", "record", "transfer")
 NOTE_MAX: Final = 200
@@ -40,8 +40,8 @@ def show_list(what: str, limit: int, *, as_json: bool) -> None:
 def retry(name: str, key: str, *, yes: bool, as_json: bool) -> None:
     """Let something that is parked be tried again."""
 
-    async def change(parking: Parking, found: Found, asking: Asking) -> Answered:
-        return await parking.retry(found, asking)
+    async def change(parking: ParkedItems, found: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
+        return await parking.retry(found, change_request)
 
     _release("parked.retry", name, {}, key, change, question="Try {what} {name} again?", yes=yes, as_json=as_json)
 
@@ -53,12 +53,12 @@ def resolve(
     truth = _truth(happened, note, never=never, close=close)
     settings = CommandSettings.from_environment()
 
-    async def change(parking: Parking, found: Found, asking: Asking) -> Answered:
+    async def change(parking: ParkedItems, found: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
         if found.owner == STRIPE and asks_provider(found, truth):
             settings.require_stripe_key(
                 "what you say is compared with what Stripe has, so set it as the service has it"
             )
-        return await parking.resolve(found, truth, asking)
+        return await parking.resolve(found, truth, change_request)
 
     said = {"truth": truth.what, "provider_id": truth.provider_id, "note": note}
     meant = {"happened": f"happened, as {truth.provider_id}", "never": "never happened", "close": "needs nothing more"}
@@ -66,7 +66,7 @@ def resolve(
     _release("parked.resolve", name, said, key, change, question=question, yes=yes, as_json=as_json)
 
 
-def _truth(happened: str | None, note: str, *, never: bool, close: bool) -> Truth:
+def _truth(happened: str | None, note: str, *, never: bool, close: bool) -> OperatorClaim:
     if (happened is not None) + never + close != 1:
         raise ConfigError("Say one: --happened ID (the provider's), --never, or of an event or a transfer --close.")
     if not note.strip() or len(note) > NOTE_MAX or not note.isprintable() or card_numbers.contains(note):
@@ -75,7 +75,9 @@ def _truth(happened: str | None, note: str, *, never: bool, close: bool) -> Trut
         )
     if happened is not None and not PROVIDER_ID.fullmatch(happened):
         raise ConfigError("--happened takes the id that the provider gave it, such as re_….")
-    return Truth(what="never" if never else "close" if close else "happened", provider_id=happened or "", note=note)
+    return OperatorClaim(
+        what="never" if never else "close" if close else "happened", provider_id=happened or "", note=note
+    )
 
 
 def _release(
@@ -83,7 +85,7 @@ def _release(
     name: str,
     said: Mapping[str, object],
     key: str,
-    change: Callable[[Parking, Found, Asking], Awaitable[Answered]],
+    change: Callable[[ParkedItems, ParkedItem, ChangeRequest], Awaitable[ChangeResult]],
     *,
     question: str,
     yes: bool,
@@ -91,15 +93,15 @@ def _release(
 ) -> None:
     key = session.read_key(key)
 
-    async def work(here: Surroundings) -> Released:
-        parking = Parking(here)
+    async def work(context: Context) -> Released:
+        parking = ParkedItems(context)
         found = await parking.find(name, as_uuid(name))
         session.confirm(question.replace("{what}", found.what).replace("{name}", screen.plain(name)), yes=yes)
         asked = {"what": found.what, "id": found.name, "owner": found.owner, **said}
-        asking = session.asking(action, asked, key=key, payment_id=found.payment_id)
-        answer = await change(parking, found, asking)
-        screen.say_key(asking, answer)
-        return Released.model_validate_json(answer.body)
+        change_request = session.change_request(action, asked, key=key, payment_id=found.payment_id)
+        answer = await change(parking, found, change_request)
+        screen.say_key(change_request, answer)
+        return Released.model_validate(answer.result)
 
     screen.show_done(session.run_change(work), as_json=as_json)
 

@@ -14,15 +14,17 @@ from pydantic import TypeAdapter, ValidationError
 from payment_service import exit_codes
 from payment_service.commands import screen, session
 from payment_service.commands.show import payments_named
-from payment_service.config import ConfigError
+from payment_service.config.config import ConfigError
 from payment_service.contracts.api import Payment, Refund
 from payment_service.db import operations, payment_reads, refund_reads
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import parse
 from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundStatus
-from payment_service.flows import request_cancel, request_capture, request_refund
-from payment_service.flows.errors import Refusal, Why
+from payment_service.flows.requests.cancel import Cancellations
+from payment_service.flows.requests.capture import Captures
+from payment_service.flows.requests.refund import Refunds, RefundTerms
+from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.http.bodies import Line, Metadata
 from payment_service.provider.port import Kind
 from payment_service_events.currency import currency
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from payment_service.flows.change import Answered, Asking
-    from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.requests.idempotency import ChangeRequest, ChangeResult
+    from payment_service.flows.state.context import Context
 
 # Enough to notice that a colleague was here before.
 _EARLIER_MAX: Final = 5
@@ -47,23 +49,23 @@ def refund(
     """Refund a payment, all that is left or an amount (decimal text)."""
     reason, kept = _line("--reason", reason), _metadata(metadata)
 
-    async def work(here: Surroundings) -> Refund:
-        payment = await _the_payment(here, name)
-        wanted = request_refund.Wanted(amount=_plain_amount(payment, amount), reason=reason, metadata=kept)
-        asking = _asking(
+    async def work(context: Context) -> Refund:
+        payment = await _the_payment(context, name)
+        wanted = RefundTerms(amount=_plain_amount(payment, amount), reason=reason, metadata=kept)
+        change_request = _change_request(
             "refund",
             payment.id,
             {"amount": wanted.amount, "reason": reason, "metadata": kept},
             key,
             wanted.amount or "rest",
         )
-        refund_id = operation_id(payment.id, Kind.REFUND, session.CLIENT, asking.key)
-        if await refund_reads.refund(here.pool, refund_id) is None:
-            await _tell_earlier(here, payment.id)
+        refund_id = operation_id(payment.id, Kind.REFUND, session.CLIENT, change_request.key)
+        if await refund_reads.refund(context.pool, refund_id) is None:
+            await _tell_earlier(context, payment.id)
             what = f"{wanted.amount} {payment.currency}" if wanted.amount else "all that is left"
             session.confirm(f"Refund {what} of {_in_words(payment)}?", yes=yes)
-        await _ask(request_refund.Refunds(here).request(payment.id, wanted, asking), asking, payment.id)
-        row = await refund_reads.refund(here.pool, refund_id)
+        await _ask(Refunds(context).request(payment.id, wanted, change_request), change_request, payment.id)
+        row = await refund_reads.refund(context.pool, refund_id)
         return Refund.model_validate(row)
 
     made = session.run_change(work)
@@ -76,79 +78,79 @@ def refund(
 def capture(name: str, amount: str | None, key: str, *, yes: bool, as_json: bool) -> None:
     """Capture what is held, all or an amount (decimal text); the rest is released."""
 
-    async def work(here: Surroundings) -> Payment:
-        payment = await _the_payment(here, name)
-        wanted = request_capture.Wanted(amount=_plain_amount(payment, amount), metadata={})
-        asking = _asking("capture", payment.id, {"amount": wanted.amount}, key, wanted.amount or "all")
-        if not await _known(here, payment.id, Kind.CAPTURE, asking):
-            what = f"{wanted.amount} {payment.currency}, and release the rest," if wanted.amount else "all that is held"
+    async def work(context: Context) -> Payment:
+        payment = await _the_payment(context, name)
+        wanted = _plain_amount(payment, amount)
+        change_request = _change_request("capture", payment.id, {"amount": wanted}, key, wanted or "all")
+        if not await _known(context, payment.id, Kind.CAPTURE, change_request):
+            what = f"{wanted} {payment.currency}, and release the rest," if wanted else "all that is held"
             session.confirm(f"Capture {what} of {_in_words(payment)}?", yes=yes)
-        await _ask(request_capture.Captures(here).request(payment.id, wanted, asking), asking, payment.id)
-        return await _read(here, payment.id)
+        await _ask(Captures(context).request(payment.id, wanted, change_request), change_request, payment.id)
+        return await _read(context, payment.id)
 
     _show_payment(session.run_change(work), as_json=as_json)
 
 
 def cancel(name: str, reason: str, key: str, *, yes: bool, as_json: bool) -> None:
     """Cancel an unpaid payment: what is held is released, and nobody can pay any more."""
-    wanted = request_cancel.Wanted(reason=_line("--reason", reason))
+    reason = _line("--reason", reason)
 
-    async def work(here: Surroundings) -> Payment:
-        payment = await _the_payment(here, name)
-        asking = _asking("cancel", payment.id, {"reason": reason}, key)
-        if not await _known(here, payment.id, Kind.CANCEL, asking):
+    async def work(context: Context) -> Payment:
+        payment = await _the_payment(context, name)
+        change_request = _change_request("cancel", payment.id, {"reason": reason}, key)
+        if not await _known(context, payment.id, Kind.CANCEL, change_request):
             session.confirm(f"Cancel {_in_words(payment)}?", yes=yes)
-        await _ask(request_cancel.Cancellations(here).request(payment.id, wanted, asking), asking, payment.id)
-        return await _read(here, payment.id)
+        await _ask(Cancellations(context).request(payment.id, reason, change_request), change_request, payment.id)
+        return await _read(context, payment.id)
 
     _show_payment(session.run_change(work), as_json=as_json)
 
 
-async def _the_payment(here: Surroundings, name: str) -> Payment:
+async def _the_payment(context: Context, name: str) -> Payment:
     """Find the payment that is meant: of an order's, the one that did not end unpaid, else the newest. Raises Refusal."""
-    found = await payments_named(here.pool, name)
+    found = await payments_named(context.pool, name)
     return next((payment for payment in found if payment.status not in _UNPAID_ENDS), found[-1])
 
 
-async def _tell_earlier(here: Surroundings, payment_id: UUID) -> None:
+async def _tell_earlier(context: Context, payment_id: UUID) -> None:
     """Show a person what was given back before, or is asked to be, whoever asked."""
-    for row in await refund_reads.refunds(here.pool, payment_id, after=None, limit=_EARLIER_MAX):
+    for row in await refund_reads.refunds(context.pool, payment_id, after=None, limit=_EARLIER_MAX):
         one = Refund.model_validate(row)
         screen.say(
             f"Earlier: {one.amount} {one.currency}, {one.status}, {screen.plain(one.created_at)} {one.reason}".rstrip()
         )
 
 
-async def _read(here: Surroundings, payment_id: UUID) -> Payment:
-    row = await payment_reads.payment(here.pool, payment_id)
+async def _read(context: Context, payment_id: UUID) -> Payment:
+    row = await payment_reads.payment(context.pool, payment_id)
     return Payment.model_validate(row)
 
 
-async def _known(here: Surroundings, payment_id: UUID, kind: Kind, asking: Asking) -> bool:
+async def _known(context: Context, payment_id: UUID, kind: Kind, change_request: ChangeRequest) -> bool:
     """Whether this was asked for before, so that there is nothing to confirm."""
-    name = operation_id(payment_id, kind, session.CLIENT, asking.key)
-    async with here.pool.acquire() as connection:
+    name = operation_id(payment_id, kind, session.CLIENT, change_request.key)
+    async with context.pool.acquire() as connection:
         return await operations.request_of(connection, name) is not None
 
 
-async def _ask(change: Any, asking: Asking, payment_id: UUID) -> None:
+async def _ask(change: Any, change_request: ChangeRequest, payment_id: UUID) -> None:
     """Ask for the change, and tell how to ask for the same again and how to watch it. Raises Refusal."""
     try:
-        answer: Answered = await change
+        answer: ChangeResult = await change
     except Refusal as refusal:
-        if refusal.why is not Why.KEY_MISMATCH:
+        if refusal.reason is not RefusalReason.KEY_MISMATCH:
             raise
-        message = f"{asking.key} has asked for something else of this payment (see `show {payment_id}`): say --key with a new one."
-        raise Refusal(Why.KEY_MISMATCH, message) from None
-    screen.say_key(asking, answer)
+        message = f"{change_request.key} has asked for something else of this payment (see `show {payment_id}`): say --key with a new one."
+        raise Refusal(RefusalReason.KEY_MISMATCH, message) from None
+    screen.say_key(change_request, answer)
     screen.say(f"payment-service show {payment_id}   tells what comes of it")
 
 
-def _asking(action: str, payment_id: UUID, asked: dict[str, Any], key: str, *subject: str) -> Asking:
+def _change_request(action: str, payment_id: UUID, asked: dict[str, Any], key: str, *subject: str) -> ChangeRequest:
     """Word the request; without a key, under the one that the same wish always has."""
     meant = {name: value for name, value in asked.items() if value is not None}
     name = session.read_key(key) if key else session.derived_key(action, payment_id, *subject)
-    return session.asking(action, meant, key=name, payment_id=payment_id)
+    return session.change_request(action, meant, key=name, payment_id=payment_id)
 
 
 def _plain_amount(payment: Payment, text: str | None) -> str | None:
@@ -156,7 +158,7 @@ def _plain_amount(payment: Payment, text: str | None) -> str | None:
     try:
         return None if text is None else parse(text, currency(payment.currency)).decimal_text
     except MoneyError as error:
-        raise Refusal(Why.INVALID, f"AMOUNT: {error}") from None
+        raise Refusal(RefusalReason.INVALID, f"AMOUNT: {error}") from None
 
 
 def _line(option: str, text: str) -> str:

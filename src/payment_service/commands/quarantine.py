@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from payment_service.commands import screen, session
 from payment_service.commands.settings import CommandSettings
-from payment_service.config import Config, ConfigError
+from payment_service.config.config import Config, ConfigError
 from payment_service.contracts.operators import Quarantined, QuarantinedContent, QuarantinedList, Replayed
 from payment_service.db import quarantine
 from payment_service.domain.card_numbers import mask_bytes
-from payment_service.flows.accept_cancelled import CancelledIntake
-from payment_service.flows.accept_orders import Intake
-from payment_service.flows.apply_webhooks import Webhooks
-from payment_service.flows.errors import Refusal, Why
-from payment_service.flows.replay_quarantine import Replays, webhook_provider
+from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
+from payment_service.flows.intake.orders import OrderIntake
+from payment_service.flows.operators.replay_quarantine import Replays, webhook_provider
+from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from payment_service.db.pool import Pool
     from payment_service.db.quarantine import Kept
-    from payment_service.flows.accept_orders import Terms
-    from payment_service.flows.surroundings import Surroundings
+    from payment_service.flows.intake.orders import Terms
+    from payment_service.flows.state.context import Context
 
 SOURCES: Final = ("kafka", "webhook")
 # What a person reads of a value; --json shows all of it.
@@ -58,7 +58,7 @@ def show(name: UUID, *, as_json: bool) -> None:
     """Show one row whole, safely. Raises Refusal."""
     kept = session.run(lambda pool: quarantine.find(pool, name))
     if kept is None:
-        raise Refusal(Why.NOT_FOUND, "Nothing of this id is in quarantine: `quarantine list` shows what is.")
+        raise Refusal(RefusalReason.NOT_FOUND, "Nothing of this id is in quarantine: `quarantine list` shows what is.")
     content = QuarantinedContent(
         **{field: getattr(kept, field) for field in Quarantined.model_fields},
         key=_text(kept.key),
@@ -78,37 +78,39 @@ def show(name: UUID, *, as_json: bool) -> None:
 
 def replay(name: UUID, key: str, *, any_age: bool, yes: bool, as_json: bool) -> None:
     """Decide one row again; `any_age`: even an order that is too old by now."""
-    asking = session.asking("quarantine.replay", {"id": str(name), "any_age": any_age}, key=session.read_key(key))
+    change_request = session.change_request(
+        "quarantine.replay", {"id": str(name), "any_age": any_age}, key=session.read_key(key)
+    )
     settings = CommandSettings.from_environment()
 
-    async def work(here: Surroundings) -> Replayed:
-        kept = await quarantine.find(here.pool, name)
+    async def work(context: Context) -> Replayed:
+        kept = await quarantine.find(context.pool, name)
         if kept is not None and kept.source == "webhook" and webhook_provider(kept) == STRIPE:
             settings.require_stripe_key("it tells of which mode, test or live, the events are to be")
-        replays = _replays(here, settings, any_age=any_age)
+        replays = _replays(context, settings, any_age=any_age)
         if kept is not None and (terms := replays.terms(kept)) is not None:
             _require_all_settings()
             session.confirm(_word(terms), yes=yes)
-        answer = await replays.replay(name, asking)
-        screen.say_key(asking, answer)
-        return Replayed.model_validate_json(answer.body)
+        answer = await replays.replay(name, change_request)
+        screen.say_key(change_request, answer)
+        return Replayed.model_validate(answer.result)
 
     screen.show_done(session.run_change(work), as_json=as_json)
 
 
-def _replays(here: Surroundings, settings: CommandSettings, *, any_age: bool) -> Replays:
+def _replays(context: Context, settings: CommandSettings, *, any_age: bool) -> Replays:
     """What decides is what decides in the service, by the same settings."""
-    intake = Intake(
-        here,
+    intake = OrderIntake(
+        context,
         order_max_age=timedelta.max if any_age else settings.order_max_age,
         manual_capture=settings.capture_method == "manual",
         expires_after=settings.payment_expires_after,
     )
     return Replays(
-        here,
+        context,
         intake=intake,
-        cancelled=CancelledIntake(here),
-        webhooks=Webhooks(here),
+        cancelled=OrderCancellationIntake(context),
+        webhooks=Webhooks(context),
         amount_minor_max=settings.max_amount_minor,
     )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from payment_service.contracts.operators import ApiKeys, ParkedList, QuarantinedList, Released, Replayed
-    from payment_service.flows.change import Answered, Asking
+    from payment_service.flows.requests.idempotency import ChangeRequest, ChangeResult
 
 # Where no terminal sets a width, lines are as long as what they say, so that they can be searched.
 _PIPE_WIDTH: Final = 2_000
@@ -110,10 +110,10 @@ def say(sentence: str) -> None:
     sys.stderr.write(plain(sentence) + "\n")
 
 
-def say_key(asking: Asking, answer: Answered) -> None:
+def say_key(change_request: ChangeRequest, answer: ChangeResult) -> None:
     """Show under which key a change was made, so that it can be asked for again without being made twice."""
     then = "it was done before, and nothing was done now" if answer.replayed else "the same again does nothing twice"
-    say(f"--key {asking.key} ({then})")
+    say(f"--key {change_request.key} ({then})")
 
 
 def _console() -> Console:

@@ -19,15 +19,15 @@ import typer
 
 from payment_service import exit_codes
 from payment_service.commands.settings import CommandSettings
-from payment_service.config import ConfigError, DatabaseSettings
+from payment_service.config.config import ConfigError, DatabaseSettings
 from payment_service.db import payment_reads
 from payment_service.db.audit import Actor
 from payment_service.db.pool import open_pool
 from payment_service.db.schema import SchemaError, schema_problem
 from payment_service.domain.ids import payment_id as name_of_payment
-from payment_service.flows.change import Asking
-from payment_service.flows.surroundings import Surroundings
-from payment_service.provider.plugins import Context, open_providers
+from payment_service.flows.requests.idempotency import ChangeRequest
+from payment_service.flows.state.context import Context
+from payment_service.provider.plugins import ProviderContext, open_providers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -57,7 +57,7 @@ def run(work: Callable[[Pool], Awaitable[T]], settings: DatabaseSettings | None 
     return asyncio.run(within())
 
 
-def run_change(work: Callable[[Surroundings], Awaitable[T]]) -> T:
+def run_change(work: Callable[[Context], Awaitable[T]]) -> T:
     """Do `work` with all that a change needs. What it words, a running service sends; it may read. Raises as `run`, and Refusal."""
     settings = CommandSettings.from_environment()
 
@@ -65,9 +65,7 @@ def run_change(work: Callable[[Surroundings], Awaitable[T]]) -> T:
         await require_deployment(pool, settings.deployment)
         async with _wording(settings, pool) as providers:
             return await work(
-                Surroundings(
-                    pool=pool, providers=providers, deployment=settings.deployment, now=lambda: datetime.now(UTC)
-                )
+                Context(pool=pool, providers=providers, deployment=settings.deployment, now=lambda: datetime.now(UTC))
             )
 
     return run(within, settings)
@@ -87,8 +85,8 @@ async def require_deployment(pool: Pool, deployment: str) -> None:
 
 @asynccontextmanager
 async def _wording(settings: CommandSettings, pool: Pool) -> AsyncIterator[Providers]:
-    """Open the providers for their words; nothing is asked of them but to read what a person says of them (`flows/look_up.py`)."""
-    context = Context(
+    """Open the providers for their words; nothing is asked of them but to read what a person says of them (`flows/operators/provider_lookup.py`)."""
+    context = ProviderContext(
         deployment=settings.deployment,
         now_s=time.time,
         timeout_s=settings.provider_timeout_s,
@@ -127,9 +125,9 @@ def actor() -> Actor:
     return Actor(client=CLIENT, person=person[:64], address=socket.gethostname()[:255])
 
 
-def asking(action: str, asked: Mapping[str, Any], *, key: str, payment_id: UUID | None = None) -> Asking:
+def change_request(action: str, asked: Mapping[str, Any], *, key: str, payment_id: UUID | None = None) -> ChangeRequest:
     """Word a request for a change under a key."""
-    return Asking(actor=actor(), key=key, action=action, payment_id=payment_id, asked=asked)
+    return ChangeRequest(actor=actor(), key=key, action=action, payment_id=payment_id, asked=asked)
 
 
 def read_key(key: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import NoDecode
 
-from payment_service.config import Config, ConfigError
+from payment_service.config.config import Config, ConfigError
 
 
 class CommandSettings(Config):
@@ -24,7 +24,7 @@ class CommandSettings(Config):
         (SecretStr("whsec_unset"),), description=Config.model_fields["stripe_webhook_secret"].description
     )
 
-    def require_stripe_key(self, why: str) -> None:
+    def require_stripe_key(self, reason: str) -> None:
         """Raise ConfigError where no key for Stripe is set. `why`: a clause that says what it is needed for."""
         if "stripe_secret_key" not in self.model_fields_set:
-            raise ConfigError(f"STRIPE_SECRET_KEY is not set: {why}.")
+            raise ConfigError(f"STRIPE_SECRET_KEY is not set: {reason}.")

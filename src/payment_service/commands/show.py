@@ -12,7 +12,7 @@ from payment_service.db import payment_reads, refund_reads
 from payment_service.db.payment_reads import Filters
 from payment_service.db.places import BEGINNING
 from payment_service.db.timeline import timeline
-from payment_service.flows.errors import Refusal, Why
+from payment_service.flows.state.errors import Refusal, RefusalReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,9 @@ async def payments_named(pool: Pool, name: str) -> list[Payment]:
     elif "\0" not in name:
         rows = (await payment_reads.payments(pool, Filters(order_id=name), limit=_PAYMENTS_MAX))[::-1]
     if not rows:
-        raise Refusal(Why.NOT_FOUND, f"There is no payment and no order {screen.plain(name)!r} with a payment.")
+        raise Refusal(
+            RefusalReason.NOT_FOUND, f"There is no payment and no order {screen.plain(name)!r} with a payment."
+        )
     return [Payment(**row) for row in rows]
 
 

@@ -41,7 +41,7 @@ class StatementLine(BaseModel):
     )
     payment_id: UUID | None = None
     reference: str | None = None
-    why: str = Field("", description="Why it was parked or could not be taken.")
+    reason: str = Field("", description="Why it was parked or could not be taken.")
 
 
 class Statement(BaseModel):

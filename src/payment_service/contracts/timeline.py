@@ -61,9 +61,9 @@ class CancellationEntry(_Entry):
     offset: int
 
     def _sentence(self) -> str:
-        why = f" ({self.reason})" if self.reason else ""
+        reason = f" ({self.reason})" if self.reason else ""
         where = f"{self.topic}, partition {self.partition}, offset {self.offset}"
-        return f"The order was cancelled{why}: {self.outcome or 'not decided yet'} ({where})."
+        return f"The order was cancelled{reason}: {self.outcome or 'not decided yet'} ({where})."
 
 
 class RequestEntry(_Entry):
@@ -191,8 +191,8 @@ class RefundEntry(_Entry):
 
     def _sentence(self) -> str:
         who = "by hand at the provider" if self.made_by_hand else f"for {self.client}"
-        why = f" ({self.failure_code})" if self.failure_code else ""
-        return f"A refund of {self.amount} {self.currency} was made {who}; it is {self.status}{why}."
+        reason = f" ({self.failure_code})" if self.failure_code else ""
+        return f"A refund of {self.amount} {self.currency} was made {who}; it is {self.status}{reason}."
 
 
 class DisputeEntry(_Entry):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from payment_service.db.queries import load
 
@@ -15,11 +17,10 @@ _SQL = load(__package__, "kept_answers.sql")
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """An answer as it was given. `fingerprint`: SHA-256 of the request; `body`: JSON text."""
+    """An answer as it was given. `fingerprint`: SHA-256 of the request; `result`: JSON values."""
 
     fingerprint: bytes
-    status: int
-    body: str
+    result: Mapping[str, Any]
 
 
 async def take_turn(connection: Connection, client: str, key: str) -> bool:
@@ -30,9 +31,9 @@ async def take_turn(connection: Connection, client: str, key: str) -> bool:
 async def find(connection: Connection, client: str, key: str) -> KeptAnswer | None:
     """Find what was answered."""
     row = await connection.fetchrow(_SQL.find, client, key)
-    return KeptAnswer(bytes(row["fingerprint"]), row["status"], row["body"]) if row else None
+    return KeptAnswer(bytes(row["fingerprint"]), json.loads(row["result"])) if row else None
 
 
 async def keep(connection: Connection, client: str, key: str, answer: KeptAnswer) -> None:
     """Keep what is being answered, in the transaction that did the work."""
-    await connection.execute(_SQL.keep, client, key, answer.fingerprint, answer.status, answer.body)
+    await connection.execute(_SQL.keep, client, key, answer.fingerprint, json.dumps(answer.result))

@@ -3,7 +3,7 @@
 SELECT pg_try_advisory_xact_lock(hashtextextended($1 || E'\n' || $2, 0))
 
 -- name: find
-SELECT fingerprint, status, body FROM kept_answers WHERE client = $1 AND key = $2
+SELECT fingerprint, result FROM kept_answers WHERE client = $1 AND key = $2
 
 -- name: keep
-INSERT INTO kept_answers (client, key, fingerprint, status, body) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO kept_answers (client, key, fingerprint, result) VALUES ($1, $2, $3, $4::text::json)

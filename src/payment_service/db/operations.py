@@ -76,7 +76,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class OperationUpdate:
     """What becomes of an attempt. `delay_s`: seconds until it is due again, where it is."""
 
     id: UUID
@@ -132,21 +132,21 @@ async def claim(
     return [_claimed(row) for row in rows]
 
 
-async def settle(connection: Connection, endings: Sequence[Ending]) -> set[UUID]:
+async def record_results(connection: Connection, updates: Sequence[OperationUpdate]) -> set[UUID]:
     """End attempts that are still the current ones; return the operations that were settled."""
     rows = await connection.fetch(
-        _SQL.settle,
-        [e.id for e in endings],
-        [e.attempt for e in endings],
-        [e.state for e in endings],
-        [e.outcome for e in endings],
-        [e.code for e in endings],
-        [e.detail for e in endings],
-        [e.request_id for e in endings],
-        [e.delay_s for e in endings],
-        [e.resolving for e in endings],
-        [e.empty_read for e in endings],
-        [e.next_epoch for e in endings],
+        _SQL.record_results,
+        [e.id for e in updates],
+        [e.attempt for e in updates],
+        [e.state for e in updates],
+        [e.outcome for e in updates],
+        [e.code for e in updates],
+        [e.detail for e in updates],
+        [e.request_id for e in updates],
+        [e.delay_s for e in updates],
+        [e.resolving for e in updates],
+        [e.empty_read for e in updates],
+        [e.next_epoch for e in updates],
     )
     return {row["id"] for row in rows}
 
@@ -169,9 +169,9 @@ async def being_canceled(connection: Connection, payment_ids: Sequence[UUID]) ->
     return {row["payment_id"] for row in rows}
 
 
-async def withdraw_create(connection: Connection, payment_id: UUID, why: str) -> bool:
+async def withdraw_create(connection: Connection, payment_id: UUID, reason: str) -> bool:
     """Take a create back that was never sent; whether there was one."""
-    return bool(await connection.fetch(_SQL.withdraw_create, payment_id, why))
+    return bool(await connection.fetch(_SQL.withdraw_create, payment_id, reason))
 
 
 async def unsend(pool: Pool, attempts: Sequence[Claimed]) -> None:

@@ -64,7 +64,7 @@ WHERE o.id = ANY (ARRAY(SELECT id FROM picked LIMIT (SELECT granted FROM bucket)
 RETURNING o.id, o.payment_id, o.kind, o.cause, o.request_method, o.request_path, o.request_body, o.api_version, o.epoch,
           o.attempt, o.tries, o.resolving OR o.epoch = 0 AS resolving, o.outcome AS last_outcome, o.first_sent_at, o.last_sent_at, o.empty_read_at, o.due_at, now() AS claimed_at
 
--- name: settle
+-- name: record_results
 -- Ends attempts, or puts them back. Only the attempt that is named: a process that was paused can't undo another's work.
 -- Of its attempts an operation keeps the last ten, some 150 bytes each: more than one that goes well ever has, and enough to see
 -- what one that does not goes through, which may be a try a minute for days.

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-    from payment_service.config import DatabaseSettings
+    from payment_service.config.config import DatabaseSettings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"

@@ -340,8 +340,8 @@ def _end_announcements(payment: Payment, fact: IntentFact, *, held: bool) -> tup
     return ()
 
 
-def _tell_end(cause: str, why: str, *, held: bool) -> tuple[Announcement, ...]:
-    code, reason = ends_unpaid(why, held=held)
+def _tell_end(cause: str, reason: str, *, held: bool) -> tuple[Announcement, ...]:
+    code, reason = ends_unpaid(reason, held=held)
     return (Canceled(cause=cause, reason=reason), Failed(cause=cause, code=code, reason=reason, final=True))
 
 

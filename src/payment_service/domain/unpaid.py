@@ -30,8 +30,8 @@ _AUTOMATIC: Final = frozenset({"automatic", "expired"})
 WORDS: Final = (*(word for word in _ENDS if word), *sorted(_AUTOMATIC))
 
 
-def ends_unpaid(why: str, *, held: bool) -> tuple[str, str]:
+def ends_unpaid(reason: str, *, held: bool) -> tuple[str, str]:
     """Give code and sentence. `why`: the provider's word; `held`: the money was."""
-    if held and why in _AUTOMATIC:
+    if held and reason in _AUTOMATIC:
         return _HOLD_ENDED
-    return _ENDS.get(why, _ENDS[""])
+    return _ENDS.get(reason, _ENDS[""])

@@ -13,11 +13,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from payment_service.flows.offer_checkout import Checkouts
-from payment_service.flows.open_payment import Payments
-from payment_service.flows.request_cancel import Cancellations
-from payment_service.flows.request_capture import Captures
-from payment_service.flows.request_refund import Refunds
+from payment_service.flows.requests.cancel import Cancellations
+from payment_service.flows.requests.capture import Captures
+from payment_service.flows.requests.checkout import Checkouts
+from payment_service.flows.requests.open_payment import Payments
+from payment_service.flows.requests.refund import Refunds
 from payment_service.http import description, docs, problems
 from payment_service.http.auth import keys_of
 from payment_service.http.captures import captures_router
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from payment_service.config import Config
-    from payment_service.flows.surroundings import Surroundings
+    from payment_service.config.config import Config
+    from payment_service.flows.state.context import Context
     from payment_service.provider.port import Receiver
 
 
 def build_app(
     *,
     config: Config,
-    surroundings: Surroundings,
+    context: Context,
     receivers: Mapping[str, Receiver],
     take: Take,
     quarantine: Quarantine,
@@ -78,15 +78,13 @@ def build_app(
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies)),
         ],
     )
-    pool, keys = surroundings.pool, keys_of(surroundings.pool)
+    pool, keys = context.pool, keys_of(context.pool)
     app.include_router(payments_router(pool, keys))
     app.include_router(details_router(pool, keys))
-    app.include_router(refunds_router(pool, keys, Refunds(surroundings)))
-    app.include_router(captures_router(keys, Captures(surroundings), Cancellations(surroundings)))
-    checkouts = Checkouts(surroundings, rate_per_s=config.provider_rate_per_second)
-    app.include_router(
-        checkout_router(keys, checkouts, Payments(surroundings, expires_after=config.payment_expires_after))
-    )
+    app.include_router(refunds_router(pool, keys, Refunds(context)))
+    app.include_router(captures_router(keys, Captures(context), Cancellations(context)))
+    checkouts = Checkouts(context, rate_per_s=config.provider_rate_per_second)
+    app.include_router(checkout_router(keys, checkouts, Payments(context, expires_after=config.payment_expires_after)))
     problems.install(app)
     return app
 

@@ -11,11 +11,11 @@ from typing import Final
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from payment_service.allowance import Allowance
 from payment_service.db import api_keys
 from payment_service.db.api_keys import Client, Scope
 from payment_service.db.pool import Pool
 from payment_service.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
+from payment_service.rate_limiter import RateLimiter
 
 # A revoked key is refused after this time at the latest; a busy caller costs one query in it.
 CACHE_S: Final = 5.0
@@ -37,7 +37,7 @@ class Keys:
         self._find = find
         self._clock = clock
         self._known: OrderedDict[str, tuple[Client, float]] = OrderedDict()
-        self._bad_keys = Allowance(burst=BAD_KEYS_BURST, every_s=BAD_KEY_EVERY_S, clock=clock)
+        self._bad_keys = RateLimiter(burst=BAD_KEYS_BURST, every_s=BAD_KEY_EVERY_S, clock=clock)
 
     async def identify(self, key: str | None, address: str) -> Client:
         """Give the client whose key this is. Raises Problem: 401, or 429 after many bad ones."""

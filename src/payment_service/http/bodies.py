@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from payment_service.config.validation_messages import say
 from payment_service.domain import card_numbers
 from payment_service.http.problems import BAD_REQUEST, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
-from payment_service.wording import say
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -10,13 +10,12 @@ from starlette.responses import Response
 
 from payment_service.contracts.api import Payment
 from payment_service.db.api_keys import Client, Scope
-from payment_service.flows import request_cancel, request_capture
-from payment_service.flows.request_cancel import Cancellations
-from payment_service.flows.request_capture import Captures
+from payment_service.flows.requests.cancel import Cancellations
+from payment_service.flows.requests.capture import Captures
 from payment_service.http.answers import ANSWERS, NO_PAYMENT, change_answers
 from payment_service.http.auth import Keys, require
 from payment_service.http.bodies import Body, Line, Metadata, read_body
-from payment_service.http.changes import answer, asking, describe
+from payment_service.http.changes import answer, change_request, describe
 from payment_service.http.lists import PaymentId
 from payment_service.http.payments import only_parameters
 
@@ -72,9 +71,8 @@ def captures_router(keys: Keys, captures: Captures, cancellations: Cancellations
     )
     async def capture_payment(payment_id: PaymentId, request: Request, client: Client = changer) -> Response:
         body = await read_body(request, CaptureRequest)
-        asked = asking(request, client, "capture", payment_id, body)
-        wanted = request_capture.Wanted(amount=body.amount, metadata=body.metadata)
-        return await answer(captures.request(payment_id, wanted, asked))
+        asked = change_request(request, client, "capture", payment_id, body)
+        return await answer(captures.request(payment_id, body.amount, asked))
 
     @router.post(
         "/payments/{payment_id}/cancel",
@@ -89,7 +87,7 @@ def captures_router(keys: Keys, captures: Captures, cancellations: Cancellations
     )
     async def cancel_payment(payment_id: PaymentId, request: Request, client: Client = changer) -> Response:
         body = await read_body(request, CancelRequest)
-        asked = asking(request, client, "cancel", payment_id, body)
-        return await answer(cancellations.request(payment_id, request_cancel.Wanted(reason=body.reason), asked))
+        asked = change_request(request, client, "cancel", payment_id, body)
+        return await answer(cancellations.request(payment_id, body.reason, asked))
 
     return router

@@ -10,14 +10,14 @@ from starlette.responses import Response
 
 from payment_service.contracts.api import Checkout, Payment
 from payment_service.db.api_keys import Client, Scope
-from payment_service.flows.errors import Refusal
-from payment_service.flows.offer_checkout import Checkouts
-from payment_service.flows.open_payment import Payments
+from payment_service.flows.requests.checkout import Checkouts
+from payment_service.flows.requests.open_payment import Payments
+from payment_service.flows.state.errors import Refusal
 from payment_service.http import problems
 from payment_service.http.answers import ANSWERS, NO_STORE, RETRY_AFTER, Responses, change_answers, problem
 from payment_service.http.auth import Keys, require
 from payment_service.http.bodies import Body, read_body
-from payment_service.http.changes import answer, asking, describe, refused
+from payment_service.http.changes import answer, change_request, describe, refused
 from payment_service.http.payments import ORDER_ID, only_parameters
 
 _UNSTORED: Final = {"Cache-Control": "no-store"}
@@ -99,7 +99,7 @@ def checkout_router(keys: Keys, checkouts: Checkouts, payments: Payments) -> API
     )
     async def open_payment(request: Request, client: Client = shop) -> Response:
         body = await read_body(request, OpenRequest)
-        asked = asking(request, client, "open_payment", None, body)
+        asked = change_request(request, client, "open_payment", None, body)
         return await answer(payments.open(body.order_id, asked), found_under="/v1/payments")
 
     return router

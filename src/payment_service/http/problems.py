@@ -20,9 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
+from payment_service.config.validation_messages import say
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.flows.errors import Unavailable
-from payment_service.wording import say
+from payment_service.flows.state.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,11 +13,11 @@ from payment_service.contracts.api import Refund
 from payment_service.db import refund_reads
 from payment_service.db.api_keys import Client, Scope
 from payment_service.db.pool import Pool
-from payment_service.flows.request_refund import Refunds, Wanted
+from payment_service.flows.requests.refund import Refunds, RefundTerms
 from payment_service.http.answers import ANSWERS, NO_PAYMENT, NO_REFUND, change_answers
 from payment_service.http.auth import Keys, require
 from payment_service.http.bodies import Body, Line, Metadata, read_body
-from payment_service.http.changes import answer, asking, describe
+from payment_service.http.changes import answer, change_request, describe
 from payment_service.http.lists import PaymentId
 from payment_service.http.payments import only_parameters
 from payment_service.http.problems import NOT_FOUND, Problem
@@ -68,9 +68,9 @@ def refunds_router(pool: Pool, keys: Keys, refunds: Refunds) -> APIRouter:
     )
     async def refund_payment(payment_id: PaymentId, request: Request, client: Client = refunder) -> Response:
         body = await read_body(request, RefundRequest)
-        asked = asking(request, client, "refund", payment_id, body)
-        wanted = Wanted(amount=body.amount, reason=body.reason, metadata=body.metadata)
-        return await answer(refunds.request(payment_id, wanted, asked), found_under="/v1/refunds")
+        asked = change_request(request, client, "refund", payment_id, body)
+        terms = RefundTerms(amount=body.amount, reason=body.reason, metadata=body.metadata)
+        return await answer(refunds.request(payment_id, terms, asked), found_under="/v1/refunds")
 
     @router.get(
         "/refunds/{refund_id}",

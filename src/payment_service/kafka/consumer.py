@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import structlog
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from payment_service.allowance import Allowance
 from payment_service.contracts.incoming import decode
 from payment_service.contracts.records import ORDERS_CREATED
 from payment_service.crash_points import reached
-from payment_service.flows.arrivals import Arrival
-from payment_service.kafka.reach import Reach
+from payment_service.flows.intake.records import InboundRecord
+from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
+from payment_service.rate_limiter import RateLimiter
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from payment_service.config import Config
+    from payment_service.config.config import Config
 
-    Accept: TypeAlias = Callable[[Sequence[Arrival]], Awaitable[None]]
+    Accept: TypeAlias = Callable[[Sequence[InboundRecord]], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
@@ -70,10 +70,10 @@ class OrderConsumer:
         loop: asyncio.AbstractEventLoop,
         *,
         topics: Sequence[str] = (ORDERS_CREATED,),
-        reach: Reach | None = None,
+        broker_status: BrokerStatus | None = None,
     ) -> None:
         self._config = config
-        self._reach = reach or Reach()
+        self._broker_status = broker_status or BrokerStatus()
         self._accept = accept
         self._loop = loop
         self._topics = list(topics)
@@ -83,7 +83,7 @@ class OrderConsumer:
         self._lag: dict[Place, int] = {}
         self._lag_at = 0.0
         self._progress_at = time.monotonic()
-        self._news = Allowance(burst=1, every_s=LOG_INTERVAL_S)
+        self._news = RateLimiter(burst=1, every_s=LOG_INTERVAL_S)
         self._thread = threading.Thread(target=self._run, name="order-consumer", daemon=True)
 
     def start(self) -> None:
@@ -142,27 +142,27 @@ class OrderConsumer:
             consumer.close()
             self._forget(list(self._positions))
 
-    def _poll(self, consumer: Consumer) -> list[Arrival]:
+    def _poll(self, consumer: Consumer) -> list[InboundRecord]:
         # Wait for one, then take what else is here: `consume` itself would wait until the batch is full.
         messages = consumer.consume(num_messages=1, timeout=POLL_S)
         if messages:
             messages += consumer.consume(num_messages=BATCH_RECORDS - 1, timeout=0)
-        arrivals = []
+        inbound = []
         for message in messages:
             if (error := message.error()) is None:
-                self._reach.works()
-                arrivals.append(_arrival(message, self._config.max_amount_minor))
+                self._broker_status.works()
+                inbound.append(_arrival(message, self._config.max_amount_minor))
             else:
                 self._judge(error)
-        return arrivals
+        return inbound
 
     def _judge(self, error: KafkaError) -> None:
         if error.fatal():
             raise KafkaException(error)
-        self._reach.failed(error)
+        self._broker_status.failed(error)
         self._log_sometimes("consumer_error", reason=error.name(), detail=error.str()[:300])
 
-    def _process(self, consumer: Consumer, batch: Sequence[Arrival]) -> bool:
+    def _process(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> bool:
         """Accept a batch and commit it; False when it was not accepted, and comes again."""
         try:
             self._wait_accepted(batch)
@@ -175,7 +175,7 @@ class OrderConsumer:
         self._commit(consumer, batch)
         return True
 
-    def _wait_accepted(self, batch: Sequence[Arrival]) -> None:
+    def _wait_accepted(self, batch: Sequence[InboundRecord]) -> None:
         future = asyncio.run_coroutine_threadsafe(_call(self._accept, batch), self._loop)
         while not self._abandoned.is_set():
             try:
@@ -187,7 +187,7 @@ class OrderConsumer:
         message = "The batch was not accepted in the time given to a stop."
         raise _StartAfreshError(message)
 
-    def _go_back(self, consumer: Consumer, batch: Sequence[Arrival]) -> None:
+    def _go_back(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> None:
         for (topic, partition), offset in _first_offsets(batch).items():
             if (topic, partition) not in self._positions:
                 continue
@@ -198,7 +198,7 @@ class OrderConsumer:
                 message = f"Can't return to offset {offset} of {topic}-{partition}: {error}"
                 raise _StartAfreshError(message) from error
 
-    def _commit(self, consumer: Consumer, batch: Sequence[Arrival]) -> None:
+    def _commit(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> None:
         reached("offset_commit.before")
         ours = {place: offset for place, offset in _next_offsets(batch).items() if place in self._positions}
         if ours:
@@ -239,7 +239,7 @@ class OrderConsumer:
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._positions.update({(p.topic, p.partition): -1 for p in partitions})
         self._lag_at = 0.0
-        self._reach.works()
+        self._broker_status.works()
         log.info("partitions_assigned", partitions=_names(partitions))
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -262,7 +262,7 @@ class OrderConsumer:
             log.error(event, **facts)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._reach.failed(error)
+        self._broker_status.failed(error)
         if not error.fatal():
             self._log_sometimes("consumer_error", reason=error.name(), detail=error.str()[:300])
 
@@ -291,16 +291,16 @@ class OrderConsumer:
         }
 
 
-async def _call(accept: Accept, batch: Sequence[Arrival]) -> None:
+async def _call(accept: Accept, batch: Sequence[InboundRecord]) -> None:
     await accept(batch)
 
 
-def _arrival(message: Message, amount_minor_max: int) -> Arrival:
+def _arrival(message: Message, amount_minor_max: int) -> InboundRecord:
     kind, timestamp_ms = message.timestamp()
     if kind == TIMESTAMP_NOT_AVAILABLE:
         timestamp_ms = -1
     topic, value = message.topic() or "", _bytes(message.value())
-    return Arrival(
+    return InboundRecord(
         topic=topic,
         partition=message.partition() or 0,
         offset=message.offset() or 0,
@@ -327,11 +327,11 @@ def _bytes(value: object) -> bytes | None:
     return str(value).encode()
 
 
-def _first_offsets(batch: Sequence[Arrival]) -> dict[Place, int]:
+def _first_offsets(batch: Sequence[InboundRecord]) -> dict[Place, int]:
     return {(a.topic, a.partition): a.offset for a in reversed(batch)}
 
 
-def _next_offsets(batch: Sequence[Arrival]) -> dict[Place, int]:
+def _next_offsets(batch: Sequence[InboundRecord]) -> dict[Place, int]:
     return {(a.topic, a.partition): a.offset + 1 for a in batch}
 
 

@@ -15,8 +15,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as Client
 
-from payment_service.allowance import Allowance
-from payment_service.kafka.reach import Reach
+from payment_service.kafka.broker_status import BrokerStatus
+from payment_service.rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from payment_service.config import Config
+    from payment_service.config.config import Config
     from payment_service.db.outbox import OutboxRow
 
 log = structlog.get_logger(__name__)
@@ -113,16 +113,16 @@ class Producer:
         *,
         loop: asyncio.AbstractEventLoop,
         notify: Callable[[], None],
-        reach: Reach | None = None,
+        broker_status: BrokerStatus | None = None,
     ) -> None:
         self._loop = loop
-        self._reach = reach or Reach()
+        self._broker_status = broker_status or BrokerStatus()
         self._notify = notify
         self._reports: deque[Report] = deque()
         self._notified = False
         self._closing = threading.Event()
         self._failure: str | None = None
-        self._news = Allowance(burst=1, every_s=LOG_INTERVAL_S)
+        self._news = RateLimiter(burst=1, every_s=LOG_INTERVAL_S)
         self._client = Client(self._settings(config), logger=logging.getLogger("librdkafka"))
         self._thread = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
         self._thread.start()
@@ -146,7 +146,7 @@ class Producer:
                 on_delivery=partial(self._on_delivery, row.position),
             )
         except KafkaException as error:
-            self._report(_report(row.position, error.args[0], here=True))
+            self._report(_report(row.position, error.args[0], context=True))
         except BufferError:
             self._report(Report(row.position, Fault.BROKER, "_QUEUE_FULL"))
         except (TypeError, ValueError) as error:
@@ -192,7 +192,7 @@ class Producer:
         self._client.flush(0)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._reach.failed(error)
+        self._broker_status.failed(error)
         if error.fatal():
             self._fail(error)
         elif self._news.allows(error.name()):
@@ -208,7 +208,7 @@ class Producer:
         if error is not None and (error.fatal() or error.code() == KafkaError._MSG_TIMED_OUT):  # noqa: SLF001
             self._fail(error)
         if error is None:
-            self._reach.works()
+            self._broker_status.works()
         self._report(_delivered(position, message) if error is None else _report(position, error))
 
     def _report(self, report: Report) -> None:
@@ -228,10 +228,10 @@ def _delivered(position: int, message: Message) -> Report:
     return Report(position, partition=-1 if partition is None else partition, offset=-1 if offset is None else offset)
 
 
-def _report(position: int, error: KafkaError, *, here: bool = False) -> Report:
+def _report(position: int, error: KafkaError, *, context: bool = False) -> Report:
     code = error.code()
     if code in _TOPIC_ERRORS:
         return Report(position, Fault.TOPIC, error.name())
     if code in _RECORD_ERRORS:
-        return Report(position, Fault.RECORD, error.name(), refused_here=here)
+        return Report(position, Fault.RECORD, error.name(), refused_here=context)
     return Report(position, Fault.BROKER, error.name())

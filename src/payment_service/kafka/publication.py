@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from payment_service.allowance import Allowance
 from payment_service.crash_points import reached
 from payment_service.db import outbox
 from payment_service.kafka.producer import Fault
 from payment_service.kafka.window import Window
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
+from payment_service.rate_limiter import RateLimiter
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Publication:
         self._probes: set[UUID] = set()
         self._resume_at = 0.0
         self._pause_s = ERROR_PAUSE_MIN_S
-        self._news = Allowance(burst=1, every_s=LOG_INTERVAL_S, clock=clock)
+        self._news = RateLimiter(burst=1, every_s=LOG_INTERVAL_S, clock=clock)
 
     @property
     def settled(self) -> bool:

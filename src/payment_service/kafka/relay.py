@@ -22,7 +22,7 @@ from payment_service.telemetry import metrics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from payment_service.config import Config
+    from payment_service.config.config import Config
     from payment_service.db.pool import Pool
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from payment_service.contracts.records import topics_needed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from payment_service.config import KafkaSettings
+    from payment_service.config.config import KafkaSettings
 
 ANSWER_TIMEOUT_S: Final = 30.0  # a cluster that has to elect leaders for new partitions takes seconds
 LIST_TIMEOUT_S: Final = 10.0  # a broker that runs answers in milliseconds

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from payment_service.config import ConfigError, Settings
+from payment_service.config.config import ConfigError, Settings
 from payment_service.provider.providers import Providers
 
 if TYPE_CHECKING:
     import asyncpg
 
-    from payment_service.config import Config
+    from payment_service.config.config import Config
     from payment_service.provider.port import Provider
 
 GROUP: Final = "payment_service.providers"
@@ -26,7 +26,7 @@ S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class ProviderContext:
     """What a provider is given by the service.
 
     `deployment`: our name, which the provider's objects must bear; `now_s`: our clock, seconds since 1970; `timeout_s`: after
@@ -46,10 +46,10 @@ class Plugin(Generic[S]):
     """How a provider comes to be. `settings`: what it needs of the environment; `make`: called once, in the event loop's thread."""
 
     settings: type[S]
-    make: Callable[[S, Context], Provider]
+    make: Callable[[S, ProviderContext], Provider]
 
 
-def open_providers(config: Config, context: Context) -> Providers:
+def open_providers(config: Config, context: ProviderContext) -> Providers:
     """Make the providers that the environment names. Raises ConfigError, in one line, for one that can't be made."""
     by_name = {name: _make(name, config, context) for name in config.providers}
     return Providers(by_name, config.providers_by_currency)
@@ -67,7 +67,7 @@ def _read_settings(plugin: Plugin[Any], config: Config) -> Settings:
     return config if isinstance(config, kind) else kind.from_environment()
 
 
-def _make(name: str, config: Config, context: Context) -> Provider:
+def _make(name: str, config: Config, context: ProviderContext) -> Provider:
     plugin = _load(name)
     settings = _read_settings(plugin, config)
     try:

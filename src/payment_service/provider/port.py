@@ -254,7 +254,7 @@ class Provider(Protocol):
         """Word the request that makes an intent. Raises AmountNotRepresentable (a ValueError)."""
         ...
 
-    def cancel_request(self, intent_id: str, *, why: str = "") -> Request:
+    def cancel_request(self, intent_id: str, *, reason: str = "") -> Request:
         """Word the request that cancels an intent. `why`: a word of `domain/unpaid.py`."""
         ...
 

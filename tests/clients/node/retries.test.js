@@ -22,7 +22,7 @@ test("the SDK's own retries, after a lost answer and a 503, charge once", async 
   const paid = await stripe.paymentIntents.create(pays);
 
   const { rules } = await control("GET", "/sandbox/faults");
-  assert.deepEqual(rules.map((rule) => rule.struck), [1, 1]);
+  assert.deepEqual(rules.map((rule) => rule.injected), [1, 1]);
   assert.deepEqual([paid.status, paid.lastResponse.headers["idempotent-replayed"]], ["succeeded", "true"]);
   assert.deepEqual((await captured(order)).map((entry) => entry.payment_intent), [paid.id]);
   await control("DELETE", "/sandbox/faults");

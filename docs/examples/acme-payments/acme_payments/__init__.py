@@ -11,10 +11,10 @@ from uuid import UUID
 from pydantic import Field, SecretStr
 
 from acme_payments.server import Server
-from payment_service.config import Settings
+from payment_service.config.config import Settings
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundRefused, RefundStatus
-from payment_service.provider.plugins import Context, Plugin
+from payment_service.provider.plugins import Plugin, ProviderContext
 from payment_service.provider.port import (
     BodyRefused,
     Call,
@@ -57,7 +57,7 @@ class Acme:
 
     name = "acme"
 
-    def __init__(self, settings: AcmeSettings, context: Context) -> None:
+    def __init__(self, settings: AcmeSettings, context: ProviderContext) -> None:
         self._secret = settings.acme_secret.get_secret_value().encode()
         self._deployment = context.deployment
         self.server = Server(context.now_s)
@@ -73,9 +73,9 @@ class Acme:
         form = {"amount": amount.minor, "currency": amount.currency.code, "hold": manual_capture, "names": names}
         return _post("/payments", form)
 
-    def cancel_request(self, intent_id: str, *, why: str = "") -> Request:
+    def cancel_request(self, intent_id: str, *, reason: str = "") -> Request:
         """Word a cancellation. The intent stands in the path, quoted."""
-        return _post(f"/payments/{quote(intent_id, safe='')}/cancel", {"why": why})
+        return _post(f"/payments/{quote(intent_id, safe='')}/cancel", {"why": reason})
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:
         """Word a capture."""

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Protocol
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service_demo.embedded.broker import EmbeddedBroker
 from payment_service_demo.embedded.postgres import EmbeddedPostgres
 from payment_service_demo.embedded.process import ChildProcess, free_port, listens

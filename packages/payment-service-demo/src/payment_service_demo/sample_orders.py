@@ -18,7 +18,7 @@ _PAID: Final = (PAYMENTS_INITIATED, PAYMENTS_SUCCEEDED)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One order. `cards`: the test cards that the customer tries, in turn (https://docs.stripe.com/testing)."""
+    """A sample order. `cards`: the test cards that the customer tries, in turn (https://docs.stripe.com/testing)."""
 
     order_id: str
     total: str

@@ -1,4 +1,4 @@
-"""One API request from its headers to its answer: credentials, parameters, faults, idempotency."""
+"""Handle one API request: credentials, parameters, faults, idempotency, response."""
 
 from __future__ import annotations
 
@@ -15,49 +15,56 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from stripe_sandbox import errors
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.faults.aim import Target, objects_of, operation_name
-from stripe_sandbox.faults.cuts import break_off
-from stripe_sandbox.faults.rules import Strike
-from stripe_sandbox.faults.strikes import Answer, away, finish, instead, remembered, suffer
+from stripe_sandbox.faults.broken_connections import break_connection
+from stripe_sandbox.faults.injection import (
+    ApiResponse,
+    apply_after_work,
+    apply_before_work,
+    during_outage,
+    replacement_for,
+    stored_response,
+)
+from stripe_sandbox.faults.matching import Target, objects_of, operation_name
+from stripe_sandbox.faults.rules import Injection
 from stripe_sandbox.resources.events import API_VERSION
-from stripe_sandbox.resources.listing import check_expansion, expanded
+from stripe_sandbox.resources.pagination import check_expansion, expanded
 from stripe_sandbox.sandbox import Sandbox
 from stripe_sandbox.state.store import Transaction
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 from stripe_sandbox.wire import cors, forms, headers
-from stripe_sandbox.wire.auth import presented
+from stripe_sandbox.wire.auth import presented_key
 from stripe_sandbox.wire.idempotency import fingerprint
-from stripe_sandbox.wire.limits import Asked
 from stripe_sandbox.wire.parameters import Schema
 from stripe_sandbox.wire.publishable import secret_key_required, stripped, visible
+from stripe_sandbox.wire.rate_limits import LimitedRequest
 
 log = logging.getLogger(__name__)
 
-SEARCH = "search"  # where an id would stand: Stripe searches there, the sandbox does not
+SEARCH = "search"  # takes the place of an id in the path: Stripe searches there, the sandbox does not
 _SHOULD_RETRY = {400: "false", 401: "false", 402: "false", 403: "false", 404: "false", 409: "true"}
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A row of the route table; `run` takes (work, typed parameters, parts of the path).
+    """A row of the route table; `run` takes (unit of work, typed parameters, path parameters).
 
-    Where it is `publishable`, a publishable key is enough.
+    If `publishable` is set, a publishable key is enough to call it.
     """
 
     method: str
     path: str
-    run: Callable[[Work, Json, Json], Reply]
+    run: Callable[[UnitOfWork, Json, Json], Reply]
     schema: Schema
     publishable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came in."""
+    """An incoming request, decoded."""
 
     method: str
     path: str
-    parts: Json
+    path_params: Json
     raw: Json
     origin: str
     request_id: str
@@ -66,8 +73,8 @@ class Call:
     publishable: bool
 
     @property
-    def slot(self) -> str:
-        """Where the idempotency key is kept: each account has its own."""
+    def key_scope(self) -> str:
+        """The name under which the idempotency key is stored: each account has its own keys."""
         return f"{self.account} {self.key}" if self.account else str(self.key)
 
 
@@ -80,23 +87,23 @@ class Api:
             return web.Response(headers=cors.PREFLIGHT)
         request_id = new_id("req_")
         try:
-            answer = await self._admit(request, operation, request_id)
+            response = await self._serve_or_raise(request, operation, request_id)
         except ApiError as error:
-            answer = _refusal(error, request_id)
+            response = _error_response(error, request_id)
         except web.HTTPRequestEntityTooLarge as error:
-            answer = _refusal(ApiError(413, error.text or "The request is too large."), request_id)
+            response = _error_response(ApiError(413, error.text or "The request is too large."), request_id)
         except (BadHttpMessage, web.RequestPayloadError):
-            answer = _refusal(errors.invalid("The request's body could not be read."), request_id)
+            response = _error_response(errors.invalid("The request's body could not be read."), request_id)
         except Exception:
             log.exception("request %s failed", request_id)
-            answer = _refusal(_broken(), request_id)
-        if answer.cut is not None:
-            return await self._cut(request, answer, request_id)
-        return self._response(request, answer, request_id)
+            response = _error_response(_internal_error(), request_id)
+        if response.connection_break is not None:
+            return await self._break_connection(request, response, request_id)
+        return self._response(request, response, request_id)
 
-    async def _admit(self, request: web.Request, operation: Operation | None, request_id: str) -> Answer:
-        if (outage := self._sandbox.faults.out()) is not None:
-            return await away(*outage)
+    async def _serve_or_raise(self, request: web.Request, operation: Operation | None, request_id: str) -> ApiResponse:
+        if (outage := self._sandbox.faults.current_outage()) is not None:
+            return await during_outage(*outage)
         if operation is None or request.match_info.get("id") == SEARCH:
             raise errors.unknown_url(request.method, request.path)
         raw = forms.decode(await _form(request))
@@ -108,7 +115,7 @@ class Api:
         call = Call(
             method=request.method,
             path=request.path,
-            parts=dict(request.match_info),
+            path_params=dict(request.match_info),
             raw=stripped(raw) if publishable else raw,
             origin=f"http://{request.host}",
             request_id=request_id,
@@ -116,11 +123,11 @@ class Api:
             account=headers.account(request.headers.get("Stripe-Account")),
             publishable=publishable,
         )
-        if self._sandbox.faults.quiet:
-            return await self._work(operation, call, None)
-        return await self._work_through_faults(operation, call, request.headers.get("Authorization"))
+        if self._sandbox.faults.requests_unaffected:
+            return await self._handle(operation, call, None)
+        return await self._handle_with_faults(operation, call, request.headers.get("Authorization"))
 
-    async def _work_through_faults(self, operation: Operation, call: Call, authorization: str | None) -> Answer:
+    async def _handle_with_faults(self, operation: Operation, call: Call, authorization: str | None) -> ApiResponse:
         faults = self._sandbox.faults
         target = Target(
             method=call.method,
@@ -128,65 +135,72 @@ class Api:
             operation=operation_name(operation.method, operation.path),
             key=call.key,
             params=call.raw,
-            objects=objects_of(self._sandbox.store, call.parts.get("id"), call.raw),
-            api_key=presented(authorization) or "",
+            objects=objects_of(self._sandbox.store, call.path_params.get("id"), call.raw),
+            api_key=presented_key(authorization) or "",
         )
-        with faults.limiter.admitted(Asked("_live_" in target.api_key, target.operation, target.changed)):
-            strike = faults.take(target)
+        with faults.limiter.admitted(LimitedRequest("_live_" in target.api_key, target.operation, target.changed)):
+            injection = faults.select(target)
             try:
-                return await finish(strike, await self._work(operation, call, strike))
+                return await apply_after_work(injection, await self._handle(operation, call, injection))
             finally:
-                faults.give_back(strike)
+                faults.return_unused(injection)
 
-    async def _work(self, operation: Operation, call: Call, strike: Strike | None) -> Answer:
-        """Everything up to the durable answer, under the idempotency key if there is one."""
+    async def _handle(self, operation: Operation, call: Call, injection: Injection | None) -> ApiResponse:
+        """Produce the durable response, under the idempotency key if there is one."""
         if call.key is None:
-            return await self._perform(operation, call, strike, "")
-        caller = "publishable " if call.publishable else ""  # it must not be answered what a secret key was
-        print_ = fingerprint(caller + call.method, call.path, call.raw)
-        kept = self._sandbox.keys.begin(call.slot, print_)
-        if kept is not None:
-            return await suffer(strike) or _replayed(kept)
+            return await self._perform(operation, call, injection, "")
+        # Keys are scoped by key type: a browser must not receive a response made for a secret key.
+        caller = "publishable " if call.publishable else ""
+        request_fingerprint = fingerprint(caller + call.method, call.path, call.raw)
+        stored = self._sandbox.keys.begin(call.key_scope, request_fingerprint)
+        if stored is not None:
+            return await apply_before_work(injection) or _replayed(stored)
         try:
-            return await self._perform(operation, call, strike, print_)
+            return await self._perform(operation, call, injection, request_fingerprint)
         finally:
-            self._sandbox.keys.end(call.slot)
+            self._sandbox.keys.end(call.key_scope)
 
-    async def _perform(self, operation: Operation, call: Call, strike: Strike | None, print_: str) -> Answer:
-        if strike is None:
-            return await self._execute(operation, call, None, print_)
-        with self._sandbox.faults.limiter.locked(strike.changes):
-            return await suffer(strike) or await self._execute(operation, call, strike, print_)
+    async def _perform(
+        self, operation: Operation, call: Call, injection: Injection | None, request_fingerprint: str
+    ) -> ApiResponse:
+        if injection is None:
+            return await self._execute(operation, call, None, request_fingerprint)
+        with self._sandbox.faults.limiter.locked(injection.changed_object):
+            return await apply_before_work(injection) or await self._execute(
+                operation, call, injection, request_fingerprint
+            )
 
-    async def _execute(self, operation: Operation, call: Call, strike: Strike | None, print_: str) -> Answer:
+    async def _execute(
+        self, operation: Operation, call: Call, injection: Injection | None, request_fingerprint: str
+    ) -> ApiResponse:
         params = operation.schema.read(call.raw)
         if "expand" in params:
             check_expansion(operation.method, operation.path, params["expand"])
         work = self._begin(call)
-        if (answer := instead(strike)) is None:
-            work, answer = self._run(operation, call, work, params)
-        kept = remembered(strike, answer)
-        if call.key is not None and kept is not None:
+        if (response := replacement_for(injection)) is None:
+            work, response = self._run(operation, call, work, params)
+        stored = stored_response(injection, response)
+        if call.key is not None and stored is not None:
             keys = self._sandbox.keys
-            keys.keep(work.tx, call.slot, print_, call.request_id, kept.status, kept.text)
+            keys.store(work.tx, call.key_scope, request_fingerprint, call.request_id, stored.status, stored.text)
         await self._sandbox.commit(work)
-        return answer
+        return response
 
-    def _run(self, operation: Operation, call: Call, work: Work, params: Json) -> tuple[Work, Answer]:
-        """Run the operation; what it raises undoes all it did."""
+    def _run(self, operation: Operation, call: Call, work: UnitOfWork, params: Json) -> tuple[UnitOfWork, ApiResponse]:
+        """Run the operation; an `ApiError` rolls back everything it did."""
         try:
-            reply = operation.run(work, params, call.parts)
+            reply = operation.run(work, params, call.path_params)
             if reply.status == HTTPStatus.OK:
                 reply = replace(reply, body=expanded(work, reply.body, params.get("expand", [])))
             else:
                 reply = replace(reply, body=errors.body(reply.body["error"], call.request_id))
-            return work, Answer(reply.status, _dumps(_seen(call, reply.body)))
+            return work, ApiResponse(reply.status, _dumps(_visible_to(call, reply.body)))
         except ApiError as error:
-            error.error = _seen(call, error.error)
-            return self._begin(call), _refusal(error, call.request_id)
+            error.error = _visible_to(call, error.error)
+            return self._begin(call), _error_response(error, call.request_id)
 
-    def _begin(self, call: Call) -> Work:
-        return Work(
+    def _begin(self, call: Call) -> UnitOfWork:
+        return UnitOfWork(
             Transaction(self._sandbox.store),
             self._sandbox.clock.now(),
             call.origin,
@@ -195,22 +209,22 @@ class Api:
             publishable=call.publishable,
         )
 
-    async def _cut(self, request: web.Request, answer: Answer, request_id: str) -> web.Response:
-        """Break the answer on the wire; what this returns finds the connection closed."""
-        if answer.cut is not None and request.transport is not None:
-            whole = self._response(request, answer, request_id)
-            await break_off(
+    async def _break_connection(self, request: web.Request, response: ApiResponse, request_id: str) -> web.Response:
+        """Break the response on the wire; aiohttp then finds the connection closed."""
+        if response.connection_break is not None and request.transport is not None:
+            whole = self._response(request, response, request_id)
+            await break_connection(
                 request.transport,
-                answer.cut,
-                answer.status,
+                response.connection_break,
+                response.status,
                 whole.headers,
-                answer.text.encode(),
+                response.text.encode(),
             )
         return web.Response()
 
-    def _response(self, request: web.Request, answer: Answer, request_id: str) -> web.Response:
-        if answer.proxy:
-            return web.Response(status=answer.status, body=answer.text.encode(), headers=answer.headers)
+    def _response(self, request: web.Request, response: ApiResponse, request_id: str) -> web.Response:
+        if response.proxy:
+            return web.Response(status=response.status, body=response.text.encode(), headers=response.headers)
         sent = {
             "Content-Type": "application/json",
             "Cache-Control": "no-cache, no-store",
@@ -221,15 +235,15 @@ class Api:
         }
         if "Idempotency-Key" in request.headers or "Stripe-Account" in request.headers:
             sent |= _echoed(request, request_id)
-        if answer.status in _SHOULD_RETRY:
-            sent["Stripe-Should-Retry"] = _SHOULD_RETRY[answer.status]
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        if response.status in _SHOULD_RETRY:
+            sent["Stripe-Should-Retry"] = _SHOULD_RETRY[response.status]
+        if response.status == HTTPStatus.UNAUTHORIZED:
             sent["WWW-Authenticate"] = 'Basic realm="Stripe"'
-        return web.Response(status=answer.status, body=answer.text.encode(), headers=sent | answer.headers)
+        return web.Response(status=response.status, body=response.text.encode(), headers=sent | response.headers)
 
 
 async def _form(request: web.Request) -> bytes:
-    """The parameters, from the address and from the body, of which the body's count more."""
+    """Return the parameters of the query string and the body; the body wins because it comes last."""
     query = request.rel_url.raw_query_string.encode("utf-8", "surrogateescape")
     if not request.can_read_body:
         return query
@@ -243,7 +257,7 @@ async def _form(request: web.Request) -> bytes:
 
 
 def _echoed(request: web.Request, request_id: str) -> dict[str, str]:
-    """What Stripe repeats of a request's own headers, if it was acceptable."""
+    """Return the request headers that Stripe repeats in its response; invalid ones are left out."""
     echoed: dict[str, str] = {}
     with contextlib.suppress(ApiError):
         if (account := headers.account(request.headers.get("Stripe-Account"))) is not None:
@@ -254,22 +268,22 @@ def _echoed(request: web.Request, request_id: str) -> dict[str, str]:
     return echoed
 
 
-def _replayed(kept: Json) -> Answer:
-    headers = {"Idempotent-Replayed": "true", "Original-Request": kept["request_id"]}
-    return Answer(kept["status"], kept["text"], headers)
+def _replayed(stored: Json) -> ApiResponse:
+    headers = {"Idempotent-Replayed": "true", "Original-Request": stored["request_id"]}
+    return ApiResponse(stored["status"], stored["text"], headers)
 
 
-def _refusal(error: ApiError, request_id: str) -> Answer:
-    return Answer(error.status, _dumps(errors.body(error.error, request_id)), error.headers)
+def _error_response(error: ApiError, request_id: str) -> ApiResponse:
+    return ApiResponse(error.status, _dumps(errors.body(error.error, request_id)), error.headers)
 
 
-def _seen(call: Call, body: Json) -> Json:
-    seen: Json = visible(body) if call.publishable else body
-    return seen
+def _visible_to(call: Call, body: Json) -> Json:
+    visible_body: Json = visible(body) if call.publishable else body
+    return visible_body
 
 
-def _broken() -> ApiError:
-    return ApiError(500, "The sandbox failed; its log says why.", kind="api_error")
+def _internal_error() -> ApiError:
+    return ApiError(500, "The sandbox failed: see its log.", kind="api_error")
 
 
 def _dumps(body: Json) -> str:

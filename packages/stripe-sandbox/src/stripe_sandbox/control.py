@@ -1,4 +1,4 @@
-"""The control API, `/sandbox/…`: JSON, no key, for tests and for people. See docs/sandbox.md."""
+"""The control API under `/sandbox/`: JSON, no API key, for tests and people (docs/sandbox.md)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stripe_sandbox.errors import ApiError, Json, invalid
-from stripe_sandbox.faults.file import parse_plan, sentence
-from stripe_sandbox.resources import attempts, complaints, debits, disputes, endpoints, refunds
-from stripe_sandbox.resources.events import present, rendered
+from stripe_sandbox.faults.plan_file import first_error, parse_plan
+from stripe_sandbox.resources import bank_debits, dispute_cases, disputes, endpoints, payment_attempts, refunds
+from stripe_sandbox.resources.events import rendered, retained_event
 from stripe_sandbox.resources.intents import existing
 from stripe_sandbox.sandbox import Sandbox
 from stripe_sandbox.state import ledger
@@ -24,12 +24,15 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Outcome(_Body):
+class IntentOutcome(_Body):
     outcome: Literal["succeed", "fail"]
 
 
 class RefundOutcome(_Body):
-    """`failure_reason` is told with a failure alone: https://docs.stripe.com/api/refunds/object."""
+    """The outcome of a refund; `failure_reason` applies to failures only.
+
+    https://docs.stripe.com/api/refunds/object
+    """
 
     outcome: Literal["succeed", "fail", "require_action"]
     failure_reason: Literal[
@@ -43,15 +46,15 @@ class RefundOutcome(_Body):
     ] = "unknown"
 
 
-class Opening(_Body):
-    """`amount` is in minor units; without it, all that was not refunded."""
+class DisputeRequest(_Body):
+    """The dispute to open; `amount` is in minor units and defaults to everything not yet refunded."""
 
     reason: str = "fraudulent"
     inquiry: bool = False
     amount: int | None = None
 
 
-class Ruling(_Body):
+class DisputeOutcome(_Body):
     outcome: Literal["won", "lost", "warning_closed"]
 
 
@@ -63,13 +66,13 @@ class Advance(_Body):
     advance_s: float = Field(ge=0)
 
 
-class Endpoint(_Body):
+class EndpointRequest(_Body):
     url: str
     secret: str
     enabled_events: list[str] = ["*"]
 
 
-class Roll(_Body):
+class RollRequest(_Body):
     expires_in_s: float = Field(default=endpoints.ROLL_S, ge=0, le=endpoints.ROLL_S)
 
 
@@ -110,41 +113,41 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
 
 
 async def authenticate(sandbox: Sandbox, request: web.Request) -> Json:
-    """The customer passes or fails the 3-D Secure step of an intent."""
-    return await _intent_step(sandbox, request, attempts.authenticate)
+    """Pass or fail the 3-D Secure step of a PaymentIntent."""
+    return await _intent_step(sandbox, request, payment_attempts.authenticate)
 
 
 async def settle(sandbox: Sandbox, request: web.Request) -> Json:
-    """The bank pays or bounces the debit of an intent that is processing."""
-    return await _intent_step(sandbox, request, debits.settle)
+    """Let the bank pay or return the debit of a PaymentIntent that is processing."""
+    return await _intent_step(sandbox, request, bank_debits.settle)
 
 
 async def settle_refund(sandbox: Sandbox, request: web.Request) -> Json:
-    """The customer's bank takes a refund, sends it back, be it days after it succeeded, or asks where to put it."""
-    asked = RefundOutcome.model_validate(await request.json())
-    work = sandbox.work()
+    """Let the customer's bank accept a refund, return it (even after it succeeded) or ask where to send it."""
+    wanted = RefundOutcome.model_validate(await request.json())
+    work = sandbox.begin()
     refund = refunds.existing(work, request.match_info["id"])
-    refund = refunds.settle(work, refund, asked.outcome, asked.failure_reason)
+    refund = refunds.settle(work, refund, wanted.outcome, wanted.failure_reason)
     await sandbox.commit(work)
     return refund
 
 
 async def dispute_charge(sandbox: Sandbox, request: web.Request) -> Json:
-    """The customer disputes a captured charge."""
-    opening = Opening.model_validate(await request.json())
-    if opening.reason not in complaints.REASONS:
-        raise ValueError(f"reason must be one of {', '.join(complaints.REASONS)}")
-    work = sandbox.work()
-    complaint = complaints.Complaint(opening.reason, opening.inquiry)
-    dispute = disputes.dispute_captured(work, request.match_info["id"], complaint, opening.amount)
+    """Let the customer dispute a captured charge."""
+    wanted = DisputeRequest.model_validate(await request.json())
+    if wanted.reason not in dispute_cases.REASONS:
+        raise ValueError(f"reason must be one of {', '.join(dispute_cases.REASONS)}")
+    work = sandbox.begin()
+    dispute_case = dispute_cases.DisputeCase(wanted.reason, wanted.inquiry)
+    dispute = disputes.dispute_captured(work, request.match_info["id"], dispute_case, wanted.amount)
     await sandbox.commit(work)
     return dispute
 
 
 async def close_dispute(sandbox: Sandbox, request: web.Request) -> Json:
-    """The issuer ends a dispute."""
-    work = sandbox.work()
-    dispute = disputes.rule(work, request.match_info["id"], Ruling.model_validate(await request.json()).outcome)
+    """Let the issuer close a dispute."""
+    work = sandbox.begin()
+    dispute = disputes.rule(work, request.match_info["id"], DisputeOutcome.model_validate(await request.json()).outcome)
     await sandbox.commit(work)
     return dispute
 
@@ -157,22 +160,22 @@ async def read_ledger(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def show_faults(sandbox: Sandbox, request: web.Request) -> Json:
-    return sandbox.faults.shown()
+    return sandbox.faults.report()
 
 
 async def set_faults(sandbox: Sandbox, request: web.Request) -> Json:
-    """In place of whatever was set before."""
+    """Replace the current fault plan."""
     sandbox.faults.set(parse_plan(await request.text()))
-    return sandbox.faults.shown()
+    return sandbox.faults.report()
 
 
 async def clear_faults(sandbox: Sandbox, request: web.Request) -> Json:
     sandbox.faults.clear()
-    return sandbox.faults.shown()
+    return sandbox.faults.report()
 
 
 async def accept_keys(sandbox: Sandbox, request: web.Request) -> Json:
-    """From now on only these API keys; an empty list means every test key."""
+    """Accept only these API keys from now on; an empty list accepts every test key."""
     accepted = AcceptedKeys.model_validate(await request.json()).accepted
     sandbox.api_keys.accept(accepted)
     return {"accepted": len(accepted)}
@@ -189,44 +192,44 @@ async def advance_clock(sandbox: Sandbox, request: web.Request) -> Json:
 
 
 async def set_webhook(sandbox: Sandbox, request: web.Request) -> Json:
-    """Where events go from now on, those still undelivered included."""
-    wanted = Endpoint.model_validate(await request.json())
+    """Replace the webhook endpoint of the command line; pending deliveries go to the new URL."""
+    wanted = EndpointRequest.model_validate(await request.json())
     endpoint = sandbox.set_endpoint(wanted.url, wanted.secret, wanted.enabled_events)
     await sandbox.journal.durable()
-    return endpoints.shown(endpoint)
+    return endpoints.without_secrets(endpoint)
 
 
 async def roll_secret(sandbox: Sandbox, request: web.Request) -> Json:
-    """A new secret for an endpoint, told in the answer; the old one stays valid for `expires_in_s`."""
-    asked = Roll.model_validate(await request.json() if request.can_read_body else {})
-    work = sandbox.work()
-    endpoint = endpoints.roll(work, request.match_info["id"], asked.expires_in_s)
+    """Roll an endpoint's secret and return the new one; the old secret stays valid for `expires_in_s`."""
+    wanted = RollRequest.model_validate(await request.json() if request.can_read_body else {})
+    work = sandbox.begin()
+    endpoint = endpoints.roll(work, request.match_info["id"], wanted.expires_in_s)
     await sandbox.commit(work)
     return endpoint
 
 
 async def event_deliveries(sandbox: Sandbox, request: web.Request) -> Json:
-    event = present(sandbox.work(), request.match_info["id"])
+    event = retained_event(sandbox.begin(), request.match_info["id"])
     return {"object": "list", "data": deliveries.of_event(sandbox.store, event["id"])}
 
 
 async def list_deliveries(sandbox: Sandbox, request: web.Request) -> Json:
-    """Newest first, those of an endpoint or in a state where asked."""
+    """List deliveries, newest first, optionally of one endpoint or in one state."""
     query = DeliveryQuery.model_validate(dict(request.query))
     return deliveries.listed(sandbox.store, query.endpoint, query.state, query.limit, query.starting_after)
 
 
 async def resend(sandbox: Sandbox, request: web.Request) -> Json:
-    """One more attempt at each endpoint; the automatic deliveries go on as they would."""
-    work = sandbox.work()
-    event = present(work, request.match_info["id"])
-    await sandbox.send(work, sandbox.sender.replan(work, event))
+    """Make one extra attempt at each endpoint; automatic deliveries continue."""
+    work = sandbox.begin()
+    event = retained_event(work, request.match_info["id"])
+    await sandbox.send(work, sandbox.sender.plan_resend(work, event))
     return rendered(sandbox.store, event)
 
 
 async def _intent_step(sandbox: Sandbox, request: web.Request, step: Callable[..., Json]) -> Json:
-    outcome = Outcome.model_validate(await request.json()).outcome
-    work = sandbox.work()
+    outcome = IntentOutcome.model_validate(await request.json()).outcome
+    work = sandbox.begin()
     work.origin = f"http://{request.host}"
     intent = existing(work, request.match_info["id"])
     intent = step(work, intent, succeeded=outcome == "succeed")
@@ -240,16 +243,16 @@ def _served(sandbox: Sandbox, route: Route) -> Callable[[web.Request], Awaitable
         try:
             return web.json_response(await route(sandbox, request))
         except ApiError as error:
-            return _refused(error)
+            return _error_response(error)
         except ValidationError as error:
-            return _refused(invalid(sentence(error)))
+            return _error_response(invalid(first_error(error)))
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _refused(invalid(f"The body must be JSON; this one is not: {error}."))
+            return _error_response(invalid(f"The body must be JSON: {error}."))
         except ValueError as error:
-            return _refused(invalid(str(error)))
+            return _error_response(invalid(str(error)))
 
     return serve
 
 
-def _refused(error: ApiError) -> web.Response:
+def _error_response(error: ApiError) -> web.Response:
     return web.json_response({"error": error.error}, status=error.status)

@@ -1,4 +1,4 @@
-"""Errors in Stripe's shape (https://docs.stripe.com/api/errors)."""
+"""Errors in Stripe's format (https://docs.stripe.com/api/errors)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ INVALID_REQUEST = "invalid_request_error"
 
 
 class ApiError(Exception):
-    """A request refused without effect: whatever the operation had begun is rolled back.
+    """A rejected request: the unit of work is rolled back.
 
-    A decline is not one of these: its effects stay, so operations return it as a reply.
+    A decline is not an `ApiError`. Its effects stay, so operations return it as a reply.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ def doc_url(code: str) -> str:
 
 
 def body(error: Json, request_id: str) -> Json:
-    """The response body of an error, with the address of its log line."""
+    """Return the response body of an error, with the URL of its request log."""
     log = f"https://dashboard.stripe.com/test/logs/{request_id}"
     return {"error": {**error, "request_log_url": log}}
 
@@ -54,7 +54,7 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 
 
 def unknown_parameters(names: list[str], known: Iterable[str]) -> ApiError:
-    """All of them, and for one alone the parameter that it may have been meant for."""
+    """Name all unknown parameters; for a single one, suggest the closest known name."""
     message = f"Received unknown parameter{'s' if len(names) > 1 else ''}: {', '.join(names)}"
     meant = get_close_matches(names[0], known, n=1) if len(names) == 1 else []
     hint = f". Did you mean {meant[0]}?" if meant else ""
@@ -66,7 +66,7 @@ def missing_parameter(name: str) -> ApiError:
 
 
 def missing_resource(noun: str, identifier: str, param: str, status: int = 404) -> ApiError:
-    """404 for an object named in the path, 400 for one named in a parameter."""
+    """Return 404 for an object named in the path, or `status` 400 for one named in a parameter."""
     message = f"No such {noun}: '{identifier}'"
     return ApiError(status, message, param=param, code="resource_missing")
 
@@ -79,8 +79,7 @@ def unknown_url(method: str, path: str) -> ApiError:
     return ApiError(
         404,
         f"Unrecognized request URL ({method}: {path}). {slash if path.endswith('/') else ''}This is the"
-        " sandbox: docs/sandbox.md lists what it covers; https://docs.stripe.com/api lists what Stripe"
-        " offers.",
+        " sandbox: see docs/sandbox.md for what it covers, and https://docs.stripe.com/api for Stripe itself.",
     )
 
 
@@ -89,7 +88,7 @@ def not_a_form() -> ApiError:
 
 
 def no_access(account: str) -> ApiError:
-    """The account that `Stripe-Account` names is not one of ours."""
+    """Return the 403 for a `Stripe-Account` that is not an account id."""
     return ApiError(
         403,
         f"The provided key does not have access to account '{account}' (or that account does not"

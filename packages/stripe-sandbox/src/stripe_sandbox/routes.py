@@ -1,4 +1,4 @@
-"""Every route of the API on one screen."""
+"""The route table of the API."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OPERATIONS = (
     Operation("GET", "/v1/webhook_endpoints", endpoints.list_all, schemas.LIST_ENDPOINTS),
     Operation("GET", "/v1/webhook_endpoints/{id}", endpoints.retrieve, schemas.RETRIEVE),
     Operation("POST", "/v1/webhook_endpoints/{id}", endpoints.update, schemas.UPDATE_ENDPOINT),
-    Operation("DELETE", "/v1/webhook_endpoints/{id}", endpoints.delete, schemas.NOTHING),
+    Operation("DELETE", "/v1/webhook_endpoints/{id}", endpoints.delete, schemas.NO_PARAMETERS),
     Operation("POST", "/v1/payment_methods/{id}/attach", customers.attach, schemas.ATTACH_METHOD),
     Operation("POST", "/v1/customers", customers.create, schemas.CREATE_CUSTOMER),
     Operation("GET", "/v1/customers/{id}", customers.retrieve, schemas.RETRIEVE),

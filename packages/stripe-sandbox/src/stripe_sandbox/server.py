@@ -1,4 +1,4 @@
-"""The process that serves the API."""
+"""The HTTP server process."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from aiohttp import web
 from stripe_sandbox import control, stripe_js
 from stripe_sandbox.api import Api, Operation
 from stripe_sandbox.pages import routes as pages
-from stripe_sandbox.pages.site import Site, refuse_other_sites
+from stripe_sandbox.pages.site import Site, reject_cross_site_requests
 from stripe_sandbox.routes import OPERATIONS
 from stripe_sandbox.sandbox import Sandbox
 
-BODY_LIMIT_BYTES = 1024 * 1024  # the largest request with every parameter is a few kB
-STOP_TIMEOUT_S = 1.0  # for answers on their way when a stop is asked for
+BODY_LIMIT_BYTES = 1024 * 1024  # the largest request with every parameter has a few kB
+STOP_TIMEOUT_S = 1.0  # for responses in progress at shutdown
 
 
 def application(sandbox: Sandbox) -> web.Application:
-    app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[refuse_other_sites])
+    app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[reject_cross_site_requests])
     api, site = Api(sandbox), Site(sandbox)
     app.add_routes(control.routes(sandbox))
     app.add_routes(pages.routes(site))
     app.add_routes(stripe_js.routes())
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, _served(api, operation))
-    app.router.add_route("*", "/{anything:.*}", pages.otherwise(site, _served(api, None)))
+    app.router.add_route("*", "/{anything:.*}", pages.fallback(site, _served(api, None)))
     return app
 
 
 async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is told the port that was bound. Raises `OSError` if none can be."""
+    """Serve until SIGTERM or SIGINT; `ready` receives the bound port. Raises `OSError` if binding fails."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -41,15 +41,15 @@ async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], Non
     timers = asyncio.create_task(sandbox.run_timers())
     runner = web.AppRunner(application(sandbox), access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
     await runner.setup()
-    door = asyncio.create_task(_open(sandbox, runner, host, port, ready))
+    listener = asyncio.create_task(_listen(sandbox, runner, host, port, ready))
     stopped = asyncio.create_task(stop.wait())
     try:
-        ended, _ = await asyncio.wait({stopped, journal, timers, door}, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait({stopped, journal, timers, listener}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.result()
     finally:
         stopped.cancel()
-        door.cancel()
+        listener.cancel()
         await runner.cleanup()
         timers.cancel()
         await sandbox.sender.stop()
@@ -58,8 +58,8 @@ async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], Non
         sandbox.journal.close()
 
 
-async def _open(sandbox: Sandbox, runner: web.AppRunner, host: str, port: int, ready: Callable[[int], None]) -> None:
-    """Take connections, but none while an outage `refuse` lasts; those that are open stay."""
+async def _listen(sandbox: Sandbox, runner: web.AppRunner, host: str, port: int, ready: Callable[[int], None]) -> None:
+    """Accept connections, except during a `refuse` outage; open connections stay open."""
     site = web.TCPSite(runner, host, port)
     await site.start()
     port = runner.addresses[0][1]
@@ -67,10 +67,10 @@ async def _open(sandbox: Sandbox, runner: web.AppRunner, host: str, port: int, r
     while True:
         await sandbox.faults.changed.wait()
         sandbox.faults.changed.clear()
-        out = sandbox.faults.out()
-        if out is not None and out[0].kind == "refuse":
+        outage = sandbox.faults.current_outage()
+        if outage is not None and outage[0].kind == "refuse":
             await site.stop()
-            await out[1].end()
+            await outage[1].end()
             site = web.TCPSite(runner, host, port)
             await site.start()
 

@@ -125,8 +125,7 @@ CREATE TABLE kept_answers (
     client      text        NOT NULL,
     key         text        NOT NULL,
     fingerprint bytea       NOT NULL CONSTRAINT kept_answers_fingerprint_is_sha256 CHECK (octet_length(fingerprint) = 32),
-    status      integer     NOT NULL,
-    body        text        NOT NULL,
+    result      json        NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (client, key)
 );

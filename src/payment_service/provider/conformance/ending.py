@@ -24,7 +24,7 @@ async def an_unpaid_intent_is_canceled_once(counterpart: Counterpart) -> None:
     """And stays so, when it is asked for again under another key, or under the same."""
     one = trial(counterpart)
     intent = await one.begin()
-    request = counterpart.provider.cancel_request(intent.intent_id, why="abandoned")
+    request = counterpart.provider.cancel_request(intent.intent_id, reason="abandoned")
     outcome = await one.send(Kind.CANCEL, request, key=f"cancel:{one.payment_id}:1")
     require(intent_of(outcome, "a cancel").status is Status.CANCELED, "a cancel did not cancel")
     for key in ("1", "2"):

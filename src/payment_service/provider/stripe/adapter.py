@@ -15,7 +15,7 @@ from uuid import UUID
 
 import aiohttp
 
-from payment_service.config import Config
+from payment_service.config.config import Config
 from payment_service.provider.plugins import Plugin
 from payment_service.provider.port import CHECKOUTS_MAX, Request, TooLate, Transient, Unknown
 from payment_service.provider.stripe.amounts import to_stripe
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from payment_service.domain.payment import IntentFact
-    from payment_service.provider.plugins import Context
+    from payment_service.provider.plugins import ProviderContext
     from payment_service.provider.port import Call, Checkout, Outcome, ProviderEvent
     from payment_service_events.money import Money
 
@@ -98,9 +98,9 @@ class Stripe:
         return _post(_INTENTS, urlencode(form))
 
     @staticmethod
-    def cancel_request(intent_id: str, *, why: str = "") -> Request:
+    def cancel_request(intent_id: str, *, reason: str = "") -> Request:
         """Word the cancellation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/cancel)."""
-        body = urlencode({"cancellation_reason": why}) if why else ""
+        body = urlencode({"cancellation_reason": reason}) if reason else ""
         return _post(f"{_path_of(intent_id)}/cancel", body)
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:
@@ -256,7 +256,7 @@ def _get(path: str) -> Request:
     return Request(method="GET", path=path, body="", api_version=API_VERSION)
 
 
-def _make(config: Config, context: Context) -> Stripe:
+def _make(config: Config, context: ProviderContext) -> Stripe:
     return Stripe(config, now_s=context.now_s)
 
 

@@ -10,7 +10,7 @@ from payment_service.provider.stripe import webhooks
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from payment_service.config import Config
+    from payment_service.config.config import Config
     from payment_service.provider.port import ProviderEvent
 
 

@@ -91,7 +91,7 @@ def die_with_parent(death_signal: signal.Signals = signal.SIGKILL) -> Callable[[
 
 
 class ChildProcess:
-    """One running program. The constructor starts it, `stop` ends it, and a log file holds its output."""
+    """A running program. The constructor starts it, `stop` ends it, and a log file holds its output."""
 
     def __init__(
         self,

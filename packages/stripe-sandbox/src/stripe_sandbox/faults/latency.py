@@ -1,7 +1,7 @@
-"""How long Stripe takes: log-normal times per kind of operation, with spikes, from a seed.
+"""Response times: log-normal per kind of operation, with spikes, from a seed.
 
-The sandbox's own `"stripe"` profile is an estimate from outside, for tests of timeouts and throughput;
-Stripe publishes no figures and asks to mock it "with sampled latencies" (https://docs.stripe.com/rate-limits).
+The built-in `"stripe"` profile is an estimate for tests of timeouts and throughput. Stripe publishes no figures and
+recommends mocks "with sampled latencies" (https://docs.stripe.com/rate-limits).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stripe_sandbox.faults.aim import Target, stream
+from stripe_sandbox.faults.matching import Target, random_stream
 
 _NORMAL: Final = NormalDist()
 Z_OF_P99 = _NORMAL.inv_cdf(0.99)  # standard deviations from the median to the 99th percentile
-CAP_MS = 80_000  # the official SDK gives up after 80 s, so nothing longer can be told apart
+CAP_MS = 80_000  # the official SDK gives up after 80 s, so longer times make no difference
 
 
 class _Strict(BaseModel):
@@ -25,14 +25,14 @@ class _Strict(BaseModel):
 
 
 class Spikes(_Strict):
-    """With this probability a request takes `ms` longer."""
+    """Extra time: with this probability, a request takes `ms` longer."""
 
     probability: float = Field(ge=0, le=1)
     ms: int = Field(ge=0, le=CAP_MS)
 
 
 class Profile(_Strict):
-    """A log-normal time: its median, and how far it spreads by `p99_ms` or by `sigma` of the logarithm."""
+    """A log-normal distribution: its median, and its spread as `p99_ms` or as `sigma` of the logarithm."""
 
     median_ms: float = Field(gt=0, le=CAP_MS)
     p99_ms: float | None = Field(default=None, le=CAP_MS)
@@ -48,7 +48,7 @@ class Profile(_Strict):
         return self
 
     def draw_ms(self, random: Random) -> float:
-        """The time of one request; it always takes two numbers of `random`, so that spikes shift nothing."""
+        """Draw the time of one request. Always draws two numbers, so that spikes do not shift the sequence."""
         normal = _normal(random.random())
         chance = random.random()
         spike = self.spikes.ms if self.spikes is not None and chance < self.spikes.probability else 0
@@ -69,27 +69,27 @@ STRIPE = {
 
 
 class Latencies:
-    """The profiles in force; each has a random stream of its own, so one kind of request shifts no other."""
+    """The active profiles. Each has its own random stream, so operations do not affect each other."""
 
     def __init__(self, profiles: dict[str, Profile], seed: int) -> None:
         self._profiles = profiles
-        self._random = {name: stream(seed, f"latency:{name}") for name in profiles}
+        self._random = {name: random_stream(seed, f"latency:{name}") for name in profiles}
 
     def draw_ms(self, target: Target) -> float:
-        """0 where no profile is meant: the most particular of those that are."""
-        for name in names(target):
+        """Draw from the most specific profile that applies; without one, return 0."""
+        for name in profile_names(target):
             profile = self._profiles.get(name)
             if profile is not None:
                 return profile.draw_ms(self._random[name])
         return 0.0
 
 
-def names(target: Target) -> tuple[str, ...]:
-    """What profiles of a request may be called, the most particular first."""
+def profile_names(target: Target) -> tuple[str, ...]:
+    """Return the profile names that apply to a request, the most specific first."""
     group = "reads" if target.method == "GET" else "writes"
     return (*(("authorizations",) if target.authorizes else ()), target.operation, group)
 
 
 def _normal(uniform: float) -> float:
-    """The standard normal quantile of a number from [0, 1)."""
+    """Return the standard normal quantile of a number in [0, 1)."""
     return _NORMAL.inv_cdf(min(max(uniform, 1e-12), 1 - 1e-12))

@@ -1,4 +1,4 @@
-"""Stripe away altogether, or limping: every request of the API is hit, whatever it is about."""
+"""Outages and brown-outs: faults that affect every API request, whatever it contains."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.faults.aim import stream
+from stripe_sandbox.faults.matching import random_stream
 
-HANG_LIMIT_S = 3600.0  # nobody waits longer, and a request held for ever would never be collected
+HANG_LIMIT_S = 3600.0  # longer than any client waits; without a limit, abandoned requests would pile up
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seconds: float | None = Field(default=None, gt=0, le=86_400, description="How long; left out: until cleared.")
+    seconds: float | None = Field(default=None, gt=0, le=86_400, description="Duration; without it, until cleared.")
 
 
 class Outage(_Strict):
-    """`refuse`: the port is closed; `drop`: connections end; `hang`: no answer comes; `status`: 503 of a proxy."""
+    """`refuse`: closed port; `drop`: closed connections; `hang`: no response; `status`: a proxy's 503."""
 
     kind: Literal["refuse", "drop", "hang", "status"]
     code: int = Field(default=503, ge=500, le=599)
 
     @model_validator(mode="after")
-    def _refusal_ends(self) -> Outage:
+    def _require_end(self) -> Outage:
         if self.kind == "refuse" and self.seconds is None:
-            raise ValueError("outage `refuse` needs `seconds`: the port is closed, so nobody could clear it")
+            raise ValueError("outage `refuse` needs `seconds`: while the port is closed, no request can clear it")
         return self
 
 
 class BrownOut(_Strict):
-    """A share of the requests is slow, a share fails; a request can be both."""
+    """A share of requests is slow and a share fails; one request can be both."""
 
     share: float = Field(default=0, ge=0, le=1)
     latency_ms: int = Field(default=0, ge=0, le=3_600_000)
@@ -45,17 +45,17 @@ class BrownOut(_Strict):
     error_phase: Literal["before", "after"] = "before"
 
 
-class Spell:
-    """A stretch of time that began when it was made. What clients wait for is real, so real time counts.
+class FaultPeriod:
+    """A period that starts now. It runs in real time, because clients wait in real time.
 
-    `met` are the requests that fell into it.
+    `requests` counts the requests that arrived during it.
     """
 
     def __init__(self, seconds: float | None, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._until = None if seconds is None else now() + seconds
         self._cleared = asyncio.Event()
-        self.met = 0
+        self.requests = 0
 
     @property
     def over(self) -> bool:
@@ -63,7 +63,7 @@ class Spell:
 
     @property
     def left_s(self) -> float | None:
-        """None: until cleared."""
+        """The seconds left; None if it lasts until cleared."""
         return None if self._until is None else max(0.0, self._until - self._now())
 
     def clear(self) -> None:
@@ -76,26 +76,26 @@ class Spell:
                 await self._cleared.wait()
 
 
-class Limp:
-    """A brown-out under way; two numbers of its stream for every request."""
+class ActiveBrownOut:
+    """A brown-out in progress. It draws two random numbers per request."""
 
-    def __init__(self, wanted: BrownOut, seed: int) -> None:
-        self.wanted = wanted
-        self.spell = Spell(wanted.seconds)
+    def __init__(self, settings: BrownOut, seed: int) -> None:
+        self.settings = settings
+        self.period = FaultPeriod(settings.seconds)
         self.slowed = 0
         self.failed = 0
-        self._random = stream(seed, "brown_out")
+        self._random = random_stream(seed, "brown_out")
 
     def draw(self) -> tuple[float, bool]:
-        """(milliseconds to wait, whether to fail) of the next request."""
-        slow = self._random.random() < self.wanted.share
-        fails = self._random.random() < self.wanted.error_share
-        if self.spell.over:
+        """Return (milliseconds to wait, whether to fail) for the next request."""
+        slow = self._random.random() < self.settings.share
+        fails = self._random.random() < self.settings.error_share
+        if self.period.over:
             return 0.0, False
         self.slowed += slow
         self.failed += fails
-        return float(self.wanted.latency_ms if slow else 0), fails
+        return float(self.settings.latency_ms if slow else 0), fails
 
-    def shown(self) -> Json:
-        state = {"left_s": self.spell.left_s, "slowed": self.slowed, "failed": self.failed}
-        return {**self.wanted.model_dump(), **state}
+    def report(self) -> Json:
+        state = {"left_s": self.period.left_s, "slowed": self.slowed, "failed": self.failed}
+        return {**self.settings.model_dump(), **state}

@@ -1,4 +1,4 @@
-"""Faults on demand: which requests go wrong, at which point of their work, and how."""
+"""Fault rules: which requests fail, at which point, and how."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.faults.aim import Match, Target, stream
 from stripe_sandbox.faults.latency import STRIPE, Latencies, Profile
-from stripe_sandbox.faults.outage import BrownOut, Limp, Outage, Spell
-from stripe_sandbox.faults.webhooks import WebhookFates, WebhookFaults
+from stripe_sandbox.faults.matching import Match, Target, random_stream
+from stripe_sandbox.faults.outage import ActiveBrownOut, BrownOut, FaultPeriod, Outage
+from stripe_sandbox.faults.webhooks import ActiveWebhookFaults, WebhookFaults
 from stripe_sandbox.wire.auth import masked
-from stripe_sandbox.wire.limits import Limiter, RateLimits, Reason
+from stripe_sandbox.wire.rate_limits import RateLimiter, RateLimits, Reason
 
 Phase = Literal["before", "instead", "after", "body"]
 Action = Literal[
@@ -24,17 +24,17 @@ Action = Literal[
     "status", "server_error", "bad_gateway", "conflict", "rate_limited",
 ]  # fmt: skip
 
-# Answers that Stripe gives before an operation runs, or a proxy gives for it: never kept under a key.
-NOT_KEPT = frozenset({401, 403, 409, 429, 502, 503, 504})
+# Statuses that Stripe or a proxy returns before an operation runs: not stored under a key.
+NOT_STORED = frozenset({401, 403, 409, 429, 502, 503, 504})
 PRESETS: Final = {"server_error": 500, "bad_gateway": 502, "conflict": 409, "rate_limited": 429}
-ANSWERS: Final = frozenset({"status", *PRESETS})
+RESPONSE_ACTIONS: Final = frozenset({"status", *PRESETS})
 
-# Fields of a rule that mean something for some actions only.
-BELONGS: Final = {
+# Fields that apply to some actions only.
+ACTIONS_OF_FIELD: Final = {
     "code": frozenset({"status"}),
-    "body": ANSWERS,
-    "headers": ANSWERS,
-    "sticky": ANSWERS,
+    "body": RESPONSE_ACTIONS,
+    "headers": RESPONSE_ACTIONS,
+    "sticky": RESPONSE_ACTIONS,
     "ms": frozenset({"latency"}),
     "retry_after_s": frozenset({"rate_limited"}),
     "reason": frozenset({"rate_limited"}),
@@ -50,9 +50,9 @@ class _Strict(BaseModel):
 
 
 class Rule(_Strict):
-    """One fault: `before` the work, `instead` of it, `after` it is done and durable, or in the `body` of its answer.
+    """A fault: `before` the work, `instead` of it, `after` it is durable, or in the response `body`.
 
-    The first `after` requests that match are spared, then each is struck with `probability`, `times` in all.
+    The first `after` matching requests pass. After that, each request fails with `probability`, up to `times` in total.
     """
 
     match: Match = Match()
@@ -72,31 +72,33 @@ class Rule(_Strict):
 
     @field_validator("headers")
     @classmethod
-    def _one_spelling(cls, headers: dict[str, str]) -> dict[str, str]:
-        """As the answer spells its own, which these replace."""
+    def _normalize_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        """Spell header names the way the response does, so that these replace them."""
         for name, value in headers.items():
             if _HEADER_NAME.fullmatch(name) is None or not _HEADER_VALUE.fullmatch(value):
-                raise ValueError(f"`{name}` can't be a header with that value: letters and dashes, one line of latin-1")
+                raise ValueError(
+                    f"`{name}` is not a valid header: use letters, digits and dashes, and one line of Latin-1 as value"
+                )
         return {name.title(): value for name, value in headers.items()}
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> Rule:
-        for name in sorted(self.model_fields_set & BELONGS.keys()):
-            if self.action not in BELONGS[name]:
-                allowed = ", ".join(f"`{action}`" for action in sorted(BELONGS[name]))
-                raise ValueError(f"`{name}` means nothing for action `{self.action}`: it belongs to {allowed}")
-        if self.phase == "instead" and self.action not in ANSWERS:
+    def _check_combinations(self) -> Rule:
+        for name in sorted(self.model_fields_set & ACTIONS_OF_FIELD.keys()):
+            if self.action not in ACTIONS_OF_FIELD[name]:
+                allowed = ", ".join(f"`{action}`" for action in sorted(ACTIONS_OF_FIELD[name]))
+                raise ValueError(f"`{name}` does not apply to action `{self.action}`, only to {allowed}")
+        if self.phase == "instead" and self.action not in RESPONSE_ACTIONS:
             raise ValueError(
-                f"phase `instead` needs an answer to keep, so action `status` or a preset of it:"
-                f" use `before` to {self.action} without work"
+                f"phase `instead` needs a response, that is action `status` or one of its presets:"
+                f" use phase `before` for action `{self.action}`"
             )
-        if self.phase == "body" and self.action in ANSWERS:
+        if self.phase == "body" and self.action in RESPONSE_ACTIONS:
             raise ValueError(
-                f"phase `body` breaks an answer whose status is sent already, so action `{self.action}` is too late:"
-                " use `after` to change the answer"
+                f"phase `body` begins after the status was sent, too late for action `{self.action}`:"
+                " use phase `after` to change the response"
             )
         if self.phase == "before" and self.sticky:
-            raise ValueError("phase `before` keeps no answer: use `instead` or `after` for a `sticky` one")
+            raise ValueError("phase `before` stores no response: use phase `instead` or `after` with `sticky`")
         return self
 
     @property
@@ -104,13 +106,13 @@ class Rule(_Strict):
         return PRESETS.get(self.action, self.code)
 
     @property
-    def kept(self) -> bool:
-        """Whether the answer is kept under the idempotency key and replayed."""
-        return self.status not in NOT_KEPT if self.sticky is None else self.sticky
+    def stored(self) -> bool:
+        """True if the response is stored under the idempotency key and replayed."""
+        return self.status not in NOT_STORED if self.sticky is None else self.sticky
 
 
 class Plan(_Strict):
-    """The body of `POST /sandbox/faults`, and of a `--faults` file."""
+    """The body of `POST /sandbox/faults` and of a `--faults` file."""
 
     seed: int = 0
     rules: list[Rule] = []
@@ -127,56 +129,62 @@ class Plan(_Strict):
 
 
 class PlanError(ValueError):
-    """The plan makes no sense; the message is one sentence that names the field."""
+    """An invalid plan; the message is one sentence that names the field."""
 
 
 @dataclass(slots=True)
-class Counted:
-    """A rule in force. Each match takes one number of its stream, whatever other rules do: the same seed and
-    the same requests in the same order give the same strikes."""
+class ActiveRule:
+    """A rule in force.
+
+    Each match draws one number from the rule's own stream, whatever the other rules do. The same seed and the same
+    requests in the same order therefore give the same faults.
+    """
 
     rule: Rule
     random: Random
     left: int | None
     matched: int = 0
-    struck: int = 0
+    injected: int = 0
 
-    def wants(self, target: Target) -> bool:
-        """Whether it would strike this request, which it has now seen."""
-        if not self.rule.match.fits(target):
+    def applies_to(self, target: Target) -> bool:
+        """Count a matching request and return whether to inject the fault."""
+        if not self.rule.match.matches(target):
             return False
         self.matched += 1
-        lucky = self.random.random() < self.rule.probability
-        return lucky and self.matched > self.rule.after and self.left != 0
+        hit = self.random.random() < self.rule.probability
+        return hit and self.matched > self.rule.after and self.left != 0
 
-    def count(self, strikes: int) -> None:
-        self.struck += strikes
-        self.left = None if self.left is None else self.left - strikes
+    def count(self, times: int) -> None:
+        self.injected += times
+        self.left = None if self.left is None else self.left - times
 
-    def shown(self) -> Json:
+    def report(self) -> Json:
         rule = self.rule.model_dump()
         if self.rule.match.api_key is not None:
             rule["match"]["api_key"] = masked(self.rule.match.api_key)
-        return {**rule, "left": self.left, "matched": self.matched, "struck": self.struck}
+        return {**rule, "left": self.left, "matched": self.matched, "injected": self.injected}
 
 
 @dataclass(slots=True)
-class Strike:
-    """What one request has to suffer, `spent` once it did; `changes` is the id of the object it changes."""
+class Injection:
+    """The fault and delay for one request; `used` is set once the fault was applied.
+
+    `changed_object` is the id of the object that the request changes.
+    """
 
     rule: Rule | None
     delay_s: float
-    changes: str | None
-    counted: Counted | None = None
-    spent: bool = False
+    changed_object: str | None
+    active: ActiveRule | None = None
+    used: bool = False
 
 
 class Faults:
-    """What is in force. It doesn't survive a restart, but for what `--faults` names, which then begins anew."""
+    """The faults in force. They do not survive a restart, except that `--faults` is read again."""
 
     def __init__(self) -> None:
         self.operations: frozenset[str] = frozenset()
-        self.outage_spell: Spell | None = None
+        self.outage_period: FaultPeriod | None = None
         self.changed = asyncio.Event()
         self.clear()
 
@@ -184,60 +192,63 @@ class Faults:
         self.set(Plan())
 
     def set(self, plan: Plan) -> None:
-        """In place of whatever was set. Raises `PlanError` for an operation that there isn't."""
+        """Replace the plan. Raises `PlanError` for an unknown operation."""
         self._check_operations(plan)
-        self.webhooks = WebhookFates(plan.webhooks)
-        self.quiet = plan == Plan(webhooks=plan.webhooks, seed=plan.seed)
-        self.limiter = Limiter(plan.rate_limits or RateLimits())
+        self.webhooks = ActiveWebhookFaults(plan.webhooks)
+        self.requests_unaffected = plan == Plan(webhooks=plan.webhooks, seed=plan.seed)
+        self.limiter = RateLimiter(plan.rate_limits or RateLimits())
         self.outage = plan.outage
-        if self.outage_spell is not None:
-            self.outage_spell.clear()
-        self.outage_spell = None if plan.outage is None else Spell(plan.outage.seconds)
+        if self.outage_period is not None:
+            self.outage_period.clear()
+        self.outage_period = None if plan.outage is None else FaultPeriod(plan.outage.seconds)
         self.plan = plan
         self.changed.set()
-        self._limp = None if plan.brown_out is None else Limp(plan.brown_out, plan.seed)
+        self._brown_out = None if plan.brown_out is None else ActiveBrownOut(plan.brown_out, plan.seed)
         self._latencies = Latencies(plan.latency, plan.seed)
         self._rules = [
-            Counted(rule, stream(plan.seed, f"rule:{index}"), rule.times) for index, rule in enumerate(plan.rules)
+            ActiveRule(rule, random_stream(plan.seed, f"rule:{index}"), rule.times)
+            for index, rule in enumerate(plan.rules)
         ]
 
-    def shown(self) -> Json:
-        outage, spell = self.outage, self.outage_spell
+    def report(self) -> Json:
+        outage, period = self.outage, self.outage_period
         return {
             "seed": self.plan.seed,
-            "rules": [counted.shown() for counted in self._rules],
-            "webhooks": self.webhooks.shown(),
+            "rules": [active.report() for active in self._rules],
+            "webhooks": self.webhooks.report(),
             "latency": {name: profile.model_dump() for name, profile in self.plan.latency.items()},
-            "rate_limits": self.limiter.shown() if self.plan.rate_limits is not None else None,
-            "outage": {**outage.model_dump(), "left_s": spell.left_s, "met": spell.met} if outage and spell else None,
-            "brown_out": self._limp.shown() if self._limp is not None else None,
+            "rate_limits": self.limiter.report() if self.plan.rate_limits is not None else None,
+            "outage": {**outage.model_dump(), "left_s": period.left_s, "requests": period.requests}
+            if outage and period
+            else None,
+            "brown_out": self._brown_out.report() if self._brown_out is not None else None,
         }
 
-    def out(self) -> tuple[Outage, Spell] | None:
-        """The outage under way."""
-        if self.outage is None or self.outage_spell is None or self.outage_spell.over:
+    def current_outage(self) -> tuple[Outage, FaultPeriod] | None:
+        """Return the outage in progress, if any."""
+        if self.outage is None or self.outage_period is None or self.outage_period.over:
             return None
-        return self.outage, self.outage_spell
+        return self.outage, self.outage_period
 
-    def take(self, target: Target) -> Strike:
-        """The first rule that wants to strike counts as struck; give back what had no occasion."""
-        wanting = [counted for counted in self._rules if counted.wants(target)]
-        slow_ms, fails = (0.0, False) if self._limp is None else self._limp.draw()
+    def select(self, target: Target) -> Injection:
+        """Select the first rule that applies and count it; `return_unused` reverts the count."""
+        matching = [active for active in self._rules if active.applies_to(target)]
+        slow_ms, fails = (0.0, False) if self._brown_out is None else self._brown_out.draw()
         delay_s = (self._latencies.draw_ms(target) + slow_ms) / 1000
-        if wanting:
-            wanting[0].count(1)
-            return Strike(wanting[0].rule, delay_s, target.changed, wanting[0])
-        if fails and self._limp is not None:
-            limping = self._limp.wanted
-            rule = Rule(action="status", code=limping.error_code, phase=limping.error_phase)
-            return Strike(rule, delay_s, target.changed)
-        return Strike(None, delay_s, target.changed)
+        if matching:
+            matching[0].count(1)
+            return Injection(matching[0].rule, delay_s, target.changed, matching[0])
+        if fails and self._brown_out is not None:
+            settings = self._brown_out.settings
+            rule = Rule(action="status", code=settings.error_code, phase=settings.error_phase)
+            return Injection(rule, delay_s, target.changed)
+        return Injection(None, delay_s, target.changed)
 
     @staticmethod
-    def give_back(strike: Strike) -> None:
-        """A request that was refused before its work began met no fault of a later moment."""
-        if strike.counted is not None and not strike.spent:
-            strike.counted.count(-1)
+    def return_unused(injection: Injection) -> None:
+        """Uncount a fault whose moment never came because the request was rejected first."""
+        if injection.active is not None and not injection.used:
+            injection.active.count(-1)
 
     def _check_operations(self, plan: Plan) -> None:
         named = {rule.match.operation for rule in plan.rules} | plan.latency.keys()

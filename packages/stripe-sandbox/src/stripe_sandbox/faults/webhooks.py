@@ -1,7 +1,7 @@
-"""Faults of webhooks: events doubled, late, out of order, lost, never made, or wrongly signed.
+"""Webhook faults: duplicated, late, reordered, lost, missing or wrongly signed events.
 
-All of them are rules; what the plan says for every event alike is a rule that aims at everything. Chance has a
-seed: the same events in the same order meet the same fate.
+Every fault is a rule; the plan's short forms become rules that match all events or whole types. Randomness is seeded:
+the same events in the same order meet the same faults.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stripe_sandbox.errors import Json
+from stripe_sandbox.faults.matching import random_stream
 
-DELAY_LIMIT_MS = 30 * 24 * 3_600_000  # after 30 days Stripe has forgotten the event
-COPIES_LIMIT = 100  # more than anybody's queue would offer again
+DELAY_LIMIT_MS = 30 * 24 * 3_600_000  # Stripe forgets an event after 30 days
+COPIES_LIMIT = 100  # more than any queue would redeliver
 
 WrongSignature = Literal["bad_signature", "stale_timestamp", "old_secret"]
 Action = Literal["duplicate", "delay", "drop", "never_generated", "twin", WrongSignature]
@@ -27,11 +28,11 @@ class _Strict(BaseModel):
 
 
 class WebhookRule(_Strict):
-    """What befalls events of these types (`*` stands for anything) about objects with this metadata.
+    """A fault for events of these types (`*` is a wildcard) about objects with this metadata.
 
-    Every rule that matches takes effect. `copies` and `delay_ms` (of the copies) belong to `duplicate`; `delay_ms`
-    and `jitter_ms` (drawn for each event, added) to `delay`; `attempts`, how many are signed wrongly before
-    the first right one, to the three wrong signatures.
+    Every matching rule applies. `copies` and `delay_ms` (of the copies) belong to `duplicate`. `delay_ms` and
+    `jitter_ms` (drawn per event and added) belong to `delay`. `attempts` belongs to the wrong signatures: it is the
+    number of wrongly signed attempts before the first correct one.
     """
 
     types: list[str] = ["*"]
@@ -46,10 +47,10 @@ class WebhookRule(_Strict):
 
 
 class WebhookFaults(_Strict):
-    """The part `webhooks` of a fault plan: what aims at every event or at types alone, and the rules that aim closer.
+    """The `webhooks` part of a fault plan: short forms for all events or types, and specific rules.
 
-    `duplicate`: extra deliveries of each event; `reorder_ms`: each event waits a time drawn from 0 to this;
-    `drop`, `never_generated`, `twins`: patterns of event types.
+    `duplicate`: extra deliveries of each event. `reorder_ms`: each event waits a random time from 0 to this. `drop`,
+    `never_generated`, `twins`: patterns of event types.
     """
 
     seed: int = 0
@@ -64,8 +65,8 @@ class WebhookFaults(_Strict):
 
 
 @dataclass(slots=True)
-class Fate:
-    """What befalls one event; `copies` are the delays, in seconds, of its extra deliveries."""
+class EventEffects:
+    """The effects of all matching rules on one event; `copies` are the delays of extra deliveries, in seconds."""
 
     generated: bool = True
     twin: bool = False
@@ -76,50 +77,50 @@ class Fate:
     wrong_attempts: int = 0
 
 
-class WebhookFates:
-    """The webhook faults in force, and how often each rule has struck."""
+class ActiveWebhookFaults:
+    """The webhook faults in force, and how often each rule was injected."""
 
     def __init__(self, faults: WebhookFaults) -> None:
         self.faults = faults
-        self._rules = [*_general(faults), *faults.rules]
-        self._general = len(self._rules) - len(faults.rules)
-        self._struck = [0] * len(self._rules)
-        self._chances = [_chance(faults.seed, index) for index in range(len(self._rules))]
+        self._rules = [*_short_form_rules(faults), *faults.rules]
+        self._short_forms = len(self._rules) - len(faults.rules)
+        self._injected = [0] * len(self._rules)
+        self._random = [random_stream(faults.seed, str(index)) for index in range(len(self._rules))]
 
     @property
     def any(self) -> bool:
-        """Whether an event's fate can be anything but plain delivery."""
+        """True if any rule is in force."""
         return bool(self._rules)
 
-    def of(self, kind: str, metadata: Json) -> Fate:
-        """The fate of the next event, of type `kind`; each rule that strikes counts."""
-        fate = Fate()
+    def draw(self, kind: str, metadata: Json) -> EventEffects:
+        """Draw the effects on the next event, of type `kind`, and count the rules that apply."""
+        effects = EventEffects()
         for index, rule in enumerate(self._rules):
-            if self._strikes(index, rule, kind, metadata):
-                self._struck[index] += 1
-                _add(fate, rule, self._chances[index])
-        return fate
+            if self._applies(index, rule, kind, metadata):
+                self._injected[index] += 1
+                _add(effects, rule, self._random[index])
+        return effects
 
-    def shown(self) -> Json:
-        struck = self._struck[self._general :]
+    def report(self) -> Json:
+        injected = self._injected[self._short_forms :]
         rules = [
-            {**rule.model_dump(), "left": None if rule.times is None else rule.times - count, "struck": count}
-            for rule, count in zip(self.faults.rules, struck, strict=True)
+            {**rule.model_dump(), "left": None if rule.times is None else rule.times - count, "injected": count}
+            for rule, count in zip(self.faults.rules, injected, strict=True)
         ]
         return {**self.faults.model_dump(), "rules": rules}
 
-    def _strikes(self, index: int, rule: WebhookRule, kind: str, metadata: Json) -> bool:
-        if rule.times is not None and self._struck[index] >= rule.times:
+    def _applies(self, index: int, rule: WebhookRule, kind: str, metadata: Json) -> bool:
+        if rule.times is not None and self._injected[index] >= rule.times:
             return False
         if not any(fnmatchcase(kind, pattern) for pattern in rule.types):
             return False
         if any(metadata.get(name) != value for name, value in rule.metadata.items()):
             return False
-        return rule.probability >= 1 or self._chances[index].random() < rule.probability
+        return rule.probability >= 1 or self._random[index].random() < rule.probability
 
 
-def _general(faults: WebhookFaults) -> list[WebhookRule]:
-    """The rules that the short forms stand for."""
+def _short_form_rules(faults: WebhookFaults) -> list[WebhookRule]:
+    """Return the rules that the short forms stand for."""
     rules: list[WebhookRule] = []
     if faults.duplicate:
         rules.append(WebhookRule(action="duplicate", copies=faults.duplicate))
@@ -134,22 +135,17 @@ def _general(faults: WebhookFaults) -> list[WebhookRule]:
     return rules
 
 
-def _chance(seed: int, index: int) -> Random:
-    """The chance of one rule, its own, so that another rule more or less changes nothing for this one."""
-    return Random(f"{seed}:{index}")  # noqa: S311 (it plays dice, it keeps no secret)
-
-
-def _add(fate: Fate, rule: WebhookRule, chance: Random) -> None:
+def _add(effects: EventEffects, rule: WebhookRule, random: Random) -> None:
     match rule.action:
         case "duplicate":
-            fate.copies += (rule.delay_ms / 1000,) * rule.copies
+            effects.copies += (rule.delay_ms / 1000,) * rule.copies
         case "delay":
-            fate.delay_s += (rule.delay_ms + chance.randint(0, rule.jitter_ms)) / 1000
+            effects.delay_s += (rule.delay_ms + random.randint(0, rule.jitter_ms)) / 1000
         case "drop":
-            fate.dropped = True
+            effects.dropped = True
         case "never_generated":
-            fate.generated = False
+            effects.generated = False
         case "twin":
-            fate.twin = True
+            effects.twin = True
         case wrong:
-            fate.wrong, fate.wrong_attempts = wrong, rule.attempts
+            effects.wrong, effects.wrong_attempts = wrong, rule.attempts

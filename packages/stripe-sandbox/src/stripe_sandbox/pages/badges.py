@@ -1,4 +1,4 @@
-"""How states look: a word and a tone, which the style sheet paints."""
+"""Badges: the text and color class of each state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stripe_sandbox.errors import Json
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """`tone`: good, bad, wait, info or nothing."""
+    """`tone` is good, bad, wait, info or empty."""
 
     text: str
     tone: str = ""
@@ -45,7 +45,7 @@ _TONES = {
 
 
 def of(word: str) -> Badge:
-    """For charges, refunds, disputes, deliveries and endpoints."""
+    """Return the badge of a charge, refund, dispute, delivery or endpoint."""
     return Badge(word, _TONES.get(word, ""))
 
 
@@ -54,27 +54,27 @@ def of_intent(intent: Json) -> Badge:
 
 
 def marks(charges: list[Json]) -> list[Badge]:
-    """What the intent's status doesn't tell: the latest attempt declined, money given back, money disputed."""
+    """Return badges for facts the status does not show: declined, refunded, disputed."""
     if not charges:
         return []
     charge = charges[-1]
     found = [Badge("declined", "bad")] if charge["status"] == "failed" else []
     if charge["captured"] and charge["refunded"]:
         found.append(Badge("refunded", "info"))
-    elif given_back(charge):
+    elif refunded_amount(charge):
         found.append(Badge("partially refunded", "info"))
     if charge["disputed"]:
         found.append(Badge("disputed", "bad"))
     return found
 
 
-def given_back(charge: Json) -> int:
-    """What was refunded, in minor units. The part of a charge that was never captured counts as refunded at Stripe."""
+def refunded_amount(charge: Json) -> int:
+    """Return the refunded amount in minor units; Stripe also counts the uncaptured part as refunded."""
     captured: int = charge["amount_captured"]
     return captured - refundable(charge) if charge["captured"] else 0
 
 
 def refundable(charge: Json) -> int:
-    """What may still be refunded, in minor units."""
+    """Return the amount that can still be refunded, in minor units."""
     rest: int = charge["amount"] - charge["amount_refunded"]
     return rest if charge["captured"] else 0

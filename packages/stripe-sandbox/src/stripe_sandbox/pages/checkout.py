@@ -1,6 +1,6 @@
-"""The checkout page: an ordinary shop's page, which knows no more than a shop's would.
+"""The checkout page, which works like the page of a real shop.
 
-It gets a publishable key and the intent's client secret from its server, and does the rest with `/v3/`.
+It has only a publishable key and the intent's client secret; `/v3/` does the rest.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ POLICY = (
 
 
 async def show(site: Site, request: web.Request) -> web.StreamResponse:
-    """Where a person pays one intent."""
-    intent = existing(site.work(request), request.match_info["id"])
+    """Show the page on which a person pays one PaymentIntent."""
+    intent = existing(site.begin(request), request.match_info["id"])
     return site.page(
         "checkout.html",
         policy=POLICY,

@@ -1,4 +1,4 @@
-"""The clock: what time it is in the sandbox, what happens next, and a way there."""
+"""The clock page: the sandbox's time, upcoming timers and retries, and a form to advance it."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 from aiohttp import web
 
 from stripe_sandbox.errors import ApiError, Json, invalid
+from stripe_sandbox.pages.formatting import duration
 from stripe_sandbox.pages.site import Site
-from stripe_sandbox.pages.text import duration
 
 UNITS = {"minutes": 60, "hours": 3600, "days": 86_400}
 STEPS_S = (60, 3600, 86_400, 7 * 86_400)
-LIMIT_S = 3650 * 86_400  # ten years: everything Stripe lets expire is long gone
-UPCOMING = 50  # shown at most
+LIMIT_S = 3650 * 86_400  # ten years: longer than any expiry at Stripe
+UPCOMING = 50  # rows shown at most
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 
 async def overview(site: Site, request: web.Request) -> web.StreamResponse:
-    return _clock(site, note="The clock was moved on." if request.query.get("done") == "moved" else None)
+    return _clock(site, note="The clock was advanced." if request.query.get("done") == "advanced" else None)
 
 
 async def advance(site: Site, request: web.Request) -> web.StreamResponse:
-    """By the number in the form, or to just after what happens next."""
+    """Advance by the form's number, or to the next timer or retry."""
     form = await request.post()
     try:
         await site.sandbox.advance(_seconds(site, str(form.get("by", "")), str(form.get("unit", ""))))
     except ApiError as error:
         return _clock(site, problem=str(error), status=error.status)
     await site.sandbox.journal.durable()
-    raise web.HTTPSeeOther("/clock?done=moved")
+    raise web.HTTPSeeOther("/clock?done=advanced")
 
 
 def _seconds(site: Site, by: str, unit: str) -> float:
@@ -39,14 +39,14 @@ def _seconds(site: Site, by: str, unit: str) -> float:
         return max(0.0, upcoming[0]["due"] - site.sandbox.clock.now()) if upcoming else 0.0
     number = by.strip()
     if _WHOLE.fullmatch(number) is None or (unit and unit not in UNITS):
-        raise invalid("Write how far to move as a whole number, such as 3, and choose minutes, hours or days.", "by")
+        raise invalid("Enter a whole number such as 3, and choose minutes, hours or days.", "by")
     seconds = int(number) * UNITS.get(unit, 1)
     if seconds > LIMIT_S:
-        raise invalid(f"The clock can be moved by at most {duration(LIMIT_S)} at once.", "by")
+        raise invalid(f"The clock can be advanced by at most {duration(LIMIT_S)} at a time.", "by")
     return float(seconds)
 
 
-def _clock(site: Site, *, status: int = 200, **told: Any) -> web.Response:
+def _clock(site: Site, *, status: int = 200, **context: Any) -> web.Response:
     upcoming = _upcoming(site)
     return site.page(
         "clock.html",
@@ -57,21 +57,21 @@ def _clock(site: Site, *, status: int = 200, **told: Any) -> web.Response:
         steps=[(seconds, duration(seconds)) for seconds in STEPS_S],
         upcoming=upcoming[:UPCOMING],
         more=max(0, len(upcoming) - UPCOMING),
-        **told,
+        **context,
     )
 
 
 def _upcoming(site: Site) -> list[Json]:
-    """What happens by itself, the earliest first: what, to which object, the page that tells of it, and when."""
+    """List upcoming timers and retries, earliest first, with the affected object and its page."""
     store, now = site.sandbox.store, site.sandbox.clock.now()
     timers = [_timer(site, row) for row in store["timer"].rows.values()]
-    # One whose time has come is under way already.
+    # A delivery that is due already is in progress.
     waiting = (row for row in store["delivery"].rows.values() if row["state"] == "pending" and row["due"] > now)
     return sorted([*timers, *map(_delivery, waiting)], key=lambda one: float(one["due"]))
 
 
 def _timer(site: Site, timer: Json) -> Json:
-    """With the page of the payment that the timer's subject belongs to."""
+    """Describe a timer, with the page of the payment that its subject belongs to."""
     subject = timer["subject"]
     store = site.sandbox.store
     intent_id: str | None = subject if subject in store["payment_intent"].rows else None

@@ -1,4 +1,4 @@
-"""The events: a list with how they were delivered, and one event with every attempt."""
+"""The event pages: a list with delivery states, and one event with every attempt."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from fnmatch import fnmatchcase
 from aiohttp import web
 
 from stripe_sandbox.errors import Json, missing_resource
-from stripe_sandbox.pages import badges, facts
-from stripe_sandbox.pages.lists import page_query, paging
+from stripe_sandbox.pages import badges, summaries
+from stripe_sandbox.pages.pagination import page_query, paging
 from stripe_sandbox.pages.site import Site
-from stripe_sandbox.webhooks.deliveries import shown
+from stripe_sandbox.webhooks.deliveries import rendered
 
 DONE = {
-    "resent": "Sent once more to each endpoint that wants it.",
-    "unwanted": "Nothing was sent: no enabled endpoint wants this type.",
+    "resent": "Sent again to each subscribed endpoint.",
+    "unsubscribed": "Nothing was sent: no enabled endpoint subscribes to this type.",
 }
 
 
 async def overview(site: Site, request: web.Request) -> web.StreamResponse:
-    """The latest events, or those of a `type` (`*` stands for anything)."""
+    """List the latest events, optionally of one `type` (`*` is a wildcard)."""
     pattern = request.query.get("type", "").strip()
     store = site.sandbox.store
 
@@ -31,7 +31,7 @@ async def overview(site: Site, request: web.Request) -> web.StreamResponse:
         "events.html",
         section="events",
         rows=[
-            {**event, "states": facts.deliveries(store, event), "payment": facts.payment(store, event)}
+            {**event, "states": summaries.deliveries(store, event), "payment": summaries.payment(store, event)}
             for event in page.rows
         ],
         pattern=pattern,
@@ -48,20 +48,20 @@ async def show(site: Site, request: web.Request) -> web.StreamResponse:
         "event.html",
         section="events",
         event=event,
-        payment=facts.payment(store, event),
-        deliveries=[shown(store, row) for row in store["delivery"].owned_by(event["id"])],
+        payment=summaries.payment(store, event),
+        deliveries=[rendered(store, row) for row in store["delivery"].owned_by(event["id"])],
         badges=badges,
         note=DONE.get(request.query.get("done", "")),
     )
 
 
 async def resend(site: Site, request: web.Request) -> web.StreamResponse:
-    """One more attempt at each endpoint, beside the automatic ones."""
+    """Make one extra attempt at each endpoint, in addition to the automatic deliveries."""
     event = _existing(site, request)
-    work = site.work(request)
-    deliveries = site.sandbox.sender.replan(work, event)
+    work = site.begin(request)
+    deliveries = site.sandbox.sender.plan_resend(work, event)
     await site.sandbox.send(work, deliveries)
-    raise web.HTTPSeeOther(f"/events/{event['id']}?done={'resent' if deliveries else 'unwanted'}")
+    raise web.HTTPSeeOther(f"/events/{event['id']}?done={'resent' if deliveries else 'unsubscribed'}")
 
 
 def _existing(site: Site, request: web.Request) -> Json:

@@ -1,4 +1,4 @@
-"""The faults: what is in force, presets that a click switches on, and any plan as JSON."""
+"""The faults page: faults in force, presets, and an editor for the plan as JSON."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from aiohttp import web
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.faults.file import parse_plan
+from stripe_sandbox.faults.plan_file import parse_plan
 from stripe_sandbox.faults.rules import Faults, Plan, PlanError
-from stripe_sandbox.pages.plans import BY_NAME, PRESETS, in_force
+from stripe_sandbox.pages.fault_presets import BY_NAME, PRESETS, active_faults
 from stripe_sandbox.pages.site import Site
 
-DONE = {"set": "These faults are in force now, in place of all former ones.", "cleared": "All faults are off."}
+DONE = {"set": "These faults are now in force. They replace all earlier ones.", "cleared": "All faults are off."}
 EXAMPLE: Json = {
     "rules": [
         {
@@ -32,7 +32,7 @@ async def overview(site: Site, request: web.Request) -> web.StreamResponse:
 
 
 async def set_plan(site: Site, request: web.Request) -> web.StreamResponse:
-    """A preset by its name, or the JSON in the text area."""
+    """Set a preset by name, or the plan in the text area."""
     form = await request.post()
     text = str(form.get("plan", ""))
     preset = BY_NAME.get(str(form.get("preset", "")))
@@ -48,22 +48,22 @@ async def clear(site: Site, request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/faults?done=cleared")
 
 
-def _faults(site: Site, *, text: str | None = None, status: int = HTTPStatus.OK, **told: Any) -> web.Response:
+def _faults(site: Site, *, text: str | None = None, status: int = HTTPStatus.OK, **context: Any) -> web.Response:
     faults = site.sandbox.faults
-    on = in_force(faults)
+    active = active_faults(faults)
     return site.page(
         "faults.html",
         section="faults",
         status=status,
-        faults=on,
+        faults=active,
         presets=PRESETS,
         text=_editable(faults) if text is None else text,
-        **told,
+        **context,
     )
 
 
 def _editable(faults: Faults) -> str:
-    """The plan in force to go on from, else an example; a plan that names an API key isn't shown."""
-    asked: Json = json.loads(faults.plan.model_dump_json(exclude_defaults=True))
-    aims_at_key = any("api_key" in rule.get("match", {}) for rule in asked.get("rules", ()))
-    return json.dumps(EXAMPLE if aims_at_key or not asked else asked, indent=2)
+    """Return the current plan for editing, or an example; a plan with an API key is never shown."""
+    plan: Json = json.loads(faults.plan.model_dump_json(exclude_defaults=True))
+    matches_key = any("api_key" in rule.get("match", {}) for rule in plan.get("rules", ()))
+    return json.dumps(EXAMPLE if matches_key or not plan else plan, indent=2)

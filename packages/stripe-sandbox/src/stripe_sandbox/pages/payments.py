@@ -1,4 +1,4 @@
-"""The payments: a list with its counts, and one payment with everything that happened to it."""
+"""The payment pages: a list with counts, and one payment with its full history."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from stripe_sandbox.errors import ApiError, Json
-from stripe_sandbox.pages import actions, badges, facts
-from stripe_sandbox.pages.lists import page_query, paging
+from stripe_sandbox.pages import actions, badges, summaries
+from stripe_sandbox.pages.pagination import page_query, paging
 from stripe_sandbox.pages.site import Site
 from stripe_sandbox.resources.intents import existing
-from stripe_sandbox.resources.listing import END_OF_TIME
+from stripe_sandbox.resources.pagination import END_OF_TIME
 from stripe_sandbox.state.store import PageQuery
 
-EVENTS_SHOWN = 200  # the latest of one payment; a payment has a dozen
+EVENTS_SHOWN = 200  # the latest of one payment; most have about a dozen
 
 
 async def overview(site: Site, request: web.Request) -> web.StreamResponse:
-    """The latest payments, or those that `q` (an id, a metadata value, a description) and `status` name."""
+    """List payments, optionally by `status` and by `q` (part of an id, metadata value or description)."""
     words, status = request.query.get("q", "").strip(), request.query.get("status", "")
     table = site.sandbox.store["payment_intent"]
     page = table.page(page_query("payment_intent", request), lambda intent: _wanted(site, intent, words, status))
@@ -48,12 +48,12 @@ async def show(site: Site, request: web.Request) -> web.StreamResponse:
 
 
 async def act(site: Site, request: web.Request) -> web.StreamResponse:
-    """A button of the payment's page: done, then the page again; refused, the page with the reason."""
+    """Run a button of the payment page; show the page again, with the reason if it was rejected."""
     intent_id, name = request.match_info["id"], request.match_info["action"]
     action = actions.ACTIONS.get(name)
     if action is None:
-        return site.not_found(f"A payment has no action {name}.")
-    work = site.work(request)
+        return site.not_found(f"Unknown action: {name}.")
+    work = site.begin(request)
     intent = existing(work, intent_id)
     try:
         action.run(work, intent, {key: str(value) for key, value in (await request.post()).items()})
@@ -63,9 +63,9 @@ async def act(site: Site, request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"/payments/{intent_id}?done={name}")
 
 
-def _payment(site: Site, intent_id: str, *, status: int = HTTPStatus.OK, **told: Any) -> web.Response:
+def _payment(site: Site, intent_id: str, *, status: int = HTTPStatus.OK, **context: Any) -> web.Response:
     store = site.sandbox.store
-    intent = existing(site.sandbox.work(), intent_id)
+    intent = existing(site.sandbox.begin(), intent_id)
     charges = store["charge"].owned_by(intent_id)
     refunds = [refund for charge in charges for refund in store["refund"].owned_by(charge["id"])]
     disputes = [dispute for charge in charges for dispute in store["dispute"].owned_by(charge["id"])]
@@ -85,13 +85,18 @@ def _payment(site: Site, intent_id: str, *, status: int = HTTPStatus.OK, **told:
         buttons=actions.for_payment(intent, charges, disputes),
         method=store["payment_method"].rows.get(intent["payment_method"] or ""),
         badges=badges,
-        **told,
+        **context,
     )
 
 
 def _row(site: Site, intent: Json) -> Json:
     charges = site.sandbox.store["charge"].owned_by(intent["id"])
-    return {**intent, "state": badges.of_intent(intent), "marks": badges.marks(charges), "order": facts.order(intent)}
+    return {
+        **intent,
+        "state": badges.of_intent(intent),
+        "marks": badges.marks(charges),
+        "order": summaries.order_label(intent),
+    }
 
 
 def _wanted(site: Site, intent: Json, words: str, status: str) -> bool:
@@ -105,7 +110,7 @@ def _wanted(site: Site, intent: Json, words: str, status: str) -> bool:
 
 
 def _events(site: Site, intent: Json) -> list[Json]:
-    """Those of the intent and of all that belongs to it, in the order they were generated."""
+    """Return the events of the intent and its objects, oldest first."""
 
     def concerns(event: Json) -> bool:
         subject = event["data"]["object"]
@@ -114,7 +119,7 @@ def _events(site: Site, intent: Json) -> list[Json]:
     query = PageQuery("event", EVENTS_SHOWN, None, None, intent["created"], END_OF_TIME)
     store = site.sandbox.store
     found = store["event"].page(query, concerns).rows[::-1]
-    return [{**event, "states": facts.deliveries(store, event)} for event in found]
+    return [{**event, "states": summaries.deliveries(store, event)} for event in found]
 
 
 def _timers(site: Site, subjects: list[Json]) -> list[Json]:

@@ -1,4 +1,4 @@
-"""Every page on one screen."""
+"""The route table of the pages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from stripe_sandbox.pages import checkout, clock, events, faults, payments, three_d_secure, webhooks
-from stripe_sandbox.pages.site import API_PREFIXES, ROOT, Site, served
-from stripe_sandbox.resources.attempts import AUTHENTICATION_PATH
+from stripe_sandbox.pages.site import API_PREFIXES, ROOT, Site, page_handler
+from stripe_sandbox.resources.payment_attempts import AUTHENTICATION_PATH
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,22 +30,22 @@ PAGES = (
     ("POST", "/clock", clock.advance),
     ("GET", "/checkout/{id}", checkout.show),
     ("GET", AUTHENTICATION_PATH, three_d_secure.show),
-    ("POST", AUTHENTICATION_PATH, three_d_secure.answer),
+    ("POST", AUTHENTICATION_PATH, three_d_secure.submit),
 )
 
 
 def routes(site: Site) -> list[web.AbstractRouteDef]:
-    pages = [web.route(method, path, served(site, page)) for method, path, page in PAGES]
+    pages = [web.route(method, path, page_handler(site, page)) for method, path, page in PAGES]
     return [*pages, web.static("/assets", ROOT / "assets")]
 
 
-def otherwise(site: Site, answer: Serve) -> Serve:
-    """For addresses that nothing stands at: a page for people who browse, Stripe's JSON for everybody else."""
+def fallback(site: Site, api: Serve) -> Serve:
+    """Serve unknown URLs: a page for browsers, Stripe's JSON for everyone else."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
         browsing = request.method == "GET" and "text/html" in request.headers.get("Accept", "")
         if browsing and not request.path.startswith((*API_PREFIXES, "/sandbox/")):
-            return site.not_found(f"No page has the address {request.path}.")
-        return await answer(request)
+            return site.not_found(f"There is no page at {request.path}.")
+        return await api(request)
 
     return serve

@@ -1,7 +1,7 @@
-"""What all pages share: templates, headers, the refusal of other sites' requests.
+"""Code shared by all pages: templates, headers, protection against cross-site requests.
 
-Everything is server-rendered and works without scripts: a form is posted, the answer is a redirect (303) to a
-page that shows the outcome. Browsers are told to run no script at all and to embed the pages nowhere.
+Pages are rendered on the server and work without scripts. A form is posted, and the response redirects (303) to a page
+with the result. The headers forbid scripts and embedding.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.pages import money
-from stripe_sandbox.pages.plans import in_force
-from stripe_sandbox.pages.text import duration, masked, pretty
+from stripe_sandbox.pages.fault_presets import active_faults
+from stripe_sandbox.pages.formatting import duration, masked, pretty
 from stripe_sandbox.sandbox import Sandbox
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 ROOT = Path(__file__).parent
 
@@ -42,7 +42,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-# Of these a page of another site may make use: they are the API itself, which asks for a key.
+# Pages of other sites may call these: they are the API itself, which requires a key.
 API_PREFIXES = ("/v1/", "/v2/", "/v3/")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -61,7 +61,7 @@ class Site:
         policy: str = POLICY,
         **context: object,
     ) -> web.Response:
-        """Render a template; `note` and `problem` in its context are shown on top of it."""
+        """Render a template; `note` and `problem` in the context appear at the top."""
         shared = {
             "sections": SECTIONS,
             "section": section,
@@ -74,9 +74,9 @@ class Site:
         headers = HEADERS | {"Content-Security-Policy": policy}
         return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
 
-    def work(self, request: web.Request) -> Work:
-        """A piece of work that a person asked for with a click."""
-        work = self.sandbox.work()
+    def begin(self, request: web.Request) -> UnitOfWork:
+        """Begin a unit of work for a click on a page."""
+        work = self.sandbox.begin()
         work.origin = f"{request.scheme}://{request.host}"
         return work
 
@@ -84,14 +84,14 @@ class Site:
         return self.page("missing.html", status=HTTPStatus.NOT_FOUND, what=what)
 
     def _counts(self) -> dict[str, str]:
-        """What people should know wherever they are: faults in force, a clock that was moved."""
-        on = len(in_force(self.sandbox.faults))
+        """Return the navigation's counts: faults in force and the clock's offset."""
+        active = len(active_faults(self.sandbox.faults))
         offset_s = self.sandbox.clock.offset_s
         return {
             "payments": "",
             "events": "",
             "webhooks": "",
-            "faults": f"{on} on" if on else "",
+            "faults": f"{active} on" if active else "",
             "clock": f"+{duration(offset_s)}" if offset_s >= 1 else "",
         }
 
@@ -99,8 +99,8 @@ class Site:
 Page = Callable[[Site, web.Request], Awaitable[web.StreamResponse]]
 
 
-def served(site: Site, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A page that answers what it refuses with a page too."""
+def page_handler(site: Site, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Wrap a page so that an `ApiError` is shown as a page too."""
 
     @wraps(page)
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -115,18 +115,18 @@ def served(site: Site, page: Page) -> Callable[[web.Request], Awaitable[web.Stre
 
 
 @web.middleware
-async def refuse_other_sites(
+async def reject_cross_site_requests(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Refuse what a page of another site lets a browser do here, as pages and control API ask for no key.
+    """Reject changes requested by pages of other sites: pages and the control API require no key.
 
-    A browser tells where a request comes from (`Sec-Fetch-Site`, and `Origin` with every POST); other clients
-    send neither and are let through. Another port of localhost counts as another site.
+    Browsers send `Sec-Fetch-Site`, and `Origin` with every POST. Other clients send neither and may pass. Another port
+    of localhost counts as another site.
     """
     if request.method in SAFE_METHODS or request.path.startswith(API_PREFIXES) or _own(request):
         return await handler(request)
     return web.json_response(
-        {"error": {"message": "This request came from a page of another site, which may not drive the sandbox."}},
+        {"error": {"message": "Pages of other sites may not control the sandbox."}},
         status=HTTPStatus.FORBIDDEN,
     )
 
@@ -152,7 +152,7 @@ def _templates() -> Environment:
         "iso": lambda moment: datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds"),
         "masked": masked,
         "moment": lambda moment: datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S"),
-        "money": money.written,
+        "money": money.formatted,
         "plain": money.plain,
         "pretty": pretty,
     }

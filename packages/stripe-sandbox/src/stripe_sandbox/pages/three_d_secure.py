@@ -1,6 +1,6 @@
-"""The page of the 3-D Secure step, in the bank's place: shown in a dialog by `/v3/`, or gone to by redirect.
+"""The 3-D Secure page of the bank: shown in a dialog by `/v3/`, or reached by redirect.
 
-Its address is the key to it: new for every attempt, not to be guessed, and told only with the intent's `next_action`.
+Its URL is the credential: new for every attempt, impossible to guess, and returned only in the intent's `next_action`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from aiohttp import web
 
 from stripe_sandbox.errors import Json, invalid
 from stripe_sandbox.pages.site import Site
-from stripe_sandbox.resources import attempts
+from stripe_sandbox.resources import payment_attempts
 from stripe_sandbox.resources.intents import existing
 
-# Any shop's page may hold this one in a frame.
+# Any shop's page may frame this page.
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; base-uri 'none'"
 OUTCOMES = ("succeed", "fail")
-# https://docs.stripe.com/payments/accept-a-payment: what the page that a customer returns to is told
+# Status passed to the shop's return URL: https://docs.stripe.com/payments/accept-a-payment
 REDIRECT_STATUS = {
     "succeeded": "succeeded",
     "requires_capture": "succeeded",
@@ -29,43 +29,43 @@ REDIRECT_STATUS = {
 
 
 async def show(site: Site, request: web.Request) -> web.StreamResponse:
-    intent = existing(site.work(request), request.match_info["id"])
+    intent = existing(site.begin(request), request.match_info["id"])
     if not _current(intent, request.path):
-        return _over(site)
+        return _finished(site)
     method = site.sandbox.store["payment_method"].rows[intent["payment_method"]]
     return site.page("three_d_secure.html", policy=_policy(intent), intent=intent, card=method.get("card"))
 
 
-async def answer(site: Site, request: web.Request) -> web.StreamResponse:
-    """Pass or fail the step, then return to the shop. A second click finds that it is over."""
+async def submit(site: Site, request: web.Request) -> web.StreamResponse:
+    """Pass or fail the step, then return to the shop. A second click shows that it is over."""
     outcome = (await request.post()).get("outcome")
     if outcome not in OUTCOMES:
         raise invalid(f"Invalid outcome: must be one of {', '.join(OUTCOMES)}", "outcome")
-    work = site.work(request)
+    work = site.begin(request)
     intent = existing(work, request.match_info["id"])
     if not _current(intent, request.path):
-        return _over(site)
-    after = attempts.authenticate(work, intent, succeeded=outcome == "succeed")
+        return _finished(site)
+    after = payment_attempts.authenticate(work, intent, succeeded=outcome == "succeed")
     await site.sandbox.commit(work)
     redirect = intent["next_action"].get("redirect_to_url")
     if redirect is None:
-        return _over(site)
+        return _finished(site)
     headers = {"Location": _return_address(redirect["return_url"], after), "Referrer-Policy": "no-referrer"}
     return web.Response(status=HTTPStatus.SEE_OTHER, headers=headers)
 
 
 def _current(intent: Json, path: str) -> bool:
-    """Whether this is the page that the intent sends its customer to now."""
-    url = attempts.authentication_url(intent)
+    """Return whether this is the intent's current authentication page."""
+    url = payment_attempts.authentication_url(intent)
     return url is not None and compare_digest(urlsplit(url).path.encode(), path.encode())
 
 
-def _over(site: Site) -> web.Response:
+def _finished(site: Site) -> web.Response:
     return site.page("authenticated.html", policy=POLICY)
 
 
 def _policy(intent: Json) -> str:
-    """Browsers hold a form to `form-action` even where it is redirected to."""
+    """Allow the redirect target too: browsers apply `form-action` to redirects after a form."""
     redirect = intent["next_action"].get("redirect_to_url")
     if redirect is None:
         return POLICY + "; form-action 'self'"
@@ -75,16 +75,16 @@ def _policy(intent: Json) -> str:
 
 
 def _plain(origin: str) -> bool:
-    """Whether it can stand in a header without ending its directive."""
+    """Return whether the origin can be put into a header without ending its directive."""
     return origin.isascii() and not any(mark in origin for mark in " ;,\t\r\n")
 
 
 def _return_address(return_url: str, intent: Json) -> str:
     url = urlsplit(return_url)
-    told = {
+    added = {
         "payment_intent": intent["id"],
         "payment_intent_client_secret": intent["client_secret"],
         "redirect_status": REDIRECT_STATUS.get(intent["status"], "failed"),
     }
-    others = [(name, value) for name, value in parse_qsl(url.query, keep_blank_values=True) if name not in told]
-    return urlunsplit(url._replace(query=urlencode([*others, *told.items()])))
+    others = [(name, value) for name, value in parse_qsl(url.query, keep_blank_values=True) if name not in added]
+    return urlunsplit(url._replace(query=urlencode([*others, *added.items()])))

@@ -1,4 +1,4 @@
-"""The webhook endpoints: where events go; new ones, new secrets, and on or off with a click."""
+"""The webhooks page: list, add, roll, enable and disable endpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stripe_sandbox.pages import badges
 from stripe_sandbox.pages.site import Site
 from stripe_sandbox.resources import endpoints
 
-DONE = {"enabled": "The endpoint is enabled.", "disabled": "The endpoint is disabled: events pass it by."}
+DONE = {"enabled": "The endpoint is enabled.", "disabled": "The endpoint is disabled and receives no events."}
 
 
 async def overview(site: Site, request: web.Request) -> web.StreamResponse:
@@ -21,9 +21,9 @@ async def overview(site: Site, request: web.Request) -> web.StreamResponse:
 
 
 async def add(site: Site, request: web.Request) -> web.StreamResponse:
-    """The new secret is shown in this one answer, as at Stripe."""
+    """Add an endpoint; its secret is shown in this response only, as at Stripe."""
     url = str((await request.post()).get("url", "")).strip()
-    work = site.work(request)
+    work = site.begin(request)
     try:
         endpoint = endpoints.create(work, {"url": url, "enabled_events": ["*"]}, {}).body
     except ApiError as error:
@@ -33,8 +33,8 @@ async def add(site: Site, request: web.Request) -> web.StreamResponse:
 
 
 async def roll(site: Site, request: web.Request) -> web.StreamResponse:
-    """The new secret is shown in this one answer; the old one stays valid for a day if asked."""
-    work = site.work(request)
+    """Roll the secret and show it once; on request the old one stays valid for a day."""
+    work = site.begin(request)
     keep = (await request.post()).get("keep") == "yes"
     endpoint = endpoints.roll(work, request.match_info["id"], endpoints.ROLL_S if keep else 0.0)
     await site.sandbox.commit(work)
@@ -42,18 +42,18 @@ async def roll(site: Site, request: web.Request) -> web.StreamResponse:
 
 
 async def switch(site: Site, request: web.Request) -> web.StreamResponse:
-    """Enable or disable."""
+    """Enable or disable an endpoint."""
     disabled = (await request.post()).get("disabled") == "yes"
-    work = site.work(request)
+    work = site.begin(request)
     endpoints.update(work, {"disabled": disabled}, {"id": request.match_info["id"]})
     await site.sandbox.commit(work)
     raise web.HTTPSeeOther(f"/webhooks?done={'disabled' if disabled else 'enabled'}")
 
 
 def _endpoints(
-    site: Site, *, fresh: Json | None = None, url: str = "", status: int = HTTPStatus.OK, **told: Any
+    site: Site, *, fresh: Json | None = None, url: str = "", status: int = HTTPStatus.OK, **context: Any
 ) -> web.Response:
-    """`fresh` is the endpoint whose secret is told, this once."""
+    """Show the endpoints; `fresh` is the endpoint whose new secret is shown this once."""
     store = site.sandbox.store
     pending = (row for row in store["delivery"].rows.values() if row["state"] == "pending")
     return site.page(
@@ -65,5 +65,5 @@ def _endpoints(
         fresh=fresh,
         url=url,
         badges=badges,
-        **told,
+        **context,
     )

@@ -1,16 +1,16 @@
-"""Balance transactions (https://docs.stripe.com/api/balance_transactions): each movement of the account's balance.
+"""Balance transactions (https://docs.stripe.com/api/balance_transactions): every change of the account's balance.
 
-The account settles in every currency it is paid in, so amounts are in the currency of the payment and
-there is no exchange rate. Charges cost 2.9 % and 30 of the minor unit (https://stripe.com/pricing, cards in the
-United States), which Stripe keeps when they are refunded.
+The account settles in every currency it is paid in. Amounts are therefore in the payment's currency, without an
+exchange rate. A charge costs 2.9 % and 30 minor units (https://stripe.com/pricing, US cards). Stripe keeps this fee
+when the charge is refunded.
 """
 
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json, missing_resource
 from stripe_sandbox.resources import balances
-from stripe_sandbox.resources.listing import answer, page_query
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.resources.pagination import list_reply, page_query
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
 FEE_PER_MILLE = 29
 FEE_FIXED = 30
@@ -27,9 +27,9 @@ _CATEGORIES = {
 
 
 def create(
-    work: Work,
+    work: UnitOfWork,
     *,
-    type: str,  # noqa: A002  # Stripe's word
+    type: str,  # noqa: A002 (Stripe's parameter name)
     amount: int,
     fee: int,
     currency: str,
@@ -37,10 +37,10 @@ def create(
     description: str | None,
     available_on: int | None = None,
 ) -> Json:
-    """Move the balance by `amount` less `fee`, both in minor units; a negative `amount` leaves the account.
+    """Change the balance by `amount` less `fee`, in minor units; a negative `amount` leaves the account.
 
-    `source` is the id of the charge, refund or dispute that moved it; `available_on` (unix seconds) is
-    when the funds can be paid out, at once if not given. An `adjustment` is one of a dispute.
+    `source` is the id of the charge, refund or dispute behind it. `available_on` (Unix seconds) is when the funds can
+    be paid out, now by default. Type `adjustment` belongs to disputes.
     """
     transaction: Json = {
         "id": new_id("txn_3"),
@@ -66,19 +66,19 @@ def create(
 
 
 def fee_of(amount: int) -> int:
-    """What Stripe keeps of a charge, in minor units, half a unit rounded up."""
+    """Return Stripe's fee for a charge in minor units, half a unit rounded up."""
     return (amount * FEE_PER_MILLE + 500) // 1000 + FEE_FIXED
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
     transaction = work.tx.find("balance_transaction", path["id"])
     if transaction is None:
         raise missing_resource("balance transaction", path["id"], "id")
     return Reply(balances.as_of(transaction, work.now))
 
 
-def list_all(work: Work, params: Json, path: Json) -> Reply:
-    """Newest first, by `type`, `source`, `currency`, `created`; there are no payouts, so none has any."""
+def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    """List newest first, by `type`, `source`, `currency`, `created`. With `payout` the list is empty: there are none."""
     wanted = {name: params[name] for name in ("type", "currency", "payout") if name in params}
     sources = [params["source"]] if "source" in params else None
 
@@ -87,23 +87,23 @@ def list_all(work: Work, params: Json, path: Json) -> Reply:
 
     page = work.tx.table("balance_transaction").page(page_query("balance transaction", params), matches, sources)
     page.rows[:] = [balances.as_of(row, work.now) for row in page.rows]
-    return answer("/v1/balance_transactions", page)
+    return list_reply("/v1/balance_transactions", page)
 
 
-def balance(work: Work, params: Json, path: Json) -> Reply:
-    """The account's balance, one entry a currency (https://docs.stripe.com/api/balance)."""
+def balance(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    """Return the account's balance per currency (https://docs.stripe.com/api/balance)."""
     totals = balances.totals(work) or {"usd": (0, 0)}
     return Reply(
         {
             "object": "balance",
-            "available": [_held(currency, available) for currency, (available, _) in totals.items()],
+            "available": [_balance_entry(currency, available) for currency, (available, _) in totals.items()],
             "livemode": False,
-            "pending": [_held(currency, pending) for currency, (_, pending) in totals.items()],
+            "pending": [_balance_entry(currency, pending) for currency, (_, pending) in totals.items()],
         }
     )
 
 
-def _held(currency: str, amount: int) -> Json:
+def _balance_entry(currency: str, amount: int) -> Json:
     return {"amount": amount, "currency": currency, "source_types": {"card": amount}}
 
 

@@ -1,20 +1,20 @@
-"""Captures of what is authorized (https://docs.stripe.com/api/payment_intents/capture)."""
+"""Captures of authorized payments (https://docs.stripe.com/api/payment_intents/capture)."""
 
 from __future__ import annotations
 
 from stripe_sandbox.errors import ApiError, Json, invalid
 from stripe_sandbox.resources import currencies, descriptors, holds
 from stripe_sandbox.resources.intents import existing
-from stripe_sandbox.resources.transitions import CAPTURE, demand, enter
+from stripe_sandbox.resources.transitions import CAPTURE, enter, require_status
 from stripe_sandbox.state.timers import stop_timer
-from stripe_sandbox.state.work import Reply, Work
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork
 from stripe_sandbox.wire.parameters import merged_metadata
 
 
-def capture(work: Work, params: Json, path: Json) -> Reply:
-    """All or a part of what is authorized, once; the rest is released."""
+def capture(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    """Capture all or part of the authorized amount, once; release the rest."""
     intent = existing(work, path["id"])
-    demand(intent, "capture")
+    require_status(intent, "capture")
     descriptors.check(params)
     if "statement_descriptor" in params:
         raise descriptors.not_for_cards()
@@ -34,7 +34,7 @@ def capture(work: Work, params: Json, path: Json) -> Reply:
 
 
 def _amount(intent: Json, params: Json) -> int:
-    """The amount to capture. Raises `ApiError` 400 with the intent; Stripe names zero's parameter `amount`."""
+    """Return the amount to capture. Raises `ApiError` 400; for zero, Stripe names the parameter `amount`."""
     amount: int = params["amount_to_capture"] if "amount_to_capture" in params else intent["amount_capturable"]
     about = {"payment_intent": intent}
     if amount < 0:
@@ -56,7 +56,7 @@ def _amount(intent: Json, params: Json) -> int:
 
 
 def _no_multicapture() -> ApiError:
-    """Several captures of one hold are for eligible accounts; this one is none."""
+    """Multicapture is for eligible accounts only, which the sandbox's account is not."""
     return invalid(
         "This PaymentIntent is not eligible for multicapture: final_capture can't be false.",
         "final_capture",

@@ -1,4 +1,4 @@
-"""The test cards and bank accounts, and what each of them does (https://docs.stripe.com/testing)."""
+"""The test cards and bank accounts, and their behavior (https://docs.stripe.com/testing)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stripe_sandbox.errors import INVALID_REQUEST, Json, doc_url
 
 CARD_ERROR = "card_error"
 
-# A debit in test mode is decided after some 15 s, a delayed one after at least three minutes:
+# In test mode the bank decides on a debit after about 15 s, on a delayed one after at least three minutes:
 # https://docs.stripe.com/payments/sepa-debit/accept-a-payment#test-integration
 SETTLES_S = 15.0
 SETTLES_LATE_S = 180.0
@@ -17,9 +17,9 @@ SETTLES_LATE_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """What the issuer says; `code` is the error's code, `param` the field to correct.
+    """The issuer's decline; `code` is the error's code, `param` the field to correct.
 
-    `failure_code` is what the charge says where that is another word.
+    `failure_code` is the charge's code where it differs.
     """
 
     code: str
@@ -30,7 +30,7 @@ class Decline:
     failure_code: str | None = None
 
     def error(self, method: Json, charge: Json | None) -> Json:
-        """The error object, as answers and `last_payment_error` have it; fields without a value are left out."""
+        """Return the error object for responses and `last_payment_error`, without empty fields."""
         fields = {
             "advice_code": self.advice_code,
             "charge": charge["id"] if charge else None,
@@ -46,7 +46,7 @@ class Decline:
 
 
 class Challenge(Enum):
-    """When the card asks its holder to authenticate (3-D Secure)."""
+    """When the card requires authentication (3-D Secure)."""
 
     NEVER = "never"
     ALWAYS = "always"
@@ -57,7 +57,7 @@ class Challenge(Enum):
 class Instrument:
     """A test payment method; `number` is the card number, account number or IBAN.
 
-    `settles_s` is how long the bank takes to decide on a debit; without it the debit stays as it is.
+    `settles_s` is the time the bank takes to decide on a debit. Without it the debit stays in processing.
     """
 
     name: str
@@ -122,21 +122,21 @@ AUTHENTICATION_NOT_HANDLED = Decline(
 )
 
 
-def _bounced(failure_code: str, message: str) -> Decline:
+def _returned(failure_code: str, message: str) -> Decline:
     code = "payment_intent_payment_attempt_failed"
     return Decline(code, None, message, failure_code=failure_code)
 
 
-BANK_REJECTION = _bounced(
-    "incorrect_account_holder_name", "The bank refused the debit: the account holder's name is another one."
+BANK_REJECTION = _returned(
+    "incorrect_account_holder_name", "The bank refused the debit: the account holder's name does not match."
 )
-ACCOUNT_CLOSED = _bounced("account_closed", "The customer's bank account has been closed.")
-NO_ACCOUNT = _bounced("no_account", "The bank account could not be found.")
-TOO_LITTLE = _bounced("insufficient_funds", "The customer's account has insufficient funds to cover this payment.")
-NOT_AUTHORIZED = _bounced("debit_not_authorized", "The customer has told the bank that this debit is not authorized.")
-WRONG_CURRENCY = _bounced("invalid_currency", "The bank account can't be debited in this currency.")
-OVER_VOLUME = _bounced("charge_exceeds_source_limit", "The debit exceeds the account's weekly volume limit.")
-OVER_AMOUNT = _bounced("charge_exceeds_weekly_limit", "The debit exceeds the account's transaction limit.")
+ACCOUNT_CLOSED = _returned("account_closed", "The customer's bank account has been closed.")
+NO_ACCOUNT = _returned("no_account", "The bank account could not be found.")
+TOO_LITTLE = _returned("insufficient_funds", "The customer's account has insufficient funds to cover this payment.")
+NOT_AUTHORIZED = _returned("debit_not_authorized", "The customer has told the bank that this debit is not authorized.")
+WRONG_CURRENCY = _returned("invalid_currency", "The bank account cannot be debited in this currency.")
+OVER_VOLUME = _returned("charge_exceeds_source_limit", "The debit exceeds the account's weekly volume limit.")
+OVER_AMOUNT = _returned("charge_exceeds_weekly_limit", "The debit exceeds the account's transaction limit.")
 
 
 def _card(
@@ -215,7 +215,7 @@ def _bank(name: str, number: str, decline: Decline | None = None, settles_s: flo
 
 
 def _sepa(country: str, *numbers: str) -> tuple[Instrument, ...]:
-    """One account for each of `_SEPA`, in that order; the number comes without the country."""
+    """Return one account per row of `_SEPA`, in that order; numbers come without the country code."""
     return tuple(
         Instrument(f"pm_{name}_{country.lower()}", "sepa_debit", country + number, decline=decline, settles_s=settles_s)
         for (name, decline, settles_s), number in zip(_SEPA, numbers, strict=True)
@@ -309,14 +309,14 @@ _BY_NUMBER = {item.number: item for item in reversed((*CARDS, *BANK_ACCOUNTS))}
 
 
 def by_alias(alias: str) -> Instrument | None:
-    """`pm_card_…` with or without the `visa_` that some aliases carry; `pm_usBankAccount` etc."""
+    """Find `pm_card_…`, with or without the `visa_` of some aliases, `pm_usBankAccount` and so on."""
     if alias in ALIASES:
         return ALIASES[alias]
     return ALIASES.get(alias.replace("pm_card_visa_", "pm_card_", 1))
 
 
 def by_token(token: str) -> Instrument | None:
-    """`tok_visa`, `tok_chargeDeclined`: the token of the card of that name."""
+    """Find the card of a token such as `tok_visa` or `tok_chargeDeclined`."""
     return by_alias("pm_card_" + token.removeprefix("tok_")) if token.startswith("tok_") else None
 
 

@@ -1,4 +1,4 @@
-"""Charge objects: one for each attempt that reached the network."""
+"""Charges: one per attempt that reached the card network or the bank."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from stripe_sandbox.errors import Json, missing_resource
 from stripe_sandbox.resources import balance_transactions, descriptors, payment_methods
 from stripe_sandbox.resources.cards import Decline, Instrument
 from stripe_sandbox.resources.events import emit
-from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.resources.pagination import list_reply, page_query
 from stripe_sandbox.state.timers import set_timer
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
-BOOKING = "charge.booking"  # the timer of a charge whose balance transaction is to come
-BOOKING_S = 2.0  # "a moment later": long enough to be seen, short enough to be waited for
+POSTING = "charge.posting"  # the timer of a charge whose balance transaction is due
+POSTING_S = 2.0  # Stripe says "a moment later": long enough to observe, short enough to wait for
 DAY_S = 24 * 3600
 PAYOUT_DAYS = 2  # https://docs.stripe.com/payouts#payout-schedule
 
-# What a payment method tells and its charges do not, and the other way round.
+# Fields of a payment method that its charges lack, and fields of charges that the method lacks.
 _METHOD_ONLY = frozenset(
     {
         "display_brand",
@@ -29,24 +29,24 @@ _METHOD_ONLY = frozenset(
 _BANK_EXTRAS: dict[str, Json] = {"us_bank_account": {"payment_reference": None}, "sepa_debit": {"mandate": None}}
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
     charge = work.tx.find("charge", path["id"])
     if charge is None:
         raise missing_resource("charge", path["id"], "id")
     return Reply(charge)
 
 
-def list_all(work: Work, params: Json, path: Json) -> Reply:
+def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
     intents = [params["payment_intent"]] if "payment_intent" in params else None
 
     def wanted(charge: Json) -> bool:
         return "customer" not in params or bool(charge["customer"] == params["customer"])
 
-    return answer("/v1/charges", work.tx.table("charge").page(page_query("charge", params), wanted, intents))
+    return list_reply("/v1/charges", work.tx.table("charge").page(page_query("charge", params), wanted, intents))
 
 
-def new_charge(work: Work, intent: Json, method: Json, instrument: Instrument) -> Json:
-    """A charge as it is before its outcome is known: pending, nothing captured."""
+def new_charge(work: UnitOfWork, intent: Json, method: Json, instrument: Instrument) -> Json:
+    """Return a charge before its outcome is known: pending, nothing captured."""
     charge_id = new_id("ch_3" if instrument.type == "card" else "py_3")
     return {
         "id": charge_id,
@@ -97,20 +97,20 @@ def captured(charge: Json, amount: int) -> Json:
     return {**_paid(charge), "captured": True, "amount_captured": amount}
 
 
-def booked(work: Work, intent: Json, charge: Json) -> Json:
-    """The charge with its balance transaction, or the promise of it where the card is captured asynchronously.
+def posted(work: UnitOfWork, intent: Json, charge: Json) -> Json:
+    """Return the charge with its balance transaction, or set a timer for it if capture is asynchronous.
 
-    With `capture_method=automatic_async` a charge succeeds without one, and `charge.updated` tells it a moment
-    later (https://docs.stripe.com/payments/payment-intents/asynchronous-capture).
+    With `capture_method=automatic_async` a charge succeeds without one; `charge.updated` follows a moment later
+    (https://docs.stripe.com/payments/payment-intents/asynchronous-capture).
     """
     if intent["capture_method"] == "automatic_async" and not is_debit(charge):
-        set_timer(work, BOOKING, charge["id"], BOOKING_S)
+        set_timer(work, POSTING, charge["id"], POSTING_S)
         return charge
     return _with_balance_transaction(work, charge)
 
 
-def book(work: Work, charge_id: str) -> None:
-    """The timer of `booked` has struck."""
+def post_to_balance(work: UnitOfWork, charge_id: str) -> None:
+    """Create the balance transaction when the timer set by `posted` fires."""
     charge = work.tx.get("charge", charge_id)
     if charge["balance_transaction"] is not None:
         return
@@ -120,11 +120,11 @@ def book(work: Work, charge_id: str) -> None:
 
 
 def is_debit(charge: Json) -> bool:
-    """Whether it moves over a bank's rails instead of a card network's; Stripe calls those payments."""
+    """Return whether the charge is a bank debit, which Stripe calls a payment, instead of a card charge."""
     return bool(charge["id"].startswith("py_"))
 
 
-def _with_balance_transaction(work: Work, charge: Json) -> Json:
+def _with_balance_transaction(work: UnitOfWork, charge: Json) -> Json:
     amount = charge["amount_captured"]
     transaction = balance_transactions.create(
         work,
@@ -139,8 +139,8 @@ def _with_balance_transaction(work: Work, charge: Json) -> Json:
     return {**charge, "balance_transaction": transaction["id"]}
 
 
-def _available_on(work: Work, charge: Json) -> int:
-    """Midnight (UTC) of the second day; at once with the test card that bypasses the pending balance."""
+def _available_on(work: UnitOfWork, charge: Json) -> int:
+    """Return midnight (UTC) of the second day; now for the test card that bypasses the pending balance."""
     method = work.tx.get("payment_method", charge["payment_method"])
     if payment_methods.instrument_of(work, method).name == "bypassPending":
         return work.created
@@ -148,7 +148,7 @@ def _available_on(work: Work, charge: Json) -> int:
 
 
 def authorized(charge: Json, capture_before: int) -> Json:
-    """Approved but uncaptured; the hold ends at `capture_before`, in seconds since 1970."""
+    """Return the charge as authorized; the hold ends at `capture_before` (Unix seconds)."""
     card = {**charge["payment_method_details"]["card"], "capture_before": capture_before}
     return {**_paid(charge), "payment_method_details": {**charge["payment_method_details"], "card": card}}
 
@@ -190,14 +190,14 @@ def _paid(charge: Json) -> Json:
     return {**charge, "paid": True, "status": "succeeded", "outcome": outcome}
 
 
-def _details(work: Work, intent: Json, method: Json, instrument: Instrument) -> Json:
+def _details(work: UnitOfWork, intent: Json, method: Json, instrument: Instrument) -> Json:
     kind = instrument.type
     details = {key: value for key, value in method[kind].items() if key not in _METHOD_ONLY}
     details |= _card_extras(work, intent, instrument) if kind == "card" else _BANK_EXTRAS[kind]
     return {kind: details, "type": kind}
 
 
-def _card_extras(work: Work, intent: Json, instrument: Instrument) -> Json:
+def _card_extras(work: UnitOfWork, intent: Json, instrument: Instrument) -> Json:
     return {
         "amount_authorized": intent["amount"],
         "authorization_code": "123456",

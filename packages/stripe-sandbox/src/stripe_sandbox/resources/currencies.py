@@ -1,4 +1,4 @@
-"""Which amounts Stripe takes in which currency (https://docs.stripe.com/currencies)."""
+"""Currencies and the amounts that Stripe accepts in each (https://docs.stripe.com/currencies)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MINIMUM = {
     "bgn": 100,
 }  # fmt: skip
 
-# ISK and UGX have no minor unit but are sent times 100; three-decimal amounts end in 0.
+# ISK and UGX have no minor unit, but are sent times 100; three-decimal amounts end in 0.
 MULTIPLE = {"isk": 100, "ugx": 100, "bhd": 10, "jod": 10, "kwd": 10, "omr": 10, "tnd": 10}
 
 
 def check(amount: int, currency: str) -> str:
-    """The currency in lower case. Raises `ApiError` 400 for what Stripe would refuse."""
+    """Return the currency in lower case. Raises `ApiError` 400 for amounts that Stripe rejects."""
     code = currency.lower()
     if code not in SUPPORTED:
         raise invalid(f"Invalid currency: {code}.", "currency")
@@ -49,7 +49,7 @@ def check(amount: int, currency: str) -> str:
 
 
 def check_multiple(amount: int, code: str, param: str) -> None:
-    """Raises `ApiError` 400 for a part of a unit that the currency doesn't have."""
+    """Raise `ApiError` 400 for a fraction that the currency does not have."""
     if amount % MULTIPLE.get(code, 1):
         raise invalid(
             f"Invalid amount: {code} amounts must be a multiple of {MULTIPLE[code]}.",

@@ -1,4 +1,4 @@
-"""What the customer's statement says (https://docs.stripe.com/get-started/account/statement-descriptors)."""
+"""Statement descriptors (https://docs.stripe.com/get-started/account/statement-descriptors)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LATIN_LETTER = re.compile("[A-Za-z\u00c0-\u024f]")
 
 
 def check(params: Json) -> None:
-    """Raises `ApiError` 400 for a descriptor that the networks don't take; one that is unset is fine."""
+    """Raise `ApiError` 400 for a descriptor that the networks reject; an unset one passes."""
     for name in ("statement_descriptor", "statement_descriptor_suffix"):
         text: str | None = params.get(name)
         if text is None:
@@ -37,6 +37,6 @@ def not_for_cards() -> ApiError:
 
 
 def of_charge(suffix: str | None) -> Json:
-    """The fields of a card's charge: the account's prefix, then the suffix as far as there is room."""
+    """Return a card charge's fields: the account's prefix, then as much of the suffix as fits."""
     whole = f"{PREFIX}* {suffix}"[:CHARS_MAX] if suffix else PREFIX
     return {"calculated_statement_descriptor": whole, "statement_descriptor_suffix": suffix}

@@ -1,14 +1,14 @@
-"""The Dispute object (https://docs.stripe.com/api/disputes/object) and the evidence in it."""
+"""The Dispute object (https://docs.stripe.com/api/disputes/object) and its evidence."""
 
 from __future__ import annotations
 
 from stripe_sandbox.errors import Json
-from stripe_sandbox.resources.complaints import Complaint
+from stripe_sandbox.resources.dispute_cases import DisputeCase
 from stripe_sandbox.resources.payment_methods import NO_ADDRESS
-from stripe_sandbox.state.work import Work, new_id
+from stripe_sandbox.state.unit_of_work import UnitOfWork, new_id
 
 DAY_S = 24 * 3600
-RESPONSE_DAYS = 8  # until the end of that day, as test accounts show; the networks give 7 to 21 days
+RESPONSE_DAYS = 8  # until the end of that day, as in test accounts; the networks give 7 to 21 days
 
 EVIDENCE_TEXTS = (
     "access_activity_log",
@@ -48,15 +48,15 @@ TRANSACTION_TEXTS = (
     "customer_purchase_ip",
     "product_description",
 )
-"""What compelling evidence tells of a payment: https://docs.stripe.com/disputes/api/visa-ce3"""
+"""Text fields of a transaction in compelling evidence: https://docs.stripe.com/disputes/api/visa-ce3"""
 
 COMPELLING = "visa_compelling_evidence_3"
-PRIOR_TRANSACTIONS = 2  # that must have gone undisputed
+PRIOR_TRANSACTIONS = 2  # undisputed transactions that the program requires
 
 
-def new_dispute(work: Work, charge: Json, complaint: Complaint, amount: int) -> Json:
-    """A dispute of `amount` (minor units of the charge) as it is before any money has moved."""
-    programmes = [complaint.programme] if complaint.programme else []
+def new_dispute(work: UnitOfWork, charge: Json, dispute_case: DisputeCase, amount: int) -> Json:
+    """Return a dispute of `amount` (minor units of the charge) before any money moves."""
+    programs = [dispute_case.program] if dispute_case.program else []
     return {
         "id": new_id("du_1"),
         "object": "dispute",
@@ -65,32 +65,32 @@ def new_dispute(work: Work, charge: Json, complaint: Complaint, amount: int) -> 
         "charge": charge["id"],
         "created": work.created,
         "currency": charge["currency"],
-        "enhanced_eligibility_types": programmes,
+        "enhanced_eligibility_types": programs,
         "evidence": {**dict.fromkeys(EVIDENCE_TEXTS), "enhanced_evidence": {}},
         "evidence_details": {
             "due_by": due_by(work),
-            "enhanced_eligibility": {name: _eligibility(name, {}) for name in programmes},
+            "enhanced_eligibility": {name: _eligibility(name, {}) for name in programs},
             "has_evidence": False,
             "past_due": False,
             "submission_count": 0,
         },
-        "is_charge_refundable": complaint.inquiry,
+        "is_charge_refundable": dispute_case.inquiry,
         "livemode": False,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
-        **_method_details(charge, complaint),
-        "reason": complaint.reason,
-        "status": complaint.status,
+        **_method_details(charge, dispute_case),
+        "reason": dispute_case.reason,
+        "status": dispute_case.status,
     }
 
 
-def due_by(work: Work) -> int:
-    """The last second (unix, UTC) to submit evidence for what is opened now."""
+def due_by(work: UnitOfWork) -> int:
+    """Return the last second (Unix time, UTC) for evidence on a dispute opened now."""
     return (work.created // DAY_S + RESPONSE_DAYS + 1) * DAY_S - 1
 
 
 def with_evidence(dispute: Json, given: Json) -> Json:
-    """The dispute with `given` evidence staged; None clears a text."""
+    """Return the dispute with the `given` evidence staged; None clears a text."""
     enhanced = dict(dispute["evidence"]["enhanced_evidence"])
     for name, value in (given.get("enhanced_evidence") or {}).items():
         enhanced[name] = _compelling(value) if name == COMPELLING else value
@@ -103,8 +103,8 @@ def with_evidence(dispute: Json, given: Json) -> Json:
     return {**dispute, "evidence": evidence, "evidence_details": {**details, **changes}}
 
 
-def escalated(work: Work, inquiry: Json) -> Json:
-    """The inquiry as the chargeback that it becomes, with a deadline of its own."""
+def escalated(work: UnitOfWork, inquiry: Json) -> Json:
+    """Return an inquiry escalated to a chargeback, with a new deadline."""
     changes: Json = {
         "evidence_details": {**inquiry["evidence_details"], "due_by": due_by(work)},
         "is_charge_refundable": False,
@@ -117,7 +117,7 @@ def escalated(work: Work, inquiry: Json) -> Json:
 
 
 def differences(old: Json, new: Json) -> Json:
-    """What `new` changed, as it was before: an event's `previous_attributes`, objects with their changed fields."""
+    """Return the old values of what changed, for `previous_attributes`; objects with changed fields only."""
     changed: Json = {}
     for name, value in old.items():
         if isinstance(value, dict) and isinstance(new[name], dict):
@@ -129,24 +129,24 @@ def differences(old: Json, new: Json) -> Json:
     return changed
 
 
-def _method_details(charge: Json, complaint: Complaint) -> Json:
-    """Stripe tells details of cards and some wallets, none of bank debits."""
+def _method_details(charge: Json, dispute_case: DisputeCase) -> Json:
+    """Return Stripe's details for cards; there are none for bank debits."""
     card = charge["payment_method_details"].get("card")
     if card is None:
         return {}
     details = {
         "brand": card["brand"],
-        "case_type": complaint.case_type,
+        "case_type": dispute_case.case_type,
         "network": card["network"],
-        "network_reason_code": complaint.network_reason_code,
+        "network_reason_code": dispute_case.network_reason_code,
     }
     return {"payment_method_details": {"card": details, "type": "card"}}
 
 
-def _eligibility(programme: str, enhanced: Json) -> Json:
-    """How far the evidence has come that the network's programme asks for."""
-    given = enhanced.get(programme) or {}
-    if programme != COMPELLING:
+def _eligibility(program: str, enhanced: Json) -> Json:
+    """Return the evidence status for the network's program."""
+    given = enhanced.get(program) or {}
+    if program != COMPELLING:
         return {"status": "fee_acknowledged" if given.get("fee_acknowledged") else "requires_fee_acknowledgement"}
     required = []
     if (given.get("disputed_transaction") or {}).get("merchandise_or_services") is None:
@@ -157,7 +157,7 @@ def _eligibility(programme: str, enhanced: Json) -> Json:
 
 
 def _compelling(given: Json) -> Json:
-    """With every field, given or not."""
+    """Return compelling evidence with every field, given or not."""
     transaction = given.get("disputed_transaction")
     prior = given.get("prior_undisputed_transactions", ())
     return {

@@ -8,13 +8,13 @@ import string
 
 from stripe_sandbox.errors import Json, invalid, missing_resource
 from stripe_sandbox.resources.event_types import EVENT_TYPES
-from stripe_sandbox.resources.listing import answer, page_query
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.resources.pagination import list_reply, page_query
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 from stripe_sandbox.wire.parameters import merged_metadata
 
 ENDPOINTS_LIMIT = 16  # https://docs.stripe.com/webhooks
-ROLL_S = 24 * 3600  # how long the old secret may stay valid: https://docs.stripe.com/webhooks#roll-endpoint-secrets
-FORMER_SECRETS = 3  # so that the signature header stays short however often a secret is rolled
+ROLL_S = 24 * 3600  # the longest overlap of two secrets: https://docs.stripe.com/webhooks#roll-endpoint-secrets
+FORMER_SECRETS = 3  # keeps the signature header short however often a secret is rolled
 SECRET_CHARS = 32  # as long as Stripe's
 
 _ALPHABET = string.ascii_letters + string.digits
@@ -23,8 +23,8 @@ _VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(\.[a-z_]+)?")
 _HIDDEN = ("secret", "former_secrets")
 
 
-def create(work: Work, params: Json, path: Json) -> Reply:
-    """The one answer that tells the secret."""
+def create(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    """Create an endpoint; this is the only response with its secret."""
     if len(work.tx.table("webhook_endpoint").rows) >= ENDPOINTS_LIMIT:
         raise invalid(f"You have reached the maximum of {ENDPOINTS_LIMIT} test webhook endpoints.")
     endpoint: Json = {
@@ -45,11 +45,11 @@ def create(work: Work, params: Json, path: Json) -> Reply:
     return Reply(endpoint)
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
-    return Reply(shown(existing(work, path["id"])))
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    return Reply(without_secrets(existing(work, path["id"])))
 
 
-def update(work: Work, params: Json, path: Json) -> Reply:
+def update(work: UnitOfWork, params: Json, path: Json) -> Reply:
     endpoint = dict(existing(work, path["id"]))
     if "url" in params:
         endpoint["url"] = checked_url(params["url"])
@@ -61,55 +61,55 @@ def update(work: Work, params: Json, path: Json) -> Reply:
         endpoint["description"] = params["description"]
     endpoint["metadata"] = merged_metadata(endpoint["metadata"], params.get("metadata", {}))
     work.tx.put("webhook_endpoint", endpoint["id"], endpoint)
-    return Reply(shown(endpoint))
+    return Reply(without_secrets(endpoint))
 
 
-def delete(work: Work, params: Json, path: Json) -> Reply:
+def delete(work: UnitOfWork, params: Json, path: Json) -> Reply:
     endpoint = existing(work, path["id"])
     work.tx.delete("webhook_endpoint", endpoint["id"])
     return Reply({"id": endpoint["id"], "object": "webhook_endpoint", "deleted": True})
 
 
-def list_all(work: Work, params: Json, path: Json) -> Reply:
+def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
     query = page_query("webhook endpoint", params)
     page = work.tx.table("webhook_endpoint").page(query)
-    page.rows[:] = [shown(endpoint) for endpoint in page.rows]
-    return answer("/v1/webhook_endpoints", page)
+    page.rows[:] = [without_secrets(endpoint) for endpoint in page.rows]
+    return list_reply("/v1/webhook_endpoints", page)
 
 
-def roll(work: Work, endpoint_id: str, expires_in_s: float) -> Json:
-    """A new secret; the old one stays valid for `expires_in_s` seconds of the sandbox's time.
+def roll(work: UnitOfWork, endpoint_id: str, expires_in_s: float) -> Json:
+    """Create a new secret; the old one stays valid for `expires_in_s` seconds of sandbox time.
 
-    Returns the endpoint with its secret. Raises `ApiError` 404.
+    Returns the endpoint with its new secret. Raises `ApiError` 404.
     """
     endpoint = existing(work, endpoint_id)
     former = [[endpoint["secret"], work.now + expires_in_s], *endpoint.get("former_secrets", [])]
     endpoint = {**endpoint, "secret": new_secret(), "former_secrets": former[:FORMER_SECRETS]}
     work.tx.put("webhook_endpoint", endpoint_id, endpoint)
-    return {**shown(endpoint), "secret": endpoint["secret"]}
+    return {**without_secrets(endpoint), "secret": endpoint["secret"]}
 
 
-def existing(work: Work, endpoint_id: str) -> Json:
+def existing(work: UnitOfWork, endpoint_id: str) -> Json:
     endpoint = work.tx.find("webhook_endpoint", endpoint_id)
     if endpoint is None:
         raise missing_resource("webhook endpoint", endpoint_id, "id")
     return endpoint
 
 
-def wants(endpoint: Json, kind: str) -> bool:
-    """Whether it is to be told of events of type `kind`."""
+def subscribes_to(endpoint: Json, kind: str) -> bool:
+    """Return whether the endpoint receives events of type `kind`."""
     enabled = endpoint["enabled_events"]
     return endpoint["status"] == "enabled" and ("*" in enabled or kind in enabled)
 
 
 def valid_secrets(endpoint: Json, now: float) -> list[str]:
-    """The secrets to sign with at the moment `now`, the newest first."""
+    """Return the secrets that sign at `now`, newest first."""
     former = endpoint.get("former_secrets", ())
     return [endpoint["secret"], *(secret for secret, until in former if now < until)]
 
 
 def former_secrets(endpoint: Json) -> list[str]:
-    """The secrets before the last rolls, expired or not, the newest first."""
+    """Return the previous secrets, expired or not, newest first."""
     return [secret for secret, _ in endpoint.get("former_secrets", ())]
 
 
@@ -117,13 +117,13 @@ def new_secret() -> str:
     return "whsec_" + "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_CHARS))
 
 
-def shown(endpoint: Json) -> Json:
-    """Without the secrets, which Stripe tells only when an endpoint is made."""
+def without_secrets(endpoint: Json) -> Json:
+    """Remove the secrets, which Stripe returns only when an endpoint is created."""
     return {name: value for name, value in endpoint.items() if name not in _HIDDEN}
 
 
 def checked_url(url: str) -> str:
-    """Raises `ApiError` 400 for what is no address of a web server."""
+    """Return the URL. Raises `ApiError` 400 unless it is an HTTP URL."""
     if "://" not in url:
         raise invalid("Invalid URL: An explicit scheme (such as https) must be provided.", "url", "url_invalid")
     if _URL.fullmatch(url) is None:
@@ -132,7 +132,7 @@ def checked_url(url: str) -> str:
 
 
 def checked_types(kinds: list[str]) -> list[str]:
-    """Raises `ApiError` 400 for a type that Stripe does not know; of wildcards it takes `*` alone."""
+    """Return the types. Raises `ApiError` 400 for unknown ones; `*` is the only wildcard."""
     for index, kind in enumerate(kinds):
         if kind not in EVENT_TYPES:
             allowed = ", ".join(sorted(EVENT_TYPES))

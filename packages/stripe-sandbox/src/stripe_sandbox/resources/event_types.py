@@ -1,4 +1,4 @@
-"""The event types that Stripe knows at the version spoken here (https://docs.stripe.com/api/events/types)."""
+"""The event types of the sandbox's API version (https://docs.stripe.com/api/events/types)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Event objects (https://docs.stripe.com/api/events/object): the object as it was, in an envelope."""
+"""Events (https://docs.stripe.com/api/events/object): a snapshot of an object in an envelope."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from stripe_sandbox.errors import Json, invalid, missing_resource
-from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.resources.pagination import list_reply, page_query
 from stripe_sandbox.state.store import Store
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
 API_VERSION = "2026-08-26.dahlia"
 
 TYPES_LIMIT = 20  # https://docs.stripe.com/api/events/list
-KEPT_S = 30 * 24 * 3600  # https://docs.stripe.com/api/events
+RETENTION_S = 30 * 24 * 3600  # https://docs.stripe.com/api/events
 
 
-def emit(work: Work, kind: str, subject: Json, previous: Json | None = None) -> None:
-    """Record that `kind` happened to `subject`; delivery is planned when the work is done.
+def emit(work: UnitOfWork, kind: str, subject: Json, previous: Json | None = None) -> None:
+    """Record that `kind` happened to `subject`; deliveries are planned at commit.
 
-    `previous` holds the old values of what an update changed (`previous_attributes`).
+    `previous` holds the old values of updated fields (`previous_attributes`).
     """
     data = {"object": subject} if previous is None else {"object": subject, "previous_attributes": previous}
     event: Json = {
@@ -37,26 +37,26 @@ def emit(work: Work, kind: str, subject: Json, previous: Json | None = None) -> 
 
 
 def rendered(store: Store, event: Json) -> Json:
-    """As the API shows it, with the webhooks that are pending."""
+    """Return the event as the API shows it, with its count of pending webhooks."""
     return {**event, "pending_webhooks": pending_webhooks(store, event["id"])}
 
 
 def pending_webhooks(store: Store, event_id: str) -> int:
-    """Endpoints that haven't answered 2xx yet, and still may."""
+    """Count the endpoints that have not accepted the event yet and are still tried."""
     rows = store["delivery"].owned_by(event_id)
     pending = {row["endpoint"] for row in rows if row["state"] == "pending"}
     return len(pending.difference(row["endpoint"] for row in rows if row["state"] == "delivered"))
 
 
 def was_delivered(store: Store, event_id: str) -> bool:
-    """Whether each endpoint it was meant for has answered 2xx."""
+    """Return whether every endpoint of the event has answered 2xx."""
     rows = store["delivery"].owned_by(event_id)
     delivered = {row["endpoint"] for row in rows if row["state"] == "delivered"}
     return all(row["endpoint"] in delivered for row in rows)
 
 
-def subject_metadata(work: Work, event: Json) -> Json:
-    """The metadata of the object that an event is about, over those of the payment it belongs to."""
+def subject_metadata(work: UnitOfWork, event: Json) -> Json:
+    """Return the metadata of the event's object, over that of its payment."""
     subject: Json = event["data"]["object"]
     owner = subject.get("payment_intent")
     intent = work.tx.find("payment_intent", owner) if isinstance(owner, str) else None
@@ -64,20 +64,20 @@ def subject_metadata(work: Work, event: Json) -> Json:
     return metadata
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
-    return Reply(rendered(work.tx.store, present(work, path["id"])))
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    return Reply(rendered(work.tx.store, retained_event(work, path["id"])))
 
 
-def present(work: Work, event_id: str) -> Json:
-    """The event as it was kept. Raises `ApiError` 404."""
+def retained_event(work: UnitOfWork, event_id: str) -> Json:
+    """Return an event within its retention time. Raises `ApiError` 404."""
     event = work.tx.find("event", event_id)
     if event is None or event["created"] < _oldest(work):
         raise missing_resource("event", event_id, "id")
     return event
 
 
-def list_all(work: Work, params: Json, path: Json) -> Reply:
-    """Newest first, by `type` (with wildcards) or `types`, `created`, `delivery_success`."""
+def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    """List newest first, by `type` (with wildcards) or `types`, `created`, `delivery_success`."""
     patterns = _patterns(params)
     delivered: bool | None = params.get("delivery_success")
     store = work.tx.store
@@ -91,12 +91,12 @@ def list_all(work: Work, params: Json, path: Json) -> Reply:
     query = replace(query, created_from=max(query.created_from, _oldest(work)))
     page = work.tx.table("event").page(query, wanted)
     page.rows[:] = [rendered(store, event) for event in page.rows]
-    return answer("/v1/events", page)
+    return list_reply("/v1/events", page)
 
 
-def _oldest(work: Work) -> int:
-    """The `created` of the oldest event that can still be had."""
-    return work.created - KEPT_S
+def _oldest(work: UnitOfWork) -> int:
+    """Return the `created` of the oldest event within the retention time."""
+    return work.created - RETENTION_S
 
 
 def _patterns(params: Json) -> list[str]:

@@ -1,4 +1,4 @@
-"""Money held but not captured (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method)."""
+"""Holds: funds authorized but not captured (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stripe_sandbox.resources.cards import Instrument
 from stripe_sandbox.resources.transitions import AUTHORIZE, EXPIRE, enter
 from stripe_sandbox.state.ledger import record
 from stripe_sandbox.state.timers import set_timer, stop_timer
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 EXPIRY = "authorization_expires"
 DAY_S = 24 * 3600
@@ -16,8 +16,8 @@ WINDOW_S = 7 * DAY_S
 VISA_MERCHANT_INITIATED_S = 4 * DAY_S + 18 * 3600
 
 
-def hold(work: Work, intent: Json, charge: Json, instrument: Instrument, *, off_session: bool) -> Json:
-    """Authorize the whole amount, until the network's window ends."""
+def hold(work: UnitOfWork, intent: Json, charge: Json, instrument: Instrument, *, off_session: bool) -> Json:
+    """Authorize the full amount until the network's window ends."""
     window_s = VISA_MERCHANT_INITIATED_S if off_session and instrument.brand == "visa" else WINDOW_S
     capture_before = work.created + window_s
     set_timer(work, EXPIRY, charge["id"], capture_before - work.now)
@@ -25,8 +25,8 @@ def hold(work: Work, intent: Json, charge: Json, instrument: Instrument, *, off_
     return enter(work, held, AUTHORIZE, charges.authorized(charge, capture_before))
 
 
-def release(work: Work, intent: Json) -> Json:
-    """Give all that is held back to the customer; returns the charge."""
+def release(work: UnitOfWork, intent: Json) -> Json:
+    """Release the whole hold; returns the charge."""
     charge = work.tx.get("charge", intent["latest_charge"])
     stop_timer(work, EXPIRY, charge["id"])
     charge = {**charge, "amount_refunded": charge["amount"], "refunded": True}
@@ -35,8 +35,8 @@ def release(work: Work, intent: Json) -> Json:
     return charge
 
 
-def expire(work: Work, charge_id: str) -> None:
-    """The window ended; a charge that was captured or canceled before is none of its business."""
+def expire(work: UnitOfWork, charge_id: str) -> None:
+    """Cancel the payment when its window ends; one captured or canceled before is left alone."""
     charge = work.tx.get("charge", charge_id)
     intent = work.tx.get("payment_intent", charge["payment_intent"])
     if intent["status"] != "requires_capture" or intent["latest_charge"] != charge_id:

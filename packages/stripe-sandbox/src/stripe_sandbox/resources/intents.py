@@ -1,23 +1,23 @@
-"""PaymentIntents (https://docs.stripe.com/api/payment_intents): create, read, change."""
+"""PaymentIntents (https://docs.stripe.com/api/payment_intents)."""
 
 from __future__ import annotations
 
 import hmac
 
 from stripe_sandbox.errors import Json, invalid, missing_parameter, missing_resource
-from stripe_sandbox.resources import currencies, customers, debits, descriptors, holds, payment_methods
-from stripe_sandbox.resources.attempts import attempt
-from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.resources import bank_debits, currencies, customers, descriptors, holds, payment_methods
+from stripe_sandbox.resources.pagination import list_reply, page_query
+from stripe_sandbox.resources.payment_attempts import attempt
 from stripe_sandbox.resources.transitions import (
     ATTACH,
     CANCEL,
     CREATE,
     CREATE_WITH_METHOD,
-    demand,
-    demand_open,
     enter,
+    require_status,
+    require_updatable,
 )
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 from stripe_sandbox.wire.parameters import merged_metadata
 
 CONFIRM_ONLY = ("off_session", "return_url", "error_on_requires_action", "mandate_data")
@@ -44,7 +44,7 @@ OPEN_ONLY = (
 AUTOMATIC_TYPES = {"usd": ["card", "us_bank_account"], "eur": ["card", "sepa_debit"]}
 
 
-def create(work: Work, params: Json, path: Json) -> Reply:
+def create(work: UnitOfWork, params: Json, path: Json) -> Reply:
     confirm = params.get("confirm", False)
     for name in CONFIRM_ONLY:
         if name in params and not confirm:
@@ -60,26 +60,26 @@ def create(work: Work, params: Json, path: Json) -> Reply:
     return attempt(work, intent, params)
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
-    return Reply(opened(work, path["id"], params))
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    return Reply(existing_for_caller(work, path["id"], params))
 
 
-def list_all(work: Work, params: Json, path: Json) -> Reply:
-    customer = customers.named_in(work, params)
+def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    customer = customers.customer_id_in(work, params)
 
     def wanted(intent: Json) -> bool:
         return customer is None or intent["customer"] == customer
 
     page = work.tx.table("payment_intent").page(page_query("payment_intent", params), wanted)
-    return answer("/v1/payment_intents", page)
+    return list_reply("/v1/payment_intents", page)
 
 
-def update(work: Work, params: Json, path: Json) -> Reply:
-    """Changes emit no event; a new payment method asks for a new confirmation."""
+def update(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    """Update without an event; a new payment method requires a new confirmation."""
     intent = existing(work, path["id"])
     for name in OPEN_ONLY:
         if name in params:
-            demand_open(intent, name)
+            require_updatable(intent, name)
     descriptors.check(params)
     amount: int = params["amount"] if "amount" in params else intent["amount"]
     currency = currencies.check(amount, params.get("currency") or intent["currency"])
@@ -96,8 +96,8 @@ def update(work: Work, params: Json, path: Json) -> Reply:
         changed |= {"automatic_payment_methods": None, "payment_method_types": types}
         changed |= {"payment_method_options": _method_options(types)}
     if "customer" in params:
-        changed["customer"] = customers.named_in(work, params)
-        customers.demand_right(work, changed, None if "payment_method" in params else intent["payment_method"])
+        changed["customer"] = customers.customer_id_in(work, params)
+        customers.require_owner(work, changed, None if "payment_method" in params else intent["payment_method"])
     method = _method(work, changed, params)
     if method is not None:
         return Reply(enter(work, {**changed, "payment_method": method["id"], "next_action": None}, ATTACH))
@@ -105,11 +105,11 @@ def update(work: Work, params: Json, path: Json) -> Reply:
     return Reply(changed)
 
 
-def confirm(work: Work, params: Json, path: Json) -> Reply:
-    intent = opened(work, path["id"], params)
+def confirm(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    intent = existing_for_caller(work, path["id"], params)
     if work.publishable and intent["confirmation_method"] == "manual":
-        raise _secret_key_confirms(intent)
-    demand(intent, "confirm")
+        raise _secret_key_required(intent)
+    require_status(intent, "confirm")
     method = _method(work, intent, params)
     if method is not None:
         intent = {**intent, "payment_method": method["id"]}
@@ -117,9 +117,9 @@ def confirm(work: Work, params: Json, path: Json) -> Reply:
     return attempt(work, intent, params)
 
 
-def cancel(work: Work, params: Json, path: Json) -> Reply:
+def cancel(work: UnitOfWork, params: Json, path: Json) -> Reply:
     intent = existing(work, path["id"])
-    demand(intent, "cancel")
+    require_status(intent, "cancel")
     changes = {
         "amount_capturable": 0,
         "canceled_at": work.created,
@@ -127,21 +127,21 @@ def cancel(work: Work, params: Json, path: Json) -> Reply:
         "next_action": None,
     }
     if intent["status"] == "processing":
-        return Reply(debits.recall(work, {**intent, **changes}))
+        return Reply(bank_debits.recall(work, {**intent, **changes}))
     if intent["status"] == "requires_capture":
         holds.release(work, intent)
     return Reply(enter(work, {**intent, **changes}, CANCEL))
 
 
-def existing(work: Work, identifier: str) -> Json:
+def existing(work: UnitOfWork, identifier: str) -> Json:
     intent = work.tx.find("payment_intent", identifier)
     if intent is None:
         raise missing_resource("payment_intent", identifier, "intent")
     return intent
 
 
-def opened(work: Work, identifier: str, params: Json) -> Json:
-    """The intent; a publishable key, which anybody may have, opens it by its `client_secret` only."""
+def existing_for_caller(work: UnitOfWork, identifier: str, params: Json) -> Json:
+    """Return the intent; a publishable key, which is public, also needs its `client_secret`."""
     intent = existing(work, identifier)
     given: str | None = params.get("client_secret")
     if given is None and work.publishable:
@@ -155,7 +155,7 @@ def opened(work: Work, identifier: str, params: Json) -> Json:
     return intent
 
 
-def _secret_key_confirms(intent: Json) -> Exception:
+def _secret_key_required(intent: Json) -> Exception:
     return invalid(
         f"This PaymentIntent {intent['id']} cannot be confirmed using your publishable key because its"
         " `confirmation_method` is set to `manual`. Please use your secret key instead, or create a"
@@ -164,7 +164,7 @@ def _secret_key_confirms(intent: Json) -> Exception:
     )
 
 
-def _new_intent(work: Work, params: Json) -> Json:
+def _new_intent(work: UnitOfWork, params: Json) -> Json:
     currency = currencies.check(params["amount"], params["currency"])
     intent_id = new_id("pi_3")
     automatic, types = _method_types(params, currency)
@@ -186,7 +186,7 @@ def _new_intent(work: Work, params: Json) -> Json:
         "confirmation_method": params.get("confirmation_method", "automatic"),
         "created": work.created,
         "currency": currency,
-        "customer": customers.named_in(work, params),
+        "customer": customers.customer_id_in(work, params),
         "customer_account": None,
         "excluded_payment_method_types": None,
         "last_payment_error": None,
@@ -208,7 +208,7 @@ def _new_intent(work: Work, params: Json) -> Json:
 
 
 def _method_types(params: Json, currency: str) -> tuple[Json | None, list[str]]:
-    """`automatic_payment_methods` and `payment_method_types`: the first when neither is asked."""
+    """Return `automatic_payment_methods` and `payment_method_types`; automatic methods are the default."""
     types: list[str] | None = params.get("payment_method_types")
     automatic: Json | None = params.get("automatic_payment_methods")
     if types is not None and automatic is not None and automatic["enabled"]:
@@ -234,10 +234,10 @@ def _method_options(types: list[str]) -> Json:
     return {kind: card if kind == "card" else {} for kind in types}
 
 
-def _method(work: Work, intent: Json, params: Json) -> Json | None:
-    """The PaymentMethod that the request names or describes, checked against the intent's types."""
+def _method(work: UnitOfWork, intent: Json, params: Json) -> Json | None:
+    """Return the PaymentMethod that the request names or describes, if the intent allows its type."""
     if "payment_method" in params:
-        method = payment_methods.named(work, params["payment_method"])
+        method = payment_methods.resolve(work, params["payment_method"])
     elif "payment_method_data" in params:
         if "type" not in params["payment_method_data"]:
             raise missing_parameter("payment_method_data[type]")
@@ -252,5 +252,5 @@ def _method(work: Work, intent: Json, params: Json) -> Json | None:
             "payment_method",
             "payment_intent_incompatible_payment_method",
         )
-    customers.demand_right(work, intent, method["id"])
+    customers.require_owner(work, intent, method["id"])
     return method

@@ -1,4 +1,4 @@
-"""PaymentMethod objects: what a test alias, token or number becomes when it is used."""
+"""PaymentMethods, created from test aliases, tokens and numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 
 from stripe_sandbox.errors import ApiError, Json, invalid, missing_parameter, missing_resource
 from stripe_sandbox.resources.cards import ALIASES, Instrument, by_alias, by_number, by_token, passes_luhn
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
 CARD_ERROR = "card_error"
 NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
@@ -20,31 +20,31 @@ NO_DETAILS: Json = {
 }
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
     method = work.tx.find("payment_method", path["id"])
     if method is None:
         raise missing_resource("PaymentMethod", path["id"], "payment_method")
     return Reply(method)
 
 
-def create(work: Work, params: Json, path: Json) -> Reply:
+def create(work: UnitOfWork, params: Json, path: Json) -> Reply:
     return Reply(from_data(work, params, ""))
 
 
-def named(work: Work, name: str) -> Json:
-    """The PaymentMethod `name`; a test alias makes a new one, as at Stripe."""
+def resolve(work: UnitOfWork, name: str) -> Json:
+    """Return the PaymentMethod `name`; a test alias creates a new one, as at Stripe."""
     method = work.tx.find("payment_method", name)
     if method is not None:
-        _refuse_used(work, method)
+        _reject_used(work, method)
         return method
     instrument = by_alias(name)
     if instrument is None:
         raise missing_resource("PaymentMethod", name, "payment_method", status=400)
-    return _stored(work, instrument, {})
+    return _new_method(work, instrument, {})
 
 
-def from_data(work: Work, data: Json, prefix: str) -> Json:
-    """The PaymentMethod that `payment_method_data` describes."""
+def from_data(work: UnitOfWork, data: Json, prefix: str) -> Json:
+    """Create the PaymentMethod that `payment_method_data` describes."""
     kind = data["type"]
     details = data.get(kind)
     if not isinstance(details, dict):
@@ -53,23 +53,23 @@ def from_data(work: Work, data: Json, prefix: str) -> Json:
         instrument = _card(details)
     else:
         instrument = _bank_account(kind, str(details.get("iban") or details.get("account_number")))
-    return _stored(work, instrument, data)
+    return _new_method(work, instrument, data)
 
 
-def instrument_of(work: Work, method: Json) -> Instrument:
-    """Which test instrument is behind a PaymentMethod: kept beside it, never shown."""
+def instrument_of(work: UnitOfWork, method: Json) -> Instrument:
+    """Return the test instrument behind a PaymentMethod: stored separately and never shown."""
     row = work.tx.get("instrument", method["id"])
     return ALIASES[row["alias"]]
 
 
-def use(work: Work, method: Json) -> None:
-    """It is charged; without a customer that is its only time."""
+def mark_used(work: UnitOfWork, method: Json) -> None:
+    """Mark as used; a method without a customer can be charged only once."""
     if method["customer"] is None:
         row = work.tx.get("instrument", method["id"])
         work.tx.put("instrument", method["id"], {**row, "used": True})
 
 
-def _refuse_used(work: Work, method: Json) -> None:
+def _reject_used(work: UnitOfWork, method: Json) -> None:
     if method["customer"] is None and work.tx.get("instrument", method["id"]).get("used"):
         raise invalid(
             "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared"
@@ -92,10 +92,14 @@ def _card(details: Json) -> Instrument:
     if found is not None:
         return found
     if passes_luhn(number):
-        raise _refused("card_declined", "Your card was declined. Your request was in test mode,"
-                       " but used a non test card. For a list of valid test cards, visit:"
-                       " https://stripe.com/docs/testing.", "number", "test_mode_live_card")  # fmt: skip
-    raise _refused("incorrect_number", "Your card number is incorrect.", "number")
+        raise _card_error(
+            "card_declined",
+            "Your card was declined. Your request was in test mode, but used a non test card. For a list of valid test"
+            " cards, visit: https://stripe.com/docs/testing.",
+            "number",
+            "test_mode_live_card",
+        )
+    raise _card_error("incorrect_number", "Your card number is incorrect.", "number")
 
 
 def _bank_account(kind: str, number: str) -> Instrument:
@@ -105,12 +109,12 @@ def _bank_account(kind: str, number: str) -> Instrument:
     return found
 
 
-def _refused(code: str, message: str, param: str, decline_code: str | None = None) -> ApiError:
+def _card_error(code: str, message: str, param: str, decline_code: str | None = None) -> ApiError:
     extra = {"decline_code": decline_code} if decline_code else {}
     return ApiError(402, message, kind=CARD_ERROR, code=code, param=param, extra=extra)
 
 
-def _stored(work: Work, instrument: Instrument, data: Json) -> Json:
+def _new_method(work: UnitOfWork, instrument: Instrument, data: Json) -> Json:
     given = data.get("billing_details") or {}
     address = {**NO_ADDRESS, **(given.get("address") or {})}
     method = {
@@ -188,7 +192,7 @@ def _sepa_debit_details(instrument: Instrument, created: int) -> Json:
 
 
 def _fingerprint(instrument: Instrument) -> str:
-    """The same for every use of one number."""
+    """Return the same value for every use of one number."""
     return hashlib.sha256(instrument.name.encode()).hexdigest()[:16]
 
 

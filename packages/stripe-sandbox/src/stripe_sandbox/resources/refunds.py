@@ -1,8 +1,8 @@
-"""Refunds (https://docs.stripe.com/api/refunds): create, read, change, and what becomes of them later.
+"""Refunds (https://docs.stripe.com/api/refunds) and their later outcomes.
 
-A refund takes its amount from the charge, and from the account's balance, when it is made; if it fails or is
-canceled, both get it back. The ledger says when the money moved to the customer (`refund.succeeded`) and whether
-it came back (`refund.failed`). Stripe tells of no event for the charge when a refund fails, so there is none.
+A refund reduces the charge and the account's balance when it is created. If it fails or is canceled, both are restored.
+The ledger records when money reached the customer (`refund.succeeded`) and when it came back (`refund.failed`). Stripe
+documents no charge event for a failed refund, so none is sent.
 """
 
 from __future__ import annotations
@@ -10,39 +10,39 @@ from __future__ import annotations
 from stripe_sandbox.errors import ApiError, Json, invalid, missing_resource
 from stripe_sandbox.resources import balance_transactions, charges, currencies, payment_methods
 from stripe_sandbox.resources.events import emit
-from stripe_sandbox.resources.listing import answer, page_query
+from stripe_sandbox.resources.pagination import list_reply, page_query
 from stripe_sandbox.state import ledger
 from stripe_sandbox.state.timers import set_timer, stop_timer
-from stripe_sandbox.state.work import Reply, Work, new_id
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 from stripe_sandbox.wire.parameters import merged_metadata
 
 SUCCESS = "refund.success"
 FAILURE = "refund.failure"
-PENDING_S = 15.0  # bank debits settle in 15 to 20 s in Stripe's test mode; a refund is given the same
-LATE_FAILURE_S = 30.0  # up to 30 days in life (https://docs.stripe.com/refunds#failed-refunds)
-INSTRUCTIONS_S = 45 * 24 * 3600  # how long a customer may take to say where the money is to go
+PENDING_S = 15.0  # bank debits settle in 15 to 20 s in Stripe's test mode; refunds take as long here
+LATE_FAILURE_S = 30.0  # up to 30 days in live mode (https://docs.stripe.com/refunds#failed-refunds)
+INSTRUCTIONS_S = 45 * 24 * 3600  # the customer's time to say where to send the money
 
 # https://docs.stripe.com/testing#refunds
 PENDING_CARD = "pendingRefund"
 FAILING_CARD = "refundFail"
 
-LIVE = frozenset({"pending", "requires_action", "succeeded"})
+EFFECTIVE = frozenset({"pending", "requires_action", "succeeded"})
 """The statuses in which a refund counts against its charge."""
 
-# What the customer's bank may do to a refund, and from where.
-SETTLEMENTS = {
+# Outcomes at the customer's bank, and the statuses they can follow.
+OUTCOME_ORIGINS = {
     "succeed": frozenset({"pending", "requires_action"}),
-    "fail": LIVE,
+    "fail": EFFECTIVE,
     "require_action": frozenset({"pending"}),
 }
 
-_FLEETING = ("next_action", "pending_reason")  # fields of one status alone
-# Stripe's words where the charge went over a bank's rails.
+_STATUS_FIELDS = ("next_action", "pending_reason")  # fields that belong to one status only
+# Stripe's type names for charges paid by bank debit.
 _PAYMENT_TYPES = {"refund": "payment_refund", "refund_failure": "payment_failure_refund"}
 
 
-def create(work: Work, params: Json, path: Json) -> Reply:
-    """Of the `charge` named, or of the intent's; all that remains if no `amount` is given."""
+def create(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    """Refund the named `charge`, or the intent's; `amount` defaults to all that remains."""
     charge = _charge(work, params)
     amount = _amount(charge, params.get("amount"))
     instrument = payment_methods.instrument_of(work, work.tx.get("payment_method", charge["payment_method"]))
@@ -64,56 +64,56 @@ def create(work: Work, params: Json, path: Json) -> Reply:
     return Reply(refund)
 
 
-def retrieve(work: Work, params: Json, path: Json) -> Reply:
+def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
     return Reply(existing(work, path["id"]))
 
 
-def list_all(work: Work, params: Json, path: Json) -> Reply:
+def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
     charges_of = {params["charge"]} if "charge" in params else None
     if "payment_intent" in params:
         attempts = {charge["id"] for charge in work.tx.owned_by("charge", params["payment_intent"])}
         charges_of = attempts if charges_of is None else attempts & charges_of
     page = work.tx.table("refund").page(page_query("refund", params), owners=charges_of)
-    return answer("/v1/refunds", page)
+    return list_reply("/v1/refunds", page)
 
 
-def list_of_charge(work: Work, params: Json, path: Json) -> Reply:
-    """Where the list that an expanded `charge.refunds` is has its next pages."""
+def list_of_charge(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    """List a charge's refunds: the route behind an expanded `charge.refunds`."""
     charge = work.tx.find("charge", path["id"])
     if charge is None:
         raise missing_resource("charge", path["id"], "charge")
     page = work.tx.table("refund").page(page_query("refund", params), owners=[charge["id"]])
-    return answer(f"/v1/charges/{charge['id']}/refunds", page)
+    return list_reply(f"/v1/charges/{charge['id']}/refunds", page)
 
 
-def update(work: Work, params: Json, path: Json) -> Reply:
-    """Nothing but the metadata can be changed."""
+def update(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    """Update the metadata, the only mutable field."""
     refund = existing(work, path["id"])
     metadata = merged_metadata(refund["metadata"], params.get("metadata", {}))
     return Reply(_change(work, refund, {"metadata": metadata}))
 
 
-def cancel(work: Work, params: Json, path: Json) -> Reply:
-    """Only while the customer is asked where to send the money."""
+def cancel(work: UnitOfWork, params: Json, path: Json) -> Reply:
+    """Cancel a refund, which is possible only in `requires_action`."""
     refund = existing(work, path["id"])
     if refund["status"] != "requires_action":
         raise invalid(
             f"Refund {refund['id']} cannot be canceled because it has a status of {refund['status']}."
             " Only a refund with a status of requires_action can be."
         )
-    return Reply(_give_back(work, refund, {"status": "canceled"}))
+    return Reply(_reverse(work, refund, {"status": "canceled"}))
 
 
-def settle(work: Work, refund: Json, outcome: str, failure_reason: str = "unknown") -> Json:
-    """The customer's bank takes the money, sends it back, or asks where to put it; returns the refund.
+def settle(work: UnitOfWork, refund: Json, outcome: str, failure_reason: str = "unknown") -> Json:
+    """Record that the customer's bank accepted the refund, returned it, or asks where to send it.
 
-    Raises `ApiError` 400 where the refund's status leaves no room for it.
+    Raises `ApiError` 400 if the refund's status does not allow it.
     """
-    if refund["status"] not in SETTLEMENTS[outcome]:
+    if refund["status"] not in OUTCOME_ORIGINS[outcome]:
         raise ApiError(
             400,
-            f"Refund {refund['id']} cannot {outcome} because it has a status of {refund['status']}: it would have to"
-            f" be one of {', '.join(sorted(SETTLEMENTS[outcome]))}.",
+            f"Refund {refund['id']} cannot {outcome} because it has a status of {refund['status']}; it must"
+            f" be one of {', '.join(sorted(OUTCOME_ORIGINS[outcome]))}.",
         )
     for kind in (SUCCESS, FAILURE):
         stop_timer(work, kind, refund["id"])
@@ -121,36 +121,36 @@ def settle(work: Work, refund: Json, outcome: str, failure_reason: str = "unknow
         return _succeed(work, refund)
     if outcome == "require_action":
         return _change(work, refund, {"status": "requires_action", "next_action": _next_action(work)})
-    return _give_back(work, refund, {"status": "failed", "failure_reason": failure_reason})
+    return _reverse(work, refund, {"status": "failed", "failure_reason": failure_reason})
 
 
-def succeed(work: Work, refund_id: str) -> None:
-    """The timer of a pending refund has struck."""
+def succeed(work: UnitOfWork, refund_id: str) -> None:
+    """Complete a pending refund when its timer fires."""
     refund = work.tx.get("refund", refund_id)
     if refund["status"] == "pending":
         _succeed(work, refund)
 
 
-def fail(work: Work, refund_id: str) -> None:
-    """The timer of the test card whose refunds fail late has struck."""
+def fail(work: UnitOfWork, refund_id: str) -> None:
+    """Fail the refund of the late-failing test card when its timer fires."""
     refund = work.tx.get("refund", refund_id)
-    if refund["status"] in LIVE:
-        _give_back(work, refund, {"status": "failed", "failure_reason": "unknown"})
+    if refund["status"] in EFFECTIVE:
+        _reverse(work, refund, {"status": "failed", "failure_reason": "unknown"})
 
 
-def existing(work: Work, identifier: str) -> Json:
+def existing(work: UnitOfWork, identifier: str) -> Json:
     refund = work.tx.find("refund", identifier)
     if refund is None:
         raise missing_resource("refund", identifier, "id")
     return refund
 
 
-def _charge(work: Work, params: Json) -> Json:
-    """The charge to refund. Raises `ApiError` 400 for one whose money is not the shop's.
+def _charge(work: UnitOfWork, params: Json) -> Json:
+    """Return the charge to refund. Raises `ApiError` 400 if its money is not with the merchant.
 
-    An inquiry can be answered with a refund; what was charged back is with the customer already.
+    An inquiry can be answered with a refund. A chargeback has already returned the money.
     """
-    charge = _named(work, params)
+    charge = _named_charge(work, params)
     if charge is None or charge["status"] != "succeeded" or (charge["refunded"] and not charge["captured"]):
         named = params.get("payment_intent") or params["charge"]
         raise invalid(f"{named} does not have a successful charge to refund.")
@@ -166,7 +166,7 @@ def _charge(work: Work, params: Json) -> Json:
     return charge
 
 
-def _named(work: Work, params: Json) -> Json | None:
+def _named_charge(work: UnitOfWork, params: Json) -> Json | None:
     if "charge" not in params and "payment_intent" not in params:
         raise invalid("One of the following params should be provided for this request: payment_intent or charge.")
     intent = _find(work, "payment_intent", params)
@@ -178,7 +178,7 @@ def _named(work: Work, params: Json) -> Json | None:
     return charge or work.tx.find("charge", intent["latest_charge"])
 
 
-def _find(work: Work, table: str, params: Json) -> Json | None:
+def _find(work: UnitOfWork, table: str, params: Json) -> Json | None:
     if table not in params:
         return None
     row = work.tx.find(table, params[table])
@@ -187,24 +187,24 @@ def _find(work: Work, table: str, params: Json) -> Json | None:
     return row
 
 
-def _amount(charge: Json, asked: int | None) -> int:
+def _amount(charge: Json, requested: int | None) -> int:
     remaining: int = charge["amount"] - charge["amount_refunded"]
-    if asked is None:
+    if requested is None:
         return remaining
-    currencies.positive(asked, "amount")
-    currencies.check_multiple(asked, charge["currency"], "amount")
-    if asked > charge["amount"]:
-        raise invalid(_too_much(asked, "charge amount", charge["amount"], charge["currency"]), "amount")
-    if asked > remaining:
-        raise invalid(_too_much(asked, "unrefunded amount on charge", remaining, charge["currency"]), "amount")
-    return asked
+    currencies.positive(requested, "amount")
+    currencies.check_multiple(requested, charge["currency"], "amount")
+    if requested > charge["amount"]:
+        raise invalid(_too_much(requested, "charge amount", charge["amount"], charge["currency"]), "amount")
+    if requested > remaining:
+        raise invalid(_too_much(requested, "unrefunded amount on charge", remaining, charge["currency"]), "amount")
+    return requested
 
 
-def _too_much(asked: int, limit_name: str, limit: int, currency: str) -> str:
-    return f"Refund amount ({asked} {currency}) is greater than {limit_name} ({limit} {currency})"
+def _too_much(requested: int, limit_name: str, limit: int, currency: str) -> str:
+    return f"Refund amount ({requested} {currency}) is greater than {limit_name} ({limit} {currency})"
 
 
-def _new_refund(work: Work, charge: Json, amount: int, params: Json, *, status: str) -> Json:
+def _new_refund(work: UnitOfWork, charge: Json, amount: int, params: Json, *, status: str) -> Json:
     refund = {
         "id": new_id("pyr_1" if charges.is_debit(charge) else "re_3"),
         "object": "refund",
@@ -239,7 +239,7 @@ def _destination(kind: str) -> Json:
     return {"card": {**reference, "type": "refund"}, "type": kind}
 
 
-def _next_action(work: Work) -> Json:
+def _next_action(work: UnitOfWork) -> Json:
     details = {
         "email_sent": {"email_sent_at": work.created, "email_sent_to": "customer@example.com"},
         "expires_at": work.created + INSTRUCTIONS_S,
@@ -247,28 +247,28 @@ def _next_action(work: Work) -> Json:
     return {"display_details": details, "type": "display_details"}
 
 
-def _succeed(work: Work, refund: Json) -> Json:
+def _succeed(work: UnitOfWork, refund: Json) -> Json:
     refund = _change(work, refund, {"status": "succeeded"})
     _record(work, "refund.succeeded", refund)
     return refund
 
 
-def _give_back(work: Work, refund: Json, change: Json) -> Json:
-    """Failed or canceled: the charge and the balance have the amount again."""
+def _reverse(work: UnitOfWork, refund: Json, change: Json) -> Json:
+    """Fail or cancel a refund: restore the charge and the balance."""
     charge = work.tx.get("charge", refund["charge"])
     _with_refunded(work, charge, -refund["amount"])
-    back = _balance_transaction(work, refund, charge, "refund_failure", refund["amount"])
+    reversal = _balance_transaction(work, refund, charge, "refund_failure", refund["amount"])
     failed = change["status"] == "failed"
-    change = {**change, "failure_balance_transaction": back["id"]}
+    change = {**change, "failure_balance_transaction": reversal["id"]}
     refund = _change(work, refund, change, kind="refund.failed" if failed else "refund.updated")
     _record(work, "refund.failed" if failed else "refund.canceled", refund)
     return refund
 
 
-def _change(work: Work, refund: Json, change: Json, kind: str = "refund.updated") -> Json:
-    """Store `refund` with `change`, which ends what its former status told; each change is also told the older way."""
-    fleeting = _FLEETING if "status" in change else ()
-    changed = {name: value for name, value in refund.items() if name not in fleeting} | change
+def _change(work: UnitOfWork, refund: Json, change: Json, kind: str = "refund.updated") -> Json:
+    """Store `refund` with `change`, without fields of its former status. Emits the legacy event too."""
+    removed = _STATUS_FIELDS if "status" in change else ()
+    changed = {name: value for name, value in refund.items() if name not in removed} | change
     if changed == refund:
         return refund
     work.tx.put("refund", refund["id"], changed)
@@ -279,22 +279,22 @@ def _change(work: Work, refund: Json, change: Json, kind: str = "refund.updated"
 
 
 def _previous(old: Json, new: Json) -> Json:
-    """What differs, as it was; of metadata only the keys that do."""
+    """Return the old values of what changed; of metadata, only changed keys."""
     previous = {name: old.get(name) for name in (old | new) if old.get(name) != new.get(name)}
     if "metadata" in previous:
         previous["metadata"] = _previous(old["metadata"], new["metadata"])
     return previous
 
 
-def _with_refunded(work: Work, charge: Json, amount: int) -> Json:
+def _with_refunded(work: UnitOfWork, charge: Json, amount: int) -> Json:
     refunded = charge["amount_refunded"] + amount
     charge = {**charge, "amount_refunded": refunded, "refunded": refunded == charge["amount"]}
     work.tx.put("charge", charge["id"], charge)
     return charge
 
 
-def _balance_transaction(work: Work, refund: Json, charge: Json, kind: str, amount: int) -> Json:
-    """Stripe keeps its fee for the charge, and takes none for the refund."""
+def _balance_transaction(work: UnitOfWork, refund: Json, charge: Json, kind: str, amount: int) -> Json:
+    """Create the refund's balance transaction: Stripe keeps the charge's fee and adds none."""
     return balance_transactions.create(
         work,
         type=_PAYMENT_TYPES[kind] if charges.is_debit(charge) else kind,
@@ -306,7 +306,7 @@ def _balance_transaction(work: Work, refund: Json, charge: Json, kind: str, amou
     )
 
 
-def _record(work: Work, effect: ledger.Effect, refund: Json) -> None:
+def _record(work: UnitOfWork, effect: ledger.Effect, refund: Json) -> None:
     ledger.record(
         work,
         effect,

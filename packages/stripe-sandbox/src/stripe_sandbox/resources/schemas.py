@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stripe_sandbox.resources.dispute_objects import COMPELLING, EVIDENCE_TEXTS, TRANSACTION_TEXTS
-from stripe_sandbox.resources.listing import list_fields
+from stripe_sandbox.resources.pagination import list_fields
 from stripe_sandbox.wire.parameters import (
     Parser,
     Schema,
@@ -158,7 +158,7 @@ CANCEL_INTENT = Schema(
         "expand": EXPAND,
     }
 )
-NOTHING = Schema({})
+NO_PARAMETERS = Schema({})
 RETRIEVE = Schema({"expand": EXPAND})
 RETRIEVE_INTENT = Schema({"client_secret": text(), "expand": EXPAND})
 LIST_INTENTS = Schema(list_fields(customer=text()))

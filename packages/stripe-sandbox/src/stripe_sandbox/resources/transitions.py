@@ -1,7 +1,7 @@
-"""The PaymentIntent's state machine as a table, and the one function that walks it.
+"""The PaymentIntent's state machine as a table, and the function that applies a transition.
 
-Statuses and events: https://docs.stripe.com/payments/paymentintents/lifecycle and
-https://docs.stripe.com/api/events/types. The charge's event is generated before the intent's.
+Statuses: https://docs.stripe.com/payments/paymentintents/lifecycle. Events: https://docs.stripe.com/api/events/types.
+The charge's event comes before the intent's.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from stripe_sandbox.errors import ApiError, Json
 from stripe_sandbox.resources import charges, disputes
 from stripe_sandbox.resources.events import emit
 from stripe_sandbox.state import ledger
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """By one of `operations`, from any status in `origins`, to `status`; `effect` is the ledger's word for it.
+    """A transition by one of `operations`, from any status in `origins`, to `status`.
 
-    `settle` and `expire` are what the bank and the clock do; every other operation is somebody's call.
+    `effect` is its entry in the ledger. The bank triggers `settle` and the clock `expire`; API calls trigger the rest.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Transition:
 
     @property
     def events(self) -> list[str]:
-        """What it generates, in order."""
+        """The events it emits, in order."""
         return [event for event in (self.charge_event, self.intent_event) if event is not None]
 
 
@@ -55,7 +55,7 @@ CREATE = Transition(
 CREATE_WITH_METHOD = Transition(
     "create_with_method",
     ("create",),
-    "with a payment method; `confirm=true` goes on from here",
+    "with a payment method; `confirm=true` continues from here",
     frozenset(),
     "requires_confirmation",
     None,
@@ -86,7 +86,7 @@ AUTHORIZE = Transition(
 CHALLENGE = Transition(
     "challenge",
     ("confirm",),
-    "the holder must authenticate",
+    "authentication required",
     UNPAID,
     "requires_action",
     None,
@@ -115,7 +115,7 @@ DECLINE = Transition(
 REFUSE = Transition(
     "refuse",
     ("confirm",),
-    "the holder must authenticate, but isn't there",
+    "authentication required, but off session",
     UNPAID,
     "requires_payment_method",
     None,
@@ -160,7 +160,7 @@ SETTLE = Transition(
 BOUNCE = Transition(
     "bounce",
     ("settle",),
-    "the bank refuses",
+    "the bank returns the debit",
     PROCESSING,
     "requires_payment_method",
     "charge.failed",
@@ -170,7 +170,7 @@ BOUNCE = Transition(
 CAPTURE = Transition(
     "capture",
     ("capture",),
-    "all or a part",
+    "full or partial",
     HELD,
     "succeeded",
     "charge.captured",
@@ -180,7 +180,7 @@ CAPTURE = Transition(
 CANCEL = Transition(
     "cancel",
     ("cancel",),
-    "the hold, if there is one, is released",
+    "releases the hold, if there is one",
     UNPAID | HELD,
     "canceled",
     None,
@@ -190,7 +190,7 @@ CANCEL = Transition(
 RECALL = Transition(
     "recall",
     ("cancel",),
-    "a debit that can still be recalled: us_bank_account",
+    "a debit that the bank can recall: us_bank_account",
     PROCESSING,
     "canceled",
     None,
@@ -200,7 +200,7 @@ RECALL = Transition(
 EXPIRE = Transition(
     "expire",
     ("expire",),
-    "the authorization ends uncaptured",
+    "the authorization expires",
     HELD,
     "canceled",
     "charge.expired",
@@ -229,7 +229,7 @@ TRANSITIONS = (
     EXPIRE,
 )
 
-LEGAL = {
+ALLOWED_STATUSES = {
     "confirm": UNPAID,
     "update": UNPAID,
     "authenticate": CHALLENGED,
@@ -239,7 +239,7 @@ LEGAL = {
     "expire": HELD,
 }
 
-_REFUSALS = {
+_STATUS_ERRORS = {
     "confirm": "You cannot confirm this PaymentIntent because it has a status of {}. Only a PaymentIntent with one of"
     " the following statuses may be confirmed: requires_payment_method, requires_confirmation, requires_action.",
     "capture": "This PaymentIntent could not be captured because it has a status of {}. Only a PaymentIntent with one"
@@ -247,11 +247,11 @@ _REFUSALS = {
     "cancel": "You cannot cancel this PaymentIntent because it has a status of {}. Only a PaymentIntent with one of"
     " the following statuses may be canceled: requires_payment_method, requires_capture, requires_reauthorization,"
     " requires_confirmation, requires_action, expired, processing.",
-    "authenticate": "Nobody can authenticate this PaymentIntent because it has a status of {}; it must be"
+    "authenticate": "This PaymentIntent cannot be authenticated because it has a status of {}; it must be"
     " requires_action.",
-    "settle": "This PaymentIntent can't be settled because it has a status of {}; it must be processing.",
+    "settle": "This PaymentIntent cannot be settled because it has a status of {}; it must be processing.",
 }
-_REFUSED_SUCCEEDED = {
+_STATUS_ERRORS_SUCCEEDED = {
     "confirm": "You cannot confirm this PaymentIntent because it has already succeeded after being previously"
     " confirmed.",
     "capture": "The remaining amount on this PaymentIntent could not be captured because the remainder of the"
@@ -259,16 +259,16 @@ _REFUSED_SUCCEEDED = {
 }
 
 
-def demand(intent: Json, operation: str) -> None:
-    """Raises `ApiError` 400 with the intent, as Stripe does, when its status forbids it."""
-    if intent["status"] not in LEGAL[operation]:
-        raise refusal(intent, operation)
+def require_status(intent: Json, operation: str) -> None:
+    """Raise `ApiError` 400 with the intent, as Stripe does, if its status forbids `operation`."""
+    if intent["status"] not in ALLOWED_STATUSES[operation]:
+        raise status_error(intent, operation)
 
 
-def demand_open(intent: Json, param: str) -> None:
-    """Raises `ApiError` 400 unless `param` may still be updated; description and metadata always may."""
+def require_updatable(intent: Json, param: str) -> None:
+    """Raise `ApiError` 400 unless `param` can still be updated; description and metadata always can."""
     status = intent["status"]
-    if status in LEGAL["update"]:
+    if status in ALLOWED_STATUSES["update"]:
         return
     raise unexpected_state(
         f"This PaymentIntent's {param} could not be updated because it has a status of {status}. You may only"
@@ -279,10 +279,14 @@ def demand_open(intent: Json, param: str) -> None:
     )
 
 
-def refusal(intent: Json, operation: str) -> ApiError:
-    """400 for an operation that the intent's status forbids."""
-    wording = _REFUSED_SUCCEEDED if intent["status"] == "succeeded" and operation in _REFUSED_SUCCEEDED else _REFUSALS
-    return unexpected_state(wording[operation].format(intent["status"]), intent)
+def status_error(intent: Json, operation: str) -> ApiError:
+    """Return the 400 for an operation that the intent's status forbids."""
+    messages = (
+        _STATUS_ERRORS_SUCCEEDED
+        if intent["status"] == "succeeded" and operation in _STATUS_ERRORS_SUCCEEDED
+        else _STATUS_ERRORS
+    )
+    return unexpected_state(messages[operation].format(intent["status"]), intent)
 
 
 def unexpected_state(message: str, intent: Json, param: str | None = None) -> ApiError:
@@ -296,18 +300,18 @@ def unexpected_state(message: str, intent: Json, param: str | None = None) -> Ap
 
 
 def enter(
-    work: Work,
+    work: UnitOfWork,
     intent: Json,
     transition: Transition,
     charge: Json | None = None,
     amount: int | None = None,
 ) -> Json:
-    """Store the intent in its new status, emit the events, write the ledger; returns the intent."""
+    """Store the intent in its new status, emit the events, record the ledger entry; returns the intent."""
     if transition.origins and intent["status"] not in transition.origins:
         raise AssertionError(f"{transition.name} from {intent['status']}")
     intent = {**intent, "status": transition.status}
     if charge is not None and transition.effect == "charge.captured":
-        charge = charges.booked(work, intent, charge)
+        charge = charges.posted(work, intent, charge)
     if charge is not None:
         intent["latest_charge"] = charge["id"]
         work.tx.put("charge", charge["id"], charge)
@@ -317,7 +321,7 @@ def enter(
     if transition.charge_event is not None and charge is not None:
         emit(work, transition.charge_event, charge)
     if charge is not None and transition.effect == "charge.captured":
-        disputes.arise(work, charge)
+        disputes.open_for_test_method(work, charge)
     if transition.intent_event is not None:
         emit(work, transition.intent_event, intent)
     return intent

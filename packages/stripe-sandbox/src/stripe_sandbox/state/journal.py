@@ -1,7 +1,7 @@
 """Durability: one JSON line per transaction, appended and synced in groups.
 
-Whoever answers waits until what he answers is on disk; while one group is being synced, the next
-one gathers. So the cost of a sync is shared, and a kill at any moment loses nothing that was told.
+A response waits until its data is on disk. While one group is synced, the next one gathers, so that transactions share
+the cost of a sync. A kill at any moment loses nothing that was answered.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from stripe_sandbox.state.store import Record
 
 
 class StateError(Exception):
-    """The state file can't be used; the message says what to do."""
+    """The state file cannot be used; the message says what to do."""
 
 
 class Journal:
-    """An append-only file of transactions; without a path nothing is kept."""
+    """An append-only file of transactions; without a path nothing is stored."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -36,22 +36,22 @@ class Journal:
         self._stopping = False
 
     def lock(self) -> None:
-        """Refuse to share the state file with another process."""
+        """Lock the state file against other processes."""
         if self._path is None:
             return
         if self._path.is_dir():
-            raise StateError(f"{self._path} is a folder: name a file in it.")
+            raise StateError(f"{self._path} is a directory: give the path of a file.")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = self._path.with_name(self._path.name + ".lock").open("wb")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StateError(
-                f"{self._path} is in use by another sandbox: stop that one or choose another file."
+                f"{self._path} is in use by another sandbox. Stop that one or choose another file."
             ) from None
 
     def replay(self) -> Iterator[list[Record]]:
-        """Every transaction kept. A torn last line was never answered for, and is dropped."""
+        """Yield every stored transaction. A torn last line was never answered, so it is dropped."""
         if self._path is None or not self._path.exists():
             return
         with self._path.open("rb") as file:
@@ -66,7 +66,7 @@ class Journal:
                     ) from None
 
     def compact(self, transactions: Iterable[list[Record]]) -> None:
-        """Write the file anew, atomically, and open it for appending."""
+        """Rewrite the file atomically and open it for appending."""
         if self._path is None:
             return
         fresh = self._path.with_name(self._path.name + ".new")
@@ -76,7 +76,7 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
-        _sync_folder(self._path.parent)
+        _sync_directory(self._path.parent)
         self._file = self._path.open("ab", buffering=0)
 
     def append(self, records: list[Record]) -> None:
@@ -95,7 +95,7 @@ class Journal:
         await waiter
 
     async def run(self) -> None:
-        """Sync groups until `stop`. A failing disk ends it, and with it the process."""
+        """Sync groups until `stop`. A failing disk ends this task, and with it the process."""
         while self._pending or not self._stopping:
             await self._wake.wait()
             self._wake.clear()
@@ -135,8 +135,8 @@ def _line(records: list[Record]) -> bytes:
     return json.dumps(records, separators=(",", ":")).encode() + b"\n"
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

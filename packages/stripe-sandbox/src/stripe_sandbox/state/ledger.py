@@ -1,7 +1,7 @@
-"""The ledger: an append-only list of every effect on money, from which tests judge.
+"""The ledger: an append-only list of every effect on money, for tests to check against.
 
-`charge.captured` is the only effect that moves money to the shop: more than one of it for one
-order is a double charge, whatever anybody's database says.
+Only `charge.captured` moves money to the merchant. Two such entries for one order are a double charge, whatever any
+database says.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.state.store import Store
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 Effect = Literal[
     "intent.created", "intent.canceled",
@@ -21,7 +21,7 @@ Effect = Literal[
 
 
 def record(
-    work: Work,
+    work: UnitOfWork,
     effect: Effect,
     intent: Json,
     charge: Json | None,
@@ -31,8 +31,8 @@ def record(
 ) -> None:
     """Append one entry.
 
-    `amount` is in the minor unit of the intent's currency, as Stripe counts; `source` is the id of the
-    refund or dispute that moved it, None where the charge itself did, and `source_metadata` its metadata.
+    `amount` is in minor units of the intent's currency. `source` is the id of the refund or dispute behind it, None for
+    the charge itself; `source_metadata` is the metadata of that refund or dispute.
     """
     seq = work.tx.count("ledger") + 1
     entry = {
@@ -53,5 +53,5 @@ def record(
 
 
 def entries(store: Store, after: int) -> list[Json]:
-    """Entries with a `seq` greater than `after`, in order."""
+    """Return the entries with a `seq` greater than `after`, in order."""
     return store["ledger"].since(max(after, 0))

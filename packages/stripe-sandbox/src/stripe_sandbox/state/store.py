@@ -1,7 +1,7 @@
 """All state: tables of immutable objects in memory, changed only by transactions.
 
-An object in a table is never changed in place: a change makes a new dict. So a snapshot, as
-events need it, is a reference, and leaving a transaction is its rollback.
+An object in a table is never changed in place; a change creates a new dict. A snapshot for an event is therefore a
+reference, and discarding a transaction rolls it back.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from stripe_sandbox.errors import Json, missing_resource
 
 Record = tuple[str, str, Json | None]
-"""(table, key, row); without a row the key is deleted."""
+"""(table, key, row); row None deletes the key."""
 
 
 class Table:
-    """Rows by key, in the order of their creation; `owner` names a field to look rows up by."""
+    """Rows by key, in order of creation; `owner` names a field for lookups."""
 
     def __init__(self, owner: str | None = None) -> None:
         self.rows: dict[str, Json] = {}
@@ -37,14 +37,14 @@ class Table:
         self.rows[key] = row
 
     def delete(self, key: str) -> None:
-        """The key keeps its place in the order, so that cursors of lists still find it."""
+        """Delete the row; its key keeps its place in the order, so that list cursors still work."""
         self.rows.pop(key, None)
 
     def owned_by(self, owner: str) -> list[Json]:
         return [self.rows[key] for key in self._owned.get(owner, ()) if key in self.rows]
 
     def since(self, position: int) -> list[Json]:
-        """Rows from `position` (0 is the first ever) on, oldest first."""
+        """Return rows from `position` on, oldest first; 0 is the first ever."""
         return [self.rows[key] for key in self._order[position:] if key in self.rows]
 
     def page(
@@ -53,7 +53,7 @@ class Table:
         wanted: Callable[[Json], bool] | None = None,
         owners: Collection[str] | None = None,
     ) -> Page:
-        """The rows next to the cursor, newest first; those of `owners` are found without looking at any other."""
+        """Return the rows next to the cursor, newest first; with `owners`, only their rows are visited."""
         found: list[Json] = []
         for position in self._walk(query, owners):
             row = self.rows.get(self._order[position])
@@ -65,7 +65,7 @@ class Table:
         return Page(_newest_first(found, query), has_more=False)
 
     def _walk(self, query: PageQuery, owners: Collection[str] | None) -> Iterable[int]:
-        """The positions to look at, from the cursor on."""
+        """Return the positions to visit, from the cursor on."""
         low, high = self._bounds(query)
         if owners is None:
             return range(low, high) if query.ending_before else range(high - 1, low - 1, -1)
@@ -89,7 +89,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """A list call; `created_from` and `created_to` are unix seconds, both inclusive."""
+    """A list call; `created_from` and `created_to` are Unix seconds, both inclusive."""
 
     noun: str
     limit: int
@@ -142,14 +142,14 @@ class Store:
                 self.tables[table].put(key, row)
 
     def dump(self) -> Iterator[list[Record]]:
-        """Everything, as one transaction a row."""
+        """Yield everything, one row per transaction."""
         for name, table in self.tables.items():
             for key, row in table.rows.items():
                 yield [(name, key, row)]
 
 
 class Transaction:
-    """Reads through to the store, keeps writes to itself until they are applied."""
+    """A view of the store that buffers its writes until they are applied."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -161,7 +161,7 @@ class Transaction:
         return self.store[table].rows.get(key)
 
     def get(self, table: str, key: str) -> Json:
-        """A row that must be there: a `KeyError` is a bug."""
+        """Return a row that must exist: a `KeyError` is a bug."""
         row = self.find(table, key)
         if row is None:
             raise KeyError(table, key)
@@ -174,18 +174,18 @@ class Transaction:
         self._writes[table, key] = None
 
     def owned_by(self, table: str, owner: str) -> list[Json]:
-        """The rows of an owner, those of this transaction included, oldest first."""
+        """Return the rows of an owner, those of this transaction included, oldest first."""
         field = self.store[table].owner or ""
         kept = [row for row in self.store[table].owned_by(owner) if (table, row["id"]) not in self._writes]
         own = [row for (name, _), row in self._writes.items() if name == table and row and row[field] == owner]
         return kept + own
 
     def table(self, name: str) -> Table:
-        """The table as it was before this transaction."""
+        """Return the table as it was before this transaction."""
         return self.store[name]
 
     def count(self, table: str) -> int:
-        """Rows of an append-only table, those of this transaction included."""
+        """Count the rows of an append-only table, those of this transaction included."""
         own = sum(1 for name, _ in self._writes if name == table)
         return len(self.store[table].rows) + own
 

@@ -1,7 +1,7 @@
-"""What will happen by itself: a hold expires, a debit settles, a refund fails late.
+"""Timers for what happens without a request: a hold expires, a debit settles, a refund fails late.
 
-A timer is a row, written in the transaction that sets it off, so it survives a restart. Its `kind` names
-what happens then (`resources.timed`), its `subject` the object it happens to.
+A timer is a row, written in the transaction that sets it, so it survives a restart. Its `kind` selects a handler
+(`resources.timer_handlers`); its `subject` is the object's id.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import heapq
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.state.store import Record, Store
-from stripe_sandbox.state.work import Work
+from stripe_sandbox.state.unit_of_work import UnitOfWork
 
 
-def set_timer(work: Work, kind: str, subject: str, delay_s: float) -> None:
-    """`kind` happens to `subject` in `delay_s` seconds; one set before under both names is replaced."""
+def set_timer(work: UnitOfWork, kind: str, subject: str, delay_s: float) -> None:
+    """Set a timer of `kind` for `subject` in `delay_s` seconds; it replaces an earlier one."""
     key = f"{kind}:{subject}"
     work.tx.put("timer", key, {"id": key, "kind": kind, "subject": subject, "due": work.now + delay_s})
 
 
-def stop_timer(work: Work, kind: str, subject: str) -> None:
-    """It doesn't happen; fine if none was set."""
+def stop_timer(work: UnitOfWork, kind: str, subject: str) -> None:
+    """Stop a timer; it need not exist."""
     key = f"{kind}:{subject}"
     if work.tx.find("timer", key) is not None:
         work.tx.delete("timer", key)
 
 
 class Timers:
-    """Finds the timer that is due next; the rows stay the truth, so an outdated entry here does no harm."""
+    """An index of timers by due time. Rows are authoritative, so stale entries here are harmless."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -46,7 +46,7 @@ class Timers:
         heapq.heapify(self._due)
 
     def next_due(self) -> float | None:
-        """The moment of the next timer, in seconds since 1970."""
+        """Return the time of the next timer in seconds since 1970."""
         while self._due:
             due, key = self._due[0]
             row = self._store["timer"].rows.get(key)
@@ -56,7 +56,7 @@ class Timers:
         return None
 
     def pop(self, now: float) -> Json | None:
-        """A timer that is due by `now`, taken out of here; its row is the caller's to delete."""
+        """Remove and return a timer due by `now`; the caller deletes its row."""
         due = self.next_due()
         if due is None or due > now:
             return None

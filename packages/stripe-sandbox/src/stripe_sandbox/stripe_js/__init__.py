@@ -1,8 +1,10 @@
-"""The stand-in for Stripe.js: the script that a shop's page loads, and the card form that it embeds.
+"""The replacement for Stripe.js: the script that a shop's page loads, and the card form it embeds.
 
-`script/` holds the parts of the script, joined into one that is served as it stands, without a build step. The card
-form (`frame/`) is a page of its own in an iframe of this origin, so the shop's page never sees a card number.
-What the script offers: https://docs.stripe.com/js
+The files of `script/` are joined into one script, without a build step. The card form (`frame/`) is a page of this
+origin in an iframe, so the shop's page never sees a card number. Stripe documents the script at
+https://docs.stripe.com/js.
+
+The package imports nothing from the sandbox. Start with `routes`, then read `script/stripe.js`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _SCRIPT: Final = (
     "script/stripe.js",
 )
 _FORM: Final = (_TRANSPORT, "frame/cards.js", "frame/fields.js", "frame/form.js")
-# Any page may embed the form, as any shop embeds Stripe's; it takes scripts and styles from here only.
+# Any page may embed the form, as with Stripe's; it loads scripts and styles only from here.
 _FORM_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:;"
     " base-uri 'none'; form-action 'none'"
@@ -46,7 +48,7 @@ def routes() -> list[web.RouteDef]:
 
 
 def _joined(names: tuple[str, ...]) -> str:
-    """One script of several files, which share a scope that the page can't reach into."""
+    """Join files into one script; they share a scope that the page cannot access."""
     parts = "\n".join(_read(name) for name in names)
     return f'(() => {{\n"use strict";\n\n{parts}}})();\n'
 

@@ -1,4 +1,4 @@
-"""Events as bytes on the wire, encoded once for all endpoints and the retries that follow soon."""
+"""Serialized events, encoded once for all endpoints and early retries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stripe_sandbox.errors import Json
 from stripe_sandbox.resources.events import API_VERSION, pending_webhooks
 from stripe_sandbox.state.store import Store
 
-CACHED_EVENTS = 512  # of 3 kB each; what is sent to several endpoints is sent to them at once
+CACHED_EVENTS = 512  # about 3 kB each; an event goes to all its endpoints at about the same time
 
 
 class Payloads:
@@ -18,14 +18,14 @@ class Payloads:
         self._bodies: OrderedDict[str, bytes] = OrderedDict()
 
     def of(self, event: Json, endpoint: Json) -> bytes:
-        """The event as `endpoint` gets it now: in its API version, with the webhooks that are pending."""
+        """Return the event for `endpoint` now: its API version and the current count of pending webhooks."""
         version = endpoint["api_version"] or API_VERSION
         pending = pending_webhooks(self._store, event["id"])
         head = b'{"id":"%s","object":"event","api_version":"%s","pending_webhooks":%d,'
         return head % (event["id"].encode(), version.encode(), pending) + self._body(event)
 
     def _body(self, event: Json) -> bytes:
-        """All but what is particular to an endpoint or a moment, without the opening brace."""
+        """Return the part common to all endpoints, without the opening brace."""
         body = self._bodies.get(event["id"])
         if body is None:
             common = {name: value for name, value in event.items() if name not in ("id", "object", "api_version")}

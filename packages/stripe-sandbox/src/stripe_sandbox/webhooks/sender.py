@@ -1,7 +1,7 @@
-"""The webhook sender: signed, retried until 2xx, limited per endpoint, restartable.
+"""The webhook sender: signed, retried until 2xx, limited per endpoint (https://docs.stripe.com/webhooks).
 
-https://docs.stripe.com/webhooks. A delivery is a row, written in the transaction of its event, so a
-restarted sandbox goes on where it was; an event may then arrive twice, as at Stripe.
+A delivery is a row, written in the transaction of its event. A restarted sandbox therefore resumes, and an event may
+arrive twice, as at Stripe.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import aiohttp
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.faults.rules import Faults
-from stripe_sandbox.faults.webhooks import Fate, WrongSignature
-from stripe_sandbox.resources.endpoints import wants
+from stripe_sandbox.faults.webhooks import EventEffects, WrongSignature
+from stripe_sandbox.resources.endpoints import subscribes_to
 from stripe_sandbox.resources.events import subject_metadata
 from stripe_sandbox.state.clock import Clock
 from stripe_sandbox.state.store import Record, Store
-from stripe_sandbox.state.work import Work, new_id
+from stripe_sandbox.state.unit_of_work import UnitOfWork, new_id
 from stripe_sandbox.webhooks import signature
-from stripe_sandbox.webhooks.attempts import BODY_CHARS, Attempt, settled
-from stripe_sandbox.webhooks.lanes import Lane
+from stripe_sandbox.webhooks.delivery_attempts import BODY_CHARS, Attempt, after_attempt
+from stripe_sandbox.webhooks.endpoint_queue import EndpointQueue
 from stripe_sandbox.webhooks.payloads import Payloads
 
-ANSWER_TIMEOUT_S = 30.0  # what the Stripe CLI's forwarder waits
-ANSWER_LIMIT_BYTES = 4 * BODY_CHARS  # enough for that many characters of UTF-8; the rest is left unread
-BEFORE_RESPONSE_TIMEOUT_S = 5.0  # how long an API answer waits for its own webhooks
+RESPONSE_TIMEOUT_S = 30.0  # as long as the Stripe CLI's forwarder waits
+RESPONSE_LIMIT_BYTES = 4 * BODY_CHARS  # enough for that many characters of UTF-8; the rest is not read
+BEFORE_RESPONSE_TIMEOUT_S = 5.0  # how long an API response waits for its own webhooks
 
 Commit = Callable[[list[Record]], None]
 
-_PLAIN = Fate()
+_NO_EFFECTS = EventEffects()
 
 
 class Sender:
@@ -43,13 +43,13 @@ class Sender:
         self._faults = faults
         self._commit = commit
         self._payloads = Payloads(store)
-        self._lanes: dict[str, Lane] = {}
+        self._queues: dict[str, EndpointQueue] = {}
 
     async def start(self) -> None:
-        """Go on with what a former process left undelivered."""
+        """Resume the deliveries that an earlier process left pending."""
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S),
-            # A certificate is not checked: those of developers' machines are signed by themselves.
+            timeout=aiohttp.ClientTimeout(total=RESPONSE_TIMEOUT_S),
+            # Certificates are not checked: development servers use self-signed ones.
             connector=aiohttp.TCPConnector(limit=0, ssl=False),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -57,36 +57,40 @@ class Sender:
         self.enqueue(self._store["delivery"].rows.values())
 
     async def stop(self) -> None:
-        for lane in self._lanes.values():
-            await lane.stop()
+        for queue in self._queues.values():
+            await queue.stop()
         await self._session.close()
 
-    def plan(self, work: Work) -> list[Json]:
-        """Write a delivery for each event of `work` and each endpoint that wants it; returns those to be sent."""
+    def plan(self, work: UnitOfWork) -> list[Json]:
+        """Write a delivery for each event of `work` and each subscribed endpoint; returns those to send."""
         if not work.events:
             return []
         endpoints = list(self._store["webhook_endpoint"].rows.values())
         if not self._faults.webhooks.any:
             return [
-                _planned(work, event, endpoint, _PLAIN)
+                _automatic_delivery(work, event, endpoint, _NO_EFFECTS)
                 for event in work.events
                 for endpoint in endpoints
-                if wants(endpoint, event["type"])
+                if subscribes_to(endpoint, event["type"])
             ]
-        return [row for event in work.events for row in self._fated(work, event, endpoints)]
+        return [row for event in work.events for row in self._plan_with_faults(work, event, endpoints)]
 
-    def replan(self, work: Work, event: Json) -> list[Json]:
-        """Send `event` once more by hand; what is planned already stays so."""
+    def plan_resend(self, work: UnitOfWork, event: Json) -> list[Json]:
+        """Plan one extra delivery of `event` per endpoint; existing deliveries stay."""
         endpoints = self._store["webhook_endpoint"].rows.values()
-        return [_planned_once(work, event, endpoint, 0.0) for endpoint in endpoints if wants(endpoint, event["type"])]
+        return [
+            _single_delivery(work, event, endpoint, 0.0)
+            for endpoint in endpoints
+            if subscribes_to(endpoint, event["type"])
+        ]
 
     def enqueue(self, deliveries: Iterable[Json]) -> None:
         for row in deliveries:
             if row["state"] == "pending":
-                self._lane(row["endpoint"]).add(row["due"], row["id"])
+                self._queue(row["endpoint"]).add(row["due"], row["id"])
 
     async def deliver_now(self, deliveries: list[Json]) -> None:
-        """One attempt of each that is due, finished before this returns (within a bound)."""
+        """Attempt each due delivery once and wait for the results, up to a limit."""
         now = self._clock.now()
         due = [row for row in deliveries if row["state"] == "pending" and row["due"] <= now]
         with contextlib.suppress(TimeoutError):
@@ -96,12 +100,12 @@ class Sender:
         self.enqueue(row for row in rows if not row["attempts"])
 
     def wake(self) -> None:
-        """Time has moved on: look again what is due."""
-        for lane in self._lanes.values():
-            lane.wake.set()
+        """Re-check what is due after the clock has advanced."""
+        for queue in self._queues.values():
+            queue.wake.set()
 
     async def attempt(self, delivery_id: str) -> None:
-        """Post once; a failure plans the next attempt."""
+        """Post once; a failure schedules the next attempt."""
         row = self._store["delivery"].rows[delivery_id]
         if row["state"] != "pending":
             return
@@ -112,36 +116,36 @@ class Sender:
         attempt = await self._post(row, endpoint)
         row = self._store["delivery"].rows[delivery_id]
         if row["state"] == "pending":
-            self._write(settled(row, attempt, self._clock.now()))
+            self._write(after_attempt(row, attempt, self._clock.now()))
 
-    def _fated(self, work: Work, event: Json, endpoints: list[Json]) -> list[Json]:
-        """The deliveries of an event under the faults in force, which may also unmake or double it."""
-        fate = self._faults.webhooks.of(event["type"], subject_metadata(work, event))
-        if not fate.generated:
+    def _plan_with_faults(self, work: UnitOfWork, event: Json, endpoints: list[Json]) -> list[Json]:
+        """Plan an event's deliveries under the faults in force, which may remove or duplicate the event."""
+        effects = self._faults.webhooks.draw(event["type"], subject_metadata(work, event))
+        if not effects.generated:
             work.tx.delete("event", event["id"])
             return []
-        issues = [event]
-        if fate.twin:
+        events = [event]
+        if effects.twin:
             twin = {**event, "id": new_id(event["id"][:5])}
             work.tx.put("event", twin["id"], twin)
-            issues.append(twin)
+            events.append(twin)
         rows = []
-        for issue in issues:
+        for sent in events:
             for endpoint in endpoints:
-                if wants(endpoint, event["type"]):
-                    rows.append(_planned(work, issue, endpoint, fate))
-                    rows += [_planned_once(work, issue, endpoint, fate.delay_s + late) for late in fate.copies]
+                if subscribes_to(endpoint, event["type"]):
+                    rows.append(_automatic_delivery(work, sent, endpoint, effects))
+                    rows += [_single_delivery(work, sent, endpoint, effects.delay_s + late) for late in effects.copies]
         return rows
 
-    def _lane(self, endpoint_id: str) -> Lane:
-        if endpoint_id not in self._lanes:
-            self._lanes[endpoint_id] = Lane(self._clock, self.attempt)
-        return self._lanes[endpoint_id]
+    def _queue(self, endpoint_id: str) -> EndpointQueue:
+        if endpoint_id not in self._queues:
+            self._queues[endpoint_id] = EndpointQueue(self._clock, self.attempt)
+        return self._queues[endpoint_id]
 
     async def _post(self, row: Json, endpoint: Json) -> Attempt:
         now, wall, started = self._clock.now(), int(time.time()), time.monotonic()
         payload = self._payloads.of(self._store["event"].rows[row["event"]], endpoint)
-        keys, timestamp = signature.chosen(endpoint, now, wall, _wrong(row))
+        keys, timestamp = signature.signing_inputs(endpoint, now, wall, _wrong_signature(row))
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Stripe-Signature": signature.header(keys, timestamp, payload),
@@ -165,34 +169,34 @@ class Sender:
 
 
 async def _start_of(response: aiohttp.ClientResponse) -> str:
-    """The first characters of an answer; where there is more, the connection ends instead of reading it all."""
+    """Return the first characters of a response; a longer one is cut off by closing the connection."""
     data = b""
-    while len(data) < ANSWER_LIMIT_BYTES and (chunk := await response.content.read(ANSWER_LIMIT_BYTES - len(data))):
+    while len(data) < RESPONSE_LIMIT_BYTES and (chunk := await response.content.read(RESPONSE_LIMIT_BYTES - len(data))):
         data += chunk
     if not response.content.at_eof():
         response.close()
     return data.decode("utf-8", "replace")[:BODY_CHARS]
 
 
-def _wrong(row: Json) -> WrongSignature | None:
-    """How the next attempt is to be signed wrongly, if at all."""
+def _wrong_signature(row: Json) -> WrongSignature | None:
+    """Return how to sign the next attempt wrongly, if at all."""
     return row["wrong"] if row["attempts"] < row.get("wrong_attempts", 0) else None
 
 
-def _planned(work: Work, event: Json, endpoint: Json, fate: Fate) -> Json:
-    """The automatic delivery."""
-    fated: Json = {"state": "dropped"} if fate.dropped else {}
-    if fate.wrong is not None:
-        fated |= {"wrong": fate.wrong, "wrong_attempts": fate.wrong_attempts}
-    return _put(work, event, endpoint, "", fate.delay_s, fated)
+def _automatic_delivery(work: UnitOfWork, event: Json, endpoint: Json, effects: EventEffects) -> Json:
+    """Plan the automatic delivery."""
+    fault_fields: Json = {"state": "dropped"} if effects.dropped else {}
+    if effects.wrong is not None:
+        fault_fields |= {"wrong": effects.wrong, "wrong_attempts": effects.wrong_attempts}
+    return _put(work, event, endpoint, "", effects.delay_s, fault_fields)
 
 
-def _planned_once(work: Work, event: Json, endpoint: Json, delay_s: float) -> Json:
-    """A delivery beside the automatic one, with a single attempt."""
+def _single_delivery(work: UnitOfWork, event: Json, endpoint: Json, delay_s: float) -> Json:
+    """Plan an additional delivery with a single attempt."""
     return _put(work, event, endpoint, f":{secrets.token_hex(4)}", delay_s, {"once": True})
 
 
-def _put(work: Work, event: Json, endpoint: Json, suffix: str, delay_s: float, more: Json) -> Json:
+def _put(work: UnitOfWork, event: Json, endpoint: Json, suffix: str, delay_s: float, more: Json) -> Json:
     row = {
         "id": f"{event['id']}:{endpoint['id']}{suffix}",
         "event": event["id"],

@@ -1,6 +1,6 @@
-"""API keys by Bearer or as the user name of Basic (https://docs.stripe.com/api/authentication).
+"""API keys, as Bearer token or as user name of Basic (https://docs.stripe.com/api/authentication).
 
-A publishable key may come as the parameter `key` too: a browser saves itself the CORS preflight so.
+A publishable key may also be the parameter `key`, which saves a browser the CORS preflight.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import re
 
 from stripe_sandbox.errors import ApiError
 
-MASK_FROM_CHARS = 16  # shorter ones would show too much of themselves
+MASK_FROM_CHARS = 16  # shorter keys would reveal too much of themselves
 _TEST_KEY = re.compile(r"sk_test_[A-Za-z0-9_]+")
 _PUBLISHABLE_KEY = re.compile(r"pk_test_[A-Za-z0-9_]+")
 OWN_PUBLISHABLE_KEY = "pk_test_sandbox"
 
 
 class ApiKeys:
-    """Which keys are accepted; with none of a kind named, every well-formed `sk_test_…` or `pk_test_…`."""
+    """The accepted keys; without any of a kind, every well-formed `sk_test_…` or `pk_test_…` key."""
 
     def __init__(self, accepted: list[str]) -> None:
         self.accept(accepted)
@@ -29,15 +29,15 @@ class ApiKeys:
 
     @property
     def publishable(self) -> str:
-        """A publishable key that is accepted, for the sandbox's own checkout page."""
+        """Return an accepted publishable key for the checkout page."""
         return min(self._publishable, default=OWN_PUBLISHABLE_KEY)
 
     def check(self, authorization: str | None, parameter: object = None) -> bool:
-        """Whether the caller has a publishable key only. Raises `ApiError` 401.
+        """Return whether the caller has only a publishable key. Raises `ApiError` 401.
 
-        `parameter` is the parameter `key`, which counts only without a header, and never for a secret key.
+        `parameter` is the request's `key` parameter. It counts only without a header, and never for a secret key.
         """
-        key = presented(authorization)
+        key = presented_key(authorization)
         if key is None and authorization is None and str(parameter).startswith("pk_"):
             key = str(parameter)
         if key is None:
@@ -48,14 +48,14 @@ class ApiKeys:
                 " YOUR_SECRET_KEY').",
             )
         publishable = key.startswith("pk_")
-        named, pattern = (self._publishable, _PUBLISHABLE_KEY) if publishable else (self._secret, _TEST_KEY)
-        known = key in named if named else pattern.fullmatch(key)
+        accepted, pattern = (self._publishable, _PUBLISHABLE_KEY) if publishable else (self._secret, _TEST_KEY)
+        known = key in accepted if accepted else pattern.fullmatch(key)
         if not known:
             raise ApiError(401, f"Invalid API Key provided: {masked(key)}")
         return publishable
 
 
-def presented(authorization: str | None) -> str | None:
+def presented_key(authorization: str | None) -> str | None:
     scheme, _, value = (authorization or "").partition(" ")
     if scheme.lower() == "bearer":
         return value.strip() or None

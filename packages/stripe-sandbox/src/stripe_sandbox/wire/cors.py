@@ -1,4 +1,4 @@
-"""The API may be called by a page of any origin, as api.stripe.com may: its keys guard it, no cookie does."""
+"""CORS headers: pages of any origin may call the API, as with api.stripe.com. Keys protect it, not cookies."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ PREFLIGHT: Final = {
     **HEADERS,
     "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type, Idempotency-Key, Stripe-Account, Stripe-Version",
     "Access-Control-Allow-Methods": "GET, HEAD, PUT, PATCH, POST, DELETE",
-    "Access-Control-Max-Age": "300",  # seconds; as long as Stripe's
+    "Access-Control-Max-Age": "300",  # seconds, as at Stripe
 }

@@ -1,7 +1,7 @@
 """Stripe's form encoding: `a[b][c]=v`, `a[]=v`, `a[0][b]=v`, `a[][b]=v` into nested dicts and lists.
 
-What a key means where the clients differ is what Rack makes of it, in which Stripe's API reads
-forms: of equal keys the last one counts, and `a[][b]=1&a[][c]=2&a[][b]=3` are two members.
+Clients differ in detail; this follows Rack, with which Stripe reads forms. Of equal keys the last one counts, and
+`a[][b]=1&a[][c]=2&a[][b]=3` has two members.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 
 from stripe_sandbox.errors import Json, invalid
 
-FIELDS_LIMIT = 1000  # a create with every parameter there is stays under 300
+FIELDS_LIMIT = 1000  # a create request with every parameter has fewer than 300
 DEPTH_LIMIT = 10  # the deepest documented parameter has 6 levels
-SHOWN_CHARS = 100  # of a name that has no meaning
+SHOWN_CHARS = 100  # of an invalid name, in error messages
 
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _PART = re.compile(r"\[([^\[\]]*)\]")
@@ -22,7 +22,7 @@ _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def decode(text: bytes) -> Json:
-    """Decode a body or query string. Raises `ApiError` 400 for what can't be read."""
+    """Decode a body or query string. Raises `ApiError` 400 if it is malformed."""
     if text.count(b"&") >= FIELDS_LIMIT:
         raise invalid(f"Too many parameters: a request can have at most {FIELDS_LIMIT}.")
     root: Json = {}
@@ -30,9 +30,9 @@ def decode(text: bytes) -> Json:
         if "[" in name or "]" in name:
             _insert(root, _split(name), value, name)
         elif not name:
-            raise _nameless(name)
+            raise _invalid_name(name)
         elif isinstance(root.get(name), dict):
-            raise _torn(name)
+            raise _conflicting(name)
         else:
             root[name] = value
     return {key: _listed(value) for key, value in root.items()}
@@ -50,7 +50,7 @@ def _pairs(text: bytes) -> list[tuple[str, str]]:
 def _split(name: str) -> list[str]:
     match = _KEY.fullmatch(name)
     if match is None:
-        raise _nameless(name)
+        raise _invalid_name(name)
     path = [match[1], *_PART.findall(match[2])]
     if len(path) > DEPTH_LIMIT:
         raise invalid(f"Parameter nested too deeply: {name[:SHOWN_CHARS]}", name[:SHOWN_CHARS])
@@ -62,15 +62,15 @@ def _insert(root: Json, path: list[str], value: str, name: str) -> None:
     for depth, part in enumerate(path[:-1], start=1):
         node = node.setdefault(part or _member(node, path[depth:]), {})
         if not isinstance(node, dict):
-            raise _torn(name)
+            raise _conflicting(name)
     last = path[-1] or _next_index(node)
     if isinstance(node.get(last), dict):
-        raise _torn(name)
+        raise _conflicting(name)
     node[last] = value
 
 
 def _member(node: Json, rest: list[str]) -> str:
-    """`[]` before further keys: the last member, unless it has a value at `rest` already."""
+    """Resolve `[]` before further keys: the last member, unless it already has a value at `rest`."""
     last = str(len(node) - 1)
     found: Any = node.get(last)
     if not isinstance(found, dict):
@@ -90,7 +90,7 @@ def _next_index(node: Json) -> str:
 
 
 def _listed(node: Any) -> Any:
-    """Objects whose keys are 0..n-1 are arrays."""
+    """Convert objects with keys 0..n-1 into arrays."""
     if not isinstance(node, dict):
         return node
     values = {key: _listed(value) for key, value in node.items()}
@@ -99,9 +99,9 @@ def _listed(node: Any) -> Any:
     return values
 
 
-def _nameless(name: str) -> Exception:
+def _invalid_name(name: str) -> Exception:
     return invalid(f"Invalid parameter name: {name[:SHOWN_CHARS]}", name[:SHOWN_CHARS])
 
 
-def _torn(name: str) -> Exception:
+def _conflicting(name: str) -> Exception:
     return invalid(f"Parameter is both a value and an object: {name[:SHOWN_CHARS]}", name[:SHOWN_CHARS])

@@ -1,7 +1,7 @@
 """Idempotency keys (https://docs.stripe.com/api/idempotent_requests).
 
-Kept: the first answer to a key once the operation has run, a decline or a 500 included. Not kept:
-refused credentials, failed validation, conflicts, rate limits. After 24 hours a key is new again.
+Stored: the first response to a key once the operation has run, including a decline or a 500. Not stored: rejected
+credentials, failed validation, conflicts, rate limits. Keys expire after 24 hours.
 """
 
 from __future__ import annotations
@@ -13,47 +13,49 @@ from stripe_sandbox.errors import Json, key_in_use, key_reused
 from stripe_sandbox.state.clock import Clock
 from stripe_sandbox.state.store import Store, Transaction
 
-KEPT_S = 24 * 3600
+RETENTION_S = 24 * 3600
 
 
 def fingerprint(method: str, path: str, params: Json) -> str:
-    """What must be the same when a key comes again; the order of parameters is not."""
+    """Return a hash of the request, which a reused key must match; parameter order does not matter."""
     canonical = json.dumps([method, path, params], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-class Keys:
-    """The keys seen in the last 24 hours, and those whose first request is running."""
+class IdempotencyKeys:
+    """The keys of the last 24 hours, and those whose first request is in progress."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._running: dict[str, str] = {}
 
-    def begin(self, key: str, print_: str) -> Json | None:
-        """The answer kept for `key`, or None: then it runs now, until `end`.
+    def begin(self, key: str, request_fingerprint: str) -> Json | None:
+        """Return the stored response for `key`; None means that the request runs now, until `end`.
 
-        Raises `ApiError` 400 when it was used with other parameters, 409 while it runs.
+        Raises `ApiError` 400 if the key was used with other parameters, 409 while its first request runs.
         """
-        kept = self.kept(key)
-        first = kept["fingerprint"] if kept else self._running.get(key, print_)
-        if first != print_:
+        stored = self.stored(key)
+        first = stored["fingerprint"] if stored else self._running.get(key, request_fingerprint)
+        if first != request_fingerprint:
             raise key_reused(key)
         if key in self._running:
             raise key_in_use(key)
-        if kept is None:
-            self._running[key] = print_
-        return kept
+        if stored is None:
+            self._running[key] = request_fingerprint
+        return stored
 
-    def kept(self, key: str) -> Json | None:
+    def stored(self, key: str) -> Json | None:
         row = self._store["idempotency_key"].rows.get(key)
-        if row is None or self._clock.now() - row["created"] >= KEPT_S:
+        if row is None or self._clock.now() - row["created"] >= RETENTION_S:
             return None
         return row
 
-    def keep(self, tx: Transaction, key: str, print_: str, request_id: str, status: int, text: str) -> None:
+    def store(
+        self, tx: Transaction, key: str, request_fingerprint: str, request_id: str, status: int, text: str
+    ) -> None:
         row = {
-            "fingerprint": print_,
+            "fingerprint": request_fingerprint,
             "created": self._clock.now(),
             "request_id": request_id,
             "status": status,
@@ -65,7 +67,7 @@ class Keys:
         self._running.pop(key, None)
 
     def prune(self) -> None:
-        """Forget expired keys; called where time was spent anyway, at the start."""
+        """Remove expired keys; called at start, where it delays no request."""
         rows = self._store["idempotency_key"].rows
-        for key in [key for key in rows if self.kept(key) is None]:
+        for key in [key for key in rows if self.stored(key) is None]:
             del rows[key]

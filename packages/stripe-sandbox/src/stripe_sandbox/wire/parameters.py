@@ -1,4 +1,4 @@
-"""What a request may carry: types checked before anything runs, refused in Stripe's words.
+"""Parameter schemas: types are checked before an operation runs, with Stripe's error messages.
 
 A parser takes (raw value, parameter name) and returns the typed value, or raises `ApiError` 400.
 """
@@ -28,7 +28,7 @@ class Schema:
     required: tuple[str, ...] = field(default=())
 
     def read(self, raw: Json) -> Json:
-        """Typed parameters; unknown names are refused first, as Stripe does."""
+        """Return typed parameters; unknown names are rejected first, as at Stripe."""
         if not raw.keys() <= self.fields.keys():
             raise unknown_parameters([name for name in raw if name not in self.fields], self.fields)
         for name in self.required:
@@ -48,7 +48,7 @@ def text(limit: int = 5000) -> Parser:
 
 
 def unsettable(limit: int = 5000) -> Parser:
-    """Text that an empty string clears: None."""
+    """Text; an empty string clears it and becomes None."""
 
     def parse(raw: Any, name: str) -> str | None:
         return _within(_scalar(raw, name, "string"), name, limit) or None
@@ -70,7 +70,7 @@ def boolean(raw: Any, name: str) -> bool:
     return value == "true"
 
 
-class one_of:  # noqa: N801 - read as a function in the schemas, like the others
+class one_of:  # noqa: N801 (used like a function in schemas, as the others are)
     def __init__(self, *allowed: str) -> None:
         self.allowed = allowed
 
@@ -112,7 +112,7 @@ def an_object(raw: Any, name: str) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class unset_or:  # noqa: N801
-    """What `of` takes, or an empty string, which unsets it: None."""
+    """A value that `of` accepts, or an empty string, which unsets it and becomes None."""
 
     of: Parser
 
@@ -121,7 +121,7 @@ class unset_or:  # noqa: N801
 
 
 def metadata(raw: Any, name: str) -> Json:
-    """A change of metadata: an empty value deletes its key, an empty string all of them."""
+    """A metadata change: an empty value deletes its key, an empty string deletes all keys."""
     if raw == "":
         return {"": ""}
     given = _object(raw, name)
@@ -139,7 +139,7 @@ def metadata(raw: Any, name: str) -> Json:
 
 
 def merged_metadata(old: Json, change: Json) -> Json:
-    """`old` with `change` applied. Raises `ApiError` 400 over the limit of keys."""
+    """Return `old` with `change` applied. Raises `ApiError` 400 above the limit of keys."""
     if change == {"": ""}:
         return {}
     merged = {key: value for key, value in {**old, **change}.items() if value != ""}
@@ -163,7 +163,7 @@ def _object(raw: Any, name: str) -> Json:
 
 
 def _members(raw: Any, name: str) -> list[Any]:
-    """Indices may have gaps: their order counts."""
+    """Return the members in order of their indices, which may have gaps."""
     if isinstance(raw, dict) and all(_INDEX.fullmatch(key) for key in raw):
         return [raw[key] for key in sorted(raw, key=int)]
     if not isinstance(raw, list):
@@ -172,7 +172,7 @@ def _members(raw: Any, name: str) -> list[Any]:
 
 
 def _alternatives(allowed: tuple[str, ...]) -> str:
-    """`one of a, b, or c`, as Stripe writes it."""
+    """Return `one of a, b, or c`, as Stripe writes it."""
     *rest, last = allowed
     comma = "," if len(rest) > 1 else ""
     return f"one of {', '.join(rest)}{comma} or {last}" if rest else last

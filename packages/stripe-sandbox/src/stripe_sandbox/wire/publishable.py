@@ -1,4 +1,4 @@
-"""What a publishable key may do and see (https://docs.stripe.com/keys): that of a page in the customer's browser."""
+"""Publishable keys (https://docs.stripe.com/keys): the limited view of a page in the customer's browser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from stripe_sandbox.errors import ApiError, Json
 
-# Of a PaymentIntent, what its client secret opens to the customer: no metadata, no customer, no charge.
+# The fields of a PaymentIntent that its client secret reveals: no metadata, no customer, no charge.
 _INTENT = frozenset(
     {
         "id",
@@ -37,7 +37,7 @@ _INTENT = frozenset(
 )
 _HIDDEN = {"payment_method": frozenset({"customer", "customer_account", "metadata"})}
 
-# What Stripe's own JavaScript adds to a request, undocumented and without an effect here.
+# Parameters added by Stripe's own JavaScript: undocumented, without effect here.
 _BROWSER_ONLY = frozenset(
     {
         "client_attribution_metadata",
@@ -57,14 +57,14 @@ _BROWSER_ONLY = frozenset(
 
 
 def stripped(params: Json) -> Json:
-    """The parameters without those that only Stripe's JavaScript sends."""
+    """Return the parameters without those that only Stripe's JavaScript sends."""
     kept = {name: value for name, value in params.items() if not _browser_only(name)}
     data = kept.get("payment_method_data")
     return {**kept, "payment_method_data": stripped(data)} if isinstance(data, dict) else kept
 
 
 def visible(value: Any) -> Any:
-    """An answer, or an error, as a publishable key gets it; objects are copied, never changed."""
+    """Return a response or error as a publishable key sees it; objects are copied."""
     if isinstance(value, list):
         return [visible(item) for item in value]
     if not isinstance(value, dict):

@@ -1,0 +1,72 @@
+"""Intake of `orders.cancelled`: each record becomes a row, or is set aside, before its offset is committed.
+
+What is to be done about it is found by `flows/timers/cancelled_orders.py`, or by the intake of the order if that comes later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from payment_service.crash_points import reached
+from payment_service.db import order_cancellations
+from payment_service.db.order_cancellations import NewCancellation
+from payment_service.domain.order import CancelledOrder, Rejected
+from payment_service.flows.intake.quarantine import count_quarantined, quarantine_records
+from payment_service.flows.intake.records import accept_records
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from payment_service.db.pool import Connection
+    from payment_service.flows.intake.records import InboundRecord
+    from payment_service.flows.state.context import Context
+
+
+class OrderCancellationIntake:
+    """Accepts batches. `wake_cancelling` is called when there is an order to cancel."""
+
+    def __init__(self, context: Context, *, wake_cancelling: Callable[[], None] = lambda: None) -> None:
+        self._context = context
+        self._wake_cancelling = wake_cancelling
+
+    async def accept(self, inbound: Sequence[InboundRecord]) -> None:
+        """Make a batch durable. Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then."""
+        await accept_records(inbound, self._accept)
+
+    async def decide(self, connection: Connection, inbound_record: InboundRecord) -> Rejected | None:
+        """Decide a record again in the caller's transaction; None: it is taken. A refusal is not set aside again."""
+        if isinstance(inbound_record.decoded, CancelledOrder):
+            await order_cancellations.insert(connection, [_new(inbound_record, inbound_record.decoded)])
+        return inbound_record.decoded if isinstance(inbound_record.decoded, Rejected) else None
+
+    async def _accept(self, inbound: Sequence[InboundRecord]) -> None:
+        first: dict[str, NewCancellation] = {}
+        for inbound_record in inbound:
+            if isinstance(inbound_record.decoded, CancelledOrder):
+                first.setdefault(inbound_record.decoded.order_id, _new(inbound_record, inbound_record.decoded))
+        rejected = [(a, a.decoded) for a in inbound if isinstance(a.decoded, Rejected)]
+        async with self._context.pool.acquire() as connection, connection.transaction():
+            new = await order_cancellations.insert(connection, list(first.values())) if first else set()
+            notices = await quarantine_records(connection, rejected)
+            reached("cancelled.commit.before")
+        reached("cancelled.commit.after")
+        metrics.CANCELLED_ORDERS.labels("accepted").inc(len(new))
+        metrics.CANCELLED_ORDERS.labels("quarantined").inc(len(notices))
+        metrics.CANCELLED_ORDERS.labels("repeated").inc(len(inbound) - len(new) - len(notices))
+        count_quarantined(notices)
+        if new:
+            self._wake_cancelling()
+        if notices:
+            self._context.wake_relay()
+
+
+def _new(inbound_record: InboundRecord, cancelled: CancelledOrder) -> NewCancellation:
+    return NewCancellation(
+        order_id=cancelled.order_id,
+        reason=cancelled.reason,
+        topic=inbound_record.topic,
+        partition=inbound_record.partition,
+        offset=inbound_record.offset,
+        recorded_at=cancelled.recorded_at,
+    )

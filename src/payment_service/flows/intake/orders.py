@@ -1,0 +1,291 @@
+"""Intake: a batch of order records becomes payments with their `create` operations, or quarantine with dead letters, in one
+transaction. When this returns, every record of the batch is durable, so its offset may be committed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from payment_service.crash_points import reached
+from payment_service.db import operations, order_cancellations, payments
+from payment_service.domain.ids import operation_id, payment_id
+from payment_service.domain.order import Order, Reason, Rejected
+from payment_service.domain.payment import FreeFact, WithdrawnFact
+from payment_service.domain.unpaid import ORDER_CANCELLED
+from payment_service.flows.calls.listing_windows import LOST_BEFORE
+from payment_service.flows.intake.quarantine import count_quarantined, quarantine_records
+from payment_service.flows.intake.records import accept_records
+from payment_service.flows.state.system_operations import SYSTEM
+from payment_service.provider.port import Kind, Request
+from payment_service.provider.providers import UnknownProvider
+from payment_service.telemetry import metrics
+from payment_service_events.money import MoneyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from payment_service.contracts.dead_letters import Record
+    from payment_service.db.pool import Connection
+    from payment_service.flows.intake.records import InboundRecord
+    from payment_service.flows.state.context import Context
+    from payment_service.flows.state.fold import Fold
+
+# What an order of total 0 has instead of a provider.
+NO_PROVIDER: Final = "none"
+# After which an unpaid payment does not expire.
+NEVER: Final = timedelta()
+NOT_ADOPTED: Final = (
+    "The order has a payment of the model's that was not taken over: clear the table model_adoption_report of it, as "
+    "docs/upgrading.md says, then replay this."
+)
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A payment to be, if the order is new, and its provider's name. `request` is None where nothing is to be paid.
+
+    `refused`: why no payment can be made of it now, which is nothing to an order that has one.
+    """
+
+    inbound_record: InboundRecord
+    order: Order
+    id: UUID
+    provider: str
+    request: Request | None
+    refused: Rejected | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How an order would be taken now. `expires_at` None: it may stay unpaid for ever."""
+
+    order: Order
+    provider: str
+    manual_capture: bool
+    expires_at: datetime | None
+
+
+class OrderIntake:
+    """Accepts batches.
+
+    `manual_capture` and `expires_after` hold for orders that don't say it themselves, and providers that don't either.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        order_max_age: timedelta,
+        manual_capture: bool = False,
+        expires_after: timedelta = NEVER,
+    ) -> None:
+        self._context = context
+        self._order_max_age = order_max_age
+        self._manual_capture = manual_capture
+        self._expires_after = expires_after
+
+    async def accept(self, inbound: Sequence[InboundRecord]) -> None:
+        """Make a batch durable. Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then."""
+        await accept_records(inbound, self._accept)
+
+    def terms(self, inbound_record: InboundRecord) -> Terms | None:
+        """Say how the order of a record would be taken, if it has no payment yet; None: nothing is to be paid, or can be."""
+        for plan in self._plan([inbound_record])[0]:
+            if plan.request is not None and not self._too_old(plan.order):
+                return Terms(
+                    order=plan.order,
+                    provider=plan.provider,
+                    manual_capture=self._captures_by_hand(plan.order, plan.provider),
+                    expires_at=self._expires_at(plan),
+                )
+        return None
+
+    async def decide(self, connection: Connection, inbound_record: InboundRecord) -> Rejected | None:
+        """Decide a record again in the caller's transaction; None: its order is taken. A refusal is not set aside again."""
+        plans, rejected = self._plan([inbound_record])
+        inserted = await self._insert(connection, plans)
+        rejected += await self._compare(connection, plans, inserted)
+        await self._end_at_once(connection, list(inserted.values()))
+        return rejected[0][1] if rejected else None
+
+    async def _accept(self, inbound: Sequence[InboundRecord]) -> None:
+        plans, rejected = self._plan(inbound)
+        async with self._context.pool.acquire() as connection, connection.transaction():
+            inserted = await self._insert(connection, plans)
+            rejected += await self._compare(connection, plans, inserted)
+            fold = await self._end_at_once(connection, list(inserted.values()))
+            notices = await quarantine_records(connection, rejected)
+            reached("intake.commit.before")
+        reached("intake.commit.after")
+        self._context.after(fold)
+        self._count(inbound, len(inserted), notices)
+        if inserted:
+            self._context.wake_dispatcher()
+        if notices:
+            self._context.wake_relay()
+
+    def _plan(self, inbound: Sequence[InboundRecord]) -> tuple[list[_Plan], list[tuple[InboundRecord, Rejected]]]:
+        plans: list[_Plan] = []
+        rejected: list[tuple[InboundRecord, Rejected]] = []
+        for inbound_record in inbound:
+            if isinstance(inbound_record.decoded, Order):
+                plans.append(self._plan_one(inbound_record, inbound_record.decoded))
+            elif isinstance(inbound_record.decoded, Rejected):
+                rejected.append((inbound_record, inbound_record.decoded))
+        # In the order of ids, so that two intakes that were given the same orders never wait for each other.
+        return sorted(plans, key=lambda plan: plan.id), rejected
+
+    def _plan_one(self, inbound_record: InboundRecord, order: Order) -> _Plan:
+        name = payment_id(self._context.deployment, order.order_id, 1)
+        if order.amount.minor == 0:
+            return _Plan(inbound_record, order, name, NO_PROVIDER, None)
+        try:
+            provider = self._context.providers.for_order(order.provider, order.amount.currency.code)
+            request = provider.create_request(
+                payment_id=name,
+                order_id=order.order_id,
+                amount=order.amount,
+                manual_capture=self._captures_by_hand(order, provider.name),
+            )
+        except UnknownProvider as error:
+            refused = Rejected(Reason.UNKNOWN_PROVIDER, str(error))
+        except MoneyError as error:
+            refused = Rejected(Reason.AMOUNT_NOT_CHARGEABLE, str(error))
+        else:
+            return _Plan(inbound_record, order, name, provider.name, request)
+        return _Plan(inbound_record, order, name, NO_PROVIDER, None, refused)
+
+    async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> dict[UUID, _Plan]:
+        """Insert the first plan of each payment that is young enough, with its operation; return those that were new."""
+        first: dict[UUID, _Plan] = {}
+        for plan in plans:
+            if plan.refused is None and not self._too_old(plan.order):
+                first.setdefault(plan.id, plan)
+        if not first:
+            return {}
+        new = await payments.insert(connection, [self._new_payment(plan) for plan in first.values()])
+        inserted = {name: plan for name, plan in first.items() if name in new}
+        calls = [self._new_operation(plan, plan.request) for plan in inserted.values() if plan.request]
+        if calls:
+            await operations.enqueue(connection, calls)
+        return inserted
+
+    async def _compare(
+        self, connection: Connection, plans: Sequence[_Plan], inserted: Mapping[UUID, _Plan]
+    ) -> list[tuple[InboundRecord, Rejected]]:
+        """Orders that were not inserted are repeated (nothing to do), changed, or can't be begun: refused, not adopted, too old."""
+        rest = [plan for plan in plans if inserted.get(plan.id) is not plan]
+        known = await payments.of_orders(connection, [plan.order.order_id for plan in rest]) if rest else {}
+        rejected: list[tuple[InboundRecord, Rejected]] = []
+        for plan in rest:
+            before = known.get(plan.order.order_id)
+            if before is None and plan.refused is not None:
+                rejected.append((plan.inbound_record, plan.refused))
+            elif before is None and not self._too_old(plan.order):
+                rejected.append((plan.inbound_record, Rejected(Reason.NOT_ADOPTED, NOT_ADOPTED)))
+            elif before is None:
+                age = f"The order is older than {self._order_max_age} and has no payment: send it again if it is still wanted."
+                rejected.append((plan.inbound_record, Rejected(Reason.TOO_OLD, age)))
+            elif before.amount != plan.order.amount:
+                detail = f"The order was taken with {before.amount} and now says {plan.order.amount}: a changed order needs another order_id."
+                rejected.append((plan.inbound_record, Rejected(Reason.ORDER_CHANGED, detail)))
+            elif plan.order.amount.minor and plan.order.provider not in {None, before.provider}:
+                detail = f"The order is paid through {before.provider} and now names another provider: a changed order needs another order_id."
+                rejected.append((plan.inbound_record, Rejected(Reason.ORDER_CHANGED, detail)))
+        return rejected
+
+    async def _end_at_once(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
+        """Orders of nothing are paid; those that were cancelled before they came are not to be paid any more."""
+        free = [plan for plan in plans if plan.request is None]
+        unwanted = await self._unwanted(connection, [plan for plan in plans if plan.request])
+        ids = [plan.id for plan in (*free, *unwanted)]
+        locked = await payments.lock_free(connection, ids) if ids else {}
+        fold = self._context.fold(locked)
+        for plan in free:
+            at = plan.order.recorded_at or self._context.now()
+            fold.take(plan.id, FreeFact(at=int(at.timestamp())))
+        for plan in unwanted:
+            # Queued in this very transaction, so nobody can have sent it.
+            await operations.withdraw_create(connection, plan.id, ORDER_CANCELLED)
+            fact = WithdrawnFact(code=ORDER_CANCELLED, at=int(self._context.now().timestamp()), source="withdrawn")
+            fold.take(plan.id, fact)
+        await fold.write(connection)
+        return fold
+
+    async def _unwanted(self, connection: Connection, plans: Sequence[_Plan]) -> list[_Plan]:
+        if not plans:
+            return []
+        cancelled = await order_cancellations.take_waiting(connection, [plan.order.order_id for plan in plans])
+        return [plan for plan in plans if plan.order.order_id in cancelled]
+
+    def _too_old(self, order: Order) -> bool:
+        return order.recorded_at is not None and self._context.now() - order.recorded_at > self._order_max_age
+
+    def _captures_by_hand(self, order: Order, provider: str) -> bool:
+        """Whether the money is to be held; where it can't be, it is taken as it comes, and the payment says so from the start."""
+        wanted = self._manual_capture if order.manual_capture is None else order.manual_capture
+        return wanted and self._context.providers.holds(provider)
+
+    def _expires_at(self, plan: _Plan) -> datetime | None:
+        after = self._context.providers.expires_after(plan.provider, self._expires_after)
+        if plan.order.expires_at is not None or after == NEVER:
+            return plan.order.expires_at
+        return self._context.now() + after
+
+    def _new_payment(self, plan: _Plan) -> payments.NewPayment:
+        inbound_record = plan.inbound_record
+        return payments.NewPayment(
+            id=plan.id,
+            order_id=plan.order.order_id,
+            user_id=plan.order.user_id,
+            provider=plan.provider,
+            amount=plan.order.amount,
+            topic=inbound_record.topic,
+            partition=inbound_record.partition,
+            offset=inbound_record.offset,
+            traceparent=_traceparent(inbound_record),
+            manual_capture=plan.request is not None and self._captures_by_hand(plan.order, plan.provider),
+            expires_at=self._expires_at(plan) if plan.request else None,
+        )
+
+    def _new_operation(self, plan: _Plan, request: Request) -> operations.NewOperation:
+        """Queue the create; that of an order which comes late may have been made by a row that a restored backup lost."""
+        late = plan.order.recorded_at is not None and self._context.now() - plan.order.recorded_at > LOST_BEFORE
+        return operations.NewOperation(
+            id=operation_id(plan.id, Kind.CREATE, SYSTEM, "order"),
+            payment_id=plan.id,
+            provider=plan.provider,
+            kind=Kind.CREATE,
+            cause="order",
+            request=request,
+            look_first=late,
+            made_since=plan.order.recorded_at if late else None,
+        )
+
+    def _count(
+        self, inbound: Sequence[InboundRecord], accepted: int, quarantined: Sequence[tuple[Record, Rejected]]
+    ) -> None:
+        arrived = len(inbound)
+        metrics.GROUP_SIZE.labels("intake").observe(arrived)
+        oldest_ms = min((a.timestamp_ms for a in inbound if a.timestamp_ms > 0), default=None)
+        if oldest_ms is not None:
+            metrics.STAGE_SECONDS.labels("order_to_accepted").observe(
+                max(0.0, self._context.now().timestamp() - oldest_ms / 1000)
+            )
+        metrics.ORDERS.labels("accepted").inc(accepted)
+        metrics.ORDERS.labels("quarantined").inc(len(quarantined))
+        metrics.ORDERS.labels("repeated").inc(arrived - accepted - len(quarantined))
+        count_quarantined(quarantined)
+
+
+def _traceparent(inbound_record: InboundRecord) -> str | None:
+    for name, content in inbound_record.headers:
+        if name == "traceparent" and content is not None and _TRACEPARENT.fullmatch(content):
+            return content.decode()
+    return None

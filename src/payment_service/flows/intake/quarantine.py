@@ -1,0 +1,125 @@
+"""What can't be accepted is kept in quarantine, once however often it is delivered; records are announced as dead letters too."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import structlog
+
+from payment_service.contracts.dead_letters import DeadLetter, dead_letter
+from payment_service.contracts.records import DEAD_LETTERS
+from payment_service.db import quarantine, records
+from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.domain.ids import quarantine_id
+from payment_service.domain.order import Reason, Rejected, record_time
+from payment_service.flows.state.errors import Unavailable
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from payment_service.contracts.dead_letters import Record
+    from payment_service.db.pool import Connection, Pool
+    from payment_service.provider.port import ProviderEvent
+
+log = structlog.get_logger(__name__)
+
+
+async def quarantine_records(
+    connection: Connection, rejected: Sequence[tuple[Record, Rejected]]
+) -> list[tuple[Record, Rejected]]:
+    """Keep what is not kept yet, and announce just that; return what is new."""
+    if not rejected:
+        return []
+    kept = {
+        quarantine_id(r.topic, r.partition, r.offset): (r, reason, dead_letter(r, reason)) for r, reason in rejected
+    }
+    new = await quarantine.insert(connection, [_quarantined(key, *rest) for key, rest in kept.items()])
+    if new:
+        await records.append_outbox(
+            connection,
+            [_notice(key, record.topic, letter) for key, (record, _, letter) in kept.items() if key in new],
+        )
+    return [(record, reason) for key, (record, reason, _) in kept.items() if key in new]
+
+
+def _quarantined(key: UUID, record: Record, reason: Rejected, letter: DeadLetter) -> quarantine.Quarantined:
+    return quarantine.Quarantined(
+        id=key,
+        source="kafka",
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        reason=reason.reason,
+        detail=reason.detail,
+        key=letter.key,
+        value=letter.value,
+        headers=letter.headers,
+        recorded_at=record_time(record.timestamp_ms),
+    )
+
+
+def _notice(key: UUID, topic: str, letter: DeadLetter) -> records.OutboxRecord:
+    return records.OutboxRecord(
+        id=key,
+        aggregate="notice",
+        aggregate_id=key,
+        sequence=None,
+        topic=DEAD_LETTERS[topic],
+        key=letter.key,
+        value=letter.value,
+        headers=letter.headers,
+    )
+
+
+def count_quarantined(kept: Sequence[tuple[Record, Rejected]]) -> None:
+    """Count what is new in quarantine. Call it after the commit."""
+    for record, reason in kept:
+        metrics.QUARANTINED.labels("kafka", reason.reason).inc()
+        log.warning(
+            "order_quarantined",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            reason=reason.reason,
+            detail=reason.detail,
+        )
+
+
+async def quarantine_webhook_body(pool: Pool, provider: str, body: bytes, reason: str, detail: str) -> None:
+    """Keep a webhook's body that was signed and can't be read. Raises Unavailable."""
+    name = quarantine_id(f"webhook:{provider}:{sha256(body).hexdigest()}", 0, 0)
+    await _keep_webhook(pool, name, provider, None, body, reason, detail)
+
+
+async def quarantine_event(pool: Pool, event: ProviderEvent, detail: str) -> None:
+    """Keep an event that the database refuses. Raises Unavailable."""
+    name = quarantine_id(f"webhook:{event.provider}:{event.event_id}", 0, event.occurred_at)
+    key, body = event.event_id.encode(), event.payload.encode(errors="replace")
+    await _keep_webhook(pool, name, event.provider, key, body, Reason.NOT_STORABLE, detail)
+
+
+async def _keep_webhook(
+    pool: Pool, name: UUID, provider: str, key: bytes | None, body: bytes, reason: str, detail: str
+) -> None:
+    kept = quarantine.Quarantined(
+        id=name,
+        source="webhook",
+        topic=provider,
+        partition=None,
+        offset=None,
+        reason=reason,
+        detail=detail,
+        key=key,
+        value=body,
+        headers=(),
+        recorded_at=None,
+    )
+    try:
+        new = await quarantine.insert(pool, [kept])
+    except TRANSIENT_ERRORS as error:
+        raise Unavailable from error
+    if new:
+        metrics.QUARANTINED.labels("webhook", reason).inc()

@@ -1,0 +1,45 @@
+"""Records as they come from Kafka, and how a batch of them is made durable, so that its offsets may be committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from payment_service.contracts.dead_letters import Record
+from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.domain.order import CancelledOrder, Order, Reason, Rejected
+from payment_service.flows.state.batches import isolate_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    Accept: TypeAlias = Callable[[Sequence["InboundRecord"]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundRecord(Record):
+    """A consumed record, decoded."""
+
+    decoded: Order | CancelledOrder | Rejected
+
+
+async def accept_records(inbound: Sequence[InboundRecord], accept: Accept) -> None:
+    """Make a batch durable by `accept`, a transaction of its own: together, or where that fails one by one.
+
+    Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then.
+    """
+    with isolate_errors("intake_group_failed", size=len(inbound)):
+        await accept(inbound)
+        return
+    for inbound_record in inbound:
+        await _accept_alone(inbound_record, accept)
+
+
+async def _accept_alone(inbound_record: InboundRecord, accept: Accept) -> None:
+    try:
+        await accept([inbound_record])
+    except TRANSIENT_ERRORS:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is kept, with the reason, and counted
+        detail = f"The database refused the record ({type(error).__name__}): report this as a defect."
+        await accept([replace(inbound_record, decoded=Rejected(Reason.NOT_STORABLE, detail))])

@@ -1,0 +1,121 @@
+"""Cancel an unpaid payment, for a caller, the clock or a cancelled order.
+
+A create that was never sent is withdrawn without a call. Otherwise a cancel is queued behind the operations under way, and the
+payment is canceled when the provider confirms it: if the customer paid first, the payment stays paid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from payment_service.db import operations
+from payment_service.db.operations import NewOperation
+from payment_service.domain.ids import operation_id
+from payment_service.domain.payment import CANCELABLE, Status, WithdrawnFact
+from payment_service.flows.requests.checks import (
+    lock_payment,
+    require_none_under_way,
+    require_same_request,
+    show_payment,
+)
+from payment_service.flows.requests.idempotency import ChangeResult, change_payments_once
+from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.provider.port import OWN_INTENT, Kind
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection
+    from payment_service.domain.payment import Payment
+    from payment_service.flows.requests.idempotency import ChangeRequest
+    from payment_service.flows.state.context import Context
+    from payment_service.flows.state.fold import Fold
+    from payment_service.provider.port import Request
+
+# Reasons that Stripe accepts (https://docs.stripe.com/api/payment_intents/cancel).
+_PROVIDER_REASONS: Final = frozenset({"abandoned", "duplicate", "fraudulent", "requested_by_customer"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """A wish, named by who has it and their key for it. `why`: a word of `domain/unpaid.py`, or empty."""
+
+    client: str
+    key: str
+    reason: str
+
+    def operation_id(self, payment_id: UUID) -> UUID:
+        """The call that this wish may come to."""
+        return operation_id(payment_id, Kind.CANCEL, self.client, self.key)
+
+
+async def cancel(
+    connection: Connection, context: Context, fold: Fold, payment_id: UUID, wish: Cancel
+) -> NewOperation | None:
+    """Take back the create of a payment that is held and open, or queue a cancel, which is returned."""
+    payment = fold.payment(payment_id)
+    if payment.provider_payment_id is None and await operations.withdraw_create(connection, payment_id, wish.reason):
+        fold.take(payment_id, WithdrawnFact(code=wish.reason, at=int(context.now().timestamp()), source="withdrawn"))
+        return None
+    operation = NewOperation(
+        id=wish.operation_id(payment_id),
+        payment_id=payment_id,
+        provider=payment.provider,
+        kind=Kind.CANCEL,
+        cause=f"{wish.client}:{wish.key}",
+        request=cancel_request(context, payment, wish),
+    )
+    fold.enqueue(operation)
+    return operation
+
+
+def cancel_request(context: Context, payment: Payment, wish: Cancel) -> Request:
+    """Word the call. Of an intent that is still being made only the payment is known: the dispatcher names it."""
+    return context.provider_of(payment).cancel_request(payment.provider_payment_id or OWN_INTENT, reason=wish.reason)
+
+
+class Cancellations:
+    """Takes requests to cancel payments."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def request(self, payment_id: UUID, reason: str, change_request: ChangeRequest) -> ChangeResult:
+        """Ask for the end of an unpaid payment, and give the payment as it is then. Raises Refusal."""
+        told = reason if reason in _PROVIDER_REASONS else ""
+        wish = Cancel(client=change_request.actor.client, key=change_request.key, reason=told)
+
+        async def work(connection: Connection) -> ChangeResult:
+            payment = await lock_payment(connection, payment_id)
+            known = await operations.request_of(connection, wish.operation_id(payment_id))
+            if known is None:
+                return await show_payment(connection, payment_id, await self._cancel(connection, payment, wish))
+            require_same_request(known.body, cancel_request(self._context, payment, wish).body)
+            return await show_payment(connection, payment_id)
+
+        return await change_payments_once(self._context, change_request, work)
+
+    async def _cancel(self, connection: Connection, payment: Payment, wish: Cancel) -> Fold:
+        if payment.status not in CANCELABLE:
+            raise _refusal(payment)
+        await require_none_under_way(connection, payment, Kind.CANCEL, Kind.CAPTURE)
+        fold = self._context.fold({payment.id: payment})
+        await cancel(connection, self._context, fold, payment.id, wish)
+        await fold.write(connection)
+        return fold
+
+
+def _refusal(payment: Payment) -> Refusal:
+    match payment.status:
+        case Status.SUCCEEDED if payment.captured.minor == 0:
+            return Refusal(RefusalReason.NOT_ALLOWED, "The order cost nothing: there is nothing to cancel.")
+        case Status.SUCCEEDED:
+            return Refusal(RefusalReason.NOT_ALLOWED, "The payment was paid: refund it instead.")
+        case Status.PROCESSING:
+            return Refusal(
+                RefusalReason.NOT_ALLOWED,
+                "The bank is working on the payment: wait for its end, and refund it if it was paid.",
+            )
+        case _:
+            return Refusal(RefusalReason.NOT_ALLOWED, f"The payment has ended unpaid already: it is {payment.status}.")

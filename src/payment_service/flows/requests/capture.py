@@ -1,0 +1,110 @@
+"""A capture that is asked of us: of what is held, all or a part is taken; the rest is released.
+
+Cards can be captured once, so a second capture of a payment is refused, here or by the provider.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from payment_service.db import operations
+from payment_service.db.operations import NewOperation
+from payment_service.domain.ids import operation_id
+from payment_service.domain.money import parse
+from payment_service.domain.payment import Status
+from payment_service.flows.requests.checks import (
+    lock_payment,
+    require_none_under_way,
+    require_same_request,
+    show_payment,
+)
+from payment_service.flows.requests.idempotency import ChangeResult, change_payments_once
+from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.provider.port import Kind
+from payment_service_events.money import MoneyError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection
+    from payment_service.domain.payment import Payment
+    from payment_service.flows.requests.idempotency import ChangeRequest
+    from payment_service.flows.state.context import Context
+    from payment_service.flows.state.fold import Fold
+    from payment_service.provider.port import Request
+    from payment_service_events.money import Money
+
+
+class Captures:
+    """Takes requests to capture what is held."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def request(self, payment_id: UUID, amount: str | None, change_request: ChangeRequest) -> ChangeResult:
+        """Ask for a capture, and give the payment as it is then. Raises Refusal."""
+
+        async def work(connection: Connection) -> ChangeResult:
+            payment = await lock_payment(connection, payment_id)
+            name = operation_id(payment_id, Kind.CAPTURE, change_request.actor.client, change_request.key)
+            known = await operations.request_of(connection, name)
+            if known is None:
+                fold = await self._capture(connection, payment, name, amount, change_request)
+                return await show_payment(connection, payment_id, fold)
+            require_same_request(known.body, self._request(payment, amount).body)
+            return await show_payment(connection, payment_id)
+
+        return await change_payments_once(self._context, change_request, work)
+
+    async def _capture(
+        self, connection: Connection, payment: Payment, name: UUID, amount: str | None, change_request: ChangeRequest
+    ) -> Fold:
+        if payment.status is not Status.AUTHORIZED:
+            raise _refusal(payment)
+        request = self._request(payment, amount)
+        await require_none_under_way(connection, payment, Kind.CAPTURE, Kind.CANCEL)
+        fold = self._context.fold({payment.id: payment})
+        fold.enqueue(
+            NewOperation(
+                id=name,
+                payment_id=payment.id,
+                provider=payment.provider,
+                kind=Kind.CAPTURE,
+                cause=f"{change_request.actor.client}:{change_request.key}",
+                request=request,
+            )
+        )
+        await fold.write(connection)
+        return fold
+
+    def _request(self, payment: Payment, amount: str | None) -> Request:
+        try:
+            return self._context.provider_of(payment).capture_request(
+                payment.provider_payment_id or "", _amount(payment, amount)
+            )
+        except MoneyError as error:
+            raise Refusal(RefusalReason.INVALID, f"amount: {error}") from None
+
+
+def _amount(payment: Payment, text: str | None) -> Money:
+    """Read an amount in the payment's currency; None: all that is held. Raises MoneyError, Refusal."""
+    if text is None:
+        return payment.amount
+    amount = parse(text, payment.amount.currency)
+    if amount.minor == 0:
+        raise Refusal(
+            RefusalReason.INVALID, "amount: must be more than 0; cancel the payment to release all that is held."
+        )
+    if amount.minor > payment.amount.minor:
+        raise Refusal(RefusalReason.INVALID, f"amount: at most {payment.amount} can be captured.")
+    return amount
+
+
+def _refusal(payment: Payment) -> Refusal:
+    match payment.status:
+        case Status.SUCCEEDED:
+            return Refusal(RefusalReason.NOT_ALLOWED, "The payment is captured already; it can be captured once.")
+        case Status.CANCELED | Status.FAILED:
+            return Refusal(RefusalReason.NOT_ALLOWED, "The payment has ended: nothing is held any more.")
+        case _:
+            return Refusal(RefusalReason.NOT_ALLOWED, "Nothing is held yet: the customer has to pay first.")

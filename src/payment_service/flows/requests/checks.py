@@ -1,0 +1,47 @@
+"""What requests for a change of a payment have in common: the payment, at most one change under way, and its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from payment_service.contracts import api
+from payment_service.db import operations, payment_reads, payments
+from payment_service.flows.requests.idempotency import ChangeResult, key_mismatch
+from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.provider.port import Kind
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection
+    from payment_service.domain.payment import Payment
+    from payment_service.flows.state.fold import Fold
+
+_NAMES: Final = {Kind.CAPTURE: "A capture", Kind.CANCEL: "A cancellation"}
+
+
+async def lock_payment(connection: Connection, payment_id: UUID) -> Payment:
+    """Lock a payment, and read it. Raises Refusal where there is none."""
+    payment = await payments.lock_one(connection, payment_id)
+    if payment is None:
+        raise Refusal(RefusalReason.NOT_FOUND, "There is no payment with this id.")
+    return payment
+
+
+async def show_payment(connection: Connection, payment_id: UUID, fold: Fold | None = None) -> ChangeResult:
+    """Answer with the payment as it is in this transaction, which has written `fold`."""
+    row = await payment_reads.payment(connection, payment_id)
+    return ChangeResult(api.Payment.model_validate(row).model_dump(mode="json"), fold=fold)
+
+
+async def require_none_under_way(connection: Connection, payment: Payment, *kinds: Kind) -> None:
+    """Raise Refusal while a call of one of these kinds, about the payment's own intent, is not finished."""
+    for kind in await operations.under_way(connection, payment.id, kinds):
+        message = f"{_NAMES[kind]} of this payment is under way: see what comes of it first."
+        raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=1)
+
+
+def require_same_request(known: str, now: str) -> None:
+    """Raise Refusal where a key that has asked for one thing, longer ago than answers are kept, now asks for another."""
+    if known != now:
+        raise key_mismatch()

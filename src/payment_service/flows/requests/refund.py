@@ -1,0 +1,166 @@
+"""A refund that is asked of us: a row and an operation first, in one transaction, under the payment's lock.
+
+The amount is reserved there, so that refunds asked for at the same time never exceed what was captured. The refund bears the
+id of its operation, which is made of payment, client and key: the same job, run again after the kept answer is forgotten and
+with another API key of the same client, finds the refund that it asked for. Before it is sent the provider is asked whether it has it
+already, so that this holds even where a restored backup has lost the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from payment_service.contracts.api import Refund
+from payment_service.db import refund_reads, refunds
+from payment_service.db.operations import NewOperation
+from payment_service.db.refunds import TAKEN_IN, Asked
+from payment_service.domain.ids import operation_id
+from payment_service.domain.money import parse
+from payment_service.domain.refund import NotRefundable, RefundRequested
+from payment_service.flows.requests.checks import lock_payment, require_same_request
+from payment_service.flows.requests.idempotency import ChangeResult, change_payments_once, require_same
+from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.provider.port import Kind
+from payment_service_events.currency import currency
+from payment_service_events.money import MoneyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection
+    from payment_service.domain.payment import Payment
+    from payment_service.domain.refund import Refund as MadeRefund
+    from payment_service.flows.requests.idempotency import ChangeRequest
+    from payment_service.flows.state.context import Context
+    from payment_service.flows.state.fold import Fold
+    from payment_service_events.currency import Currency
+    from payment_service_events.money import Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundTerms:
+    """The refund to make. `amount`: decimal text, None for all that is left; `metadata` is kept with the refund."""
+
+    amount: str | None
+    reason: str
+    metadata: Mapping[str, str]
+
+
+class Refunds:
+    """Takes requests for refunds."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def request(self, payment_id: UUID, terms: RefundTerms, change_request: ChangeRequest) -> ChangeResult:
+        """Ask for a refund, and give it as it is then. Raises Refusal."""
+
+        async def work(connection: Connection) -> ChangeResult:
+            refund_id = operation_id(payment_id, Kind.REFUND, change_request.actor.client, change_request.key)
+            fold = None
+            fingerprint = await refunds.fingerprint_of(connection, refund_id)
+            if fingerprint is None:
+                fold = await self._reserve(connection, payment_id, refund_id, terms, change_request)
+            elif fingerprint != TAKEN_IN:
+                require_same(fingerprint, change_request)
+            refund = Refund.model_validate(await refund_reads.refund(connection, refund_id))
+            if fingerprint == TAKEN_IN and terms.amount is not None:
+                # All that is known of what was asked: the provider told of it, after its row was lost.
+                require_same_request(refund.amount, _amount(currency(refund.currency), terms.amount).decimal_text)
+            return ChangeResult(refund.model_dump(mode="json"), fold=fold)
+
+        return await change_payments_once(self._context, change_request, work)
+
+    async def _reserve(
+        self,
+        connection: Connection,
+        payment_id: UUID,
+        refund_id: UUID,
+        terms: RefundTerms,
+        change_request: ChangeRequest,
+    ) -> Fold:
+        payment = await lock_payment(connection, payment_id)
+        fold = self._context.fold({payment_id: payment})
+        await fold.load(connection, [payment_id])
+        asked = Asked(
+            client=change_request.actor.client,
+            idempotency_key=change_request.key,
+            fingerprint=change_request.fingerprint,
+            metadata=terms.metadata,
+        )
+        amount = _amount(payment.amount.currency, terms.amount) if terms.amount is not None else None
+        if (refused := reserve(self._context, fold, payment_id, refund_id, amount, terms.reason, asked)) is not None:
+            raise _refusal(refused)
+        await fold.write(connection)
+        return fold
+
+
+def reserve(
+    context: Context, fold: Fold, payment_id: UUID, refund_id: UUID, amount: Money | None, reason: str, asked: Asked
+) -> NotRefundable | None:
+    """Reserve a refund of a payment whose children are loaded, and queue its call; or say why not. Raises Refusal."""
+    fact = RefundRequested(
+        refund_id=refund_id,
+        amount=amount,
+        reason=reason,
+        disputed=fold.disputed(payment_id),
+        at=int(context.now().timestamp()),
+    )
+    verdict = fold.take(payment_id, fact)
+    if isinstance(verdict, NotRefundable):
+        return verdict
+    fold.name_asker(refund_id, asked)
+    fold.enqueue(_operation(context, fold.payment(payment_id), fold.refund(payment_id, refund_id), asked))
+    return None
+
+
+def _operation(context: Context, payment: Payment, refund: MadeRefund, asked: Asked) -> NewOperation:
+    try:
+        request = context.provider_of(payment).refund_request(
+            payment.provider_payment_id or "",
+            refund_id=refund.id,
+            payment_id=payment.id,
+            amount=refund.amount,
+            reason=refund.reason,
+        )
+    except MoneyError as error:
+        raise Refusal(RefusalReason.INVALID, f"amount: {error}") from None
+    return NewOperation(
+        id=refund.id,
+        payment_id=payment.id,
+        provider=payment.provider,
+        kind=Kind.REFUND,
+        cause=f"{asked.client}:{asked.idempotency_key}",
+        request=request,
+        look_first=True,
+    )
+
+
+def _amount(unit: Currency, text: str) -> Money:
+    """Read an amount. Raises Refusal."""
+    try:
+        amount = parse(text, unit)
+    except MoneyError as error:
+        raise Refusal(RefusalReason.INVALID, f"amount: {error}") from None
+    if amount.minor == 0:
+        raise Refusal(RefusalReason.INVALID, "amount: must be more than 0; leave it out to refund all that is left.")
+    return amount
+
+
+def _refusal(verdict: NotRefundable) -> Refusal:
+    match verdict.code:
+        case "more_than_remains":
+            return Refusal(RefusalReason.INVALID, f"amount: at most {verdict.remaining} can still be refunded.")
+        case "nothing_left":
+            return Refusal(RefusalReason.NOT_ALLOWED, "Nothing is left to refund: all is refunded, or asked to be.")
+        case "disputed":
+            return Refusal(
+                RefusalReason.NOT_ALLOWED, "The customer's bank has taken the money back: a refund would pay it twice."
+            )
+        case _:
+            return Refusal(
+                RefusalReason.NOT_ALLOWED,
+                "Nothing was captured, so nothing can be refunded; cancel the payment instead.",
+            )

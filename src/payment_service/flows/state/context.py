@@ -1,0 +1,57 @@
+"""What every flow that changes something works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.flows.state.fold import Fold
+from payment_service.provider.providers import UnknownProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from payment_service.db.pool import Pool
+    from payment_service.domain.payment import Payment
+    from payment_service.provider.port import Provider
+    from payment_service.provider.providers import Providers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The database, the providers, our name and our clock; `wake_…` is called when there is work for that loop."""
+
+    pool: Pool
+    providers: Providers
+    deployment: str
+    now: Callable[[], datetime]
+    wake_dispatcher: Callable[[], None] = lambda: None
+    wake_relay: Callable[[], None] = lambda: None
+
+    def fold(self, locked: Mapping[UUID, Payment]) -> Fold:
+        """Begin to fold facts into payments that are locked."""
+        return Fold(locked, deployment=self.deployment, providers=self.providers, now=self.now())
+
+    def provider_of(self, payment: Payment) -> Provider:
+        """Give the payment's own provider. Raises Refusal when it does not run here any more."""
+        try:
+            return self.providers.named(payment.provider)
+        except UnknownProvider:
+            message = f"The payment's provider, {payment.provider}, does not run here: add it to PROVIDERS."
+            raise Refusal(RefusalReason.NOT_ALLOWED, message) from None
+
+    def after(self, fold: Fold) -> None:
+        """Count what was committed, and wake those who have work by it."""
+        fold.count()
+        if fold.announced:
+            self.wake_relay()
+        if fold.enqueued:
+            self.wake_dispatcher()
+
+    def wake(self) -> None:
+        """Say that there may be work for all."""
+        self.wake_dispatcher()
+        self.wake_relay()

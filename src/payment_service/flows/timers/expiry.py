@@ -1,0 +1,93 @@
+"""Unpaid payments end when their time is over: the provider is asked to cancel them, and what it says is what happened.
+
+A payment that a bank works on, or whose money is held, is passed over. One that the customer pays in the same second ends as
+the provider has it: the cancel is refused then, and the payment has succeeded.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from payment_service.crash_points import reached
+from payment_service.db import operations, payments
+from payment_service.domain.unpaid import ABANDONED
+from payment_service.flows.requests.cancel import Cancel, cancel
+from payment_service.flows.state.batches import isolate_errors, process_batches
+from payment_service.flows.state.system_operations import SYSTEM
+from payment_service.loop import Loop
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from payment_service.db.payments import Expiring
+    from payment_service.db.pool import Connection
+    from payment_service.flows.state.context import Context
+    from payment_service.flows.state.fold import Fold
+
+log = structlog.get_logger(__name__)
+
+# Some 30 ms of work in one transaction.
+GROUP_MAX: Final = 100
+# A deadline is a matter of hours: a second late is on time.
+INTERVAL_MAX_S: Final = 1.0
+# What is still unpaid then was not canceled: the bank worked on it, or the provider could not be reached.
+LOOK_AGAIN: Final = timedelta(minutes=5)
+
+
+class Expiry:
+    """Asks for the end of payments whose time is over."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._loop = Loop("expiry", self.expire_once, interval_max_s=INTERVAL_MAX_S)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Finish the round, then end."""
+        await self._loop.stop()
+
+    async def expire_once(self) -> int:
+        """Ask for the end of what is due; return how many were looked at."""
+        return len(await process_batches(self._expire, GROUP_MAX, failed="expiry_group_failed"))
+
+    async def _expire(self, limit: int) -> Sequence[Expiring]:
+        now = self._context.now()
+        async with self._context.pool.acquire() as connection, connection.transaction():
+            due = await payments.lock_expiring(connection, now, self._context.providers.by_name.keys(), limit)
+            if not due:
+                return due
+            await payments.postpone_expiry(connection, [one.payment.id for one in due], now + LOOK_AGAIN)
+            ask = self._ask if limit > 1 else self._ask_or_skip
+            fold = await ask(connection, due)
+            reached("expire.commit.before")
+        reached("expire.commit.after")
+        self._context.after(fold)
+        return due
+
+    async def _ask(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
+        fold = self._context.fold({one.payment.id: one.payment for one in due})
+        asked = await operations.being_canceled(connection, [one.payment.id for one in due])
+        for one in due:
+            if one.payment.id not in asked:
+                # Named by its moment: a second replica, or a restored backup, asks for the same call.
+                wish = Cancel(client=SYSTEM, key=f"expired:{one.due_at.isoformat()}", reason=ABANDONED)
+                await cancel(connection, self._context, fold, one.payment.id, wish)
+                metrics.EXPIRED.inc()
+                log.info("payment_expires", payment_id=str(one.payment.id), status=one.payment.status)
+        await fold.write(connection)
+        return fold
+
+    async def _ask_or_skip(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
+        """Ask behind a savepoint, so that what trips the database is at least postponed."""
+        with isolate_errors("payment_does_not_expire", level=logging.ERROR, ids=[str(one.payment.id) for one in due]):
+            async with connection.transaction():
+                return await self._ask(connection, due)
+        return self._context.fold({})
