@@ -45,7 +45,7 @@ def outbox_record(payment: Payment, announcement: Announcement, *, deployment: s
             deployment=deployment,
             time=now,
             sequence=payment.sequence,
-            attempt=payment.n,
+            attempt=payment.attempt,
             traceparent=payment.traceparent,
         ),
     )
