@@ -11,11 +11,11 @@ from uuid import UUID
 
 from payment_service.db.operations import Claimed
 from payment_service.domain.currency import currency
-from payment_service.domain.events import Announcement, Failed
+from payment_service.domain.events import Failed, PaymentEvent
 from payment_service.domain.money import Money
 from payment_service.domain.payment import (
     CANCELABLE,
-    STANDING,
+    STATUS_ORDER,
     TRANSITIONS,
     Applied,
     Decline,
@@ -27,8 +27,8 @@ from payment_service.domain.payment import (
     Status,
     apply,
 )
-from payment_service.domain.refund import REFUND_STANDING
-from payment_service.domain.unpaid import WORDS, ends_unpaid
+from payment_service.domain.refund import REFUND_STATUS_ORDER
+from payment_service.domain.unpaid import CANCELLATION_REASONS, unpaid_outcome
 from payment_service.flows.calls.outcomes import CallResult, conclude
 from payment_service.provider import port
 
@@ -117,7 +117,7 @@ def intent_fact(status: Status) -> IntentFact:
     )
 
 
-def announced(before: Status, after: Status) -> tuple[Announcement, ...]:
+def announced(before: Status, after: Status) -> tuple[PaymentEvent, ...]:
     """Ask the state machine what it announces when a payment goes from one status to another."""
     fact: Fact = intent_fact(after)
     payment = replace(SAMPLE, status=before)
@@ -128,7 +128,7 @@ def announced(before: Status, after: Status) -> tuple[Announcement, ...]:
     if not isinstance(verdict, Applied) or verdict.payment.status is not after:
         message = f"A payment in {before} does not become {after} by {fact}: {verdict}"
         raise RuntimeError(message)
-    return verdict.announcements
+    return verdict.events
 
 
 def announcements_of(after: Status) -> str:
@@ -163,7 +163,7 @@ def standing_table() -> str:
     """Tell which fact wins."""
     rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
     return "\n".join(
-        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in STANDING.items()]
+        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in STATUS_ORDER.items()]
     )
 
 
@@ -174,8 +174,8 @@ def cancelable() -> str:
 
 def ends_table() -> str:
     """Tell why payments end unpaid."""
-    words = [(word, held) for held in (False, True) for word in ("", *WORDS)]
-    first = {ends_unpaid(word, held=held): (word, held) for word, held in reversed(words)}
+    words = [(word, held) for held in (False, True) for word in ("", *CANCELLATION_REASONS)]
+    first = {unpaid_outcome(word, authorized=held): (word, held) for word, held in reversed(words)}
     rows = ["| The provider's word | Code | Reason |", "|---|---|---|"]
     for (code, reason), (word, held) in sorted(first.items()):
         rows.append(
@@ -188,7 +188,7 @@ def refund_table() -> str:
     """Tell which fact of a refund wins."""
     rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
     return "\n".join(
-        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in REFUND_STANDING.items()]
+        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in REFUND_STATUS_ORDER.items()]
     )
 
 
@@ -273,7 +273,7 @@ def main() -> None:
     PATH.write_text(document())
 
 
-def _names(announcements: tuple[Announcement, ...]) -> str:
+def _names(announcements: tuple[PaymentEvent, ...]) -> str:
     return ", ".join(
         f"`{told.topic}`" + (f" (final: {str(told.final).lower()})" if isinstance(told, Failed) else "")
         for told in announcements
@@ -287,7 +287,7 @@ def _next(result: CallResult) -> str:
         if result.blocked is not None:
             return "one probe at a time, until it works"
         return "a read tells what became of it" if result.update.resolving else "the same key again"
-    return "a read" if result.read_again else ""
+    return "a read" if result.needs_read else ""
 
 
 if __name__ == "__main__":

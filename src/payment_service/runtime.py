@@ -45,7 +45,7 @@ from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.loop import Loop
 from payment_service.provider.plugins import ProviderContext, open_providers, require_providers
-from payment_service.provider.port import Receiver
+from payment_service.provider.port import WebhookReceiver
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -104,17 +104,17 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
         await _require_prepared(config, pool, roles)
-        _show_from_zero()
+        _initialize_metrics()
         service = Service(config, pool, roles)
         await service.start(stack)
-        _settle_memory()
+        _tune_garbage_collector()
         log.info("started", roles=sorted(roles), service_port=config.service_port, metrics_port=config.metrics_port)
         await stopping.wait()
-        service.begin_to_stop()
+        service.begin_shutdown()
     log.info("stopped")
 
 
-def _show_from_zero() -> None:
+def _initialize_metrics() -> None:
     """What alarms watch is shown before it happens: a counter that appears with 1 has not risen for those who compare."""
     for topic in values.BY_TOPIC:
         metrics.ANNOUNCED.labels(topic)
@@ -126,7 +126,7 @@ def _show_from_zero() -> None:
         metrics.WEBHOOKS.labels(result)
 
 
-def _settle_memory() -> None:
+def _tune_garbage_collector() -> None:
     """What was made at the start stays: the collector need not look at it again, nor come by at every 700 new objects.
 
     Measured: a tenth of the CPU of an order. Reference counts free what a request makes; cycles are few.
@@ -193,11 +193,11 @@ class Service:
             expires_after=config.payment_expires_after,
         )
         self._cancelled_orders = CancelledOrders(self._context, refund=config.orders_cancelled_refund)
-        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancelling=self._cancelled_orders.wake)
+        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancellations=self._cancelled_orders.wake)
         self._public = build_app(
             config=config,
             context=self._context,
-            receivers={name: one for name, one in self._providers.by_name.items() if isinstance(one, Receiver)},
+            receivers={name: one for name, one in self._providers.by_name.items() if isinstance(one, WebhookReceiver)},
             take=self._webhooks.take,
             quarantine=partial(quarantine_webhook_body, pool),
             readiness=self.readiness,
@@ -205,7 +205,7 @@ class Service:
         self._consumer: OrderConsumer | None = None
         self._stop_by_s = math.inf
 
-    def begin_to_stop(self) -> None:
+    def begin_shutdown(self) -> None:
         """From now on the grace period runs; every part gets what is left of it."""
         self._stop_by_s = time.monotonic() + self._config.shutdown_grace_s
         log.info("stopping", grace_s=self._config.shutdown_grace_s)

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 
 from tests.support.command import NOWHERE, assert_fails, run
-from tests.support.counterparts import ACME
 from tests.support.eventually import eventually
 from tests.support.flows import name_of
 from tests.support.kafka import Topics
+from tests.support.provider_harnesses import ACME
 from tests.support.service import StartService
 from tests.support.shop import ask
 

@@ -226,7 +226,7 @@ async def test_a_provider_in_trouble_is_told_in_one_sentence_without_a_word_of_i
     sandbox.faults({"match": READ, **trouble})
     answer = await offered(harness)
     assert (answer.status, answer.json["type"]) == (503, "urn:payment-service:unavailable")
-    assert answer.headers["retry-after"] == str(trouble.get("retry_after_s", checkout.TROUBLE_RETRY_S))
+    assert answer.headers["retry-after"] == str(trouble.get("retry_after_s", checkout.PROVIDER_ERROR_RETRY_S))
     assert [word for word in (b"tripe", b"pi_", b"500", b"rate", b"127.0.0.1", b"req_") if word in answer.body] == []
     sandbox.faults()
     assert (await offered(harness)).status == 200

@@ -191,7 +191,7 @@ async def test_a_transfer_back_is_compared_with_the_ledger_like_any_other_provid
         await Refunds(bank.context).request(name_of("o-1"), wanted, change_request)
         await bank.flows.run_calls()
         name: UUID = await bank.pool.fetchval(
-            "UPDATE operations SET state = 'parked', outcome = 'unsettleable' WHERE kind = 'refund' RETURNING id"
+            "UPDATE operations SET state = 'parked', outcome = 'unrecordable' WHERE kind = 'refund' RETURNING id"
         )
         await bank.pool.execute(
             "UPDATE refunds SET provider_refund_id = NULL, fact_rank = NULL, fact_at = NULL, fact_precedence = NULL,"

@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from payment_service.domain.events import Announcement, DisputeClosed, Disputed
+from payment_service.domain.events import DisputeClosed, Disputed, PaymentEvent
 from payment_service.domain.ids import dispute_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
 from payment_service.domain.refund import ReadIntent
@@ -36,7 +36,7 @@ class DisputeStatus(StrEnum):
 
 
 # (rank, precedence). A chargeback follows an inquiry, which does not open again, and may be won after it was lost.
-DISPUTE_STANDING: Final[Mapping[DisputeStatus, tuple[int, int]]] = MappingProxyType(
+DISPUTE_STATUS_ORDER: Final[Mapping[DisputeStatus, tuple[int, int]]] = MappingProxyType(
     {
         DisputeStatus.WARNING_NEEDS_RESPONSE: (0, 0),
         DisputeStatus.WARNING_UNDER_REVIEW: (0, 1),
@@ -52,7 +52,7 @@ _CLOSED: Final = frozenset(
     {DisputeStatus.WARNING_CLOSED, DisputeStatus.PREVENTED, DisputeStatus.LOST, DisputeStatus.WON}
 )
 # While a chargeback is open or lost the bank has the money, so a refund would pay twice.
-_TAKES_THE_MONEY: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST})
+_FUNDS_WITHDRAWN: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +69,9 @@ class Dispute:
     key: FactKey
 
     @property
-    def takes_the_money(self) -> bool:
+    def funds_withdrawn(self) -> bool:
         """Whether the bank has the money, or has it for good."""
-        return self.status in _TAKES_THE_MONEY
+        return self.status in _FUNDS_WITHDRAWN
 
     @property
     def inquiry(self) -> bool:
@@ -98,7 +98,7 @@ class DisputeChanged:
     """The dispute as it is now, and what is to be told."""
 
     dispute: Dispute
-    announcements: tuple[Announcement, ...]
+    events: tuple[PaymentEvent, ...]
 
 
 DisputeVerdict = DisputeChanged | ReadIntent | Ignored | Parked
@@ -112,7 +112,7 @@ def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> D
         )
     if payment.captured.minor == 0:
         return ReadIntent(f"{fact.provider_dispute_id} disputes what is not captured yet")
-    rank, precedence = DISPUTE_STANDING[fact.status]
+    rank, precedence = DISPUTE_STATUS_ORDER[fact.status]
     key = FactKey(rank, fact.at, precedence, fact.source)
     if was is not None and key <= was.key:
         return Ignored("known")
@@ -128,27 +128,27 @@ def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> D
     )
     if was is not None and replace(was, key=key) == now:
         return DisputeChanged(now, ())
-    return DisputeChanged(now, _tell(was, now))
+    return DisputeChanged(now, _events_of(was, now))
 
 
-def _tell(was: Dispute | None, now: Dispute) -> tuple[Announcement, ...]:
+def _events_of(was: Dispute | None, now: Dispute) -> tuple[PaymentEvent, ...]:
     """An inquiry, its turning into a chargeback, and the end are told; evidence that is looked at is not."""
     if now.status in _CLOSED:
         if was is not None and was.status is now.status:
             return ()
-        return (DisputeClosed(cause=_end_of(was, now), dispute=now.id, **_shown(now)),)
+        return (DisputeClosed(cause=_close_cause(was, now), dispute=now.id, **_fields(now)),)
     if was is not None and (was.inquiry == now.inquiry or not was.inquiry):
         return ()
     stage = "inquiry" if now.inquiry else "chargeback"
     due = now.evidence_due_at
-    return (Disputed(cause=f"{now.id}:{stage}", dispute=now.id, stage=stage, evidence_due_at=due, **_shown(now)),)
+    return (Disputed(cause=f"{now.id}:{stage}", dispute=now.id, stage=stage, evidence_due_at=due, **_fields(now)),)
 
 
-def _end_of(was: Dispute | None, now: Dispute) -> str:
+def _close_cause(was: Dispute | None, now: Dispute) -> str:
     """Name an end; that of a chargeback which had ended otherwise before by its time too, since it may come again."""
     decided_before = was is not None and was.status in _CLOSED and not was.inquiry
     return f"{now.id}:{now.status}:{now.key.at}" if decided_before else f"{now.id}:{now.status}"
 
 
-def _shown(dispute: Dispute) -> dict[str, Any]:
+def _fields(dispute: Dispute) -> dict[str, Any]:
     return {"amount": dispute.amount, "reason": dispute.reason, "status": dispute.status.value}

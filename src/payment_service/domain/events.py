@@ -127,7 +127,7 @@ class DisputeClosed:
     status: str
 
 
-Announcement = (
+PaymentEvent = (
     Initiated
     | Authorized
     | Succeeded

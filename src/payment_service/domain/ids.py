@@ -15,35 +15,35 @@ NAMESPACE: Final = UUID("6f1d9a52-0c4e-4b7b-9d53-2f5b1a7c8e10")
 
 def payment_id(deployment: str, order_id: str, n: int) -> UUID:
     """The `n`-th payment (from 1) of an order."""
-    return _named("payment", deployment, order_id, str(n))
+    return _uuid_from("payment", deployment, order_id, str(n))
 
 
 def operation_id(payment_id: UUID, kind: str, client: str, key: str) -> UUID:
     """A call to the provider. `key`: the caller's idempotency key, or the name of what caused it; `client`: who asked."""
-    return _named("operation", str(payment_id), kind, client, key)
+    return _uuid_from("operation", str(payment_id), kind, client, key)
 
 
 def foreign_refund_id(payment_id: UUID, provider_refund_id: str) -> UUID:
     """A refund that was made at the provider by hand. One that was asked of us bears the id of its operation."""
-    return _named("refund", str(payment_id), provider_refund_id)
+    return _uuid_from("refund", str(payment_id), provider_refund_id)
 
 
 def dispute_id(payment_id: UUID, provider_dispute_id: str) -> UUID:
     """A dispute of a payment."""
-    return _named("dispute", str(payment_id), provider_dispute_id)
+    return _uuid_from("dispute", str(payment_id), provider_dispute_id)
 
 
 def event_record_id(payment_id: UUID, topic: str, cause: str) -> UUID:
     """The `ce_id` of an announced record. `cause`: the provider's object and the state it reached."""
-    return _named("event", str(payment_id), topic, cause)
+    return _uuid_from("event", str(payment_id), topic, cause)
 
 
 def quarantine_id(topic: str, partition: int, offset: int) -> UUID:
     """What is kept of a record that could not be accepted, once however often it is delivered."""
-    return _named("quarantine", topic, str(partition), str(offset))
+    return _uuid_from("quarantine", topic, str(partition), str(offset))
 
 
-def _named(*parts: str) -> UUID:
+def _uuid_from(*parts: str) -> UUID:
     if any("\n" in part for part in parts):
         message = "A part of an id holds a newline, which separates the parts: refuse it where it came in."
         raise ValueError(message)

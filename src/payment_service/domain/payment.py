@@ -15,8 +15,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import Announcement, Authorized, Canceled, Failed, Initiated, Succeeded
-from payment_service.domain.unpaid import ends_unpaid
+from payment_service.domain.events import Authorized, Canceled, Failed, Initiated, PaymentEvent, Succeeded
+from payment_service.domain.unpaid import unpaid_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
 )
 
 # (rank, precedence). A higher rank always wins; within one rank the provider's later second wins, then the precedence.
-STANDING: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType(
+STATUS_ORDER: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType(
     {
         Status.PENDING: (0, 0),
         Status.REQUIRES_ACTION: (0, 1),
@@ -196,7 +196,7 @@ class Applied:
     """The payment as it is now, and what is to be told to the world (possibly nothing)."""
 
     payment: Payment
-    announcements: tuple[Announcement, ...] = ()
+    events: tuple[PaymentEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,17 +242,17 @@ def apply(payment: Payment, fact: Fact) -> Verdict:
 
 def _apply_intent(payment: Payment, fact: IntentFact) -> Verdict:
     if not _owns(payment, fact.intent_id):
-        return _meet_stray(payment, fact)
+        return _judge_stray(payment, fact)
     if problem := _unexpected(payment, fact):
         return Parked("unexpected_money", problem)
     if payment.status.ended and fact.status.ended and payment.status is not fact.status:
         reason = "unexpected_money" if fact.status is Status.SUCCEEDED else "conflict"
         return Parked(reason, f"{fact.intent_id} is {fact.status}, the payment had ended as {payment.status}")
     was = payment
-    payment, told = _adopt(payment, fact.intent_id, fact.method)
-    payment, more = _tell_decline(payment, fact)
-    payment, end = _advance(payment, fact)
-    return Ignored("known") if payment == was else Applied(payment, (*told, *more, *end))
+    payment, initiated = _adopt_intent(payment, fact.intent_id, fact.method)
+    payment, declined = _apply_decline(payment, fact)
+    payment, reached = _advance(payment, fact)
+    return Ignored("known") if payment == was else Applied(payment, (*initiated, *declined, *reached))
 
 
 def _owns(payment: Payment, intent_id: str) -> bool:
@@ -261,7 +261,7 @@ def _owns(payment: Payment, intent_id: str) -> bool:
     return payment.provider_payment_id == intent_id
 
 
-def _meet_stray(payment: Payment, fact: IntentFact) -> Verdict:
+def _judge_stray(payment: Payment, fact: IntentFact) -> Verdict:
     if fact.status in _STRAY_CANCELABLE:
         return Stray(fact.intent_id, cancel=True)
     if fact.status is Status.CANCELED:
@@ -280,7 +280,7 @@ def _unexpected(payment: Payment, fact: IntentFact) -> str | None:
     return None
 
 
-def _adopt(payment: Payment, intent_id: str, method: str | None) -> tuple[Payment, tuple[Announcement, ...]]:
+def _adopt_intent(payment: Payment, intent_id: str, method: str | None) -> tuple[Payment, tuple[PaymentEvent, ...]]:
     """The first intent that bears our name is the payment's, for good."""
     if payment.provider_payment_id is not None:
         return payment, ()
@@ -288,7 +288,7 @@ def _adopt(payment: Payment, intent_id: str, method: str | None) -> tuple[Paymen
     return adopted, (Initiated(cause=f"{intent_id}:created", method=adopted.method or "unknown"),)
 
 
-def _tell_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[Announcement, ...]]:
+def _apply_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[PaymentEvent, ...]]:
     """A decline is told once per charge, even when a later attempt has begun; not once money is held or all has ended."""
     if fact.status is not Status.DECLINED or fact.decline is None or _rank(payment) > 0:
         return payment, ()
@@ -298,30 +298,30 @@ def _tell_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[An
     cause = f"{charge_id or fact.source}:declined"
     if cause in payment.declines:
         return payment, ()
-    told = Failed(cause=cause, code=fact.decline.code, reason=fact.decline.reason, final=False)
-    return replace(payment, declines=(*payment.declines, cause)), (told,)
+    failed = Failed(cause=cause, code=fact.decline.code, reason=fact.decline.reason, final=False)
+    return replace(payment, declines=(*payment.declines, cause)), (failed,)
 
 
 def _rank(payment: Payment) -> int:
     return payment.key.rank if payment.key else 0
 
 
-def _advance(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[Announcement, ...]]:
-    rank, precedence = STANDING[fact.status]
+def _advance(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[PaymentEvent, ...]]:
+    rank, precedence = STATUS_ORDER[fact.status]
     key = FactKey(rank, fact.at, precedence, fact.source)
     changed = fact.status is not payment.status
     if (payment.key is not None and key <= payment.key) or (changed and fact.status not in TRANSITIONS[payment.status]):
         return payment, ()
     paid_at = fact.at if fact.status is Status.SUCCEEDED else payment.paid_at
     captured = fact.received if fact.status is Status.SUCCEEDED else payment.captured
-    held = payment.status is Status.AUTHORIZED
+    was_authorized = payment.status is Status.AUTHORIZED
     payment = replace(
         payment, status=fact.status, key=key, captured=captured, paid_at=paid_at, method=payment.method or fact.method
     )
-    return payment, (_end_announcements(payment, fact, held=held) if changed else ())
+    return payment, (_status_events(payment, fact, was_authorized=was_authorized) if changed else ())
 
 
-def _end_announcements(payment: Payment, fact: IntentFact, *, held: bool) -> tuple[Announcement, ...]:
+def _status_events(payment: Payment, fact: IntentFact, *, was_authorized: bool) -> tuple[PaymentEvent, ...]:
     cause = f"{fact.intent_id}:{fact.status}"
     if fact.status is Status.SUCCEEDED:
         return (
@@ -334,14 +334,14 @@ def _end_announcements(payment: Payment, fact: IntentFact, *, held: bool) -> tup
             ),
         )
     if fact.status is Status.CANCELED:
-        return _tell_end(cause, fact.cancellation, held=held)
+        return _unpaid_events(cause, fact.cancellation, was_authorized=was_authorized)
     if fact.status is Status.AUTHORIZED:
         return (Authorized(cause=cause, method=payment.method or "unknown", intent_id=fact.intent_id),)
     return ()
 
 
-def _tell_end(cause: str, reason: str, *, held: bool) -> tuple[Announcement, ...]:
-    code, reason = ends_unpaid(reason, held=held)
+def _unpaid_events(cause: str, reason: str, *, was_authorized: bool) -> tuple[PaymentEvent, ...]:
+    code, reason = unpaid_outcome(reason, authorized=was_authorized)
     return (Canceled(cause=cause, reason=reason), Failed(cause=cause, code=code, reason=reason, final=True))
 
 
@@ -352,9 +352,9 @@ def _apply_charge(payment: Payment, fact: ChargeFact) -> Verdict:
         )
     if fact.amount.currency != payment.amount.currency or fact.amount.minor > payment.amount.minor:
         return Parked("unexpected_money", f"{fact.charge_id} is for {fact.amount}, the order for {payment.amount}")
-    adopted, told = _adopt(payment, fact.intent_id, None)
+    adopted, initiated = _adopt_intent(payment, fact.intent_id, None)
     adopted = replace(adopted, method=fact.method)
-    return Ignored("known") if adopted == payment else Applied(adopted, told)
+    return Ignored("known") if adopted == payment else Applied(adopted, initiated)
 
 
 def _apply_refusal(payment: Payment, fact: RefusedFact) -> Verdict:
@@ -372,7 +372,7 @@ def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
         return Ignored("an intent exists after all" if payment.provider_payment_id else "known")
     key = FactKey(2, fact.at, 0, fact.source)
     canceled = replace(payment, status=Status.CANCELED, key=key)
-    return Applied(canceled, _tell_end("withdrawn:canceled", fact.code, held=False))
+    return Applied(canceled, _unpaid_events("withdrawn:canceled", fact.code, was_authorized=False))
 
 
 def _apply_free(payment: Payment, fact: FreeFact) -> Verdict:

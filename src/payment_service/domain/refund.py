@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import Announcement, Refunded, RefundFailed, RefundInitiated
+from payment_service.domain.events import PaymentEvent, Refunded, RefundFailed, RefundInitiated
 from payment_service.domain.ids import foreign_refund_id
 from payment_service.domain.money import Money
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
@@ -34,7 +34,7 @@ class RefundStatus(StrEnum):
 
 
 # (rank, precedence), as a payment's: a higher rank wins, then the provider's later second, then the precedence.
-REFUND_STANDING: Final[Mapping[RefundStatus, tuple[int, int]]] = MappingProxyType(
+REFUND_STATUS_ORDER: Final[Mapping[RefundStatus, tuple[int, int]]] = MappingProxyType(
     {
         RefundStatus.PENDING: (0, 0),
         RefundStatus.REQUIRES_ACTION: (0, 1),
@@ -43,13 +43,13 @@ REFUND_STANDING: Final[Mapping[RefundStatus, tuple[int, int]]] = MappingProxyTyp
         RefundStatus.CANCELED: (2, 0),
     }
 )
-_HOLDING: Final = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION})
+_PENDING: Final = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION})
 _WITHOUT_EFFECT: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """Money on its way back. `foreign`: made at the provider, or asked of us by whom we don't know any more. `key` is None until the provider has told of it."""
+    """Money on its way back. `foreign`: made at the provider, or asked of us by whom we don't know any more. `key` is None until the provider has events of it."""
 
     id: UUID
     payment_id: UUID
@@ -77,7 +77,7 @@ class RefundRequested:
 class RefundFact:
     """A refund as the provider had it at `at` (its clock, seconds). `refund_id`: ours, where its metadata names one.
 
-    `payment_id`: whose it is by the same metadata; None where that is not told.
+    `payment_id`: whose it is by the same metadata; None where that is not events.
     """
 
     intent_id: str
@@ -114,8 +114,8 @@ class RefundRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefundsMoved:
-    """A charge's total of refunds, pending ones included, is now `total`; which refunds they are is not told."""
+class RefundTotalFact:
+    """A charge's total of refunds, pending ones included, is now `total`; which refunds they are is not events."""
 
     intent_id: str
     total: Money
@@ -123,16 +123,16 @@ class RefundsMoved:
     source: str
 
 
-AnyRefundFact = RefundRequested | RefundFact | RefundListFact | RefundRefused | RefundsMoved
+AnyRefundFact = RefundRequested | RefundFact | RefundListFact | RefundRefused | RefundTotalFact
 
 
 @dataclass(frozen=True, slots=True)
 class RefundsChanged:
-    """The payment with its sums, the refunds that changed, and what is to be told."""
+    """The payment with its sums, the refunds that changed, and what is to be events."""
 
     payment: Payment
     refunds: tuple[Refund, ...]
-    announcements: tuple[Announcement, ...]
+    events: tuple[PaymentEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +168,11 @@ def apply_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: AnyRefu
         case RefundRefused():
             return _refuse(payment, refunds, fact)
         case RefundFact():
-            return _take(payment, refunds, (fact,))
+            return _apply_facts(payment, refunds, (fact,))
         case RefundListFact():
-            return _take_list(payment, refunds, fact)
-        case RefundsMoved():
-            return _compare(payment, fact)
+            return _apply_list(payment, refunds, fact)
+        case RefundTotalFact():
+            return _compare_total(payment, fact)
 
 
 def refundable(payment: Payment) -> Money:
@@ -203,7 +203,7 @@ def _request(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundReque
         reason=fact.reason,
         foreign=False,
     )
-    return _book(payment, refunds, [asked])
+    return _sum_up(payment, refunds, [asked])
 
 
 def _refuse(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundRefused) -> RefundVerdict:
@@ -211,22 +211,22 @@ def _refuse(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundRefuse
     if refund is None or refund.key is not None:
         return Ignored("known")
     failed = replace(refund, status=RefundStatus.FAILED, failure=fact.code, key=_refusal(fact.source))
-    return _book(payment, refunds, [failed])
+    return _sum_up(payment, refunds, [failed])
 
 
 def _refusal(source: str) -> FactKey:
-    """Below all: whatever the provider tells of this refund itself weighs more, also what it told before."""
+    """Below all: whatever the provider tells of this refund itself weighs more, also what it events before."""
     return FactKey(0, 0, 0, source)
 
 
-def _take_list(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundListFact) -> RefundVerdict:
-    verdict = _take(payment, refunds, fact.refunds)
+def _apply_list(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundListFact) -> RefundVerdict:
+    verdict = _apply_facts(payment, refunds, fact.refunds)
     if isinstance(verdict, ReadRefunds):
         return Parked("unexpected_money", f"the refunds of {fact.intent_id} are more than {payment.captured} captured")
     return verdict
 
 
-def _take(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterable[RefundFact]) -> RefundVerdict:
+def _apply_facts(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterable[RefundFact]) -> RefundVerdict:
     now = dict(refunds)
     for fact in facts:
         if payment.provider_payment_id != fact.intent_id:
@@ -235,17 +235,17 @@ def _take(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterable[Refu
             )
         if payment.captured.minor == 0:
             return ReadIntent(f"{fact.provider_refund_id} refunds what is not captured yet")
-        refund = _find(payment, now, fact)
+        refund = _find_refund(payment, now, fact)
         if refund.amount != fact.amount:
             return Parked(
                 "unexpected_money", f"{fact.provider_refund_id} is for {fact.amount}, asked for {refund.amount}"
             )
         now[refund.id] = _advance(refund, fact)
     changed = [refund for refund in now.values() if refund != refunds.get(refund.id)]
-    return _book(payment, refunds, changed) if changed else Ignored("known")
+    return _sum_up(payment, refunds, changed) if changed else Ignored("known")
 
 
-def _find(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundFact) -> Refund:
+def _find_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundFact) -> Refund:
     """Find by our own name, then by the provider's; with neither it was made by hand and is new here.
 
     One that bears a name of ours which is not known was asked of us: a restored backup has lost its row. It keeps that name, so
@@ -272,14 +272,14 @@ def _find(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundFact) ->
 
 def _advance(refund: Refund, fact: RefundFact) -> Refund:
     refund = replace(refund, provider_refund_id=fact.provider_refund_id)
-    rank, precedence = REFUND_STANDING[fact.status]
+    rank, precedence = REFUND_STATUS_ORDER[fact.status]
     key = FactKey(rank, fact.at, precedence, fact.source)
     if refund.key is not None and key <= refund.key:
         return refund
     return replace(refund, status=fact.status, failure=fact.failure, key=key)
 
 
-def _compare(payment: Payment, fact: RefundsMoved) -> RefundVerdict:
+def _compare_total(payment: Payment, fact: RefundTotalFact) -> RefundVerdict:
     if payment.provider_payment_id != fact.intent_id:
         return Parked("unexpected_money", f"{fact.intent_id} was refunded and is not the payment's own intent")
     if fact.total.minor == payment.refunded.minor + payment.reserved.minor:
@@ -289,20 +289,20 @@ def _compare(payment: Payment, fact: RefundsMoved) -> RefundVerdict:
     return ReadRefunds(f"{fact.total} are refunded at the provider")
 
 
-def _book(payment: Payment, refunds: Mapping[UUID, Refund], changed: list[Refund]) -> RefundVerdict:
+def _sum_up(payment: Payment, refunds: Mapping[UUID, Refund], changed: list[Refund]) -> RefundVerdict:
     """Put changed refunds beside the others, and sum them up."""
     now = {**refunds, **{refund.id: refund for refund in changed}}
     unit = payment.captured.currency
     refunded = sum(refund.amount.minor for refund in now.values() if refund.status is RefundStatus.SUCCEEDED)
-    reserved = sum(refund.amount.minor for refund in now.values() if refund.status in _HOLDING)
+    reserved = sum(refund.amount.minor for refund in now.values() if refund.status in _PENDING)
     if refunded > payment.captured.minor:
         return ReadRefunds(f"{Money(refunded, unit)} of {payment.captured} captured would be refunded")
     payment = replace(payment, refunded=Money(refunded, unit), reserved=Money(reserved, unit))
-    told = [_tell(payment, refunds.get(refund.id), refund) for refund in changed]
-    return RefundsChanged(payment, tuple(changed), tuple(one for one in told if one is not None))
+    events = [_event_of(payment, refunds.get(refund.id), refund) for refund in changed]
+    return RefundsChanged(payment, tuple(changed), tuple(one for one in events if one is not None))
 
 
-def _tell(payment: Payment, was: Refund | None, now: Refund) -> Announcement | None:
+def _event_of(payment: Payment, was: Refund | None, now: Refund) -> PaymentEvent | None:
     if was is not None and (was.status is now.status or {was.status, now.status} <= _WITHOUT_EFFECT):
         return None
     # A refund that was refused may have been made after all, and fail then: a second announcement, under another name.

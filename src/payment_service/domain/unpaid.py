@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 ABANDONED: Final = "abandoned"
 ORDER_CANCELLED: Final = "requested_by_customer"
 
-_ENDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+_OUTCOMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "": ("canceled", "The payment was canceled before the customer paid."),
         ABANDONED: ("expired", "The customer did not pay in time."),
         ORDER_CANCELLED: ("order_cancelled", "The order was cancelled before it was paid."),
     }
 )
-_HOLD_ENDED: Final = ("authorization_expired", "The money was held and not captured in time.")
+_AUTHORIZATION_EXPIRED: Final = ("authorization_expired", "The authorization expired before a capture.")
 # The provider's own doing: the end of a hold, or after too many attempts.
 _AUTOMATIC: Final = frozenset({"automatic", "expired"})
 
 # Every word that is told apart.
-WORDS: Final = (*(word for word in _ENDS if word), *sorted(_AUTOMATIC))
+CANCELLATION_REASONS: Final = (*(word for word in _OUTCOMES if word), *sorted(_AUTOMATIC))
 
 
-def ends_unpaid(reason: str, *, held: bool) -> tuple[str, str]:
-    """Give code and sentence. `why`: the provider's word; `held`: the money was."""
-    if held and reason in _AUTOMATIC:
-        return _HOLD_ENDED
-    return _ENDS.get(reason, _ENDS[""])
+def unpaid_outcome(reason: str, *, authorized: bool) -> tuple[str, str]:
+    """Give code and sentence. `why`: the provider's word; `authorized`: the money was."""
+    if authorized and reason in _AUTOMATIC:
+        return _AUTHORIZATION_EXPIRED
+    return _OUTCOMES.get(reason, _OUTCOMES[""])

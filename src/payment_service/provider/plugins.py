@@ -75,7 +75,7 @@ def _make(name: str, config: Config, context: ProviderContext) -> Provider:
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"The payment provider {name} can't be made: {_told(error)}.") from error
+        raise ConfigError(f"The payment provider {name} can't be made: {_describe(error)}.") from error
     if provider.name != name:
         raise ConfigError(f"The payment provider {name} calls itself {provider.name}: the names must be the same.")
     return provider
@@ -91,11 +91,11 @@ def _load(name: str) -> Plugin[Any]:
     try:
         plugin = next(iter(found)).load()
     except Exception as error:
-        raise ConfigError(f"The payment provider {name} can't be loaded: {_told(error)}.") from error
+        raise ConfigError(f"The payment provider {name} can't be loaded: {_describe(error)}.") from error
     if not isinstance(plugin, Plugin):
         raise ConfigError(f"The entry point of the payment provider {name} leads to no Plugin.")
     return plugin
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": .")

@@ -210,7 +210,7 @@ class BodyRefused(Exception):
 
 
 @runtime_checkable
-class Receiver(Protocol):
+class WebhookReceiver(Protocol):
     """Reads what is posted to `/webhooks/{name}`: a provider that has these methods too has webhooks. Pure: no I/O, no clock."""
 
     def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
@@ -230,14 +230,14 @@ class Receiver(Protocol):
 
 
 @runtime_checkable
-class Patient(Protocol):
+class PaymentExpiry(Protocol):
     """A provider whose customers take longer: how long their payments may stay unpaid where orders don't say; 0: for ever."""
 
     expires_after: timedelta
 
 
 @runtime_checkable
-class Immediate(Protocol):
+class ImmediateCapture(Protocol):
     """A provider that can hold no money to be captured later: what comes is captured, whatever an order says."""
 
     captures_at_once: bool

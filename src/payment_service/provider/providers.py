@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from payment_service.provider.port import Immediate, Patient
+from payment_service.provider.port import ImmediateCapture, PaymentExpiry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,12 +39,12 @@ class Providers:
     def expires_after(self, name: str, usual: timedelta) -> timedelta:
         """How long a provider's payments may stay unpaid where their orders don't say; 0: for ever."""
         found = self.by_name.get(name)
-        return found.expires_after if isinstance(found, Patient) else usual
+        return found.expires_after if isinstance(found, PaymentExpiry) else usual
 
-    def holds(self, name: str) -> bool:
+    def supports_manual_capture(self, name: str) -> bool:
         """Whether a provider can hold money, to be captured later."""
         found = self.by_name.get(name)
-        return not found.captures_at_once if isinstance(found, Immediate) else True
+        return not found.captures_at_once if isinstance(found, ImmediateCapture) else True
 
     async def close(self) -> None:
         """Close their connections."""

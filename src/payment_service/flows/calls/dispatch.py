@@ -20,13 +20,13 @@ from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.calls.find_intents import find_intents
 from payment_service.flows.calls.listing_windows import group_by_window
 from payment_service.flows.calls.outcomes import (
-    KEY_HELPS_H,
+    KEY_VALID_H,
     NOTHING_YET,
     conclude,
     conclude_lookup,
     conclude_read,
     conclude_without_intent,
-    withhold,
+    retry_when_unblocked,
 )
 from payment_service.flows.calls.record_results import record_results
 from payment_service.loop import Loop
@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_INTERVAL_S: Final = 1.0
 # A claim that is not on the wire after this time may belong to another worker by now (dead after 5 s), so it is not sent.
 SEND_WITHIN_S: Final = 5.0
-FREE_FORGOTTEN_INTERVAL_S: Final = 5.0
+RELEASE_INTERVAL_S: Final = 5.0
 BLOCKED_CACHE_S: Final = 1.0
 # Settle at most this many attempts in one transaction: some 20 ms of work, well under the lock timeout of others.
 RECORD_GROUP_MAX: Final = 256
@@ -80,12 +80,12 @@ class Dispatcher:
         self._random = random
         self._boot_s = boot_s
         self.worker: UUID = uuid4()
-        self._memory: set[UUID] = set()
+        self._owned: set[UUID] = set()
         self._calls: set[asyncio.Task[None]] = set()
         self._unrecorded: list[CallResult] = []
         self._blocked: frozenset[str] = frozenset()
         self._blocked_read_at = 0.0
-        self._freed_at = 0.0
+        self._released_at = 0.0
         self._claiming = Loop("dispatch.claim", self.claim_once)
         self._recording = Loop("dispatch.record_results", self.record_once, interval_max_s=0.25)
         self._heartbeating = Loop(
@@ -117,7 +117,7 @@ class Dispatcher:
             await workers.leave(self._pool, self.worker)
         except TRANSIENT_ERRORS as error:
             # What can't be written down now is taken up by others, as after a kill.
-            log.warning("left_unsettled", count=len(self._unrecorded), error=type(error).__name__)
+            log.warning("results_left_unrecorded", count=len(self._unrecorded), error=type(error).__name__)
 
     def wake(self) -> None:
         """Say that operations were queued."""
@@ -125,8 +125,8 @@ class Dispatcher:
 
     async def claim_once(self) -> int:
         """Claim what fits in the free slots and begin the calls; return how many."""
-        await self._free_forgotten()
-        slots = min(self._config.provider_concurrency - len(self._calls), self._room())
+        await self._release_forgotten()
+        slots = min(self._config.provider_concurrency - len(self._calls), self._result_capacity())
         if slots <= 0:
             return 0
         blocked = await self._blocked_kinds()
@@ -146,20 +146,20 @@ class Dispatcher:
         if not group:
             return 0
         try:
-            group = await self._judge_refusals(group)
+            group = await self._block_refused_kinds(group)
             done = await record_results(self._context, group)
         except BaseException:
             self._unrecorded = group + self._unrecorded
             raise
-        self._unrecorded.extend(done.waiting)
-        self._memory.difference_update(s.operation.id for s in done.settled)
-        metrics.GROUP_SIZE.labels("settle").observe(len(group))
-        await self._recover(done.settled)
+        self._unrecorded.extend(done.deferred)
+        self._owned.difference_update(s.operation.id for s in done.recorded)
+        metrics.GROUP_SIZE.labels("results").observe(len(group))
+        await self._recover(done.recorded)
         self._claiming.wake()
-        return len(done.settled)
+        return len(done.recorded)
 
-    def _room(self) -> int:
-        return self._config.provider_concurrency * UNRECORDED_PER_SLOT - len(self._memory)
+    def _result_capacity(self) -> int:
+        return self._config.provider_concurrency * UNRECORDED_PER_SLOT - len(self._owned)
 
     async def _claim(self, slots: int, blocked: frozenset[str]) -> list[Claimed]:
         claimed_boot_s = self._boot_s()
@@ -174,15 +174,15 @@ class Dispatcher:
                 rate_per_s=rate,
                 burst=budget.burst(rate),
                 blocked=blocked,
-                key_horizon=self._context.now() - timedelta(hours=KEY_HELPS_H),
+                key_horizon=self._context.now() - timedelta(hours=KEY_VALID_H),
             )
         except BaseException:
-            self._freed_at = 0.0  # the claim may have been committed and its answer lost
+            self._released_at = 0.0  # the claim may have been committed and its answer lost
             raise
         if claimed:
             reached("dispatch.claim.after")
         for operation in claimed:
-            self._memory.add(operation.id)
+            self._owned.add(operation.id)
             metrics.STAGE_SECONDS.labels("due_to_claimed").observe(
                 max(0.0, (operation.claimed_at - operation.due_at).total_seconds())
             )
@@ -223,10 +223,10 @@ class Dispatcher:
             if self._boot_s() - claimed_boot_s > SEND_WITHIN_S:
                 raise TooLate
 
-        if (operation := await self._name_intent(claimed)) is None:
+        if (operation := await self._fill_intent_id(claimed)) is None:
             return
         try:
-            call = self._word(operation, refuse_late)
+            call = self._build_call(operation, refuse_late)
             refuse_late()
             moment = "look" if operation.looks_first else "call"
             reached(f"dispatch.{operation.kind}.{moment}.before")
@@ -235,17 +235,17 @@ class Dispatcher:
             reached(f"dispatch.{operation.kind}.{moment}.after")
         except TooLate:
             # Forgotten first: if the database can't be told now, the sweep gives it back.
-            self._memory.discard(operation.id)
+            self._owned.discard(operation.id)
             await operations.unsend(self._pool, [operation])
             return
         except BaseException:
-            self._memory.discard(operation.id)
+            self._owned.discard(operation.id)
             raise
         metrics.PROVIDER_CALLS.labels(self._provider.name, operation.kind, type(outcome).__name__.lower()).inc()
-        sort = conclude_lookup if operation.resolving else conclude
-        self._finish(sort(operation, outcome, jitter=self._random.random))
+        classify = conclude_lookup if operation.resolving else conclude
+        self._queue_result(classify(operation, outcome, jitter=self._random.random))
 
-    def _word(self, operation: Claimed, refuse_late: Callable[[], None]) -> Call:
+    def _build_call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Call:
         request = operation.request
         if operation.resolving and operation.kind is not Kind.RETRIEVE:
             request = self._provider.lookup_request(operation.request)
@@ -259,17 +259,17 @@ class Dispatcher:
             refuse_late=refuse_late,
         )
 
-    async def _name_intent(self, operation: Claimed) -> Claimed | None:
+    async def _fill_intent_id(self, operation: Claimed) -> Claimed | None:
         """Name the intent in a request that was worded before there was one; None: none was made, so nothing is to be done."""
         if OWN_INTENT not in operation.request.path:
             return operation
         try:
             intent_id = await payments.intent_of(self._pool, operation.payment_id)
         except BaseException:
-            self._memory.discard(operation.id)
+            self._owned.discard(operation.id)
             raise
         if intent_id is None:
-            self._finish(conclude_without_intent(operation))
+            self._queue_result(conclude_without_intent(operation))
             return None
         return replace(operation, request=operation.request.about(intent_id))
 
@@ -280,13 +280,13 @@ class Dispatcher:
             found = await find_intents(self._provider, claimed, rate_per_s=self._config.provider_rate_per_second)
             reached("dispatch.list.call.after")
         except BaseException:
-            self._memory.difference_update(o.id for o in claimed)
+            self._owned.difference_update(o.id for o in claimed)
             raise
         for operation in claimed:
             facts = found.get(operation.payment_id, ()) if found is not None else None
-            self._finish(conclude_read(operation, facts, jitter=self._random.random))
+            self._queue_result(conclude_read(operation, facts, jitter=self._random.random))
 
-    def _finish(self, result: CallResult) -> None:
+    def _queue_result(self, result: CallResult) -> None:
         operation, update = result.operation, result.update
         if update.outcome not in {"done", "found", NOTHING_YET}:
             log.warning(
@@ -303,22 +303,24 @@ class Dispatcher:
         self._unrecorded.append(result)
         self._recording.wake()
 
-    async def _judge_refusals(self, group: list[CallResult]) -> list[CallResult]:
+    async def _block_refused_kinds(self, group: list[CallResult]) -> list[CallResult]:
         """Block what is refused us. Refusals that turn out to be a run are no answers: their operations stay due."""
         for kind, code in {
             (s.blocked.kind or health.EVERYTHING, s.blocked.code) for s in group if s.blocked is not None
         }:
             await self._block(kind, code)
-        for kind in {s.operation.kind for s in group if s.ran_into}:
-            run = {s.operation.payment_id for s in group if s.ran_into and s.operation.kind is kind}
+        for kind in {s.operation.kind for s in group if s.unexpected_refusal}:
+            run = {s.operation.payment_id for s in group if s.unexpected_refusal and s.operation.kind is kind}
             if await health.extend_run(self._pool, self._provider.name, kind, run):
                 await self._block(kind, "run_of_unexpected_refusals")
-                group = [withhold(s) if s.ran_into and s.operation.kind is kind else s for s in group]
+                group = [
+                    retry_when_unblocked(s) if s.unexpected_refusal and s.operation.kind is kind else s for s in group
+                ]
         return group
 
-    async def _recover(self, settled: tuple[CallResult, ...]) -> None:
+    async def _recover(self, recorded: tuple[CallResult, ...]) -> None:
         """Open what works again."""
-        worked = {s.operation.kind.value for s in settled if s.succeeded}
+        worked = {s.operation.kind.value for s in recorded if s.succeeded}
         if worked and (opened := await health.recover(self._pool, self._provider.name, worked)):
             self._blocked_read_at = 0.0
             log.warning("provider_unblocked", provider=self._provider.name, kinds=opened)
@@ -335,12 +337,12 @@ class Dispatcher:
             self._blocked_read_at = self._boot_s()
         return self._blocked
 
-    async def _free_forgotten(self) -> None:
-        if self._boot_s() - self._freed_at < FREE_FORGOTTEN_INTERVAL_S:
+    async def _release_forgotten(self) -> None:
+        if self._boot_s() - self._released_at < RELEASE_INTERVAL_S:
             return
-        if freed := await operations.free_forgotten(self._pool, self.worker, self._memory):
-            log.warning("operations_freed", count=freed)
-        self._freed_at = self._boot_s()
+        if freed := await operations.free_forgotten(self._pool, self.worker, self._owned):
+            log.warning("operations_released", count=freed)
+        self._released_at = self._boot_s()
 
     async def _heartbeat_once(self) -> int:
         await workers.beat(self._pool, self.worker)

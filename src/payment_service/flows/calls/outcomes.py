@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 BACKOFF_BASE_S: Final = 0.5
 BACKOFF_MAX_S: Final = 60.0
 # An attempt that was claimed may reach the wire for 5 s; a second more for the clocks' grain.
-STILL_WRITABLE_S: Final = 6.0
+SEND_WINDOW_S: Final = 6.0
 # Between two reads that must both find nothing before a second create may be made.
 EMPTY_READS_APART_S: Final = 60.0
 # Stripe forgets keys after 24 h at the earliest (https://docs.stripe.com/api/idempotent_requests); an hour is left for clocks.
-KEY_HELPS_H: Final = 23
+KEY_VALID_H: Final = 23
 # The outcome of a look at what exists before anything was sent, when that is nothing.
 NOTHING_YET: Final = "nothing_yet"
 # The outcome of a call that was not made, because what it was about was never made either.
@@ -46,7 +46,7 @@ _STILL_OPEN: Final = frozenset(
 )
 
 # Of several intents that bear one payment's name, the first fact's becomes its own: the one that holds money, or may yet.
-_CLAIM_TO_BE_OURS: Final = (
+_OWN_INTENT_ORDER: Final = (
     Status.SUCCEEDED,
     Status.AUTHORIZED,
     Status.PROCESSING,
@@ -59,14 +59,14 @@ _CLAIM_TO_BE_OURS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallResult:
-    """An attempt's ending with the facts it brought. `read_again`: what was answered may be old, so ask for a read."""
+    """An attempt's ending with the facts it brought. `needs_read`: what was answered may be old, so ask for a read."""
 
     operation: Claimed
     update: OperationUpdate
     facts: tuple[AnyFact, ...] = ()
-    read_again: bool = False
+    needs_read: bool = False
     blocked: Blocked | None = None
-    ran_into: bool = False
+    unexpected_refusal: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -78,27 +78,31 @@ def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float
     """Sort what an attempt came to. `jitter`: a random number from 0 to 1."""
     match outcome:
         case Done(fact=fact):
-            return _end(operation, "done", "done", outcome, fact, read_again=fact is None)
+            return _final(operation, "done", "done", outcome, fact, needs_read=fact is None)
         case Refused(code=code, reason=reason, fact=fact):
             # A refund may be refused because others, made by hand, were there first: we want to know of them.
-            again = operation.kind is Kind.REFUND
-            return _free(
-                _end(operation, "refused", "refused", outcome, fact, code=code, detail=reason, read_again=again)
+            needs_read = operation.kind is Kind.REFUND
+            return _release_reservation(
+                _final(operation, "refused", "refused", outcome, fact, code=code, detail=reason, needs_read=needs_read)
             )
         case WrongState(code=code, fact=fact):
-            return _free(_end(operation, "refused", "wrong_state", outcome, fact, code=code, read_again=fact is None))
+            return _release_reservation(
+                _final(operation, "refused", "wrong_state", outcome, fact, code=code, needs_read=fact is None)
+            )
         case Transient(code=code, retry_after_s=retry_after_s):
             delay_s = retry_after_s + backoff_s(operation.tries, jitter())
-            return _again(operation, "transient", outcome, code=code, delay_s=delay_s)
+            return _retry(operation, "transient", outcome, code=code, delay_s=delay_s)
         case Unknown(code=code, replayed=replayed):
-            delay_s = STILL_WRITABLE_S if replayed else backoff_s(operation.tries, jitter())
-            return _again(operation, "unknown", outcome, code=code, delay_s=delay_s, resolving=replayed)
+            delay_s = SEND_WINDOW_S if replayed else backoff_s(operation.tries, jitter())
+            return _retry(operation, "unknown", outcome, code=code, delay_s=delay_s, resolving=replayed)
         case Blocked():
-            return _again(operation, "blocked", outcome, code=outcome.code, delay_s=jitter(), blocked=outcome)
+            return _retry(operation, "blocked", outcome, code=outcome.code, delay_s=jitter(), blocked=outcome)
         case Misused(code=code):
-            return _again(operation, "misused", outcome, code=code, delay_s=STILL_WRITABLE_S, resolving=True)
+            return _retry(operation, "misused", outcome, code=code, delay_s=SEND_WINDOW_S, resolving=True)
         case Unexpected(code=code, detail=detail):
-            return _end(operation, "parked", "unexpected", outcome, None, code=code, detail=detail, ran_into=True)
+            return _final(
+                operation, "parked", "unexpected", outcome, None, code=code, detail=detail, unexpected_refusal=True
+            )
 
 
 def conclude_read(
@@ -109,7 +113,7 @@ def conclude_read(
     `facts` None: it could not be listed. None among them: an intent of ours that can't be read, so a second one must not be made.
     """
     if facts is None:
-        return _again(
+        return _retry(
             operation,
             operation.last_outcome or "unknown",
             None,
@@ -124,9 +128,9 @@ def conclude_read(
         return CallResult(operation=operation, update=_update(operation, "due", NOTHING_YET, next_epoch=True))
     if facts:
         readable = (fact for fact in facts if fact is not None)
-        ordered = tuple(sorted(readable, key=lambda fact: _CLAIM_TO_BE_OURS.index(fact.status)))
+        ordered = tuple(sorted(readable, key=lambda fact: _OWN_INTENT_ORDER.index(fact.status)))
         return CallResult(operation=operation, update=_update(operation, "done", "found"), facts=ordered)
-    if (undecided := _not_there_yet(operation)) is not None:
+    if (undecided := _retry_lookup(operation)) is not None:
         return undecided
     if operation.last_outcome == "misused":
         return CallResult(operation=operation, update=_update(operation, "parked", "misused", code="idempotency_error"))
@@ -161,22 +165,22 @@ def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListF
     again after a backup was restored would pay twice, once the provider has forgotten its key.
     """
     if operation.kind is Kind.RETRIEVE or any(refund.refund_id == operation.id for refund in fact.refunds):
-        return _end(operation, "done", "found", outcome, fact)
+        return _final(operation, "done", "found", outcome, fact)
     if operation.looks_first and fact.whole:
         update = _update(operation, "due", NOTHING_YET, request_id=outcome.request_id, next_epoch=True)
         return CallResult(operation=operation, update=update, facts=(fact,))
-    undecided = _not_there_yet(operation) if fact.whole else None
+    undecided = _retry_lookup(operation) if fact.whole else None
     if undecided is not None:
         return replace(undecided, facts=(fact,))
-    return _end(operation, "parked", "refund_not_found", outcome, fact, detail="Look for it at the provider.")
+    return _final(operation, "parked", "refund_not_found", outcome, fact, detail="Look for it at the provider.")
 
 
-def _not_there_yet(operation: Claimed) -> CallResult | None:
+def _retry_lookup(operation: Claimed) -> CallResult | None:
     """Look again for what a read did not find; None once two reads, far enough apart, have found nothing."""
     last = operation.last_outcome or "unknown"
     sent = operation.last_sent_at
-    if sent is not None and (operation.claimed_at - sent).total_seconds() < STILL_WRITABLE_S:
-        return _again(operation, last, None, code="too_early", delay_s=STILL_WRITABLE_S)
+    if sent is not None and (operation.claimed_at - sent).total_seconds() < SEND_WINDOW_S:
+        return _retry(operation, last, None, code="too_early", delay_s=SEND_WINDOW_S)
     first = operation.empty_read_at
     if first is not None and (operation.claimed_at - first).total_seconds() >= EMPTY_READS_APART_S:
         return None
@@ -185,10 +189,10 @@ def _not_there_yet(operation: Claimed) -> CallResult | None:
     return CallResult(operation=operation, update=update)
 
 
-def withhold(result: CallResult) -> CallResult:
+def retry_when_unblocked(result: CallResult) -> CallResult:
     """Take a refusal back that is one of a run: the fault is ours or the account's, not this payment's."""
     update = replace(result.update, state="due", outcome="blocked", delay_s=BACKOFF_BASE_S)
-    return replace(result, update=update, ran_into=False)
+    return replace(result, update=update, unexpected_refusal=False)
 
 
 def backoff_s(tries: int, jitter: float) -> float:
@@ -196,7 +200,7 @@ def backoff_s(tries: int, jitter: float) -> float:
     return min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0 ** min(tries, 10)) * jitter
 
 
-def _free(result: CallResult) -> CallResult:
+def _release_reservation(result: CallResult) -> CallResult:
     """A refund that was refused holds nothing back any more, whether its provider words that as a fact or not."""
     operation, update = result.operation, result.update
     if operation.kind is not Kind.REFUND or any(isinstance(fact, RefundRefused) for fact in result.facts):
@@ -212,7 +216,7 @@ def _update(operation: Claimed, state: str, outcome: str, **rest: object) -> Ope
     return OperationUpdate(id=operation.id, attempt=operation.attempt, state=state, outcome=outcome, **rest)  # type: ignore[arg-type]
 
 
-def _end(
+def _final(
     operation: Claimed,
     state: str,
     name: str,
@@ -221,19 +225,19 @@ def _end(
     *,
     code: str = "",
     detail: str = "",
-    read_again: bool = False,
-    ran_into: bool = False,
+    needs_read: bool = False,
+    unexpected_refusal: bool = False,
 ) -> CallResult:
     return CallResult(
         operation=operation,
         update=_update(operation, state, name, code=code, detail=detail, request_id=outcome.request_id),
         facts=(fact,) if fact is not None else (),
-        read_again=read_again,
-        ran_into=ran_into,
+        needs_read=needs_read,
+        unexpected_refusal=unexpected_refusal,
     )
 
 
-def _again(
+def _retry(
     operation: Claimed,
     name: str,
     outcome: Outcome | None,

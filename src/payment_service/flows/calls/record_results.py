@@ -30,36 +30,36 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a round did. `waiting`: settlements whose payment was held by somebody else."""
+    """What a round did. `deferred`: settlements whose payment was held by somebody else."""
 
-    settled: tuple[CallResult, ...]
-    waiting: tuple[CallResult, ...]
+    recorded: tuple[CallResult, ...]
+    deferred: tuple[CallResult, ...]
 
 
 async def record_results(context: Context, results: Sequence[CallResult]) -> Recorded:
-    """Settle a group. Raises TRANSIENT_ERRORS when the database can't be used: the group is to be settled again."""
-    with isolate_errors("settle_group_failed", size=len(results)):
+    """Settle a group. Raises TRANSIENT_ERRORS when the database can't be used: the group is to be recorded again."""
+    with isolate_errors("results_group_failed", size=len(results)):
         return await _record_group(context, results)
     rounds = [await _record_alone(context, one) for one in results]
-    return Recorded(tuple(s for r in rounds for s in r.settled), tuple(s for r in rounds for s in r.waiting))
+    return Recorded(tuple(s for r in rounds for s in r.recorded), tuple(s for r in rounds for s in r.deferred))
 
 
 async def _record_alone(context: Context, result: CallResult) -> Recorded:
-    """One that can't be settled by itself either is parked without its facts, so that it stops no other."""
+    """One that can't be recorded by itself either is parked without its facts, so that it stops no other."""
     try:
         return await _record_group(context, [result])
     except TRANSIENT_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001 - whatever one payment's answer trips over must not stop the others
         log.error(
-            "settle_failed",
+            "result_not_recorded",
             operation_id=str(result.operation.id),
             error=type(error).__name__,
             detail=str(error)[:300],
         )
         # Without its texts too: one of them may be what the database refuses.
         code = type(error).__name__
-        parked = replace(result.update, state="parked", outcome="unsettleable", code=code, detail="", request_id="")
+        parked = replace(result.update, state="parked", outcome="unrecordable", code=code, detail="", request_id="")
         async with context.pool.acquire() as connection:
             await operations.record_results(connection, [parked])
         return Recorded((result,), ())
@@ -77,9 +77,9 @@ async def _record_group(context: Context, results: Sequence[CallResult]) -> Reco
             await operations.record_results(connection, updates)
         reached("results.commit.before")
     reached("results.commit.after")
-    context.after(fold)
-    waiting = tuple(s for s in results if s.operation.payment_id not in locked)
-    return Recorded(tuple(ours), waiting)
+    context.after_commit(fold)
+    deferred = tuple(s for s in results if s.operation.payment_id not in locked)
+    return Recorded(tuple(ours), deferred)
 
 
 def _fold_in(fold: Fold, result: CallResult) -> operations.OperationUpdate:
@@ -89,8 +89,8 @@ def _fold_in(fold: Fold, result: CallResult) -> operations.OperationUpdate:
         verdict = fold.take(operation.payment_id, fact)
         if isinstance(verdict, Parked):
             update = replace(update, state="parked", outcome=verdict.reason, detail=verdict.detail, next_epoch=False)
-    if result.read_again:
-        fold.ask_for_read(operation.payment_id, operation.request, f"after:{operation.id}:{operation.attempt}")
+    if result.needs_read:
+        fold.enqueue_read(operation.payment_id, operation.request, f"after:{operation.id}:{operation.attempt}")
     payment = fold.payment(operation.payment_id)
     if operation.kind is Kind.CREATE and update.state == "due" and payment.provider_payment_id is not None:
         # The provider told us of the intent by another way; another epoch would make a second one.

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class OrderCancellationIntake:
-    """Accepts batches. `wake_cancelling` is called when there is an order to cancel."""
+    """Accepts batches. `wake_cancellations` is called when there is an order to cancel."""
 
-    def __init__(self, context: Context, *, wake_cancelling: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, context: Context, *, wake_cancellations: Callable[[], None] = lambda: None) -> None:
         self._context = context
-        self._wake_cancelling = wake_cancelling
+        self._wake_cancelling = wake_cancellations
 
     async def accept(self, inbound: Sequence[InboundRecord]) -> None:
         """Make a batch durable. Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then."""
@@ -48,16 +48,16 @@ class OrderCancellationIntake:
         rejected = [(a, a.decoded) for a in inbound if isinstance(a.decoded, Rejected)]
         async with self._context.pool.acquire() as connection, connection.transaction():
             new = await order_cancellations.insert(connection, list(first.values())) if first else set()
-            notices = await quarantine_records(connection, rejected)
+            quarantined = await quarantine_records(connection, rejected)
             reached("cancelled.commit.before")
         reached("cancelled.commit.after")
         metrics.CANCELLED_ORDERS.labels("accepted").inc(len(new))
-        metrics.CANCELLED_ORDERS.labels("quarantined").inc(len(notices))
-        metrics.CANCELLED_ORDERS.labels("repeated").inc(len(inbound) - len(new) - len(notices))
-        count_quarantined(notices)
+        metrics.CANCELLED_ORDERS.labels("quarantined").inc(len(quarantined))
+        metrics.CANCELLED_ORDERS.labels("repeated").inc(len(inbound) - len(new) - len(quarantined))
+        count_quarantined(quarantined)
         if new:
             self._wake_cancelling()
-        if notices:
+        if quarantined:
             self._context.wake_relay()
 
 

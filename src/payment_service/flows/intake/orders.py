@@ -101,7 +101,7 @@ class OrderIntake:
                 return Terms(
                     order=plan.order,
                     provider=plan.provider,
-                    manual_capture=self._captures_by_hand(plan.order, plan.provider),
+                    manual_capture=self._uses_manual_capture(plan.order, plan.provider),
                     expires_at=self._expires_at(plan),
                 )
         return None
@@ -111,7 +111,7 @@ class OrderIntake:
         plans, rejected = self._plan([inbound_record])
         inserted = await self._insert(connection, plans)
         rejected += await self._compare(connection, plans, inserted)
-        await self._end_at_once(connection, list(inserted.values()))
+        await self._complete_immediately(connection, list(inserted.values()))
         return rejected[0][1] if rejected else None
 
     async def _accept(self, inbound: Sequence[InboundRecord]) -> None:
@@ -119,15 +119,15 @@ class OrderIntake:
         async with self._context.pool.acquire() as connection, connection.transaction():
             inserted = await self._insert(connection, plans)
             rejected += await self._compare(connection, plans, inserted)
-            fold = await self._end_at_once(connection, list(inserted.values()))
-            notices = await quarantine_records(connection, rejected)
+            fold = await self._complete_immediately(connection, list(inserted.values()))
+            quarantined = await quarantine_records(connection, rejected)
             reached("intake.commit.before")
         reached("intake.commit.after")
-        self._context.after(fold)
-        self._count(inbound, len(inserted), notices)
+        self._context.after_commit(fold)
+        self._count(inbound, len(inserted), quarantined)
         if inserted:
             self._context.wake_dispatcher()
-        if notices:
+        if quarantined:
             self._context.wake_relay()
 
     def _plan(self, inbound: Sequence[InboundRecord]) -> tuple[list[_Plan], list[tuple[InboundRecord, Rejected]]]:
@@ -151,7 +151,7 @@ class OrderIntake:
                 payment_id=name,
                 order_id=order.order_id,
                 amount=order.amount,
-                manual_capture=self._captures_by_hand(order, provider.name),
+                manual_capture=self._uses_manual_capture(order, provider.name),
             )
         except UnknownProvider as error:
             refused = Rejected(Reason.UNKNOWN_PROVIDER, str(error))
@@ -200,17 +200,17 @@ class OrderIntake:
                 rejected.append((plan.inbound_record, Rejected(Reason.ORDER_CHANGED, detail)))
         return rejected
 
-    async def _end_at_once(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
+    async def _complete_immediately(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
         """Orders of nothing are paid; those that were cancelled before they came are not to be paid any more."""
         free = [plan for plan in plans if plan.request is None]
-        unwanted = await self._unwanted(connection, [plan for plan in plans if plan.request])
-        ids = [plan.id for plan in (*free, *unwanted)]
+        canceled = await self._canceled_before(connection, [plan for plan in plans if plan.request])
+        ids = [plan.id for plan in (*free, *canceled)]
         locked = await payments.lock_free(connection, ids) if ids else {}
         fold = self._context.fold(locked)
         for plan in free:
             at = plan.order.recorded_at or self._context.now()
             fold.take(plan.id, FreeFact(at=int(at.timestamp())))
-        for plan in unwanted:
+        for plan in canceled:
             # Queued in this very transaction, so nobody can have sent it.
             await operations.withdraw_create(connection, plan.id, ORDER_CANCELLED)
             fact = WithdrawnFact(code=ORDER_CANCELLED, at=int(self._context.now().timestamp()), source="withdrawn")
@@ -218,7 +218,7 @@ class OrderIntake:
         await fold.write(connection)
         return fold
 
-    async def _unwanted(self, connection: Connection, plans: Sequence[_Plan]) -> list[_Plan]:
+    async def _canceled_before(self, connection: Connection, plans: Sequence[_Plan]) -> list[_Plan]:
         if not plans:
             return []
         cancelled = await order_cancellations.take_waiting(connection, [plan.order.order_id for plan in plans])
@@ -227,10 +227,10 @@ class OrderIntake:
     def _too_old(self, order: Order) -> bool:
         return order.recorded_at is not None and self._context.now() - order.recorded_at > self._order_max_age
 
-    def _captures_by_hand(self, order: Order, provider: str) -> bool:
+    def _uses_manual_capture(self, order: Order, provider: str) -> bool:
         """Whether the money is to be held; where it can't be, it is taken as it comes, and the payment says so from the start."""
         wanted = self._manual_capture if order.manual_capture is None else order.manual_capture
-        return wanted and self._context.providers.holds(provider)
+        return wanted and self._context.providers.supports_manual_capture(provider)
 
     def _expires_at(self, plan: _Plan) -> datetime | None:
         after = self._context.providers.expires_after(plan.provider, self._expires_after)
@@ -250,7 +250,7 @@ class OrderIntake:
             partition=inbound_record.partition,
             offset=inbound_record.offset,
             traceparent=_traceparent(inbound_record),
-            manual_capture=plan.request is not None and self._captures_by_hand(plan.order, plan.provider),
+            manual_capture=plan.request is not None and self._uses_manual_capture(plan.order, plan.provider),
             expires_at=self._expires_at(plan) if plan.request else None,
         )
 

@@ -31,21 +31,21 @@ if TYPE_CHECKING:
     from payment_service.flows.webhooks.apply import Webhooks
 
 
-class Became(StrEnum):
-    """What became of a transfer."""
+class TransferOutcome(StrEnum):
+    """What outcome of a transfer."""
 
     PAID = "paid"  # its payment is paid
     PARKED = "parked"  # it names a payment and is not what that asked for: a person must look
     NOBODYS = "nobodys"  # it bears no reference of ours
-    KNOWN = "known"  # it was taken before
-    CONTRADICTED = "contradicted"  # its transaction was taken before, with another amount or for another payment
+    KNOWN = "known"  # it was result before
+    CONTRADICTED = "contradicted"  # its transaction was result before, with another amount or for another payment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What became of a transfer, whose payment it is, and why it was parked."""
+class TransferResult:
+    """What outcome of a transfer, whose payment it is, and why it was parked."""
 
-    became: Became
+    outcome: TransferOutcome
     payment_id: UUID | None = None
     reference: str | None = None
     reason: str = ""
@@ -59,21 +59,21 @@ class Transfers:
         self._webhooks = webhooks
         self._account = account
 
-    async def take(self, transfer: Transfer, actor: Actor) -> Taken:
+    async def take(self, transfer: Transfer, actor: Actor) -> TransferResult:
         """Take one transfer. Raises TRANSIENT_ERRORS when nothing is known to be done: take it again."""
         async with self._pool.acquire() as connection, connection.transaction():
             masked = card_numbers.mask(transfer.text)
             known = not await ledger.claim_transfer(connection, self._account, transfer, masked)
             before = await ledger.lock_transfer(connection, self._account, transfer.transaction_id) if known else None
             named = await _lock_named(connection, transfer)
-            if before is not None and (taken := _compare(before, transfer, named)) is not None:
-                return taken
+            if before is not None and (result := _compare(before, transfer, named)) is not None:
+                return result
             intent, reason = _match(named, transfer)
             event = events.transfer_event(transfer, self._account, intent, reason, was_nobodys=known)
             if event.event_type == events.MATCHED and intent is not None:
                 await ledger.pay_intent(connection, intent, transfer)
             await ledger.note_outcome(connection, self._account, transfer, event.event_type, intent)
-            stored = await self._webhooks.store_within(connection, [(event, _teller(actor))], alone=True)
+            stored = await self._webhooks.store_within(connection, [(event, _verified_by(actor))], alone=True)
             detail = {
                 "transaction_id": transfer.transaction_id,
                 "amount": str(transfer.amount),
@@ -82,11 +82,13 @@ class Transfers:
             await audit.append(connection, actor, "bank.transfer", payment_id=event.payment_id, detail=detail)
             reached("transfer.commit.before")
         reached("transfer.commit.after")
-        self._webhooks.note(stored)
+        self._webhooks.after_commit(stored)
         # What the ledger took may still not fit the payment: a database that was restored, say.
         reason = reason or next((result.parked_reason for result in stored.results if result.parked_reason), "")
-        became = Became.NOBODYS if intent is None else Became.PARKED if reason else Became.PAID
-        return Taken(became=became, payment_id=event.payment_id, reference=event.intent_id, reason=reason)
+        outcome = (
+            TransferOutcome.NOBODYS if intent is None else TransferOutcome.PARKED if reason else TransferOutcome.PAID
+        )
+        return TransferResult(outcome=outcome, payment_id=event.payment_id, reference=event.intent_id, reason=reason)
 
     async def end_refund(self, refund_id: UUID, actor: Actor, *, failure: str = "") -> None:
         """Note that a transfer back was made, or failed (`failure`: why). Telling it again is nothing. Raises Refusal."""
@@ -104,23 +106,27 @@ class Transfers:
                 raise Refusal(RefusalReason.NOT_ALLOWED, "This refund has failed, which is final: ask for another one.")
             ended = await ledger.end_refund(connection, refund_id, status, failure)
             event = events.refund_event(ended)
-            stored = await self._webhooks.store_within(connection, [(event, _teller(actor))], alone=True)
+            stored = await self._webhooks.store_within(connection, [(event, _verified_by(actor))], alone=True)
             detail = {"refund_id": str(refund_id), "status": status.value, "failure": failure}
             await audit.append(connection, actor, "bank.refund", payment_id=ended.payment_id, detail=detail)
             reached("transfer.commit.before")
         reached("transfer.commit.after")
-        self._webhooks.note(stored)
+        self._webhooks.after_commit(stored)
 
 
-def _compare(before: ledger.Noted, transfer: Transfer, named: Sequence[Intent]) -> Taken | None:
+def _compare(before: ledger.Noted, transfer: Transfer, named: Sequence[Intent]) -> TransferResult | None:
     """Say what a transfer is whose transaction is known; None: it was nobody's, and now it is told whose."""
     if before.amount != transfer.amount:
-        return Taken(became=Became.CONTRADICTED, reason="its transaction was taken before, with another amount")
+        return TransferResult(
+            outcome=TransferOutcome.CONTRADICTED, reason="its transaction was result before, with another amount"
+        )
     if not named or before.reference in {intent.reference for intent in named}:
-        return Taken(became=Became.KNOWN, reference=before.reference)
+        return TransferResult(outcome=TransferOutcome.KNOWN, reference=before.reference)
     if before.reference is None:
         return None
-    return Taken(became=Became.CONTRADICTED, reason="its transaction was taken before, for another payment")
+    return TransferResult(
+        outcome=TransferOutcome.CONTRADICTED, reason="its transaction was result before, for another payment"
+    )
 
 
 async def _lock_named(connection: Connection, transfer: Transfer) -> list[Intent]:
@@ -148,6 +154,6 @@ def _mismatch(intent: Intent, transfer: Transfer) -> str:
     return ""
 
 
-def _teller(actor: Actor) -> str:
+def _verified_by(actor: Actor) -> str:
     """Whose word an event stands on, where others have a signature."""
     return f"operator:{actor.name}"

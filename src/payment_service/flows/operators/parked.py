@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
 
-# The code under which an end that a person told is kept and announced.
+# The code under which an end that a person lookup is kept and announced.
 RESOLVED: Final = "resolved_by_person"
 PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
@@ -87,12 +87,12 @@ class ParkedItems:
         if "\0" in name:
             raise _unknown()
         owner, _, own_name = name.partition(":")
-        found = await self._find_told(name) or await self._find_told(own_name, owner)
+        found = await self._find_by_external_id(name) or await self._find_by_external_id(own_name, owner)
         if found is None:
             raise _unknown()
         return found
 
-    async def _find_told(self, name: str, owner: str = "") -> ParkedItem | None:
+    async def _find_by_external_id(self, name: str, owner: str = "") -> ParkedItem | None:
         """Find an event or a transfer by the name that others gave it. Raises Refusal where it is that of several."""
         for what, rows in (
             ("event", await parked.find_events(self._context.pool, name, self._context.providers.by_name.keys())),
@@ -106,64 +106,64 @@ class ParkedItems:
                 return ParkedItem(what=what, name=name, payment_id=found[0]["payment_id"], owner=found[0]["owner"])
         return None
 
-    async def retry(self, found: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
+    async def retry(self, item: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
         """Let it be tried again. Raises Refusal."""
-        if found.what == "transfer":
+        if item.what == "transfer":
             message = "Say whose it is: payment-service bank confirm ORDER --transaction ID; or close it."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
 
         async def work(connection: Connection) -> ChangeResult:
-            match found.what:
+            match item.what:
                 case "operation":
-                    return _answer(found, await self._retry_operation(connection, found))
+                    return _answer(item, await self._retry_operation(connection, item))
                 case "event":
-                    done = await parked.retry_event(connection, found.name, found.owner)
+                    done = await parked.retry_event(connection, item.name, item.owner)
                 case _:
-                    done = await parked.release_hold(connection, UUID(found.name))
+                    done = await parked.release_hold(connection, UUID(item.name))
             if not done:
                 raise _not_parked()
-            return _answer(found, "tried_again")
+            return _answer(item, "tried_again")
 
         return await change_once(self._context.pool, change_request, work)
 
-    async def resolve(self, found: ParkedItem, truth: OperatorClaim, change_request: ChangeRequest) -> ChangeResult:
+    async def resolve(self, item: ParkedItem, claim: OperatorClaim, change_request: ChangeRequest) -> ChangeResult:
         """End it by what a person knows. Raises Refusal."""
-        if found.what == "record":
+        if item.what == "record":
             raise Refusal(
                 RefusalReason.NOT_ALLOWED, "A record can't be left out: raise the limit that refuses it, and retry."
             )
-        close = {"event": parked.close_event, "transfer": parked.close_transfer}.get(found.what)
-        if (close is not None) != (truth.what == "close"):
+        close = {"event": parked.close_event, "transfer": parked.close_transfer}.get(item.what)
+        if (close is not None) != (claim.what == "close"):
             message = "An event or a transfer is closed (--close); a call happened at the provider, or never did."
             raise Refusal(RefusalReason.INVALID, message)
-        told = await self._look_up(found) if asks_provider(found, truth) else None
+        lookup = await self._look_up(item) if needs_provider_check(item, claim) else None
 
         async def work(connection: Connection) -> ChangeResult:
             if close is not None:
-                if not await close(connection, found.name, found.owner):
+                if not await close(connection, item.name, item.owner):
                     raise _not_parked()
-                return _answer(found, "closed")
-            payment, operation = await self._lock(connection, found)
+                return _answer(item, "closed")
+            payment, operation = await self._lock(connection, item)
             fold = self._context.fold({payment.id: payment})
             await fold.load(connection, [payment.id])
-            await self._tell(connection, fold, payment, operation, truth, told)
+            await self._apply_claim(connection, fold, payment, operation, claim, lookup)
             await fold.write(connection)
             await parked.end_operation(
-                connection, operation.id, "done" if truth.what == "happened" else "refused", truth.note
+                connection, operation.id, "done" if claim.what == "happened" else "refused", claim.note
             )
-            return _answer(found, "happened" if truth.what == "happened" else "never_happened")
+            return _answer(item, "happened" if claim.what == "happened" else "never_happened")
 
         return await change_once(self._context.pool, change_request, work)
 
-    async def _lock(self, connection: Connection, found: ParkedItem) -> tuple[Payment, ParkedOperation]:
-        payment = await payments.lock_one(connection, found.payment_id) if found.payment_id else None
-        operation = await parked.lock_operation(connection, UUID(found.name))
+    async def _lock(self, connection: Connection, item: ParkedItem) -> tuple[Payment, ParkedOperation]:
+        payment = await payments.lock_one(connection, item.payment_id) if item.payment_id else None
+        operation = await parked.lock_operation(connection, UUID(item.name))
         if payment is None or operation is None:
             raise _not_parked()
         return payment, operation
 
-    async def _retry_operation(self, connection: Connection, found: ParkedItem) -> str:
-        _, operation = await self._lock(connection, found)
+    async def _retry_operation(self, connection: Connection, item: ParkedItem) -> str:
+        _, operation = await self._lock(connection, item)
         if operation.kind is Kind.CREATE and operation.code == "another_object":
             message = "The provider answered with what is not this payment's: look at it there, and resolve this."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
@@ -173,28 +173,28 @@ class ParkedItems:
         await parked.read_first(connection, operation.id)
         return "read_first"
 
-    async def _look_up(self, found: ParkedItem) -> AnyFact | None:
+    async def _look_up(self, item: ParkedItem) -> AnyFact | None:
         """Read what the provider has, with nothing held meanwhile; None: it is not parked any more. Raises Refusal."""
         try:
             async with self._context.pool.acquire() as connection, connection.transaction():
-                payment, operation = await self._lock(connection, found)
+                payment, operation = await self._lock(connection, item)
         except Refusal:
             return None
         return await read_provider(self._context, payment, operation)
 
-    async def _tell(
+    async def _apply_claim(
         self,
         connection: Connection,
         fold: Fold,
         payment: Payment,
         operation: ParkedOperation,
-        truth: OperatorClaim,
-        told: AnyFact | None,
+        claim: OperatorClaim,
+        lookup: AnyFact | None,
     ) -> None:
-        happened = truth.what == "happened"
+        happened = claim.what == "happened"
         match operation.kind:
             case Kind.REFUND:
-                await self._tell_refund(connection, fold, payment, operation, truth, told)
+                await self._apply_refund_claim(connection, fold, payment, operation, claim, lookup)
             case Kind.CREATE if happened:
                 message = "Retry it instead: the service looks for the intent, and takes what bears the payment's name."
                 raise Refusal(RefusalReason.NOT_ALLOWED, message)
@@ -204,7 +204,7 @@ class ParkedItems:
                 if not isinstance(fold.take(payment.id, fact), Applied):
                     raise Refusal(RefusalReason.NOT_ALLOWED, "An intent exists, so this did happen: retry it instead.")
             case Kind.CAPTURE | Kind.CANCEL if happened:
-                _take(fold, payment, check_against_intent(operation, truth.provider_id, told))
+                _take(fold, payment, check_against_intent(operation, claim.provider_id, lookup))
             case Kind.CAPTURE | Kind.CANCEL:
                 # Whatever a person says, the end of a payment comes from the provider.
                 self._read(fold, payment, operation)
@@ -225,38 +225,38 @@ class ParkedItems:
         if read is not None:
             fold.enqueue(read)
 
-    async def _tell_refund(
+    async def _apply_refund_claim(
         self,
         connection: Connection,
         fold: Fold,
         payment: Payment,
         operation: ParkedOperation,
-        truth: OperatorClaim,
-        told: AnyFact | None,
+        claim: OperatorClaim,
+        lookup: AnyFact | None,
     ) -> None:
-        if not isinstance(told, RefundListFact):
+        if not isinstance(lookup, RefundListFact):
             raise _not_parked()
-        if truth.what == "never":
-            if (made := next((one for one in told.refunds if one.refund_id == operation.id), None)) is not None:
+        if claim.what == "never":
+            if (made := next((one for one in lookup.refunds if one.refund_id == operation.id), None)) is not None:
                 message = f"The provider has made it: say --happened {made.provider_refund_id}."
                 raise Refusal(RefusalReason.NOT_ALLOWED, message)
-            if not told.whole:
+            if not lookup.whole:
                 message = "Not all refunds of this payment could be read, so nothing was changed: say --happened, or retry it."
                 raise Refusal(RefusalReason.NOT_ALLOWED, message)
             if not isinstance(fold.take(payment.id, self._refused(operation)), RefundsChanged):
                 raise Refusal(
                     RefusalReason.NOT_ALLOWED,
-                    "The provider has told of this refund, so it did happen: retry it instead.",
+                    "The provider has lookup of this refund, so it did happen: retry it instead.",
                 )
             return
-        known = await parked.refund_of_provider(connection, payment.provider, truth.provider_id)
+        known = await parked.refund_of_provider(connection, payment.provider, claim.provider_id)
         if known is not None and known["id"] != operation.id:
-            message = f"{truth.provider_id} is the refund {known['id']}: if it was made instead of this one, this one never happened."
+            message = f"{claim.provider_id} is the refund {known['id']}: if it was made instead of this one, this one never happened."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
-        _take(fold, payment, check_against_refunds(fold.refund(payment.id, operation.id), truth.provider_id, told))
+        _take(fold, payment, check_against_refunds(fold.refund(payment.id, operation.id), claim.provider_id, lookup))
 
     def _refused(self, operation: ParkedOperation) -> AnyFact:
-        reason = "It never happened, as a person has told."
+        reason = "It never happened, as a person has lookup."
         return RefundRefused(
             refund_id=operation.id, code=RESOLVED, reason=reason, at=self._now(), source=f"resolved:{operation.id}"
         )
@@ -265,10 +265,10 @@ class ParkedItems:
         return int(self._context.now().timestamp())
 
 
-def asks_provider(found: ParkedItem, truth: OperatorClaim) -> bool:
+def needs_provider_check(item: ParkedItem, claim: OperatorClaim) -> bool:
     """Whether what a person says is held against what the provider has: all that can't be undone."""
     ends = {"happened": {Kind.REFUND, Kind.CAPTURE, Kind.CANCEL}, "never": {Kind.REFUND}}
-    return found.kind in ends.get(truth.what, set())
+    return item.kind in ends.get(claim.what, set())
 
 
 def _take(fold: Fold, payment: Payment, fact: AnyFact) -> None:
@@ -295,11 +295,11 @@ def _not_parked() -> Refusal:
     return Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` tells how it stands.")
 
 
-def _answer(found: ParkedItem, done: str) -> ChangeResult:
+def _answer(item: ParkedItem, done: str) -> ChangeResult:
     body: Mapping[str, Any] = {
-        "what": found.what,
-        "id": found.name,
-        "payment_id": str(found.payment_id) if found.payment_id else None,
+        "what": item.what,
+        "id": item.name,
+        "payment_id": str(item.payment_id) if item.payment_id else None,
         "done": done,
     }
     return ChangeResult(body)

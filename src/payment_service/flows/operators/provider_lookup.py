@@ -62,9 +62,9 @@ async def read_provider(context: Context, payment: Payment, operation: ParkedOpe
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
 
 
-def check_against_refunds(refund: Refund, provider_id: str, told: RefundListFact) -> RefundListFact:
+def check_against_refunds(refund: Refund, provider_id: str, lookup: RefundListFact) -> RefundListFact:
     """Give what was read, with our refund's name on the one that a person says it is. Raises Refusal where it can't be that."""
-    found = next((one for one in told.refunds if one.provider_refund_id == provider_id), None)
+    found = next((one for one in lookup.refunds if one.provider_refund_id == provider_id), None)
     if found is None:
         message = f"The provider has no refund {provider_id} of this payment, so nothing was changed: compare the id."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
@@ -75,20 +75,20 @@ def check_against_refunds(refund: Refund, provider_id: str, told: RefundListFact
         message = f"{provider_id} is for {found.amount}, and {refund.amount} was asked for, so nothing was changed."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
     named = replace(found, refund_id=refund.id)
-    return replace(told, refunds=tuple(named if one is found else one for one in told.refunds))
+    return replace(lookup, refunds=tuple(named if one is found else one for one in lookup.refunds))
 
 
-def check_against_intent(operation: ParkedOperation, provider_id: str, told: AnyFact | None) -> IntentFact:
+def check_against_intent(operation: ParkedOperation, provider_id: str, lookup: AnyFact | None) -> IntentFact:
     """Give the intent as it was read. Raises Refusal where it is another, or shows that the call was not done."""
-    if not isinstance(told, IntentFact):
+    if not isinstance(lookup, IntentFact):
         raise Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` tells how it stands.")
-    if told.intent_id != provider_id:
-        message = f"It is about {told.intent_id}, not {provider_id}, so nothing was changed: name that one."
+    if lookup.intent_id != provider_id:
+        message = f"It is about {lookup.intent_id}, not {provider_id}, so nothing was changed: name that one."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
-    if told.status is not _DONE_AS[operation.kind]:
-        message = f"{provider_id} is {told.status} at the provider, so the {operation.kind} did not happen: retry it."
+    if lookup.status is not _DONE_AS[operation.kind]:
+        message = f"{provider_id} is {lookup.status} at the provider, so the {operation.kind} did not happen: retry it."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
-    return told
+    return lookup
 
 
 def _request(provider: Provider, payment: Payment, operation: ParkedOperation) -> Request:

@@ -14,7 +14,7 @@ from payment_service.domain.order import Order, Reason
 from payment_service.flows.intake.records import InboundRecord
 from payment_service.flows.requests.idempotency import ChangeResult, change_once
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.provider.port import BodyRefused, Receiver
+from payment_service.provider.port import BodyRefused, WebhookReceiver
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Replays:
         if kept.source == "webhook" or kept.replayed_at is not None:
             return None
         _require_whole(kept)
-        return self._intake.terms(self._arrival(kept))
+        return self._intake.terms(self._inbound_record(kept))
 
     async def replay(self, name: UUID, change_request: ChangeRequest) -> ChangeResult:
         """Decide one row again. Raises Refusal where it is refused again, with the reason."""
@@ -73,16 +73,16 @@ class Replays:
             if kept.replayed_at is not None:
                 return _answer(name, None, "accepted_before")
             _require_whole(kept)
-            took = await (self._webhook if kept.source == "webhook" else self._record)(connection, kept)
+            payment_id = await (self._webhook if kept.source == "webhook" else self._record)(connection, kept)
             await quarantine.mark_replayed(connection, name)
-            return _answer(name, took, "accepted")
+            return _answer(name, payment_id, "accepted")
 
         answer = await change_once(self._context.pool, change_request, work)
         self._context.wake()
         return answer
 
     async def _record(self, connection: Connection, kept: Kept) -> UUID | None:
-        inbound_record = self._arrival(kept)
+        inbound_record = self._inbound_record(kept)
         decide = self._cancelled.decide if inbound_record.topic == ORDERS_CANCELLED else self._intake.decide
         rejected: Rejected | None = await decide(connection, inbound_record)
         if rejected is not None:
@@ -91,7 +91,7 @@ class Replays:
         payment = await payments.last_of_order(connection, order.order_id) if isinstance(order, Order) else None
         return payment.id if payment else None
 
-    def _arrival(self, kept: Kept) -> InboundRecord:
+    def _inbound_record(self, kept: Kept) -> InboundRecord:
         """The record as it was consumed: what was added to its headers is taken away again."""
         topic, at = kept.topic or "", kept.recorded_at
         timestamp_ms = int(at.timestamp() * 1000) if at else -1
@@ -109,7 +109,7 @@ class Replays:
 
     async def _webhook(self, connection: Connection, kept: Kept) -> UUID | None:
         provider: object = self._context.providers.by_name.get(webhook_provider(kept))
-        if not isinstance(provider, Receiver):
+        if not isinstance(provider, WebhookReceiver):
             raise Refusal(
                 RefusalReason.NOT_ALLOWED, "The provider that sent it does not run here: add it to PROVIDERS."
             )
@@ -137,5 +137,5 @@ def _require_whole(kept: Kept) -> None:
         )
 
 
-def _answer(name: UUID, took: UUID | None, done: str) -> ChangeResult:
-    return ChangeResult({"id": str(name), "payment_id": str(took) if took else None, "done": done})
+def _answer(name: UUID, payment_id: UUID | None, done: str) -> ChangeResult:
+    return ChangeResult({"id": str(name), "payment_id": str(payment_id) if payment_id else None, "done": done})

@@ -1,4 +1,4 @@
-"""Cancel an unpaid payment, for a caller, the clock or a cancelled order.
+"""CancelRequest an unpaid payment, for a caller, the clock or a cancelled order.
 
 A create that was never sent is withdrawn without a call. Otherwise a cancel is queued behind the operations under way, and the
 payment is canceled when the provider confirms it: if the customer paid first, the payment stays paid.
@@ -38,41 +38,41 @@ _PROVIDER_REASONS: Final = frozenset({"abandoned", "duplicate", "fraudulent", "r
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
-    """A wish, named by who has it and their key for it. `why`: a word of `domain/unpaid.py`, or empty."""
+class CancelRequest:
+    """A request, named by who has it and their key for it. `why`: a word of `domain/unpaid.py`, or empty."""
 
     client: str
     key: str
     reason: str
 
     def operation_id(self, payment_id: UUID) -> UUID:
-        """The call that this wish may come to."""
+        """The call that this request may come to."""
         return operation_id(payment_id, Kind.CANCEL, self.client, self.key)
 
 
 async def cancel(
-    connection: Connection, context: Context, fold: Fold, payment_id: UUID, wish: Cancel
+    connection: Connection, context: Context, fold: Fold, payment_id: UUID, request: CancelRequest
 ) -> NewOperation | None:
     """Take back the create of a payment that is held and open, or queue a cancel, which is returned."""
     payment = fold.payment(payment_id)
-    if payment.provider_payment_id is None and await operations.withdraw_create(connection, payment_id, wish.reason):
-        fold.take(payment_id, WithdrawnFact(code=wish.reason, at=int(context.now().timestamp()), source="withdrawn"))
+    if payment.provider_payment_id is None and await operations.withdraw_create(connection, payment_id, request.reason):
+        fold.take(payment_id, WithdrawnFact(code=request.reason, at=int(context.now().timestamp()), source="withdrawn"))
         return None
     operation = NewOperation(
-        id=wish.operation_id(payment_id),
+        id=request.operation_id(payment_id),
         payment_id=payment_id,
         provider=payment.provider,
         kind=Kind.CANCEL,
-        cause=f"{wish.client}:{wish.key}",
-        request=cancel_request(context, payment, wish),
+        cause=f"{request.client}:{request.key}",
+        request=build_request(context, payment, request),
     )
     fold.enqueue(operation)
     return operation
 
 
-def cancel_request(context: Context, payment: Payment, wish: Cancel) -> Request:
+def build_request(context: Context, payment: Payment, request: CancelRequest) -> Request:
     """Word the call. Of an intent that is still being made only the payment is known: the dispatcher names it."""
-    return context.provider_of(payment).cancel_request(payment.provider_payment_id or OWN_INTENT, reason=wish.reason)
+    return context.provider_of(payment).cancel_request(payment.provider_payment_id or OWN_INTENT, reason=request.reason)
 
 
 class Cancellations:
@@ -83,25 +83,25 @@ class Cancellations:
 
     async def request(self, payment_id: UUID, reason: str, change_request: ChangeRequest) -> ChangeResult:
         """Ask for the end of an unpaid payment, and give the payment as it is then. Raises Refusal."""
-        told = reason if reason in _PROVIDER_REASONS else ""
-        wish = Cancel(client=change_request.actor.client, key=change_request.key, reason=told)
+        provider_reason = reason if reason in _PROVIDER_REASONS else ""
+        request = CancelRequest(client=change_request.actor.client, key=change_request.key, reason=provider_reason)
 
         async def work(connection: Connection) -> ChangeResult:
             payment = await lock_payment(connection, payment_id)
-            known = await operations.request_of(connection, wish.operation_id(payment_id))
+            known = await operations.request_of(connection, request.operation_id(payment_id))
             if known is None:
-                return await show_payment(connection, payment_id, await self._cancel(connection, payment, wish))
-            require_same_request(known.body, cancel_request(self._context, payment, wish).body)
+                return await show_payment(connection, payment_id, await self._cancel(connection, payment, request))
+            require_same_request(known.body, build_request(self._context, payment, request).body)
             return await show_payment(connection, payment_id)
 
         return await change_payments_once(self._context, change_request, work)
 
-    async def _cancel(self, connection: Connection, payment: Payment, wish: Cancel) -> Fold:
+    async def _cancel(self, connection: Connection, payment: Payment, request: CancelRequest) -> Fold:
         if payment.status not in CANCELABLE:
             raise _refusal(payment)
         await require_none_under_way(connection, payment, Kind.CANCEL, Kind.CAPTURE)
         fold = self._context.fold({payment.id: payment})
-        await cancel(connection, self._context, fold, payment.id, wish)
+        await cancel(connection, self._context, fold, payment.id, request)
         await fold.write(connection)
         return fold
 

@@ -38,13 +38,13 @@ TIMEOUT_S: Final = 3.0
 READS_BURST: Final = 5
 READ_EVERY_S: Final = 2.0
 # An intent is made within a second of its order, and what is short of budget has some a second later.
-SOON_S: Final = 1
+RETRY_SOON_S: Final = 1
 # After a trouble of the provider that gives no time of its own. What it gives is obeyed up to a minute.
-TROUBLE_RETRY_S: Final = 2
-TROUBLE_RETRY_MAX_S: Final = 60
+PROVIDER_ERROR_RETRY_S: Final = 2
+PROVIDER_ERROR_RETRY_MAX_S: Final = 60
 
 _PAYABLE: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED})
-_SAID: Final[dict[Step, str]] = {
+_STEP_DETAILS: Final[dict[Step, str]] = {
     "pay": "The customer can pay.",
     "wait": "The provider is at work on the customer's payment: wait for what will be announced.",
     "done": "The customer has nothing to pay.",
@@ -72,22 +72,22 @@ class Checkouts:
             )
         if payment.status is Status.CREATED:
             message = "The provider is being told of this payment: ask again in a second."
-            raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=SOON_S)
+            raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=RETRY_SOON_S)
         cancelled = await order_cancellations.is_cancelled(self._context.pool, order_id)
         if payment.status not in _PAYABLE or cancelled:
-            return _answer_ended(payment, payment.status, cancelled=cancelled)
-        found = await self._read_once(payment)
-        if found.fact is None:
-            return _answer(payment, payment.status, found)
-        if found.fact.amount != payment.amount:
-            log.error("checkout_amount_differs", payment_id=str(payment.id), intent_id=found.fact.intent_id)
+            return _closed_response(payment, payment.status, cancelled=cancelled)
+        offered = await self._read_once(payment)
+        if offered.fact is None:
+            return _response(payment, payment.status, offered)
+        if offered.fact.amount != payment.amount:
+            log.error("checkout_amount_differs", payment_id=str(payment.id), intent_id=offered.fact.intent_id)
             raise Refusal(
                 RefusalReason.NOT_ALLOWED, "The amount at the provider is not the order's: a person must look."
             )
-        if found.fact.status in _PAYABLE:
-            return _answer(payment, found.fact.status, found)
-        await self._have_it_read(payment, found.fact)
-        return _answer_ended(payment, found.fact.status, cancelled=cancelled)
+        if offered.fact.status in _PAYABLE:
+            return _response(payment, offered.fact.status, offered)
+        await self._enqueue_read(payment, offered.fact)
+        return _closed_response(payment, offered.fact.status, cancelled=cancelled)
 
     async def _read_once(self, payment: Payment) -> port.Checkout:
         """Read it, or share the read that is under way. A caller that goes away does not end it for the others."""
@@ -106,18 +106,18 @@ class Checkouts:
         if wait_s := self._reads.spend(str(payment.id)):
             raise _busy("This payment's checkout was asked for too often", wait_s)
         if self._slots.locked():
-            raise _busy("Too many customers are at their checkout now", SOON_S)
+            raise _busy("Too many customers are at their checkout now", RETRY_SOON_S)
         async with self._slots:
             if not await budget.spend_on_checkout(self._context.pool, payment.provider, rate_per_s=self._rate_per_s):
-                raise _busy("Too many customers are at their checkout now", SOON_S)
-            found = await self._ask(payment)
-        outcome = "done" if isinstance(found, port.Checkout) else "transient"
+                raise _busy("Too many customers are at their checkout now", RETRY_SOON_S)
+            offered = await self._ask(payment)
+        outcome = "done" if isinstance(offered, port.Checkout) else "transient"
         metrics.PROVIDER_CALLS.labels(payment.provider, "checkout", outcome).inc()
-        if isinstance(found, port.Checkout):
-            return found
-        names = {"payment_id": str(payment.id), "code": found.code, "provider_request_id": found.request_id}
+        if isinstance(offered, port.Checkout):
+            return offered
+        names = {"payment_id": str(payment.id), "code": offered.code, "provider_request_id": offered.request_id}
         log.warning("checkout_not_read", **names)
-        wait_s = min(int(found.retry_after_s), TROUBLE_RETRY_MAX_S) or TROUBLE_RETRY_S
+        wait_s = min(int(offered.retry_after_s), PROVIDER_ERROR_RETRY_MAX_S) or PROVIDER_ERROR_RETRY_S
         raise _busy("The provider can't be asked now", wait_s)
 
     async def _ask(self, payment: Payment) -> port.Checkout | Transient:
@@ -125,7 +125,7 @@ class Checkouts:
         with metrics.PROVIDER_CALL_SECONDS.labels(payment.provider, "checkout").time():
             return await read_checkout(provider, payment.provider_payment_id or "", limit_s=TIMEOUT_S)
 
-    async def _have_it_read(self, payment: Payment, fact: IntentFact) -> None:
+    async def _enqueue_read(self, payment: Payment, fact: IntentFact) -> None:
         """The provider knows more than we do: have it read as an operation, whose answer is applied like any other, once."""
         read = read_own_intent(payment, f"checkout:{fact.status}", self._context.providers)
         if read is not None:
@@ -134,15 +134,17 @@ class Checkouts:
             self._context.wake()
 
 
-def _answer_ended(payment: Payment, status: Status, *, cancelled: bool) -> Checkout:
+def _closed_response(payment: Payment, status: Status, *, cancelled: bool) -> Checkout:
     """Answer without a way to pay. Of a cancelled order nothing is to be paid, even while its payment is being canceled."""
-    answer = _answer(payment, status)
-    if cancelled and answer.next in {"open_new", "pay"}:
-        return answer.model_copy(update={"next": "done", "detail": "The order was cancelled: there is nothing to pay."})
-    return answer
+    response = _response(payment, status)
+    if cancelled and response.next in {"open_new", "pay"}:
+        return response.model_copy(
+            update={"next": "done", "detail": "The order was cancelled: there is nothing to pay."}
+        )
+    return response
 
 
-def _answer(payment: Payment, status: Status, found: port.Checkout | None = None) -> Checkout:
+def _response(payment: Payment, status: Status, offered: port.Checkout | None = None) -> Checkout:
     step = _step(status)
     return Checkout.model_validate(
         {
@@ -153,8 +155,8 @@ def _answer(payment: Payment, status: Status, found: port.Checkout | None = None
             "currency": payment.amount.currency.code,
             "provider": payment.provider,
             "next": step,
-            "detail": _SAID[step],
-            "pay": {"provider": payment.provider, **found.pay} if found else None,
+            "detail": _STEP_DETAILS[step],
+            "pay": {"provider": payment.provider, **offered.pay} if offered else None,
         }
     )
 

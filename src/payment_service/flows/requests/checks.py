@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from payment_service.domain.payment import Payment
     from payment_service.flows.state.fold import Fold
 
-_NAMES: Final = {Kind.CAPTURE: "A capture", Kind.CANCEL: "A cancellation"}
+_KIND_LABELS: Final = {Kind.CAPTURE: "A capture", Kind.CANCEL: "A cancellation"}
 
 
 async def lock_payment(connection: Connection, payment_id: UUID) -> Payment:
@@ -37,7 +37,7 @@ async def show_payment(connection: Connection, payment_id: UUID, fold: Fold | No
 async def require_none_under_way(connection: Connection, payment: Payment, *kinds: Kind) -> None:
     """Raise Refusal while a call of one of these kinds, about the payment's own intent, is not finished."""
     for kind in await operations.under_way(connection, payment.id, kinds):
-        message = f"{_NAMES[kind]} of this payment is under way: see what comes of it first."
+        message = f"{_KIND_LABELS[kind]} of this payment is under way: see what comes of it first."
         raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=1)
 
 

@@ -85,7 +85,7 @@ async def change_payments_once(
     """Do as `change_once`; then count what was written, and wake those who have work by it."""
     answer = await change_once(context.pool, change_request, work)
     if answer.fold is not None:
-        context.after(answer.fold)
+        context.after_commit(answer.fold)
     return answer
 
 

@@ -104,13 +104,13 @@ def reserve(
         refund_id=refund_id,
         amount=amount,
         reason=reason,
-        disputed=fold.disputed(payment_id),
+        disputed=fold.is_disputed(payment_id),
         at=int(context.now().timestamp()),
     )
     verdict = fold.take(payment_id, fact)
     if isinstance(verdict, NotRefundable):
         return verdict
-    fold.name_asker(refund_id, asked)
+    fold.set_requester(refund_id, asked)
     fold.enqueue(_operation(context, fold.payment(payment_id), fold.refund(payment_id, refund_id), asked))
     return None
 

@@ -39,14 +39,16 @@ class isolate_errors:  # noqa: N801 - read like contextlib.suppress
         return True
 
 
-async def process_batches(work: Callable[[int], Awaitable[Sequence[T]]], most: int, *, failed: str) -> Sequence[T]:
+async def process_batches(
+    work: Callable[[int], Awaitable[Sequence[T]]], limit_max: int, *, failure_event: str
+) -> Sequence[T]:
     """Work off up to `most` of what is due together, or where that fails one by one; give what was worked on.
 
-    `work(limit)` takes up to `limit` in a transaction, and gives none where nothing is due. `failed`: what is logged of a group.
+    `work(limit)` takes up to `limit` in a transaction, and gives none where nothing is due. `failure_event`: what is logged of a group.
     """
-    with isolate_errors(failed):
-        return await work(most)
+    with isolate_errors(failure_event):
+        return await work(limit_max)
     done: list[T] = []
-    while len(done) < most and (one := await work(1)):
+    while len(done) < limit_max and (one := await work(1)):
         done.extend(one)
     return done

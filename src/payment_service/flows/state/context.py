@@ -43,12 +43,12 @@ class Context:
             message = f"The payment's provider, {payment.provider}, does not run here: add it to PROVIDERS."
             raise Refusal(RefusalReason.NOT_ALLOWED, message) from None
 
-    def after(self, fold: Fold) -> None:
+    def after_commit(self, fold: Fold) -> None:
         """Count what was committed, and wake those who have work by it."""
         fold.count()
-        if fold.announced:
+        if fold.has_events:
             self.wake_relay()
-        if fold.enqueued:
+        if fold.has_operations:
             self.wake_dispatcher()
 
     def wake(self) -> None:

@@ -23,7 +23,7 @@ from payment_service.domain.refund import (
     RefundRefused,
     RefundRequested,
     RefundsChanged,
-    RefundsMoved,
+    RefundTotalFact,
     apply_refund,
 )
 from payment_service.domain.unexpected import UnexpectedFact, park
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Connection
     from payment_service.db.refunds import Asked
     from payment_service.domain.dispute import Dispute
-    from payment_service.domain.events import Announcement
+    from payment_service.domain.events import PaymentEvent
     from payment_service.domain.facts import AnyFact, AnyVerdict
     from payment_service.domain.payment import Payment
     from payment_service.domain.refund import Refund
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 # Facts that need a payment's refunds, or its disputes too, to be judged by.
-_ABOUT_CHILDREN = (RefundRequested, RefundFact, RefundListFact, RefundRefused, RefundsMoved, DisputeFact)
+_ABOUT_CHILDREN = (RefundRequested, RefundFact, RefundListFact, RefundRefused, RefundTotalFact, DisputeFact)
 
 
 @dataclass(slots=True)
@@ -66,8 +66,8 @@ class Fold:
     """
 
     def __init__(self, locked: Mapping[UUID, Payment], *, deployment: str, providers: Providers, now: datetime) -> None:
-        self._was = locked
-        self._is = dict(locked)
+        self._before = locked
+        self._current = dict(locked)
         self._children: dict[UUID, _Children] = {}
         self._deployment = deployment
         self._providers = providers
@@ -77,15 +77,15 @@ class Fold:
         self._operations: dict[UUID, operations.NewOperation] = {}
         self._refunds: dict[UUID, Refund] = {}
         self._disputes: dict[UUID, Dispute] = {}
-        self._asked: dict[UUID, Asked] = {}
+        self._requesters: dict[UUID, Asked] = {}
 
     def __contains__(self, payment_id: object) -> bool:
-        return payment_id in self._is
+        return payment_id in self._current
 
     async def load_for(self, connection: Connection, facts: Iterable[tuple[UUID, AnyFact]]) -> None:
         """Read what hangs on the payments that these facts need it of."""
         await self.load(
-            connection, {key for key, fact in facts if key in self._is and isinstance(fact, _ABOUT_CHILDREN)}
+            connection, {key for key, fact in facts if key in self._current and isinstance(fact, _ABOUT_CHILDREN)}
         )
 
     async def load(self, connection: Connection, wanted: Collection[UUID]) -> None:
@@ -98,70 +98,74 @@ class Fold:
 
     def payment(self, payment_id: UUID) -> Payment:
         """The payment as folded so far."""
-        return self._is[payment_id]
+        return self._current[payment_id]
 
     def refund(self, payment_id: UUID, refund_id: UUID) -> Refund:
         """A refund as folded so far, of a payment whose children are loaded. Raises KeyError."""
         return self._children[payment_id].refunds[refund_id]
 
-    def disputed(self, payment_id: UUID) -> bool:
+    def is_disputed(self, payment_id: UUID) -> bool:
         """Whether a bank has a loaded payment's money."""
-        return any(dispute.takes_the_money for dispute in self._children[payment_id].disputes.values())
+        return any(dispute.funds_withdrawn for dispute in self._children[payment_id].disputes.values())
 
     def take(self, payment_id: UUID, fact: AnyFact) -> AnyVerdict:
         """Fold one fact. What it asks for (a stray to cancel, a read) is queued; what is parked is for the caller to note."""
-        payment = self._is[payment_id]
-        verdict = self._judge(payment, fact)
+        payment = self._current[payment_id]
+        verdict = self._verdict_on(payment, fact)
         match verdict:
-            case Applied(payment=changed, announcements=told):
-                self._is[payment_id] = self._record(payment, changed, told, fact)
-            case RefundsChanged(payment=changed, refunds=moved, announcements=told):
-                self._is[payment_id] = self._record(payment, changed, told, fact)
-                self._children[payment_id].refunds.update({refund.id: refund for refund in moved})
-                self._refunds.update({refund.id: refund for refund in moved})
-            case DisputeChanged(dispute=dispute, announcements=told):
-                self._is[payment_id] = self._record(payment, payment, told, fact)
+            case Applied(payment=changed, events=events):
+                self._current[payment_id] = self._record(payment, changed, events, fact)
+            case RefundsChanged(payment=changed, refunds=changes, events=events):
+                self._current[payment_id] = self._record(payment, changed, events, fact)
+                self._children[payment_id].refunds.update({refund.id: refund for refund in changes})
+                self._refunds.update({refund.id: refund for refund in changes})
+            case DisputeChanged(dispute=dispute, events=events):
+                self._current[payment_id] = self._record(payment, payment, events, fact)
                 self._children[payment_id].disputes[dispute.id] = dispute
                 self._disputes[dispute.id] = dispute
             case Stray(intent_id=intent_id, cancel=True):
                 self.enqueue(cancel_stray(payment, intent_id, self._providers))
             case ReadIntent():
-                self._ask(read_own_intent(payment, _source(fact), self._providers))
+                self._enqueue_if_any(read_own_intent(payment, _source(fact), self._providers))
             case ReadRefunds():
-                self._ask(read_refunds(payment, _source(fact), self._providers))
+                self._enqueue_if_any(read_refunds(payment, _source(fact), self._providers))
             case Parked(reason=reason, detail=detail):
                 log.error("payment_parked", payment_id=str(payment_id), reason=reason, detail=detail)
             case _:
                 pass
         return verdict
 
-    def note(self, payment_id: UUID, cause: str) -> None:
+    def append_history(self, payment_id: UUID, cause: str) -> None:
         """Remember in the payment's history what was learned without changing it."""
-        payment = self._is[payment_id]
-        self._remember(payment, payment, None, cause, self._now)
+        payment = self._current[payment_id]
+        self._append_history(payment, payment, None, cause, self._now)
 
-    def name_asker(self, refund_id: UUID, asked: Asked) -> None:
+    def set_requester(self, refund_id: UUID, asked: Asked) -> None:
         """Note who asked for a refund that this fold has made."""
-        self._asked[refund_id] = asked
+        self._requesters[refund_id] = asked
 
     def enqueue(self, operation: operations.NewOperation) -> None:
         """Queue a call to the provider."""
         self._operations[operation.id] = operation
 
-    def ask_for_read(self, payment_id: UUID, after: Request, cause: str) -> None:
+    def enqueue_read(self, payment_id: UUID, after: Request, cause: str) -> None:
         """Queue a read of what a request was about, the payment's own intent, a stray or refunds; its answer is a fact like any other."""
-        self.enqueue(read_after(self._is[payment_id], after, cause, self._providers))
+        self.enqueue(read_after(self._current[payment_id], after, cause, self._providers))
 
     async def write(self, connection: Connection) -> None:
         """Write everything: payments, then what hangs on them, then their history, records and operations."""
-        changes = [(self._was[key], now) for key, now in self._is.items() if now != self._was[key]]
+        changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
         if changes:
             await payments.save(connection, changes)
         if self._refunds:
-            rows = [(r, self._is[r.payment_id].provider, self._asked.get(r.id)) for r in self._refunds.values()]
+            rows = [
+                (r, self._current[r.payment_id].provider, self._requesters.get(r.id)) for r in self._refunds.values()
+            ]
             await refunds.save(connection, rows)
         if self._disputes:
-            await disputes.save(connection, [(d, self._is[d.payment_id].provider) for d in self._disputes.values()])
+            await disputes.save(
+                connection, [(d, self._current[d.payment_id].provider) for d in self._disputes.values()]
+            )
         if self._history:
             await records.append_history(connection, self._history)
         if self._outbox:
@@ -173,23 +177,23 @@ class Fold:
         """Count what was written. Call it after the commit."""
         for record in self._outbox:
             metrics.ANNOUNCED.labels(record.topic).inc()
-        for key, now in self._is.items():
-            if now.status is not self._was[key].status:
-                metrics.TRANSITIONS.labels(self._was[key].status, now.status).inc()
+        for key, now in self._current.items():
+            if now.status is not self._before[key].status:
+                metrics.TRANSITIONS.labels(self._before[key].status, now.status).inc()
 
     @property
-    def announced(self) -> bool:
+    def has_events(self) -> bool:
         """Whether the relay has something to do."""
         return bool(self._outbox)
 
     @property
-    def enqueued(self) -> bool:
+    def has_operations(self) -> bool:
         """Whether the dispatcher has something to do."""
         return bool(self._operations)
 
-    def _judge(self, payment: Payment, fact: AnyFact) -> AnyVerdict:
+    def _verdict_on(self, payment: Payment, fact: AnyFact) -> AnyVerdict:
         match fact:
-            case RefundRequested() | RefundFact() | RefundListFact() | RefundRefused() | RefundsMoved():
+            case RefundRequested() | RefundFact() | RefundListFact() | RefundRefused() | RefundTotalFact():
                 return apply_refund(payment, self._children[payment.id].refunds, fact)
             case DisputeFact():
                 known = self._children[payment.id].disputes.get(dispute_id(payment.id, fact.provider_dispute_id))
@@ -199,21 +203,23 @@ class Fold:
             case _:
                 return apply(payment, fact)
 
-    def _ask(self, read: operations.NewOperation | None) -> None:
+    def _enqueue_if_any(self, read: operations.NewOperation | None) -> None:
         if read is not None:
             self.enqueue(read)
 
-    def _record(self, was: Payment, now: Payment, told: tuple[Announcement, ...], fact: AnyFact) -> Payment:
+    def _record(self, was: Payment, now: Payment, events: tuple[PaymentEvent, ...], fact: AnyFact) -> Payment:
         occurred_at = datetime.fromtimestamp(fact.at, UTC)
-        if not told and now.status is not was.status:
-            self._remember(was, now, None, f"{getattr(fact, 'intent_id', '')}:{now.status}", occurred_at)
-        for announcement in told:
+        if not events and now.status is not was.status:
+            self._append_history(was, now, None, f"{getattr(fact, 'intent_id', '')}:{now.status}", occurred_at)
+        for event in events:
             now = replace(now, sequence=now.sequence + 1)
-            self._remember(was, now, announcement.topic, announcement.cause, occurred_at)
-            self._outbox.append(outbox_record(now, announcement, deployment=self._deployment, now=self._now))
+            self._append_history(was, now, event.topic, event.cause, occurred_at)
+            self._outbox.append(outbox_record(now, event, deployment=self._deployment, now=self._now))
         return now
 
-    def _remember(self, was: Payment, now: Payment, announced: str | None, cause: str, occurred_at: datetime) -> None:
+    def _append_history(
+        self, was: Payment, now: Payment, announced: str | None, cause: str, occurred_at: datetime
+    ) -> None:
         self._history.append(
             records.HistoryEntry(
                 payment_id=now.id,

@@ -19,12 +19,14 @@ SYSTEM: Final = "system"
 
 def cancel_stray(payment: Payment, intent_id: str, providers: Providers) -> NewOperation:
     """Cancel an unpaid intent that bears our metadata and is not the payment's own."""
-    return _own(payment, Kind.CANCEL, f"stray:{intent_id}", providers.named(payment.provider).cancel_request(intent_id))
+    return _operation(
+        payment, Kind.CANCEL, f"stray:{intent_id}", providers.named(payment.provider).cancel_request(intent_id)
+    )
 
 
 def read_after(payment: Payment, after: Request, cause: str, providers: Providers) -> NewOperation:
     """Read what a request was about, because `cause` left its state in doubt."""
-    return _own(payment, Kind.RETRIEVE, cause, providers.named(payment.provider).lookup_request(after))
+    return _operation(payment, Kind.RETRIEVE, cause, providers.named(payment.provider).lookup_request(after))
 
 
 def read_own_intent(payment: Payment, cause: str, providers: Providers) -> NewOperation | None:
@@ -32,7 +34,7 @@ def read_own_intent(payment: Payment, cause: str, providers: Providers) -> NewOp
     if payment.provider_payment_id is None:
         return None
     request = providers.named(payment.provider).retrieve_request(payment.provider_payment_id)
-    return _own(payment, Kind.RETRIEVE, f"intent:{cause}", request)
+    return _operation(payment, Kind.RETRIEVE, f"intent:{cause}", request)
 
 
 def read_refunds(payment: Payment, cause: str, providers: Providers) -> NewOperation | None:
@@ -40,10 +42,10 @@ def read_refunds(payment: Payment, cause: str, providers: Providers) -> NewOpera
     if payment.provider_payment_id is None:
         return None
     request = providers.named(payment.provider).refunds_request(payment.provider_payment_id)
-    return _own(payment, Kind.RETRIEVE, f"refunds:{cause}", request)
+    return _operation(payment, Kind.RETRIEVE, f"refunds:{cause}", request)
 
 
-def _own(payment: Payment, kind: Kind, cause: str, request: Request) -> NewOperation:
+def _operation(payment: Payment, kind: Kind, cause: str, request: Request) -> NewOperation:
     return NewOperation(
         id=operation_id(payment.id, kind, SYSTEM, cause),
         payment_id=payment.id,

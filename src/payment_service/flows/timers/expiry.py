@@ -15,7 +15,7 @@ import structlog
 from payment_service.crash_points import reached
 from payment_service.db import operations, payments
 from payment_service.domain.unpaid import ABANDONED
-from payment_service.flows.requests.cancel import Cancel, cancel
+from payment_service.flows.requests.cancel import CancelRequest, cancel
 from payment_service.flows.state.batches import isolate_errors, process_batches
 from payment_service.flows.state.system_operations import SYSTEM
 from payment_service.loop import Loop
@@ -56,7 +56,7 @@ class Expiry:
 
     async def expire_once(self) -> int:
         """Ask for the end of what is due; return how many were looked at."""
-        return len(await process_batches(self._expire, GROUP_MAX, failed="expiry_group_failed"))
+        return len(await process_batches(self._expire, GROUP_MAX, failure_event="expiry_group_failed"))
 
     async def _expire(self, limit: int) -> Sequence[Expiring]:
         now = self._context.now()
@@ -69,7 +69,7 @@ class Expiry:
             fold = await ask(connection, due)
             reached("expire.commit.before")
         reached("expire.commit.after")
-        self._context.after(fold)
+        self._context.after_commit(fold)
         return due
 
     async def _ask(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
@@ -78,16 +78,16 @@ class Expiry:
         for one in due:
             if one.payment.id not in asked:
                 # Named by its moment: a second replica, or a restored backup, asks for the same call.
-                wish = Cancel(client=SYSTEM, key=f"expired:{one.due_at.isoformat()}", reason=ABANDONED)
-                await cancel(connection, self._context, fold, one.payment.id, wish)
+                request = CancelRequest(client=SYSTEM, key=f"expired:{one.due_at.isoformat()}", reason=ABANDONED)
+                await cancel(connection, self._context, fold, one.payment.id, request)
                 metrics.EXPIRED.inc()
-                log.info("payment_expires", payment_id=str(one.payment.id), status=one.payment.status)
+                log.info("payment_expiry_requested", payment_id=str(one.payment.id), status=one.payment.status)
         await fold.write(connection)
         return fold
 
     async def _ask_or_skip(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
         """Ask behind a savepoint, so that what trips the database is at least postponed."""
-        with isolate_errors("payment_does_not_expire", level=logging.ERROR, ids=[str(one.payment.id) for one in due]):
+        with isolate_errors("payment_expiry_failed", level=logging.ERROR, ids=[str(one.payment.id) for one in due]):
             async with connection.transaction():
                 return await self._ask(connection, due)
         return self._context.fold({})

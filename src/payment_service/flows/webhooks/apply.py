@@ -20,7 +20,7 @@ from payment_service.db import events, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.dispute import DisputeChanged
 from payment_service.domain.payment import Applied, Ignored, Parked, Stray
-from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds, RefundsChanged, RefundsMoved
+from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds, RefundsChanged, RefundTotalFact
 from payment_service.flows.intake.quarantine import quarantine_event
 from payment_service.flows.state.batches import isolate_errors, process_batches
 from payment_service.flows.state.errors import Unavailable
@@ -48,7 +48,7 @@ REPLAY_GROUP_MAX: Final = 100
 LOCKED_RETRY_S: Final = 0.25
 # An event that names a payment we do not have: a restored backup, or a slow replica. Doubling from 1 s to an hour, for 72 h.
 UNMATCHED_RETRY_MAX_S: Final = 3_600.0
-UNMATCHED_KEPT: Final = timedelta(hours=72)
+UNMATCHED_RETENTION: Final = timedelta(hours=72)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class _Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a transaction stored. `passed`: what became of events that carry nothing for us; `repeated`: how many were known."""
+    """What a transaction stored. `skipped`: what became of events that carry nothing for us; `repeated`: how many were known."""
 
     fold: Fold
     results: tuple[events.Result, ...]
-    passed: tuple[Disposition, ...]
+    skipped: tuple[Disposition, ...]
     repeated: int
 
 
@@ -108,20 +108,20 @@ class Webhooks:
             await self._store([(d.event, d.verified_by) for d in group])
         except TRANSIENT_ERRORS as error:
             log.warning("webhooks_not_stored", size=len(group), error=type(error).__name__)
-            _answer(group, Unavailable())
+            _complete(group, Unavailable())
         except Exception as error:  # noqa: BLE001 - one event that trips the database must not stop the others
             log.warning("webhook_group_failed", size=len(group), error=type(error).__name__, detail=str(error)[:300])
             for delivery in group:
                 await self._store_alone(delivery)
         else:
-            _answer(group, None)
+            _complete(group, None)
             waited_s = asyncio.get_running_loop().time() - group[0].arrived_s
             metrics.STAGE_SECONDS.labels("webhook_to_durable").observe(waited_s)
         return len(group)
 
     async def replay_once(self) -> int:
         """Apply stored events that are due; return how many were applied for good."""
-        results = await process_batches(self._replay, REPLAY_GROUP_MAX, failed="replay_group_failed")
+        results = await process_batches(self._replay, REPLAY_GROUP_MAX, failure_event="replay_group_failed")
         return sum(result.processed for result in results)
 
     async def _replay(self, limit: int) -> list[events.Result]:
@@ -133,11 +133,11 @@ class Webhooks:
             translated = [self._translate(w) for w in work]
             apply = self._apply if limit > 1 else self._apply_or_park
             fold, results = await apply(connection, translated)
-            results = [self._age(result, waiting[result.event.key]) for result in results]
+            results = [self._schedule_retry(result, waiting[result.event.key]) for result in results]
             await events.note_results(connection, results)
             reached("replay.commit.before")
         reached("replay.commit.after")
-        self._context.after(fold)
+        self._context.after_commit(fold)
         return results
 
     async def _apply_or_park(
@@ -156,7 +156,7 @@ class Webhooks:
         self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False
     ) -> Stored:
         """Store and apply events (each with what verified it) in the caller's transaction; after its commit, call `note`."""
-        deliveries = await self._find_own(connection, deliveries)
+        deliveries = await self._claim_own_intents(connection, deliveries)
         new = await events.insert(connection, deliveries)
         unique = {event.key: event for event, _ in deliveries if event.key in new}
         work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
@@ -166,10 +166,10 @@ class Webhooks:
         corrections = [r for r in results if r.result != "applied" or r.event.payment_id is None]
         if corrections:
             await events.note_results(connection, corrections)
-        passed = tuple(e.disposition for e in unique.values() if e.disposition is not Disposition.APPLY)
-        return Stored(fold, tuple(results), passed, repeated=len(deliveries) - len(new))
+        skipped = tuple(e.disposition for e in unique.values() if e.disposition is not Disposition.APPLY)
+        return Stored(fold, tuple(results), skipped, repeated=len(deliveries) - len(new))
 
-    async def _find_own(
+    async def _claim_own_intents(
         self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]]
     ) -> Sequence[tuple[ProviderEvent, str]]:
         """Of what bears no name of ours, take what is about a payment's own intent: another program may have made it."""
@@ -187,11 +187,11 @@ class Webhooks:
             for event, label in deliveries
         ]
 
-    def note(self, stored: Stored) -> None:
+    def after_commit(self, stored: Stored) -> None:
         """Count what was committed, and wake those who have work now."""
-        self._context.after(stored.fold)
+        self._context.after_commit(stored.fold)
         metrics.WEBHOOKS.labels("repeated").inc(stored.repeated)
-        for result in (*stored.passed, *(r.result for r in stored.results)):
+        for result in (*stored.skipped, *(r.result for r in stored.results)):
             metrics.WEBHOOKS.labels(result).inc()
 
     async def _store(self, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False) -> None:
@@ -199,33 +199,33 @@ class Webhooks:
             stored = await self.store_within(connection, deliveries, alone=alone)
             reached("webhook.commit.before")
         reached("webhook.commit.after")
-        self.note(stored)
+        self.after_commit(stored)
 
     async def _store_alone(self, delivery: _Delivery) -> None:
         try:
             await self._store([(delivery.event, delivery.verified_by)], alone=True)
         except TRANSIENT_ERRORS:
-            _answer([delivery], Unavailable())
+            _complete([delivery], Unavailable())
             return
         except Exception as error:  # noqa: BLE001 - it is kept, with the reason, and counted
-            await self._keep_unstorable(delivery, error)
+            await self._quarantine(delivery, error)
             return
-        _answer([delivery], None)
+        _complete([delivery], None)
 
-    async def _keep_unstorable(self, delivery: _Delivery, error: Exception) -> None:
+    async def _quarantine(self, delivery: _Delivery, error: Exception) -> None:
         event = delivery.event
         log.error("webhook_not_storable", event_id=event.event_id, error=type(error).__name__, detail=str(error)[:300])
         detail = f"The database refused the event ({type(error).__name__}): report this as a defect."
         try:
             await quarantine_event(self._context.pool, event, detail)
         except Exception as failure:  # noqa: BLE001 - what is not kept must be sent again, and its sender not be left waiting
-            log.error("webhook_not_kept", event_id=event.event_id, error=type(failure).__name__)
-            _answer([delivery], Unavailable())
+            log.error("webhook_not_quarantined", event_id=event.event_id, error=type(failure).__name__)
+            _complete([delivery], Unavailable())
             return
-        _answer([delivery], None)
+        _complete([delivery], None)
 
     async def _apply(self, connection: Connection, work: Sequence[ProviderEvent]) -> tuple[Fold, list[events.Result]]:
-        names = await self._name_payments(connection, work)
+        names = await self._match_payments(connection, work)
         wanted = set(names.values())
         locked = await payments.lock_free(connection, wanted) if wanted else {}
         missing = wanted - locked.keys()
@@ -238,7 +238,7 @@ class Webhooks:
         await fold.write(connection)
         return fold, results
 
-    async def _name_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[EventKey, UUID]:
+    async def _match_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[EventKey, UUID]:
         """Give the payment of each event: the one it names, else the one whose own intent it is about."""
         intents = {(e.provider, e.intent_id) for e in work if e.payment_id is None and e.intent_id is not None}
         found = await payments.of_intents(connection, intents) if intents else {}
@@ -281,11 +281,11 @@ class Webhooks:
             fact=None,
         )
 
-    def _age(self, result: events.Result, waiting: Waiting) -> events.Result:
+    def _schedule_retry(self, result: events.Result, waiting: Waiting) -> events.Result:
         """What can't be applied yet is tried ever less often; without a payment it is parked at last, or was not ours."""
         if result.result not in {"unmatched", "too_early"}:
             return result
-        if self._context.now() - waiting.stored_at > UNMATCHED_KEPT:
+        if self._context.now() - waiting.stored_at > UNMATCHED_RETENTION:
             if result.result == "unmatched" and result.event.payment_id is None:
                 return replace(result, processed=True, result="foreign", retry_s=None)
             return replace(result, parked_reason=result.result, retry_s=None)
@@ -300,7 +300,7 @@ def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:
             return events.Result(event=event, processed=True, result="known")
         case Stray():
             return events.Result(event=event, processed=True, result="stray")
-        case ReadRefunds() if isinstance(event.fact, RefundsMoved):
+        case ReadRefunds() if isinstance(event.fact, RefundTotalFact):
             # It has done what it can: the read that it asked for tells more than it.
             return events.Result(event=event, processed=True, result="applied")
         case ReadIntent() | ReadRefunds():
@@ -311,7 +311,7 @@ def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:
             return events.Result(event=event, processed=False, result=reason, parked_reason=reason)
 
 
-def _answer(group: Sequence[_Delivery], error: Exception | None) -> None:
+def _complete(group: Sequence[_Delivery], error: Exception | None) -> None:
     for delivery in group:
         if delivery.done.done():
             continue

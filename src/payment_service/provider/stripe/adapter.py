@@ -1,4 +1,4 @@
-"""The Stripe adapter: words requests, sends one attempt, sorts the answer into the port's classes.
+"""The Stripe adapter: words requests, sends one attempt, sorts the response into the port's classes.
 
 Requests are sent as they were stored, byte for byte, since Stripe answers the same key with another body by an error
 (https://docs.stripe.com/api/idempotent_requests). So this speaks HTTP itself; why, and what it costs, is in
@@ -19,11 +19,11 @@ from payment_service.config.config import Config
 from payment_service.provider.plugins import Plugin
 from payment_service.provider.port import CHECKOUTS_MAX, Request, TooLate, Transient, Unknown
 from payment_service.provider.stripe.amounts import to_stripe
-from payment_service.provider.stripe.answers import Answer, classify, read_date
 from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.deliveries import StripeDeliveries
 from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
 from payment_service.provider.stripe.refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
+from payment_service.provider.stripe.responses import Response, classify, read_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,8 +66,8 @@ class Stripe:
             "User-Agent": "payment-service",
         }
         trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(_check_time)
-        trace.on_request_chunk_sent.append(_check_time)
+        trace.on_request_headers_sent.append(_refuse_if_late)
+        trace.on_request_chunk_sent.append(_refuse_if_late)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=config.provider_concurrency + LISTINGS_MAX + CHECKOUTS_MAX, keepalive_timeout=15
@@ -142,28 +142,28 @@ class Stripe:
         return self._deliveries.translate(event)
 
     async def send(self, call: Call) -> Outcome:
-        """Make one attempt and sort its answer."""
+        """Make one attempt and sort its response."""
         try:
-            answer = await self._exchange(
+            response = await self._exchange(
                 call.request, idempotency_key=call.idempotency_key, refuse_late=call.refuse_late
             )
             if call.request.method == "GET" and call.request.path.startswith(REFUNDS):
-                answer = await self._read_on(call.request, answer)
+                response = await self._read_following_pages(call.request, response)
         except TooLate:
             raise
         except aiohttp.ClientConnectorError as error:
             return Transient(code=f"not_connected:{type(error.os_error).__name__}", retry_after_s=0)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unknown(code=f"connection:{type(error).__name__}")
-        return classify(call, answer, deployment=self._deployment, now_s=self._now_s())
+        return classify(call, response, deployment=self._deployment, now_s=self._now_s())
 
     async def checkout(self, intent_id: str) -> Checkout | Transient:
         """Read an intent with its client secret (https://docs.stripe.com/api/payment_intents/retrieve)."""
         try:
-            answer = await self._exchange(self.retrieve_request(intent_id))
+            response = await self._exchange(self.retrieve_request(intent_id))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Transient(code=f"connection:{type(error).__name__}", retry_after_s=0)
-        return read_checkout(answer, intent_id, publishable_key=self._publishable_key, now_s=self._now_s())
+        return read_checkout(response, intent_id, publishable_key=self._publishable_key, now_s=self._now_s())
 
     async def find_intents(
         self, *, created_from: int, created_to: int, limit: int
@@ -177,13 +177,13 @@ class Stripe:
                 return None
             intents, at, more = page
             for intent in intents:
-                self._note(found, intent, at)
+                self._add_listed(found, intent, at)
             if not more:
                 return found
             after = intents[-1]["id"]
         return None
 
-    def _note(self, found: dict[UUID, tuple[IntentFact | None, ...]], intent: dict[str, Any], at: int) -> None:
+    def _add_listed(self, found: dict[UUID, tuple[IntentFact | None, ...]], intent: dict[str, Any], at: int) -> None:
         """Note an intent that bears our name; None for one that can't be read, since it is there all the same."""
         metadata = intent.get("metadata") or {}
         if metadata.get("deployment") != self._deployment:
@@ -205,29 +205,33 @@ class Stripe:
         if after:
             query["starting_after"] = after
         try:
-            answer = await self._exchange(_get(f"{_INTENTS}?{urlencode(query)}"))
+            response = await self._exchange(_get(f"{_INTENTS}?{urlencode(query)}"))
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
-        if answer.status != 200 or not isinstance(answer.body, dict) or not isinstance(answer.body.get("data"), list):
+        if (
+            response.status != 200
+            or not isinstance(response.body, dict)
+            or not isinstance(response.body.get("data"), list)
+        ):
             return None
-        return answer.body["data"], read_date(answer, self._now_s()), bool(answer.body.get("has_more"))
+        return response.body["data"], read_date(response, self._now_s()), bool(response.body.get("has_more"))
 
-    async def _read_on(self, request: Request, answer: Answer) -> Answer:
+    async def _read_following_pages(self, request: Request, response: Response) -> Response:
         """Add the pages that follow one of refunds. Where one can't be read, the list goes on saying that there is more."""
-        following = next_page(request, answer.body)
+        following = next_page(request, response.body)
         for _ in range(1, REFUND_PAGES_MAX):
             if following is None:
                 break
             more = await self._exchange(following)
-            if more.status != 200 or (joined := join_pages(answer.body, more.body)) is None:
+            if more.status != 200 or (joined := join_pages(response.body, more.body)) is None:
                 break
-            answer = replace(answer, body=joined)
+            response = replace(response, body=joined)
             following = next_page(request, more.body)
-        return answer
+        return response
 
     async def _exchange(
         self, request: Request, *, idempotency_key: str = "", refuse_late: Callable[[], None] | None = None
-    ) -> Answer:
+    ) -> Response:
         headers = {**self._headers, "Stripe-Version": request.api_version}
         if request.method == "POST":
             headers["Idempotency-Key"] = idempotency_key
@@ -239,9 +243,9 @@ class Stripe:
             headers=headers,
             allow_redirects=False,
             trace_request_ctx=refuse_late,
-        ) as response:
-            content = await _read_limited(response)
-            return Answer(status=response.status, headers=response.headers, body=_parse(content))
+        ) as reply:
+            content = await _read_limited(reply)
+            return Response(status=reply.status, headers=reply.headers, body=_parse(content))
 
 
 def _path_of(intent_id: str) -> str:
@@ -263,7 +267,7 @@ def _make(config: Config, context: ProviderContext) -> Stripe:
 PLUGIN: Final = Plugin(settings=Config, make=_make)
 
 
-async def _check_time(
+async def _refuse_if_late(
     _session: aiohttp.ClientSession,
     context: SimpleNamespace,
     _params: aiohttp.TraceRequestHeadersSentParams | aiohttp.TraceRequestChunkSentParams,
@@ -271,7 +275,7 @@ async def _check_time(
     """Called with a connection in hand, and again just before the first byte is written.
 
     The client keeps headers back until the body goes out, in a task that may run later; a refusal there reads as a connection
-    that failed, which is never taken for an answer.
+    that failed, which is never taken for an response.
     """
     if (refuse_late := context.trace_request_ctx) is not None:
         refuse_late()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from payment_service.domain.currency import currency
 from payment_service.domain.dispute import DisputeFact, DisputeStatus
-from payment_service.domain.refund import RefundFact, RefundListFact, RefundsMoved, RefundStatus
+from payment_service.domain.refund import RefundFact, RefundListFact, RefundStatus, RefundTotalFact
 from payment_service.provider.stripe.amounts import from_stripe
 
 if TYPE_CHECKING:
@@ -95,13 +95,13 @@ def refund_list_fact(page: Any, *, intent_id: str, at: int, source: str) -> Refu
     return RefundListFact(intent_id=intent_id, refunds=refunds, whole=whole, at=at, source=source)
 
 
-def refunds_moved(charge: Any, *, at: int, source: str) -> RefundsMoved:
+def refund_total_fact(charge: Any, *, at: int, source: str) -> RefundTotalFact:
     """Read what a charge tells of its refunds: their sum alone. Raises MalformedRefund."""
     try:
         # What was held and not captured is released, and counted among the refunds by Stripe alone.
         released = charge["amount"] - charge["amount_captured"]
         total = from_stripe(charge["amount_refunded"] - released, currency(charge["currency"]))
-        return RefundsMoved(intent_id=_text(charge["payment_intent"]), total=total, at=at, source=source)
+        return RefundTotalFact(intent_id=_text(charge["payment_intent"]), total=total, at=at, source=source)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("charge", error) from None
 

@@ -21,7 +21,7 @@ from payment_service.domain.payment import ChargeFact
 from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, SignatureRefused
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.intents import intent_fact
-from payment_service.provider.stripe.refunds import dispute_fact, is_release, refund_fact, refunds_moved
+from payment_service.provider.stripe.refunds import dispute_fact, is_release, refund_fact, refund_total_fact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,11 +70,11 @@ _DISPUTE_TYPES: Final = frozenset({
     "charge.dispute.funds_reinstated",
 })  # fmt: skip
 # What bears our metadata, and what is found by its intent alone.
-_NAMED_TYPES: Final = _INTENT_TYPES | _CHARGE_TYPES | _TOTAL_TYPES
-_FOUND_TYPES: Final = _REFUND_TYPES | _DISPUTE_TYPES
-APPLIED_TYPES: Final = _NAMED_TYPES | _FOUND_TYPES
+_BY_METADATA_TYPES: Final = _INTENT_TYPES | _CHARGE_TYPES | _TOTAL_TYPES
+_BY_INTENT_TYPES: Final = _REFUND_TYPES | _DISPUTE_TYPES
+APPLIED_TYPES: Final = _BY_METADATA_TYPES | _BY_INTENT_TYPES
 _THIN: Final = "v2.core.event"
-_TOLD: Final = frozenset({Disposition.APPLY, Disposition.FOREIGN})
+_WITH_FACT: Final = frozenset({Disposition.APPLY, Disposition.FOREIGN})
 
 
 class SignatureReason(StrEnum):
@@ -248,8 +248,8 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> Prov
         payload=payload,
         disposition=disposition,
         payment_id=payment_id,
-        intent_id=_intent_id(event) if disposition in _TOLD and payment_id is None else None,
-        fact=_fact(event, occurred_at) if disposition in _TOLD else None,
+        intent_id=_intent_id(event) if disposition in _WITH_FACT and payment_id is None else None,
+        fact=_fact(event, occurred_at) if disposition in _WITH_FACT else None,
     )
 
 
@@ -281,9 +281,9 @@ def _dispose(event: dict[str, Any], *, deployment: str, livemode: bool) -> tuple
     if event.get("object") == _THIN:
         return Disposition.IGNORED, None
     payment_id = _payment_id(event["data"]["object"], deployment)
-    if kind in _NAMED_TYPES:
+    if kind in _BY_METADATA_TYPES:
         return (Disposition.FOREIGN if payment_id is None else Disposition.APPLY), payment_id
-    if kind in _FOUND_TYPES:
+    if kind in _BY_INTENT_TYPES:
         if is_release(event["data"]["object"]):
             return Disposition.IGNORED, None
         # Without an intent it refunds or disputes a charge that was made otherwise, and not by us.
@@ -316,7 +316,7 @@ def _fact(event: dict[str, Any], at: int) -> AnyFact | None:
         if kind in _REFUND_TYPES:
             return refund_fact(subject, at=at, source=source)
         if kind in _TOTAL_TYPES:
-            return refunds_moved(subject, at=at, source=source)
+            return refund_total_fact(subject, at=at, source=source)
         if kind in _DISPUTE_TYPES:
             return dispute_fact(subject, at=at, source=source)
         return intent_fact(subject, at=at, source=source, from_event=True)

@@ -25,7 +25,7 @@ class NotConforming(AssertionError):
     """The provider does not do what the service relies on. The message says what."""
 
 
-class Counterpart(Protocol):
+class ProviderHarness(Protocol):
     """Who plays the provider's other side for the checks."""
 
     @property
@@ -44,7 +44,7 @@ class Counterpart(Protocol):
         ...
 
     @property
-    def holds(self) -> bool:
+    def supports_manual_capture(self) -> bool:
         """Whether it can hold money, to be captured later."""
         ...
 
@@ -57,21 +57,21 @@ class Counterpart(Protocol):
         ...
 
 
-Check: TypeAlias = Callable[[Counterpart], Awaitable[None]]
+Check: TypeAlias = Callable[[ProviderHarness], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """A payment that a check makes, and what is asked about it."""
 
-    counterpart: Counterpart
+    harness: ProviderHarness
     amount: Money
     payment_id: UUID = field(default_factory=uuid4)
 
     @property
     def provider(self) -> Provider:
         """The provider under test."""
-        return self.counterpart.provider
+        return self.harness.provider
 
     def create(self, *, amount: Money | None = None, hold: bool = False) -> Request:
         """Word the creation."""
@@ -121,7 +121,7 @@ class Trial:
     async def paid(self) -> IntentFact:
         """Create the intent and let the customer pay it, all."""
         intent = await self.begin()
-        await self.counterpart.pay(intent.intent_id, self.amount)
+        await self.harness.pay(intent.intent_id, self.amount)
         return await self.read(intent.intent_id)
 
     async def read(self, intent_id: str) -> IntentFact:
@@ -129,10 +129,10 @@ class Trial:
         return intent_of(await self.send(Kind.RETRIEVE, self.provider.retrieve_request(intent_id)), "a retrieve")
 
 
-def trial(counterpart: Counterpart, code: str = "") -> Trial:
+def trial(harness: ProviderHarness, code: str = "") -> Trial:
     """Begin with another payment, in a currency of the provider's."""
-    unit = currency(code or min(counterpart.currencies))
-    return Trial(counterpart=counterpart, amount=Money(AMOUNT_MINOR, unit))
+    unit = currency(code or min(harness.currencies))
+    return Trial(harness=harness, amount=Money(AMOUNT_MINOR, unit))
 
 
 def part_of(amount: Money) -> Money:

@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from payment_service.domain.payment import IntentFact, Status
-from payment_service.provider.conformance.counterpart import intent_of, part_of, require, trial
-from payment_service.provider.port import Done, Immediate, Kind, Refused, Request, WrongState
+from payment_service.provider.conformance.harness import intent_of, part_of, require, trial
+from payment_service.provider.port import Done, ImmediateCapture, Kind, Refused, Request, WrongState
 
 if TYPE_CHECKING:
-    from payment_service.provider.conformance.counterpart import Check, Counterpart
+    from payment_service.provider.conformance.harness import Check, ProviderHarness
 
 
-async def money_that_came_is_read_whole(counterpart: Counterpart) -> None:
+async def a_paid_intent_has_received_the_amount(harness: ProviderHarness) -> None:
     """A paid intent is succeeded and has received what was asked for."""
-    one = trial(counterpart)
+    one = trial(harness)
     read = await one.paid()
     require(read.status is Status.SUCCEEDED, f"a paid intent is {read.status}")
     require(read.received == one.amount, f"a paid intent has received {read.received} of {one.amount}")
 
 
-async def an_unpaid_intent_is_canceled_once(counterpart: Counterpart) -> None:
+async def an_unpaid_intent_is_canceled_once(harness: ProviderHarness) -> None:
     """And stays so, when it is asked for again under another key, or under the same."""
-    one = trial(counterpart)
+    one = trial(harness)
     intent = await one.begin()
-    request = counterpart.provider.cancel_request(intent.intent_id, reason="abandoned")
+    request = harness.provider.cancel_request(intent.intent_id, reason="abandoned")
     outcome = await one.send(Kind.CANCEL, request, key=f"cancel:{one.payment_id}:1")
     require(intent_of(outcome, "a cancel").status is Status.CANCELED, "a cancel did not cancel")
     for key in ("1", "2"):
@@ -36,33 +36,33 @@ async def an_unpaid_intent_is_canceled_once(counterpart: Counterpart) -> None:
     require((await one.read(intent.intent_id)).status is Status.CANCELED, "a canceled intent does not stay so")
 
 
-async def a_cancel_that_lost_to_the_customer_is_no_error(counterpart: Counterpart) -> None:
+async def canceling_a_paid_intent_is_a_wrong_state(harness: ProviderHarness) -> None:
     """It comes to WrongState, with the intent as the fact, or with none; the money stays."""
-    one = trial(counterpart)
+    one = trial(harness)
     paid = await one.paid()
-    outcome = await one.send(Kind.CANCEL, counterpart.provider.cancel_request(paid.intent_id))
+    outcome = await one.send(Kind.CANCEL, harness.provider.cancel_request(paid.intent_id))
     require(isinstance(outcome, WrongState), f"a cancel of a paid intent came to {outcome!r}, not to WrongState")
     read = await one.read(paid.intent_id)
     require(read.status is Status.SUCCEEDED, f"a cancel of a paid intent left it {read.status}")
     require(read.received == one.amount, f"a cancel of a paid intent left {read.received}")
 
 
-async def what_is_held_is_captured_and_what_is_not_held_is_not(counterpart: Counterpart) -> None:
+async def only_an_authorized_intent_is_captured(harness: ProviderHarness) -> None:
     """A part of what is held, once; else a capture is refused and changes nothing."""
-    one = trial(counterpart)
-    intent = await one.begin(hold=counterpart.holds)
-    request = counterpart.provider.capture_request(intent.intent_id, part_of(one.amount))
+    one = trial(harness)
+    intent = await one.begin(hold=harness.supports_manual_capture)
+    request = harness.provider.capture_request(intent.intent_id, part_of(one.amount))
     early = await one.send(Kind.CAPTURE, request, key=f"capture:{one.payment_id}:1")
     require(isinstance(early, Refused | WrongState), f"a capture of what is not held came to {early!r}")
     require((await one.read(intent.intent_id)).received.minor == 0, "a capture took money that nobody has paid")
-    said = isinstance(counterpart.provider, Immediate) and counterpart.provider.captures_at_once
+    said = isinstance(harness.provider, ImmediateCapture) and harness.provider.captures_at_once
     require(
-        said is not counterpart.holds,
+        said is not harness.supports_manual_capture,
         "a provider that holds no money says so, by `captures_at_once`, and no other does",
     )
-    if not counterpart.holds:
+    if not harness.supports_manual_capture:
         return
-    await counterpart.pay(intent.intent_id, one.amount)
+    await harness.pay(intent.intent_id, one.amount)
     held = await one.read(intent.intent_id)
     require(held.status is Status.AUTHORIZED, f"an intent of which the money is held is {held.status}")
     captured = intent_of(await one.send(Kind.CAPTURE, request, key=f"capture:{one.payment_id}:2"), "a capture")
@@ -72,12 +72,12 @@ async def what_is_held_is_captured_and_what_is_not_held_is_not(counterpart: Coun
     require(not isinstance(again, Done), "an intent was captured twice")
 
 
-async def what_was_asked_for_can_be_looked_up(counterpart: Counterpart) -> None:
+async def a_lookup_shows_the_result_of_a_cancel(harness: ProviderHarness) -> None:
     """When the key can't help any more, a read tells what became of a cancel."""
-    one = trial(counterpart)
+    one = trial(harness)
     intent = await one.begin()
-    cancel = counterpart.provider.cancel_request(intent.intent_id)
-    lookup = counterpart.provider.lookup_request(cancel)
+    cancel = harness.provider.cancel_request(intent.intent_id)
+    lookup = harness.provider.lookup_request(cancel)
     before = intent_of(await one.send(Kind.CANCEL, lookup), "a lookup")
     require(before.intent_id == intent.intent_id, f"a lookup is about {before.intent_id}")
     require(before.status is Status.PENDING, f"a lookup changed the intent to {before.status}")
@@ -86,14 +86,14 @@ async def what_was_asked_for_can_be_looked_up(counterpart: Counterpart) -> None:
     require(after.status is Status.CANCELED, f"a lookup after the cancel shows {after.status}")
 
 
-async def nonsense_is_answered_and_never_done(counterpart: Counterpart) -> None:
+async def invalid_requests_are_never_done(harness: ProviderHarness) -> None:
     """Unknown intents, paths and bodies come to an outcome that is not Done; nothing is raised."""
-    one = trial(counterpart)
+    one = trial(harness)
     create = one.create()
     requests = [
-        (Kind.RETRIEVE, counterpart.provider.retrieve_request("no-such-intent")),
-        (Kind.CANCEL, counterpart.provider.cancel_request("no-such-intent")),
-        (Kind.CAPTURE, counterpart.provider.capture_request("no-such-intent", one.amount)),
+        (Kind.RETRIEVE, harness.provider.retrieve_request("no-such-intent")),
+        (Kind.CANCEL, harness.provider.cancel_request("no-such-intent")),
+        (Kind.CAPTURE, harness.provider.capture_request("no-such-intent", one.amount)),
         (Kind.CREATE, Request(method="POST", path=create.path, body="}{", api_version=create.api_version)),
         (Kind.CREATE, Request(method="POST", path=create.path, body="", api_version=create.api_version)),
         (Kind.RETRIEVE, Request(method="GET", path="/no/such/path", body="", api_version=create.api_version)),
@@ -104,10 +104,10 @@ async def nonsense_is_answered_and_never_done(counterpart: Counterpart) -> None:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
-    money_that_came_is_read_whole,
+    a_paid_intent_has_received_the_amount,
     an_unpaid_intent_is_canceled_once,
-    a_cancel_that_lost_to_the_customer_is_no_error,
-    what_is_held_is_captured_and_what_is_not_held_is_not,
-    what_was_asked_for_can_be_looked_up,
-    nonsense_is_answered_and_never_done,
+    canceling_a_paid_intent_is_a_wrong_state,
+    only_an_authorized_intent_is_captured,
+    a_lookup_shows_the_result_of_a_cancel,
+    invalid_requests_are_never_done,
 )

@@ -68,7 +68,7 @@ _REASONS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Response:
     """What came back. `body` is the parsed JSON, None where it was none."""
 
     status: int
@@ -76,71 +76,71 @@ class Answer:
     body: object
 
 
-def classify(call: Call, answer: Answer, *, deployment: str, now_s: float) -> Outcome:
-    """Sort an answer to `call`. `now_s`: our clock, used only where the answer has no Date."""
-    request_id = read_word(answer.headers.get("Request-Id"))
-    if 200 <= answer.status < 300:
-        return _done(call, answer, deployment, now_s, request_id)
-    if answer.status >= 500 and _replayed(answer):
-        # Whatever it says about trying again: this key has no other answer.
-        return Unknown(code=f"http_{answer.status}", replayed=True, request_id=request_id)
-    code = read_word(_error(answer).get("code")) or f"http_{answer.status}"
-    if answer.headers.get("Stripe-Should-Retry") == "true" or answer.status in {409, 424, 429}:
-        return Transient(code=code, retry_after_s=read_retry_after(answer.headers), request_id=request_id)
-    if answer.status >= 500 or answer.status < 400:
-        return Unknown(code=f"http_{answer.status}", request_id=request_id)
-    if answer.status == 401:
+def classify(call: Call, response: Response, *, deployment: str, now_s: float) -> Outcome:
+    """Sort an response to `call`. `now_s`: our clock, used only where the response has no Date."""
+    request_id = read_token(response.headers.get("Request-Id"))
+    if 200 <= response.status < 300:
+        return _done(call, response, deployment, now_s, request_id)
+    if response.status >= 500 and _replayed(response):
+        # Whatever it says about trying again: this key has no other response.
+        return Unknown(code=f"http_{response.status}", replayed=True, request_id=request_id)
+    code = read_token(_error(response).get("code")) or f"http_{response.status}"
+    if response.headers.get("Stripe-Should-Retry") == "true" or response.status in {409, 424, 429}:
+        return Transient(code=code, retry_after_s=read_retry_after(response.headers), request_id=request_id)
+    if response.status >= 500 or response.status < 400:
+        return Unknown(code=f"http_{response.status}", request_id=request_id)
+    if response.status == 401:
         return Blocked(code="http_401", kind=None, request_id=request_id)
-    if answer.status == 403:
+    if response.status == 403:
         return Blocked(code="http_403", kind=call.kind, request_id=request_id)
-    return _sort_refusal(call, answer, code, now_s, request_id)
+    return _sort_refusal(call, response, code, now_s, request_id)
 
 
-def _sort_refusal(call: Call, answer: Answer, code: str, now_s: float, request_id: str) -> Outcome:
-    error = _error(answer)
+def _sort_refusal(call: Call, response: Response, code: str, now_s: float, request_id: str) -> Outcome:
+    error = _error(response)
     if error.get("type") == "idempotency_error":
         return Misused(code="idempotency_error", request_id=request_id)
     if call.kind is Kind.CREATE and code in CREATE_REFUSALS:
         reason = _REASONS[code]
-        fact = RefusedFact(code=code, reason=reason, at=read_date(answer, now_s), source=call.source)
+        fact = RefusedFact(code=code, reason=reason, at=read_date(response, now_s), source=call.source)
         return Refused(code=code, reason=reason, fact=fact, request_id=request_id)
     if call.kind is Kind.REFUND and (
-        code in REFUND_REFUSALS or (answer.status == 400 and error.get("param") == "amount")
+        code in REFUND_REFUSALS or (response.status == 400 and error.get("param") == "amount")
     ):
         reason = REFUND_REFUSALS.get(code, "The provider refused the amount.")
-        at = read_date(answer, now_s)
+        at = read_date(response, now_s)
         refused = RefundRefused(refund_id=call.operation_id, code=code, reason=reason, at=at, source=call.source)
         return Refused(code=code, reason=reason, fact=refused, request_id=request_id)
     too_late = call.kind is Kind.CAPTURE and code in CAPTURE_TOO_LATE
     if too_late or (code == WRONG_STATE and call.kind is not Kind.CREATE):
-        fresh = None if _replayed(answer) else _fact(call, error.get("payment_intent"), read_date(answer, now_s))
+        fresh = None if _replayed(response) else _fact(call, error.get("payment_intent"), read_date(response, now_s))
         return WrongState(code=code, fact=fresh, request_id=request_id)
     return Unexpected(
         code=code,
-        detail=f"HTTP {answer.status} {read_word(error.get('type'))} {read_word(error.get('param'))}".strip(),
+        detail=f"HTTP {response.status} {read_token(error.get('type'))} {read_token(error.get('param'))}".strip(),
         request_id=request_id,
     )
 
 
-def _done(call: Call, answer: Answer, deployment: str, now_s: float, request_id: str) -> Outcome:
-    body = answer.body if isinstance(answer.body, dict) else {}
+def _done(call: Call, response: Response, deployment: str, now_s: float, request_id: str) -> Outcome:
+    body = response.body if isinstance(response.body, dict) else {}
     expected = _expected_object(call)
     if body.get("object") != expected:
-        return Unknown(code="unreadable_answer", replayed=_replayed(answer), request_id=request_id)
-    if not _is_the_one_asked_for(call, body, deployment):
+        return Unknown(code="unreadable_answer", replayed=_replayed(response), request_id=request_id)
+    if not _matches_call(call, body, deployment):
         return Unexpected(
-            code="another_object", detail=f"answered with {read_word(body.get('id'))}", request_id=request_id
+            code="another_object", detail=f"answered with {read_token(body.get('id'))}", request_id=request_id
         )
-    if _replayed(answer) and call.kind is not Kind.CREATE:
+    if _replayed(response) and call.kind is not Kind.CREATE:
         return Done(fact=None, request_id=request_id)
     if call.kind is Kind.CREATE:
         # Replayed or not, a create tells how the intent began.
         created = body.get("created")
         at = created if isinstance(created, int) else int(now_s)
     else:
-        at = read_date(answer, now_s)
+        at = read_date(response, now_s)
     if (fact := _fact(call, body, at)) is None:
-        detail = f"the answer is no {expected} that we can read"
+        detail = f"the response is no {expected} that we can read"
         return Unexpected(code=f"malformed_{expected.removeprefix('payment_')}", detail=detail, request_id=request_id)
     return Done(fact=fact, request_id=request_id)
 
@@ -151,7 +151,7 @@ def _expected_object(call: Call) -> str:
     return "payment_intent"
 
 
-def _is_the_one_asked_for(call: Call, body: dict[str, Any], deployment: str) -> bool:
+def _matches_call(call: Call, body: dict[str, Any], deployment: str) -> bool:
     if body["object"] == "list":
         return True  # of what the query named
     if call.kind is Kind.CREATE or body["object"] == "refund":
@@ -178,24 +178,24 @@ def _fact(call: Call, body: object, at: int) -> IntentFact | RefundFact | Refund
         return None
 
 
-def _error(answer: Answer) -> dict[str, Any]:
-    error = answer.body.get("error") if isinstance(answer.body, dict) else None
+def _error(response: Response) -> dict[str, Any]:
+    error = response.body.get("error") if isinstance(response.body, dict) else None
     return error if isinstance(error, dict) else {}
 
 
-def read_word(value: object) -> str:
+def read_token(value: object) -> str:
     """A code, name or id as Stripe makes them; empty for anything else, which the database might refuse or must not keep."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
 
 
-def _replayed(answer: Answer) -> bool:
-    return answer.headers.get("Idempotent-Replayed") == "true"
+def _replayed(response: Response) -> bool:
+    return response.headers.get("Idempotent-Replayed") == "true"
 
 
-def read_date(answer: Answer, now_s: float) -> int:
-    """The provider's clock, in whole seconds, from the answer's Date; ours where it has none."""
+def read_date(response: Response, now_s: float) -> int:
+    """The provider's clock, in whole seconds, from the response's Date; ours where it has none."""
     try:
-        return int(parsedate_to_datetime(answer.headers["Date"]).timestamp())
+        return int(parsedate_to_datetime(response.headers["Date"]).timestamp())
     except (KeyError, ValueError, TypeError):
         return int(now_s)
 

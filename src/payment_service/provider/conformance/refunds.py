@@ -7,21 +7,21 @@ from uuid import uuid4
 
 from payment_service.domain.money import Money
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundRefused, RefundStatus
-from payment_service.provider.conformance.counterpart import fail, part_of, require, trial
+from payment_service.provider.conformance.harness import fail, part_of, require, trial
 from payment_service.provider.port import Done, Kind, Misused, Refused
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from payment_service.provider.conformance.counterpart import Check, Counterpart, Trial
+    from payment_service.provider.conformance.harness import Check, ProviderHarness, Trial
     from payment_service.provider.port import Outcome, Request
 
 _BEGUN: Final = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED})
 
 
-async def a_refund_bears_our_name_and_is_made_once(counterpart: Counterpart) -> None:
+async def a_repeated_refund_key_creates_one_refund(harness: ProviderHarness) -> None:
     """The same key makes the same refund; with another amount it is refused as misused."""
-    one = trial(counterpart)
+    one = trial(harness)
     paid = await one.paid()
     refund_id = uuid4()
     fact = _refund_of(await _refund(one, paid.intent_id, refund_id, part_of(one.amount)))
@@ -31,30 +31,30 @@ async def a_refund_bears_our_name_and_is_made_once(counterpart: Counterpart) -> 
     require(fact.status in _BEGUN, f"a refund that was made is {fact.status}")
     again = await _refund(one, paid.intent_id, refund_id, part_of(one.amount))
     require(isinstance(again, Done), f"a repeated refund came to {again!r}")
-    listed = await _listed(one, counterpart.provider.refunds_request(paid.intent_id))
+    listed = await _listed(one, harness.provider.refunds_request(paid.intent_id))
     require([r.provider_refund_id for r in listed.refunds] == [fact.provider_refund_id], "one key made two refunds")
     other = await _refund(one, paid.intent_id, refund_id, Money(1_000, one.amount.currency))
     require(isinstance(other, Misused), f"a refund's key with another amount came to {other!r}, not to Misused")
 
 
-async def refunds_are_read_together(counterpart: Counterpart) -> None:
+async def refunds_are_listed_together(harness: ProviderHarness) -> None:
     """The listing of an intent shows each refund by our name, and says whether that is all."""
-    one = trial(counterpart)
+    one = trial(harness)
     paid = await one.paid()
     names = [uuid4(), uuid4()]
     for name in names:
         await _refund(one, paid.intent_id, name, part_of(one.amount))
-    lookup = counterpart.provider.lookup_request(_request(one, paid.intent_id, names[0], part_of(one.amount)))
-    for request in (counterpart.provider.refunds_request(paid.intent_id), lookup):
+    lookup = harness.provider.lookup_request(_request(one, paid.intent_id, names[0], part_of(one.amount)))
+    for request in (harness.provider.refunds_request(paid.intent_id), lookup):
         listed = await _listed(one, request)
         require(listed.intent_id == paid.intent_id, f"a listing of refunds is of {listed.intent_id}")
         require(listed.whole, "a listing of two refunds is not whole")
         require({one.refund_id for one in listed.refunds} == set(names), f"a listing shows {listed.refunds!r}")
 
 
-async def no_more_is_given_back_than_has_come_in(counterpart: Counterpart) -> None:
+async def refunds_never_exceed_the_captured_amount(harness: ProviderHarness) -> None:
     """The refusal is definite and names the refund, so that what was reserved for it is free again."""
-    one = trial(counterpart)
+    one = trial(harness)
     paid = await one.paid()
     await _refund(one, paid.intent_id, uuid4(), part_of(one.amount))
     refund_id = uuid4()
@@ -66,9 +66,9 @@ async def no_more_is_given_back_than_has_come_in(counterpart: Counterpart) -> No
     require(read.received == one.amount, f"an intent with refunds has received {read.received}")
 
 
-async def what_is_unpaid_is_not_refunded(counterpart: Counterpart) -> None:
+async def an_unpaid_intent_is_not_refunded(harness: ProviderHarness) -> None:
     """There is nothing to give back."""
-    one = trial(counterpart)
+    one = trial(harness)
     intent = await one.begin()
     outcome = await _refund(one, intent.intent_id, uuid4(), part_of(one.amount))
     require(not isinstance(outcome, Done), "an unpaid intent was refunded")
@@ -98,8 +98,8 @@ def _refund_of(outcome: Outcome) -> RefundFact:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
-    a_refund_bears_our_name_and_is_made_once,
-    refunds_are_read_together,
-    no_more_is_given_back_than_has_come_in,
-    what_is_unpaid_is_not_refunded,
+    a_repeated_refund_key_creates_one_refund,
+    refunds_are_listed_together,
+    refunds_never_exceed_the_captured_amount,
+    an_unpaid_intent_is_not_refunded,
 )
