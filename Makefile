@@ -31,7 +31,7 @@ help:
 	@echo 'make payment-service-restart  restart it, and nginx with it'
 	@echo 'make test-payment-webhook     send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
 	@echo 'make fuzz        20,000 requests made from openapi.json against a running service; the suite makes 2,000'
-	@echo 'make check       lint, format, types, import rules'
+	@echo 'make check       lint, format, types, import rules, prose'
 	@echo 'make release-check  whether this working copy can be released; publishes nothing'
 	@echo 'make fmt         mend what lint and format can mend'
 	@echo 'make docs        write again what is drawn from the code: configuration, state machines, contracts'
@@ -97,6 +97,7 @@ check: install
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.count_prose
 
 release-check: install
 	@$(BIN)/python -m scripts.release_check
@@ -111,6 +112,7 @@ docs: install
 	$(BIN)/python -m scripts.document_contracts
 	$(BIN)/python -m scripts.document_commands
 	$(BIN)/python -m scripts.document_api
+	$(BIN)/python -m scripts.document_invariants
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)

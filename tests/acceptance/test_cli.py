@@ -130,6 +130,7 @@ def test_a_broker_that_does_not_answer_ends_with_1_and_one_line() -> None:
     assert_fails(result, 1, "The broker of KAFKA_BROKERS did not do it")
 
 
+@pytest.mark.invariant("I12")
 def test_a_key_is_printed_alone_and_stored_hashed(database_dsn: str) -> None:
     result = run(
         "keys", "create", "--client", "shop", "--scope", "read", "--scope", "refund", env={"DB_DSN": database_dsn}

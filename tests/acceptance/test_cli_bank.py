@@ -184,6 +184,7 @@ def test_without_the_database_nothing_is_taken_and_it_is_said(
     assert_fails(run("bank", "import", path, env=env | {"DB_DSN": NOWHERE}), 1, "The database of DB_DSN did not do it")
 
 
+@pytest.mark.invariant("I9")
 @pytest.mark.parametrize("point", ["transfer.commit.before", "transfer.commit.after"])
 def test_an_import_that_is_killed_around_its_commit_is_run_again_and_pays_each_once(
     env: dict[str, str], statement: Callable[[Iterable[str]], str], point: str

@@ -39,6 +39,7 @@ def refunded(sandbox: SandboxProcess) -> int:
     return sum(entry["amount"] for entry in sandbox.ledger() if entry["effect"] == "refund.created")
 
 
+@pytest.mark.invariant("I7")
 async def test_the_same_refund_is_made_once_however_often_and_by_whomever_it_is_run(harness: Harness) -> None:
     """The amount may be written in another way, and the answer that was kept be forgotten."""
     payment = await harness.pay("o-1")

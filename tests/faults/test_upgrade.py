@@ -110,6 +110,7 @@ def fill(shop: Shop) -> None:
     shop.wait_status("canceled", "canceled")
 
 
+@pytest.mark.invariant("I2")
 def test_nothing_fails_while_the_schema_is_migrated_and_the_replicas_are_replaced(
     old_shop: Shop, previous: dict[str, str]
 ) -> None:

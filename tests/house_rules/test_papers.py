@@ -146,14 +146,6 @@ def test_every_command_and_make_target_that_a_paper_names_exists(path: Path) -> 
     assert absent + [name for name in TARGET.findall(text) if name not in targets] == []
 
 
-def test_every_invariant_is_numbered_and_has_a_test() -> None:
-    """Thirteen, each with at least one test that keeps it."""
-    parts = re.split(r"^\*\*I(\d+)\*\*", paper("ARCHITECTURE.md"), flags=re.MULTILINE)
-    numbers, bodies = parts[1::2], [body.partition("\n## ")[0] for body in parts[2::2]]
-    assert numbers == [str(n) for n in range(1, 14)]
-    assert [number for number, body in zip(numbers, bodies, strict=True) if not TEST.search(body)] == []
-
-
 def test_the_code_map_has_every_part_of_the_service() -> None:
     table = paper("ARCHITECTURE.md").partition("## Code map")[2].partition("\n## ")[0]
     mapped = set(re.findall(r"`([\w.]+)/?`", "".join(re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE))))

@@ -105,6 +105,7 @@ def test_no_file_is_longer_than_one_subject() -> None:
     assert [p.name for p in (*python_files(), *others) if len(p.read_text().splitlines()) > FILE_LINES_MAX] == []
 
 
+@pytest.mark.invariant("I13")
 def test_no_float_comes_near_money() -> None:
     """0.1 + 0.2 is not 0.3, and a cent lost is a cent owed."""
     files = [path for folder in FLOATLESS for path in python_files(f"src/{folder}")]

@@ -137,6 +137,7 @@ async def test_money_that_bore_no_reference_pays_what_a_person_finds_that_it_is_
     assert (await bank.take("for my shoes")).outcome is TransferOutcome.KNOWN
 
 
+@pytest.mark.invariant("I9")
 async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(bank: Bank) -> None:
     names = [f"o-{i}" for i in range(8)]
     await bank.asked(*names)
@@ -151,6 +152,7 @@ async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(ban
     assert [await bank.announced(name) for name in names] == [["initiated", "succeeded"]] * 8
 
 
+@pytest.mark.invariant("I7")
 @pytest.mark.parametrize(
     ("amount", "currency", "reason"),
     [("19.89", "EUR", "too little"), ("19.91", "EUR", "too much"), ("19.90", "USD", "another currency")],
@@ -209,6 +211,7 @@ async def test_a_cancellation_after_the_money_is_no_error_and_changes_nothing(ba
     assert await bank.status("o-1") == "succeeded"
 
 
+@pytest.mark.invariant("I1")
 async def test_money_and_cancellation_in_the_same_moment_end_in_exactly_one_of_the_two(bank: Bank) -> None:
     names = [f"o-{i}" for i in range(40)]
     await bank.asked(*names)

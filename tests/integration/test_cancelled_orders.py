@@ -240,6 +240,7 @@ async def test_an_order_that_trips_the_database_keeps_no_other_from_being_cancel
     assert shown == ["canceled", "pending", "canceled"]
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize("refund", [False, True])
 async def test_a_cancellation_that_races_the_customer_ends_in_exactly_one_of_the_two(
     harness: Harness, refund: bool

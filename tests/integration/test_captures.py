@@ -47,6 +47,7 @@ async def test_what_is_held_is_captured_when_it_is_asked_for(harness: Harness) -
     assert await told(harness, payment) == ["initiated", "authorized", "succeeded"]
 
 
+@pytest.mark.invariant("I7")
 async def test_a_part_is_captured_the_rest_released_and_no_more_than_the_part_refunded(harness: Harness) -> None:
     payment = await hold(harness)
     assert (await harness.post(f"/v1/payments/{payment}/capture", {"amount": "15.00"})).status == 201

@@ -185,6 +185,7 @@ async def test_pages_of_one_payment_that_come_together_share_one_read(
     assert sandbox.faults_struck()[0] <= 2
 
 
+@pytest.mark.invariant("I11")
 async def test_a_page_that_reloads_itself_waits_and_keeps_nobody_else_out(
     harness: Harness, sandbox: SandboxProcess
 ) -> None:

@@ -125,6 +125,7 @@ def test_an_event_stays_unique_while_its_row_moves_from_default_to_range(
     assert len(where(connection, "payment_events")) == 1
 
 
+@pytest.mark.invariant("I9")
 def test_an_event_sent_again_and_again_while_ranges_are_made_is_stored_once(
     database_dsn: str, connection: psycopg.Connection[Any]
 ) -> None:

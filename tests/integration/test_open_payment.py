@@ -88,6 +88,7 @@ async def test_a_payment_that_was_refused_for_good_can_have_a_next_too(
     assert await harness.flows.pool.fetchval("SELECT status FROM payments WHERE id = $1", SECOND) == "pending"
 
 
+@pytest.mark.invariant("I1")
 async def test_a_hundred_at_once_open_exactly_one(harness: Harness) -> None:
     await end_unpaid(harness)
     answers = await asyncio.gather(*(open_new(harness) for _ in range(100)))
@@ -141,6 +142,7 @@ async def test_a_third_follows_a_second_that_ended_unpaid(harness: Harness) -> N
     assert (third.status, third.json["id"]) == (201, str(payment_id("default", "o-1", 3)))
 
 
+@pytest.mark.invariant("I1")
 async def test_money_that_nobody_expected_comes_before_a_new_payment(harness: Harness) -> None:
     """A second intent with our name was paid, and no person has looked yet: to charge again would be to charge twice."""
     await end_unpaid(harness)

@@ -164,6 +164,7 @@ def key_of(record: OutboxRecord) -> Callable[[Any], bytes | None]:
     return lambda _value: record.key
 
 
+@pytest.mark.invariant("I4")
 @pytest.mark.kafka
 @pytest.mark.timeout(120)
 def test_killed_in_the_middle_with_everything_repeated_two_of_it_do_each_thing_once(

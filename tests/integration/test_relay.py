@@ -91,6 +91,7 @@ async def test_the_records_of_a_payment_arrive_in_their_order_with_key_value_and
     assert {(r.key, r.value, tuple(r.headers.items())) for r in seen} == {(w.key, w.value, w.headers) for w in written}
 
 
+@pytest.mark.invariant("I5")
 @pytest.mark.kafka
 async def test_at_most_one_record_of_a_payment_is_unacknowledged(config: Config, pool: Pool, topics: Topics) -> None:
     """The next one goes out after the acknowledgement of the one before, so nothing can change their order."""
@@ -108,6 +109,7 @@ async def test_at_most_one_record_of_a_payment_is_unacknowledged(config: Config,
     assert watched.overtaken == []
 
 
+@pytest.mark.invariant("I5")
 async def test_a_transaction_that_commits_late_with_a_lower_position_is_not_passed_over(
     config: Config, pool: Pool, topics: Topics
 ) -> None:
@@ -168,6 +170,7 @@ async def test_one_relay_publishes_and_a_second_follows_when_it_stops(
             await drained(pool)
 
 
+@pytest.mark.invariant("I5")
 async def test_a_relay_that_was_paused_beyond_its_lease_sends_nothing_more(
     config: Config, pool: Pool, topics: Topics
 ) -> None:
@@ -180,6 +183,7 @@ async def test_a_relay_that_was_paused_beyond_its_lease_sends_nothing_more(
     assert not lease.held
 
 
+@pytest.mark.invariant("I4")
 @pytest.mark.kafka
 async def test_a_lost_acknowledgement_repeats_a_record_and_loses_none(
     config: Config, pool: Pool, topics: Topics, monkeypatch: pytest.MonkeyPatch
@@ -228,6 +232,7 @@ async def test_what_waited_for_a_broker_that_was_down_drains_in_order(
         assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
 
 
+@pytest.mark.invariant("I10")
 async def test_a_topic_that_refuses_holds_only_payments_whose_next_record_goes_there(
     config: Config, pool: Pool, topics: Topics
 ) -> None:
@@ -275,6 +280,7 @@ async def test_a_topic_that_is_missing_is_waited_for(
         await drained(pool)
 
 
+@pytest.mark.invariant("I10")
 @pytest.mark.kafka
 async def test_a_record_that_is_too_large_parks_only_its_payment(config: Config, pool: Pool, topics: Topics) -> None:
     """It can't be published by trying again: a person decides, and all others go on."""
@@ -338,6 +344,7 @@ async def test_what_is_held_does_not_fill_the_fetch(config: Config, pool: Pool, 
     assert [row.aggregate_id for row in rows] == [free]
 
 
+@pytest.mark.invariant("I11")
 async def test_large_values_are_fetched_within_a_bound_of_bytes(config: Config, pool: Pool, topics: Topics) -> None:
     """At least one, and at most one more than the bound."""
     await write(pool, [record for _ in range(5) for record in records(uuid.uuid4(), value=random.randbytes(400_000))])

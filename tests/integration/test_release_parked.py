@@ -45,6 +45,7 @@ async def test_a_refund_that_may_have_been_made_is_looked_for_first(harness: Har
     assert (await shown(harness, payment))["amount_refunded"] == ("5.00" if made else "0.00")
 
 
+@pytest.mark.invariant("I7")
 async def test_a_refund_that_two_reads_do_not_find_is_never_sent_again_however_often_it_is_retried(
     harness: Harness,
 ) -> None:
@@ -102,6 +103,7 @@ async def test_a_refund_that_is_known_as_another_is_not_taken_twice(harness: Har
     assert (await shown(harness, payment))["amount_refunded"] == "5.00"
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize(("phase", "fault"), [("before", REFUSAL), ("after", REFUSAL), ("after", PROXY)])
 async def test_a_create_that_is_retried_makes_one_intent(harness: Harness, phase: str, fault: dict[str, Any]) -> None:
     operator = Operator(harness)

@@ -39,6 +39,7 @@ ASKING = ChangeRequest(
 )
 
 
+@pytest.mark.invariant("I5")
 @pytest.mark.kafka
 async def test_what_goes_out_again_is_the_same_and_overtakes_nothing(
     config: Config, pool: Pool, topics: Topics

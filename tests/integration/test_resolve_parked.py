@@ -53,6 +53,7 @@ async def test_a_refund_that_the_provider_does_not_have_is_not_taken_for_made(ha
     assert (await shown(harness, payment))["amount_refunded"] == "5.00"
 
 
+@pytest.mark.invariant("I7")
 async def test_a_refund_of_another_payment_or_amount_or_name_is_not_taken_for_this_one(harness: Harness) -> None:
     operator, payment, other = Operator(harness), await harness.pay("o-1"), await harness.pay("o-2")
     name = await unfindable(harness, operator, payment)

@@ -50,6 +50,7 @@ async def amounts(harness: Harness, payment: UUID) -> tuple[str, str]:
     return shown["amount_captured"], shown["amount_refunded"]
 
 
+@pytest.mark.invariant("I7")
 async def test_the_same_job_finds_the_refund_that_it_asked_for_before(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "5.00", "job-1")
@@ -123,6 +124,7 @@ async def restore_without_orders(harness: Harness) -> None:
     await harness.flows.pool.execute("TRUNCATE payments, operations, payment_events, payment_history, outbox CASCADE")
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize("paid", [True, False])
 async def test_an_order_that_is_read_again_finds_the_intent_that_was_made_for_it(harness: Harness, paid: bool) -> None:
     record = inbound_record(order("o-1"), 0)

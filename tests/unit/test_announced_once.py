@@ -103,6 +103,7 @@ _REFUND_STEPS: list[Callable[[int], AnyRefundFact]] = [
 ]
 
 
+@pytest.mark.invariant("I4")
 def test_no_two_announcements_of_a_refund_have_one_id() -> None:
     """Every walk of five steps, in the provider's order of time."""
     for steps in product(_REFUND_STEPS, repeat=5):

@@ -32,6 +32,7 @@ def amounts_as_written(draw: st.DrawFn) -> tuple[str, Currency]:
     return f"{whole}{fraction}", known
 
 
+@pytest.mark.invariant("I13")
 @given(amounts_as_written())
 def test_what_is_written_reaches_stripe_and_comes_back_exactly_or_is_refused(written: tuple[str, Currency]) -> None:
     text, known = written
