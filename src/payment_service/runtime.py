@@ -1,4 +1,4 @@
-"""The composition root: opens what the roles need, wires it, starts it in order, and stops it in the reverse order."""
+"""Open, wire, start and stop the parts that the roles need. This is the composition root."""
 
 from __future__ import annotations
 
@@ -59,22 +59,22 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Gauges are for people and alarms: five seconds old is fresh, and the queries cost a few milliseconds.
+# Gauges serve people and alerts. Five seconds are recent enough, and the queries take a few milliseconds.
 SAMPLE_INTERVAL_S: Final = 5.0
 LAG_CHECK_INTERVAL_S: Final = 0.5
 TOPICS_TIMEOUT_S: Final = 5.0
 READY_TIMEOUT_S: Final = 2.0
 GC_THRESHOLDS: Final = (50_000, 20, 20)  # new objects before a collection: a few megabytes of cycles at most
-# A part whose turn comes when the grace period is over still gets this long to put its things away.
+# The least time in which a part may stop, even after the grace period.
 MIN_GRACE_S: Final = 1.0
 
 
 class NotPrepared(Exception):
-    """The schema or the topics are not what this version needs; the message says what to run."""
+    """The schema or the topics do not match this version. The message says what to run."""
 
 
 def serve(config: Config, roles: Collection[str]) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code. Raises ConfigError for a provider that can't be had."""
+    """Run until SIGTERM or SIGINT. Return the exit code. Raise ConfigError if a provider is not available."""
     require_providers(config)
     try:
         uvloop.run(_serve(config, frozenset(roles)))
@@ -115,7 +115,7 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
 
 
 def _initialize_metrics() -> None:
-    """What alarms watch is shown before it happens: a counter that appears with 1 has not risen for those who compare."""
+    """Export counters before they first increase: `rate` and `increase` miss a counter that appears with 1."""
     for topic in values.BY_TOPIC:
         metrics.ANNOUNCED.labels(topic)
     for reason in Reason:
@@ -127,9 +127,10 @@ def _initialize_metrics() -> None:
 
 
 def _tune_garbage_collector() -> None:
-    """What was made at the start stays: the collector need not look at it again, nor come by at every 700 new objects.
+    """Exclude startup objects from garbage collection, and raise its thresholds.
 
-    Measured: a tenth of the CPU of an order. Reference counts free what a request makes; cycles are few.
+    Measured: collections took a tenth of the CPU time of an order. Reference counts free the objects of a request;
+    cycles are few.
     """
     gc.collect()
     gc.freeze()
@@ -137,7 +138,7 @@ def _tune_garbage_collector() -> None:
 
 
 def _listen_to_signals(stopping: asyncio.Event) -> None:
-    """The first signal asks for a drain, the second ends at once."""
+    """Stop gracefully at the first signal and exit immediately at the second."""
 
     def stop(number: int) -> None:
         if stopping.is_set():
@@ -173,7 +174,7 @@ async def _require_prepared(config: Config, pool: Pool, roles: frozenset[str]) -
 
 
 class Service:
-    """The parts of one process, wired."""
+    """The wired parts of one process."""
 
     def __init__(self, config: Config, pool: Pool, roles: frozenset[str]) -> None:
         self._config = config
@@ -206,12 +207,12 @@ class Service:
         self._stop_by_s = math.inf
 
     def begin_shutdown(self) -> None:
-        """From now on the grace period runs; every part gets what is left of it."""
+        """Start the grace period. Every part gets the remaining time of it."""
         self._stop_by_s = time.monotonic() + self._config.shutdown_grace_s
         log.info("stopping", grace_s=self._config.shutdown_grace_s)
 
     async def start(self, stack: AsyncExitStack) -> None:
-        """Start in the order of the data's way backwards; `stack` stops it in the reverse order."""
+        """Start the parts against the direction of the data flow. `stack` stops them in reverse order."""
         stack.push_async_callback(self._providers.close)
         operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
         await self._serve_http(stack, operations, self._config.metrics_port)
@@ -225,7 +226,7 @@ class Service:
             expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
-            # Switched on or not: what was stored while it was is worked off.
+            # Runs even if the topic is disabled, to process the cancellations stored before.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
         if "http" in self._roles:
@@ -243,19 +244,19 @@ class Service:
         self._start_sampling(stack)
 
     async def _accept(self, batch: Sequence[InboundRecord]) -> None:
-        """Make a batch of the consumer durable; the orders first, since what cancels them may be in it too."""
+        """Make a batch durable, orders first: a cancellation in the same batch may belong to one of them."""
         if created := [inbound_record for inbound_record in batch if inbound_record.topic != ORDERS_CANCELLED]:
             await self._intake.accept(created)
         if cancelled := [inbound_record for inbound_record in batch if inbound_record.topic == ORDERS_CANCELLED]:
             await self._cancelled_intake.accept(cancelled)
 
     async def _within_grace(self, stop: Callable[[float], Awaitable[None]]) -> None:
-        # Without a signal there is no moment to stop by: a start has failed, and what had begun ends like any other.
+        # Without a signal the start has failed. Started parts then get the full grace period.
         left_s = min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())
         await stop(max(MIN_GRACE_S, left_s))
 
     async def readiness(self) -> Readiness:
-        """Ready when the schema fits and the database answers; the broker and the provider are told, not judged."""
+        """Report ready if the schema fits and the database responds. The broker and provider are reported only."""
         checks = {"broker": self._broker_state(), "provider": "ok"}
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
@@ -287,7 +288,7 @@ class Service:
         )
 
     def _make_dispatchers(self) -> list[Dispatcher]:
-        """Each provider has its own, so that one that hangs takes no call slots from another."""
+        """Build one dispatcher per provider, so that a slow provider takes no call slots from the others."""
         return [
             Dispatcher(self._context, name=name, config=self._config, random=SystemRandom())
             for name in self._providers.by_name

@@ -1,8 +1,8 @@
-"""The currencies that can be charged, and how many decimals the store writes in each.
+"""The currencies that can be charged, and the decimals that the store writes in each.
 
-The codes are Stripe's presentment currencies (https://docs.stripe.com/currencies). The decimals are ISO 4217's, with one
-exception: MGA has 0, since its minor unit is a fifth and nobody prices in it. What Stripe counts otherwise (ISK, UGX) is known
-to the Stripe adapter alone.
+The codes are Stripe's presentment currencies (https://docs.stripe.com/currencies). The decimals are ISO 4217's, with
+one exception: MGA has 0, since its minor unit is a fifth and nobody prices in it. Only the Stripe adapter handles
+currencies that Stripe counts differently (ISK, UGX).
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ class UnknownCurrency(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Currency:
-    """`code`: ISO 4217, lower case. `decimals`: digits after the point, so one unit is 10**decimals minor units."""
+    """A currency. `code`: ISO 4217, lower case. `decimals`: digits after the point; one unit is 10**decimals minor
+    units.
+    """
 
     code: str
     decimals: int
@@ -50,7 +52,7 @@ CURRENCIES: Final[Mapping[str, Currency]] = MappingProxyType(
 
 
 def currency(code: str) -> Currency:
-    """The currency of a lower-case ISO 4217 code. Raises `UnknownCurrency`."""
+    """Return the currency of a lower-case ISO 4217 code. Raise `UnknownCurrency`."""
     found = CURRENCIES.get(code)
     if found is None:
         message = f"{_shown(code)} is no currency that can be charged: write a lower-case ISO 4217 code such as 'eur'."
@@ -59,5 +61,5 @@ def currency(code: str) -> Currency:
 
 
 def _shown(code: str) -> str:
-    """What may be repeated of a code in a message: short letters, since anything else may be somebody's data."""
+    """Return a code for a message. Only short letters are repeated, because other text may be personal data."""
     return repr(code) if len(code) <= _CODE_LENGTH and code.isascii() and code.isalpha() else "This text"

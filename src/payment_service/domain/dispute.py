@@ -1,6 +1,7 @@
-"""Disputes of a payment: `apply_dispute(payment, dispute, fact) -> verdict`.
+"""The state machine of a payment's disputes: `apply_dispute(payment, dispute, fact) -> verdict`.
 
-An inquiry (`warning_…`) asks; a chargeback takes the money until it is won (https://docs.stripe.com/disputes/how-disputes-work).
+An inquiry (`warning_…`) only asks. A chargeback withdraws the money until it is won
+(https://docs.stripe.com/disputes/how-disputes-work).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class DisputeStatus(StrEnum):
-    """Where a dispute stands, in Stripe's words (https://docs.stripe.com/api/disputes/object#dispute_object-status)."""
+    """The status of a dispute, in Stripe's words (https://docs.stripe.com/api/disputes/object#dispute_object-status)."""
 
     WARNING_NEEDS_RESPONSE = "warning_needs_response"
     WARNING_UNDER_REVIEW = "warning_under_review"
@@ -35,7 +36,7 @@ class DisputeStatus(StrEnum):
     WON = "won"
 
 
-# (rank, precedence). A chargeback follows an inquiry, which does not open again, and may be won after it was lost.
+# (rank, precedence). A chargeback follows an inquiry, which never reopens. A lost chargeback may still be won.
 DISPUTE_STATUS_ORDER: Final[Mapping[DisputeStatus, tuple[int, int]]] = MappingProxyType(
     {
         DisputeStatus.WARNING_NEEDS_RESPONSE: (0, 0),
@@ -57,7 +58,7 @@ _FUNDS_WITHDRAWN: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
-    """A customer's bank asks for money back. `evidence_due_at`: seconds since 1970, None where nothing is awaited."""
+    """A bank's request to return money. `evidence_due_at`: seconds since 1970, None if no evidence is expected."""
 
     id: UUID
     payment_id: UUID
@@ -70,18 +71,18 @@ class Dispute:
 
     @property
     def funds_withdrawn(self) -> bool:
-        """Whether the bank has the money, or has it for good."""
+        """Return whether the bank has withdrawn the money."""
         return self.status in _FUNDS_WITHDRAWN
 
     @property
     def inquiry(self) -> bool:
-        """Whether the bank only asks."""
+        """Return whether the dispute is an inquiry."""
         return self.status.value.startswith("warning_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeFact:
-    """A dispute as the provider had it at `at` (its clock, seconds). Its currency may differ from the payment's."""
+    """A dispute as the provider reported it at `at` (its clock, seconds). Its currency may differ from the payment's."""
 
     intent_id: str
     provider_dispute_id: str
@@ -95,7 +96,7 @@ class DisputeFact:
 
 @dataclass(frozen=True, slots=True)
 class DisputeChanged:
-    """The dispute as it is now, and what is to be told."""
+    """The dispute after the fact, and the events to publish."""
 
     dispute: Dispute
     events: tuple[PaymentEvent, ...]
@@ -132,7 +133,7 @@ def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> D
 
 
 def _events_of(was: Dispute | None, now: Dispute) -> tuple[PaymentEvent, ...]:
-    """An inquiry, its turning into a chargeback, and the end are told; evidence that is looked at is not."""
+    """Return an event for an inquiry, its change to a chargeback, and the end. Evidence under review has none."""
     if now.status in _CLOSED:
         if was is not None and was.status is now.status:
             return ()
@@ -145,7 +146,9 @@ def _events_of(was: Dispute | None, now: Dispute) -> tuple[PaymentEvent, ...]:
 
 
 def _close_cause(was: Dispute | None, now: Dispute) -> str:
-    """Name an end; that of a chargeback which had ended otherwise before by its time too, since it may come again."""
+    """Return the cause of a closing event. If a chargeback closes again with another result, add its time to tell both
+    apart.
+    """
     decided_before = was is not None and was.status in _CLOSED and not was.inquiry
     return f"{now.id}:{now.status}:{now.key.at}" if decided_before else f"{now.id}:{now.status}"
 

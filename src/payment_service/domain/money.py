@@ -1,4 +1,4 @@
-"""Money: an integer of minor units with its currency. Nothing here rounds, and nothing here is a float."""
+"""Money as an integer of minor units with its currency. Nothing here rounds or uses floats."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from payment_service.domain.currency import Currency
 
-# Stripe takes card amounts of up to 12 digits (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts), and
-# 12 digits times 100 still fit a bigint and a JSON number that every reader holds exactly.
+# Stripe accepts card amounts of up to 12 digits
+# (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts). 12 digits times 100 fit a bigint, and a JSON
+# number that every parser reads exactly.
 AMOUNT_MINOR_MAX: Final = 999_999_999_999
 
 # The longest text is 12 digits, a point and three decimals. ASCII digits only: `[0-9]`, never `\d`.
@@ -22,7 +23,7 @@ _DECIMAL_TEXT: Final = {
 
 
 class MoneyError(ValueError):
-    """Something is not an amount of money. The message is one sentence that says what to do."""
+    """The text or number is not a valid amount. The message is one sentence that says what to do."""
 
 
 class AmountNotDecimalError(MoneyError):
@@ -30,14 +31,14 @@ class AmountNotDecimalError(MoneyError):
 
 
 class AmountOutOfRangeError(MoneyError):
-    """The amount is negative, or more than is allowed."""
+    """The amount is negative or exceeds the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """`minor`: minor units of the currency (cents for eur, whole yen for jpy), 0 to `AMOUNT_MINOR_MAX`.
+    """An amount. `minor`: minor units of the currency (cents for eur, whole yen for jpy), 0 to `AMOUNT_MINOR_MAX`.
 
-    Raises `MoneyError` for anything else, a float or a bool included.
+    Raise `MoneyError` for anything else, including floats and bools.
     """
 
     minor: int
@@ -53,7 +54,7 @@ class Money:
 
     @property
     def decimal_text(self) -> str:
-        """The amount with exactly the currency's decimals: `19.90`, `500`, `1.234`."""
+        """Return the amount with exactly the currency's decimals: `19.90`, `500`, `1.234`."""
         decimals = self.currency.decimals
         if decimals == 0:
             return str(self.minor)
@@ -65,9 +66,9 @@ class Money:
 
 
 def parse(text: str, currency: Currency, *, minor_max: int = AMOUNT_MINOR_MAX) -> Money:
-    """Read what the store writes: `19.90`, `19.9`, `19`, never `1,000`, `+1`, `1e3` or ` 1`.
+    """Parse what the store writes: `19.90`, `19.9`, `19`, never `1,000`, `+1`, `1e3` or ` 1`.
 
-    `minor_max` lowers the largest amount, in minor units. Raises `AmountNotDecimalError`, `AmountOutOfRangeError`.
+    `minor_max` lowers the largest amount, in minor units. Raise `AmountNotDecimalError`, `AmountOutOfRangeError`.
     """
     match = _DECIMAL_TEXT[currency.decimals].fullmatch(text)
     if match is None:

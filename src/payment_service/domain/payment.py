@@ -1,11 +1,14 @@
 """The state machine of a payment: `apply(payment, fact) -> Verdict`.
 
-Rule 1: every status is decided here. Nothing else in the service compares or picks one.
-Rule 2: this file knows no database, no clock and no provider; facts carry the provider's time.
-Rule 3: a payment keeps the greatest fact, by (rank, provider's seconds, precedence, source). So the end state is the same
-        whatever order facts arrive in, and however often.
-Rule 4: money that was not expected (another amount, another intent, a payment that had ended) is never applied and never
-        dropped: the verdict parks it for a person.
+Rule 1: every status is decided here. Nothing else in the service compares or chooses one.
+
+Rule 2: this module uses no database, clock or provider. Facts carry the provider's time.
+
+Rule 3: a payment keeps the greatest fact, by (rank, provider's seconds, precedence, source). The final state therefore
+does not depend on the order or repetition of facts.
+
+Rule 4: unexpected money (another amount, another intent, a payment that had ended) is never applied and never dropped.
+The verdict parks it for an operator.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """Where a payment stands. `succeeded`, `canceled` and `failed` are ends."""
+    """The status of a payment. `succeeded`, `canceled` and `failed` are final."""
 
     CREATED = "created"
     PENDING = "pending"
@@ -40,7 +43,7 @@ class Status(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can follow."""
+        """Return whether the status is final."""
         return not TRANSITIONS[self]
 
 
@@ -76,18 +79,18 @@ STATUS_ORDER: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType(
     }
 )
 
-# While it is one of these, a payment may be asked to be canceled. What a bank works on may be paid already.
+# Statuses in which a cancel may be requested. A payment that a bank is processing may be paid already.
 CANCELABLE: Final = frozenset(
     {Status.CREATED, Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED}
 )
 
-# An intent that is not the payment's own may be canceled while it is in one of these; in any other it may hold money.
+# Statuses in which an intent that is not the payment's own is canceled. In any other it may hold money.
 _STRAY_CANCELABLE: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED})
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class FactKey:
-    """What orders facts. `at`: the provider's clock, whole seconds since 1970."""
+    """The sort key of facts. `at`: the provider's clock, whole seconds since 1970."""
 
     rank: int
     at: int
@@ -123,7 +126,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decline:
-    """Why a customer's attempt was turned down. `charge_id` is None where no charge was made."""
+    """The reason for a declined attempt. `charge_id` is None if no charge was made."""
 
     code: str
     reason: str
@@ -132,10 +135,10 @@ class Decline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentFact:
-    """An intent as the provider had it at `at` (its clock, seconds).
+    """An intent as the provider reported it at `at` (its clock, seconds).
 
-    `source` is the event's id, or the name of an answer; `from_event` tells them apart, since a decline without a charge is
-    announced once per event. `cancellation`: why the provider says that it was canceled, in its words.
+    `source` is the id of an event or the name of a response, and `from_event` distinguishes them. A decline without a
+    charge is published once per event. `cancellation`: the provider's reason for a cancellation.
     """
 
     intent_id: str
@@ -152,7 +155,7 @@ class IntentFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeFact:
-    """A charge that went through tells the method the customer used."""
+    """A successful charge, which names the method that the customer used."""
 
     intent_id: str
     charge_id: str
@@ -164,7 +167,7 @@ class ChargeFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedFact:
-    """The provider refused for good to make an intent, so nobody can ever pay it."""
+    """A final refusal to create an intent, so the payment can never be paid."""
 
     code: str
     reason: str
@@ -174,7 +177,7 @@ class RefusedFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawnFact:
-    """The call that would have made the intent was taken back before it was ever sent, so nobody can pay. `code`: why."""
+    """A create that was withdrawn before it was sent, so the payment can never be paid. `code`: the reason."""
 
     code: str
     at: int
@@ -183,7 +186,7 @@ class WithdrawnFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeFact:
-    """An order of total 0: nothing to collect. `at` is the order record's time, seconds."""
+    """An order of total 0: nothing to collect. `at`: the order record's time, seconds."""
 
     at: int
 
@@ -193,7 +196,7 @@ Fact = IntentFact | ChargeFact | RefusedFact | WithdrawnFact | FreeFact
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The payment as it is now, and what is to be told to the world (possibly nothing)."""
+    """The payment after the fact, and the events to publish, if any."""
 
     payment: Payment
     events: tuple[PaymentEvent, ...] = ()
@@ -201,14 +204,14 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """The fact was known already, or a greater one is."""
+    """The fact was known, or a greater one was."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """Another intent bears our metadata and is unpaid; `cancel` it unless it has ended by itself."""
+    """An unpaid intent with our metadata that is not the payment's own. `cancel`: it is still open."""
 
     intent_id: str
     cancel: bool
@@ -216,7 +219,7 @@ class Stray:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A person must look: `unexpected_money` or `conflict`."""
+    """The fact needs an operator: `unexpected_money` or `conflict`."""
 
     reason: str
     detail: str
@@ -281,7 +284,7 @@ def _unexpected(payment: Payment, fact: IntentFact) -> str | None:
 
 
 def _adopt_intent(payment: Payment, intent_id: str, method: str | None) -> tuple[Payment, tuple[PaymentEvent, ...]]:
-    """The first intent that bears our name is the payment's, for good."""
+    """Set the first intent with our metadata as the payment's own. It never changes."""
     if payment.provider_payment_id is not None:
         return payment, ()
     adopted = replace(payment, provider_payment_id=intent_id, method=payment.method or method)
@@ -289,7 +292,9 @@ def _adopt_intent(payment: Payment, intent_id: str, method: str | None) -> tuple
 
 
 def _apply_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[PaymentEvent, ...]]:
-    """A decline is told once per charge, even when a later attempt has begun; not once money is held or all has ended."""
+    """Publish a decline once per charge, even if a later attempt has begun, but not after an authorization or a final
+    status.
+    """
     if fact.status is not Status.DECLINED or fact.decline is None or _rank(payment) > 0:
         return payment, ()
     charge_id = fact.decline.charge_id

@@ -1,9 +1,10 @@
-"""Refunds of a payment: `apply_refund(payment, refunds, fact) -> verdict`.
+"""The state machine of a payment's refunds: `apply_refund(payment, refunds, fact) -> verdict`.
 
-Pending refunds hold a part of what was captured (`reserved`), those that succeeded have given it back (`refunded`), and those
-that failed or were canceled hold nothing. A refund keeps the greatest fact, as a payment does, so the sums don't depend on the
-order in which facts arrive. A refund that succeeded may still fail, some 30 days later
-(https://docs.stripe.com/refunds#failed-refunds).
+Pending refunds reserve a part of the captured amount (`reserved`), and successful ones count as `refunded`. Failed and
+canceled refunds count as neither.
+
+A refund keeps the greatest fact, as a payment does, so the sums do not depend on the order of facts. A successful
+refund may still fail about 30 days later (https://docs.stripe.com/refunds#failed-refunds).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RefundStatus(StrEnum):
-    """Where a refund stands. `succeeded` may still become `failed`."""
+    """The status of a refund. `succeeded` may still become `failed`."""
 
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
@@ -33,7 +34,7 @@ class RefundStatus(StrEnum):
     CANCELED = "canceled"
 
 
-# (rank, precedence), as a payment's: a higher rank wins, then the provider's later second, then the precedence.
+# (rank, precedence), as for a payment: a higher rank wins, then the provider's later second, then the precedence.
 REFUND_STATUS_ORDER: Final[Mapping[RefundStatus, tuple[int, int]]] = MappingProxyType(
     {
         RefundStatus.PENDING: (0, 0),
@@ -64,7 +65,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRequested:
-    """Somebody asks for a refund. `disputed`: the bank has taken the money back, or may."""
+    """A request for a refund. `disputed`: the bank has withdrawn the money, or may."""
 
     refund_id: UUID
     amount: Money | None
@@ -75,9 +76,9 @@ class RefundRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundFact:
-    """A refund as the provider had it at `at` (its clock, seconds). `refund_id`: ours, where its metadata names one.
+    """A refund as the provider reported it at `at` (its clock, seconds). `refund_id`: ours, if its metadata names one.
 
-    `payment_id`: whose it is by the same metadata; None where that is not events.
+    `payment_id`: the payment named by the metadata, None if it names none.
     """
 
     intent_id: str
@@ -93,7 +94,7 @@ class RefundFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundListFact:
-    """Refunds of an intent, read together. `whole`: there are no others."""
+    """Refunds of an intent, read together. `whole`: the list is complete."""
 
     intent_id: str
     refunds: tuple[RefundFact, ...]
@@ -104,7 +105,7 @@ class RefundListFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRefused:
-    """The provider refused to make a refund: nothing was given back."""
+    """The provider refused to make a refund: nothing was refunded."""
 
     refund_id: UUID
     code: str
@@ -115,7 +116,7 @@ class RefundRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundTotalFact:
-    """A charge's total of refunds, pending ones included, is now `total`; which refunds they are is not events."""
+    """The new total of a charge's refunds, pending ones included. The individual refunds are unknown."""
 
     intent_id: str
     total: Money
@@ -128,7 +129,7 @@ AnyRefundFact = RefundRequested | RefundFact | RefundListFact | RefundRefused | 
 
 @dataclass(frozen=True, slots=True)
 class RefundsChanged:
-    """The payment with its sums, the refunds that changed, and what is to be events."""
+    """The payment with its sums, the changed refunds, and the events to publish."""
 
     payment: Payment
     refunds: tuple[Refund, ...]
@@ -137,21 +138,21 @@ class RefundsChanged:
 
 @dataclass(frozen=True, slots=True)
 class ReadIntent:
-    """The capture that this fact builds on is not known yet: read the intent, and take the fact again."""
+    """The fact depends on an unknown capture: read the intent, then apply the fact again."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReadRefunds:
-    """The sum would be more than was captured, so a fact is missing: read all refunds of the intent."""
+    """The sum would exceed the captured amount, so a fact is missing: read all refunds of the intent."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotRefundable:
-    """The request can't be met. `remaining`: what could be refunded (None: nothing ever, in this state)."""
+    """The request cannot be met. `remaining`: the refundable amount (None: nothing is refundable in this state)."""
 
     code: str
     remaining: Money | None
@@ -176,7 +177,7 @@ def apply_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: AnyRefu
 
 
 def refundable(payment: Payment) -> Money:
-    """What of the captured amount is neither refunded nor reserved."""
+    """Return the captured amount that is neither refunded nor reserved."""
     left = payment.captured.minor - payment.refunded.minor - payment.reserved.minor
     return Money(max(0, left), payment.captured.currency)
 
@@ -215,7 +216,7 @@ def _refuse(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundRefuse
 
 
 def _refusal(source: str) -> FactKey:
-    """Below all: whatever the provider tells of this refund itself weighs more, also what it events before."""
+    """Return the lowest key: any report of the provider about the refund itself wins, including earlier ones."""
     return FactKey(0, 0, 0, source)
 
 
@@ -290,7 +291,7 @@ def _compare_total(payment: Payment, fact: RefundTotalFact) -> RefundVerdict:
 
 
 def _sum_up(payment: Payment, refunds: Mapping[UUID, Refund], changed: list[Refund]) -> RefundVerdict:
-    """Put changed refunds beside the others, and sum them up."""
+    """Replace the changed refunds and recompute the sums."""
     now = {**refunds, **{refund.id: refund for refund in changed}}
     unit = payment.captured.currency
     refunded = sum(refund.amount.minor for refund in now.values() if refund.status is RefundStatus.SUCCEEDED)
@@ -305,7 +306,7 @@ def _sum_up(payment: Payment, refunds: Mapping[UUID, Refund], changed: list[Refu
 def _event_of(payment: Payment, was: Refund | None, now: Refund) -> PaymentEvent | None:
     if was is not None and (was.status is now.status or {was.status, now.status} <= _WITHOUT_EFFECT):
         return None
-    # A refund that was refused may have been made after all, and fail then: a second announcement, under another name.
+    # A refused refund may exist after all and fail later. The second event needs another cause.
     refused = now.key is not None and now.key == _refusal(now.key.source)
     cause = f"{now.id}:{'refused' if refused else now.status}"
     if now.status is RefundStatus.SUCCEEDED:

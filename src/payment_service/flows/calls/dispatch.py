@@ -1,6 +1,6 @@
-"""Dispatch: claim due operations within the shared budget, make the calls, hand the outcomes to settling.
+"""Claim due operations within the shared budget, call the provider and record the results.
 
-No transaction is open, and no connection held, while the provider is awaited.
+No transaction and no connection stays open during a call.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_INTERVAL_S: Final = 1.0
-# A claim that is not on the wire after this time may belong to another worker by now (dead after 5 s), so it is not sent.
+# After 5 s without a heartbeat another worker may own the claim, so an older claim is not sent.
 SEND_WITHIN_S: Final = 5.0
 RELEASE_INTERVAL_S: Final = 5.0
 BLOCKED_CACHE_S: Final = 1.0
-# Settle at most this many attempts in one transaction: some 20 ms of work, well under the lock timeout of others.
+# A transaction of about 20 ms, well under the lock timeout of other transactions.
 RECORD_GROUP_MAX: Final = 256
-# Outcomes that wait to be settled, per call slot: a database that is slow for a while does not stop the calls.
+# Results that may wait per call slot, so that a slow database does not stop the calls at once.
 UNRECORDED_PER_SLOT: Final = 4
 
 
 def suspended_clock_s() -> float:
-    """Seconds by a clock that goes on while the machine is suspended."""
+    """Return seconds from a clock that continues while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Dispatcher:
-    """Works off the operations of the provider `name`."""
+    """Process the operations of the provider `name`."""
 
     def __init__(
         self,
@@ -96,14 +96,17 @@ class Dispatcher:
         )
 
     async def start(self) -> None:
-        """Enter the process among the workers, and begin."""
+        """Register this worker and start the loops."""
         await operations.ensure_budget(self._pool, self._provider.name)
         await workers.register(self._pool, self.worker)
         for loop in (self._heartbeating, self._recording, self._claiming):
             loop.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Claim no more, let calls end within `grace_s`, settle them, leave. What did not end is taken up by others."""
+        """Stop claiming, give calls `grace_s` to end, record their results and deregister.
+
+        Other workers resume the operations whose calls did not end.
+        """
         await self._claiming.stop()
         if self._calls:
             await asyncio.wait(self._calls, timeout=grace_s)
@@ -116,15 +119,15 @@ class Dispatcher:
                 pass
             await workers.leave(self._pool, self.worker)
         except TRANSIENT_ERRORS as error:
-            # What can't be written down now is taken up by others, as after a kill.
+            # Other workers resume these operations, as after a kill.
             log.warning("results_left_unrecorded", count=len(self._unrecorded), error=type(error).__name__)
 
     def wake(self) -> None:
-        """Say that operations were queued."""
+        """Look for new operations without waiting for the interval."""
         self._claiming.wake()
 
     async def claim_once(self) -> int:
-        """Claim what fits in the free slots and begin the calls; return how many."""
+        """Claim what fits into the free slots and start the calls. Return the number of operations claimed."""
         await self._release_forgotten()
         slots = min(self._config.provider_concurrency - len(self._calls), self._result_capacity())
         if slots <= 0:
@@ -132,7 +135,7 @@ class Dispatcher:
         blocked = await self._blocked_kinds()
         claimed: list[Claimed] = []
         if health.EVERYTHING in blocked:
-            # Nothing to look for: a look would pass over all that has come in meanwhile, ten times a second.
+            # Nothing can be claimed. A query would scan the whole backlog ten times a second.
             blocked = frozenset(Kind)
         else:
             claimed = await self._claim(slots, blocked)
@@ -141,7 +144,7 @@ class Dispatcher:
         return len(claimed)
 
     async def record_once(self) -> int:
-        """Settle what waits; return how many were settled."""
+        """Record the pending results. Return the number recorded."""
         group, self._unrecorded = self._unrecorded[:RECORD_GROUP_MAX], self._unrecorded[RECORD_GROUP_MAX:]
         if not group:
             return 0
@@ -177,7 +180,7 @@ class Dispatcher:
                 key_horizon=self._context.now() - timedelta(hours=KEY_VALID_H),
             )
         except BaseException:
-            self._released_at = 0.0  # the claim may have been committed and its answer lost
+            self._released_at = 0.0  # the claim may be committed although its response was lost
             raise
         if claimed:
             reached("dispatch.claim.after")
@@ -190,7 +193,7 @@ class Dispatcher:
         return claimed
 
     async def _claim_probe(self, blocked: frozenset[str]) -> list[Claimed]:
-        """While kinds are blocked, one replica at a time tries one operation of each to see whether it is mended."""
+        """Let one replica at a time probe each blocked kind with one operation."""
         probes = await health.take_probe(self._pool, self._provider.name)
         claimed: list[Claimed] = []
         for probe in probes:
@@ -214,7 +217,7 @@ class Dispatcher:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # The operation stays claimed in memory's name no longer, so the next sweep gives it back.
+            # The operation is not in `_owned` any more, so the next sweep releases it.
             log.error("attempt_failed", error=type(error).__name__, detail=str(error)[:300])
         self._claiming.wake()
 
@@ -234,7 +237,7 @@ class Dispatcher:
                 outcome = await attempt(self._provider, call, limit_s=self._config.provider_timeout_s)
             reached(f"dispatch.{operation.kind}.{moment}.after")
         except TooLate:
-            # Forgotten first: if the database can't be told now, the sweep gives it back.
+            # Discard it first: if the database fails now, the next sweep releases the operation.
             self._owned.discard(operation.id)
             await operations.unsend(self._pool, [operation])
             return
@@ -260,7 +263,10 @@ class Dispatcher:
         )
 
     async def _fill_intent_id(self, operation: Claimed) -> Claimed | None:
-        """Name the intent in a request that was worded before there was one; None: none was made, so nothing is to be done."""
+        """Fill in the intent id of a request that was built before the intent existed.
+
+        Return None, and finish the operation, if no intent was created.
+        """
         if OWN_INTENT not in operation.request.path:
             return operation
         try:
@@ -274,7 +280,7 @@ class Dispatcher:
         return replace(operation, request=operation.request.about(intent_id))
 
     async def _resolve_creates(self, claimed: list[Claimed]) -> None:
-        """One listing serves all operations in its window."""
+        """List intents once for all creates of a window."""
         try:
             reached("dispatch.list.call.before")
             found = await find_intents(self._provider, claimed, rate_per_s=self._config.provider_rate_per_second)
@@ -304,7 +310,10 @@ class Dispatcher:
         self._recording.wake()
 
     async def _block_refused_kinds(self, group: list[CallResult]) -> list[CallResult]:
-        """Block what is refused us. Refusals that turn out to be a run are no answers: their operations stay due."""
+        """Block the kinds that the provider refuses.
+
+        Refusals that turn out to be a run are not results: their operations stay due.
+        """
         for kind, code in {
             (s.blocked.kind or health.EVERYTHING, s.blocked.code) for s in group if s.blocked is not None
         }:
@@ -319,7 +328,7 @@ class Dispatcher:
         return group
 
     async def _recover(self, recorded: tuple[CallResult, ...]) -> None:
-        """Open what works again."""
+        """Unblock the kinds that succeed again."""
         worked = {s.operation.kind.value for s in recorded if s.succeeded}
         if worked and (opened := await health.recover(self._pool, self._provider.name, worked)):
             self._blocked_read_at = 0.0

@@ -1,4 +1,4 @@
-"""What becomes of an operation after an attempt. Pure: an outcome in, an ending and its facts out."""
+"""Map the outcome of an attempt to an operation update and its facts. Pure."""
 
 from __future__ import annotations
 
@@ -30,22 +30,24 @@ if TYPE_CHECKING:
 # Full jitter: a random part of 0.5 s, doubled with every try, at most 60 s.
 BACKOFF_BASE_S: Final = 0.5
 BACKOFF_MAX_S: Final = 60.0
-# An attempt that was claimed may reach the wire for 5 s; a second more for the clocks' grain.
+# An attempt may reach the wire for 5 s after its claim. The sixth second covers the clocks' resolution.
 SEND_WINDOW_S: Final = 6.0
-# Between two reads that must both find nothing before a second create may be made.
+# Two empty reads this far apart must precede a second create.
 EMPTY_READS_APART_S: Final = 60.0
-# Stripe forgets keys after 24 h at the earliest (https://docs.stripe.com/api/idempotent_requests); an hour is left for clocks.
+# Stripe keeps keys for at least 24 h (https://docs.stripe.com/api/idempotent_requests). One hour is left for clock
+# differences.
 KEY_VALID_H: Final = 23
-# The outcome of a look at what exists before anything was sent, when that is nothing.
+# Outcome: a lookup before the first attempt found nothing.
 NOTHING_YET: Final = "nothing_yet"
-# The outcome of a call that was not made, because what it was about was never made either.
+# Outcome: the call was not made, because its intent was never created.
 NO_INTENT: Final = "no_intent"
-# States in which an intent, once read, shows that a cancel did not happen.
+# An intent with one of these statuses was not canceled.
 _STILL_OPEN: Final = frozenset(
     {Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED, Status.PROCESSING}
 )
 
-# Of several intents that bear one payment's name, the first fact's becomes its own: the one that holds money, or may yet.
+# If several intents carry one payment's id, the first in this order becomes the payment's own: prefer intents with
+# money.
 _OWN_INTENT_ORDER: Final = (
     Status.SUCCEEDED,
     Status.AUTHORIZED,
@@ -59,7 +61,7 @@ _OWN_INTENT_ORDER: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallResult:
-    """An attempt's ending with the facts it brought. `needs_read`: what was answered may be old, so ask for a read."""
+    """The operation update and facts of one attempt. `needs_read`: the response may be outdated, so enqueue a read."""
 
     operation: Claimed
     update: OperationUpdate
@@ -70,17 +72,17 @@ class CallResult:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the provider gave an answer that shows that calls of this kind work."""
+        """Return whether the response shows that the provider accepts calls of this kind."""
         return self.update.state in {"done", "refused"} and self.update.outcome != NO_INTENT
 
 
 def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float]) -> CallResult:
-    """Sort what an attempt came to. `jitter`: a random number from 0 to 1."""
+    """Map an outcome to a result. `jitter` returns a random number from 0 to 1."""
     match outcome:
         case Done(fact=fact):
             return _final(operation, "done", "done", outcome, fact, needs_read=fact is None)
         case Refused(code=code, reason=reason, fact=fact):
-            # A refund may be refused because others, made by hand, were there first: we want to know of them.
+            # Earlier external refunds may be the reason, so read them.
             needs_read = operation.kind is Kind.REFUND
             return _release_reservation(
                 _final(operation, "refused", "refused", outcome, fact, code=code, detail=reason, needs_read=needs_read)
@@ -108,9 +110,10 @@ def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float
 def conclude_read(
     operation: Claimed, facts: tuple[IntentFact | None, ...] | None, *, jitter: Callable[[], float]
 ) -> CallResult:
-    """Sort what a listing showed of a create whose key can't help any more.
+    """Map a listing to the result of a create whose key cannot help any more.
 
-    `facts` None: it could not be listed. None among them: an intent of ours that can't be read, so a second one must not be made.
+    `facts` is None if the listing failed. It contains None for an intent of this payment that cannot be parsed. In that
+    case no second intent may be created.
     """
     if facts is None:
         return _retry(
@@ -138,7 +141,7 @@ def conclude_read(
 
 
 def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float]) -> CallResult:
-    """Sort what reading showed of a cancel, capture or refund whose key can't help any more."""
+    """Map a lookup to the result of a cancel, capture or refund whose key cannot help any more."""
     if isinstance(outcome, Done) and isinstance(outcome.fact, RefundListFact):
         return _conclude_refund_lookup(operation, outcome, outcome.fact)
     if not isinstance(outcome, Done) or not isinstance(outcome.fact, IntentFact):
@@ -154,15 +157,15 @@ def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[]
 
 
 def conclude_without_intent(operation: Claimed) -> CallResult:
-    """End a call about the payment's own intent where none was made: the create before it was refused."""
+    """Refuse a call about the payment's own intent if the create before it was refused."""
     return CallResult(operation=operation, update=_update(operation, "refused", NO_INTENT))
 
 
 def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListFact) -> CallResult:
-    """A refund that two reads don't find keeps its reservation and waits for a person: a second one can't be taken back.
+    """Map a list of refunds to a result. A refund that two reads did not find is parked with its reservation.
 
-    Before anything was sent one read is enough. It costs a second call for each refund, of which there are few: a job that runs
-    again after a backup was restored would pay twice, once the provider has forgotten its key.
+    A second refund could not be taken back. Before the first attempt, a single read is enough. It costs one extra call
+    per refund. Without it, a job repeated after a restore would pay twice once the provider has forgotten the key.
     """
     if operation.kind is Kind.RETRIEVE or any(refund.refund_id == operation.id for refund in fact.refunds):
         return _final(operation, "done", "found", outcome, fact)
@@ -176,7 +179,7 @@ def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListF
 
 
 def _retry_lookup(operation: Claimed) -> CallResult | None:
-    """Look again for what a read did not find; None once two reads, far enough apart, have found nothing."""
+    """Schedule another lookup, or return None after two empty reads that are far enough apart."""
     last = operation.last_outcome or "unknown"
     sent = operation.last_sent_at
     if sent is not None and (operation.claimed_at - sent).total_seconds() < SEND_WINDOW_S:
@@ -190,18 +193,18 @@ def _retry_lookup(operation: Claimed) -> CallResult | None:
 
 
 def retry_when_unblocked(result: CallResult) -> CallResult:
-    """Take a refusal back that is one of a run: the fault is ours or the account's, not this payment's."""
+    """Keep the operation due: a run of refusals is a fault of the service or the account, not of the payment."""
     update = replace(result.update, state="due", outcome="blocked", delay_s=BACKOFF_BASE_S)
     return replace(result, update=update, unexpected_refusal=False)
 
 
 def backoff_s(tries: int, jitter: float) -> float:
-    """Seconds to wait after the `tries`-th try: full jitter, doubling, capped."""
+    """Return the seconds to wait after the `tries`-th try: full jitter, doubling, capped."""
     return min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0 ** min(tries, 10)) * jitter
 
 
 def _release_reservation(result: CallResult) -> CallResult:
-    """A refund that was refused holds nothing back any more, whether its provider words that as a fact or not."""
+    """Add a fact that releases the reservation of a refused refund, unless the provider's response already has one."""
     operation, update = result.operation, result.update
     if operation.kind is not Kind.REFUND or any(isinstance(fact, RefundRefused) for fact in result.facts):
         return result

@@ -1,5 +1,6 @@
-"""Intake: a batch of order records becomes payments with their `create` operations, or quarantine with dead letters, in one
-transaction. When this returns, every record of the batch is durable, so its offset may be committed.
+"""Turn a batch of order records into payments with `create` operations, or into quarantine with dead letters.
+
+Each batch is one transaction. After it commits, every record is durable, so its offset may be committed.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
 
-# What an order of total 0 has instead of a provider.
+# The provider name of an order of total 0.
 NO_PROVIDER: Final = "none"
-# After which an unpaid payment does not expire.
+# The expiry setting for payments that never expire.
 NEVER: Final = timedelta()
 NOT_ADOPTED: Final = (
     "The order has a payment of the model's that was not taken over: clear the table model_adoption_report of it, as "
@@ -48,9 +49,9 @@ _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A payment to be, if the order is new, and its provider's name. `request` is None where nothing is to be paid.
+    """The payment to create if the order is new. `request` is None if nothing is to be paid.
 
-    `refused`: why no payment can be made of it now, which is nothing to an order that has one.
+    `refused`: why no payment can be created. It is ignored if the order already has a payment.
     """
 
     inbound_record: InboundRecord
@@ -63,7 +64,7 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How an order would be taken now. `expires_at` None: it may stay unpaid for ever."""
+    """The terms under which an order would be accepted now. `expires_at` is None if it never expires."""
 
     order: Order
     provider: str
@@ -72,9 +73,9 @@ class Terms:
 
 
 class OrderIntake:
-    """Accepts batches.
+    """Accept batches.
 
-    `manual_capture` and `expires_after` hold for orders that don't say it themselves, and providers that don't either.
+    `manual_capture` and `expires_after` apply to orders and providers that set no value of their own.
     """
 
     def __init__(
@@ -91,11 +92,11 @@ class OrderIntake:
         self._expires_after = expires_after
 
     async def accept(self, inbound: Sequence[InboundRecord]) -> None:
-        """Make a batch durable. Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then."""
+        """Make a batch durable. Raise TRANSIENT_ERRORS, with nothing written, when the database is unavailable."""
         await accept_records(inbound, self._accept)
 
     def terms(self, inbound_record: InboundRecord) -> Terms | None:
-        """Say how the order of a record would be taken, if it has no payment yet; None: nothing is to be paid, or can be."""
+        """Return the terms for the order of a record, or None if nothing is to be paid or the order would be rejected."""
         for plan in self._plan([inbound_record])[0]:
             if plan.request is not None and not self._too_old(plan.order):
                 return Terms(
@@ -107,7 +108,7 @@ class OrderIntake:
         return None
 
     async def decide(self, connection: Connection, inbound_record: InboundRecord) -> Rejected | None:
-        """Decide a record again in the caller's transaction; None: its order is taken. A refusal is not set aside again."""
+        """Decide a quarantined record again in the caller's transaction. Return the reason if it is rejected again."""
         plans, rejected = self._plan([inbound_record])
         inserted = await self._insert(connection, plans)
         rejected += await self._compare(connection, plans, inserted)
@@ -138,7 +139,7 @@ class OrderIntake:
                 plans.append(self._plan_one(inbound_record, inbound_record.decoded))
             elif isinstance(inbound_record.decoded, Rejected):
                 rejected.append((inbound_record, inbound_record.decoded))
-        # In the order of ids, so that two intakes that were given the same orders never wait for each other.
+        # Sorted by id, so that two intakes with the same orders cannot deadlock.
         return sorted(plans, key=lambda plan: plan.id), rejected
 
     def _plan_one(self, inbound_record: InboundRecord, order: Order) -> _Plan:
@@ -162,7 +163,7 @@ class OrderIntake:
         return _Plan(inbound_record, order, name, NO_PROVIDER, None, refused)
 
     async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> dict[UUID, _Plan]:
-        """Insert the first plan of each payment that is young enough, with its operation; return those that were new."""
+        """Insert the first plan of each recent payment with its operation. Return the plans that were new."""
         first: dict[UUID, _Plan] = {}
         for plan in plans:
             if plan.refused is None and not self._too_old(plan.order):
@@ -179,7 +180,7 @@ class OrderIntake:
     async def _compare(
         self, connection: Connection, plans: Sequence[_Plan], inserted: Mapping[UUID, _Plan]
     ) -> list[tuple[InboundRecord, Rejected]]:
-        """Orders that were not inserted are repeated (nothing to do), changed, or can't be begun: refused, not adopted, too old."""
+        """Return rejections for orders that were not inserted. Repeated orders need no action."""
         rest = [plan for plan in plans if inserted.get(plan.id) is not plan]
         known = await payments.of_orders(connection, [plan.order.order_id for plan in rest]) if rest else {}
         rejected: list[tuple[InboundRecord, Rejected]] = []
@@ -201,7 +202,7 @@ class OrderIntake:
         return rejected
 
     async def _complete_immediately(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
-        """Orders of nothing are paid; those that were cancelled before they came are not to be paid any more."""
+        """Mark free orders as paid, and cancel payments of orders that were canceled before they arrived."""
         free = [plan for plan in plans if plan.request is None]
         canceled = await self._canceled_before(connection, [plan for plan in plans if plan.request])
         ids = [plan.id for plan in (*free, *canceled)]
@@ -211,7 +212,7 @@ class OrderIntake:
             at = plan.order.recorded_at or self._context.now()
             fold.take(plan.id, FreeFact(at=int(at.timestamp())))
         for plan in canceled:
-            # Queued in this very transaction, so nobody can have sent it.
+            # Enqueued in this transaction, so no worker can have sent it.
             await operations.withdraw_create(connection, plan.id, ORDER_CANCELLED)
             fact = WithdrawnFact(code=ORDER_CANCELLED, at=int(self._context.now().timestamp()), source="withdrawn")
             fold.take(plan.id, fact)
@@ -228,7 +229,7 @@ class OrderIntake:
         return order.recorded_at is not None and self._context.now() - order.recorded_at > self._order_max_age
 
     def _uses_manual_capture(self, order: Order, provider: str) -> bool:
-        """Whether the money is to be held; where it can't be, it is taken as it comes, and the payment says so from the start."""
+        """Return whether to capture manually. Providers without manual capture always capture immediately."""
         wanted = self._manual_capture if order.manual_capture is None else order.manual_capture
         return wanted and self._context.providers.supports_manual_capture(provider)
 
@@ -255,7 +256,7 @@ class OrderIntake:
         )
 
     def _new_operation(self, plan: _Plan, request: Request) -> operations.NewOperation:
-        """Queue the create; that of an order which comes late may have been made by a row that a restored backup lost."""
+        """Build the create. A late order may have an intent from a row that a restored backup lost, so look first."""
         late = plan.order.recorded_at is not None and self._context.now() - plan.order.recorded_at > LOST_BEFORE
         return operations.NewOperation(
             id=operation_id(plan.id, Kind.CREATE, SYSTEM, "order"),

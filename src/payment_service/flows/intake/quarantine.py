@@ -1,4 +1,4 @@
-"""What can't be accepted is rows in quarantine, once however often it is delivered; records are announced as dead letters too."""
+"""Quarantine rejected records and events, once however often they arrive. Records also become dead letters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 async def quarantine_records(
     connection: Connection, rejected: Sequence[tuple[Record, Rejected]]
 ) -> list[tuple[Record, Rejected]]:
-    """Keep what is not rows yet, and announce just that; return what is new."""
+    """Insert rejected records with their dead letters. Return the records that are new."""
     if not rejected:
         return []
     rows = {
@@ -75,7 +75,7 @@ def _dead_letter_record(key: UUID, topic: str, letter: DeadLetter) -> records.Ou
 
 
 def count_quarantined(rows: Sequence[tuple[Record, Rejected]]) -> None:
-    """Count what is new in quarantine. Call it after the commit."""
+    """Count and log new rows. Call it after the commit."""
     for record, reason in rows:
         metrics.QUARANTINED.labels("kafka", reason.reason).inc()
         log.warning(
@@ -89,13 +89,13 @@ def count_quarantined(rows: Sequence[tuple[Record, Rejected]]) -> None:
 
 
 async def quarantine_webhook_body(pool: Pool, provider: str, body: bytes, reason: str, detail: str) -> None:
-    """Keep a webhook's body that was signed and can't be read. Raises Unavailable."""
+    """Quarantine a signed webhook body that cannot be parsed. Raise Unavailable."""
     name = quarantine_id(f"webhook:{provider}:{sha256(body).hexdigest()}", 0, 0)
     await _insert_webhook(pool, name, provider, None, body, reason, detail)
 
 
 async def quarantine_event(pool: Pool, event: ProviderEvent, detail: str) -> None:
-    """Keep an event that the database refuses. Raises Unavailable."""
+    """Quarantine an event that the database rejects. Raise Unavailable."""
     name = quarantine_id(f"webhook:{event.provider}:{event.event_id}", 0, event.occurred_at)
     key, body = event.event_id.encode(), event.payload.encode(errors="replace")
     await _insert_webhook(pool, name, event.provider, key, body, Reason.NOT_STORABLE, detail)

@@ -1,4 +1,4 @@
-"""Records as they come from Kafka, and how a batch of them is made durable, so that its offsets may be committed."""
+"""Make a batch of inbound Kafka records durable, so that its offsets may be committed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundRecord(Record):
-    """A consumed record, decoded."""
+    """A consumed record, decoded or rejected."""
 
     decoded: Order | CancelledOrder | Rejected
 
 
 async def accept_records(inbound: Sequence[InboundRecord], accept: Accept) -> None:
-    """Make a batch durable by `accept`, a transaction of its own: together, or where that fails one by one.
+    """Make a batch durable with `accept`, in one transaction, or one by one if that fails.
 
-    Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then.
+    Raise TRANSIENT_ERRORS, with nothing written, when the database is unavailable.
     """
     with isolate_errors("intake_group_failed", size=len(inbound)):
         await accept(inbound)

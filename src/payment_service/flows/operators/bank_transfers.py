@@ -1,8 +1,11 @@
-"""Money by transfer: what a statement or an operator tells is decided in the ledger, and applied as any provider's event is.
+"""Apply bank transfers. The ledger decides about a statement or an operator's entry; its event is applied like any
+other.
 
-A transaction of the bank, what the ledger makes of it, its event, the payment and its records are one transaction here: a file
-that is imported again, by whoever and after whatever, changes nothing. Locks: the bank's transaction, the intent, then as
-everywhere events and payments. A cancel takes the intent's lock alone, so money and cancellation end in exactly one of the two.
+The bank's transaction, the ledger entry, its event, the payment and its records are one transaction here, so a repeated
+import changes nothing.
+
+Lock order: the bank's transaction, the intent, then events and payments as everywhere. A cancel locks the intent alone.
+Therefore exactly one of a payment and a concurrent cancel wins.
 """
 
 from __future__ import annotations
@@ -32,18 +35,18 @@ if TYPE_CHECKING:
 
 
 class TransferOutcome(StrEnum):
-    """What outcome of a transfer."""
+    """The outcome of a transfer."""
 
     PAID = "paid"  # its payment is paid
-    PARKED = "parked"  # it names a payment and is not what that asked for: a person must look
-    NOBODYS = "nobodys"  # it bears no reference of ours
-    KNOWN = "known"  # it was result before
-    CONTRADICTED = "contradicted"  # its transaction was result before, with another amount or for another payment
+    PARKED = "parked"  # it names a payment but does not match it: an operator must look
+    NOBODYS = "nobodys"  # it carries no reference of ours
+    KNOWN = "known"  # it was recorded before
+    CONTRADICTED = "contradicted"  # it was recorded before, with another amount or for another payment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferResult:
-    """What outcome of a transfer, whose payment it is, and why it was parked."""
+    """The outcome of a transfer, its payment, and the reason if it was parked."""
 
     outcome: TransferOutcome
     payment_id: UUID | None = None
@@ -52,7 +55,7 @@ class TransferResult:
 
 
 class Transfers:
-    """Takes transfers to one account (its IBAN)."""
+    """Record transfers to one account (its IBAN)."""
 
     def __init__(self, *, pool: Pool, webhooks: Webhooks, account: str) -> None:
         self._pool = pool
@@ -60,7 +63,7 @@ class Transfers:
         self._account = account
 
     async def take(self, transfer: Transfer, actor: Actor) -> TransferResult:
-        """Take one transfer. Raises TRANSIENT_ERRORS when nothing is known to be done: take it again."""
+        """Record one transfer. Raise TRANSIENT_ERRORS when the outcome is unknown: record it again then."""
         async with self._pool.acquire() as connection, connection.transaction():
             masked = card_numbers.mask(transfer.text)
             known = not await ledger.claim_transfer(connection, self._account, transfer, masked)
@@ -83,7 +86,7 @@ class Transfers:
             reached("transfer.commit.before")
         reached("transfer.commit.after")
         self._webhooks.after_commit(stored)
-        # What the ledger took may still not fit the payment: a database that was restored, say.
+        # The payment may still reject a transfer that the ledger accepted, for example after a restore.
         reason = reason or next((result.parked_reason for result in stored.results if result.parked_reason), "")
         outcome = (
             TransferOutcome.NOBODYS if intent is None else TransferOutcome.PARKED if reason else TransferOutcome.PAID
@@ -91,7 +94,11 @@ class Transfers:
         return TransferResult(outcome=outcome, payment_id=event.payment_id, reference=event.intent_id, reason=reason)
 
     async def end_refund(self, refund_id: UUID, actor: Actor, *, failure: str = "") -> None:
-        """Note that a transfer back was made, or failed (`failure`: why). Telling it again is nothing. Raises Refusal."""
+        """Record that a refund transfer was made, or that it failed (`failure`: the reason). Repeating it has no
+        effect.
+
+        Raise Refusal if the refund is unknown or has another final status.
+        """
         status = RefundStatus.FAILED if failure else RefundStatus.SUCCEEDED
         async with self._pool.acquire() as connection, connection.transaction():
             before = await ledger.refund(connection, refund_id, lock=True)
@@ -115,7 +122,7 @@ class Transfers:
 
 
 def _compare(before: ledger.Noted, transfer: Transfer, named: Sequence[Intent]) -> TransferResult | None:
-    """Say what a transfer is whose transaction is known; None: it was nobody's, and now it is told whose."""
+    """Return the result for a known transaction, or None if it was unmatched and now names an intent."""
     if before.amount != transfer.amount:
         return TransferResult(
             outcome=TransferOutcome.CONTRADICTED, reason="its transaction was result before, with another amount"
@@ -136,7 +143,7 @@ async def _lock_named(connection: Connection, transfer: Transfer) -> list[Intent
 
 
 def _match(named: Sequence[Intent], transfer: Transfer) -> tuple[Intent | None, str]:
-    """Give the intent that a transfer is for, and say why it is not what that asked for; empty: it is."""
+    """Return the intent of a transfer and the reason why it does not match, which is empty if it does."""
     if not named:
         return None, ""
     return named[0], "it names several payments" if len(named) > 1 else _mismatch(named[0], transfer)
@@ -155,5 +162,5 @@ def _mismatch(intent: Intent, transfer: Transfer) -> str:
 
 
 def _verified_by(actor: Actor) -> str:
-    """Whose word an event stands on, where others have a signature."""
+    """Return the verifier of an event. An operator stands in for the signature of other providers."""
     return f"operator:{actor.name}"

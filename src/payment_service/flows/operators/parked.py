@@ -1,9 +1,10 @@
-"""What is parked goes on when a person says so: it is tried again, or ended by what the person knows to be true.
+"""Retry or resolve parked items on behalf of an operator.
 
-Trying again never moves money twice. What became of a call is read first, and a create, capture or cancel that was not done is
-sent under the next epoch of its key. A refund that two reads don't find is parked again, unless the provider itself refused its
-only attempt: then nothing was done, and it is sent anew. What a person says of a refund, or that a call happened, is held against
-the provider first.
+A retry never moves money twice. It reads the state at the provider first, and sends an undone create, capture or cancel
+under the next epoch of its key. A refund that two reads did not find is parked again. If the provider refused its only
+attempt, nothing was done and it is sent again.
+
+An operator's claim about a refund, or that a call happened, is checked against the provider first.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
 
-# The code under which an end that a person lookup is kept and announced.
+# The code of a result that an operator claimed, stored and published.
 RESOLVED: Final = "resolved_by_person"
 PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedItem:
-    """Something that is, or was, parked. `what`: operation, event, record or transfer; `payment_id` None: of no payment that we know.
+    """An item that is or was parked. `what`: operation, event, record or transfer. `payment_id` is None if unknown.
 
-    `owner`: the provider of a call or an event, the account of a transfer; `kind`: of a call.
+    `owner`: the provider of an operation or event, or the account of a transfer. `kind`: of an operation.
     """
 
     what: str
@@ -54,7 +55,10 @@ class ParkedItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorClaim:
-    """What a person knows of a call, and how: it happened at the provider, under an id of its; or never. An event, or a transfer, is closed."""
+    """An operator's claim: the call happened at the provider under this id, it never happened, or the item is closed.
+
+    Events and transfers are closed. A `note` says how the operator found out.
+    """
 
     what: Literal["happened", "never", "close"]
     provider_id: str
@@ -62,15 +66,15 @@ class OperatorClaim:
 
 
 class ParkedItems:
-    """Lets go of what is parked."""
+    """Find, retry and resolve parked items."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def find(self, name: str, as_id: UUID | None) -> ParkedItem:
-        """Find what bears this name: an operation, held records (by their payment's id), an event, a transfer. Raises Refusal.
+        """Find a parked item: an operation, records (by their payment's id), an event or a transfer. Raise Refusal.
 
-        An event may be named with its provider, a transfer with its account, `stripe:evt_…`: where several have one of the same id.
+        Qualify an ambiguous id with the provider or account, for example `stripe:evt_…`.
         """
         pool = self._context.pool
         if as_id is not None and (call := await parked.find_operation(pool, as_id)) is not None:
@@ -93,7 +97,7 @@ class ParkedItems:
         return found
 
     async def _find_by_external_id(self, name: str, owner: str = "") -> ParkedItem | None:
-        """Find an event or a transfer by the name that others gave it. Raises Refusal where it is that of several."""
+        """Find an event or transfer by its external id. Raise Refusal if several have it."""
         for what, rows in (
             ("event", await parked.find_events(self._context.pool, name, self._context.providers.by_name.keys())),
             ("transfer", await parked.find_transfers(self._context.pool, name)),
@@ -107,7 +111,7 @@ class ParkedItems:
         return None
 
     async def retry(self, item: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
-        """Let it be tried again. Raises Refusal."""
+        """Retry an item. Raise Refusal."""
         if item.what == "transfer":
             message = "Say whose it is: payment-service bank confirm ORDER --transaction ID; or close it."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
@@ -127,7 +131,7 @@ class ParkedItems:
         return await change_once(self._context.pool, change_request, work)
 
     async def resolve(self, item: ParkedItem, claim: OperatorClaim, change_request: ChangeRequest) -> ChangeResult:
-        """End it by what a person knows. Raises Refusal."""
+        """Resolve an item by an operator's claim. Raise Refusal."""
         if item.what == "record":
             raise Refusal(
                 RefusalReason.NOT_ALLOWED, "A record can't be left out: raise the limit that refuses it, and retry."
@@ -174,7 +178,9 @@ class ParkedItems:
         return "read_first"
 
     async def _look_up(self, item: ParkedItem) -> AnyFact | None:
-        """Read what the provider has, with nothing held meanwhile; None: it is not parked any more. Raises Refusal."""
+        """Read the state at the provider without holding locks. Return None if the item is no longer parked. Raise
+        Refusal.
+        """
         try:
             async with self._context.pool.acquire() as connection, connection.transaction():
                 payment, operation = await self._lock(connection, item)
@@ -206,7 +212,7 @@ class ParkedItems:
             case Kind.CAPTURE | Kind.CANCEL if happened:
                 _take(fold, payment, check_against_intent(operation, claim.provider_id, lookup))
             case Kind.CAPTURE | Kind.CANCEL:
-                # Whatever a person says, the end of a payment comes from the provider.
+                # Only the provider's state ends a payment, whatever an operator claims.
                 self._read(fold, payment, operation)
             case Kind.RETRIEVE if happened:
                 raise Refusal(
@@ -266,13 +272,13 @@ class ParkedItems:
 
 
 def needs_provider_check(item: ParkedItem, claim: OperatorClaim) -> bool:
-    """Whether what a person says is held against what the provider has: all that can't be undone."""
+    """Return whether to check a claim against the provider: every claim that is irreversible."""
     ends = {"happened": {Kind.REFUND, Kind.CAPTURE, Kind.CANCEL}, "never": {Kind.REFUND}}
     return item.kind in ends.get(claim.what, set())
 
 
 def _take(fold: Fold, payment: Payment, fact: AnyFact) -> None:
-    """Fold what was read. Raises Refusal where a person must look at more than this call."""
+    """Fold a fact. Raise Refusal if it would be parked."""
     if isinstance(verdict := fold.take(payment.id, fact), Parked):
         raise Refusal(
             RefusalReason.NOT_ALLOWED, f"It does not fit what is known here ({verdict.detail}), so nothing was changed."
@@ -280,7 +286,7 @@ def _take(fold: Fold, payment: Payment, fact: AnyFact) -> None:
 
 
 def is_definite(operation: ParkedOperation) -> bool:
-    """Whether nothing can exist under a refund's key: the provider itself answered its only attempt, and by a refusal."""
+    """Return whether nothing can exist under a refund's key: the provider refused its only attempt."""
     if operation.kind is not Kind.REFUND or not operation.answered_by or operation.resolving:
         return False
     read_back = operation.code == "another_object" or operation.code.startswith("malformed_")

@@ -1,4 +1,4 @@
-"""What a person says of a parked call is held against what the provider has, read at once: a slip of the hand would be for good."""
+"""Check an operator's claim about a parked operation against the provider first: a typo would be irreversible."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.provider.port import Provider, Request
 
-# A provider keeps to its own limit (PROVIDER_TIMEOUT_S); nobody waits longer at a prompt for one that does not.
+# Providers keep to PROVIDER_TIMEOUT_S themselves. This limit ends the wait at a prompt for one that does not.
 LOOK_UP_LIMIT_S: Final = 60.0
-# What an intent is once the call has done its work.
+# The status of an intent after the call has succeeded.
 _DONE_AS: Final = {Kind.CAPTURE: Status.SUCCEEDED, Kind.CANCEL: Status.CANCELED}
 
 
 async def read_provider(context: Context, payment: Payment, operation: ParkedOperation) -> AnyFact:
-    """Read the intent that a call is about, or all refunds of the payment's own. Raises Refusal when that can't be read now.
+    """Read the intent of an operation, or all refunds of the payment's own intent. Raise Refusal if it cannot be read
+    now.
 
-    It is one call that a person makes, outside of the budget: what Stripe allows beyond our rate has room for it.
+    This single call of an operator does not use the budget, because Stripe's limit exceeds our rate.
     """
     provider = context.provider_of(payment)
     call = Call(
@@ -63,7 +64,7 @@ async def read_provider(context: Context, payment: Payment, operation: ParkedOpe
 
 
 def check_against_refunds(refund: Refund, provider_id: str, lookup: RefundListFact) -> RefundListFact:
-    """Give what was read, with our refund's name on the one that a person says it is. Raises Refusal where it can't be that."""
+    """Return the list with our id on the refund that the operator named. Raise Refusal if it does not match."""
     found = next((one for one in lookup.refunds if one.provider_refund_id == provider_id), None)
     if found is None:
         message = f"The provider has no refund {provider_id} of this payment, so nothing was changed: compare the id."
@@ -79,7 +80,7 @@ def check_against_refunds(refund: Refund, provider_id: str, lookup: RefundListFa
 
 
 def check_against_intent(operation: ParkedOperation, provider_id: str, lookup: AnyFact | None) -> IntentFact:
-    """Give the intent as it was read. Raises Refusal where it is another, or shows that the call was not done."""
+    """Return the intent as read. Raise Refusal if it is another one, or if the call was not done."""
     if not isinstance(lookup, IntentFact):
         raise Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` tells how it stands.")
     if lookup.intent_id != provider_id:

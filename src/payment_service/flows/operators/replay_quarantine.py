@@ -1,6 +1,6 @@
-"""What was set aside is decided again, by the code that decides what comes in: after a defect or a limit was mended.
+"""Decide quarantined records again with the intake's own code, after a defect or a limit was fixed.
 
-The decision, its effect and the mark on the row are one transaction, so that nothing is accepted twice.
+The decision, its effect and the mark on the row are one transaction, so nothing is accepted twice.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.flows.webhooks.apply import Webhooks
 
-# What stands for the signature of an event that was verified when it came.
+# The verifier of an event whose signature was checked when it arrived.
 VERIFIED_BY: Final = "quarantine"
 _OWN_HEADER: Final = "dlq_"
-# A digit of a card number that was found and masked.
+# The mask for digits of a card number.
 _MASK: Final = b"****"
 
 
 class Replays:
-    """Decides again. `amount_minor_max`: the largest order accepted, minor units."""
+    """Decide rows again. `amount_minor_max`: the largest order accepted, in minor units."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class Replays:
         self._amount_minor_max = amount_minor_max
 
     def terms(self, kept: Kept) -> Terms | None:
-        """Say how the order that a row holds would be taken; None: it holds none that would be. Raises Refusal."""
+        """Return the terms for the order in a row, or None if it contains none or would be rejected. Raise Refusal."""
         if kept.source == "webhook" or kept.replayed_at is not None:
             return None
         _require_whole(kept)
         return self._intake.terms(self._inbound_record(kept))
 
     async def replay(self, name: UUID, change_request: ChangeRequest) -> ChangeResult:
-        """Decide one row again. Raises Refusal where it is refused again, with the reason."""
+        """Decide one row again. Raise Refusal, with the reason, if it is rejected again."""
 
         async def work(connection: Connection) -> ChangeResult:
             kept = await quarantine.lock(connection, name)
@@ -92,7 +92,7 @@ class Replays:
         return payment.id if payment else None
 
     def _inbound_record(self, kept: Kept) -> InboundRecord:
-        """The record as it was consumed: what was added to its headers is taken away again."""
+        """Rebuild the record as it was consumed, without the headers added in quarantine."""
         topic, at = kept.topic or "", kept.recorded_at
         timestamp_ms = int(at.timestamp() * 1000) if at else -1
         decoded = decode(topic, kept.value, timestamp_ms=timestamp_ms, amount_minor_max=self._amount_minor_max)
@@ -122,12 +122,12 @@ class Replays:
 
 
 def webhook_provider(kept: Kept) -> str:
-    """Say which provider sent a webhook that was set aside; before there were several, it was Stripe."""
+    """Return the provider that sent a quarantined webhook. A row without a topic is from Stripe."""
     return kept.topic or STRIPE
 
 
 def _require_whole(kept: Kept) -> None:
-    """Raise Refusal for what is not what was sent, and so might mean something else."""
+    """Raise Refusal if a row differs from what was sent, because it might mean something else."""
     if kept.reason == Reason.CARD_NUMBER or _MASK in (kept.value or b""):
         message = "Card numbers were masked in it, so it is not what was sent: have it sent again without them."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)

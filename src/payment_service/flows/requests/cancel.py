@@ -1,7 +1,7 @@
-"""CancelRequest an unpaid payment, for a caller, the clock or a cancelled order.
+"""Cancel an unpaid payment, for a client, the clock or a canceled order.
 
-A create that was never sent is withdrawn without a call. Otherwise a cancel is queued behind the operations under way, and the
-payment is canceled when the provider confirms it: if the customer paid first, the payment stays paid.
+A create that was never sent is withdrawn without a call. Otherwise a cancel is queued behind the operations under way,
+and the payment is canceled when the provider confirms it. If the customer paid first, the payment stays paid.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ _PROVIDER_REASONS: Final = frozenset({"abandoned", "duplicate", "fraudulent", "r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRequest:
-    """A request, named by who has it and their key for it. `why`: a word of `domain/unpaid.py`, or empty."""
+    """A request to cancel, identified by a client and its key. `reason`: a word of `domain/unpaid.py`, or empty."""
 
     client: str
     key: str
     reason: str
 
     def operation_id(self, payment_id: UUID) -> UUID:
-        """The call that this request may come to."""
+        """Return the id of the cancel operation."""
         return operation_id(payment_id, Kind.CANCEL, self.client, self.key)
 
 
 async def cancel(
     connection: Connection, context: Context, fold: Fold, payment_id: UUID, request: CancelRequest
 ) -> NewOperation | None:
-    """Take back the create of a payment that is held and open, or queue a cancel, which is returned."""
+    """Withdraw the create of a locked, open payment, or enqueue and return a cancel operation."""
     payment = fold.payment(payment_id)
     if payment.provider_payment_id is None and await operations.withdraw_create(connection, payment_id, request.reason):
         fold.take(payment_id, WithdrawnFact(code=request.reason, at=int(context.now().timestamp()), source="withdrawn"))
@@ -71,18 +71,18 @@ async def cancel(
 
 
 def build_request(context: Context, payment: Payment, request: CancelRequest) -> Request:
-    """Word the call. Of an intent that is still being made only the payment is known: the dispatcher names it."""
+    """Build the provider's request. If the intent does not exist yet, the dispatcher fills in its id."""
     return context.provider_of(payment).cancel_request(payment.provider_payment_id or OWN_INTENT, reason=request.reason)
 
 
 class Cancellations:
-    """Takes requests to cancel payments."""
+    """Cancel payments on request."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def request(self, payment_id: UUID, reason: str, change_request: ChangeRequest) -> ChangeResult:
-        """Ask for the end of an unpaid payment, and give the payment as it is then. Raises Refusal."""
+        """Request the cancellation of an unpaid payment, and return the payment. Raise Refusal."""
         provider_reason = reason if reason in _PROVIDER_REASONS else ""
         request = CancelRequest(client=change_request.actor.client, key=change_request.key, reason=provider_reason)
 

@@ -1,6 +1,6 @@
-"""A capture that is asked of us: of what is held, all or a part is taken; the rest is released.
+"""Capture all or a part of an authorized amount. The provider releases the rest.
 
-Cards can be captured once, so a second capture of a payment is refused, here or by the provider.
+Cards can be captured once, so a second capture is refused, here or by the provider.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class Captures:
-    """Takes requests to capture what is held."""
+    """Capture authorized payments on request."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def request(self, payment_id: UUID, amount: str | None, change_request: ChangeRequest) -> ChangeResult:
-        """Ask for a capture, and give the payment as it is then. Raises Refusal."""
+        """Request a capture, and return the payment. Raise Refusal."""
 
         async def work(connection: Connection) -> ChangeResult:
             payment = await lock_payment(connection, payment_id)
@@ -86,7 +86,7 @@ class Captures:
 
 
 def _amount(payment: Payment, text: str | None) -> Money:
-    """Read an amount in the payment's currency; None: all that is held. Raises MoneyError, Refusal."""
+    """Parse an amount, or return the authorized amount for None. Raise MoneyError, Refusal."""
     if text is None:
         return payment.amount
     amount = parse(text, payment.amount.currency)

@@ -1,8 +1,8 @@
-"""What a shop's page needs to let a customer pay: read from the provider while the customer waits, passed on, and kept nowhere.
+"""Read the data with which a shop's page lets a customer pay. It is passed on and never stored.
 
-It shares the provider's budget with operations (ARCHITECTURE.md, rule 11). However often pages are loaded again: those of one
-payment that come together share one read, those that follow each other soon wait, and all of them together are held to
-their share. So neither a page that reloads itself nor a full shop keeps orders from being worked off.
+Reads share the provider's budget with operations (ARCHITECTURE.md, rule 11). Concurrent requests for one payment share
+a read, and repeated requests must wait. All checkouts together are limited to their share of the budget, so neither a
+reloading page nor a busy shop delays operations.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# A customer looks at an empty page meanwhile, and nothing is lost by asking again: much shorter than for calls that move money.
+# Much shorter than for calls that move money: the customer sees an empty page meanwhile, and a repeated read loses
+# nothing.
 TIMEOUT_S: Final = 3.0
-# Of one payment: a few pages, or a person who is impatient, and then one read in two seconds.
+# Per payment: a few open pages or an impatient customer, then one read every two seconds.
 READS_BURST: Final = 5
 READ_EVERY_S: Final = 2.0
-# An intent is made within a second of its order, and what is short of budget has some a second later.
+# An intent is created within a second of its order. The budget refills in a second, too.
 RETRY_SOON_S: Final = 1
-# After a trouble of the provider that gives no time of its own. What it gives is obeyed up to a minute.
+# For provider errors without a Retry-After. A Retry-After is obeyed up to a minute.
 PROVIDER_ERROR_RETRY_S: Final = 2
 PROVIDER_ERROR_RETRY_MAX_S: Final = 60
 
@@ -53,7 +54,7 @@ _STEP_DETAILS: Final[dict[Step, str]] = {
 
 
 class Checkouts:
-    """Answers what pages ask. `rate_per_s`: the provider's budget for all."""
+    """Serve the checkouts of orders. `rate_per_s`: the provider's total budget."""
 
     def __init__(self, context: Context, *, rate_per_s: float) -> None:
         self._context = context
@@ -63,7 +64,7 @@ class Checkouts:
         self._reading: dict[UUID, asyncio.Task[port.Checkout]] = {}
 
     async def offer(self, order_id: str) -> Checkout:
-        """Say how the order's last payment stands and, if it can be paid, how. Raises Refusal."""
+        """Return the status of the order's last payment and, if it can be paid, how. Raise Refusal."""
         payment = await payments.last_of_order(self._context.pool, order_id)
         if payment is None:
             raise Refusal(
@@ -90,7 +91,7 @@ class Checkouts:
         return _closed_response(payment, offered.fact.status, cancelled=cancelled)
 
     async def _read_once(self, payment: Payment) -> port.Checkout:
-        """Read it, or share the read that is under way. A caller that goes away does not end it for the others."""
+        """Start a read or share the one under way. A caller that disconnects does not cancel it for the others."""
         reading = self._reading.get(payment.id)
         if reading is None:
             reading = self._reading[payment.id] = asyncio.create_task(self._read(payment))
@@ -100,7 +101,7 @@ class Checkouts:
     def _forget(self, payment_id: UUID, task: asyncio.Task[port.Checkout]) -> None:
         self._reading.pop(payment_id, None)
         if not task.cancelled():
-            task.exception()  # those who wait have it too; if nobody does, it is no news
+            task.exception()  # waiting callers get the exception; without callers it needs no log
 
     async def _read(self, payment: Payment) -> port.Checkout:
         if wait_s := self._reads.spend(str(payment.id)):
@@ -126,7 +127,7 @@ class Checkouts:
             return await read_checkout(provider, payment.provider_payment_id or "", limit_s=TIMEOUT_S)
 
     async def _enqueue_read(self, payment: Payment, fact: IntentFact) -> None:
-        """The provider knows more than we do: have it read as an operation, whose answer is applied like any other, once."""
+        """Enqueue a read of the intent, because the provider has a newer state. Its fact is applied like any other."""
         read = read_own_intent(payment, f"checkout:{fact.status}", self._context.providers)
         if read is not None:
             async with self._context.pool.acquire() as connection:
@@ -135,7 +136,7 @@ class Checkouts:
 
 
 def _closed_response(payment: Payment, status: Status, *, cancelled: bool) -> Checkout:
-    """Answer without a way to pay. Of a cancelled order nothing is to be paid, even while its payment is being canceled."""
+    """Respond without payment data. Nothing is to be paid for a canceled order, even while its payment is open."""
     response = _response(payment, status)
     if cancelled and response.next in {"open_new", "pay"}:
         return response.model_copy(
@@ -174,7 +175,7 @@ def _step(status: Status) -> Step:
 
 
 def _shown(payment: Payment, status: Status) -> str:
-    """As `GET /v1/payments/{id}` shows it: how much was refunded is part of the status there."""
+    """Return the status as `GET /v1/payments/{id}` shows it, which includes refunds."""
     if payment.refunded.minor == 0:
         return status
     return "refunded" if payment.refunded == payment.captured else "partially_refunded"

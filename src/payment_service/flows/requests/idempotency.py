@@ -1,7 +1,7 @@
-"""A change that a caller asks for: once under its key, with its answer kept, and noted who asked.
+"""Run a requested change once per idempotency key, store its response, and audit who requested it.
 
-The work, the answer and the audit row are one transaction. A refusal is not kept: what could not be done then may be possible
-when the same key is tried again.
+The work, the stored response and the audit row are one transaction. A refusal is not stored: the same key may succeed
+later.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRequest:
-    """A request for a change. `action` and `asked` (JSON values) say exactly what; the key belongs to the actor's client."""
+    """A request for a change. `action` and `parameters` (JSON values) define it. The key belongs to the actor's client."""
 
     actor: Actor
     key: str
@@ -38,16 +38,16 @@ class ChangeRequest:
 
     @property
     def fingerprint(self) -> bytes:
-        """SHA-256 of what is asked for, however its JSON was written."""
+        """Return the SHA-256 of the request, independent of its JSON formatting."""
         subject = [self.action, str(self.payment_id or ""), dict(self.asked)]
         return sha256(json.dumps(subject, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """The result of a change, as JSON values. `replayed`: an earlier request under this key had it; `about`: a payment it made.
+    """The result of a change, as JSON values. `replayed`: an earlier request with this key produced it.
 
-    `fold`: the rows written for it, counted after the commit.
+    `about`: a payment that it created. `fold`: the written changes, counted after the commit.
     """
 
     result: Mapping[str, Any]
@@ -59,7 +59,10 @@ class ChangeResult:
 async def change_once(
     pool: Pool, change_request: ChangeRequest, work: Callable[[Connection], Awaitable[ChangeResult]]
 ) -> ChangeResult:
-    """Do the work in a transaction, or answer as before. Raises Refusal, and TRANSIENT_ERRORS when nothing is known to be done."""
+    """Do the work in a transaction, or return the stored result. Raise Refusal.
+
+    Raise TRANSIENT_ERRORS when the outcome is unknown.
+    """
     client = change_request.actor.client
     async with pool.acquire() as connection, connection.transaction():
         if not await kept_answers.take_turn(connection, client, change_request.key):
@@ -82,7 +85,7 @@ async def change_once(
 async def change_payments_once(
     context: Context, change_request: ChangeRequest, work: Callable[[Connection], Awaitable[ChangeResult]]
 ) -> ChangeResult:
-    """Do as `change_once`; then count what was written, and wake those who have work by it."""
+    """Run `change_once`, then count the changes and wake the loops that have work."""
     answer = await change_once(context.pool, change_request, work)
     if answer.fold is not None:
         context.after_commit(answer.fold)
@@ -90,12 +93,12 @@ async def change_payments_once(
 
 
 def require_same(fingerprint: bytes, change_request: ChangeRequest) -> None:
-    """Raise Refusal where a key that was used for one thing is now used for another."""
+    """Raise Refusal if a key is reused for another request."""
     if fingerprint != change_request.fingerprint:
         raise key_mismatch()
 
 
 def key_mismatch() -> Refusal:
-    """Word the refusal of a key that was used for something else."""
+    """Build the refusal of a key that was used for another request."""
     message = "This Idempotency-Key was used for another request: use a new key for each change."
     return Refusal(RefusalReason.KEY_MISMATCH, message)

@@ -1,7 +1,7 @@
-"""A new payment for an order whose last one ended unpaid: a row and its `create` operation, in one transaction.
+"""Open another payment for an order whose last one ended unpaid: a row and its `create` operation, in one transaction.
 
-It is a payment of its own, the order's next (`n`), with another id and another intent. Ends are for good, so nothing has to be
-locked: of several that ask at once, the unique constraint lets one through (`payments_one_open_per_order`).
+It is the order's next attempt, with its own id and intent. Final statuses never change, so no lock is needed. The
+unique constraint `payments_one_open_per_order` lets one of several concurrent requests through.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ ENDED_UNPAID: Final = frozenset({Status.CANCELED, Status.FAILED})
 
 
 class Payments:
-    """Takes requests for new payments. `expires_after`: how long one may stay unpaid where its provider does not say; 0: for ever."""
+    """Open payments on request. `expires_after`: used if the provider sets no expiry of its own; 0 means never."""
 
     def __init__(self, context: Context, *, expires_after: timedelta) -> None:
         self._context = context
         self._expires_after = expires_after
 
     async def open(self, order_id: str, change_request: ChangeRequest) -> ChangeResult:
-        """Open the order's next payment, and give it as it is then. Raises Refusal."""
+        """Open the order's next payment, and return it. Raise Refusal."""
 
         async def work(connection: Connection) -> ChangeResult:
             last = await payments.last_of_order(connection, order_id)
@@ -86,12 +86,12 @@ class Payments:
 
 
 def _cause(change_request: ChangeRequest) -> str:
-    """What the operation keeps for good, so that the same job, run again after its answer is forgotten, opens nothing more."""
+    """Return the operation's permanent cause: a job repeated after its stored response expired opens no second payment."""
     return f"{change_request.actor.client}:{change_request.key}"
 
 
 async def _require_ended_unpaid(connection: Connection, last: Payment) -> None:
-    """Raise Refusal, and say why, unless the order's last payment can have a next."""
+    """Raise Refusal, with the reason, unless the order's last payment may have a successor."""
     if last.status is Status.SUCCEEDED:
         raise Refusal(
             RefusalReason.NOT_ALLOWED, "The order is paid; what is to be paid anew needs an order of its own."

@@ -1,9 +1,10 @@
-"""A refund that is asked of us: a row and an operation first, in one transaction, under the payment's lock.
+"""Refund a payment: reserve the amount and enqueue the operation, in one transaction under the payment's lock.
 
-The amount is reserved there, so that refunds asked for at the same time never exceed what was captured. The refund bears the
-id of its operation, which is made of payment, client and key: the same job, run again after the kept answer is forgotten and
-with another API key of the same client, finds the refund that it asked for. Before it is sent the provider is asked whether it has it
-already, so that this holds even where a restored backup has lost the row.
+The reservation ensures that concurrent refunds never exceed the captured amount.
+
+A refund has the id of its operation, which is derived from payment, client and key. A job that runs again after its
+stored response expired, or with another API key of the same client, finds its first refund. The provider is asked for
+the refund before it is sent, so this holds even if a restored backup lost the row.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundTerms:
-    """The refund to make. `amount`: decimal text, None for all that is left; `metadata` is kept with the refund."""
+    """The refund to make. `amount`: decimal text, or None for the remaining amount. `metadata` is stored with it."""
 
     amount: str | None
     reason: str
@@ -48,13 +49,13 @@ class RefundTerms:
 
 
 class Refunds:
-    """Takes requests for refunds."""
+    """Refund payments on request."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def request(self, payment_id: UUID, terms: RefundTerms, change_request: ChangeRequest) -> ChangeResult:
-        """Ask for a refund, and give it as it is then. Raises Refusal."""
+        """Request a refund, and return it. Raise Refusal."""
 
         async def work(connection: Connection) -> ChangeResult:
             refund_id = operation_id(payment_id, Kind.REFUND, change_request.actor.client, change_request.key)
@@ -66,7 +67,7 @@ class Refunds:
                 require_same(fingerprint, change_request)
             refund = Refund.model_validate(await refund_reads.refund(connection, refund_id))
             if fingerprint == TAKEN_IN and terms.amount is not None:
-                # All that is known of what was asked: the provider told of it, after its row was lost.
+                # The row was lost and the provider returned the refund, so only its amount can be compared.
                 require_same_request(refund.amount, _amount(currency(refund.currency), terms.amount).decimal_text)
             return ChangeResult(refund.model_dump(mode="json"), fold=fold)
 
@@ -99,7 +100,7 @@ class Refunds:
 def reserve(
     context: Context, fold: Fold, payment_id: UUID, refund_id: UUID, amount: Money | None, reason: str, asked: Asked
 ) -> NotRefundable | None:
-    """Reserve a refund of a payment whose children are loaded, and queue its call; or say why not. Raises Refusal."""
+    """Reserve a refund of a loaded payment and enqueue its call, or return why not. Raise Refusal."""
     fact = RefundRequested(
         refund_id=refund_id,
         amount=amount,
@@ -138,7 +139,7 @@ def _operation(context: Context, payment: Payment, refund: MadeRefund, asked: As
 
 
 def _amount(unit: Currency, text: str) -> Money:
-    """Read an amount. Raises Refusal."""
+    """Parse an amount. Raise Refusal."""
     try:
         amount = parse(text, unit)
     except MoneyError as error:

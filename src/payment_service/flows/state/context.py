@@ -1,4 +1,4 @@
-"""What every flow that changes something works with."""
+"""The dependencies that flows share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The database, the providers, our name and our clock; `wake_…` is called when there is work for that loop."""
+    """The database, the providers, the deployment and the clock. Call `wake_…` when that loop has work."""
 
     pool: Pool
     providers: Providers
@@ -32,11 +32,11 @@ class Context:
     wake_relay: Callable[[], None] = lambda: None
 
     def fold(self, locked: Mapping[UUID, Payment]) -> Fold:
-        """Begin to fold facts into payments that are locked."""
+        """Start folding facts into locked payments."""
         return Fold(locked, deployment=self.deployment, providers=self.providers, now=self.now())
 
     def provider_of(self, payment: Payment) -> Provider:
-        """Give the payment's own provider. Raises Refusal when it does not run here any more."""
+        """Return the payment's provider. Raise Refusal if it does not run in this deployment."""
         try:
             return self.providers.named(payment.provider)
         except UnknownProvider:
@@ -44,7 +44,7 @@ class Context:
             raise Refusal(RefusalReason.NOT_ALLOWED, message) from None
 
     def after_commit(self, fold: Fold) -> None:
-        """Count what was committed, and wake those who have work by it."""
+        """Count the committed changes and wake the loops that have work because of them."""
         fold.count()
         if fold.has_events:
             self.wake_relay()
@@ -52,6 +52,6 @@ class Context:
             self.wake_dispatcher()
 
     def wake(self) -> None:
-        """Say that there may be work for all."""
+        """Wake the dispatcher and the relay."""
         self.wake_dispatcher()
         self.wake_relay()

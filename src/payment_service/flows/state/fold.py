@@ -1,6 +1,6 @@
-"""The waist of the service: facts fold into locked payments here, and are written with history and records in one transaction.
+"""Fold facts into locked payments, and write them with history, events and operations in one transaction.
 
-Nothing else writes a status, of a payment, a refund or a dispute.
+This is the only writer of the status of payments, refunds and disputes.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Facts that need a payment's refunds, or its disputes too, to be judged by.
+# Facts that depend on the payment's refunds or disputes.
 _ABOUT_CHILDREN = (RefundRequested, RefundFact, RefundListFact, RefundRefused, RefundTotalFact, DisputeFact)
 
 
 @dataclass(slots=True)
 class _Children:
-    """What hangs on a payment, as it was read and as it is folded so far."""
+    """The refunds and disputes of a payment, as folded so far."""
 
     refunds: dict[UUID, Refund] = field(default_factory=dict)
     disputes: dict[UUID, Dispute] = field(default_factory=dict)
 
 
 class Fold:
-    """Payments that this transaction holds, and what their facts, one after another, make of them.
+    """Locked payments and the changes that facts make to them, one after another.
 
-    `now`: our clock, for the records' `ce_time`. Facts about refunds and disputes need `load_for` first.
+    `now` is the service's clock, for the `ce_time` of events. Facts about refunds and disputes need `load_for` first.
     """
 
     def __init__(self, locked: Mapping[UUID, Payment], *, deployment: str, providers: Providers, now: datetime) -> None:
@@ -83,13 +83,13 @@ class Fold:
         return payment_id in self._current
 
     async def load_for(self, connection: Connection, facts: Iterable[tuple[UUID, AnyFact]]) -> None:
-        """Read what hangs on the payments that these facts need it of."""
+        """Read the refunds and disputes of the payments whose facts depend on them."""
         await self.load(
             connection, {key for key, fact in facts if key in self._current and isinstance(fact, _ABOUT_CHILDREN)}
         )
 
     async def load(self, connection: Connection, wanted: Collection[UUID]) -> None:
-        """Read the refunds and disputes of payments that are held, so that nobody else changes them."""
+        """Read the refunds and disputes of locked payments. The locks protect them too."""
         if not wanted:
             return
         of_refunds = await refunds.of_payments(connection, wanted)
@@ -97,19 +97,19 @@ class Fold:
         self._children.update({key: _Children(of_refunds[key], of_disputes[key]) for key in wanted})
 
     def payment(self, payment_id: UUID) -> Payment:
-        """The payment as folded so far."""
+        """Return the payment as folded so far."""
         return self._current[payment_id]
 
     def refund(self, payment_id: UUID, refund_id: UUID) -> Refund:
-        """A refund as folded so far, of a payment whose children are loaded. Raises KeyError."""
+        """Return a refund as folded so far. Its payment must be loaded. Raise KeyError."""
         return self._children[payment_id].refunds[refund_id]
 
     def is_disputed(self, payment_id: UUID) -> bool:
-        """Whether a bank has a loaded payment's money."""
+        """Return whether a bank has withdrawn the money of a loaded payment."""
         return any(dispute.funds_withdrawn for dispute in self._children[payment_id].disputes.values())
 
     def take(self, payment_id: UUID, fact: AnyFact) -> AnyVerdict:
-        """Fold one fact. What it asks for (a stray to cancel, a read) is queued; what is parked is for the caller to note."""
+        """Fold one fact. Enqueue the operations that it requires. The caller handles a parked verdict."""
         payment = self._current[payment_id]
         verdict = self._verdict_on(payment, fact)
         match verdict:
@@ -136,24 +136,24 @@ class Fold:
         return verdict
 
     def append_history(self, payment_id: UUID, cause: str) -> None:
-        """Remember in the payment's history what was learned without changing it."""
+        """Add a history entry for a fact that does not change the payment."""
         payment = self._current[payment_id]
         self._append_history(payment, payment, None, cause, self._now)
 
     def set_requester(self, refund_id: UUID, asked: Asked) -> None:
-        """Note who asked for a refund that this fold has made."""
+        """Set the requester of a refund that this fold created."""
         self._requesters[refund_id] = asked
 
     def enqueue(self, operation: operations.NewOperation) -> None:
-        """Queue a call to the provider."""
+        """Enqueue a call to the provider."""
         self._operations[operation.id] = operation
 
     def enqueue_read(self, payment_id: UUID, after: Request, cause: str) -> None:
-        """Queue a read of what a request was about, the payment's own intent, a stray or refunds; its answer is a fact like any other."""
+        """Enqueue a read of the object of a request: the payment's own intent, a stray or refunds."""
         self.enqueue(read_after(self._current[payment_id], after, cause, self._providers))
 
     async def write(self, connection: Connection) -> None:
-        """Write everything: payments, then what hangs on them, then their history, records and operations."""
+        """Write payments, then refunds and disputes, then history, events and operations."""
         changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
         if changes:
             await payments.save(connection, changes)
@@ -174,7 +174,7 @@ class Fold:
             await operations.enqueue(connection, list(self._operations.values()))
 
     def count(self) -> None:
-        """Count what was written. Call it after the commit."""
+        """Count the changes. Call it after the commit."""
         for record in self._outbox:
             metrics.ANNOUNCED.labels(record.topic).inc()
         for key, now in self._current.items():
@@ -183,12 +183,12 @@ class Fold:
 
     @property
     def has_events(self) -> bool:
-        """Whether the relay has something to do."""
+        """Return whether the relay has work."""
         return bool(self._outbox)
 
     @property
     def has_operations(self) -> bool:
-        """Whether the dispatcher has something to do."""
+        """Return whether the dispatcher has work."""
         return bool(self._operations)
 
     def _verdict_on(self, payment: Payment, fact: AnyFact) -> AnyVerdict:

@@ -1,4 +1,4 @@
-"""From what happened to the record that tells it."""
+"""Build the outbox record of a payment event."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def outbox_record(payment: Payment, event: PaymentEvent, *, deployment: str, now: datetime) -> OutboxRecord:
-    """Make the outbox row; `payment.sequence` is this record's number."""
+    """Build the outbox record. `payment.sequence` is the number of this record."""
     record_id = event_record_id(payment.id, event.topic, event.cause)
     return OutboxRecord(
         id=record_id,

@@ -1,7 +1,7 @@
-"""Orders that were cancelled: their unpaid payments are canceled, those that are paid are refunded, or it was too late.
+"""Process canceled orders: cancel unpaid payments, and refund paid ones if configured.
 
-Whether the customer or the cancel was first, the provider says; a cancellation is looked at until the payment has its end, so
-each has exactly one outcome. One that came before its order waits for it.
+The provider decides whether the customer or the cancel was first. A cancellation is retried until the payment is final,
+so it has exactly one outcome. A cancellation that arrives before its order waits for it.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Some 30 ms of work in one transaction.
+# A transaction of about 30 ms.
 GROUP_MAX: Final = 100
 INTERVAL_MAX_S: Final = 1.0
-# A payment that is locked is free again in a moment.
+# A lock on a payment lasts milliseconds.
 LOCKED_RETRY_S: Final = 0.25
-# Until a payment has its end: doubling from a second.
+# Delay until the payment is final, doubling from 1 s.
 RETRY_MAX_S: Final = 60.0
-# An order whose intake runs at the same time is there after seconds; one that comes later finds the cancellation by itself.
+# A concurrent intake finishes within seconds. A later one finds the cancellation by itself.
 TRIES_WITHOUT_ORDER: Final = 6
-# Who has not seen the cancellation may be opening the order's next payment; no transaction is idle for longer than 3 s.
+# A transaction that does not see the cancellation may open the order's next payment. None is idle for longer than 3 s.
 NEXT_PAYMENT_S: Final = 5.0
 _KEY: Final = "order_cancelled"
 
 
 class CancelledOrders:
-    """Works off cancellations. `refund`: a payment that was paid is given back."""
+    """Process cancellations. `refund`: refund payments that are paid."""
 
     def __init__(self, context: Context, *, refund: bool) -> None:
         self._context = context
@@ -63,19 +63,19 @@ class CancelledOrders:
         self._loop = Loop("cancelled_orders", self.run_once, interval_max_s=INTERVAL_MAX_S)
 
     def start(self) -> None:
-        """Begin to update."""
+        """Start the loop."""
         self._loop.start()
 
     def wake(self) -> None:
-        """Say that orders were cancelled."""
+        """Look for cancellations without waiting for the interval."""
         self._loop.wake()
 
     async def stop(self) -> None:
-        """Finish the round, then end."""
+        """Finish the round, then stop."""
         await self._loop.stop()
 
     async def run_once(self) -> int:
-        """Look at what is due; return how many were."""
+        """Process the due cancellations. Return their number."""
         return len(await process_batches(self._look, GROUP_MAX, failure_event="cancelled_orders_group_failed"))
 
     async def _look(self, limit: int) -> Sequence[DueCancellation]:
@@ -95,7 +95,7 @@ class CancelledOrders:
     async def _work_or_postpone(
         self, connection: Connection, due: Sequence[DueCancellation]
     ) -> tuple[Fold, list[Look]]:
-        """Work behind a savepoint, so that what trips the database is at least postponed."""
+        """Work behind a savepoint. If that fails, postpone the cancellations."""
         with isolate_errors("order_not_canceled", level=logging.ERROR):
             async with connection.transaction():
                 return await self._work(connection, due)
@@ -140,7 +140,7 @@ class CancelledOrders:
         return later
 
     def _handle_paid(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> Look:
-        """The customer was first."""
+        """Refund a payment, or report that the cancellation came too late."""
         if payment.captured.minor == 0:
             return Look(order_id=cancellation.order_id, outcome="nothing_paid")
         if self._refund_paid and self._request_refund(fold, payment, cancellation):

@@ -1,7 +1,7 @@
-"""Webhooks: a group of verified events is stored and applied in one transaction; then, and only then, they are acknowledged.
+"""Store and apply a group of verified events in one transaction, and acknowledge them after its commit.
 
-Events are written first, in the order of their ids, then the payments that are free are locked in the order of theirs. An event
-whose payment is held by somebody else, or is not there yet, waits: a loop applies it by the same code.
+Events are written first, in the order of their ids. Then the available payments are locked in the order of theirs. An
+event whose payment is locked or unknown stays pending, and a loop applies it with the same code.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Some 30 ms of work in one transaction: enough to spread a commit thin, well under the lock timeout of others.
+# A transaction of about 30 ms, well under the lock timeout of other transactions.
 GROUP_MAX: Final = 256
 REPLAY_GROUP_MAX: Final = 100
-# A payment that is locked is free again in a moment.
+# A lock on a payment lasts milliseconds.
 LOCKED_RETRY_S: Final = 0.25
-# An event that names a payment we do not have: a restored backup, or a slow replica. Doubling from 1 s to an hour, for 72 h.
+# The payment of such an event may come from a slow replica, or be lost by a restored backup. The delay doubles from 1 s
+# to an hour, for 72 h.
 UNMATCHED_RETRY_MAX_S: Final = 3_600.0
 UNMATCHED_RETENTION: Final = timedelta(hours=72)
 
@@ -61,7 +62,7 @@ class _Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a transaction stored. `skipped`: what became of events that carry nothing for us; `repeated`: how many were known."""
+    """The result of a transaction. `skipped`: events without a fact for us. `repeated`: number of known events."""
 
     fold: Fold
     results: tuple[events.Result, ...]
@@ -70,7 +71,7 @@ class Stored:
 
 
 class Webhooks:
-    """Takes events in groups."""
+    """Store and apply events in groups."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -79,19 +80,19 @@ class Webhooks:
         self._replaying = Loop("webhooks.replay", self.replay_once, interval_max_s=0.5)
 
     def start(self) -> None:
-        """Begin to store and to replay."""
+        """Start the loops that store and replay events."""
         self._storing.start()
         self._replaying.start()
 
     async def stop(self) -> None:
-        """Store what was delivered, then end."""
+        """Store what was delivered, then stop."""
         await self._replaying.stop()
         await self._storing.stop()
         while self._pending:
             await self.store_once()
 
     async def take(self, event: ProviderEvent, verified_by: str) -> None:
-        """Return when the event is durable. Raises Unavailable when it can't be stored now: the provider will send it again."""
+        """Return when the event is durable. Raise Unavailable otherwise: the provider sends it again."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._pending.append(_Delivery(event, verified_by, done, loop.time()))
@@ -99,7 +100,7 @@ class Webhooks:
         await done
 
     async def store_once(self) -> int:
-        """Store and apply what was delivered; return how many."""
+        """Store and apply the delivered events. Return their number."""
         group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
         if not group:
             return 0
@@ -120,7 +121,7 @@ class Webhooks:
         return len(group)
 
     async def replay_once(self) -> int:
-        """Apply stored events that are due; return how many were applied for good."""
+        """Apply pending events that are due. Return the number of events processed."""
         results = await process_batches(self._replay, REPLAY_GROUP_MAX, failure_event="replay_group_failed")
         return sum(result.processed for result in results)
 
@@ -143,7 +144,7 @@ class Webhooks:
     async def _apply_or_park(
         self, connection: Connection, work: Sequence[ProviderEvent]
     ) -> tuple[Fold, list[events.Result]]:
-        """Apply behind a savepoint, so that what trips the database stays locked and is parked."""
+        """Apply behind a savepoint. If that fails, keep the event locked and park it."""
         with isolate_errors("events_not_applicable", level=logging.ERROR, ids=[event.event_id for event in work]):
             async with connection.transaction():
                 return await self._apply(connection, work)
@@ -155,14 +156,14 @@ class Webhooks:
     async def store_within(
         self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False
     ) -> Stored:
-        """Store and apply events (each with what verified it) in the caller's transaction; after its commit, call `note`."""
+        """Store and apply events, each with its verifier, in the caller's transaction. Call `after_commit` afterwards."""
         deliveries = await self._claim_own_intents(connection, deliveries)
         new = await events.insert(connection, deliveries)
         unique = {event.key: event for event, _ in deliveries if event.key in new}
         work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
         apply = self._apply_or_park if alone else self._apply
         fold, results = await apply(connection, work)
-        # Stored as applied already, under the payment that the event itself names.
+        # Events are inserted as applied, under the payment that they name.
         corrections = [r for r in results if r.result != "applied" or r.event.payment_id is None]
         if corrections:
             await events.note_results(connection, corrections)
@@ -172,7 +173,7 @@ class Webhooks:
     async def _claim_own_intents(
         self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]]
     ) -> Sequence[tuple[ProviderEvent, str]]:
-        """Of what bears no name of ours, take what is about a payment's own intent: another program may have made it."""
+        """Apply events without our metadata if they are about a payment's own intent."""
         intents = {
             (e.provider, e.intent_id) for e, _ in deliveries if e.disposition is Disposition.FOREIGN and e.intent_id
         }
@@ -188,7 +189,7 @@ class Webhooks:
         ]
 
     def after_commit(self, stored: Stored) -> None:
-        """Count what was committed, and wake those who have work now."""
+        """Count the committed changes and wake the loops that have work because of them."""
         self._context.after_commit(stored.fold)
         metrics.WEBHOOKS.labels("repeated").inc(stored.repeated)
         for result in (*stored.skipped, *(r.result for r in stored.results)):
@@ -239,7 +240,7 @@ class Webhooks:
         return fold, results
 
     async def _match_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[EventKey, UUID]:
-        """Give the payment of each event: the one it names, else the one whose own intent it is about."""
+        """Return the payment of each event: the named payment, or else the owner of its intent."""
         intents = {(e.provider, e.intent_id) for e in work if e.payment_id is None and e.intent_id is not None}
         found = await payments.of_intents(connection, intents) if intents else {}
         named = {event.key: event.payment_id or found.get((event.provider, event.intent_id or "")) for event in work}
@@ -264,7 +265,7 @@ class Webhooks:
         return replace(_result(event, fold.take(payment_id, event.fact)), payment_id=payment_id)
 
     def _translate(self, waiting: Waiting) -> ProviderEvent:
-        """Read a stored event again; one that its provider can't read waits for a person."""
+        """Translate a stored event again. An event that its provider cannot parse is parked."""
         try:
             return self._context.providers.named(waiting.provider).translate(json.loads(waiting.payload))
         except Exception as error:  # noqa: BLE001 - a provider may be anybody's code, and must stop no other's events
@@ -282,7 +283,7 @@ class Webhooks:
         )
 
     def _schedule_retry(self, result: events.Result, waiting: Waiting) -> events.Result:
-        """What can't be applied yet is tried ever less often; without a payment it is parked at last, or was not ours."""
+        """Increase the delay of a pending event. After 72 h park it, or mark it as external if it names no payment."""
         if result.result not in {"unmatched", "too_early"}:
             return result
         if self._context.now() - waiting.stored_at > UNMATCHED_RETENTION:
@@ -301,7 +302,7 @@ def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:
         case Stray():
             return events.Result(event=event, processed=True, result="stray")
         case ReadRefunds() if isinstance(event.fact, RefundTotalFact):
-            # It has done what it can: the read that it asked for tells more than it.
+            # The enqueued read returns more than this event contains.
             return events.Result(event=event, processed=True, result="applied")
         case ReadIntent() | ReadRefunds():
             return events.Result(event=event, processed=False, result="too_early", retry_s=1.0, tried=1)

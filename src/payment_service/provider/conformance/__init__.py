@@ -1,14 +1,15 @@
-"""What every payment provider must pass, this service's own and those of other packages.
+"""The conformance suite that every payment provider must pass, including providers of other packages.
 
-Each check is an async function of a `ProviderHarness`, by its name in `CHECKS`; it raises NotConforming with what is wrong. None needs
-a test framework. With pytest and pytest-asyncio:
+`CHECKS` holds the checks by name. A check is an async function of a `ProviderHarness` that raises NotConforming with
+the reason. The suite needs no test framework. With pytest and pytest-asyncio:
 
     @pytest.mark.parametrize("name", CHECKS)
     async def test_acme_conforms(name: str, harness: ProviderHarness) -> None:
         check = CHECKS[name]
         await check(harness)
 
-docs/providers.md says what to write for a harness.
+It may import the port and `domain`, but no provider. Start with `harness.py`. `docs/providers.md` shows how to write a
+harness.
 """
 
 from __future__ import annotations

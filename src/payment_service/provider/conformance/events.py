@@ -1,4 +1,4 @@
-"""Checks of what a provider tells: events, read the same at every reading, in any order; webhooks that nobody can forge."""
+"""Check events and webhooks: translation is deterministic, order does not matter, and unsigned webhooks are refused."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from payment_service.domain.payment import IntentFact
     from payment_service.provider.conformance.harness import Check, ProviderHarness, Trial
 
-# Of four events there are 24 orders; of more, these many are tried.
+# Four events have 24 orders. This limit applies to more events.
 _ORDERS_MAX: Final = 120
 
 
 async def events_translate_the_same_every_time(harness: ProviderHarness) -> None:
-    """Also from what was stored of them: a replay sees the very event that was delivered."""
+    """Check that a delivered and a stored event translate to the same result."""
     one = trial(harness)
     await one.paid()
     for event in await harness.events():
@@ -39,7 +39,7 @@ async def events_translate_the_same_every_time(harness: ProviderHarness) -> None
 
 
 async def event_ids_are_unique(harness: ProviderHarness) -> None:
-    """Under which it is applied once."""
+    """Check that each event has an id of its own, under which it is applied once."""
     for _ in range(2):
         await trial(harness).paid()
     names = [_translate(harness, event).event_id for event in await harness.events()]
@@ -47,7 +47,7 @@ async def event_ids_are_unique(harness: ProviderHarness) -> None:
 
 
 async def events_of_a_paid_intent_name_the_payment(harness: ProviderHarness) -> None:
-    """So that the payment is found even before the answer to its create."""
+    """Check that the payment is found even before the response to its create."""
     one = trial(harness)
     paid = await one.paid()
     told = [fact for fact in _facts(harness, one, await harness.events()) if _is_paid(fact)]
@@ -58,7 +58,7 @@ async def events_of_a_paid_intent_name_the_payment(harness: ProviderHarness) -> 
 
 
 async def events_in_any_order_give_the_same_result(harness: ProviderHarness) -> None:
-    """With the answers of the create and of a read among them, each of them twice."""
+    """Check all orders of events and responses, each applied twice."""
     one = trial(harness)
     begun = await one.begin()
     await harness.pay(begun.intent_id, one.amount)
@@ -72,7 +72,7 @@ async def events_in_any_order_give_the_same_result(harness: ProviderHarness) -> 
 
 
 async def refund_events_name_the_refund(harness: ProviderHarness) -> None:
-    """Its amount is the one that was asked for."""
+    """Check that a refund event carries our id and the requested amount."""
     one = trial(harness)
     paid = await one.paid()
     refund_id = uuid4()
@@ -87,7 +87,7 @@ async def refund_events_name_the_refund(harness: ProviderHarness) -> None:
 
 
 async def unsigned_webhooks_are_refused(harness: ProviderHarness) -> None:
-    """Of a provider that has webhooks: no signature, a wrong one, and one that is no ASCII are refused, and nothing else is raised."""
+    """Check that a missing, wrong or non-ASCII signature raises SignatureRefused and nothing else."""
     provider = harness.provider
     if not isinstance(provider, WebhookReceiver):
         return
@@ -108,7 +108,7 @@ def _translate(harness: ProviderHarness, event: Mapping[str, Any]) -> ProviderEv
 
 
 def _facts(harness: ProviderHarness, one: Trial, events: Iterable[Mapping[str, Any]]) -> list[AnyFact]:
-    """What is told of a payment by its name."""
+    """Return the facts about a payment from the events that name it."""
     read = (_translate(harness, event) for event in events)
     ours = [e for e in read if e.disposition is Disposition.APPLY and e.payment_id == one.payment_id]
     require(all(event.fact is not None for event in ours), "an event that names a payment of ours carries no fact")

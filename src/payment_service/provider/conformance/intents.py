@@ -1,4 +1,4 @@
-"""Checks of how an intent is made: once, of the right amount, found again."""
+"""Check the creation of intents: once per key, with the exact amount, and found by a listing."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from payment_service.provider.port import OWN_INTENT, Kind, Misused, TooLate
 if TYPE_CHECKING:
     from payment_service.provider.conformance.harness import Check, ProviderHarness, Trial
 
-# Clocks of the provider and ours may differ by this much (s).
+# Allowed difference between the provider's clock and ours, in seconds.
 _MARGIN_S: Final = 300
 _LISTING_LIMIT: Final = 10_000
 _AT_ONCE: Final = 8
 
 
 async def equal_input_builds_equal_requests(harness: ProviderHarness) -> None:
-    """A request is stored and sent byte for byte: it depends on nothing but what is asked for, and names a path."""
+    """Check that requests depend on their input alone, because they are stored and sent byte for byte."""
     one = trial(harness)
     require(one.create() == one.create(), "the same create is worded in two ways")
     require(one.create() != one.create(amount=part_of(one.amount)), "two amounts are worded the same")
@@ -32,7 +32,7 @@ async def equal_input_builds_equal_requests(harness: ProviderHarness) -> None:
 
 
 async def a_repeated_key_creates_one_intent(harness: ProviderHarness) -> None:
-    """However often a create is sent, one after another or at once."""
+    """Check repeated creates, one after another."""
     one = trial(harness)
     first = await one.begin()
     again = [intent_of(await one.send(Kind.CREATE, one.create()), "a repeated create") for _ in range(2)]
@@ -42,7 +42,7 @@ async def a_repeated_key_creates_one_intent(harness: ProviderHarness) -> None:
 
 
 async def concurrent_creates_make_one_intent(harness: ProviderHarness) -> None:
-    """Some may be told to come again; none makes a second one."""
+    """Check concurrent creates. Some may be told to retry, but none creates a second intent."""
     one = trial(harness)
     await asyncio.gather(*(one.send(Kind.CREATE, one.create()) for _ in range(_AT_ONCE)))
     first = await one.begin()
@@ -50,7 +50,7 @@ async def concurrent_creates_make_one_intent(harness: ProviderHarness) -> None:
 
 
 async def a_key_with_another_body_is_refused(harness: ProviderHarness) -> None:
-    """It must be told apart from a refusal of the payment: Misused, and the first intent stands."""
+    """Check that the outcome is Misused, not a refusal of the payment, and that the first intent stays unchanged."""
     one = trial(harness)
     first = await one.begin()
     outcome = await one.send(Kind.CREATE, one.create(amount=part_of(one.amount)))
@@ -59,7 +59,7 @@ async def a_key_with_another_body_is_refused(harness: ProviderHarness) -> None:
 
 
 async def amounts_are_exact_in_every_currency(harness: ProviderHarness) -> None:
-    """Minor units in, minor units out, whatever the provider counts in."""
+    """Check that minor units survive a round trip, whatever unit the provider uses."""
     for code in sorted(harness.currencies):
         one = trial(harness, code)
         try:
@@ -72,7 +72,7 @@ async def amounts_are_exact_in_every_currency(harness: ProviderHarness) -> None:
 
 
 async def an_intent_is_found_by_time_and_payment_id(harness: ProviderHarness) -> None:
-    """After an unknown outcome a listing decides whether a second intent may be made."""
+    """Check the listing that decides, after an unknown outcome, whether a second intent may be created."""
     one, other = trial(harness), trial(harness)
     mine, others = await one.begin(), await other.begin()
     found = await _listed(one, mine)
@@ -86,7 +86,7 @@ async def an_intent_is_found_by_time_and_payment_id(harness: ProviderHarness) ->
 
 
 async def a_late_attempt_is_not_sent(harness: ProviderHarness) -> None:
-    """`refuse_late` is called just before an attempt goes out; what it raises gets through, and nothing was made."""
+    """Check that `refuse_late` is called just before sending, and that its exception passes through."""
 
     def refuse() -> None:
         raise TooLate
@@ -102,7 +102,7 @@ async def a_late_attempt_is_not_sent(harness: ProviderHarness) -> None:
 
 
 async def checkout_returns_payment_data(harness: ProviderHarness) -> None:
-    """The page of an open intent; of an unknown one there is none, and no error."""
+    """Check the checkout of an open intent, and that an unknown intent causes no error."""
     one = trial(harness)
     intent = await one.begin()
     shown = await harness.provider.checkout(intent.intent_id)

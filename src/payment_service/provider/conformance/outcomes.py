@@ -1,4 +1,4 @@
-"""Checks of how a payment ends: paid, canceled, captured; and of requests that make no sense."""
+"""Check how payments end (paid, canceled, captured), and that invalid requests are never done."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 async def a_paid_intent_has_received_the_amount(harness: ProviderHarness) -> None:
-    """A paid intent is succeeded and has received what was asked for."""
+    """Check that a paid intent has succeeded and has received the requested amount."""
     one = trial(harness)
     read = await one.paid()
     require(read.status is Status.SUCCEEDED, f"a paid intent is {read.status}")
@@ -21,7 +21,7 @@ async def a_paid_intent_has_received_the_amount(harness: ProviderHarness) -> Non
 
 
 async def an_unpaid_intent_is_canceled_once(harness: ProviderHarness) -> None:
-    """And stays so, when it is asked for again under another key, or under the same."""
+    """Check that a canceled intent stays canceled when the cancel is repeated, under another key or the same."""
     one = trial(harness)
     intent = await one.begin()
     request = harness.provider.cancel_request(intent.intent_id, reason="abandoned")
@@ -37,7 +37,7 @@ async def an_unpaid_intent_is_canceled_once(harness: ProviderHarness) -> None:
 
 
 async def canceling_a_paid_intent_is_a_wrong_state(harness: ProviderHarness) -> None:
-    """It comes to WrongState, with the intent as the fact, or with none; the money stays."""
+    """Check that the outcome is WrongState, with the intent or no fact, and that the money stays."""
     one = trial(harness)
     paid = await one.paid()
     outcome = await one.send(Kind.CANCEL, harness.provider.cancel_request(paid.intent_id))
@@ -48,7 +48,7 @@ async def canceling_a_paid_intent_is_a_wrong_state(harness: ProviderHarness) -> 
 
 
 async def only_an_authorized_intent_is_captured(harness: ProviderHarness) -> None:
-    """A part of what is held, once; else a capture is refused and changes nothing."""
+    """Check that a part can be captured once, and that other captures are refused and change nothing."""
     one = trial(harness)
     intent = await one.begin(hold=harness.supports_manual_capture)
     request = harness.provider.capture_request(intent.intent_id, part_of(one.amount))
@@ -73,7 +73,7 @@ async def only_an_authorized_intent_is_captured(harness: ProviderHarness) -> Non
 
 
 async def a_lookup_shows_the_result_of_a_cancel(harness: ProviderHarness) -> None:
-    """When the key can't help any more, a read tells what became of a cancel."""
+    """Check that a read shows the result of a cancel whose key cannot help any more."""
     one = trial(harness)
     intent = await one.begin()
     cancel = harness.provider.cancel_request(intent.intent_id)
@@ -87,7 +87,7 @@ async def a_lookup_shows_the_result_of_a_cancel(harness: ProviderHarness) -> Non
 
 
 async def invalid_requests_are_never_done(harness: ProviderHarness) -> None:
-    """Unknown intents, paths and bodies come to an outcome that is not Done; nothing is raised."""
+    """Check that unknown intents, paths and bodies give an outcome other than Done, and raise nothing."""
     one = trial(harness)
     create = one.create()
     requests = [

@@ -1,4 +1,4 @@
-"""Checks of refunds: each once, under our name, and never more than has come in."""
+"""Check refunds: once per key, under our id, and never more than was captured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BEGUN: Final = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, R
 
 
 async def a_repeated_refund_key_creates_one_refund(harness: ProviderHarness) -> None:
-    """The same key makes the same refund; with another amount it is refused as misused."""
+    """Check that a repeated key returns the same refund, and that another amount is Misused."""
     one = trial(harness)
     paid = await one.paid()
     refund_id = uuid4()
@@ -38,7 +38,7 @@ async def a_repeated_refund_key_creates_one_refund(harness: ProviderHarness) -> 
 
 
 async def refunds_are_listed_together(harness: ProviderHarness) -> None:
-    """The listing of an intent shows each refund by our name, and says whether that is all."""
+    """Check that the list of an intent's refunds carries our ids and says whether it is complete."""
     one = trial(harness)
     paid = await one.paid()
     names = [uuid4(), uuid4()]
@@ -53,7 +53,7 @@ async def refunds_are_listed_together(harness: ProviderHarness) -> None:
 
 
 async def refunds_never_exceed_the_captured_amount(harness: ProviderHarness) -> None:
-    """The refusal is definite and names the refund, so that what was reserved for it is free again."""
+    """Check that the refusal is definite and names the refund, so that its reservation can be released."""
     one = trial(harness)
     paid = await one.paid()
     await _refund(one, paid.intent_id, uuid4(), part_of(one.amount))
@@ -67,7 +67,7 @@ async def refunds_never_exceed_the_captured_amount(harness: ProviderHarness) -> 
 
 
 async def an_unpaid_intent_is_not_refunded(harness: ProviderHarness) -> None:
-    """There is nothing to give back."""
+    """Check that an unpaid intent has nothing to refund."""
     one = trial(harness)
     intent = await one.begin()
     outcome = await _refund(one, intent.intent_id, uuid4(), part_of(one.amount))

@@ -1,8 +1,8 @@
-"""The Stripe adapter: words requests, sends one attempt, sorts the response into the port's classes.
+"""The Stripe adapter: build requests, send attempts and classify the responses as outcomes of the port.
 
-Requests are sent as they were stored, byte for byte, since Stripe answers the same key with another body by an error
-(https://docs.stripe.com/api/idempotent_requests). So this speaks HTTP itself; why, and what it costs, is in
-docs/decisions/0003-stripe-over-aiohttp.md.
+Requests are sent byte for byte as stored, because Stripe rejects a reused key with another body
+(https://docs.stripe.com/api/idempotent_requests). Therefore this module uses HTTP directly.
+`docs/decisions/0003-stripe-over-aiohttp.md` gives the reasons and costs.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
     from payment_service.provider.port import Call, Checkout, Outcome, ProviderEvent
 
 API_VERSION: Final = "2026-08-26.dahlia"
-# A server that does not take a connection in two seconds is better tried again than waited for.
+# Retrying beats waiting for a server that does not accept a connection within two seconds.
 CONNECT_TIMEOUT_S: Final = 2
 # A PaymentIntent has about 3 kB, a page of a hundred 300 kB.
 ANSWER_LIMIT_BYTES: Final = 2_097_152
-PAGE_SIZE: Final = 100  # Stripe's largest
-# Of one intent's refunds: a thousand parts of a payment are more than any shop gives back.
+PAGE_SIZE: Final = 100  # Stripe's maximum
+# A thousand refunds of one intent, more than any shop makes.
 REFUND_PAGES_MAX: Final = 10
-# Connections beside those of operations: for listings, and for customers at a checkout.
+# Connections in addition to those of operations, for listings and checkouts.
 LISTINGS_MAX: Final = 4
 _INTENTS: Final = "/v1/payment_intents"
 
 
 class Stripe:
-    """Stripe's API, and everything that has its address. Holds connections only; one per event loop."""
+    """Stripe's API. Holds connections only; one instance per event loop."""
 
     name = "stripe"
 
@@ -85,7 +85,7 @@ class Stripe:
     def create_request(
         self, *, payment_id: UUID, order_id: str, amount: Money, manual_capture: bool = False
     ) -> Request:
-        """Word the creation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/create)."""
+        """Build the creation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/create)."""
         form = [("amount", str(to_stripe(amount))), ("currency", amount.currency.code)]
         if manual_capture:
             form.append(("capture_method", "manual"))
@@ -99,50 +99,52 @@ class Stripe:
 
     @staticmethod
     def cancel_request(intent_id: str, *, reason: str = "") -> Request:
-        """Word the cancellation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/cancel)."""
+        """Build the cancellation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/cancel)."""
         body = urlencode({"cancellation_reason": reason}) if reason else ""
         return _post(f"{_path_of(intent_id)}/cancel", body)
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:
-        """Word the capture of a PaymentIntent (https://docs.stripe.com/api/payment_intents/capture)."""
+        """Build the capture of a PaymentIntent (https://docs.stripe.com/api/payment_intents/capture)."""
         return _post(f"{_path_of(intent_id)}/capture", urlencode({"amount_to_capture": to_stripe(amount)}))
 
     @staticmethod
     def retrieve_request(intent_id: str) -> Request:
-        """Word the reading of a PaymentIntent."""
+        """Build the retrieval of a PaymentIntent."""
         return _get(_path_of(intent_id))
 
     def refund_request(
         self, intent_id: str, *, refund_id: UUID, payment_id: UUID, amount: Money, reason: str
     ) -> Request:
-        """Word the creation of a Refund (https://docs.stripe.com/api/refunds/create)."""
+        """Build the creation of a Refund (https://docs.stripe.com/api/refunds/create)."""
         return _post(REFUNDS, refund_form(intent_id, refund_id, payment_id, to_stripe(amount), reason))
 
     @staticmethod
     def refunds_request(intent_id: str) -> Request:
-        """Word the reading of an intent's refunds (https://docs.stripe.com/api/refunds/list)."""
+        """Build the list of an intent's refunds (https://docs.stripe.com/api/refunds/list)."""
         return _get(f"{REFUNDS}?{urlencode({'payment_intent': intent_id, 'limit': PAGE_SIZE})}")
 
     def lookup_request(self, request: Request) -> Request:
-        """Word the reading of the PaymentIntent that `/v1/payment_intents/{id}/…` names, or of a refund's intent's refunds."""
+        """Build the retrieval of the PaymentIntent in `/v1/payment_intents/{id}/…`, or the list of refunds of a
+        refund's intent.
+        """
         if request.path.startswith(REFUNDS):
             return self.refunds_request(intent_of_refund(request))
         return self.retrieve_request(unquote(request.path.removeprefix(f"{_INTENTS}/").partition("/")[0]))
 
     def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
-        """Check a delivery's signature. Raises SignatureRefused."""
+        """Verify a delivery's signature. Raise SignatureRefused."""
         return self._deliveries.verify(body, headers, now_s=now_s)
 
     def parse(self, body: bytes) -> dict[str, Any]:
-        """Read a delivery. Raises BodyRefused."""
+        """Parse a delivery. Raise BodyRefused."""
         return self._deliveries.parse(body)
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
-        """Say what an event means to the payments of this deployment."""
+        """Translate an event for this deployment."""
         return self._deliveries.translate(event)
 
     async def send(self, call: Call) -> Outcome:
-        """Make one attempt and sort its response."""
+        """Make one attempt and classify its response."""
         try:
             response = await self._exchange(
                 call.request, idempotency_key=call.idempotency_key, refuse_late=call.refuse_late
@@ -168,7 +170,9 @@ class Stripe:
     async def find_intents(
         self, *, created_from: int, created_to: int, limit: int
     ) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
-        """List our intents of a window. Lists are immediately consistent (https://docs.stripe.com/api-v2-overview); search is not."""
+        """List our intents of a window. Lists are immediately consistent (https://docs.stripe.com/api-v2-overview);
+        search is not.
+        """
         found: dict[UUID, tuple[IntentFact | None, ...]] = {}
         after = ""
         for _ in range(0, limit, PAGE_SIZE):
@@ -184,7 +188,7 @@ class Stripe:
         return None
 
     def _add_listed(self, found: dict[UUID, tuple[IntentFact | None, ...]], intent: dict[str, Any], at: int) -> None:
-        """Note an intent that bears our name; None for one that can't be read, since it is there all the same."""
+        """Add an intent with our metadata. Add None for one that cannot be parsed, because it exists nevertheless."""
         metadata = intent.get("metadata") or {}
         if metadata.get("deployment") != self._deployment:
             return
@@ -217,7 +221,7 @@ class Stripe:
         return response.body["data"], read_date(response, self._now_s()), bool(response.body.get("has_more"))
 
     async def _read_following_pages(self, request: Request, response: Response) -> Response:
-        """Add the pages that follow one of refunds. Where one can't be read, the list goes on saying that there is more."""
+        """Append the following pages of refunds. If one fails, `has_more` stays true in the result."""
         following = next_page(request, response.body)
         for _ in range(1, REFUND_PAGES_MAX):
             if following is None:
@@ -272,10 +276,10 @@ async def _refuse_if_late(
     context: SimpleNamespace,
     _params: aiohttp.TraceRequestHeadersSentParams | aiohttp.TraceRequestChunkSentParams,
 ) -> None:
-    """Called with a connection in hand, and again just before the first byte is written.
+    """Run once when a connection is available, and again just before the first byte is written.
 
-    The client keeps headers back until the body goes out, in a task that may run later; a refusal there reads as a connection
-    that failed, which is never taken for an response.
+    The client buffers headers until the body is sent, in a task that may run later. A refusal at that point looks like
+    a failed connection, which never counts as a response.
     """
     if (refuse_late := context.trace_request_ctx) is not None:
         refuse_late()

@@ -1,4 +1,4 @@
-"""What Stripe.js needs to let a customer pay an intent, out of Stripe's response to a read of it. Pure (https://docs.stripe.com/js)."""
+"""Extract the data for Stripe.js from a PaymentIntent. Pure (https://docs.stripe.com/js)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECRET_PART: Final = re.compile(r"_secret_[A-Za-z0-9]{1,200}")
 
 
 def read_checkout(response: Response, intent_id: str, *, publishable_key: str, now_s: float) -> Checkout | Transient:
-    """Read an intent's checkout. Nothing but this intent's own secret is ever given; `Transient` for any other response."""
+    """Return an intent's checkout with its own secret only. Return `Transient` for any other response."""
     request_id = read_token(response.headers.get("Request-Id"))
     if response.status != 200 or not isinstance(response.body, dict):
         return Transient(
@@ -40,7 +40,7 @@ def read_checkout(response: Response, intent_id: str, *, publishable_key: str, n
 
 
 def _is_secret_of(intent_id: str, secret: object) -> bool:
-    """Whether it has the form that names its intent, which is also what the logs' mask knows."""
+    """Return whether a secret belongs to the intent. The mask of the logs matches the same format."""
     if not isinstance(secret, str) or not secret.startswith(intent_id):
         return False
     return _SECRET_PART.fullmatch(secret.removeprefix(intent_id)) is not None

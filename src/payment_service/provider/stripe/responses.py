@@ -1,4 +1,6 @@
-"""Stripe's answers, sorted. Pure. The lists are Stripe's: https://docs.stripe.com/error-codes, https://docs.stripe.com/error-low-level."""
+"""Classify Stripe's responses as outcomes. Pure. Lists: https://docs.stripe.com/error-codes,
+https://docs.stripe.com/error-low-level.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,9 @@ if TYPE_CHECKING:
     from payment_service.domain.refund import RefundFact, RefundListFact
     from payment_service.provider.port import Call
 
-# Codes of a create that no repetition can change: the payment has failed.
+# Codes of a create that no retry can change: the payment has failed.
 CREATE_REFUSALS: Final = frozenset({"amount_too_small", "amount_too_large", "invalid_charge_amount"})
-# Codes by which a refund is refused for good, and what they mean (https://docs.stripe.com/error-codes).
+# Codes that refuse a refund finally, with their reason (https://docs.stripe.com/error-codes).
 REFUND_REFUSALS: Final = {
     "charge_already_refunded": "All of it has been refunded already.",
     "charge_disputed": "The customer's bank has taken the money back.",
@@ -47,7 +49,7 @@ REFUND_REFUSALS: Final = {
     "charge_not_refundable": "The payment can't be refunded any more.",
     "insufficient_funds": "The provider's balance is too low.",
 }
-# Codes by which a capture comes too late: what the intent is now, a read tells.
+# Codes of a late capture. A read shows the intent's current status.
 CAPTURE_TOO_LATE: Final = frozenset(
     {
         "charge_already_captured",
@@ -57,7 +59,7 @@ CAPTURE_TOO_LATE: Final = frozenset(
     }
 )
 WRONG_STATE: Final = "payment_intent_unexpected_state"
-# What we obey at most of a Retry-After: an hour, so that a slip in a proxy can't stop an order for good.
+# The largest Retry-After obeyed: an hour, so that a misconfigured proxy cannot stop an order forever.
 RETRY_AFTER_MAX_S: Final = 3_600.0
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,100}")
 _REASONS: Final = {
@@ -69,7 +71,7 @@ _REASONS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What came back. `body` is the parsed JSON, None where it was none."""
+    """An HTTP response. `body` is the parsed JSON, or None."""
 
     status: int
     headers: Mapping[str, str]
@@ -77,12 +79,12 @@ class Response:
 
 
 def classify(call: Call, response: Response, *, deployment: str, now_s: float) -> Outcome:
-    """Sort an response to `call`. `now_s`: our clock, used only where the response has no Date."""
+    """Classify a response to `call`. `now_s`: our clock, used only if the response has no Date."""
     request_id = read_token(response.headers.get("Request-Id"))
     if 200 <= response.status < 300:
         return _done(call, response, deployment, now_s, request_id)
     if response.status >= 500 and _replayed(response):
-        # Whatever it says about trying again: this key has no other response.
+        # Ignore any retry hint: this key will never return another response.
         return Unknown(code=f"http_{response.status}", replayed=True, request_id=request_id)
     code = read_token(_error(response).get("code")) or f"http_{response.status}"
     if response.headers.get("Stripe-Should-Retry") == "true" or response.status in {409, 424, 429}:
@@ -134,7 +136,7 @@ def _done(call: Call, response: Response, deployment: str, now_s: float, request
     if _replayed(response) and call.kind is not Kind.CREATE:
         return Done(fact=None, request_id=request_id)
     if call.kind is Kind.CREATE:
-        # Replayed or not, a create tells how the intent began.
+        # Even a replayed create shows how the intent began.
         created = body.get("created")
         at = created if isinstance(created, int) else int(now_s)
     else:
@@ -153,7 +155,7 @@ def _expected_object(call: Call) -> str:
 
 def _matches_call(call: Call, body: dict[str, Any], deployment: str) -> bool:
     if body["object"] == "list":
-        return True  # of what the query named
+        return True  # the query limits it to one intent
     if call.kind is Kind.CREATE or body["object"] == "refund":
         metadata = body.get("metadata")
         ours = {"payment_id": str(call.payment_id)}
@@ -184,7 +186,7 @@ def _error(response: Response) -> dict[str, Any]:
 
 
 def read_token(value: object) -> str:
-    """A code, name or id as Stripe makes them; empty for anything else, which the database might refuse or must not keep."""
+    """Return a code, name or id in Stripe's format. Return an empty string for anything else, which must not be stored."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
 
 
@@ -193,7 +195,7 @@ def _replayed(response: Response) -> bool:
 
 
 def read_date(response: Response, now_s: float) -> int:
-    """The provider's clock, in whole seconds, from the response's Date; ours where it has none."""
+    """Return the provider's clock in whole seconds from the Date header, or ours without one."""
     try:
         return int(parsedate_to_datetime(response.headers["Date"]).timestamp())
     except (KeyError, ValueError, TypeError):
@@ -201,6 +203,6 @@ def read_date(response: Response, now_s: float) -> int:
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds to wait; 0 where nothing, or nonsense, is said."""
+    """Return the seconds to wait, or 0 without a valid Retry-After."""
     text = headers.get("Retry-After", "")
     return min(float(text), RETRY_AFTER_MAX_S) if text.isascii() and text.isdigit() else 0.0
