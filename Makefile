@@ -108,6 +108,7 @@ fmt: install
 
 docs: install
 	$(BIN)/python -m scripts.document_configuration
+	$(BIN)/python -m scripts.document_schema
 	$(BIN)/python -m scripts.document_states
 	$(BIN)/python -m scripts.document_contracts
 	$(BIN)/python -m scripts.document_commands

@@ -50,7 +50,7 @@ async def claim_ms(pool: Pool, worker: UUID, blocked: tuple[str, ...]) -> tuple[
         )
         times.append((time.perf_counter() - started) * 1000)
         taken += len(claimed)
-        await operations.unsend(pool, claimed)
+        await operations.release_unsent(pool, claimed)
     return statistics.median(times), statistics.quantiles(times, n=10)[-1], taken // CLAIMS
 
 

@@ -54,7 +54,7 @@ _INTENT: Final = "pi_example"
 SAMPLE: Final = Payment(
     id=UUID(int=1),
     order_id="order",
-    n=1,
+    attempt=1,
     user_id="",
     provider="stripe",
     provider_payment_id=_INTENT,

@@ -36,7 +36,7 @@ PAYMENT: Final = """
 SELECT id, order_id, provider_payment_id AS intent_id, amount, currency, status
 FROM payments
 WHERE provider = 'stripe' AND provider_payment_id IS NOT NULL AND order_id = coalesce(%s, order_id)
-ORDER BY created_at DESC, n DESC LIMIT 1
+ORDER BY created_at DESC, attempt DESC LIMIT 1
 """
 EVENT: Final = """
 SELECT processed, coalesce(parked_reason, result, 'waits') AS outcome FROM payment_events

@@ -29,7 +29,7 @@ from payment_service.db.gauges import partition_days_left
 from payment_service.db.maintain import AHEAD
 from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_arguments
 from payment_service.db.queries import load
-from payment_service.db.rights import Roles, standing
+from payment_service.db.rights import Roles, compare_role
 from payment_service.db.schema import schema_problem
 from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import require_providers
@@ -159,9 +159,6 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
     yield await _check_left_behind(config, connection)
     if "stripe" in config.providers and not config.stripe_publishable_key:
         yield await _check_checkout(connection)
-    if not_adopted := await connection.fetchval(_sql.not_adopted):
-        found = f"{not_adopted} payments of the model's were not taken over, and bar their orders"
-        yield Finding(Verdict.WARNING, "adoption", found, "docs/runbook.md, Taking over a store")
 
 
 async def _check_parked(connection: Connection) -> Finding:
@@ -174,21 +171,21 @@ async def _check_parked(connection: Connection) -> Finding:
 
 async def _check_role(connection: Connection, roles: Roles) -> Findings:
     """What the role lacks is a failure; what it may do beyond its need, which a thief of its password could do too, a warning."""
-    if (role := await standing(connection)) is None:
+    if (role := await compare_role(connection)) is None:
         return
-    if role.lacks:
+    if role.missing:
         cure = f"as the owner: payment-service migrate, which grants it to {roles.service}; serve as that role"
-        yield Finding(Verdict.FAILED, "role", f"{role.name} lacks {_few(role.lacks)}", cure)
+        yield Finding(Verdict.FAILED, "role", f"{role.name} lacks {_few(role.missing)}", cure)
     beyond = [
         *(["all that a superuser may"] if role.superuser else []),
         *(["everything with the tables, which it owns"] if role.owner and not role.superuser else []),
-        *(["CREATE in the schema"] if role.creates and not role.owner else []),
-        *([] if role.owner else role.beyond),
+        *(["CREATE in the schema"] if role.may_create and not role.owner else []),
+        *([] if role.owner else role.excess),
     ]
     if beyond:
         cure = f"serve as {roles.service}; `payment-service migrate --roles` has its SQL"
         yield Finding(Verdict.WARNING, "role", f"{role.name} may do more than it needs: {_few(beyond)}", cure)
-    if not role.lacks and not beyond:
+    if not role.missing and not beyond:
         yield Finding(Verdict.OK, "role", f"{role.name} may do what it needs, and no more")
 
 

@@ -86,8 +86,8 @@ def test_migrate_needs_the_database_alone_and_says_what_it_did(empty_database_ds
     env = {"DB_DSN": empty_database_dsn}
     first, again = run("migrate", env=env), run("migrate", env=env)
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout.startswith("schema brought from revision None to 4\nmade payment_events_")
-    assert (again.returncode, again.stdout) == (0, "schema is at revision 4\n")
+    assert first.stdout.startswith("schema migrated from revision None to 1\ncreated payment_events_")
+    assert (again.returncode, again.stdout) == (0, "schema is at revision 1\n")
 
 
 def test_migrate_sql_prints_and_needs_nothing() -> None:

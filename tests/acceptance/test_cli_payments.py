@@ -45,7 +45,7 @@ async def test_the_same_refund_is_made_once_however_often_and_by_whomever_it_is_
     payment = await harness.pay("o-1")
     first = await command(harness, "refund", "o-1", "5", "--yes", "--json")
     again = await command(harness, "refund", str(payment), "5.00", "--yes", "--json")
-    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    await harness.flows.pool.execute("DELETE FROM idempotency_keys")
     later = await command(harness, "refund", "o-1", "5.0", "--yes", "--json")
     with_key = await command(harness, "refund", "o-1", "5", "--yes", "--json", "--key", key_shown(first))
     ids = {done(result)["id"] for result in (first, again, later, with_key)}

@@ -10,7 +10,7 @@ from tests.support.shop import TAKEN_UP_S, Shop
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
 
 CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
-BEATEN_WITHIN_6_S = "beat_at > now() - interval '6 s'"
+BEATEN_WITHIN_6_S = "heartbeat_at > now() - interval '6 s'"
 
 
 @pytest.mark.invariant("I1")

@@ -215,7 +215,7 @@ async def test_bad_records_are_set_aside_and_stop_no_other(harness: Harness) -> 
     ]
     assert {row["record_topic"] for row in rows} == {"orders.cancelled"}
     assert b"4242424242424242" not in rows[-1]["record_value"]
-    letters = await harness.flows.pool.fetch("SELECT type FROM outbox WHERE aggregatetype = 'notice'")
+    letters = await harness.flows.pool.fetch("SELECT type FROM outbox WHERE aggregatetype = 'dead_letter'")
     assert [row["type"] for row in letters] == ["orders.cancelled.dlq"] * len(bad)
     stored = await harness.flows.pool.fetch("SELECT order_id, reason FROM order_cancellations ORDER BY order_id")
     assert [tuple(row) for row in stored] == [("o-1", ""), ("o-2", ""), ("o-3", "")]

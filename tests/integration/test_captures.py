@@ -132,10 +132,10 @@ async def test_the_same_job_after_its_answer_is_forgotten_does_nothing_more(harn
     target = f"/v1/payments/{payment}/capture"
     await harness.post(target, {"amount": "5.00"}, "job-1")
     await harness.run_until_idle()
-    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    await harness.flows.pool.execute("DELETE FROM idempotency_keys")
     again = await harness.post(target, {"amount": "5.00"}, "job-1")
     assert (again.status, again.json["amount_captured"]) == (201, "5.00")
-    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    await harness.flows.pool.execute("DELETE FROM idempotency_keys")
     assert (await harness.post(target, {"amount": "6.00"}, "job-1")).status == 422
     await harness.run_until_idle()
     assert captured(harness.sandbox) == [500]

@@ -118,7 +118,7 @@ async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(harness:
     client.v1.payment_intents.cancel((await harness.flows.payment("o-1"))["provider_payment_id"])
     await harness.run_until_idle()
     await harness.flows.pool.execute(
-        "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, outcome, settled_at)"
+        "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, outcome, finished_at)"
         " VALUES ('o-1', 'orders.cancelled', 0, 0, 'canceled', now())"
     )
     answer = await offered(harness)

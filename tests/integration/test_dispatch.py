@@ -253,7 +253,7 @@ async def test_the_work_of_a_dead_worker_is_taken_up_under_the_same_key(flows: F
         key_horizon=flows.clock.now() - timedelta(hours=23),
     )
     assert len(claimed) == 1
-    await flows.pool.execute("UPDATE workers SET beat_at = now() - interval '6 s' WHERE id = $1", dead.worker)
+    await flows.pool.execute("UPDATE workers SET heartbeat_at = now() - interval '6 s' WHERE id = $1", dead.worker)
     heir = flows.dispatcher()
     await heir.start()
     await flows.run_calls(timeout_s=15)

@@ -136,17 +136,17 @@ async def test_a_successor_takes_over_and_the_marks_of_the_predecessor_are_refus
     await write(pool, records(uuid.uuid4()))
     successor = Lease(pool)
     assert await successor.take()
-    [row] = await outbox.fetch_unpublished(pool, limit=10, in_hand=[], limit_bytes=1_000)
+    [row] = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=1_000)
     assert successor.fence.epoch > predecessor.fence.epoch
     assert not await outbox.mark_published(pool, [Placement(row.position, 0, 0)], predecessor.fence)
-    assert not await outbox.hold_aggregates(
+    assert not await outbox.park_aggregates(
         pool,
-        [outbox.Hold(aggregate_id=row.aggregate_id, position=row.position, topic=None, reason="x")],
+        [outbox.ParkedAggregate(aggregate_id=row.aggregate_id, position=row.position, topic=None, reason="x")],
         predecessor.fence,
     )
     assert await pending(pool) == 1
     assert await pool.fetchval("SELECT count(*) FROM outbox_placements") == 0
-    assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
+    assert await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 0
     assert not await predecessor.renew()
     assert not predecessor.held
     assert await outbox.mark_published(pool, [Placement(row.position, 0, 0)], successor.fence)
@@ -229,7 +229,7 @@ async def test_what_waited_for_a_broker_that_was_down_drains_in_order(
             await drained(pool, timeout_s=40)
             seen = await asyncio.to_thread(Topics(broker.bootstrap_servers).read, distinct(40), topics=[INITIATED])
             assert sequences(seen) == {str(p).encode(): [4, 5] for p in payments}
-        assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
+        assert await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 0
 
 
 @pytest.mark.invariant("I10")
@@ -247,7 +247,7 @@ async def test_a_topic_that_refuses_holds_only_payments_whose_next_record_goes_t
         return Watched(*args, lies=lies, **options)
 
     async def waiting() -> bool:
-        return await pending(pool) == 4 and await pool.fetchval("SELECT count(*) FROM relay_holds") == 2
+        return await pending(pool) == 4 and await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 2
 
     async with relaying(config, pool, make_producer=make, probe_interval_s=0.2):
         await eventually_async(waiting)
@@ -257,7 +257,7 @@ async def test_a_topic_that_refuses_holds_only_payments_whose_next_record_goes_t
         await drained(pool)
     seen = await asyncio.to_thread(topics.read_count, 5, topics=[INITIATED])
     assert sequences(seen) == {str(first).encode(): [2], str(second).encode(): [1, 3], str(third).encode(): [1, 2]}
-    assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
+    assert await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 0
 
 
 @pytest.mark.kafka
@@ -272,7 +272,7 @@ async def test_a_topic_that_is_missing_is_waited_for(
     await write(pool, records(first, topic=SUCCEEDED) + records(second))
 
     async def held() -> bool:
-        return await pool.fetchval("SELECT count(*) FROM relay_holds") == 1 and await pending(pool) == 1
+        return await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 1 and await pending(pool) == 1
 
     async with relaying(config, pool, probe_interval_s=0.5):
         await eventually_async(held)
@@ -293,7 +293,7 @@ async def test_a_record_that_is_too_large_parks_only_its_payment(config: Config,
     async def parked() -> bool:
         return (
             await pending(pool) == 2
-            and await pool.fetchval("SELECT count(*) FROM relay_holds WHERE topic IS NULL") == 1
+            and await pool.fetchval("SELECT count(*) FROM parked_aggregates WHERE topic IS NULL") == 1
         )
 
     async with relaying(config, pool):
@@ -301,7 +301,7 @@ async def test_a_record_that_is_too_large_parks_only_its_payment(config: Config,
         await write(pool, records(well, first=4))
         seen = await asyncio.to_thread(topics.read_count, 5, topics=[INITIATED])
     assert sequences(seen) == {str(stuck).encode(): [1], str(well).encode(): [1, 2, 3, 4]}
-    assert await pool.fetchval("SELECT aggregateid FROM relay_holds") == stuck
+    assert await pool.fetchval("SELECT aggregateid FROM parked_aggregates") == stuck
 
 
 @pytest.mark.kafka
@@ -326,7 +326,7 @@ async def test_a_batch_refused_for_one_record_parks_only_that_record(
 
     async with relaying(config, pool):
         await eventually_async(parked)
-    assert [row["aggregateid"] for row in await pool.fetch("SELECT aggregateid FROM relay_holds")] == [
+    assert [row["aggregateid"] for row in await pool.fetch("SELECT aggregateid FROM parked_aggregates")] == [
         large.aggregate_id
     ]
 
@@ -337,10 +337,10 @@ async def test_what_is_held_does_not_fill_the_fetch(config: Config, pool: Pool, 
     assert await lease.take()
     held = [uuid.uuid4() for _ in range(1_000)]
     await write(pool, [record for payment in held for record in records(payment)])
-    holds = [outbox.Hold(aggregate_id=payment, position=1, topic=None, reason="TEST") for payment in held]
-    assert await outbox.hold_aggregates(pool, holds, lease.fence)
+    holds = [outbox.ParkedAggregate(aggregate_id=payment, position=1, topic=None, reason="TEST") for payment in held]
+    assert await outbox.park_aggregates(pool, holds, lease.fence)
     await write(pool, records(free := uuid.uuid4()))
-    rows = await outbox.fetch_unpublished(pool, limit=10, in_hand=[], limit_bytes=1_000)
+    rows = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=1_000)
     assert [row.aggregate_id for row in rows] == [free]
 
 
@@ -349,7 +349,7 @@ async def test_large_values_are_fetched_within_a_bound_of_bytes(config: Config, 
     """At least one, and at most one more than the bound."""
     await write(pool, [record for _ in range(5) for record in records(uuid.uuid4(), value=random.randbytes(400_000))])
     for limit_bytes, count in ((1, 1), (400_000, 1), (400_001, 2), (10_000_000, 5)):
-        rows = await outbox.fetch_unpublished(pool, limit=10, in_hand=[], limit_bytes=limit_bytes)
+        rows = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=limit_bytes)
         assert len(rows) == count
 
 

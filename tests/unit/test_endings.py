@@ -110,10 +110,6 @@ def test_before_anything_was_sent_one_read_that_finds_nothing_lets_it_be_sent() 
     assert (update.state, update.outcome, update.next_epoch) == ("due", NOTHING_YET, True)
     known = read(claimed(epoch=LOOK_FIRST, last_sent_at=None), (found(),))
     assert (known.update.state, known.facts) == ("done", (found(),))
-    sent = read(claimed(epoch=LOOK_FIRST, last_sent_at=NOW - timedelta(hours=1)), ()).update
-    assert (sent.outcome, sent.next_epoch) == ("unknown", False), (
-        "by a release that did not look: a second read must tell"
-    )
     unread = read(claimed(epoch=LOOK_FIRST, last_sent_at=None), None).update
     assert (unread.state, unread.code, unread.next_epoch) == ("due", "not_listed", False)
 

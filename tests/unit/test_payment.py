@@ -47,7 +47,7 @@ def payment(**changes: object) -> Payment:
     made = Payment(
         id=UUID(int=1),
         order_id="order-1",
-        n=1,
+        attempt=1,
         user_id="user-1",
         provider="stripe",
         provider_payment_id=None,

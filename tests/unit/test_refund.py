@@ -145,7 +145,7 @@ def test_a_refund_made_by_hand_is_taken_in() -> None:
     book = Book()
     book.take(fact(RefundStatus.SUCCEEDED, ours=None))
     [refund] = book.refunds.values()
-    assert (refund.foreign, refund.provider_refund_id, book.sums) == (True, "re_1", (400, 0))
+    assert (refund.external, refund.provider_refund_id, book.sums) == (True, "re_1", (400, 0))
     assert isinstance(book.take(ask(601)), NotRefundable)
 
 
@@ -154,7 +154,7 @@ def test_a_refund_that_bears_a_name_of_ours_keeps_it_though_its_row_is_lost() ->
     book = Book()
     book.take(replace(fact(RefundStatus.SUCCEEDED), payment_id=PAID.id))
     assert list(book.refunds) == [OURS]
-    assert book.refunds[OURS].foreign
+    assert book.refunds[OURS].external
     assert isinstance(book.take(ask(400)), Ignored)
     assert book.sums == (400, 0)
 

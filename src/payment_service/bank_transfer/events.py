@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PROVIDER: Final = "bank_transfer"
 MATCHED: Final = "transfer.matched"  # just what an open intent asked for
 UNEXPECTED: Final = "transfer.unexpected"  # bears the reference of a payment, and is not what it asked for
-NOBODYS: Final = "transfer.nobodys"  # bears no reference of ours
+UNMATCHED: Final = "transfer.unmatched"  # bears no reference of ours
 REFUND_ENDED: Final = "refund.ended"
 
 
@@ -67,7 +67,7 @@ class LedgerRefund:
     amount: Money
     status: RefundStatus
     failure: str
-    changed_at: datetime
+    updated_at: datetime
 
     def fact(self, *, source: str) -> RefundFact:
         """Say how it stands."""
@@ -78,7 +78,7 @@ class LedgerRefund:
             amount=self.amount,
             status=self.status,
             failure=self.failure,
-            at=int(self.changed_at.timestamp()),
+            at=int(self.updated_at.timestamp()),
             source=source,
             payment_id=self.payment_id,
         )
@@ -90,13 +90,13 @@ def provider_refund_id(refund_id: UUID) -> str:
 
 
 def transfer_event(
-    transfer: Transfer, account: str, intent: Intent | None, reason: str, *, was_nobodys: bool = False
+    transfer: Transfer, account: str, intent: Intent | None, reason: str, *, was_unmatched: bool = False
 ) -> ProviderEvent:
     """Word what became of a transfer. `intent`: whose reference it bears; `why` it is not what that asked for, else empty.
 
-    `was_nobodys`: it was told before without a reference, and is another event now.
+    `was_unmatched`: it was told before without a reference, and is another event now.
     """
-    kind = NOBODYS if intent is None else UNEXPECTED if reason else MATCHED
+    kind = UNMATCHED if intent is None else UNEXPECTED if reason else MATCHED
     data = {
         "transaction_id": transfer.transaction_id,
         "amount": transfer.amount.minor,
@@ -108,7 +108,7 @@ def transfer_event(
     if intent is not None:
         data |= {"reference": intent.reference, "payment_id": str(intent.payment_id), "asked": str(intent.amount)}
     name = f"transfer:{account}:{transfer.transaction_id}"
-    return _word(f"{name}:found" if was_nobodys else name, kind, booked_at(transfer), data)
+    return _word(f"{name}:found" if was_unmatched else name, kind, booked_at(transfer), data)
 
 
 def refund_event(refund: LedgerRefund) -> ProviderEvent:
@@ -122,7 +122,7 @@ def refund_event(refund: LedgerRefund) -> ProviderEvent:
         "status": refund.status.value,
         "failure": refund.failure,
     }
-    return _word(f"refund:{refund.refund_id}:{refund.status}", REFUND_ENDED, refund.changed_at, data)
+    return _word(f"refund:{refund.refund_id}:{refund.status}", REFUND_ENDED, refund.updated_at, data)
 
 
 def booked_at(transfer: Transfer) -> datetime:
@@ -144,7 +144,7 @@ def translate(event: dict[str, Any]) -> ProviderEvent:
         event_type=event["type"],
         occurred_at=event["created"],
         payload=json.dumps(event, ensure_ascii=False),
-        disposition=Disposition.FOREIGN if event["type"] == NOBODYS else Disposition.APPLY,
+        disposition=Disposition.FOREIGN if event["type"] == UNMATCHED else Disposition.APPLY,
         payment_id=UUID(named) if named else None,
         intent_id=data.get("reference"),
         fact=_fact(event["type"], data, at=event["created"], source=event["id"]),

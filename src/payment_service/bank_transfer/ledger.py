@@ -142,7 +142,7 @@ def _refund(row: Any) -> LedgerRefund:
         amount=_amount(row),
         status=RefundStatus(row["status"]),
         failure=row["failure"],
-        changed_at=row["changed_at"],
+        updated_at=row["updated_at"],
     )
 
 

@@ -56,17 +56,11 @@ def migrate(
         bool,
         typer.Option("--roles", help="Print SQL that makes the roles of owner, service and reader; change nothing."),
     ] = False,
-    adopt: Annotated[
-        bool, typer.Option("--adopt", help="Take over the model's tables, as docs/upgrading.md says.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --adopt: say what would become of them.")] = False,
 ) -> None:
     """Bring the database to the schema of this version, and make its partitions. Needs DB_DSN alone, as the owner."""
     from payment_service.db import migrate as migration
     from payment_service.db.rights import Roles
 
-    if (sql and adopt) or (dry_run and not adopt):
-        raise ConfigError("--sql stands alone, and --dry-run goes with --adopt.")
     if roles:
         typer.echo(Roles(RoleSettings.from_environment().db_role_prefix).script())
         return
@@ -75,12 +69,7 @@ def migrate(
         return
     settings = DatabaseSettings.from_environment()
     dsn, owned = settings.db_dsn.get_secret_value(), Roles(settings.db_role_prefix)
-    if adopt:
-        from payment_service.db import adopt as adoption
-
-        adoption.adopt(dsn, roles=owned, dry_run=dry_run, report=typer.echo)
-    else:
-        migration.migrate(dsn, roles=owned, report=typer.echo)
+    migration.migrate(dsn, roles=owned, report=typer.echo)
 
 
 @app.command()

@@ -9,7 +9,6 @@ from confluent_kafka import KafkaException
 
 from payment_service import exit_codes
 from payment_service.bank_transfer.statement import StatementRefused
-from payment_service.db.adopt import AdoptError
 from payment_service.db.maintain import MaintainError
 from payment_service.db.migrate import MigrationError
 from payment_service.db.rights import RightsError
@@ -40,7 +39,7 @@ def explain(error: Exception) -> tuple[str, int] | None:
                 f"The role in DB_DSN may not do this ({error}): `payment-service doctor` says what it lacks.",
                 exit_codes.FAILED,
             )
-        case MigrationError() | RightsError() | AdoptError() | MaintainError() | StatementRefused():
+        case MigrationError() | RightsError() | MaintainError() | StatementRefused():
             return str(error), exit_codes.FAILED
         case KafkaException():
             return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}", exit_codes.FAILED

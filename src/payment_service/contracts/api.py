@@ -164,7 +164,7 @@ class Refund(BaseModel):
     currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
     reason: str = Field(description="As it was asked for; empty where none was given.")
     failure_code: str = Field(description="Why it failed, in the provider's word; empty where it did not.")
-    made_by_hand: bool = Field(description="True: made at the provider, not asked of this service as far as it knows.")
+    external: bool = Field(description="True: made at the provider, not asked of this service as far as it knows.")
     provider: str = Field(examples=["stripe"])
     provider_refund_id: str | None = Field(description="The provider's name for it, once it has one.")
     metadata: Annotated[dict[str, str], BeforeValidator(_parse)]

@@ -36,7 +36,7 @@ class StatementLine(BaseModel):
     )
     transaction_id: str | None = Field(None, description="The bank's.")
     became: str = Field(
-        description="paid; parked (names a payment and is not what that asked for); nobodys (bears no reference of ours); "
+        description="paid; parked (names a payment and is not what that asked for); unmatched (bears no reference of ours); "
         "known (taken before); contradicted (taken before with another amount, or for another payment); outgoing; bad (can't be read)."
     )
     payment_id: UUID | None = None

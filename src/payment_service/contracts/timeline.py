@@ -55,7 +55,7 @@ class CancellationEntry(_Entry):
     outcome: str | None = Field(
         description="canceled, refunded, too_late, nothing_paid; null: not decided yet.", examples=["canceled"]
     )
-    settled_at: datetime | None
+    finished_at: datetime | None
     topic: str = Field(examples=["orders.cancelled"])
     partition: int
     offset: int
@@ -163,14 +163,14 @@ class TransitionEntry(_Entry):
     from_status: str = Field(examples=["pending"])
     to_status: str = Field(examples=["succeeded"])
     cause: str = Field(description="The provider's object and its state.", examples=["pi_3SxYz1:succeeded"])
-    announced: str | None = Field(description="The topic; null for what is not announced.")
+    published_topic: str | None = Field(description="The topic; null for what is not announced.")
     sequence: int | None = Field(description="`ce_sequence` of the record; null for what is not announced.")
     occurred_at: datetime | None = Field(description="The provider's clock.")
 
     def _sentence(self) -> str:
         moved = self.from_status != self.to_status
         change = f"{self.from_status} → {self.to_status}" if moved else f"Still {self.to_status}"
-        told = f", told as {self.announced} number {self.sequence}" if self.announced else ""
+        told = f", told as {self.published_topic} number {self.sequence}" if self.published_topic else ""
         return f"{change} ({self.cause}){told}."
 
 
@@ -184,13 +184,13 @@ class RefundEntry(_Entry):
     status: str = Field(examples=["succeeded"])
     reason: str
     failure_code: str
-    made_by_hand: bool
+    external: bool
     client: str | None = Field(description="Whose key asked for it; null where it was made at the provider.")
     provider_refund_id: str | None
     updated_at: datetime
 
     def _sentence(self) -> str:
-        who = "by hand at the provider" if self.made_by_hand else f"for {self.client}"
+        who = "by hand at the provider" if self.external else f"for {self.client}"
         reason = f" ({self.failure_code})" if self.failure_code else ""
         return f"A refund of {self.amount} {self.currency} was made {who}; it is {self.status}{reason}."
 
@@ -225,14 +225,14 @@ class RecordEntry(_Entry):
     partition: int | None
     offset: int | None
     waiting: bool
-    held_reason: str = Field(description="Why it can't go out by itself; empty where it can.")
+    parked_reason: str = Field(description="Why it can't go out by itself; empty where it can.")
 
     def _sentence(self) -> str:
         name = f"{self.topic} number {self.sequence}"
         if self.published_at is not None:
             return f"Published {name}: partition {self.partition}, offset {self.offset}."
-        if self.held_reason:
-            return f"{name} can't be published: {self.held_reason}."
+        if self.parked_reason:
+            return f"{name} can't be published: {self.parked_reason}."
         return f"{name} waits to be published." if self.waiting else f"{name} was published."
 
 

@@ -14,9 +14,9 @@ from uuid import UUID, uuid5
 NAMESPACE: Final = UUID("6f1d9a52-0c4e-4b7b-9d53-2f5b1a7c8e10")
 
 
-def payment_id(deployment: str, order_id: str, n: int) -> UUID:
-    """The `n`-th payment (from 1) of an order."""
-    return _uuid_from("payment", deployment, order_id, str(n))
+def payment_id(deployment: str, order_id: str, attempt: int) -> UUID:
+    """Return the id of an order's payment. `attempt` counts from 1."""
+    return _uuid_from("payment", deployment, order_id, str(attempt))
 
 
 def operation_id(payment_id: UUID, kind: str, client: str, key: str) -> UUID:
@@ -26,7 +26,7 @@ def operation_id(payment_id: UUID, kind: str, client: str, key: str) -> UUID:
     return _uuid_from("operation", str(payment_id), kind, client, key)
 
 
-def foreign_refund_id(payment_id: UUID, provider_refund_id: str) -> UUID:
+def external_refund_id(payment_id: UUID, provider_refund_id: str) -> UUID:
     """Return the id of an external refund. A requested refund has the id of its operation."""
     return _uuid_from("refund", str(payment_id), provider_refund_id)
 

@@ -60,7 +60,6 @@ class Reason(StrEnum):
     UNKNOWN_PROVIDER = "unknown_provider"
     ORDER_CHANGED = "order_changed"
     TOO_OLD = "too_old"
-    NOT_ADOPTED = "not_adopted"
     NOT_STORABLE = "not_storable"
 
 

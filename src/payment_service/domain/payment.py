@@ -107,7 +107,7 @@ class Payment:
 
     id: UUID
     order_id: str
-    n: int
+    attempt: int
     user_id: str
     provider: str
     provider_payment_id: str | None

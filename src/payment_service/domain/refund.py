@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from payment_service.domain.events import PaymentEvent, Refunded, RefundFailed, RefundInitiated
-from payment_service.domain.ids import foreign_refund_id
+from payment_service.domain.ids import external_refund_id
 from payment_service.domain.money import Money
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
 
@@ -50,7 +50,7 @@ _WITHOUT_EFFECT: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """Money on its way back. `foreign`: made at the provider, or asked of us by whom we don't know any more. `key` is None until the provider has events of it."""
+    """Money on its way back. `external`: made at the provider, or asked of us by whom we don't know any more. `key` is None until the provider has events of it."""
 
     id: UUID
     payment_id: UUID
@@ -58,7 +58,7 @@ class Refund:
     amount: Money
     status: RefundStatus
     reason: str
-    foreign: bool
+    external: bool
     failure: str = ""
     key: FactKey | None = None
 
@@ -202,7 +202,7 @@ def _request(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundReque
         amount=amount,
         status=RefundStatus.PENDING,
         reason=fact.reason,
-        foreign=False,
+        external=False,
     )
     return _sum_up(payment, refunds, [asked])
 
@@ -261,13 +261,13 @@ def _find_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundF
             return refund
     lost = name if named is None else None
     return Refund(
-        id=lost or foreign_refund_id(payment.id, fact.provider_refund_id),
+        id=lost or external_refund_id(payment.id, fact.provider_refund_id),
         payment_id=payment.id,
         provider_refund_id=fact.provider_refund_id,
         amount=fact.amount,
         status=RefundStatus.PENDING,
         reason="",
-        foreign=True,
+        external=True,
     )
 
 

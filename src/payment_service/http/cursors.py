@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db import cursor_key
-from payment_service.db.places import Place
+from payment_service.db.keyset import KeysetCursor
 from payment_service.http.problems import INVALID, Problem
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def seal(key: bytes, place: Place, of: Mapping[str, str | None]) -> str:
+def seal(key: bytes, place: KeysetCursor, of: Mapping[str, str | None]) -> str:
     """Word a place of a list as a cursor. `of`: the list's name and its filters."""
     content = json.dumps([(place.at - _EPOCH) // _MICROSECOND, place.name], separators=(",", ":")).encode()
     return urlsafe_b64encode(_sign(key, content, of) + content).rstrip(b"=").decode()
 
 
-def unseal(key: bytes, cursor: str, of: Mapping[str, str | None]) -> Place | None:
+def unseal(key: bytes, cursor: str, of: Mapping[str, str | None]) -> KeysetCursor | None:
     """Read a cursor; None: it is none of this list, or not as it was given."""
     try:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
@@ -49,7 +49,7 @@ def unseal(key: bytes, cursor: str, of: Mapping[str, str | None]) -> Place | Non
     ):
         return None
     microseconds, name = json.loads(content)
-    return Place(_EPOCH + microseconds * _MICROSECOND, name)
+    return KeysetCursor(_EPOCH + microseconds * _MICROSECOND, name)
 
 
 class Cursors:
@@ -59,11 +59,13 @@ class Cursors:
         self._pool = pool
         self._key: bytes | None = None
 
-    async def seal(self, place: Place, of: Mapping[str, str | None], connection: Connection | None = None) -> str:
+    async def seal(
+        self, place: KeysetCursor, of: Mapping[str, str | None], connection: Connection | None = None
+    ) -> str:
         """Word a place of a list as a cursor."""
         return seal(await self._read_key(connection), place, of)
 
-    async def unseal(self, cursor: str | None, of: Mapping[str, str | None]) -> Place | None:
+    async def unseal(self, cursor: str | None, of: Mapping[str, str | None]) -> KeysetCursor | None:
         """Read a cursor; None: there is none, so the list begins. Raises Problem (422)."""
         if cursor is None:
             return None

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from payment_service.contracts.api import Page
 from payment_service.contracts.timeline import TimelineEntry
-from payment_service.db.places import Place
+from payment_service.db.keyset import KeysetCursor
 from payment_service.http.cursors import CURSOR_LENGTH_MAX, Cursors
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Pages:
     def __init__(self, pool: Pool) -> None:
         self._cursors = Cursors(pool)
 
-    async def begin(self, cursor: str | None, of: Mapping[str, str | None]) -> Place | None:
+    async def begin(self, cursor: str | None, of: Mapping[str, str | None]) -> KeysetCursor | None:
         """Where a list is to go on; None: at its beginning. `of`: its name and filters. Raises Problem (422)."""
         return await self._cursors.unseal(cursor, of)
 
@@ -82,11 +82,11 @@ class Pages:
         if len(rows) <= limit:
             return Page[model](data=data, has_more=False, next_cursor=None)  # type: ignore[valid-type]
         last = rows[limit - 1]
-        cursor = await self._cursors.seal(Place(last[by], str(last["id"])), of)
+        cursor = await self._cursors.seal(KeysetCursor(last[by], str(last["id"])), of)
         return Page[model](data=data, has_more=True, next_cursor=cursor)  # type: ignore[valid-type]
 
     async def entries(
-        self, found: Sequence[tuple[Place, TimelineEntry]], limit: int, of: Mapping[str, str | None]
+        self, found: Sequence[tuple[KeysetCursor, TimelineEntry]], limit: int, of: Mapping[str, str | None]
     ) -> Page[TimelineEntry]:
         """Make a page of a timeline."""
         data = [entry for _, entry in found[:limit]]

@@ -46,7 +46,7 @@ class Publication:
         self._lease = lease
         self._clock = clock
         self._window = Window()
-        self._holds: list[outbox.Hold] = []  # decided, not written yet
+        self._holds: list[outbox.ParkedAggregate] = []  # decided, not written yet
         self._held_topics: set[str] = set()
         self._released_topics: set[str] = set()
         self._probes: set[UUID] = set()
@@ -83,7 +83,7 @@ class Publication:
 
     async def probe(self) -> None:
         """Let one record go to each topic that refused its last."""
-        self._held_topics = await outbox.held_topics(self._pool) - self._released_topics
+        self._held_topics = await outbox.parked_topics(self._pool) - self._released_topics
         for topic in self._held_topics:
             self._probes.update(await outbox.release_topic(self._pool, topic, limit=1))
 
@@ -125,13 +125,13 @@ class Publication:
             self._resume_at = now + self._pause_s
             self._pause_s = min(self._pause_s * 2, ERROR_PAUSE_MAX_S)
         if self._news.allows(reason):
-            log.warning("relay_broker_error", reason=reason, in_hand=len(self._window))
+            log.warning("relay_broker_error", reason=reason, in_progress=len(self._window))
 
     def _hold_back(self, row: OutboxRow, *, topic: str | None, reason: str) -> None:
         self._window.drop(row)
         self._probes.discard(row.aggregate_id)
         self._holds.append(
-            outbox.Hold(aggregate_id=row.aggregate_id, position=row.position, topic=topic, reason=reason)
+            outbox.ParkedAggregate(aggregate_id=row.aggregate_id, position=row.position, topic=topic, reason=reason)
         )
         if topic is None:
             log.error(
@@ -168,7 +168,7 @@ class Publication:
         holds = list(self._holds)
         if not holds:
             return
-        if not await outbox.hold_aggregates(self._pool, holds, self._lease.fence):
+        if not await outbox.park_aggregates(self._pool, holds, self._lease.fence):
             raise LeaseLostError
         self._holds = self._holds[len(holds) :]
 
@@ -182,7 +182,7 @@ class Publication:
         if self._holds or len(self._window) > WINDOW_ROWS - FETCH_ROWS:
             return 0
         rows = await outbox.fetch_unpublished(
-            self._pool, limit=FETCH_ROWS, in_hand=self._window.positions, limit_bytes=FETCH_LIMIT_BYTES
+            self._pool, limit=FETCH_ROWS, in_progress=self._window.positions, limit_bytes=FETCH_LIMIT_BYTES
         )
         self._window.add(rows)
         return len(rows)

@@ -173,8 +173,7 @@ class Disposition(StrEnum):
 class ProviderEvent:
     """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text that PostgreSQL's jsonb accepts, less secrets.
 
-    `intent_id` finds the payment of what does not bear our name, as refunds and disputes don't, nor intents that another program
-    made and `migrate --adopt` took over.
+    `intent_id` finds the payment of what does not bear our name, as refunds and disputes don't.
     """
 
     provider: str

@@ -239,7 +239,7 @@ class Dispatcher:
         except TooLate:
             # Discard it first: if the database fails now, the next sweep releases the operation.
             self._owned.discard(operation.id)
-            await operations.unsend(self._pool, [operation])
+            await operations.release_unsent(self._pool, [operation])
             return
         except BaseException:
             self._owned.discard(operation.id)
@@ -349,10 +349,10 @@ class Dispatcher:
     async def _release_forgotten(self) -> None:
         if self._boot_s() - self._released_at < RELEASE_INTERVAL_S:
             return
-        if freed := await operations.free_forgotten(self._pool, self.worker, self._owned):
+        if freed := await operations.release_unknown(self._pool, self.worker, self._owned):
             log.warning("operations_released", count=freed)
         self._released_at = self._boot_s()
 
     async def _heartbeat_once(self) -> int:
-        await workers.beat(self._pool, self.worker)
+        await workers.heartbeat(self._pool, self.worker)
         return 0

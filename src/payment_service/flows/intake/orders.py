@@ -40,10 +40,6 @@ if TYPE_CHECKING:
 NO_PROVIDER: Final = "none"
 # The expiry setting for payments that never expire.
 NEVER: Final = timedelta()
-NOT_ADOPTED: Final = (
-    "The order has a payment of the model's that was not taken over: clear the table model_adoption_report of it, as "
-    "docs/upgrading.md says, then replay this."
-)
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -188,8 +184,6 @@ class OrderIntake:
             before = known.get(plan.order.order_id)
             if before is None and plan.refused is not None:
                 rejected.append((plan.inbound_record, plan.refused))
-            elif before is None and not self._too_old(plan.order):
-                rejected.append((plan.inbound_record, Rejected(Reason.NOT_ADOPTED, NOT_ADOPTED)))
             elif before is None:
                 age = f"The order is older than {self._order_max_age} and has no payment: send it again if it is still wanted."
                 rejected.append((plan.inbound_record, Rejected(Reason.TOO_OLD, age)))
@@ -206,7 +200,7 @@ class OrderIntake:
         free = [plan for plan in plans if plan.request is None]
         canceled = await self._canceled_before(connection, [plan for plan in plans if plan.request])
         ids = [plan.id for plan in (*free, *canceled)]
-        locked = await payments.lock_free(connection, ids) if ids else {}
+        locked = await payments.lock_available(connection, ids) if ids else {}
         fold = self._context.fold(locked)
         for plan in free:
             at = plan.order.recorded_at or self._context.now()

@@ -39,7 +39,7 @@ class TransferOutcome(StrEnum):
 
     PAID = "paid"  # its payment is paid
     PARKED = "parked"  # it names a payment but does not match it: an operator must look
-    NOBODYS = "nobodys"  # it carries no reference of ours
+    UNMATCHED = "unmatched"  # it carries no reference of ours
     KNOWN = "known"  # it was recorded before
     CONTRADICTED = "contradicted"  # it was recorded before, with another amount or for another payment
 
@@ -72,7 +72,7 @@ class Transfers:
             if before is not None and (result := _compare(before, transfer, named)) is not None:
                 return result
             intent, reason = _match(named, transfer)
-            event = events.transfer_event(transfer, self._account, intent, reason, was_nobodys=known)
+            event = events.transfer_event(transfer, self._account, intent, reason, was_unmatched=known)
             if event.event_type == events.MATCHED and intent is not None:
                 await ledger.pay_intent(connection, intent, transfer)
             await ledger.note_outcome(connection, self._account, transfer, event.event_type, intent)
@@ -89,7 +89,7 @@ class Transfers:
         # The payment may still reject a transfer that the ledger accepted, for example after a restore.
         reason = reason or next((result.parked_reason for result in stored.results if result.parked_reason), "")
         outcome = (
-            TransferOutcome.NOBODYS if intent is None else TransferOutcome.PARKED if reason else TransferOutcome.PAID
+            TransferOutcome.UNMATCHED if intent is None else TransferOutcome.PARKED if reason else TransferOutcome.PAID
         )
         return TransferResult(outcome=outcome, payment_id=event.payment_id, reference=event.intent_id, reason=reason)
 

@@ -85,7 +85,7 @@ class ParkedItems:
                 owner=call["provider"],
                 kind=Kind(call["kind"]),
             )
-        if as_id is not None and await parked.is_held(pool, as_id):
+        if as_id is not None and await parked.is_parked(pool, as_id):
             payment = as_id if await payment_reads.exists(pool, as_id) else None
             return ParkedItem(what="record", name=name, payment_id=payment)
         if "\0" in name:
@@ -123,7 +123,7 @@ class ParkedItems:
                 case "event":
                     done = await parked.retry_event(connection, item.name, item.owner)
                 case _:
-                    done = await parked.release_hold(connection, UUID(item.name))
+                    done = await parked.release_aggregate(connection, UUID(item.name))
             if not done:
                 raise _not_parked()
             return _answer(item, "tried_again")
@@ -152,7 +152,7 @@ class ParkedItems:
             await fold.load(connection, [payment.id])
             await self._apply_claim(connection, fold, payment, operation, claim, lookup)
             await fold.write(connection)
-            await parked.end_operation(
+            await parked.resolve_operation(
                 connection, operation.id, "done" if claim.what == "happened" else "refused", claim.note
             )
             return _answer(item, "happened" if claim.what == "happened" else "never_happened")
@@ -172,9 +172,9 @@ class ParkedItems:
             message = "The provider answered with what is not this payment's: look at it there, and resolve this."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
         if is_definite(operation):
-            await parked.send_anew(connection, operation.id)
+            await parked.retry_in_next_epoch(connection, operation.id)
             return "sent_anew"
-        await parked.read_first(connection, operation.id)
+        await parked.retry_with_read(connection, operation.id)
         return "read_first"
 
     async def _look_up(self, item: ParkedItem) -> AnyFact | None:
@@ -255,7 +255,7 @@ class ParkedItems:
                     "The provider has lookup of this refund, so it did happen: retry it instead.",
                 )
             return
-        known = await parked.refund_of_provider(connection, payment.provider, claim.provider_id)
+        known = await parked.refund_with_provider_id(connection, payment.provider, claim.provider_id)
         if known is not None and known["id"] != operation.id:
             message = f"{claim.provider_id} is the refund {known['id']}: if it was made instead of this one, this one never happened."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from payment_service.contracts.api import Refund
 from payment_service.db import refund_reads, refunds
 from payment_service.db.operations import NewOperation
-from payment_service.db.refunds import TAKEN_IN, Asked
+from payment_service.db.refunds import NO_FINGERPRINT, Requester
 from payment_service.domain.currency import currency
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import MoneyError, parse
@@ -63,10 +63,10 @@ class Refunds:
             fingerprint = await refunds.fingerprint_of(connection, refund_id)
             if fingerprint is None:
                 fold = await self._reserve(connection, payment_id, refund_id, terms, change_request)
-            elif fingerprint != TAKEN_IN:
+            elif fingerprint != NO_FINGERPRINT:
                 require_same(fingerprint, change_request)
             refund = Refund.model_validate(await refund_reads.refund(connection, refund_id))
-            if fingerprint == TAKEN_IN and terms.amount is not None:
+            if fingerprint == NO_FINGERPRINT and terms.amount is not None:
                 # The row was lost and the provider returned the refund, so only its amount can be compared.
                 require_same_request(refund.amount, _amount(currency(refund.currency), terms.amount).decimal_text)
             return ChangeResult(refund.model_dump(mode="json"), fold=fold)
@@ -84,7 +84,7 @@ class Refunds:
         payment = await lock_payment(connection, payment_id)
         fold = self._context.fold({payment_id: payment})
         await fold.load(connection, [payment_id])
-        asked = Asked(
+        asked = Requester(
             client=change_request.actor.client,
             idempotency_key=change_request.key,
             fingerprint=change_request.fingerprint,
@@ -98,7 +98,7 @@ class Refunds:
 
 
 def reserve(
-    context: Context, fold: Fold, payment_id: UUID, refund_id: UUID, amount: Money | None, reason: str, asked: Asked
+    context: Context, fold: Fold, payment_id: UUID, refund_id: UUID, amount: Money | None, reason: str, asked: Requester
 ) -> NotRefundable | None:
     """Reserve a refund of a loaded payment and enqueue its call, or return why not. Raise Refusal."""
     fact = RefundRequested(
@@ -116,7 +116,7 @@ def reserve(
     return None
 
 
-def _operation(context: Context, payment: Payment, refund: MadeRefund, asked: Asked) -> NewOperation:
+def _operation(context: Context, payment: Payment, refund: MadeRefund, asked: Requester) -> NewOperation:
     try:
         request = context.provider_of(payment).refund_request(
             payment.provider_payment_id or "",

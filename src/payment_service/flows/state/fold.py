@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.db.pool import Connection
-    from payment_service.db.refunds import Asked
+    from payment_service.db.refunds import Requester
     from payment_service.domain.dispute import Dispute
     from payment_service.domain.events import PaymentEvent
     from payment_service.domain.facts import AnyFact, AnyVerdict
@@ -77,7 +77,7 @@ class Fold:
         self._operations: dict[UUID, operations.NewOperation] = {}
         self._refunds: dict[UUID, Refund] = {}
         self._disputes: dict[UUID, Dispute] = {}
-        self._requesters: dict[UUID, Asked] = {}
+        self._requesters: dict[UUID, Requester] = {}
 
     def __contains__(self, payment_id: object) -> bool:
         return payment_id in self._current
@@ -140,7 +140,7 @@ class Fold:
         payment = self._current[payment_id]
         self._append_history(payment, payment, None, cause, self._now)
 
-    def set_requester(self, refund_id: UUID, asked: Asked) -> None:
+    def set_requester(self, refund_id: UUID, asked: Requester) -> None:
         """Set the requester of a refund that this fold created."""
         self._requesters[refund_id] = asked
 
@@ -217,16 +217,14 @@ class Fold:
             self._outbox.append(outbox_record(now, event, deployment=self._deployment, now=self._now))
         return now
 
-    def _append_history(
-        self, was: Payment, now: Payment, announced: str | None, cause: str, occurred_at: datetime
-    ) -> None:
+    def _append_history(self, was: Payment, now: Payment, topic: str | None, cause: str, occurred_at: datetime) -> None:
         self._history.append(
             records.HistoryEntry(
                 payment_id=now.id,
-                sequence=now.sequence if announced else None,
+                sequence=now.sequence if topic else None,
                 from_status=was.status,
                 to_status=now.status,
-                announced=announced,
+                published_topic=topic,
                 cause=cause,
                 occurred_at=occurred_at,
             )

@@ -45,7 +45,7 @@ def outbox_record(payment: Payment, event: PaymentEvent, *, deployment: str, now
             deployment=deployment,
             time=now,
             sequence=payment.sequence,
-            attempt=payment.n,
+            attempt=payment.attempt,
             traceparent=payment.traceparent,
         ),
     )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from payment_service.db.events import Waiting
+    from payment_service.db.events import PendingEvent
     from payment_service.db.pool import Connection
     from payment_service.domain.facts import AnyVerdict
     from payment_service.flows.state.context import Context
@@ -127,7 +127,7 @@ class Webhooks:
 
     async def _replay(self, limit: int) -> list[events.Result]:
         async with self._context.pool.acquire() as connection, connection.transaction():
-            work = await events.lock_waiting(connection, self._context.providers.by_name.keys(), limit)
+            work = await events.lock_pending(connection, self._context.providers.by_name.keys(), limit)
             waiting = {(w.provider, w.event_id): w for w in work}
             if not waiting:
                 return []
@@ -135,7 +135,7 @@ class Webhooks:
             apply = self._apply if limit > 1 else self._apply_or_park
             fold, results = await apply(connection, translated)
             results = [self._schedule_retry(result, waiting[result.event.key]) for result in results]
-            await events.note_results(connection, results)
+            await events.record_results(connection, results)
             reached("replay.commit.before")
         reached("replay.commit.after")
         self._context.after_commit(fold)
@@ -166,7 +166,7 @@ class Webhooks:
         # Events are inserted as applied, under the payment that they name.
         corrections = [r for r in results if r.result != "applied" or r.event.payment_id is None]
         if corrections:
-            await events.note_results(connection, corrections)
+            await events.record_results(connection, corrections)
         skipped = tuple(e.disposition for e in unique.values() if e.disposition is not Disposition.APPLY)
         return Stored(fold, tuple(results), skipped, repeated=len(deliveries) - len(new))
 
@@ -228,7 +228,7 @@ class Webhooks:
     async def _apply(self, connection: Connection, work: Sequence[ProviderEvent]) -> tuple[Fold, list[events.Result]]:
         names = await self._match_payments(connection, work)
         wanted = set(names.values())
-        locked = await payments.lock_free(connection, wanted) if wanted else {}
+        locked = await payments.lock_available(connection, wanted) if wanted else {}
         missing = wanted - locked.keys()
         known = await payments.existing(connection, missing) if missing else {}
         fold = self._context.fold(locked)
@@ -264,7 +264,7 @@ class Webhooks:
             )
         return replace(_result(event, fold.take(payment_id, event.fact)), payment_id=payment_id)
 
-    def _translate(self, waiting: Waiting) -> ProviderEvent:
+    def _translate(self, waiting: PendingEvent) -> ProviderEvent:
         """Translate a stored event again. An event that its provider cannot parse is parked."""
         try:
             return self._context.providers.named(waiting.provider).translate(json.loads(waiting.payload))
@@ -282,7 +282,7 @@ class Webhooks:
             fact=None,
         )
 
-    def _schedule_retry(self, result: events.Result, waiting: Waiting) -> events.Result:
+    def _schedule_retry(self, result: events.Result, waiting: PendingEvent) -> events.Result:
         """Increase the delay of a pending event. After 72 h park it, or mark it as external if it names no payment."""
         if result.result not in {"unmatched", "too_early"}:
             return result

@@ -124,7 +124,7 @@ def _end_of(one: Trial, begun: IntentFact, facts: Iterable[IntentFact]) -> tuple
     payment = Payment(
         id=one.payment_id,
         order_id="order",
-        n=1,
+        attempt=1,
         user_id="",
         provider=one.provider.name,
         provider_payment_id=None,
