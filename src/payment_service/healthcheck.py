@@ -25,10 +25,10 @@ def main() -> int:
         connection.request("GET", "/health")
         status = connection.getresponse().status
     except (OSError, ValueError, http.client.HTTPException) as error:
-        sys.stderr.write(f"/health on port {port} does not answer: {error or type(error).__name__}\n")
+        sys.stderr.write(f"/health on port {port} does not respond: {error or type(error).__name__}\n")
         return 1
     if status != http.HTTPStatus.OK:
-        sys.stderr.write(f"/health on port {port} answers {status}\n")
+        sys.stderr.write(f"/health on port {port} responds with {status}\n")
         return 1
     return 0
 

@@ -61,7 +61,7 @@ class Loop:
             self._signal.clear()
             try:
                 done = await self._run_once()
-            except Exception as error:  # noqa: BLE001 - a background process outlives every error, and says so
+            except Exception as error:  # noqa: BLE001 - a background loop must survive every error
                 log.error(
                     "loop_failed",
                     loop=self.name,

@@ -1,4 +1,4 @@
-"""Open, wire, start and stop the parts that the roles need. This is the composition root."""
+"""The composition root: opens what the roles need, wires it, starts it in order, and stops it in the reverse order."""
 
 from __future__ import annotations
 
@@ -59,22 +59,22 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Gauges serve people and alerts. Five seconds are recent enough, and the queries take a few milliseconds.
+# Gauges are for people and alarms: five seconds old is fresh, and the queries cost a few milliseconds.
 SAMPLE_INTERVAL_S: Final = 5.0
 LAG_CHECK_INTERVAL_S: Final = 0.5
 TOPICS_TIMEOUT_S: Final = 5.0
 READY_TIMEOUT_S: Final = 2.0
 GC_THRESHOLDS: Final = (50_000, 20, 20)  # new objects before a collection: a few megabytes of cycles at most
-# The least time in which a part may stop, even after the grace period.
+# A part whose turn comes when the grace period is over still gets this long to put its things away.
 MIN_GRACE_S: Final = 1.0
 
 
 class NotPrepared(Exception):
-    """The schema or the topics do not match this version. The message says what to run."""
+    """The schema or the topics are not what this version needs; the message says what to run."""
 
 
 def serve(config: Config, roles: Collection[str]) -> int:
-    """Run until SIGTERM or SIGINT. Return the exit code. Raise ConfigError if a provider is not available."""
+    """Run until SIGTERM or SIGINT; return the exit code. Raises ConfigError for a provider that can't be had."""
     require_providers(config)
     try:
         uvloop.run(_serve(config, frozenset(roles)))
@@ -104,18 +104,18 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
         await _require_prepared(config, pool, roles)
-        _initialize_metrics()
+        _show_from_zero()
         service = Service(config, pool, roles)
         await service.start(stack)
-        _tune_garbage_collector()
+        _settle_memory()
         log.info("started", roles=sorted(roles), service_port=config.service_port, metrics_port=config.metrics_port)
         await stopping.wait()
-        service.begin_shutdown()
+        service.begin_to_stop()
     log.info("stopped")
 
 
-def _initialize_metrics() -> None:
-    """Export counters before they first increase: `rate` and `increase` miss a counter that appears with 1."""
+def _show_from_zero() -> None:
+    """What alarms watch is shown before it happens: a counter that appears with 1 has not risen for those who compare."""
     for topic in values.BY_TOPIC:
         metrics.ANNOUNCED.labels(topic)
     for reason in Reason:
@@ -126,11 +126,10 @@ def _initialize_metrics() -> None:
         metrics.WEBHOOKS.labels(result)
 
 
-def _tune_garbage_collector() -> None:
-    """Exclude startup objects from garbage collection, and raise its thresholds.
+def _settle_memory() -> None:
+    """What was made at the start stays: the collector need not look at it again, nor come by at every 700 new objects.
 
-    Measured: collections took a tenth of the CPU time of an order. Reference counts free the objects of a request;
-    cycles are few.
+    Measured: a tenth of the CPU of an order. Reference counts free what a request makes; cycles are few.
     """
     gc.collect()
     gc.freeze()
@@ -138,7 +137,7 @@ def _tune_garbage_collector() -> None:
 
 
 def _listen_to_signals(stopping: asyncio.Event) -> None:
-    """Stop gracefully at the first signal and exit immediately at the second."""
+    """The first signal asks for a drain, the second ends at once."""
 
     def stop(number: int) -> None:
         if stopping.is_set():
@@ -174,7 +173,7 @@ async def _require_prepared(config: Config, pool: Pool, roles: frozenset[str]) -
 
 
 class Service:
-    """The wired parts of one process."""
+    """The parts of one process, wired."""
 
     def __init__(self, config: Config, pool: Pool, roles: frozenset[str]) -> None:
         self._config = config
@@ -206,13 +205,13 @@ class Service:
         self._consumer: OrderConsumer | None = None
         self._stop_by_s = math.inf
 
-    def begin_shutdown(self) -> None:
-        """Start the grace period. Every part gets the remaining time of it."""
+    def begin_to_stop(self) -> None:
+        """From now on the grace period runs; every part gets what is left of it."""
         self._stop_by_s = time.monotonic() + self._config.shutdown_grace_s
         log.info("stopping", grace_s=self._config.shutdown_grace_s)
 
     async def start(self, stack: AsyncExitStack) -> None:
-        """Start the parts against the direction of the data flow. `stack` stops them in reverse order."""
+        """Start in the order of the data's way backwards; `stack` stops it in the reverse order."""
         stack.push_async_callback(self._providers.close)
         operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
         await self._serve_http(stack, operations, self._config.metrics_port)
@@ -226,7 +225,7 @@ class Service:
             expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
-            # Runs even if the topic is disabled, to process the cancellations stored before.
+            # Switched on or not: what was stored while it was is worked off.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
         if "http" in self._roles:
@@ -244,19 +243,19 @@ class Service:
         self._start_sampling(stack)
 
     async def _accept(self, batch: Sequence[InboundRecord]) -> None:
-        """Make a batch durable, orders first: a cancellation in the same batch may belong to one of them."""
+        """Make a batch of the consumer durable; the orders first, since what cancels them may be in it too."""
         if created := [inbound_record for inbound_record in batch if inbound_record.topic != ORDERS_CANCELLED]:
             await self._intake.accept(created)
         if cancelled := [inbound_record for inbound_record in batch if inbound_record.topic == ORDERS_CANCELLED]:
             await self._cancelled_intake.accept(cancelled)
 
     async def _within_grace(self, stop: Callable[[float], Awaitable[None]]) -> None:
-        # Without a signal the start has failed. Started parts then get the full grace period.
+        # Without a signal there is no moment to stop by: a start has failed, and what had begun ends like any other.
         left_s = min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())
         await stop(max(MIN_GRACE_S, left_s))
 
     async def readiness(self) -> Readiness:
-        """Report ready if the schema fits and the database responds. The broker and provider are reported only."""
+        """Ready when the schema fits and the database answers; the broker and the provider are told, not judged."""
         checks = {"broker": self._broker_state(), "provider": "ok"}
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
@@ -288,7 +287,7 @@ class Service:
         )
 
     def _make_dispatchers(self) -> list[Dispatcher]:
-        """Build one dispatcher per provider, so that a slow provider takes no call slots from the others."""
+        """Each provider has its own, so that one that hangs takes no call slots from another."""
         return [
             Dispatcher(self._context, name=name, config=self._config, random=SystemRandom())
             for name in self._providers.by_name

@@ -73,7 +73,7 @@ def test_the_example_takes_an_order_and_its_webhook_pays_it(
     [
         (
             {"PROVIDERS": "nobody"},
-            "PROVIDERS names nobody, which no installed package provides; these are there: acme,",
+            "PROVIDERS names nobody, which no installed package provides. Installed: acme,",
         ),
         ({"PROVIDERS": "acme"}, "ACME_SECRET is not set: The secret with which Acme signs its webhooks."),
         ({"PROVIDERS": "acme", "ACME_SECRET": "short"}, "ACME_SECRET can't be used"),

@@ -52,7 +52,11 @@ async def cancel(bank: Bank, order_id: str) -> None:
 async def refund(bank: Bank, order_id: str, amount: str | None = None, key: str = "r-1") -> UUID:
     """Ask for a refund; give its id once the ledger has it."""
     change_request = ChangeRequest(
-        actor=Actor(client="shop"), key=key, action="refund", payment_id=name_of(order_id), asked={"amount": amount}
+        actor=Actor(client="shop"),
+        key=key,
+        action="refund",
+        payment_id=name_of(order_id),
+        parameters={"amount": amount},
     )
     await Refunds(bank.context).request(
         name_of(order_id), RefundTerms(amount=amount, reason="", metadata={}), change_request
@@ -253,7 +257,7 @@ async def test_a_transfer_to_a_payment_that_is_held_by_somebody_else_is_applied_
 async def test_money_without_a_reference_of_ours_is_told_and_kept(bank: Bank, text: str) -> None:
     taken = await bank.take(f"{text} 4242 4242 4242 4242")
     assert taken.outcome is TransferOutcome.UNMATCHED
-    assert await bank.events() == [("transfer.unmatched", "foreign", None)]
+    assert await bank.events() == [("transfer.unmatched", "external", None)]
     kept = await bank.pool.fetchrow("SELECT text, outcome, amount FROM bank_transfers")
     assert kept is not None
     assert (kept["outcome"], kept["amount"]) == ("transfer.unmatched", 1990)

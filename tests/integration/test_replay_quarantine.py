@@ -38,7 +38,7 @@ async def replay(harness: Harness, name: UUID, key: str = "", **settings: Any) -
     )
     actor = Actor(client="cli", person="suite")
     change_request = ChangeRequest(
-        actor=actor, key=key or str(uuid4()), action="quarantine.replay", payment_id=None, asked={"id": str(name)}
+        actor=actor, key=key or str(uuid4()), action="quarantine.replay", payment_id=None, parameters={"id": str(name)}
     )
     return dict((await replays.replay(name, change_request)).result)
 

@@ -187,7 +187,9 @@ async def test_a_transfer_back_is_compared_with_the_ledger_like_any_other_provid
     async with open_bank(database_dsn) as bank:
         await bank.asked("o-1")
         await bank.take(reference("o-1"))
-        change_request = ChangeRequest(actor=CLERK, key="r-1", action="refund", payment_id=name_of("o-1"), asked={})
+        change_request = ChangeRequest(
+            actor=CLERK, key="r-1", action="refund", payment_id=name_of("o-1"), parameters={}
+        )
         wanted = RefundTerms(amount="5.00", reason="", metadata={})
         await Refunds(bank.context).request(name_of("o-1"), wanted, change_request)
         await bank.flows.run_calls()

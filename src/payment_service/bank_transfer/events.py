@@ -144,7 +144,7 @@ def translate(event: dict[str, Any]) -> ProviderEvent:
         event_type=event["type"],
         occurred_at=event["created"],
         payload=json.dumps(event, ensure_ascii=False),
-        disposition=Disposition.FOREIGN if event["type"] == UNMATCHED else Disposition.APPLY,
+        disposition=Disposition.EXTERNAL if event["type"] == UNMATCHED else Disposition.APPLY,
         payment_id=UUID(named) if named else None,
         intent_id=data.get("reference"),
         fact=_fact(event["type"], data, at=event["created"], source=event["id"]),

@@ -55,7 +55,7 @@ def currency(code: str) -> Currency:
     """Return the currency of a lower-case ISO 4217 code. Raise `UnknownCurrency`."""
     found = CURRENCIES.get(code)
     if found is None:
-        message = f"{_shown(code)} is no currency that can be charged: write a lower-case ISO 4217 code such as 'eur'."
+        message = f"{_shown(code)} is not a supported currency: use a lower-case ISO 4217 code such as 'eur'."
         raise UnknownCurrency(message)
     return found
 

@@ -112,7 +112,7 @@ def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> D
             "unexpected_money", f"{fact.provider_dispute_id} disputes {fact.intent_id}, not the payment's own"
         )
     if payment.captured.minor == 0:
-        return ReadIntent(f"{fact.provider_dispute_id} disputes what is not captured yet")
+        return ReadIntent(f"{fact.provider_dispute_id} disputes money that is not captured yet")
     rank, precedence = DISPUTE_STATUS_ORDER[fact.status]
     key = FactKey(rank, fact.at, precedence, fact.source)
     if was is not None and key <= was.key:

@@ -48,6 +48,6 @@ def quarantine_id(topic: str, partition: int, offset: int) -> UUID:
 
 def _uuid_from(*parts: str) -> UUID:
     if any("\n" in part for part in parts):
-        message = "A part of an id holds a newline, which separates the parts: refuse it where it came in."
+        message = "A part of an id contains a newline, which separates the parts: reject it on input."
         raise ValueError(message)
     return uuid5(NAMESPACE, "\n".join(parts))

@@ -46,10 +46,10 @@ class Money:
 
     def __post_init__(self) -> None:
         if type(self.minor) is not int:
-            message = f"Money is made of whole minor units, not of a {type(self.minor).__name__}."
+            message = f"Money needs an integer of minor units, not a {type(self.minor).__name__}."
             raise MoneyError(message)
         if not 0 <= self.minor <= AMOUNT_MINOR_MAX:
-            message = f"An amount has 0 to {AMOUNT_MINOR_MAX} minor units; this one is outside."
+            message = f"An amount must have 0 to {AMOUNT_MINOR_MAX} minor units."
             raise AmountOutOfRangeError(message)
 
     @property
@@ -72,7 +72,9 @@ def parse(text: str, currency: Currency, *, minor_max: int = AMOUNT_MINOR_MAX) -
     """
     match = _DECIMAL_TEXT[currency.decimals].fullmatch(text)
     if match is None:
-        message = f"Write it as a plain decimal with at most {currency.decimals} decimals, as {currency.code} has, and no sign."
+        message = (
+            f"Use a plain decimal without a sign and with at most {currency.decimals} decimals, as {currency.code} has."
+        )
         raise AmountNotDecimalError(message)
     whole, fraction = match[1], match[2] if currency.decimals else None
     minor = int(whole + (fraction or "").ljust(currency.decimals, "0"))

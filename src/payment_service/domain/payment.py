@@ -100,9 +100,9 @@ class FactKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """One attempt to be paid for one order. `n` counts the attempts of an order from 1.
+    """An attempt to be paid for an order. `attempt` counts the payments of the order from 1.
 
-    Of what was captured, `refunded` was given back and `reserved` is asked to be.
+    `refunded` and `reserved` are parts of `captured`: refunded already, and reserved by pending refunds.
     """
 
     id: UUID
@@ -353,7 +353,7 @@ def _unpaid_events(cause: str, reason: str, *, was_authorized: bool) -> tuple[Pa
 def _apply_charge(payment: Payment, fact: ChargeFact) -> Verdict:
     if not _owns(payment, fact.intent_id):
         return Parked(
-            "unexpected_money", f"{fact.charge_id} went through on {fact.intent_id}, not the payment's own intent"
+            "unexpected_money", f"{fact.charge_id} succeeded on {fact.intent_id}, not the payment's own intent"
         )
     if fact.amount.currency != payment.amount.currency or fact.amount.minor > payment.amount.minor:
         return Parked("unexpected_money", f"{fact.charge_id} is for {fact.amount}, the order for {payment.amount}")
@@ -366,7 +366,7 @@ def _apply_refusal(payment: Payment, fact: RefusedFact) -> Verdict:
     if payment.status is Status.FAILED:
         return Ignored("known")
     if payment.provider_payment_id is not None:
-        return Ignored("an intent exists after all")
+        return Ignored("an intent exists")
     key = FactKey(2, fact.at, 0, fact.source)
     failed = replace(payment, status=Status.FAILED, key=key)
     return Applied(failed, (Failed(cause=f"{fact.source}:refused", code=fact.code, reason=fact.reason, final=True),))
@@ -374,7 +374,7 @@ def _apply_refusal(payment: Payment, fact: RefusedFact) -> Verdict:
 
 def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
     if payment.status is not Status.CREATED:
-        return Ignored("an intent exists after all" if payment.provider_payment_id else "known")
+        return Ignored("an intent exists" if payment.provider_payment_id else "known")
     key = FactKey(2, fact.at, 0, fact.source)
     canceled = replace(payment, status=Status.CANCELED, key=key)
     return Applied(canceled, _unpaid_events("withdrawn:canceled", fact.code, was_authorized=False))

@@ -50,7 +50,10 @@ _WITHOUT_EFFECT: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """Money on its way back. `external`: made at the provider, or asked of us by whom we don't know any more. `key` is None until the provider has events of it."""
+    """A refund. `external`: made at the provider, or requested by a client that is not known any more.
+
+    `key` is None until the provider reports the refund.
+    """
 
     id: UUID
     payment_id: UUID
@@ -195,7 +198,7 @@ def _request(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundReque
         return NotRefundable("nothing_left", remaining)
     if amount.currency != remaining.currency or not 0 < amount.minor <= remaining.minor:
         return NotRefundable("more_than_remains", remaining)
-    asked = Refund(
+    requested = Refund(
         id=fact.refund_id,
         payment_id=payment.id,
         provider_refund_id=None,
@@ -204,7 +207,7 @@ def _request(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundReque
         reason=fact.reason,
         external=False,
     )
-    return _sum_up(payment, refunds, [asked])
+    return _sum_up(payment, refunds, [requested])
 
 
 def _refuse(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundRefused) -> RefundVerdict:
@@ -223,7 +226,7 @@ def _refusal(source: str) -> FactKey:
 def _apply_list(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundListFact) -> RefundVerdict:
     verdict = _apply_facts(payment, refunds, fact.refunds)
     if isinstance(verdict, ReadRefunds):
-        return Parked("unexpected_money", f"the refunds of {fact.intent_id} are more than {payment.captured} captured")
+        return Parked("unexpected_money", f"the refunds of {fact.intent_id} exceed the captured {payment.captured}")
     return verdict
 
 
@@ -235,11 +238,11 @@ def _apply_facts(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterab
                 "unexpected_money", f"{fact.provider_refund_id} refunds {fact.intent_id}, not the payment's own"
             )
         if payment.captured.minor == 0:
-            return ReadIntent(f"{fact.provider_refund_id} refunds what is not captured yet")
+            return ReadIntent(f"{fact.provider_refund_id} refunds money that is not captured yet")
         refund = _find_refund(payment, now, fact)
         if refund.amount != fact.amount:
             return Parked(
-                "unexpected_money", f"{fact.provider_refund_id} is for {fact.amount}, asked for {refund.amount}"
+                "unexpected_money", f"{fact.provider_refund_id} is for {fact.amount}, requested was {refund.amount}"
             )
         now[refund.id] = _advance(refund, fact)
     changed = [refund for refund in now.values() if refund != refunds.get(refund.id)]
@@ -247,10 +250,10 @@ def _apply_facts(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterab
 
 
 def _find_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundFact) -> Refund:
-    """Find by our own name, then by the provider's; with neither it was made by hand and is new here.
+    """Find the refund by our id, then by the provider's. If neither is known, return a new external refund.
 
-    One that bears a name of ours which is not known was asked of us: a restored backup has lost its row. It keeps that name, so
-    that the same job finds it and what is announced of it is known to those who listen.
+    A refund with an unknown id of ours was requested here, but a restored backup lost its row. It keeps that id, so
+    that a repeated job finds it and consumers recognize its events.
     """
     name = fact.refund_id if fact.payment_id in {None, payment.id} else None
     named = refunds.get(name) if name is not None else None

@@ -19,7 +19,7 @@ _OUTCOMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "": ("canceled", "The payment was canceled before the customer paid."),
         ABANDONED: ("expired", "The customer did not pay in time."),
-        ORDER_CANCELLED: ("order_cancelled", "The order was cancelled before it was paid."),
+        ORDER_CANCELLED: ("order_cancelled", "The order was canceled before it was paid."),
     }
 )
 _AUTHORIZATION_EXPIRED: Final = ("authorization_expired", "The authorization expired before a capture.")

@@ -37,7 +37,7 @@ async def attempt(provider: Provider, call: Call, *, limit_s: float) -> Outcome:
         raise
     except TimeoutError:
         return _unknown(provider, "no_answer_in_time", operation_id=call.operation_id)
-    except Exception as error:  # noqa: BLE001 - a fault of a provider stops no other, and nobody knows what it has done
+    except Exception as error:  # noqa: BLE001 - third-party code may raise anything, so the result is unknown
         return _unknown(provider, _raised(error), operation_id=call.operation_id)
     if not isinstance(answer, Outcome):
         return _unknown(provider, f"no_outcome:{type(answer).__name__}", operation_id=call.operation_id)

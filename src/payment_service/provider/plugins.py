@@ -79,9 +79,9 @@ def _make(name: str, config: Config, context: ProviderContext) -> Provider:
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"The payment provider {name} can't be made: {_describe(error)}.") from error
+        raise ConfigError(f"The payment provider {name} cannot be started: {_describe(error)}.") from error
     if provider.name != name:
-        raise ConfigError(f"The payment provider {name} calls itself {provider.name}: the names must be the same.")
+        raise ConfigError(f"The payment provider {name} has the name {provider.name}: both must be the same.")
     return provider
 
 
@@ -89,15 +89,15 @@ def _load(name: str) -> Plugin[Any]:
     found = entry_points(group=GROUP, name=name)
     if not found:
         known = ", ".join(sorted(entry_points(group=GROUP).names))
-        raise ConfigError(f"PROVIDERS names {name}, which no installed package provides; these are there: {known}.")
+        raise ConfigError(f"PROVIDERS names {name}, which no installed package provides. Installed: {known}.")
     if len(found) > 1:
         raise ConfigError(f"Two installed packages provide the payment provider {name}: remove one of them.")
     try:
         plugin = next(iter(found)).load()
     except Exception as error:
-        raise ConfigError(f"The payment provider {name} can't be loaded: {_describe(error)}.") from error
+        raise ConfigError(f"The payment provider {name} cannot be loaded: {_describe(error)}.") from error
     if not isinstance(plugin, Plugin):
-        raise ConfigError(f"The entry point of the payment provider {name} leads to no Plugin.")
+        raise ConfigError(f"The entry point of the payment provider {name} is not a Plugin.")
     return plugin
 
 

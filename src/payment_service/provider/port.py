@@ -49,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One attempt: the request, its idempotency key and its payment. A refund has the operation's id.
+    """An attempt: the request, its idempotency key and its payment. A refund has the operation's id.
 
     `source` names the response as the source of a fact. `refuse_late` raises TooLate if the attempt must not be sent
     any more.
@@ -165,15 +165,15 @@ class Disposition(StrEnum):
 
     APPLY = "apply"  # contains a fact about a payment of ours
     IGNORED = "ignored"  # a type that the service does not use
-    FOREIGN = "foreign"  # carries no metadata of ours; applied anyway if its intent belongs to a payment
+    EXTERNAL = "external"  # carries no metadata of ours; applied anyway if its intent belongs to a payment
     MISDIRECTED = "misdirected"  # from another mode (test, live) or account: the endpoint is misconfigured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderEvent:
-    """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text that PostgreSQL's jsonb accepts, less secrets.
+    """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text for jsonb, without secrets.
 
-    `intent_id` finds the payment of what does not bear our name, as refunds and disputes don't.
+    `intent_id` finds the payment of events without our metadata, such as those of refunds and disputes.
     """
 
     provider: str

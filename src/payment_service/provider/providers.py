@@ -28,7 +28,7 @@ class Providers:
     def named(self, name: str) -> Provider:
         """Return the provider of a payment. Raise UnknownProvider."""
         if (found := self.by_name.get(name)) is None:
-            message = f"No such payment provider runs; these do: {', '.join(self.by_name)}."
+            message = f"No such payment provider is configured. Configured: {', '.join(self.by_name)}."
             raise UnknownProvider(message)
         return found
 

@@ -61,7 +61,7 @@ COMMENT ON COLUMN provider_health.probe_at IS 'When the next single call may tes
 COMMENT ON TABLE payment_events IS 'Verified events of the providers, once each. Partitioned by week of occurred_at; kept for 35 days.';
 COMMENT ON COLUMN payment_events.payment_id IS 'NULL if the event names no payment of this service.';
 COMMENT ON COLUMN payment_events.payload IS 'The signed body without client secrets.';
-COMMENT ON COLUMN payment_events.result IS 'applied, known, foreign, ignored, stray, closed; or the reason why the event waits.';
+COMMENT ON COLUMN payment_events.result IS 'applied, known, external, ignored, stray, closed; or the reason why the event waits.';
 COMMENT ON COLUMN payment_events.retry_at IS 'When the apply loop tries the event again. NULL: it does not.';
 COMMENT ON COLUMN payment_events.parked_reason IS 'Why the event needs attention. NULL: it does not.';
 COMMENT ON COLUMN payment_events.verified_by IS 'Label of the webhook secret that verified the event, never the signature.';

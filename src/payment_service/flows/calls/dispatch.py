@@ -349,8 +349,8 @@ class Dispatcher:
     async def _release_forgotten(self) -> None:
         if self._boot_s() - self._released_at < RELEASE_INTERVAL_S:
             return
-        if freed := await operations.release_unknown(self._pool, self.worker, self._owned):
-            log.warning("operations_released", count=freed)
+        if released := await operations.release_unknown(self._pool, self.worker, self._owned):
+            log.warning("operations_released", count=released)
         self._released_at = self._boot_s()
 
     async def _heartbeat_once(self) -> int:

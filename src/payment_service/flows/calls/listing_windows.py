@@ -26,7 +26,7 @@ _OTHERS: Final = 2
 
 
 def group_by_window(claimed: Iterable[Claimed]) -> list[list[Claimed]]:
-    """Group creates that began at about the same time. One old create would widen the window of all others.
+    """Group creates that began at about the same time. A single old create would widen the window of all others.
 
     Creates that were never sent form one group, because their windows end at the same time.
     """

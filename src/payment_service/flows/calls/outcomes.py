@@ -175,7 +175,9 @@ def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListF
     undecided = _retry_lookup(operation) if fact.whole else None
     if undecided is not None:
         return replace(undecided, facts=(fact,))
-    return _final(operation, "parked", "refund_not_found", outcome, fact, detail="Look for it at the provider.")
+    return _final(
+        operation, "parked", "refund_not_found", outcome, fact, detail="Check for the refund at the provider."
+    )
 
 
 def _retry_lookup(operation: Claimed) -> CallResult | None:

@@ -50,7 +50,7 @@ async def _record_alone(context: Context, result: CallResult) -> Recorded:
         return await _record_group(context, [result])
     except TRANSIENT_ERRORS:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever one payment's answer trips over must not stop the others
+    except Exception as error:  # noqa: BLE001 - one faulty result must not block the others
         log.error(
             "result_not_recorded",
             operation_id=str(result.operation.id),

@@ -185,13 +185,13 @@ class OrderIntake:
             if before is None and plan.refused is not None:
                 rejected.append((plan.inbound_record, plan.refused))
             elif before is None:
-                age = f"The order is older than {self._order_max_age} and has no payment: send it again if it is still wanted."
+                age = f"The order is older than {self._order_max_age} and has no payment: send it again if it is still valid."
                 rejected.append((plan.inbound_record, Rejected(Reason.TOO_OLD, age)))
             elif before.amount != plan.order.amount:
-                detail = f"The order was taken with {before.amount} and now says {plan.order.amount}: a changed order needs another order_id."
+                detail = f"The order was accepted with {before.amount} and now has {plan.order.amount}: use another order_id for a changed order."
                 rejected.append((plan.inbound_record, Rejected(Reason.ORDER_CHANGED, detail)))
             elif plan.order.amount.minor and plan.order.provider not in {None, before.provider}:
-                detail = f"The order is paid through {before.provider} and now names another provider: a changed order needs another order_id."
+                detail = f"The order is paid through {before.provider} and now names another provider: use another order_id for a changed order."
                 rejected.append((plan.inbound_record, Rejected(Reason.ORDER_CHANGED, detail)))
         return rejected
 
@@ -216,8 +216,8 @@ class OrderIntake:
     async def _canceled_before(self, connection: Connection, plans: Sequence[_Plan]) -> list[_Plan]:
         if not plans:
             return []
-        cancelled = await order_cancellations.take_waiting(connection, [plan.order.order_id for plan in plans])
-        return [plan for plan in plans if plan.order.order_id in cancelled]
+        canceled = await order_cancellations.take_waiting(connection, [plan.order.order_id for plan in plans])
+        return [plan for plan in plans if plan.order.order_id in canceled]
 
     def _too_old(self, order: Order) -> bool:
         return order.recorded_at is not None and self._context.now() - order.recorded_at > self._order_max_age

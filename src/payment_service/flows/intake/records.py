@@ -40,6 +40,6 @@ async def _accept_alone(inbound_record: InboundRecord, accept: Accept) -> None:
         await accept([inbound_record])
     except TRANSIENT_ERRORS:
         raise
-    except Exception as error:  # noqa: BLE001 - it is kept, with the reason, and counted
-        detail = f"The database refused the record ({type(error).__name__}): report this as a defect."
+    except Exception as error:  # noqa: BLE001 - the record is quarantined with the reason
+        detail = f"The database rejected the record ({type(error).__name__}): report this as a bug."
         await accept([replace(inbound_record, decoded=Rejected(Reason.NOT_STORABLE, detail))])

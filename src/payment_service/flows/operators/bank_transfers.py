@@ -105,12 +105,12 @@ class Transfers:
             if before is None:
                 raise Refusal(
                     RefusalReason.NOT_FOUND,
-                    "The ledger has no refund of this id: it may be a moment old, or of another provider.",
+                    "The ledger has no refund with this id: it may be too recent, or belong to another provider. Check the id, or retry.",
                 )
             if before.status is status:
                 return
             if before.status is RefundStatus.FAILED:
-                raise Refusal(RefusalReason.NOT_ALLOWED, "This refund has failed, which is final: ask for another one.")
+                raise Refusal(RefusalReason.NOT_ALLOWED, "This refund has failed, which is final: request another one.")
             ended = await ledger.end_refund(connection, refund_id, status, failure)
             event = events.refund_event(ended)
             stored = await self._webhooks.store_within(connection, [(event, _verified_by(actor))], alone=True)
@@ -125,14 +125,14 @@ def _compare(before: ledger.Noted, transfer: Transfer, named: Sequence[Intent]) 
     """Return the result for a known transaction, or None if it was unmatched and now names an intent."""
     if before.amount != transfer.amount:
         return TransferResult(
-            outcome=TransferOutcome.CONTRADICTED, reason="its transaction was result before, with another amount"
+            outcome=TransferOutcome.CONTRADICTED, reason="its transaction was recorded before, with another amount"
         )
     if not named or before.reference in {intent.reference for intent in named}:
         return TransferResult(outcome=TransferOutcome.KNOWN, reference=before.reference)
     if before.reference is None:
         return None
     return TransferResult(
-        outcome=TransferOutcome.CONTRADICTED, reason="its transaction was result before, for another payment"
+        outcome=TransferOutcome.CONTRADICTED, reason="its transaction was recorded before, for another payment"
     )
 
 

@@ -105,7 +105,7 @@ class ParkedItems:
             found = [row for row in rows if owner in {"", row["owner"]}]
             if len(found) > 1:
                 choice = ", ".join(f"{row['owner']}:{name}" for row in found)
-                raise Refusal(RefusalReason.INVALID, f"Several are parked under this id: name one of {choice}.")
+                raise Refusal(RefusalReason.INVALID, f"Several parked items have this id: use one of {choice}.")
             if found:
                 return ParkedItem(what=what, name=name, payment_id=found[0]["payment_id"], owner=found[0]["owner"])
         return None
@@ -113,7 +113,7 @@ class ParkedItems:
     async def retry(self, item: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
         """Retry an item. Raise Refusal."""
         if item.what == "transfer":
-            message = "Say whose it is: payment-service bank confirm ORDER --transaction ID; or close it."
+            message = "A transfer cannot be retried: assign it with `payment-service bank confirm ORDER --transaction ID`, or close it."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
 
         async def work(connection: Connection) -> ChangeResult:
@@ -134,11 +134,11 @@ class ParkedItems:
         """Resolve an item by an operator's claim. Raise Refusal."""
         if item.what == "record":
             raise Refusal(
-                RefusalReason.NOT_ALLOWED, "A record can't be left out: raise the limit that refuses it, and retry."
+                RefusalReason.NOT_ALLOWED, "A record cannot be skipped: raise the limit that rejects it, then retry."
             )
         close = {"event": parked.close_event, "transfer": parked.close_transfer}.get(item.what)
         if (close is not None) != (claim.what == "close"):
-            message = "An event or a transfer is closed (--close); a call happened at the provider, or never did."
+            message = "Use --close for an event or a transfer, and --happened or --never for an operation."
             raise Refusal(RefusalReason.INVALID, message)
         lookup = await self._look_up(item) if needs_provider_check(item, claim) else None
 
@@ -169,7 +169,7 @@ class ParkedItems:
     async def _retry_operation(self, connection: Connection, item: ParkedItem) -> str:
         _, operation = await self._lock(connection, item)
         if operation.kind is Kind.CREATE and operation.code == "another_object":
-            message = "The provider answered with what is not this payment's: look at it there, and resolve this."
+            message = "The provider returned an object of another payment: check it at the provider, then resolve this operation."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
         if is_definite(operation):
             await parked.retry_in_next_epoch(connection, operation.id)
@@ -202,13 +202,15 @@ class ParkedItems:
             case Kind.REFUND:
                 await self._apply_refund_claim(connection, fold, payment, operation, claim, lookup)
             case Kind.CREATE if happened:
-                message = "Retry it instead: the service looks for the intent, and takes what bears the payment's name."
+                message = "Retry it instead: the service looks for the intent with the payment's id and uses it."
                 raise Refusal(RefusalReason.NOT_ALLOWED, message)
             case Kind.CREATE:
-                reason = "The payment could not be opened at the provider."
+                reason = "The payment could not be created at the provider."
                 fact = RefusedFact(code=RESOLVED, reason=reason, at=self._now(), source=f"resolved:{operation.id}")
                 if not isinstance(fold.take(payment.id, fact), Applied):
-                    raise Refusal(RefusalReason.NOT_ALLOWED, "An intent exists, so this did happen: retry it instead.")
+                    raise Refusal(
+                        RefusalReason.NOT_ALLOWED, "An intent exists, so the call happened: retry it instead."
+                    )
             case Kind.CAPTURE | Kind.CANCEL if happened:
                 _take(fold, payment, check_against_intent(operation, claim.provider_id, lookup))
             case Kind.CAPTURE | Kind.CANCEL:
@@ -217,7 +219,7 @@ class ParkedItems:
             case Kind.RETRIEVE if happened:
                 raise Refusal(
                     RefusalReason.NOT_ALLOWED,
-                    "It only reads: retry it, or say --never where it is not needed any more.",
+                    "It only reads: retry it, or use --never if it is not needed any more.",
                 )
             case Kind.RETRIEVE:
                 pass
@@ -244,25 +246,25 @@ class ParkedItems:
             raise _not_parked()
         if claim.what == "never":
             if (made := next((one for one in lookup.refunds if one.refund_id == operation.id), None)) is not None:
-                message = f"The provider has made it: say --happened {made.provider_refund_id}."
+                message = f"The provider made this refund: use --happened {made.provider_refund_id}."
                 raise Refusal(RefusalReason.NOT_ALLOWED, message)
             if not lookup.whole:
-                message = "Not all refunds of this payment could be read, so nothing was changed: say --happened, or retry it."
+                message = "Not all refunds of this payment could be read, so nothing was changed: use --happened, or retry it."
                 raise Refusal(RefusalReason.NOT_ALLOWED, message)
             if not isinstance(fold.take(payment.id, self._refused(operation)), RefundsChanged):
                 raise Refusal(
                     RefusalReason.NOT_ALLOWED,
-                    "The provider has lookup of this refund, so it did happen: retry it instead.",
+                    "The provider has reported this refund, so it happened: retry it instead.",
                 )
             return
         known = await parked.refund_with_provider_id(connection, payment.provider, claim.provider_id)
         if known is not None and known["id"] != operation.id:
-            message = f"{claim.provider_id} is the refund {known['id']}: if it was made instead of this one, this one never happened."
+            message = f"{claim.provider_id} is already the refund {known['id']}: if it replaced this one, use --never."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
         _take(fold, payment, check_against_refunds(fold.refund(payment.id, operation.id), claim.provider_id, lookup))
 
     def _refused(self, operation: ParkedOperation) -> AnyFact:
-        reason = "It never happened, as a person has lookup."
+        reason = "An operator confirmed that the refund was never made."
         return RefundRefused(
             refund_id=operation.id, code=RESOLVED, reason=reason, at=self._now(), source=f"resolved:{operation.id}"
         )
@@ -281,7 +283,8 @@ def _take(fold: Fold, payment: Payment, fact: AnyFact) -> None:
     """Fold a fact. Raise Refusal if it would be parked."""
     if isinstance(verdict := fold.take(payment.id, fact), Parked):
         raise Refusal(
-            RefusalReason.NOT_ALLOWED, f"It does not fit what is known here ({verdict.detail}), so nothing was changed."
+            RefusalReason.NOT_ALLOWED,
+            f"The provider's state contradicts the payment ({verdict.detail}), so nothing was changed: check both.",
         )
 
 
@@ -294,11 +297,11 @@ def is_definite(operation: ParkedOperation) -> bool:
 
 
 def _unknown() -> Refusal:
-    return Refusal(RefusalReason.NOT_FOUND, "Nothing of this id is parked: `parked list` shows what is.")
+    return Refusal(RefusalReason.NOT_FOUND, "No parked item has this id: `parked list` shows them.")
 
 
 def _not_parked() -> Refusal:
-    return Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` tells how it stands.")
+    return Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` displays its state.")
 
 
 def _answer(item: ParkedItem, done: str) -> ChangeResult:

@@ -48,18 +48,16 @@ async def read_provider(context: Context, payment: Payment, operation: ParkedOpe
         case Done(fact=fact) if fact is not None:
             return fact
         case Blocked(code=code):
-            message = (
-                f"{provider.name} refuses our key ({code}), and nothing was changed: set it as the service has it."
-            )
+            message = f"{provider.name} rejects the API key ({code}), so nothing was changed: use the same key as the service."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
         case Transient(code=code) | Unknown(code=code):
             message = (
-                f"{provider.name} can't be read now ({code}), and nothing was changed: run the same command again."
+                f"{provider.name} cannot be read now ({code}), so nothing was changed: run the same command again."
             )
             raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=1)
         case _:
             code = getattr(outcome, "code", "nothing")
-            message = f"{provider.name} does not tell of it ({code}), so nothing was changed: look at it there."
+            message = f"{provider.name} does not return it ({code}), so nothing was changed: check it at the provider."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
 
 
@@ -70,10 +68,10 @@ def check_against_refunds(refund: Refund, provider_id: str, lookup: RefundListFa
         message = f"The provider has no refund {provider_id} of this payment, so nothing was changed: compare the id."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
     if found.refund_id not in {None, refund.id}:
-        message = f"{provider_id} bears the name of another refund, {found.refund_id}, so nothing was changed."
+        message = f"{provider_id} carries the id of another refund, {found.refund_id}, so nothing was changed: compare the id."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
     if found.amount != refund.amount:
-        message = f"{provider_id} is for {found.amount}, and {refund.amount} was asked for, so nothing was changed."
+        message = f"{provider_id} is for {found.amount}, but {refund.amount} was requested, so nothing was changed: compare the id."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
     named = replace(found, refund_id=refund.id)
     return replace(lookup, refunds=tuple(named if one is found else one for one in lookup.refunds))
@@ -82,9 +80,9 @@ def check_against_refunds(refund: Refund, provider_id: str, lookup: RefundListFa
 def check_against_intent(operation: ParkedOperation, provider_id: str, lookup: AnyFact | None) -> IntentFact:
     """Return the intent as read. Raise Refusal if it is another one, or if the call was not done."""
     if not isinstance(lookup, IntentFact):
-        raise Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` tells how it stands.")
+        raise Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` displays its state.")
     if lookup.intent_id != provider_id:
-        message = f"It is about {lookup.intent_id}, not {provider_id}, so nothing was changed: name that one."
+        message = f"The operation is about {lookup.intent_id}, not {provider_id}, so nothing was changed: use that id."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
     if lookup.status is not _DONE_AS[operation.kind]:
         message = f"{provider_id} is {lookup.status} at the provider, so the {operation.kind} did not happen: retry it."
@@ -97,7 +95,7 @@ def _request(provider: Provider, payment: Payment, operation: ParkedOperation) -
         if payment.provider_payment_id is None:
             raise Refusal(
                 RefusalReason.NOT_ALLOWED,
-                "The payment has no intent yet, so nothing can have happened to it: retry it.",
+                "The payment has no intent yet, so the call cannot have happened: retry it.",
             )
         return provider.retrieve_request(payment.provider_payment_id)
     return provider.lookup_request(operation.request)

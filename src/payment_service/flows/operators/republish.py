@@ -23,10 +23,10 @@ BATCH_ROWS: Final = 5_000
 
 async def count_published(pool: Pool, chosen: Selection, *, batch_rows: int = BATCH_ROWS) -> int:
     """Count the records that would be published again."""
-    found, after = 0, 0
+    total, after = 0, 0
     while (piece := await publishing.count(pool, chosen, after=after, limit=batch_rows)).last is not None:
-        found, after = found + piece.found, piece.last
-    return found
+        total, after = total + piece.found, piece.last
+    return total
 
 
 async def republish(
@@ -36,14 +36,14 @@ async def republish(
 
     Each batch is a change with its own key, so a repeated request skips the batches that are done and continues.
     """
-    found, after, number = 0, 0, 0
+    total, after, number = 0, 0, 0
     while True:
         number += 1
         batch = replace(change_request, key=f"{change_request.key}.{number}")
         last, queued = await _requeue(pool, chosen, batch, after=after, limit=batch_rows)
         if last is None:
-            return found
-        found, after = found + queued, last
+            return total
+        total, after = total + queued, last
 
 
 async def _requeue(

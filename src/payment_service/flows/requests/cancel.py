@@ -109,13 +109,13 @@ class Cancellations:
 def _refusal(payment: Payment) -> Refusal:
     match payment.status:
         case Status.SUCCEEDED if payment.captured.minor == 0:
-            return Refusal(RefusalReason.NOT_ALLOWED, "The order cost nothing: there is nothing to cancel.")
+            return Refusal(RefusalReason.NOT_ALLOWED, "The order was free: there is nothing to cancel.")
         case Status.SUCCEEDED:
-            return Refusal(RefusalReason.NOT_ALLOWED, "The payment was paid: refund it instead.")
+            return Refusal(RefusalReason.NOT_ALLOWED, "The payment is already paid: refund it instead.")
         case Status.PROCESSING:
             return Refusal(
                 RefusalReason.NOT_ALLOWED,
-                "The bank is working on the payment: wait for its end, and refund it if it was paid.",
+                "The bank is processing the payment: wait for the result, and refund it if it succeeds.",
             )
         case _:
             return Refusal(RefusalReason.NOT_ALLOWED, f"The payment has ended unpaid already: it is {payment.status}.")

@@ -92,7 +92,7 @@ def _amount(payment: Payment, text: str | None) -> Money:
     amount = parse(text, payment.amount.currency)
     if amount.minor == 0:
         raise Refusal(
-            RefusalReason.INVALID, "amount: must be more than 0; cancel the payment to release all that is held."
+            RefusalReason.INVALID, "amount: must be more than 0; cancel the payment to release the authorization."
         )
     if amount.minor > payment.amount.minor:
         raise Refusal(RefusalReason.INVALID, f"amount: at most {payment.amount} can be captured.")
@@ -102,8 +102,10 @@ def _amount(payment: Payment, text: str | None) -> Money:
 def _refusal(payment: Payment) -> Refusal:
     match payment.status:
         case Status.SUCCEEDED:
-            return Refusal(RefusalReason.NOT_ALLOWED, "The payment is captured already; it can be captured once.")
+            return Refusal(RefusalReason.NOT_ALLOWED, "The payment is already captured: it can be captured only once.")
         case Status.CANCELED | Status.FAILED:
-            return Refusal(RefusalReason.NOT_ALLOWED, "The payment has ended: nothing is held any more.")
+            return Refusal(RefusalReason.NOT_ALLOWED, "The payment has ended: its authorization is released.")
         case _:
-            return Refusal(RefusalReason.NOT_ALLOWED, "Nothing is held yet: the customer has to pay first.")
+            return Refusal(
+                RefusalReason.NOT_ALLOWED, "The payment is not authorized yet: the customer has to pay first."
+            )

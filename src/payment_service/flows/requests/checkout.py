@@ -47,9 +47,9 @@ PROVIDER_ERROR_RETRY_MAX_S: Final = 60
 _PAYABLE: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED})
 _STEP_DETAILS: Final[dict[Step, str]] = {
     "pay": "The customer can pay.",
-    "wait": "The provider is at work on the customer's payment: wait for what will be announced.",
+    "wait": "The provider is processing the customer's payment: wait for the next event.",
     "done": "The customer has nothing to pay.",
-    "open_new": "The payment ended unpaid: open a new one by POST /v1/payments.",
+    "open_new": "The payment ended unpaid: open a new one with POST /v1/payments.",
 }
 
 
@@ -69,26 +69,27 @@ class Checkouts:
         if payment is None:
             raise Refusal(
                 RefusalReason.NOT_FOUND,
-                "There is no payment for this order, or none yet: its record may be on its way.",
+                "No payment exists for this order yet: its record may still be on its way.",
             )
         if payment.status is Status.CREATED:
-            message = "The provider is being told of this payment: ask again in a second."
+            message = "The payment is being created at the provider: ask again in a second."
             raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=RETRY_SOON_S)
-        cancelled = await order_cancellations.is_canceled(self._context.pool, order_id)
-        if payment.status not in _PAYABLE or cancelled:
-            return _closed_response(payment, payment.status, cancelled=cancelled)
+        canceled = await order_cancellations.is_canceled(self._context.pool, order_id)
+        if payment.status not in _PAYABLE or canceled:
+            return _closed_response(payment, payment.status, canceled=canceled)
         offered = await self._read_once(payment)
         if offered.fact is None:
             return _response(payment, payment.status, offered)
         if offered.fact.amount != payment.amount:
             log.error("checkout_amount_differs", payment_id=str(payment.id), intent_id=offered.fact.intent_id)
             raise Refusal(
-                RefusalReason.NOT_ALLOWED, "The amount at the provider is not the order's: a person must look."
+                RefusalReason.NOT_ALLOWED,
+                "The amount at the provider differs from the order's: an operator must look at it.",
             )
         if offered.fact.status in _PAYABLE:
             return _response(payment, offered.fact.status, offered)
         await self._enqueue_read(payment, offered.fact)
-        return _closed_response(payment, offered.fact.status, cancelled=cancelled)
+        return _closed_response(payment, offered.fact.status, canceled=canceled)
 
     async def _read_once(self, payment: Payment) -> port.Checkout:
         """Start a read or share the one under way. A caller that disconnects does not cancel it for the others."""
@@ -105,12 +106,12 @@ class Checkouts:
 
     async def _read(self, payment: Payment) -> port.Checkout:
         if wait_s := self._reads.spend(str(payment.id)):
-            raise _busy("This payment's checkout was asked for too often", wait_s)
+            raise _busy("This payment's checkout was requested too often", wait_s)
         if self._slots.locked():
-            raise _busy("Too many customers are at their checkout now", RETRY_SOON_S)
+            raise _busy("Too many customers are at the checkout now", RETRY_SOON_S)
         async with self._slots:
             if not await budget.spend_on_checkout(self._context.pool, payment.provider, rate_per_s=self._rate_per_s):
-                raise _busy("Too many customers are at their checkout now", RETRY_SOON_S)
+                raise _busy("Too many customers are at the checkout now", RETRY_SOON_S)
             offered = await self._ask(payment)
         outcome = "done" if isinstance(offered, port.Checkout) else "transient"
         metrics.PROVIDER_CALLS.labels(payment.provider, "checkout", outcome).inc()
@@ -119,7 +120,7 @@ class Checkouts:
         names = {"payment_id": str(payment.id), "code": offered.code, "provider_request_id": offered.request_id}
         log.warning("checkout_not_read", **names)
         wait_s = min(int(offered.retry_after_s), PROVIDER_ERROR_RETRY_MAX_S) or PROVIDER_ERROR_RETRY_S
-        raise _busy("The provider can't be asked now", wait_s)
+        raise _busy("The provider is not available now", wait_s)
 
     async def _ask(self, payment: Payment) -> port.Checkout | Transient:
         provider = self._context.provider_of(payment)
@@ -135,12 +136,12 @@ class Checkouts:
             self._context.wake()
 
 
-def _closed_response(payment: Payment, status: Status, *, cancelled: bool) -> Checkout:
+def _closed_response(payment: Payment, status: Status, *, canceled: bool) -> Checkout:
     """Respond without payment data. Nothing is to be paid for a canceled order, even while its payment is open."""
     response = _response(payment, status)
-    if cancelled and response.next in {"open_new", "pay"}:
+    if canceled and response.next in {"open_new", "pay"}:
         return response.model_copy(
-            update={"next": "done", "detail": "The order was cancelled: there is nothing to pay."}
+            update={"next": "done", "detail": "The order was canceled: there is nothing to pay."}
         )
     return response
 

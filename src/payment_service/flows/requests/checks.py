@@ -37,7 +37,7 @@ async def show_payment(connection: Connection, payment_id: UUID, fold: Fold | No
 async def require_none_under_way(connection: Connection, payment: Payment, *kinds: Kind) -> None:
     """Raise Refusal while an operation of these kinds, about the payment's own intent, is unfinished."""
     for kind in await operations.unfinished_kinds(connection, payment.id, kinds):
-        message = f"{_KIND_LABELS[kind]} of this payment is under way: see what comes of it first."
+        message = f"{_KIND_LABELS[kind]} of this payment is in progress: wait for its outcome."
         raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=1)
 
 

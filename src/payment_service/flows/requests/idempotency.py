@@ -34,12 +34,12 @@ class ChangeRequest:
     key: str
     action: str
     payment_id: UUID | None
-    asked: Mapping[str, Any]
+    parameters: Mapping[str, Any]
 
     @property
     def fingerprint(self) -> bytes:
         """Return the SHA-256 of the request, independent of its JSON formatting."""
-        subject = [self.action, str(self.payment_id or ""), dict(self.asked)]
+        subject = [self.action, str(self.payment_id or ""), dict(self.parameters)]
         return sha256(json.dumps(subject, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
@@ -66,30 +66,30 @@ async def change_once(
     client = change_request.actor.client
     async with pool.acquire() as connection, connection.transaction():
         if not await idempotency_keys.lock(connection, client, change_request.key):
-            message = "A request with this Idempotency-Key is being worked on: send it again in a second."
+            message = "A request with this Idempotency-Key is in progress: send it again in a second."
             raise Refusal(RefusalReason.IN_PROGRESS, message, retry_after_s=1)
-        if (kept := await idempotency_keys.find(connection, client, change_request.key)) is not None:
-            require_same(kept.fingerprint, change_request)
-            return ChangeResult(kept.result, replayed=True)
-        answer = await work(connection)
-        kept = StoredResult(change_request.fingerprint, answer.result)
-        await idempotency_keys.store(connection, client, change_request.key, kept)
-        detail = {**change_request.asked, "key": change_request.key}
-        about = change_request.payment_id or answer.about
+        if (stored := await idempotency_keys.find(connection, client, change_request.key)) is not None:
+            require_same(stored.fingerprint, change_request)
+            return ChangeResult(stored.result, replayed=True)
+        result = await work(connection)
+        stored = StoredResult(change_request.fingerprint, result.result)
+        await idempotency_keys.store(connection, client, change_request.key, stored)
+        detail = {**change_request.parameters, "key": change_request.key}
+        about = change_request.payment_id or result.about
         await audit.append(connection, change_request.actor, change_request.action, payment_id=about, detail=detail)
         reached(f"change.{change_request.action}.commit.before")
     reached(f"change.{change_request.action}.commit.after")
-    return answer
+    return result
 
 
 async def change_payments_once(
     context: Context, change_request: ChangeRequest, work: Callable[[Connection], Awaitable[ChangeResult]]
 ) -> ChangeResult:
     """Run `change_once`, then count the changes and wake the loops that have work."""
-    answer = await change_once(context.pool, change_request, work)
-    if answer.fold is not None:
-        context.after_commit(answer.fold)
-    return answer
+    result = await change_once(context.pool, change_request, work)
+    if result.fold is not None:
+        context.after_commit(result.fold)
+    return result
 
 
 def require_same(fingerprint: bytes, change_request: ChangeRequest) -> None:
@@ -100,5 +100,5 @@ def require_same(fingerprint: bytes, change_request: ChangeRequest) -> None:
 
 def key_mismatch() -> Refusal:
     """Build the refusal of a key that was used for another request."""
-    message = "This Idempotency-Key was used for another request: use a new key for each change."
+    message = "This Idempotency-Key was used for a different request: use a new key for each change."
     return Refusal(RefusalReason.KEY_MISMATCH, message)

@@ -45,7 +45,8 @@ class Payments:
             last = await payments.last_of_order(connection, order_id)
             if last is None:
                 raise Refusal(
-                    RefusalReason.NOT_FOUND, "There is no payment for this order: its first comes with its record."
+                    RefusalReason.NOT_FOUND,
+                    "No payment exists for this order: its record creates the first one.",
                 )
             new = await payments.opened_by(connection, order_id, _cause(change_request))
             if new is None:
@@ -53,9 +54,9 @@ class Payments:
                 new = await self._open_after(connection, last, change_request)
             return replace(await show_payment(connection, new), about=new)
 
-        answer = await change_once(self._context.pool, change_request, work)
+        result = await change_once(self._context.pool, change_request, work)
         self._context.wake()
-        return answer
+        return result
 
     async def _open_after(self, connection: Connection, last: Payment, change_request: ChangeRequest) -> UUID:
         new = payment_id(self._context.deployment, last.order_id, last.attempt + 1)
@@ -65,14 +66,14 @@ class Payments:
         if method is None:
             raise Refusal(
                 RefusalReason.NOT_ALLOWED,
-                "Another payment of this order was opened at this moment: that one is to be paid.",
+                "Another payment of this order was opened at the same time: use that one.",
             )
         try:
             request = self._context.provider_of(last).create_request(
                 payment_id=new, order_id=last.order_id, amount=last.amount, manual_capture=method == "manual"
             )
         except MoneyError as error:
-            raise Refusal(RefusalReason.NOT_ALLOWED, f"The order's amount can't be charged: {error}") from None
+            raise Refusal(RefusalReason.NOT_ALLOWED, f"The order's amount cannot be charged: {error}") from None
         call = NewOperation(
             id=operation_id(new, Kind.CREATE, change_request.actor.client, change_request.key),
             payment_id=new,
@@ -93,16 +94,12 @@ def _cause(change_request: ChangeRequest) -> str:
 async def _require_ended_unpaid(connection: Connection, last: Payment) -> None:
     """Raise Refusal, with the reason, unless the order's last payment may have a successor."""
     if last.status is Status.SUCCEEDED:
-        raise Refusal(
-            RefusalReason.NOT_ALLOWED, "The order is paid; what is to be paid anew needs an order of its own."
-        )
+        raise Refusal(RefusalReason.NOT_ALLOWED, "The order is already paid: create a new order for a new payment.")
     if last.status not in ENDED_UNPAID:
-        message = f"The order's payment {last.id} is still open: it can be paid, or canceled."
+        message = f"The order's payment {last.id} is still open: let the customer pay it, or cancel it."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
     if await order_cancellations.is_canceled(connection, last.order_id):
-        raise Refusal(
-            RefusalReason.NOT_ALLOWED, "The order was cancelled: what is wanted anew needs an order of its own."
-        )
+        raise Refusal(RefusalReason.NOT_ALLOWED, "The order was canceled: create a new order for a new payment.")
     if await payments.has_unexpected_money(connection, last.order_id):
-        message = "Money came for this order that nobody expected: a person must look before the customer pays again."
+        message = "Unexpected money arrived for this order: an operator must look at it before the customer pays again."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)

@@ -3,7 +3,7 @@
 The reservation ensures that concurrent refunds never exceed the captured amount.
 
 A refund has the id of its operation, which is derived from payment, client and key. A job that runs again after its
-stored response expired, or with another API key of the same client, finds its first refund. The provider is asked for
+stored response expired, or with another API key of the same client, finds its first refund. The provider is requester for
 the refund before it is sent, so this holds even if a restored backup lost the row.
 """
 
@@ -84,21 +84,29 @@ class Refunds:
         payment = await lock_payment(connection, payment_id)
         fold = self._context.fold({payment_id: payment})
         await fold.load(connection, [payment_id])
-        asked = Requester(
+        requester = Requester(
             client=change_request.actor.client,
             idempotency_key=change_request.key,
             fingerprint=change_request.fingerprint,
             metadata=terms.metadata,
         )
         amount = _amount(payment.amount.currency, terms.amount) if terms.amount is not None else None
-        if (refused := reserve(self._context, fold, payment_id, refund_id, amount, terms.reason, asked)) is not None:
+        if (
+            refused := reserve(self._context, fold, payment_id, refund_id, amount, terms.reason, requester)
+        ) is not None:
             raise _refusal(refused)
         await fold.write(connection)
         return fold
 
 
 def reserve(
-    context: Context, fold: Fold, payment_id: UUID, refund_id: UUID, amount: Money | None, reason: str, asked: Requester
+    context: Context,
+    fold: Fold,
+    payment_id: UUID,
+    refund_id: UUID,
+    amount: Money | None,
+    reason: str,
+    requester: Requester,
 ) -> NotRefundable | None:
     """Reserve a refund of a loaded payment and enqueue its call, or return why not. Raise Refusal."""
     fact = RefundRequested(
@@ -111,12 +119,12 @@ def reserve(
     verdict = fold.take(payment_id, fact)
     if isinstance(verdict, NotRefundable):
         return verdict
-    fold.set_requester(refund_id, asked)
-    fold.enqueue(_operation(context, fold.payment(payment_id), fold.refund(payment_id, refund_id), asked))
+    fold.set_requester(refund_id, requester)
+    fold.enqueue(_operation(context, fold.payment(payment_id), fold.refund(payment_id, refund_id), requester))
     return None
 
 
-def _operation(context: Context, payment: Payment, refund: MadeRefund, asked: Requester) -> NewOperation:
+def _operation(context: Context, payment: Payment, refund: MadeRefund, requester: Requester) -> NewOperation:
     try:
         request = context.provider_of(payment).refund_request(
             payment.provider_payment_id or "",
@@ -132,7 +140,7 @@ def _operation(context: Context, payment: Payment, refund: MadeRefund, asked: Re
         payment_id=payment.id,
         provider=payment.provider,
         kind=Kind.REFUND,
-        cause=f"{asked.client}:{asked.idempotency_key}",
+        cause=f"{requester.client}:{requester.idempotency_key}",
         request=request,
         look_first=True,
     )
@@ -145,7 +153,7 @@ def _amount(unit: Currency, text: str) -> Money:
     except MoneyError as error:
         raise Refusal(RefusalReason.INVALID, f"amount: {error}") from None
     if amount.minor == 0:
-        raise Refusal(RefusalReason.INVALID, "amount: must be more than 0; leave it out to refund all that is left.")
+        raise Refusal(RefusalReason.INVALID, "amount: must be more than 0; omit it to refund the remaining amount.")
     return amount
 
 
@@ -154,13 +162,17 @@ def _refusal(verdict: NotRefundable) -> Refusal:
         case "more_than_remains":
             return Refusal(RefusalReason.INVALID, f"amount: at most {verdict.remaining} can still be refunded.")
         case "nothing_left":
-            return Refusal(RefusalReason.NOT_ALLOWED, "Nothing is left to refund: all is refunded, or asked to be.")
+            return Refusal(
+                RefusalReason.NOT_ALLOWED,
+                "Nothing is left to refund: the whole amount is refunded or has refunds in progress.",
+            )
         case "disputed":
             return Refusal(
-                RefusalReason.NOT_ALLOWED, "The customer's bank has taken the money back: a refund would pay it twice."
+                RefusalReason.NOT_ALLOWED,
+                "The customer's bank has withdrawn the money in a dispute: a refund would pay it twice.",
             )
         case _:
             return Refusal(
                 RefusalReason.NOT_ALLOWED,
-                "Nothing was captured, so nothing can be refunded; cancel the payment instead.",
+                "Nothing was captured, so nothing can be refunded: cancel the payment instead.",
             )

@@ -44,7 +44,7 @@ async def process_batches(
 ) -> Sequence[T]:
     """Process up to `limit_max` due items together, or one by one if that fails. Return the processed items.
 
-    `work(limit)` takes up to `limit` items in one transaction and returns none if nothing is due. `failure_event` is
+    `work(limit)` processes up to `limit` items in one transaction and returns none if nothing is due. `failure_event` is
     logged if the batch fails.
     """
     with isolate_errors(failure_event):

@@ -40,7 +40,7 @@ class Context:
         try:
             return self.providers.named(payment.provider)
         except UnknownProvider:
-            message = f"The payment's provider, {payment.provider}, does not run here: add it to PROVIDERS."
+            message = f"The payment's provider, {payment.provider}, is not configured: add it to PROVIDERS."
             raise Refusal(RefusalReason.NOT_ALLOWED, message) from None
 
     def after_commit(self, fold: Fold) -> None:

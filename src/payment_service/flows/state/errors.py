@@ -9,7 +9,7 @@ class Unavailable(Exception):
     """The work cannot be done now. Repeat the request after `retry_after_s` seconds."""
 
     def __init__(self, retry_after_s: int = 1) -> None:
-        super().__init__(f"Not available now; try again in {retry_after_s} s.")
+        super().__init__(f"Not available now: retry in {retry_after_s} s.")
         self.retry_after_s = retry_after_s
 
 

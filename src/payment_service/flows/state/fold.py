@@ -140,9 +140,9 @@ class Fold:
         payment = self._current[payment_id]
         self._append_history(payment, payment, None, cause, self._now)
 
-    def set_requester(self, refund_id: UUID, asked: Requester) -> None:
+    def set_requester(self, refund_id: UUID, requester: Requester) -> None:
         """Set the requester of a refund that this fold created."""
-        self._requesters[refund_id] = asked
+        self._requesters[refund_id] = requester
 
     def enqueue(self, operation: operations.NewOperation) -> None:
         """Enqueue a call to the provider."""

@@ -108,8 +108,8 @@ class CancelledOrders:
         locked = await payments.lock_available(connection, newest.values())
         fold = self._context.fold(locked)
         await fold.load(connection, [key for key, payment in locked.items() if payment.status is Status.SUCCEEDED])
-        asked = await operations.being_canceled(connection, list(locked))
-        updates = [await self._decide(connection, fold, c, newest.get(c.order_id), asked) for c in due]
+        pending = await operations.being_canceled(connection, list(locked))
+        updates = [await self._decide(connection, fold, c, newest.get(c.order_id), pending) for c in due]
         await fold.write(connection)
         return fold, updates
 
@@ -119,7 +119,7 @@ class CancelledOrders:
         fold: Fold,
         cancellation: DueCancellation,
         payment_id: UUID | None,
-        asked: set[UUID],
+        pending: set[UUID],
     ) -> CancellationUpdate:
         order_id, tries = cancellation.order_id, cancellation.tries
         later = CancellationUpdate(order_id=order_id, retry_s=min(RETRY_MAX_S, 2.0 ** min(tries, 10)))
@@ -135,7 +135,7 @@ class CancelledOrders:
                 return CancellationUpdate(order_id=order_id, retry_s=NEXT_PAYMENT_S)
             case Status.CANCELED | Status.FAILED:
                 return CancellationUpdate(order_id=order_id, outcome="canceled")
-            case status if status in CANCELABLE and payment_id not in asked and self._runs(payment):
+            case status if status in CANCELABLE and payment_id not in pending and self._runs(payment):
                 request = CancelRequest(client=SYSTEM, key=f"{_KEY}:{tries}", reason=ORDER_CANCELLED)
                 if await cancel(connection, self._context, fold, payment_id, request) is None:
                     return CancellationUpdate(order_id=order_id, outcome="canceled")
@@ -153,10 +153,10 @@ class CancelledOrders:
 
     def _request_refund(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> bool:
         refund_id = operation_id(payment.id, Kind.REFUND, SYSTEM, _KEY)
-        asked = Requester(client=SYSTEM, idempotency_key=_KEY, fingerprint=sha256(_KEY.encode()).digest())
+        requester = Requester(client=SYSTEM, idempotency_key=_KEY, fingerprint=sha256(_KEY.encode()).digest())
         reason = cancellation.reason or ORDER_CANCELLED
         try:
-            refused = reserve(self._context, fold, payment.id, refund_id, None, reason, asked)
+            refused = reserve(self._context, fold, payment.id, refund_id, None, reason, requester)
         except Refusal as refusal:
             log.warning("order_canceled_not_refunded", payment_id=str(payment.id), detail=str(refusal))
             return False
@@ -170,4 +170,4 @@ def _count(updates: Sequence[CancellationUpdate]) -> None:
     for update in updates:
         if update.outcome is not None:
             metrics.CANCELLED_ORDERS.labels(update.outcome).inc()
-            log.info("order_cancelled", order_id=update.order_id, outcome=update.outcome)
+            log.info("order_canceled", order_id=update.order_id, outcome=update.outcome)

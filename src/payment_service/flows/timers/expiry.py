@@ -74,9 +74,9 @@ class Expiry:
 
     async def _ask(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
         fold = self._context.fold({one.payment.id: one.payment for one in due})
-        asked = await operations.being_canceled(connection, [one.payment.id for one in due])
+        pending = await operations.being_canceled(connection, [one.payment.id for one in due])
         for one in due:
-            if one.payment.id not in asked:
+            if one.payment.id not in pending:
                 # The due time is the key, so a second replica or a restored backup requests the same call.
                 request = CancelRequest(client=SYSTEM, key=f"expired:{one.due_at.isoformat()}", reason=ABANDONED)
                 await cancel(connection, self._context, fold, one.payment.id, request)

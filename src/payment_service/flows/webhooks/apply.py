@@ -110,7 +110,7 @@ class Webhooks:
         except TRANSIENT_ERRORS as error:
             log.warning("webhooks_not_stored", size=len(group), error=type(error).__name__)
             _complete(group, Unavailable())
-        except Exception as error:  # noqa: BLE001 - one event that trips the database must not stop the others
+        except Exception as error:  # noqa: BLE001 - one faulty event must not block the others
             log.warning("webhook_group_failed", size=len(group), error=type(error).__name__, detail=str(error)[:300])
             for delivery in group:
                 await self._store_alone(delivery)
@@ -175,7 +175,7 @@ class Webhooks:
     ) -> Sequence[tuple[ProviderEvent, str]]:
         """Apply events without our metadata if they are about a payment's own intent."""
         intents = {
-            (e.provider, e.intent_id) for e, _ in deliveries if e.disposition is Disposition.FOREIGN and e.intent_id
+            (e.provider, e.intent_id) for e, _ in deliveries if e.disposition is Disposition.EXTERNAL and e.intent_id
         }
         own = await payments.of_intents(connection, intents) if intents else {}
         if not own:
@@ -208,7 +208,7 @@ class Webhooks:
         except TRANSIENT_ERRORS:
             _complete([delivery], Unavailable())
             return
-        except Exception as error:  # noqa: BLE001 - it is kept, with the reason, and counted
+        except Exception as error:  # noqa: BLE001 - the event is quarantined with the reason
             await self._quarantine(delivery, error)
             return
         _complete([delivery], None)
@@ -216,10 +216,10 @@ class Webhooks:
     async def _quarantine(self, delivery: _Delivery, error: Exception) -> None:
         event = delivery.event
         log.error("webhook_not_storable", event_id=event.event_id, error=type(error).__name__, detail=str(error)[:300])
-        detail = f"The database refused the event ({type(error).__name__}): report this as a defect."
+        detail = f"The database rejected the event ({type(error).__name__}): report this as a bug."
         try:
             await quarantine_event(self._context.pool, event, detail)
-        except Exception as failure:  # noqa: BLE001 - what is not kept must be sent again, and its sender not be left waiting
+        except Exception as failure:  # noqa: BLE001 - the sender must get a response and send the event again
             log.error("webhook_not_quarantined", event_id=event.event_id, error=type(failure).__name__)
             _complete([delivery], Unavailable())
             return
@@ -268,7 +268,7 @@ class Webhooks:
         """Translate a stored event again. An event that its provider cannot parse is parked."""
         try:
             return self._context.providers.named(waiting.provider).translate(json.loads(waiting.payload))
-        except Exception as error:  # noqa: BLE001 - a provider may be anybody's code, and must stop no other's events
+        except Exception as error:  # noqa: BLE001 - a third-party provider must not block the events of others
             log.error("event_not_translated", event_id=waiting.event_id, error=type(error).__name__)
         return ProviderEvent(
             provider=waiting.provider,
@@ -288,7 +288,7 @@ class Webhooks:
             return result
         if self._context.now() - waiting.stored_at > UNMATCHED_RETENTION:
             if result.result == "unmatched" and result.event.payment_id is None:
-                return replace(result, processed=True, result="foreign", retry_s=None)
+                return replace(result, processed=True, result="external", retry_s=None)
             return replace(result, parked_reason=result.result, retry_s=None)
         return replace(result, retry_s=min(UNMATCHED_RETRY_MAX_S, 2.0 ** min(waiting.tries, 12)))
 

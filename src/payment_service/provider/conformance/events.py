@@ -30,12 +30,12 @@ async def events_translate_the_same_every_time(harness: ProviderHarness) -> None
     await one.paid()
     for event in await harness.events():
         first, second = _translate(harness, event), _translate(harness, event)
-        require(first == second, f"an event reads differently at the second reading: {first!r}, {second!r}")
+        require(first == second, f"a second translation of an event differs: {first!r}, {second!r}")
         stored = _translate(harness, json.loads(first.payload))
-        require(stored == first, f"an event reads differently once it was stored: {first!r}, {stored!r}")
+        require(stored == first, f"the translation of a stored event differs: {first!r}, {stored!r}")
         require(first.provider == harness.provider.name, f"an event names the provider {first.provider}")
-        require(bool(first.event_id) and first.occurred_at > 0, f"an event without id or time: {first!r}")
-        require(json.loads(first.payload) is not None, "an event's payload is no JSON")
+        require(bool(first.event_id) and first.occurred_at > 0, f"an event has no id or time: {first!r}")
+        require(json.loads(first.payload) is not None, "an event's payload is not JSON")
 
 
 async def event_ids_are_unique(harness: ProviderHarness) -> None:
@@ -50,11 +50,11 @@ async def events_of_a_paid_intent_name_the_payment(harness: ProviderHarness) -> 
     """Check that the payment is found even before the response to its create."""
     one = trial(harness)
     paid = await one.paid()
-    told = [fact for fact in _facts(harness, one, await harness.events()) if _is_paid(fact)]
-    require(told, "no event tells of the money that came")
-    for fact in told:
-        require(getattr(fact, "intent_id", "") == paid.intent_id, f"an event tells of {fact!r}")
-        require(getattr(fact, "received", None) == one.amount, f"an event tells of {fact!r} for {one.amount}")
+    facts = [fact for fact in _facts(harness, one, await harness.events()) if _is_paid(fact)]
+    require(facts, "no event contains the payment")
+    for fact in facts:
+        require(getattr(fact, "intent_id", "") == paid.intent_id, f"an event contains {fact!r}")
+        require(getattr(fact, "received", None) == one.amount, f"an event contains {fact!r} for {one.amount}")
 
 
 async def events_in_any_order_give_the_same_result(harness: ProviderHarness) -> None:
@@ -63,12 +63,12 @@ async def events_in_any_order_give_the_same_result(harness: ProviderHarness) -> 
     begun = await one.begin()
     await harness.pay(begun.intent_id, one.amount)
     read = await one.read(begun.intent_id)
-    told = [fact for fact in _facts(harness, one, await harness.events()) if hasattr(fact, "received")]
-    facts: list[Any] = [begun, read, *told]
+    published = [fact for fact in _facts(harness, one, await harness.events()) if hasattr(fact, "received")]
+    facts: list[Any] = [begun, read, *published]
     ends = {
         _end_of(one, begun, [*order, *order]) for order in itertools.islice(itertools.permutations(facts), _ORDERS_MAX)
     }
-    require(ends == {(Status.SUCCEEDED, one.amount.minor)}, f"the same facts in other orders end as {ends}")
+    require(ends == {(Status.SUCCEEDED, one.amount.minor)}, f"the same facts in other orders give {ends}")
 
 
 async def refund_events_name_the_refund(harness: ProviderHarness) -> None:
@@ -82,8 +82,8 @@ async def refund_events_name_the_refund(harness: ProviderHarness) -> None:
     await one.send(Kind.REFUND, request, operation_id=refund_id)
     for fact in (_translate(harness, event).fact for event in await harness.events()):
         if isinstance(fact, RefundFact) and fact.intent_id == paid.intent_id:
-            require(fact.refund_id == refund_id, f"an event tells of a refund {fact.refund_id}, not {refund_id}")
-            require(fact.amount == part_of(one.amount), f"an event tells of a refund of {fact.amount}")
+            require(fact.refund_id == refund_id, f"an event names the refund {fact.refund_id}, not {refund_id}")
+            require(fact.amount == part_of(one.amount), f"an event contains a refund of {fact.amount}")
 
 
 async def unsigned_webhooks_are_refused(harness: ProviderHarness) -> None:
@@ -100,7 +100,7 @@ async def unsigned_webhooks_are_refused(harness: ProviderHarness) -> None:
                 continue
             except Exception as error:
                 raise NotConforming(f"verify raised {type(error).__name__}") from error
-            fail(f"a body that nobody signed was believed by {label!r}")
+            fail(f"an unsigned body was accepted with {label!r}")
 
 
 def _translate(harness: ProviderHarness, event: Mapping[str, Any]) -> ProviderEvent:
@@ -111,7 +111,7 @@ def _facts(harness: ProviderHarness, one: Trial, events: Iterable[Mapping[str, A
     """Return the facts about a payment from the events that name it."""
     read = (_translate(harness, event) for event in events)
     ours = [e for e in read if e.disposition is Disposition.APPLY and e.payment_id == one.payment_id]
-    require(all(event.fact is not None for event in ours), "an event that names a payment of ours carries no fact")
+    require(all(event.fact is not None for event in ours), "an event that names our payment has no fact")
     return [event.fact for event in ours if event.fact is not None]
 
 

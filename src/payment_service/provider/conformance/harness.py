@@ -73,13 +73,13 @@ class Trial:
         """Return the provider under test."""
         return self.harness.provider
 
-    def create(self, *, amount: Money | None = None, hold: bool = False) -> Request:
+    def create(self, *, amount: Money | None = None, manual_capture: bool = False) -> Request:
         """Build the request that creates the intent."""
         return self.provider.create_request(
             payment_id=self.payment_id,
             order_id=f"order-{self.payment_id}",
             amount=amount or self.amount,
-            manual_capture=hold,
+            manual_capture=manual_capture,
         )
 
     async def send(
@@ -109,13 +109,13 @@ class Trial:
             raise
         except Exception as error:
             raise NotConforming(f"send raised {type(error).__name__} for a {kind}: {error}") from error
-        require(isinstance(outcome, Outcome), f"send gave {outcome!r} for a {kind}, which is no outcome")
+        require(isinstance(outcome, Outcome), f"send returned {outcome!r} for a {kind}, which is not an outcome")
         return outcome  # type: ignore[return-value]
 
-    async def begin(self, *, hold: bool = False) -> IntentFact:
+    async def begin(self, *, manual_capture: bool = False) -> IntentFact:
         """Create the intent. This must succeed."""
-        fact = intent_of(await self.send(Kind.CREATE, self.create(hold=hold)), "a create")
-        require(fact.amount == self.amount, f"a create for {self.amount} made an intent of {fact.amount}")
+        fact = intent_of(await self.send(Kind.CREATE, self.create(manual_capture=manual_capture)), "a create")
+        require(fact.amount == self.amount, f"a create for {self.amount} created an intent of {fact.amount}")
         return fact
 
     async def paid(self) -> IntentFact:
@@ -154,10 +154,10 @@ def fail(sentence: str) -> NoReturn:
 def intent_of(outcome: Outcome, what: str) -> IntentFact:
     """Return the intent in a Done outcome. Raise NotConforming for any other."""
     if not isinstance(outcome, Done) or not isinstance(outcome.fact, IntentFact):
-        fail(f"{what} came to {outcome!r}, not to Done with an IntentFact")
+        fail(f"{what} returned {outcome!r}, not Done with an IntentFact")
     fact = outcome.fact
     require(fact.intent_id and len(fact.intent_id) <= INTENT_ID_MAX, f"{what} names its intent {fact.intent_id!r}")
-    require(isinstance(fact.at, int) and fact.at > 0, f"{what} happened at {fact.at!r}, which is no time in seconds")
+    require(isinstance(fact.at, int) and fact.at > 0, f"{what} has the time {fact.at!r}, which is not in seconds")
     require(fact.received.currency == fact.amount.currency, f"{what} has two currencies")
     paid = fact.status is Status.SUCCEEDED
     require(paid == (fact.received.minor > 0), f"{what} has received {fact.received} and is {fact.status}")

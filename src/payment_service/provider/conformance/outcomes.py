@@ -29,11 +29,11 @@ async def an_unpaid_intent_is_canceled_once(harness: ProviderHarness) -> None:
     require(intent_of(outcome, "a cancel").status is Status.CANCELED, "a cancel did not cancel")
     for key in ("1", "2"):
         again = await one.send(Kind.CANCEL, request, key=f"cancel:{one.payment_id}:{key}")
-        require(isinstance(again, Done | WrongState), f"a repeated cancel came to {again!r}")
+        require(isinstance(again, Done | WrongState), f"a repeated cancel returned {again!r}")
         fact = again.fact if isinstance(again, Done | WrongState) else None
         ended = fact is None or (isinstance(fact, IntentFact) and fact.status is Status.CANCELED)
-        require(ended, f"a repeated cancel told {fact!r}")
-    require((await one.read(intent.intent_id)).status is Status.CANCELED, "a canceled intent does not stay so")
+        require(ended, f"a repeated cancel returned {fact!r}")
+    require((await one.read(intent.intent_id)).status is Status.CANCELED, "a canceled intent did not stay canceled")
 
 
 async def canceling_a_paid_intent_is_a_wrong_state(harness: ProviderHarness) -> None:
@@ -41,7 +41,7 @@ async def canceling_a_paid_intent_is_a_wrong_state(harness: ProviderHarness) -> 
     one = trial(harness)
     paid = await one.paid()
     outcome = await one.send(Kind.CANCEL, harness.provider.cancel_request(paid.intent_id))
-    require(isinstance(outcome, WrongState), f"a cancel of a paid intent came to {outcome!r}, not to WrongState")
+    require(isinstance(outcome, WrongState), f"a cancel of a paid intent returned {outcome!r}, not WrongState")
     read = await one.read(paid.intent_id)
     require(read.status is Status.SUCCEEDED, f"a cancel of a paid intent left it {read.status}")
     require(read.received == one.amount, f"a cancel of a paid intent left {read.received}")
@@ -50,21 +50,21 @@ async def canceling_a_paid_intent_is_a_wrong_state(harness: ProviderHarness) -> 
 async def only_an_authorized_intent_is_captured(harness: ProviderHarness) -> None:
     """Check that a part can be captured once, and that other captures are refused and change nothing."""
     one = trial(harness)
-    intent = await one.begin(hold=harness.supports_manual_capture)
+    intent = await one.begin(manual_capture=harness.supports_manual_capture)
     request = harness.provider.capture_request(intent.intent_id, part_of(one.amount))
     early = await one.send(Kind.CAPTURE, request, key=f"capture:{one.payment_id}:1")
-    require(isinstance(early, Refused | WrongState), f"a capture of what is not held came to {early!r}")
-    require((await one.read(intent.intent_id)).received.minor == 0, "a capture took money that nobody has paid")
+    require(isinstance(early, Refused | WrongState), f"a capture without an authorization returned {early!r}")
+    require((await one.read(intent.intent_id)).received.minor == 0, "a capture took money before the customer paid")
     said = isinstance(harness.provider, ImmediateCapture) and harness.provider.captures_at_once
     require(
         said is not harness.supports_manual_capture,
-        "a provider that holds no money says so, by `captures_at_once`, and no other does",
+        "`captures_at_once` must be true exactly for providers without manual capture",
     )
     if not harness.supports_manual_capture:
         return
     await harness.pay(intent.intent_id, one.amount)
-    held = await one.read(intent.intent_id)
-    require(held.status is Status.AUTHORIZED, f"an intent of which the money is held is {held.status}")
+    authorized = await one.read(intent.intent_id)
+    require(authorized.status is Status.AUTHORIZED, f"an authorized intent is {authorized.status}")
     captured = intent_of(await one.send(Kind.CAPTURE, request, key=f"capture:{one.payment_id}:2"), "a capture")
     require(captured.status is Status.SUCCEEDED, f"a captured intent is {captured.status}")
     require(captured.received == part_of(one.amount), f"a capture of {part_of(one.amount)} took {captured.received}")
@@ -83,7 +83,7 @@ async def a_lookup_shows_the_result_of_a_cancel(harness: ProviderHarness) -> Non
     require(before.status is Status.PENDING, f"a lookup changed the intent to {before.status}")
     await one.send(Kind.CANCEL, cancel)
     after = intent_of(await one.send(Kind.CANCEL, lookup), "a lookup")
-    require(after.status is Status.CANCELED, f"a lookup after the cancel shows {after.status}")
+    require(after.status is Status.CANCELED, f"a lookup after the cancel returned {after.status}")
 
 
 async def invalid_requests_are_never_done(harness: ProviderHarness) -> None:
@@ -100,7 +100,7 @@ async def invalid_requests_are_never_done(harness: ProviderHarness) -> None:
     ]
     for number, (kind, request) in enumerate(requests):
         outcome = await one.send(kind, request, key=f"nonsense:{one.payment_id}:{number}")
-        require(not isinstance(outcome, Done), f"{request.method} {request.path} {request.body!r} came to {outcome!r}")
+        require(not isinstance(outcome, Done), f"{request.method} {request.path} {request.body!r} returned {outcome!r}")
 
 
 CHECKS: Final[tuple[Check, ...]] = (

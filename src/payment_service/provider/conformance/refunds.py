@@ -25,16 +25,19 @@ async def a_repeated_refund_key_creates_one_refund(harness: ProviderHarness) -> 
     paid = await one.paid()
     refund_id = uuid4()
     fact = _refund_of(await _refund(one, paid.intent_id, refund_id, part_of(one.amount)))
-    require(fact.refund_id == refund_id, f"a refund bears the name {fact.refund_id}, not {refund_id}")
+    require(fact.refund_id == refund_id, f"a refund has the id {fact.refund_id}, not {refund_id}")
     require(fact.intent_id == paid.intent_id, f"a refund is of {fact.intent_id}, not of {paid.intent_id}")
-    require(fact.amount == part_of(one.amount), f"a refund of {part_of(one.amount)} is of {fact.amount}")
-    require(fact.status in _BEGUN, f"a refund that was made is {fact.status}")
+    require(fact.amount == part_of(one.amount), f"a refund of {part_of(one.amount)} has the amount {fact.amount}")
+    require(fact.status in _BEGUN, f"a new refund is {fact.status}")
     again = await _refund(one, paid.intent_id, refund_id, part_of(one.amount))
-    require(isinstance(again, Done), f"a repeated refund came to {again!r}")
+    require(isinstance(again, Done), f"a repeated refund returned {again!r}")
     listed = await _listed(one, harness.provider.refunds_request(paid.intent_id))
-    require([r.provider_refund_id for r in listed.refunds] == [fact.provider_refund_id], "one key made two refunds")
+    require(
+        [r.provider_refund_id for r in listed.refunds] == [fact.provider_refund_id],
+        "a repeated key created two refunds",
+    )
     other = await _refund(one, paid.intent_id, refund_id, Money(1_000, one.amount.currency))
-    require(isinstance(other, Misused), f"a refund's key with another amount came to {other!r}, not to Misused")
+    require(isinstance(other, Misused), f"a refund's key with another amount returned {other!r}, not Misused")
 
 
 async def refunds_are_listed_together(harness: ProviderHarness) -> None:
@@ -48,8 +51,8 @@ async def refunds_are_listed_together(harness: ProviderHarness) -> None:
     for request in (harness.provider.refunds_request(paid.intent_id), lookup):
         listed = await _listed(one, request)
         require(listed.intent_id == paid.intent_id, f"a listing of refunds is of {listed.intent_id}")
-        require(listed.whole, "a listing of two refunds is not whole")
-        require({one.refund_id for one in listed.refunds} == set(names), f"a listing shows {listed.refunds!r}")
+        require(listed.whole, "a list of two refunds is not complete")
+        require({one.refund_id for one in listed.refunds} == set(names), f"a list contains {listed.refunds!r}")
 
 
 async def refunds_never_exceed_the_captured_amount(harness: ProviderHarness) -> None:
@@ -60,7 +63,7 @@ async def refunds_never_exceed_the_captured_amount(harness: ProviderHarness) -> 
     refund_id = uuid4()
     outcome = await _refund(one, paid.intent_id, refund_id, one.amount)
     if not isinstance(outcome, Refused) or not isinstance(outcome.fact, RefundRefused):
-        fail(f"a refund of more than is left came to {outcome!r}, not to Refused with a RefundRefused")
+        fail(f"a refund above the remaining amount returned {outcome!r}, not Refused with a RefundRefused")
     require(outcome.fact.refund_id == refund_id, f"the refusal is of {outcome.fact.refund_id}")
     read = await one.read(paid.intent_id)
     require(read.received == one.amount, f"an intent with refunds has received {read.received}")
@@ -87,13 +90,13 @@ async def _refund(one: Trial, intent_id: str, refund_id: UUID, amount: Money) ->
 async def _listed(one: Trial, request: Request) -> RefundListFact:
     outcome = await one.send(Kind.RETRIEVE, request)
     if not isinstance(outcome, Done) or not isinstance(outcome.fact, RefundListFact):
-        fail(f"a listing of refunds came to {outcome!r}, not to Done with a RefundListFact")
+        fail(f"a list of refunds returned {outcome!r}, not Done with a RefundListFact")
     return outcome.fact
 
 
 def _refund_of(outcome: Outcome) -> RefundFact:
     if not isinstance(outcome, Done) or not isinstance(outcome.fact, RefundFact):
-        fail(f"a refund came to {outcome!r}, not to Done with a RefundFact")
+        fail(f"a refund returned {outcome!r}, not Done with a RefundFact")
     return outcome.fact
 
 

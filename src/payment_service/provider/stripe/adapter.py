@@ -290,7 +290,7 @@ async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_any():
         content += chunk
         if len(content) > ANSWER_LIMIT_BYTES:
-            message = f"the answer is larger than {ANSWER_LIMIT_BYTES} bytes"
+            message = f"the response is larger than {ANSWER_LIMIT_BYTES} bytes"
             raise aiohttp.ClientPayloadError(message)
     return bytes(content)
 

@@ -26,7 +26,9 @@ def to_stripe(money: Money) -> int:
     """Return the integer for Stripe's `amount`. Raise `AmountNotRepresentable`."""
     currency = money.currency
     if currency.decimals == _THREE_DECIMALS and money.minor % _THREE_DECIMALS_STEP:
-        message = f"Stripe charges {currency.code} only in amounts whose third decimal is 0, and {money.decimal_text} has another."
+        message = (
+            f"Stripe charges {currency.code} only in amounts whose third decimal is 0: change {money.decimal_text}."
+        )
         raise AmountNotRepresentable(message)
     return money.minor * _factor(currency)
 
@@ -34,11 +36,11 @@ def to_stripe(money: Money) -> int:
 def from_stripe(amount: int, currency: Currency) -> Money:
     """Convert Stripe's integer to money. Raise `AmountNotRepresentable`, or `MoneyError` for an invalid amount."""
     if type(amount) is not int:
-        message = f"Stripe's amounts are integers, and this is a {type(amount).__name__}."
+        message = f"Stripe's amounts are integers, not a {type(amount).__name__}."
         raise MoneyError(message)
     minor, rest = divmod(amount, _factor(currency))
     if rest:
-        message = f"Stripe counts {currency.code} in hundredths, and {amount} hundredths are no whole {currency.code}."
+        message = f"Stripe counts {currency.code} in hundredths: {amount} hundredths are not a whole {currency.code}."
         raise AmountNotRepresentable(message)
     return Money(minor, currency)
 

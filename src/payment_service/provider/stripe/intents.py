@@ -24,7 +24,7 @@ _SENTENCES: Final = {
     "expired_card": "The card has expired.",
     "incorrect_cvc": "The card's security code is incorrect.",
     "incorrect_number": "The card number is incorrect.",
-    "processing_error": "The card could not be processed; trying again may help.",
+    "processing_error": "The card could not be processed. Please try again.",
     "authentication_required": "The card needs the customer's authentication.",
     "payment_intent_authentication_failure": "The customer's authentication failed.",
     "card_velocity_exceeded": "The card's limit is exceeded.",
@@ -55,7 +55,7 @@ def intent_fact(intent: dict[str, Any], *, at: int, source: str, from_event: boo
             cancellation=str(intent.get("cancellation_reason") or "")[:100],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        message = f"not a PaymentIntent that can be read: {type(error).__name__}"
+        message = f"not a valid PaymentIntent: {type(error).__name__}"
         raise MalformedIntent(message) from None
 
 

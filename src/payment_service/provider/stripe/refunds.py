@@ -128,7 +128,7 @@ def dispute_fact(dispute: Any, *, at: int, source: str) -> DisputeFact:
 
 
 def _malformed(what: str, error: Exception) -> MalformedRefund:
-    return MalformedRefund(f"not a {what} that can be read: {type(error).__name__}")
+    return MalformedRefund(f"not a valid {what}: {type(error).__name__}")
 
 
 def _named_in(metadata: Any, field: str) -> UUID | None:

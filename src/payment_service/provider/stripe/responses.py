@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 CREATE_REFUSALS: Final = frozenset({"amount_too_small", "amount_too_large", "invalid_charge_amount"})
 # Codes that refuse a refund finally, with their reason (https://docs.stripe.com/error-codes).
 REFUND_REFUSALS: Final = {
-    "charge_already_refunded": "All of it has been refunded already.",
-    "charge_disputed": "The customer's bank has taken the money back.",
-    "refund_disputed_payment": "The customer's bank has taken the money back.",
-    "charge_not_refundable": "The payment can't be refunded any more.",
+    "charge_already_refunded": "The whole amount is refunded already.",
+    "charge_disputed": "The customer's bank has withdrawn the money.",
+    "refund_disputed_payment": "The customer's bank has withdrawn the money.",
+    "charge_not_refundable": "The payment cannot be refunded any more.",
     "insufficient_funds": "The provider's balance is too low.",
 }
 # Codes of a late capture. A read shows the intent's current status.
@@ -63,9 +63,9 @@ WRONG_STATE: Final = "payment_intent_unexpected_state"
 RETRY_AFTER_MAX_S: Final = 3_600.0
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,100}")
 _REASONS: Final = {
-    "amount_too_small": "The amount is below the least that can be charged.",
-    "amount_too_large": "The amount is above the most that can be charged.",
-    "invalid_charge_amount": "The amount can't be charged.",
+    "amount_too_small": "The amount is below the provider's minimum.",
+    "amount_too_large": "The amount is above the provider's maximum.",
+    "invalid_charge_amount": "The amount cannot be charged.",
 }
 
 
@@ -142,7 +142,7 @@ def _done(call: Call, response: Response, deployment: str, now_s: float, request
     else:
         at = read_date(response, now_s)
     if (fact := _fact(call, body, at)) is None:
-        detail = f"the response is no {expected} that we can read"
+        detail = f"the response is not a valid {expected}"
         return Unexpected(code=f"malformed_{expected.removeprefix('payment_')}", detail=detail, request_id=request_id)
     return Done(fact=fact, request_id=request_id)
 

@@ -75,7 +75,7 @@ _BY_METADATA_TYPES: Final = _INTENT_TYPES | _CHARGE_TYPES | _TOTAL_TYPES
 _BY_INTENT_TYPES: Final = _REFUND_TYPES | _DISPUTE_TYPES
 APPLIED_TYPES: Final = _BY_METADATA_TYPES | _BY_INTENT_TYPES
 _THIN: Final = "v2.core.event"
-_WITH_FACT: Final = frozenset({Disposition.APPLY, Disposition.FOREIGN})
+_WITH_FACT: Final = frozenset({Disposition.APPLY, Disposition.EXTERNAL})
 
 
 class SignatureReason(StrEnum):
@@ -152,13 +152,13 @@ def _malformed_header() -> SignatureRefused:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise BodyRefused(BodyReason.DUPLICATE_KEY, "The body names the same field twice.")
+        raise BodyRefused(BodyReason.DUPLICATE_KEY, "The body contains a field twice.")
     found.pop("client_secret", None)
     return found
 
 
 def _refuse_constant(_text: str) -> NoReturn:
-    raise BodyRefused(BodyReason.NOT_A_NUMBER, "The body holds NaN or Infinity.")
+    raise BodyRefused(BodyReason.NOT_A_NUMBER, "The body contains NaN or Infinity.")
 
 
 # Keep numbers with a point or an exponent as text: no amount is one, and nothing is ever rounded.
@@ -180,7 +180,7 @@ def parse(body: bytes) -> dict[str, Any]:
     if body.count(b"{") + body.count(b"[") > DEPTH_MAX and _is_deep(event):
         raise _too_deep()
     if problem := _missing(event):
-        raise BodyRefused(BodyReason.NOT_AN_EVENT, f"The body is no event of Stripe: {problem}.")
+        raise BodyRefused(BodyReason.NOT_AN_EVENT, f"The body is not a Stripe event: {problem}.")
     return cast("dict[str, Any]", event)
 
 
@@ -201,20 +201,20 @@ def _is_deep(value: object) -> bool:
 def _missing(event: object) -> str | None:
     """Return what an event lacks, or None (https://docs.stripe.com/api/events/object)."""
     if not isinstance(event, dict):
-        return "it is no object"
+        return "it is not an object"
     if not _matches(_EVENT_ID, event.get("id")):
-        return "its id is none"
+        return "its id is invalid"
     if not _matches(_EVENT_TYPE, event.get("type")):
-        return "its type is none"
+        return "its type is invalid"
     if type(event.get("livemode")) is not bool:
         return "livemode is neither true nor false"
     if _seconds(event.get("created")) is None:
-        return "created is no time"
+        return "created is not a time"
     if event.get("object") == _THIN:
         return None
     data = event.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
-        return "data.object is no object"
+        return "data.object is not an object"
     return None
 
 
@@ -286,12 +286,12 @@ def _dispose(event: dict[str, Any], *, deployment: str, livemode: bool) -> tuple
         return Disposition.IGNORED, None
     payment_id = _payment_id(event["data"]["object"], deployment)
     if kind in _BY_METADATA_TYPES:
-        return (Disposition.FOREIGN if payment_id is None else Disposition.APPLY), payment_id
+        return (Disposition.EXTERNAL if payment_id is None else Disposition.APPLY), payment_id
     if kind in _BY_INTENT_TYPES:
         if is_release(event["data"]["object"]):
             return Disposition.IGNORED, None
         # Without an intent it is about a charge that another program created.
-        return (Disposition.APPLY if _intent_id(event) else Disposition.FOREIGN), None
+        return (Disposition.APPLY if _intent_id(event) else Disposition.EXTERNAL), None
     return Disposition.IGNORED, payment_id
 
 
