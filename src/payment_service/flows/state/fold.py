@@ -152,6 +152,10 @@ class Fold:
         """Enqueue a read of the object of a request: the payment's own intent, a stray or refunds."""
         self.enqueue(read_after(self._current[payment_id], after, cause, self._providers))
 
+    def enqueue_own_read(self, payment_id: UUID, cause: str) -> None:
+        """Enqueue a read of the payment's own intent, if it has one."""
+        self._enqueue_if_any(read_own_intent(self._current[payment_id], cause, self._providers))
+
     async def write(self, connection: Connection) -> None:
         """Write payments, then refunds and disputes, then history, events and operations."""
         changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
