@@ -324,7 +324,7 @@ async def test_a_transfer_back_that_failed_gives_the_money_back_to_the_balance_e
 
 
 async def test_a_refund_that_the_ledger_does_not_have_can_not_be_ended(bank: Bank) -> None:
-    with pytest.raises(Refusal, match="no refund of this id"):
+    with pytest.raises(Refusal, match="no refund with this id"):
         await bank.transfers.end_refund(uuid4(), CLERK)
 
 

@@ -175,7 +175,7 @@ async def test_a_cancelled_order_gets_no_new_payment_and_one_that_was_opened_mea
     assert await work_of(harness).run_once() == 1
     assert await outcome(harness) is None, "somebody may be opening the next payment"
     refused = await harness.post("/v1/payments", {"order_id": "o-1"})
-    assert (refused.status, "cancelled" in refused.json["detail"]) == (409, True)
+    assert (refused.status, "canceled" in refused.json["detail"]) == (409, True)
     opened = await harness.post("/v1/payments", {"order_id": "o-2"})
     assert opened.status == 201
     await cancel(harness, "o-2")

@@ -123,7 +123,7 @@ async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(harness:
     )
     answer = await offered(harness)
     assert steps(answer) == ("canceled", "done", False)
-    assert "cancelled" in answer.json["detail"]
+    assert "canceled" in answer.json["detail"]
 
 
 async def test_of_an_order_that_was_cancelled_nothing_is_to_be_paid_while_its_payment_is_being_canceled(

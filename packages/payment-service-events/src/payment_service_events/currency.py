@@ -1,7 +1,7 @@
 """The currencies that can be charged, and the decimals that the store writes in each.
 
-The codes are Stripe's presentment currencies (https://docs.stripe.com/currencies). The decimals are ISO 4217's, with
-one exception: MGA has 0, since its minor unit is a fifth and nobody prices in it. Only the Stripe adapter handles
+The codes are Stripe's presentment currencies (https://docs.stripe.com/currencies). The decimals follow ISO 4217, with one
+exception: MGA has 0, since its minor unit is a fifth and prices do not use it. The Stripe adapter alone handles the
 currencies that Stripe counts differently (ISK, UGX).
 """
 
@@ -19,7 +19,7 @@ class UnknownCurrency(ValueError):
     """The code names no currency that can be charged."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Currency:
     """A currency. `code`: ISO 4217, lower case. `decimals`: digits after the point; one unit is 10**decimals minor
     units.
@@ -52,7 +52,7 @@ CURRENCIES: Final[Mapping[str, Currency]] = MappingProxyType(
 
 
 def currency(code: str) -> Currency:
-    """Return the currency of a lower-case ISO 4217 code. Raise `UnknownCurrency`."""
+    """Return the currency of a lower-case ISO 4217 code. Raises `UnknownCurrency`."""
     found = CURRENCIES.get(code)
     if found is None:
         message = f"{_shown(code)} is not a supported currency: use a lower-case ISO 4217 code such as 'eur'."
@@ -61,5 +61,5 @@ def currency(code: str) -> Currency:
 
 
 def _shown(code: str) -> str:
-    """Return a code for a message. Only short letters are repeated, because other text may be personal data."""
+    """Return the code for a message if it is short letters; any other text may be personal data."""
     return repr(code) if len(code) <= _CODE_LENGTH and code.isascii() and code.isalpha() else "This text"
