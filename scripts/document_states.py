@@ -10,10 +10,10 @@ from typing import Final
 from uuid import UUID
 
 from payment_service.db.operations import Claimed
-from payment_service.domain.events import Announcement, Failed
+from payment_service.domain.events import Failed, PaymentEvent
 from payment_service.domain.payment import (
     CANCELABLE,
-    STANDING,
+    STATUS_ORDER,
     TRANSITIONS,
     Applied,
     Decline,
@@ -25,8 +25,8 @@ from payment_service.domain.payment import (
     Status,
     apply,
 )
-from payment_service.domain.refund import REFUND_STANDING
-from payment_service.domain.unpaid import WORDS, ends_unpaid
+from payment_service.domain.refund import REFUND_STATUS_ORDER
+from payment_service.domain.unpaid import CANCELLATION_REASONS, unpaid_outcome
 from payment_service.flows.calls.outcomes import CallResult, conclude
 from payment_service.provider import port
 from payment_service_events.currency import currency
@@ -117,7 +117,7 @@ def intent_fact(status: Status) -> IntentFact:
     )
 
 
-def announced(before: Status, after: Status) -> tuple[Announcement, ...]:
+def published_events(before: Status, after: Status) -> tuple[PaymentEvent, ...]:
     """Return the events of a transition."""
     fact: Fact = intent_fact(after)
     payment = replace(SAMPLE, status=before)
@@ -128,12 +128,12 @@ def announced(before: Status, after: Status) -> tuple[Announcement, ...]:
     if not isinstance(verdict, Applied) or verdict.payment.status is not after:
         message = f"A payment in {before} does not become {after} by {fact}: {verdict}"
         raise RuntimeError(message)
-    return verdict.announcements
+    return verdict.events
 
 
-def announcements_of(after: Status) -> str:
+def topics_of(after: Status) -> str:
     """Name the events of a status, whatever the previous status was."""
-    ways = {_names(announced(before, after)) for before, following in TRANSITIONS.items() if after in following}
+    ways = {_names(published_events(before, after)) for before, following in TRANSITIONS.items() if after in following}
     if len(ways) > 1:
         message = f"The events of {after} depend on the previous status: {ways}"
         raise RuntimeError(message)
@@ -153,15 +153,15 @@ def status_table() -> str:
     rows = ["| Status | Meaning | Next | Events when it is reached |", "|---|---|---|---|"]
     for status in Status:
         following = ", ".join(f"`{after}`" for after in Status if after in TRANSITIONS[status])
-        rows.append(f"| `{status}` | {MEANING[status]} | {following or 'final'} | {announcements_of(status)} |")
+        rows.append(f"| `{status}` | {MEANING[status]} | {following or 'final'} | {topics_of(status)} |")
     return "\n".join(rows)
 
 
-def standing_table() -> str:
+def fact_order_table() -> str:
     """Return a table of the precedence of facts."""
     rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
     return "\n".join(
-        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in STANDING.items()]
+        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in STATUS_ORDER.items()]
     )
 
 
@@ -170,14 +170,14 @@ def cancelable() -> str:
     return ", ".join(f"`{status}`" for status in Status if status in CANCELABLE) + "."
 
 
-def ends_table() -> str:
+def unpaid_table() -> str:
     """Return a table of the reasons why payments end unpaid."""
-    words = [(word, held) for held in (False, True) for word in ("", *WORDS)]
-    first = {ends_unpaid(word, held=held): (word, held) for word, held in reversed(words)}
+    words = [(word, authorized) for authorized in (False, True) for word in ("", *CANCELLATION_REASONS)]
+    first = {unpaid_outcome(word, authorized=authorized): (word, authorized) for word, authorized in reversed(words)}
     rows = ["| Reason of the provider | Code | Text |", "|---|---|---|"]
-    for (code, reason), (word, held) in sorted(first.items()):
+    for (code, reason), (word, authorized) in sorted(first.items()):
         rows.append(
-            f"| {f'`{word}`' if word else 'another or none'}{', after a hold' if held else ''} | `{code}` | {reason} |"
+            f"| {f'`{word}`' if word else 'another or none'}{', after an authorization' if authorized else ''} | `{code}` | {reason} |"
         )
     return "\n".join(rows)
 
@@ -186,7 +186,7 @@ def refund_table() -> str:
     """Return a table of the precedence of a refund's facts."""
     rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
     return "\n".join(
-        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in REFUND_STANDING.items()]
+        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in REFUND_STATUS_ORDER.items()]
     )
 
 
@@ -223,22 +223,23 @@ order of total 0 goes from `created` to `succeeded` at once. `refunded` and `par
 
 ### Cancellation
 
-A client (`POST /v1/payments/{{id}}/cancel`), the expiry timer and a record of `orders.cancelled` all request the same. If the create
-was never sent, it is withdrawn and the payment is `canceled` at once. Otherwise a `cancel` operation is queued, and the provider's
-answer or event decides. The timer also skips `authorized`. These statuses can be canceled:
+A client (`POST /v1/payments/{{id}}/cancel`), the expiry timer and a record of `orders.cancelled` all request the same: a `cancel`
+operation is queued, and the provider's answer or event decides. If the create was never sent, it is withdrawn: the service looks for
+its intent, and the payment is `canceled` if the provider has none. A cancel by the timer or by `orders.cancelled` reads the intent
+first, and is sent only if the read allows it. The timer also skips `authorized`. These statuses can be canceled:
 
 {cancelable()}
 
 The provider's reason for the cancellation decides the code of the final `payments.failed`:
 
-{ends_table()}
+{unpaid_table()}
 
 ### Precedence of facts
 
 A payment keeps its greatest fact: by rank, then the provider's time in whole seconds, then precedence, then the fact's source. So
 the final state does not depend on the order or the repetition of facts.
 
-{standing_table()}
+{fact_order_table()}
 
 ### Facts that are parked
 
@@ -272,10 +273,10 @@ def main() -> None:
     PATH.write_text(document())
 
 
-def _names(announcements: tuple[Announcement, ...]) -> str:
+def _names(events: tuple[PaymentEvent, ...]) -> str:
     return ", ".join(
-        f"`{told.topic}`" + (f" (final: {str(told.final).lower()})" if isinstance(told, Failed) else "")
-        for told in announcements
+        f"`{event.topic}`" + (f" (final: {str(event.final).lower()})" if isinstance(event, Failed) else "")
+        for event in events
     )
 
 
@@ -286,7 +287,7 @@ def _next(result: CallResult) -> str:
         if result.blocked is not None:
             return "one probe at a time, until it works"
         return "a read finds the result" if result.update.resolving else "the same key again"
-    return "a read" if result.read_again else ""
+    return "a read" if result.needs_read else ""
 
 
 if __name__ == "__main__":
