@@ -1,4 +1,4 @@
--- name: left_behind
+-- name: disabled_provider_calls
 SELECT provider, count(*) AS calls FROM operations WHERE state = 'due' AND provider <> ALL ($1::text[]) GROUP BY provider ORDER BY provider
 
 -- name: checkout_clients

@@ -1,4 +1,6 @@
-"""A background process: `run_once`, a signal that wakes it, an interval that adapts. Kafka's consumer and relay have their own."""
+"""A background loop: `run_once`, a signal to wake it, and an adaptive interval. Kafka's consumer and relay have their
+own loops.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,17 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-# Idle: look again after this time. It doubles from the first to the second while there is nothing to do.
+# Idle interval. It doubles from the minimum to the maximum while there is nothing to do.
 INTERVAL_MIN_S: Final = 0.005
 INTERVAL_MAX_S: Final = 0.1
-# After an error: wait, at first a little, so that a database that restarts is not hammered, and recovery is soon noticed.
+# Pause after an error. It starts short so that recovery is noticed soon, and grows so that a restarting database is not
+# overloaded.
 ERROR_PAUSE_MIN_S: Final = 0.1
 ERROR_PAUSE_MAX_S: Final = 2.0
 
 
 class Loop:
-    """Runs `run_once` until stopped. It returns how much it did: above 0 it is called again at once."""
+    """Calls `run_once` until stopped. It returns the amount of work done; above 0 it is called again at once."""
 
     def __init__(
         self,
@@ -38,11 +41,11 @@ class Loop:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin in a task of its own."""
+        """Start in a task of its own."""
         self._task = asyncio.create_task(self._run(), name=self.name)
 
     def wake(self) -> None:
-        """Say that there is work; the loop looks without waiting for its interval."""
+        """Signal that there is work, so that the loop does not wait for its interval."""
         self._signal.set()
 
     async def stop(self) -> None:

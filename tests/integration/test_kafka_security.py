@@ -185,7 +185,7 @@ def test_a_service_that_is_not_let_in_says_so_where_it_is_asked_whether_it_is_re
     service = start_service("intake,relay,http", **{**scram, **changes})
     eventually(lambda: sentence in broker_state(service))
     assert "canary" not in broker_state(service)
-    eventually(lambda: "\npayments_broker_trouble 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
+    eventually(lambda: "\npayments_broker_unavailable 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
 
 
 def test_the_service_reads_and_writes_under_these_rules(

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationErr
 from pydantic_core import ErrorDetails, ErrorTypeInfo, PydanticCustomError
 from pydantic_core._pydantic_core import list_all_errors
 
-from payment_service.config.validation_messages import say
+from payment_service.config.validation_messages import validation_message
 
 
 class Named(BaseModel, extra="forbid"):
@@ -34,7 +34,7 @@ KNOWN = [known for known in list_all_errors() if known["type"] not in OWN_SENTEN
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known["type"])
 def test_whatever_pydantic_finds_no_sentence_of_its_own_gets_out(known: ErrorTypeInfo) -> None:
     found = {"type": known["type"], "msg": known["example_message_python"], "ctx": known.get("example_context") or {}}
-    said = say(cast("ErrorDetails", found))
+    said = validation_message(cast("ErrorDetails", found))
     assert said
     assert said not in found["msg"]
     assert not {"{", "\n"} & set(said)
@@ -63,4 +63,4 @@ def test_whatever_pydantic_finds_no_sentence_of_its_own_gets_out(known: ErrorTyp
 def test_a_sentence_says_what_to_write(kind: Any, value: object, said: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(kind).validate_python(value)
-    assert say(caught.value.errors()[0]) == said
+    assert validation_message(caught.value.errors()[0]) == said

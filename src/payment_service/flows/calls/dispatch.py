@@ -153,7 +153,7 @@ class Dispatcher:
             raise
         self._unrecorded.extend(done.waiting)
         self._memory.difference_update(s.operation.id for s in done.settled)
-        metrics.GROUP_SIZE.labels("settle").observe(len(group))
+        metrics.BATCH_SIZE.labels("settle").observe(len(group))
         await self._recover(done.settled)
         self._claiming.wake()
         return len(done.settled)

@@ -172,7 +172,7 @@ class Fold:
     def count(self) -> None:
         """Count what was written. Call it after the commit."""
         for record in self._outbox:
-            metrics.ANNOUNCED.labels(record.topic).inc()
+            metrics.OUTBOX_RECORDS.labels(record.topic).inc()
         for key, now in self._is.items():
             if now.status is not self._was[key].status:
                 metrics.TRANSITIONS.labels(self._was[key].status, now.status).inc()
