@@ -59,7 +59,7 @@ def import_statement(path: str, *, as_json: bool) -> bool:
         output.print_json(statement)
     else:
         _show(lines)
-    return not any(line.became in _NOT_IMPORTED for line in lines)
+    return not any(line.result in _NOT_IMPORTED for line in lines)
 
 
 def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_on: str, as_json: bool) -> bool:
@@ -88,7 +88,7 @@ def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_o
         output.print_json(line)
     else:
         _show([line])
-    return line.became not in _NOT_IMPORTED
+    return line.result not in _NOT_IMPORTED
 
 
 def end_refund(refund_id: UUID, *, failure: str) -> None:
@@ -108,9 +108,9 @@ async def _import(pool: Pool, settings: CommandSettings, file: Iterable[bytes]) 
     for found in read_statement(file, today=datetime.now(UTC).date()):
         match found:
             case BadLine(number=number, problem=problem):
-                lines.append(StatementLine(line=number, became="bad", reason=problem))
+                lines.append(StatementLine(line=number, result="bad", reason=problem))
             case Outgoing(number=number):
-                lines.append(StatementLine(line=number, became="outgoing"))
+                lines.append(StatementLine(line=number, result="outgoing"))
             case (number, transfer):
                 lines.append(await _import_transfer(transfers, number, transfer))
     return lines
@@ -124,11 +124,11 @@ async def _import_transfer(transfers: Transfers, number: int | None, transfer: T
     except Exception as error:  # noqa: BLE001 - one line that trips the database must not stop the others
         log.error("transfer_not_taken", transaction_id=transfer.transaction_id, error=describe_error(error))
         reason = f"PostgreSQL refused it: {describe_error(error)}; report this as a defect"
-        return StatementLine(line=number, transaction_id=transfer.transaction_id, became="bad", reason=reason)
+        return StatementLine(line=number, transaction_id=transfer.transaction_id, result="bad", reason=reason)
     return StatementLine(
         line=number,
         transaction_id=transfer.transaction_id,
-        became=taken.became.value,
+        result=taken.became.value,
         payment_id=taken.payment_id,
         reference=taken.reference,
         reason=taken.reason,
@@ -165,12 +165,12 @@ def _reference_in(name: str) -> str:
 
 def _show(lines: list[StatementLine]) -> None:
     """Print the lines that need a look, and the number of lines by result."""
-    fields = ("line", "transaction_id", "became", "payment_id", "reason")
+    fields = ("line", "transaction_id", "result", "payment_id", "reason")
     quiet = {Became.KNOWN.value, "outgoing"}
     output.print_table(
-        "Transfers", fields, ([getattr(line, name) for name in fields] for line in lines if line.became not in quiet)
+        "Transfers", fields, ([getattr(line, name) for name in fields] for line in lines if line.result not in quiet)
     )
-    counts = {became: sum(line.became == became for line in lines) for became in sorted({one.became for one in lines})}
+    counts = {result: sum(line.result == result for line in lines) for result in sorted({one.result for one in lines})}
     output.print_note(
-        ", ".join(f"{count} {became}" for became, count in counts.items()) or "The statement contains no transfers."
+        ", ".join(f"{count} {result}" for result, count in counts.items()) or "The statement contains no transfers."
     )

@@ -15,8 +15,7 @@ from payment_service.flows.requests.capture import Captures
 from payment_service.http.auth import Authenticator, require
 from payment_service.http.bodies import Body, Line, Metadata, read_body
 from payment_service.http.changes import change_request, describe_change, respond
-from payment_service.http.lists import PaymentId
-from payment_service.http.payments import only_parameters
+from payment_service.http.parameters import PaymentId, only_parameters
 from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT, change_responses
 
 

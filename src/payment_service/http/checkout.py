@@ -19,7 +19,7 @@ from payment_service.http import problems
 from payment_service.http.auth import Authenticator, require
 from payment_service.http.bodies import Body, read_body
 from payment_service.http.changes import change_request, describe_change, refusal_problem, respond
-from payment_service.http.payments import ORDER_ID, only_parameters
+from payment_service.http.parameters import ORDER_ID, only_parameters
 from payment_service.http.responses import COMMON_RESPONSES, NO_STORE, RETRY_AFTER, Responses, change_responses, problem
 
 _NO_STORE_HEADERS: Final = {"Cache-Control": "no-store"}

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
-from uuid import UUID
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
-from fastapi import Path, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator
-from pydantic_core import PydanticCustomError
+from fastapi import Query
+from pydantic import BaseModel
 
 from payment_service.contracts.api import Page
 from payment_service.contracts.timeline import TimelineEntry
@@ -18,6 +14,7 @@ from payment_service.http.cursors import CURSOR_LENGTH_MAX, Cursors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from uuid import UUID
 
     from payment_service.db.payment_reads import Row
     from payment_service.db.pool import Pool
@@ -26,13 +23,6 @@ if TYPE_CHECKING:
 PAGE_DEFAULT: Final = 20
 PAGE_MAX: Final = 100
 
-PaymentId = Annotated[
-    UUID,
-    Path(
-        description="`payment_id` of any record, or `id` from a list.",
-        examples=["ae21913b-5b2f-5c29-8abf-153dfb1cfa87"],
-    ),
-]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="Maximum number of entries.", examples=[20])]
 Cursor = Annotated[
     str | None,
@@ -44,27 +34,6 @@ Cursor = Annotated[
         examples=["pUoHhJ8p8n5m0mZ1oVb4xVsxNzk4MjA3MjAyMDkzMDAwLCJwaSJd"],
     ),
 ]
-
-_RFC_3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
-
-
-def _require_rfc_3339(text: Any) -> Any:
-    """Refuse bare numbers and dates: pydantic accepts them as a time, but a caller sends them by mistake."""
-    if not isinstance(text, str) or not _RFC_3339.fullmatch(text):
-        raise PydanticCustomError(
-            "moment", "must be RFC 3339, such as 2026-12-25T14:00:00Z (encode + as %2B in a query)"
-        )
-    return text
-
-
-def _to_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise PydanticCustomError("moment", "is out of range") from None
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_require_rfc_3339), AfterValidator(_to_utc)]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -104,3 +73,8 @@ class Pages:
         more = len(found) > limit
         cursor = await self._cursors.encode(found[limit - 1][0], list_key) if more else None
         return Page[TimelineEntry](data=data, has_more=more, next_cursor=cursor)
+
+
+def payment_list_key(payment_id: UUID, name: str) -> dict[str, str | None]:
+    """Return the name of a payment's list, which a cursor is bound to."""
+    return {"list": name, "payment": str(payment_id)}

@@ -16,8 +16,9 @@ from payment_service.db.places import BEGINNING
 from payment_service.db.pool import Pool
 from payment_service.db.timeline import timeline
 from payment_service.http.auth import Authenticator, require
-from payment_service.http.lists import PAGE_DEFAULT, PAGE_MAX, Cursor, Limit, Pages, PaymentId
-from payment_service.http.payments import only_parameters, payment_list_key, unknown_payment
+from payment_service.http.lists import PAGE_DEFAULT, PAGE_MAX, Cursor, Limit, Pages, payment_list_key
+from payment_service.http.parameters import PaymentId, only_parameters
+from payment_service.http.problems import payment_not_found
 from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT, PAGE
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class _PaymentLists:
 
     async def _require(self, payment_id: UUID) -> None:
         if not await payment_reads.exists(self._pool, payment_id):
-            raise unknown_payment()
+            raise payment_not_found()
 
 
 def payment_lists_router(pool: Pool, authenticator: Authenticator) -> APIRouter:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
-from uuid import UUID
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
@@ -18,25 +16,10 @@ from payment_service.db.payment_reads import Filters
 from payment_service.db.pool import Pool
 from payment_service.domain.currency import CURRENCIES
 from payment_service.http.auth import Authenticator, require
-from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Moment, Pages, PaymentId
-from payment_service.http.problems import INVALID, NOT_FOUND, Problem
+from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Pages, payment_list_key
+from payment_service.http.parameters import ORDER_ID, Moment, PaymentId, only_parameters
+from payment_service.http.problems import payment_not_found
 from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT, PAGE
-
-ORDER_ID: Final = r"^[!-~]{1,64}$"
-
-
-def only_parameters(*names: str) -> Callable[[Request], Awaitable[None]]:
-    """Return a dependency that refuses unknown and repeated query parameters: both are typing errors."""
-
-    async def dependency(request: Request) -> None:
-        given = [name for name, _ in request.query_params.multi_items()]
-        if not set(given) <= set(names):
-            known = ", ".join(names) or "none"
-            raise Problem(INVALID, f"A query parameter is unknown. Known parameters: {known}.")
-        if len(given) != len(set(given)):
-            raise Problem(INVALID, "A query parameter is repeated.")
-
-    return dependency
 
 
 def _known_currency(code: str) -> str:
@@ -118,7 +101,7 @@ def payments_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
             refunds = await refund_reads.refunds(connection, payment_id, after=None, limit=limit)
             disputes = await refund_reads.disputes(connection, payment_id, after=None, limit=limit)
         if row is None:
-            raise unknown_payment()
+            raise payment_not_found()
         return PaymentDetail(
             **row,
             refunds=await pages.page(Refund, refunds, PAGE_DEFAULT, payment_list_key(payment_id, "refunds")),
@@ -141,13 +124,3 @@ def payments_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
         return await pages.page(Payment, rows, query.limit, list_key)
 
     return router
-
-
-def payment_list_key(payment_id: UUID, name: str) -> dict[str, str | None]:
-    """Return the name of a payment's list, which a cursor is bound to."""
-    return {"list": name, "payment": str(payment_id)}
-
-
-def unknown_payment() -> Problem:
-    """Return the problem for an unknown payment id."""
-    return Problem(NOT_FOUND, "There is no payment with this id.")

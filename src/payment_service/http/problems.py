@@ -113,6 +113,11 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
 
+def payment_not_found() -> Problem:
+    """Return the problem for an unknown payment id."""
+    return Problem(NOT_FOUND, "There is no payment with this id.")
+
+
 def _without_default(schema: dict[str, Any]) -> None:
     """Mark a member as absent rather than null."""
     schema.pop("default")

@@ -95,7 +95,7 @@ def _log_crash(kind: type[BaseException], error: BaseException | None, traceback
 
 def _name_library(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     record: logging.LogRecord = line["_record"]
-    line["message"], line["event"], line["library"] = line["event"], "library_said", record.name
+    line["message"], line["event"], line["library"] = line["event"], "library_log", record.name
     return line
 
 
