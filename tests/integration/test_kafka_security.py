@@ -166,9 +166,9 @@ def test_a_rule_that_is_missing_is_told_by_its_topic(ruled: SecuredKafka, scram:
 @pytest.mark.parametrize(
     ("trouble", "sentence"),
     [
-        ({"KAFKA_CONFIG_SASL_PASSWORD": "wrong-canary"}, "the login is refused"),
-        ({"KAFKA_CONFIG_SSL_CA_LOCATION": "stranger"}, "no TLS comes about"),
-        ({"KAFKA_GROUP_ID": "another"}, "the user may not join the group"),
+        ({"KAFKA_CONFIG_SASL_PASSWORD": "wrong-canary"}, "the login was refused"),
+        ({"KAFKA_CONFIG_SSL_CA_LOCATION": "stranger"}, "TLS handshake failed"),
+        ({"KAFKA_GROUP_ID": "another"}, "no permission to join the group"),
     ],
 )
 def test_a_service_that_is_not_let_in_says_so_where_it_is_asked_whether_it_is_ready(

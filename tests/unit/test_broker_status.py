@@ -34,7 +34,7 @@ def error(code: int, reason: str = "sasl_ssl://b:9093: no") -> KafkaError:
     [
         (KafkaError._AUTHENTICATION, "check KAFKA_CONFIG_SASL_… (sasl_ssl://b:9093: no)"),
         (KafkaError._SSL, "check KAFKA_CONFIG_SSL_… (sasl_ssl://b:9093: no)"),
-        (KafkaError.GROUP_AUTHORIZATION_FAILED, "give it READ"),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, "grant READ"),
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, "docs/deployment.md"),
     ],
 )
@@ -56,7 +56,7 @@ def test_no_broker_is_reached_where_all_are_down_and_connecting_fails(broker_sta
         broker_status.record_error(error(first))
         assert broker_status.problem() == ""
         broker_status.record_error(error(second))
-        assert broker_status.problem() == "no broker is reached: check KAFKA_BROKERS and the network"
+        assert broker_status.problem() == "no broker can be reached: check KAFKA_BROKERS and the network"
         broker_status.record_success()
         assert broker_status.problem() == ""
 
@@ -78,7 +78,7 @@ def test_that_all_are_down_hides_no_refusal_and_is_told_when_that_has_ended(
         broker_status.record_error(error(code))
     assert "login" in broker_status.problem()
     clock.now = FORGOTTEN_AFTER_S
-    assert "no broker is reached" in broker_status.problem()
+    assert "no broker can be reached" in broker_status.problem()
 
 
 def test_what_is_not_heard_of_any_more_is_not_told_for_ever(broker_status: BrokerStatus, clock: Clock) -> None:

@@ -52,7 +52,7 @@ def test_a_property_is_given_to_every_client_by_its_own_name(monkeypatch: pytest
 def test_what_a_guarantee_rests_on_is_refused_with_the_reason(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable_name(name), CANARY)
     assert property_name(variable_name(name)) == name
-    assert problem() == f"{variable_name(name)} can't be set: {REFUSED[name]}."
+    assert problem() == f"{variable_name(name)} cannot be set: {REFUSED[name]}."
 
 
 async def test_what_the_guarantees_rest_on_is_set_by_the_clients_and_by_nobody_else() -> None:

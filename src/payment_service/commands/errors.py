@@ -22,6 +22,13 @@ _EXITS: Final = {
     RefusalReason.NOT_YET: exit_codes.NOT_NOW,
     RefusalReason.IN_PROGRESS: exit_codes.NOT_NOW,
 }
+_CONNECTION_ERRORS: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,  # the server is starting or stopping
+)
 _BUSY: Final = "Another process is changing this now. Nothing was changed: run the same command again in a second."
 
 
@@ -44,12 +51,14 @@ def explain(error: Exception) -> tuple[str, int] | None:
         case MigrationError() | RightsError() | AdoptError() | MaintainError() | StatementRefused():
             return str(error), exit_codes.FAILED
         case KafkaException():
-            return f"Kafka failed: {error.args[0].str()}. Check KAFKA_BROKERS.", exit_codes.FAILED
+            return f"Request to Kafka failed: {error.args[0].str()}. Check KAFKA_BROKERS.", exit_codes.FAILED
         case OSError(filename=str()):
             return str(error), exit_codes.FAILED
+        case asyncpg.PostgresError() if not isinstance(error, _CONNECTION_ERRORS):
+            return f"PostgreSQL refused the request: {describe_error(error)}.", exit_codes.FAILED
         case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
             return (
-                f"PostgreSQL failed: {describe_error(error)}. Check DB_DSN and that the server runs.",
+                f"Cannot connect to PostgreSQL: {describe_error(error)}. Check DB_DSN and that the server runs.",
                 exit_codes.FAILED,
             )
         case _:

@@ -55,5 +55,5 @@ def _read(name: str) -> str:
         ) from None
     if not text or len(text) > FILE_LIMIT_BYTES:
         what = "too large" if text else "empty"
-        raise SecretFileError(f"The file in {variable} is {what}: write the secret into it.")
+        raise SecretFileError(f"{variable} names a file that is {what}: write the secret into it.")
     return text
