@@ -54,12 +54,13 @@ def explain(error: Exception) -> tuple[str, int] | None:
             return f"Request to Kafka failed: {error.args[0].str()}. Check KAFKA_BROKERS.", exit_codes.FAILED
         case OSError(filename=str()):
             return str(error), exit_codes.FAILED
-        case asyncpg.PostgresError() if not isinstance(error, _CONNECTION_ERRORS):
-            return f"PostgreSQL refused the request: {describe_error(error)}.", exit_codes.FAILED
         case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
-            return (
-                f"Cannot connect to PostgreSQL: {describe_error(error)}. Check DB_DSN and that the server runs.",
-                exit_codes.FAILED,
-            )
+            return _database_message(error), exit_codes.FAILED
         case _:
             return None
+
+
+def _database_message(error: Exception) -> str:
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _CONNECTION_ERRORS):
+        return f"PostgreSQL refused the request: {describe_error(error)}."
+    return f"Cannot connect to PostgreSQL: {describe_error(error)}. Check DB_DSN and that the server runs."
