@@ -31,7 +31,7 @@ help:
 	@echo 'make payment-service-restart  restart it, and nginx with it'
 	@echo 'make test-payment-webhook     send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
 	@echo 'make fuzz        20,000 requests made from openapi.json against a running service; the suite makes 2,000'
-	@echo 'make check       lint, format, types, import rules'
+	@echo 'make check       lint, format, types, import rules, prose'
 	@echo 'make release-check  whether this working copy can be released; publishes nothing'
 	@echo 'make fmt         mend what lint and format can mend'
 	@echo 'make docs        write again what is drawn from the code: configuration, state machines, contracts'
@@ -41,7 +41,7 @@ help:
 
 install: .venv/.installed
 
-.venv/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml scripts/install.py
+.venv/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml $(wildcard packages/*/pyproject.toml) scripts/install.py
 	@python3 scripts/install.py
 
 demo: install
@@ -96,7 +96,9 @@ check: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 packages/payment-service-events/src # the oldest that mypy knows
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.count_prose
 
 release-check: install
 	@$(BIN)/python -m scripts.release_check
@@ -107,10 +109,12 @@ fmt: install
 
 docs: install
 	$(BIN)/python -m scripts.document_configuration
+	$(BIN)/python -m scripts.document_schema
 	$(BIN)/python -m scripts.document_states
 	$(BIN)/python -m scripts.document_contracts
 	$(BIN)/python -m scripts.document_commands
 	$(BIN)/python -m scripts.document_api
+	$(BIN)/python -m scripts.document_invariants
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)
@@ -123,6 +127,7 @@ lock: install
 	$(COMPILE) --upgrade --output-file requirements/uv.txt requirements/uv.in
 	$(COMPILE) --upgrade --output-file requirements/dev.txt requirements/dev.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/service.txt requirements/service.in
+	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/sandbox.txt requirements/sandbox.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/browser.txt requirements/browser.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/deploy.txt requirements/deploy.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/image.txt requirements/image.in

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from payment_service.db import operations, workers
 from payment_service.db.migrate import migrate
 from payment_service.db.pool import Pool, open_pool
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 from tests.support.flows import config_for
 
 CLAIMS = 200
@@ -50,7 +50,7 @@ async def claim_ms(pool: Pool, worker: UUID, blocked: tuple[str, ...]) -> tuple[
         )
         times.append((time.perf_counter() - started) * 1000)
         taken += len(claimed)
-        await operations.unsend(pool, claimed)
+        await operations.release_unsent(pool, claimed)
     return statistics.median(times), statistics.quantiles(times, n=10)[-1], taken // CLAIMS
 
 

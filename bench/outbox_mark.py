@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 
 BATCH = 500
 PARTITIONS = 21  # a week kept and 14 days ahead
@@ -58,7 +58,7 @@ COLUMN = Variant(
     insert=INSERT,
     fetch="""
 SELECT position, created_at, key, payload, headers FROM outbox o
-WHERE published_at IS NULL AND NOT EXISTS (SELECT FROM relay_holds h WHERE h.aggregateid = o.aggregateid)
+WHERE published_at IS NULL AND NOT EXISTS (SELECT FROM parked_aggregates h WHERE h.aggregateid = o.aggregateid)
 ORDER BY position LIMIT $1""",
     mark="""
 UPDATE outbox o SET published_at = now(), published_partition = m.partition, published_offset = m.record_offset
@@ -77,7 +77,7 @@ INSERT INTO outbox_pending (position, aggregateid, created_at) SELECT position, 
 SELECT o.position, o.created_at, o.key, o.payload, o.headers
 FROM (
     SELECT position, created_at FROM outbox_pending p
-    WHERE NOT EXISTS (SELECT FROM relay_holds h WHERE h.aggregateid = p.aggregateid)
+    WHERE NOT EXISTS (SELECT FROM parked_aggregates h WHERE h.aggregateid = p.aggregateid)
     ORDER BY position LIMIT $1
 ) p JOIN outbox o ON o.position = p.position AND o.created_at = p.created_at
 ORDER BY p.position""",
@@ -153,7 +153,7 @@ async def wal_bytes(connection: asyncpg.Connection) -> int:
 
 
 async def prepare(connection: asyncpg.Connection, variant: Variant) -> None:
-    await connection.execute("DROP TABLE IF EXISTS outbox, outbox_pending, outbox_placements, relay_holds")
+    await connection.execute("DROP TABLE IF EXISTS outbox, outbox_pending, outbox_placements, parked_aggregates")
     await connection.execute(OUTBOX.format(columns=variant.columns))
     for day in range(-7, PARTITIONS - 7):
         await connection.execute(
@@ -161,7 +161,7 @@ async def prepare(connection: asyncpg.Connection, variant: Variant) -> None:
             f" FROM (date_trunc('day', now()) + interval '{day} d') TO (date_trunc('day', now()) + interval '{day + 1} d')"
         )
     await connection.execute(variant.tables)
-    await connection.execute("CREATE TABLE relay_holds (aggregateid uuid PRIMARY KEY)")
+    await connection.execute("CREATE TABLE parked_aggregates (aggregateid uuid PRIMARY KEY)")
 
 
 async def fill(connection: asyncpg.Connection, variant: Variant, rows: int) -> None:
@@ -192,7 +192,7 @@ async def run(dsn: str, variant: Variant, rows: int, *, pinned: bool) -> Times:
     times = Times([], [], 0, 0, 0, 0)
     if pinned:
         await other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        await other.execute("SELECT 1 FROM relay_holds")
+        await other.execute("SELECT 1 FROM parked_aggregates")
     before, started = await wal_bytes(connection), time.perf_counter()
     await fill(connection, variant, rows)
     times.insert_s, filled = time.perf_counter() - started, await wal_bytes(connection)

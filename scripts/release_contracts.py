@@ -30,8 +30,9 @@ def version() -> str:
 
 
 def releases(folder: Path = RELEASED) -> list[Path]:
-    """The folders of the releases, oldest first."""
-    return sorted(folder.iterdir(), key=lambda path: [int(part) for part in path.name.split(".")])
+    """Return the folders of the releases, oldest first. The list is empty until the first release."""
+    folders = (path for path in folder.iterdir() if path.is_dir())
+    return sorted(folders, key=lambda path: [int(part) for part in path.name.split(".")])
 
 
 def read(folder: Path) -> dict[str, Schema]:
@@ -61,16 +62,20 @@ def is_released(name: str) -> bool:
     return bool(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
+def keep(folder: Path) -> None:
+    """Write the current contracts to `folder` and replace what it held before."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in (*SCHEMAS.glob("*.json"), OPENAPI):
+        shutil.copyfile(path, folder / path.name)
+
+
 def main() -> int:
     """Copy the schemas, and give the exit code."""
-    place = RELEASED / version()
     if is_released(version()):
         print(f"release_contracts: {version()} is released and never changes; name the next version in pyproject.toml.")
         return 1
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    for path in (*SCHEMAS.glob("*.json"), OPENAPI):
-        shutil.copyfile(path, place / path.name)
+    keep(RELEASED / version())
     print(f"release_contracts: kept the schemas of {version()}")
     return 0
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from payment_service.domain.currency import currency
 from payment_service.domain.events import (
     Announcement,
     Authorized,
@@ -21,9 +20,10 @@ from payment_service.domain.events import (
     RefundInitiated,
     Succeeded,
 )
-from payment_service.domain.ids import dispute_id, foreign_refund_id, payment_id
-from payment_service.domain.money import Money
+from payment_service.domain.ids import dispute_id, external_refund_id, payment_id
 from payment_service.flows.state.outbox_records import outbox_record
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 from scripts.document_states import SAMPLE
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ TIME: Final = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 
 _SECONDS: Final = int(TIME.timestamp())
 _WEEK_S: Final = 7 * 86_400
-_REFUND: Final[UUID] = foreign_refund_id(PAYMENT, "re_example")
+_REFUND: Final[UUID] = external_refund_id(PAYMENT, "re_example")
 _DISPUTE: Final[UUID] = dispute_id(PAYMENT, "dp_example")
 _PART: Final = Money(500, PRICE.currency)
 
@@ -79,7 +79,7 @@ def record_of(
         SAMPLE,
         id=payment_id("default", order, attempt),
         order_id=order,
-        n=attempt,
+        attempt=attempt,
         user_id=user,
         amount=PRICE,
         sequence=sequence,

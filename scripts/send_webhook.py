@@ -23,10 +23,10 @@ from pydantic import SecretStr
 from stripe import WebhookSignature
 
 from payment_service.config.config import Config, ConfigError, DatabaseSettings
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.provider.stripe.adapter import API_VERSION
 from payment_service.provider.stripe.amounts import to_stripe
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 ANSWER_TIMEOUT_S: Final = 30
 APPLIED_TIMEOUT_S: Final = 15.0
@@ -36,7 +36,7 @@ PAYMENT: Final = """
 SELECT id, order_id, provider_payment_id AS intent_id, amount, currency, status
 FROM payments
 WHERE provider = 'stripe' AND provider_payment_id IS NOT NULL AND order_id = coalesce(%s, order_id)
-ORDER BY created_at DESC, n DESC LIMIT 1
+ORDER BY created_at DESC, attempt DESC LIMIT 1
 """
 EVENT: Final = """
 SELECT processed, coalesce(parked_reason, result, 'waits') AS outcome FROM payment_events

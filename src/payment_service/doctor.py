@@ -29,7 +29,7 @@ from payment_service.db.gauges import partition_days_left
 from payment_service.db.maintain import AHEAD
 from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_arguments
 from payment_service.db.queries import load
-from payment_service.db.rights import Roles, standing
+from payment_service.db.rights import Roles, compare_role
 from payment_service.db.schema import schema_problem
 from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import require_providers
@@ -160,9 +160,6 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
     yield await _check_disabled_providers(config, connection)
     if "stripe" in config.providers and not config.stripe_publishable_key:
         yield await _check_checkout(connection)
-    if not_adopted := await connection.fetchval(_sql.not_adopted):
-        found = f"{not_adopted} payments of the model's were not taken over, and bar their orders"
-        yield Finding(Verdict.WARNING, "adoption", found, "docs/runbook.md, Taking over a store")
 
 
 async def _check_parked(connection: Connection) -> Finding:
@@ -175,21 +172,21 @@ async def _check_parked(connection: Connection) -> Finding:
 
 async def _check_role(connection: Connection, roles: Roles) -> Findings:
     """Report missing privileges as a failure, and excess ones as a warning: a stolen password would grant them too."""
-    if (role := await standing(connection)) is None:
+    if (role := await compare_role(connection)) is None:
         return
-    if role.lacks:
+    if role.missing:
         fix = f"run `payment-service migrate` as the owner to grant them to {roles.service}, and serve as that role"
-        yield Finding(Verdict.FAILED, "role", f"{role.name} is missing {_few(role.lacks)}", fix)
+        yield Finding(Verdict.FAILED, "role", f"{role.name} is missing {_few(role.missing)}", fix)
     excess = [
         *(["superuser privileges"] if role.superuser else []),
         *(["ownership of the tables"] if role.owner and not role.superuser else []),
-        *(["CREATE in the schema"] if role.creates and not role.owner else []),
-        *([] if role.owner else role.beyond),
+        *(["CREATE in the schema"] if role.may_create and not role.owner else []),
+        *([] if role.owner else role.excess),
     ]
     if excess:
         fix = f"serve as {roles.service}; `payment-service migrate --roles` prints its SQL"
         yield Finding(Verdict.WARNING, "role", f"{role.name} has excess privileges: {_few(excess)}", fix)
-    if not role.lacks and not excess:
+    if not role.missing and not excess:
         yield Finding(Verdict.OK, "role", f"{role.name} has the privileges it needs, and no more")
 
 

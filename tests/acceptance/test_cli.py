@@ -86,8 +86,8 @@ def test_migrate_needs_the_database_alone_and_says_what_it_did(empty_database_ds
     env = {"DB_DSN": empty_database_dsn}
     first, again = run("migrate", env=env), run("migrate", env=env)
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout.startswith("schema brought from revision None to 4\nmade payment_events_")
-    assert (again.returncode, again.stdout) == (0, "schema is at revision 4\n")
+    assert first.stdout.startswith("schema migrated from revision None to 1\ncreated payment_events_")
+    assert (again.returncode, again.stdout) == (0, "schema is at revision 1\n")
 
 
 def test_migrate_sql_prints_and_needs_nothing() -> None:
@@ -130,6 +130,7 @@ def test_a_broker_that_does_not_answer_ends_with_1_and_one_line() -> None:
     assert_fails(result, 1, "Request to Kafka failed")
 
 
+@pytest.mark.invariant("I12")
 def test_a_key_is_printed_alone_and_stored_hashed(database_dsn: str) -> None:
     result = run(
         "keys", "create", "--client", "shop", "--scope", "read", "--scope", "refund", env={"DB_DSN": database_dsn}
@@ -201,7 +202,7 @@ def test_serve_runs_on_a_newer_schema_that_still_suits_it(
 
 
 def test_serve_without_topics_ends_with_3_and_names_them(service_env: dict[str, str]) -> None:
-    from payment_service.embedded.broker import EmbeddedBroker  # noqa: PLC0415
+    from payment_service_demo.embedded.broker import EmbeddedBroker  # noqa: PLC0415
 
     with EmbeddedBroker() as empty:
         env = {**service_env, "KAFKA_BROKERS": empty.bootstrap_servers, "SERVICE_PORT": "0", "METRICS_PORT": "0"}

@@ -87,7 +87,7 @@ def test_a_statement_pays_what_it_names_tells_of_every_line_and_changes_nothing_
     )
     first = run("bank", "import", path, "--json", env=env)
     assert first.returncode == 1
-    assert became(first) == [(2, "paid"), (3, "bad"), (4, "parked"), (5, "outgoing"), (6, "nobodys"), (7, "paid")]
+    assert became(first) == [(2, "paid"), (3, "bad"), (4, "parked"), (5, "outgoing"), (6, "unmatched"), (7, "paid")]
     assert statuses(env["DB_DSN"]) == {"o-1": "succeeded", "o-2": "pending", "o-3": "succeeded"}
     again = run("bank", "import", path, "--json", env=env)
     assert became(again) == [(2, "known"), (3, "bad"), (4, "known"), (5, "outgoing"), (6, "known"), (7, "known")]
@@ -99,7 +99,7 @@ def test_a_person_sees_what_needs_a_look_and_how_much_was_fine(
 ) -> None:
     path = statement([f"{TODAY},19.90,EUR,{reference('o-1')},t-1", f"{TODAY},1.00,EUR,\x1b[31mred,t-2"])
     result = run("bank", "import", path, env=env)
-    assert (result.returncode, "1 nobodys, 1 paid" in result.stderr) == (0, True)
+    assert (result.returncode, "1 unmatched, 1 paid" in result.stderr) == (0, True)
     assert "t-2" in result.stdout
     assert "\x1b" not in result.stdout
 
@@ -123,7 +123,7 @@ def test_money_without_a_reference_waits_for_a_person_who_says_whose_it_is_or_cl
     env: dict[str, str], statement: Callable[[Iterable[str]], str]
 ) -> None:
     path = statement([f"{TODAY},19.90,EUR,for my shoes,t-1", f"{TODAY},3.00,EUR,\x1b[31mred,t-2"])
-    assert became(run("bank", "import", path, "--json", env=env)) == [(2, "nobodys"), (3, "nobodys")]
+    assert became(run("bank", "import", path, "--json", env=env)) == [(2, "unmatched"), (3, "unmatched")]
     listed = done(run("parked", "list", "--what", "transfer", "--json", env=env))["data"]
     assert [(one["id"], one["subject"], one["reason"]) for one in listed] == [
         ("t-1", "19.90 eur", "no_reference"),
@@ -184,6 +184,7 @@ def test_without_the_database_nothing_is_taken_and_it_is_said(
     assert_fails(run("bank", "import", path, env=env | {"DB_DSN": NOWHERE}), 1, "Cannot connect to PostgreSQL")
 
 
+@pytest.mark.invariant("I9")
 @pytest.mark.parametrize("point", ["transfer.commit.before", "transfer.commit.after"])
 def test_an_import_that_is_killed_around_its_commit_is_run_again_and_pays_each_once(
     env: dict[str, str], statement: Callable[[Iterable[str]], str], point: str

@@ -47,7 +47,7 @@ def test_what_waits_is_shown_with_who_publishes(env: dict[str, str], payment: UU
         connection.execute(
             "INSERT INTO outbox_pending SELECT position, aggregateid, now() - interval '1 h' FROM outbox"
         )
-        connection.execute("INSERT INTO relay_holds VALUES (%s, 1, 'payments.initiated', 'REFUSED')", (payment,))
+        connection.execute("INSERT INTO parked_aggregates VALUES (%s, 1, 'payments.initiated', 'REFUSED')", (payment,))
         connection.execute("UPDATE relay_lease SET holder = gen_random_uuid(), epoch = 7, expires_at = 'infinity'")
     status = done(run("outbox", "status", "--json", env=env))
     assert (status["pending"], status["lag_s"] >= 3600, status["lease_epoch"]) == (3, True, 7)

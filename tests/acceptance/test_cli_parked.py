@@ -28,7 +28,7 @@ VALUES ('OPERATION_ID', 'PAYMENT_ID', 'stripe', 'create', 'parked', 'order', 'PO
 INSERT INTO payment_events (payment_id, event_type, provider, provider_event_id, payload, processed, result, parked_reason, verified_by,
                             verified_at, occurred_at)
 VALUES ('PAYMENT_ID', 'charge.succeeded', 'stripe', 'evt_1', '{}', false, 'conflict', 'conflict', 'secret-1', now(), now());
-INSERT INTO relay_holds (aggregateid, position, reason) VALUES ('PAYMENT_ID', 1, 'MSG_SIZE_TOO_LARGE');
+INSERT INTO parked_aggregates (aggregateid, position, reason) VALUES ('PAYMENT_ID', 1, 'MSG_SIZE_TOO_LARGE');
 """.replace("PAYMENT_ID", str(PAYMENT)).replace("OPERATION_ID", OPERATION)
 
 

@@ -22,7 +22,7 @@ ORDER = b'{"order_id": "o-1", "user_id": "4242424242424242", "total": "19.90", "
 BYTES = b"\x1b]0;owned\x07\x9b31m\xff" + "\u202e".encode()
 INSERT = """
 INSERT INTO quarantine (id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers,
-                        record_at, created_at)
+                        recorded_at, created_at)
 VALUES (%s, %s, 'orders.created', 0, %s, %s, 'why', %s, %s, '[["dlq_reason", "x"]]', now() - interval '9 days', now() - %s * interval '1 h')
 """
 

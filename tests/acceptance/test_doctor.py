@@ -17,7 +17,7 @@ import pytest
 
 from payment_service.db.maintain import AHEAD
 from payment_service.doctor import CLOCK_TOLERANCE_S
-from payment_service.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.broker import EmbeddedBroker
 from tests.support.databases import DatabaseServer
 from tests.support.kafka import TOPICS, create_topics
 from tests.support.sandbox import SandboxProcess
@@ -138,7 +138,7 @@ def test_what_waits_for_a_person_is_a_warning(env: dict[str, str], database_dsn:
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome) "
-            "VALUES ('DE1', 't-1', 1, 'eur', now(), '', 'transfer.nobodys')"
+            "VALUES ('DE1', 't-1', 1, 'eur', now(), '', 'transfer.unmatched')"
         )
     code, lines = examine(env)
     found = "parked      for a person wait 0 calls and events, 1 transfers without a reference → payment-service parked list"
@@ -176,17 +176,6 @@ def test_a_checkout_without_a_publishable_key_is_a_warning_once_somebody_may_use
     assert verdict == "warning"
     assert "STRIPE_PUBLISHABLE_KEY is not set, so checkouts for page do not contain it" in found
     assert told(STRIPE_PUBLISHABLE_KEY="pk_test_suite") == []
-
-
-def test_what_was_not_taken_over_from_the_model_is_a_warning(env: dict[str, str], database_dsn: str) -> None:
-    with psycopg.connect(database_dsn) as connection:
-        connection.execute(
-            "INSERT INTO model_adoption_report (payment_id, order_id, reason) SELECT gen_random_uuid(), 'o-1', reason "
-            "FROM unnest(ARRAY['amount_missing', 'open_beside_another_payment']) reason"
-        )
-    code, lines = examine(env)
-    [found] = [rest for verdict, rest in lines if verdict == "warning"]
-    assert (code, found.startswith("adoption    1 payments of the model's were not taken over")) == (0, True)
 
 
 def roles_told(lines: list[list[str]]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from tests.support.kafka import ANNOUNCEMENTS, DEAD_LETTERS
@@ -19,6 +20,7 @@ CARD = "4242424242424242"
 SECRETS = re.compile(rf"sk_test_\w|whsec_\w|canary|_secret_\w|v1=|\b[0-9a-f]{{64}}\b|{CARD}")
 
 
+@pytest.mark.invariant("I12")
 def test_no_secret_leaves_the_process(shop: Shop) -> None:
     """A run with all that a stranger, a customer and an operator get wrong, logged at the most talkative level."""
     changes = {"STRIPE_WEBHOOK_SECRET": f"{WEBHOOK_SECRET},whsec_suite", "LOG_LEVEL": "debug"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tests.support.eventually import eventually
 from tests.support.kafka import group_id
 from tests.support.shop import Shop, post
@@ -11,6 +13,7 @@ from tests.support.shop import Shop, post
 CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
 
 
+@pytest.mark.invariant("I9")
 def test_a_hundred_deliveries_of_one_event_to_two_processes_move_money_once(shop: Shop) -> None:
     """One row, one number in the payment's sequence, one record on the topic; every delivery is answered 200."""
     shop.sandbox.faults(webhooks={"drop": ["*"]})
@@ -27,6 +30,7 @@ def test_a_hundred_deliveries_of_one_event_to_two_processes_move_money_once(shop
     assert Counter(record.topic for record in evidence.announced) == {"payments.initiated": 1, "payments.succeeded": 1}
 
 
+@pytest.mark.invariant("I3")
 def test_webhooks_that_overtake_the_answer_of_the_create_are_no_trouble(shop: Shop) -> None:
     """The event makes the payment's intent known; the answer, which comes later, changes nothing."""
     shop.sandbox.faults(

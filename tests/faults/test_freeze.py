@@ -10,9 +10,10 @@ from tests.support.shop import TAKEN_UP_S, Shop
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
 
 CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
-BEATEN_WITHIN_6_S = "beat_at > now() - interval '6 s'"
+BEATEN_WITHIN_6_S = "heartbeat_at > now() - interval '6 s'"
 
 
+@pytest.mark.invariant("I1")
 def test_a_dispatcher_frozen_in_the_middle_of_its_calls_does_nothing_twice(shop: Shop) -> None:
     """The other repeats its calls under the same keys; what the frozen one hears afterwards is no news to anybody."""
     before = [f"before-{i}" for i in range(16)]
@@ -36,6 +37,7 @@ def test_a_dispatcher_frozen_in_the_middle_of_its_calls_does_nothing_twice(shop:
     shop.check()
 
 
+@pytest.mark.invariant("I5")
 def test_a_relay_frozen_in_the_middle_of_its_work_overtakes_nobody(shop: Shop) -> None:
     """Another takes the lease after 6 s; the frozen one can only repeat what it had sent, and may mark nothing."""
     orders = [f"o-{i}" for i in range(120)]

@@ -32,6 +32,7 @@ def assert_all_goes_well_without(shop: Shop, *, paid: int = 0) -> None:
     shop.check()
 
 
+@pytest.mark.invariant("I2")
 @pytest.mark.kafka
 @pytest.mark.parametrize(
     "point", ["intake.commit.before", "intake.commit.after", "offset_commit.before", "offset_commit.after"]
@@ -44,6 +45,7 @@ def test_orders_survive_a_kill_in_the_intake(shop: Shop, point: str) -> None:
     assert_all_goes_well_without(shop)
 
 
+@pytest.mark.invariant("I3")
 @pytest.mark.parametrize("point", ["dispatch.claim.before", "dispatch.claim.after"])
 def test_operations_survive_a_kill_around_their_claim(shop: Shop, point: str) -> None:
     """The intake has run before, so that there is something to claim."""
@@ -56,6 +58,7 @@ def test_operations_survive_a_kill_around_their_claim(shop: Shop, point: str) ->
     assert_all_goes_well_without(shop)
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize(
     "point",
     ["dispatch.create.call.before:3", "dispatch.create.call.after:3", "results.commit.before", "results.commit.after"],
@@ -67,6 +70,7 @@ def test_calls_survive_a_kill_around_them_and_around_their_settling(shop: Shop, 
     assert_all_goes_well_without(shop)
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize("point", ["dispatch.list.call.before", "dispatch.list.call.after"])
 def test_reading_survives_a_kill(shop: Shop, point: str) -> None:
     """Where the key can't help (the provider replays its 500), the intents are looked for in a listing."""
@@ -77,6 +81,7 @@ def test_reading_survives_a_kill(shop: Shop, point: str) -> None:
     assert_all_goes_well_without(shop)
 
 
+@pytest.mark.invariant("I8")
 @pytest.mark.parametrize("point", ["webhook.commit.before", "webhook.commit.after"])
 def test_webhooks_survive_a_kill_around_their_commit(shop: Shop, point: str) -> None:
     """What was not answered comes again; what was stored and not answered comes again too, and moves nothing twice."""
@@ -88,6 +93,7 @@ def test_webhooks_survive_a_kill_around_their_commit(shop: Shop, point: str) -> 
     assert_all_goes_well_without(shop, paid=1)
 
 
+@pytest.mark.invariant("I9")
 @pytest.mark.parametrize("point", ["replay.commit.before", "replay.commit.after"])
 def test_stored_webhooks_survive_a_kill_around_their_replay(shop: Shop, point: str) -> None:
     """An event whose payment is locked when it comes is stored, and applied by a loop."""
@@ -136,6 +142,7 @@ def test_a_refund_survives_a_kill_around_its_request_and_its_call(shop: Shop, po
     assert shop.count("payments", "refunded = 500") == 1
 
 
+@pytest.mark.invariant("I4")
 @pytest.mark.kafka
 @pytest.mark.parametrize(
     "point", ["relay.produce.before", "relay.produce.before:9", "relay.acknowledged", "relay.mark.after"]
@@ -147,6 +154,7 @@ def test_announcements_survive_a_kill_of_the_relay(shop: Shop, point: str) -> No
     assert_all_goes_well_without(shop)
 
 
+@pytest.mark.invariant("I3")
 @pytest.mark.kafka
 def test_a_living_peer_takes_up_calls_and_announcements_within_ten_seconds(shop: Shop) -> None:
     """The killed one has claimed every order, holds the relay's lease, and is in the middle of its calls."""

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(90)
 ORDERS = [f"o-{i}" for i in range(4)]
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize("change", ["capture", "cancel"])
 @pytest.mark.parametrize(
     "point",
@@ -42,6 +43,7 @@ def test_what_is_held_is_captured_or_released_once_whoever_dies(shop: Shop, chan
     shop.check()
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize(
     "point",
     [

@@ -17,6 +17,7 @@ from tests.support.shop import Shop, post_in_lanes
 pytestmark = pytest.mark.timeout(120)
 
 
+@pytest.mark.invariant("I10")
 def test_groups_in_opposite_orders_against_two_processes_never_deadlock(shop: Shop) -> None:
     """Ten thousand deliveries over the same hundred payments, to one process forwards and to the other backwards."""
     orders = [f"o-{i}" for i in range(100)]
@@ -56,6 +57,7 @@ def _steps(created: list[dict[str, Any]], *, rounds: int) -> Iterator[Mapping[st
             }
 
 
+@pytest.mark.invariant("I10")
 def test_a_locked_payment_delays_no_other(shop: Shop) -> None:
     """Ten seconds show what sixty would: nobody of ours waits for a lock longer than a second, so all have come by many times."""
     locked, others = "o-locked", [f"o-{i}" for i in range(20)]

@@ -55,6 +55,7 @@ def test_a_second_signal_ends_at_once_and_loses_nothing(shop: Shop) -> None:
     shop.check()
 
 
+@pytest.mark.invariant("I2")
 @pytest.mark.kafka
 def test_replicas_replaced_one_by_one_under_load_lose_nothing(shop: Shop) -> None:
     """The endpoint moves to the one that stays, as a proxy in front does."""

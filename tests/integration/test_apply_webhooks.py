@@ -83,6 +83,7 @@ async def test_an_event_is_stored_applied_and_announced_in_one_go(flows: Flows, 
     assert [r["type"] for r in topics] == ["payments.initiated", "payments.succeeded"]
 
 
+@pytest.mark.invariant("I9")
 async def test_the_same_event_a_hundred_times_at_once_over_two_processes_has_one_effect(
     flows: Flows, webhooks: Webhooks
 ) -> None:
@@ -101,6 +102,7 @@ async def test_the_same_event_a_hundred_times_at_once_over_two_processes_has_one
     assert await flows.pool.fetchval("SELECT count(*) FROM outbox") == 2
 
 
+@pytest.mark.invariant("I10")
 async def test_groups_of_the_same_payments_in_opposite_orders_do_not_deadlock(flows: Flows, webhooks: Webhooks) -> None:
     orders = [f"o-{i}" for i in range(60)]
     await flows.accept(*orders)
@@ -131,6 +133,7 @@ async def test_a_late_decline_after_success_is_known_and_changes_nothing(flows: 
     assert await state(flows, "o-1") == ("succeeded", 2)
 
 
+@pytest.mark.invariant("I3")
 async def test_an_event_before_its_payment_waits_and_is_applied_when_the_order_comes(
     flows: Flows, webhooks: Webhooks
 ) -> None:
@@ -157,6 +160,7 @@ async def test_an_event_whose_payment_never_comes_is_parked_after_three_days(flo
     assert tuple(row) == (False, "unmatched", None)
 
 
+@pytest.mark.invariant("I7")
 @pytest.mark.parametrize(
     ("changes", "kind", "result"),
     [
@@ -215,6 +219,7 @@ async def test_what_is_not_applied_is_stored_and_acknowledged(
     assert tuple(row) == (processed, result, None)
 
 
+@pytest.mark.invariant("I10")
 async def test_a_locked_payment_delays_no_other_and_gets_its_event_afterwards(flows: Flows, webhooks: Webhooks) -> None:
     orders = [f"o-{i}" for i in range(20)]
     await flows.accept(*orders)
@@ -243,6 +248,7 @@ async def test_an_event_that_the_database_refuses_is_kept_and_stops_no_other(flo
     assert await flows.pool.fetchval("SELECT reason FROM quarantine WHERE source = 'webhook'") == "not_storable"
 
 
+@pytest.mark.invariant("I8")
 async def test_without_the_database_nothing_is_acknowledged(flows: Flows, webhooks: Webhooks) -> None:
     await flows.accept("o-1")
     await flows.pool.execute("ALTER TABLE payment_events RENAME TO elsewhere")

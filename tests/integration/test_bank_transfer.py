@@ -126,7 +126,7 @@ async def test_a_transaction_that_was_taken_for_one_payment_is_not_silently_take
 
 async def test_money_that_bore_no_reference_pays_what_a_person_finds_that_it_is_for_once(bank: Bank) -> None:
     await bank.asked("o-1", "o-2")
-    assert (await bank.take("for my shoes")).became is Became.NOBODYS
+    assert (await bank.take("for my shoes")).became is Became.UNMATCHED
     results = await asyncio.gather(
         *(bank.take(reference(name)) for name in ("o-1", "o-2") for _ in range(3)), return_exceptions=True
     )
@@ -137,6 +137,7 @@ async def test_money_that_bore_no_reference_pays_what_a_person_finds_that_it_is_
     assert (await bank.take("for my shoes")).became is Became.KNOWN
 
 
+@pytest.mark.invariant("I9")
 async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(bank: Bank) -> None:
     names = [f"o-{i}" for i in range(8)]
     await bank.asked(*names)
@@ -151,6 +152,7 @@ async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(ban
     assert [await bank.announced(name) for name in names] == [["initiated", "succeeded"]] * 8
 
 
+@pytest.mark.invariant("I7")
 @pytest.mark.parametrize(
     ("amount", "currency", "reason"),
     [("19.89", "EUR", "too little"), ("19.91", "EUR", "too much"), ("19.90", "USD", "another currency")],
@@ -209,6 +211,7 @@ async def test_a_cancellation_after_the_money_is_no_error_and_changes_nothing(ba
     assert await bank.status("o-1") == "succeeded"
 
 
+@pytest.mark.invariant("I1")
 async def test_money_and_cancellation_in_the_same_moment_end_in_exactly_one_of_the_two(bank: Bank) -> None:
     names = [f"o-{i}" for i in range(40)]
     await bank.asked(*names)
@@ -249,11 +252,11 @@ async def test_a_transfer_to_a_payment_that_is_held_by_somebody_else_is_applied_
 @pytest.mark.parametrize("text", ["", "invoice 4711", "RF18539007547034"])
 async def test_money_without_a_reference_of_ours_is_told_and_kept(bank: Bank, text: str) -> None:
     taken = await bank.take(f"{text} 4242 4242 4242 4242")
-    assert taken.became is Became.NOBODYS
-    assert await bank.events() == [("transfer.nobodys", "foreign", None)]
+    assert taken.became is Became.UNMATCHED
+    assert await bank.events() == [("transfer.unmatched", "foreign", None)]
     kept = await bank.pool.fetchrow("SELECT text, outcome, amount FROM bank_transfers")
     assert kept is not None
-    assert (kept["outcome"], kept["amount"]) == ("transfer.nobodys", 1990)
+    assert (kept["outcome"], kept["amount"]) == ("transfer.unmatched", 1990)
     assert "4242 4242" not in kept["text"]
     assert "4242 4242" not in await bank.pool.fetchval("SELECT payload::text FROM payment_events")
 

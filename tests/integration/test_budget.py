@@ -57,6 +57,7 @@ async def test_a_customer_takes_a_call_ahead_where_operations_take_every_whole_o
     assert await claim(flows, worker) == 2
 
 
+@pytest.mark.invariant("I11")
 async def test_however_many_customers_ask_they_have_no_more_than_their_share(flows: Flows) -> None:
     await fill(flows, 1, 1)
     granted = await asyncio.gather(*(spend(flows) for _ in range(20)))

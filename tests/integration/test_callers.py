@@ -25,7 +25,7 @@ PROMISED_H = 24
 
 async def age(harness: Harness, hours: float) -> None:
     """Let that time pass for kept answers, then run `maintain`."""
-    await harness.flows.pool.execute("UPDATE kept_answers SET created_at = created_at - $1 * interval '1 h'", hours)
+    await harness.flows.pool.execute("UPDATE idempotency_keys SET created_at = created_at - $1 * interval '1 h'", hours)
     await asyncio.to_thread(maintain, harness.dsn)
 
 
@@ -60,7 +60,7 @@ async def test_after_the_answer_is_forgotten_the_clients_key_still_refunds_once(
     first = await harness.refund(payment, "5.00", "job-1")
     await harness.run_until_idle()
     await age(harness, 24 * 31)
-    assert await harness.flows.pool.fetchval("SELECT count(*) FROM kept_answers") == 0
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM idempotency_keys") == 0
     await api_keys.revoke(harness.flows.pool, client="shop")
     harness.key = await api_keys.create(harness.flows.pool, client="shop", scopes=[Scope.REFUND])
     again = await harness.refund(payment, "5.00", "job-1")
@@ -97,7 +97,9 @@ async def test_a_refusal_is_not_kept_and_not_noted(harness: Harness) -> None:
     payment = (await harness.flows.payment("o-1"))["id"]
     assert (await harness.refund(payment, "5.00", "job-1")).status == 409
     assert (
-        await harness.flows.pool.fetchval("SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM kept_answers)")
+        await harness.flows.pool.fetchval(
+            "SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM idempotency_keys)"
+        )
         == 0
     )
     assert await harness.pay("o-1") == payment

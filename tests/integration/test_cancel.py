@@ -92,6 +92,7 @@ async def test_a_cancel_behind_a_create_that_is_refused_is_not_sent(harness: Har
     assert (operation["state"], operation["outcome"]) == ("refused", "no_intent")
 
 
+@pytest.mark.invariant("I1")
 async def test_a_withdrawal_and_a_claim_at_once_never_leave_an_intent_that_can_be_paid(harness: Harness) -> None:
     """Canceled while the dispatcher reaches for the creates: without a call, or after one."""
     orders = [f"o-{n}" for n in range(40)]
@@ -232,6 +233,7 @@ async def test_a_payment_that_trips_the_database_keeps_no_other_from_expiring(ha
     ]
 
 
+@pytest.mark.invariant("I1")
 async def test_a_customer_who_pays_in_the_same_second_ends_in_exactly_one_of_the_two(harness: Harness) -> None:
     """Tried until both have won; whoever was first at the provider has, and what is announced says which."""
     seen: Counter[str] = Counter()

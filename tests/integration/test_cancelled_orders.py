@@ -215,7 +215,7 @@ async def test_bad_records_are_set_aside_and_stop_no_other(harness: Harness) -> 
     ]
     assert {row["record_topic"] for row in rows} == {"orders.cancelled"}
     assert b"4242424242424242" not in rows[-1]["record_value"]
-    letters = await harness.flows.pool.fetch("SELECT type FROM outbox WHERE aggregatetype = 'notice'")
+    letters = await harness.flows.pool.fetch("SELECT type FROM outbox WHERE aggregatetype = 'dead_letter'")
     assert [row["type"] for row in letters] == ["orders.cancelled.dlq"] * len(bad)
     stored = await harness.flows.pool.fetch("SELECT order_id, reason FROM order_cancellations ORDER BY order_id")
     assert [tuple(row) for row in stored] == [("o-1", ""), ("o-2", ""), ("o-3", "")]
@@ -240,6 +240,7 @@ async def test_an_order_that_trips_the_database_keeps_no_other_from_being_cancel
     assert shown == ["canceled", "pending", "canceled"]
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize("refund", [False, True])
 async def test_a_cancellation_that_races_the_customer_ends_in_exactly_one_of_the_two(
     harness: Harness, refund: bool

@@ -47,6 +47,7 @@ async def test_what_is_held_is_captured_when_it_is_asked_for(harness: Harness) -
     assert await told(harness, payment) == ["initiated", "authorized", "succeeded"]
 
 
+@pytest.mark.invariant("I7")
 async def test_a_part_is_captured_the_rest_released_and_no_more_than_the_part_refunded(harness: Harness) -> None:
     payment = await hold(harness)
     assert (await harness.post(f"/v1/payments/{payment}/capture", {"amount": "15.00"})).status == 201
@@ -131,10 +132,10 @@ async def test_the_same_job_after_its_answer_is_forgotten_does_nothing_more(harn
     target = f"/v1/payments/{payment}/capture"
     await harness.post(target, {"amount": "5.00"}, "job-1")
     await harness.run_until_idle()
-    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    await harness.flows.pool.execute("DELETE FROM idempotency_keys")
     again = await harness.post(target, {"amount": "5.00"}, "job-1")
     assert (again.status, again.json["amount_captured"]) == (201, "5.00")
-    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    await harness.flows.pool.execute("DELETE FROM idempotency_keys")
     assert (await harness.post(target, {"amount": "6.00"}, "job-1")).status == 422
     await harness.run_until_idle()
     assert captured(harness.sandbox) == [500]

@@ -118,7 +118,7 @@ async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(harness:
     client.v1.payment_intents.cancel((await harness.flows.payment("o-1"))["provider_payment_id"])
     await harness.run_until_idle()
     await harness.flows.pool.execute(
-        "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, outcome, settled_at)"
+        "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, outcome, finished_at)"
         " VALUES ('o-1', 'orders.cancelled', 0, 0, 'canceled', now())"
     )
     answer = await offered(harness)
@@ -185,6 +185,7 @@ async def test_pages_of_one_payment_that_come_together_share_one_read(
     assert sandbox.faults_struck()[0] <= 2
 
 
+@pytest.mark.invariant("I11")
 async def test_a_page_that_reloads_itself_waits_and_keeps_nobody_else_out(
     harness: Harness, sandbox: SandboxProcess
 ) -> None:

@@ -50,6 +50,7 @@ def opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Count
             return open_acme()
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize("name", CHECKS)
 async def test_every_provider_conforms(name: str, opening: AbstractAsyncContextManager[Counterpart]) -> None:
     async with opening as counterpart:

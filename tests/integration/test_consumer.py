@@ -182,6 +182,7 @@ async def test_orders_are_read_from_the_oldest_and_committed_after_they_were_acc
     assert (first.headers, first.timestamp_ms) == ((("h", b"v"),), 1_790_000_000_000)
 
 
+@pytest.mark.invariant("I2")
 @pytest.mark.kafka
 async def test_a_batch_that_is_not_accepted_comes_again_and_nothing_is_lost(
     config: Callable[[Topics], Config], topics: Topics, member: Start
@@ -201,6 +202,7 @@ async def test_a_batch_that_is_not_accepted_comes_again_and_nothing_is_lost(
         assert offsets == list(range(len(offsets)))
 
 
+@pytest.mark.invariant("I2")
 @pytest.mark.kafka
 async def test_a_rebalance_loses_nothing(config: Callable[[Topics], Config], topics: Topics, member: Start) -> None:
     """A second member joins and the first leaves while orders come in: every record is accepted."""

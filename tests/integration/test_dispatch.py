@@ -49,6 +49,7 @@ async def test_every_order_becomes_one_intent_and_is_announced_once(
     assert await flows.pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'payments.initiated'") == 40
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize(
     "rule",
     [
@@ -98,6 +99,7 @@ async def test_a_refused_amount_ends_the_payment_and_says_so(
     assert '"code":"amount_too_small"' in value
 
 
+@pytest.mark.invariant("I3")
 async def test_a_wrong_key_fails_no_order_and_all_go_through_once_it_is_mended(
     flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher
 ) -> None:
@@ -178,6 +180,7 @@ async def test_a_sticky_500_after_the_work_is_resolved_by_reading_and_makes_one_
     assert (operation["state"], operation["outcome"], operation["epoch"]) == ("done", "found", 1)
 
 
+@pytest.mark.invariant("I1")
 async def test_a_sticky_500_without_work_needs_two_empty_reads_before_the_next_epoch(
     flows: Flows, sandbox: SandboxProcess
 ) -> None:
@@ -208,6 +211,7 @@ async def test_a_sticky_500_without_work_needs_two_empty_reads_before_the_next_e
     assert intents_of(sandbox) == Counter(["o-1"])
 
 
+@pytest.mark.invariant("I1")
 async def test_after_23_hours_a_key_is_never_sent_again(flows: Flows, sandbox: SandboxProcess) -> None:
     """The create was done, its answer lost, and the provider has forgotten the key: sending it would make a second intent."""
     sandbox.faults({"match": CREATE, "action": "hang", "phase": "after", "seconds": 3, "times": 1})
@@ -249,7 +253,7 @@ async def test_the_work_of_a_dead_worker_is_taken_up_under_the_same_key(flows: F
         key_horizon=flows.clock.now() - timedelta(hours=23),
     )
     assert len(claimed) == 1
-    await flows.pool.execute("UPDATE workers SET beat_at = now() - interval '6 s' WHERE id = $1", dead.worker)
+    await flows.pool.execute("UPDATE workers SET heartbeat_at = now() - interval '6 s' WHERE id = $1", dead.worker)
     heir = flows.dispatcher()
     await heir.start()
     await flows.run_calls(timeout_s=15)
@@ -303,6 +307,7 @@ async def test_a_late_answer_counts_as_a_fact_but_does_not_settle_another_attemp
     await slow.stop(5)
 
 
+@pytest.mark.invariant("I10")
 async def test_a_locked_payment_delays_no_other(flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher) -> None:
     orders = [f"o-{i}" for i in range(20)]
     await flows.accept(*orders)
@@ -324,6 +329,7 @@ async def test_a_locked_payment_delays_no_other(flows: Flows, sandbox: SandboxPr
     assert intents_of(sandbox) == Counter(orders)
 
 
+@pytest.mark.invariant("I11")
 async def test_two_dispatchers_share_one_budget_exactly(database_dsn: str, sandbox: SandboxProcess) -> None:
     """A bucket that is never refilled grants what it holds, however many ask at once."""
     async with open_flows(database_dsn, sandbox.base_url) as flows:

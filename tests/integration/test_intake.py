@@ -116,6 +116,7 @@ async def test_a_dead_letter_is_the_record_as_it_was_with_where_it_stood(flows: 
     assert '["dlq_offset", "42"]' in row["headers"]
 
 
+@pytest.mark.invariant("I10")
 async def test_a_record_that_the_database_refuses_is_quarantined_and_stops_no_other(flows: Flows) -> None:
     """A trigger stands for whatever a database may one day refuse."""
     await flows.pool.execute(
@@ -128,6 +129,7 @@ async def test_a_record_that_the_database_refuses_is_quarantined_and_stops_no_ot
     assert await flows.pool.fetchval("SELECT reason FROM quarantine") == "not_storable"
 
 
+@pytest.mark.invariant("I2")
 async def test_nothing_is_half_done_when_the_database_goes_away(flows: Flows) -> None:
     async def cut(*_: object) -> None:
         raise asyncpg.ConnectionDoesNotExistError

@@ -212,7 +212,7 @@ async def test_a_payments_refunds_are_shown_with_it_and_read_on_in_their_own_lis
 
 async def _refund(api: Api, payment_id: UUID, minute: int) -> str:
     made = await api.pool.fetchval(
-        "INSERT INTO refunds (id, payment_id, provider, amount, currency, status, made_by_hand, created_at)"
+        "INSERT INTO refunds (id, payment_id, provider, amount, currency, status, external, created_at)"
         " VALUES (gen_random_uuid(), $1, 'stripe', 1, 'eur', 'succeeded', true, $2) RETURNING id",
         payment_id,
         NOON + timedelta(minutes=minute),

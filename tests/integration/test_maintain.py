@@ -109,7 +109,7 @@ def test_rows_in_the_default_partition_move_to_the_range_that_is_made(
     assert set(where(connection, "payment_events")) == {"payment_events_default"}
     lines = run(database_dsn, now=later)
     name = f"payment_events_{week_of(later):%Y%m%d}"
-    assert f"made {name}, moved 3 rows from payment_events_default" in lines
+    assert f"created {name}, moved 3 rows from payment_events_default" in lines
     assert set(where(connection, "payment_events")) == {name}
     assert where(connection, "outbox") == [f"outbox_{week_of(later):%Y%m%d}"]
 
@@ -125,6 +125,7 @@ def test_an_event_stays_unique_while_its_row_moves_from_default_to_range(
     assert len(where(connection, "payment_events")) == 1
 
 
+@pytest.mark.invariant("I9")
 def test_an_event_sent_again_and_again_while_ranges_are_made_is_stored_once(
     database_dsn: str, connection: psycopg.Connection[Any]
 ) -> None:
@@ -193,7 +194,7 @@ def test_nothing_unpublished_is_dropped(database_dsn: str, connection: psycopg.C
     outbox_record(connection, NOW, published=False)
     name = f"outbox_{week_of(NOW):%Y%m%d}"
     lines = run(database_dsn, now=NOW + OUTBOX_KEPT + 4 * WEEK)
-    assert f"kept {name}: it is past retention, but holds 1 records that are not published" in lines
+    assert f"kept {name}: past retention, but it has 1 unpublished records" in lines
     connection.execute("DELETE FROM outbox_pending")
     assert f"dropped {name}" in run(database_dsn, now=NOW + OUTBOX_KEPT + 4 * WEEK)
 
@@ -202,7 +203,7 @@ def test_nothing_unprocessed_is_dropped_and_it_is_said(database_dsn: str, connec
     store_event(connection, NOW, processed=False)
     name = f"payment_events_{week_of(NOW):%Y%m%d}"
     lines = run(database_dsn, now=NOW + EVENTS_KEPT + 4 * WEEK)
-    assert [line for line in lines if line.startswith(f"kept {name}: it is past retention, but holds 1 events")]
+    assert [line for line in lines if line.startswith(f"kept {name}: past retention, but it has 1 unprocessed events")]
     assert where(connection, "payment_events") == [name]
 
 
@@ -231,7 +232,7 @@ def test_two_runs_at_once_do_each_thing_once(database_dsn: str) -> None:
     with ThreadPoolExecutor(3) as threads:
         lines = [line for report in threads.map(one, range(3)) for line in report]
     assert len(lines) == len(set(lines))
-    assert [line for line in lines if line.startswith("made")]
+    assert [line for line in lines if line.startswith("created")]
     assert [line for line in lines if line.startswith("dropped")]
 
 
@@ -253,7 +254,7 @@ def test_a_table_that_is_held_does_not_keep_the_other_from_being_looked_after(
     later = NOW + timedelta(days=30)
     with connection.transaction():
         connection.execute("LOCK TABLE payment_events IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(MaintainError, match="payment_events: others held"):
+        with pytest.raises(MaintainError, match="payment_events was locked"):
             run(database_dsn, now=later)
     assert f"outbox_{week_of(later):%Y%m%d}" in partitions(connection, "outbox")
     assert run(database_dsn, now=later)

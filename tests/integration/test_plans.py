@@ -11,13 +11,13 @@ from payment_service.db.queries import load
 from tests.support.flows import config_for, open_flows
 
 FLOWING = {
-    "operations.sql": ("claim", "settle", "free_forgotten"),
-    "payments.sql": ("lock_free", "existing", "save"),
-    "events.sql": ("insert", "note_results", "lock_waiting"),
+    "operations.sql": ("claim", "settle", "release_unknown"),
+    "payments.sql": ("lock_available", "existing", "save"),
+    "events.sql": ("insert", "record_results", "lock_pending"),
     "outbox.sql": ("fetch_unpublished", "mark_published"),
     "payment_reads.sql": (
         *("payment", "payment_exists", "payments_of_order", "payments_of_user"),
-        *("payments_by_time", "payments_by_state", "events"),
+        *("payments_by_time", "payments_by_status", "events"),
     ),
     "refund_reads.sql": ("refund", "refunds", "disputes"),
     "timeline.sql": ("timeline",),

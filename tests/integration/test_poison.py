@@ -27,7 +27,7 @@ async def test_an_attempt_that_came_too_late_is_given_back_even_if_the_database_
     async def away(*_: object) -> None:
         raise ConnectionResetError
 
-    monkeypatch.setattr(operations, "unsend", away)
+    monkeypatch.setattr(operations, "release_unsent", away)
     assert len(await dispatcher._claim(1, frozenset())) == 1  # the answer comes after 5 s
     await asyncio.gather(*dispatcher._calls, return_exceptions=True)
     dispatcher._freed_at = 0.0

@@ -106,6 +106,7 @@ async def test_an_order_that_comes_again_after_its_provider_has_left_is_nothing(
     assert [tuple(row) for row in rows] == [(2, "unknown_provider"), (3, "order_changed")]
 
 
+@pytest.mark.invariant("I7")
 async def test_an_event_of_another_provider_than_the_payment_s_is_parked_and_never_applied(flows: Flows) -> None:
     await flows.intake.accept([inbound_record(order("o-1", payment_provider="other"), 0)])
     await take(flows, translate(paid("o-1"), deployment="default", livemode=False))
@@ -124,6 +125,7 @@ async def test_events_of_two_providers_under_the_same_id_are_two_events(flows: F
     assert [(await flows.payment(name))["status"] for name in ("o-1", "o-2")] == ["succeeded", "succeeded"]
 
 
+@pytest.mark.invariant("I10")
 async def test_a_stored_event_that_its_provider_trips_over_is_parked_and_stops_no_other(
     flows: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +171,7 @@ class Trouble(Stripe):
         raise ZeroDivisionError
 
 
+@pytest.mark.invariant("I10")
 @pytest.mark.parametrize(
     ("mood", "code"), [("raise", "raised:ZeroDivisionError"), ("hang", "no_answer"), ("nothing", "no_outcome:NoneType")]
 )

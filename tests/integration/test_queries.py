@@ -10,7 +10,7 @@ from payment_service.db.pool import connect_arguments
 from payment_service.db.queries import load
 
 # Maintenance and migration run on psycopg, with names of partitions filled in: their own tests run every statement.
-PSYCOPG = {"adopt.sql", "maintain.sql", "migrate.sql"}
+PSYCOPG = {"maintain.sql", "migrate.sql"}
 QUERIES = {
     f"{file.name}:{name}": sql
     for file in files("payment_service.db").iterdir()

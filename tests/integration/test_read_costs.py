@@ -13,8 +13,8 @@ import pytest
 from payment_service.contracts.api import STATUSES
 from payment_service.db.pool import Connection, Pool, open_pool
 from payment_service.db.queries import load
-from payment_service.domain.currency import CURRENCIES
 from payment_service.provider.port import Kind
+from payment_service_events.currency import CURRENCIES
 from tests.support.flows import config_for
 
 NOW = datetime.now(UTC)
@@ -80,7 +80,7 @@ async def test_a_list_by_any_filter_costs_a_page_however_rare_what_fits_is(pool:
             (["succeeded"], list(CURRENCIES)),
         ):
             name = f"{len(statuses)} statuses, {len(currencies)} currencies"
-            costs[name] = await cost(connection, queries.payments_by_state, *page, statuses, currencies)
+            costs[name] = await cost(connection, queries.payments_by_status, *page, statuses, currencies)
     assert [name for name, (pages, _) in costs.items() if pages > PAGE_BUFFERS_MAX] == [], costs
     assert costs["payments_by_time"][1] == 20
 

@@ -111,11 +111,11 @@ async def test_the_same_job_a_month_later_with_a_new_api_key_refunds_nothing_mor
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "5.00", "job-1")
     await harness.run_until_idle()
-    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    await harness.flows.pool.execute("DELETE FROM idempotency_keys")
     harness.key = await api_keys.create(harness.flows.pool, client="shop", scopes=[Scope.REFUND])
     again = await harness.refund(payment, "5.00", "job-1")
     assert (again.status, again.json["id"], again.json["status"]) == (201, first.json["id"], "succeeded")
-    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    await harness.flows.pool.execute("DELETE FROM idempotency_keys")
     assert (await harness.refund(payment, "6.00", "job-1")).status == 422
     await harness.run_until_idle()
     assert refunded(harness.sandbox) == 500
@@ -242,7 +242,7 @@ async def test_a_refund_made_in_the_dashboard_is_taken_in_and_counts(harness: Ha
     client.v1.refunds.create({"payment_intent": intent_id, "amount": 1500})
     await harness.run_until_idle()
     assert (await harness.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00"
-    [row] = await harness.flows.pool.fetch("SELECT made_by_hand, status FROM refunds")
+    [row] = await harness.flows.pool.fetch("SELECT external, status FROM refunds")
     assert tuple(row) == (True, "succeeded")
     assert (await harness.refund(payment, "5.00")).status == 422
     assert [topic for topic, _ in await harness.announced(payment)][-1] == "refunded"
@@ -347,6 +347,8 @@ async def test_kept_answers_are_forgotten_after_two_days(harness: Harness) -> No
     payment = await harness.pay("o-1")
     await harness.refund(payment, "1.00", "old")
     await harness.refund(payment, "1.00", "new")
-    await harness.flows.pool.execute("UPDATE kept_answers SET created_at = now() - interval '49 h' WHERE key = 'old'")
+    await harness.flows.pool.execute(
+        "UPDATE idempotency_keys SET created_at = now() - interval '49 h' WHERE key = 'old'"
+    )
     await asyncio.to_thread(maintain, harness.dsn)
-    assert await harness.flows.pool.fetchval("SELECT array_agg(key) FROM kept_answers") == ["new"]
+    assert await harness.flows.pool.fetchval("SELECT array_agg(key) FROM idempotency_keys") == ["new"]

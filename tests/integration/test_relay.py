@@ -15,11 +15,11 @@ from payment_service.db import outbox
 from payment_service.db.outbox import Fence, OutboxRow, Placement
 from payment_service.db.pool import Pool
 from payment_service.db.records import OutboxRecord, append_outbox
-from payment_service.embedded.broker import EmbeddedBroker
-from payment_service.embedded.process import free_port
 from payment_service.kafka import producer, publication
 from payment_service.kafka.lease import Lease, boot_clock
 from payment_service.kafka.producer import DeliveryReport, FailureScope, Producer
+from payment_service_demo.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.process import free_port
 from tests.support.eventually import eventually, eventually_async
 from tests.support.kafka import Topics, admin, create_topics, topic_names
 from tests.support.outbox import (
@@ -91,6 +91,7 @@ async def test_the_records_of_a_payment_arrive_in_their_order_with_key_value_and
     assert {(r.key, r.value, tuple(r.headers.items())) for r in seen} == {(w.key, w.value, w.headers) for w in written}
 
 
+@pytest.mark.invariant("I5")
 @pytest.mark.kafka
 async def test_at_most_one_record_of_a_payment_is_unacknowledged(config: Config, pool: Pool, topics: Topics) -> None:
     """The next one goes out after the acknowledgement of the one before, so nothing can change their order."""
@@ -108,6 +109,7 @@ async def test_at_most_one_record_of_a_payment_is_unacknowledged(config: Config,
     assert watched.overtaken == []
 
 
+@pytest.mark.invariant("I5")
 async def test_a_transaction_that_commits_late_with_a_lower_position_is_not_passed_over(
     config: Config, pool: Pool, topics: Topics
 ) -> None:
@@ -134,17 +136,17 @@ async def test_a_successor_takes_over_and_the_marks_of_the_predecessor_are_refus
     await write(pool, records(uuid.uuid4()))
     successor = Lease(pool)
     assert await successor.take()
-    [row] = await outbox.fetch_unpublished(pool, limit=10, in_hand=[], limit_bytes=1_000)
+    [row] = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=1_000)
     assert successor.fence.epoch > predecessor.fence.epoch
     assert not await outbox.mark_published(pool, [Placement(row.position, 0, 0)], predecessor.fence)
-    assert not await outbox.hold_aggregates(
+    assert not await outbox.park_aggregates(
         pool,
-        [outbox.Hold(aggregate_id=row.aggregate_id, position=row.position, topic=None, reason="x")],
+        [outbox.ParkedAggregate(aggregate_id=row.aggregate_id, position=row.position, topic=None, reason="x")],
         predecessor.fence,
     )
     assert await pending(pool) == 1
     assert await pool.fetchval("SELECT count(*) FROM outbox_placements") == 0
-    assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
+    assert await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 0
     assert not await predecessor.renew()
     assert not predecessor.held
     assert await outbox.mark_published(pool, [Placement(row.position, 0, 0)], successor.fence)
@@ -168,6 +170,7 @@ async def test_one_relay_publishes_and_a_second_follows_when_it_stops(
             await drained(pool)
 
 
+@pytest.mark.invariant("I5")
 async def test_a_relay_that_was_paused_beyond_its_lease_sends_nothing_more(
     config: Config, pool: Pool, topics: Topics
 ) -> None:
@@ -180,6 +183,7 @@ async def test_a_relay_that_was_paused_beyond_its_lease_sends_nothing_more(
     assert not lease.held
 
 
+@pytest.mark.invariant("I4")
 @pytest.mark.kafka
 async def test_a_lost_acknowledgement_repeats_a_record_and_loses_none(
     config: Config, pool: Pool, topics: Topics, monkeypatch: pytest.MonkeyPatch
@@ -225,9 +229,10 @@ async def test_what_waited_for_a_broker_that_was_down_drains_in_order(
             await drained(pool, timeout_s=40)
             seen = await asyncio.to_thread(Topics(broker.bootstrap_servers).read, distinct(40), topics=[INITIATED])
             assert sequences(seen) == {str(p).encode(): [4, 5] for p in payments}
-        assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
+        assert await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 0
 
 
+@pytest.mark.invariant("I10")
 async def test_a_topic_that_refuses_holds_only_payments_whose_next_record_goes_there(
     config: Config, pool: Pool, topics: Topics
 ) -> None:
@@ -242,7 +247,7 @@ async def test_a_topic_that_refuses_holds_only_payments_whose_next_record_goes_t
         return Watched(*args, lies=lies, **options)
 
     async def waiting() -> bool:
-        return await pending(pool) == 4 and await pool.fetchval("SELECT count(*) FROM relay_holds") == 2
+        return await pending(pool) == 4 and await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 2
 
     async with relaying(config, pool, make_producer=make, probe_interval_s=0.2):
         await eventually_async(waiting)
@@ -252,7 +257,7 @@ async def test_a_topic_that_refuses_holds_only_payments_whose_next_record_goes_t
         await drained(pool)
     seen = await asyncio.to_thread(topics.read_count, 5, topics=[INITIATED])
     assert sequences(seen) == {str(first).encode(): [2], str(second).encode(): [1, 3], str(third).encode(): [1, 2]}
-    assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
+    assert await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 0
 
 
 @pytest.mark.kafka
@@ -267,7 +272,7 @@ async def test_a_topic_that_is_missing_is_waited_for(
     await write(pool, records(first, topic=SUCCEEDED) + records(second))
 
     async def held() -> bool:
-        return await pool.fetchval("SELECT count(*) FROM relay_holds") == 1 and await pending(pool) == 1
+        return await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 1 and await pending(pool) == 1
 
     async with relaying(config, pool, probe_interval_s=0.5):
         await eventually_async(held)
@@ -275,6 +280,7 @@ async def test_a_topic_that_is_missing_is_waited_for(
         await drained(pool)
 
 
+@pytest.mark.invariant("I10")
 @pytest.mark.kafka
 async def test_a_record_that_is_too_large_parks_only_its_payment(config: Config, pool: Pool, topics: Topics) -> None:
     """It can't be published by trying again: a person decides, and all others go on."""
@@ -287,7 +293,7 @@ async def test_a_record_that_is_too_large_parks_only_its_payment(config: Config,
     async def parked() -> bool:
         return (
             await pending(pool) == 2
-            and await pool.fetchval("SELECT count(*) FROM relay_holds WHERE topic IS NULL") == 1
+            and await pool.fetchval("SELECT count(*) FROM parked_aggregates WHERE topic IS NULL") == 1
         )
 
     async with relaying(config, pool):
@@ -295,7 +301,7 @@ async def test_a_record_that_is_too_large_parks_only_its_payment(config: Config,
         await write(pool, records(well, first=4))
         seen = await asyncio.to_thread(topics.read_count, 5, topics=[INITIATED])
     assert sequences(seen) == {str(stuck).encode(): [1], str(well).encode(): [1, 2, 3, 4]}
-    assert await pool.fetchval("SELECT aggregateid FROM relay_holds") == stuck
+    assert await pool.fetchval("SELECT aggregateid FROM parked_aggregates") == stuck
 
 
 @pytest.mark.kafka
@@ -320,7 +326,7 @@ async def test_a_batch_refused_for_one_record_parks_only_that_record(
 
     async with relaying(config, pool):
         await eventually_async(parked)
-    assert [row["aggregateid"] for row in await pool.fetch("SELECT aggregateid FROM relay_holds")] == [
+    assert [row["aggregateid"] for row in await pool.fetch("SELECT aggregateid FROM parked_aggregates")] == [
         large.aggregate_id
     ]
 
@@ -331,18 +337,19 @@ async def test_what_is_held_does_not_fill_the_fetch(config: Config, pool: Pool, 
     assert await lease.take()
     held = [uuid.uuid4() for _ in range(1_000)]
     await write(pool, [record for payment in held for record in records(payment)])
-    holds = [outbox.Hold(aggregate_id=payment, position=1, topic=None, reason="TEST") for payment in held]
-    assert await outbox.hold_aggregates(pool, holds, lease.fence)
+    holds = [outbox.ParkedAggregate(aggregate_id=payment, position=1, topic=None, reason="TEST") for payment in held]
+    assert await outbox.park_aggregates(pool, holds, lease.fence)
     await write(pool, records(free := uuid.uuid4()))
-    rows = await outbox.fetch_unpublished(pool, limit=10, in_hand=[], limit_bytes=1_000)
+    rows = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=1_000)
     assert [row.aggregate_id for row in rows] == [free]
 
 
+@pytest.mark.invariant("I11")
 async def test_large_values_are_fetched_within_a_bound_of_bytes(config: Config, pool: Pool, topics: Topics) -> None:
     """At least one, and at most one more than the bound."""
     await write(pool, [record for _ in range(5) for record in records(uuid.uuid4(), value=random.randbytes(400_000))])
     for limit_bytes, count in ((1, 1), (400_000, 1), (400_001, 2), (10_000_000, 5)):
-        rows = await outbox.fetch_unpublished(pool, limit=10, in_hand=[], limit_bytes=limit_bytes)
+        rows = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=limit_bytes)
         assert len(rows) == count
 
 

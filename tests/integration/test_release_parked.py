@@ -45,6 +45,7 @@ async def test_a_refund_that_may_have_been_made_is_looked_for_first(harness: Har
     assert (await shown(harness, payment))["amount_refunded"] == ("5.00" if made else "0.00")
 
 
+@pytest.mark.invariant("I7")
 async def test_a_refund_that_two_reads_do_not_find_is_never_sent_again_however_often_it_is_retried(
     harness: Harness,
 ) -> None:
@@ -102,6 +103,7 @@ async def test_a_refund_that_is_known_as_another_is_not_taken_twice(harness: Har
     assert (await shown(harness, payment))["amount_refunded"] == "5.00"
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize(("phase", "fault"), [("before", REFUSAL), ("after", REFUSAL), ("after", PROXY)])
 async def test_a_create_that_is_retried_makes_one_intent(harness: Harness, phase: str, fault: dict[str, Any]) -> None:
     operator = Operator(harness)
@@ -165,12 +167,12 @@ async def test_an_event_is_applied_again_or_closed(harness: Harness) -> None:
 async def test_held_records_go_out_again_and_none_is_left_out(harness: Harness) -> None:
     operator, payment, pool = Operator(harness), await harness.pay("o-1"), harness.flows.pool
     await pool.execute(
-        "INSERT INTO relay_holds (aggregateid, position, reason) VALUES ($1, 1, 'MSG_SIZE_TOO_LARGE')", payment
+        "INSERT INTO parked_aggregates (aggregateid, position, reason) VALUES ($1, 1, 'MSG_SIZE_TOO_LARGE')", payment
     )
     with pytest.raises(Refusal, match="can't be left out"):
         await operator.resolve(payment, "never")
     await operator.retry(payment)
-    assert await pool.fetchval("SELECT count(*) FROM relay_holds") == 0
+    assert await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 0
 
 
 async def test_the_same_key_does_it_once_and_every_change_is_noted(harness: Harness) -> None:
@@ -224,9 +226,9 @@ async def test_of_two_accounts_transfers_with_one_id_only_the_one_that_is_named_
     operator, pool = Operator(harness), harness.flows.pool
     await pool.execute(
         "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome)"
-        " SELECT account, 't-1', 100, 'eur', now(), 'for you', 'transfer.nobodys' FROM unnest(ARRAY['DE1', 'DE2']) account"
+        " SELECT account, 't-1', 100, 'eur', now(), 'for you', 'transfer.unmatched' FROM unnest(ARRAY['DE1', 'DE2']) account"
     )
     with pytest.raises(Refusal, match=r"name one of DE1:t-1, DE2:t-1\."):
         await operator.resolve("t-1", "close")
     await operator.resolve("DE2:t-1", "close")
-    assert await pool.fetchval("SELECT account FROM bank_transfers WHERE outcome = 'transfer.nobodys'") == "DE1"
+    assert await pool.fetchval("SELECT account FROM bank_transfers WHERE outcome = 'transfer.unmatched'") == "DE1"

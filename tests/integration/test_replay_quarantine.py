@@ -151,6 +151,7 @@ async def keep_webhook(harness: Harness, body: bytes, provider: str = "stripe") 
     return name
 
 
+@pytest.mark.invariant("I9")
 async def test_a_webhook_goes_the_way_of_webhooks_and_moves_its_payment_once(harness: Harness) -> None:
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()

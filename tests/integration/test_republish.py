@@ -14,7 +14,7 @@ import pytest
 from payment_service.config.config import Config
 from payment_service.db.audit import Actor
 from payment_service.db.pool import Pool
-from payment_service.db.publishing import Chosen
+from payment_service.db.publishing import Selection
 from payment_service.flows.operators.republish import count_published, republish
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.state.errors import Refusal
@@ -31,7 +31,7 @@ from tests.support.outbox import (
     write,
 )
 
-ALL = Chosen(
+ALL = Selection(
     since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2100, 1, 1, tzinfo=UTC), payment_id=None, topic=None
 )
 ASKING = ChangeRequest(
@@ -39,6 +39,7 @@ ASKING = ChangeRequest(
 )
 
 
+@pytest.mark.invariant("I5")
 @pytest.mark.kafka
 async def test_what_goes_out_again_is_the_same_and_overtakes_nothing(
     config: Config, pool: Pool, topics: Topics
@@ -78,7 +79,7 @@ async def test_the_same_request_does_it_once_and_goes_on_where_it_was_stopped(
     assert await republish(pool, ALL, ASKING, batch_rows=3) == 10, "the same answer"
     assert await pending(pool) == 0, "and nothing done"
     with psycopg.connect(database_dsn, autocommit=True) as owner:
-        owner.execute("DELETE FROM kept_answers WHERE key > 'again-1.2'")
+        owner.execute("DELETE FROM idempotency_keys WHERE key > 'again-1.2'")
     await republish(pool, ALL, ASKING, batch_rows=3)
     assert await pending(pool) == 4, "the two batches that were done are passed over"
     with pytest.raises(Refusal):

@@ -19,7 +19,7 @@ from tests.support.operator import PROXY, Operator, effects, shown, unfindable
 REFUNDS = {"method": "GET", "path": "/v1/refunds"}
 
 
-async def made_by_hand(harness: Harness, payment: UUID, amount: int = 500, **more: Any) -> str:
+async def refund_externally(harness: Harness, payment: UUID, amount: int = 500, **more: Any) -> str:
     """A refund that somebody makes at the provider; its id there."""
     client: Any = harness.sandbox.client()
     intent = (await shown(harness, payment))["provider_payment_id"]
@@ -47,23 +47,24 @@ async def test_a_refund_that_the_provider_does_not_have_is_not_taken_for_made(ha
         await operator.resolve(name, "happened", "re_TYPO")
     assert refused.value.reason is RefusalReason.NOT_ALLOWED
     assert await as_it_was(harness, name) == before
-    made = await made_by_hand(harness, payment)
+    made = await refund_externally(harness, payment)
     await operator.resolve(name, "happened", made)
     assert (await harness.get(f"/v1/refunds/{name}")).json["status"] == "succeeded", "as it was read, without an event"
     assert (await shown(harness, payment))["amount_refunded"] == "5.00"
 
 
+@pytest.mark.invariant("I7")
 async def test_a_refund_of_another_payment_or_amount_or_name_is_not_taken_for_this_one(harness: Harness) -> None:
     operator, payment, other = Operator(harness), await harness.pay("o-1"), await harness.pay("o-2")
     name = await unfindable(harness, operator, payment)
     before = await as_it_was(harness, name)
-    elsewhere = await made_by_hand(harness, other)
+    elsewhere = await refund_externally(harness, other)
     with pytest.raises(Refusal, match="of this payment"):
         await operator.resolve(name, "happened", elsewhere)
-    another_amount = await made_by_hand(harness, payment, 400)
+    another_amount = await refund_externally(harness, payment, 400)
     with pytest.raises(Refusal, match=r"is for 4\.00 eur, and 5\.00 eur was asked for"):
         await operator.resolve(name, "happened", another_amount)
-    named = await made_by_hand(harness, payment, metadata={"refund_id": str(UUID(int=5))})
+    named = await refund_externally(harness, payment, metadata={"refund_id": str(UUID(int=5))})
     with pytest.raises(Refusal, match="bears the name of another refund"):
         await operator.resolve(name, "happened", named)
     assert await as_it_was(harness, name) == before
@@ -86,7 +87,7 @@ async def test_nothing_is_changed_while_the_provider_can_not_be_read(
     operator, payment = Operator(harness), await harness.pay("o-1")
     name = await unfindable(harness, operator, payment)
     before = await as_it_was(harness, name)
-    made = await made_by_hand(harness, payment)
+    made = await refund_externally(harness, payment)
     harness.sandbox.faults({"match": REFUNDS, "phase": "before", "times": 1, **fault})
     with pytest.raises(Refusal, match=sentence) as refused:
         await operator.resolve(name, what, made)
@@ -119,7 +120,7 @@ async def test_a_refund_is_not_said_never_to_have_been_while_not_all_of_them_can
     name = await unfindable(harness, operator, payment)
     before = await as_it_was(harness, name)
     for amount in (100, 200):
-        await made_by_hand(harness, payment, amount)
+        await refund_externally(harness, payment, amount)
     monkeypatch.setattr(adapter, "PAGE_SIZE", 1)
     monkeypatch.setattr(adapter, "REFUND_PAGES_MAX", 1)
     with pytest.raises(Refusal, match="Not all refunds of this payment could be read"):
@@ -132,7 +133,7 @@ async def test_a_refund_is_not_said_never_to_have_been_while_not_all_of_them_can
 async def test_a_pending_refund_that_a_person_found_ends_by_its_event(harness: Harness) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1", method="pm_card_pendingRefund")
     name = await unfindable(harness, operator, payment)
-    made = await made_by_hand(harness, payment)
+    made = await refund_externally(harness, payment)
     await operator.resolve(name, "happened", made)
     refund = (await harness.get(f"/v1/refunds/{name}")).json
     assert (refund["status"], refund["provider_refund_id"]) == ("pending", made)
@@ -141,7 +142,7 @@ async def test_a_pending_refund_that_a_person_found_ends_by_its_event(harness: H
 async def test_the_same_resolution_again_is_answered_without_the_provider(harness: Harness) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1")
     name = await unfindable(harness, operator, payment)
-    made = await made_by_hand(harness, payment)
+    made = await refund_externally(harness, payment)
     first = await operator.resolve(name, "happened", made, key="case-17")
     harness.sandbox.faults({"match": REFUNDS, "phase": "before", "action": "status", "code": 503})
     assert await operator.resolve(name, "happened", made, key="case-17") == first

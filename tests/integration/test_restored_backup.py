@@ -25,9 +25,9 @@ async def restore_without_refunds(harness: Harness, payment: UUID) -> None:
     await pool.execute("DELETE FROM refunds WHERE payment_id = $1", payment)
     await pool.execute("DELETE FROM operations WHERE payment_id = $1 AND kind <> 'create'", payment)
     await pool.execute("DELETE FROM payment_events WHERE event_type LIKE '%refund%' AND payment_id = $1", payment)
-    await pool.execute("DELETE FROM payment_history WHERE payment_id = $1 AND announced LIKE '%refund%'", payment)
+    await pool.execute("DELETE FROM payment_history WHERE payment_id = $1 AND published_topic LIKE '%refund%'", payment)
     await pool.execute("DELETE FROM outbox WHERE aggregateid = $1 AND type LIKE '%refund%'", payment)
-    await pool.execute("DELETE FROM kept_answers")
+    await pool.execute("DELETE FROM idempotency_keys")
     await pool.execute(
         "UPDATE payments SET refunded = 0, reserved = 0, sequence = (SELECT max(sequence) FROM payment_history WHERE"
         " payment_id = payments.id) WHERE id = $1",
@@ -50,6 +50,7 @@ async def amounts(harness: Harness, payment: UUID) -> tuple[str, str]:
     return shown["amount_captured"], shown["amount_refunded"]
 
 
+@pytest.mark.invariant("I7")
 async def test_the_same_job_finds_the_refund_that_it_asked_for_before(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "5.00", "job-1")
@@ -79,7 +80,7 @@ async def test_another_refund_takes_in_what_was_lost_and_the_job_finds_it_afterw
     assert await amounts(harness, payment) == ("19.90", "15.00")
     again = await harness.refund(payment, "15.00", "job-1")
     assert (again.status, again.json["id"], again.json["status"]) == (201, first.json["id"], "succeeded")
-    await harness.flows.pool.execute("DELETE FROM kept_answers")
+    await harness.flows.pool.execute("DELETE FROM idempotency_keys")
     assert (await harness.refund(payment, "14.00", "job-1")).status == 422
     await harness.refund(payment, "4.90", "job-3")
     await harness.run_until_idle()
@@ -123,6 +124,7 @@ async def restore_without_orders(harness: Harness) -> None:
     await harness.flows.pool.execute("TRUNCATE payments, operations, payment_events, payment_history, outbox CASCADE")
 
 
+@pytest.mark.invariant("I1")
 @pytest.mark.parametrize("paid", [True, False])
 async def test_an_order_that_is_read_again_finds_the_intent_that_was_made_for_it(harness: Harness, paid: bool) -> None:
     record = inbound_record(order("o-1"), 0)

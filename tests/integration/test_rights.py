@@ -21,11 +21,12 @@ import payment_service
 from payment_service.db.maintain import maintain
 from payment_service.db.migrate import migrate
 from payment_service.db.pool import connect_arguments
-from payment_service.db.rights import HIDDEN, READER, SERVICE, RightsError, Roles, Standing, standing
+from payment_service.db.rights import HIDDEN, READER, SERVICE, RightsError, RoleReport, Roles, compare_role
+from payment_service.db.schema import SCHEMA_REVISION_NEEDED
 
 PACKAGE: Final = Path(payment_service.__file__).parent
 # What the owner runs.
-OWNERS: Final = {"adopt.sql", "maintain.sql", "roles.sql", "rights.sql"}
+OWNERS: Final = {"maintain.sql", "roles.sql", "rights.sql"}
 PARTITION: Final = re.compile(r"_[0-9]{8}$")
 
 
@@ -48,10 +49,10 @@ class Ground:
             cursor = connection.execute(statements[-1].encode())
             return cursor.fetchall() if cursor.description else []
 
-    async def standing(self, role: str) -> Standing:
+    async def compare_role(self, role: str) -> RoleReport:
         """Give what the service itself finds out about its role."""
         connection = await asyncpg.connect(**connect_arguments(self.of(role)))
-        found = await standing(connection)
+        found = await compare_role(connection)
         await connection.close()
         assert found is not None
         return found
@@ -108,9 +109,11 @@ def _collect(query: str, needed: dict[str, set[str]]) -> None:
 
 
 async def test_the_roles_of_the_script_have_what_they_need_after_a_migration_by_the_owner(migrated: Ground) -> None:
-    found = await migrated.standing(migrated.roles.service)
-    assert found == Standing(migrated.roles.service, superuser=False, owner=False, creates=False, lacks=[], beyond=[])
-    assert (await migrated.standing(migrated.roles.owner)).owner
+    found = await migrated.compare_role(migrated.roles.service)
+    assert found == RoleReport(
+        migrated.roles.service, superuser=False, owner=False, may_create=False, missing=[], excess=[]
+    )
+    assert (await migrated.compare_role(migrated.roles.owner)).owner
 
 
 async def test_the_script_may_come_after_the_schema_and_again(migrated: Ground) -> None:
@@ -119,11 +122,15 @@ async def test_the_script_may_come_after_the_schema_and_again(migrated: Ground) 
     partition = next(name for (name,) in migrated.run("SELECT relname FROM pg_class") if PARTITION.search(name))
     for relation in ("audit", partition):
         migrated.run(f"GRANT UPDATE, DELETE, TRUNCATE ON {relation} TO {service}")
-    assert (await migrated.standing(service)).beyond[:3] == ["DELETE on audit", "TRUNCATE on audit", "UPDATE on audit"]
-    assert any(what.endswith(partition) for what in (await migrated.standing(service)).beyond)
+    assert (await migrated.compare_role(service)).excess[:3] == [
+        "DELETE on audit",
+        "TRUNCATE on audit",
+        "UPDATE on audit",
+    ]
+    assert any(what.endswith(partition) for what in (await migrated.compare_role(service)).excess)
     migrated.run(migrated.roles.script(), migrated.roles.script())
-    assert await migrated.standing(service) == Standing(
-        service, superuser=False, owner=False, creates=False, lacks=[], beyond=[]
+    assert await migrated.compare_role(service) == RoleReport(
+        service, superuser=False, owner=False, may_create=False, missing=[], excess=[]
     )
 
 
@@ -190,12 +197,12 @@ async def test_partitions_that_the_owner_makes_later_need_no_grant(migrated: Gro
     with psycopg.connect(migrated.of(migrated.roles.service)) as connection:
         partition = connection.execute(
             "INSERT INTO outbox (id, aggregatetype, aggregateid, type, headers, created_at) "
-            "VALUES (gen_random_uuid(), 'notice', gen_random_uuid(), 'x', '[]', %s) RETURNING tableoid::regclass::text",
+            "VALUES (gen_random_uuid(), 'dead_letter', gen_random_uuid(), 'x', '[]', %s) RETURNING tableoid::regclass::text",
             [later],
         ).fetchone()
     assert partition
     assert PARTITION.search(partition[0])
-    assert (await migrated.standing(migrated.roles.service)).lacks == []
+    assert (await migrated.compare_role(migrated.roles.service)).missing == []
 
 
 def test_a_migration_grants_what_is_missing_and_touches_nothing_else(migrated: Ground) -> None:
@@ -205,10 +212,10 @@ def test_a_migration_grants_what_is_missing_and_touches_nothing_else(migrated: G
     before = migrated.run("SELECT xmin::text FROM pg_class WHERE relname = 'payments'")
     lines: list[str] = []
     migrate(owner, roles=migrated.roles, report=lines.append)
-    assert f"granted {service} 6 rights" in lines
+    assert f"granted 6 privileges to {service}" in lines
     lines.clear()
     migrate(owner, roles=migrated.roles, report=lines.append)
-    assert lines == ["schema is at revision 4"]
+    assert lines == [f"schema is at revision {SCHEMA_REVISION_NEEDED}"]
     assert migrated.run("SELECT xmin::text FROM pg_class WHERE relname = 'payments'") == before
 
 

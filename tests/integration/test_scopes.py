@@ -85,4 +85,4 @@ async def test_no_route_opens_without_a_key_that_is_good_now(api: Api) -> None:
             assert_problem(answer, 401)
             bodies.add(answer.body)
         assert len(bodies) == 1, route
-    assert await api.pool.fetchval("SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM kept_answers)") == 0
+    assert await api.pool.fetchval("SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM idempotency_keys)") == 0

@@ -64,7 +64,7 @@ async def test_who_asked_for_what_from_where_is_told(harness: Harness) -> None:
     assert (asked["client"], asked["action"], asked["address"]) == ("shop", "refund", "127.0.0.1")
     assert (asked["asked"]["key"], asked["asked"]["amount"], asked["asked"]["reason"]) == ("job-1", "5.00", "broken")
     [refund] = await entries(harness, payment, "refund")
-    assert (refund["client"], refund["amount"], refund["made_by_hand"]) == ("shop", "5.00", False)
+    assert (refund["client"], refund["amount"], refund["external"]) == ("shop", "5.00", False)
 
 
 async def test_each_attempt_is_told_and_what_it_came_to(harness: Harness) -> None:
@@ -117,11 +117,11 @@ async def test_a_cancellation_of_the_order_is_told_even_before_the_order_came(ha
 async def test_what_is_held_back_says_why(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     await harness.flows.pool.execute(
-        "INSERT INTO relay_holds (aggregateid, position, reason) SELECT aggregateid, min(position), 'MSG_SIZE_TOO_LARGE'"
+        "INSERT INTO parked_aggregates (aggregateid, position, reason) SELECT aggregateid, min(position), 'MSG_SIZE_TOO_LARGE'"
         " FROM outbox GROUP BY aggregateid"
     )
     held, waiting = await entries(harness, payment, "record")
-    assert (held["held_reason"], waiting["held_reason"]) == ("MSG_SIZE_TOO_LARGE", "")
+    assert (held["parked_reason"], waiting["parked_reason"]) == ("MSG_SIZE_TOO_LARGE", "")
     assert held["text"] == "payments.initiated number 1 can't be published: MSG_SIZE_TOO_LARGE."
 
 

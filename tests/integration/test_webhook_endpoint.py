@@ -152,6 +152,7 @@ async def test_a_byte_order_mark_is_refused(port: int, inbox: Inbox) -> None:
     assert [reason for _, reason, _ in inbox.quarantined] == ["not_json"]
 
 
+@pytest.mark.invariant("I12")
 async def test_what_is_kept_holds_no_client_secret_and_no_card_number(port: int, inbox: Inbox) -> None:
     await post(port, b'{"client_secret":"pi_1_secret_abc","card":"4242424242424242",}')
     [(kept, _, _)] = inbox.quarantined
@@ -159,6 +160,7 @@ async def test_what_is_kept_holds_no_client_secret_and_no_card_number(port: int,
     assert b"424242424242" not in kept
 
 
+@pytest.mark.invariant("I8")
 @pytest.mark.parametrize("body", [event(), b"{"])
 async def test_while_nothing_can_be_stored_stripe_is_asked_to_send_again(port: int, inbox: Inbox, body: bytes) -> None:
     """Neither an event nor a body for quarantine may be acknowledged before it is durable."""
@@ -205,6 +207,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(port: int, inb
     assert inbox.untouched
 
 
+@pytest.mark.invariant("I11")
 async def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(port: int, inbox: Inbox) -> None:
     """The client that sends it to the end still gets to see the answer; then the connection is closed."""
     size = BODY_LIMIT_BYTES * 4
@@ -256,6 +259,7 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(inbox: Inbox) -> Non
         await eventually_async(taken)
 
 
+@pytest.mark.invariant("I11")
 async def test_more_deliveries_than_may_wait_are_refused_at_once(inbox: Inbox) -> None:
     """Those that wait are answered in the end; those beyond are told to come again, not queued."""
     inbox.gate.clear()
@@ -356,6 +360,7 @@ async def test_what_stripe_signed_is_stored_and_acknowledged_whatever_it_says(
     assert await flows.pool.fetchval("SELECT count(*) FROM payments") == 1
 
 
+@pytest.mark.invariant("I6")
 async def test_a_later_event_of_an_earlier_state_changes_nothing(durable_port: int, flows: Flows) -> None:
     await flows.accept("o-1")
     await post(durable_port, event("payment_intent.succeeded", intent("o-1")))

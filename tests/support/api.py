@@ -24,7 +24,7 @@ from tests.support.flows import config_for
 from tests.support.http import Answer, ask, served
 
 INSERT_PAYMENT = """
-INSERT INTO payments (id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, status,
+INSERT INTO payments (id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, status,
                       order_topic, order_partition, order_offset, created_at)
 VALUES ($1, $2, $3::integer, 'user-1', 'stripe', $4, $5, $6, $7, $8, $9, 'orders.created', 0, 0, now() + $3::integer * interval '1 s')
 """
@@ -49,12 +49,12 @@ class Api(SimpleNamespace):
         """Ask with the key that may read, or another."""
         return await ask(self.port, "GET", target, {"authorization": f"Bearer {key or self.key}", **headers})
 
-    async def insert(self, order_id: str = "o-1", n: int = 1, **changes: Any) -> UUID:
+    async def insert(self, order_id: str = "o-1", attempt: int = 1, **changes: Any) -> UUID:
         """Write a payment of 19.90 eur."""
         row = {"intent": None, "amount": 1990, "currency": "eur", "captured": 0, "refunded": 0, "status": "pending"}
         row |= changes
-        name = payment_id("default", order_id, n)
-        await self.pool.execute(INSERT_PAYMENT, name, order_id, n, *row.values())
+        name = payment_id("default", order_id, attempt)
+        await self.pool.execute(INSERT_PAYMENT, name, order_id, attempt, *row.values())
         return name
 
     async def key_for(self, *scopes: str) -> str:

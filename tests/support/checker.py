@@ -27,7 +27,7 @@ TABLES: Final = (
     "payment_history",
     "outbox",
     "outbox_pending",
-    "relay_holds",
+    "parked_aggregates",
     "quarantine",
     "refunds",
 )
@@ -172,8 +172,7 @@ def nothing_is_left(evidence: Evidence) -> Iterator[Violation]:
             detail = f"{row['kind']} is {row['state']}: {row['outcome']} {row['outcome_code']}"
             yield Violation("I3", ids[row["payment_id"]], detail)
     for row in evidence.tables["payment_events"]:
-        # What an older release left to this one has neither a time to be tried at nor a reason, until `maintain` takes it up.
-        if not row["processed"] and (row["retry_at"] is not None or row["parked_reason"] is not None):
+        if not row["processed"]:
             yield Violation("I3", row["provider_event_id"], f"not applied: {row['result']} {row['parked_reason']}")
     for row in evidence.tables["payments"]:
         if row["status"] == "created":
@@ -194,7 +193,9 @@ def published_once(evidence: Evidence) -> Iterator[Violation]:
         row = rows.get(_record_name(record), {})
         if (row.get("type"), row.get("key"), row.get("payload")) != (record.topic, record.key, record.value):
             yield Violation("I4", _record_name(record), f"{record.topic} has what the outbox has not")
-    told = Counter((row["payment_id"], row["sequence"], row["announced"]) for row in evidence.tables["payment_history"])
+    told = Counter(
+        (row["payment_id"], row["sequence"], row["published_topic"]) for row in evidence.tables["payment_history"]
+    )
     written = Counter((row["aggregateid"], row["sequence"], row["type"]) for row in rows.values() if row["sequence"])
     for missing in (told - written) + (written - told):
         if missing[1] is not None:
@@ -282,7 +283,9 @@ def applied_once(evidence: Evidence) -> Iterator[Violation]:
     """I9: one row an event, one change a cause, and no change without the state it names."""
     events = Counter(row["provider_event_id"] for row in evidence.tables["payment_events"])
     yield from (Violation("I9", event, f"stored {times} times") for event, times in events.items() if times > 1)
-    causes = Counter((row["payment_id"], row["cause"], row["announced"]) for row in evidence.tables["payment_history"])
+    causes = Counter(
+        (row["payment_id"], row["cause"], row["published_topic"]) for row in evidence.tables["payment_history"]
+    )
     for (payment, cause, announced), times in causes.items():
         if times > 1 and announced is not None:
             yield Violation("I9", str(payment), f"{cause} was announced {times} times as {announced}")

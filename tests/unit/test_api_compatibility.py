@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts import api_contract, release_contracts
 from scripts.document_api import OPENAPI, described
-from scripts.release_contracts import broken_since, releases
+from scripts.release_contracts import broken_since, keep
 
 Paper = dict[str, Any]
-LAST = releases()[-1]
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """Give a release that has the API of now."""
+    keep(tmp_path / "1.0.0")
+    return tmp_path / "1.0.0"
 
 
 def call(paper: Paper) -> Paper:
@@ -75,13 +82,13 @@ BREAKS: list[tuple[str, Callable[[Paper], object], str]] = [
 
 
 @pytest.mark.parametrize(("change", "fault"), [case[1:] for case in BREAKS], ids=[case[0] for case in BREAKS])
-def test_what_breaks_callers_is_found(
-    change: Callable[[Paper], object], fault: str, monkeypatch: pytest.MonkeyPatch
+def test_a_change_that_breaks_callers_is_found(
+    change: Callable[[Paper], object], fault: str, release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paper = described()
     change(paper)
     monkeypatch.setattr(release_contracts, "described", lambda: paper)
-    assert [found for found in broken_since(LAST) if fault in found]
+    assert [found for found in broken_since(release) if fault in found]
 
 
 def add_a_field(paper: Paper) -> None:
@@ -98,13 +105,15 @@ def add_an_error(paper: Paper) -> None:
 
 
 @pytest.mark.parametrize("change", [add_a_field, add_a_call, add_an_error], ids=lambda change: change.__name__)
-def test_what_is_added_breaks_nobody(change: Callable[[Paper], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_addition_breaks_nobody(
+    change: Callable[[Paper], None], release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paper = described()
     change(paper)
     monkeypatch.setattr(release_contracts, "described", lambda: paper)
-    assert broken_since(LAST) == []
+    assert broken_since(release) == []
 
 
-def test_a_release_keeps_the_description_whole() -> None:
-    kept = api_contract.parts(json.loads((LAST / OPENAPI.name).read_text()))
+def test_a_release_keeps_the_whole_description(release: Path) -> None:
+    kept = api_contract.parts(json.loads((release / OPENAPI.name).read_text()))
     assert kept.keys() >= {f"{REFUND} taken", f"{REFUND} given", "RefundRequest taken", "Refund given", "Problem given"}

@@ -78,7 +78,7 @@ def _tables() -> Tables:
             }
         ],
         "payment_history": [
-            {"payment_id": PAYMENT, "sequence": number, "announced": topic, "cause": f"pi_1:{topic}"}
+            {"payment_id": PAYMENT, "sequence": number, "published_topic": topic, "cause": f"pi_1:{topic}"}
             for number, topic in numbered
         ],
         "outbox": [

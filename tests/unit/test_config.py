@@ -145,6 +145,7 @@ def test_secrets_are_several_while_one_is_rotated(monkeypatch: pytest.MonkeyPatc
     assert [secret.get_secret_value() for secret in secrets] == ["whsec_canary1", "whsec_canary2"]
 
 
+@pytest.mark.invariant("I12")
 def test_a_config_that_is_printed_shows_no_secret() -> None:
     text = repr(Config.from_environment())
     assert "canary" not in text

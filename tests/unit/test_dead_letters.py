@@ -74,6 +74,7 @@ def test_card_numbers_are_masked_in_key_value_and_headers() -> None:
     assert letter.headers[-1] == ("x", b"************4242")
 
 
+@pytest.mark.invariant("I12")
 @pytest.mark.parametrize(
     "value",
     [
@@ -118,6 +119,7 @@ def test_a_key_too_long_to_pass_on_becomes_its_hash() -> None:
     assert dead_letter(record(key=key[:-1]), BAD_AMOUNT).key == key[:-1]
 
 
+@pytest.mark.invariant("I11")
 def test_the_headers_that_are_kept_are_bounded() -> None:
     many = tuple((f"h{i}", b"") for i in range(DEAD_LETTER_HEADERS_LIMIT + 1))
     assert dead_letter(record(headers=many), BAD_AMOUNT).headers == WHERE + many[:-1]

@@ -79,6 +79,7 @@ class Thing:
     secret: str
 
 
+@pytest.mark.invariant("I12")
 @pytest.mark.parametrize(("secret", "canary"), CANARIES.values(), ids=CANARIES.keys())
 def test_no_secret_gets_out_wherever_it_stands(output: io.StringIO, lines: Lines, secret: str, canary: str) -> None:
     log = structlog.get_logger()

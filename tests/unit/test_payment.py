@@ -8,9 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from payment_service.domain.currency import currency
 from payment_service.domain.events import Canceled, Failed, Initiated, Succeeded
-from payment_service.domain.money import Money
 from payment_service.domain.payment import (
     STANDING,
     TRANSITIONS,
@@ -28,6 +26,8 @@ from payment_service.domain.payment import (
     Stray,
     apply,
 )
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 EUR = currency("eur")
 AMOUNT = Money(1990, EUR)
@@ -47,7 +47,7 @@ def payment(**changes: object) -> Payment:
     made = Payment(
         id=UUID(int=1),
         order_id="order-1",
-        n=1,
+        attempt=1,
         user_id="user-1",
         provider="stripe",
         provider_payment_id=None,
@@ -106,6 +106,7 @@ def end_of(state: Payment) -> tuple[object, ...]:
     return (state.status, state.captured, state.method, state.key, state.paid_at, state.provider_payment_id)
 
 
+@pytest.mark.invariant("I6")
 @pytest.mark.parametrize("last", [Status.SUCCEEDED, Status.CANCELED, Status.DECLINED])
 @pytest.mark.parametrize("same_second", [False, True])
 def test_every_order_of_the_facts_of_one_payment_ends_the_same(last: Status, same_second: bool) -> None:
@@ -125,6 +126,7 @@ def test_every_order_of_the_facts_of_one_payment_ends_the_same(last: Status, sam
     assert ends.pop()[0] == last
 
 
+@pytest.mark.invariant("I6")
 def test_every_subset_in_every_order_keeps_the_greatest_fact() -> None:
     """With up to four facts of any kind, the end is that of the greatest key, whichever came first."""
     facts = [fact(status, at) for status in UNPAID_THEN_PAID for at in (10, 11)]
@@ -136,6 +138,7 @@ def test_every_subset_in_every_order_keeps_the_greatest_fact() -> None:
             assert ends.pop()[0] is greatest.status
 
 
+@pytest.mark.invariant("I4")
 def test_the_records_of_a_life_are_told_once_each_whatever_is_repeated() -> None:
     life = (fact(Status.PENDING, 10), fact(Status.DECLINED, 11), fact(Status.DECLINED, 12), fact(Status.SUCCEEDED, 13))
     _, told = fold(payment(), (*life, *life, *reversed(life)))
@@ -143,6 +146,7 @@ def test_the_records_of_a_life_are_told_once_each_whatever_is_repeated() -> None
     assert len({one.cause for one in told}) == 4  # type: ignore[attr-defined]
 
 
+@pytest.mark.invariant("I6")
 def test_a_late_decline_after_success_changes_nothing_and_is_not_told() -> None:
     paid, _ = fold(payment(), (fact(Status.SUCCEEDED, 20),))
     verdict = apply(paid, fact(Status.DECLINED, 30))
@@ -192,6 +196,7 @@ def test_another_intent_that_holds_money_is_parked(status: Status) -> None:
     assert verdict.reason == "unexpected_money"
 
 
+@pytest.mark.invariant("I7")
 @pytest.mark.parametrize(
     "changes",
     [

@@ -11,10 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service.domain.currency import currency
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
 from payment_service.domain.events import Announcement, DisputeClosed, Disputed, Refunded, RefundFailed, RefundInitiated
-from payment_service.domain.money import Money
 from payment_service.domain.payment import Ignored, Parked, Payment, Status
 from payment_service.domain.refund import (
     AnyRefundFact,
@@ -32,6 +30,8 @@ from payment_service.domain.refund import (
     RefundVerdict,
     apply_refund,
 )
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 from scripts.document_states import SAMPLE
 
 EUR = currency("eur")
@@ -145,7 +145,7 @@ def test_a_refund_made_by_hand_is_taken_in() -> None:
     book = Book()
     book.take(fact(RefundStatus.SUCCEEDED, ours=None))
     [refund] = book.refunds.values()
-    assert (refund.foreign, refund.provider_refund_id, book.sums) == (True, "re_1", (400, 0))
+    assert (refund.external, refund.provider_refund_id, book.sums) == (True, "re_1", (400, 0))
     assert isinstance(book.take(ask(601)), NotRefundable)
 
 
@@ -154,7 +154,7 @@ def test_a_refund_that_bears_a_name_of_ours_keeps_it_though_its_row_is_lost() ->
     book = Book()
     book.take(replace(fact(RefundStatus.SUCCEEDED), payment_id=PAID.id))
     assert list(book.refunds) == [OURS]
-    assert book.refunds[OURS].foreign
+    assert book.refunds[OURS].external
     assert isinstance(book.take(ask(400)), Ignored)
     assert book.sums == (400, 0)
 

@@ -74,6 +74,7 @@ def test_the_example_of_the_description_is_an_answer() -> None:
     assert isinstance(Offered.model_validate(example).pay, StripePay)
 
 
+@pytest.mark.invariant("I12")
 def test_no_repr_shows_a_secret() -> None:
     found = read()
     assert isinstance(found, Checkout)

@@ -132,6 +132,7 @@ def test_an_event_without_what_every_event_has_is_refused(changes: dict[str, Any
     assert caught.value.reason == "not_an_event"
 
 
+@pytest.mark.invariant("I13")
 def test_no_number_becomes_a_float() -> None:
     """What has a point stays the text it was, so that nothing is rounded."""
     read_back = parse(json.dumps(event()).replace('"created"', '"rate": 0.10, "huge": 1e999999, "created"').encode())
@@ -286,6 +287,7 @@ def test_no_content_of_an_object_makes_translate_raise(kind: str, field: str, va
     assert "\\u0000" not in json.dumps(json.loads(translated.payload.encode()))
 
 
+@pytest.mark.invariant("I12")
 def test_no_client_secret_is_kept_at_any_depth() -> None:
     """Who has it can pay, and see, another's payment."""
     secret = "pi_1_secret_abc"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from payment_service.domain import card_numbers
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundFact, RefundStatus
 from payment_service.domain.unexpected import UnexpectedFact
 from payment_service.provider.port import Disposition, ProviderEvent
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from payment_service.bank_transfer.statement import Transfer
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PROVIDER: Final = "bank_transfer"
 MATCHED: Final = "transfer.matched"  # just what an open intent asked for
 UNEXPECTED: Final = "transfer.unexpected"  # bears the reference of a payment, and is not what it asked for
-NOBODYS: Final = "transfer.nobodys"  # bears no reference of ours
+UNMATCHED: Final = "transfer.unmatched"  # bears no reference of ours
 REFUND_ENDED: Final = "refund.ended"
 
 
@@ -67,7 +67,7 @@ class LedgerRefund:
     amount: Money
     status: RefundStatus
     failure: str
-    changed_at: datetime
+    updated_at: datetime
 
     def fact(self, *, source: str) -> RefundFact:
         """Say how it stands."""
@@ -78,7 +78,7 @@ class LedgerRefund:
             amount=self.amount,
             status=self.status,
             failure=self.failure,
-            at=int(self.changed_at.timestamp()),
+            at=int(self.updated_at.timestamp()),
             source=source,
             payment_id=self.payment_id,
         )
@@ -96,7 +96,7 @@ def transfer_event(
 
     `was_nobodys`: it was told before without a reference, and is another event now.
     """
-    kind = NOBODYS if intent is None else UNEXPECTED if reason else MATCHED
+    kind = UNMATCHED if intent is None else UNEXPECTED if reason else MATCHED
     data = {
         "transaction_id": transfer.transaction_id,
         "amount": transfer.amount.minor,
@@ -122,7 +122,7 @@ def refund_event(refund: LedgerRefund) -> ProviderEvent:
         "status": refund.status.value,
         "failure": refund.failure,
     }
-    return _word(f"refund:{refund.refund_id}:{refund.status}", REFUND_ENDED, refund.changed_at, data)
+    return _word(f"refund:{refund.refund_id}:{refund.status}", REFUND_ENDED, refund.updated_at, data)
 
 
 def booked_at(transfer: Transfer) -> datetime:
@@ -144,7 +144,7 @@ def translate(event: dict[str, Any]) -> ProviderEvent:
         event_type=event["type"],
         occurred_at=event["created"],
         payload=json.dumps(event, ensure_ascii=False),
-        disposition=Disposition.FOREIGN if event["type"] == NOBODYS else Disposition.APPLY,
+        disposition=Disposition.FOREIGN if event["type"] == UNMATCHED else Disposition.APPLY,
         payment_id=UUID(named) if named else None,
         intent_id=data.get("reference"),
         fact=_fact(event["type"], data, at=event["created"], source=event["id"]),

@@ -47,16 +47,16 @@ FOR UPDATE
 INSERT INTO bank_refunds (refund_id, payment_id, reference, amount, currency) VALUES ($1, $2, $3, $4, $5)
 
 -- name: refund
-SELECT refund_id, payment_id, reference, amount, currency, status, failure, changed_at FROM bank_refunds WHERE refund_id = $1
+SELECT refund_id, payment_id, reference, amount, currency, status, failure, updated_at FROM bank_refunds WHERE refund_id = $1
 
 -- name: lock_refund
-SELECT refund_id, payment_id, reference, amount, currency, status, failure, changed_at FROM bank_refunds WHERE refund_id = $1
+SELECT refund_id, payment_id, reference, amount, currency, status, failure, updated_at FROM bank_refunds WHERE refund_id = $1
 FOR UPDATE
 
 -- name: refunds_of
-SELECT refund_id, payment_id, reference, amount, currency, status, failure, changed_at FROM bank_refunds WHERE reference = $1
+SELECT refund_id, payment_id, reference, amount, currency, status, failure, updated_at FROM bank_refunds WHERE reference = $1
 ORDER BY refund_id
 
 -- name: end_refund
-UPDATE bank_refunds SET status = $2, failure = $3, changed_at = now() WHERE refund_id = $1
-RETURNING refund_id, payment_id, reference, amount, currency, status, failure, changed_at
+UPDATE bank_refunds SET status = $2, failure = $3, updated_at = now() WHERE refund_id = $1
+RETURNING refund_id, payment_id, reference, amount, currency, status, failure, updated_at

@@ -59,17 +59,11 @@ def migrate(
             "--roles", help="Print the SQL that creates the roles of owner, service and reader; change nothing."
         ),
     ] = False,
-    adopt: Annotated[
-        bool, typer.Option("--adopt", help="Take over the model's tables, as docs/upgrading.md says.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --adopt: say what would become of them.")] = False,
 ) -> None:
     """Migrate the database to this version's schema and create its partitions. Needs only DB_DSN, as the owner."""
     from payment_service.db import migrate as migration
     from payment_service.db.rights import Roles
 
-    if (sql and adopt) or (dry_run and not adopt):
-        raise ConfigError("--sql stands alone, and --dry-run goes with --adopt.")
     if roles:
         typer.echo(Roles(RoleSettings.from_environment().db_role_prefix).script())
         return
@@ -78,12 +72,7 @@ def migrate(
         return
     settings = DatabaseSettings.from_environment()
     dsn, owned = settings.db_dsn.get_secret_value(), Roles(settings.db_role_prefix)
-    if adopt:
-        from payment_service.db import adopt as adoption
-
-        adoption.adopt(dsn, roles=owned, dry_run=dry_run, report=typer.echo)
-    else:
-        migration.migrate(dsn, roles=owned, report=typer.echo)
+    migration.migrate(dsn, roles=owned, report=typer.echo)
 
 
 @app.command()
@@ -141,8 +130,10 @@ def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def sandbox(context: typer.Context) -> None:
     """Run the Stripe emulator: --port N --state FILE --webhook URL --webhook-secret S (same as `stripe-sandbox`)."""
-    from stripe_sandbox.cli import main as run
-
+    try:
+        from stripe_sandbox.cli import main as run
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "The Stripe sandbox", "stripe-sandbox") from None
     sys.argv = ["payment-service sandbox", *context.args]
     run()
 
@@ -162,8 +153,10 @@ def demo(
     patience_s: Annotated[float, typer.Option(hidden=True)] = 60,
 ) -> None:
     """Show orders, payments and events live, with an embedded PostgreSQL, an embedded broker and the Stripe emulator."""
-    from payment_service.demo import show
-
+    try:
+        from payment_service_demo import show
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "The demo", "payment-service[demo]") from None
     raise typer.Exit(show(once=once, serve_only=serve_only, patience_s=patience_s))
 
 
@@ -189,6 +182,13 @@ def _print_error(sentence: str, code: int) -> int:
 
     sys.stderr.write(f"payment-service: {mask(' '.join(sentence.split()))}\n")
     return code
+
+
+def _not_installed(error: ModuleNotFoundError, name: str, requirement: str) -> Exception:
+    """Tell a package of the extra `demo` that is absent from a fault inside it."""
+    if error.name in {"payment_service_demo", "stripe_sandbox"}:
+        return ConfigError(f"{name} is not installed: pip install '{requirement}'.")
+    return error
 
 
 def _dsn() -> str:

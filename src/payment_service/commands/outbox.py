@@ -10,7 +10,7 @@ from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import OutboxStatus, RefusingTopic, Republished
 from payment_service.contracts.records import TOPICS
 from payment_service.db import publishing
-from payment_service.db.publishing import Chosen
+from payment_service.db.publishing import Selection
 from payment_service.flows.operators.republish import count_published
 from payment_service.flows.operators.republish import republish as publish_again
 
@@ -44,7 +44,7 @@ def republish(
 
     async def work(pool: Pool) -> int:
         now = await publishing.database_time(pool)
-        chosen = Chosen(since=begin, until=now, payment_id=payment_id, topic=topic)
+        chosen = Selection(since=begin, until=now, payment_id=payment_id, topic=topic)
         return await (count_published(pool, chosen) if dry_run else publish_again(pool, chosen, change_request))
 
     done = Republished(records=session.run(work), dry_run=dry_run)

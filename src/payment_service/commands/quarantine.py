@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.db.pool import Pool
-    from payment_service.db.quarantine import Kept
+    from payment_service.db.quarantine import QuarantinedRecord
     from payment_service.flows.intake.orders import Terms
     from payment_service.flows.state.context import Context
 
@@ -39,7 +39,7 @@ def show_list(reason: str, source: str, since: str, limit: int, *, replayed: boo
     now = datetime.now(UTC)
     begin = session.read_time(since, now) if since else now - timedelta(days=36_500)
 
-    async def read(pool: Pool) -> list[Kept]:
+    async def read(pool: Pool) -> list[QuarantinedRecord]:
         return await quarantine.listed(
             pool, since=begin, reason=reason or None, source=source or None, replayed=replayed, limit=limit + 1
         )

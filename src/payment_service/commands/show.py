@@ -9,8 +9,8 @@ from payment_service.commands import output, session
 from payment_service.contracts.api import Dispute, Payment, Refund
 from payment_service.contracts.operators import Case, Cases
 from payment_service.db import payment_reads, refund_reads
+from payment_service.db.keyset import BEGINNING
 from payment_service.db.payment_reads import Filters
-from payment_service.db.places import BEGINNING
 from payment_service.db.timeline import timeline
 from payment_service.flows.state.errors import Refusal, RefusalReason
 

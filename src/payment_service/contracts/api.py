@@ -168,7 +168,7 @@ class Refund(BaseModel):
     currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
     reason: str = Field(description="The reason given in the request; empty if none.")
     failure_code: str = Field(description="The provider's failure code; empty if it did not fail.")
-    made_by_hand: bool = Field(description="True: created at the provider, not by this service as far as it is known.")
+    external: bool = Field(description="True: created at the provider, not by this service as far as it is known.")
     provider: str = Field(examples=["stripe"])
     provider_refund_id: str | None = Field(description="The provider's id; null until it has one.")
     metadata: Annotated[dict[str, str], BeforeValidator(_parse)]

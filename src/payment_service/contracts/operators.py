@@ -34,7 +34,7 @@ class StatementLine(BaseModel):
     line: int | None = Field(None, description="Line number in the file, from 1; null for a confirmed transfer.")
     transaction_id: str | None = Field(None, description="The bank's id of the transfer.")
     result: str = Field(
-        description="paid; parked (it names a payment but does not match it); nobodys (it contains no known reference); "
+        description="paid; parked (it names a payment but does not match it); unmatched (it contains no known reference); "
         "known (imported before); contradicted (imported before with another amount or payment); outgoing; bad (cannot be read)."
     )
     payment_id: UUID | None = None

@@ -57,7 +57,7 @@ class CancellationEntry(_Entry):
     outcome: str | None = Field(
         description="canceled, refunded, too_late or nothing_paid; null: not decided yet.", examples=["canceled"]
     )
-    settled_at: datetime | None
+    finished_at: datetime | None
     topic: str = Field(examples=["orders.cancelled"])
     partition: int
     offset: int
@@ -165,14 +165,14 @@ class TransitionEntry(_Entry):
     from_status: str = Field(examples=["pending"])
     to_status: str = Field(examples=["succeeded"])
     cause: str = Field(description="The provider's object and its state.", examples=["pi_3SxYz1:succeeded"])
-    announced: str | None = Field(description="Topic of the published event; null if none is published.")
+    published_topic: str | None = Field(description="Topic of the published event; null if none is published.")
     sequence: int | None = Field(description="`ce_sequence` of the record; null if none is published.")
     occurred_at: datetime | None = Field(description="Time at the provider.")
 
     def _sentence(self) -> str:
         moved = self.from_status != self.to_status
         change = f"{self.from_status} → {self.to_status}" if moved else f"Still {self.to_status}"
-        told = f"; published as {self.announced} number {self.sequence}" if self.announced else ""
+        told = f"; published as {self.published_topic} number {self.sequence}" if self.published_topic else ""
         return f"{change} ({self.cause}){told}."
 
 
@@ -186,13 +186,13 @@ class RefundEntry(_Entry):
     status: str = Field(examples=["succeeded"])
     reason: str
     failure_code: str
-    made_by_hand: bool
+    external: bool
     client: str | None = Field(description="Client that requested it; null if it was created at the provider.")
     provider_refund_id: str | None
     updated_at: datetime
 
     def _sentence(self) -> str:
-        who = "at the provider" if self.made_by_hand else f"for {self.client}"
+        who = "at the provider" if self.external else f"for {self.client}"
         reason = f" ({self.failure_code})" if self.failure_code else ""
         return f"A refund of {self.amount} {self.currency} was made {who}; it is {self.status}{reason}."
 
@@ -231,14 +231,14 @@ class RecordEntry(_Entry):
     partition: int | None
     offset: int | None
     waiting: bool
-    held_reason: str = Field(description="Why it is parked; empty if it is not.")
+    parked_reason: str = Field(description="Why it is parked; empty if it is not.")
 
     def _sentence(self) -> str:
         name = f"{self.topic} number {self.sequence}"
         if self.published_at is not None:
             return f"Published {name}: partition {self.partition}, offset {self.offset}."
-        if self.held_reason:
-            return f"{name} cannot be published: {self.held_reason}."
+        if self.parked_reason:
+            return f"{name} cannot be published: {self.parked_reason}."
         return f"{name} is waiting to be published." if self.waiting else f"{name} was published."
 
 

@@ -1,4 +1,4 @@
-"""API keys: `psk_`, 256 random bits, a checksum. Only their SHA-256 is kept, so a dump of the database opens nothing."""
+"""Rows of `api_keys`. A key is `psk_`, 256 random bits and a checksum. Only its SHA-256 is stored, so a database dump contains no key."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 _SQL = load(__package__, "api_keys.sql")
 
 _RANDOM_BYTES: Final = 32
-# A dump of logs or a screen can be searched for such keys, and a typing error is told without asking the database.
+# Scanners find keys of this form in logs, and the checksum detects a typing error without a query.
 _FORM: Final = re.compile(r"(psk_[A-Za-z0-9_-]{43})([0-9a-f]{8})")
-# Enough to tell keys apart for a person, too little to help in guessing: 24 of 256 bits.
+# Enough for a person to recognize a key, too little to guess it: 24 of 256 bits.
 _PREFIX_LENGTH: Final = len("psk_") + 4
 CLIENT_LENGTH_MAX: Final = 64
-# Idempotency keys belong to clients: under these names the command line and the service itself ask.
+# Idempotency keys belong to clients. The command line and the service itself use these names.
 _RESERVED: Final = frozenset({"cli", "system"})
 
 
 class Scope(StrEnum):
-    """What a key is good for. `admin` includes all others."""
+    """A permission of a key. `admin` includes all others."""
 
     READ = "read"
     CHECKOUT = "checkout"
@@ -41,25 +41,25 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who calls, and what for."""
+    """The client of a key, with its scopes."""
 
     key_id: UUID
     name: str
     scopes: frozenset[str]
 
     def may(self, scope: Scope) -> bool:
-        """Whether a key has a scope, or `admin`."""
+        """Return whether the client has a scope, or `admin`."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 def is_well_formed(key: str) -> bool:
-    """Whether the text can be a key: its form and its checksum, which anyone may compute."""
+    """Return whether the text has the form and the checksum of a key. Anyone can compute the checksum."""
     match = _FORM.fullmatch(key)
     return match is not None and _checksum(match[1]) == match[2]
 
 
 async def create(connection: Connection | Pool, *, client: str, scopes: Sequence[str]) -> str:
-    """Make a key and return it, this once. Raises ValueError for an unknown scope, none, or an unfit client name."""
+    """Create a key and return it; it cannot be read again. Raises ValueError for a missing or unknown scope or a bad client name."""
     known = sorted({Scope(scope).value for scope in scopes})
     if not known:
         raise ValueError(f"A key needs at least one scope of: {', '.join(Scope)}.")
@@ -67,7 +67,7 @@ async def create(connection: Connection | Pool, *, client: str, scopes: Sequence
         raise ValueError(f"A client's name has 1 to {CLIENT_LENGTH_MAX} printable characters.")
     if client.partition(":")[0] in _RESERVED:
         raise ValueError(
-            f"A client's name does not begin with {' or '.join(sorted(_RESERVED))}: these are the service's own."
+            f"A client's name must not begin with {' or '.join(sorted(_RESERVED))}: the service uses these names itself."
         )
     body = "psk_" + secrets.token_urlsafe(_RANDOM_BYTES)
     key = body + _checksum(body)
@@ -76,25 +76,25 @@ async def create(connection: Connection | Pool, *, client: str, scopes: Sequence
 
 
 async def find(connection: Connection | Pool, key: str) -> Client | None:
-    """Find whose key this is; None if nobody's, or revoked."""
+    """Return the client of a key, or None if the key is unknown or revoked."""
     row = await connection.fetchrow(_SQL.find, _digest(key))
     return Client(row["id"], row["client"], frozenset(row["scopes"])) if row else None
 
 
 async def listed(connection: Connection | Pool, *, client: str | None, revoked: bool) -> list[dict[str, Any]]:
-    """Read keys without what opens them, the oldest first; `client` None: of all; `revoked`: those too."""
+    """List keys without their hashes, the oldest first. `client` limits them to one client; `revoked` includes revoked keys."""
     return [dict(row) for row in await connection.fetch(_SQL.listed, client, revoked)]
 
 
 async def revoke(
     connection: Connection | Pool, *, client: str = "", key_id: UUID | None = None
 ) -> list[dict[str, Any]]:
-    """Revoke one key, or without an id all of a client; return them as they are now. A process may take them for 5 s more."""
+    """Revoke one key, or all keys of a client; return them. Running processes may accept them for up to 5 s more."""
     return [dict(row) for row in await connection.fetch(_SQL.revoke, key_id, client)]
 
 
 def prefix_of(key: str) -> str:
-    """How a key begins, as it may be shown and kept."""
+    """Return the beginning of a key, which may be shown and stored."""
     return key[:_PREFIX_LENGTH]
 
 

@@ -10,6 +10,6 @@ WHERE ($1::text IS NULL OR client = $1) AND ($2 OR revoked_at IS NULL)
 ORDER BY created_at, id
 
 -- name: revoke
--- Those that are revoked already are told too, with the time of then.
+-- Also returns keys that were already revoked, with their first time.
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 OR ($1 IS NULL AND client = $2)
 RETURNING id, client, prefix, scopes, created_at, revoked_at

@@ -1,4 +1,4 @@
-"""Rows of `audit`: who asked for which change. Written with the change, never changed."""
+"""Rows of `audit`: the changes that somebody requested. Each is written in the transaction of its change and never updated."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SQL = load(__package__, "audit.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who asks. `client`: of the API key, or `cli`; `person`: who sits at the command line; `address`: where from.
+    """The author of a request: the `client` of an API key, or `cli` with the `person` at the command line.
 
-    Idempotency keys belong to the client: those of the command line are good for all who use it.
+    Idempotency keys belong to the client, so all users of the command line share theirs.
     """
 
     client: str
@@ -31,14 +31,14 @@ class Actor:
 
     @property
     def name(self) -> str:
-        """Who it was, for the audit."""
+        """Return the name for the audit."""
         return f"{self.client}:{self.person}" if self.person else self.client
 
 
 async def append(
     connection: Connection, actor: Actor, action: str, *, payment_id: UUID | None, detail: Mapping[str, object]
 ) -> None:
-    """Note a change. `detail`: JSON values, without secrets."""
+    """Record a change. `detail` holds JSON values without secrets."""
     await connection.execute(
         _SQL.append, actor.name, actor.key_id, actor.address, action, payment_id, json.dumps(dict(detail))
     )

@@ -1,4 +1,4 @@
-"""The row of `provider_budget`: how often a provider may be called, by all replicas together. Claims debit it as they claim."""
+"""Rows of `provider_budget`: the rate limit that all replicas share. Claims take their tokens in the statement that claims."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 _SQL = load(__package__, "budget.sql")
 
-# A part of a second's rate. With a refill of 20 a second and the one call that a checkout may take ahead, no second sees more
-# than Stripe's 25.
+# Part of the rate of one second. With a refill of 20/s and one call that a checkout may take in advance, no second exceeds the
+# 25 calls of Stripe's limit.
 BURST_S: Final = 0.2
-# Of the rate, what customers at a checkout may take: however many there are, half is left for operations.
+# Share of the rate that checkouts may take. However many customers wait, operations keep the other half.
 CHECKOUT_SHARE: Final = 0.5
 
 
 def burst(rate_per_s: float) -> float:
-    """How many calls may be made at once after a silence."""
+    """Return how many calls may follow an idle time at once."""
     return max(1.0, rate_per_s * BURST_S)
 
 
 async def spend_on_checkout(pool: Pool, provider: str, *, rate_per_s: float) -> bool:
-    """Take one call for a customer who waits; False: not now."""
+    """Take one call for a waiting customer; False if none is left now."""
     share = rate_per_s * CHECKOUT_SHARE
     granted = await pool.fetchval(
         _SQL.spend_on_checkout, provider, rate_per_s, burst(rate_per_s), share, burst(rate_per_s)

@@ -1,7 +1,7 @@
 -- name: spend_on_checkout
--- One call that a customer waits for, in one autocommitted statement. It may take the shared bucket one below zero, since a queue
--- of operations takes every whole token as it comes; a bucket of its own keeps customers to their share, so that operations go on.
--- $1 provider, $2 tokens a second, $3 burst, $4 and $5 those of the share.
+-- Takes one call for a waiting customer, in one autocommitted statement. It may leave the shared bucket one below zero, because a
+-- queue of operations takes every whole token at once. A second bucket limits checkouts to their share.
+-- $1 provider, $2 tokens a second, $3 burst, $4 and $5 the same for the checkout share.
 UPDATE provider_budget
 SET tokens = least($3::float8, tokens + $2::float8 * extract(epoch FROM clock_timestamp() - refilled_at)) - 1,
     checkout_tokens = least($5::float8, checkout_tokens + $4::float8 * extract(epoch FROM clock_timestamp() - checkout_refilled_at)) - 1,

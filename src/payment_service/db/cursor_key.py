@@ -1,4 +1,4 @@
-"""The key that signs cursors: 256 bits that `migrate` has made, the same for all replicas."""
+"""The row of `cursor_key`: 256 bits that sign the cursors of lists. The migration created them, so all replicas share them."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ _SQL = load(__package__, "cursor_key.sql")
 
 
 async def read(connection: Connection | Pool) -> bytes:
-    """Read the key. It never changes, so once is enough."""
+    """Return the key. It never changes, so one read per process is enough."""
     return bytes(await connection.fetchval(_SQL.read))

@@ -1,4 +1,4 @@
-"""Rows of `disputes` to and from the domain's Dispute."""
+"""Rows of `disputes`, as the Dispute of the domain."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from payment_service.db.queries import load
-from payment_service.domain.currency import currency
 from payment_service.domain.dispute import Dispute, DisputeStatus
-from payment_service.domain.money import Money
 from payment_service.domain.payment import FactKey
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ _SQL = load(__package__, "disputes.sql")
 
 
 async def of_payments(connection: Connection, payment_ids: Iterable[UUID]) -> dict[UUID, dict[UUID, Dispute]]:
-    """Read all disputes of payments that are locked, by payment and id."""
+    """Return all disputes of locked payments, by payment and id."""
     wanted = list(payment_ids)
     found: dict[UUID, dict[UUID, Dispute]] = {payment_id: {} for payment_id in wanted}
     for row in await connection.fetch(_SQL.of_payments, wanted):
@@ -30,7 +30,7 @@ async def of_payments(connection: Connection, payment_ids: Iterable[UUID]) -> di
 
 
 async def save(connection: Connection, disputes: Sequence[tuple[Dispute, str]]) -> None:
-    """Write (dispute, provider) of payments that are locked."""
+    """Write (dispute, provider) of locked payments."""
     await connection.execute(
         _SQL.save,
         [d.id for d, _ in disputes],

@@ -1,4 +1,4 @@
-"""Rows of `payment_events`: what providers told us, and what became of it."""
+"""Rows of `payment_events`: verified events of the providers and their results."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SQL = load(__package__, "events.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of an event. `retry_s`: seconds until it is looked at again, None where it has no work left.
+    """The result of an event. `retry_s` is the time until the next try in seconds, or None if there is none.
 
-    `payment_id`: the payment that was found for an event that names none.
+    `payment_id` is the payment found for an event that names none.
     """
 
     event: ProviderEvent
@@ -35,8 +35,8 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A stored event that is to be applied."""
+class PendingEvent:
+    """A stored event that is still to be applied."""
 
     provider: str
     event_id: str
@@ -47,9 +47,9 @@ class Waiting:
 
 
 async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, str]]) -> set[EventKey]:
-    """Store (event, label of the secret that verified it); return the keys of those that are new.
+    """Store pairs of an event and the label of the secret that verified it; return the keys of new events.
 
-    An event to be applied is written as applied: the same transaction corrects those that were not.
+    Events to be applied are written as applied. The same transaction corrects those that could not be.
     """
     rows = await connection.fetch(
         _SQL.insert,
@@ -65,10 +65,10 @@ async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, s
     return {(row["provider"], row["provider_event_id"]) for row in rows}
 
 
-async def note_results(connection: Connection, results: Sequence[Result]) -> None:
-    """Write what became of events."""
+async def record_results(connection: Connection, results: Sequence[Result]) -> None:
+    """Write the results of events."""
     await connection.execute(
-        _SQL.note_results,
+        _SQL.record_results,
         [r.event.provider for r in results],
         [r.event.event_id for r in results],
         [datetime.fromtimestamp(r.event.occurred_at, UTC) for r in results],
@@ -81,10 +81,10 @@ async def note_results(connection: Connection, results: Sequence[Result]) -> Non
     )
 
 
-async def lock_waiting(connection: Connection, providers: Collection[str], limit: int) -> list[Waiting]:
-    """Lock events of these providers that are due to be applied and that nobody else holds."""
+async def lock_pending(connection: Connection, providers: Collection[str], limit: int) -> list[PendingEvent]:
+    """Lock due events of these providers; skip those that other sessions have locked."""
     return [
-        Waiting(
+        PendingEvent(
             provider=row["provider"],
             event_id=row["provider_event_id"],
             occurred_at=row["occurred_at"],
@@ -92,5 +92,5 @@ async def lock_waiting(connection: Connection, providers: Collection[str], limit
             tries=row["tries"],
             stored_at=row["created_at"],
         )
-        for row in await connection.fetch(_SQL.lock_waiting, list(providers), limit)
+        for row in await connection.fetch(_SQL.lock_pending, list(providers), limit)
     ]

@@ -1,5 +1,5 @@
 -- name: insert
--- In the order of event ids, so that two groups that were sent the same events never wait for each other crosswise.
+-- In the order of event ids, so that two groups with the same events cannot deadlock.
 INSERT INTO payment_events (payment_id, event_type, provider, provider_event_id, payload, processed, processed_at, result,
                             verified_by, verified_at, occurred_at)
 SELECT payment_id, event_type, provider, provider_event_id, payload, true, now(), result, verified_by, now(), occurred_at
@@ -9,7 +9,7 @@ ORDER BY provider, provider_event_id
 ON CONFLICT (provider, provider_event_id, occurred_at) DO NOTHING
 RETURNING provider, provider_event_id
 
--- name: note_results
+-- name: record_results
 UPDATE payment_events e
 SET processed = v.processed, processed_at = CASE WHEN v.processed THEN now() END, result = v.result,
     retry_at = now() + v.retry_s * interval '1 s', tries = e.tries + v.tried, parked_reason = v.parked_reason,
@@ -17,10 +17,10 @@ SET processed = v.processed, processed_at = CASE WHEN v.processed THEN now() END
 FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[], $6::float8[], $7::integer[], $8::text[], $9::uuid[])
      AS v (provider, provider_event_id, occurred_at, processed, result, retry_s, tried, parked_reason, payment_id)
 WHERE e.provider = v.provider AND e.provider_event_id = v.provider_event_id AND e.occurred_at = v.occurred_at
-  AND (NOT e.processed OR e.processed_at = now())  -- processed for good only by an earlier transaction
+  AND (NOT e.processed OR e.processed_at = now())  -- only an earlier transaction makes it final
 
--- name: lock_waiting
--- Events are locked before they are read as work; the payments come after them.
+-- name: lock_pending
+-- Events are locked first, their payments afterwards (see ARCHITECTURE.md, "Order of locks").
 SELECT provider, provider_event_id, occurred_at, payload, tries, created_at
 FROM payment_events
 WHERE NOT processed AND retry_at <= now() AND provider = ANY ($1::text[])

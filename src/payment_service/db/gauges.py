@@ -1,4 +1,4 @@
-"""What the database knows and no process counts: how much waits, how long, and for whom."""
+"""Gauges that only the database can measure: backlogs, their age, and what needs attention."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ _GAUGES: Final[dict[str, Gauge]] = {
     "partition_default_rows": metrics.PARTITION_DEFAULT_ROWS,
 }
 _KINDS: Final = tuple(kind.value for kind in Kind)
-# Labels once shown are shown with 0 when the database has nothing of the kind any more: a series that vanishes looks like
-# one that was never measured.
+# A label set stays at 0 after its last row is gone: a series that disappears looks like one that was never measured.
 _shown: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
 
 
 async def sample(pool: Pool) -> None:
-    """Read the gauges of `metrics` that the database can tell. Costs a few milliseconds."""
+    """Set the gauges. Takes a few milliseconds."""
     values: defaultdict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
     for gauge, labels, value in await pool.fetch(_sql.gauges, _KINDS):
         values[gauge][tuple(labels)] = value
@@ -45,6 +44,6 @@ async def sample(pool: Pool) -> None:
 
 
 async def partition_days_left(pool: Pool | Connection) -> dict[str, float]:
-    """Give the days until the last partition of each partitioned table ends; less than 0: it has ended."""
+    """Return the days until the last partition of each table ends. A negative number means that it has ended."""
     rows = await pool.fetch(_sql.gauges, _KINDS)
     return {row["labels"][0]: row["value"] for row in rows if row["gauge"] == "partition_days_left"}

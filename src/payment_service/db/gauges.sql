@@ -1,6 +1,6 @@
 -- name: gauges
--- One round trip for all gauges: (gauge, labels, value). Counts stop at 100,000 rows, so that a pile-up isn't made worse by
--- those who watch it. $1: the kinds of operations.
+-- One round trip for all gauges: (gauge, labels, value). Counts stop at 100,000 rows, so that monitoring adds little load to a
+-- backlog. $1: the kinds of operations.
 SELECT 'operations' AS gauge, ARRAY[kind, state] AS labels, count(*)::float8 AS value
 FROM (SELECT kind, state FROM operations WHERE state IN ('due', 'claimed', 'parked') LIMIT 100000) o
 GROUP BY kind, state
@@ -28,18 +28,18 @@ SELECT 'parked', ARRAY['event', parked_reason], count(*)::float8
 FROM (SELECT parked_reason FROM payment_events WHERE NOT processed AND parked_reason IS NOT NULL LIMIT 100000) e
 GROUP BY parked_reason
 UNION ALL
--- The reason of a record's error is a sentence; a label must not be.
+-- The reason of a refused record is a sentence, which must not become a label.
 SELECT 'parked', ARRAY['record', CASE WHEN topic IS NULL THEN 'record' ELSE 'topic' END], count(*)::float8
-FROM (SELECT topic FROM relay_holds LIMIT 100000) h
+FROM (SELECT topic FROM parked_aggregates LIMIT 100000) h
 GROUP BY topic IS NULL, 2
 UNION ALL
 SELECT 'parked', ARRAY['transfer', 'no_reference'], count(*)::float8
-FROM (SELECT FROM bank_transfers WHERE outcome = 'transfer.nobodys' LIMIT 100000) t
+FROM (SELECT FROM bank_transfers WHERE outcome = 'transfer.unmatched' LIMIT 100000) t
 UNION ALL
 SELECT 'events_waiting', '{}', count(*)::float8
 FROM (SELECT FROM payment_events WHERE NOT processed AND retry_at IS NOT NULL LIMIT 100000) e
 UNION ALL
--- Evidence takes a shop a day or two to gather.
+-- A shop needs a day or two to gather evidence.
 SELECT 'disputes_due', '{}', count(*)::float8
 FROM (
     SELECT FROM disputes
@@ -47,12 +47,12 @@ FROM (
     LIMIT 100000
 ) d
 UNION ALL
--- A card's hold ends after seven days (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method); it began after the
--- payment, so five days leave two.
+-- A hold on a card ends after 7 days (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method). It begins after the
+-- payment was created, so at least two days are left after five.
 SELECT 'holds_ending', '{}', count(*)::float8
 FROM (
     SELECT FROM payments
-    WHERE shown_status(status, captured, refunded) = 'authorized' AND created_at < now() - interval '5 days'
+    WHERE derived_status(status, captured, refunded) = 'authorized' AND created_at < now() - interval '5 days'
     LIMIT 100000
 ) p
 UNION ALL

@@ -11,19 +11,19 @@ ON CONFLICT (provider, kind) DO UPDATE
 SET blocked_since = coalesce(provider_health.blocked_since, now()), reason = excluded.reason, probe_at = excluded.probe_at
 
 -- name: take_probe
--- One replica at a time tries one call.
+-- Only one replica gets the probe.
 UPDATE provider_health SET probe_at = now() + $2 * interval '1 s'
 WHERE provider = $1 AND blocked_since IS NOT NULL AND probe_at <= now()
 RETURNING kind
 
 -- name: extend_run
--- Unexpected refusals of more payments. The kind is blocked when an unbroken run spans $4 payments; it is not counted further.
-INSERT INTO provider_health (provider, kind, run) VALUES ($1, $2, $3::uuid[])
+-- Adds the payments of unexpected refusals. $4 payments without a success block the kind; more are not counted.
+INSERT INTO provider_health (provider, kind, refused_payments) VALUES ($1, $2, $3::uuid[])
 ON CONFLICT (provider, kind) DO UPDATE
-SET run = CASE WHEN cardinality(provider_health.run) >= $4 THEN provider_health.run
-               ELSE ARRAY(SELECT DISTINCT unnest(provider_health.run || $3::uuid[])) END
-RETURNING cardinality(run) >= $4 AS is_long
+SET refused_payments = CASE WHEN cardinality(provider_health.refused_payments) >= $4 THEN provider_health.refused_payments
+               ELSE ARRAY(SELECT DISTINCT unnest(provider_health.refused_payments || $3::uuid[])) END
+RETURNING cardinality(refused_payments) >= $4 AS is_long
 
 -- name: recover
--- A success ends the run, and the block, of its kind and of the provider as a whole.
+-- A success clears its kind and the provider as a whole.
 DELETE FROM provider_health WHERE provider = $1 AND kind = ANY ($2::text[]) RETURNING kind, blocked_since

@@ -1,4 +1,4 @@
-"""Locks on tables that serve: who waits for one makes everybody else wait behind it, so it is asked for briefly and often."""
+"""Retries for table locks. A session that waits for a table lock blocks all later ones, so it waits briefly and often."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final, TypeVar
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-# A session of the service waits 1 s for a lock (`pool.LOCK_TIMEOUT_MS`): one that queues behind several of these waits still gets it.
+# A session of the service waits 1 s (`pool.LOCK_TIMEOUT_MS`), so it outlasts several of these waits in a row.
 LOCK_TIMEOUT_MS: Final = 200
-# Longer than any transaction of the service, shorter than a person's patience with a deployment.
+# Longer than any transaction of the service, short enough for a deployment to wait.
 LOCK_PATIENCE_S: Final = 60.0
 LOCK_PAUSE_S: Final = 0.8
-# PostgreSQL ends an autovacuum that is in the way of one who has waited for `deadlock_timeout` (1 s), so the last try waits longer;
-# callers may be answered 503 meanwhile, and come again.
+# PostgreSQL cancels an autovacuum that has blocked another session for `deadlock_timeout` (1 s), so the last try waits longer.
+# Requests may get a 503 during that time.
 LAST_LOCK_TIMEOUT_MS: Final = 1_500
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ T = TypeVar("T")
 def with_lock_retries(step: Callable[[int], T]) -> T:
     """Call `step` with a `lock_timeout` in milliseconds until it gets its locks.
 
-    Raises what `step` raised (psycopg's LockNotAvailable, bare or wrapped by SQLAlchemy) when the last try did not get them either.
+    Raises LockNotAvailable of psycopg, bare or wrapped by SQLAlchemy, if the last try does not get them either.
     """
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while time.monotonic() < deadline:
@@ -38,5 +38,5 @@ def with_lock_retries(step: Callable[[int], T]) -> T:
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Tell whether a lock was not free in time."""
+    """Return whether a statement did not get a lock in time."""
     return isinstance(error.orig if isinstance(error, DBAPIError) else error, psycopg.errors.LockNotAvailable)

@@ -1,8 +1,8 @@
-"""Partitions: made ahead of time, dropped when their rows are past retention; what else ends by time. Run daily; `migrate` runs it too.
+"""Maintenance: create partitions in advance, drop those past retention, delete old idempotency keys. Run it daily; `migrate` runs it, too.
 
-Partitions are weeks (Monday 00:00 UTC): a seventh of the relations that days would be, and every plan over a partitioned
-table touches them all. Each step is a transaction of its own under an advisory lock, and looks again before it acts, so
-two runs at once, or one that was killed, do no harm.
+A partition is a week (from Monday 00:00 UTC). Days would make seven times as many relations, and every plan over a partitioned
+table touches all of them. Each step is one transaction under an advisory lock and checks again before it acts. So two concurrent
+runs, or a killed run, do no harm.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from payment_service.db.queries import load
 from payment_service.db.schema import NO_SCHEMA, SchemaError
 
 WEEK: Final = timedelta(weeks=1)
-# Two weekly runs may fail before an insert needs a partition that isn't there (and then the default partition takes it).
+# Maintenance may fail for two weeks before an insert lacks its partition. The default partition then takes the row.
 AHEAD: Final = timedelta(days=14)
-# Stripe offers events for 30 days, so each may come again for that long; five days more for the clocks and the queue.
+# Stripe can resend an event for 30 days. Five more days allow for clocks and queues.
 EVENTS_KEPT: Final = timedelta(days=35)
-# Published records are kept for questions and for a replay by hand; Kafka has them too.
+# Published records are kept for questions and for `outbox republish`. Kafka has them, too.
 OUTBOX_KEPT: Final = timedelta(days=7)
 
-# "paymentt", beside the lock of `migrate`.
+# "paymentt", next to the lock of `migrate`.
 ADVISORY_LOCK: Final = 0x7061796D656E7474
 
 Session: TypeAlias = "psycopg.Connection[Any]"
@@ -43,12 +43,12 @@ _sql = load(__package__, "maintain.sql")
 
 
 class MaintainError(Exception):
-    """Some of the work could not be done; the message says which and what to do."""
+    """Some maintenance failed. The message says what, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Partitioned:
-    """A table partitioned by a time: how far back and ahead it has partitions, and which rows keep one from being dropped."""
+    """A table partitioned by time: the range of its partitions, and the rows that prevent a drop."""
 
     table: str
     column: str
@@ -59,60 +59,56 @@ class Partitioned:
 
     @property
     def default(self) -> str:
-        """The partition that takes what no other does."""
+        """The partition for rows outside all others."""
         return f"{self.table}_default"
 
     def partition(self, week: datetime) -> str:
-        """The name of the partition that begins at `week`."""
+        """Return the name of the partition that begins at `week`."""
         return f"{self.table}_{week:%Y%m%d}"
 
 
 TABLES: Final = (
     Partitioned("payment_events", "occurred_at", behind=EVENTS_KEPT, kept=EVENTS_KEPT, unfinished="NOT processed",
-                unfinished_are="events that are not processed (of a type that is not supported yet, or parked)"),
+                unfinished_are="unprocessed events (waiting for their payment, or parked)"),
     Partitioned("outbox", "created_at", behind=timedelta(0), kept=OUTBOX_KEPT, unfinished="position IN (SELECT position FROM outbox_pending)",
-                unfinished_are="records that are not published"),
+                unfinished_are="unpublished records"),
     Partitioned("outbox_placements", "created_at", behind=timedelta(0), kept=OUTBOX_KEPT, unfinished="position IN (SELECT position FROM outbox_pending)",
-                unfinished_are="records that are not published"),
+                unfinished_are="unpublished records"),
 )  # fmt: skip
 
 
-def maintain(
-    dsn: str, *, now: datetime | None = None, tidy: bool = True, report: Callable[[str], None] = lambda _line: None
-) -> None:
-    """Make the partitions that are missing and drop those past retention that hold nothing unfinished.
+def maintain(dsn: str, *, now: datetime | None = None, report: Callable[[str], None] = lambda _line: None) -> None:
+    """Create missing partitions, drop those past retention without unfinished rows, and delete old idempotency keys.
 
-    `tidy`: do what needs no partition too, for which no release before this one may run any more. `report` is told each thing done, a line at a time. What can't be done does not keep the rest from being done; then
-    MaintainError is raised at the end, or at once when the database can't be reached. Raises SchemaError when there is no schema.
+    `report` receives a line for everything that was done. A failed step does not stop the others; MaintainError is raised at the
+    end, or at once if the database cannot be reached. Raises SchemaError if there is no schema.
     """
     try:
         with _connect(dsn) as connection:
             failures = [problem for table in TABLES for problem in _maintain(connection, table, now, report)]
-            failures += _tidy(connection, report) if tidy else ()
+            failures += _delete_idempotency_keys(connection, report)
     except psycopg.errors.UndefinedTable:
         raise SchemaError(NO_SCHEMA) from None
     except psycopg.Error as error:
-        message = f"The partitions could not be looked after: {_one_line(error)}"
+        message = f"Maintenance failed: {_one_line(error)}"
         raise MaintainError(message) from error
     if failures:
         raise MaintainError(" ".join(failures))
 
 
-def _tidy(connection: Session, report: Callable[[str], None]) -> Iterator[str]:
-    """Do what needs no partition; yield a sentence for each thing that could not be done."""
-    for statement, done in (
-        (_sql.forget_answers, "kept answers forgotten"),
-        (_sql.take_up_deferred, "deferred events taken up"),
-    ):
-        try:
-            if rows := _patiently(connection, partial(connection.execute, statement.encode())).rowcount:
-                report(f"{rows} {done}")
-        except psycopg.errors.LockNotAvailable as error:
-            yield f"{done}: none, since others held a lock ({_one_line(error)}); run `payment-service maintain` again."
+def _delete_idempotency_keys(connection: Session, report: Callable[[str], None]) -> Iterator[str]:
+    """Delete idempotency keys past retention; yield a sentence for a failure."""
+    try:
+        if rows := _with_lock_retries(
+            connection, partial(connection.execute, _sql.delete_idempotency_keys.encode())
+        ).rowcount:
+            report(f"deleted {rows} idempotency keys past retention")
+    except psycopg.errors.LockNotAvailable as error:
+        yield f"idempotency_keys was locked by other sessions ({_one_line(error)}). Run `payment-service maintain` again."
 
 
 def week_of(moment: datetime) -> datetime:
-    """Give the Monday 00:00 UTC at or before `moment`."""
+    """Return the Monday 00:00 UTC at or before `moment`."""
     day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return day - timedelta(days=day.weekday())
 
@@ -131,24 +127,24 @@ def _connect(dsn: str) -> Session:
 def _maintain(
     connection: Session, table: Partitioned, now: datetime | None, report: Callable[[str], None]
 ) -> Iterator[str]:
-    """Look after one table; yield a sentence for each thing that could not be done."""
+    """Maintain one table; yield a sentence for each failure."""
     try:
         moment: datetime = now or _execute(connection, "now").fetchone().now
-        steps = _patiently(connection, partial(_steps, connection, table, moment))
+        steps = _with_lock_retries(connection, partial(_steps, connection, table, moment))
     except psycopg.errors.LockNotAvailable as error:
-        yield _held(table, error)
+        yield _locked_message(table, error)
         return
     for step in steps:
         try:
-            if line := _patiently(connection, step):
+            if line := _with_lock_retries(connection, step):
                 report(line)
         except psycopg.errors.LockNotAvailable as error:
-            yield _held(table, error)
-            return  # whoever holds it holds it for the other steps too
+            yield _locked_message(table, error)
+            return  # the table stays locked for the other steps, too
 
 
-def _held(table: Partitioned, error: psycopg.errors.LockNotAvailable) -> str:
-    return f"{table.table}: others held a lock all the time ({_one_line(error)}); run `payment-service maintain` again."
+def _locked_message(table: Partitioned, error: psycopg.errors.LockNotAvailable) -> str:
+    return f"{table.table} was locked by other sessions ({_one_line(error)}). Run `payment-service maintain` again."
 
 
 def _steps(connection: Session, table: Partitioned, moment: datetime) -> list[Step]:
@@ -163,7 +159,7 @@ def _steps(connection: Session, table: Partitioned, moment: datetime) -> list[St
 
 
 def _weeks_wanted(connection: Session, table: Partitioned, moment: datetime) -> list[datetime]:
-    """Give the weeks that should have a partition and have none: those ahead, and those that the default has rows of."""
+    """Return the weeks that lack a partition: weeks in the future, and weeks with rows in the default partition."""
     first, last = week_of(moment - table.behind), moment + AHEAD
     wanted = {first + n * WEEK for n in range((last - first) // WEEK + 1)}
     rows = _execute(connection, "weeks_in_default", table, since=week_of(moment - table.kept), until=last).fetchall()
@@ -182,10 +178,10 @@ def _partitions(connection: Session, table: Partitioned) -> list[Any]:
 
 
 def _make(connection: Session, table: Partitioned, week: datetime) -> str | None:
-    """Make a week's partition; the rows that the default partition has taken for it move there in the same transaction.
+    """Create the partition of a week, and move its rows there from the default partition in the same transaction.
 
-    An insert that waits for the default partition meanwhile is refused by PostgreSQL afterwards (it would land in the wrong
-    partition), so that an event can't be stored a second time; its sender tries again.
+    PostgreSQL then rejects an insert that waited for the default partition meanwhile, because the row belongs to the new one. So no
+    event is stored twice, and the sender retries.
     """
     name = table.partition(week)
     names: dict[str, str | datetime] = {"partition": name, "since": week, "until": week + WEEK}
@@ -196,19 +192,19 @@ def _make(connection: Session, table: Partitioned, week: datetime) -> str | None
         _execute(connection, "lock_default", table)
         moved = _execute(connection, "move_rows", table, **names).rowcount
         _execute(connection, "attach", table, **names)
-    return f"made {name}" + (f", moved {moved} rows from {table.default}" if moved else "")
+    return f"created {name}" + (f", moved {moved} rows from {table.default}" if moved else "")
 
 
 def _drop(connection: Session, table: Partitioned, name: str) -> str | None:
-    # Counted without any lock first: one that has to stay costs the others nothing.
+    # Count without a lock first, so that a partition that has to stay blocks nobody.
     if unfinished := _count_unfinished(connection, table, name):
-        return f"kept {name}: it is past retention, but holds {unfinished} {table.unfinished_are}"
+        return f"kept {name}: past retention, but it has {unfinished} {table.unfinished_are}"
     with _locked(connection):
         _execute(connection, "lock_parent", table)
         if not any(row.name == name for row in _partitions(connection, table)):
             return None
         if unfinished := _count_unfinished(connection, table, name):
-            return f"kept {name}: it is past retention, but holds {unfinished} {table.unfinished_are}"
+            return f"kept {name}: past retention, but it has {unfinished} {table.unfinished_are}"
         _execute(connection, "drop", table, partition=name)
     return f"dropped {name}"
 
@@ -229,13 +225,13 @@ def _delete_old_from_default(connection: Session, table: Partitioned, until: dat
 
 @contextmanager
 def _locked(connection: Session) -> Iterator[None]:
-    """One transaction, while no other run is in one."""
+    """Open a transaction that no other run of maintenance can enter."""
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
         yield
 
 
-def _patiently(connection: Session, step: Callable[[], T]) -> T:
+def _with_lock_retries(connection: Session, step: Callable[[], T]) -> T:
     def attempt(lock_timeout_ms: int) -> T:
         connection.execute(f"SET lock_timeout = {lock_timeout_ms}".encode())
         return step()
@@ -244,7 +240,7 @@ def _patiently(connection: Session, step: Callable[[], T]) -> T:
 
 
 def _execute(connection: Session, query: str, table: Partitioned | None = None, **values: str | datetime) -> Any:
-    """Run a named query; names of relations and (in DDL, which takes no parameters) literals are put into its text."""
+    """Run a named query. Names of relations, and literals of DDL, which takes no parameters, become part of its text."""
     parts: dict[str, sql.Composable] = {
         name: sql.Literal(value) if isinstance(value, datetime) else sql.Identifier(value)
         for name, value in values.items()

@@ -2,8 +2,8 @@
 SELECT now() AS now
 
 -- name: partitions
--- Reading a bound takes a lock on its partition. Materialized, so that no plan reads those of other tables, which may be held.
-WITH ours AS MATERIALIZED (
+-- Reading a bound locks its partition. MATERIALIZED prevents a plan that reads the bounds of other tables, which may be locked.
+WITH partitions AS MATERIALIZED (
     SELECT c.oid, c.relname, c.relpartbound
     FROM pg_inherits i
     JOIN pg_class c ON c.oid = i.inhrelid
@@ -12,12 +12,12 @@ WITH ours AS MATERIALIZED (
 SELECT relname AS name,
        (regexp_match(bound, 'FROM \(''([^'']+)''\)'))[1]::timestamptz AS since,
        (regexp_match(bound, 'TO \(''([^'']+)''\)'))[1]::timestamptz AS until
-FROM ours, pg_get_expr(relpartbound, oid) bound
+FROM partitions, pg_get_expr(relpartbound, oid) bound
 WHERE bound LIKE 'FOR VALUES FROM (''%'
 ORDER BY since
 
 -- name: weeks_in_default
--- date_trunc in the session's time zone, which is UTC: a week begins on Monday 00:00.
+-- date_trunc uses the time zone of the session, UTC. A week begins on Monday 00:00.
 SELECT DISTINCT date_trunc('week', {column}) AS since
 FROM {default}
 WHERE {column} >= {since} AND {column} < {until}
@@ -27,7 +27,7 @@ ORDER BY since
 CREATE TABLE {partition} (LIKE {parent} INCLUDING ALL)
 
 -- name: lock_default
--- Nobody may put a row of this range into the default partition between the move and the attachment.
+-- No other session may insert a row of this range into the default partition between the move and ATTACH.
 LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE
 
 -- name: move_rows
@@ -47,17 +47,9 @@ LOCK TABLE ONLY {parent} IN ACCESS EXCLUSIVE MODE
 DROP TABLE {partition}
 
 -- name: delete_old_from_default
--- Both times: a row that came late is kept as long as one that came in time.
+-- Tests both times, so that a late row is kept as long as any other.
 DELETE FROM {default} WHERE {column} < {until} AND created_at < {until} AND NOT ({unfinished})
 
--- name: forget_answers
--- Callers are promised 24 h; the rest is for those whose retries stopped over a day.
-DELETE FROM kept_answers WHERE created_at < now() - interval '48 h'
-
--- name: take_up_deferred
--- Stored by a release that did not know their type yet. It may run beside this one while the schema is changed, and parks what
--- of them is to be tried as malformed: only once it has gone is it sure that this release is the one that tries. It tries once:
--- what is malformed to it too stays parked for a person.
-UPDATE payment_events SET retry_at = now(), parked_reason = NULL, tries = tries + 1
-WHERE NOT processed AND (result = 'deferred' AND retry_at IS NULL OR result = 'malformed' AND parked_reason = 'malformed' AND tries = 0 AND (
-    event_type LIKE 'refund.%' OR event_type LIKE 'charge.dispute.%' OR event_type IN ('charge.refunded', 'charge.refund.updated')))
+-- name: delete_idempotency_keys
+-- 24 h are promised to callers. The rest is for clients that pause their retries for a day.
+DELETE FROM idempotency_keys WHERE created_at < now() - interval '48 h'

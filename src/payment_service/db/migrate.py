@@ -1,14 +1,15 @@
-"""Bring a database to the schema of this version: Alembic, a transaction for each revision, one process at a time."""
+"""Migrate a database to the schema of this version with Alembic: one transaction per revision, one process at a time."""
 
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import psycopg
 from alembic import command
@@ -24,21 +25,17 @@ from payment_service.db.maintain import maintain
 from payment_service.db.pool import CONNECT_TIMEOUT_S
 from payment_service.db.rights import DEFAULT_ROLES, Roles
 
-# "payments" in ASCII; advisory locks are per database, so this meets nothing but ourselves.
+# "payments" in ASCII. Advisory locks are per database, so no other program takes this one.
 ADVISORY_LOCK: Final = 0x7061796D656E7473
-# Several replicas that migrate at once take turns; a migration that lasts longer than this is looked at by a person.
+# Replicas that migrate at the same time take turns. A migration that runs longer than this needs an operator.
 WAIT_FOR_OTHERS_S: Final = 60
 WAIT_INTERVAL_S: Final = 0.2
-# `migrate --adopt` goes on to this revision once every order of the model's is taken or barred; no service starts below it.
-_TAKEOVER_BARRED: Final = 3
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+VERSIONS: tuple[Path, ...] = (MIGRATIONS / "versions",)  # tests add a folder with an example
 
 
 class MigrationError(Exception):
-    """The schema was not changed; the message says why and what to do."""
-
-
-Prepare: TypeAlias = Callable[[Connection, str | None], None]
+    """A migration failed. The message says why and what to do; completed revisions are kept."""
 
 
 def migrate(
@@ -46,28 +43,28 @@ def migrate(
     *,
     to: str = "head",
     roles: Roles = DEFAULT_ROLES,
-    prepare: Prepare | None = None,
     report: Callable[[str], None] = lambda _line: None,
 ) -> None:
-    """Bring the database at `dsn` (a URI or libpq's `key=value` form) to revision `to`; then grant rights, make partitions.
+    """Migrate the database at `dsn` (a URI, or the `key=value` form of libpq) to revision `to`, grant rights, create partitions.
 
-    Without effect when it is there already. `prepare` is called with the revision before, in the transaction of the first step.
-    `report` is told what was done, a line at a time. Raises MigrationError (each revision happened as a whole or not at all, and
-    the next run goes on), RightsError, MaintainError.
+    Each revision is applied completely or not at all, and the next run continues after the last complete one. `report` receives
+    a line for everything that was done. Raises MigrationError, RightsError, MaintainError.
     """
     with _connection(dsn) as connection, _turn(connection):
         before = _revision(connection)
-        preparations: list[Callable[[], None]] = [partial(prepare or _refuse_strangers, connection, before)]
+        preparations: list[Callable[[], None]] = [partial(_refuse_foreign_tables, connection, before)]
         for revision in _missing(before, to) or [before or to]:
-            with_lock_retries(partial(_bring, connection, revision, preparations))
+            with_lock_retries(partial(_apply, connection, revision, preparations))
         after = _revision(connection)
-    report(f"schema is at revision {after}" if before == after else f"schema brought from revision {before} to {after}")
+    report(
+        f"schema is at revision {after}" if before == after else f"schema migrated from revision {before} to {after}"
+    )
     roles.grant(dsn, report=report)
-    maintain(dsn, tidy=False, report=report)
+    maintain(dsn, report=report)
 
 
 def migration_sql(*, to: str = "head") -> str:
-    """Give the SQL of all revisions up to `to`, for review or to be run by hand; `maintain` makes the partitions."""
+    """Return the SQL of all revisions up to `to`, to review or to run with psql. `maintain` creates the partitions."""
     output = io.StringIO()
     command.upgrade(_alembic(output=output), to, sql=True)
     return output.getvalue()
@@ -81,6 +78,7 @@ def _alembic(
 ) -> AlembicConfig:
     config = AlembicConfig(output_buffer=output or io.StringIO(), stdout=io.StringIO())
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("version_locations", os.pathsep.join(str(folder).replace("%", "%%") for folder in VERSIONS))
     config.set_main_option("path_separator", "os")
     config.attributes |= {"connection": connection, "preparations": preparations}
     return config
@@ -91,15 +89,15 @@ def _missing(before: str | None, to: str) -> list[str]:
         scripts = list(ScriptDirectory.from_config(_alembic()).iterate_revisions(to, before or "base"))
     except RevisionError as error:
         message = (
-            f"The schema is at revision {before}, which this version does not know: migrate with the newest version."
+            f"The schema is at revision {before}, which this version does not contain: migrate with the newest version."
         )
         raise MigrationError(message) from error
     return [script.revision for script in reversed(scripts)]
 
 
-def _bring(connection: Connection, revision: str, preparations: list[Callable[[], None]], lock_timeout_ms: int) -> None:
-    """Bring the schema to the next revision, in one transaction unless that revision says otherwise."""
-    connection.rollback()  # of the try before
+def _apply(connection: Connection, revision: str, preparations: list[Callable[[], None]], lock_timeout_ms: int) -> None:
+    """Apply the next revision, in one transaction unless it runs its statements one by one."""
+    connection.rollback()  # the previous try
     connection.exec_driver_sql(f"SET lock_timeout = {lock_timeout_ms}")
     connection.commit()
     command.upgrade(_alembic(connection=connection, preparations=preparations), revision)
@@ -123,8 +121,8 @@ def _connection(dsn: str) -> Iterator[Connection]:
             yield connection
     except DBAPIError as error:
         raise MigrationError(_explain(error)) from error
-    except PendingRollbackError as error:  # Alembic, which ends a block of a session that is gone
-        message = "The database ended the session; what was done so far is kept, run it again."
+    except PendingRollbackError as error:  # from Alembic, when the session ends inside `autocommit_block`
+        message = "The database ended the session. Completed revisions are kept; run `payment-service migrate` again."
         raise MigrationError(message) from error
     finally:
         engine.dispose()
@@ -134,44 +132,33 @@ def _explain(error: DBAPIError) -> str:
     text = " ".join(str(error.orig).split())
     if is_lock_timeout(error):
         return (
-            f"Another session holds a table; what was done so far is kept, run it again when that has ended ({text})."
+            "Another session holds a lock on a table. Completed revisions are kept; run `payment-service migrate` again when "
+            f"that session has ended ({text})."
         )
     if isinstance(error.orig, psycopg.OperationalError):
-        return f"The database of DB_DSN did not answer: {text}"
-    return f"The migration failed; the revisions before it are kept, and nothing of it: {text}"
+        return f"Cannot connect to PostgreSQL: {text}. Check DB_DSN."
+    return f"The migration failed and changed nothing; completed revisions are kept: {text}"
 
 
 @contextmanager
 def _turn(connection: Connection) -> Iterator[None]:
-    """Be the only one who migrates; the server ends our turn with our session, however that ends.
+    """Hold the advisory lock of migrations until the session ends.
 
-    Tried again and again, not waited for: one that waits in the server would be bound by lock_timeout and hide who it waits for.
+    Polls for the lock: a wait inside the server would end by `lock_timeout` and could not be told from a locked table.
     """
     deadline = time.monotonic() + WAIT_FOR_OTHERS_S
     while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({ADVISORY_LOCK})").scalar():
-        connection.commit()  # who builds an index waits for open transactions
+        connection.commit()  # a concurrent index build would wait for an open transaction
         if time.monotonic() > deadline:
-            message = f"Another `payment-service migrate` has been running for {WAIT_FOR_OTHERS_S} s; wait for it, then run this again."
+            message = f"Another `payment-service migrate` has run for {WAIT_FOR_OTHERS_S} s. Wait until it ends, then run this again."
             raise MigrationError(message)
         time.sleep(WAIT_INTERVAL_S)
     yield
 
 
-def _refuse_strangers(connection: Connection, revision: str | None) -> None:
+def _refuse_foreign_tables(connection: Connection, revision: str | None) -> None:
     if revision is None and connection.exec_driver_sql("SELECT to_regclass('payments')").scalar() is not None:
-        message = (
-            "There is a table payments that this service did not make. If it is the model's, `payment-service migrate --adopt` "
-            "takes it over (docs/upgrading.md); else give this service a database of its own."
-        )
-        raise MigrationError(message)
-    if (
-        int(revision or 0) < _TAKEOVER_BARRED
-        and connection.exec_driver_sql("SELECT to_regclass('model_payments')").scalar() is not None
-    ):
-        message = (
-            "A takeover of the model's tables was begun here: run `payment-service migrate --adopt`, which goes on with it "
-            "(docs/upgrading.md). Without it, orders that the model knew could be paid twice."
-        )
+        message = "The database has a table payments that payment-service did not create. Give payment-service its own database."
         raise MigrationError(message)
 
 

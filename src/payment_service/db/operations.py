@@ -1,4 +1,4 @@
-"""Rows of `operations`: calls to a provider, queued, claimed, settled."""
+"""Rows of `operations`: calls to a provider. They are queued, claimed, and get a result."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 _SQL = load(__package__, "operations.sql")
 
-# The epoch before the first, in which nothing is sent: what exists is read, and if that is nothing the first epoch begins.
+# The epoch before the first. Nothing is sent in it: the provider is read, and if nothing is found there, epoch 1 begins.
 LOOK_FIRST: Final = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOperation:
-    """A call to be made. `cause`: what asked for it, for people and for the operation's name.
+    """A call to queue. `cause` names the reason for it, for people and as part of the id.
 
-    `look_first`: before it is sent, what may have been made of it is read, as a restored backup may have lost the row of one
-    that was. `made_since`: of a create, since when that can have been.
+    `look_first` reads at the provider before anything is sent, because a restored backup may have lost the row of an earlier call.
+    `made_since` is the earliest time at which a create can have been sent.
     """
 
     id: UUID
@@ -43,9 +43,9 @@ class NewOperation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """An attempt that is ours. `resolving`: its key can't help any more, so what became of it is read. Times: the database's.
+    """A claimed attempt. If `resolving`, the key no longer protects it, so its result is read. Times are those of the database.
 
-    `last_sent_at` None: nothing was sent yet, as in the epoch LOOK_FIRST, but by a release from before there was one.
+    `last_sent_at` is None while nothing was sent, as in the epoch LOOK_FIRST.
     """
 
     id: UUID
@@ -66,18 +66,18 @@ class Claimed:
 
     @property
     def looks_first(self) -> bool:
-        """Whether nothing was ever sent, and what exists is only read."""
-        return self.epoch == LOOK_FIRST and self.last_sent_at is None
+        """Return whether the attempt only reads, because nothing was sent yet."""
+        return self.epoch == LOOK_FIRST
 
     @property
     def idempotency_key(self) -> str:
-        """The name under which the provider does this once."""
+        """Return the key under which the provider performs the call once."""
         return idempotency_key(self.kind, payment_id=self.payment_id, operation_id=self.id, epoch=self.epoch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationUpdate:
-    """What becomes of an attempt. `delay_s`: seconds until it is due again, where it is."""
+    """The result of an attempt. `delay_s` is the time until the operation is due again, in seconds."""
 
     id: UUID
     attempt: int
@@ -93,12 +93,12 @@ class OperationUpdate:
 
 
 def idempotency_key(kind: Kind, *, payment_id: UUID, operation_id: UUID | str, epoch: int) -> str:
-    """The name under which the provider does an operation once: an epoch ends only when nothing can exist under it."""
+    """Return the key under which the provider performs an operation once. An epoch ends only when nothing can exist under its key."""
     return f"{kind}:{payment_id if kind is Kind.CREATE else operation_id}:{epoch}"
 
 
 async def enqueue(connection: Connection, operations: Sequence[NewOperation]) -> None:
-    """Queue calls; one that is queued already (the same name) is left as it is."""
+    """Queue calls. An operation that exists already (the same id) stays as it is."""
     await connection.execute(
         _SQL.enqueue,
         [o.id for o in operations],
@@ -133,7 +133,7 @@ async def claim(
 
 
 async def record_results(connection: Connection, updates: Sequence[OperationUpdate]) -> set[UUID]:
-    """End attempts that are still the current ones; return the operations that were settled."""
+    """Record results of attempts that are still current; return the ids of their operations."""
     rows = await connection.fetch(
         _SQL.record_results,
         [e.id for e in updates],
@@ -152,40 +152,40 @@ async def record_results(connection: Connection, updates: Sequence[OperationUpda
 
 
 async def request_of(connection: Connection, operation_id: UUID) -> Request | None:
-    """Give the request of an operation; None: there is none of this name."""
+    """Return the request of an operation; None if there is none."""
     row = await connection.fetchrow(_SQL.request_of, operation_id)
     return _request(row) if row else None
 
 
-async def under_way(connection: Connection, payment_id: UUID, kinds: Collection[Kind]) -> list[Kind]:
-    """Give the kinds of unfinished calls about the payment's own intent, the oldest first."""
-    rows = await connection.fetch(_SQL.under_way, payment_id, [kind.value for kind in kinds])
+async def unfinished_kinds(connection: Connection, payment_id: UUID, kinds: Collection[Kind]) -> list[Kind]:
+    """Return the kinds of unfinished calls for the intent of a payment, the oldest first."""
+    rows = await connection.fetch(_SQL.unfinished_kinds, payment_id, [kind.value for kind in kinds])
     return [Kind(row["kind"]) for row in rows]
 
 
 async def being_canceled(connection: Connection, payment_ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these payments a cancel of is under way already."""
+    """Return the payments that have an unfinished cancel."""
     rows = await connection.fetch(_SQL.being_canceled, payment_ids)
     return {row["payment_id"] for row in rows}
 
 
 async def withdraw_create(connection: Connection, payment_id: UUID, reason: str) -> bool:
-    """Take a create back that was never sent; whether there was one."""
+    """Withdraw a create that was never sent; return whether there was one."""
     return bool(await connection.fetch(_SQL.withdraw_create, payment_id, reason))
 
 
-async def unsend(pool: Pool, attempts: Sequence[Claimed]) -> None:
-    """Give back attempts of which nothing reached the wire."""
-    await pool.execute(_SQL.unsend, [o.id for o in attempts], [o.attempt for o in attempts])
+async def release_unsent(pool: Pool, attempts: Sequence[Claimed]) -> None:
+    """Release attempts whose request was never sent."""
+    await pool.execute(_SQL.release_unsent, [o.id for o in attempts], [o.attempt for o in attempts])
 
 
-async def free_forgotten(pool: Pool, worker: UUID, remembered: Collection[UUID]) -> int:
-    """Give back what bears this worker's name and is not in its memory; return how many."""
-    return len(await pool.fetch(_SQL.free_forgotten, worker, list(remembered)))
+async def release_unknown(pool: Pool, worker: UUID, known: Collection[UUID]) -> int:
+    """Release claims of this worker that it does not know about; return how many."""
+    return len(await pool.fetch(_SQL.release_unknown, worker, list(known)))
 
 
 async def ensure_budget(pool: Pool, provider: str) -> None:
-    """Make the row of the provider's bucket."""
+    """Insert the token bucket of a provider, if it is missing."""
     await pool.execute(_SQL.ensure_budget, provider)
 
 

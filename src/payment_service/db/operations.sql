@@ -1,26 +1,25 @@
 -- name: enqueue
--- In epoch 0 nothing is sent: what exists is read. It is not marked as resolving, since a release from before there were such epochs
--- would read something else, and sends it instead.
-INSERT INTO operations (id, payment_id, provider, kind, cause, request_method, request_path, request_body, api_version, epoch, first_sent_at)
-SELECT *
+-- Epoch 0 sends nothing: it only reads what exists at the provider.
+INSERT INTO operations (id, payment_id, provider, kind, cause, request_method, request_path, request_body, api_version, epoch, first_sent_at, resolving)
+SELECT *, epoch = 0
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::integer[],
             $11::timestamptz[]) AS v (id, payment_id, provider, kind, cause, method, path, body, api_version, epoch, first_sent_at)
 ON CONFLICT (id) DO NOTHING
 
 -- name: claim
--- One autocommitted statement: picks, debits the shared bucket, marks. It picks operations that are the oldest unfinished of
--- their payment, and marks as many as there are slots ($3) and tokens. The literal limits keep the plan on the index: a limit
--- that the planner can't see costs two orders of magnitude. So does NOT EXISTS (an older one): planned while the table was
--- small, it walked all that is unfinished for each row, and with 10,000 orders waiting a claim took 28 ms instead of 1.4. Each
--- kind is looked for by itself, so that those of a blocked one, 100,000 perhaps, are never stepped over: 50 ms a claim.
--- Operations of a dead worker are taken only by one whose own heart has beaten unbroken for 5 s. $1 worker, $2 provider,
--- $4 tokens a second, $5 burst, $6 kinds that are not blocked, $7 the moment before which a key was first used too long ago to help.
-WITH steady AS (
-    SELECT 1 FROM workers WHERE id = $1 AND beat_at > now() - interval '5 s' AND steady_since < now() - interval '5 s'
+-- One autocommitted statement: picks operations, debits the shared bucket, marks the claim. It picks the oldest unfinished operation
+-- of each payment, and marks as many as there are slots ($3) and tokens. The literal limits keep the plan on the index: a limit that
+-- the planner cannot see is 100 times slower. So is NOT EXISTS (an older one): planned while the table was small, it scanned all
+-- unfinished operations for each row, and with 10,000 waiting orders a claim took 28 ms instead of 1.4. Each kind is searched
+-- separately, because stepping over 100,000 operations of a blocked kind took 50 ms per claim. A worker takes operations of a dead
+-- one only after 5 s of heartbeats of its own without a gap. $1 worker, $2 provider, $4 tokens per second, $5 burst, $6 kinds that
+-- are not blocked, $7 keys first used before this time no longer protect a call.
+WITH alive AS (
+    SELECT 1 FROM workers WHERE id = $1 AND heartbeat_at > now() - interval '5 s' AND heartbeating_since < now() - interval '5 s'
 ), orphaned AS MATERIALIZED (
     SELECT o.id FROM operations o
-    WHERE o.state = 'claimed' AND o.provider = $2 AND o.kind = ANY ($6::text[]) AND EXISTS (SELECT 1 FROM steady)
-      AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = o.worker AND w.beat_at > now() - interval '5 s')
+    WHERE o.state = 'claimed' AND o.provider = $2 AND o.kind = ANY ($6::text[]) AND EXISTS (SELECT 1 FROM alive)
+      AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = o.worker AND w.heartbeat_at > now() - interval '5 s')
     LIMIT 64
     FOR UPDATE OF o SKIP LOCKED
 ), fresh AS MATERIALIZED (
@@ -42,32 +41,31 @@ WITH steady AS (
 ), picked AS MATERIALIZED (
     SELECT id FROM (SELECT id FROM orphaned UNION ALL SELECT id FROM fresh) c LIMIT $3
 ), level AS (
-    SELECT provider, least($5::float8, tokens + $4::float8 * extract(epoch FROM clock_timestamp() - refilled_at)) AS tokens,
-           (SELECT count(*) FROM picked) AS wanted
+    SELECT provider, least($5::float8, tokens + $4::float8 * extract(epoch FROM clock_timestamp() - refilled_at)) AS tokens
     FROM provider_budget
     WHERE provider = $2 AND EXISTS (SELECT 1 FROM picked)
     FOR UPDATE
+), debit AS (
+    SELECT provider, tokens, least((SELECT count(*) FROM picked), greatest(floor(tokens), 0)) AS granted FROM level
 ), bucket AS (
     UPDATE provider_budget b
-    SET granted = least(l.wanted, greatest(floor(l.tokens), 0)), tokens = l.tokens - least(l.wanted, greatest(floor(l.tokens), 0)),
-        refilled_at = clock_timestamp()
-    FROM level l
-    WHERE b.provider = l.provider
-    RETURNING b.granted
+    SET tokens = d.tokens - d.granted, refilled_at = clock_timestamp()
+    FROM debit d
+    WHERE b.provider = d.provider
 )
 UPDATE operations o
 SET state = 'claimed', worker = $1, attempt = o.attempt + 1, tries = o.tries + 1, ever_sent = true,
     resolving = o.resolving OR coalesce(o.first_sent_at < $7, false),
     first_sent_at = coalesce(o.first_sent_at, now()),
-    last_sent_at = CASE WHEN o.epoch = 0 OR o.resolving OR coalesce(o.first_sent_at < $7, false) THEN o.last_sent_at ELSE now() END
-WHERE o.id = ANY (ARRAY(SELECT id FROM picked LIMIT (SELECT granted FROM bucket)))
+    last_sent_at = CASE WHEN o.resolving OR coalesce(o.first_sent_at < $7, false) THEN o.last_sent_at ELSE now() END
+WHERE o.id = ANY (ARRAY(SELECT id FROM picked LIMIT (SELECT granted FROM debit)))
 RETURNING o.id, o.payment_id, o.kind, o.cause, o.request_method, o.request_path, o.request_body, o.api_version, o.epoch,
-          o.attempt, o.tries, o.resolving OR o.epoch = 0 AS resolving, o.outcome AS last_outcome, o.first_sent_at, o.last_sent_at, o.empty_read_at, o.due_at, now() AS claimed_at
+          o.attempt, o.tries, o.resolving, o.outcome AS last_outcome, o.first_sent_at, o.last_sent_at, o.empty_read_at, o.due_at, now() AS claimed_at
 
 -- name: record_results
--- Ends attempts, or puts them back. Only the attempt that is named: a process that was paused can't undo another's work.
--- Of its attempts an operation keeps the last ten, some 150 bytes each: more than one that goes well ever has, and enough to see
--- what one that does not goes through, which may be a try a minute for days.
+-- Finishes attempts, or makes their operations due again. Only the current attempt: a process that was paused cannot undo the work
+-- of another one. Each operation keeps its last 10 attempts, about 150 bytes each. That is more than a normal operation has, and
+-- enough to see why one fails that is retried every minute for days.
 UPDATE operations o
 SET state = v.state, worker = NULL, outcome = v.outcome, outcome_code = v.code, outcome_detail = v.detail,
     provider_request_id = coalesce(nullif(v.request_id, ''), o.provider_request_id),
@@ -89,7 +87,7 @@ RETURNING o.id
 -- name: request_of
 SELECT request_method, request_path, request_body, api_version FROM operations WHERE id = $1
 
--- name: under_way
+-- name: unfinished_kinds
 SELECT kind FROM operations
 WHERE payment_id = $1 AND state IN ('due', 'claimed', 'parked') AND kind = ANY ($2::text[]) AND cause NOT LIKE 'stray:%'
 ORDER BY position
@@ -99,20 +97,20 @@ SELECT DISTINCT payment_id FROM operations
 WHERE payment_id = ANY ($1::uuid[]) AND state IN ('due', 'claimed', 'parked') AND kind = 'cancel' AND cause NOT LIKE 'stray:%'
 
 -- name: withdraw_create
--- The one way to end without a call. A claim marks what it may send: after that no row is found, and the provider decides.
+-- The only way to finish without a call. A claim sets ever_sent, so afterwards no row matches and the provider decides.
 UPDATE operations SET state = 'refused', outcome = 'withdrawn', outcome_code = $2, finished_at = now()
 WHERE payment_id = $1 AND kind = 'create' AND state = 'due' AND NOT ever_sent
 RETURNING id
 
--- name: unsend
--- Attempts that never reached the wire: as if they had not been claimed.
+-- name: release_unsent
+-- Attempts that were never sent: as if they had not been claimed.
 UPDATE operations o
 SET state = 'due', worker = NULL, due_at = now(), tries = greatest(o.tries - 1, 0)
 FROM unnest($1::uuid[], $2::integer[]) AS v (id, attempt)
 WHERE o.id = v.id AND o.attempt = v.attempt AND o.state = 'claimed'
 
--- name: free_forgotten
--- What bears this worker's name and is not in its memory: the answer to a claim was lost on the way.
+-- name: release_unknown
+-- Claims of this worker that it does not know about: the answer to its claim was lost.
 UPDATE operations SET state = 'due', worker = NULL, due_at = now()
 WHERE worker = $1 AND state = 'claimed' AND NOT (id = ANY ($2::uuid[]))
 RETURNING id

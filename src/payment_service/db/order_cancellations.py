@@ -1,4 +1,4 @@
-"""Rows of `order_cancellations`: orders that are not wanted any more, and what became of their payments."""
+"""Rows of `order_cancellations`: canceled orders and the outcome for their payments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SQL = load(__package__, "order_cancellations.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCancellation:
-    """A cancelled order, with the record that said so."""
+    """A canceled order, with the record that canceled it."""
 
     order_id: str
     reason: str
@@ -32,7 +32,7 @@ class NewCancellation:
 
 @dataclass(frozen=True, slots=True)
 class DueCancellation:
-    """One that is to be looked at. `tries`: how often it was."""
+    """A cancellation that is due. `tries` counts the previous checks."""
 
     order_id: str
     reason: str
@@ -40,8 +40,8 @@ class DueCancellation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What a look came to: an outcome, or seconds until the next; neither: it waits for its order."""
+class CancellationUpdate:
+    """The result of a check: an outcome, or the seconds until the next check. With neither it waits for its order."""
 
     order_id: str
     outcome: Outcome | None = None
@@ -49,7 +49,7 @@ class Look:
 
 
 async def insert(connection: Connection, cancellations: Sequence[NewCancellation]) -> set[str]:
-    """Insert what is new, one row for each order; return the orders that were."""
+    """Insert new cancellations, one row per order; return their orders."""
     ordered = sorted(cancellations, key=lambda c: c.order_id)
     rows = await connection.fetch(
         _SQL.insert,
@@ -64,23 +64,23 @@ async def insert(connection: Connection, cancellations: Sequence[NewCancellation
 
 
 async def take_waiting(connection: Connection, order_ids: Sequence[str]) -> set[str]:
-    """End those that have waited for these new orders; return whose payments must not be made."""
+    """Finish the cancellations that waited for these new orders; return the orders that must not be paid."""
     return {row["order_id"] for row in await connection.fetch(_SQL.take_waiting, sorted(order_ids))}
 
 
 async def lock_due(connection: Connection, limit: int) -> list[DueCancellation]:
-    """Lock what is due and nobody else holds."""
+    """Lock due cancellations; skip those that other sessions have locked."""
     rows = await connection.fetch(_SQL.lock_due, limit)
     return [DueCancellation(row["order_id"], row["reason"], row["tries"]) for row in rows]
 
 
-async def note(connection: Connection, looks: Sequence[Look]) -> None:
-    """Note what looks came to, of rows that are locked."""
+async def update(connection: Connection, updates: Sequence[CancellationUpdate]) -> None:
+    """Write the results of checks of locked rows."""
     await connection.execute(
-        _SQL.note, [x.order_id for x in looks], [x.outcome for x in looks], [x.retry_s for x in looks]
+        _SQL.update, [u.order_id for u in updates], [u.outcome for u in updates], [u.retry_s for u in updates]
     )
 
 
-async def is_cancelled(connection: Connection | Pool, order_id: str) -> bool:
-    """Whether an order was cancelled."""
-    return bool(await connection.fetchval(_SQL.is_cancelled, order_id))
+async def is_canceled(connection: Connection | Pool, order_id: str) -> bool:
+    """Return whether an order was canceled."""
+    return bool(await connection.fetchval(_SQL.is_canceled, order_id))

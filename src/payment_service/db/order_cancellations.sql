@@ -1,5 +1,5 @@
 -- name: insert
--- The same again is nothing.
+-- A repeated cancellation is skipped.
 INSERT INTO order_cancellations (order_id, reason, record_topic, record_partition, record_offset, recorded_at, due_at)
 SELECT *, now()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::timestamptz[])
@@ -8,8 +8,8 @@ ON CONFLICT (order_id) DO NOTHING
 RETURNING order_id
 
 -- name: take_waiting
--- Those of new orders: they end with them, in the transaction of their intake.
-UPDATE order_cancellations SET outcome = 'canceled', settled_at = now(), due_at = NULL
+-- Cancellations that arrived before their orders. They finish in the transaction of the intake.
+UPDATE order_cancellations SET outcome = 'canceled', finished_at = now(), due_at = NULL
 WHERE order_id = ANY ($1::text[]) AND outcome IS NULL
 RETURNING order_id
 
@@ -20,12 +20,12 @@ ORDER BY due_at
 LIMIT $1
 FOR UPDATE SKIP LOCKED
 
--- name: note
+-- name: update
 UPDATE order_cancellations c
-SET outcome = v.outcome, settled_at = CASE WHEN v.outcome IS NOT NULL THEN now() END,
+SET outcome = v.outcome, finished_at = CASE WHEN v.outcome IS NOT NULL THEN now() END,
     due_at = now() + v.retry_s * interval '1 s', tries = c.tries + 1
 FROM unnest($1::text[], $2::text[], $3::float8[]) AS v (order_id, outcome, retry_s)
 WHERE c.order_id = v.order_id AND c.outcome IS NULL
 
--- name: is_cancelled
+-- name: is_canceled
 SELECT EXISTS (SELECT FROM order_cancellations WHERE order_id = $1)

@@ -1,4 +1,4 @@
-"""The relay's side of the outbox: what is to be published, who may publish, and what is held back."""
+"""The outbox as the relay uses it: pending records, the lease, parked aggregates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SQL = load(__package__, "outbox.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """A record to be published. `aggregate_id`: the payment (or notice) whose records go out one after another."""
+    """A record to publish. Records of one `aggregate_id` (a payment, or a dead letter) are published one after another."""
 
     position: int
     aggregate_id: UUID
@@ -31,13 +31,13 @@ class OutboxRow:
     created_at: datetime
 
     def header_list(self) -> list[tuple[str, str | bytes | None]]:
-        """Headers as they go to the broker; any bytes survive their storage as Latin-1 text."""
+        """Return the headers for the broker. They are stored as Latin-1 text, which preserves all bytes."""
         return [(name, None if text is None else text.encode("latin-1")) for name, text in json.loads(self.headers)]
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where on its topic an acknowledged record is."""
+    """Partition and offset of an acknowledged record."""
 
     position: int
     partition: int
@@ -45,8 +45,8 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    """An aggregate whose next record can't go out. `topic`: the one that refused it; None when the record is at fault."""
+class ParkedAggregate:
+    """An aggregate whose next record cannot be published: its `topic` accepts none, or (None) the broker refused the record."""
 
     aggregate_id: UUID
     position: int
@@ -56,14 +56,14 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Under which a relay writes: once another has taken the lease, nothing written under the old one counts."""
+    """The fencing token of a relay. Once another relay has taken the lease, writes with the old token have no effect."""
 
     holder: UUID
     epoch: int
 
 
-async def fetch_unpublished(pool: Pool, *, limit: int, in_hand: Sequence[int], limit_bytes: int) -> list[OutboxRow]:
-    """Read the oldest unpublished records but those in hand and those of held aggregates, in their order."""
+async def fetch_unpublished(pool: Pool, *, limit: int, in_progress: Sequence[int], limit_bytes: int) -> list[OutboxRow]:
+    """Return the oldest pending records in order, without those in progress and those of parked aggregates."""
     return [
         OutboxRow(
             position=row["position"],
@@ -74,12 +74,12 @@ async def fetch_unpublished(pool: Pool, *, limit: int, in_hand: Sequence[int], l
             headers=row["headers"],
             created_at=row["created_at"],
         )
-        for row in await pool.fetch(_SQL.fetch_unpublished, limit, in_hand, limit_bytes)
+        for row in await pool.fetch(_SQL.fetch_unpublished, limit, in_progress, limit_bytes)
     ]
 
 
 async def mark_published(pool: Pool, placements: Sequence[Placement], fence: Fence) -> bool:
-    """Mark records that the broker has acknowledged, and note where they went. False: the lease is another's, nothing was marked."""
+    """Mark acknowledged records and store their placements. False: another relay has the lease, and nothing was marked."""
     return bool(
         await pool.fetch(
             _SQL.mark_published,
@@ -93,41 +93,41 @@ async def mark_published(pool: Pool, placements: Sequence[Placement], fence: Fen
 
 
 async def take_lease(pool: Pool, holder: UUID, *, duration_s: float) -> int | None:
-    """Take the lease if it has expired; gives the new epoch, None when another holds it."""
+    """Take the lease if it has expired; return the new epoch, or None if another relay holds it."""
     epoch: int | None = await pool.fetchval(_SQL.take_lease, holder, duration_s)
     return epoch
 
 
 async def renew_lease(pool: Pool, fence: Fence, *, duration_s: float) -> bool:
-    """Extend the lease. False: another has it."""
+    """Extend the lease. False: another relay has it."""
     return bool(await pool.fetch(_SQL.renew_lease, fence.holder, fence.epoch, duration_s))
 
 
 async def release_lease(pool: Pool, fence: Fence) -> None:
-    """Let a successor take the lease at once."""
+    """Release the lease, so that another relay can take it at once."""
     await pool.execute(_SQL.release_lease, fence.holder, fence.epoch)
 
 
-async def hold_aggregates(pool: Pool, holds: Sequence[Hold], fence: Fence) -> bool:
-    """Hold back aggregates: `fetch_unpublished` passes over them. False: the lease is another's, nothing is held."""
+async def park_aggregates(pool: Pool, aggregates: Sequence[ParkedAggregate], fence: Fence) -> bool:
+    """Park aggregates, which `fetch_unpublished` then skips. False: another relay has the lease, and nothing was parked."""
     return bool(
         await pool.fetch(
-            _SQL.hold_aggregates,
-            [h.aggregate_id for h in holds],
-            [h.position for h in holds],
-            [h.topic for h in holds],
-            [h.reason for h in holds],
+            _SQL.park_aggregates,
+            [a.aggregate_id for a in aggregates],
+            [a.position for a in aggregates],
+            [a.topic for a in aggregates],
+            [a.reason for a in aggregates],
             fence.holder,
             fence.epoch,
         )
     )
 
 
-async def held_topics(pool: Pool) -> set[str]:
-    """Give the topics for whose sake aggregates are held."""
-    return {row["topic"] for row in await pool.fetch(_SQL.held_topics)}
+async def parked_topics(pool: Pool) -> set[str]:
+    """Return the topics for which aggregates are parked."""
+    return {row["topic"] for row in await pool.fetch(_SQL.parked_topics)}
 
 
 async def release_topic(pool: Pool, topic: str, *, limit: int) -> list[UUID]:
-    """Let go the aggregates that have waited longest for a topic, at most `limit`."""
+    """Release up to `limit` aggregates that wait for a topic, the oldest first; return them."""
     return [row["aggregateid"] for row in await pool.fetch(_SQL.release_topic, topic, limit)]

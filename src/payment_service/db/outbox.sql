@@ -1,12 +1,12 @@
 -- name: fetch_unpublished
--- Always from the beginning: positions are drawn before their transactions commit, so one may appear below those already
--- seen. Leaves out what the caller has in hand ($2) and aggregates that are held. At most $1 rows, and, but for the last one,
--- $3 bytes of values. The limit of one keeps the join from becoming a hash of the whole outbox, planned while that was empty.
+-- Always from the beginning: positions are drawn before their transactions commit, so a lower one may appear later. Leaves out
+-- records in progress ($2) and parked aggregates. Returns at most $1 rows and, except for the last row, $3 bytes of values. LIMIT 1
+-- prevents a plan that hashes the whole outbox, which PostgreSQL would choose while the table is empty.
 WITH candidate AS MATERIALIZED (
     SELECT position, created_at
     FROM outbox_pending p
     WHERE p.position <> ALL ($2::bigint[])
-      AND NOT EXISTS (SELECT FROM relay_holds h WHERE h.aggregateid = p.aggregateid)
+      AND NOT EXISTS (SELECT FROM parked_aggregates h WHERE h.aggregateid = p.aggregateid)
     ORDER BY position
     LIMIT $1
 )
@@ -25,8 +25,7 @@ WHERE coalesce(bytes_before, 0) < $3
 ORDER BY position
 
 -- name: mark_published
--- No row comes back when the lease is another's: then nothing was marked. Where each record went is noted beside it, once for
--- each time that it was pending.
+-- Returns no row, and marks nothing, if another relay has the lease. Stores one placement per publication.
 WITH lease AS MATERIALIZED (
     SELECT epoch FROM relay_lease WHERE holder = $4 AND epoch = $5
 ), marked AS (
@@ -54,28 +53,28 @@ RETURNING epoch
 UPDATE relay_lease SET expires_at = '-infinity', holder = NULL
 WHERE holder = $1 AND epoch = $2
 
--- name: hold_aggregates
--- No row comes back when the lease is another's: then nothing is held.
+-- name: park_aggregates
+-- Returns no row, and parks nothing, if another relay has the lease.
 WITH lease AS MATERIALIZED (
     SELECT epoch FROM relay_lease WHERE holder = $5 AND epoch = $6
-), held AS (
-    INSERT INTO relay_holds (aggregateid, position, topic, reason)
+), parked AS (
+    INSERT INTO parked_aggregates (aggregateid, position, topic, reason)
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) WHERE EXISTS (SELECT FROM lease)
     ON CONFLICT (aggregateid) DO UPDATE
-    SET position = excluded.position, topic = excluded.topic, reason = excluded.reason, held_at = now()
+    SET position = excluded.position, topic = excluded.topic, reason = excluded.reason, parked_at = now()
 )
 SELECT epoch FROM lease
 
--- name: held_topics
--- By a loose index scan: as many steps as topics, however many payments wait.
+-- name: parked_topics
+-- A loose index scan: one step per topic, however many aggregates are parked.
 WITH RECURSIVE t AS (
-    SELECT min(topic) AS topic FROM relay_holds WHERE topic IS NOT NULL
+    SELECT min(topic) AS topic FROM parked_aggregates WHERE topic IS NOT NULL
     UNION ALL
-    SELECT (SELECT min(h.topic) FROM relay_holds h WHERE h.topic > t.topic) FROM t WHERE t.topic IS NOT NULL
+    SELECT (SELECT min(h.topic) FROM parked_aggregates h WHERE h.topic > t.topic) FROM t WHERE t.topic IS NOT NULL
 )
 SELECT topic FROM t WHERE topic IS NOT NULL
 
 -- name: release_topic
-DELETE FROM relay_holds
-WHERE aggregateid IN (SELECT aggregateid FROM relay_holds WHERE topic = $1 ORDER BY position LIMIT $2)
+DELETE FROM parked_aggregates
+WHERE aggregateid IN (SELECT aggregateid FROM parked_aggregates WHERE topic = $1 ORDER BY position LIMIT $2)
 RETURNING aggregateid

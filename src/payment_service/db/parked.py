@@ -1,4 +1,4 @@
-"""What waits for a person, and how it is let go: rows of `operations`, `payment_events`, `relay_holds` and `bank_transfers`."""
+"""Everything that needs attention: parked operations, events and aggregates, and unmatched bank transfers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedOperation:
-    """A call that is parked, and locked. `tries`: attempts of this epoch; `answered_by`: the provider's name for the last answer."""
+    """A parked operation, locked. `tries` counts the attempts of this epoch; `answered_by` is the provider's id of the last answer."""
 
     id: UUID
     kind: Kind
@@ -35,20 +35,25 @@ class ParkedOperation:
 
 
 async def listed(connection: Connection | Pool, what: str | None, *, limit: int) -> list[Row]:
-    """Read what is parked (`what`: operation, event, record or transfer; None: all), each kind the oldest first, up to `limit` of it."""
-    statements = {"operation": _SQL.operations, "event": _SQL.events, "record": _SQL.holds, "transfer": _SQL.transfers}
+    """List what needs attention, up to `limit` of each kind, the oldest first. `what` selects one kind; None means all."""
+    statements = {
+        "operation": _SQL.operations,
+        "event": _SQL.events,
+        "record": _SQL.records,
+        "transfer": _SQL.transfers,
+    }
     chosen = [sql for name, sql in statements.items() if what in {None, name}]
     return [dict(row) for sql in chosen for row in await connection.fetch(sql, limit)]
 
 
 async def find_operation(connection: Connection | Pool, operation_id: UUID) -> Row | None:
-    """Whose call this is, of which kind and at which provider, parked or not; None: there is none of this id."""
+    """Return payment, kind and provider of an operation, parked or not; None if there is none."""
     row = await connection.fetchrow(_SQL.find_operation, operation_id)
     return dict(row) if row else None
 
 
 async def lock_operation(connection: Connection, operation_id: UUID) -> ParkedOperation | None:
-    """Lock a parked call, after its payment; None: it is not parked (any more)."""
+    """Lock a parked operation, after its payment; None if it is not parked."""
     row = await connection.fetchrow(_SQL.lock_operation, operation_id)
     if row is None:
         return None
@@ -68,60 +73,60 @@ async def lock_operation(connection: Connection, operation_id: UUID) -> ParkedOp
     )
 
 
-async def send_anew(connection: Connection, operation_id: UUID) -> None:
-    """Make a parked call due under the next epoch of its key."""
-    await connection.execute(_SQL.send_anew, operation_id)
+async def retry_in_next_epoch(connection: Connection, operation_id: UUID) -> None:
+    """Make a parked operation due under the next epoch of its key."""
+    await connection.execute(_SQL.retry_in_next_epoch, operation_id)
 
 
-async def read_first(connection: Connection, operation_id: UUID) -> None:
-    """Make a parked call due, to be looked for at the provider before anything is sent."""
-    await connection.execute(_SQL.read_first, operation_id)
+async def retry_with_read(connection: Connection, operation_id: UUID) -> None:
+    """Make a parked operation due, so that its result is read at the provider before anything is sent."""
+    await connection.execute(_SQL.retry_with_read, operation_id)
 
 
-async def end_operation(
+async def resolve_operation(
     connection: Connection, operation_id: UUID, state: Literal["done", "refused"], note: str
 ) -> None:
-    """End a parked call by what a person says of it."""
-    await connection.execute(_SQL.end_operation, operation_id, state, note)
+    """Finish a parked operation as an operator decided."""
+    await connection.execute(_SQL.resolve_operation, operation_id, state, note)
 
 
-async def refund_of_provider(connection: Connection, provider: str, provider_refund_id: str) -> Row | None:
-    """Which refund of ours bears this id of the provider's."""
-    row = await connection.fetchrow(_SQL.refund_of_provider, provider, provider_refund_id)
+async def refund_with_provider_id(connection: Connection, provider: str, provider_refund_id: str) -> Row | None:
+    """Return the refund with this id at the provider."""
+    row = await connection.fetchrow(_SQL.refund_with_provider_id, provider, provider_refund_id)
     return dict(row) if row else None
 
 
 async def find_events(connection: Connection | Pool, event_id: str, providers: Collection[str]) -> list[Row]:
-    """Find what bears this id of a provider's: each provider's event that is parked; else one (of these providers) that is not."""
+    """Find the parked events with this id, one per provider. If there is none, find one of these providers that is not parked."""
     rows = [dict(row) for row in await connection.fetch(_SQL.find_events, event_id, list(providers))]
     return [row for row in rows if row["parked"]] or rows[:1]
 
 
 async def retry_event(connection: Connection, event_id: str, provider: str) -> bool:
-    """Let a parked event be applied again; False: it is not parked (any more)."""
+    """Let a parked event be applied again; False if it is not parked."""
     return bool(await connection.fetch(_SQL.retry_event, event_id, provider))
 
 
 async def close_event(connection: Connection, event_id: str, provider: str) -> bool:
-    """Call a parked event done without applying it; False: it is not parked (any more)."""
+    """Close a parked event without applying it; False if it is not parked."""
     return bool(await connection.fetch(_SQL.close_event, event_id, provider))
 
 
 async def find_transfers(connection: Connection | Pool, transaction_id: str) -> list[Row]:
-    """Find transfers of this name, one an account, that bear no reference of ours, and of which nobody has said what they are for."""
+    """Find unmatched transfers with this transaction id, one per account."""
     return [dict(row) for row in await connection.fetch(_SQL.find_transfers, transaction_id)]
 
 
 async def close_transfer(connection: Connection, transaction_id: str, account: str) -> bool:
-    """Note that a transfer without a reference needs nothing more; False: it waits for nobody (any more)."""
+    """Close an unmatched transfer; False if it is not unmatched."""
     return bool(await connection.fetch(_SQL.close_transfer, transaction_id, account))
 
 
-async def is_held(connection: Connection | Pool, aggregate_id: UUID) -> bool:
-    """Whether the records of a payment (or notice) are held back."""
-    return bool(await connection.fetchval(_SQL.is_held, aggregate_id))
+async def is_parked(connection: Connection | Pool, aggregate_id: UUID) -> bool:
+    """Return whether the records of an aggregate are parked."""
+    return bool(await connection.fetchval(_SQL.is_parked, aggregate_id))
 
 
-async def release_hold(connection: Connection, aggregate_id: UUID) -> bool:
-    """Let held records go out again; False: they are not held (any more)."""
-    return bool(await connection.fetch(_SQL.release_hold, aggregate_id))
+async def release_aggregate(connection: Connection, aggregate_id: UUID) -> bool:
+    """Let the records of a parked aggregate be published again; False if it is not parked."""
+    return bool(await connection.fetch(_SQL.release_aggregate, aggregate_id))

@@ -1,4 +1,4 @@
--- What waits for a person: operations, events of providers, records, transfers.
+-- Everything that needs attention: operations, events, records, transfers.
 
 -- name: operations
 SELECT 'operation' AS what, o.id::text AS name, o.payment_id, o.kind AS subject, coalesce(o.outcome, '') AS reason,
@@ -17,24 +17,24 @@ WHERE parked_reason IS NOT NULL AND NOT processed
 ORDER BY created_at, provider_event_id
 LIMIT $1
 
--- name: holds
--- With a topic that takes nothing it goes on by itself, when the topic does.
+-- name: records
+-- Aggregates that wait for a topic resume by themselves with the topic.
 SELECT 'record' AS what, h.aggregateid::text AS name, p.id AS payment_id, coalesce(h.topic, o.type, '') AS subject, h.reason,
-       CASE WHEN h.topic IS NULL THEN 'the record itself is refused' ELSE 'the topic takes nothing' END AS detail,
-       '' AS provider_request_id, h.held_at AS since
-FROM relay_holds h
+       CASE WHEN h.topic IS NULL THEN 'the broker refuses the record' ELSE 'the topic accepts no records' END AS detail,
+       '' AS provider_request_id, h.parked_at AS since
+FROM parked_aggregates h
 LEFT JOIN payments p ON p.id = h.aggregateid
 LEFT JOIN outbox o ON o.aggregateid = h.aggregateid AND o.position = h.position
-ORDER BY h.held_at, h.aggregateid
+ORDER BY h.parked_at, h.aggregateid
 LIMIT $1
 
 -- name: transfers
--- Money that bears no reference of ours.
+-- Money without a reference of this service.
 SELECT 'transfer' AS what, transaction_id AS name, NULL::uuid AS payment_id,
        concat_ws(' ', in_major_units(amount, currency), currency) AS subject, 'no_reference' AS reason, text AS detail,
        '' AS provider_request_id, created_at AS since
 FROM bank_transfers
-WHERE outcome = 'transfer.nobodys'
+WHERE outcome = 'transfer.unmatched'
 ORDER BY created_at, transaction_id
 LIMIT $1
 
@@ -42,35 +42,35 @@ LIMIT $1
 SELECT payment_id, provider, kind FROM operations WHERE id = $1
 
 -- name: lock_operation
--- After its payment: a parked operation is nobody's, and stays so while its row is locked.
-SELECT id, kind, cause, tries, resolving OR epoch = 0 AS resolving, outcome, outcome_code, attempts -> -1 ->> 'provider_request_id' AS answered_by,
+-- Locked after its payment. No worker claims a parked operation.
+SELECT id, kind, cause, tries, resolving, outcome, outcome_code, attempts -> -1 ->> 'provider_request_id' AS answered_by,
        request_method, request_path, request_body, api_version
 FROM operations
 WHERE id = $1 AND state = 'parked'
 FOR UPDATE
 
--- name: send_anew
--- Under the next epoch: nothing exists under this one.
+-- name: retry_in_next_epoch
+-- Nothing exists under the current epoch.
 UPDATE operations
 SET state = 'due', due_at = now(), epoch = epoch + 1, tries = 0, first_sent_at = NULL, resolving = false, empty_read_at = NULL,
     outcome = 'retried', outcome_code = '', outcome_detail = ''
 WHERE id = $1 AND state = 'parked'
 
--- name: read_first
+-- name: retry_with_read
 UPDATE operations
 SET state = 'due', due_at = now(), resolving = kind <> 'retrieve', empty_read_at = NULL, outcome = 'retried', outcome_code = '', outcome_detail = ''
 WHERE id = $1 AND state = 'parked'
 
--- name: end_operation
+-- name: resolve_operation
 UPDATE operations
 SET state = $2, outcome = 'resolved', outcome_code = '', outcome_detail = $3, finished_at = now()
 WHERE id = $1 AND state = 'parked'
 
--- name: refund_of_provider
-SELECT id, made_by_hand FROM refunds WHERE provider = $1 AND provider_refund_id = $2
+-- name: refund_with_provider_id
+SELECT id, external FROM refunds WHERE provider = $1 AND provider_refund_id = $2
 
 -- name: find_events
--- $2: the providers that run; either condition has an index, which the id alone has not.
+-- $2: the configured providers. Each condition has an index; the id alone has none.
 SELECT DISTINCT ON (provider) provider AS owner, payment_id, parked_reason IS NOT NULL AND NOT processed AS parked
 FROM payment_events
 WHERE provider_event_id = $1 AND (parked_reason IS NOT NULL OR provider = ANY ($2::text[]))
@@ -87,16 +87,16 @@ WHERE provider_event_id = $1 AND provider = $2 AND parked_reason IS NOT NULL AND
 RETURNING payment_id
 
 -- name: find_transfers
-SELECT account AS owner, NULL::uuid AS payment_id FROM bank_transfers WHERE transaction_id = $1 AND outcome = 'transfer.nobodys' ORDER BY account
+SELECT account AS owner, NULL::uuid AS payment_id FROM bank_transfers WHERE transaction_id = $1 AND outcome = 'transfer.unmatched' ORDER BY account
 
 -- name: close_transfer
--- It stays known, so that an import of it changes nothing.
+-- The row stays, so that a repeated import changes nothing.
 UPDATE bank_transfers SET outcome = 'transfer.closed'
-WHERE transaction_id = $1 AND account = $2 AND outcome = 'transfer.nobodys'
+WHERE transaction_id = $1 AND account = $2 AND outcome = 'transfer.unmatched'
 RETURNING transaction_id
 
--- name: is_held
-SELECT EXISTS (SELECT FROM relay_holds WHERE aggregateid = $1)
+-- name: is_parked
+SELECT EXISTS (SELECT FROM parked_aggregates WHERE aggregateid = $1)
 
--- name: release_hold
-DELETE FROM relay_holds WHERE aggregateid = $1 RETURNING aggregateid
+-- name: release_aggregate
+DELETE FROM parked_aggregates WHERE aggregateid = $1 RETURNING aggregateid

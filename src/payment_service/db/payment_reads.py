@@ -1,4 +1,4 @@
-"""What the API shows of payments. Nothing here is locked, and nothing is decided by it."""
+"""Reads of payments for the API and the command line. They lock nothing, and nothing is decided by them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from payment_service.contracts.api import STATUSES
-from payment_service.db.places import BEGINNING, END, NO_ID, Place
+from payment_service.db.keyset import BEGINNING, END, NO_ID, KeysetCursor
 from payment_service.db.queries import load
-from payment_service.domain.currency import CURRENCIES
+from payment_service_events.currency import CURRENCIES
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Which payments are wanted: all that is given must fit. `status`: as it is shown; `created_to` is the first moment after."""
+    """Filters of a list of payments; all must match. `status` is the derived status, `created_to` is exclusive."""
 
     order_id: str | None = None
     user_id: str | None = None
@@ -35,29 +35,29 @@ class Filters:
 
 
 async def payment(connection: Connection | Pool, payment_id: UUID) -> Row | None:
-    """Read one payment; amounts are decimal text with the currency's decimals."""
+    """Return one payment. Amounts are decimal text with the decimals of the currency."""
     row = await connection.fetchrow(_SQL.payment, payment_id)
     return dict(row) if row else None
 
 
 async def newest_names(connection: Connection | Pool) -> Row | None:
-    """Read what the newest payment is called: its id and what that is made of; None: there is none of ours yet."""
+    """Return the id, order and attempt of the newest payment; None if there is none."""
     row = await connection.fetchrow(_SQL.newest_names)
     return dict(row) if row else None
 
 
 async def exists(connection: Connection | Pool, payment_id: UUID) -> bool:
-    """Whether there is such a payment."""
+    """Return whether the payment exists."""
     return bool(await connection.fetchval(_SQL.payment_exists, payment_id))
 
 
 async def payments(
-    connection: Connection | Pool, filters: Filters, *, after: Place | None = None, limit: int
+    connection: Connection | Pool, filters: Filters, *, after: KeysetCursor | None = None, limit: int
 ) -> list[Row]:
-    """Read payments, the newest first, up to `limit`, each combination of filters by an index of its own."""
+    """List up to `limit` payments, the newest first. Every combination of filters has an index."""
     since = filters.created_from or BEGINNING.at
-    # Newest first, so the end of the range is where the list begins.
-    place = after or Place(filters.created_to or END.at, NO_ID)
+    # The newest comes first, so the list begins at the end of the range.
+    place = after or KeysetCursor(filters.created_to or END.at, NO_ID)
     common = (since, place.at, place.name, limit)
     match filters:
         case Filters(order_id=str(order_id)):
@@ -70,11 +70,13 @@ async def payments(
         case _:
             statuses = [filters.status] if filters.status else STATUSES
             currencies = [filters.currency] if filters.currency else _ALL_CURRENCIES
-            rows = await connection.fetch(_SQL.payments_by_state, *common, statuses, currencies)
+            rows = await connection.fetch(_SQL.payments_by_status, *common, statuses, currencies)
     return [dict(row) for row in rows]
 
 
-async def events(connection: Connection | Pool, payment_id: UUID, *, after: Place | None, limit: int) -> list[Row]:
-    """Read a payment's events without payloads, in the provider's order, up to `limit`."""
+async def events(
+    connection: Connection | Pool, payment_id: UUID, *, after: KeysetCursor | None, limit: int
+) -> list[Row]:
+    """List up to `limit` events of a payment without payloads, in the order of the provider."""
     place = after or BEGINNING
     return [dict(row) for row in await connection.fetch(_SQL.events, payment_id, place.at, place.name, limit)]

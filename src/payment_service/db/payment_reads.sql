@@ -1,4 +1,4 @@
--- Reads for people and callers. They go through the view, which alone knows decimals and the derived statuses.
+-- All reads use the view, which computes decimals and the derived status.
 
 -- name: payment
 SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
@@ -7,18 +7,15 @@ FROM payments_decimal
 WHERE id = $1
 
 -- name: newest_names
--- One that was taken over from the model has the id that it had there.
-SELECT id, order_id, n
-FROM (SELECT id, order_id, n, order_topic FROM payments ORDER BY created_at DESC, id DESC LIMIT 1) newest
-WHERE order_topic <> 'model_payments'
+SELECT id, order_id, attempt FROM payments ORDER BY created_at DESC, id DESC LIMIT 1
 
 -- name: payment_exists
 SELECT EXISTS (SELECT FROM payments WHERE id = $1)
 
--- Lists of payments, the newest first: created at $1 or later, behind the place ($2, $3), at most $4.
+-- Lists of payments, the newest first: created at $1 or later, after the cursor ($2, $3), at most $4.
 
 -- name: payments_of_order
--- An order has few payments, so the other filters are tested row by row.
+-- An order has few payments, so the other filters need no index.
 SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
        provider_payment_id, capture_method, expires_at, created_at, updated_at
 FROM payments_decimal
@@ -28,7 +25,7 @@ ORDER BY created_at DESC, id DESC
 LIMIT $4
 
 -- name: payments_of_user
--- A user has few enough.
+-- A user has few payments, too.
 SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
        provider_payment_id, capture_method, expires_at, created_at, updated_at
 FROM payments_decimal
@@ -45,9 +42,9 @@ WHERE created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
 ORDER BY created_at DESC, id DESC
 LIMIT $4
 
--- name: payments_by_state
--- One index serves a status, a currency, or both: a filter that is not given is the list of all its values, and the newest of
--- each pair are merged. A pair that nobody has costs one step down the index; a rare one is never looked for row by row.
+-- name: payments_by_status
+-- One index serves a status, a currency, or both: a missing filter becomes the list of all its values, and the newest rows of
+-- each pair are merged. A pair without payments costs one index lookup, and a rare one needs no scan.
 SELECT p.*
 FROM unnest($5::text[]) AS s (status)
 CROSS JOIN unnest($6::text[]) AS c (currency)

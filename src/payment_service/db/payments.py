@@ -1,4 +1,4 @@
-"""Rows of `payments` to and from the domain's Payment."""
+"""Rows of `payments`, as the Payment of the domain."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from payment_service.db.queries import load
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.domain.payment import FactKey, Payment, Status
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -24,7 +24,7 @@ _SQL = load(__package__, "payments.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPayment:
-    """A payment to be, with the order record it comes from. `expires_at`: when it is canceled if it is unpaid; None: never."""
+    """A payment to insert, with the order record that it comes from. An unpaid one is canceled at `expires_at`; None means never."""
 
     id: UUID
     order_id: str
@@ -41,7 +41,7 @@ class NewPayment:
 
 @dataclass(frozen=True, slots=True)
 class KnownOrder:
-    """What an order that has a payment asked for."""
+    """The terms of an order that has a payment."""
 
     amount: Money
     user_id: str
@@ -50,18 +50,18 @@ class KnownOrder:
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """A payment that is held because its time is over; `due_at`: when it was to be looked at."""
+    """A locked payment whose time is over. `due_at` is when the expiry loop was to check it."""
 
     payment: Payment
     due_at: datetime
 
 
 class SaveConflict(Exception):
-    """A locked payment was changed by somebody else: a defect, so the whole transaction is given up."""
+    """A locked row changed meanwhile. This is a defect, so the whole transaction is rolled back."""
 
 
 async def insert(connection: Connection, payments: Sequence[NewPayment]) -> set[UUID]:
-    """Insert what is new, but of no order whose payment waits to be taken over from the model; return the ids that were."""
+    """Insert the payments that do not exist yet; return their ids."""
     rows = await connection.fetch(
         _SQL.insert,
         [p.id for p in payments],
@@ -80,20 +80,20 @@ async def insert(connection: Connection, payments: Sequence[NewPayment]) -> set[
     return {row["id"] for row in rows}
 
 
-async def lock_free(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Payment]:
-    """Lock those of `ids` that exist and that nobody else holds, in the order of ids."""
-    rows = await connection.fetch(_SQL.lock_free, sorted(ids))
+async def lock_available(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Payment]:
+    """Lock the payments that exist, in the order of their ids; skip those that other sessions have locked."""
+    rows = await connection.fetch(_SQL.lock_available, sorted(ids))
     return {row["id"]: from_row(row) for row in rows}
 
 
 async def lock_one(connection: Connection, payment_id: UUID) -> Payment | None:
-    """Lock a payment, waiting for whoever holds it; None: there is none. Raises LockNotAvailableError after lock_timeout."""
+    """Lock a payment, or return None if there is none. Raises LockNotAvailableError if it stays locked for lock_timeout."""
     row = await connection.fetchrow(_SQL.lock_one, payment_id)
     return from_row(row) if row else None
 
 
 async def newest_of_orders(connection: Connection, order_ids: Sequence[str]) -> dict[str, UUID]:
-    """Give the newest payment of each of these orders that has one: all before it have ended unpaid."""
+    """Return the newest payment of each order that has one. All earlier payments ended unpaid."""
     rows = await connection.fetch(_SQL.newest_of_orders, order_ids)
     return {row["order_id"]: row["id"] for row in rows}
 
@@ -101,70 +101,65 @@ async def newest_of_orders(connection: Connection, order_ids: Sequence[str]) -> 
 async def lock_expiring(
     connection: Connection, now: datetime, providers: Collection[str], limit: int
 ) -> list[Expiring]:
-    """Lock unpaid payments of these providers whose time was over at `now`, and that nobody else holds."""
+    """Lock unpaid payments of these providers that expired by `now`; skip those that other sessions have locked."""
     rows = await connection.fetch(_SQL.lock_expiring, now, list(providers), limit)
     return [Expiring(from_row(row), row["expiry_due_at"]) for row in rows]
 
 
 async def postpone_expiry(connection: Connection, ids: Sequence[UUID], until: datetime) -> None:
-    """Look at these again then, if they are still unpaid."""
+    """Set when the expiry loop checks these payments again."""
     await connection.execute(_SQL.postpone_expiry, ids, until)
 
 
 async def of_intents(connection: Connection, intents: Collection[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
-    """Which payments have these intents (provider, its id) for their own."""
+    """Return the payments that own these intents (provider, id at the provider)."""
     rows = await connection.fetch(_SQL.of_intents, [provider for provider, _ in intents], [name for _, name in intents])
     return {(row["provider"], row["provider_payment_id"]): row["id"] for row in rows}
 
 
 async def intent_of(pool: Pool, payment_id: UUID) -> str | None:
-    """The payment's own intent; None: it has none (yet)."""
+    """Return the intent of a payment; None if it has none yet."""
     found: str | None = await pool.fetchval(_SQL.intent_of, payment_id)
     return found
 
 
 async def last_of_order(connection: Connection | Pool, order_id: str) -> Payment | None:
-    """Read an order's payment; of several, the last one opened. It is not locked."""
+    """Return the latest payment of an order, without a lock."""
     row = await connection.fetchrow(_SQL.last_of_order, order_id)
     return from_row(row) if row else None
 
 
 async def opened_by(connection: Connection, order_id: str, cause: str) -> UUID | None:
-    """Which payment of an order was opened for this cause."""
+    """Return the payment of an order that was opened for this cause."""
     found: UUID | None = await connection.fetchval(_SQL.opened_by, order_id, cause)
     return found
 
 
 async def has_unexpected_money(connection: Connection, order_id: str) -> bool:
-    """Whether money of this order waits for a person."""
+    """Return whether unexpected money of this order needs attention."""
     return bool(await connection.fetchval(_SQL.has_unexpected_money, order_id))
 
 
-async def waits_for_adoption(connection: Connection, order_id: str) -> bool:
-    """Whether a payment that the model knew of this order waits for a person."""
-    return bool(await connection.fetchval(_SQL.waits_for_adoption, order_id))
-
-
 async def open_next(connection: Connection, last: UUID, new: UUID, *, expires_at: datetime | None) -> str | None:
-    """Insert the payment after `last`, which ended unpaid, as that was; give its capture method. None: another was opened."""
+    """Insert the next payment after `last`, which ended unpaid, with its terms; return the capture method. None: another request did it."""
     method: str | None = await connection.fetchval(_SQL.open_next, last, new, expires_at)
     return method
 
 
 async def existing(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, KnownOrder]:
-    """What the orders of these payments asked for."""
+    """Return the terms of the orders of these payments."""
     rows = await connection.fetch(_SQL.existing, list(ids))
     return {row["id"]: _known(row) for row in rows}
 
 
 async def of_orders(connection: Connection, order_ids: Sequence[str]) -> dict[str, KnownOrder]:
-    """What those of these orders that have a payment asked for, whoever gave it its id."""
+    """Return the terms of those orders that have a payment."""
     rows = await connection.fetch(_SQL.of_orders, order_ids)
     return {row["order_id"]: _known(row) for row in rows}
 
 
 async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]]) -> None:
-    """Write (as it was, as it is) of payments that are locked. Raises SaveConflict if a row is not as it was."""
+    """Write pairs (before, after) of locked payments. Raises SaveConflict if a row differs from `before`."""
     was = [before for before, _ in changes]
     now = [after for _, after in changes]
     keys = [p.key for p in now]
@@ -188,7 +183,7 @@ async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]
         [p.reserved.minor for p in now],
     )
     if len(rows) != len(changes):
-        message = f"{len(changes) - len(rows)} of {len(changes)} payments were not as they had been locked"
+        message = f"{len(changes) - len(rows)} of {len(changes)} payments changed although they were locked"
         raise SaveConflict(message)
 
 
@@ -197,7 +192,7 @@ def _known(row: asyncpg.Record) -> KnownOrder:
 
 
 def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
-    """Read a row of `lock_free`."""
+    """Turn a row of `lock_available` into a Payment."""
     unit = currency(row["currency"])
     key = None
     if row["fact_rank"] is not None:
@@ -205,7 +200,7 @@ def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
     return Payment(
         id=row["id"],
         order_id=row["order_id"],
-        n=row["n"],
+        attempt=row["attempt"],
         user_id=row["user_id"],
         provider=row["provider"],
         provider_payment_id=row["provider_payment_id"],

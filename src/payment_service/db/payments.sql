@@ -1,18 +1,17 @@
 -- name: insert
--- The same order again is nothing here, nor is one whose payment waits to be taken over from the model: the caller compares.
+-- An order that already has its payment is skipped; the caller compares the two.
 INSERT INTO payments (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
                       capture_method, expires_at, expiry_due_at)
 SELECT *, expires_at
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[],
             $11::text[], $12::timestamptz[])
      AS v (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method, expires_at)
-WHERE NOT EXISTS (SELECT FROM model_adoption_report r WHERE r.order_id = v.order_id AND r.reason <> 'order_id_missing')
 ON CONFLICT DO NOTHING
 RETURNING id
 
--- name: lock_free
--- Always in the order of ids, so that two groups never wait for each other; what somebody else holds is left for later.
-SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+-- name: lock_available
+-- Always in the order of ids, so that two groups cannot deadlock. Rows that another session has locked are skipped.
+SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
 FROM payments
 WHERE id = ANY ($1::uuid[])
@@ -20,19 +19,19 @@ ORDER BY id
 FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: lock_one
--- For a single request, which waits its turn (at most lock_timeout).
-SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+-- For a single request, which waits up to lock_timeout.
+SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
 FROM payments
 WHERE id = $1
 FOR NO KEY UPDATE
 
 -- name: newest_of_orders
-SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($1::text[]) ORDER BY order_id, n DESC
+SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($1::text[]) ORDER BY order_id, attempt DESC
 
 -- name: lock_expiring
--- The states are those of the index payments_expiring. A bank's work and money that is held are passed over.
-SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+-- The statuses are those of the index payments_expiring. Payments in process at a bank and authorized ones do not expire.
+SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent, expiry_due_at
 FROM payments
 WHERE expiry_due_at <= $1 AND status IN ('created', 'pending', 'requires_action', 'declined') AND provider = ANY ($2::text[])
@@ -44,31 +43,26 @@ FOR NO KEY UPDATE SKIP LOCKED
 UPDATE payments SET expiry_due_at = $2 WHERE id = ANY ($1::uuid[])
 
 -- name: last_of_order
-SELECT id, order_id, n, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
+SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
        payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
 FROM payments
 WHERE order_id = $1
-ORDER BY n DESC
+ORDER BY attempt DESC
 LIMIT 1
 
 -- name: opened_by
 SELECT p.id FROM payments p JOIN operations o ON o.payment_id = p.id WHERE p.order_id = $1 AND o.kind = 'create' AND o.cause = $2
 
 -- name: has_unexpected_money
--- Whether money came for a payment of the order that nobody expected, and no person has looked yet.
+-- Unexpected money for a payment of the order, which no operator has resolved yet.
 SELECT EXISTS (SELECT FROM payment_events WHERE parked_reason = 'unexpected_money' AND payment_id IN (SELECT id FROM payments WHERE order_id = $1))
     OR EXISTS (SELECT FROM operations WHERE state = 'parked' AND outcome = 'unexpected_money' AND payment_id IN (SELECT id FROM payments WHERE order_id = $1))
 
--- name: waits_for_adoption
--- Whether the model knew of another payment of the order that no person has decided on. One beside the order's own is canceled.
-SELECT EXISTS (SELECT FROM model_adoption_report
-               WHERE order_id = $1 AND reason <> 'order_id_missing' AND reason <> 'open_beside_another_payment')
-
 -- name: open_next
--- Only after one that ended unpaid, which is for good; of several at once, the unique constraints let one through.
-INSERT INTO payments (id, order_id, n, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
+-- Only after a payment that ended unpaid, which is final. The unique constraints admit one of several concurrent requests.
+INSERT INTO payments (id, order_id, attempt, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
                       capture_method, expires_at, expiry_due_at)
-SELECT $2, order_id, n + 1, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method,
+SELECT $2, order_id, attempt + 1, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method,
        $3::timestamptz, $3::timestamptz
 FROM payments
 WHERE id = $1 AND status IN ('canceled', 'failed')
@@ -87,10 +81,10 @@ SELECT provider_payment_id FROM payments WHERE id = $1
 SELECT id, order_id, provider, amount, currency, user_id FROM payments WHERE id = ANY ($1::uuid[])
 
 -- name: of_orders
-SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_id = ANY ($1::text[]) AND n = 1
+SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_id = ANY ($1::text[]) AND attempt = 1
 
 -- name: save
--- One row per payment: a second row for the same payment would be dropped in silence, so the caller folds first.
+-- One row per payment: UPDATE ... FROM applies only one of several rows for the same payment, so the caller folds first.
 UPDATE payments p
 SET status = v.status, provider_payment_id = v.provider_payment_id, captured = v.captured,
     refunded = v.refunded, reserved = v.reserved, payment_method_type = v.method,

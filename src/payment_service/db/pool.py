@@ -1,4 +1,4 @@
-"""The connection pool, and what every session of the service is bound to."""
+"""The connection pool, and the limits of every session of the service."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-# A row that somebody else holds is not waited for: the batch takes what is free, a request answers 503.
+# Long waits for a row lock help nobody: a batch skips the row, and a request answers 503.
 LOCK_TIMEOUT_MS: Final = 1_000
-# A process that was stopped in the middle of a transaction must not stop the others.
+# A process that was suspended inside a transaction must not block the others.
 IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 3_000
-# No statement of the service is expected to need more than a second; ten mean that the server is in trouble.
+# No statement of the service needs more than a second. Ten seconds mean that the server has a problem.
 STATEMENT_TIMEOUT_MS: Final = 10_000
-# A little above the server's own limit, for the case that the server does not answer at all.
+# Slightly above STATEMENT_TIMEOUT_MS, for a server that does not answer at all.
 COMMAND_TIMEOUT_S: Final = 12
 CONNECT_TIMEOUT_S: Final = 5
-# Unacknowledged bytes for this long mean that the other side is gone (failover, cut cable).
+# Unacknowledged bytes for this long mean that the server is gone (failover, cut cable).
 TCP_USER_TIMEOUT_MS: Final = 8_000
-# Statements are planned anew after this time: a plan that was made while a table was small is a bad one in a flood of orders.
+# Statements are planned again after this time: a plan for a small table is bad when many orders arrive.
 PLAN_LIFETIME_S: Final = 15
-# A connection is renewed after this time, so that a failover is noticed even by a pool that never rests.
+# Idle connections close after this time, so that the pool returns to its minimum.
 CONNECTION_IDLE_LIFETIME_S: Final = 120
 
 TRANSIENT_ERRORS: Final = (
@@ -38,26 +38,26 @@ TRANSIENT_ERRORS: Final = (
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.InvalidTransactionStateError,  # 25: read-only after a failover, a transaction that idled too long
-    asyncpg.InvalidAuthorizationSpecificationError,  # 28: a password that is being rotated
+    asyncpg.InvalidAuthorizationSpecificationError,  # 28: the password is being rotated
     asyncpg.InvalidCatalogNameError,
     asyncpg.TransactionRollbackError,  # 40: deadlock, serialization
-    asyncpg.SyntaxOrAccessError,  # 42: a right, table or column is missing, for every record alike
+    asyncpg.SyntaxOrAccessError,  # 42: a privilege, table or column is missing for every record
     asyncpg.InsufficientResourcesError,  # 53: disk, memory, connections
-    asyncpg.ObjectNotInPrerequisiteStateError,  # 55: a lock that was not free in time
+    asyncpg.ObjectNotInPrerequisiteStateError,  # 55: a lock timeout
     asyncpg.OperatorInterventionError,  # 57: shutdown, crash, statement timeout
     asyncpg.PostgresSystemError,  # 58: input and output
     asyncpg.InvalidCachedStatementError,
     OSError,
     TimeoutError,
 )
-"""Not the record's fault, and may pass by itself or by a person's work: the same work is tried again, a request is answered 503.
+"""Errors that a record did not cause and that may end by themselves or by an operator. Work is retried; a request answers 503.
 
-Held against a record, such an error would put good orders into quarantine for as long as a disk is full.
+If such an error counted against a record, a full disk would send good orders to quarantine.
 """
 
 
 def connect_arguments(dsn: str) -> dict[str, Any]:
-    """Turn a URI or libpq's `key=value` form into asyncpg's arguments. Raises psycopg.ProgrammingError for what is neither."""
+    """Turn a URI, or the `key=value` form of libpq, into arguments for asyncpg. Raises psycopg.ProgrammingError for anything else."""
     if dsn.startswith(("postgresql://", "postgres://")):
         return {"dsn": dsn}
     parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
@@ -65,7 +65,7 @@ def connect_arguments(dsn: str) -> dict[str, Any]:
 
 
 async def open_pool(config: DatabaseSettings, *, application_name: str = "payment-service") -> Pool:
-    """Open the pool. Raises OSError or asyncpg.PostgresError when the database can't be reached."""
+    """Open the pool. Raises OSError or asyncpg.PostgresError if the database cannot be reached."""
     pool: Pool = await asyncpg.create_pool(
         **connect_arguments(config.db_dsn.get_secret_value()),
         min_size=min(2, config.db_pool_size),
@@ -83,7 +83,7 @@ async def open_pool(config: DatabaseSettings, *, application_name: str = "paymen
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             "synchronous_commit": "on",
             "jit": "off",
-            # Every statement of the service has its index, even where a small table would be sooner read whole.
+            # Every statement has an index. A plan that scans a small table would be kept while the table grows.
             "enable_seqscan": "off",
             "timezone": "UTC",
         },
@@ -100,7 +100,7 @@ async def _watch_socket(connection: Connection) -> None:
 
 
 async def _keep_session(_connection: Connection) -> None:
-    """Called when a connection comes back; an open transaction has been rolled back by then.
+    """Replace the `RESET ALL` of asyncpg, a round trip for each released connection.
 
-    Nothing here sets, listens or locks for a session, so asyncpg's `RESET ALL`, a round trip each time, has nothing to undo.
+    The service sets nothing per session, and asyncpg has already rolled back an open transaction.
     """

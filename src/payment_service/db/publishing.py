@@ -1,4 +1,4 @@
-"""What people see, and ask, of publishing: how much waits, who publishes, and to publish again."""
+"""Publishing as operators see it: the state of the outbox, and publishing again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SQL = load(__package__, "publishing.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """Which published records: written from `since` to before `until`; of one payment, of one topic, where these are given."""
+class Selection:
+    """Published records written from `since` until before `until`, optionally of one payment and one topic."""
 
     since: datetime
     until: datetime
@@ -27,40 +27,42 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of the outbox that was looked at. `last`: the position of its end, None: there is no more; `found`: of the chosen."""
+class Chunk:
+    """A chunk of the outbox: its `last` position (None: the end is reached) and the number of selected records found in it."""
 
     last: int | None
     found: int
 
 
 async def status(connection: Connection | Pool) -> dict[str, Any]:
-    """Read how publishing stands."""
+    """Return the state of publishing."""
     row = await connection.fetchrow(_SQL.status)
     return dict(row) if row else {}
 
 
 async def refusing_topics(connection: Connection | Pool) -> list[dict[str, Any]]:
-    """Read the topics for whose sake payments wait."""
+    """Return the topics for which payments wait."""
     return [dict(row) for row in await connection.fetch(_SQL.refusing_topics)]
 
 
-async def look(connection: Connection | Pool, chosen: Chosen, *, after: int, limit: int) -> Piece:
-    """Look at up to `limit` rows behind a position."""
-    return await _piece(connection, _SQL.look_at_published, chosen, after, limit)
+async def count(connection: Connection | Pool, selection: Selection, *, after: int, limit: int) -> Chunk:
+    """Count the selected records in up to `limit` rows after a position."""
+    return await _chunk(connection, _SQL.count_published, selection, after, limit)
 
 
-async def requeue(connection: Connection, chosen: Chosen, *, after: int, limit: int) -> Piece:
-    """Look at up to `limit` rows behind a position, and let what is chosen of them be published again."""
-    return await _piece(connection, _SQL.requeue, chosen, after, limit)
+async def requeue(connection: Connection, selection: Selection, *, after: int, limit: int) -> Chunk:
+    """Mark the selected records in up to `limit` rows after a position as pending again."""
+    return await _chunk(connection, _SQL.requeue, selection, after, limit)
 
 
 async def database_time(connection: Connection | Pool) -> datetime:
-    """Give the database's clock."""
+    """Return the time by the clock of the database."""
     now: datetime = await connection.fetchval(_SQL.database_time)
     return now
 
 
-async def _piece(connection: Connection | Pool, sql: str, chosen: Chosen, after: int, limit: int) -> Piece:
-    row = await connection.fetchrow(sql, after, chosen.since, chosen.until, chosen.payment_id, chosen.topic, limit)
-    return Piece(row["last"], row["found"]) if row else Piece(None, 0)
+async def _chunk(connection: Connection | Pool, sql: str, selection: Selection, after: int, limit: int) -> Chunk:
+    row = await connection.fetchrow(
+        sql, after, selection.since, selection.until, selection.payment_id, selection.topic, limit
+    )
+    return Chunk(row["last"], row["found"]) if row else Chunk(None, 0)

@@ -1,4 +1,4 @@
-"""Rows of `quarantine`: what could not be accepted, kept once, without card numbers."""
+"""Rows of `quarantine`: records and webhook bodies that were not accepted, once each, without card numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SQL = load(__package__, "quarantine.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """A record (or a webhook's body) and why it was not accepted. `topic`: of a webhook, the name of its provider."""
+    """A record or webhook body, and why it was not accepted. `topic` of a webhook is the name of its provider."""
 
     id: UUID
     source: Literal["kafka", "webhook"]
@@ -37,7 +37,7 @@ class Quarantined:
 
 
 async def insert(connection: Connection | Pool, records: Sequence[Quarantined]) -> set[UUID]:
-    """Keep what is not kept yet; return the ids that are new."""
+    """Insert records that are not there yet; return their ids."""
     ordered = sorted(records, key=lambda record: record.id)
     rows = await connection.fetch(
         _SQL.insert,
@@ -57,8 +57,8 @@ async def insert(connection: Connection | Pool, records: Sequence[Quarantined]) 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept(Quarantined):
-    """A row as it stands. `replayed_at`: when it was accepted in the end."""
+class QuarantinedRecord(Quarantined):
+    """A stored row. `replayed_at` is when a replay was accepted."""
 
     created_at: datetime
     replayed_at: datetime | None
@@ -72,32 +72,34 @@ async def listed(
     source: str | None,
     replayed: bool,
     limit: int,
-) -> list[Kept]:
-    """Read what was set aside, the newest first, without keys, values and headers."""
+) -> list[QuarantinedRecord]:
+    """List rows without keys, values and headers, the newest first."""
     rows = await connection.fetch(_SQL.listed, since, reason, source, replayed, limit)
-    return [_kept({"record_key": None, "record_value": None, "record_headers": "[]", **dict(row)}) for row in rows]
+    return [
+        _quarantined({"record_key": None, "record_value": None, "record_headers": "[]", **dict(row)}) for row in rows
+    ]
 
 
-async def find(connection: Connection | Pool, name: UUID) -> Kept | None:
-    """Read one row whole."""
+async def find(connection: Connection | Pool, name: UUID) -> QuarantinedRecord | None:
+    """Return one row with key, value and headers."""
     row = await connection.fetchrow(_SQL.find, name)
-    return _kept(dict(row)) if row else None
+    return _quarantined(dict(row)) if row else None
 
 
-async def lock(connection: Connection, name: UUID) -> Kept | None:
-    """Lock one row, waiting for whoever holds it."""
+async def lock(connection: Connection, name: UUID) -> QuarantinedRecord | None:
+    """Lock one row and return it. Waits up to lock_timeout."""
     row = await connection.fetchrow(_SQL.lock, name)
-    return _kept(dict(row)) if row else None
+    return _quarantined(dict(row)) if row else None
 
 
 async def mark_replayed(connection: Connection, name: UUID) -> None:
-    """Note that a locked row was accepted in the end."""
+    """Record that the replay of a locked row was accepted."""
     await connection.execute(_SQL.mark_replayed, name)
 
 
-def _kept(row: dict[str, Any]) -> Kept:
+def _quarantined(row: dict[str, Any]) -> QuarantinedRecord:
     headers = json.loads(row["record_headers"])
-    return Kept(
+    return QuarantinedRecord(
         id=row["id"],
         source=row["source"],
         topic=row["record_topic"],
@@ -108,7 +110,7 @@ def _kept(row: dict[str, Any]) -> Kept:
         key=row["record_key"],
         value=row["record_value"],
         headers=tuple((name, None if text is None else text.encode("latin-1")) for name, text in headers),
-        recorded_at=row["record_at"],
+        recorded_at=row["recorded_at"],
         created_at=row["created_at"],
         replayed_at=row["replayed_at"],
     )

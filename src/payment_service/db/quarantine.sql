@@ -1,26 +1,26 @@
 -- name: insert
--- Once per record, however often it is delivered.
-INSERT INTO quarantine (id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers, record_at)
+-- One row per record, however often it is delivered.
+INSERT INTO quarantine (id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers, recorded_at)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::text[], $7::text[], $8::bytea[], $9::bytea[], $10::json[], $11::timestamptz[])
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 
 -- name: listed
--- The newest first; what was accepted in the end only where $4 is true.
-SELECT id, source, record_topic, record_partition, record_offset, reason, detail, record_at, created_at, replayed_at
+-- The newest first. Replayed rows are included only if $4 is true.
+SELECT id, source, record_topic, record_partition, record_offset, reason, detail, recorded_at, created_at, replayed_at
 FROM quarantine
 WHERE created_at >= $1 AND ($2::text IS NULL OR reason = $2) AND ($3::text IS NULL OR source = $3) AND ($4 OR replayed_at IS NULL)
 ORDER BY created_at DESC, id
 LIMIT $5
 
 -- name: find
-SELECT id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers, record_at,
+SELECT id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers, recorded_at,
        created_at, replayed_at
 FROM quarantine
 WHERE id = $1
 
 -- name: lock
-SELECT id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers, record_at,
+SELECT id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers, recorded_at,
        created_at, replayed_at
 FROM quarantine
 WHERE id = $1

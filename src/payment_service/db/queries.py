@@ -1,4 +1,4 @@
-"""Named SQL: a `.sql` file beside the module that runs it, one `-- name: x` block per query."""
+"""Named SQL: a `.sql` file next to the module that runs it, with one `-- name: x` block per query."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ _BLOCK = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | r
 
 @cache
 def load(package: str, file: str) -> SimpleNamespace:
-    """Read `file` in `package`; each block becomes an attribute holding its SQL text."""
+    """Read `file` in `package`; each block becomes an attribute with its SQL text."""
     text = files(package).joinpath(file).read_text()
     return SimpleNamespace(**{name: sql.strip() for name, sql in _BLOCK.findall(text)})

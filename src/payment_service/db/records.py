@@ -1,4 +1,4 @@
-"""What is written beside a change: its history, and the records that announce it."""
+"""Rows written with a change: `payment_history`, and outbox records for its events."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _SQL = load(__package__, "records.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """One change, or one announced record, of a payment. `sequence` is None for what is not announced."""
+    """A change of a payment. `sequence` and `published_topic` are None if it is not published."""
 
     payment_id: UUID
     sequence: int | None
     from_status: str
     to_status: str
-    announced: str | None
+    published_topic: str | None
     cause: str
     occurred_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRecord:
-    """A record to be published. A notice belongs to no payment and has no sequence."""
+    """A record to publish. A dead letter belongs to no payment and has no sequence."""
 
     id: UUID
-    aggregate: Literal["payment", "notice"]
+    aggregate: Literal["payment", "dead_letter"]
     aggregate_id: UUID
     sequence: int | None
     topic: str
@@ -46,21 +46,21 @@ class OutboxRecord:
 
 
 async def append_history(connection: Connection, entries: Sequence[HistoryEntry]) -> None:
-    """Write history rows, in order."""
+    """Insert history rows, in order."""
     await connection.execute(
         _SQL.append_history,
         [e.payment_id for e in entries],
         [e.sequence for e in entries],
         [e.from_status for e in entries],
         [e.to_status for e in entries],
-        [e.announced for e in entries],
+        [e.published_topic for e in entries],
         [e.cause for e in entries],
         [e.occurred_at for e in entries],
     )
 
 
 async def append_outbox(connection: Connection, records: Sequence[OutboxRecord]) -> None:
-    """Write records to be published, in order."""
+    """Insert records to publish, in order."""
     await connection.execute(
         _SQL.append_outbox,
         [r.id for r in records],
@@ -75,5 +75,5 @@ async def append_outbox(connection: Connection, records: Sequence[OutboxRecord])
 
 
 def headers_text(headers: Sequence[tuple[str, bytes | None]]) -> str:
-    """Headers as the outbox stores them: JSON, each value as Latin-1 text, so that any bytes survive."""
+    """Return headers as the outbox stores them: JSON with each value as Latin-1 text, which preserves all bytes."""
     return json.dumps([[name, None if value is None else value.decode("latin-1")] for name, value in headers])

@@ -1,9 +1,9 @@
 -- name: append_history
-INSERT INTO payment_history (payment_id, sequence, from_status, to_status, announced, cause, occurred_at)
+INSERT INTO payment_history (payment_id, sequence, from_status, to_status, published_topic, cause, occurred_at)
 SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
 
 -- name: append_outbox
--- Positions are drawn in the order of the arrays, while the payments are locked.
+-- Draws positions in the order of the arrays, while the payments are locked.
 WITH written AS (
     INSERT INTO outbox (id, aggregatetype, aggregateid, sequence, type, key, payload, headers)
     SELECT id, aggregatetype, aggregateid, sequence, type, key, payload, headers

@@ -1,13 +1,13 @@
--- Reads for people and callers. They go through the views, which know decimals.
+-- All reads use the views, which compute decimals.
 
 -- name: refund
-SELECT id, payment_id, status, amount::text, currency, reason, failure_code, made_by_hand, provider, provider_refund_id,
+SELECT id, payment_id, status, amount::text, currency, reason, failure_code, external, provider, provider_refund_id,
        metadata::text, created_at, updated_at
 FROM refunds_decimal
 WHERE id = $1
 
 -- name: refunds
-SELECT id, payment_id, status, amount::text, currency, reason, failure_code, made_by_hand, provider, provider_refund_id,
+SELECT id, payment_id, status, amount::text, currency, reason, failure_code, external, provider, provider_refund_id,
        metadata::text, created_at, updated_at
 FROM refunds_decimal
 WHERE payment_id = $1 AND (created_at, id) < ($2, $3::uuid)

@@ -1,4 +1,4 @@
-"""Rows of `refunds` to and from the domain's Refund."""
+"""Rows of `refunds`, as the Refund of the domain."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from payment_service.db.payments import SaveConflict
 from payment_service.db.queries import load
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.domain.payment import FactKey
 from payment_service.domain.refund import Refund, RefundStatus
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 _SQL = load(__package__, "refunds.sql")
 
-# What stands for the fingerprint of a refund that the provider told of, and that nobody is known to have asked for.
-TAKEN_IN: Final = b""
+# The fingerprint of a refund that came from the provider, without a known request.
+NO_FINGERPRINT: Final = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Who asked for a refund, under which key and for exactly what. `fingerprint`: SHA-256 of the request."""
+class Requester:
+    """The request for a refund: client, idempotency key and SHA-256 `fingerprint`."""
 
     client: str
     idempotency_key: str
@@ -36,7 +36,7 @@ class Asked:
 
 
 async def of_payments(connection: Connection, payment_ids: Iterable[UUID]) -> dict[UUID, dict[UUID, Refund]]:
-    """Read all refunds of payments that are locked, by payment and id."""
+    """Return all refunds of locked payments, by payment and id."""
     wanted = list(payment_ids)
     found: dict[UUID, dict[UUID, Refund]] = {payment_id: {} for payment_id in wanted}
     for row in await connection.fetch(_SQL.of_payments, wanted):
@@ -44,8 +44,8 @@ async def of_payments(connection: Connection, payment_ids: Iterable[UUID]) -> di
     return found
 
 
-async def save(connection: Connection, refunds: Sequence[tuple[Refund, str, Asked | None]]) -> None:
-    """Write (refund, provider, who asked where it is new) of payments that are locked. Raises SaveConflict."""
+async def save(connection: Connection, refunds: Sequence[tuple[Refund, str, Requester | None]]) -> None:
+    """Write (refund, provider, requester of a new refund) of locked payments. Raises SaveConflict."""
     rows = await connection.fetch(
         _SQL.save,
         [r.id for r, _, _ in refunds],
@@ -57,8 +57,8 @@ async def save(connection: Connection, refunds: Sequence[tuple[Refund, str, Aske
         [r.status.value for r, _, _ in refunds],
         [r.reason for r, _, _ in refunds],
         [r.failure for r, _, _ in refunds],
-        [r.foreign for r, _, _ in refunds],
-        # Of a refund that is there already, these are not written; they only must not trip the constraint.
+        [r.external for r, _, _ in refunds],
+        # An existing refund keeps its request. These values only have to satisfy the constraint.
         [_client(r, asked) for r, _, asked in refunds],
         [asked.idempotency_key if asked else None for _, _, asked in refunds],
         [asked.fingerprint if asked else None for _, _, asked in refunds],
@@ -69,20 +69,20 @@ async def save(connection: Connection, refunds: Sequence[tuple[Refund, str, Aske
         [r.key.source if r.key else None for r, _, _ in refunds],
     )
     if len(rows) != len(refunds):
-        message = f"{len(refunds) - len(rows)} of {len(refunds)} refunds were not as they had been read"
+        message = f"{len(refunds) - len(rows)} of {len(refunds)} refunds changed although their payments were locked"
         raise SaveConflict(message)
 
 
 async def fingerprint_of(connection: Connection, refund_id: UUID) -> bytes | None:
-    """The fingerprint under which a refund was asked for, or TAKEN_IN; None where there is no such refund."""
+    """Return the fingerprint of the request for a refund, or NO_FINGERPRINT; None if there is no such refund."""
     row = await connection.fetchrow(_SQL.fingerprint_of, refund_id)
-    return bytes(row["fingerprint"] or TAKEN_IN) if row else None
+    return bytes(row["fingerprint"] or NO_FINGERPRINT) if row else None
 
 
-def _client(refund: Refund, asked: Asked | None) -> str | None:
+def _client(refund: Refund, asked: Requester | None) -> str | None:
     if asked is not None:
         return asked.client
-    return None if refund.foreign else ""
+    return None if refund.external else ""
 
 
 def _from_row(row: Any) -> Refund:
@@ -96,7 +96,7 @@ def _from_row(row: Any) -> Refund:
         amount=Money(row["amount"], currency(row["currency"])),
         status=RefundStatus(row["status"]),
         reason=row["reason"],
-        foreign=row["made_by_hand"],
-        failure=row["failure"],
+        external=row["external"],
+        failure=row["failure_code"],
         key=key,
     )

@@ -1,18 +1,18 @@
 -- name: of_payments
--- Read by a statement of its own after the payments were locked, which guards their refunds too.
-SELECT id, payment_id, provider_refund_id, amount, currency, status, reason, failure, made_by_hand,
+-- A separate statement after the payments were locked. Their locks protect the refunds, too.
+SELECT id, payment_id, provider_refund_id, amount, currency, status, reason, failure_code, external,
        fact_rank, fact_at, fact_precedence, fact_source
 FROM refunds
 WHERE payment_id = ANY ($1::uuid[])
 
 -- name: save
--- Who asked for a refund, and for how much, is written once; what became of it as often as the provider tells.
-INSERT INTO refunds (id, payment_id, provider, provider_refund_id, amount, currency, status, reason, failure, made_by_hand,
+-- The request and the amount are written once, the status as often as the provider reports it.
+INSERT INTO refunds (id, payment_id, provider, provider_refund_id, amount, currency, status, reason, failure_code, external,
                      client, idempotency_key, fingerprint, metadata, fact_rank, fact_at, fact_precedence, fact_source)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::boolean[],
                      $11::text[], $12::text[], $13::bytea[], $14::jsonb[], $15::smallint[], $16::bigint[], $17::smallint[], $18::text[])
 ON CONFLICT (id) DO UPDATE
-SET provider_refund_id = EXCLUDED.provider_refund_id, status = EXCLUDED.status, failure = EXCLUDED.failure,
+SET provider_refund_id = EXCLUDED.provider_refund_id, status = EXCLUDED.status, failure_code = EXCLUDED.failure_code,
     fact_rank = EXCLUDED.fact_rank, fact_at = EXCLUDED.fact_at, fact_precedence = EXCLUDED.fact_precedence,
     fact_source = EXCLUDED.fact_source, updated_at = now()
 WHERE refunds.payment_id = EXCLUDED.payment_id AND refunds.amount = EXCLUDED.amount AND refunds.currency = EXCLUDED.currency

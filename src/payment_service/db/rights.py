@@ -1,7 +1,7 @@
-"""What each role may do, table by table. `migrate` grants it, `doctor` compares, `migrate --roles` prints it for review.
+"""Privileges of each role, table by table. `migrate` grants them, `doctor` compares them, `migrate --roles` prints them.
 
-The owner is whoever ran `migrate`. The service adds to audit, history and outbox and changes nothing there; the reader
-sees neither what opens the API nor what callers were answered.
+The owner is the role that ran `migrate`. The service only inserts into audit, history and outbox. The reader sees neither API
+keys nor stored responses.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ SERVICE: Final[Mapping[str, str]] = {
     "cursor_key": "SELECT",
     "disputes": "SELECT, INSERT, UPDATE",
     "disputes_decimal": "SELECT",
-    "kept_answers": "SELECT, INSERT",
-    "model_adoption_report": "SELECT",
+    "idempotency_keys": "SELECT, INSERT",
     "operations": "SELECT, INSERT, UPDATE",
     "order_cancellations": "SELECT, INSERT, UPDATE",
     "outbox": "SELECT, INSERT",
-    "outbox_default": "SELECT",  # counted by itself
+    "outbox_default": "SELECT",  # counted directly
     "outbox_pending": "SELECT, INSERT, DELETE",
     "outbox_placements": "SELECT, INSERT",
     "payment_events": "SELECT, INSERT, UPDATE",
@@ -46,17 +45,17 @@ SERVICE: Final[Mapping[str, str]] = {
     "quarantine": "SELECT, INSERT, UPDATE",
     "refunds": "SELECT, INSERT, UPDATE",
     "refunds_decimal": "SELECT",
-    "relay_holds": "SELECT, INSERT, UPDATE, DELETE",
+    "parked_aggregates": "SELECT, INSERT, UPDATE, DELETE",
     "relay_lease": "SELECT, UPDATE",
     "schema_minimum": "SELECT",
     "workers": "SELECT, INSERT, UPDATE, DELETE",
     **dict.fromkeys(_SEQUENCES, "USAGE"),
 }
 
-# "paymentr", beside the locks of `migrate` and `maintain`: two that grant the same at once would meet on one row of the catalogue.
+# "paymentr", next to the locks of `migrate` and `maintain`. Two concurrent grants would update the same row of the catalog.
 ADVISORY_LOCK: Final = 0x7061796D656E7472
 
-HIDDEN: Final = ("api_keys", "cursor_key", "kept_answers")
+HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys")
 READER: Final[Mapping[str, str]] = {
     relation: "SELECT" for relation in SERVICE if relation not in {*HIDDEN, *_SEQUENCES}
 }
@@ -65,40 +64,40 @@ _sql = load(__package__, "rights.sql")
 
 
 class RightsError(Exception):
-    """Rights could not be granted; the message says why."""
+    """Privileges could not be granted. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The three roles of one installation, by the prefix of their names."""
+    """The three roles of an installation, by the prefix of their names."""
 
     prefix: str = "payments"
 
     @property
     def owner(self) -> str:
-        """Who changes the schema."""
+        """The role that changes the schema."""
         return f"{self.prefix}_owner"
 
     @property
     def service(self) -> str:
-        """Who runs on it."""
+        """The role of the running service."""
         return f"{self.prefix}_service"
 
     @property
     def reader(self) -> str:
-        """Who looks at it."""
+        """The role for people and reports."""
         return f"{self.prefix}_reader"
 
     def script(self) -> str:
-        """Give the SQL that an administrator runs once: it makes the roles, and says what each may do."""
+        """Return the SQL that an administrator runs once to create the roles and grant their privileges."""
         grants = [f"    {line}" for role, rights in self._rights().items() for line in _grants(role, rights)]
         text = files(__package__).joinpath("roles.sql").read_text()
         return text.format(owner=self.owner, service=self.service, reader=self.reader, grants="\n".join(grants))
 
     def grant(self, dsn: str, *, report: Callable[[str], None]) -> None:
-        """Grant what the roles lack, as far as they exist. `report` is told a line for each that got something.
+        """Grant missing privileges to the roles that exist. `report` receives a line for each changed role.
 
-        Raises RightsError. What a role may do beyond its need is left to a person: another version may need it.
+        Raises RightsError. Excess privileges stay: another version may need them.
         """
         try:
             with psycopg.connect(
@@ -110,9 +109,9 @@ class Roles:
                 connection.execute("SELECT pg_advisory_xact_lock($1)", [ADVISORY_LOCK])
                 for role, rights in self._rights().items():
                     if granted := _grant(connection, role, rights):
-                        report(f"granted {role} {granted} rights")
+                        report(f"granted {granted} privileges to {role}")
         except psycopg.Error as error:
-            message = f"The schema is in order, but rights could not be granted: {' '.join(str(error).split())}"
+            message = f"The schema is migrated, but privileges could not be granted: {' '.join(str(error).split())}"
             raise RightsError(message) from error
 
     def _rights(self) -> dict[str, Mapping[str, str]]:
@@ -123,27 +122,27 @@ DEFAULT_ROLES: Final = Roles()
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What the role of a session is, what it lacks to run the service, and what it may do beyond that."""
+class RoleReport:
+    """The role of a session, with its missing and excess privileges for running the service."""
 
     name: str
     superuser: bool
     owner: bool
-    creates: bool
-    lacks: list[str]
-    beyond: list[str]
+    may_create: bool
+    missing: list[str]
+    excess: list[str]
 
 
-async def standing(connection: Connection) -> Standing | None:
-    """Compare the role of this session with what the service needs; None: there are no tables yet."""
-    row = await connection.fetchrow(_sql.standing)
+async def compare_role(connection: Connection) -> RoleReport | None:
+    """Compare the role of this session with the needs of the service; None if there are no tables yet."""
+    row = await connection.fetchrow(_sql.current_role)
     if row is None:
         return None
     compared = await connection.fetch(_sql.compare, row["name"], *_pairs(SERVICE))
-    return Standing(
+    return RoleReport(
         **row,
-        lacks=[found["what"] for found in compared if found["lacks"]],
-        beyond=[found["what"] for found in compared if not found["lacks"]],
+        missing=[found["what"] for found in compared if found["missing"]],
+        excess=[found["what"] for found in compared if not found["missing"]],
     )
 
 
@@ -153,9 +152,9 @@ def _grant(connection: psycopg.Connection[tuple[object, ...]], role: str, rights
     missing = _missing(connection, role, rights)
     for _what, statement in missing:
         connection.execute(statement.encode())
-    # Who is no owner, but may do the same, is let off with a warning.
+    # PostgreSQL only warns a role that is not the owner, so look again.
     if missing and (left := _missing(connection, role, rights)):
-        message = f"The schema is in order, but {left[0][0]} could not be granted to {role}: migrate as the owner of the tables."
+        message = f"The schema is migrated, but {left[0][0]} could not be granted to {role}. Run `payment-service migrate` as the owner of the tables."
         raise RightsError(message)
     return len(missing)
 
@@ -164,7 +163,7 @@ def _missing(
     connection: psycopg.Connection[tuple[object, ...]], role: str, rights: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     found = connection.execute(_sql.compare.encode(), [role, *_pairs(rights)]).fetchall()
-    return [(str(what), str(statement)) for what, lacks, statement in found if lacks]
+    return [(str(what), str(statement)) for what, missing, statement in found if missing]
 
 
 def _pairs(rights: Mapping[str, str]) -> tuple[list[str], list[str]]:

@@ -1,14 +1,14 @@
--- name: standing
--- Who this session is, and what stands above all rights to single tables.
+-- name: current_role
+-- The role of this session, and the attributes that outweigh privileges of single tables.
 SELECT r.rolname::text AS name, r.rolsuper AS superuser, pg_has_role(r.oid, c.relowner, 'USAGE') AS owner,
-       has_schema_privilege(r.oid, c.relnamespace, 'CREATE') AS creates
+       has_schema_privilege(r.oid, c.relnamespace, 'CREATE') AS may_create
 FROM pg_roles r
 JOIN pg_class c ON c.oid = to_regclass('payments')
 WHERE r.rolname = current_user
 
 -- name: compare
--- What role $1 lacks, and what it may do beyond its need. $2 and $3 are that need, as pairs of a relation and a privilege; what this
--- schema does not have yet is left out. A right to a table is one to its partitions too, but only by way of the table.
+-- Missing and excess privileges of role $1. $2 and $3 are the needed pairs of relation and privilege; relations that this schema
+-- does not have are left out. A privilege of a table covers its partitions, but only through the table.
 WITH known AS (
     SELECT c.oid, c.relname::text AS relation, c.relkind, i.inhparent AS parent
     FROM pg_class c
@@ -27,7 +27,7 @@ WITH known AS (
     CROSS JOIN LATERAL unnest(CASE k.relkind WHEN 'S' THEN ARRAY['USAGE', 'SELECT', 'UPDATE']
                                              ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'] END) AS p (privilege)
 )
-SELECT p.privilege || ' on ' || p.relation AS what, NOT p.held AS lacks,
+SELECT p.privilege || ' on ' || p.relation AS what, NOT p.held AS missing,
        format('GRANT %s ON %s %I TO %I', p.privilege, CASE WHEN p.sequence THEN 'SEQUENCE' ELSE 'TABLE' END, p.relation, $1::text) AS statement
 FROM possible p
 LEFT JOIN needed n ON n.oid = p.oid AND n.privilege = p.privilege

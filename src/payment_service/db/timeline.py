@@ -1,4 +1,4 @@
-"""What is known of one payment, in order, from all tables. Read by the API and the command line; nothing is decided by it."""
+"""The timeline of one payment from all tables, for the API and the command line. Nothing is decided by it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from payment_service.contracts.timeline import ENTRY
+from payment_service.db.keyset import BEGINNING, KeysetCursor
 from payment_service.db.operations import idempotency_key
-from payment_service.db.places import BEGINNING, Place
 from payment_service.db.queries import load
 from payment_service.provider.port import Kind
 
@@ -21,11 +21,11 @@ _SQL = load(__package__, "timeline.sql")
 
 
 async def timeline(
-    connection: Connection | Pool, payment_id: UUID, *, after: Place = BEGINNING, limit: int
-) -> list[tuple[Place, TimelineEntry]]:
-    """Read up to `limit` entries with their places; an empty list at the beginning: there is no such payment."""
+    connection: Connection | Pool, payment_id: UUID, *, after: KeysetCursor = BEGINNING, limit: int
+) -> list[tuple[KeysetCursor, TimelineEntry]]:
+    """Return up to `limit` entries with their cursors. An empty list from the beginning means that there is no such payment."""
     rows = await connection.fetch(_SQL.timeline, payment_id, after.at, after.name, limit)
-    return [(Place(row["at"], row["place"]), _entry(payment_id, row)) for row in rows]
+    return [(KeysetCursor(row["at"], row["sort_key"]), _entry(payment_id, row)) for row in rows]
 
 
 def _entry(payment_id: UUID, row: Any) -> TimelineEntry:

@@ -1,16 +1,16 @@
 -- name: timeline
--- Everything known of a payment ($1) at one moment, in the order of (at, place), from behind ($2, $3): what happened in one
--- transaction has one time, and `place` puts causes before effects. No payloads.
-SELECT at, place, kind, entry::text
+-- Everything about a payment ($1) in one snapshot, in the order of (at, sort_key), after the cursor ($2, $3). Changes of one
+-- transaction have the same time; `sort_key` puts causes before effects. No payloads.
+SELECT at, sort_key, kind, entry::text
 FROM (
-    SELECT created_at AS at, '0' AS place, 'order' AS kind,
-           jsonb_build_object('order_id', order_id, 'payment_attempt', n, 'amount', in_major_units(amount, currency)::text, 'currency', currency,
+    SELECT created_at AS at, '0' AS sort_key, 'order' AS kind,
+           jsonb_build_object('order_id', order_id, 'payment_attempt', attempt, 'amount', in_major_units(amount, currency)::text, 'currency', currency,
                               'topic', order_topic, 'partition', order_partition, 'offset', order_offset) AS entry
     FROM payments
     WHERE id = $1
     UNION ALL
     SELECT c.created_at, '0:cancellation', 'cancellation',
-           jsonb_build_object('reason', c.reason, 'outcome', c.outcome, 'settled_at', c.settled_at, 'topic', c.record_topic,
+           jsonb_build_object('reason', c.reason, 'outcome', c.outcome, 'finished_at', c.finished_at, 'topic', c.record_topic,
                               'partition', c.record_partition, 'offset', c.record_offset)
     FROM payments p
     JOIN order_cancellations c ON c.order_id = p.order_id
@@ -43,14 +43,14 @@ FROM (
     WHERE payment_id = $1
     UNION ALL
     SELECT created_at, '5:' || lpad(id::text, 19, '0'), 'transition',
-           jsonb_build_object('from_status', from_status, 'to_status', to_status, 'cause', cause, 'announced', announced,
+           jsonb_build_object('from_status', from_status, 'to_status', to_status, 'cause', cause, 'published_topic', published_topic,
                               'sequence', sequence, 'occurred_at', occurred_at)
     FROM payment_history
     WHERE payment_id = $1
     UNION ALL
     SELECT created_at, '6:' || id, 'refund',
            jsonb_build_object('refund_id', id, 'amount', in_major_units(amount, currency)::text, 'currency', currency, 'status', status,
-                              'reason', reason, 'failure_code', failure, 'made_by_hand', made_by_hand, 'client', client,
+                              'reason', reason, 'failure_code', failure_code, 'external', external, 'client', client,
                               'provider_refund_id', provider_refund_id, 'updated_at', updated_at)
     FROM refunds
     WHERE payment_id = $1
@@ -66,12 +66,12 @@ FROM (
            jsonb_build_object('topic', o.type, 'sequence', o.sequence, 'ce_id', o.id, 'written_at', o.created_at,
                               'published_at', l.published_at, 'partition', l.partition, 'offset', l.record_offset,
                               'waiting', EXISTS (SELECT FROM outbox_pending p WHERE p.position = o.position),
-                              'held_reason', coalesce((SELECT h.reason FROM relay_holds h
+                              'parked_reason', coalesce((SELECT h.reason FROM parked_aggregates h
                                                        WHERE h.aggregateid = $1 AND h.position = o.position), ''))
     FROM outbox o
     LEFT JOIN outbox_placements l ON l.position = o.position AND l.created_at = o.created_at
     WHERE o.aggregateid = $1
 ) e
-WHERE (at, place COLLATE "C") > ($2::timestamptz, $3::text COLLATE "C")
-ORDER BY at, place COLLATE "C"
+WHERE (at, sort_key COLLATE "C") > ($2::timestamptz, $3::text COLLATE "C")
+ORDER BY at, sort_key COLLATE "C"
 LIMIT $4

@@ -1,4 +1,4 @@
-"""Rows of `workers`: which processes are alive, by the database's clock."""
+"""Rows of `workers`: the living processes, by the clock of the database."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _SQL = load(__package__, "workers.sql")
 
 
 async def register(pool: Pool, worker: UUID) -> None:
-    """Enter a process under a new id, and forget those that are long gone."""
-    await pool.execute(_SQL.forget_dead)
+    """Insert a process under a new id, and delete the rows of long dead ones."""
+    await pool.execute(_SQL.delete_dead)
     await pool.execute(_SQL.register, worker, socket.gethostname()[:255], os.getpid())
 
 
-async def beat(pool: Pool, worker: UUID) -> None:
-    """Say that this process lives; enter it again if its row is gone."""
-    if not await pool.fetch(_SQL.beat, worker):
+async def heartbeat(pool: Pool, worker: UUID) -> None:
+    """Record a heartbeat of this process; insert its row again if it is missing."""
+    if not await pool.fetch(_SQL.heartbeat, worker):
         await register(pool, worker)
 
 
 async def leave(pool: Pool, worker: UUID) -> None:
-    """Take the row away: what still bears the name may be taken at once."""
+    """Delete the row, so that other workers can take its operations at once."""
     await pool.execute(_SQL.leave, worker)

@@ -1,17 +1,17 @@
 -- name: register
 INSERT INTO workers (id, host, pid) VALUES ($1, $2, $3)
 
--- name: beat
--- A gap of 5 s breaks the series: others may have taken this worker's operations meanwhile.
+-- name: heartbeat
+-- A gap of 5 s starts a new series: other workers may have taken the operations meanwhile.
 UPDATE workers
-SET beat_at = now(), steady_since = CASE WHEN beat_at < now() - interval '5 s' THEN now() ELSE steady_since END
+SET heartbeat_at = now(), heartbeating_since = CASE WHEN heartbeat_at < now() - interval '5 s' THEN now() ELSE heartbeating_since END
 WHERE id = $1
 RETURNING id
 
 -- name: leave
 DELETE FROM workers WHERE id = $1
 
--- name: forget_dead
--- Rows of processes that are long gone and own nothing.
+-- name: delete_dead
+-- Rows of processes that died over an hour ago and hold no claim.
 DELETE FROM workers w
-WHERE w.beat_at < now() - interval '1 h' AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.worker = w.id AND o.state = 'claimed')
+WHERE w.heartbeat_at < now() - interval '1 h' AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.worker = w.id AND o.state = 'claimed')

@@ -13,9 +13,9 @@ from uuid import UUID, uuid5
 NAMESPACE: Final = UUID("6f1d9a52-0c4e-4b7b-9d53-2f5b1a7c8e10")
 
 
-def payment_id(deployment: str, order_id: str, n: int) -> UUID:
-    """The `n`-th payment (from 1) of an order."""
-    return _named("payment", deployment, order_id, str(n))
+def payment_id(deployment: str, order_id: str, attempt: int) -> UUID:
+    """Name the payment of an order. `attempt` counts from 1."""
+    return _named("payment", deployment, order_id, str(attempt))
 
 
 def operation_id(payment_id: UUID, kind: str, client: str, key: str) -> UUID:
@@ -23,7 +23,7 @@ def operation_id(payment_id: UUID, kind: str, client: str, key: str) -> UUID:
     return _named("operation", str(payment_id), kind, client, key)
 
 
-def foreign_refund_id(payment_id: UUID, provider_refund_id: str) -> UUID:
+def external_refund_id(payment_id: UUID, provider_refund_id: str) -> UUID:
     """A refund that was made at the provider by hand. One that was asked of us bears the id of its operation."""
     return _named("refund", str(payment_id), provider_refund_id)
 

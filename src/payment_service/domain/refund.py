@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from payment_service.domain.events import Announcement, Refunded, RefundFailed, RefundInitiated
-from payment_service.domain.ids import foreign_refund_id
-from payment_service.domain.money import Money
+from payment_service.domain.ids import external_refund_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,7 +57,7 @@ class Refund:
     amount: Money
     status: RefundStatus
     reason: str
-    foreign: bool
+    external: bool
     failure: str = ""
     key: FactKey | None = None
 
@@ -201,7 +201,7 @@ def _request(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundReque
         amount=amount,
         status=RefundStatus.PENDING,
         reason=fact.reason,
-        foreign=False,
+        external=False,
     )
     return _book(payment, refunds, [asked])
 
@@ -260,13 +260,13 @@ def _find(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundFact) ->
             return refund
     lost = name if named is None else None
     return Refund(
-        id=lost or foreign_refund_id(payment.id, fact.provider_refund_id),
+        id=lost or external_refund_id(payment.id, fact.provider_refund_id),
         payment_id=payment.id,
         provider_refund_id=fact.provider_refund_id,
         amount=fact.amount,
         status=RefundStatus.PENDING,
         reason="",
-        foreign=True,
+        external=True,
     )
 
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db import cursor_key
-from payment_service.db.places import Place
+from payment_service.db.keyset import KeysetCursor
 from payment_service.http.problems import INVALID, Problem
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def encode(key: bytes, place: Place, list_key: Mapping[str, str | None]) -> str:
+def encode(key: bytes, position: KeysetCursor, list_key: Mapping[str, str | None]) -> str:
     """Encode a position in a list as a cursor. `list_key` is the list's name and its filters."""
-    content = json.dumps([(place.at - _EPOCH) // _MICROSECOND, place.name], separators=(",", ":")).encode()
+    content = json.dumps([(position.at - _EPOCH) // _MICROSECOND, position.name], separators=(",", ":")).encode()
     return urlsafe_b64encode(_sign(key, content, list_key) + content).rstrip(b"=").decode()
 
 
-def decode(key: bytes, cursor: str, list_key: Mapping[str, str | None]) -> Place | None:
+def decode(key: bytes, cursor: str, list_key: Mapping[str, str | None]) -> KeysetCursor | None:
     """Decode a cursor. Return None if it was altered or belongs to another list."""
     try:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
@@ -49,7 +49,7 @@ def decode(key: bytes, cursor: str, list_key: Mapping[str, str | None]) -> Place
     ):
         return None
     microseconds, name = json.loads(content)
-    return Place(_EPOCH + microseconds * _MICROSECOND, name)
+    return KeysetCursor(_EPOCH + microseconds * _MICROSECOND, name)
 
 
 class Cursors:
@@ -60,20 +60,20 @@ class Cursors:
         self._key: bytes | None = None
 
     async def encode(
-        self, place: Place, list_key: Mapping[str, str | None], connection: Connection | None = None
+        self, position: KeysetCursor, list_key: Mapping[str, str | None], connection: Connection | None = None
     ) -> str:
         """Encode a position in a list as a cursor."""
-        return encode(await self._read_key(connection), place, list_key)
+        return encode(await self._read_key(connection), position, list_key)
 
-    async def decode(self, cursor: str | None, list_key: Mapping[str, str | None]) -> Place | None:
+    async def decode(self, cursor: str | None, list_key: Mapping[str, str | None]) -> KeysetCursor | None:
         """Decode a cursor. Return None without one, which starts at the beginning. Raises Problem (422)."""
         if cursor is None:
             return None
-        place = decode(await self._read_key(None), cursor, list_key)
-        if place is None:
+        position = decode(await self._read_key(None), cursor, list_key)
+        if position is None:
             detail = "The cursor is not valid for this list with these filters: send `next_cursor` of the previous page, or start without a cursor."
             raise Problem(INVALID, detail)
-        return place
+        return position
 
     async def _read_key(self, connection: Connection | None) -> bytes:
         if self._key is None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from payment_service.contracts.api import Page
 from payment_service.contracts.timeline import TimelineEntry
-from payment_service.db.places import Place
+from payment_service.db.keyset import KeysetCursor
 from payment_service.http.cursors import CURSOR_LENGTH_MAX, Cursors
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Pages:
     def __init__(self, pool: Pool) -> None:
         self._cursors = Cursors(pool)
 
-    async def start_after(self, cursor: str | None, list_key: Mapping[str, str | None]) -> Place | None:
+    async def start_after(self, cursor: str | None, list_key: Mapping[str, str | None]) -> KeysetCursor | None:
         """Return the position after which the list continues, or None to start at the beginning. Raises Problem (422)."""
         return await self._cursors.decode(cursor, list_key)
 
@@ -62,11 +62,11 @@ class Pages:
         if len(rows) <= limit:
             return Page[model](data=data, has_more=False, next_cursor=None)  # type: ignore[valid-type]
         last = rows[limit - 1]
-        cursor = await self._cursors.encode(Place(last[by], str(last["id"])), list_key)
+        cursor = await self._cursors.encode(KeysetCursor(last[by], str(last["id"])), list_key)
         return Page[model](data=data, has_more=True, next_cursor=cursor)  # type: ignore[valid-type]
 
     async def entries(
-        self, found: Sequence[tuple[Place, TimelineEntry]], limit: int, list_key: Mapping[str, str | None]
+        self, found: Sequence[tuple[KeysetCursor, TimelineEntry]], limit: int, list_key: Mapping[str, str | None]
     ) -> Page[TimelineEntry]:
         """Build a page of a timeline."""
         data = [entry for _, entry in found[:limit]]

@@ -12,7 +12,7 @@ from payment_service.contracts.api import Dispute, Page, PaymentEvent, Refund
 from payment_service.contracts.timeline import TimelineEntry
 from payment_service.db import payment_reads, refund_reads
 from payment_service.db.api_keys import Scope
-from payment_service.db.places import BEGINNING
+from payment_service.db.keyset import BEGINNING
 from payment_service.db.pool import Pool
 from payment_service.db.timeline import timeline
 from payment_service.http.auth import Authenticator, require

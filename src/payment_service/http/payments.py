@@ -14,12 +14,12 @@ from payment_service.db import payment_reads, refund_reads
 from payment_service.db.api_keys import Scope
 from payment_service.db.payment_reads import Filters
 from payment_service.db.pool import Pool
-from payment_service.domain.currency import CURRENCIES
 from payment_service.http.auth import Authenticator, require
 from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Pages, payment_list_key
 from payment_service.http.parameters import ORDER_ID, Moment, PaymentId, only_parameters
 from payment_service.http.problems import payment_not_found
 from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT, PAGE
+from payment_service_events.currency import CURRENCIES
 
 
 def _known_currency(code: str) -> str:

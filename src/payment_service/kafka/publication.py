@@ -50,8 +50,8 @@ class Publication:
         self._lease = lease
         self._clock = clock
         self._window = Window()
-        self._holds: list[outbox.Hold] = []  # decided, not written yet
-        self._held_topics: set[str] = set()
+        self._unsaved_parked: list[outbox.ParkedAggregate] = []  # decided, not written yet
+        self._refusing_topics: set[str] = set()
         self._released_topics: set[str] = set()
         self._probes: set[UUID] = set()
         self._resume_at = 0.0
@@ -61,7 +61,7 @@ class Publication:
     @property
     def drained(self) -> bool:
         """Return True if nothing is in flight and nothing remains to be written."""
-        return not (self._window.in_flight or self._window.acknowledged or self._holds)
+        return not (self._window.in_flight or self._window.acknowledged or self._unsaved_parked)
 
     def recall(self) -> None:
         """Return the records in flight to the queue after the producer failed; the next producer sends them."""
@@ -78,7 +78,7 @@ class Publication:
         if sending:
             self._send(producer)
         await self._mark()
-        await self._hold()
+        await self._save_parked()
         await self._release()
         fetched = await self._fetch() if sending else 0
         if fetched:
@@ -87,8 +87,8 @@ class Publication:
 
     async def probe(self) -> None:
         """Release one record to each topic that refused its last record."""
-        self._held_topics = await outbox.held_topics(self._pool) - self._released_topics
-        for topic in self._held_topics:
+        self._refusing_topics = await outbox.parked_topics(self._pool) - self._released_topics
+        for topic in self._refusing_topics:
             self._probes.update(await outbox.release_topic(self._pool, topic, limit=1))
 
     def _handle_report(self, report: DeliveryReport) -> None:
@@ -102,7 +102,7 @@ class Publication:
                 self._window.retry(row)
                 self._back_off(report.reason)
             case FailureScope.TOPIC:
-                self._held_topics.add(row.topic)
+                self._refusing_topics.add(row.topic)
                 self._park(row, topic=row.topic, reason=report.reason)
             case FailureScope.RECORD if report.refused_here or self._window.is_alone(row):
                 self._park(row, topic=None, reason=report.reason)
@@ -113,8 +113,8 @@ class Publication:
     def _acknowledge(self, row: OutboxRow, report: DeliveryReport) -> None:
         self._pause_s = ERROR_PAUSE_MIN_S
         self._probes.discard(row.aggregate_id)
-        if row.topic in self._held_topics:
-            self._held_topics.discard(row.topic)
+        if row.topic in self._refusing_topics:
+            self._refusing_topics.discard(row.topic)
             self._released_topics.add(row.topic)
         self._window.acknowledge(row, outbox.Placement(row.position, report.partition, report.offset))
         metrics.PUBLISHED.labels(row.topic).inc()
@@ -129,13 +129,13 @@ class Publication:
             self._resume_at = now + self._pause_s
             self._pause_s = min(self._pause_s * 2, ERROR_PAUSE_MAX_S)
         if self._log_limiter.allows(reason):
-            log.warning("relay_broker_error", reason=reason, in_hand=len(self._window))
+            log.warning("relay_broker_error", reason=reason, in_progress=len(self._window))
 
     def _park(self, row: OutboxRow, *, topic: str | None, reason: str) -> None:
         self._window.drop(row)
         self._probes.discard(row.aggregate_id)
-        self._holds.append(
-            outbox.Hold(aggregate_id=row.aggregate_id, position=row.position, topic=topic, reason=reason)
+        self._unsaved_parked.append(
+            outbox.ParkedAggregate(aggregate_id=row.aggregate_id, position=row.position, topic=topic, reason=reason)
         )
         if topic is None:
             log.error(
@@ -152,8 +152,8 @@ class Publication:
         if self._clock() < self._resume_at:
             return
         while self._lease.held and (row := self._window.next_ready()) is not None:
-            if row.topic in self._held_topics and row.aggregate_id not in self._probes:
-                self._park(row, topic=row.topic, reason="TOPIC_HELD")
+            if row.topic in self._refusing_topics and row.aggregate_id not in self._probes:
+                self._park(row, topic=row.topic, reason="TOPIC_REFUSES")
                 continue
             reached("relay.produce.before")
             producer.send(row)
@@ -168,13 +168,13 @@ class Publication:
         self._window.marked(placements)
         reached("relay.mark.after")
 
-    async def _hold(self) -> None:
-        holds = list(self._holds)
-        if not holds:
+    async def _save_parked(self) -> None:
+        parked = list(self._unsaved_parked)
+        if not parked:
             return
-        if not await outbox.hold_aggregates(self._pool, holds, self._lease.fence):
+        if not await outbox.park_aggregates(self._pool, parked, self._lease.fence):
             raise LeaseLostError
-        self._holds = self._holds[len(holds) :]
+        self._unsaved_parked = self._unsaved_parked[len(parked) :]
 
     async def _release(self) -> None:
         for topic in list(self._released_topics):
@@ -183,10 +183,10 @@ class Publication:
                 log.info("topic_takes_records_again", topic=topic)
 
     async def _fetch(self) -> int:
-        if self._holds or len(self._window) > WINDOW_ROWS - FETCH_ROWS:
+        if self._unsaved_parked or len(self._window) > WINDOW_ROWS - FETCH_ROWS:
             return 0
         rows = await outbox.fetch_unpublished(
-            self._pool, limit=FETCH_ROWS, in_hand=self._window.positions, limit_bytes=FETCH_LIMIT_BYTES
+            self._pool, limit=FETCH_ROWS, in_progress=self._window.positions, limit_bytes=FETCH_LIMIT_BYTES
         )
         self._window.add(rows)
         return len(rows)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.domain.facts import AnyFact
-    from payment_service.domain.money import Money
     from payment_service.domain.payment import IntentFact
+    from payment_service_events.money import Money
 
 
 # Stands for the payment's intent in a request that was worded before it was known.
@@ -170,8 +170,7 @@ class Disposition(StrEnum):
 class ProviderEvent:
     """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text that PostgreSQL's jsonb accepts, less secrets.
 
-    `intent_id` finds the payment of what does not bear our name, as refunds and disputes don't, nor intents that another program
-    made and `migrate --adopt` took over.
+    `intent_id` finds the payment of what does not bear our name, as refunds and disputes don't.
     """
 
     provider: str

@@ -1,13 +1,30 @@
--- The first schema. Amounts are integers of the currency's minor unit. Tables that grow without end (payment_events, outbox)
--- are partitioned by time, so that retention is a DROP; `payment-service maintain` makes and drops their partitions.
+-- The schema, without the ledger of bank transfers (0001_bank_transfer.sql) and without comments (0001_comments.sql).
+-- docs/schema.sql shows all of it together.
+-- `payment-service maintain` creates and drops the partitions.
+
+CREATE FUNCTION currency_decimals(currency text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN currency IN ('bif','clp','djf','gnf','isk','jpy','kmf','krw','mga','pyg','rwf','ugx','vnd','vuv','xaf','xof','xpf') THEN 0
+                WHEN currency IN ('bhd','jod','kwd','omr','tnd') THEN 3
+                ELSE 2 END
+$$;
+
+CREATE FUNCTION in_major_units(minor bigint, currency text) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT round(minor / power(10::numeric, currency_decimals(currency)), currency_decimals(currency))
+$$;
+
+CREATE FUNCTION derived_status(status text, captured bigint, refunded bigint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN refunded > 0 AND refunded = captured THEN 'refunded'
+                WHEN refunded > 0 THEN 'partially_refunded'
+                ELSE status END
+$$;
 
 CREATE TABLE payments (
     id                  uuid        PRIMARY KEY,
     order_id            text        NOT NULL CONSTRAINT payments_order_id_is_1_to_64_printable CHECK (order_id ~ '^[\x21-\x7e]{1,64}$'),
-    n                   integer     NOT NULL DEFAULT 1 CONSTRAINT payments_n_counts_from_1 CHECK (n >= 1),
+    attempt             integer     NOT NULL DEFAULT 1 CONSTRAINT payments_attempt_counts_from_1 CHECK (attempt >= 1),
     user_id             text        NOT NULL DEFAULT '',
     provider            text        NOT NULL,
-    provider_payment_id text,       -- NULL until the provider has an intent; then set once
+    provider_payment_id text,
     amount              bigint      NOT NULL CONSTRAINT payments_amount_in_range CHECK (amount BETWEEN 0 AND 999999999999),
     currency            text        NOT NULL CONSTRAINT payments_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
     captured            bigint      NOT NULL DEFAULT 0,
@@ -16,112 +33,120 @@ CREATE TABLE payments (
     status              text        NOT NULL DEFAULT 'created' CONSTRAINT payments_status_is_known CHECK (status IN (
                                         'created', 'pending', 'requires_action', 'processing', 'declined', 'authorized',
                                         'succeeded', 'canceled', 'failed')),
+    capture_method      text        NOT NULL DEFAULT 'automatic'
+                                    CONSTRAINT payments_capture_method_is_known CHECK (capture_method IN ('automatic', 'manual')),
     payment_method_id   text,
     payment_method_type text,
     metadata            jsonb       NOT NULL DEFAULT '{}',
-    sequence            integer     NOT NULL DEFAULT 0,  -- records announced so far
-    fact_rank           smallint,   -- the greatest fact applied: rank, provider's seconds, precedence, source
+    sequence            integer     NOT NULL DEFAULT 0,
+    fact_rank           smallint,
     fact_at             bigint,
     fact_precedence     smallint,
     fact_source         text,
-    declines            text[]      NOT NULL DEFAULT '{}',  -- causes of the declines announced, one per charge
+    declines            text[]      NOT NULL DEFAULT '{}',
     paid_at             timestamptz,
+    expires_at          timestamptz,
+    expiry_due_at       timestamptz,
     order_topic         text        NOT NULL,
     order_partition     integer     NOT NULL,
     order_offset        bigint      NOT NULL,
     traceparent         text,
     created_at          timestamptz NOT NULL DEFAULT now(),
     updated_at          timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT payments_one_nth_payment_per_order UNIQUE (order_id, n),
+    CONSTRAINT payments_one_row_per_attempt UNIQUE (order_id, attempt),
     CONSTRAINT payments_refunded_within_captured_within_amount CHECK (0 <= refunded AND refunded <= captured AND captured <= amount),
     CONSTRAINT payments_reserved_is_not_negative CHECK (reserved >= 0),
     CONSTRAINT payments_succeeded_has_captured CHECK (status <> 'succeeded' OR captured > 0 OR amount = 0)
-) WITH (fillfactor = 80);  -- room for the few updates of a row's life on its own page
+) WITH (fillfactor = 80);  -- free space on each page, so that the few updates of a row stay on it (HOT)
 CREATE UNIQUE INDEX payments_one_row_per_intent ON payments (provider, provider_payment_id) WHERE provider_payment_id IS NOT NULL;
+CREATE UNIQUE INDEX payments_one_open_per_order ON payments (order_id) WHERE status NOT IN ('canceled', 'failed');
+CREATE INDEX payments_expiring ON payments (expiry_due_at) WHERE expiry_due_at IS NOT NULL AND status IN ('created', 'pending', 'requires_action', 'declined');
+CREATE INDEX payments_by_time ON payments (created_at, id);
+CREATE INDEX payments_of_user ON payments (user_id, created_at, id) WHERE user_id <> '';
+CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);
 
--- Every call to a provider, before it is made: the request as it will be sent, byte for byte.
 CREATE SEQUENCE operations_position;
 CREATE TABLE operations (
-    id              uuid        PRIMARY KEY,
-    payment_id      uuid        NOT NULL REFERENCES payments (id),
-    position        bigint      NOT NULL DEFAULT nextval('operations_position'),  -- a payment's operations run in this order
-    provider        text        NOT NULL,
-    kind            text        NOT NULL CONSTRAINT operations_kind_is_known CHECK (kind IN ('create', 'capture', 'cancel', 'refund', 'retrieve')),
-    state           text        NOT NULL DEFAULT 'due' CONSTRAINT operations_state_is_known CHECK (state IN ('due', 'claimed', 'done', 'refused', 'parked')),
-    cause           text        NOT NULL,
-    request_method  text        NOT NULL,
-    request_path    text        NOT NULL,
-    request_body    text        NOT NULL,
-    api_version     text        NOT NULL,
-    epoch           integer     NOT NULL DEFAULT 1,  -- part of the idempotency key; raised only when nothing can exist under the last one
-    attempt         integer     NOT NULL DEFAULT 0,  -- the fence: raised by every claim, tested by every settling
-    tries           integer     NOT NULL DEFAULT 0,  -- attempts since the last definite answer, for the back-off
-    due_at          timestamptz NOT NULL DEFAULT now(),
-    worker          uuid,
-    first_sent_at   timestamptz,  -- of this epoch; the provider forgets keys after 24 h
-    last_sent_at    timestamptz,
-    ever_sent       boolean     NOT NULL DEFAULT false,
-    resolving       boolean     NOT NULL DEFAULT false,  -- the key can't help any more: read what became of it
-    empty_read_at   timestamptz,  -- the first read that found nothing
-    outcome         text,
-    outcome_code    text,
-    outcome_detail  text,
+    id                  uuid        PRIMARY KEY,
+    payment_id          uuid        NOT NULL CONSTRAINT operations_of_a_payment REFERENCES payments (id),
+    position            bigint      NOT NULL DEFAULT nextval('operations_position'),
+    provider            text        NOT NULL,
+    kind                text        NOT NULL CONSTRAINT operations_kind_is_known CHECK (kind IN ('create', 'capture', 'cancel', 'refund', 'retrieve')),
+    state               text        NOT NULL DEFAULT 'due' CONSTRAINT operations_state_is_known CHECK (state IN ('due', 'claimed', 'done', 'refused', 'parked')),
+    cause               text        NOT NULL,
+    request_method      text        NOT NULL,
+    request_path        text        NOT NULL,
+    request_body        text        NOT NULL,
+    api_version         text        NOT NULL,
+    epoch               integer     NOT NULL DEFAULT 1,
+    attempt             integer     NOT NULL DEFAULT 0,
+    tries               integer     NOT NULL DEFAULT 0,
+    due_at              timestamptz NOT NULL DEFAULT now(),
+    worker              uuid,
+    first_sent_at       timestamptz,
+    last_sent_at        timestamptz,
+    ever_sent           boolean     NOT NULL DEFAULT false,
+    resolving           boolean     NOT NULL DEFAULT false,
+    empty_read_at       timestamptz,
+    outcome             text,
+    outcome_code        text,
+    outcome_detail      text,
     provider_request_id text,
-    created_at      timestamptz NOT NULL DEFAULT now(),
-    finished_at     timestamptz,
+    attempts            jsonb       NOT NULL DEFAULT '[]',
+    created_at          timestamptz NOT NULL DEFAULT now(),
+    finished_at         timestamptz,
     CONSTRAINT operations_claimed_has_a_worker CHECK ((state = 'claimed') = (worker IS NOT NULL))
-) WITH (fillfactor = 70);
-CREATE INDEX operations_due ON operations (provider, due_at) WHERE state = 'due';
+) WITH (fillfactor = 70);  -- free space on each page, so that claims and results stay on it (HOT)
+-- With the kind, so that a claim never steps over the calls of a blocked kind.
+CREATE INDEX operations_due ON operations (provider, kind, due_at) WHERE state = 'due';
 CREATE INDEX operations_claimed ON operations (worker) WHERE state = 'claimed';
 CREATE INDEX operations_unfinished ON operations (payment_id, position) WHERE state IN ('due', 'claimed', 'parked');
 CREATE INDEX operations_of_payment ON operations (payment_id);
 CREATE INDEX operations_parked ON operations (outcome) WHERE state = 'parked';
 
--- A process that claims operations. Dead after 5 s without a beat, by this database's clock.
 CREATE TABLE workers (
-    id           uuid        PRIMARY KEY,
-    host         text        NOT NULL,
-    pid          integer     NOT NULL,
-    started_at   timestamptz NOT NULL DEFAULT now(),
-    beat_at      timestamptz NOT NULL DEFAULT now(),
-    steady_since timestamptz NOT NULL DEFAULT now()  -- since when it has beaten without a gap
+    id                 uuid        PRIMARY KEY,
+    host               text        NOT NULL,
+    pid                integer     NOT NULL,
+    started_at         timestamptz NOT NULL DEFAULT now(),
+    heartbeat_at       timestamptz NOT NULL DEFAULT now(),
+    heartbeating_since timestamptz NOT NULL DEFAULT now()
 );
 
--- The rate that all replicas share: a token bucket that each claim debits.
 CREATE TABLE provider_budget (
-    provider    text             PRIMARY KEY,
-    tokens      double precision NOT NULL DEFAULT 0,
-    granted     integer          NOT NULL DEFAULT 0,  -- by the last debit
-    refilled_at timestamptz      NOT NULL DEFAULT now()
+    provider             text             PRIMARY KEY,
+    tokens               double precision NOT NULL DEFAULT 0,
+    refilled_at          timestamptz      NOT NULL DEFAULT now(),
+    checkout_tokens      double precision NOT NULL DEFAULT 0,
+    checkout_refilled_at timestamptz      NOT NULL DEFAULT now()
 );
 
--- What is wrong with a provider: kind '*' is all of it. `run` holds the payments of an unbroken run of unexpected refusals.
 CREATE TABLE provider_health (
-    provider      text        NOT NULL,
-    kind          text        NOT NULL,
-    run           uuid[]      NOT NULL DEFAULT '{}',
-    blocked_since timestamptz,
-    reason        text,
-    probe_at      timestamptz,
+    provider         text        NOT NULL,
+    kind             text        NOT NULL,
+    refused_payments uuid[]      NOT NULL DEFAULT '{}',
+    blocked_since    timestamptz,
+    reason           text,
+    probe_at         timestamptz,
     PRIMARY KEY (provider, kind)
 );
 
--- What providers told us. Partitioned by `occurred_at`, the time inside the signed event: the same in every delivery, so the
--- unique constraint is exact, which it couldn't be on a time of arrival.
+-- Partitioned by `occurred_at`, the time inside the signed event. It is the same in every delivery, so the unique
+-- constraint is exact. On a time of arrival it could not be.
 CREATE TABLE payment_events (
     id                uuid        NOT NULL DEFAULT gen_random_uuid(),
     payment_id        uuid,
     event_type        text        NOT NULL,
     provider          text        NOT NULL,
     provider_event_id text        NOT NULL,
-    payload           jsonb       NOT NULL,   -- as signed, less client_secret
+    payload           jsonb       NOT NULL,
     processed         boolean     NOT NULL,
     processed_at      timestamptz,
-    result            text,                   -- applied, known, foreign, ignored, stray; or why it waits
-    retry_at          timestamptz,            -- when the apply loop looks at it again; NULL: it has no work
+    result            text,
+    retry_at          timestamptz,
     tries             integer     NOT NULL DEFAULT 0,
     parked_reason     text,
-    verified_by       text        NOT NULL,   -- which of the configured secrets, never the signature
+    verified_by       text        NOT NULL,
     verified_at       timestamptz NOT NULL,
     occurred_at       timestamptz NOT NULL,
     created_at        timestamptz NOT NULL DEFAULT now(),
@@ -132,45 +157,88 @@ CREATE INDEX payment_events_of_payment ON payment_events (payment_id, occurred_a
 CREATE INDEX payment_events_waiting ON payment_events (retry_at) WHERE NOT processed;
 CREATE INDEX payment_events_parked ON payment_events (parked_reason) WHERE parked_reason IS NOT NULL;
 
--- What happened to each payment, one row per change and per announced record. Not partitioned: the unique constraint makes
--- the numbering of records exact.
 CREATE TABLE payment_history (
-    id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    payment_id  uuid        NOT NULL,
-    sequence    integer,    -- NULL: a change that is not announced
-    from_status text        NOT NULL,
-    to_status   text        NOT NULL,
-    announced   text,
-    cause       text        NOT NULL,
-    occurred_at timestamptz,  -- the provider's clock
-    created_at  timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT payment_history_numbers_each_record_once UNIQUE (payment_id, sequence),
-    CONSTRAINT payment_history_announced_has_a_number CHECK ((announced IS NULL) = (sequence IS NULL))
+    id              bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    payment_id      uuid        NOT NULL,
+    sequence        integer,
+    from_status     text        NOT NULL,
+    to_status       text        NOT NULL,
+    published_topic text,
+    cause           text        NOT NULL,
+    occurred_at     timestamptz,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT payment_history_one_row_per_sequence UNIQUE (payment_id, sequence),
+    CONSTRAINT payment_history_published_has_a_sequence CHECK ((published_topic IS NULL) = (sequence IS NULL))
 );
-CREATE INDEX payment_history_silent ON payment_history (payment_id) WHERE sequence IS NULL;
 
--- Records to be published, written with the change they announce. Column names are those Debezium's event router expects.
--- `position` is drawn while the payment is locked; a notice (a dead letter) belongs to no payment.
+CREATE TABLE refunds (
+    id                 uuid        PRIMARY KEY,
+    payment_id         uuid        NOT NULL CONSTRAINT refunds_of_a_payment REFERENCES payments (id),
+    provider           text        NOT NULL,
+    provider_refund_id text,
+    amount             bigint      NOT NULL CONSTRAINT refunds_amount_in_range CHECK (amount BETWEEN 1 AND 999999999999),
+    currency           text        NOT NULL CONSTRAINT refunds_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
+    status             text        NOT NULL CONSTRAINT refunds_status_is_known CHECK (status IN ('pending', 'requires_action', 'succeeded', 'failed', 'canceled')),
+    reason             text        NOT NULL DEFAULT '',
+    failure_code       text        NOT NULL DEFAULT '',
+    external           boolean     NOT NULL,
+    client             text,
+    idempotency_key    text,
+    fingerprint        bytea,
+    metadata           jsonb       NOT NULL DEFAULT '{}',
+    fact_rank          smallint,
+    fact_at            bigint,
+    fact_precedence    smallint,
+    fact_source        text,
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    updated_at         timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT refunds_external_has_no_client CHECK (external = (client IS NULL))
+);
+CREATE INDEX refunds_of_payment ON refunds (payment_id, created_at, id);
+CREATE UNIQUE INDEX refunds_one_row_per_refund ON refunds (provider, provider_refund_id) WHERE provider_refund_id IS NOT NULL;
+
+CREATE TABLE disputes (
+    id                  uuid        PRIMARY KEY,
+    payment_id          uuid        NOT NULL CONSTRAINT disputes_of_a_payment REFERENCES payments (id),
+    provider            text        NOT NULL,
+    provider_dispute_id text        NOT NULL,
+    amount              bigint      NOT NULL CONSTRAINT disputes_amount_in_range CHECK (amount BETWEEN 0 AND 999999999999),
+    currency            text        NOT NULL CONSTRAINT disputes_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
+    status              text        NOT NULL CONSTRAINT disputes_status_is_known CHECK (status IN (
+                                        'warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response',
+                                        'under_review', 'prevented', 'lost', 'won')),
+    reason              text        NOT NULL,
+    evidence_due_at     timestamptz,
+    fact_rank           smallint    NOT NULL,
+    fact_at             bigint      NOT NULL,
+    fact_precedence     smallint    NOT NULL,
+    fact_source         text        NOT NULL,
+    created_at          timestamptz NOT NULL DEFAULT now(),
+    updated_at          timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT disputes_one_row_per_dispute UNIQUE (provider, provider_dispute_id)
+);
+CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
+CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status IN ('needs_response', 'warning_needs_response');
+
+-- Column names are the ones that the event router of Debezium expects.
 CREATE SEQUENCE outbox_position;
 CREATE TABLE outbox (
-    position            bigint      NOT NULL DEFAULT nextval('outbox_position'),
-    id                  uuid        NOT NULL,  -- ce_id
-    aggregatetype       text        NOT NULL CONSTRAINT outbox_aggregatetype_is_known CHECK (aggregatetype IN ('payment', 'notice')),
-    aggregateid         uuid        NOT NULL,
-    sequence            integer,
-    type                text        NOT NULL,  -- the topic
-    key                 bytea,
-    payload             bytea,
-    headers             json        NOT NULL,  -- [[name, value], ...], values as Latin-1
-    created_at          timestamptz NOT NULL DEFAULT now(),
+    position      bigint      NOT NULL DEFAULT nextval('outbox_position'),
+    id            uuid        NOT NULL,
+    aggregatetype text        NOT NULL CONSTRAINT outbox_aggregatetype_is_known CHECK (aggregatetype IN ('payment', 'dead_letter')),
+    aggregateid   uuid        NOT NULL,
+    sequence      integer,
+    type          text        NOT NULL,
+    key           bytea,
+    payload       bytea,
+    headers       json        NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT outbox_payment_records_are_numbered CHECK ((aggregatetype = 'payment') = (sequence IS NOT NULL)),
     PRIMARY KEY (position, created_at)
 ) PARTITION BY RANGE (created_at);
 CREATE TABLE outbox_default PARTITION OF outbox DEFAULT;
 CREATE INDEX outbox_of_aggregate ON outbox (aggregateid, position);
 
--- What is not published yet: a row is written with its record and deleted when the broker has acknowledged it, so that the
--- outbox itself is only ever inserted into. Small, so that what is dead while an old snapshot is open is soon passed over.
 CREATE TABLE outbox_pending (
     position    bigint      PRIMARY KEY,
     aggregateid uuid        NOT NULL,
@@ -178,17 +246,25 @@ CREATE TABLE outbox_pending (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0,
         autovacuum_analyze_threshold = 50000);
 
--- A payment (or notice) whose next record can't be published by itself; its later records wait behind it, others do not.
-CREATE TABLE relay_holds (
+CREATE TABLE outbox_placements (
+    position      bigint      NOT NULL,
+    created_at    timestamptz NOT NULL,
+    partition     integer     NOT NULL,
+    record_offset bigint      NOT NULL,
+    published_at  timestamptz NOT NULL DEFAULT now()
+) PARTITION BY RANGE (created_at);
+CREATE TABLE outbox_placements_default PARTITION OF outbox_placements DEFAULT;
+CREATE INDEX outbox_placements_of_record ON outbox_placements (position);
+
+CREATE TABLE parked_aggregates (
     aggregateid uuid        PRIMARY KEY,
     position    bigint      NOT NULL,
-    topic       text,       -- the topic that takes nothing; NULL: the record itself is at fault, and waits for a person
+    topic       text,
     reason      text        NOT NULL,
-    held_at     timestamptz NOT NULL DEFAULT now()
+    parked_at   timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX relay_holds_of_topic ON relay_holds (topic, position) WHERE topic IS NOT NULL;
+CREATE INDEX parked_aggregates_of_topic ON parked_aggregates (topic, position) WHERE topic IS NOT NULL;
 
--- Who publishes. One row; taking it over raises the epoch, which every mark tests.
 CREATE TABLE relay_lease (
     id         boolean     PRIMARY KEY DEFAULT true CONSTRAINT relay_lease_is_one_row CHECK (id),
     holder     uuid,
@@ -197,7 +273,6 @@ CREATE TABLE relay_lease (
 );
 INSERT INTO relay_lease DEFAULT VALUES;
 
--- What could not be accepted, once per record. `id` is made from topic, partition and offset (or the webhook body's hash).
 CREATE TABLE quarantine (
     id               uuid        PRIMARY KEY,
     source           text        NOT NULL CONSTRAINT quarantine_source_is_known CHECK (source IN ('kafka', 'webhook')),
@@ -207,17 +282,34 @@ CREATE TABLE quarantine (
     reason           text        NOT NULL,
     detail           text        NOT NULL,
     record_key       bytea,
-    record_value     bytea,      -- card numbers masked
+    record_value     bytea,
     record_headers   json        NOT NULL DEFAULT '[]',
-    record_at        timestamptz,
-    created_at       timestamptz NOT NULL DEFAULT now()
+    recorded_at      timestamptz,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    replayed_at      timestamptz
 );
 CREATE INDEX quarantine_by_time ON quarantine (created_at);
+
+CREATE TABLE order_cancellations (
+    order_id         text        PRIMARY KEY CONSTRAINT order_cancellations_order_id_is_1_to_64_printable CHECK (order_id ~ '^[\x21-\x7e]{1,64}$'),
+    reason           text        NOT NULL DEFAULT '',
+    outcome          text        CONSTRAINT order_cancellations_outcome_is_known CHECK (outcome IN ('canceled', 'refunded', 'too_late', 'nothing_paid')),
+    due_at           timestamptz,
+    tries            integer     NOT NULL DEFAULT 0,
+    record_topic     text        NOT NULL,
+    record_partition integer     NOT NULL,
+    record_offset    bigint      NOT NULL,
+    recorded_at      timestamptz,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    finished_at      timestamptz,
+    CONSTRAINT order_cancellations_finished_has_an_outcome CHECK ((outcome IS NULL) = (finished_at IS NULL))
+);
+CREATE INDEX order_cancellations_due ON order_cancellations (due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE api_keys (
     id         uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
     client     text        NOT NULL,
-    prefix     text        NOT NULL,  -- the key's first characters, for people; not secret
+    prefix     text        NOT NULL,
     hash       bytea       NOT NULL CONSTRAINT api_keys_hash_is_sha256 CHECK (octet_length(hash) = 32),
     scopes     text[]      NOT NULL CONSTRAINT api_keys_scopes_are_known CHECK (scopes <@ ARRAY['read', 'checkout', 'refund', 'admin'] AND cardinality(scopes) > 0),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -225,28 +317,53 @@ CREATE TABLE api_keys (
     CONSTRAINT api_keys_hash_is_unique UNIQUE (hash)
 );
 
--- The lowest revision of the service's own schema knowledge that still works on this schema; a later migration raises it.
+CREATE TABLE idempotency_keys (
+    client      text        NOT NULL,
+    key         text        NOT NULL,
+    fingerprint bytea       NOT NULL CONSTRAINT idempotency_keys_fingerprint_is_sha256 CHECK (octet_length(fingerprint) = 32),
+    result      json        NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (client, key)
+);
+CREATE INDEX idempotency_keys_by_time ON idempotency_keys (created_at);
+
+CREATE TABLE audit (
+    id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at         timestamptz NOT NULL DEFAULT now(),
+    client     text        NOT NULL,
+    key_id     uuid,
+    address    text        NOT NULL DEFAULT '',
+    action     text        NOT NULL,
+    payment_id uuid,
+    detail     jsonb       NOT NULL DEFAULT '{}'
+);
+CREATE INDEX audit_of_payment ON audit (payment_id) WHERE payment_id IS NOT NULL;
+
+CREATE TABLE cursor_key (
+    id  boolean PRIMARY KEY DEFAULT true CONSTRAINT cursor_key_is_one_row CHECK (id),
+    key bytea   NOT NULL CONSTRAINT cursor_key_is_sha256 CHECK (octet_length(key) = 32)
+);
+INSERT INTO cursor_key (key) VALUES (sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));
+
 CREATE TABLE schema_minimum (
     id       boolean PRIMARY KEY DEFAULT true CONSTRAINT schema_minimum_is_one_row CHECK (id),
     revision integer NOT NULL
 );
 INSERT INTO schema_minimum (revision) VALUES (1);
 
--- Amounts in major units, and the two statuses that are derived, for readers that expect the shape of earlier systems.
 CREATE VIEW payments_decimal AS
-SELECT p.id, p.order_id, p.user_id, p.provider, p.provider_payment_id,
-       round(p.amount / d.factor, d.decimals) AS amount,
-       round(p.captured / d.factor, d.decimals) AS amount_captured,
-       round(p.refunded / d.factor, d.decimals) AS amount_refunded,
-       p.currency,
-       CASE WHEN p.refunded > 0 AND p.refunded = p.captured THEN 'refunded'
-            WHEN p.refunded > 0 THEN 'partially_refunded'
-            ELSE p.status END AS status,
-       p.payment_method_id, p.payment_method_type, p.metadata, p.created_at, p.updated_at
-FROM payments p
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN p.currency IN ('bif','clp','djf','gnf','isk','jpy','kmf','krw','mga','pyg','rwf','ugx','vnd','vuv','xaf','xof','xpf') THEN 0
-                WHEN p.currency IN ('bhd','jod','kwd','omr','tnd') THEN 3
-                ELSE 2 END AS decimals
-) c
-CROSS JOIN LATERAL (SELECT c.decimals, power(10::numeric, c.decimals) AS factor) d;
+SELECT id, order_id, user_id, provider, provider_payment_id, in_major_units(amount, currency) AS amount,
+       in_major_units(captured, currency) AS amount_captured, in_major_units(refunded, currency) AS amount_refunded, currency,
+       derived_status(status, captured, refunded) AS status, payment_method_id, payment_method_type, metadata, created_at, updated_at,
+       capture_method, expires_at
+FROM payments;
+
+CREATE VIEW refunds_decimal AS
+SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, failure_code, external,
+       provider, provider_refund_id, metadata, created_at, updated_at
+FROM refunds;
+
+CREATE VIEW disputes_decimal AS
+SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, evidence_due_at AS evidence_due_by,
+       provider, provider_dispute_id, created_at, updated_at
+FROM disputes;

@@ -1,4 +1,8 @@
-"""Revisions in SQL: a file beside this one, run as it is written by a revision in `versions/`."""
+"""The revisions of the schema: a file of SQL for each, run unchanged by a Python file in `versions/`.
+
+A revision that was released is never changed. CONTRIBUTING.md ("Adding a migration") says what a revision may do while the
+service runs; `tests/support/migrations/` holds an example of each kind.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +13,37 @@ from alembic import op
 
 FOLDER = Path(__file__).parent
 
-# What is built beside readers and writers waits only for transactions that were open when it began (a backup's may be long), and
-# keeps nobody waiting.
-PATIENT_LOCK_TIMEOUT_S: Final = 900
+# A concurrent index build waits only for transactions that were open when it began. A backup may keep one open for minutes, and
+# the waiting build blocks no other session.
+CONCURRENT_LOCK_TIMEOUT_S: Final = 900
 
 
-def run_script(name: str) -> None:
-    """Run (or, for `--sql`, print) a file of SQL in the transaction under way."""
-    _run((FOLDER / name).read_text())
+def run_script(name: str, *, folder: Path = FOLDER) -> None:
+    """Run a file of SQL in the current transaction. For `--sql`, print it."""
+    _run((folder / name).read_text())
 
 
-def run_statements(name: str) -> None:
-    """Run (or print) the statements of a file one by one, each in a transaction of its own: `CONCURRENTLY` allows no other.
+def run_statements(name: str, *, folder: Path = FOLDER) -> None:
+    """Run the statements of a file one by one, each in its own transaction, as `CONCURRENTLY` requires. For `--sql`, print them.
 
-    Each ends with a `;` at the end of a line.
+    Each statement ends with a `;` at the end of a line. Each can be run again, since the revision starts over after an error.
     """
-    statements = (FOLDER / name).read_text().removesuffix(";\n").split(";\n")
+    statements = (folder / name).read_text().removesuffix(";\n").split(";\n")
     with op.get_context().autocommit_block():
-        for statement in (f"SET lock_timeout = '{PATIENT_LOCK_TIMEOUT_S} s'", *statements):
+        for statement in (f"SET lock_timeout = '{CONCURRENT_LOCK_TIMEOUT_S} s'", *statements):
             _run(f"{statement};")
 
 
 def refuse_downgrade(revision: str) -> NoReturn:
-    """Raise NotImplementedError."""
+    """Raise NotImplementedError: a downgrade would delete data."""
     message = (
-        f"Revision {revision} can't be undone: what it keeps would be forgotten. The service before it runs on it too."
+        f"Revision {revision} cannot be undone without losing data. An older service runs on a newer schema instead."
     )
     raise NotImplementedError(message)
 
 
 def _run(script: str) -> None:
-    # Untouched: SQLAlchemy would take `:x` and `%` for parameters.
+    # SQLAlchemy would read `:x` and `%` as parameters, so the script bypasses it.
     context = op.get_context()
     if context.as_sql:
         context.impl.static_output(script.rstrip())

@@ -1,4 +1,4 @@
-"""Alembic's entry point. The connection, and what comes first in the transaction, are from `db.migrate`; `--sql` has neither."""
+"""The entry point of Alembic. `db.migrate` passes the connection; `--sql` runs without one."""
 
 from __future__ import annotations
 

@@ -236,7 +236,7 @@ class Dispatcher:
         except TooLate:
             # Forgotten first: if the database can't be told now, the sweep gives it back.
             self._memory.discard(operation.id)
-            await operations.unsend(self._pool, [operation])
+            await operations.release_unsent(self._pool, [operation])
             return
         except BaseException:
             self._memory.discard(operation.id)
@@ -338,10 +338,10 @@ class Dispatcher:
     async def _free_forgotten(self) -> None:
         if self._boot_s() - self._freed_at < FREE_FORGOTTEN_INTERVAL_S:
             return
-        if freed := await operations.free_forgotten(self._pool, self.worker, self._memory):
+        if freed := await operations.release_unknown(self._pool, self.worker, self._memory):
             log.warning("operations_freed", count=freed)
         self._freed_at = self._boot_s()
 
     async def _heartbeat_once(self) -> int:
-        await workers.beat(self._pool, self.worker)
+        await workers.heartbeat(self._pool, self.worker)
         return 0

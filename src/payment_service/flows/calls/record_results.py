@@ -67,7 +67,7 @@ async def _record_alone(context: Context, result: CallResult) -> Recorded:
 
 async def _record_group(context: Context, results: Sequence[CallResult]) -> Recorded:
     async with context.pool.acquire() as connection, connection.transaction():
-        locked = await payments.lock_free(connection, {s.operation.payment_id for s in results})
+        locked = await payments.lock_available(connection, {s.operation.payment_id for s in results})
         ours = [s for s in results if s.operation.payment_id in locked]
         fold = context.fold(locked)
         await fold.load_for(connection, [(s.operation.payment_id, fact) for s in ours for fact in s.facts])

@@ -13,7 +13,6 @@ from uuid import UUID
 from payment_service.crash_points import reached
 from payment_service.db import operations, order_cancellations, payments
 from payment_service.domain.ids import operation_id, payment_id
-from payment_service.domain.money import MoneyError
 from payment_service.domain.order import Order, Reason, Rejected
 from payment_service.domain.payment import FreeFact, WithdrawnFact
 from payment_service.domain.unpaid import ORDER_CANCELLED
@@ -24,6 +23,7 @@ from payment_service.flows.state.system_operations import SYSTEM
 from payment_service.provider.port import Kind, Request
 from payment_service.provider.providers import UnknownProvider
 from payment_service.telemetry import metrics
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 NO_PROVIDER: Final = "none"
 # After which an unpaid payment does not expire.
 NEVER: Final = timedelta()
-NOT_ADOPTED: Final = (
-    "The order has a payment of the model's that was not taken over: clear the table model_adoption_report of it, as "
-    "docs/upgrading.md says, then replay this."
-)
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -179,7 +175,7 @@ class OrderIntake:
     async def _compare(
         self, connection: Connection, plans: Sequence[_Plan], inserted: Mapping[UUID, _Plan]
     ) -> list[tuple[InboundRecord, Rejected]]:
-        """Orders that were not inserted are repeated (nothing to do), changed, or can't be begun: refused, not adopted, too old."""
+        """Orders that were not inserted are repeated (nothing to do), changed, or can't be begun: refused, too old."""
         rest = [plan for plan in plans if inserted.get(plan.id) is not plan]
         known = await payments.of_orders(connection, [plan.order.order_id for plan in rest]) if rest else {}
         rejected: list[tuple[InboundRecord, Rejected]] = []
@@ -187,8 +183,6 @@ class OrderIntake:
             before = known.get(plan.order.order_id)
             if before is None and plan.refused is not None:
                 rejected.append((plan.inbound_record, plan.refused))
-            elif before is None and not self._too_old(plan.order):
-                rejected.append((plan.inbound_record, Rejected(Reason.NOT_ADOPTED, NOT_ADOPTED)))
             elif before is None:
                 age = f"The order is older than {self._order_max_age} and has no payment: send it again if it is still wanted."
                 rejected.append((plan.inbound_record, Rejected(Reason.TOO_OLD, age)))
@@ -205,7 +199,7 @@ class OrderIntake:
         free = [plan for plan in plans if plan.request is None]
         unwanted = await self._unwanted(connection, [plan for plan in plans if plan.request])
         ids = [plan.id for plan in (*free, *unwanted)]
-        locked = await payments.lock_free(connection, ids) if ids else {}
+        locked = await payments.lock_available(connection, ids) if ids else {}
         fold = self._context.fold(locked)
         for plan in free:
             at = plan.order.recorded_at or self._context.now()

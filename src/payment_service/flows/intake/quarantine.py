@@ -64,7 +64,7 @@ def _quarantined(key: UUID, record: Record, reason: Rejected, letter: DeadLetter
 def _notice(key: UUID, topic: str, letter: DeadLetter) -> records.OutboxRecord:
     return records.OutboxRecord(
         id=key,
-        aggregate="notice",
+        aggregate="dead_letter",
         aggregate_id=key,
         sequence=None,
         topic=DEAD_LETTERS[topic],

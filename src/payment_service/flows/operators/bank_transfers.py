@@ -36,7 +36,7 @@ class Became(StrEnum):
 
     PAID = "paid"  # its payment is paid
     PARKED = "parked"  # it names a payment and is not what that asked for: a person must look
-    NOBODYS = "nobodys"  # it bears no reference of ours
+    UNMATCHED = "unmatched"  # it bears no reference of ours
     KNOWN = "known"  # it was taken before
     CONTRADICTED = "contradicted"  # its transaction was taken before, with another amount or for another payment
 
@@ -85,7 +85,7 @@ class Transfers:
         self._webhooks.note(stored)
         # What the ledger took may still not fit the payment: a database that was restored, say.
         reason = reason or next((result.parked_reason for result in stored.results if result.parked_reason), "")
-        became = Became.NOBODYS if intent is None else Became.PARKED if reason else Became.PAID
+        became = Became.UNMATCHED if intent is None else Became.PARKED if reason else Became.PAID
         return Taken(became=became, payment_id=event.payment_id, reference=event.intent_id, reason=reason)
 
     async def end_refund(self, refund_id: UUID, actor: Actor, *, failure: str = "") -> None:

@@ -81,7 +81,7 @@ class ParkedItems:
                 owner=call["provider"],
                 kind=Kind(call["kind"]),
             )
-        if as_id is not None and await parked.is_held(pool, as_id):
+        if as_id is not None and await parked.is_parked(pool, as_id):
             payment = as_id if await payment_reads.exists(pool, as_id) else None
             return ParkedItem(what="record", name=name, payment_id=payment)
         if "\0" in name:
@@ -119,7 +119,7 @@ class ParkedItems:
                 case "event":
                     done = await parked.retry_event(connection, found.name, found.owner)
                 case _:
-                    done = await parked.release_hold(connection, UUID(found.name))
+                    done = await parked.release_aggregate(connection, UUID(found.name))
             if not done:
                 raise _not_parked()
             return _answer(found, "tried_again")
@@ -148,7 +148,7 @@ class ParkedItems:
             await fold.load(connection, [payment.id])
             await self._tell(connection, fold, payment, operation, truth, told)
             await fold.write(connection)
-            await parked.end_operation(
+            await parked.resolve_operation(
                 connection, operation.id, "done" if truth.what == "happened" else "refused", truth.note
             )
             return _answer(found, "happened" if truth.what == "happened" else "never_happened")
@@ -168,9 +168,9 @@ class ParkedItems:
             message = "The provider answered with what is not this payment's: look at it there, and resolve this."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
         if is_definite(operation):
-            await parked.send_anew(connection, operation.id)
+            await parked.retry_in_next_epoch(connection, operation.id)
             return "sent_anew"
-        await parked.read_first(connection, operation.id)
+        await parked.retry_with_read(connection, operation.id)
         return "read_first"
 
     async def _look_up(self, found: ParkedItem) -> AnyFact | None:
@@ -249,7 +249,7 @@ class ParkedItems:
                     "The provider has told of this refund, so it did happen: retry it instead.",
                 )
             return
-        known = await parked.refund_of_provider(connection, payment.provider, truth.provider_id)
+        known = await parked.refund_with_provider_id(connection, payment.provider, truth.provider_id)
         if known is not None and known["id"] != operation.id:
             message = f"{truth.provider_id} is the refund {known['id']}: if it was made instead of this one, this one never happened."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)

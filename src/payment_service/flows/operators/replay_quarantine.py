@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.db.pool import Connection
-    from payment_service.db.quarantine import Kept
+    from payment_service.db.quarantine import QuarantinedRecord
     from payment_service.domain.order import Rejected
     from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
     from payment_service.flows.intake.orders import OrderIntake, Terms
@@ -54,7 +54,7 @@ class Replays:
         self._webhooks = webhooks
         self._amount_minor_max = amount_minor_max
 
-    def terms(self, kept: Kept) -> Terms | None:
+    def terms(self, kept: QuarantinedRecord) -> Terms | None:
         """Say how the order that a row holds would be taken; None: it holds none that would be. Raises Refusal."""
         if kept.source == "webhook" or kept.replayed_at is not None:
             return None
@@ -81,7 +81,7 @@ class Replays:
         self._context.wake()
         return answer
 
-    async def _record(self, connection: Connection, kept: Kept) -> UUID | None:
+    async def _record(self, connection: Connection, kept: QuarantinedRecord) -> UUID | None:
         inbound_record = self._arrival(kept)
         decide = self._cancelled.decide if inbound_record.topic == ORDERS_CANCELLED else self._intake.decide
         rejected: Rejected | None = await decide(connection, inbound_record)
@@ -91,7 +91,7 @@ class Replays:
         payment = await payments.last_of_order(connection, order.order_id) if isinstance(order, Order) else None
         return payment.id if payment else None
 
-    def _arrival(self, kept: Kept) -> InboundRecord:
+    def _arrival(self, kept: QuarantinedRecord) -> InboundRecord:
         """The record as it was consumed: what was added to its headers is taken away again."""
         topic, at = kept.topic or "", kept.recorded_at
         timestamp_ms = int(at.timestamp() * 1000) if at else -1
@@ -107,7 +107,7 @@ class Replays:
             decoded=decoded,
         )
 
-    async def _webhook(self, connection: Connection, kept: Kept) -> UUID | None:
+    async def _webhook(self, connection: Connection, kept: QuarantinedRecord) -> UUID | None:
         provider: object = self._context.providers.by_name.get(webhook_provider(kept))
         if not isinstance(provider, Receiver):
             raise Refusal(
@@ -121,12 +121,12 @@ class Replays:
         return event.payment_id
 
 
-def webhook_provider(kept: Kept) -> str:
+def webhook_provider(kept: QuarantinedRecord) -> str:
     """Say which provider sent a webhook that was set aside; before there were several, it was Stripe."""
     return kept.topic or STRIPE
 
 
-def _require_whole(kept: Kept) -> None:
+def _require_whole(kept: QuarantinedRecord) -> None:
     """Raise Refusal for what is not what was sent, and so might mean something else."""
     if kept.reason == Reason.CARD_NUMBER or _MASK in (kept.value or b""):
         message = "Card numbers were masked in it, so it is not what was sent: have it sent again without them."

@@ -14,22 +14,24 @@ from payment_service.flows.requests.idempotency import ChangeResult, change_once
 
 if TYPE_CHECKING:
     from payment_service.db.pool import Connection, Pool
-    from payment_service.db.publishing import Chosen
+    from payment_service.db.publishing import Selection
     from payment_service.flows.requests.idempotency import ChangeRequest
 
 # A transaction of some 50 ms.
 BATCH_ROWS: Final = 5_000
 
 
-async def count_published(pool: Pool, chosen: Chosen, *, batch_rows: int = BATCH_ROWS) -> int:
+async def count_published(pool: Pool, chosen: Selection, *, batch_rows: int = BATCH_ROWS) -> int:
     """How many records would go out again."""
     found, after = 0, 0
-    while (piece := await publishing.look(pool, chosen, after=after, limit=batch_rows)).last is not None:
+    while (piece := await publishing.count(pool, chosen, after=after, limit=batch_rows)).last is not None:
         found, after = found + piece.found, piece.last
     return found
 
 
-async def republish(pool: Pool, chosen: Chosen, change_request: ChangeRequest, *, batch_rows: int = BATCH_ROWS) -> int:
+async def republish(
+    pool: Pool, chosen: Selection, change_request: ChangeRequest, *, batch_rows: int = BATCH_ROWS
+) -> int:
     """Let published records go out again; return how many. Each batch is a change of its own, under a key of its own.
 
     So the same request, after it was killed in the middle, walks past what it has done and goes on. Raises Refusal.
@@ -45,7 +47,7 @@ async def republish(pool: Pool, chosen: Chosen, change_request: ChangeRequest, *
 
 
 async def _requeue(
-    pool: Pool, chosen: Chosen, batch: ChangeRequest, *, after: int, limit: int
+    pool: Pool, chosen: Selection, batch: ChangeRequest, *, after: int, limit: int
 ) -> tuple[int | None, int]:
     async def work(connection: Connection) -> ChangeResult:
         piece = await publishing.requeue(connection, chosen, after=after, limit=limit)

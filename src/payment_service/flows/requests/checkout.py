@@ -73,7 +73,7 @@ class Checkouts:
         if payment.status is Status.CREATED:
             message = "The provider is being told of this payment: ask again in a second."
             raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=SOON_S)
-        cancelled = await order_cancellations.is_cancelled(self._context.pool, order_id)
+        cancelled = await order_cancellations.is_canceled(self._context.pool, order_id)
         if payment.status not in _PAYABLE or cancelled:
             return _answer_ended(payment, payment.status, cancelled=cancelled)
         found = await self._read_once(payment)

@@ -36,7 +36,7 @@ async def show_payment(connection: Connection, payment_id: UUID, fold: Fold | No
 
 async def require_none_under_way(connection: Connection, payment: Payment, *kinds: Kind) -> None:
     """Raise Refusal while a call of one of these kinds, about the payment's own intent, is not finished."""
-    for kind in await operations.under_way(connection, payment.id, kinds):
+    for kind in await operations.unfinished_kinds(connection, payment.id, kinds):
         message = f"{_NAMES[kind]} of this payment is under way: see what comes of it first."
         raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=1)
 

@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from payment_service.crash_points import reached
-from payment_service.db import audit, kept_answers
-from payment_service.db.kept_answers import KeptAnswer
+from payment_service.db import audit, idempotency_keys
+from payment_service.db.idempotency_keys import StoredResult
 from payment_service.flows.state.errors import Refusal, RefusalReason
 
 if TYPE_CHECKING:
@@ -62,15 +62,15 @@ async def change_once(
     """Do the work in a transaction, or answer as before. Raises Refusal, and TRANSIENT_ERRORS when nothing is known to be done."""
     client = change_request.actor.client
     async with pool.acquire() as connection, connection.transaction():
-        if not await kept_answers.take_turn(connection, client, change_request.key):
+        if not await idempotency_keys.lock(connection, client, change_request.key):
             message = "A request with this Idempotency-Key is being worked on: send it again in a second."
             raise Refusal(RefusalReason.IN_PROGRESS, message, retry_after_s=1)
-        if (kept := await kept_answers.find(connection, client, change_request.key)) is not None:
+        if (kept := await idempotency_keys.find(connection, client, change_request.key)) is not None:
             require_same(kept.fingerprint, change_request)
             return ChangeResult(kept.result, replayed=True)
         answer = await work(connection)
-        kept = KeptAnswer(change_request.fingerprint, answer.result)
-        await kept_answers.keep(connection, client, change_request.key, kept)
+        kept = StoredResult(change_request.fingerprint, answer.result)
+        await idempotency_keys.store(connection, client, change_request.key, kept)
         detail = {**change_request.asked, "key": change_request.key}
         about = change_request.payment_id or answer.about
         await audit.append(connection, change_request.actor, change_request.action, payment_id=about, detail=detail)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 from payment_service.db import operations, order_cancellations, payments
 from payment_service.db.operations import NewOperation
 from payment_service.domain.ids import operation_id, payment_id
-from payment_service.domain.money import MoneyError
 from payment_service.domain.payment import Status
 from payment_service.flows.requests.checks import show_payment
 from payment_service.flows.requests.idempotency import change_once
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import Kind
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -58,7 +58,7 @@ class Payments:
         return answer
 
     async def _open_after(self, connection: Connection, last: Payment, change_request: ChangeRequest) -> UUID:
-        new = payment_id(self._context.deployment, last.order_id, last.n + 1)
+        new = payment_id(self._context.deployment, last.order_id, last.attempt + 1)
         after = self._context.providers.expires_after(last.provider, self._expires_after)
         expires_at = self._context.now() + after if after else None
         method = await payments.open_next(connection, last.id, new, expires_at=expires_at)
@@ -99,15 +99,10 @@ async def _require_ended_unpaid(connection: Connection, last: Payment) -> None:
     if last.status not in ENDED_UNPAID:
         message = f"The order's payment {last.id} is still open: it can be paid, or canceled."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
-    if await order_cancellations.is_cancelled(connection, last.order_id):
+    if await order_cancellations.is_canceled(connection, last.order_id):
         raise Refusal(
             RefusalReason.NOT_ALLOWED, "The order was cancelled: what is wanted anew needs an order of its own."
         )
-    if await payments.waits_for_adoption(connection, last.order_id):
-        message = (
-            "The model knew of another payment of this order: a person must first clear model_adoption_report of it."
-        )
-        raise Refusal(RefusalReason.NOT_ALLOWED, message)
     if await payments.has_unexpected_money(connection, last.order_id):
         message = "Money came for this order that nobody expected: a person must look before the customer pays again."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)

@@ -14,28 +14,29 @@ from typing import TYPE_CHECKING
 from payment_service.contracts.api import Refund
 from payment_service.db import refund_reads, refunds
 from payment_service.db.operations import NewOperation
-from payment_service.db.refunds import TAKEN_IN, Asked
-from payment_service.domain.currency import currency
+from payment_service.db.refunds import NO_FINGERPRINT, Requester
 from payment_service.domain.ids import operation_id
-from payment_service.domain.money import MoneyError, parse
+from payment_service.domain.money import parse
 from payment_service.domain.refund import NotRefundable, RefundRequested
 from payment_service.flows.requests.checks import lock_payment, require_same_request
 from payment_service.flows.requests.idempotency import ChangeResult, change_payments_once, require_same
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import Kind
+from payment_service_events.currency import currency
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
     from payment_service.db.pool import Connection
-    from payment_service.domain.currency import Currency
-    from payment_service.domain.money import Money
     from payment_service.domain.payment import Payment
     from payment_service.domain.refund import Refund as MadeRefund
     from payment_service.flows.requests.idempotency import ChangeRequest
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
+    from payment_service_events.currency import Currency
+    from payment_service_events.money import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +63,10 @@ class Refunds:
             fingerprint = await refunds.fingerprint_of(connection, refund_id)
             if fingerprint is None:
                 fold = await self._reserve(connection, payment_id, refund_id, terms, change_request)
-            elif fingerprint != TAKEN_IN:
+            elif fingerprint != NO_FINGERPRINT:
                 require_same(fingerprint, change_request)
             refund = Refund.model_validate(await refund_reads.refund(connection, refund_id))
-            if fingerprint == TAKEN_IN and terms.amount is not None:
+            if fingerprint == NO_FINGERPRINT and terms.amount is not None:
                 # All that is known of what was asked: the provider told of it, after its row was lost.
                 require_same_request(refund.amount, _amount(currency(refund.currency), terms.amount).decimal_text)
             return ChangeResult(refund.model_dump(mode="json"), fold=fold)
@@ -83,7 +84,7 @@ class Refunds:
         payment = await lock_payment(connection, payment_id)
         fold = self._context.fold({payment_id: payment})
         await fold.load(connection, [payment_id])
-        asked = Asked(
+        asked = Requester(
             client=change_request.actor.client,
             idempotency_key=change_request.key,
             fingerprint=change_request.fingerprint,
@@ -97,7 +98,7 @@ class Refunds:
 
 
 def reserve(
-    context: Context, fold: Fold, payment_id: UUID, refund_id: UUID, amount: Money | None, reason: str, asked: Asked
+    context: Context, fold: Fold, payment_id: UUID, refund_id: UUID, amount: Money | None, reason: str, asked: Requester
 ) -> NotRefundable | None:
     """Reserve a refund of a payment whose children are loaded, and queue its call; or say why not. Raises Refusal."""
     fact = RefundRequested(
@@ -115,7 +116,7 @@ def reserve(
     return None
 
 
-def _operation(context: Context, payment: Payment, refund: MadeRefund, asked: Asked) -> NewOperation:
+def _operation(context: Context, payment: Payment, refund: MadeRefund, asked: Requester) -> NewOperation:
     try:
         request = context.provider_of(payment).refund_request(
             payment.provider_payment_id or "",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.db.pool import Connection
-    from payment_service.db.refunds import Asked
+    from payment_service.db.refunds import Requester
     from payment_service.domain.dispute import Dispute
     from payment_service.domain.events import Announcement
     from payment_service.domain.facts import AnyFact, AnyVerdict
@@ -77,7 +77,7 @@ class Fold:
         self._operations: dict[UUID, operations.NewOperation] = {}
         self._refunds: dict[UUID, Refund] = {}
         self._disputes: dict[UUID, Dispute] = {}
-        self._asked: dict[UUID, Asked] = {}
+        self._asked: dict[UUID, Requester] = {}
 
     def __contains__(self, payment_id: object) -> bool:
         return payment_id in self._is
@@ -140,7 +140,7 @@ class Fold:
         payment = self._is[payment_id]
         self._remember(payment, payment, None, cause, self._now)
 
-    def name_asker(self, refund_id: UUID, asked: Asked) -> None:
+    def name_asker(self, refund_id: UUID, asked: Requester) -> None:
         """Note who asked for a refund that this fold has made."""
         self._asked[refund_id] = asked
 
@@ -213,14 +213,16 @@ class Fold:
             self._outbox.append(outbox_record(now, announcement, deployment=self._deployment, now=self._now))
         return now
 
-    def _remember(self, was: Payment, now: Payment, announced: str | None, cause: str, occurred_at: datetime) -> None:
+    def _remember(
+        self, was: Payment, now: Payment, published_topic: str | None, cause: str, occurred_at: datetime
+    ) -> None:
         self._history.append(
             records.HistoryEntry(
                 payment_id=now.id,
-                sequence=now.sequence if announced else None,
+                sequence=now.sequence if published_topic else None,
                 from_status=was.status,
                 to_status=now.status,
-                announced=announced,
+                published_topic=published_topic,
                 cause=cause,
                 occurred_at=occurred_at,
             )

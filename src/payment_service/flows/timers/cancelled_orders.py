@@ -14,8 +14,8 @@ import structlog
 
 from payment_service.crash_points import reached
 from payment_service.db import operations, order_cancellations, payments
-from payment_service.db.order_cancellations import Look
-from payment_service.db.refunds import Asked
+from payment_service.db.order_cancellations import CancellationUpdate
+from payment_service.db.refunds import Requester
 from payment_service.domain.ids import operation_id
 from payment_service.domain.payment import CANCELABLE, Status
 from payment_service.domain.unpaid import ORDER_CANCELLED
@@ -75,7 +75,7 @@ class CancelledOrders:
         await self._loop.stop()
 
     async def look_once(self) -> int:
-        """Look at what is due; return how many were."""
+        """CancellationUpdate at what is due; return how many were."""
         return len(await process_batches(self._look, GROUP_MAX, failed="cancelled_orders_group_failed"))
 
     async def _look(self, limit: int) -> Sequence[DueCancellation]:
@@ -85,7 +85,7 @@ class CancelledOrders:
                 return due
             work = self._work if limit > 1 else self._work_or_postpone
             fold, looks = await work(connection, due)
-            await order_cancellations.note(connection, looks)
+            await order_cancellations.update(connection, looks)
             reached("cancelled_orders.commit.before")
         reached("cancelled_orders.commit.after")
         self._context.after(fold)
@@ -94,16 +94,18 @@ class CancelledOrders:
 
     async def _work_or_postpone(
         self, connection: Connection, due: Sequence[DueCancellation]
-    ) -> tuple[Fold, list[Look]]:
+    ) -> tuple[Fold, list[CancellationUpdate]]:
         """Work behind a savepoint, so that what trips the database is at least postponed."""
         with isolate_errors("order_not_cancelled", level=logging.ERROR):
             async with connection.transaction():
                 return await self._work(connection, due)
-        return self._context.fold({}), [Look(order_id=c.order_id, retry_s=RETRY_MAX_S) for c in due]
+        return self._context.fold({}), [CancellationUpdate(order_id=c.order_id, retry_s=RETRY_MAX_S) for c in due]
 
-    async def _work(self, connection: Connection, due: Sequence[DueCancellation]) -> tuple[Fold, list[Look]]:
+    async def _work(
+        self, connection: Connection, due: Sequence[DueCancellation]
+    ) -> tuple[Fold, list[CancellationUpdate]]:
         newest = await payments.newest_of_orders(connection, [c.order_id for c in due])
-        locked = await payments.lock_free(connection, newest.values())
+        locked = await payments.lock_available(connection, newest.values())
         fold = self._context.fold(locked)
         await fold.load(connection, [key for key, payment in locked.items() if payment.status is Status.SUCCEEDED])
         asked = await operations.being_canceled(connection, list(locked))
@@ -118,40 +120,40 @@ class CancelledOrders:
         cancellation: DueCancellation,
         payment_id: UUID | None,
         asked: set[UUID],
-    ) -> Look:
+    ) -> CancellationUpdate:
         order_id, tries = cancellation.order_id, cancellation.tries
-        later = Look(order_id=order_id, retry_s=min(RETRY_MAX_S, 2.0 ** min(tries, 10)))
+        later = CancellationUpdate(order_id=order_id, retry_s=min(RETRY_MAX_S, 2.0 ** min(tries, 10)))
         if payment_id is None:
-            return later if tries < LOOKS_WITHOUT_ORDER else Look(order_id=order_id)
+            return later if tries < LOOKS_WITHOUT_ORDER else CancellationUpdate(order_id=order_id)
         if payment_id not in fold:
-            return Look(order_id=order_id, retry_s=LOCKED_RETRY_S)
+            return CancellationUpdate(order_id=order_id, retry_s=LOCKED_RETRY_S)
         payment = fold.payment(payment_id)
         match payment.status:
             case Status.SUCCEEDED:
                 return self._meet_paid(fold, payment, cancellation)
             case Status.CANCELED | Status.FAILED if tries == 0:
-                return Look(order_id=order_id, retry_s=NEXT_PAYMENT_S)
+                return CancellationUpdate(order_id=order_id, retry_s=NEXT_PAYMENT_S)
             case Status.CANCELED | Status.FAILED:
-                return Look(order_id=order_id, outcome="canceled")
+                return CancellationUpdate(order_id=order_id, outcome="canceled")
             case status if status in CANCELABLE and payment_id not in asked and self._runs(payment):
                 wish = Cancel(client=SYSTEM, key=f"{_KEY}:{tries}", reason=ORDER_CANCELLED)
                 if await cancel(connection, self._context, fold, payment_id, wish) is None:
-                    return Look(order_id=order_id, outcome="canceled")
+                    return CancellationUpdate(order_id=order_id, outcome="canceled")
         return later
 
-    def _meet_paid(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> Look:
+    def _meet_paid(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> CancellationUpdate:
         """The customer was first."""
         if payment.captured.minor == 0:
-            return Look(order_id=cancellation.order_id, outcome="nothing_paid")
+            return CancellationUpdate(order_id=cancellation.order_id, outcome="nothing_paid")
         if self._refund and self._give_back(fold, payment, cancellation):
-            return Look(order_id=cancellation.order_id, outcome="refunded")
+            return CancellationUpdate(order_id=cancellation.order_id, outcome="refunded")
         fold.note(payment.id, f"{_KEY}:too_late")
         log.warning("order_cancelled_too_late", order_id=cancellation.order_id, payment_id=str(payment.id))
-        return Look(order_id=cancellation.order_id, outcome="too_late")
+        return CancellationUpdate(order_id=cancellation.order_id, outcome="too_late")
 
     def _give_back(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> bool:
         refund_id = operation_id(payment.id, Kind.REFUND, SYSTEM, _KEY)
-        asked = Asked(client=SYSTEM, idempotency_key=_KEY, fingerprint=sha256(_KEY.encode()).digest())
+        asked = Requester(client=SYSTEM, idempotency_key=_KEY, fingerprint=sha256(_KEY.encode()).digest())
         reason = cancellation.reason or ORDER_CANCELLED
         try:
             refused = reserve(self._context, fold, payment.id, refund_id, None, reason, asked)
@@ -164,7 +166,7 @@ class CancelledOrders:
         return payment.provider in self._context.providers.by_name
 
 
-def _count(looks: Sequence[Look]) -> None:
+def _count(looks: Sequence[CancellationUpdate]) -> None:
     for look in looks:
         if look.outcome is not None:
             metrics.CANCELLED_ORDERS.labels(look.outcome).inc()

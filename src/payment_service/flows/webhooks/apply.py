@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from payment_service.db.events import Waiting
+    from payment_service.db.events import PendingEvent
     from payment_service.db.pool import Connection
     from payment_service.domain.facts import AnyVerdict
     from payment_service.flows.state.context import Context
@@ -126,7 +126,7 @@ class Webhooks:
 
     async def _replay(self, limit: int) -> list[events.Result]:
         async with self._context.pool.acquire() as connection, connection.transaction():
-            work = await events.lock_waiting(connection, self._context.providers.by_name.keys(), limit)
+            work = await events.lock_pending(connection, self._context.providers.by_name.keys(), limit)
             waiting = {(w.provider, w.event_id): w for w in work}
             if not waiting:
                 return []
@@ -134,7 +134,7 @@ class Webhooks:
             apply = self._apply if limit > 1 else self._apply_or_park
             fold, results = await apply(connection, translated)
             results = [self._age(result, waiting[result.event.key]) for result in results]
-            await events.note_results(connection, results)
+            await events.record_results(connection, results)
             reached("replay.commit.before")
         reached("replay.commit.after")
         self._context.after(fold)
@@ -165,7 +165,7 @@ class Webhooks:
         # Stored as applied already, under the payment that the event itself names.
         corrections = [r for r in results if r.result != "applied" or r.event.payment_id is None]
         if corrections:
-            await events.note_results(connection, corrections)
+            await events.record_results(connection, corrections)
         passed = tuple(e.disposition for e in unique.values() if e.disposition is not Disposition.APPLY)
         return Stored(fold, tuple(results), passed, repeated=len(deliveries) - len(new))
 
@@ -227,7 +227,7 @@ class Webhooks:
     async def _apply(self, connection: Connection, work: Sequence[ProviderEvent]) -> tuple[Fold, list[events.Result]]:
         names = await self._name_payments(connection, work)
         wanted = set(names.values())
-        locked = await payments.lock_free(connection, wanted) if wanted else {}
+        locked = await payments.lock_available(connection, wanted) if wanted else {}
         missing = wanted - locked.keys()
         known = await payments.existing(connection, missing) if missing else {}
         fold = self._context.fold(locked)
@@ -263,7 +263,7 @@ class Webhooks:
             )
         return replace(_result(event, fold.take(payment_id, event.fact)), payment_id=payment_id)
 
-    def _translate(self, waiting: Waiting) -> ProviderEvent:
+    def _translate(self, waiting: PendingEvent) -> ProviderEvent:
         """Read a stored event again; one that its provider can't read waits for a person."""
         try:
             return self._context.providers.named(waiting.provider).translate(json.loads(waiting.payload))
@@ -281,7 +281,7 @@ class Webhooks:
             fact=None,
         )
 
-    def _age(self, result: events.Result, waiting: Waiting) -> events.Result:
+    def _age(self, result: events.Result, waiting: PendingEvent) -> events.Result:
         """What can't be applied yet is tried ever less often; without a payment it is parked at last, or was not ours."""
         if result.result not in {"unmatched", "too_early"}:
             return result

@@ -7,11 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from payment_service.domain.money import Money
 from payment_service.domain.payment import Applied, Payment, Status, apply
 from payment_service.domain.refund import RefundFact
 from payment_service.provider.conformance.counterpart import NotConforming, fail, part_of, require, trial
 from payment_service.provider.port import Disposition, Kind, ProviderEvent, Receiver, SignatureRefused
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -124,7 +124,7 @@ def _end_of(one: Trial, begun: IntentFact, facts: Iterable[IntentFact]) -> tuple
     payment = Payment(
         id=one.payment_id,
         order_id="order",
-        n=1,
+        attempt=1,
         user_id="",
         provider=one.provider.name,
         provider_payment_id=None,

@@ -1,19 +1,20 @@
-"""The first schema: payments, operations, events, history, outbox, quarantine, workers."""
+"""The initial schema."""
 
 from __future__ import annotations
 
-from payment_service.db.migrations import run_script
+from payment_service.db.migrations import refuse_downgrade, run_script
 
 revision = "1"
 down_revision = None
 
 
 def upgrade() -> None:
-    """Create every table."""
+    """Create every table, index and view."""
     run_script("0001_initial.sql")
+    run_script("0001_bank_transfer.sql")
+    run_script("0001_comments.sql")
 
 
 def downgrade() -> None:
-    """Refuse: a payment database is not thrown away by a migration."""
-    message = "The first revision can't be undone; drop the database instead."
-    raise NotImplementedError(message)
+    """Refuse: drop the database instead."""
+    refuse_downgrade(revision)

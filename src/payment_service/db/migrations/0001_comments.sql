@@ -1,0 +1,164 @@
+-- Comments of the initial schema: every table, and each column whose meaning or unit is not plain.
+
+COMMENT ON FUNCTION currency_decimals IS 'Number of decimals of a currency, by ISO 4217. domain/currency.py has the same list; a test compares them.';
+
+COMMENT ON FUNCTION in_major_units IS 'Convert an amount of minor units (cents) to a decimal of major units.';
+
+COMMENT ON FUNCTION derived_status IS 'The status of a payment as the API returns it. refunded and partially_refunded are derived from amounts and never stored.';
+
+COMMENT ON TABLE payments IS 'One attempt to collect the amount of an order. Amounts are integers of the minor unit of the currency (cents).';
+COMMENT ON COLUMN payments.id IS 'Derived from the order and the attempt (domain/ids.py), so that a redelivered order finds its payment.';
+COMMENT ON COLUMN payments.attempt IS 'Counts the payments of an order from 1. A new attempt opens only after the previous one ended unpaid.';
+COMMENT ON COLUMN payments.user_id IS 'The user that the order names; empty if it names none.';
+COMMENT ON COLUMN payments.provider_payment_id IS 'The intent at the provider. NULL until there is one, then set once.';
+COMMENT ON COLUMN payments.captured IS 'Collected so far, in minor units. Refunds do not reduce it.';
+COMMENT ON COLUMN payments.refunded IS 'Returned to the customer so far, in minor units.';
+COMMENT ON COLUMN payments.reserved IS 'Claimed by refunds that are not finished, in minor units.';
+COMMENT ON COLUMN payments.payment_method_id IS 'The payment method at the provider. Reserved: nothing writes it yet.';
+COMMENT ON COLUMN payments.payment_method_type IS 'The type of payment method at the provider, for example card.';
+COMMENT ON COLUMN payments.metadata IS 'Metadata of the order. Reserved: nothing writes it yet.';
+COMMENT ON COLUMN payments.sequence IS 'Number of events published for this payment so far; the last ce_sequence.';
+COMMENT ON COLUMN payments.fact_rank IS 'Key of the latest applied fact, first part. An older fact (rank, at, precedence, source) changes nothing.';
+COMMENT ON COLUMN payments.fact_at IS 'Key, second part: the clock of the provider, in seconds since 1970.';
+COMMENT ON COLUMN payments.fact_precedence IS 'Key, third part: orders facts of the same second.';
+COMMENT ON COLUMN payments.fact_source IS 'Key, last part: the event or operation that brought the fact.';
+COMMENT ON COLUMN payments.declines IS 'Causes of the declines already published, one per charge, so that each is published once.';
+COMMENT ON COLUMN payments.paid_at IS 'When the provider collected the money, by its clock.';
+COMMENT ON COLUMN payments.expires_at IS 'When an unpaid payment is canceled. NULL: never.';
+COMMENT ON COLUMN payments.expiry_due_at IS 'When the expiry loop looks at the payment next. NULL: never.';
+COMMENT ON COLUMN payments.order_topic IS 'Topic of the order record that created the payment, with order_partition and order_offset.';
+COMMENT ON COLUMN payments.traceparent IS 'W3C trace context of the order record, copied to every event.';
+
+COMMENT ON TABLE operations IS 'Every call to a provider. The row is committed before the call is made.';
+COMMENT ON COLUMN operations.id IS 'Derived from the payment, the kind and the request (domain/ids.py). Part of the idempotency key, except for create.';
+COMMENT ON COLUMN operations.position IS 'The operations of a payment run one after another, in this order.';
+COMMENT ON COLUMN operations.state IS 'due: waits until due_at. claimed: a worker makes the call. done, refused: finished. parked: needs attention.';
+COMMENT ON COLUMN operations.cause IS 'The request, order or rule that asked for the call.';
+COMMENT ON COLUMN operations.request_body IS 'Sent byte for byte on every attempt: the provider answers the same key with another body by an error.';
+COMMENT ON COLUMN operations.epoch IS 'Part of the idempotency key. Raised only when nothing can exist under the previous key. In epoch 0 nothing is sent, only read.';
+COMMENT ON COLUMN operations.attempt IS 'Fencing token. Every claim raises it, and a result is recorded only for the current attempt.';
+COMMENT ON COLUMN operations.tries IS 'Attempts in this epoch, for the backoff.';
+COMMENT ON COLUMN operations.worker IS 'The worker that holds the claim; workers.id.';
+COMMENT ON COLUMN operations.first_sent_at IS 'First attempt of this epoch. The provider forgets keys after 24 h.';
+COMMENT ON COLUMN operations.ever_sent IS 'Whether a request may have left in any epoch. A create that was never sent can be withdrawn without a call.';
+COMMENT ON COLUMN operations.resolving IS 'The key no longer protects the call, so its result is read at the provider instead.';
+COMMENT ON COLUMN operations.empty_read_at IS 'First read of this epoch that found nothing. A second one, at least 60 s later, starts the next epoch.';
+COMMENT ON COLUMN operations.outcome IS 'Class of the last answer (provider/port.py), or the reason why the operation is parked.';
+COMMENT ON COLUMN operations.attempts IS 'The last 10 results: [{attempt, epoch, at, sent_at (null: the attempt only read), outcome, code, provider_request_id}].';
+
+COMMENT ON TABLE workers IS 'Processes that claim operations. A worker is dead after 5 s without a heartbeat, by the clock of the database.';
+COMMENT ON COLUMN workers.heartbeating_since IS 'Start of the current series of heartbeats without a gap of 5 s.';
+
+COMMENT ON TABLE provider_budget IS 'Token buckets that limit the calls of all replicas to a provider. Every claim takes tokens.';
+COMMENT ON COLUMN provider_budget.tokens IS 'Calls that may be made at once, as of refilled_at. A checkout call may take it below zero.';
+COMMENT ON COLUMN provider_budget.checkout_tokens IS 'The share of calls that waiting customers may take, as of checkout_refilled_at.';
+
+COMMENT ON TABLE provider_health IS 'Kinds of calls that a provider rejects as a whole. Blocked calls wait; one call at a time probes.';
+COMMENT ON COLUMN provider_health.kind IS 'Kind of operation, or * for all calls to the provider.';
+COMMENT ON COLUMN provider_health.refused_payments IS 'Payments with an unexpected refusal since the last success. Ten of them block the kind.';
+COMMENT ON COLUMN provider_health.probe_at IS 'When the next single call may test whether the block has ended.';
+
+COMMENT ON TABLE payment_events IS 'Verified events of the providers, once each. Partitioned by week of occurred_at; kept for 35 days.';
+COMMENT ON COLUMN payment_events.payment_id IS 'NULL if the event names no payment of this service.';
+COMMENT ON COLUMN payment_events.payload IS 'The signed body without client secrets.';
+COMMENT ON COLUMN payment_events.result IS 'applied, known, foreign, ignored, stray, closed; or the reason why the event waits.';
+COMMENT ON COLUMN payment_events.retry_at IS 'When the apply loop tries the event again. NULL: it does not.';
+COMMENT ON COLUMN payment_events.parked_reason IS 'Why the event needs attention. NULL: it does not.';
+COMMENT ON COLUMN payment_events.verified_by IS 'Label of the webhook secret that verified the event, never the signature.';
+COMMENT ON COLUMN payment_events.occurred_at IS 'The clock of the provider.';
+
+COMMENT ON TABLE payment_history IS 'Changes of payments, one row per change and per published event. Not partitioned, so that the numbering of events is exact.';
+COMMENT ON COLUMN payment_history.sequence IS 'ce_sequence of the event. NULL: the change was not published.';
+COMMENT ON COLUMN payment_history.published_topic IS 'Topic of the event. NULL: the change was not published.';
+COMMENT ON COLUMN payment_history.cause IS 'The object at the provider and the state that it reached.';
+COMMENT ON COLUMN payment_history.occurred_at IS 'The clock of the provider.';
+
+COMMENT ON TABLE refunds IS 'Refunds of payments. Amounts are in minor units.';
+COMMENT ON COLUMN refunds.id IS 'The id of its operation; for an external refund derived from the id at the provider.';
+COMMENT ON COLUMN refunds.provider_refund_id IS 'NULL until the provider has created the refund, then set once.';
+COMMENT ON COLUMN refunds.failure_code IS 'Why the refund failed, in the words of the provider; empty if it did not.';
+COMMENT ON COLUMN refunds.external IS 'Created at the provider, not requested through this service.';
+COMMENT ON COLUMN refunds.client IS 'The API key or person that requested the refund. Kept for good, so that the same request never refunds twice.';
+COMMENT ON COLUMN refunds.fingerprint IS 'SHA-256 of the request.';
+COMMENT ON COLUMN refunds.fact_rank IS 'Key of the latest applied fact, as in payments.';
+COMMENT ON COLUMN refunds.fact_at IS 'The clock of the provider, in seconds since 1970.';
+
+COMMENT ON TABLE disputes IS 'Disputes (chargebacks and inquiries) of payments. Amounts are in minor units.';
+COMMENT ON COLUMN disputes.evidence_due_at IS 'Until when the provider accepts evidence. NULL: it does not ask for any.';
+COMMENT ON COLUMN disputes.fact_rank IS 'Key of the latest applied fact, as in payments.';
+COMMENT ON COLUMN disputes.fact_at IS 'The clock of the provider, in seconds since 1970.';
+
+COMMENT ON TABLE outbox IS 'Records to be published, written in the transaction of the change. Only inserted into. Partitioned by week of created_at; kept for 7 days.';
+COMMENT ON COLUMN outbox.position IS 'Publishing order. Drawn while the payment is locked.';
+COMMENT ON COLUMN outbox.id IS 'ce_id. Derived from the payment, the topic and the cause (domain/ids.py).';
+COMMENT ON COLUMN outbox.aggregateid IS 'payments.id, or the id of the dead letter. Records of one aggregate are published one after another.';
+COMMENT ON COLUMN outbox.sequence IS 'ce_sequence. NULL for a dead letter.';
+COMMENT ON COLUMN outbox.type IS 'The topic.';
+COMMENT ON COLUMN outbox.headers IS '[[name, value], ...], values as Latin-1.';
+
+COMMENT ON TABLE outbox_pending IS 'Outbox records that the broker has not acknowledged. A small table, so that dead rows behind an old snapshot cost little.';
+COMMENT ON COLUMN outbox_pending.position IS 'outbox.position, with aggregateid and created_at of the same row.';
+
+COMMENT ON TABLE outbox_placements IS 'Kafka partition and offset of published records, one row per publication. Partitioned and kept like outbox.';
+COMMENT ON COLUMN outbox_placements.created_at IS 'outbox.created_at of the record.';
+
+COMMENT ON TABLE parked_aggregates IS 'Payments whose next record cannot be published. Their later records wait, others do not.';
+COMMENT ON COLUMN parked_aggregates.aggregateid IS 'outbox.aggregateid.';
+COMMENT ON COLUMN parked_aggregates.position IS 'outbox.position of the record that cannot be published.';
+COMMENT ON COLUMN parked_aggregates.topic IS 'The topic that accepts no records; publishing resumes with it. NULL: the broker refused the record itself, which needs attention.';
+
+COMMENT ON TABLE relay_lease IS 'The replica that publishes. One row.';
+COMMENT ON COLUMN relay_lease.epoch IS 'Fencing token. Taking the lease raises it, and every write of the relay tests it.';
+
+COMMENT ON TABLE quarantine IS 'Inbound records and webhook bodies that were not accepted, once each.';
+COMMENT ON COLUMN quarantine.id IS 'Derived from topic, partition and offset, or from the hash of the webhook body.';
+COMMENT ON COLUMN quarantine.record_topic IS 'The topic; of a webhook the name of the provider.';
+COMMENT ON COLUMN quarantine.record_value IS 'The record, with card numbers masked.';
+COMMENT ON COLUMN quarantine.record_headers IS '[[name, value], ...], values as Latin-1.';
+COMMENT ON COLUMN quarantine.recorded_at IS 'Timestamp of the record. NULL: it has none.';
+COMMENT ON COLUMN quarantine.replayed_at IS 'When an operator replayed the record and it was accepted.';
+
+COMMENT ON TABLE order_cancellations IS 'Canceled orders, one row each. Kept for good, so that a cancellation also applies to an order that arrives later.';
+COMMENT ON COLUMN order_cancellations.reason IS 'The word of the shop; empty if it gave none.';
+COMMENT ON COLUMN order_cancellations.due_at IS 'When the loop looks at the order next. NULL: the order has not arrived, or the outcome is known.';
+COMMENT ON COLUMN order_cancellations.tries IS 'How often the loop has looked, for the backoff.';
+COMMENT ON COLUMN order_cancellations.recorded_at IS 'Timestamp of the record. NULL: it has none.';
+
+COMMENT ON TABLE api_keys IS 'Keys of the HTTP API. Only their hashes are stored.';
+COMMENT ON COLUMN api_keys.client IS 'The name under which requests with this key appear in the audit.';
+COMMENT ON COLUMN api_keys.prefix IS 'First characters of the key, to recognize it by. Not secret.';
+COMMENT ON COLUMN api_keys.hash IS 'SHA-256 of the key.';
+
+COMMENT ON TABLE idempotency_keys IS 'Stored responses by Idempotency-Key, so that a repeated request gets the same response. Kept for 48 h; 24 h are promised.';
+COMMENT ON COLUMN idempotency_keys.fingerprint IS 'SHA-256 of the request. The same key with another request is refused.';
+COMMENT ON COLUMN idempotency_keys.result IS 'The stored result, from which the response is written again.';
+
+COMMENT ON TABLE audit IS 'Changes that a person or an API key requested. Only inserted into.';
+COMMENT ON COLUMN audit.client IS 'Client of the API key, or cli: and the name of the person on that machine.';
+COMMENT ON COLUMN audit.key_id IS 'api_keys.id. NULL: the command line.';
+COMMENT ON COLUMN audit.address IS 'IP address of the caller; empty for the command line.';
+
+COMMENT ON TABLE bank_intents IS 'Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.';
+COMMENT ON COLUMN bank_intents.reference IS 'ISO 11649 creditor reference, derived from the id of the payment.';
+COMMENT ON COLUMN bank_intents.ended_at IS 'When the money was booked, or the intent canceled.';
+
+COMMENT ON TABLE bank_transfers IS 'Ledger of the provider bank_transfer: incoming transfers, once each. Amounts are in minor units.';
+COMMENT ON COLUMN bank_transfers.account IS 'IBAN of the shop.';
+COMMENT ON COLUMN bank_transfers.transaction_id IS 'The id that the bank gave the transaction.';
+COMMENT ON COLUMN bank_transfers.text IS 'What the customer wrote, with card numbers masked.';
+COMMENT ON COLUMN bank_transfers.outcome IS 'Type of the resulting event. transfer.unmatched: no reference of this service; needs attention.';
+COMMENT ON COLUMN bank_transfers.reference IS 'bank_intents.reference of the intent that the transfer names.';
+
+COMMENT ON TABLE bank_refunds IS 'Ledger of the provider bank_transfer: transfers that the shop has to send back. Amounts are in minor units.';
+COMMENT ON COLUMN bank_refunds.refund_id IS 'refunds.id.';
+COMMENT ON COLUMN bank_refunds.failure IS 'Why the transfer failed; empty if it did not.';
+
+COMMENT ON TABLE cursor_key IS 'Signs the cursors of lists. Created by the migration, so that all replicas share it without configuration. One row.';
+
+COMMENT ON TABLE schema_minimum IS 'Oldest SCHEMA_REVISION_NEEDED of a service that still works on this schema. A later migration may raise it. One row.';
+
+COMMENT ON VIEW payments_decimal IS 'Payments with amounts in major units and the derived status, as the API returns them.';
+
+COMMENT ON VIEW refunds_decimal IS 'Refunds with amounts in major units, as the API returns them.';
+
+COMMENT ON VIEW disputes_decimal IS 'Disputes with amounts in major units, as the API returns them.';
