@@ -64,7 +64,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: the subject, the finding and the fix."""
+    """A line of the report: the subject, the finding and the fix."""
 
     verdict: Verdict
     subject: str

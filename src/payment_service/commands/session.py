@@ -1,4 +1,4 @@
-"""What commands share: a database connection, the operator's identity, and idempotency keys."""
+"""Shared parts of commands: a database connection, the operator's identity, and idempotency keys."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def require_deployment(pool: Pool, deployment: str) -> None:
     With a wrong name, a replayed order would get a second payment.
     """
     row = await payment_reads.newest_names(pool)
-    if row and row["id"] != name_of_payment(deployment, row["order_id"], row["n"]):
+    if row and row["id"] != name_of_payment(deployment, row["order_id"], row["attempt"]):
         raise ConfigError(
             f"DEPLOYMENT is {deployment!r}, but this database belongs to another deployment: set it as the service has it."
         )

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Page(BaseModel, Generic[T]):
-    """One page of a list."""
+    """A page of a list."""
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:

@@ -24,7 +24,7 @@ CACHE_MAX: Final = 1_024
 # attempts; a broken program must slow down. Valid keys from the same address are never refused for this reason.
 BAD_KEYS_BURST: Final = 20
 BAD_KEY_EVERY_S: Final = 3.0
-# One subscriber commonly has a whole /64 of IPv6.
+# A subscriber commonly has a whole /64 of IPv6.
 _IPV6_PREFIX: Final = 64
 
 FindClient = Callable[[str], Awaitable[Client | None]]

@@ -29,7 +29,7 @@ def _without_card_number(text: str) -> str:
 
 _NoCard = AfterValidator(_without_card_number)
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[\x20-\x7e]+$"), _NoCard]
-# One line of text for people, as a log, a terminal or an email shows it.
+# A line of text for people, as a log, a terminal or an email shows it.
 Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), _NoCard]
 _METADATA_SCHEMA: Final = {
     "type": "object",

@@ -59,7 +59,7 @@ def server_settings() -> dict[str, Any]:
 
 
 class HttpServer:
-    """One app on one port, without signal handlers or threads."""
+    """An app on its own port, without signal handlers or threads."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self._host = host
@@ -111,7 +111,7 @@ class _Refused(Exception):
 
 
 class Protocol(HttpToolsProtocol):
-    """One HTTP/1.1 connection with limits on the head. It refuses everything that a proxy might parse differently.
+    """A connection of HTTP/1.1 with limits on the head. It refuses everything that a proxy might parse differently.
 
     llhttp already refuses the usual means of request smuggling: bare LF, folded headers, two lengths, a length with a
     transfer coding. This class also refuses a transfer coding other than `chunked` or on HTTP/1.0; a missing or second

@@ -159,7 +159,7 @@ class WebhookEndpoint:
             masked = card_numbers.mask(_CLIENT_SECRET.sub("_secret_***", body.decode(errors="replace")))
             await self._quarantine(self._name, masked.encode(), refusal.reason, str(refusal))
             raise _refused(NOT_AN_EVENT, refusal.reason, str(refusal)) from None
-        except Exception as error:  # noqa: BLE001 - as above: it is sent again, until the provider's code is mended
+        except Exception as error:  # noqa: BLE001 - as above: the provider sends it again, until its code is fixed
             raise self._provider_failed(error) from None
         if event.disposition is Disposition.MISDIRECTED:
             log.warning("webhook_misdirected", provider=self._name, event_id=event.event_id)

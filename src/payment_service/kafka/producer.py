@@ -69,7 +69,7 @@ _RECORD_ERRORS: Final = frozenset(
 
 
 class FailureScope(Enum):
-    """What a failed delivery affects, and so what has to wait."""
+    """The scope of a failed delivery, and so of the records that have to wait."""
 
     BROKER = auto()  # every record, until the broker recovers
     TOPIC = auto()  # aggregates whose next record goes to this topic

@@ -11,7 +11,7 @@ _STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 # How many orders arrive, and with what result (accepted, repeated, quarantined)?
 ORDERS = Counter("payments_orders_total", "Order records read from Kafka, by result.", ["result"])
-# How many orders are cancelled, and with what result (accepted, repeated, quarantined; canceled, refunded, too_late,
+# How many records of orders.cancelled arrive, and with what result (accepted, repeated, quarantined; canceled, refunded, too_late,
 # nothing_paid)?
 CANCELLED_ORDERS = Counter(
     "payments_cancelled_orders_total",
@@ -87,7 +87,7 @@ OLDEST_OUTBOX_SECONDS = Gauge("payments_oldest_unpublished_seconds", "Age of the
 OUTBOX_BACKLOG = Gauge("payments_unpublished_records", "Unpublished outbox rows.")
 # Which process publishes?
 RELAY_LEADER = Gauge("payments_relay_leader", "1 if this process holds the relay's lease.")
-# What needs attention, and of which kind (operation, event, record, transfer)?
+# How many items need attention, and of which kind (operation, event, record, transfer)?
 PARKED = Gauge("payments_parked", "Parked items that need an operator, by kind and reason.", ["what", "reason"])
 # Do provider events wait for their payment?
 EVENTS_WAITING = Gauge("payments_events_waiting", "Provider events that are stored and not applied yet.")
