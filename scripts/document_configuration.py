@@ -59,22 +59,22 @@ HEAD: Final = f"""# Configuration
 
 <!-- made by scripts/{Path(__file__).name} from config/config.py and config/sections.py -->
 
-The service reads its environment once, when it starts; a change needs a restart. Commands read the same variables and need
-no more of them than they say ([cli.md](cli.md)).
+The service reads its environment once, at the start: restart it after a change. Commands read the same variables, and only
+those that their help names ([cli.md](cli.md)).
 
-- **Required** are {{required}}. Everything else has a default.
-- **Secrets in files.** A variable that ends in `_FILE` names a file that holds the secret; a line end behind it is dropped.
-  Both at once are refused.
-- **Mistakes stop the start**: a value that can't be used, or an unknown name that begins like one of ours, is one line that
-  says which, and exit code 2. An empty variable is one that is not set.
-- **Lists** are separated by commas.
-- The same for a file: [.env.example](../.env.example). Providers of other packages bring settings of their own
+- **Required**: {{required}}. Everything else has a default.
+- **Secrets in files.** A variable that ends in `_FILE` is the path of a file with the secret. A line end after the secret is
+  ignored. Setting both is an error.
+- **Mistakes stop the start.** An invalid value or an unknown name with one of our prefixes gives one line and exit code 2. An
+  empty variable counts as not set.
+- **Lists** are comma-separated.
+- [.env.example](../.env.example) has the same as a file. Providers of other packages have their own settings
   ([providers.md](providers.md)).
 """
 
 
 def document() -> str:
-    """Give the page."""
+    """Return the page."""
     required = ", ".join(f"`{name.upper()}`" for name, field in FIELDS.items() if must_be_set(field))
     return "\n".join([HEAD.format(required=required), *(_part(title) for title in PARTS)]).rstrip() + "\n"
 
