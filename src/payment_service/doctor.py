@@ -164,7 +164,10 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
 
 async def _check_parked(connection: Connection) -> Finding:
     row: Any = await connection.fetchrow(_sql.parked)
-    found = f"{row['calls_and_events']} operations or events, {row['transfers']} unmatched transfers"
+    found = ", ".join(
+        f"{row[column]} {noun}{'' if row[column] == 1 else 's'}"
+        for column, noun in (("operations", "operation"), ("events", "event"), ("transfers", "unmatched transfer"))
+    )
     if any(row.values()):
         return Finding(Verdict.WARNING, "parked", f"needs attention: {found}", "payment-service parked list")
     return Finding(Verdict.OK, "parked", "nothing needs attention")

@@ -166,7 +166,7 @@ def test_what_can_not_be_done_is_one_line(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"PROVIDERS": "stripe"}, "PROVIDERS does not name bank_transfer"),
+        ({"PROVIDERS": "stripe"}, "PROVIDERS does not contain bank_transfer"),
         ({"BANK_TRANSFER_IBAN": IBAN[:-1] + "1"}, "BANK_TRANSFER_IBAN must be"),
         ({"BANK_TRANSFER_IBAN": ""}, "BANK_TRANSFER_IBAN is not set"),
         ({"BANK_TRANSFER_HOLDER": " "}, "BANK_TRANSFER_HOLDER must be"),

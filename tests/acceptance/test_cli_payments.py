@@ -90,7 +90,7 @@ async def test_a_refund_that_has_failed_is_told_and_not_made_again_without_a_key
     await harness.run_until_idle()
     again = await command(harness, "refund", "o-1", "5.00", "--yes")
     assert again.returncode == 1
-    assert "has failed" in again.stderr
+    assert "refund failed" in again.stderr
     another = await command(harness, "refund", "o-1", "5.00", "--yes", "--json", "--key", "again")
     assert done(another)["status"] == "pending"
     assert "Earlier: 5.00 eur, failed" in another.stderr

@@ -106,7 +106,7 @@ def test_a_key_that_stripe_does_not_accept_is_found(env: dict[str, str], stripe:
     stripe.accept_keys("sk_test_another")
     code, lines = examine(env)
     assert code == 1
-    assert troubles(lines)[0].startswith("stripe key  is not accepted by Stripe → ")
+    assert troubles(lines)[0].startswith("stripe key  Stripe refuses it → ")
 
 
 def test_an_account_without_our_endpoint_is_told_what_to_add(service_env: dict[str, str], tmp_path: Path) -> None:
@@ -134,20 +134,20 @@ def test_partitions_that_run_out_are_a_failure(env: dict[str, str], database_dsn
 
 
 def test_what_waits_for_a_person_is_a_warning(env: dict[str, str], database_dsn: str) -> None:
-    assert ["ok", "parked      nothing waits for a person"] in examine(env)[1]
+    assert ["ok", "parked      nothing needs attention"] in examine(env)[1]
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome) "
             "VALUES ('DE1', 't-1', 1, 'eur', now(), '', 'transfer.unmatched')"
         )
     code, lines = examine(env)
-    found = "parked      for a person wait 0 calls and events, 1 transfers without a reference → payment-service parked list"
+    found = "parked      needs attention: 0 operations, 0 events, 1 unmatched transfer → payment-service parked list"
     assert (code, ["warning", found] in lines) == (0, True)
 
 
 def test_calls_for_a_provider_that_does_not_run_are_a_failure(env: dict[str, str], database_dsn: str) -> None:
     """Nobody makes them, and their payments stand still."""
-    assert ["ok", "calls       none waits for a provider that does not run"] in examine(env)[1]
+    assert ["ok", "calls       none waits for a disabled provider"] in examine(env)[1]
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "WITH made AS (INSERT INTO payments (id, order_id, provider, amount, currency, order_topic, order_partition, order_offset) "
@@ -156,7 +156,7 @@ def test_calls_for_a_provider_that_does_not_run_are_a_failure(env: dict[str, str
             "SELECT gen_random_uuid(), id, 'elsewhere', 'create', 'order', 'POST', '/', '', '1' FROM made"
         )
     code, lines = examine(env)
-    found = "calls       wait for a provider that does not run: 1 for elsewhere → add it to PROVIDERS"
+    found = "calls       waiting for a disabled provider: 1 for elsewhere → add it to PROVIDERS"
     assert (code, troubles(lines)) == (1, [found])
 
 

@@ -99,7 +99,7 @@ def endpoint(inbox: Inbox, *, secrets: Sequence[str] = (SECRET,), **changes: Any
             "name": "stripe",
             "receiver": StripeDeliveries(secrets=secrets, deployment="default", livemode=False),
             "body_limit_bytes": BODY_LIMIT_BYTES,
-            "take": inbox.take,
+            "store_event": inbox.take,
             "quarantine": inbox.quarantine,
             **changes,
         }

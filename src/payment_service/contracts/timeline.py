@@ -133,9 +133,9 @@ class AttemptEntry(_Entry):
     provider_request_id: str = Field(description="Empty if the provider did not answer.", examples=["req_8OcXvZ"])
 
     def _sentence(self) -> str:
-        what = f"of {self.operation}" if self.idempotency_key else f"of {self.operation}, a read,"
+        call = self.operation if self.idempotency_key else f"{self.operation}, read only"
         answer = f" ({self.provider_request_id})" if self.provider_request_id else ", without a response"
-        return f"Attempt {self.attempt} {what}: {_result(self.outcome, self.code)}{answer}."
+        return f"Attempt {self.attempt} ({call}): {_result(self.outcome, self.code)}{answer}."
 
 
 class WebhookEntry(_Entry):
