@@ -105,9 +105,10 @@ CREATE TABLE operations (
     tries               integer     NOT NULL DEFAULT 0,  -- Attempts in this epoch, for the backoff.
     due_at              timestamptz NOT NULL DEFAULT now(),
     worker              uuid,  -- The worker that holds the claim; workers.id.
-    first_sent_at       timestamptz,  -- First attempt of this epoch. The provider forgets keys after 24 h.
+    first_sent_at       timestamptz,  -- Earliest time at which this epoch's request can have been sent. The provider forgets keys after 24 h.
     last_sent_at        timestamptz,
     ever_sent           boolean     NOT NULL DEFAULT false,  -- Whether a request may have left in any epoch. A create that was never sent can be withdrawn without a call.
+    withdrawal          text,  -- Reason why a create is not wanted any more: it is looked for, and ends if the provider has no intent.
     resolving           boolean     NOT NULL DEFAULT false,  -- The key no longer protects the call, so its result is read at the provider instead.
     empty_read_at       timestamptz,  -- First read of this epoch that found nothing. A second one, at least 60 s later, starts the next epoch.
     outcome             text,  -- Class of the last answer (provider/port.py), or the reason why the operation is parked.
@@ -171,7 +172,7 @@ CREATE TABLE payment_events (
     payload           jsonb       NOT NULL,  -- The signed body without client secrets.
     processed         boolean     NOT NULL,
     processed_at      timestamptz,
-    result            text,  -- applied, known, foreign, ignored, stray, closed; or the reason why the event waits.
+    result            text,  -- applied, known, external, ignored, stray, closed; or the reason why the event waits.
     retry_at          timestamptz,  -- When the apply loop tries the event again. NULL: it does not.
     tries             integer     NOT NULL DEFAULT 0,
     parked_reason     text,  -- Why the event needs attention. NULL: it does not.

@@ -1,13 +1,13 @@
-"""Exit codes of commands, for scripts; docs/cli.md lists them too."""
+"""The exit codes of all commands, for scripts. `docs/cli.md` lists them too."""
 
 from __future__ import annotations
 
 from typing import Final
 
-DONE: Final = 0  # done, now or before
+DONE: Final = 0  # done, or done before
 FAILED: Final = 1  # refused or failed
-USAGE: Final = 2  # usage or configuration
-NOT_PREPARED: Final = 3  # schema or topics are missing
+USAGE: Final = 2  # wrong usage or configuration
+NOT_PREPARED: Final = 3  # the schema or topics are missing
 NOT_FOUND: Final = 4  # the object does not exist
-NOT_NOW: Final = 5  # nothing was changed; retry the same command shortly
-INTERRUPTED: Final = 130  # by Ctrl-C, before it was done; the shell's own convention
+NOT_NOW: Final = 5  # nothing was changed; retry soon
+INTERRUPTED: Final = 130  # interrupted by Ctrl-C; the shell's own convention

@@ -1,5 +1,6 @@
-"""A background loop: `run_once`, a signal to wake it, and an adaptive interval. Kafka's consumer and relay have their
-own loops.
+"""A background loop: `run_once`, a wake signal and an adaptive interval.
+
+The Kafka consumer and the relay have loops of their own.
 """
 
 from __future__ import annotations
@@ -12,17 +13,16 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-# Idle interval. It doubles from the minimum to the maximum while there is nothing to do.
+# The pause while there is nothing to do. It doubles from the first value to the second.
 INTERVAL_MIN_S: Final = 0.005
 INTERVAL_MAX_S: Final = 0.1
-# Pause after an error. It starts short so that recovery is noticed soon, and grows so that a restarting database is not
-# overloaded.
+# The pause after an error. It starts short for a fast recovery and doubles to spare a restarting database.
 ERROR_PAUSE_MIN_S: Final = 0.1
 ERROR_PAUSE_MAX_S: Final = 2.0
 
 
 class Loop:
-    """Calls `run_once` until stopped. It returns the amount of work done; above 0 it is called again at once."""
+    """Run `run_once` until stopped. It returns the amount of work done. If that is above 0, it runs again at once."""
 
     def __init__(
         self,
@@ -41,15 +41,15 @@ class Loop:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start in a task of its own."""
+        """Start in a task."""
         self._task = asyncio.create_task(self._run(), name=self.name)
 
     def wake(self) -> None:
-        """Signal that there is work, so that the loop does not wait for its interval."""
+        """Run again without waiting for the interval."""
         self._signal.set()
 
     async def stop(self) -> None:
-        """Let the current round finish, then end."""
+        """Let the current round finish, then stop."""
         self._stopping.set()
         self._signal.set()
         if self._task is not None:
@@ -61,7 +61,7 @@ class Loop:
             self._signal.clear()
             try:
                 done = await self._run_once()
-            except Exception as error:  # noqa: BLE001 - a background process outlives every error, and says so
+            except Exception as error:  # noqa: BLE001 - a background loop must survive every error
                 log.error(
                     "loop_failed",
                     loop=self.name,

@@ -204,9 +204,9 @@ async def test_a_second_intent_for_the_payment_is_canceled_when_unpaid_and_parke
 @pytest.mark.parametrize(
     ("kind", "changes", "processed", "result"),
     [
-        pytest.param("payment_intent.succeeded", {"metadata": {}}, True, "foreign", id="not ours"),
+        pytest.param("payment_intent.succeeded", {"metadata": {}}, True, "external", id="not ours"),
         pytest.param("customer.created", {}, True, "ignored", id="a type that means nothing to us"),
-        pytest.param("refund.created", {}, True, "foreign", id="a refund of no intent"),
+        pytest.param("refund.created", {}, True, "external", id="a refund of no intent"),
     ],
 )
 async def test_what_is_not_applied_is_stored_and_acknowledged(

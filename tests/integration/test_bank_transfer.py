@@ -15,7 +15,7 @@ from payment_service.contracts.api import BankTransferPay
 from payment_service.db import payments
 from payment_service.db.audit import Actor
 from payment_service.db.operations import NewOperation, enqueue
-from payment_service.flows.operators.bank_transfers import Became
+from payment_service.flows.operators.bank_transfers import TransferOutcome
 from payment_service.flows.requests.checkout import Checkouts
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.requests.refund import Refunds, RefundTerms
@@ -52,7 +52,11 @@ async def cancel(bank: Bank, order_id: str) -> None:
 async def refund(bank: Bank, order_id: str, amount: str | None = None, key: str = "r-1") -> UUID:
     """Ask for a refund; give its id once the ledger has it."""
     change_request = ChangeRequest(
-        actor=Actor(client="shop"), key=key, action="refund", payment_id=name_of(order_id), asked={"amount": amount}
+        actor=Actor(client="shop"),
+        key=key,
+        action="refund",
+        payment_id=name_of(order_id),
+        parameters={"amount": amount},
     )
     await Refunds(bank.context).request(
         name_of(order_id), RefundTerms(amount=amount, reason="", metadata={}), change_request
@@ -93,7 +97,7 @@ async def test_an_intent_exists_at_once_and_names_the_same_reference_at_every_at
 async def test_the_money_that_was_asked_for_pays_the_payment(bank: Bank, text: str) -> None:
     await bank.asked("o-1")
     taken = await bank.take(text.format(iso11649.format(reference("o-1")).lower()))
-    assert (taken.became, taken.payment_id) == (Became.PAID, name_of("o-1"))
+    assert (taken.outcome, taken.payment_id) == (TransferOutcome.PAID, name_of("o-1"))
     payment = await bank.flows.payment("o-1")
     assert (payment["status"], payment["captured"], payment["payment_method_type"]) == (
         "succeeded",
@@ -107,9 +111,9 @@ async def test_the_money_that_was_asked_for_pays_the_payment(bank: Bank, text: s
 async def test_the_same_transaction_again_changes_nothing(bank: Bank) -> None:
     await bank.asked("o-1", "o-2")
     text = reference("o-1")
-    became = [(await bank.take(text)).became, (await bank.take(text)).became]
-    assert became == [Became.PAID, Became.KNOWN]
-    assert (await bank.take(reference("o-2"), amount="20.00")).became is Became.CONTRADICTED
+    became = [(await bank.take(text)).outcome, (await bank.take(text)).outcome]
+    assert became == [TransferOutcome.PAID, TransferOutcome.KNOWN]
+    assert (await bank.take(reference("o-2"), amount="20.00")).outcome is TransferOutcome.CONTRADICTED
     assert await bank.announced("o-1") == ["initiated", "succeeded"]
     assert len(await bank.events()) == 1
 
@@ -118,23 +122,23 @@ async def test_a_transaction_that_was_taken_for_one_payment_is_not_silently_take
     """Some banks number their transactions anew each day: the second customer has paid, and nobody would know."""
     await bank.asked("o-1", "o-2")
     await bank.take(reference("o-1"))
-    assert (await bank.take("as on the slip")).became is Became.KNOWN
+    assert (await bank.take("as on the slip")).outcome is TransferOutcome.KNOWN
     taken = await bank.take(reference("o-2"))
-    assert (taken.became, "another payment" in taken.reason) == (Became.CONTRADICTED, True)
+    assert (taken.outcome, "another payment" in taken.reason) == (TransferOutcome.CONTRADICTED, True)
     assert await bank.status("o-2") == "pending"
 
 
 async def test_money_that_bore_no_reference_pays_what_a_person_finds_that_it_is_for_once(bank: Bank) -> None:
     await bank.asked("o-1", "o-2")
-    assert (await bank.take("for my shoes")).became is Became.UNMATCHED
+    assert (await bank.take("for my shoes")).outcome is TransferOutcome.UNMATCHED
     results = await asyncio.gather(
         *(bank.take(reference(name)) for name in ("o-1", "o-2") for _ in range(3)), return_exceptions=True
     )
-    became = sorted(one.became for one in results if not isinstance(one, BaseException))
+    became = sorted(one.outcome for one in results if not isinstance(one, BaseException))
     await bank.flows.run_calls()
-    assert became.count(Became.PAID) == 1
+    assert became.count(TransferOutcome.PAID) == 1
     assert sorted([await bank.status("o-1"), await bank.status("o-2")]) == ["pending", "succeeded"]
-    assert (await bank.take("for my shoes")).became is Became.KNOWN
+    assert (await bank.take("for my shoes")).outcome is TransferOutcome.KNOWN
 
 
 @pytest.mark.invariant("I9")
@@ -144,9 +148,9 @@ async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(ban
     results = await asyncio.gather(
         *(bank.take(reference(name), transaction_id=name) for name in names for _ in range(6)), return_exceptions=True
     )
-    became = [one.became for one in results if not isinstance(one, BaseException)]
-    assert became.count(Became.PAID) == 8
-    assert set(became) == {Became.PAID, Became.KNOWN}
+    became = [one.outcome for one in results if not isinstance(one, BaseException)]
+    assert became.count(TransferOutcome.PAID) == 8
+    assert set(became) == {TransferOutcome.PAID, TransferOutcome.KNOWN}
     await bank.flows.run_calls()
     assert {await bank.status(name) for name in names} == {"succeeded"}
     assert [await bank.announced(name) for name in names] == [["initiated", "succeeded"]] * 8
@@ -162,18 +166,18 @@ async def test_another_amount_than_was_asked_for_is_parked_and_the_payment_stays
 ) -> None:
     await bank.asked("o-1")
     taken = await bank.take(reference("o-1"), amount=amount, currency=currency)
-    assert taken.became is Became.PARKED
+    assert taken.outcome is TransferOutcome.PARKED
     assert reason in taken.reason
     assert await bank.status("o-1") == "pending"
     assert await bank.events() == [("transfer.unexpected", "unexpected_money", "unexpected_money")]
-    assert (await bank.take(reference("o-1"), transaction_id="t-2")).became is Became.PAID
+    assert (await bank.take(reference("o-1"), transaction_id="t-2")).outcome is TransferOutcome.PAID
 
 
 async def test_a_second_transfer_for_a_paid_payment_is_parked(bank: Bank) -> None:
     await bank.asked("o-1")
     await bank.take(reference("o-1"))
     taken = await bank.take(reference("o-1"), transaction_id="t-2")
-    assert (taken.became, taken.reason) == (Became.PARKED, "it had been paid before")
+    assert (taken.outcome, taken.reason) == (TransferOutcome.PARKED, "it had been paid before")
     assert (await bank.flows.payment("o-1"))["captured"] == 1990
     assert ("transfer.unexpected", "unexpected_money", "unexpected_money") in await bank.events()
 
@@ -228,7 +232,7 @@ async def test_money_and_cancellation_in_the_same_moment_end_in_exactly_one_of_t
     await eventually_async(all_applied)
     for name, what in zip(names, taken[: len(names)], strict=True):
         assert what is not None
-        ended = "succeeded" if what.became is Became.PAID else "canceled"
+        ended = "succeeded" if what.outcome is TransferOutcome.PAID else "canceled"
         announced = await bank.announced(name)
         assert await bank.status(name) == ended
         assert announced[0] == "initiated"
@@ -240,7 +244,7 @@ async def test_a_transfer_to_a_payment_that_is_held_by_somebody_else_is_applied_
     await bank.asked("o-1")
     async with bank.pool.acquire() as holder, holder.transaction():
         await payments.lock_one(holder, name_of("o-1"))
-        assert (await bank.take(reference("o-1"))).became is Became.PAID
+        assert (await bank.take(reference("o-1"))).outcome is TransferOutcome.PAID
         assert await bank.events() == [("transfer.matched", "waiting", None)]
 
     async def paid() -> bool:
@@ -252,8 +256,8 @@ async def test_a_transfer_to_a_payment_that_is_held_by_somebody_else_is_applied_
 @pytest.mark.parametrize("text", ["", "invoice 4711", "RF18539007547034"])
 async def test_money_without_a_reference_of_ours_is_told_and_kept(bank: Bank, text: str) -> None:
     taken = await bank.take(f"{text} 4242 4242 4242 4242")
-    assert taken.became is Became.UNMATCHED
-    assert await bank.events() == [("transfer.unmatched", "foreign", None)]
+    assert taken.outcome is TransferOutcome.UNMATCHED
+    assert await bank.events() == [("transfer.unmatched", "external", None)]
     kept = await bank.pool.fetchrow("SELECT text, outcome, amount FROM bank_transfers")
     assert kept is not None
     assert (kept["outcome"], kept["amount"]) == ("transfer.unmatched", 1990)
@@ -264,7 +268,7 @@ async def test_money_without_a_reference_of_ours_is_told_and_kept(bank: Bank, te
 async def test_a_transfer_that_names_several_payments_is_parked_and_pays_none(bank: Bank) -> None:
     await bank.asked("o-1", "o-2")
     taken = await bank.take(f"{reference('o-1')} {reference('o-2')}")
-    assert (taken.became, taken.reason) == (Became.PARKED, "it names several payments")
+    assert (taken.outcome, taken.reason) == (TransferOutcome.PARKED, "it names several payments")
     assert {await bank.status("o-1"), await bank.status("o-2")} == {"pending"}
 
 
@@ -320,7 +324,7 @@ async def test_a_transfer_back_that_failed_gives_the_money_back_to_the_balance_e
 
 
 async def test_a_refund_that_the_ledger_does_not_have_can_not_be_ended(bank: Bank) -> None:
-    with pytest.raises(Refusal, match="no refund of this id"):
+    with pytest.raises(Refusal, match="no refund with this id"):
         await bank.transfers.end_refund(uuid4(), CLERK)
 
 

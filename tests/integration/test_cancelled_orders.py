@@ -39,7 +39,7 @@ async def process_batches(harness: Harness, *work: CancelledOrders) -> None:
     async def all_settled() -> bool:
         # What is to be looked at later is looked at now.
         await harness.flows.pool.execute("UPDATE order_cancellations SET due_at = now() WHERE due_at IS NOT NULL")
-        await asyncio.gather(*(one.look_once() for one in work))
+        await asyncio.gather(*(one.run_once() for one in work))
         await harness.run_until_idle()
         return not await harness.flows.pool.fetchval(
             "SELECT count(*) FROM order_cancellations WHERE due_at IS NOT NULL"
@@ -84,11 +84,12 @@ async def test_money_that_is_held_for_a_cancelled_order_is_released(harness: Har
     assert "charge.released" in [entry["effect"] for entry in harness.sandbox.ledger()]
 
 
-async def test_a_cancellation_before_its_order_is_applied_when_that_comes_without_a_call(harness: Harness) -> None:
+async def test_cancellation_before_its_order_withdraws_the_create(harness: Harness) -> None:
     await cancel(harness, "o-1")
     assert await outcome(harness) is None
     await harness.flows.accept("o-1", "o-2")
     payment = name_of("o-1")
+    await process_batches(harness, work_of(harness))
     assert (await outcome(harness), await status(harness, payment)) == ("canceled", "canceled")
     assert await told(harness, payment) == ["canceled", "failed"]
     await harness.run_until_idle()
@@ -145,7 +146,7 @@ async def test_while_the_bank_works_on_a_payment_its_end_is_waited_for(harness: 
     await harness.flows.pool.execute("UPDATE payments SET status = 'processing'")
     await take_in(harness, {"order_id": "o-1"})
     work = work_of(harness)
-    assert await work.look_once() == 1
+    assert await work.run_once() == 1
     assert (await outcome(harness), await harness.flows.pool.fetchval("SELECT count(*) FROM operations")) == (None, 1)
     await harness.flows.pool.execute("UPDATE payments SET status = 'declined'")
     await process_batches(harness, work)
@@ -171,10 +172,10 @@ async def test_a_cancelled_order_gets_no_new_payment_and_one_that_was_opened_mea
         assert (await harness.post(f"/v1/payments/{name_of(order)}/cancel", {})).status == 201
     await harness.run_until_idle()
     await take_in(harness, {"order_id": "o-1"})
-    assert await work_of(harness).look_once() == 1
+    assert await work_of(harness).run_once() == 1
     assert await outcome(harness) is None, "somebody may be opening the next payment"
     refused = await harness.post("/v1/payments", {"order_id": "o-1"})
-    assert (refused.status, "cancelled" in refused.json["detail"]) == (409, True)
+    assert (refused.status, "canceled" in refused.json["detail"]) == (409, True)
     opened = await harness.post("/v1/payments", {"order_id": "o-2"})
     assert opened.status == 201
     await cancel(harness, "o-2")
@@ -234,7 +235,7 @@ async def test_an_order_that_trips_the_database_keeps_no_other_from_being_cancel
     tripped = f"CHECK (kind <> 'cancel' OR payment_id <> '{name_of('o-2')}')"
     await harness.flows.pool.execute(f"ALTER TABLE operations ADD CONSTRAINT none_for_o_2 {tripped}")
     await take_in(harness, *({"order_id": order} for order in ("o-1", "o-2", "o-3")))
-    assert await work_of(harness).look_once() == 3
+    assert await work_of(harness).run_once() == 3
     await harness.run_until_idle()
     shown = [await status(harness, name_of(order)) for order in ("o-1", "o-2", "o-3")]
     assert shown == ["canceled", "pending", "canceled"]
@@ -254,7 +255,7 @@ async def test_a_cancellation_that_races_the_customer_ends_in_exactly_one_of_the
         intents = [(await harness.flows.payment(order))["provider_payment_id"] for order in orders]
         await take_in(harness, *({"order_id": order} for order in orders))
         work = work_of(harness, refund=refund)
-        await asyncio.gather(asyncio.to_thread(_pay_all, harness.sandbox, intents), work.look_once())
+        await asyncio.gather(asyncio.to_thread(_pay_all, harness.sandbox, intents), work.run_once())
         await process_batches(harness, work)
         for order, intent in zip(orders, intents, strict=True):
             seen[await _winner(harness, order, intent)] += 1

@@ -123,7 +123,7 @@ async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(harness:
     )
     answer = await offered(harness)
     assert steps(answer) == ("canceled", "done", False)
-    assert "cancelled" in answer.json["detail"]
+    assert "canceled" in answer.json["detail"]
 
 
 async def test_of_an_order_that_was_cancelled_nothing_is_to_be_paid_while_its_payment_is_being_canceled(
@@ -227,7 +227,7 @@ async def test_a_provider_in_trouble_is_told_in_one_sentence_without_a_word_of_i
     sandbox.faults({"match": READ, **trouble})
     answer = await offered(harness)
     assert (answer.status, answer.json["type"]) == (503, "urn:payment-service:unavailable")
-    assert answer.headers["retry-after"] == str(trouble.get("retry_after_s", checkout.TROUBLE_RETRY_S))
+    assert answer.headers["retry-after"] == str(trouble.get("retry_after_s", checkout.PROVIDER_ERROR_RETRY_S))
     assert [word for word in (b"tripe", b"pi_", b"500", b"rate", b"127.0.0.1", b"req_") if word in answer.body] == []
     sandbox.faults()
     assert (await offered(harness)).status == 200

@@ -14,7 +14,7 @@ from payment_service.domain.refund import RefundFact, RefundListFact
 from payment_service.provider.conformance import CHECKS, NotConforming
 from payment_service.provider.port import Call, Checkout, Done, Kind, Misused, Refused, WrongState
 from payment_service_events.money import Money
-from tests.support.counterparts import open_acme
+from tests.support.provider_harnesses import open_acme
 
 Break = Callable[[Any], None]
 
@@ -196,41 +196,44 @@ def refund_misnamed(event: Any) -> Any:
 
 
 FAULTS: list[tuple[str, Break]] = [
-    ("the_same_words_for_the_same_wish", worded_by_dice),
-    ("the_same_key_makes_one_intent", forgetting_keys),
-    ("the_same_key_makes_one_intent", raising),
-    ("the_same_key_makes_one_intent", answering(lambda _call, _outcome: None)),
-    ("the_same_key_makes_one_intent", of_intent(lambda fact: replace(fact, intent_id=str(uuid4())))),
-    ("creates_at_once_make_one_intent", forgetting_keys),
+    ("equal_input_builds_equal_requests", worded_by_dice),
+    ("a_repeated_key_creates_one_intent", forgetting_keys),
+    ("a_repeated_key_creates_one_intent", raising),
+    ("a_repeated_key_creates_one_intent", answering(lambda _call, _outcome: None)),
+    ("a_repeated_key_creates_one_intent", of_intent(lambda fact: replace(fact, intent_id=str(uuid4())))),
+    ("concurrent_creates_make_one_intent", forgetting_keys),
     ("a_key_with_another_body_is_refused", forgetting_keys),
     ("a_key_with_another_body_is_refused", refused_as(Kind.CREATE)),
-    ("amounts_come_back_exactly_in_every_currency", of_intent(halved, Kind.RETRIEVE)),
-    ("an_intent_is_found_by_its_time_and_by_our_name", listing(lambda _found: {})),
-    ("an_intent_is_found_by_its_time_and_by_our_name", listing(lambda _found: None)),
-    ("an_intent_is_found_by_its_time_and_by_our_name", listing(lambda found: dict.fromkeys(found, (None,)))),
-    ("what_is_too_late_is_not_sent", sending_late),
-    ("a_customer_is_told_how_to_pay", without_checkout),
-    ("money_that_came_is_read_whole", of_intent(lambda fact: replace(fact, status=Status.PENDING), Kind.RETRIEVE)),
+    ("amounts_are_exact_in_every_currency", of_intent(halved, Kind.RETRIEVE)),
+    ("an_intent_is_found_by_time_and_payment_id", listing(lambda _found: {})),
+    ("an_intent_is_found_by_time_and_payment_id", listing(lambda _found: None)),
+    ("an_intent_is_found_by_time_and_payment_id", listing(lambda found: dict.fromkeys(found, (None,)))),
+    ("a_late_attempt_is_not_sent", sending_late),
+    ("checkout_returns_payment_data", without_checkout),
+    (
+        "a_paid_intent_has_received_the_amount",
+        of_intent(lambda fact: replace(fact, status=Status.PENDING), Kind.RETRIEVE),
+    ),
     ("an_unpaid_intent_is_canceled_once", of_intent(lambda f: replace(f, status=Status.PENDING), Kind.CANCEL)),
-    ("a_cancel_that_lost_to_the_customer_is_no_error", cancelling_the_paid),
-    ("a_cancel_that_lost_to_the_customer_is_no_error", refused_as(Kind.CANCEL)),
-    ("what_is_held_is_captured_and_what_is_not_held_is_not", capturing_the_open),
-    ("what_was_asked_for_can_be_looked_up", of_intent(lambda f: replace(f, intent_id="another"), Kind.CANCEL)),
-    ("nonsense_is_answered_and_never_done", answering(always_done)),
-    ("nonsense_is_answered_and_never_done", raising),
-    ("a_refund_bears_our_name_and_is_made_once", forgetting_keys),
-    ("a_refund_bears_our_name_and_is_made_once", answering(unnamed)),
-    ("refunds_are_read_together", answering(partial)),
-    ("no_more_is_given_back_than_has_come_in", paying_twice),
-    ("what_is_unpaid_is_not_refunded", refunding_the_unpaid),
-    ("events_read_the_same_at_every_reading", telling(lambda event: replace(event, event_id=str(uuid4())))),
-    ("events_read_the_same_at_every_reading", telling(lambda event: replace(event, provider="other"))),
-    ("each_event_has_a_name_of_its_own", telling(lambda event: replace(event, event_id="event-1"))),
-    ("a_paid_intent_is_told_of_with_our_names", telling(lambda event: replace(event, payment_id=uuid4()))),
-    ("a_paid_intent_is_told_of_with_our_names", telling(half_told)),
-    ("events_in_any_order_end_the_same", telling(as_canceled)),
-    ("a_refund_is_told_of_with_our_name_where_it_is_told", telling(refund_misnamed)),
-    ("what_is_not_signed_is_not_believed", believing),
+    ("canceling_a_paid_intent_is_a_wrong_state", cancelling_the_paid),
+    ("canceling_a_paid_intent_is_a_wrong_state", refused_as(Kind.CANCEL)),
+    ("only_an_authorized_intent_is_captured", capturing_the_open),
+    ("a_lookup_shows_the_result_of_a_cancel", of_intent(lambda f: replace(f, intent_id="another"), Kind.CANCEL)),
+    ("invalid_requests_are_never_done", answering(always_done)),
+    ("invalid_requests_are_never_done", raising),
+    ("a_repeated_refund_key_creates_one_refund", forgetting_keys),
+    ("a_repeated_refund_key_creates_one_refund", answering(unnamed)),
+    ("refunds_are_listed_together", answering(partial)),
+    ("refunds_never_exceed_the_captured_amount", paying_twice),
+    ("an_unpaid_intent_is_not_refunded", refunding_the_unpaid),
+    ("events_translate_the_same_every_time", telling(lambda event: replace(event, event_id=str(uuid4())))),
+    ("events_translate_the_same_every_time", telling(lambda event: replace(event, provider="other"))),
+    ("event_ids_are_unique", telling(lambda event: replace(event, event_id="event-1"))),
+    ("events_of_a_paid_intent_name_the_payment", telling(lambda event: replace(event, payment_id=uuid4()))),
+    ("events_of_a_paid_intent_name_the_payment", telling(half_told)),
+    ("events_in_any_order_give_the_same_result", telling(as_canceled)),
+    ("refund_events_name_the_refund", telling(refund_misnamed)),
+    ("unsigned_webhooks_are_refused", believing),
 ]
 
 

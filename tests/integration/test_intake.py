@@ -135,12 +135,12 @@ async def test_nothing_is_half_done_when_the_database_goes_away(flows: Flows) ->
         raise asyncpg.ConnectionDoesNotExistError
 
     batch = mixed(50)
-    whole = flows.intake._end_at_once
-    flows.intake._end_at_once = cut  # type: ignore[method-assign, assignment]
+    whole = flows.intake._complete_immediately
+    flows.intake._complete_immediately = cut  # type: ignore[method-assign, assignment]
     with pytest.raises(asyncpg.ConnectionDoesNotExistError):
         await flows.intake.accept(batch)
     assert await counts(flows) == (0, 0, 0, 0)
-    flows.intake._end_at_once = whole  # type: ignore[method-assign]
+    flows.intake._complete_immediately = whole  # type: ignore[method-assign]
     await flows.intake.accept(batch)
     assert (await counts(flows))[0] == 42
 

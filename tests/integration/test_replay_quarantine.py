@@ -38,7 +38,7 @@ async def replay(harness: Harness, name: UUID, key: str = "", **settings: Any) -
     )
     actor = Actor(client="cli", person="suite")
     change_request = ChangeRequest(
-        actor=actor, key=key or str(uuid4()), action="quarantine.replay", payment_id=None, asked={"id": str(name)}
+        actor=actor, key=key or str(uuid4()), action="quarantine.replay", payment_id=None, parameters={"id": str(name)}
     )
     return dict((await replays.replay(name, change_request)).result)
 
@@ -53,7 +53,7 @@ async def count(harness: Harness, table: str) -> int:
 
 async def test_an_order_that_was_too_old_is_taken_when_a_person_wants_it(harness: Harness) -> None:
     await harness.flows.intake.accept([inbound_record(order("o-1"), 7, age=OLD)])
-    with pytest.raises(Refusal, match=r"refused again \(too_old\)"):
+    with pytest.raises(Refusal, match=r"rejected again \(too_old\)"):
         await replay(harness, at(7))
     assert await count(harness, "payments") == 0
     done = await replay(harness, at(7), order_max_age=timedelta.max)
@@ -99,7 +99,7 @@ async def test_what_can_still_not_be_accepted_says_why_and_stays(
 ) -> None:
     await harness.flows.intake.accept([inbound_record(value, 7)])
     notices = await count(harness, "outbox")
-    with pytest.raises(Refusal, match=rf"refused again \({reason}\)"):
+    with pytest.raises(Refusal, match=rf"rejected again \({reason}\)"):
         await replay(harness, at(7))
     assert await harness.flows.pool.fetchval("SELECT replayed_at IS NULL FROM quarantine")
     assert (await count(harness, "outbox"), await count(harness, "audit")) == (notices, 0), "it is not announced again"
@@ -122,9 +122,9 @@ async def test_what_is_not_what_was_sent_is_not_decided(harness: Harness) -> Non
     """A number that was masked may have been an order's id, or its amount."""
     card = b'{"order_id": "4242424242424242", "total": "19.90", "currency": "eur", "note": "4242424242424242"}'
     await harness.flows.intake.accept([inbound_record(card, 7), inbound_record(b'{"a": "' + b"x" * 600_000 + b'"}', 8)])
-    with pytest.raises(Refusal, match="Card numbers were masked"):
+    with pytest.raises(Refusal, match="card numbers were masked"):
         await replay(harness, at(7))
-    with pytest.raises(Refusal, match="too large to be kept"):
+    with pytest.raises(Refusal, match="too large to store"):
         await replay(harness, at(8))
     with pytest.raises(Refusal) as unknown:
         await replay(harness, uuid4())
@@ -170,9 +170,9 @@ async def test_a_webhook_goes_the_way_of_webhooks_and_moves_its_payment_once(har
 
 
 async def test_a_webhook_that_can_still_not_be_read_says_why(harness: Harness) -> None:
-    with pytest.raises(Refusal, match=r"refused again \(not_an_event\)"):
+    with pytest.raises(Refusal, match=r"rejected again \(not_an_event\)"):
         await replay(harness, await keep_webhook(harness, b"{}"))
-    with pytest.raises(Refusal, match=r"refused again \(not_json\)"):
+    with pytest.raises(Refusal, match=r"rejected again \(not_json\)"):
         await replay(harness, await keep_webhook(harness, b"\xff"))
 
 
@@ -180,7 +180,7 @@ async def test_a_webhook_is_read_by_the_provider_that_sent_it_and_by_no_other(ha
     """Another's event under Stripe's eyes would be no event, or one of Stripe's."""
     event = {"id": "evt_1", "object": "event", "type": "ping", "livemode": False, "created": 1_767_225_600}
     body = json.dumps({**event, "data": {"object": {}}}).encode()
-    with pytest.raises(Refusal, match="does not run here"):
+    with pytest.raises(Refusal, match="is not configured"):
         await replay(harness, await keep_webhook(harness, body, provider="acme"))
     await replay(harness, await keep_webhook(harness, body))
     assert await count(harness, "payment_events") == 1

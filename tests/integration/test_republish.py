@@ -35,7 +35,7 @@ ALL = Selection(
     since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2100, 1, 1, tzinfo=UTC), payment_id=None, topic=None
 )
 ASKING = ChangeRequest(
-    actor=Actor(client="cli", person="suite"), key="again-1", action="outbox.republish", payment_id=None, asked={}
+    actor=Actor(client="cli", person="suite"), key="again-1", action="outbox.republish", payment_id=None, parameters={}
 )
 
 
@@ -83,7 +83,7 @@ async def test_the_same_request_does_it_once_and_goes_on_where_it_was_stopped(
     await republish(pool, ALL, ASKING, batch_rows=3)
     assert await pending(pool) == 4, "the two batches that were done are passed over"
     with pytest.raises(Refusal):
-        await republish(pool, ALL, replace(ASKING, asked={"topic": SUCCEEDED}), batch_rows=3)
+        await republish(pool, ALL, replace(ASKING, parameters={"topic": SUCCEEDED}), batch_rows=3)
 
 
 async def test_one_payment_one_topic_and_a_time_are_chosen(config: Config, pool: Pool) -> None:

@@ -69,7 +69,7 @@ async def test_an_answer_that_can_not_be_settled_is_parked_even_when_it_is_alone
     await dispatcher.start()
     await flows.run_calls(timeout_s=5)
     await dispatcher.stop(5)
-    assert (await flows.operation("o-1"))["outcome"] == "unsettleable"
+    assert (await flows.operation("o-1"))["outcome"] == "unrecordable"
 
 
 def test_what_a_record_does_wrong_is_not_taken_for_trouble_of_the_server() -> None:

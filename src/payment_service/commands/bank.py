@@ -24,7 +24,7 @@ from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import BankTransferSettings, ConfigError
 from payment_service.contracts.operators import Statement, StatementLine
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.flows.operators.bank_transfers import Became, Transfers
+from payment_service.flows.operators.bank_transfers import TransferOutcome, Transfers
 from payment_service.flows.state.context import Context
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.flows.webhooks.apply import Webhooks
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 # Results that make an import fail, so that an operator looks at the job. Others were imported, or are parked and
 # counted.
-_NOT_IMPORTED: Final = frozenset({"bad", Became.CONTRADICTED.value})
+_NOT_IMPORTED: Final = frozenset({"bad", TransferOutcome.CONTRADICTED.value})
 STANDARD_INPUT: Final = "-"
 # Published as the code of payments.refund_failed, beside other providers' codes.
 _FAILURE: Final = re.compile(r"[a-z0-9_]{1,100}")
@@ -128,7 +128,7 @@ async def _import_transfer(transfers: Transfers, number: int | None, transfer: T
     return StatementLine(
         line=number,
         transaction_id=transfer.transaction_id,
-        result=taken.became.value,
+        result=taken.outcome.value,
         payment_id=taken.payment_id,
         reference=taken.reference,
         reason=taken.reason,
@@ -166,7 +166,7 @@ def _reference_in(name: str) -> str:
 def _show(lines: list[StatementLine]) -> None:
     """Print the lines that need a look, and the number of lines by result."""
     fields = ("line", "transaction_id", "result", "payment_id", "reason")
-    quiet = {Became.KNOWN.value, "outgoing"}
+    quiet = {TransferOutcome.KNOWN.value, "outgoing"}
     output.print_table(
         "Transfers", fields, ([getattr(line, name) for name in fields] for line in lines if line.result not in quiet)
     )
