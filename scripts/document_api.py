@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from payment_service.config.config import Config
 from payment_service.flows.state.context import Context
 from payment_service.http.app import build_app
-from payment_service.http.description import describe
+from payment_service.http.openapi import describe
 from payment_service.provider.stripe.deliveries import StripeDeliveries
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -38,7 +38,7 @@ def public_app() -> FastAPI:
         config=_CONFIG,
         context=Context(pool=nothing, providers=nothing, deployment="default", now=lambda: datetime.now(UTC)),
         receivers={"stripe": StripeDeliveries.of(_CONFIG)},
-        take=unused,
+        store_event=unused,
         quarantine=unused,
         readiness=unused,
     )
