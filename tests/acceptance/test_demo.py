@@ -1,4 +1,4 @@
-"""The demo itself: it shows what it says, notices when something is missing, and leaves nothing running."""
+"""The demo shows the expected records, detects missing ones, and leaves nothing running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a folder for all that the demo writes; as root, PostgreSQL runs as `nobody` and must be able to enter it."""
+    """A folder for all files of the demo. As root, PostgreSQL runs as `nobody` and must be able to enter it."""
     path = Path(tempfile.mkdtemp(prefix="test-demo-"))
     path.chmod(0o755)
     yield path
@@ -67,7 +67,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Give the command lines of processes that bear the folder in their environment or arguments."""
+    """Return the command lines of processes with this folder in their environment or arguments."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -79,21 +79,21 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
-def test_every_sample_order_reaches_the_state_expected(start: Start, folder: Path) -> None:
+def test_every_sample_order_reaches_its_expected_state(start: Start, folder: Path) -> None:
     process = start("--once")
     output, errors = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, errors) == (0, ""), output
     for sample in SAMPLES:
-        # Records of two topics may be read in either order: their numbers tell.
-        told = re.findall(rf"{sample.order_id}\s+((?:payments|orders)\.\S+) +(#\d+)?", output)
-        announced = sorted((number, topic) for topic, number in told if topic != "orders.created")
+        # Records of two topics may be read in either order, so sort them by their numbers.
+        printed = re.findall(rf"{sample.order_id}\s+((?:payments|orders)\.\S+) +(#\d+)?", output)
+        announced = sorted((number, topic) for topic, number in printed if topic != "orders.created")
         assert [topic for _, topic in announced] == list(sample.announced)
     assert processes_of(folder) == []
     assert list(folder.iterdir()) == []
 
 
-def test_with_the_relay_stopped_it_times_out_and_fails(start: Start, folder: Path) -> None:
-    """Its lines come from the topics: what is in the database alone doesn't count."""
+def test_the_demo_times_out_and_fails_without_a_relay(start: Start, folder: Path) -> None:
+    """The demo prints records of the topics; rows in the database do not count."""
     process = start("--once", "--serve-only", "intake,dispatch,http", "--patience-s", "15")
     output, errors = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 1, output
@@ -105,7 +105,7 @@ def test_with_the_relay_stopped_it_times_out_and_fails(start: Start, folder: Pat
     assert processes_of(folder) == []
 
 
-def test_it_stays_up_until_it_is_interrupted_and_leaves_nothing_running(start: Start, folder: Path) -> None:
+def test_the_demo_runs_until_interrupted_and_leaves_nothing_running(start: Start, folder: Path) -> None:
     process = start()
     lines = read_until(process, "Ctrl-C")
     addresses = re.findall(r"^(API documentation|Health|Metrics) +(\S+)", "\n".join(lines), re.MULTILINE)
@@ -133,7 +133,7 @@ def test_it_stays_up_until_it_is_interrupted_and_leaves_nothing_running(start: S
     assert list(folder.iterdir()) == []
 
 
-def test_killed_it_takes_everything_with_it(start: Start, folder: Path) -> None:
+def test_killing_the_demo_ends_all_its_processes(start: Start, folder: Path) -> None:
     process = start()
     read_until(process, "done      payment-service serve")
     assert len(processes_of(folder)) > 3

@@ -1,4 +1,4 @@
-"""What is handed out: a wheel and its source, built, installed elsewhere with the pinned libraries alone, and run from there."""
+"""The wheel and the source archive: built, installed elsewhere with the pinned libraries alone, and run from there."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ UV: Final = Path(sys.executable).with_name("uv")
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAME: Final = f"payment_service-{PROJECT['version']}"
 
-# A busy machine unpacks forty libraries in a minute.
+# A busy machine needs a minute to unpack forty libraries.
 pytestmark = pytest.mark.timeout(300)
 
 
 def call(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> str:
-    """Run a command that must succeed, and give its standard output."""
+    """Run a command that must succeed, and return its standard output."""
     result = subprocess.run(
         command, cwd=cwd, env=env or os.environ, capture_output=True, text=True, check=False, timeout=200
     )
@@ -39,7 +39,7 @@ def call(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) 
 
 
 def build(source: Path, target: str, folder: Path) -> Path:
-    """Build a `wheel` or an `sdist` from a folder of source."""
+    """Build a `wheel` or an `sdist` from a source folder."""
     call(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", folder, cwd=source)
     [made] = folder.glob("*.whl" if target == "wheel" else "*.tar.gz")
     return made
@@ -57,7 +57,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install it as the README says, and give the folder of its commands."""
+    """Install the wheel as the README describes, and return the folder of its commands."""
     place = tmp_path_factory.mktemp("elsewhere")
     env = {**uv_environment(), **os.environ, "VIRTUAL_ENV": str(place / "venv")}
     call(UV, "venv", "--quiet", "--python", sys.executable, place / "venv", cwd=place, env=env)
@@ -68,13 +68,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tracked() -> set[str]:
-    """What git has of the source, as the wheel names it."""
+    """Return the source files that git tracks, with their paths in the wheel."""
     listed = call("git", "ls-files", "src", cwd=ROOT).splitlines()
     return {name.removeprefix("src/") for name in listed}
 
 
-def test_the_wheel_holds_every_file_of_the_source_and_nothing_else(wheel: Path) -> None:
-    """SQL, migrations, templates, assets and `py.typed` are imported by nobody, so nobody else would miss them in time."""
+def test_the_wheel_holds_exactly_the_files_of_the_source(wheel: Path) -> None:
+    """No module imports SQL, migrations, templates, assets or `py.typed`, so no other test would miss them."""
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == tracked()
@@ -91,8 +91,8 @@ def test_the_source_builds_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Pa
     assert [name for name in names if re.search(r"/(\.git|\.venv|secrets|__pycache__)/", name)] == []
 
 
-def test_its_metadata_is_what_an_index_takes(wheel: Path) -> None:
-    """Read by the rules of the specification; an index refuses what it can't show."""
+def test_the_metadata_is_valid_for_a_package_index(wheel: Path) -> None:
+    """An index rejects metadata that it cannot render."""
     with zipfile.ZipFile(wheel) as archive:
         read = Metadata.from_email(archive.read(f"{NAME}.dist-info/METADATA"), validate=True)
         assert f"{NAME}.dist-info/licenses/LICENSE" in archive.namelist()
@@ -105,10 +105,10 @@ def test_its_metadata_is_what_an_index_takes(wheel: Path) -> None:
     }
 
 
-def test_what_is_installed_says_what_it_is_and_is_typed(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_package_has_a_version_help_and_types(installed: Path, tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"]}
-    told = call(installed / "payment-service", "--version", cwd=tmp_path, env=env)
-    assert told == f"payment-service {PROJECT['version']}\n"
+    printed = call(installed / "payment-service", "--version", cwd=tmp_path, env=env)
+    assert printed == f"payment-service {PROJECT['version']}\n"
     assert "migrate" in call(installed / "payment-service", "--help", cwd=tmp_path, env=env)
     assert "--webhook-secret" in call(installed / "stripe-sandbox", "--help", cwd=tmp_path, env=env)
     script = "import payment_service.events as e, importlib.resources as r; print(e.__file__, (r.files('payment_service') / 'py.typed').is_file())"
@@ -118,10 +118,10 @@ def test_what_is_installed_says_what_it_is_and_is_typed(installed: Path, tmp_pat
 
 
 @pytest.mark.kafka
-def test_what_is_installed_migrates_a_database_and_serves(
+def test_the_installed_package_migrates_a_database_and_serves(
     installed: Path, empty_database_dsn: str, service_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """With nothing of the tests' own environment: a library that only they have would be missed here."""
+    """The environment of the tests is not used, so a library that only the tests have would be missed here."""
     env = {**service_env, "DB_DSN": empty_database_dsn, "PATH": os.environ["PATH"]}
     process = ServiceProcess(env, log=tmp_path / "service.log")
     assert "schema" in call(installed / "payment-service", "migrate", cwd=tmp_path, env=process.env)

@@ -1,6 +1,6 @@
-"""The offline checker: judges a run by the provider's ledger, the database and the topics, never by what processes said.
+"""The offline checker judges a run by the provider's ledger, the database and the topics, never by reports of processes.
 
-Every invariant is a function from the evidence to its violations, so that a test can also show what each would find.
+Every invariant is a function from the evidence to its violations, so that a test can show which violations it detects.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _OUR_STATUS: Final = {
 }
 
 
-# What an effect adds to what the provider has given back, or is about to.
+# The amount that an effect adds to the refunds at the provider, made or pending.
 _GIVEN_BACK: Final = {"refund.created": 1, "refund.failed": -1, "refund.canceled": -1}
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """An invariant that did not hold, and for what."""
+    """An invariant that did not hold, and its subject."""
 
     invariant: str
     about: str
@@ -72,9 +72,9 @@ class Evidence:
 def gather(
     *, sandbox: SandboxProcess, dsn: str, topics: Topics, orders: int, sent_types: Sequence[str] = ()
 ) -> Evidence:
-    """Collect the evidence; `orders`: how many records the test wrote to `orders.created`.
+    """Collect the evidence. `orders`: how many records the test wrote to `orders.created`.
 
-    `sent_types`: the types of events that were sent to us, when not all were.
+    `sent_types`: the types of events that the provider sent, if not all.
     """
     sent = {"types": list(sent_types)} if sent_types else {}
     return Evidence(
@@ -88,7 +88,7 @@ def gather(
 
 
 def list_all(sandbox: SandboxProcess, kind: str, **filters: object) -> list[dict[str, Any]]:
-    """Every object of a kind that the sandbox has, as its API shows it."""
+    """Return every object of a kind in the sandbox, as its API shows it."""
     listed = getattr(sandbox.client().v1, kind).list({"limit": 100, **filters})
     return [found.to_dict() for found in listed.auto_paging_iter()]
 
@@ -101,12 +101,12 @@ def _tables(dsn: str) -> dict[str, list[Row]]:
 
 
 def violations(evidence: Evidence) -> list[Violation]:
-    """Every violation of every invariant; an empty list when the run was right."""
+    """Return every violation of every invariant; the list is empty for a correct run."""
     return [found for judge in JUDGES for found in judge(evidence)]
 
 
 def one_charge_per_order(evidence: Evidence) -> Iterator[Violation]:
-    """I1: at most one captured charge an order, and no intent beside its payments' own that could still be paid."""
+    """I1: at most one captured charge per order, and no other intent that could still be paid."""
     captured = Counter(_order(entry) for entry in evidence.ledger if entry["effect"] == "charge.captured")
     yield from (Violation("I1", order, f"captured {times} times") for order, times in captured.items() if times > 1)
     made: dict[str, list[str]] = defaultdict(list)
@@ -143,7 +143,7 @@ def every_record_is_kept(evidence: Evidence) -> Iterator[Violation]:
 
 
 def provider_agrees(evidence: Evidence) -> Iterator[Violation]:
-    """I3: the provider's state is ours, for each payment that has an intent."""
+    """I3: the provider's state equals ours, for each payment that has an intent."""
     intents = {intent["id"]: intent for intent in evidence.intents}
     for row in evidence.tables["payments"]:
         if row["provider_payment_id"] is None:
@@ -158,14 +158,14 @@ def provider_agrees(evidence: Evidence) -> Iterator[Violation]:
 
 
 def our_status(intent: Row) -> str:
-    """What we call the state of an intent as the API shows it."""
+    """Return our name for the state of an intent as the API shows it."""
     if intent["status"] == "requires_payment_method":
         return "declined" if intent["last_payment_error"] else "pending"
     return _OUR_STATUS[intent["status"]]
 
 
 def nothing_is_left(evidence: Evidence) -> Iterator[Violation]:
-    """I3: no work is left. What is parked is a violation too: no fault injected here needs a person."""
+    """I3: no work is left. A parked item is a violation too: no injected fault needs an operator."""
     ids = {row["id"]: row["order_id"] for row in evidence.tables["payments"]}
     for row in evidence.tables["operations"]:
         if row["state"] not in {"done", "refused"}:
@@ -180,7 +180,7 @@ def nothing_is_left(evidence: Evidence) -> Iterator[Violation]:
 
 
 def published_once(evidence: Evidence) -> Iterator[Violation]:
-    """I4: one outbox row a record, each of them published, and nothing published that is not in the outbox."""
+    """I4: each record has one outbox row, each row is published, and every published record is in the outbox."""
     rows = {_outbox_name(row): row for row in evidence.tables["outbox"]}
     if len(rows) != len(evidence.tables["outbox"]):
         yield Violation("I4", "outbox", "two rows announce the same thing")
@@ -220,7 +220,7 @@ def in_order(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _disorder(records: Sequence[Record]) -> Iterator[str]:
-    """Say what is out of order among the records of one payment, given as they lie on their topics."""
+    """Describe the disorder among the records of one payment, given in the order of their topics."""
     numbers = sorted(record.sequence for record in records)
     if numbers != list(range(1, len(records) + 1)):
         yield f"numbered {numbers}"
@@ -254,7 +254,7 @@ def sums_hold(evidence: Evidence) -> Iterator[Violation]:
 
 
 def refunds_agree(evidence: Evidence) -> Iterator[Violation]:
-    """I7: each refund at the provider is one row, the sums are those of the rows, and of the ledger."""
+    """I7: each refund at the provider is one row, and its sums equal those of the rows and of the ledger."""
     given: Counter[str] = Counter()
     for entry in evidence.ledger:
         given[entry["payment_intent"]] += entry["amount"] * _GIVEN_BACK.get(entry["effect"], 0)
@@ -280,7 +280,7 @@ def answered_is_stored(evidence: Evidence) -> Iterator[Violation]:
 
 
 def applied_once(evidence: Evidence) -> Iterator[Violation]:
-    """I9: one row an event, one change a cause, and no change without the state it names."""
+    """I9: each event has one row, each cause one change, and each change the state that it names."""
     events = Counter(row["provider_event_id"] for row in evidence.tables["payment_events"])
     yield from (Violation("I9", event, f"stored {times} times") for event, times in events.items() if times > 1)
     causes = Counter(
@@ -333,7 +333,7 @@ def _place(headers: Mapping[str, str]) -> str:
 
 
 def _neighbours(rows: Iterable[tuple[Any, int, int]]) -> Iterator[tuple[Any, int, int]]:
-    """Sequences that stand next to each other, by payment, in the order of positions."""
+    """Yield adjacent sequences by payment, in the order of positions."""
     last: dict[Any, int] = {}
     for payment_id, _position, sequence in sorted(rows, key=lambda row: row[1]):
         yield payment_id, last.get(payment_id, 0), sequence

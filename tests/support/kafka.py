@@ -162,7 +162,7 @@ class Topics:
                 came = [Record.of(message) for message in messages if message.error() is None]
                 for record in came:
                     if _MARK not in record.headers:
-                        contracts.hold(record.topic, record.key, record.value, record.headers)
+                        contracts.check_record(record.topic, record.key, record.value, record.headers)
                 records += came
         return records
 

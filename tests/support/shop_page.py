@@ -1,4 +1,4 @@
-"""A shop's own web server: pages on another origin than the sandbox's."""
+"""A shop's own web server, with pages on another origin than the sandbox's."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class ShopPages:
 
     @property
     def url(self) -> str:
-        """The origin, as the browser calls it."""
+        """The origin as the browser sees it."""
         return f"http://localhost:{self._server.server_port}"
 
     def put(self, path: str, text: str, kind: str = HTML) -> str:
-        """Serve `text` at `path`; returns the address."""
+        """Serve `text` at `path`, and return the address."""
         self.pages[path] = (kind, text)
         return self.url + path
 

@@ -1,4 +1,4 @@
-"""What the demo's shop shows of the records that it heard."""
+"""The demo's shop shows the records of its orders in sequence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECORDS = (
 )
 
 
-def test_records_of_several_topics_are_shown_in_their_sequence_however_they_came() -> None:
+def test_records_of_several_topics_are_shown_in_sequence() -> None:
     for came in permutations(RECORDS):
         heard = Heard()
         heard.begin("o-1", ORDER)
@@ -28,7 +28,7 @@ def test_records_of_several_topics_are_shown_in_their_sequence_however_they_came
         ]
 
 
-def test_what_was_not_ordered_here_is_not_shown() -> None:
+def test_records_of_unknown_orders_are_not_shown() -> None:
     heard = Heard()
     heard.note("o-1", RECORDS[0])
     assert heard.of("o-1") is None
