@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from payment_service.demo.sample_orders import SAMPLES
-from payment_service.embedded.process import free_port
+from payment_service_demo.embedded.process import free_port
+from payment_service_demo.sample_orders import SAMPLES
 from tests.support.eventually import eventually
 from tests.support.kafka import Topics
 
@@ -84,23 +84,23 @@ def test_every_sample_order_reaches_its_expected_state(start: Start, folder: Pat
     output, errors = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, errors) == (0, ""), output
     for sample in SAMPLES:
-        # Records of two topics may be read in either order, so sort them by their numbers.
-        printed = re.findall(rf"{sample.order_id}\s+((?:payments|orders)\.\S+) +(#\d+)?", output)
-        announced = sorted((number, topic) for topic, number in printed if topic != "orders.created")
-        assert [topic for _, topic in announced] == list(sample.announced)
+        # Records of two topics may arrive in either order: sort them by sequence.
+        lines = re.findall(rf"{sample.order_id}\s+((?:payments|orders)\.\S+) +(#\d+)?", output)
+        published = sorted((number, topic) for topic, number in lines if topic != "orders.created")
+        assert [topic for _, topic in published] == list(sample.published)
     assert processes_of(folder) == []
     assert list(folder.iterdir()) == []
 
 
-def test_the_demo_times_out_and_fails_without_a_relay(start: Start, folder: Path) -> None:
-    """The demo prints records of the topics; rows in the database do not count."""
+def test_without_the_relay_it_times_out_and_fails(start: Start, folder: Path) -> None:
+    """Its lines come from the topics: the database alone does not count."""
     process = start("--once", "--serve-only", "intake,dispatch,http", "--patience-s", "15")
     output, errors = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 1, output
     for sample in SAMPLES:
         assert f"{sample.order_id}: expected" in errors
         assert not re.search(rf"{sample.order_id}\s+payments\.", output)
-    assert "found pending and nothing announced" in errors
+    assert "found pending and nothing published" in errors
     assert "waiting for order-1" in output
     assert processes_of(folder) == []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
-from payment_service.embedded.process import free_port
+from payment_service_demo.embedded.process import free_port
 from tests.browser.conftest import opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -74,7 +74,7 @@ def expect_thanks(page: Page) -> None:
     expect(page.get_by_role("heading", name="Thank you!")).to_be_visible()
 
 
-def test_a_customer_pays_and_sees_the_records_of_the_order(page: Page, shop_url: str) -> None:
+def test_a_customer_buys_pays_and_sees_the_records(page: Page, shop_url: str) -> None:
     buy(page, shop_url)
     expect_records(page, "payments.initiated")
     pay_with(page, "Pays")
@@ -95,7 +95,7 @@ def test_a_declined_customer_pays_by_another_card(page: Page, shop_url: str) -> 
     expect_records(page, "payments.initiated", "payments.failed", "payments.succeeded")
 
 
-def test_a_payment_with_3d_secure_succeeds(page: Page, shop_url: str) -> None:
+def test_3d_secure_completes_the_payment(page: Page, shop_url: str) -> None:
     buy(page, shop_url)
     pay_with(page, "3-D Secure")
     bank(page).get_by_role("button", name="Complete").click()

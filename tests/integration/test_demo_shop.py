@@ -1,4 +1,4 @@
-"""The server behind the demo's page, before a real service: what it lets pages change."""
+"""The server behind the demo's page, with a real service: a page changes its own payments alone."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 
 from payment_service.contracts.records import ORDERS_CREATED
-from payment_service.demo.heard import Heard, Told
-from payment_service.demo.shop import Shop
-from payment_service.demo.stage import Stage
-from payment_service.embedded.process import ChildProcess
+from payment_service_demo.embedded.process import ChildProcess
+from payment_service_demo.environment import Environment
+from payment_service_demo.received import ReceivedRecord, ReceivedRecords
+from payment_service_demo.shop import Shop
 from tests.support.flows import name_of
 from tests.support.harness import Harness
 from tests.support.http import Answer, ask
@@ -22,14 +22,14 @@ from tests.support.http import Answer, ask
 
 @pytest.fixture
 def shop(harness: Harness, tmp_path: Path) -> Iterator[Shop]:
-    """A shop that has placed an order, and has heard nothing of it yet."""
-    heard = Heard()
-    heard.begin("order-1", Told(ORDERS_CREATED, {"order_id": "order-1"}))
+    """A shop that placed an order and received no record of it yet."""
+    received = ReceivedRecords()
+    received.add_order("order-1", ReceivedRecord(ORDERS_CREATED, {"order_id": "order-1"}))
     service = ChildProcess(["true"], log=tmp_path / "service.log")
     env = {"KAFKA_BROKERS": "127.0.0.1:9", "SERVICE_PORT": str(harness.port)}
     try:
         with Shop(
-            Stage(env=env, sandbox_url=harness.sandbox.base_url, api_key=harness.key, service=service), heard
+            Environment(env=env, sandbox_url=harness.sandbox.base_url, api_key=harness.key, service=service), received
         ) as shop:
             yield shop
     finally:
@@ -42,8 +42,8 @@ async def cancel(shop: Shop, payment_id: UUID) -> Answer:
     return await ask(port, "POST", "/cancel", {"host": f"127.0.0.1:{port}", "content-type": "application/json"}, body)
 
 
-async def test_a_payment_is_canceled_before_the_shop_has_heard_of_it(shop: Shop, harness: Harness) -> None:
-    """The page knows it from the checkout; Kafka may be slower."""
+async def test_a_payment_is_canceled_before_its_record_arrives(shop: Shop, harness: Harness) -> None:
+    """The page sees it at the checkout; Kafka may be slower."""
     await harness.flows.accept("order-1")
     await harness.flows.run_calls()
     assert (await cancel(shop, name_of("order-1"))).status == 201
