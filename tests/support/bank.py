@@ -38,7 +38,7 @@ class Bank(SimpleNamespace):
     dispatcher: Dispatcher
     context: Context
 
-    async def asked(self, *order_ids: str) -> None:
+    async def create_payments(self, *order_ids: str) -> None:
         """Take in orders of 19.90 eur, and wait until their intents exist."""
         await self.flows.accept(*order_ids)
         await self.flows.run_calls()
@@ -58,7 +58,7 @@ class Bank(SimpleNamespace):
         """Give the status of an order's payment."""
         return str((await self.flows.payment(order_id))["status"])
 
-    async def announced(self, order_id: str) -> list[str]:
+    async def published(self, order_id: str) -> list[str]:
         """Give the topics of what was announced of an order's payment, in order."""
         rows = await self.pool.fetch(
             "SELECT type FROM outbox WHERE aggregateid = $1 ORDER BY sequence", name_of(order_id)

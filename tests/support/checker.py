@@ -66,7 +66,7 @@ class Evidence:
     delivered: Sequence[str]
     tables: Mapping[str, Sequence[Row]]
     orders: Sequence[Record]
-    announced: Sequence[Record]
+    published: Sequence[Record]
 
 
 def gather(
@@ -83,7 +83,7 @@ def gather(
         delivered=[event["id"] for event in list_all(sandbox, "events", delivery_success=True, **sent)],
         tables=_tables(dsn),
         orders=topics.read_count(orders, topics=[ORDERS]) if orders else [],
-        announced=topics.read_all([*ANNOUNCEMENTS, DEAD_LETTERS, CANCELLED_DEAD_LETTERS]),
+        published=topics.read_all([*ANNOUNCEMENTS, DEAD_LETTERS, CANCELLED_DEAD_LETTERS]),
     )
 
 
@@ -183,21 +183,21 @@ def published_once(evidence: Evidence) -> Iterator[Violation]:
     """I4: one outbox row a record, each of them published, and nothing published that is not in the outbox."""
     rows = {_outbox_name(row): row for row in evidence.tables["outbox"]}
     if len(rows) != len(evidence.tables["outbox"]):
-        yield Violation("I4", "outbox", "two rows announce the same thing")
+        yield Violation("I4", "outbox", "two rows publish the same event")
     unpublished = {row["position"] for row in evidence.tables["outbox_pending"]}
-    seen = {_record_name(record): record for record in evidence.announced}
+    seen = {_record_name(record): record for record in evidence.published}
     for name, row in rows.items():
         if row["position"] in unpublished or name not in seen:
             yield Violation("I4", name, f"{row['type']} was not published")
-    for record in evidence.announced:
+    for record in evidence.published:
         row = rows.get(_record_name(record), {})
         if (row.get("type"), row.get("key"), row.get("payload")) != (record.topic, record.key, record.value):
             yield Violation("I4", _record_name(record), f"{record.topic} has what the outbox has not")
-    told = Counter(
+    in_history = Counter(
         (row["payment_id"], row["sequence"], row["published_topic"]) for row in evidence.tables["payment_history"]
     )
     written = Counter((row["aggregateid"], row["sequence"], row["type"]) for row in rows.values() if row["sequence"])
-    for missing in (told - written) + (written - told):
+    for missing in (in_history - written) + (written - in_history):
         if missing[1] is not None:
             yield Violation("I4", str(missing[0]), f"history and outbox differ at {missing[1:]}")
 
@@ -205,7 +205,7 @@ def published_once(evidence: Evidence) -> Iterator[Violation]:
 def in_order(evidence: Evidence) -> Iterator[Violation]:
     """I5: the first occurrences of a payment's records carry 1..n, by the partitions' order and by the time of sending."""
     first: dict[str, Record] = {}
-    for record in evidence.announced:
+    for record in evidence.published:
         if record.sequence:
             first.setdefault(_record_name(record), record)
     by_payment: dict[str, list[Record]] = defaultdict(list)
@@ -286,9 +286,9 @@ def applied_once(evidence: Evidence) -> Iterator[Violation]:
     causes = Counter(
         (row["payment_id"], row["cause"], row["published_topic"]) for row in evidence.tables["payment_history"]
     )
-    for (payment, cause, announced), times in causes.items():
-        if times > 1 and announced is not None:
-            yield Violation("I9", str(payment), f"{cause} was announced {times} times as {announced}")
+    for (payment, cause, published), times in causes.items():
+        if times > 1 and published is not None:
+            yield Violation("I9", str(payment), f"{cause} was published {times} times as {published}")
 
 
 JUDGES: Final[Sequence[Callable[[Evidence], Iterator[Violation]]]] = (

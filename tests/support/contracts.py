@@ -16,7 +16,7 @@ from payment_service.contracts.values import BY_TOPIC
 
 ROOT: Final = Path(__file__).parents[2]
 SCHEMAS: Final = ROOT / "schemas"
-ANNOUNCED: Final = "payments."
+PUBLISHED: Final = "payments."
 
 
 class ContractBrokenError(AssertionError):
@@ -41,10 +41,10 @@ def hold(topic: str, key: bytes | None, value: bytes | None, headers: Mapping[st
 def _faults(topic: str, key: bytes | None, value: bytes | None, headers: Mapping[str, bytes | None]) -> Iterator[str]:
     if topic.endswith(DEAD_LETTERS):
         yield from against(headers_name(topic), text(headers, ("dlq_",)))
-    elif topic.startswith(ANNOUNCED):
-        told = text(headers, ("ce_", "content-type", "traceparent"))
-        yield from against(headers_name(topic), told)
-        if told.get("ce_type") != topic:
+    elif topic.startswith(PUBLISHED):
+        names = text(headers, ("ce_", "content-type", "traceparent"))
+        yield from against(headers_name(topic), names)
+        if names.get("ce_type") != topic:
             yield "ce_type is not the topic"
         yield from _value_faults(topic, key, value)
 

@@ -91,7 +91,7 @@ class Harness(SimpleNamespace):
         body = {**({"amount": amount} if amount else {}), **more}
         return await self.post(f"/v1/payments/{payment_id}/refunds", body, key)
 
-    async def announced(self, payment_id: UUID) -> list[tuple[str, dict[str, Any]]]:
+    async def published(self, payment_id: UUID) -> list[tuple[str, dict[str, Any]]]:
         """What was announced of a payment, in order: topic (without `payments.`) and value."""
         rows = await self.flows.pool.fetch(
             "SELECT type, payload FROM outbox WHERE aggregateid = $1 ORDER BY sequence", payment_id

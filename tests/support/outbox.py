@@ -36,10 +36,13 @@ def records(
 
 
 def _record(payment: uuid.UUID, sequence: int, topic: str, value: bytes | None) -> OutboxRecord:
-    told = next(told for told in ANNOUNCEMENTS if told.topic == topic)
-    told = replace(told, cause=str(uuid.uuid4()))
+    announcement = next(announcement for announcement in ANNOUNCEMENTS if announcement.topic == topic)
+    announcement = replace(announcement, cause=str(uuid.uuid4()))
     made = outbox_record(
-        replace(SAMPLE, id=payment, sequence=sequence), told, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC)
+        replace(SAMPLE, id=payment, sequence=sequence),
+        announcement,
+        deployment="default",
+        now=datetime(2026, 1, 1, tzinfo=UTC),
     )
     return made if value is None else replace(made, value=value)
 

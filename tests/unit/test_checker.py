@@ -107,7 +107,7 @@ def _right(**changes: Any) -> Evidence:
         delivered=["evt_1"],
         tables=_tables(),
         orders=[Record("orders.created", 0, 0, b"o-1", b'{"order_id": "o-1"}', {})],
-        announced=[_record(number, topic) for number, topic in enumerate(TOLD, 1)],
+        published=[_record(number, topic) for number, topic in enumerate(TOLD, 1)],
     )
     return replace(evidence, **changes)
 
@@ -115,7 +115,7 @@ def _right(**changes: Any) -> Evidence:
 def test_a_right_run_has_no_violations() -> None:
     """Nor has one in which a record went out twice."""
     twice = [_record(1, TOLD[0]), _record(1, TOLD[0], offset=1), _record(2, TOLD[1])]
-    assert violations(_right()) == violations(_right(announced=twice)) == []
+    assert violations(_right()) == violations(_right(published=twice)) == []
 
 
 @pytest.mark.parametrize(
@@ -129,22 +129,22 @@ def test_a_right_run_has_no_violations() -> None:
         ),
         pytest.param("I7", {"ledger": [*_right().ledger, _entry("refund.created")]}, id="a refund that we don't know"),
         pytest.param("I3", {"intents": []}, id="an intent that the provider has not"),
-        pytest.param("I4", {"announced": [_record(1, TOLD[0])]}, id="a record that was not published"),
-        pytest.param("I4", {"announced": [*_right().announced, _record(3, TOLD[1])]}, id="a record that nobody wrote"),
+        pytest.param("I4", {"published": [_record(1, TOLD[0])]}, id="a record that was not published"),
+        pytest.param("I4", {"published": [*_right().published, _record(3, TOLD[1])]}, id="a record that nobody wrote"),
         pytest.param(
             "I4",
-            {"announced": [_record(1, TOLD[0]), _record(2, TOLD[1], value=b"[]")]},
+            {"published": [_record(1, TOLD[0]), _record(2, TOLD[1], value=b"[]")]},
             id="a record with another value",
         ),
-        pytest.param("I5", {"announced": [_record(2, TOLD[1])]}, id="a gap"),
+        pytest.param("I5", {"published": [_record(2, TOLD[1])]}, id="a gap"),
         pytest.param(
             "I5",
-            {"announced": [_record(1, TOLD[0], timestamp_ms=9), _record(2, TOLD[1], timestamp_ms=8)]},
+            {"published": [_record(1, TOLD[0], timestamp_ms=9), _record(2, TOLD[1], timestamp_ms=8)]},
             id="sent in the wrong order",
         ),
         pytest.param(
             "I5",
-            {"announced": [_record(2, TOLD[0]), _record(1, TOLD[0], offset=1)]},
+            {"published": [_record(2, TOLD[0]), _record(1, TOLD[0], offset=1)]},
             id="lying in the wrong order",
         ),
         pytest.param("I8", {"delivered": ["evt_1", "evt_2"]}, id="an event that was answered and is not there"),

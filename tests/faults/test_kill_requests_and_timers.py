@@ -1,4 +1,4 @@
-"""Processes that are killed while payments are captured or canceled, run out of time, or lose their orders."""
+"""Kill processes while payments are captured, canceled or opened, expire, or have their orders canceled."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ ORDERS = [f"o-{i}" for i in range(4)]
     "point",
     ["change.{}.commit.before", "change.{}.commit.after", "dispatch.{}.call.before", "dispatch.{}.call.after"],
 )
-def test_what_is_held_is_captured_or_released_once_whoever_dies(shop: Shop, change: str, point: str) -> None:
-    """The caller asks again under the same key until it has an answer: one capture, whoever answered."""
+def test_a_capture_or_cancel_survives_a_kill_and_happens_once(shop: Shop, change: str, point: str) -> None:
+    """The caller repeats the request under one key until it gets a response.
+
+    Money is captured or released once, whichever process responds.
+    """
     shop.order(*ORDERS[:2], capture_method="manual")
     first = shop.serve("intake,dispatch,http")
     shop.pay(*ORDERS[:2])
@@ -53,8 +56,11 @@ def test_what_is_held_is_captured_or_released_once_whoever_dies(shop: Shop, chan
         "dispatch.create.call.after",
     ],
 )
-def test_a_next_payment_is_opened_once_whoever_dies(shop: Shop, point: str) -> None:
-    """The caller asks again under the same key until it has an answer: one payment, with one intent, which is paid once."""
+def test_opening_a_payment_survives_a_kill_and_happens_once(shop: Shop, point: str) -> None:
+    """The caller repeats the request under one key until it gets a response.
+
+    There is one payment with one intent, paid once.
+    """
     shop.order(ORDERS[0])
     first = shop.serve("intake,dispatch,http")
     shop.wait_status("pending")
@@ -79,7 +85,7 @@ def test_a_next_payment_is_opened_once_whoever_dies(shop: Shop, point: str) -> N
 
 
 @pytest.mark.parametrize("point", ["expire.commit.before", "expire.commit.after"])
-def test_payments_expire_though_who_asks_for_it_dies(shop: Shop, point: str) -> None:
+def test_expiry_survives_a_kill(shop: Shop, point: str) -> None:
     shop.order(*ORDERS)
     first = shop.serve("intake,dispatch,http")
     shop.pay(ORDERS[0])
@@ -107,8 +113,11 @@ def test_payments_expire_though_who_asks_for_it_dies(shop: Shop, point: str) -> 
         "cancelled_orders.commit.after",
     ],
 )
-def test_cancellations_of_orders_survive_a_kill(shop: Shop, point: str) -> None:
-    """One is paid, two are not, and the order of the last comes only afterwards; a bad record stops none of them."""
+def test_order_cancellations_survive_a_kill(shop: Shop, point: str) -> None:
+    """One order is paid, two are not, and the last order arrives after its cancellation.
+
+    A bad record blocks none of them.
+    """
     switched_on = {"ORDERS_CANCELLED": "true", "ORDERS_CANCELLED_REFUND": "true"}
     shop.order(*ORDERS[:3])
     first = shop.serve("intake,dispatch,http", **switched_on)
