@@ -1,7 +1,7 @@
-# The service, its Stripe sandbox and every command of `payment-service`, for a read-only root without capabilities.
-# scripts/build-image builds it; docs/deployment.md says how it is run.
+# The service and its commands, for a read-only root without capabilities: the wheels `payment-service` and
+# `payment-service-events`, and no demo or emulator. scripts/build-image builds it; docs/deployment.md describes how to run it.
 
-# Another base (a mirror's, a newer Python) is an argument; it needs `python` (3.11 or later) with pip and venv, and glibc.
+# BASE takes another base image (a mirror's, a newer Python). It needs `python` 3.11 or later with pip and venv, and glibc.
 ARG BASE=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
@@ -15,11 +15,15 @@ RUN python -m venv tools \
     && tools/bin/uv pip sync --python /opt/payment-service --require-hashes requirements/service.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
+COPY packages/payment-service-events packages/payment-service-events
+WORKDIR /build/packages/payment-service-events
+RUN /build/tools/bin/hatchling build -t wheel -d /build/dist
+WORKDIR /build
 RUN tools/bin/hatchling build -t wheel -d dist \
     && tools/bin/uv pip install --python /opt/payment-service --no-deps --no-index dist/*.whl \
     && tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
         --output-file /opt/payment-service/sbom.cdx.json /opt/payment-service
-# What no import needs goes: sources of compiled modules, type stubs, uv's lock. Then bytecode, since a read-only root can't keep any.
+# No import needs the sources of compiled modules, type stubs or uv's lock. Compile bytecode here: a read-only root cannot.
 RUN find /opt/payment-service -type f '(' -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name .lock ')' -delete \
     && python -m compileall -q -j 0 /opt/payment-service/lib
 
@@ -35,10 +39,10 @@ LABEL org.opencontainers.image.title="payment-service" \
 RUN python -m pip uninstall --yes pip
 COPY --from=build /opt/payment-service /opt/payment-service
 ENV PATH=/opt/payment-service/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TZ=UTC
-# By number, so that Kubernetes can see that it isn't root. Any other works as well: nothing in the image is written to.
+# A number lets Kubernetes check that it is not root. Any other user works as well: nothing writes into the image.
 USER 10001:10001
 EXPOSE 8082 9464
 HEALTHCHECK --interval=30s --timeout=3s --start-period=5s --retries=3 CMD ["python", "-m", "payment_service.healthcheck"]
-# No shell between: SIGTERM reaches the service, which drains. It wants up to SHUTDOWN_GRACE_S: `docker stop --time 30`.
+# There is no shell in between: SIGTERM reaches the service, which drains for up to SHUTDOWN_GRACE_S (`docker stop --time 30`).
 ENTRYPOINT ["payment-service"]
 CMD ["serve"]

@@ -41,7 +41,7 @@ help:
 
 install: .venv/.installed
 
-.venv/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml scripts/install.py
+.venv/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml $(wildcard packages/*/pyproject.toml) scripts/install.py
 	@python3 scripts/install.py
 
 demo: install
@@ -96,6 +96,7 @@ check: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 packages/payment-service-events/src # the oldest that mypy knows
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.count_prose
 
@@ -126,6 +127,7 @@ lock: install
 	$(COMPILE) --upgrade --output-file requirements/uv.txt requirements/uv.in
 	$(COMPILE) --upgrade --output-file requirements/dev.txt requirements/dev.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/service.txt requirements/service.in
+	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/sandbox.txt requirements/sandbox.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/browser.txt requirements/browser.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/deploy.txt requirements/deploy.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/image.txt requirements/image.in

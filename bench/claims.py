@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from payment_service.db import operations, workers
 from payment_service.db.migrate import migrate
 from payment_service.db.pool import Pool, open_pool
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 from tests.support.flows import config_for
 
 CLAIMS = 200

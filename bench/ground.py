@@ -16,9 +16,9 @@ from urllib.request import urlopen
 import psutil
 import psycopg
 
-from payment_service.embedded.broker import EmbeddedBroker
-from payment_service.embedded.postgres import EmbeddedPostgres
-from payment_service.embedded.process import ChildProcess, WorkFolder, free_port, listens
+from payment_service_demo.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.process import ChildProcess, WorkFolder, free_port, listens
 
 ROOT: Final = Path(__file__).parent.parent
 COMMAND: Final = Path(sys.executable).with_name("payment-service")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 
 BATCH = 500
 PARTITIONS = 21  # a week kept and 14 days ahead

@@ -26,7 +26,7 @@ import uvloop
 
 from bench.ground import START_TIMEOUT_S
 from bench.load import send_all
-from payment_service.embedded.process import ChildProcess, free_port
+from payment_service_demo.embedded.process import ChildProcess, free_port
 
 COMMAND: Final = Path(sys.executable).with_name("stripe-sandbox")
 AIM: Final = 2_000

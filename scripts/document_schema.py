@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg
 
 from payment_service.db.migrate import migrate
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 
 SCHEMA: Final = Path(__file__).resolve().parents[1] / "docs" / "schema.sql"
 HEAD: Final = """\

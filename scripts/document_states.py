@@ -10,9 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from payment_service.db.operations import Claimed
-from payment_service.domain.currency import currency
 from payment_service.domain.events import Announcement, Failed
-from payment_service.domain.money import Money
 from payment_service.domain.payment import (
     CANCELABLE,
     STANDING,
@@ -31,6 +29,8 @@ from payment_service.domain.refund import REFUND_STANDING
 from payment_service.domain.unpaid import WORDS, ends_unpaid
 from payment_service.flows.calls.outcomes import CallResult, conclude
 from payment_service.provider import port
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PATH: Final = ROOT / "docs" / "state-machines.md"

@@ -18,6 +18,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 UV = VENV / "bin" / "uv"
 PYTHON_LEAST = (3, 11)
+# The distributions beside the service itself.
+PACKAGES = tuple(f"packages/{name}" for name in ("payment-service-events", "stripe-sandbox", "payment-service-demo"))
 # What only some of the tests need, by the name of its list in requirements/.
 EXTRAS = {"browser": "Playwright", "deploy": "the schemas of Kubernetes"}
 
@@ -47,7 +49,8 @@ def main() -> int:
     if not uv("sync", "--require-hashes", "requirements/dev.txt"):
         say("uv could not; pip does it, which takes longer")
         pip("install", "--require-hashes", "-r", "requirements/dev.txt")
-    pip("install", "--no-deps", "--no-build-isolation", "--no-index", "--editable", ".")
+    editable = [part for folder in (".", *PACKAGES) for part in ("--editable", folder)]
+    pip("install", "--no-deps", "--no-build-isolation", "--no-index", *editable)
     (VENV / ".installed").touch()
     return 0
 

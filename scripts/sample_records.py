@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from payment_service.domain.currency import currency
 from payment_service.domain.events import (
     Announcement,
     Authorized,
@@ -22,8 +21,9 @@ from payment_service.domain.events import (
     Succeeded,
 )
 from payment_service.domain.ids import dispute_id, external_refund_id, payment_id
-from payment_service.domain.money import Money
 from payment_service.flows.state.outbox_records import outbox_record
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 from scripts.document_states import SAMPLE
 
 if TYPE_CHECKING:

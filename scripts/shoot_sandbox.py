@@ -18,7 +18,7 @@ from typing import Any, Final
 import stripe
 from playwright.sync_api import Page, sync_playwright
 
-from payment_service.embedded.process import ChildProcess, free_port
+from payment_service_demo.embedded.process import ChildProcess, free_port
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "images"
 COMMAND: Final = Path(sys.executable).with_name("stripe-sandbox")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from payment_service.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.broker import EmbeddedBroker
 from tests.support.databases import DatabaseServer, database_server
 from tests.support.flows import Flows, open_flows
 from tests.support.harness import Harness, open_harness

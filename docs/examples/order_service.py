@@ -1,9 +1,10 @@
-"""An order service that listens to payment-service: ships what is paid, and keeps its head when records repeat or overtake.
+"""An order service that consumes payment events. It ships paid orders, even when records repeat or overtake each other.
 
     KAFKA_BROKERS=localhost:9092 ORDERS_DSN=dbname=shop python docs/examples/order_service.py
 
-Every record is one transaction: its `ce_id`, what it means for the order, and the tasks that follow from it. Its offset is
-stored after the commit, so that a crash at any moment repeats records and loses none.
+It needs Python 3.10 or later and payment-service-events, confluent-kafka and psycopg. Each record is one transaction: its
+`ce_id`, the new state of the order and the tasks that follow. The offset is stored after the commit, so that a crash at
+any moment repeats records and loses none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, Final
 import psycopg
 from confluent_kafka import Consumer, KafkaException, Message
 
-from payment_service.events import (
+from payment_service_events import (
     TOPICS,
     Event,
     MalformedRecord,
@@ -47,7 +48,7 @@ log = logging.getLogger("order-service")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where an order stands; follows from its history alone."""
+    """The state of an order, derived from its history alone."""
 
     status: str = "new"
     paid: Money | None = None
@@ -56,7 +57,7 @@ class Standing:
 
     @property
     def to_ship(self) -> bool:
-        """Whether the goods may leave the house."""
+        """True while the goods may be shipped."""
         return self.status == "paid" and not self.disputed
 
 
@@ -69,7 +70,7 @@ def standing(history: Sequence[Event]) -> Standing:
 
 
 def follow(before: Standing, event: Event) -> Standing:
-    """What one event changes. What is not named here, unknown topics too, changes nothing."""
+    """Return the state after an event. Events that are not listed, unknown topics too, change nothing."""
     match event:
         case PaymentInitiated():
             return replace(before, status="awaiting payment")
@@ -92,7 +93,7 @@ def follow(before: Standing, event: Event) -> Standing:
 
 
 def tasks(before: Standing, after: Standing, event: Event) -> list[str]:
-    """What has to be done now that `event` is known. A decline that is not final asks for nothing: the customer may still pay."""
+    """Return the tasks that `event` causes. A decline that is not final causes none: the customer may still pay."""
     found = []
     if after.to_ship and not before.to_ship:
         found.append("ship")
@@ -113,13 +114,13 @@ def tasks(before: Standing, after: Standing, event: Event) -> list[str]:
 
 
 class PostgresStore:
-    """Keeps records in `payment_records`; the transaction is the caller's."""
+    """A store in the table `payment_records`, in the transaction of the caller."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
     def add(self, event: Event) -> bool:
-        """Keep the record; False when its `ce_id` is there."""
+        """Store the record. Return False when its `ce_id` is stored already."""
         record = event.record
         added = self._connection.execute(
             "INSERT INTO payment_records (ce_id, order_id, topic, value, headers) VALUES (%s, %s, %s, %s, %s)"
@@ -129,7 +130,7 @@ class PostgresStore:
         return added.rowcount == 1
 
     def of_order(self, order_id: str) -> list[Event]:
-        """Give the events of an order; what an earlier version did not know is read by this one."""
+        """Return the events of an order. This version reads records that an earlier version did not know."""
         rows = self._connection.execute(
             "SELECT topic, value, headers FROM payment_records WHERE order_id = %s", (order_id,)
         )
@@ -137,7 +138,7 @@ class PostgresStore:
 
 
 def handle(connection: psycopg.Connection[Any], message: Message) -> None:
-    """Take one record, in one transaction. One that can't be read or kept is put aside, and stops no other."""
+    """Take one record, in one transaction. Set aside a record that cannot be read or stored, so that it blocks no other."""
     try:
         event = read_message(message)
         with connection.transaction():
@@ -147,10 +148,10 @@ def handle(connection: psycopg.Connection[Any], message: Message) -> None:
 
 
 def keep(connection: psycopg.Connection[Any], event: Event) -> None:
-    """Keep an event, and change its order by it, once."""
-    if not event.order_id:  # of a topic to come, about something else
+    """Store an event, and apply it to its order once."""
+    if not event.order_id:  # a record of a topic added later, about something else
         return
-    # Two members of the group may hold records of one order, by different topics: the second waits here.
+    # Two members of the group may hold records of one order from different topics: the second waits here.
     connection.execute("INSERT INTO shop_orders (order_id) VALUES (%s) ON CONFLICT DO NOTHING", (event.order_id,))
     connection.execute("SELECT FROM shop_orders WHERE order_id = %s FOR UPDATE", (event.order_id,))
     history = take(PostgresStore(connection), event)
@@ -159,7 +160,7 @@ def keep(connection: psycopg.Connection[Any], event: Event) -> None:
 
 
 def change(connection: psycopg.Connection[Any], event: Event, history: Sequence[Event]) -> None:
-    """Write where the order stands now, and what follows from that."""
+    """Write the new state of the order and the tasks that follow."""
     before, after = standing([known for known in history if known.id != event.id]), standing(history)
     connection.execute(
         "UPDATE shop_orders SET status = %s, paid = %s, refunded = %s, changed_at = now() WHERE order_id = %s",
@@ -172,7 +173,7 @@ def change(connection: psycopg.Connection[Any], event: Event, history: Sequence[
 
 
 def refuse(connection: psycopg.Connection[Any], message: Message, why: str) -> None:
-    """Put a record aside for a person."""
+    """Set a record aside for a person."""
     connection.execute(
         'INSERT INTO refused_records (topic, partition, "offset", why, value) VALUES (%s, %s, %s, %s, %s)'
         " ON CONFLICT DO NOTHING",
@@ -181,7 +182,7 @@ def refuse(connection: psycopg.Connection[Any], message: Message, why: str) -> N
 
 
 def main() -> None:
-    """Listen until SIGTERM or Ctrl-C. An error ends the process, and the next one goes on where it stopped."""
+    """Consume until SIGTERM or Ctrl-C. An error ends the process; the next one resumes from the stored offset."""
     stopping = False
 
     def stop(*_: object) -> None:
@@ -209,7 +210,7 @@ def main() -> None:
             if error := message.error():
                 if error.fatal():
                     raise KafkaException(error)
-                log.warning("%s", error)  # the client tries again by itself
+                log.warning("%s", error)  # the client retries
                 continue
             handle(connection, message)
             consumer.store_offsets(message)

@@ -202,7 +202,7 @@ def test_serve_runs_on_a_newer_schema_that_still_suits_it(
 
 
 def test_serve_without_topics_ends_with_3_and_names_them(service_env: dict[str, str]) -> None:
-    from payment_service.embedded.broker import EmbeddedBroker  # noqa: PLC0415
+    from payment_service_demo.embedded.broker import EmbeddedBroker  # noqa: PLC0415
 
     with EmbeddedBroker() as empty:
         env = {**service_env, "KAFKA_BROKERS": empty.bootstrap_servers, "SERVICE_PORT": "0", "METRICS_PORT": "0"}

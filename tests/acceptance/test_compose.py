@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from payment_service.contracts.records import topics_needed
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 from tests.support.compose import SERVICES, Project
 from tests.support.eventually import eventually
 from tests.support.kafka import CANCELLED, CANCELLED_DEAD_LETTERS, Topics, create_topics, topic_names

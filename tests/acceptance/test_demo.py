@@ -1,4 +1,4 @@
-"""The demo itself: it shows what it says, notices when something is missing, and leaves nothing running."""
+"""The demo: it shows every record, fails when one is missing, and leaves no process running."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from payment_service.demo.sample_orders import SAMPLES
-from payment_service.embedded.process import free_port
+from payment_service_demo.embedded.process import free_port
+from payment_service_demo.sample_orders import SAMPLES
 from tests.support.eventually import eventually
 from tests.support.kafka import Topics
 
@@ -30,7 +30,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a folder for all that the demo writes; as root, PostgreSQL runs as `nobody` and must be able to enter it."""
+    """Return a folder for all files of the demo. As root, PostgreSQL runs as `nobody` and must be able to enter it."""
     path = Path(tempfile.mkdtemp(prefix="test-demo-"))
     path.chmod(0o755)
     yield path
@@ -67,7 +67,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Give the command lines of processes that bear the folder in their environment or arguments."""
+    """Return the command lines of processes whose environment or arguments name the folder."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -79,28 +79,28 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
-def test_every_sample_order_reaches_the_state_expected(start: Start, folder: Path) -> None:
+def test_every_sample_order_reaches_its_expected_state(start: Start, folder: Path) -> None:
     process = start("--once")
     output, errors = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, errors) == (0, ""), output
     for sample in SAMPLES:
-        # Records of two topics may be read in either order: their numbers tell.
-        told = re.findall(rf"{sample.order_id}\s+((?:payments|orders)\.\S+) +(#\d+)?", output)
-        announced = sorted((number, topic) for topic, number in told if topic != "orders.created")
-        assert [topic for _, topic in announced] == list(sample.announced)
+        # Records of two topics may arrive in either order: sort them by sequence.
+        lines = re.findall(rf"{sample.order_id}\s+((?:payments|orders)\.\S+) +(#\d+)?", output)
+        published = sorted((number, topic) for topic, number in lines if topic != "orders.created")
+        assert [topic for _, topic in published] == list(sample.published)
     assert processes_of(folder) == []
     assert list(folder.iterdir()) == []
 
 
-def test_with_the_relay_stopped_it_times_out_and_fails(start: Start, folder: Path) -> None:
-    """Its lines come from the topics: what is in the database alone doesn't count."""
+def test_without_the_relay_it_times_out_and_fails(start: Start, folder: Path) -> None:
+    """Its lines come from the topics: the database alone does not count."""
     process = start("--once", "--serve-only", "intake,dispatch,http", "--patience-s", "15")
     output, errors = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 1, output
     for sample in SAMPLES:
         assert f"{sample.order_id}: expected" in errors
         assert not re.search(rf"{sample.order_id}\s+payments\.", output)
-    assert "found pending and nothing announced" in errors
+    assert "found pending and nothing published" in errors
     assert "waiting for order-1" in output
     assert processes_of(folder) == []
 
@@ -133,7 +133,7 @@ def test_it_stays_up_until_it_is_interrupted_and_leaves_nothing_running(start: S
     assert list(folder.iterdir()) == []
 
 
-def test_killed_it_takes_everything_with_it(start: Start, folder: Path) -> None:
+def test_killing_the_demo_ends_all_its_processes(start: Start, folder: Path) -> None:
     process = start()
     read_until(process, "done      payment-service serve")
     assert len(processes_of(folder)) > 3

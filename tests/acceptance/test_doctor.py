@@ -17,7 +17,7 @@ import pytest
 
 from payment_service.db.maintain import AHEAD
 from payment_service.doctor import CLOCK_TOLERANCE_S
-from payment_service.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.broker import EmbeddedBroker
 from tests.support.databases import DatabaseServer
 from tests.support.kafka import TOPICS, create_topics
 from tests.support.sandbox import SandboxProcess

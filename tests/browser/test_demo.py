@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
-from payment_service.embedded.process import free_port
+from payment_service_demo.embedded.process import free_port
 from tests.browser.conftest import opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -25,7 +25,7 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobil
 
 @pytest.fixture(scope="module")
 def shop_url() -> Iterator[str]:
-    """The demo, once, and where its page is."""
+    """Start the demo once, and return the address of its page."""
     with tempfile.TemporaryDirectory(prefix="test-demo-") as folder:
         Path(folder).chmod(0o755)  # as root, PostgreSQL runs as `nobody` and must be able to enter it
         env = {"PATH": os.environ["PATH"], "TMPDIR": folder}
@@ -65,54 +65,54 @@ def bank(page: Page) -> FrameLocator:
     return page.frame_locator("dialog iframe")
 
 
-def told(page: Page, *topics: str) -> None:
-    """The store has heard just these, in this order."""
+def expect_records(page: Page, *topics: str) -> None:
+    """Expect exactly these records, in this order."""
     expect(page.locator("#records code")).to_have_text(["orders.created", *topics])
 
 
-def thanked(page: Page) -> None:
+def expect_thanks(page: Page) -> None:
     expect(page.get_by_role("heading", name="Thank you!")).to_be_visible()
 
 
-def test_a_person_buys_pays_and_sees_what_the_store_heard(page: Page, shop_url: str) -> None:
+def test_a_customer_buys_pays_and_sees_the_records(page: Page, shop_url: str) -> None:
     buy(page, shop_url)
-    told(page, "payments.initiated")
+    expect_records(page, "payments.initiated")
     pay_with(page, "Pays")
-    thanked(page)
-    told(page, "payments.initiated", "payments.succeeded")
+    expect_thanks(page)
+    expect_records(page, "payments.initiated", "payments.succeeded")
     expect(page.get_by_text("74.00 EUR was paid by card.")).to_be_visible()
     page.locator("summary").last.click()
     expect(page.locator("pre").last).to_contain_text('"amount_ordered": "74.00"')
 
 
-def test_who_is_declined_is_told_and_pays_by_another_card(page: Page, shop_url: str) -> None:
+def test_a_declined_customer_pays_by_another_card(page: Page, shop_url: str) -> None:
     buy(page, shop_url)
     pay_with(page, "Declined")
     expect(page.get_by_role("alert")).to_have_text("Your card was declined.")
-    told(page, "payments.initiated", "payments.failed")
+    expect_records(page, "payments.initiated", "payments.failed")
     pay_with(page, "Pays")
-    thanked(page)
-    told(page, "payments.initiated", "payments.failed", "payments.succeeded")
+    expect_thanks(page)
+    expect_records(page, "payments.initiated", "payments.failed", "payments.succeeded")
 
 
-def test_who_authenticates_has_paid(page: Page, shop_url: str) -> None:
+def test_3d_secure_completes_the_payment(page: Page, shop_url: str) -> None:
     buy(page, shop_url)
     pay_with(page, "3-D Secure")
     bank(page).get_by_role("button", name="Complete").click()
-    thanked(page)
-    told(page, "payments.initiated", "payments.succeeded")
+    expect_thanks(page)
+    expect_records(page, "payments.initiated", "payments.succeeded")
 
 
-def test_a_payment_that_was_canceled_has_a_next_one_which_can_be_paid(page: Page, shop_url: str) -> None:
+def test_after_a_canceled_payment_the_next_one_can_be_paid(page: Page, shop_url: str) -> None:
     buy(page, shop_url)
     page.get_by_role("button", name="Cancel this payment").click()
     expect(page.get_by_role("heading", name="This payment ended unpaid")).to_be_visible()
     page.get_by_role("button", name="Try again").dblclick()
     expect(pay_button(page)).to_be_enabled()
     pay_with(page, "Pays")
-    thanked(page)
+    expect_thanks(page)
     ended = ("payments.canceled", "payments.failed")
-    told(page, "payments.initiated", *ended, "payments.initiated", "payments.succeeded")
+    expect_records(page, "payments.initiated", *ended, "payments.initiated", "payments.succeeded")
     expect(page.get_by_text("#2 of payment 2")).to_be_visible()
 
 
@@ -127,7 +127,7 @@ def test_it_works_by_keyboard_alone(page: Page, shop_url: str) -> None:
         expect(card_form(page).get_by_label(label)).to_be_focused()  # a field that is full hands on to the next
         page.keyboard.type(text)
     page.keyboard.press("Enter")
-    thanked(page)
+    expect_thanks(page)
     expect(page.locator("#outcome")).to_be_focused()
 
 
@@ -136,8 +136,8 @@ def test_on_a_phone_nothing_is_cut_off(browser: Browser, shop_url: str) -> None:
         buy(page, shop_url)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         pay_with(page, "Pays")
-        thanked(page)
-        told(page, "payments.initiated", "payments.succeeded")
+        expect_thanks(page)
+        expect_records(page, "payments.initiated", "payments.succeeded")
         page.locator("summary").last.click()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
@@ -146,12 +146,12 @@ def test_who_comes_back_to_an_order_finds_it_as_it_stands(page: Page, shop_url: 
     buy(page, shop_url)
     page.reload()
     expect(pay_button(page)).to_be_enabled()
-    told(page, "payments.initiated")
+    expect_records(page, "payments.initiated")
     pay_with(page, "Pays")
-    thanked(page)
+    expect_thanks(page)
     page.reload()
-    thanked(page)
-    told(page, "payments.initiated", "payments.succeeded")
+    expect_thanks(page)
+    expect_records(page, "payments.initiated", "payments.succeeded")
 
 
 def test_an_order_that_is_not_the_shops_is_not_shown(page: Page, shop_url: str) -> None:
@@ -172,5 +172,5 @@ def test_no_key_and_no_secret_reaches_an_address_or_the_page(page: Page, shop_ur
     page.on("request", lambda request: asked.append(request.url) if request.url.startswith(shop_url) else None)
     buy(page, shop_url)
     pay_with(page, "Pays")
-    thanked(page)
+    expect_thanks(page)
     assert [text for text in [*asked, page.url, page.content()] if re.search(r"psk_|sk_test|_secret_", text)] == []

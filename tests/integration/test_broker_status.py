@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from payment_service.embedded.broker import EmbeddedBroker
-from payment_service.embedded.process import free_port
+from payment_service_demo.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.process import free_port
 from tests.support.eventually import eventually
 from tests.support.kafka import create_topics
 from tests.support.service import StartService

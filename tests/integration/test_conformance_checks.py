@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from payment_service.domain.money import Money
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundFact, RefundListFact
 from payment_service.provider.conformance import CHECKS, NotConforming
 from payment_service.provider.port import Call, Checkout, Done, Kind, Misused, Refused, WrongState
+from payment_service_events.money import Money
 from tests.support.counterparts import open_acme
 
 Break = Callable[[Any], None]

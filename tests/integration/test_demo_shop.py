@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 
 from payment_service.contracts.records import ORDERS_CREATED
-from payment_service.demo.heard import Heard, Told
-from payment_service.demo.shop import Shop
-from payment_service.demo.stage import Stage
-from payment_service.embedded.process import ChildProcess
+from payment_service_demo.embedded.process import ChildProcess
+from payment_service_demo.environment import Environment
+from payment_service_demo.received import ReceivedRecord, ReceivedRecords
+from payment_service_demo.shop import Shop
 from tests.support.flows import name_of
 from tests.support.harness import Harness
 from tests.support.http import Answer, ask
@@ -22,14 +22,14 @@ from tests.support.http import Answer, ask
 
 @pytest.fixture
 def shop(harness: Harness, tmp_path: Path) -> Iterator[Shop]:
-    """Create a shop that has placed an order but received no event about it."""
-    heard = Heard()
-    heard.begin("order-1", Told(ORDERS_CREATED, {"order_id": "order-1"}))
+    """Create a shop that has placed an order but received no record of it."""
+    received = ReceivedRecords()
+    received.add_order("order-1", ReceivedRecord(ORDERS_CREATED, {"order_id": "order-1"}))
     service = ChildProcess(["true"], log=tmp_path / "service.log")
     env = {"KAFKA_BROKERS": "127.0.0.1:9", "SERVICE_PORT": str(harness.port)}
     try:
         with Shop(
-            Stage(env=env, sandbox_url=harness.sandbox.base_url, api_key=harness.key, service=service), heard
+            Environment(env=env, sandbox_url=harness.sandbox.base_url, api_key=harness.key, service=service), received
         ) as shop:
             yield shop
     finally:

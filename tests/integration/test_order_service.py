@@ -16,11 +16,11 @@ import pytest
 
 from docs.examples.order_service import Standing, standing, tasks
 from payment_service.db.records import OutboxRecord
-from payment_service.domain.currency import currency
 from payment_service.domain.events import Announcement
-from payment_service.domain.money import Money
-from payment_service.embedded.process import ChildProcess
-from payment_service.events import Event, read
+from payment_service_demo.embedded.process import ChildProcess
+from payment_service_events import Event, read
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 from scripts.sample_records import ANNOUNCEMENTS, record_of
 from tests.support.eventually import eventually
 from tests.support.kafka import Topics, group_id

@@ -13,8 +13,8 @@ import pytest
 from payment_service.contracts.api import STATUSES
 from payment_service.db.pool import Connection, Pool, open_pool
 from payment_service.db.queries import load
-from payment_service.domain.currency import CURRENCIES
 from payment_service.provider.port import Kind
+from payment_service_events.currency import CURRENCIES
 from tests.support.flows import config_for
 
 NOW = datetime.now(UTC)

@@ -15,11 +15,11 @@ from payment_service.db import outbox
 from payment_service.db.outbox import Fence, OutboxRow, Placement
 from payment_service.db.pool import Pool
 from payment_service.db.records import OutboxRecord, append_outbox
-from payment_service.embedded.broker import EmbeddedBroker
-from payment_service.embedded.process import free_port
 from payment_service.kafka import producer, publication
 from payment_service.kafka.lease import Lease, boot_clock
 from payment_service.kafka.producer import Fault, Producer, Report
+from payment_service_demo.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.process import free_port
 from tests.support.eventually import eventually, eventually_async
 from tests.support.kafka import Topics, admin, create_topics, topic_names
 from tests.support.outbox import (

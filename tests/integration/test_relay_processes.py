@@ -14,7 +14,7 @@ import pytest
 
 from payment_service.config.config import Config
 from payment_service.db.pool import Pool
-from payment_service.embedded.process import ChildProcess
+from payment_service_demo.embedded.process import ChildProcess
 from tests.support.eventually import eventually_async
 from tests.support.kafka import Topics
 from tests.support.outbox import (

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.provider.port import Call, Kind, TooLate, Unknown
 from payment_service.provider.stripe.adapter import Stripe
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 from tests.support.flows import config_for
 
 PAYMENT = UUID("8d8b3c0e-6a4e-5b7c-9a51-0c5d5e1c8f00")

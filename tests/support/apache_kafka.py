@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from confluent_kafka import KafkaException
 
-from payment_service.embedded.process import ChildProcess, EmbeddedError, Server, WorkFolder, free_port
+from payment_service_demo.embedded.process import ChildProcess, EmbeddedError, Server, WorkFolder, free_port
 from tests.support.kafka import admin
 
 JARS: Final = Path(os.environ.get("TEST_KAFKA_JARS") or Path(__file__).parents[2] / ".cache" / "kafka")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from payment_service.embedded.process import free_port
+from payment_service_demo.embedded.process import free_port
 from tests.support.eventually import eventually
 from tests.support.http import is_ready
 

@@ -15,10 +15,10 @@ from typing import Any, Final, cast
 
 from pydantic import SecretStr
 
-from payment_service.domain.currency import CURRENCIES
-from payment_service.domain.money import Money
 from payment_service.provider.plugins import ProviderContext
 from payment_service.provider.port import Provider
+from payment_service_events.currency import CURRENCIES
+from payment_service_events.money import Money
 from tests.support.bank import Bank
 from tests.support.sandbox import SandboxProcess
 

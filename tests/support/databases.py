@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from payment_service.db.rights import Roles
-from payment_service.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
 
 
 def with_database(dsn: str, name: str) -> str:

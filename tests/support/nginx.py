@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from payment_service.embedded.process import ChildProcess, free_port, listens
+from payment_service_demo.embedded.process import ChildProcess, free_port, listens
 
 FILES: Final = Path(__file__).parents[2] / "deploy" / "nginx"
 WEBHOOK_RATE: Final = "rate=500r/s"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import stripe
 
-from payment_service.embedded.process import ChildProcess, free_port, tail
+from payment_service_demo.embedded.process import ChildProcess, free_port, tail
 
 COMMAND: Final = Path(sys.executable).with_name("stripe-sandbox")
 READY_TIMEOUT_S: Final = 20.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from payment_service.embedded.process import free_port
+from payment_service_demo.embedded.process import free_port
 from tests.support.apache_kafka import PROPERTIES, ApacheKafka
 from tests.support.certificates import Authority, Certificate
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from payment_service.embedded.process import ChildProcess, free_port, tail
+from payment_service_demo.embedded.process import ChildProcess, free_port, tail
 from tests.support.eventually import TIMEOUT_S, eventually
 from tests.support.http import is_ready
 

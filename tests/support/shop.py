@@ -20,7 +20,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from payment_service.db import api_keys
-from payment_service.embedded.process import free_port
+from payment_service_demo.embedded.process import free_port
 from tests.support.checker import Evidence, gather, violations
 from tests.support.eventually import NeverHappenedError, eventually
 from tests.support.flows import name_of

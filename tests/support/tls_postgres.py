@@ -13,8 +13,8 @@ from typing import Final
 
 import pytest
 
-from payment_service.embedded.postgres import unprivileged_account
-from payment_service.embedded.process import Account, ChildProcess, WorkFolder, free_port
+from payment_service_demo.embedded.postgres import unprivileged_account
+from payment_service_demo.embedded.process import Account, ChildProcess, WorkFolder, free_port
 from tests.support.certificates import Authority, Certificate
 
 PASSWORD: Final = "canary-of-the-suite"

@@ -13,10 +13,8 @@ from uuid import UUID
 
 import pytest
 
-from payment_service.domain.currency import currency
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
 from payment_service.domain.events import Announcement, DisputeClosed, RefundFailed
-from payment_service.domain.money import Money
 from payment_service.domain.payment import (
     Applied,
     ChargeFact,
@@ -40,6 +38,8 @@ from payment_service.domain.refund import (
     RefundStatus,
     apply_refund,
 )
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 from scripts.document_states import SAMPLE
 
 EUR = currency("eur")

@@ -12,7 +12,6 @@ import pytest
 
 from payment_service.contracts.records import TOPICS, cloud_event_headers, rfc3339
 from payment_service.contracts.values import BY_TOPIC, Value
-from payment_service.domain.currency import currency
 from payment_service.domain.events import (
     Announcement,
     Authorized,
@@ -26,8 +25,9 @@ from payment_service.domain.events import (
     RefundInitiated,
     Succeeded,
 )
-from payment_service.domain.money import Money
 from payment_service.flows.state.outbox_records import outbox_record
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 from scripts.document_states import SAMPLE
 
 PAYMENT = UUID("3c2f6a53-5c7a-5f0e-9d3c-6f0f8f6f2b11")

@@ -15,8 +15,8 @@ from payment_service.bank_transfer.statement import (
     Transfer,
     read_statement,
 )
-from payment_service.domain.currency import CURRENCIES
-from payment_service.domain.money import Money
+from payment_service_events.currency import CURRENCIES
+from payment_service_events.money import Money
 
 TODAY = date(2026, 12, 25)
 HEADER = b"booking_date,amount,currency,reference,transaction_id\n"

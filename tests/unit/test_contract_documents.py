@@ -20,10 +20,10 @@ from payment_service.contracts.orders import decode_order
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED, TIME_PATTERN, TOPICS, rfc3339
 from payment_service.contracts.schemas import INCOMING, all_schemas, headers_name, value_name
 from payment_service.contracts.values import BY_TOPIC
-from payment_service.domain.currency import CURRENCIES
 from payment_service.domain.events import Announcement
-from payment_service.domain.money import AMOUNT_MINOR_MAX
 from payment_service.domain.order import Order, Reason, Rejected
+from payment_service_events.currency import CURRENCIES
+from payment_service_events.money import AMOUNT_MINOR_MAX
 from scripts.document_contracts import ASYNCAPI, ROOT, SCHEMAS, asyncapi, schema_files
 from scripts.sample_records import ANNOUNCEMENTS
 from tests.support.contracts import against, hold, validator

@@ -8,9 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from payment_service.domain.currency import currency
 from payment_service.domain.events import Failed
-from payment_service.domain.money import Money
 from payment_service.domain.payment import Applied, Ignored, Status, WithdrawnFact, apply
 from payment_service.domain.refund import RefundRefused
 from payment_service.flows.calls.outcomes import NO_INTENT, conclude, conclude_without_intent
@@ -28,6 +26,8 @@ from payment_service.provider.port import (
 from payment_service.provider.stripe.answers import CAPTURE_TOO_LATE, Answer, classify
 from payment_service.provider.stripe.refunds import refund_list_fact, refunds_moved
 from payment_service.provider.stripe.webhooks import translate
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 from scripts.document_states import SAMPLE, intent_fact
 from tests.unit.test_endings import claimed
 

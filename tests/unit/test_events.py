@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import itertools
 import json
@@ -20,11 +21,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service import events
+import payment_service_events
 from payment_service.contracts.values import BY_TOPIC
-from payment_service.domain.currency import CURRENCIES, Currency
-from payment_service.domain.money import Money
-from payment_service.events import (
+from payment_service_events import (
     TOPICS,
     Event,
     MalformedRecord,
@@ -40,7 +39,9 @@ from payment_service.events import (
     read_message,
     take,
 )
-from payment_service.events.reading import _KINDS
+from payment_service_events.currency import CURRENCIES, Currency
+from payment_service_events.money import Money
+from payment_service_events.reading import _KINDS
 from scripts.sample_records import ANNOUNCEMENTS, PAYMENT, TIME, record_of
 
 EUR = CURRENCIES["eur"]
@@ -84,7 +85,7 @@ def test_every_topic_and_field_that_is_announced_has_its_place_in_an_event() -> 
     for topic, model in BY_TOPIC.items():
         assert {field.name for field in fields(_KINDS[topic])} - envelope == set(model.model_fields) - {"currency"}
         assert _KINDS[topic].__name__ == model.__name__
-        assert _KINDS[topic].__name__ in events.__all__
+        assert _KINDS[topic].__name__ in payment_service_events.__all__
 
 
 def test_money_is_minor_units_and_nothing_can_be_changed() -> None:
@@ -206,7 +207,7 @@ def test_a_header_that_breaks_the_contract_is_named(name: str, content: bytes | 
 
 @pytest.mark.parametrize("topic", ["orders.created", "orders.created.dlq", "payments", ""])
 def test_a_topic_of_others_is_refused(topic: str) -> None:
-    with pytest.raises(MalformedRecord, match="only payments"):
+    with pytest.raises(MalformedRecord, match=r"not one of payments\.\*"):
         read(topic, b"{}", None)
 
 
@@ -215,6 +216,41 @@ def test_whatever_comes_is_an_event_or_malformed(value: bytes, headers: dict[str
     for topic in ("payments.failed", "payments.unheard_of"):
         with contextlib.suppress(MalformedRecord):
             assert isinstance(read(topic, value, headers), Event)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-31T10:00:00Z", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+        ("2026-01-31t10:00:00z", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+        ("2026-01-31T10:00:00.5Z", datetime(2026, 1, 31, 10, 0, 0, 500_000, tzinfo=UTC)),
+        ("2026-01-31T10:00:00.123456789Z", datetime(2026, 1, 31, 10, 0, 0, 123_456, tzinfo=UTC)),
+        ("2026-01-31T12:30:00+02:30", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+        ("2026-01-31T07:00:00-03:00", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+    ],
+)
+def test_every_form_of_rfc_3339_is_read(text: str, expected: datetime) -> None:
+    event = changed(payment_date=text)
+    assert isinstance(event, PaymentSucceeded)
+    assert event.payment_date == expected
+    assert event.payment_date.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["20260131T100000Z", "2026-01-31", "2026-02-30T10:00:00Z", "2026-01-31T10:00:00+25:00", "2026-01-31T10:00:00.Z"],
+)
+def test_other_forms_of_time_are_malformed(text: str) -> None:
+    with pytest.raises(MalformedRecord, match="payment_date is not a time by RFC 3339"):
+        changed(payment_date=text)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(payment_service_events.__file__).parent.glob("*.py")), ids=lambda p: p.name
+)
+def test_the_source_uses_no_syntax_that_python_3_9_lacks(path: Path) -> None:
+    """tests/acceptance/test_package.py runs the wheel on Python 3.9, where there is one."""
+    ast.parse(path.read_text(), feature_version=(3, 9))
 
 
 def life() -> list[Event]:
@@ -268,15 +304,15 @@ def test_the_memory_is_bounded_and_forgets_what_was_longest_untouched() -> None:
 
 def test_it_imports_nothing_but_the_standard_library() -> None:
     """An order service needs none of what the payment service runs on."""
-    script = "import sys; import payment_service.events; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    script = "import sys; import payment_service_events; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
     bare = subprocess.run(
-        [sys.executable, "-c", script.replace("import payment_service.events; ", "")],
+        [sys.executable, "-c", script.replace("import payment_service_events; ", "")],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    assert set(printed.split()) - set(bare.split()) - set(sys.stdlib_module_names) == {"payment_service"}
+    assert set(printed.split()) - set(bare.split()) - set(sys.stdlib_module_names) == {"payment_service_events"}
 
 
 def test_the_paths_of_refunds_tell_sums() -> None:

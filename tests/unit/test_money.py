@@ -6,16 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service.domain.currency import CURRENCIES, Currency, UnknownCurrency, currency
-from payment_service.domain.money import (
-    AMOUNT_MINOR_MAX,
-    AmountNotDecimalError,
-    AmountOutOfRangeError,
-    Money,
-    MoneyError,
-    parse,
-)
+from payment_service.domain.money import AmountNotDecimalError, parse
 from payment_service.provider.stripe.amounts import AmountNotRepresentable, from_stripe, to_stripe
+from payment_service_events.currency import CURRENCIES, Currency, UnknownCurrency, currency
+from payment_service_events.money import AMOUNT_MINOR_MAX, AmountOutOfRangeError, Money, MoneyError
 
 EUR, JPY, KWD, ISK, UGX = (currency(code) for code in ("eur", "jpy", "kwd", "isk", "ugx"))
 CODES = st.sampled_from(sorted(CURRENCIES))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from payment_service.contracts.cancelled_orders import decode_cancelled_order
 from payment_service.contracts.orders import ORDER_VALUE_LIMIT_BYTES, decode_order
-from payment_service.domain.currency import CURRENCIES, currency
-from payment_service.domain.money import AMOUNT_MINOR_MAX, Money
 from payment_service.domain.order import Order, Reason, Rejected, record_time
+from payment_service_events.currency import CURRENCIES, currency
+from payment_service_events.money import AMOUNT_MINOR_MAX, Money
 
 AT_MS = 1_767_225_600_123
 ORDER: dict[str, Any] = {

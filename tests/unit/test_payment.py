@@ -8,9 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from payment_service.domain.currency import currency
 from payment_service.domain.events import Canceled, Failed, Initiated, Succeeded
-from payment_service.domain.money import Money
 from payment_service.domain.payment import (
     STANDING,
     TRANSITIONS,
@@ -28,6 +26,8 @@ from payment_service.domain.payment import (
     Stray,
     apply,
 )
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 EUR = currency("eur")
 AMOUNT = Money(1990, EUR)

@@ -11,10 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service.domain.currency import currency
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
 from payment_service.domain.events import Announcement, DisputeClosed, Disputed, Refunded, RefundFailed, RefundInitiated
-from payment_service.domain.money import Money
 from payment_service.domain.payment import Ignored, Parked, Payment, Status
 from payment_service.domain.refund import (
     AnyRefundFact,
@@ -32,6 +30,8 @@ from payment_service.domain.refund import (
     RefundVerdict,
     apply_refund,
 )
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 from scripts.document_states import SAMPLE
 
 EUR = currency("eur")

@@ -1,10 +1,10 @@
-"""What a release is asked for before the slow checks."""
+"""The quick checks of a release."""
 
 from __future__ import annotations
 
 import pytest
 
-from scripts.release_check import in_changelog, licences
+from scripts.release_check import PROJECTS, ROOT, in_changelog, licences, other_versions
 
 
 def test_a_version_that_is_dated_in_the_changelog_may_be_released() -> None:
@@ -26,3 +26,17 @@ def test_every_library_that_is_shipped_says_its_licence_and_none_binds_who_runs_
     binding = ("AGPL", "Affero", "GNU General Public", "GPL-2", "GPL-3")
     strong = {name: text for name, text in found.items() if any(word in text.replace("LGPL", "") for word in binding)}
     assert strong == {}
+
+
+def test_a_wheel_of_another_version_is_reported_with_its_file() -> None:
+    texts = {path: path.read_text() for path in PROJECTS}
+    [number] = {line for line in (PROJECTS[0].read_text()).splitlines() if line.startswith("version = ")}
+    version = number.split('"')[1]
+    assert list(other_versions(version, texts)) == []
+    problems = list(other_versions("9.8.7", texts))
+    assert [problem.split()[0] for problem in problems] == [str(path.relative_to(ROOT)) for path in PROJECTS]
+    path = ROOT / "packages" / "payment-service-demo" / "pyproject.toml"
+    changed = texts[path].replace(f"stripe-sandbox=={version}", "stripe-sandbox==0.0.9")
+    assert list(other_versions(version, {path: changed})) == [
+        f"packages/payment-service-demo/pyproject.toml names 0.0.9: write {version}, as in pyproject.toml."
+    ]

@@ -1,4 +1,4 @@
-"""The version is written once, in pyproject.toml; everything that bears it follows."""
+"""One version, written in the four pyproject.toml files; everything else that carries it follows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 import yaml
+
+from tests.support.wheels import DISTRIBUTIONS, Distribution
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -19,6 +22,16 @@ VERSION: Final = str(PROJECT["version"])
 def test_the_installed_version_is_that_of_the_project() -> None:
     """`make install` follows a change of pyproject.toml."""
     assert version("payment-service") == VERSION
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda found: found.name)
+def test_the_four_distributions_have_one_version_and_depend_on_exactly_each_other(distribution: Distribution) -> None:
+    project = distribution.project
+    assert project["version"] == VERSION
+    names = {found.name for found in DISTRIBUTIONS}
+    extras = [text for texts in project.get("optional-dependencies", {}).values() for text in texts]
+    needed = [text for text in project["dependencies"] + extras if re.split(r"[\[>=<]", text)[0] in names]
+    assert [text for text in needed if not text.endswith(f"=={VERSION}")] == []
 
 
 def test_the_contracts_bear_the_version() -> None:

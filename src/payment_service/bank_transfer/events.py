@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from payment_service.domain import card_numbers
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundFact, RefundStatus
 from payment_service.domain.unexpected import UnexpectedFact
 from payment_service.provider.port import Disposition, ProviderEvent
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from payment_service.bank_transfer.statement import Transfer

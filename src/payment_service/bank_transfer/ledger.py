@@ -8,10 +8,10 @@ from uuid import UUID
 
 from payment_service.bank_transfer.events import Intent, LedgerRefund, booked_at
 from payment_service.db.queries import load
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundStatus
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from datetime import datetime

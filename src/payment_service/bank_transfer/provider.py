@@ -16,8 +16,6 @@ from payment_service.bank_transfer import events, ledger
 from payment_service.bank_transfer.references import reference_of
 from payment_service.config.config import BankTransferSettings
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundListFact, RefundRefused, RefundStatus
 from payment_service.provider.plugins import Plugin
@@ -32,6 +30,8 @@ from payment_service.provider.port import (
     Unknown,
     WrongState,
 )
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.currency import UnknownCurrency, currency
-from payment_service.domain.money import MoneyError, parse
+from payment_service.domain.money import parse
+from payment_service_events.currency import UnknownCurrency, currency
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from payment_service.domain.money import Money
+    from payment_service_events.money import Money
 
 COLUMNS: Final = ("booking_date", "amount", "currency", "reference", "transaction_id")
 # A hundred lines of remittance information; what is longer is no line of a statement.

@@ -123,8 +123,10 @@ def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def sandbox(context: typer.Context) -> None:
     """Run the Stripe emulator: --port N --state FILE --webhook URL --webhook-secret S (as `stripe-sandbox`)."""
-    from stripe_sandbox.cli import main as run
-
+    try:
+        from stripe_sandbox.cli import main as run
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "The Stripe sandbox", "stripe-sandbox") from None
     sys.argv = ["payment-service sandbox", *context.args]
     run()
 
@@ -144,8 +146,10 @@ def demo(
     patience_s: Annotated[float, typer.Option(hidden=True)] = 60,
 ) -> None:
     """Show orders, payments and events live, on an embedded PostgreSQL, an embedded broker and the Stripe emulator."""
-    from payment_service.demo import show
-
+    try:
+        from payment_service_demo import show
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "The demo", "payment-service[demo]") from None
     raise typer.Exit(show(once=once, serve_only=serve_only, patience_s=patience_s))
 
 
@@ -171,6 +175,13 @@ def _say(sentence: str, code: int) -> int:
 
     sys.stderr.write(f"payment-service: {mask(' '.join(sentence.split()))}\n")
     return code
+
+
+def _not_installed(error: ModuleNotFoundError, name: str, requirement: str) -> Exception:
+    """Tell a package of the extra `demo` that is absent from a fault inside it."""
+    if error.name in {"payment_service_demo", "stripe_sandbox"}:
+        return ConfigError(f"{name} is not installed: pip install '{requirement}'.")
+    return error
 
 
 def _dsn() -> str:

@@ -17,9 +17,8 @@ from payment_service.commands.show import payments_named
 from payment_service.config.config import ConfigError
 from payment_service.contracts.api import Payment, Refund
 from payment_service.db import operations, payment_reads, refund_reads
-from payment_service.domain.currency import currency
 from payment_service.domain.ids import operation_id
-from payment_service.domain.money import MoneyError, parse
+from payment_service.domain.money import parse
 from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundStatus
 from payment_service.flows.requests.cancel import Cancellations
@@ -28,6 +27,8 @@ from payment_service.flows.requests.refund import Refunds, RefundTerms
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.http.bodies import Line, Metadata
 from payment_service.provider.port import Kind
+from payment_service_events.currency import currency
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

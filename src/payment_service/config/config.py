@@ -12,7 +12,7 @@ from pydantic_settings import NoDecode
 from stdnum import iban
 
 from payment_service.config.sections import ConfigError, DatabaseSettings, KafkaSettings, RoleSettings, Settings, about
-from payment_service.domain.currency import UnknownCurrency, currency
+from payment_service_events.currency import UnknownCurrency, currency
 
 __all__ = [
     "ROLES",

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Final, NoReturn
 
 from payment_service.domain import card_numbers
-from payment_service.domain.currency import Currency, UnknownCurrency, currency
-from payment_service.domain.money import AMOUNT_MINOR_MAX, Money, MoneyError, parse
+from payment_service.domain.money import parse
 from payment_service.domain.order import Order, Reason, Rejected, record_time
+from payment_service_events.currency import Currency, UnknownCurrency, currency
+from payment_service_events.money import AMOUNT_MINOR_MAX, Money, MoneyError
 
 ORDER_VALUE_LIMIT_BYTES: Final = 262_144  # 2,000 items; the worst a sender can make of it is searched in about a second
 USER_ID_LIMIT_CHARACTERS: Final = 255  # names and mail addresses fit, and the provider's metadata takes 500

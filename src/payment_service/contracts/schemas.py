@@ -19,8 +19,8 @@ from payment_service.contracts.orders import (
     USER_ID_LIMIT_CHARACTERS,
 )
 from payment_service.contracts.values import BY_TOPIC
-from payment_service.domain.currency import CURRENCIES
 from payment_service.domain.order import Reason
+from payment_service_events.currency import CURRENCIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from payment_service.contracts.api import STATUSES
 from payment_service.db.keyset import BEGINNING, END, NO_ID, KeysetCursor
 from payment_service.db.queries import load
-from payment_service.domain.currency import CURRENCIES
+from payment_service_events.currency import CURRENCIES
 
 if TYPE_CHECKING:
     from datetime import datetime

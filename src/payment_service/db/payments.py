@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from payment_service.db.queries import load
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.domain.payment import FactKey, Payment, Status
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

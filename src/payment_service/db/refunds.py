@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from payment_service.db.payments import SaveConflict
 from payment_service.db.queries import load
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.domain.payment import FactKey
 from payment_service.domain.refund import Refund, RefundStatus
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

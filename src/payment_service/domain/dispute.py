@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from payment_service.domain.money import Money
+    from payment_service_events.money import Money
 
 
 class DisputeStatus(StrEnum):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from payment_service.domain.money import Money
+    from payment_service_events.money import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from payment_service.domain.events import Announcement, Refunded, RefundFailed, RefundInitiated
 from payment_service.domain.ids import external_refund_id
-from payment_service.domain.money import Money
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

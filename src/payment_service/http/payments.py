@@ -16,11 +16,11 @@ from payment_service.db import payment_reads, refund_reads
 from payment_service.db.api_keys import Scope
 from payment_service.db.payment_reads import Filters
 from payment_service.db.pool import Pool
-from payment_service.domain.currency import CURRENCIES
 from payment_service.http.answers import ANSWERS, NO_PAYMENT, PAGE
 from payment_service.http.auth import Keys, require
 from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Moment, Pages, PaymentId
 from payment_service.http.problems import INVALID, NOT_FOUND, Problem
+from payment_service_events.currency import CURRENCIES
 
 ORDER_ID: Final = r"^[!-~]{1,64}$"
 

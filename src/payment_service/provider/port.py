@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.domain.facts import AnyFact
-    from payment_service.domain.money import Money
     from payment_service.domain.payment import IntentFact
+    from payment_service_events.money import Money
 
 
 # Stands for the payment's intent in a request that was worded before it was known.

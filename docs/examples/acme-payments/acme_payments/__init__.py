@@ -12,8 +12,6 @@ from pydantic import Field, SecretStr
 
 from acme_payments.server import Server
 from payment_service.config.config import Settings
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundRefused, RefundStatus
 from payment_service.provider.plugins import Plugin, ProviderContext
@@ -34,6 +32,8 @@ from payment_service.provider.port import (
     Unexpected,
     WrongState,
 )
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

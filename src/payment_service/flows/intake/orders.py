@@ -13,7 +13,6 @@ from uuid import UUID
 from payment_service.crash_points import reached
 from payment_service.db import operations, order_cancellations, payments
 from payment_service.domain.ids import operation_id, payment_id
-from payment_service.domain.money import MoneyError
 from payment_service.domain.order import Order, Reason, Rejected
 from payment_service.domain.payment import FreeFact, WithdrawnFact
 from payment_service.domain.unpaid import ORDER_CANCELLED
@@ -24,6 +23,7 @@ from payment_service.flows.state.system_operations import SYSTEM
 from payment_service.provider.port import Kind, Request
 from payment_service.provider.providers import UnknownProvider
 from payment_service.telemetry import metrics
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

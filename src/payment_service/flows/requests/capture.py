@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from payment_service.db import operations
 from payment_service.db.operations import NewOperation
 from payment_service.domain.ids import operation_id
-from payment_service.domain.money import MoneyError, parse
+from payment_service.domain.money import parse
 from payment_service.domain.payment import Status
 from payment_service.flows.requests.checks import (
     lock_payment,
@@ -21,17 +21,18 @@ from payment_service.flows.requests.checks import (
 from payment_service.flows.requests.idempotency import ChangeResult, change_payments_once
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import Kind
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.db.pool import Connection
-    from payment_service.domain.money import Money
     from payment_service.domain.payment import Payment
     from payment_service.flows.requests.idempotency import ChangeRequest
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
     from payment_service.provider.port import Request
+    from payment_service_events.money import Money
 
 
 class Captures:

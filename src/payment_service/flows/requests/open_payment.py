@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 from payment_service.db import operations, order_cancellations, payments
 from payment_service.db.operations import NewOperation
 from payment_service.domain.ids import operation_id, payment_id
-from payment_service.domain.money import MoneyError
 from payment_service.domain.payment import Status
 from payment_service.flows.requests.checks import show_payment
 from payment_service.flows.requests.idempotency import change_once
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import Kind
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -15,27 +15,28 @@ from payment_service.contracts.api import Refund
 from payment_service.db import refund_reads, refunds
 from payment_service.db.operations import NewOperation
 from payment_service.db.refunds import NO_FINGERPRINT, Requester
-from payment_service.domain.currency import currency
 from payment_service.domain.ids import operation_id
-from payment_service.domain.money import MoneyError, parse
+from payment_service.domain.money import parse
 from payment_service.domain.refund import NotRefundable, RefundRequested
 from payment_service.flows.requests.checks import lock_payment, require_same_request
 from payment_service.flows.requests.idempotency import ChangeResult, change_payments_once, require_same
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import Kind
+from payment_service_events.currency import currency
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
     from payment_service.db.pool import Connection
-    from payment_service.domain.currency import Currency
-    from payment_service.domain.money import Money
     from payment_service.domain.payment import Payment
     from payment_service.domain.refund import Refund as MadeRefund
     from payment_service.flows.requests.idempotency import ChangeRequest
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
+    from payment_service_events.currency import Currency
+    from payment_service_events.money import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

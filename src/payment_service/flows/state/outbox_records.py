@@ -24,8 +24,8 @@ from payment_service.domain.events import (
 from payment_service.domain.ids import event_record_id
 
 if TYPE_CHECKING:
-    from payment_service.domain.money import Money
     from payment_service.domain.payment import Payment
+    from payment_service_events.money import Money
 
 
 def outbox_record(payment: Payment, announcement: Announcement, *, deployment: str, now: datetime) -> OutboxRecord:

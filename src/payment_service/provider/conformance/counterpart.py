@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias
 from uuid import UUID, uuid4
 
-from payment_service.domain.currency import currency
-from payment_service.domain.money import Money
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.provider.port import Call, Done, Kind, Outcome, Request, TooLate
+from payment_service_events.currency import currency
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from payment_service.provider.port import Provider

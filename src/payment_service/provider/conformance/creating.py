@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.money import MoneyError
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.provider.conformance.counterpart import fail, intent_of, part_of, require, trial
 from payment_service.provider.port import OWN_INTENT, Kind, Misused, TooLate
+from payment_service_events.money import MoneyError
 
 if TYPE_CHECKING:
     from payment_service.provider.conformance.counterpart import Check, Counterpart, Trial

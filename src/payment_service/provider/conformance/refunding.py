@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from payment_service.domain.money import Money
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundRefused, RefundStatus
 from payment_service.provider.conformance.counterpart import fail, part_of, require, trial
 from payment_service.provider.port import Done, Kind, Misused, Refused
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -7,11 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from payment_service.domain.money import Money
 from payment_service.domain.payment import Applied, Payment, Status, apply
 from payment_service.domain.refund import RefundFact
 from payment_service.provider.conformance.counterpart import NotConforming, fail, part_of, require, trial
 from payment_service.provider.port import Disposition, Kind, ProviderEvent, Receiver, SignatureRefused
+from payment_service_events.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
 
-    from payment_service.domain.money import Money
     from payment_service.domain.payment import IntentFact
     from payment_service.provider.plugins import ProviderContext
     from payment_service.provider.port import Call, Checkout, Outcome, ProviderEvent
+    from payment_service_events.money import Money
 
 API_VERSION: Final = "2026-08-26.dahlia"
 # A server that does not take a connection in two seconds is better tried again than waited for.

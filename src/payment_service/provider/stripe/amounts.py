@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.money import Money, MoneyError
+from payment_service_events.money import Money, MoneyError
 
 if TYPE_CHECKING:
-    from payment_service.domain.currency import Currency
+    from payment_service_events.currency import Currency
 
 # Without decimals for the store, with two at Stripe: 5 ISK are sent as 500 (currencies page, "Special cases").
 _SENT_TIMES_100: Final = frozenset({"isk", "ugx"})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from payment_service.domain.currency import currency
 from payment_service.domain.payment import Decline, IntentFact, Status
 from payment_service.provider.stripe.amounts import from_stripe
+from payment_service_events.currency import currency
 
 _STATUSES: Final = {
     "requires_payment_method": Status.PENDING,

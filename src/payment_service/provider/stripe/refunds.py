@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
-from payment_service.domain.currency import currency
 from payment_service.domain.dispute import DisputeFact, DisputeStatus
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundsMoved, RefundStatus
 from payment_service.provider.stripe.amounts import from_stripe
+from payment_service_events.currency import currency
 
 if TYPE_CHECKING:
     from payment_service.provider.port import Request

@@ -16,12 +16,12 @@ from uuid import UUID
 from stripe import SignatureVerificationError
 from stripe import WebhookSignature as OfficialSignature
 
-from payment_service.domain.currency import currency
 from payment_service.domain.payment import ChargeFact
 from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, SignatureRefused
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.intents import intent_fact
 from payment_service.provider.stripe.refunds import dispute_fact, is_release, refund_fact, refunds_moved
+from payment_service_events.currency import currency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""From a record of `payments.*` to its event. Pure: strict in what it promises, blind to what it does not know."""
+"""Read a record of `payments.*` into its event. Pure: strict about the contract, tolerant of additions to it."""
 
 from __future__ import annotations
 
@@ -6,40 +6,46 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, Protocol, get_type_hints
+from typing import Any, Final, NoReturn, Optional, Protocol, Union, get_type_hints
 
-from payment_service.domain.currency import CURRENCIES, Currency
-from payment_service.domain.money import Money
-from payment_service.events import announced
-from payment_service.events.announced import Event, Record, Unknown
+from payment_service_events import types
+from payment_service_events.currency import CURRENCIES, Currency
+from payment_service_events.money import Money
+from payment_service_events.types import Event, Record, Unknown
 
-Headers = Mapping[str, bytes | str | None] | Iterable[tuple[str, bytes | str | None]] | None
+# These aliases are evaluated at run time, and Python 3.9 has no `X | Y` between types.
+_Content = Union[bytes, str, None]
+Headers = Union[Mapping[str, _Content], Iterable[tuple[str, _Content]], None]
 
 PREFIX: Final = "payments."
 _KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
     {
-        "payments.initiated": announced.PaymentInitiated,
-        "payments.authorized": announced.PaymentAuthorized,
-        "payments.succeeded": announced.PaymentSucceeded,
-        "payments.failed": announced.PaymentFailed,
-        "payments.canceled": announced.PaymentCanceled,
-        "payments.refund_initiated": announced.PaymentRefundInitiated,
-        "payments.refunded": announced.PaymentRefunded,
-        "payments.refund_failed": announced.PaymentRefundFailed,
-        "payments.disputed": announced.PaymentDisputed,
-        "payments.dispute_closed": announced.PaymentDisputeClosed,
+        "payments.initiated": types.PaymentInitiated,
+        "payments.authorized": types.PaymentAuthorized,
+        "payments.succeeded": types.PaymentSucceeded,
+        "payments.failed": types.PaymentFailed,
+        "payments.canceled": types.PaymentCanceled,
+        "payments.refund_initiated": types.PaymentRefundInitiated,
+        "payments.refunded": types.PaymentRefunded,
+        "payments.refund_failed": types.PaymentRefundFailed,
+        "payments.disputed": types.PaymentDisputed,
+        "payments.dispute_closed": types.PaymentDisputeClosed,
     }
 )
-# Every topic that has a type of its own here: what to subscribe to.
+# The topics to subscribe to: each has a type of its own here.
 TOPICS: Final = tuple(_KINDS)
 
 _HEADERS: Final = ("ce_", "content-type", "traceparent")
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,17}")
 _AMOUNT: Final = re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,3}))?")
 _CURRENCY: Final = re.compile(r"[a-z]{3}")
+# RFC 3339. `datetime.fromisoformat` takes neither `Z` nor every number of digits before Python 3.11.
+_TIME: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+)
 
 
 class MalformedRecord(ValueError):
@@ -47,16 +53,16 @@ class MalformedRecord(ValueError):
 
 
 class Message(Protocol):
-    """What is needed of a message of confluent-kafka."""
+    """The methods of a confluent-kafka message that `read_message` calls."""
 
     def topic(self) -> str | None:
-        """Its topic."""
+        """Return the topic."""
 
     def value(self) -> Any:
-        """Its value, bytes."""
+        """Return the value, as bytes."""
 
     def headers(self) -> Any:
-        """Its headers, pairs."""
+        """Return the headers, as pairs."""
 
 
 def read_message(message: Message) -> Event:
@@ -65,9 +71,9 @@ def read_message(message: Message) -> Event:
 
 
 def read(topic: str, value: bytes | None, headers: Headers) -> Event:
-    """Read a record. A topic of `payments.*` that is new gives `Unknown`, fields that are new are passed over.
+    """Read a record. A new topic of `payments.*` becomes `Unknown`; new fields are ignored.
 
-    Raises MalformedRecord for what breaks the contract, and for topics of others.
+    Raises MalformedRecord for a record that breaks the contract, and for any topic outside `payments.*`.
     """
     try:
         return _read(topic, value, _text(headers))
@@ -78,7 +84,7 @@ def read(topic: str, value: bytes | None, headers: Headers) -> Event:
 
 def _read(topic: str, value: bytes | None, headers: dict[str, str]) -> Event:
     if not topic.startswith(PREFIX):
-        raise ValueError("only payments.* is read here")
+        raise ValueError("its topic is not one of payments.*")
     found = _object(value)
     kind = _KINDS.get(topic)
     envelope: dict[str, Any] = {
@@ -109,7 +115,7 @@ def _refuse(_name: str) -> NoReturn:
 
 
 def _text(headers: Headers) -> dict[str, str]:
-    """The headers of the contract as text; others are nobody's business here."""
+    """Return the headers of the contract as text, without the headers that others add."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
     return {
         name: content if isinstance(content, str) else content.decode(errors="replace")
@@ -151,7 +157,7 @@ def _boolean(found: dict[str, Any], name: str) -> bool:
 
 
 def _money(found: dict[str, Any], name: str) -> Money:
-    """Amounts have exactly the currency's decimals, so a currency that is new here can be read too."""
+    """Read an amount. It has exactly the currency's decimals, so a currency added later can be read too."""
     code, match = _string(found, "currency"), _AMOUNT.fullmatch(_string(found, name))
     if _CURRENCY.fullmatch(code) is None:
         raise ValueError("currency is not a lower-case ISO 4217 code")
@@ -160,7 +166,7 @@ def _money(found: dict[str, Any], name: str) -> Money:
     fraction = match[2] or ""
     known = CURRENCIES.get(code, Currency(code, len(fraction)))
     if known.decimals != len(fraction):
-        raise ValueError(f"{name} has not the {known.decimals} decimals of {code}")
+        raise ValueError(f"{name} does not have the {known.decimals} decimals of {code}")
     return Money(int(match[1] + fraction), known)
 
 
@@ -173,17 +179,22 @@ def _moment_or_none(found: dict[str, Any], name: str) -> datetime | None:
 
 
 def _time(name: str, text: str) -> datetime:
+    problem = f"{name} is not a time by RFC 3339, with its offset from UTC"
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(problem)
+    day, clock, fraction, _zone, sign, hours, minutes = match.groups()
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    microsecond = int((fraction or "").ljust(6, "0")[:6])
     try:
-        time = datetime.fromisoformat(text)
+        zone = timezone(-offset if sign == "-" else offset)
+        return datetime.fromisoformat(f"{day}T{clock}").replace(microsecond=microsecond, tzinfo=zone)
     except ValueError:
-        raise ValueError(f"{name} is not a time by RFC 3339") from None
-    if time.tzinfo is None:
-        raise ValueError(f"{name} has no zone")
-    return time
+        raise ValueError(problem) from None
 
 
 _BY_TYPE: Final[Mapping[Any, Callable[[dict[str, Any], str], Any]]] = MappingProxyType(
-    {str: _string, bool: _boolean, Money: _money, datetime: _moment, datetime | None: _moment_or_none}
+    {str: _string, bool: _boolean, Money: _money, datetime: _moment, Optional[datetime]: _moment_or_none}
 )
 _ENVELOPE: Final = frozenset({"id", "sequence", "attempt", "time", "record"})
 

@@ -1,8 +1,8 @@
 """The currencies that can be charged, and how many decimals the store writes in each.
 
-The codes are Stripe's presentment currencies (https://docs.stripe.com/currencies). The decimals are ISO 4217's, with one
-exception: MGA has 0, since its minor unit is a fifth and nobody prices in it. What Stripe counts otherwise (ISK, UGX) is known
-to the Stripe adapter alone.
+The codes are Stripe's presentment currencies (https://docs.stripe.com/currencies). The decimals follow ISO 4217, with one
+exception: MGA has 0, since its minor unit is a fifth and prices do not use it. The Stripe adapter alone handles the
+currencies that Stripe counts differently (ISK, UGX).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class UnknownCurrency(ValueError):
     """The code names no currency that can be charged."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Currency:
     """`code`: ISO 4217, lower case. `decimals`: digits after the point, so one unit is 10**decimals minor units."""
 
@@ -50,7 +50,7 @@ CURRENCIES: Final[Mapping[str, Currency]] = MappingProxyType(
 
 
 def currency(code: str) -> Currency:
-    """The currency of a lower-case ISO 4217 code. Raises `UnknownCurrency`."""
+    """Return the currency of a lower-case ISO 4217 code. Raises `UnknownCurrency`."""
     found = CURRENCIES.get(code)
     if found is None:
         message = f"{_shown(code)} is no currency that can be charged: write a lower-case ISO 4217 code such as 'eur'."
@@ -59,5 +59,5 @@ def currency(code: str) -> Currency:
 
 
 def _shown(code: str) -> str:
-    """What may be repeated of a code in a message: short letters, since anything else may be somebody's data."""
+    """Return the code for a message if it is short letters; any other text may be personal data."""
     return repr(code) if len(code) <= _CODE_LENGTH and code.isascii() and code.isalpha() else "This text"

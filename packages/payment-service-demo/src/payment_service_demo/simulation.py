@@ -1,4 +1,4 @@
-"""The rest of the store, in small: places the orders, pays as their customers, and listens to what is announced."""
+"""The rest of a store, simulated: place the orders, pay as their customers, and consume the published records."""
 
 from __future__ import annotations
 
@@ -21,65 +21,67 @@ from payment_service.contracts.records import (
     PAYMENTS_INITIATED,
     TOPICS,
 )
-from payment_service.demo.heard import Heard, Told
-from payment_service.demo.sample_orders import Sample
-from payment_service.demo.stage import DemoError, Stage
+from payment_service_demo.environment import DemoError, Environment
+from payment_service_demo.received import ReceivedRecord, ReceivedRecords
+from payment_service_demo.sample_orders import Sample
 
 BROKER_TIMEOUT_S: Final = 10
 REQUEST_TIMEOUT_S: Final = 5
-# How long to wait for records before the screen is drawn again.
+# Wait this long for records before the screen is drawn again.
 POLL_S: Final = 0.1
-# /v1 is asked this often about orders that have not settled.
-ASK_INTERVAL_S: Final = 0.5
+# Query /v1 this often for each order that has not reached its expected state.
+QUERY_INTERVAL_S: Final = 0.5
 _QUIET: Final[dict[str, Any]] = {"log_level": 0, "error_cb": lambda _error: None}
 
 
 class Lines(Protocol):
-    """Where the store says what it sees."""
+    """The output for progress."""
 
-    def say(self, text: str) -> None:
-        """Show a line."""
+    def print_line(self, text: str) -> None:
+        """Print a line."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """What is known of one sample order."""
+    """The observed progress of one sample order."""
 
     sample: Sample
-    announced: dict[int, str] = field(default_factory=dict)  # topics by sequence
+    published: dict[int, str] = field(default_factory=dict)  # topics by sequence
     status: str | None = None
     payments: int = 0
-    tried: int = 0  # cards
-    asked_at: float = 0
+    cards_tried: int = 0
+    queried_at: float = 0
     payment_id: str = ""
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The topics that announced it, in the order of their sequence."""
-        return tuple(topic for _, topic in sorted(self.announced.items()))
+        """The topics of its records, in the order of their sequence."""
+        return tuple(topic for _, topic in sorted(self.published.items()))
 
     @property
     def to_pay(self) -> bool:
-        """Whether the customer can try the next card: once when the payment is there, and once after each decline."""
-        invited = sum(topic in {PAYMENTS_INITIATED, PAYMENTS_FAILED} for topic in self.announced.values())
-        return self.tried < min(invited, len(self.sample.cards))
+        """True when the customer can try the next card: once when the payment exists, and once after each decline."""
+        chances = sum(topic in {PAYMENTS_INITIATED, PAYMENTS_FAILED} for topic in self.published.values())
+        return self.cards_tried < min(chances, len(self.sample.cards))
 
     @property
-    def settled(self) -> bool:
-        """Whether it is as expected, by the topics and by /v1."""
+    def finished(self) -> bool:
+        """True when both the topics and /v1 show the expected state."""
         payments = 0 if self.sample.status is None else 1
-        return (self.topics, self.status, self.payments) == (self.sample.announced, self.sample.status, payments)
+        return (self.topics, self.status, self.payments) == (self.sample.published, self.sample.status, payments)
 
 
-class Store:
-    """Acts in `look`, a tenth of a second at a time; closes its clients at the end of `with`."""
+class Simulation:
+    """A simulated store. Call `poll` repeatedly: each call takes about 0.1 s. The end of `with` closes its clients."""
 
-    def __init__(self, stage: Stage, lines: Lines, samples: Sequence[Sample], heard: Heard) -> None:
-        self._stage = stage
+    def __init__(
+        self, environment: Environment, lines: Lines, samples: Sequence[Sample], received: ReceivedRecords
+    ) -> None:
+        self._environment = environment
         self._lines = lines
         self._orders = {sample.order_id: Progress(sample) for sample in samples}
-        self._heard = heard
-        self._brokers = stage.env["KAFKA_BROKERS"]
+        self._received = received
+        self._brokers = environment.env["KAFKA_BROKERS"]
         self._consumer = Consumer(
             {"bootstrap.servers": self._brokers, "group.id": "demo", "enable.auto.commit": False, **_QUIET}
         )
@@ -88,10 +90,10 @@ class Store:
         listed = (
             AdminClient({"bootstrap.servers": self._brokers, **_QUIET}).list_topics(timeout=BROKER_TIMEOUT_S).topics
         )
-        # Optional topics may not be there.
+        # Optional topics may be absent.
         names = [name for name in TOPICS if name != ORDERS_CREATED and name in listed]
         places = [(name, number) for name in names for number in listed[name].partitions]
-        # Assigned, not subscribed: a group of one needs no broker to hand out its partitions.
+        # Assign instead of subscribe: a group of one needs no rebalance.
         self._consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for name, number in places])
         return self
 
@@ -105,37 +107,39 @@ class Store:
             sample = progress.sample
             for _ in range(sample.copies):
                 producer.produce(ORDERS_CREATED, key=sample.order_id, value=sample.value())
-            self._say(sample.order_id, ORDERS_CREATED, f"{sample.total} {sample.currency}; the customer {sample.story}")
+            self._print(
+                sample.order_id, ORDERS_CREATED, f"{sample.total} {sample.currency}; the customer {sample.story}"
+            )
         if left := producer.flush(BROKER_TIMEOUT_S):
             message = f"{left} orders could not be written to {ORDERS_CREATED}."
             raise DemoError(message)
 
-    def look(self) -> None:
-        """Take what was announced, let customers act on it, and ask /v1 how payments stand."""
+    def poll(self) -> None:
+        """Take new records, act as the customers, and query /v1 for the status of payments."""
         for message in self._consumer.consume(num_messages=100, timeout=POLL_S):
             if message.error() is None:
                 self._take(message)
         for progress in self._orders.values():
             if progress.to_pay:
                 self._pay(progress)
-            if not progress.settled and time.monotonic() - progress.asked_at > ASK_INTERVAL_S:
-                self._ask(progress)
+            if not progress.finished and time.monotonic() - progress.queried_at > QUERY_INTERVAL_S:
+                self._query(progress)
 
     def rows(self) -> list[Progress]:
-        """Give what is known of every order."""
+        """Return the progress of every order."""
         return list(self._orders.values())
 
-    def all_settled(self) -> bool:
-        """Whether every order is as expected."""
-        return all(progress.settled for progress in self._orders.values())
+    def all_finished(self) -> bool:
+        """Return True when every order is in its expected state."""
+        return all(progress.finished for progress in self._orders.values())
 
     def problems(self) -> list[str]:
-        """Say of every order that is not as expected what was expected and what is."""
+        """Return a line for each order that is not in its expected state: expected and actual."""
         return [
-            f"{progress.sample.order_id}: expected {_describe(progress.sample.status, progress.sample.announced)}; "
+            f"{progress.sample.order_id}: expected {_describe(progress.sample.status, progress.sample.published)}; "
             f"found {_describe(progress.status, progress.topics)}{f', {progress.payments} payments' if progress.payments > 1 else ''}"
             for progress in self._orders.values()
-            if not progress.settled
+            if not progress.finished
         ]
 
     def _take(self, message: Message) -> None:
@@ -145,60 +149,62 @@ class Store:
         order_id = _line(value.get("order_id", "(unreadable)"))
         if topic == ORDERS_CREATED_DLQ:
             place = f"{headers.get('dlq_partition')}-{headers.get('dlq_offset')}"
-            self._say(order_id, topic, f"refused: {headers.get('dlq_reason')} (record {place})")
+            self._print(order_id, topic, f"refused: {headers.get('dlq_reason')} (record {place})")
         else:
-            self._say(order_id, topic, _say_payment(topic, value), headers["ce_sequence"])
+            self._print(order_id, topic, _payment_text(topic, value), headers["ce_sequence"])
         sequence, attempt = (int(headers.get(name, "0")) for name in ("ce_sequence", "ce_attempt"))
-        self._heard.note(order_id, Told(topic, value, sequence, attempt))
+        self._received.add(order_id, ReceivedRecord(topic, value, sequence, attempt))
         progress = self._orders.get(order_id)
         if progress is None:
             return
-        progress.announced[int(headers.get("ce_sequence", "1"))] = topic
-        progress.asked_at = 0
+        progress.published[int(headers.get("ce_sequence", "1"))] = topic
+        progress.queried_at = 0
         progress.payment_id = value.get("payment_id", "")
 
     def _pay(self, progress: Progress) -> None:
-        """Confirm the payment's intent with the customer's next card, as the shop's page would."""
+        """Confirm the payment's intent with the customer's next card, as the page of a shop would."""
         try:
             intent = self._get(f"/v1/payments/{quote(progress.payment_id)}")["provider_payment_id"]
         except (OSError, http.client.HTTPException):
-            return  # tried again
-        card = progress.sample.cards[progress.tried]
-        progress.tried += 1
+            return  # the next poll retries
+        card = progress.sample.cards[progress.cards_tried]
+        progress.cards_tried += 1
         status, answer = _call(
             "POST",
-            f"{self._stage.sandbox_url}/v1/payment_intents/{quote(intent)}/confirm",
-            key=self._stage.env["STRIPE_SECRET_KEY"],
+            f"{self._environment.sandbox_url}/v1/payment_intents/{quote(intent)}/confirm",
+            key=self._environment.env["STRIPE_SECRET_KEY"],
             form={"payment_method": card},
         )
         if status not in {HTTPStatus.OK, HTTPStatus.PAYMENT_REQUIRED}:  # 402: the card was declined
-            message = f"The Stripe emulator answered {status} to a customer's {card}: {answer.get('error', {}).get('message')}"
+            message = (
+                f"The Stripe sandbox answered {status} to a customer's {card}: {answer.get('error', {}).get('message')}"
+            )
             raise DemoError(message)
 
-    def _ask(self, progress: Progress) -> None:
-        progress.asked_at = time.monotonic()
+    def _query(self, progress: Progress) -> None:
+        progress.queried_at = time.monotonic()
         try:
             payments = self._get(f"/v1/payments?{urlencode({'order_id': progress.sample.order_id})}")["data"]
         except (OSError, http.client.HTTPException):
-            return  # asked again; if it never answers, the orders don't settle
+            return  # retried; if it never answers, the orders do not finish
         progress.payments = len(payments)
         status = payments[-1]["status"] if payments else None
         if status != progress.status:
-            self._say(progress.sample.order_id, "/v1/payments", str(status))
+            self._print(progress.sample.order_id, "/v1/payments", str(status))
         progress.status = status
 
     def _get(self, path: str) -> Any:
-        status, answer = _call("GET", f"{self._stage.service_url}{path}", key=self._stage.api_key)
+        status, answer = _call("GET", f"{self._environment.service_url}{path}", key=self._environment.api_key)
         if status != HTTPStatus.OK:
             message = f"The service answered {status} to GET {path}: {answer.get('detail') or answer.get('title')}"
             raise DemoError(message)
         return answer
 
-    def _say(self, order_id: str, topic: str, text: str, sequence: str = "") -> None:
-        self._lines.say(f"{order_id:<10}{topic:<20}{f'#{sequence}' if sequence else '':<4}{text}")
+    def _print(self, order_id: str, topic: str, text: str, sequence: str = "") -> None:
+        self._lines.print_line(f"{order_id:<10}{topic:<20}{f'#{sequence}' if sequence else '':<4}{text}")
 
 
-def _say_payment(topic: str, value: Mapping[str, Any]) -> str:
+def _payment_text(topic: str, value: Mapping[str, Any]) -> str:
     money = f"{value['amount']} {value['currency']}"
     match topic.removeprefix("payments."):
         case "failed":
@@ -210,11 +216,11 @@ def _say_payment(topic: str, value: Mapping[str, Any]) -> str:
 
 
 def _describe(status: str | None, topics: Sequence[str]) -> str:
-    return f"{status or 'no payment'} and {' → '.join(topics) or 'nothing announced'}"
+    return f"{status or 'no payment'} and {' → '.join(topics) or 'nothing published'}"
 
 
 def _object(value: object) -> dict[str, Any]:
-    """Read a record's JSON object; a dead letter is whatever was sent, so it may be none."""
+    """Read a record's JSON object. A dead letter holds whatever was sent, so it may not be one."""
     try:
         read = json.loads(_text(value) or "{}")
     except (ValueError, RecursionError):
@@ -223,7 +229,7 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _line(value: object) -> str:
-    """Show what somebody sent as one short line that a terminal can be trusted with."""
+    """Return foreign text as one short line without control characters, safe for a terminal."""
     return "".join(character if character.isprintable() else "?" for character in str(value))[:40]
 
 
@@ -232,7 +238,7 @@ def _text(value: object) -> str:
 
 
 def _call(method: str, url: str, *, key: str, form: Mapping[str, str] | None = None) -> tuple[int, dict[str, Any]]:
-    """Make one request. Raises OSError or HTTPException when there is no answer."""
+    """Make one request. Raises OSError or HTTPException when no response arrives."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=REQUEST_TIMEOUT_S)
     headers = {"Authorization": f"Bearer {key}"}

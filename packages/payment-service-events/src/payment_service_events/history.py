@@ -1,7 +1,7 @@
-"""Taking each event once, and in its order, whatever comes twice, late or by another topic.
+"""Take each event once and in order, even when records repeat or arrive late.
 
-Records of one topic and payment come in order; those of different topics overtake each other. So a listener keeps what came
-and looks at all of it in order, instead of changing its mind by what comes last.
+Records of one topic and payment arrive in order; records of different topics overtake each other. So a consumer stores
+every event and decides from the sorted history, not from the event that arrived last.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from payment_service.events.announced import Event
+from payment_service_events.types import Event
 
 EVENTS_MAX: Final = 100_000  # about 100 MB, and some 20,000 orders
 
 
 class Store(Protocol):
-    """What a listener remembers. It is written in the transaction that holds what the listener does about it."""
+    """The events that a consumer stores. Write them in the transaction that also holds the consumer's own changes."""
 
     def add(self, event: Event) -> bool:
-        """Keep an event; False when one of this id is kept already, and nothing was changed."""
+        """Store an event. Return False, and change nothing, when an event of this id is stored already."""
 
     def of_order(self, order_id: str) -> Sequence[Event]:
-        """Give all that is kept of an order, in any order."""
+        """Return all stored events of an order, in any order."""
 
 
 def take(store: Store, event: Event) -> tuple[Event, ...] | None:
-    """Keep the event and give the history of its order; None for a repetition, about which nothing is to be done.
+    """Store the event and return the history of its order, or None for a repeated event, which needs no action.
 
-    The event itself is not in the history when it tells of a payment that a later one has replaced.
+    The history does not contain the event itself when a later payment of the order replaced the event's payment.
     """
     return in_order(store.of_order(event.order_id)) if store.add(event) else None
 
 
 def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
-    """The history of one order: of its latest payment alone (`attempt`), each event once (`id`), by `sequence`.
+    """Return the history of one order: its latest payment alone (`attempt`), each event once (`id`), by `sequence`.
 
-    A number that is missing is an event that is on its way, or of a topic that nobody listens to.
+    A missing number is an event that is still to arrive, or one of a topic that you do not consume.
     """
     by_id = {event.id: event for event in events}
     latest = max((event.attempt for event in by_id.values()), default=0)
@@ -44,7 +44,7 @@ def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
 
 
 class MemoryStore:
-    """For tests, and for listeners that may forget: over `events_max` events it drops the orders longest untouched."""
+    """A store for tests, and for consumers that may forget. Above `events_max` events it drops the least recently used orders."""
 
     def __init__(self, events_max: int = EVENTS_MAX) -> None:
         self._events_max = events_max
@@ -52,7 +52,7 @@ class MemoryStore:
         self._orders: OrderedDict[str, dict[str, Event]] = OrderedDict()
 
     def add(self, event: Event) -> bool:
-        """Keep an event; False when one of this id is kept already."""
+        """Store an event. Return False when an event of this id is stored already."""
         kept = self._orders.setdefault(event.order_id, {})
         self._orders.move_to_end(event.order_id)
         if event.id in kept:
@@ -64,5 +64,5 @@ class MemoryStore:
         return True
 
     def of_order(self, order_id: str) -> Sequence[Event]:
-        """Give all that is kept of an order."""
+        """Return all stored events of an order."""
         return tuple(self._orders.get(order_id, {}).values())

@@ -1,4 +1,4 @@
-"""The sample orders, what their customers do, and what must become of them."""
+"""The sample orders, the behavior of their customers, and the expected results."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _PAID: Final = (PAYMENTS_INITIATED, PAYMENTS_SUCCEEDED)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One order. `cards`: what the customer tries, one after another (https://docs.stripe.com/testing)."""
+    """A sample order. `cards`: the test cards that the customer tries, in turn (https://docs.stripe.com/testing)."""
 
     order_id: str
     total: str
     currency: str
     story: str
     cards: tuple[str, ...]
-    announced: tuple[str, ...]
-    status: str | None  # None: no payment comes of it
+    published: tuple[str, ...]
+    status: str | None  # None: the order leads to no payment
     copies: int = 1
 
     def value(self) -> bytes:
-        """Give the record as a store writes it."""
+        """Return the record as a store writes it."""
         return json.dumps(
             {
                 "order_id": self.order_id,
@@ -55,5 +55,5 @@ SAMPLES: Final = (
            "succeeded"),
     Sample("order-7", "0.00", "usd", "has nothing to pay", (), _PAID, "succeeded"),
     Sample("order-8", "33.00", "chf", "pays; the order is delivered twice", ("pm_card_visa",), _PAID, "succeeded", copies=2),
-    Sample("order-9", "12.345", "usd", "asks for half a cent", (), (ORDERS_CREATED_DLQ,), None),
+    Sample("order-9", "12.345", "usd", "pays half a cent", (), (ORDERS_CREATED_DLQ,), None),
 )  # fmt: skip

@@ -1,8 +1,8 @@
-"""A child process that ends when we end, however we end.
+"""A child process that ends with its parent, however the parent ends.
 
-Rule 1: a child has its own process group, so that a Ctrl-C in the terminal reaches us alone and we stop it in order.
+Rule 1: each child has its own process group. A Ctrl-C in the terminal reaches the parent alone, which stops the child in order.
 Rule 2: the kernel ends a child whose parent was killed (PR_SET_PDEATHSIG). That signal follows the *thread* that started
-the child, so children are started from the main thread only.
+the child, so start children from the main thread only.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from types import TracebackType
 from typing import Final, Self
 
 PR_SET_PDEATHSIG: Final = 1
-# Below the range from which Linux takes the local ports of outgoing connections (32768 and up), so that no client of
-# ours can hold the port between the moment we choose it and the moment the server listens.
+# Below the range of local ports for outgoing connections on Linux (32768 and up). Otherwise a client could take the port
+# between this choice and the moment when the server listens.
 PORTS: Final = range(20_000, 32_000)
 POLL_INTERVAL_S: Final = 0.01
 
@@ -35,7 +35,7 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class EmbeddedError(RuntimeError):
-    """An embedded server could not be started; the message says why and shows the end of its log."""
+    """An embedded server failed to start. The message says why and shows the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Account:
 
 
 def free_port() -> int:
-    """Choose a port of 127.0.0.1 on which nothing listens now. Raises EmbeddedError."""
+    """Return a port of 127.0.0.1 on which nothing listens now. Raises EmbeddedError."""
     for port in random.sample(PORTS, k=200):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -58,39 +58,40 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Tell whether something accepts connections on this port of 127.0.0.1."""
+    """Return True if this port of 127.0.0.1 accepts connections."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
 
 
 def tail(path: Path, lines: int = 20) -> str:
-    """Give the last lines of a log file, or nothing when there is no such file."""
+    """Return the last lines of a log file, or an empty text when the file does not exist."""
     with contextlib.suppress(OSError):
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
     return ""
 
 
 def die_with_parent(death_signal: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
-    """Give a `preexec_fn` that asks the kernel to send `death_signal` when the parent has died.
+    """Return a `preexec_fn` that asks the kernel to send `death_signal` when the parent dies.
 
-    Raises RuntimeError in another thread than the main one. Changing the user clears the request; `subprocess` changes it before it calls `preexec_fn`.
+    Raises RuntimeError outside the main thread. A change of user clears the request, but `subprocess` changes the user before
+    it calls `preexec_fn`.
     """
     if threading.current_thread() is not threading.main_thread():
-        message = "Start child processes from the main thread: they are ended when the thread that started them ends."
+        message = "Start child processes from the main thread: the kernel ends them with the thread that started them."
         raise RuntimeError(message)
     parent_pid = os.getpid()
 
     def ask() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent_pid:  # it died before we asked
+        if os.getppid() != parent_pid:  # the parent died before the request
             os._exit(1)
 
     return ask
 
 
 class ChildProcess:
-    """One running program: started by the constructor, ended by `stop`, its output in a log file."""
+    """A running program. The constructor starts it, `stop` ends it, and a log file holds its output."""
 
     def __init__(
         self,
@@ -126,23 +127,23 @@ class ChildProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process has not ended yet."""
+        """True until the process has ended."""
         return self._popen.poll() is None
 
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float, name: str) -> None:
-        """Wait until `ready()`; raise EmbeddedError, and stop the process, when it ends before or takes too long."""
+        """Wait until `ready()`. Stop the process and raise EmbeddedError when it exits first or takes too long."""
         deadline = time.monotonic() + timeout_s
         while not ready():
             ended = not self.running
             if ended or time.monotonic() > deadline:
                 self.stop()
-                why = f"ended with code {self._popen.returncode}" if ended else f"was not ready in {timeout_s} s"
+                why = f"exited with code {self._popen.returncode}" if ended else f"was not ready in {timeout_s} s"
                 message = f"{name} {why}. The end of its log:\n{tail(self.log)}"
                 raise EmbeddedError(message)
             time.sleep(POLL_INTERVAL_S)
 
     def stop(self, grace_s: float = 10) -> int:
-        """Ask the process to end, kill its group when it has not after `grace_s`, and give its exit code."""
+        """Signal the process to end, kill its group after `grace_s`, and return the exit code."""
         if self.running:
             self._popen.send_signal(self._stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -158,9 +159,9 @@ class ChildProcess:
 
 
 class WorkFolder:
-    """A temporary folder. Those of processes that were killed are removed when the next one is made.
+    """A temporary folder. Creating one removes the folders of killed processes.
 
-    Its owner holds a lock on the file `lock` inside; a lock that can be had is a dead owner's.
+    The owner holds a lock on the file `lock` inside. A lock that can be acquired belonged to a dead owner.
     """
 
     def __init__(self, name: str) -> None:
@@ -168,7 +169,7 @@ class WorkFolder:
         for other in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
             _remove_abandoned(other)
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
-        # Locked first and named then, so that nobody finds it unlocked between the two.
+        # Lock the file before it gets its name, so that no other process finds it unlocked.
         self._lock = (self.path / "lock.new").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         (self.path / "lock.new").rename(self.path / "lock")
@@ -180,14 +181,14 @@ class WorkFolder:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    # Not ours, not there any more, or still in use: all the same here.
+    # Ignore a folder of another user, one that is gone already, and one that is still in use.
     with contextlib.suppress(OSError), (folder / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class Server:
-    """What the embedded servers share: a port, a child process and its folder; `with` starts and stops them."""
+    """The base of the embedded servers: a port, a child process and its folder. `with` starts and stops them."""
 
     def __init__(self) -> None:
         self._port = 0
@@ -212,7 +213,7 @@ class Server:
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Stop the server, whoever is connected, and remove its folder; without effect when it does not run."""
+        """Stop the server even with clients connected, and remove its folder. No effect when it does not run."""
         if self._child is not None:
             self._child.stop()
             self._child = None

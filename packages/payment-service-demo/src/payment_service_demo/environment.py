@@ -1,4 +1,4 @@
-"""Starts what the demo needs, in order, and stops it in the reverse order: servers, the Stripe emulator, the service."""
+"""Start the servers, the Stripe sandbox and the service, in this order; stop them in reverse."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from payment_service.config.config import Config
-from payment_service.embedded.broker import EmbeddedBroker
-from payment_service.embedded.postgres import EmbeddedPostgres
-from payment_service.embedded.process import ChildProcess, free_port, listens
+from payment_service_demo.embedded.broker import EmbeddedBroker
+from payment_service_demo.embedded.postgres import EmbeddedPostgres
+from payment_service_demo.embedded.process import ChildProcess, free_port, listens
 
 COMMAND: Final = (sys.executable, "-m", "payment_service")
 STRIPE_KEY: Final = "sk_test_demo"
@@ -30,24 +30,24 @@ COMMAND_TIMEOUT_S: Final = 60
 READY_TIMEOUT_S: Final = 60
 SERVICE_GRACE_S: Final = 5
 REQUEST_TIMEOUT_S: Final = 2
-# What a program needs of the environment that is no setting of ours: settings of the person's shell must not leak in.
+# Variables that programs need and that are no settings of the service: settings of your shell must not leak in.
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 class DemoError(Exception):
-    """The demo can't go on; the message says why."""
+    """The demo cannot continue; the message says why."""
 
 
 class Progress(Protocol):
-    """Where the stage says what it does."""
+    """The output for progress."""
 
-    def say(self, text: str) -> None:
-        """Show a line."""
+    def print_line(self, text: str) -> None:
+        """Print a line."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Everything that runs. `env` is the service's environment."""
+class Environment:
+    """The running parts. `env` holds the environment variables of the service."""
 
     env: Mapping[str, str]
     sandbox_url: str
@@ -56,16 +56,16 @@ class Stage:
 
     @property
     def service_url(self) -> str:
-        """Webhooks and the API."""
+        """The address of webhooks and the API."""
         return f"http://127.0.0.1:{self.env['SERVICE_PORT']}"
 
     @property
     def metrics_url(self) -> str:
-        """Metrics, health and API documentation."""
+        """The address of metrics, health and API documentation."""
         return f"http://127.0.0.1:{self.env['METRICS_PORT']}"
 
 
-def open_stage(stack: ExitStack, progress: Progress, roles: str) -> Stage:
+def start_environment(stack: ExitStack, progress: Progress, roles: str) -> Environment:
     """Start everything; `stack` stops it. Raises DemoError or EmbeddedError."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="payment-service-demo-")))
     with _timed(progress, "PostgreSQL, from a wheel"):
@@ -73,7 +73,7 @@ def open_stage(stack: ExitStack, progress: Progress, roles: str) -> Stage:
     with _timed(progress, "a Kafka broker, from a wheel"):
         broker = stack.enter_context(EmbeddedBroker())
     env = _environment(postgres.dsn, broker.bootstrap_servers, sandbox_port=free_port())
-    with _timed(progress, "the Stripe emulator"):
+    with _timed(progress, "the Stripe sandbox"):
         _start_sandbox(stack, env, folder)
     with _timed(progress, "payment-service migrate"):
         _run(env, "migrate")
@@ -84,7 +84,7 @@ def open_stage(stack: ExitStack, progress: Progress, roles: str) -> Stage:
         api_key = _run(env, "keys", "create", "--client", "demo", *scopes).strip()
     with _timed(progress, f"payment-service serve{f' --only {roles}' if roles else ''}"):
         service = _start_service(stack, env, folder, roles)
-    return Stage(env=env, sandbox_url=env["STRIPE_API_BASE"], api_key=api_key, service=service)
+    return Environment(env=env, sandbox_url=env["STRIPE_API_BASE"], api_key=api_key, service=service)
 
 
 def _environment(dsn: str, brokers: str, *, sandbox_port: int) -> dict[str, str]:
@@ -106,14 +106,14 @@ def _environment(dsn: str, brokers: str, *, sandbox_port: int) -> dict[str, str]
 
 
 def _port(name: str) -> str:
-    """Give the port that the person's environment names, else the one that people know if nobody has it, else a free one."""
+    """Return the port named by your environment, else the default port if it is free, else any free port."""
     if wanted := os.environ.get(name):
         return wanted
-    known: int = Config.model_fields[name.lower()].default
+    default: int = Config.model_fields[name.lower()].default
     with socket.socket() as probe, suppress(OSError):
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", known))
-        return str(known)
+        probe.bind(("127.0.0.1", default))
+        return str(default)
     return str(free_port())
 
 
@@ -124,7 +124,7 @@ def _start_sandbox(stack: ExitStack, env: Mapping[str, str], folder: Path) -> No
     secret = ("--webhook-secret", env["STRIPE_WEBHOOK_SECRET"])
     sandbox = ChildProcess([*COMMAND, "sandbox", *arguments, *secret], log=folder / "sandbox.log", env=env)
     stack.callback(sandbox.stop)
-    sandbox.wait_until(lambda: listens(int(port)), timeout_s=READY_TIMEOUT_S, name="The Stripe emulator")
+    sandbox.wait_until(lambda: listens(int(port)), timeout_s=READY_TIMEOUT_S, name="The Stripe sandbox")
 
 
 def _start_service(stack: ExitStack, env: Mapping[str, str], folder: Path, roles: str) -> ChildProcess:
@@ -147,7 +147,7 @@ def _ready(port: int) -> bool:
 
 
 def _run(env: Mapping[str, str], *arguments: str) -> str:
-    """Run a command of the service to its end, and give what it printed."""
+    """Run a command of the service to its end, and return its output."""
     try:
         result = subprocess.run(
             [*COMMAND, *arguments], env=env, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S
@@ -163,7 +163,7 @@ def _run(env: Mapping[str, str], *arguments: str) -> str:
 
 @contextmanager
 def _timed(progress: Progress, what: str) -> Iterator[None]:
-    progress.say(f"starting  {what}")
+    progress.print_line(f"starting  {what}")
     since = time.monotonic()
     yield
-    progress.say(f"done      {what}: {time.monotonic() - since:.1f} s")
+    progress.print_line(f"done      {what}: {time.monotonic() - since:.1f} s")

