@@ -37,10 +37,10 @@ def test_a_capture_or_cancel_survives_a_kill_and_happens_once(shop: Shop, change
     service = shop.serve_armed(armed, "dispatch,http")
     eventually(service.ready)
     with contextlib.suppress(OSError, http.client.HTTPException):
-        shop.ask_for(change, ORDERS[0], {}, "job-1")
+        shop.request_change(change, ORDERS[0], {}, "job-1")
     assert_died_at(service, armed)
     shop.serve()
-    assert shop.ask_for(change, ORDERS[0], {}, "job-1") == 201
+    assert shop.request_change(change, ORDERS[0], {}, "job-1") == 201
     shop.wait_status("succeeded" if change == "capture" else "canceled", ORDERS[0])
     shop.wait_quiet(timeout_s=TAKEN_UP_S)
     shop.check()
@@ -64,7 +64,7 @@ def test_opening_a_payment_survives_a_kill_and_happens_once(shop: Shop, point: s
     shop.order(ORDERS[0])
     first = shop.serve("intake,dispatch,http")
     shop.wait_status("pending")
-    assert shop.ask_for("cancel", ORDERS[0], {}, "job-1") == 201
+    assert shop.request_change("cancel", ORDERS[0], {}, "job-1") == 201
     shop.wait_status("canceled")
     first.stop()
     service = shop.serve_armed(point, "dispatch,http")

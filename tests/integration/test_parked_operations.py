@@ -9,7 +9,7 @@ import pytest
 
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from tests.support.harness import Harness
-from tests.support.operator import PROXY, REFUND, REFUSAL, Operator, effects, look_again, shown, unfindable
+from tests.support.operator import PROXY, REFUND, REFUSAL, Operator, effects, expire_reads, shown, unfindable
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
 
@@ -36,7 +36,7 @@ async def test_a_refund_with_an_unknown_outcome_is_looked_up_before_a_retry(harn
     await harness.refund(payment, "5.00")
     name = await operator.parked("refund")
     assert await operator.retry(name) == "read_first"
-    await look_again(harness)
+    await expire_reads(harness)
     await harness.run_until_idle()
     made = 1 if phase == "after" else 0
     assert effects(harness.sandbox, "refund.created") == made
@@ -53,7 +53,7 @@ async def test_a_refund_that_two_reads_do_not_find_is_never_sent_again(
     name = await unfindable(harness, operator, payment)
     for _ in range(3):
         assert await operator.retry(name) == "read_first"
-        await look_again(harness)
+        await expire_reads(harness)
         assert await operator.parked("refund") == name
     assert effects(harness.sandbox, "refund.created") == 0
     assert (await harness.refund(payment, "14.91")).status == 422, "its amount stays reserved"
@@ -110,7 +110,7 @@ async def test_a_retried_create_makes_one_intent(harness: Harness, phase: str, f
     harness.sandbox.faults({"match": CREATE, "phase": phase, **fault})
     await harness.flows.accept("o-1")
     await operator.retry(await operator.parked("create"))
-    await look_again(harness)
+    await expire_reads(harness)
     assert (await harness.flows.payment("o-1"))["status"] == "pending"
     client: Any = harness.sandbox.client()
     assert len(client.v1.payment_intents.list().data) == 1

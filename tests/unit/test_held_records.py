@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scripts.sample_records import ANNOUNCEMENTS, record_of
-from tests.support.contracts import ContractBrokenError, hold
+from tests.support.contracts import ContractBrokenError, validate_record
 from tests.support.kafka import Topics
 
 TESTS = Path(__file__).parents[1]
@@ -33,12 +33,12 @@ def headers(**changes: bytes | None) -> dict[str, bytes | None]:
 @pytest.mark.parametrize("told", ANNOUNCEMENTS)
 def test_what_the_service_makes_passes(told: Any) -> None:
     made = record_of(told)
-    hold(made.topic, made.key, made.value, dict(made.headers))
+    validate_record(made.topic, made.key, made.value, dict(made.headers))
 
 
 def test_a_dead_letter_and_what_is_nobodys_promise_pass() -> None:
-    hold("orders.created.dlq", None, b"\xff", {**LETTER, "anything": b"\xff", "nothing": None})
-    hold("orders.created", None, b"\xff", {})
+    validate_record("orders.created.dlq", None, b"\xff", {**LETTER, "anything": b"\xff", "nothing": None})
+    validate_record("orders.created", None, b"\xff", {})
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_dead_letter_and_what_is_nobodys_promise_pass() -> None:
 )
 def test_a_value_that_breaks_its_contract_is_found(broken: bytes | None) -> None:
     with pytest.raises(ContractBrokenError, match=r"payments\.failed"):
-        hold(FAILED.topic, FAILED.key, broken, headers())
+        validate_record(FAILED.topic, FAILED.key, broken, headers())
 
 
 @pytest.mark.parametrize(
@@ -83,25 +83,27 @@ def test_a_value_that_breaks_its_contract_is_found(broken: bytes | None) -> None
 )
 def test_headers_that_break_their_contract_are_found(broken: dict[str, bytes | None]) -> None:
     with pytest.raises(ContractBrokenError, match=r"payments\.failed"):
-        hold(FAILED.topic, FAILED.key, FAILED.value, broken)
+        validate_record(FAILED.topic, FAILED.key, FAILED.value, broken)
 
 
 def test_a_wrong_key_is_found() -> None:
     for key in (None, b"order-1001", b"\xff"):
         with pytest.raises(ContractBrokenError, match="key"):
-            hold(FAILED.topic, key, FAILED.value, headers())
+            validate_record(FAILED.topic, key, FAILED.value, headers())
 
 
 @pytest.mark.parametrize("name", LETTER)
 def test_a_dead_letter_without_one_of_its_headers_is_found(name: str) -> None:
     with pytest.raises(ContractBrokenError, match=name):
-        hold("orders.created.dlq", b"k", b"v", {other: content for other, content in LETTER.items() if other != name})
+        validate_record(
+            "orders.created.dlq", b"k", b"v", {other: content for other, content in LETTER.items() if other != name}
+        )
 
 
 @pytest.mark.parametrize("topic", ["payments.unheard_of", "orders.unheard_of.dlq"])
 def test_a_topic_without_a_schema_is_found(topic: str) -> None:
     with pytest.raises(ContractBrokenError, match="no schema"):
-        hold(topic, FAILED.key, FAILED.value, {**headers(ce_type=topic.encode()), **LETTER})
+        validate_record(topic, FAILED.key, FAILED.value, {**headers(ce_type=topic.encode()), **LETTER})
 
 
 @pytest.mark.kafka
