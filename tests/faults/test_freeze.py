@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.shop import TAKEN_UP_S, Shop
+from tests.support.shop import RESUMED_WITHIN_S, Shop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
 
@@ -29,7 +29,7 @@ def test_a_dispatcher_frozen_during_calls_repeats_no_effect(shop: Shop) -> None:
     eventually(lambda: len(shop.sandbox.ledger()) >= len(before))
     frozen.pause()
     shop.sandbox.faults()
-    shop.wait_status("pending", timeout_s=TAKEN_UP_S)
+    shop.wait_status("pending", timeout_s=RESUMED_WITHIN_S)
     eventually(lambda: shop.count("workers", BEATEN_WITHIN_6_S) == 1)
     frozen.resume()
     eventually(lambda: shop.count("workers", BEATEN_WITHIN_6_S) == 2)

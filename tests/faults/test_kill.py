@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.shop import PAID_EVENTS, TAKEN_UP_S, Shop, assert_died_at
+from tests.support.shop import PAID_EVENTS, RESUMED_WITHIN_S, Shop, assert_died_at
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -25,7 +25,7 @@ UNFINISHED = "state IN ('due', 'claimed')"
 def assert_next_process_recovers(shop: Shop, *, paid: int = 0) -> None:
     """Assert that the next process resumes the work, other customers can pay, and no invariant is violated."""
     shop.serve()
-    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     shop.pay(*ORDERS[paid:])
     shop.wait_status("succeeded")
     shop.wait_quiet()
@@ -138,7 +138,7 @@ def test_a_refund_survives_a_kill_during_its_request_and_its_call(shop: Shop, po
     assert_died_at(service, point)
     shop.serve()
     assert shop.refund(ORDERS[0], "5.00", "job-1") == 201
-    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     eventually(lambda: shop.query("SELECT status FROM refunds") == [{"status": "succeeded"}])
     shop.wait_quiet()
     shop.check()
@@ -172,7 +172,7 @@ def test_another_replica_resumes_calls_and_publishing_within_ten_seconds(shop: S
     shop.sandbox.faults()
     killed.kill()
     # The provider answers 409 until it notices that the dead process hung up. Sent again counts as resumed.
-    eventually(lambda: shop.count("operations", "attempt > 1") == len(ORDERS), timeout_s=TAKEN_UP_S)
+    eventually(lambda: shop.count("operations", "attempt > 1") == len(ORDERS), timeout_s=RESUMED_WITHIN_S)
     shop.wait_quiet()
     shop.pay(*ORDERS)
     shop.wait_status("succeeded")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.kafka import CANCELLED, CANCELLED_DEAD_LETTERS
-from tests.support.shop import TAKEN_UP_S, Shop, assert_died_at
+from tests.support.shop import RESUMED_WITHIN_S, Shop, assert_died_at
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -42,7 +42,7 @@ def test_a_capture_or_cancel_survives_a_kill_and_happens_once(shop: Shop, change
     shop.serve()
     assert shop.request_change(change, ORDERS[0], {}, "job-1") == 201
     shop.wait_status("succeeded" if change == "capture" else "canceled", ORDERS[0])
-    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     shop.check()
 
 
@@ -79,7 +79,7 @@ def test_opening_a_payment_survives_a_kill_and_happens_once(shop: Shop, point: s
     client: Any = shop.sandbox.client()
     client.v1.payment_intents.confirm(row["provider_payment_id"], {"payment_method": "pm_card_visa"})
     eventually(lambda: shop.count("payments", "n = 2 AND status = 'succeeded'") == 1)
-    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     assert shop.count("payments") == 2
     shop.check()
 
@@ -94,11 +94,11 @@ def test_expiry_survives_a_kill(shop: Shop, point: str) -> None:
     first.stop()
     shop.execute("UPDATE payments SET expires_at = now(), expiry_due_at = now()")
     assert_died_at(shop.serve_armed(point, "dispatch,http"), point)
-    # What it had committed is looked at again in minutes; but then the calls are queued, so nobody needs to.
+    # Committed payments are only checked again after minutes, but their cancels are already queued.
     shop.serve()
     shop.serve_beside()
     shop.wait_status("canceled", *ORDERS[1:])
-    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     assert shop.count("operations", "kind = 'cancel'") == len(ORDERS) - 1
     shop.check()
 
@@ -114,7 +114,7 @@ def test_expiry_survives_a_kill(shop: Shop, point: str) -> None:
     ],
 )
 def test_order_cancellations_survive_a_kill(shop: Shop, point: str) -> None:
-    """One order is paid, two are not, and the last order arrives after its cancellation.
+    """The first order is paid, two are not, and the last order arrives after its cancellation.
 
     A bad record blocks none of them.
     """
@@ -133,8 +133,8 @@ def test_order_cancellations_survive_a_kill(shop: Shop, point: str) -> None:
     shop.order(ORDERS[3])
     shop.wait_status("canceled", *ORDERS[1:])
     settled = "outcome = 'refunded'"
-    eventually(lambda: shop.count("order_cancellations", settled) == 1, timeout_s=TAKEN_UP_S)
-    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    eventually(lambda: shop.count("order_cancellations", settled) == 1, timeout_s=RESUMED_WITHIN_S)
+    shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     shop.check()
     [letter] = shop.topics.read_all([CANCELLED_DEAD_LETTERS])
     assert letter.value == b"no json"

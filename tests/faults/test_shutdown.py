@@ -61,8 +61,8 @@ def test_a_rolling_restart_under_load_loses_nothing(shop: Shop) -> None:
     """The webhook endpoint moves to the remaining process, as it would behind a proxy."""
     replicas = [shop.serve_beside(), shop.serve_beside()]
     for number in range(2):
-        # Whoever replaces waits until the new one works; besides, the embedded broker forgets a member that joins while
-        # another leaves (Apache Kafka does not).
+        # A rolling restart waits for the new replica. The embedded broker, unlike Apache Kafka, also loses a member
+        # that joins while another leaves.
         replicas[-1].wait_for_log("partitions_assigned")
         leaving, staying = replicas
         orders = [f"o-{number}-{i}" for i in range(30)]

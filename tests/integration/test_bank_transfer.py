@@ -293,7 +293,7 @@ async def test_a_bank_transfer_is_always_captured_automatically(
         await bank.take(reference("o-1"))
         assert await bank.published("o-1") == ["initiated", "succeeded"]
         await bank.flows.accept("o-2", payment_provider="stripe", **order)
-        assert (await bank.flows.payment("o-2"))["capture_method"] == "manual", "where it can be held, it is"
+        assert (await bank.flows.payment("o-2"))["capture_method"] == "manual", "a card payment can be authorized first"
 
 
 async def test_a_refund_is_pending_until_an_operator_confirms_the_transfer(bank: Bank) -> None:

@@ -92,7 +92,7 @@ async def test_a_cancellation_before_its_order_is_applied_without_a_call(harness
     assert (await outcome(harness), await status(harness, payment)) == ("canceled", "canceled")
     assert await published_topics(harness, payment) == ["canceled", "failed"]
     await harness.run_until_idle()
-    assert [entry["effect"] for entry in harness.sandbox.ledger()] == ["intent.created"], "of the other order alone"
+    assert [entry["effect"] for entry in harness.sandbox.ledger()] == ["intent.created"], "only for the other order"
     assert await status(harness, name_of("o-2")) == "pending"
 
 
@@ -172,7 +172,7 @@ async def test_a_canceled_order_gets_no_new_payment_and_a_concurrent_one_is_canc
     await harness.run_until_idle()
     await accept(harness, {"order_id": "o-1"})
     assert await cancellations_of(harness).look_once() == 1
-    assert await outcome(harness) is None, "somebody may be opening the next payment"
+    assert await outcome(harness) is None, "another request may be opening the next payment"
     refused = await harness.post("/v1/payments", {"order_id": "o-1"})
     assert (refused.status, "cancelled" in refused.json["detail"]) == (409, True)
     opened = await harness.post("/v1/payments", {"order_id": "o-2"})

@@ -53,14 +53,14 @@ async def test_every_order_creates_one_intent_and_is_published_once(
 @pytest.mark.parametrize(
     "rule",
     [
-        pytest.param({"action": "drop", "phase": "before"}, id="dropped before the work"),
-        pytest.param({"action": "drop", "phase": "after"}, id="dropped after the work"),
-        pytest.param({"action": "reset", "phase": "after"}, id="reset after the work"),
-        pytest.param({"action": "hang", "phase": "after", "seconds": 3}, id="no answer in time after the work"),
+        pytest.param({"action": "drop", "phase": "before"}, id="dropped before the effect"),
+        pytest.param({"action": "drop", "phase": "after"}, id="dropped after the effect"),
+        pytest.param({"action": "reset", "phase": "after"}, id="reset after the effect"),
+        pytest.param({"action": "hang", "phase": "after", "seconds": 3}, id="no response in time after the effect"),
         pytest.param(
             {"action": "status", "code": 502, "phase": "after", "body": "<html>Bad gateway"}, id="a proxy's 502"
         ),
-        pytest.param({"action": "status", "code": 503, "phase": "before"}, id="503 before the work"),
+        pytest.param({"action": "status", "code": 503, "phase": "before"}, id="503 before the effect"),
         pytest.param({"action": "status", "code": 409, "phase": "before"}, id="key in use"),
         pytest.param({"action": "status", "code": 429, "phase": "before", "headers": {"Retry-After": "1"}}, id="429"),
         pytest.param({"action": "status", "code": 429, "headers": {"Retry-After": "soon"}}, id="429, nonsense"),

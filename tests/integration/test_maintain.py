@@ -220,7 +220,7 @@ def test_a_late_run_creates_partitions_for_all_rows_in_the_default_one(
     lines = run(database_dsn, now=late)
     assert "deleted 1 rows past retention from outbox_default" in lines
     assert f"outbox_{week_of(late - timedelta(days=3)):%Y%m%d}" in where(connection, "outbox")
-    assert where(connection, "outbox").count("outbox_default") == 1, "what is not published stays"
+    assert where(connection, "outbox").count("outbox_default") == 1, "unpublished rows stay"
 
 
 def test_concurrent_runs_do_each_step_once(database_dsn: str) -> None:

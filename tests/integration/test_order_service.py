@@ -176,7 +176,7 @@ def test_two_killed_processes_with_repeated_records_do_each_task_once(
     publish(topics, every_record[:half])
     with listener.running():
         eventually(lambda: listener.taken() >= half // 2, timeout_s=30)
-    # Killed without having stored its last offsets. Now all comes again, out of order, and what can't be kept between.
+    # It was killed before it stored its last offsets. Resend every record out of order, with unstorable ones between.
     shuffled = random.Random(7).sample(every_record, len(every_record))
     topics.produce([b"\xff"], topic="payments.failed")
     publish(topics, [record_of(DECLINED, order="not\0storable")])

@@ -20,7 +20,7 @@ async def test_a_refund_the_provider_refused_is_resent_under_a_new_key(harness: 
     await harness.refund(payment, "5.00")
     name = await operator.parked("refund")
     await harness.refund(payment, "1.00")
-    assert effects(harness.sandbox, "refund.created") == 0, "what comes later waits behind it"
+    assert effects(harness.sandbox, "refund.created") == 0, "later operations wait for it"
     assert await operator.retry(name) == "sent_anew"
     await harness.run_until_idle()
     assert (await shown(harness, payment))["amount_refunded"] == "6.00"

@@ -136,7 +136,7 @@ async def test_a_refused_refund_is_explained_and_not_stored(harness: Harness) ->
     assert (unpaid.status, unpaid.json["type"]) == (409, "urn:payment-service:not_allowed")
     assert (await harness.refund(uuid4(), "5.00")).status == 404
     payment = await harness.pay("o-1")
-    assert (await harness.refund(payment, "5.00", "job-1")).status == 201, "a refusal must not stick to its key"
+    assert (await harness.refund(payment, "5.00", "job-1")).status == 201, "a refusal must not be stored for its key"
     too_much = await harness.refund(payment, "14.91")
     assert (too_much.status, "14.90 eur" in too_much.json["detail"]) == (422, True)
     assert (await harness.refund(payment, "14.90")).status == 201
@@ -151,7 +151,7 @@ async def test_an_invalid_amount_is_refused(harness: Harness, amount: object) ->
     payment = await harness.pay("o-1")
     answer = await harness.post(f"/v1/payments/{payment}/refunds", {"amount": amount})
     if amount is None:
-        assert answer.status == 201, "null is left out"
+        assert answer.status == 201, "null means absent"
         return
     assert (answer.status, answer.is_problem) == (422, True)
     assert await harness.flows.pool.fetchval("SELECT count(*) FROM refunds") == 0
@@ -262,7 +262,9 @@ async def test_a_refund_after_a_dashboard_refund_fails_and_frees_its_amount(harn
     await harness.flows.run_calls()
     refund = await shown(harness, late)
     assert (refund["status"], refund["failure_code"] != "") == ("failed", True)
-    assert (await harness.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00", "the look has told of it"
+    assert (await harness.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00", (
+        "the read before the call found it"
+    )
     assert [topic for topic, _ in await harness.published(payment)][2:] == [
         "refund_initiated",
         "refunded",

@@ -100,7 +100,7 @@ async def test_a_record_refused_again_stays_with_its_reason(harness: Harness, va
     with pytest.raises(Refusal, match=rf"refused again \({reason}\)"):
         await replay(harness, at(7))
     assert await harness.flows.pool.fetchval("SELECT replayed_at IS NULL FROM quarantine")
-    assert (await count(harness, "outbox"), await count(harness, "audit")) == (notices, 0), "it is not announced again"
+    assert (await count(harness, "outbox"), await count(harness, "audit")) == (notices, 0), "it is not published again"
 
 
 async def test_an_order_that_has_a_payment_by_now_is_only_marked(harness: Harness) -> None:

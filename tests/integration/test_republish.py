@@ -76,12 +76,12 @@ async def test_a_repeated_request_acts_once_and_resumes_after_a_stop(
     await published(pool, *[(uuid.uuid4(), INITIATED) for _ in range(5)])
     assert await republish(pool, ALL, ASKING, batch_rows=3) == 10
     await pool.execute("DELETE FROM outbox_pending")
-    assert await republish(pool, ALL, ASKING, batch_rows=3) == 10, "the same answer"
-    assert await pending(pool) == 0, "and nothing done"
+    assert await republish(pool, ALL, ASKING, batch_rows=3) == 10, "the same result"
+    assert await pending(pool) == 0, "no record is queued"
     with psycopg.connect(database_dsn, autocommit=True) as owner:
         owner.execute("DELETE FROM idempotency_keys WHERE key > 'again-1.2'")
     await republish(pool, ALL, ASKING, batch_rows=3)
-    assert await pending(pool) == 4, "the two batches that were done are passed over"
+    assert await pending(pool) == 4, "the two completed batches are skipped"
     with pytest.raises(Refusal):
         await republish(pool, ALL, replace(ASKING, asked={"topic": SUCCEEDED}), batch_rows=3)
 

@@ -49,7 +49,7 @@ async def test_a_refund_missing_at_the_provider_cannot_be_resolved_as_made(harne
     assert await resolvable_state(harness, name) == before
     made = await refund_externally(harness, payment)
     await operator.resolve(name, "happened", made)
-    assert (await harness.get(f"/v1/refunds/{name}")).json["status"] == "succeeded", "as it was read, without an event"
+    assert (await harness.get(f"/v1/refunds/{name}")).json["status"] == "succeeded", "from the read, without an event"
     assert (await shown(harness, payment))["amount_refunded"] == "5.00"
 
 
@@ -166,7 +166,7 @@ async def test_a_capture_or_cancel_is_completed_only_if_the_provider_shows_it(
     assert await operator.parked(change) == name
     getattr(client.v1.payment_intents, change)(intent)
     await operator.resolve(name, "happened", intent)
-    assert (await shown(harness, payment))["status"] == status, "as it was read, without an event"
+    assert (await shown(harness, payment))["status"] == status, "from the read, without an event"
 
 
 async def test_a_parked_read_can_only_be_resolved_as_never(harness: Harness) -> None:

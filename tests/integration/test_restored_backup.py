@@ -64,7 +64,7 @@ async def test_a_repeated_request_finds_its_earlier_refund(harness: Harness) -> 
     assert refunded(harness.sandbox) == [500]
     assert (await harness.get(f"/v1/refunds/{first.json['id']}")).json["status"] == "succeeded"
     assert await amounts(harness, payment) == ("19.90", "5.00")
-    assert await harness.published(payment) == published, "the same, under the same ids"
+    assert await harness.published(payment) == published, "the same records with the same ids"
 
 
 async def test_another_refund_recovers_the_lost_one_and_its_key_finds_it(harness: Harness) -> None:

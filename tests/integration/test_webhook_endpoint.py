@@ -131,7 +131,7 @@ async def test_a_body_that_is_not_utf8_is_refused(port: int, inbox: Inbox) -> No
         pytest.param(b"[" * 100_000, "too_deep", id="a hundred thousand brackets"),
         pytest.param(b'{"a":' * 40_000 + b"1" + b"}" * 40_000, "too_deep", id="forty thousand objects"),
         pytest.param(b"[]", "not_an_event", id="a list"),
-        pytest.param(event(id="evt_\r\n' OR 1=1"), "not_an_event", id="an id that is none"),
+        pytest.param(event(id="evt_\r\n' OR 1=1"), "not_an_event", id="invalid id"),
     ],
 )
 async def test_a_signed_but_unreadable_body_is_refused_and_quarantined(
@@ -141,7 +141,7 @@ async def test_a_signed_but_unreadable_body_is_refused_and_quarantined(
     assert_refused(await post(port, body), 400)
     assert [(quarantined, reason) for quarantined, reason, _ in inbox.quarantined] == [(body, reason)]
     assert not inbox.events
-    assert (await post(port, event())).status == 200, "the process goes on"
+    assert (await post(port, event())).status == 200, "the process continues"
 
 
 async def test_a_byte_order_mark_is_refused(port: int, inbox: Inbox) -> None:
@@ -261,7 +261,7 @@ async def test_a_disconnected_sender_frees_its_slot(inbox: Inbox) -> None:
 
 @pytest.mark.invariant("I11")
 async def test_deliveries_beyond_the_queue_limit_are_refused_at_once(inbox: Inbox) -> None:
-    """Queued deliveries are answered eventually. The others are told to retry."""
+    """Queued deliveries are answered eventually. The others receive a request to retry."""
     inbox.gate.clear()
     async with served(endpoint(inbox, waiting_max=3)) as port:
         waiting = [asyncio.create_task(post(port, BODY)) for _ in range(3)]
@@ -325,9 +325,9 @@ async def test_a_replay_after_the_tolerance_is_refused_even_for_a_known_event(du
         pytest.param(event(api_version="2099-01-01.future"), Disposition.IGNORED, True, id="unknown version"),
         pytest.param(event(livemode=True), Disposition.MISDIRECTED, True, id="live"),
         pytest.param(event(account="acct_1"), Disposition.MISDIRECTED, True, id="connected account"),
-        pytest.param(event("refund.created"), Disposition.FOREIGN, True, id="refund of another make"),
-        pytest.param(event("payment_intent.succeeded"), Disposition.FOREIGN, True, id="not ours"),
-        pytest.param(event("payment_intent.succeeded", intent("o-unknown")), "unmatched", False, id="no such order"),
+        pytest.param(event("refund.created"), Disposition.FOREIGN, True, id="external refund"),
+        pytest.param(event("payment_intent.succeeded"), Disposition.FOREIGN, True, id="external intent"),
+        pytest.param(event("payment_intent.succeeded", intent("o-unknown")), "unmatched", False, id="unknown order"),
         pytest.param(event("payment_intent.succeeded", intent("o-1", status=7)), "malformed", False, id="unreadable"),
         pytest.param(
             event("payment_intent.succeeded", intent("o-1", amount=1)), "unexpected_money", False, id="another amount"

@@ -70,7 +70,7 @@ async def send(port: int, data: bytes, *, wait_close: bool = False) -> Answer:
             writer.write(data)
             answer = await read_answer(reader)
             if wait_close:
-                assert await reader.read() == b"", "the server went on after its answer"
+                assert await reader.read() == b"", "the server kept the connection open"
                 return Answer(answer.status, answer.headers, answer.body, closed=True)
             return answer
     finally:

@@ -183,7 +183,7 @@ class Topics:
         producer = Producer({"bootstrap.servers": self.bootstrap_servers, "acks": "all", **QUIET})
         for topic, partition in places:
             producer.produce(topic, value=name, partition=partition, headers={_MARK: name})
-        assert producer.flush(30) == 0, "the marks were not delivered"
+        assert producer.flush(30) == 0, "the markers were not delivered"
         records = self.read(lambda seen: sum(r.headers.get(_MARK) == name for r in seen) == len(places), topics=topics)
         return [record for record in records if _MARK not in record.headers]
 

@@ -71,7 +71,7 @@ class ServiceProcess:
 
     def spawn(self) -> None:
         """Start the process without waiting."""
-        assert not self.running, "the service is running already"
+        assert not self.running, "the service is already running"
         self._end_expected = False
         self._child = ChildProcess([COMMAND, *self.arguments], log=self.log, env=self.env)
 
@@ -86,7 +86,7 @@ class ServiceProcess:
 
     def kill(self) -> None:
         """Kill the process with SIGKILL, without a clean shutdown."""
-        assert self.running, f"the service had ended before it was to be killed:\n{tail(self.log)}"
+        assert self.running, f"the service exited before the test killed it:\n{tail(self.log)}"
         self._end_expected = True
         self.child.kill()
 
@@ -105,7 +105,7 @@ class ServiceProcess:
         """Stop the process with SIGTERM, wait until it has drained, and assert its exit code."""
         self._end_expected = True
         code = self.child.stop(grace_s=STOP_TIMEOUT_S)
-        assert code == expected_code, f"the service ended with {code}, not {expected_code}:\n{tail(self.log)}"
+        assert code == expected_code, f"the service exited with {code}, not {expected_code}:\n{tail(self.log)}"
 
     def pause(self) -> None:
         """Suspend the process (SIGSTOP), as on a frozen machine."""
@@ -130,7 +130,7 @@ class ServiceProcess:
             return
         died = not self._end_expected and not self._child.running
         self._child.kill()
-        assert not died, f"the service ended by itself:\n{tail(self.log)}"
+        assert not died, f"the service exited unexpectedly:\n{tail(self.log)}"
 
 
 def _parse(line: str) -> dict[str, Any]:

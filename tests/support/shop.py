@@ -29,7 +29,7 @@ from tests.support.sandbox import WEBHOOK_SECRET, SandboxProcess
 from tests.support.service import ServiceProcess, StartService
 
 # Another process resumes the work of a killed one within this time.
-TAKEN_UP_S: Final = 10.0
+RESUMED_WITHIN_S: Final = 10.0
 PAID_EVENTS: Final = ("payment_intent.succeeded", "payment_intent.payment_failed", "charge.succeeded")
 
 _WORK_LEFT: Final = """
