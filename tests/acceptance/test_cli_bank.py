@@ -34,7 +34,7 @@ def env(database_dsn: str, service_dsn: str) -> dict[str, str]:
 
     async def ask() -> None:
         async with open_bank(database_dsn) as bank:
-            await bank.asked("o-1", "o-2", "o-3")
+            await bank.create_payments("o-1", "o-2", "o-3")
 
     asyncio.run(ask())
     return {

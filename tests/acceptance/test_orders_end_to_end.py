@@ -48,7 +48,7 @@ def test_amounts_are_exact_from_the_order_to_the_charge_and_the_event(shop: Shop
     shop.wait_quiet()
     evidence = shop.check()
     for topic in ("payments.initiated", "payments.succeeded"):
-        published = {record.json()["order_id"]: record.json() for record in evidence.announced if record.topic == topic}
+        published = {record.json()["order_id"]: record.json() for record in evidence.published if record.topic == topic}
         assert {name: value["amount"] for name, value in published.items()} == totals
         assert {value["user_id"] for value in published.values()} == {f"user of {name}" for name in totals}
     captured = sum(entry["amount"] for entry in evidence.ledger if entry["effect"] == "charge.captured")

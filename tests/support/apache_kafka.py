@@ -1,6 +1,6 @@
-"""Apache Kafka, one node in KRaft mode, for `make test-kafka`.
+"""Run Apache Kafka, one node in KRaft mode, for `make test-kafka`.
 
-It needs Java; Maven downloads the jars (tests/kafka).
+It needs Java; Maven fetches the jars (tests/kafka).
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ group.min.session.timeout.ms=1000
 
 
 class ApacheKafka(Server):
-    """One broker on 127.0.0.1; `stop` removes its data."""
+    """A broker on 127.0.0.1. `stop` removes its data."""
 
     @property
     def bootstrap_servers(self) -> str:
-        """The value that Kafka clients take as `bootstrap.servers`."""
+        """The value for `bootstrap.servers` of Kafka clients."""
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> Self:
@@ -67,7 +67,7 @@ class ApacheKafka(Server):
             self._child = ChildProcess(
                 [*JAVA, "kafka.Kafka", properties],
                 log=folder / "kafka.log",
-                stop_signal=signal.SIGKILL,  # no clean shutdown: its data is removed
+                stop_signal=signal.SIGKILL,  # also removes its data
             )
             self._child.wait_until(self._answers, timeout_s=START_TIMEOUT_S, name="Apache Kafka")
         except BaseException:

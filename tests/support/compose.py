@@ -1,8 +1,7 @@
-"""The services of compose.yaml as local processes: their own commands, environment, volumes and secrets.
+"""Run the services of compose.yaml as local processes, with their own commands, environment, volumes and secrets.
 
-A container's paths lie below a folder of its own, in which its mounts are links. So it finds exactly its own mounts.
-
-Host names become addresses.
+Each container has a root folder in which its mounts are links, so it sees only its own files. Host names become
+addresses.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ ROOT: Final = Path(__file__).parents[2]
 BIN: Final = Path(sys.executable).parent
 SERVICES: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 TIMEOUT_S: Final = 60
-_ENTRYPOINT: Final = ["payment-service"]  # the entry point of the image
+_ENTRYPOINT: Final = ["payment-service"]  # the image's
 
 
 class Project:
-    """One start of compose.yaml. `variables`: set by the operator. `hosts`: the addresses of the containers."""
+    """A start of compose.yaml. `variables` are the user's settings; `hosts` maps container names to addresses."""
 
     def __init__(self, folder: Path, *, variables: Mapping[str, str], hosts: Mapping[str, str]) -> None:
         self.folder = folder
@@ -33,24 +32,24 @@ class Project:
         self._hosts = hosts
 
     def volume(self, name: str) -> Path:
-        """Return the local path of a volume."""
+        """Return the folder of a volume."""
         path = self.folder / "volumes" / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def environment(self, name: str) -> dict[str, str]:
-        """Return the environment of a service, for a local process."""
+        """Return the environment of a service for a local process."""
         given = SERVICES[name].get("environment", {})
         return {key: self._context(name, str(value)) for key, value in given.items()}
 
     def command(self, name: str) -> list[str]:
-        """Return the command of a service, for a local process; `sleep` for a day exits with 7 instead."""
+        """Return the command of a service for a local process. A `sleep` of a day exits with 7."""
         service = SERVICES[name]
         words = [*service.get("entrypoint", _ENTRYPOINT), *service.get("command", [])]
         return [self._context(name, word.replace("sleep 86400", "exit 7")) for word in words]
 
     def run(self, name: str) -> subprocess.CompletedProcess[str]:
-        """Run a service that ends by itself."""
+        """Run a service that exits by itself."""
         return subprocess.run(
             self.command(name),
             env={"PATH": f"{BIN}:{os.environ['PATH']}", **self.environment(name)},
@@ -68,7 +67,7 @@ class Project:
         return f"{self._mounted(name)}{text}" if text.startswith("/") else text
 
     def _mounted(self, name: str) -> Path:
-        """Return the root of a container with its mounts."""
+        """Return the root folder of a container, with its mounts."""
         root = self.folder / "containers" / name
         for mount in SERVICES[name].get("volumes", []):
             source, path = mount.split(":")[:2]

@@ -1,7 +1,4 @@
-"""Containers of the image, started with as few privileges as it promises to need.
-
-Only `make image-test` runs tests with them.
-"""
+"""Run containers of the image with the least privileges it documents. Only `make image-test` runs these tests."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from tests.support.http import is_ready
 
 ENGINE: Final = os.environ.get("IMAGE_ENGINE", "podman")
 IMAGE: Final = "payment-service:latest"
-# A read-only root, no capabilities and no way to gain any. The tests run health checks themselves.
+# A read-only root, no capabilities and no way to gain any. The tests check health themselves.
 CONFINED: Final = (
     *("--network", "host", "--no-healthcheck"),
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
@@ -30,7 +27,7 @@ STOP_GRACE_S: Final = 30
 
 
 def engine(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Docker or Podman, and return the result without checking it."""
+    """Run Docker or Podman and return the result without checking it."""
     return subprocess.run(
         [ENGINE, *arguments], capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S + STOP_GRACE_S
     )
@@ -39,21 +36,21 @@ def engine(*arguments: str) -> subprocess.CompletedProcess[str]:
 def run(
     *arguments: str, env: Mapping[str, str] | None = None, entrypoint: str = "", options: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of `payment-service` (or another entry point) in a container that is removed afterwards."""
+    """Run a command of `payment-service` (or another entry point) in a temporary container."""
     entry = ["--entrypoint", entrypoint] if entrypoint else []
     return engine("run", "--rm", *CONFINED, *entry, *options, *_variables(env or {}), IMAGE, *arguments)
 
 
 def image_config() -> dict[str, Any]:
-    """Return the configuration of the image: user, labels, health check and more."""
+    """Return the configuration of the image: user, labels, health check, …"""
     config: dict[str, Any] = _inspect("image", IMAGE, "{{json .Config}}")
-    if "Healthcheck" not in config:  # Podman lists the health check separately
+    if "Healthcheck" not in config:  # Podman keeps it in another place
         config["Healthcheck"] = _inspect("image", IMAGE, "{{json .HealthCheck}}")
     return config
 
 
 class Container:
-    """A serving container with ports on this machine."""
+    """A serving container, on local ports."""
 
     def __init__(self, env: Mapping[str, str], *options: str) -> None:
         self.name = f"payment-service-test-{uuid.uuid4().hex[:12]}"
@@ -69,32 +66,32 @@ class Container:
             raise
 
     def ready(self) -> bool:
-        """Ask `/ready` once."""
+        """Request `/ready` once."""
         return is_ready(self.metrics_port)
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command inside."""
+        """Run a command in the container."""
         return engine("exec", self.name, *command)
 
     def stop(self) -> int:
-        """Send SIGTERM, wait for the end, and return the exit code (137 after a kill)."""
+        """Send SIGTERM, wait for the exit, and return the exit code (137 if it had to be killed)."""
         stopped = engine("stop", "--time", str(STOP_GRACE_S), self.name)
         assert stopped.returncode == 0, stopped.stderr
         return int(_inspect("container", self.name, "{{json .State.ExitCode}}"))
 
     def logs(self) -> str:
-        """Return the output so far."""
+        """Return the log so far."""
         result = engine("logs", self.name)
         return result.stdout + result.stderr
 
     def remove(self) -> None:
-        """Remove the container in any state."""
+        """Remove the container."""
         engine("rm", "--force", "--volumes", self.name)
 
 
 @contextmanager
 def container(env: Mapping[str, str], *options: str) -> Iterator[Container]:
-    """Yield a ready container, and remove it afterwards."""
+    """Yield a ready container and remove it afterwards."""
     running = Container(env, *options)
     try:
         yield running

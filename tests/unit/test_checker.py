@@ -110,7 +110,7 @@ def _clean_run(**changes: Any) -> Evidence:
         delivered=["evt_1"],
         tables=_tables(),
         orders=[Record("orders.created", 0, 0, b"o-1", b'{"order_id": "o-1"}', {})],
-        announced=[_record(number, topic) for number, topic in enumerate(PUBLISHED, 1)],
+        published=[_record(number, topic) for number, topic in enumerate(PUBLISHED, 1)],
     )
     return replace(evidence, **changes)
 
@@ -118,7 +118,7 @@ def _clean_run(**changes: Any) -> Evidence:
 def test_a_clean_run_has_no_violations() -> None:
     """A record that was published twice is no violation."""
     twice = [_record(1, PUBLISHED[0]), _record(1, PUBLISHED[0], offset=1), _record(2, PUBLISHED[1])]
-    assert violations(_clean_run()) == violations(_clean_run(announced=twice)) == []
+    assert violations(_clean_run()) == violations(_clean_run(published=twice)) == []
 
 
 @pytest.mark.parametrize(
@@ -132,26 +132,26 @@ def test_a_clean_run_has_no_violations() -> None:
         ),
         pytest.param("I7", {"ledger": [*_clean_run().ledger, _entry("refund.created")]}, id="an unknown refund"),
         pytest.param("I3", {"intents": []}, id="an intent missing at the provider"),
-        pytest.param("I4", {"announced": [_record(1, PUBLISHED[0])]}, id="a record that was not published"),
+        pytest.param("I4", {"published": [_record(1, PUBLISHED[0])]}, id="a record that was not published"),
         pytest.param(
             "I4",
-            {"announced": [*_clean_run().announced, _record(3, PUBLISHED[1])]},
+            {"published": [*_clean_run().published, _record(3, PUBLISHED[1])]},
             id="a record without an outbox row",
         ),
         pytest.param(
             "I4",
-            {"announced": [_record(1, PUBLISHED[0]), _record(2, PUBLISHED[1], value=b"[]")]},
+            {"published": [_record(1, PUBLISHED[0]), _record(2, PUBLISHED[1], value=b"[]")]},
             id="a record with another value",
         ),
-        pytest.param("I5", {"announced": [_record(2, PUBLISHED[1])]}, id="a gap"),
+        pytest.param("I5", {"published": [_record(2, PUBLISHED[1])]}, id="a gap"),
         pytest.param(
             "I5",
-            {"announced": [_record(1, PUBLISHED[0], timestamp_ms=9), _record(2, PUBLISHED[1], timestamp_ms=8)]},
+            {"published": [_record(1, PUBLISHED[0], timestamp_ms=9), _record(2, PUBLISHED[1], timestamp_ms=8)]},
             id="sent in the wrong order",
         ),
         pytest.param(
             "I5",
-            {"announced": [_record(2, PUBLISHED[0]), _record(1, PUBLISHED[0], offset=1)]},
+            {"published": [_record(2, PUBLISHED[0]), _record(1, PUBLISHED[0], offset=1)]},
             id="stored in the wrong order",
         ),
         pytest.param("I8", {"delivered": ["evt_1", "evt_2"]}, id="an accepted event that was not stored"),

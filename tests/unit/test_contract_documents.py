@@ -26,7 +26,7 @@ from payment_service_events.currency import CURRENCIES
 from payment_service_events.money import AMOUNT_MINOR_MAX
 from scripts.document_contracts import ASYNCAPI, ROOT, SCHEMAS, asyncapi, schema_files
 from scripts.sample_records import ANNOUNCEMENTS
-from tests.support.contracts import against, check_record, validator
+from tests.support.contracts import against, validate_record, validator
 
 LETTERS = [f"{topic}.dlq" for topic in INCOMING]
 
@@ -103,7 +103,7 @@ def test_every_example_is_a_valid_record(topic: str) -> None:
         if topic in BY_TOPIC:
             headers = {name: content.encode() for name, content in shown["headers"].items()}
             key, value = shown["payload"]["payment_id"].encode(), json.dumps(shown["payload"]).encode()
-            check_record(topic, key, value, headers)
+            validate_record(topic, key, value, headers)
         else:
             assert shown.get("headers", {}).get("dlq_topic", topic) == topic.removesuffix(".dlq")
             for part in {"headers", "payload"} & set(shown):
@@ -172,5 +172,5 @@ def test_the_headers_of_every_dead_letter_fit_their_schema(topic: str, reason: R
         topic=topic, partition=0, offset=0, timestamp_ms=-1, key=b"k", value=None, headers=(("h", None), ("i", b"\xff"))
     )
     letter = dead_letter(record, Rejected(reason, "One sentence."))
-    check_record(f"{topic}.dlq", letter.key, letter.value, dict(letter.headers))
+    validate_record(f"{topic}.dlq", letter.key, letter.value, dict(letter.headers))
     assert str(reason) in all_schemas()[f"{topic}.dlq.headers"]["properties"]["dlq_reason"]["x-extensible-enum"]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scripts.sample_records import ANNOUNCEMENTS, record_of
-from tests.support.contracts import ContractBrokenError, check_record
+from tests.support.contracts import ContractBrokenError, validate_record
 from tests.support.kafka import Topics
 
 TESTS = Path(__file__).parents[1]
@@ -36,12 +36,12 @@ def headers(**changes: bytes | None) -> dict[str, bytes | None]:
 @pytest.mark.parametrize("event", ANNOUNCEMENTS)
 def test_published_records_pass(event: Any) -> None:
     made = record_of(event)
-    check_record(made.topic, made.key, made.value, dict(made.headers))
+    validate_record(made.topic, made.key, made.value, dict(made.headers))
 
 
 def test_dead_letters_and_topics_without_a_contract_pass() -> None:
-    check_record("orders.created.dlq", None, b"\xff", {**LETTER, "anything": b"\xff", "nothing": None})
-    check_record("orders.created", None, b"\xff", {})
+    validate_record("orders.created.dlq", None, b"\xff", {**LETTER, "anything": b"\xff", "nothing": None})
+    validate_record("orders.created", None, b"\xff", {})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_dead_letters_and_topics_without_a_contract_pass() -> None:
 )
 def test_a_value_that_breaks_its_contract_is_found(broken: bytes | None) -> None:
     with pytest.raises(ContractBrokenError, match=r"payments\.failed"):
-        check_record(FAILED.topic, FAILED.key, broken, headers())
+        validate_record(FAILED.topic, FAILED.key, broken, headers())
 
 
 @pytest.mark.parametrize(
@@ -86,19 +86,19 @@ def test_a_value_that_breaks_its_contract_is_found(broken: bytes | None) -> None
 )
 def test_headers_that_break_their_contract_are_found(broken: dict[str, bytes | None]) -> None:
     with pytest.raises(ContractBrokenError, match=r"payments\.failed"):
-        check_record(FAILED.topic, FAILED.key, FAILED.value, broken)
+        validate_record(FAILED.topic, FAILED.key, FAILED.value, broken)
 
 
 def test_a_wrong_key_is_found() -> None:
     for key in (None, b"order-1001", b"\xff"):
         with pytest.raises(ContractBrokenError, match="key"):
-            check_record(FAILED.topic, key, FAILED.value, headers())
+            validate_record(FAILED.topic, key, FAILED.value, headers())
 
 
 @pytest.mark.parametrize("name", LETTER)
 def test_a_dead_letter_without_one_of_its_headers_is_found(name: str) -> None:
     with pytest.raises(ContractBrokenError, match=name):
-        check_record(
+        validate_record(
             "orders.created.dlq", b"k", b"v", {other: content for other, content in LETTER.items() if other != name}
         )
 
@@ -106,7 +106,7 @@ def test_a_dead_letter_without_one_of_its_headers_is_found(name: str) -> None:
 @pytest.mark.parametrize("topic", ["payments.unheard_of", "orders.unheard_of.dlq"])
 def test_a_topic_without_a_schema_is_found(topic: str) -> None:
     with pytest.raises(ContractBrokenError, match="no schema"):
-        check_record(topic, FAILED.key, FAILED.value, {**headers(ce_type=topic.encode()), **LETTER})
+        validate_record(topic, FAILED.key, FAILED.value, {**headers(ce_type=topic.encode()), **LETTER})
 
 
 @pytest.mark.kafka
