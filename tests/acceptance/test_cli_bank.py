@@ -152,7 +152,7 @@ def test_money_without_a_reference_waits_for_a_person_who_says_whose_it_is_or_cl
         (("import", "/nowhere/statement.csv"), 1, "No such file"),
         (("import", "/dev/null"), 1, "The first line must name the columns"),
         (("refund", str(uuid4())), 2, "--made"),
-        (("refund", str(uuid4()), "--made"), 4, "no refund of this id"),
+        (("refund", str(uuid4()), "--made"), 4, "no refund with this id"),
         (("refund", str(uuid4()), "--failed", "Has moved!"), 2, "--failed takes one word"),
     ],
 )

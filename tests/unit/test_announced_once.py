@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
-from payment_service.domain.events import Announcement, DisputeClosed, RefundFailed
+from payment_service.domain.events import DisputeClosed, PaymentEvent, RefundFailed
 from payment_service.domain.payment import (
     Applied,
     ChargeFact,
@@ -51,7 +51,7 @@ NEW = replace(SAMPLE, amount=AMOUNT, captured=NOTHING, refunded=NOTHING, reserve
 PAID = replace(NEW, provider_payment_id=INTENT, captured=AMOUNT, status=Status.SUCCEEDED)
 
 
-def ids(told: Sequence[Announcement]) -> list[tuple[str, str]]:
+def ids(told: Sequence[PaymentEvent]) -> list[tuple[str, str]]:
     """What a record's id is made of, beside the payment."""
     return [(one.topic, one.cause) for one in told]
 
@@ -73,14 +73,14 @@ def refusal(at: int) -> AnyRefundFact:
     return RefundRefused(refund_id=OURS, code="insufficient_funds", reason="", at=at, source=f"answer_{at}")
 
 
-def told_of_refund(facts: Sequence[AnyRefundFact]) -> list[Announcement]:
-    payment, refunds, told = PAID, dict[UUID, Refund](), list[Announcement]()
+def told_of_refund(facts: Sequence[AnyRefundFact]) -> list[PaymentEvent]:
+    payment, refunds, told = PAID, dict[UUID, Refund](), list[PaymentEvent]()
     for one in (RefundRequested(refund_id=OURS, amount=AMOUNT, reason="", disputed=False, at=0), *facts):
         verdict = apply_refund(payment, refunds, one)
         if isinstance(verdict, RefundsChanged):
             payment = verdict.payment
             refunds |= {refund.id: refund for refund in verdict.refunds}
-            told += verdict.announcements
+            told += verdict.events
     return told
 
 
@@ -124,14 +124,14 @@ def dispute(status: DisputeStatus, at: int) -> DisputeFact:
     )
 
 
-def told_of_dispute(facts: Sequence[DisputeFact]) -> list[Announcement]:
+def told_of_dispute(facts: Sequence[DisputeFact]) -> list[PaymentEvent]:
     now: Dispute | None = None
-    told: list[Announcement] = []
+    told: list[PaymentEvent] = []
     for one in facts:
         verdict = apply_dispute(PAID, now, one)
         if isinstance(verdict, DisputeChanged):
             now = verdict.dispute
-            told += verdict.announcements
+            told += verdict.events
     return told
 
 
@@ -189,10 +189,10 @@ def test_no_two_announcements_of_a_payment_have_one_id(direction: int) -> None:
     """Every walk of four steps, in the provider's order of time and against it."""
     for steps in product(_PAYMENT_STEPS, repeat=4):
         payment: Payment = NEW
-        told: list[Announcement] = []
+        told: list[PaymentEvent] = []
         for i, step in enumerate(steps):
             verdict = apply(payment, step(10 + direction * i))
             if isinstance(verdict, Applied):
                 payment = verdict.payment
-                told += verdict.announcements
+                told += verdict.events
         assert len(set(ids(told))) == len(told), ids(told)

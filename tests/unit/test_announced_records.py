@@ -13,13 +13,13 @@ import pytest
 from payment_service.contracts.records import TOPICS, cloud_event_headers, rfc3339
 from payment_service.contracts.values import BY_TOPIC, Value
 from payment_service.domain.events import (
-    Announcement,
     Authorized,
     Canceled,
     DisputeClosed,
     Disputed,
     Failed,
     Initiated,
+    PaymentEvent,
     Refunded,
     RefundFailed,
     RefundInitiated,
@@ -36,7 +36,7 @@ PRICE = Money(1990, EUR)
 OF = {"payment_id": str(PAYMENT), "order_id": "order-1", "user_id": ""}
 
 
-def value_of(announcement: Announcement, amount: Money = PRICE, **changes: object) -> dict[str, object]:
+def value_of(announcement: PaymentEvent, amount: Money = PRICE, **changes: object) -> dict[str, object]:
     payment = replace(SAMPLE, id=PAYMENT, order_id="order-1", user_id="", amount=amount, **changes)  # type: ignore[arg-type]
     record = outbox_record(payment, announcement, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC))
     read: dict[str, object] = json.loads(record.value or b"")
@@ -108,7 +108,7 @@ OF_DISPUTE = {**OF, "dispute_id": str(REFUND), "amount": "19.90", "currency": "e
         ),
     ],
 )
-def test_what_is_told(announcement: Announcement, told: dict[str, object]) -> None:
+def test_what_is_told(announcement: PaymentEvent, told: dict[str, object]) -> None:
     assert value_of(announcement) == told
 
 
@@ -142,7 +142,7 @@ def test_every_field_but_booleans_is_a_required_string(model: type[Value]) -> No
 
 
 def test_every_announcement_has_a_topic_and_a_value_of_ours() -> None:
-    assert {kind.topic for kind in get_args(Announcement)} == set(BY_TOPIC)
+    assert {kind.topic for kind in get_args(PaymentEvent)} == set(BY_TOPIC)
     assert set(BY_TOPIC) <= set(TOPICS)
     assert len(TOPICS) == len(set(TOPICS))
 

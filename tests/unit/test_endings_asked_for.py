@@ -23,8 +23,8 @@ from payment_service.provider.port import (
     Unexpected,
     WrongState,
 )
-from payment_service.provider.stripe.answers import CAPTURE_TOO_LATE, Answer, classify
-from payment_service.provider.stripe.refunds import refund_list_fact, refunds_moved
+from payment_service.provider.stripe.refunds import refund_list_fact, refund_total_fact
+from payment_service.provider.stripe.responses import CAPTURE_TOO_LATE, Response, classify
 from payment_service.provider.stripe.webhooks import translate
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
@@ -53,7 +53,7 @@ def test_why_a_payment_ended_unpaid_is_told(before: Status, word: str, code: str
     """Stripe ends an intent by itself after too many attempts too; only where money was held was it the hold that ended."""
     verdict = apply(replace(SAMPLE, status=before), replace(intent_fact(Status.CANCELED), cancellation=word))
     assert isinstance(verdict, Applied)
-    [failed] = [told for told in verdict.announcements if isinstance(told, Failed)]
+    [failed] = [told for told in verdict.events if isinstance(told, Failed)]
     assert (failed.code, failed.final) == (code, True)
 
 
@@ -92,7 +92,7 @@ def sort(kind: Kind, code: str, **error: Any) -> Outcome:
         source="answer:1",
         refuse_late=lambda: None,
     )
-    answer = Answer(status=400, headers={}, body={"error": {"code": code, **error}})
+    answer = Response(status=400, headers={}, body={"error": {"code": code, **error}})
     return classify(call, answer, deployment="default", now_s=0)
 
 
@@ -129,7 +129,7 @@ def test_a_refund_that_is_refused_in_whatever_words_holds_nothing_back(outcome: 
 def test_what_was_only_held_and_released_is_no_refund(captured: int, refunded: int, total: int) -> None:
     """Stripe counts it among the refunds of the charge."""
     charge = {"amount": 1990, "amount_captured": captured, "amount_refunded": refunded, "currency": "eur"}
-    moved = refunds_moved({**charge, "payment_intent": "pi_1"}, at=1, source="evt_1")
+    moved = refund_total_fact({**charge, "payment_intent": "pi_1"}, at=1, source="evt_1")
     assert moved.total == Money(total, currency("eur"))
 
 

@@ -214,7 +214,7 @@ def test_a_charge_tells_the_method() -> None:
 def test_what_does_not_bear_our_name_is_foreign(metadata: object) -> None:
     """The account may serve other shops, and people make payments by hand. Only its intent may show that it is ours all the same."""
     translated = read(event(subject=intent(metadata=metadata)))
-    assert (translated.disposition, translated.payment_id) == (Disposition.FOREIGN, None)
+    assert (translated.disposition, translated.payment_id) == (Disposition.EXTERNAL, None)
     assert translated.intent_id == "pi_1"
 
 
