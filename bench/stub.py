@@ -32,7 +32,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that is whole."""
+        """Response each request that is whole."""
         data = self._waiting + data
         while (end := data.find(b"\r\n\r\n") + 4) >= 4 and len(data) >= end + _length(data[:end]):
             length = _length(data[:end])

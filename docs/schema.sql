@@ -171,7 +171,7 @@ CREATE TABLE payment_events (
     payload           jsonb       NOT NULL,  -- The signed body without client secrets.
     processed         boolean     NOT NULL,
     processed_at      timestamptz,
-    result            text,  -- applied, known, foreign, ignored, stray, closed; or the reason why the event waits.
+    result            text,  -- applied, known, external, ignored, stray, closed; or the reason why the event waits.
     retry_at          timestamptz,  -- When the apply loop tries the event again. NULL: it does not.
     tries             integer     NOT NULL DEFAULT 0,
     parked_reason     text,  -- Why the event needs attention. NULL: it does not.

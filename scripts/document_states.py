@@ -1,4 +1,4 @@
-"""Write `docs/state-machines.md` from the state machine itself: what follows what, and what is announced. A test compares."""
+"""Write `docs/state-machines.md` from the state machine itself: transitions and published events. A test compares."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Final
 from uuid import UUID
 
 from payment_service.db.operations import Claimed
-from payment_service.domain.events import Announcement, Failed
+from payment_service.domain.events import Failed, PaymentEvent
 from payment_service.domain.payment import (
     CANCELABLE,
-    STANDING,
+    STATUS_ORDER,
     TRANSITIONS,
     Applied,
     Decline,
@@ -25,8 +25,8 @@ from payment_service.domain.payment import (
     Status,
     apply,
 )
-from payment_service.domain.refund import REFUND_STANDING
-from payment_service.domain.unpaid import WORDS, ends_unpaid
+from payment_service.domain.refund import REFUND_STATUS_ORDER
+from payment_service.domain.unpaid import CANCELLATION_REASONS, unpaid_outcome
 from payment_service.flows.calls.outcomes import CallResult, conclude
 from payment_service.provider import port
 from payment_service_events.currency import currency
@@ -36,15 +36,15 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PATH: Final = ROOT / "docs" / "state-machines.md"
 
 MEANING: Final = {
-    Status.CREATED: "the row and its `create` operation exist; the provider may not have heard of it",
-    Status.PENDING: "the intent exists; the customer has yet to pay",
-    Status.REQUIRES_ACTION: "the customer has to confirm, 3-D Secure for instance",
-    Status.PROCESSING: "the bank is at it",
-    Status.DECLINED: "an attempt was turned down; the customer may try again on the same intent",
-    Status.AUTHORIZED: "the money is held, and not captured yet",
+    Status.CREATED: "the row and its `create` operation exist; the provider may not have the intent yet",
+    Status.PENDING: "the intent exists; the customer has not paid yet",
+    Status.REQUIRES_ACTION: "the customer has to confirm, for example with 3-D Secure",
+    Status.PROCESSING: "the bank is processing the payment",
+    Status.DECLINED: "an attempt was declined; the customer may try again on the same intent",
+    Status.AUTHORIZED: "the money is authorized and not captured yet",
     Status.SUCCEEDED: "the money was captured",
-    Status.CANCELED: "the intent was canceled and can't be paid any more",
-    Status.FAILED: "the provider refused for good to make an intent",
+    Status.CANCELED: "the intent was canceled and cannot be paid any more",
+    Status.FAILED: "the provider finally refused to create an intent",
 }
 
 _EUR: Final = currency("eur")
@@ -86,7 +86,7 @@ _CLAIMED: Final = Claimed(
     due_at=datetime(2026, 1, 1, tzinfo=UTC),
     claimed_at=datetime(2026, 1, 1, tzinfo=UTC),
 )
-# One outcome of each class, and what sets it apart where a class ends in two ways.
+# An outcome of each class, with a label if a class has two results.
 _OUTCOMES: Final[tuple[tuple[port.Outcome, str], ...]] = (
     (port.Done(fact=FreeFact(at=0), request_id=""), ""),
     (port.Refused(code="", reason="", fact=None, request_id=""), ""),
@@ -101,7 +101,7 @@ _OUTCOMES: Final[tuple[tuple[port.Outcome, str], ...]] = (
 
 
 def intent_fact(status: Status) -> IntentFact:
-    """An intent of the sample payment in a status."""
+    """Return an intent of the sample payment in a status."""
     return IntentFact(
         intent_id=_INTENT,
         status=status,
@@ -117,8 +117,8 @@ def intent_fact(status: Status) -> IntentFact:
     )
 
 
-def announced(before: Status, after: Status) -> tuple[Announcement, ...]:
-    """Ask the state machine what it announces when a payment goes from one status to another."""
+def published_events(before: Status, after: Status) -> tuple[PaymentEvent, ...]:
+    """Return the events that the state machine publishes for a transition."""
     fact: Fact = intent_fact(after)
     payment = replace(SAMPLE, status=before)
     if after is Status.FAILED:
@@ -128,14 +128,14 @@ def announced(before: Status, after: Status) -> tuple[Announcement, ...]:
     if not isinstance(verdict, Applied) or verdict.payment.status is not after:
         message = f"A payment in {before} does not become {after} by {fact}: {verdict}"
         raise RuntimeError(message)
-    return verdict.announcements
+    return verdict.events
 
 
-def announcements_of(after: Status) -> str:
-    """Name the records that tell of a status, whatever was before."""
-    ways = {_names(announced(before, after)) for before, following in TRANSITIONS.items() if after in following}
+def topics_of(after: Status) -> str:
+    """Return the topics that are published when a payment reaches a status."""
+    ways = {_names(published_events(before, after)) for before, following in TRANSITIONS.items() if after in following}
     if len(ways) > 1:
-        message = f"What is announced of {after} depends on what was before: {ways}"
+        message = f"The events of {after} depend on the status before: {ways}"
         raise RuntimeError(message)
     return ways.pop() if ways else ""
 
@@ -149,52 +149,50 @@ def diagram() -> str:
 
 
 def status_table() -> str:
-    """Tell of every status what it means, what may follow, and what is announced of it."""
-    rows = ["| Status | Meaning | May become | Announced when it is reached |", "|---|---|---|---|"]
+    """Return every status with its meaning, its transitions and its events."""
+    rows = ["| Status | Meaning | May become | Events when reached |", "|---|---|---|---|"]
     for status in Status:
         following = ", ".join(f"`{after}`" for after in Status if after in TRANSITIONS[status])
-        rows.append(
-            f"| `{status}` | {MEANING[status]} | {following or 'nothing: an end'} | {announcements_of(status)} |"
-        )
+        rows.append(f"| `{status}` | {MEANING[status]} | {following or 'nothing: final'} | {topics_of(status)} |")
     return "\n".join(rows)
 
 
-def standing_table() -> str:
-    """Tell which fact wins."""
+def fact_order_table() -> str:
+    """Return the order of facts."""
     rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
     return "\n".join(
-        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in STANDING.items()]
+        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in STATUS_ORDER.items()]
     )
 
 
 def cancelable() -> str:
-    """Name the states in which a payment may be asked to end."""
+    """Return the statuses in which a cancel may be requested."""
     return ", ".join(f"`{status}`" for status in Status if status in CANCELABLE) + "."
 
 
-def ends_table() -> str:
-    """Tell why payments end unpaid."""
-    words = [(word, held) for held in (False, True) for word in ("", *WORDS)]
-    first = {ends_unpaid(word, held=held): (word, held) for word, held in reversed(words)}
-    rows = ["| The provider's word | Code | Reason |", "|---|---|---|"]
-    for (code, reason), (word, held) in sorted(first.items()):
+def unpaid_table() -> str:
+    """Return the codes with which payments end unpaid."""
+    words = [(word, authorized) for authorized in (False, True) for word in ("", *CANCELLATION_REASONS)]
+    first = {unpaid_outcome(word, authorized=authorized): (word, authorized) for word, authorized in reversed(words)}
+    rows = ["| The provider's reason | Code | Reason |", "|---|---|---|"]
+    for (code, reason), (word, authorized) in sorted(first.items()):
         rows.append(
-            f"| {f'`{word}`' if word else 'another, or none'}{', after a hold' if held else ''} | `{code}` | {reason} |"
+            f"| {f'`{word}`' if word else 'another or none'}{', after an authorization' if authorized else ''} | `{code}` | {reason} |"
         )
     return "\n".join(rows)
 
 
 def refund_table() -> str:
-    """Tell which fact of a refund wins."""
+    """Return the order of a refund's facts."""
     rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
     return "\n".join(
-        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in REFUND_STANDING.items()]
+        rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in REFUND_STATUS_ORDER.items()]
     )
 
 
 def outcome_table() -> str:
-    """Tell what becomes of an operation after each class of answer."""
-    rows = ["| Outcome | Meaning | Operation becomes | Noted as | Next |", "|---|---|---|---|---|"]
+    """Return the update of an operation for each class of outcome."""
+    rows = ["| Outcome | Meaning | Operation becomes | Outcome recorded | Next |", "|---|---|---|---|---|"]
     for outcome, apart in _OUTCOMES:
         result = conclude(_CLAIMED, outcome, jitter=lambda: 0.5)
         meaning = " ".join((inspect.getdoc(type(outcome)) or "").split())
@@ -204,10 +202,10 @@ def outcome_table() -> str:
 
 
 def document() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     return f"""# State machines
 
-Made by `scripts/document_states.py` from the code; a test fails when they differ.
+`scripts/document_states.py` generates this page from the code. A test fails when they differ.
 
 ## A payment
 
@@ -219,50 +217,51 @@ Made by `scripts/document_states.py` from the code; a test fails when they diffe
 
 {status_table()}
 
-`payments.initiated` is announced once, with the first fact that names the payment's intent, and so before anything else. A decline is
-announced once per charge (without a charge: once per event), not after money is held or the payment has ended. An order of
-total 0 goes from `created` to `succeeded` at once. `refunded` and `partially_refunded` are shown, not stored.
+`payments.initiated` is published once, with the first fact that names the payment's intent, and so before any other event. A
+decline is published once per charge (without a charge: once per webhook), but not after an authorization or a final status. An
+order of total 0 goes from `created` to `succeeded` at once. The API shows `refunded` and `partially_refunded`; they are not
+stored.
 
-### Who may ask for an end
+### Cancellation
 
-A caller (`POST /v1/payments/{{id}}/cancel`), the clock (an unpaid payment's time is over) and a cancelled order ask for the same: a create that
-was never sent is taken back, and the payment is `canceled` at once; otherwise a `cancel` is queued, and the provider's answer or event is
-what happened. It may be asked for in these states; the clock passes over `authorized` too:
+A client (`POST /v1/payments/{{id}}/cancel`), the clock (an unpaid payment expires) and a canceled order request the same. A create
+that was never sent is withdrawn, and the payment is `canceled` at once. Otherwise a `cancel` is queued, and the provider's response
+or event decides. A cancel may be requested in these statuses, but the clock skips `authorized`:
 
 {cancelable()}
 
-What the provider says of the cancellation decides the code of the final `payments.failed`:
+The provider's cancellation reason decides the code of the final `payments.failed`:
 
-{ends_table()}
+{unpaid_table()}
 
 ### Which fact wins
 
-A payment keeps its greatest fact: by rank, then the provider's time in whole seconds, then precedence, then the fact's source. So the end
-does not depend on the order in which facts arrive, nor on repetition.
+A payment keeps its greatest fact: by rank, then the provider's time in whole seconds, then precedence, then the fact's source. The
+final status therefore does not depend on the order or repetition of facts.
 
-{standing_table()}
+{fact_order_table()}
 
-### What is parked for a person instead
+### Parked facts
 
 | Reason | When |
 |---|---|
-| `unexpected_money` | another amount or currency; another intent with our metadata that holds money; a success after another end |
-| `conflict` | an end that is not the payment's, and no money |
+| `unexpected_money` | another amount or currency; another intent with our metadata that holds money; a success after another final status |
+| `conflict` | a different final status without money |
 
-Another intent that bears our metadata and is unpaid is canceled by an operation of its own, and never applied.
+Another unpaid intent with our metadata is never applied. A separate operation cancels it.
 
 ## A refund
 
-`domain/refund.py`: pending refunds reserve a part of what was captured, those that succeeded have given it back. A refund keeps its
-greatest fact, as a payment does; one that succeeded may still fail.
+`domain/refund.py`: pending refunds reserve a part of the captured amount, and successful ones have refunded it. A refund keeps its
+greatest fact, as a payment does. A successful refund may still fail.
 
 {refund_table()}
 
 ## An operation
 
-A call to the provider, in `operations`: `due` → `claimed` (a worker has it) → `done`, `refused` or `parked`, or `due` again. `parked` waits
-for a person, and so do later operations of the same payment. A refund, and the create of an order that comes more than 12 h late, is only
-looked for at first (epoch 0, which ends as `nothing_yet`), and then sent. Sorted by `flows/calls/outcomes.py`:
+An operation is a call to the provider: `due` → `claimed` (a worker has it) → `done`, `refused` or `parked`, or `due` again. A `parked`
+operation needs an operator and blocks later operations of its payment. Refunds, and creates of orders that arrive more than 12 h
+late, start with a lookup (epoch 0, which ends as `nothing_yet`) before they are sent. `flows/calls/outcomes.py` maps the outcomes:
 
 {outcome_table()}
 """
@@ -273,21 +272,21 @@ def main() -> None:
     PATH.write_text(document())
 
 
-def _names(announcements: tuple[Announcement, ...]) -> str:
+def _names(events: tuple[PaymentEvent, ...]) -> str:
     return ", ".join(
-        f"`{told.topic}`" + (f" (final: {str(told.final).lower()})" if isinstance(told, Failed) else "")
-        for told in announcements
+        f"`{event.topic}`" + (f" (final: {str(event.final).lower()})" if isinstance(event, Failed) else "")
+        for event in events
     )
 
 
 def _next(result: CallResult) -> str:
     if result.update.state == "parked":
-        return "a person; a run of ten payments blocks the kind"
+        return "an operator; a run of ten payments blocks the kind"
     if result.update.state == "due":
         if result.blocked is not None:
-            return "one probe at a time, until it works"
-        return "a read tells what became of it" if result.update.resolving else "the same key again"
-    return "a read" if result.read_again else ""
+            return "one probe at a time, until one succeeds"
+        return "a read of the state" if result.update.resolving else "retry with the same key"
+    return "a read" if result.needs_read else ""
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from payment_service.domain.events import (
-    Announcement,
     Authorized,
     Canceled,
     DisputeClosed,
     Disputed,
     Failed,
     Initiated,
+    PaymentEvent,
     Refunded,
     RefundFailed,
     RefundInitiated,
@@ -40,7 +40,7 @@ _REFUND: Final[UUID] = external_refund_id(PAYMENT, "re_example")
 _DISPUTE: Final[UUID] = dispute_id(PAYMENT, "dp_example")
 _PART: Final = Money(500, PRICE.currency)
 
-ANNOUNCEMENTS: Final[tuple[Announcement, ...]] = (
+ANNOUNCEMENTS: Final[tuple[PaymentEvent, ...]] = (
     Initiated(cause="c", method="card"),
     Failed(cause="ch_example", code="insufficient_funds", reason="Your card has insufficient funds.", final=False),
     Failed(cause="canceled", code="canceled", reason="The payment was canceled.", final=True),
@@ -66,7 +66,7 @@ ANNOUNCEMENTS: Final[tuple[Announcement, ...]] = (
 
 
 def record_of(
-    told: Announcement,
+    told: PaymentEvent,
     *,
     order: str = ORDER,
     user: str = "user-7",

@@ -1,6 +1,7 @@
-"""Named moments at which a test kills the process, to see what the others make of it.
+"""Named moments at which a test kills the process.
 
-`CRASH_AT=name` (or `name:3` for the third time) in the environment arms one; without it every call is a comparison with None.
+`CRASH_AT=name` (or `name:3` for the third time) in the environment arms one. Without it every call is a comparison with
+None.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _countdown: Final = {_ARMED: int(_times or "1")} if _ARMED else None
 
 
 def reached(name: str) -> None:
-    """Die by SIGKILL if this is the armed moment; the name goes to stderr first, so that a test knows it was here."""
+    """Die by SIGKILL at the armed moment. Write its name to stderr first, so that a test can see it."""
     if _countdown is None or name not in _countdown:
         return
     _countdown[name] -= 1

@@ -1,7 +1,7 @@
-"""Does the service of this container answer? The image's HEALTHCHECK runs `python -m payment_service.healthcheck`.
+"""Check whether the service in this container responds, for the image's HEALTHCHECK.
 
-It runs twice a minute for as long as the container lives, so it is no command of the command line, which takes ten times
-longer to load. The port of metrics is asked, because it is open whatever roles run.
+`python -m payment_service.healthcheck` runs twice a minute for the life of the container. It is not a command of the
+CLI, which takes ten times longer to load. It uses the metrics port, which is open in every role.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import os
 import sys
 from typing import Final
 
-# Below the timeout of the HEALTHCHECK, so that what is wrong is told by us.
+# Below the timeout of the HEALTHCHECK, so that our own error message appears.
 TIMEOUT_S: Final = 2.5
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, not listened on here
 
 
 def main() -> int:
-    """Ask once; give 0 when `/health` answers 200, else 1 and one line on standard error."""
+    """Send one request. Return 0 if `/health` responds with 200, else 1 with one line on standard error."""
     host = os.environ.get("SERVICE_HOST") or "0.0.0.0"  # noqa: S104
     port = os.environ.get("METRICS_PORT") or "9464"
     try:
@@ -25,10 +25,10 @@ def main() -> int:
         connection.request("GET", "/health")
         status = connection.getresponse().status
     except (OSError, ValueError, http.client.HTTPException) as error:
-        sys.stderr.write(f"/health on port {port} does not answer: {error or type(error).__name__}\n")
+        sys.stderr.write(f"/health on port {port} does not respond: {error or type(error).__name__}\n")
         return 1
     if status != http.HTTPStatus.OK:
-        sys.stderr.write(f"/health on port {port} answers {status}\n")
+        sys.stderr.write(f"/health on port {port} responds with {status}\n")
         return 1
     return 0
 

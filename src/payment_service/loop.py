@@ -1,4 +1,7 @@
-"""A background process: `run_once`, a signal that wakes it, an interval that adapts. Kafka's consumer and relay have their own."""
+"""A background loop: `run_once`, a wake signal and an adaptive interval.
+
+The Kafka consumer and the relay have loops of their own.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-# Idle: look again after this time. It doubles from the first to the second while there is nothing to do.
+# The pause while there is nothing to do. It doubles from the first value to the second.
 INTERVAL_MIN_S: Final = 0.005
 INTERVAL_MAX_S: Final = 0.1
-# After an error: wait, at first a little, so that a database that restarts is not hammered, and recovery is soon noticed.
+# The pause after an error. It starts short for a fast recovery and doubles to spare a restarting database.
 ERROR_PAUSE_MIN_S: Final = 0.1
 ERROR_PAUSE_MAX_S: Final = 2.0
 
 
 class Loop:
-    """Runs `run_once` until stopped. It returns how much it did: above 0 it is called again at once."""
+    """Run `run_once` until stopped. It returns the amount of work done. If that is above 0, it runs again at once."""
 
     def __init__(
         self,
@@ -38,15 +41,15 @@ class Loop:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin in a task of its own."""
+        """Start in a task."""
         self._task = asyncio.create_task(self._run(), name=self.name)
 
     def wake(self) -> None:
-        """Say that there is work; the loop looks without waiting for its interval."""
+        """Run again without waiting for the interval."""
         self._signal.set()
 
     async def stop(self) -> None:
-        """Let the current round finish, then end."""
+        """Let the current round finish, then stop."""
         self._stopping.set()
         self._signal.set()
         if self._task is not None:
@@ -58,7 +61,7 @@ class Loop:
             self._signal.clear()
             try:
                 done = await self._run_once()
-            except Exception as error:  # noqa: BLE001 - a background process outlives every error, and says so
+            except Exception as error:  # noqa: BLE001 - a background loop must survive every error
                 log.error(
                     "loop_failed",
                     loop=self.name,

@@ -1,4 +1,4 @@
-"""How often something may be done under each of many names: token buckets in memory, of this process alone."""
+"""Limit how often something may happen per name, with token buckets in the memory of one process."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Names remembered, about 200 bytes each; the one that was quiet longest is forgotten first.
+# Names kept, about 200 bytes each. The least recently used is evicted first.
 NAMES_MAX: Final = 10_000
 
 
 class RateLimiter:
-    """A burst of `burst`, and then one every `every_s` seconds, for each name."""
+    """For each name, allow a burst of `burst`, then one every `every_s` seconds."""
 
     def __init__(self, *, burst: int, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._burst = burst
@@ -24,11 +24,11 @@ class RateLimiter:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allows(self, name: str) -> bool:
-        """Take one if there is one."""
+        """Take a token and return whether one was available."""
         return self.spend(name) == 0
 
     def spend(self, name: str) -> int:
-        """Take one; return 0, or how many seconds to wait until there is one."""
+        """Take a token and return 0, or return the seconds until the next token."""
         now = self._clock()
         tokens, at = self._buckets.pop(name, (float(self._burst), now))
         tokens = min(float(self._burst), tokens + (now - at) / self._every_s)

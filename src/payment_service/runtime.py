@@ -45,7 +45,7 @@ from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.loop import Loop
 from payment_service.provider.plugins import ProviderContext, open_providers, require_providers
-from payment_service.provider.port import Receiver
+from payment_service.provider.port import WebhookReceiver
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -193,11 +193,11 @@ class Service:
             expires_after=config.payment_expires_after,
         )
         self._cancelled_orders = CancelledOrders(self._context, refund=config.orders_cancelled_refund)
-        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancelling=self._cancelled_orders.wake)
+        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancellations=self._cancelled_orders.wake)
         self._public = build_app(
             config=config,
             context=self._context,
-            receivers={name: one for name, one in self._providers.by_name.items() if isinstance(one, Receiver)},
+            receivers={name: one for name, one in self._providers.by_name.items() if isinstance(one, WebhookReceiver)},
             take=self._webhooks.take,
             quarantine=partial(quarantine_webhook_body, pool),
             readiness=self.readiness,

@@ -152,7 +152,7 @@ def test_unmatched_transfers_are_parked_until_confirmed_or_closed(
         (("import", "/nowhere/statement.csv"), 1, "No such file"),
         (("import", "/dev/null"), 1, "The first line must name the columns"),
         (("refund", str(uuid4())), 2, "--made"),
-        (("refund", str(uuid4()), "--made"), 4, "no refund of this id"),
+        (("refund", str(uuid4()), "--made"), 4, "no refund with this id"),
         (("refund", str(uuid4()), "--failed", "Has moved!"), 2, "--failed takes one word"),
     ],
 )

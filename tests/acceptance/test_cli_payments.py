@@ -144,7 +144,7 @@ async def test_moving_money_needs_a_confirmation_or_the_option_yes(harness: Harn
         (("refund", "o-1", "--metadata", "ä=1"), 2, "--metadata takes"),
         (("refund", "o-1", "--key", ""), 0, ""),
         (("refund", "o-1", "--key", "a b"), 2, "--key takes"),
-        (("capture", "o-1"), 1, "captured already"),
+        (("capture", "o-1"), 1, "already captured"),
         (("cancel", "o-1"), 1, "refund it instead"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

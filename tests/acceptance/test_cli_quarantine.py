@@ -95,9 +95,9 @@ def test_a_replay_killed_at_its_commit_completes_when_repeated(
     [
         (("show", NOBODY), 4, "Nothing of this id is in quarantine"),
         (("replay", NOBODY), 4, "Nothing of this id is in quarantine"),
-        (("replay", str(GOOD), "--yes"), 1, "It is refused again (too_old)"),
-        (("replay", str(EVIL)), 1, "It is refused again (not_utf8)"),
-        (("replay", str(HOOK)), 1, "The provider that sent it does not run here"),
+        (("replay", str(GOOD), "--yes"), 1, "It is rejected again (too_old)"),
+        (("replay", str(EVIL)), 1, "It is rejected again (not_utf8)"),
+        (("replay", str(HOOK)), 1, "The provider that sent it is not configured"),
         (("list", "--source", "fax"), 2, "--source takes"),
         (("list", "--since", "tomorrow"), 2, "--since takes"),
     ],

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 
 from tests.support.command import NOWHERE, assert_fails, run
-from tests.support.counterparts import ACME
 from tests.support.eventually import eventually
 from tests.support.flows import name_of
 from tests.support.kafka import Topics
+from tests.support.provider_harnesses import ACME
 from tests.support.service import StartService
 from tests.support.shop import ask
 
@@ -73,7 +73,7 @@ def test_the_example_provider_accepts_an_order_and_its_webhook_pays_it(
     [
         (
             {"PROVIDERS": "nobody"},
-            "PROVIDERS names nobody, which no installed package provides; these are there: acme,",
+            "PROVIDERS names nobody, which no installed package provides. Installed: acme,",
         ),
         ({"PROVIDERS": "acme"}, "ACME_SECRET is not set: The secret with which Acme signs its webhooks."),
         ({"PROVIDERS": "acme", "ACME_SECRET": "short"}, "ACME_SECRET can't be used"),
@@ -81,8 +81,8 @@ def test_the_example_provider_accepts_an_order_and_its_webhook_pays_it(
         ({"PROVIDERS": "Acme"}, "PROVIDERS can't be used"),
         ({"PROVIDER_BY_CURRENCY": "sek:acme"}, "PROVIDER_BY_CURRENCY names acme, which PROVIDERS does not"),
         ({"PROVIDER_BY_CURRENCY": "zzz:stripe"}, "PROVIDER_BY_CURRENCY can't be used"),
-        ({"PROVIDERS": "broken"}, "The payment provider broken can't be loaded: ZeroDivisionError"),
-        ({"PROVIDERS": "mistaken"}, "The entry point of the payment provider mistaken leads to no Plugin."),
+        ({"PROVIDERS": "broken"}, "The payment provider broken cannot be loaded: ZeroDivisionError"),
+        ({"PROVIDERS": "mistaken"}, "The entry point of the payment provider mistaken is not a Plugin."),
     ],
 )
 def test_an_unusable_provider_stops_the_start_with_one_line(

@@ -82,7 +82,7 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
     ),
     "PaymentWebhooksMisdirected": (
         {'payments_webhooks_total{result="misdirected"}': "0+1x60"},
-        {'payments_webhooks_total{result="foreign"}': "0+1x60"},
+        {'payments_webhooks_total{result="external"}': "0+1x60"},
         "50m",
     ),
     "PaymentEventsWaiting": ({"payments_events_waiting": "2x30"}, {"payments_events_waiting": "2x5 0x5 2x5 0x5"}, "20m"),

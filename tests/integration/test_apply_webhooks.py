@@ -200,9 +200,9 @@ async def test_a_second_intent_is_canceled_if_unpaid_and_parked_if_paid(flows: F
 @pytest.mark.parametrize(
     ("kind", "changes", "processed", "result"),
     [
-        pytest.param("payment_intent.succeeded", {"metadata": {}}, True, "foreign", id="external intent"),
+        pytest.param("payment_intent.succeeded", {"metadata": {}}, True, "external", id="external intent"),
         pytest.param("customer.created", {}, True, "ignored", id="an unused event type"),
-        pytest.param("refund.created", {}, True, "foreign", id="a refund without an intent"),
+        pytest.param("refund.created", {}, True, "external", id="a refund without an intent"),
     ],
 )
 async def test_an_event_without_effect_is_stored_and_acknowledged(

@@ -15,7 +15,7 @@ from payment_service.contracts.api import BankTransferPay
 from payment_service.db import payments
 from payment_service.db.audit import Actor
 from payment_service.db.operations import NewOperation, enqueue
-from payment_service.flows.operators.bank_transfers import Became
+from payment_service.flows.operators.bank_transfers import TransferOutcome
 from payment_service.flows.requests.checkout import Checkouts
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.requests.refund import Refunds, RefundTerms
@@ -52,7 +52,11 @@ async def cancel(bank: Bank, order_id: str) -> None:
 async def refund(bank: Bank, order_id: str, amount: str | None = None, key: str = "r-1") -> UUID:
     """Request a refund and return its id once the ledger has it."""
     change_request = ChangeRequest(
-        actor=Actor(client="shop"), key=key, action="refund", payment_id=name_of(order_id), asked={"amount": amount}
+        actor=Actor(client="shop"),
+        key=key,
+        action="refund",
+        payment_id=name_of(order_id),
+        parameters={"amount": amount},
     )
     await Refunds(bank.context).request(
         name_of(order_id), RefundTerms(amount=amount, reason="", metadata={}), change_request
@@ -93,7 +97,7 @@ async def test_an_intent_exists_at_once_and_is_named_by_its_reference(bank: Bank
 async def test_a_transfer_with_the_right_reference_and_amount_pays_the_payment(bank: Bank, text: str) -> None:
     await bank.create_payments("o-1")
     taken = await bank.take(text.format(iso11649.format(reference("o-1")).lower()))
-    assert (taken.became, taken.payment_id) == (Became.PAID, name_of("o-1"))
+    assert (taken.outcome, taken.payment_id) == (TransferOutcome.PAID, name_of("o-1"))
     payment = await bank.flows.payment("o-1")
     assert (payment["status"], payment["captured"], payment["payment_method_type"]) == (
         "succeeded",
@@ -107,9 +111,9 @@ async def test_a_transfer_with_the_right_reference_and_amount_pays_the_payment(b
 async def test_importing_the_same_transaction_again_changes_nothing(bank: Bank) -> None:
     await bank.create_payments("o-1", "o-2")
     text = reference("o-1")
-    became = [(await bank.take(text)).became, (await bank.take(text)).became]
-    assert became == [Became.PAID, Became.KNOWN]
-    assert (await bank.take(reference("o-2"), amount="20.00")).became is Became.CONTRADICTED
+    became = [(await bank.take(text)).outcome, (await bank.take(text)).outcome]
+    assert became == [TransferOutcome.PAID, TransferOutcome.KNOWN]
+    assert (await bank.take(reference("o-2"), amount="20.00")).outcome is TransferOutcome.CONTRADICTED
     assert await bank.published("o-1") == ["initiated", "succeeded"]
     assert len(await bank.events()) == 1
 
@@ -121,23 +125,23 @@ async def test_a_transaction_id_reused_for_another_payment_is_reported(bank: Ban
     """
     await bank.create_payments("o-1", "o-2")
     await bank.take(reference("o-1"))
-    assert (await bank.take("as on the slip")).became is Became.KNOWN
+    assert (await bank.take("as on the slip")).outcome is TransferOutcome.KNOWN
     taken = await bank.take(reference("o-2"))
-    assert (taken.became, "another payment" in taken.reason) == (Became.CONTRADICTED, True)
+    assert (taken.outcome, "another payment" in taken.reason) == (TransferOutcome.CONTRADICTED, True)
     assert await bank.status("o-2") == "pending"
 
 
 async def test_an_unmatched_transfer_pays_the_payment_an_operator_assigns_once(bank: Bank) -> None:
     await bank.create_payments("o-1", "o-2")
-    assert (await bank.take("for my shoes")).became is Became.UNMATCHED
+    assert (await bank.take("for my shoes")).outcome is TransferOutcome.UNMATCHED
     results = await asyncio.gather(
         *(bank.take(reference(name)) for name in ("o-1", "o-2") for _ in range(3)), return_exceptions=True
     )
-    became = sorted(one.became for one in results if not isinstance(one, BaseException))
+    became = sorted(one.outcome for one in results if not isinstance(one, BaseException))
     await bank.flows.run_calls()
-    assert became.count(Became.PAID) == 1
+    assert became.count(TransferOutcome.PAID) == 1
     assert sorted([await bank.status("o-1"), await bank.status("o-2")]) == ["pending", "succeeded"]
-    assert (await bank.take("for my shoes")).became is Became.KNOWN
+    assert (await bank.take("for my shoes")).outcome is TransferOutcome.KNOWN
 
 
 @pytest.mark.invariant("I9")
@@ -147,9 +151,9 @@ async def test_concurrent_imports_of_the_same_transactions_apply_them_once(bank:
     results = await asyncio.gather(
         *(bank.take(reference(name), transaction_id=name) for name in names for _ in range(6)), return_exceptions=True
     )
-    became = [one.became for one in results if not isinstance(one, BaseException)]
-    assert became.count(Became.PAID) == 8
-    assert set(became) == {Became.PAID, Became.KNOWN}
+    became = [one.outcome for one in results if not isinstance(one, BaseException)]
+    assert became.count(TransferOutcome.PAID) == 8
+    assert set(became) == {TransferOutcome.PAID, TransferOutcome.KNOWN}
     await bank.flows.run_calls()
     assert {await bank.status(name) for name in names} == {"succeeded"}
     assert [await bank.published(name) for name in names] == [["initiated", "succeeded"]] * 8
@@ -165,18 +169,18 @@ async def test_a_transfer_of_a_wrong_amount_is_parked_and_the_payment_stays_open
 ) -> None:
     await bank.create_payments("o-1")
     taken = await bank.take(reference("o-1"), amount=amount, currency=currency)
-    assert taken.became is Became.PARKED
+    assert taken.outcome is TransferOutcome.PARKED
     assert reason in taken.reason
     assert await bank.status("o-1") == "pending"
     assert await bank.events() == [("transfer.unexpected", "unexpected_money", "unexpected_money")]
-    assert (await bank.take(reference("o-1"), transaction_id="t-2")).became is Became.PAID
+    assert (await bank.take(reference("o-1"), transaction_id="t-2")).outcome is TransferOutcome.PAID
 
 
 async def test_a_second_transfer_for_a_paid_payment_is_parked(bank: Bank) -> None:
     await bank.create_payments("o-1")
     await bank.take(reference("o-1"))
     taken = await bank.take(reference("o-1"), transaction_id="t-2")
-    assert (taken.became, taken.reason) == (Became.PARKED, "it had been paid before")
+    assert (taken.outcome, taken.reason) == (TransferOutcome.PARKED, "it had been paid before")
     assert (await bank.flows.payment("o-1"))["captured"] == 1990
     assert ("transfer.unexpected", "unexpected_money", "unexpected_money") in await bank.events()
 
@@ -231,7 +235,7 @@ async def test_a_transfer_racing_a_cancellation_ends_in_exactly_one_outcome(bank
     await eventually_async(all_applied)
     for name, what in zip(names, taken[: len(names)], strict=True):
         assert what is not None
-        ended = "succeeded" if what.became is Became.PAID else "canceled"
+        ended = "succeeded" if what.outcome is TransferOutcome.PAID else "canceled"
         published = await bank.published(name)
         assert await bank.status(name) == ended
         assert published[0] == "initiated"
@@ -243,7 +247,7 @@ async def test_a_transfer_for_a_locked_payment_is_applied_later(bank: Bank) -> N
     await bank.create_payments("o-1")
     async with bank.pool.acquire() as holder, holder.transaction():
         await payments.lock_one(holder, name_of("o-1"))
-        assert (await bank.take(reference("o-1"))).became is Became.PAID
+        assert (await bank.take(reference("o-1"))).outcome is TransferOutcome.PAID
         assert await bank.events() == [("transfer.matched", "waiting", None)]
 
     async def paid() -> bool:
@@ -255,8 +259,8 @@ async def test_a_transfer_for_a_locked_payment_is_applied_later(bank: Bank) -> N
 @pytest.mark.parametrize("text", ["", "invoice 4711", "RF18539007547034"])
 async def test_a_transfer_without_our_reference_is_stored_as_unmatched(bank: Bank, text: str) -> None:
     taken = await bank.take(f"{text} 4242 4242 4242 4242")
-    assert taken.became is Became.UNMATCHED
-    assert await bank.events() == [("transfer.unmatched", "foreign", None)]
+    assert taken.outcome is TransferOutcome.UNMATCHED
+    assert await bank.events() == [("transfer.unmatched", "external", None)]
     stored = await bank.pool.fetchrow("SELECT text, outcome, amount FROM bank_transfers")
     assert stored is not None
     assert (stored["outcome"], stored["amount"]) == ("transfer.unmatched", 1990)
@@ -267,7 +271,7 @@ async def test_a_transfer_without_our_reference_is_stored_as_unmatched(bank: Ban
 async def test_a_transfer_naming_several_payments_is_parked_and_pays_none(bank: Bank) -> None:
     await bank.create_payments("o-1", "o-2")
     taken = await bank.take(f"{reference('o-1')} {reference('o-2')}")
-    assert (taken.became, taken.reason) == (Became.PARKED, "it names several payments")
+    assert (taken.outcome, taken.reason) == (TransferOutcome.PARKED, "it names several payments")
     assert {await bank.status("o-1"), await bank.status("o-2")} == {"pending"}
 
 
@@ -323,7 +327,7 @@ async def test_a_failed_refund_transfer_restores_the_refundable_amount_even_late
 
 
 async def test_a_refund_missing_from_the_ledger_cannot_be_completed(bank: Bank) -> None:
-    with pytest.raises(Refusal, match="no refund of this id"):
+    with pytest.raises(Refusal, match="no refund with this id"):
         await bank.transfers.end_refund(uuid4(), CLERK)
 
 

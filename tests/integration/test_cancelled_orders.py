@@ -39,7 +39,7 @@ async def process_batches(harness: Harness, *work: CancelledOrders) -> None:
     async def all_completed() -> bool:
         # Make every later check due now.
         await harness.flows.pool.execute("UPDATE order_cancellations SET due_at = now() WHERE due_at IS NOT NULL")
-        await asyncio.gather(*(one.look_once() for one in work))
+        await asyncio.gather(*(one.run_once() for one in work))
         await harness.run_until_idle()
         return not await harness.flows.pool.fetchval(
             "SELECT count(*) FROM order_cancellations WHERE due_at IS NOT NULL"
@@ -84,11 +84,12 @@ async def test_canceling_an_order_releases_its_authorized_money(harness: Harness
     assert "charge.released" in [entry["effect"] for entry in harness.sandbox.ledger()]
 
 
-async def test_a_cancellation_before_its_order_is_applied_without_a_call(harness: Harness) -> None:
+async def test_cancellation_before_its_order_withdraws_the_create(harness: Harness) -> None:
     await cancel(harness, "o-1")
     assert await outcome(harness) is None
     await harness.flows.accept("o-1", "o-2")
     payment = name_of("o-1")
+    await process_batches(harness, cancellations_of(harness))
     assert (await outcome(harness), await status(harness, payment)) == ("canceled", "canceled")
     assert await published_topics(harness, payment) == ["canceled", "failed"]
     await harness.run_until_idle()
@@ -145,7 +146,7 @@ async def test_a_cancellation_waits_for_a_processing_payment(harness: Harness) -
     await harness.flows.pool.execute("UPDATE payments SET status = 'processing'")
     await accept(harness, {"order_id": "o-1"})
     work = cancellations_of(harness)
-    assert await work.look_once() == 1
+    assert await work.run_once() == 1
     assert (await outcome(harness), await harness.flows.pool.fetchval("SELECT count(*) FROM operations")) == (None, 1)
     await harness.flows.pool.execute("UPDATE payments SET status = 'declined'")
     await process_batches(harness, work)
@@ -171,10 +172,10 @@ async def test_a_canceled_order_gets_no_new_payment_and_a_concurrent_one_is_canc
         assert (await harness.post(f"/v1/payments/{name_of(order)}/cancel", {})).status == 201
     await harness.run_until_idle()
     await accept(harness, {"order_id": "o-1"})
-    assert await cancellations_of(harness).look_once() == 1
+    assert await cancellations_of(harness).run_once() == 1
     assert await outcome(harness) is None, "another request may be opening the next payment"
     refused = await harness.post("/v1/payments", {"order_id": "o-1"})
-    assert (refused.status, "cancelled" in refused.json["detail"]) == (409, True)
+    assert (refused.status, "canceled" in refused.json["detail"]) == (409, True)
     opened = await harness.post("/v1/payments", {"order_id": "o-2"})
     assert opened.status == 201
     await cancel(harness, "o-2")
@@ -234,7 +235,7 @@ async def test_an_order_the_database_rejects_blocks_no_other_cancellation(harnes
     tripped = f"CHECK (kind <> 'cancel' OR payment_id <> '{name_of('o-2')}')"
     await harness.flows.pool.execute(f"ALTER TABLE operations ADD CONSTRAINT none_for_o_2 {tripped}")
     await accept(harness, *({"order_id": order} for order in ("o-1", "o-2", "o-3")))
-    assert await cancellations_of(harness).look_once() == 3
+    assert await cancellations_of(harness).run_once() == 3
     await harness.run_until_idle()
     shown = [await status(harness, name_of(order)) for order in ("o-1", "o-2", "o-3")]
     assert shown == ["canceled", "pending", "canceled"]
@@ -255,7 +256,7 @@ async def test_canceling_while_the_customer_pays_ends_in_exactly_one_outcome(har
         intents = [(await harness.flows.payment(order))["provider_payment_id"] for order in orders]
         await accept(harness, *({"order_id": order} for order in orders))
         work = cancellations_of(harness, refund=refund)
-        await asyncio.gather(asyncio.to_thread(_pay_all, harness.sandbox, intents), work.look_once())
+        await asyncio.gather(asyncio.to_thread(_pay_all, harness.sandbox, intents), work.run_once())
         await process_batches(harness, work)
         for order, intent in zip(orders, intents, strict=True):
             seen[await _winner(harness, order, intent)] += 1

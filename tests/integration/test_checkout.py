@@ -125,7 +125,7 @@ async def test_a_canceled_order_is_not_offered_a_new_payment(harness: Harness) -
     )
     answer = await offered(harness)
     assert steps(answer) == ("canceled", "done", False)
-    assert "cancelled" in answer.json["detail"]
+    assert "canceled" in answer.json["detail"]
 
 
 async def test_an_order_being_canceled_cannot_be_paid(
@@ -227,7 +227,7 @@ async def test_a_provider_failure_gets_a_plain_problem_without_provider_text(
     sandbox.faults({"match": READ, **trouble})
     answer = await offered(harness)
     assert (answer.status, answer.json["type"]) == (503, "urn:payment-service:unavailable")
-    assert answer.headers["retry-after"] == str(trouble.get("retry_after_s", checkout.TROUBLE_RETRY_S))
+    assert answer.headers["retry-after"] == str(trouble.get("retry_after_s", checkout.PROVIDER_ERROR_RETRY_S))
     assert [word for word in (b"tripe", b"pi_", b"500", b"rate", b"127.0.0.1", b"req_") if word in answer.body] == []
     sandbox.faults()
     assert (await offered(harness)).status == 200

@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from payment_service.provider.conformance import CHECKS, Counterpart
+from payment_service.provider.conformance import CHECKS, ProviderHarness
 from payment_service.provider.stripe.adapter import Stripe
 from tests.support.bank import open_bank
-from tests.support.counterparts import BankSide, StripeSide, open_acme
 from tests.support.flows import config_for
+from tests.support.provider_harnesses import BankSide, StripeSide, open_acme
 from tests.support.sandbox import SandboxProcess
 
 
@@ -25,7 +25,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
 
 
 @asynccontextmanager
-async def stripe_side(sandbox: SandboxProcess) -> AsyncIterator[Counterpart]:
+async def stripe_side(sandbox: SandboxProcess) -> AsyncIterator[ProviderHarness]:
     config = config_for("postgresql://127.0.0.1:9/none", sandbox.base_url, provider_timeout_s=20.0)
     provider = Stripe(config, now_s=time.time)
     yield StripeSide(provider, sandbox)
@@ -33,13 +33,13 @@ async def stripe_side(sandbox: SandboxProcess) -> AsyncIterator[Counterpart]:
 
 
 @asynccontextmanager
-async def bank_side(dsn: str) -> AsyncIterator[Counterpart]:
+async def bank_side(dsn: str) -> AsyncIterator[ProviderHarness]:
     async with open_bank(dsn) as bank:
         yield BankSide(bank)
 
 
 @pytest.fixture(params=["stripe", "bank_transfer", "acme"])
-def opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Counterpart]:
+def opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[ProviderHarness]:
     """Return the function that opens a provider and its counterpart."""
     match request.param:
         case "stripe":
@@ -52,6 +52,6 @@ def opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Count
 
 @pytest.mark.invariant("I1")
 @pytest.mark.parametrize("name", CHECKS)
-async def test_every_provider_conforms(name: str, opening: AbstractAsyncContextManager[Counterpart]) -> None:
-    async with opening as counterpart:
-        await CHECKS[name](counterpart)
+async def test_every_provider_conforms(name: str, opening: AbstractAsyncContextManager[ProviderHarness]) -> None:
+    async with opening as harness:
+        await CHECKS[name](harness)

@@ -14,7 +14,7 @@ from payment_service.domain.refund import RefundFact, RefundListFact
 from payment_service.provider.conformance import CHECKS, NotConforming
 from payment_service.provider.port import Call, Checkout, Done, Kind, Misused, Refused, WrongState
 from payment_service_events.money import Money
-from tests.support.counterparts import open_acme
+from tests.support.provider_harnesses import open_acme
 
 Break = Callable[[Any], None]
 
@@ -196,44 +196,44 @@ def with_wrong_refund_name(event: Any) -> Any:
 
 
 FAULTS: list[tuple[str, Break]] = [
-    ("the_same_words_for_the_same_wish", random_requests),
-    ("the_same_key_makes_one_intent", forgetting_keys),
-    ("the_same_key_makes_one_intent", raising),
-    ("the_same_key_makes_one_intent", changing_outcomes(lambda _call, _outcome: None)),
-    ("the_same_key_makes_one_intent", changing_intents(lambda fact: replace(fact, intent_id=str(uuid4())))),
-    ("creates_at_once_make_one_intent", forgetting_keys),
+    ("equal_input_builds_equal_requests", random_requests),
+    ("a_repeated_key_creates_one_intent", forgetting_keys),
+    ("a_repeated_key_creates_one_intent", raising),
+    ("a_repeated_key_creates_one_intent", changing_outcomes(lambda _call, _outcome: None)),
+    ("a_repeated_key_creates_one_intent", changing_intents(lambda fact: replace(fact, intent_id=str(uuid4())))),
+    ("concurrent_creates_make_one_intent", forgetting_keys),
     ("a_key_with_another_body_is_refused", forgetting_keys),
     ("a_key_with_another_body_is_refused", refuse_as(Kind.CREATE)),
-    ("amounts_come_back_exactly_in_every_currency", changing_intents(halve_amount, Kind.RETRIEVE)),
-    ("an_intent_is_found_by_its_time_and_by_our_name", changing_listings(lambda _found: {})),
-    ("an_intent_is_found_by_its_time_and_by_our_name", changing_listings(lambda _found: None)),
-    ("an_intent_is_found_by_its_time_and_by_our_name", changing_listings(lambda found: dict.fromkeys(found, (None,)))),
-    ("what_is_too_late_is_not_sent", sending_late),
-    ("a_customer_is_told_how_to_pay", without_checkout),
+    ("amounts_are_exact_in_every_currency", changing_intents(halve_amount, Kind.RETRIEVE)),
+    ("an_intent_is_found_by_time_and_payment_id", changing_listings(lambda _found: {})),
+    ("an_intent_is_found_by_time_and_payment_id", changing_listings(lambda _found: None)),
+    ("an_intent_is_found_by_time_and_payment_id", changing_listings(lambda found: dict.fromkeys(found, (None,)))),
+    ("a_late_attempt_is_not_sent", sending_late),
+    ("checkout_returns_payment_data", without_checkout),
     (
-        "money_that_came_is_read_whole",
+        "a_paid_intent_has_received_the_amount",
         changing_intents(lambda fact: replace(fact, status=Status.PENDING), Kind.RETRIEVE),
     ),
     ("an_unpaid_intent_is_canceled_once", changing_intents(lambda f: replace(f, status=Status.PENDING), Kind.CANCEL)),
-    ("a_cancel_that_lost_to_the_customer_is_no_error", canceling_paid_intents),
-    ("a_cancel_that_lost_to_the_customer_is_no_error", refuse_as(Kind.CANCEL)),
-    ("what_is_held_is_captured_and_what_is_not_held_is_not", capturing_open_intents),
-    ("what_was_asked_for_can_be_looked_up", changing_intents(lambda f: replace(f, intent_id="another"), Kind.CANCEL)),
-    ("nonsense_is_answered_and_never_done", changing_outcomes(always_done)),
-    ("nonsense_is_answered_and_never_done", raising),
-    ("a_refund_bears_our_name_and_is_made_once", forgetting_keys),
-    ("a_refund_bears_our_name_and_is_made_once", changing_outcomes(without_refund_name)),
-    ("refunds_are_read_together", changing_outcomes(incomplete)),
-    ("no_more_is_given_back_than_has_come_in", overrefunding),
-    ("what_is_unpaid_is_not_refunded", refunding_unpaid_intents),
-    ("events_read_the_same_at_every_reading", changing_events(lambda event: replace(event, event_id=str(uuid4())))),
-    ("events_read_the_same_at_every_reading", changing_events(lambda event: replace(event, provider="other"))),
-    ("each_event_has_a_name_of_its_own", changing_events(lambda event: replace(event, event_id="event-1"))),
-    ("a_paid_intent_is_told_of_with_our_names", changing_events(lambda event: replace(event, payment_id=uuid4()))),
-    ("a_paid_intent_is_told_of_with_our_names", changing_events(incomplete_event)),
-    ("events_in_any_order_end_the_same", changing_events(as_canceled)),
-    ("a_refund_is_told_of_with_our_name_where_it_is_told", changing_events(with_wrong_refund_name)),
-    ("what_is_not_signed_is_not_believed", trusting_signatures),
+    ("canceling_a_paid_intent_is_a_wrong_state", canceling_paid_intents),
+    ("canceling_a_paid_intent_is_a_wrong_state", refuse_as(Kind.CANCEL)),
+    ("only_an_authorized_intent_is_captured", capturing_open_intents),
+    ("a_lookup_shows_the_result_of_a_cancel", changing_intents(lambda f: replace(f, intent_id="another"), Kind.CANCEL)),
+    ("invalid_requests_are_never_done", changing_outcomes(always_done)),
+    ("invalid_requests_are_never_done", raising),
+    ("a_repeated_refund_key_creates_one_refund", forgetting_keys),
+    ("a_repeated_refund_key_creates_one_refund", changing_outcomes(without_refund_name)),
+    ("refunds_are_listed_together", changing_outcomes(incomplete)),
+    ("refunds_never_exceed_the_captured_amount", overrefunding),
+    ("an_unpaid_intent_is_not_refunded", refunding_unpaid_intents),
+    ("events_translate_the_same_every_time", changing_events(lambda event: replace(event, event_id=str(uuid4())))),
+    ("events_translate_the_same_every_time", changing_events(lambda event: replace(event, provider="other"))),
+    ("event_ids_are_unique", changing_events(lambda event: replace(event, event_id="event-1"))),
+    ("events_of_a_paid_intent_name_the_payment", changing_events(lambda event: replace(event, payment_id=uuid4()))),
+    ("events_of_a_paid_intent_name_the_payment", changing_events(incomplete_event)),
+    ("events_in_any_order_give_the_same_result", changing_events(as_canceled)),
+    ("refund_events_name_the_refund", changing_events(with_wrong_refund_name)),
+    ("unsigned_webhooks_are_refused", trusting_signatures),
 ]
 
 

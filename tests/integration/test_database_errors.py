@@ -65,7 +65,7 @@ async def test_a_response_the_database_rejects_parks_its_operation(flows: Flows,
     await dispatcher.start()
     await flows.run_calls(timeout_s=5)
     await dispatcher.stop(5)
-    assert (await flows.operation("o-1"))["outcome"] == "unsettleable"
+    assert (await flows.operation("o-1"))["outcome"] == "unrecordable"
 
 
 def test_errors_of_a_record_are_not_treated_as_server_errors() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from docs.examples.order_service import Standing, standing, tasks
 from payment_service.db.records import OutboxRecord
-from payment_service.domain.events import Announcement
+from payment_service.domain.events import PaymentEvent
 from payment_service_demo.embedded.process import ChildProcess
 from payment_service_events import Event, read
 from payment_service_events.currency import currency
@@ -43,7 +43,7 @@ PAID = Money(1990, currency("eur"))
 PART, NOTHING = Money(500, PAID.currency), Money(0, PAID.currency)
 
 # Events of an order, payment by payment; the order's resulting status; the resulting tasks.
-LIVES: list[tuple[str, list[list[Announcement]], Standing, list[str]]] = [
+LIVES: list[tuple[str, list[list[PaymentEvent]], Standing, list[str]]] = [
     ("paid", [[INITIATED, SUCCEEDED]], Standing(status="paid", paid=PAID), ["ship"]),
     ("declined", [[INITIATED, DECLINED]], Standing(status="awaiting payment"), []),
     ("paid-at-the-second-try", [[INITIATED, DECLINED, SUCCEEDED]], Standing(status="paid", paid=PAID), ["ship"]),
@@ -81,7 +81,7 @@ LIVES: list[tuple[str, list[list[Announcement]], Standing, list[str]]] = [
 ]
 
 
-def records(order: str, payments: Sequence[Sequence[Announcement]]) -> list[OutboxRecord]:
+def records(order: str, payments: Sequence[Sequence[PaymentEvent]]) -> list[OutboxRecord]:
     return [
         record_of(announcement, order=order, sequence=sequence, attempt=attempt)
         for attempt, announcements in enumerate(payments, 1)
@@ -95,7 +95,7 @@ def event_of(record: OutboxRecord) -> Event:
 
 @pytest.mark.parametrize(("order", "payments", "expected", "to_do"), LIVES, ids=[life[0] for life in LIVES])
 def test_the_order_status_and_tasks_follow_from_the_events(
-    order: str, payments: list[list[Announcement]], expected: Standing, to_do: list[str]
+    order: str, payments: list[list[PaymentEvent]], expected: Standing, to_do: list[str]
 ) -> None:
     history = [event_of(record) for record in records(order, payments[-1:])]
     assert standing(history) == expected

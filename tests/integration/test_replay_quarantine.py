@@ -38,7 +38,7 @@ async def replay(harness: Harness, name: UUID, key: str = "", **settings: Any) -
     )
     actor = Actor(client="cli", person="suite")
     change_request = ChangeRequest(
-        actor=actor, key=key or str(uuid4()), action="quarantine.replay", payment_id=None, asked={"id": str(name)}
+        actor=actor, key=key or str(uuid4()), action="quarantine.replay", payment_id=None, parameters={"id": str(name)}
     )
     return dict((await replays.replay(name, change_request)).result)
 
@@ -53,7 +53,7 @@ async def count(harness: Harness, table: str) -> int:
 
 async def test_an_order_that_was_too_old_is_accepted_on_replay(harness: Harness) -> None:
     await harness.flows.intake.accept([inbound_record(order("o-1"), 7, age=OLD)])
-    with pytest.raises(Refusal, match=r"refused again \(too_old\)"):
+    with pytest.raises(Refusal, match=r"rejected again \(too_old\)"):
         await replay(harness, at(7))
     assert await count(harness, "payments") == 0
     done = await replay(harness, at(7), order_max_age=timedelta.max)
@@ -97,7 +97,7 @@ async def test_the_same_key_gets_the_same_response(harness: Harness) -> None:
 async def test_a_record_refused_again_stays_with_its_reason(harness: Harness, value: bytes | None, reason: str) -> None:
     await harness.flows.intake.accept([inbound_record(value, 7)])
     notices = await count(harness, "outbox")
-    with pytest.raises(Refusal, match=rf"refused again \({reason}\)"):
+    with pytest.raises(Refusal, match=rf"rejected again \({reason}\)"):
         await replay(harness, at(7))
     assert await harness.flows.pool.fetchval("SELECT replayed_at IS NULL FROM quarantine")
     assert (await count(harness, "outbox"), await count(harness, "audit")) == (notices, 0), "it is not published again"
@@ -120,9 +120,9 @@ async def test_a_masked_or_truncated_record_is_not_replayed(harness: Harness) ->
     """A masked number may have been the order's id or its amount."""
     card = b'{"order_id": "4242424242424242", "total": "19.90", "currency": "eur", "note": "4242424242424242"}'
     await harness.flows.intake.accept([inbound_record(card, 7), inbound_record(b'{"a": "' + b"x" * 600_000 + b'"}', 8)])
-    with pytest.raises(Refusal, match="Card numbers were masked"):
+    with pytest.raises(Refusal, match="card numbers were masked"):
         await replay(harness, at(7))
-    with pytest.raises(Refusal, match="too large to be kept"):
+    with pytest.raises(Refusal, match="too large to store"):
         await replay(harness, at(8))
     with pytest.raises(Refusal) as unknown:
         await replay(harness, uuid4())
@@ -168,9 +168,9 @@ async def test_a_replayed_webhook_is_applied_once(harness: Harness) -> None:
 
 
 async def test_an_unreadable_webhook_is_refused_again_with_its_reason(harness: Harness) -> None:
-    with pytest.raises(Refusal, match=r"refused again \(not_an_event\)"):
+    with pytest.raises(Refusal, match=r"rejected again \(not_an_event\)"):
         await replay(harness, await quarantine_webhook(harness, b"{}"))
-    with pytest.raises(Refusal, match=r"refused again \(not_json\)"):
+    with pytest.raises(Refusal, match=r"rejected again \(not_json\)"):
         await replay(harness, await quarantine_webhook(harness, b"\xff"))
 
 
@@ -178,7 +178,7 @@ async def test_a_webhook_is_replayed_only_by_the_provider_that_sent_it(harness: 
     """Stripe must not read another provider's event as its own."""
     event = {"id": "evt_1", "object": "event", "type": "ping", "livemode": False, "created": 1_767_225_600}
     body = json.dumps({**event, "data": {"object": {}}}).encode()
-    with pytest.raises(Refusal, match="does not run here"):
+    with pytest.raises(Refusal, match="is not configured"):
         await replay(harness, await quarantine_webhook(harness, body, provider="acme"))
     await replay(harness, await quarantine_webhook(harness, body))
     assert await count(harness, "payment_events") == 1

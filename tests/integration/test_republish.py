@@ -35,7 +35,7 @@ ALL = Selection(
     since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2100, 1, 1, tzinfo=UTC), payment_id=None, topic=None
 )
 ASKING = ChangeRequest(
-    actor=Actor(client="cli", person="suite"), key="again-1", action="outbox.republish", payment_id=None, asked={}
+    actor=Actor(client="cli", person="suite"), key="again-1", action="outbox.republish", payment_id=None, parameters={}
 )
 
 
@@ -83,7 +83,7 @@ async def test_a_repeated_request_acts_once_and_resumes_after_a_stop(
     await republish(pool, ALL, ASKING, batch_rows=3)
     assert await pending(pool) == 4, "the two completed batches are skipped"
     with pytest.raises(Refusal):
-        await republish(pool, ALL, replace(ASKING, asked={"topic": SUCCEEDED}), batch_rows=3)
+        await republish(pool, ALL, replace(ASKING, parameters={"topic": SUCCEEDED}), batch_rows=3)
 
 
 async def test_records_can_be_selected_by_payment_topic_and_time(config: Config, pool: Pool) -> None:

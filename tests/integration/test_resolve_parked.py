@@ -62,10 +62,10 @@ async def test_a_refund_of_another_payment_amount_or_name_does_not_match(harness
     with pytest.raises(Refusal, match="of this payment"):
         await operator.resolve(name, "happened", elsewhere)
     another_amount = await refund_externally(harness, payment, 400)
-    with pytest.raises(Refusal, match=r"is for 4\.00 eur, and 5\.00 eur was asked for"):
+    with pytest.raises(Refusal, match=r"is for 4\.00 eur, but 5\.00 eur was requested"):
         await operator.resolve(name, "happened", another_amount)
     named = await refund_externally(harness, payment, metadata={"refund_id": str(UUID(int=5))})
-    with pytest.raises(Refusal, match="bears the name of another refund"):
+    with pytest.raises(Refusal, match="carries the id of another refund"):
         await operator.resolve(name, "happened", named)
     assert await resolvable_state(harness, name) == before
 
@@ -73,10 +73,10 @@ async def test_a_refund_of_another_payment_amount_or_name_does_not_match(harness
 @pytest.mark.parametrize(
     ("fault", "reason", "sentence"),
     [
-        ({"action": "status", "code": 503}, RefusalReason.NOT_YET, r"stripe can't be read now \(http_503\)"),
-        ({"action": "reset", "times": 2}, RefusalReason.NOT_YET, "stripe can't be read now"),
-        ({"action": "status", "code": 401}, RefusalReason.NOT_ALLOWED, "stripe refuses our key"),
-        ({"action": "status", "code": 404}, RefusalReason.NOT_ALLOWED, "stripe does not tell of it"),
+        ({"action": "status", "code": 503}, RefusalReason.NOT_YET, r"stripe cannot be read now \(http_503\)"),
+        ({"action": "reset", "times": 2}, RefusalReason.NOT_YET, "stripe cannot be read now"),
+        ({"action": "status", "code": 401}, RefusalReason.NOT_ALLOWED, "stripe rejects the API key"),
+        ({"action": "status", "code": 404}, RefusalReason.NOT_ALLOWED, "stripe does not return it"),
     ],
     ids=["503", "reset", "401", "404"],
 )
@@ -105,7 +105,7 @@ async def test_a_refund_made_at_the_provider_cannot_be_resolved_as_never(harness
     await harness.refund(payment, "5.00")
     name = await operator.parked("refund")
     before = await resolvable_state(harness, name)
-    with pytest.raises(Refusal, match="say --happened re_") as refused:
+    with pytest.raises(Refusal, match="use --happened re_") as refused:
         await operator.resolve(name, "never")
     assert await resolvable_state(harness, name) == before
     await operator.resolve(name, "happened", str(refused.value).removesuffix(".").split()[-1])
@@ -187,12 +187,14 @@ async def test_a_bank_refund_is_checked_against_the_ledger(database_dsn: str) ->
     async with open_bank(database_dsn) as bank:
         await bank.create_payments("o-1")
         await bank.take(reference("o-1"))
-        change_request = ChangeRequest(actor=CLERK, key="r-1", action="refund", payment_id=name_of("o-1"), asked={})
+        change_request = ChangeRequest(
+            actor=CLERK, key="r-1", action="refund", payment_id=name_of("o-1"), parameters={}
+        )
         wanted = RefundTerms(amount="5.00", reason="", metadata={})
         await Refunds(bank.context).request(name_of("o-1"), wanted, change_request)
         await bank.flows.run_calls()
         name: UUID = await bank.pool.fetchval(
-            "UPDATE operations SET state = 'parked', outcome = 'unsettleable' WHERE kind = 'refund' RETURNING id"
+            "UPDATE operations SET state = 'parked', outcome = 'unrecordable' WHERE kind = 'refund' RETURNING id"
         )
         await bank.pool.execute(
             "UPDATE refunds SET provider_refund_id = NULL, fact_rank = NULL, fact_at = NULL, fact_precedence = NULL,"
@@ -201,7 +203,7 @@ async def test_a_bank_refund_is_checked_against_the_ledger(database_dsn: str) ->
         operator, made = Operator(bank), f"transfer-back-{name}"
         with pytest.raises(Refusal, match="has no refund transfer-back-7 of this payment"):
             await operator.resolve(name, "happened", "transfer-back-7")
-        with pytest.raises(Refusal, match=f"say --happened {made}"):
+        with pytest.raises(Refusal, match=f"use --happened {made}"):
             await operator.resolve(name, "never")
         assert await operator.parked("refund") == name
         await operator.resolve(name, "happened", made)

@@ -325,8 +325,8 @@ async def test_a_replay_after_the_tolerance_is_refused_even_for_a_known_event(du
         pytest.param(event(api_version="2099-01-01.future"), Disposition.IGNORED, True, id="unknown version"),
         pytest.param(event(livemode=True), Disposition.MISDIRECTED, True, id="live"),
         pytest.param(event(account="acct_1"), Disposition.MISDIRECTED, True, id="connected account"),
-        pytest.param(event("refund.created"), Disposition.FOREIGN, True, id="external refund"),
-        pytest.param(event("payment_intent.succeeded"), Disposition.FOREIGN, True, id="external intent"),
+        pytest.param(event("refund.created"), Disposition.EXTERNAL, True, id="external refund"),
+        pytest.param(event("payment_intent.succeeded"), Disposition.EXTERNAL, True, id="external intent"),
         pytest.param(event("payment_intent.succeeded", intent("o-unknown")), "unmatched", False, id="unknown order"),
         pytest.param(event("payment_intent.succeeded", intent("o-1", status=7)), "malformed", False, id="unreadable"),
         pytest.param(

@@ -15,7 +15,7 @@ from payment_service.config.config import BankTransferSettings
 from payment_service.db.audit import Actor
 from payment_service.db.pool import Pool
 from payment_service.flows.calls.dispatch import Dispatcher
-from payment_service.flows.operators.bank_transfers import Taken, Transfers
+from payment_service.flows.operators.bank_transfers import TransferResult, Transfers
 from payment_service.flows.state.context import Context
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.provider.plugins import ProviderContext
@@ -43,7 +43,9 @@ class Bank(SimpleNamespace):
         await self.flows.accept(*order_ids)
         await self.flows.run_calls()
 
-    async def take(self, text: str, amount: str = "19.90", transaction_id: str = "t-1", currency: str = "EUR") -> Taken:
+    async def take(
+        self, text: str, amount: str = "19.90", transaction_id: str = "t-1", currency: str = "EUR"
+    ) -> TransferResult:
         """Import a transfer."""
         return await self.transfers.take(transfer(text, amount, transaction_id, currency), CLERK)
 

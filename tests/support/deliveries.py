@@ -24,7 +24,7 @@ from payment_service.http.app import build_app
 from payment_service.http.health import Readiness
 from payment_service.http.requests import Requests
 from payment_service.http.webhooks import WebhookEndpoint
-from payment_service.provider.port import ProviderEvent, Receiver
+from payment_service.provider.port import ProviderEvent, WebhookReceiver
 from payment_service.provider.providers import Providers
 from payment_service.provider.stripe.deliveries import StripeDeliveries
 from tests.support.flows import config_for, name_of
@@ -67,7 +67,7 @@ class Inbox:
         return not self.events and not self.quarantined
 
 
-def receivers_of(config: Config) -> dict[str, Receiver]:
+def receivers_of(config: Config) -> dict[str, WebhookReceiver]:
     """Return Stripe's webhook receiver for a configuration."""
     return {"stripe": StripeDeliveries.of(config)}
 

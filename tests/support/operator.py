@@ -55,7 +55,11 @@ class Operator:
     def _change_request(self, action: str, found: ParkedItem, key: str) -> ChangeRequest:
         actor = Actor(client="cli", person="suite")
         return ChangeRequest(
-            actor=actor, key=key or str(uuid4()), action=action, payment_id=found.payment_id, asked={"id": found.name}
+            actor=actor,
+            key=key or str(uuid4()),
+            action=action,
+            payment_id=found.payment_id,
+            parameters={"id": found.name},
         )
 
 

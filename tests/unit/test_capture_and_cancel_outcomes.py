@@ -23,8 +23,8 @@ from payment_service.provider.port import (
     Unexpected,
     WrongState,
 )
-from payment_service.provider.stripe.answers import CAPTURE_TOO_LATE, Answer, classify
-from payment_service.provider.stripe.refunds import refund_list_fact, refunds_moved
+from payment_service.provider.stripe.refunds import refund_list_fact, refund_total_fact
+from payment_service.provider.stripe.responses import CAPTURE_TOO_LATE, Response, classify
 from payment_service.provider.stripe.webhooks import translate
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
@@ -53,7 +53,7 @@ def test_a_final_failure_states_why_the_payment_was_not_paid(before: Status, wor
     """Stripe also cancels an intent after too many attempts. Only an authorized payment has a hold that expires."""
     verdict = apply(replace(SAMPLE, status=before), replace(intent_fact(Status.CANCELED), cancellation=word))
     assert isinstance(verdict, Applied)
-    [failed] = [event for event in verdict.announcements if isinstance(event, Failed)]
+    [failed] = [event for event in verdict.events if isinstance(event, Failed)]
     assert (failed.code, failed.final) == (code, True)
 
 
@@ -92,7 +92,7 @@ def outcome_of(kind: Kind, code: str, **error: Any) -> Outcome:
         source="answer:1",
         refuse_late=lambda: None,
     )
-    answer = Answer(status=400, headers={}, body={"error": {"code": code, **error}})
+    answer = Response(status=400, headers={}, body={"error": {"code": code, **error}})
     return classify(call, answer, deployment="default", now_s=0)
 
 
@@ -129,7 +129,7 @@ def test_every_refund_refusal_frees_its_reserved_amount(outcome: Outcome) -> Non
 def test_a_released_hold_is_not_counted_as_a_refund(captured: int, refunded: int, total: int) -> None:
     """Stripe counts it among the refunds of the charge."""
     charge = {"amount": 1990, "amount_captured": captured, "amount_refunded": refunded, "currency": "eur"}
-    moved = refunds_moved({**charge, "payment_intent": "pi_1"}, at=1, source="evt_1")
+    moved = refund_total_fact({**charge, "payment_intent": "pi_1"}, at=1, source="evt_1")
     assert moved.total == Money(total, currency("eur"))
 
 

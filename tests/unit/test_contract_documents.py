@@ -20,7 +20,7 @@ from payment_service.contracts.orders import decode_order
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED, TIME_PATTERN, TOPICS, rfc3339
 from payment_service.contracts.schemas import INCOMING, all_schemas, headers_name, value_name
 from payment_service.contracts.values import BY_TOPIC
-from payment_service.domain.events import Announcement
+from payment_service.domain.events import PaymentEvent
 from payment_service.domain.order import Order, Reason, Rejected
 from payment_service_events.currency import CURRENCIES
 from payment_service_events.money import AMOUNT_MINOR_MAX
@@ -112,7 +112,7 @@ def test_every_example_is_a_valid_record(topic: str) -> None:
 
 
 def test_every_event_type_has_a_sample() -> None:
-    assert {type(event) for event in ANNOUNCEMENTS} == set(get_args(Announcement))
+    assert {type(event) for event in ANNOUNCEMENTS} == set(get_args(PaymentEvent))
 
 
 zones = st.builds(timezone, st.timedeltas(timedelta(hours=-14), timedelta(hours=14)))

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
-from payment_service.domain.events import Announcement, DisputeClosed, RefundFailed
+from payment_service.domain.events import DisputeClosed, PaymentEvent, RefundFailed
 from payment_service.domain.payment import (
     Applied,
     ChargeFact,
@@ -51,7 +51,7 @@ NEW = replace(SAMPLE, amount=AMOUNT, captured=NOTHING, refunded=NOTHING, reserve
 PAID = replace(NEW, provider_payment_id=INTENT, captured=AMOUNT, status=Status.SUCCEEDED)
 
 
-def ids(events: Sequence[Announcement]) -> list[tuple[str, str]]:
+def ids(events: Sequence[PaymentEvent]) -> list[tuple[str, str]]:
     """Return the parts of each record's id beside the payment."""
     return [(one.topic, one.cause) for one in events]
 
@@ -73,14 +73,14 @@ def refusal(at: int) -> AnyRefundFact:
     return RefundRefused(refund_id=OURS, code="insufficient_funds", reason="", at=at, source=f"answer_{at}")
 
 
-def events_of_refund(facts: Sequence[AnyRefundFact]) -> list[Announcement]:
-    payment, refunds, events = PAID, dict[UUID, Refund](), list[Announcement]()
+def events_of_refund(facts: Sequence[AnyRefundFact]) -> list[PaymentEvent]:
+    payment, refunds, events = PAID, dict[UUID, Refund](), list[PaymentEvent]()
     for one in (RefundRequested(refund_id=OURS, amount=AMOUNT, reason="", disputed=False, at=0), *facts):
         verdict = apply_refund(payment, refunds, one)
         if isinstance(verdict, RefundsChanged):
             payment = verdict.payment
             refunds |= {refund.id: refund for refund in verdict.refunds}
-            events += verdict.announcements
+            events += verdict.events
     return events
 
 
@@ -124,14 +124,14 @@ def dispute(status: DisputeStatus, at: int) -> DisputeFact:
     )
 
 
-def events_of_dispute(facts: Sequence[DisputeFact]) -> list[Announcement]:
+def events_of_dispute(facts: Sequence[DisputeFact]) -> list[PaymentEvent]:
     now: Dispute | None = None
-    events: list[Announcement] = []
+    events: list[PaymentEvent] = []
     for one in facts:
         verdict = apply_dispute(PAID, now, one)
         if isinstance(verdict, DisputeChanged):
             now = verdict.dispute
-            events += verdict.announcements
+            events += verdict.events
     return events
 
 
@@ -189,10 +189,10 @@ def test_payment_events_have_distinct_ids(direction: int) -> None:
     """Try every sequence of four steps, in the provider's order of time and in reverse."""
     for steps in product(_PAYMENT_STEPS, repeat=4):
         payment: Payment = NEW
-        events: list[Announcement] = []
+        events: list[PaymentEvent] = []
         for i, step in enumerate(steps):
             verdict = apply(payment, step(10 + direction * i))
             if isinstance(verdict, Applied):
                 payment = verdict.payment
-                events += verdict.announcements
+                events += verdict.events
         assert len(set(ids(events))) == len(events), ids(events)

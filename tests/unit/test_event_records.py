@@ -13,13 +13,13 @@ import pytest
 from payment_service.contracts.records import TOPICS, cloud_event_headers, rfc3339
 from payment_service.contracts.values import BY_TOPIC, Value
 from payment_service.domain.events import (
-    Announcement,
     Authorized,
     Canceled,
     DisputeClosed,
     Disputed,
     Failed,
     Initiated,
+    PaymentEvent,
     Refunded,
     RefundFailed,
     RefundInitiated,
@@ -36,11 +36,11 @@ PRICE = Money(1990, EUR)
 OF = {"payment_id": str(PAYMENT), "order_id": "order-1", "user_id": ""}
 
 
-def value_of(announcement: Announcement, amount: Money = PRICE, **changes: object) -> dict[str, object]:
+def value_of(event: PaymentEvent, amount: Money = PRICE, **changes: object) -> dict[str, object]:
     payment = replace(SAMPLE, id=PAYMENT, order_id="order-1", user_id="", amount=amount, **changes)  # type: ignore[arg-type]
-    record = outbox_record(payment, announcement, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC))
+    record = outbox_record(payment, event, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC))
     read: dict[str, object] = json.loads(record.value or b"")
-    BY_TOPIC[announcement.topic].model_validate(read)
+    BY_TOPIC[event.topic].model_validate(read)
     return read
 
 
@@ -50,7 +50,7 @@ OF_DISPUTE = {**OF, "dispute_id": str(REFUND), "amount": "19.90", "currency": "e
 
 
 @pytest.mark.parametrize(
-    ("announcement", "expected"),
+    ("event", "expected"),
     [
         (Initiated(cause="c", method="card"), {**OF, "amount": "19.90", "currency": "eur", "method": "card"}),
         (
@@ -108,8 +108,8 @@ OF_DISPUTE = {**OF, "dispute_id": str(REFUND), "amount": "19.90", "currency": "e
         ),
     ],
 )
-def test_each_event_has_its_documented_value(announcement: Announcement, expected: dict[str, object]) -> None:
-    assert value_of(announcement) == expected
+def test_each_event_has_its_documented_value(event: PaymentEvent, expected: dict[str, object]) -> None:
+    assert value_of(event) == expected
 
 
 @pytest.mark.parametrize("final", [True, False])
@@ -142,7 +142,7 @@ def test_every_field_is_a_required_string_or_boolean(model: type[Value]) -> None
 
 
 def test_every_event_has_a_topic_and_a_value_model() -> None:
-    assert {kind.topic for kind in get_args(Announcement)} == set(BY_TOPIC)
+    assert {kind.topic for kind in get_args(PaymentEvent)} == set(BY_TOPIC)
     assert set(BY_TOPIC) <= set(TOPICS)
     assert len(TOPICS) == len(set(TOPICS))
 

@@ -45,27 +45,27 @@ from payment_service_events.reading import _KINDS
 from scripts.sample_records import ANNOUNCEMENTS, PAYMENT, TIME, record_of
 
 EUR = CURRENCIES["eur"]
-SUCCEEDED = next(announcement for announcement in ANNOUNCEMENTS if announcement.topic == "payments.succeeded")
+SUCCEEDED = next(payment_event for payment_event in ANNOUNCEMENTS if payment_event.topic == "payments.succeeded")
 
 
-def event_of(announcement: Any, **options: Any) -> Event:
+def event_of(payment_event: Any, **options: Any) -> Event:
     """Return the event of a sample, by way of its record."""
-    made = record_of(announcement, **options)
+    made = record_of(payment_event, **options)
     return read(made.topic, made.value, made.headers)
 
 
-def changed(announcement: Any = SUCCEEDED, **changes: Any) -> Event:
+def changed(payment_event: Any = SUCCEEDED, **changes: Any) -> Event:
     """Read a record with changed fields; fields set to `...` are left out."""
-    made = record_of(announcement)
+    made = record_of(payment_event)
     value = {**json.loads(made.value or b""), **changes}
     return read(made.topic, json.dumps({k: v for k, v in value.items() if v is not ...}).encode(), made.headers)
 
 
-@pytest.mark.parametrize("announcement", ANNOUNCEMENTS)
-def test_every_published_record_is_read_with_all_its_fields(announcement: Any) -> None:
-    made = record_of(announcement, sequence=3, attempt=2)
+@pytest.mark.parametrize("payment_event", ANNOUNCEMENTS)
+def test_every_published_record_is_read_with_all_its_fields(payment_event: Any) -> None:
+    made = record_of(payment_event, sequence=3, attempt=2)
     event = read(made.topic, made.value, made.headers)
-    assert type(event) is _KINDS[announcement.topic]
+    assert type(event) is _KINDS[payment_event.topic]
     assert (event.sequence, event.attempt, event.time, event.id) == (3, 2, TIME, str(made.id))
     value = json.loads(made.value or b"")
     for name, content in value.items():
@@ -131,7 +131,7 @@ def test_a_stored_unknown_record_is_read_by_a_later_version() -> None:
 
 
 def test_unknown_enum_values_are_passed_through() -> None:
-    disputed = next(announcement for announcement in ANNOUNCEMENTS if announcement.topic == "payments.disputed")
+    disputed = next(payment_event for payment_event in ANNOUNCEMENTS if payment_event.topic == "payments.disputed")
     event = changed(disputed, stage="arbitration", evidence_due_by="")
     assert isinstance(event, PaymentDisputed)
     assert (event.stage, event.evidence_due_by) == ("arbitration", None)
@@ -255,9 +255,11 @@ def test_the_source_uses_no_syntax_that_python_3_9_lacks(path: Path) -> None:
 
 def life() -> list[Event]:
     """Return the events of an order that its second payment paid."""
-    first = [event_of(announcement, sequence=number) for number, announcement in enumerate(ANNOUNCEMENTS[:3], 1)]
+    first = [event_of(payment_event, sequence=number) for number, payment_event in enumerate(ANNOUNCEMENTS[:3], 1)]
     kinds = (ANNOUNCEMENTS[0], *ANNOUNCEMENTS[5:8])
-    return first + [event_of(announcement, sequence=number, attempt=2) for number, announcement in enumerate(kinds, 1)]
+    return first + [
+        event_of(payment_event, sequence=number, attempt=2) for number, payment_event in enumerate(kinds, 1)
+    ]
 
 
 def test_repeated_and_reordered_events_give_the_same_history() -> None:
@@ -297,7 +299,9 @@ def test_the_memory_store_is_bounded_and_evicts_the_least_recent_order() -> None
     for event in (a, b, c, a, d):
         store.add(event)
     assert [bool(store.of_order(name)) for name in "abcd"] == [True, False, True, True]
-    later = [event_of(announcement, order="d", sequence=number) for number, announcement in enumerate(ANNOUNCEMENTS, 2)]
+    later = [
+        event_of(payment_event, order="d", sequence=number) for number, payment_event in enumerate(ANNOUNCEMENTS, 2)
+    ]
     assert [store.add(event) for event in later] == [event.id != d.id for event in later]
     assert len(store.of_order("d")) == len(later), "an order is kept or evicted as a whole"
 
@@ -317,7 +321,7 @@ def test_the_consumer_imports_only_the_standard_library() -> None:
 
 def test_a_refund_event_has_its_amount_time_and_payment() -> None:
     refunded = event_of(
-        next(announcement for announcement in ANNOUNCEMENTS if announcement.topic == "payments.refunded")
+        next(payment_event for payment_event in ANNOUNCEMENTS if payment_event.topic == "payments.refunded")
     )
     assert isinstance(refunded, PaymentRefunded)
     assert (refunded.amount, refunded.full, refunded.time) == (Money(500, EUR), False, TIME.astimezone(UTC))

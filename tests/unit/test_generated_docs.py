@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from payment_service.domain.payment import STANDING, TRANSITIONS, Status
-from payment_service.domain.refund import REFUND_STANDING, RefundStatus
+from payment_service.domain.payment import STATUS_ORDER, TRANSITIONS, Status
+from payment_service.domain.refund import REFUND_STATUS_ORDER, RefundStatus
 from scripts import document_commands
 from scripts.document_states import document
 
@@ -41,9 +41,9 @@ def test_the_precedence_of_every_fact_is_documented() -> None:
     of_payments, _, of_refunds = page().partition("## A refund")
     rows = re.compile(r"^\| `(\w+)` \| (\d) \| (\d) \|$", re.MULTILINE)
     payment_facts = {Status(name): (int(rank), int(place)) for name, rank, place in rows.findall(of_payments)}
-    assert payment_facts == dict(STANDING)
+    assert payment_facts == dict(STATUS_ORDER)
     refund_facts = {RefundStatus(name): (int(rank), int(place)) for name, rank, place in rows.findall(of_refunds)}
-    assert refund_facts == dict(REFUND_STANDING)
+    assert refund_facts == dict(REFUND_STATUS_ORDER)
 
 
 def test_the_command_line_page_is_current() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from payment_service.domain.events import Canceled, Failed, Initiated, Succeeded
 from payment_service.domain.payment import (
-    STANDING,
+    STATUS_ORDER,
     TRANSITIONS,
     Applied,
     ChargeFact,
@@ -98,7 +98,7 @@ def fold(start: Payment, facts: tuple[Fact, ...]) -> tuple[Payment, list[object]
         assert not isinstance(verdict, Parked), verdict
         if isinstance(verdict, Applied):
             start = verdict.payment
-            events += verdict.announcements
+            events += verdict.events
     return start, events
 
 
@@ -134,7 +134,7 @@ def test_any_subset_of_facts_ends_at_the_greatest_fact() -> None:
         for chosen in combinations(facts, size):
             ends = {end_of(fold(payment(), order)[0])[:4] for order in permutations(chosen)}
             assert len(ends) == 1, chosen
-            greatest = max(chosen, key=lambda f: (STANDING[f.status][0], f.at, STANDING[f.status][1], f.source))
+            greatest = max(chosen, key=lambda f: (STATUS_ORDER[f.status][0], f.at, STATUS_ORDER[f.status][1], f.source))
             assert ends.pop()[0] is greatest.status
 
 
@@ -248,7 +248,7 @@ def test_no_fact_makes_a_forbidden_transition() -> None:
     """Apply every fact in every state: each change is in the transition table."""
     for start in Status:
         own = payment(status=start, provider_payment_id=None if start is Status.CREATED else INTENT)
-        for to in STANDING:
+        for to in STATUS_ORDER:
             if to is Status.FAILED:
                 continue
             verdict = apply(own, fact(to, 5))

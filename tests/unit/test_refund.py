@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
-from payment_service.domain.events import Announcement, DisputeClosed, Disputed, Refunded, RefundFailed, RefundInitiated
+from payment_service.domain.events import DisputeClosed, Disputed, PaymentEvent, Refunded, RefundFailed, RefundInitiated
 from payment_service.domain.payment import Ignored, Parked, Payment, Status
 from payment_service.domain.refund import (
     AnyRefundFact,
@@ -25,8 +25,8 @@ from payment_service.domain.refund import (
     RefundRefused,
     RefundRequested,
     RefundsChanged,
-    RefundsMoved,
     RefundStatus,
+    RefundTotalFact,
     RefundVerdict,
     apply_refund,
 )
@@ -54,14 +54,14 @@ class Book:
     def __init__(self, payment: Payment = PAID) -> None:
         self.payment = payment
         self.refunds: dict[UUID, Refund] = {}
-        self.events: list[Announcement] = []
+        self.events: list[PaymentEvent] = []
 
     def take(self, fact: AnyRefundFact) -> RefundVerdict:
         verdict = apply_refund(self.payment, self.refunds, fact)
         if isinstance(verdict, RefundsChanged):
             self.payment = verdict.payment
             self.refunds |= {refund.id: refund for refund in verdict.refunds}
-            self.events += verdict.announcements
+            self.events += verdict.events
         return verdict
 
     @property
@@ -234,14 +234,14 @@ def test_a_refund_list_above_the_captured_amount_is_parked() -> None:
 def test_a_refund_before_its_capture_triggers_a_read() -> None:
     book = Book(replace(PAID, captured=Money(0, EUR), status=Status.PENDING))
     assert isinstance(book.take(fact(RefundStatus.SUCCEEDED)), ReadIntent)
-    moved = RefundsMoved(intent_id=INTENT, total=Money(1, EUR), at=5, source="evt")
+    moved = RefundTotalFact(intent_id=INTENT, total=Money(1, EUR), at=5, source="evt")
     assert isinstance(book.take(moved), ReadIntent)
 
 
 def test_a_charge_total_triggers_a_read_only_if_it_is_new() -> None:
     book = Book()
     book.take(ask(400))
-    known = RefundsMoved(intent_id=INTENT, total=Money(400, EUR), at=5, source="evt")
+    known = RefundTotalFact(intent_id=INTENT, total=Money(400, EUR), at=5, source="evt")
     assert book.take(known) == Ignored("known")
     assert isinstance(book.take(replace(known, total=Money(500, EUR))), ReadRefunds)
 
@@ -313,14 +313,14 @@ def dispute(status: DisputeStatus, at: int) -> DisputeFact:
     )
 
 
-def fold_disputes(facts: Sequence[DisputeFact]) -> tuple[Dispute | None, list[Announcement]]:
+def fold_disputes(facts: Sequence[DisputeFact]) -> tuple[Dispute | None, list[PaymentEvent]]:
     now: Dispute | None = None
-    events: list[Announcement] = []
+    events: list[PaymentEvent] = []
     for one in facts:
         verdict = apply_dispute(PAID, now, one)
         if isinstance(verdict, DisputeChanged):
             now = verdict.dispute
-            events += verdict.announcements
+            events += verdict.events
     return now, events
 
 
@@ -355,7 +355,7 @@ def test_dispute_facts_in_any_order_give_the_same_status(end: DisputeStatus) -> 
 
 def test_only_chargebacks_take_the_money() -> None:
     takes: Mapping[DisputeStatus, bool] = {
-        status: now.takes_the_money
+        status: now.funds_withdrawn
         for status in DisputeStatus
         if (now := fold_disputes([dispute(status, 1)])[0]) is not None
     }

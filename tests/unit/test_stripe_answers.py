@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from payment_service.provider.port import Call, Kind, Outcome, Request, Unexpected, Unknown
-from payment_service.provider.stripe.answers import Answer, classify
+from payment_service.provider.stripe.responses import Response, classify
 
 PAYMENT = UUID("8d8b3c0e-6a4e-5b7c-9a51-0c5d5e1c8f00")
 
@@ -24,7 +24,7 @@ def outcome_of(status: int, body: object, **headers: str) -> Outcome:
         refuse_late=lambda: None,
     )
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return classify(call, Answer(status=status, headers=named, body=body), deployment="default", now_s=0)
+    return classify(call, Response(status=status, headers=named, body=body), deployment="default", now_s=0)
 
 
 def test_a_replayed_500_is_unknown_despite_a_retry_header() -> None:

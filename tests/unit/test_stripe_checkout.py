@@ -13,8 +13,8 @@ from payment_service.contracts.api import Checkout as Offered
 from payment_service.contracts.api import StripePay
 from payment_service.http.examples import ANSWERS
 from payment_service.provider.port import Checkout, Transient
-from payment_service.provider.stripe.answers import Answer
 from payment_service.provider.stripe.checkout import read_checkout
+from payment_service.provider.stripe.responses import Response
 
 SECRET = "pi_1_secret_canary"
 INTENT = {
@@ -31,7 +31,7 @@ HEADERS = {"Date": "Wed, 25 Nov 2026 15:42:37 GMT", "Request-Id": "req_1"}
 
 
 def read(status: int = 200, body: object = INTENT, **headers: str) -> Checkout | Transient:
-    answer = Answer(status=status, headers={**HEADERS, **headers}, body=body)
+    answer = Response(status=status, headers={**HEADERS, **headers}, body=body)
     return read_checkout(answer, "pi_1", publishable_key="pk_test_1", now_s=0)
 
 

@@ -216,7 +216,7 @@ def test_a_charge_states_the_payment_method() -> None:
 def test_objects_without_our_metadata_are_classified_as_foreign(metadata: object) -> None:
     """The account may serve other shops, and people create payments in the dashboard. Later, the intent decides."""
     translated = read(event(subject=intent(metadata=metadata)))
-    assert (translated.disposition, translated.payment_id) == (Disposition.FOREIGN, None)
+    assert (translated.disposition, translated.payment_id) == (Disposition.EXTERNAL, None)
     assert translated.intent_id == "pi_1"
 
 

@@ -90,11 +90,11 @@ def provider_refund_id(refund_id: UUID) -> str:
 
 
 def transfer_event(
-    transfer: Transfer, account: str, intent: Intent | None, reason: str, *, was_nobodys: bool = False
+    transfer: Transfer, account: str, intent: Intent | None, reason: str, *, was_unmatched: bool = False
 ) -> ProviderEvent:
     """Word what became of a transfer. `intent`: whose reference it bears; `why` it is not what that asked for, else empty.
 
-    `was_nobodys`: it was told before without a reference, and is another event now.
+    `was_unmatched`: it was told before without a reference, and is another event now.
     """
     kind = UNMATCHED if intent is None else UNEXPECTED if reason else MATCHED
     data = {
@@ -108,7 +108,7 @@ def transfer_event(
     if intent is not None:
         data |= {"reference": intent.reference, "payment_id": str(intent.payment_id), "asked": str(intent.amount)}
     name = f"transfer:{account}:{transfer.transaction_id}"
-    return _word(f"{name}:found" if was_nobodys else name, kind, booked_at(transfer), data)
+    return _word(f"{name}:found" if was_unmatched else name, kind, booked_at(transfer), data)
 
 
 def refund_event(refund: LedgerRefund) -> ProviderEvent:
@@ -144,7 +144,7 @@ def translate(event: dict[str, Any]) -> ProviderEvent:
         event_type=event["type"],
         occurred_at=event["created"],
         payload=json.dumps(event, ensure_ascii=False),
-        disposition=Disposition.FOREIGN if event["type"] == UNMATCHED else Disposition.APPLY,
+        disposition=Disposition.EXTERNAL if event["type"] == UNMATCHED else Disposition.APPLY,
         payment_id=UUID(named) if named else None,
         intent_id=data.get("reference"),
         fact=_fact(event["type"], data, at=event["created"], source=event["id"]),

@@ -24,7 +24,7 @@ from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import BankTransferSettings, ConfigError
 from payment_service.contracts.operators import Statement, StatementLine
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.flows.operators.bank_transfers import Became, Transfers
+from payment_service.flows.operators.bank_transfers import TransferOutcome, Transfers
 from payment_service.flows.state.context import Context
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.flows.webhooks.apply import Webhooks
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 # What makes an import fail, so that a job that runs it is looked at; everything else was taken, or is parked and counted.
-_NOT_TAKEN: Final = frozenset({"bad", Became.CONTRADICTED.value})
+_NOT_TAKEN: Final = frozenset({"bad", TransferOutcome.CONTRADICTED.value})
 STANDARD_INPUT: Final = "-"
 # Announced as the code of payments.refund_failed, beside what other providers say.
 _FAILURE: Final = re.compile(r"[a-z0-9_]{1,100}")
@@ -123,7 +123,7 @@ async def _take(transfers: Transfers, number: int | None, transfer: Transfer) ->
     return StatementLine(
         line=number,
         transaction_id=transfer.transaction_id,
-        became=taken.became.value,
+        became=taken.outcome.value,
         payment_id=taken.payment_id,
         reference=taken.reference,
         reason=taken.reason,
@@ -161,7 +161,7 @@ def _reference_in(name: str) -> str:
 def _show(lines: list[StatementLine]) -> None:
     """Show what needs a look, line by line; of the rest, how much there is."""
     fields = ("line", "transaction_id", "became", "payment_id", "reason")
-    quiet = {Became.KNOWN.value, "outgoing"}
+    quiet = {TransferOutcome.KNOWN.value, "outgoing"}
     screen.show_table(
         "Transfers", fields, ([getattr(line, name) for name in fields] for line in lines if line.became not in quiet)
     )

@@ -10,6 +10,7 @@ from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import OutboxStatus, RefusingTopic, Republished
 from payment_service.contracts.records import TOPICS
 from payment_service.db import publishing
+from payment_service.db.clock import database_time
 from payment_service.db.publishing import Selection
 from payment_service.flows.operators.republish import count_published
 from payment_service.flows.operators.republish import republish as publish_again
@@ -43,7 +44,7 @@ def republish(
     change_request = session.change_request("outbox.republish", asked, key=session.read_key(key), payment_id=payment_id)
 
     async def work(pool: Pool) -> int:
-        now = await publishing.database_time(pool)
+        now = await database_time(pool)
         chosen = Selection(since=begin, until=now, payment_id=payment_id, topic=topic)
         return await (count_published(pool, chosen) if dry_run else publish_again(pool, chosen, change_request))
 

@@ -11,7 +11,7 @@ from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import Parked, ParkedList, Released
 from payment_service.db import parked
 from payment_service.domain import card_numbers
-from payment_service.flows.operators.parked import PROVIDER_ID, OperatorClaim, ParkedItems, asks_provider
+from payment_service.flows.operators.parked import PROVIDER_ID, OperatorClaim, ParkedItems, needs_provider_check
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def resolve(
     settings = CommandSettings.from_environment()
 
     async def change(parking: ParkedItems, found: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
-        if found.owner == STRIPE and asks_provider(found, truth):
+        if found.owner == STRIPE and needs_provider_check(found, truth):
             settings.require_stripe_key(
                 "what you say is compared with what Stripe has, so set it as the service has it"
             )

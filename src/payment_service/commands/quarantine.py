@@ -88,7 +88,7 @@ def replay(name: UUID, key: str, *, any_age: bool, yes: bool, as_json: bool) -> 
         if kept is not None and kept.source == "webhook" and webhook_provider(kept) == STRIPE:
             settings.require_stripe_key("it tells of which mode, test or live, the events are to be")
         replays = _replays(context, settings, any_age=any_age)
-        if kept is not None and (terms := replays.terms(kept)) is not None:
+        if kept is not None and (terms := await replays.terms(kept)) is not None:
             _require_all_settings()
             session.confirm(_word(terms), yes=yes)
         answer = await replays.replay(name, change_request)

@@ -127,7 +127,7 @@ def actor() -> Actor:
 
 def change_request(action: str, asked: Mapping[str, Any], *, key: str, payment_id: UUID | None = None) -> ChangeRequest:
     """Word a request for a change under a key."""
-    return ChangeRequest(actor=actor(), key=key, action=action, payment_id=payment_id, asked=asked)
+    return ChangeRequest(actor=actor(), key=key, action=action, payment_id=payment_id, parameters=asked)
 
 
 def read_key(key: str) -> str:

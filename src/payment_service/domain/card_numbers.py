@@ -1,8 +1,8 @@
-"""Finding and masking card numbers, so that none is ever stored, logged or passed on.
+"""Find and mask card numbers, so that none is ever stored, logged or forwarded.
 
-A card number is 13 to 19 ASCII digits, possibly separated by single spaces or dashes, that begin and end where groups of
-digits do, with a network's prefix and length, and a right check digit (Luhn, ISO/IEC 7812-1). A 13-digit number that is a valid
-bar code (GTIN-13) is taken for one: stores write those, and no network issues 13 digits any more.
+A card number has 13 to 19 ASCII digits, a network's prefix and length, and a valid check digit (Luhn, ISO/IEC 7812-1).
+Single spaces or dashes may separate the digits. The number begins and ends at a group boundary. A 13-digit number that
+is a valid bar code (GTIN-13) is not a card number: stores use bar codes, and no network issues 13 digits any more.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ _NETWORKS: Final = re.compile(
     )
 )
 _GTIN_LENGTH: Final = 13
-# Cheap and generous: where nothing like this stands, nothing needs a closer look.
+# A cheap test that rules out most texts.
 _MAYBE: Final = re.compile(r"[2-6][0-9 -]{12}")
-# Every beginning of a group of digits, with what follows it, up to 19 digits.
+# Every start of a group of digits, with what follows it, up to 19 digits.
 _CANDIDATE: Final = re.compile(r"(?<![0-9])(?=([2-6](?:[ -]?[0-9]){12,18}))")
 _DIGIT: Final = re.compile(r"[0-9]")
 _WITHOUT_SEPARATORS: Final = str.maketrans("", "", " -")
 _VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
 _DOUBLED: Final = bytes.maketrans(bytes(range(10)), bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
-# Digits, spaces and dashes may hide from a reader of raw bytes in JSON escapes, or between the zero bytes of UTF-16.
+# In raw bytes, JSON escapes or the zero bytes of UTF-16 may hide digits, spaces and dashes.
 _ESCAPED: Final = re.compile(r"\\u00(3[0-9]|20|2[dD])")
 
 
 def may_contain(text: str) -> bool:
-    """Whether a closer look is needed. Quick; also true for JSON text whose escapes could hide digits."""
+    """Return whether a full search is needed. Fast; also true for JSON text whose escapes could hide digits."""
     return _MAYBE.search(text) is not None or "\\u00" in text
 
 
 def find(text: str) -> Iterator[tuple[int, int]]:
-    """The spans (start, end) of card numbers. They may overlap, where several readings are possible."""
+    """Yield the spans (start, end) of card numbers. They overlap if several readings are possible."""
     if _MAYBE.search(text) is None:
         return
     for match in _CANDIDATE.finditer(text):
@@ -58,21 +58,21 @@ def find(text: str) -> Iterator[tuple[int, int]]:
 
 
 def contains(text: str) -> bool:
-    """Whether there is a card number in the text."""
+    """Return whether the text contains a card number."""
     return next(find(text), None) is not None
 
 
 def mask(text: str) -> str:
-    """The text with every card number's digits but the last four replaced by `*`. The length stays."""
+    """Replace every card number's digits except the last four by `*`. The length does not change."""
     masked = _mask_once(text, _SHOWN_DIGITS)
-    # Four digits that were left may begin another number together with what follows them: then none are left of that one.
+    # Four visible digits may start another number together with later digits. Mask that number completely.
     return masked if masked is text else _mask_once(masked, 0)
 
 
 def mask_bytes(value: bytes) -> bytes:
-    """The same in raw bytes of whatever encoding, readable or not.
+    """Mask card numbers in raw bytes of any encoding.
 
-    Where numbers hide behind JSON escapes or zero bytes, these are resolved; otherwise the other bytes stay as they are.
+    JSON escapes and zero bytes are resolved if they hide numbers. All other bytes stay unchanged.
     """
     masked = mask(value.decode("latin-1"))
     plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), masked.replace("\0", ""))
@@ -90,7 +90,7 @@ def _mask_once(text: str, shown: int) -> str:
 
 
 def _readings(text: str, start: int, candidate: str) -> Iterator[tuple[int, int]]:
-    """The card numbers that begin where the candidate does, and end with one of its groups of digits."""
+    """Yield the card numbers that start with the candidate and end with one of its groups of digits."""
     digits = candidate.translate(_WITHOUT_SEPARATORS)
     lengths = [n for n in range(_LENGTH_MIN, len(digits) + 1) if _is_card_number(digits[:n])]
     if not lengths:

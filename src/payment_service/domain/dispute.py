@@ -1,6 +1,7 @@
-"""Disputes of a payment: `apply_dispute(payment, dispute, fact) -> verdict`.
+"""The state machine of a payment's disputes: `apply_dispute(payment, dispute, fact) -> verdict`.
 
-An inquiry (`warning_…`) asks; a chargeback takes the money until it is won (https://docs.stripe.com/disputes/how-disputes-work).
+An inquiry (`warning_…`) only asks. A chargeback withdraws the money until it is won
+(https://docs.stripe.com/disputes/how-disputes-work).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from payment_service.domain.events import Announcement, DisputeClosed, Disputed
+from payment_service.domain.events import DisputeClosed, Disputed, PaymentEvent
 from payment_service.domain.ids import dispute_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
 from payment_service.domain.refund import ReadIntent
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class DisputeStatus(StrEnum):
-    """Where a dispute stands, in Stripe's words (https://docs.stripe.com/api/disputes/object#dispute_object-status)."""
+    """The status of a dispute, in Stripe's words (https://docs.stripe.com/api/disputes/object#dispute_object-status)."""
 
     WARNING_NEEDS_RESPONSE = "warning_needs_response"
     WARNING_UNDER_REVIEW = "warning_under_review"
@@ -35,8 +36,8 @@ class DisputeStatus(StrEnum):
     WON = "won"
 
 
-# (rank, precedence). A chargeback follows an inquiry, which does not open again, and may be won after it was lost.
-DISPUTE_STANDING: Final[Mapping[DisputeStatus, tuple[int, int]]] = MappingProxyType(
+# (rank, precedence). A chargeback follows an inquiry, which never reopens. A lost chargeback may still be won.
+DISPUTE_STATUS_ORDER: Final[Mapping[DisputeStatus, tuple[int, int]]] = MappingProxyType(
     {
         DisputeStatus.WARNING_NEEDS_RESPONSE: (0, 0),
         DisputeStatus.WARNING_UNDER_REVIEW: (0, 1),
@@ -52,12 +53,12 @@ _CLOSED: Final = frozenset(
     {DisputeStatus.WARNING_CLOSED, DisputeStatus.PREVENTED, DisputeStatus.LOST, DisputeStatus.WON}
 )
 # While a chargeback is open or lost the bank has the money, so a refund would pay twice.
-_TAKES_THE_MONEY: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST})
+_FUNDS_WITHDRAWN: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
-    """A customer's bank asks for money back. `evidence_due_at`: seconds since 1970, None where nothing is awaited."""
+    """A bank's request to return money. `evidence_due_at`: seconds since 1970, None if no evidence is expected."""
 
     id: UUID
     payment_id: UUID
@@ -69,19 +70,19 @@ class Dispute:
     key: FactKey
 
     @property
-    def takes_the_money(self) -> bool:
-        """Whether the bank has the money, or has it for good."""
-        return self.status in _TAKES_THE_MONEY
+    def funds_withdrawn(self) -> bool:
+        """Return whether the bank has withdrawn the money."""
+        return self.status in _FUNDS_WITHDRAWN
 
     @property
     def inquiry(self) -> bool:
-        """Whether the bank only asks."""
+        """Return whether the dispute is an inquiry."""
         return self.status.value.startswith("warning_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeFact:
-    """A dispute as the provider had it at `at` (its clock, seconds). Its currency may differ from the payment's."""
+    """A dispute as the provider reported it at `at` (its clock, seconds). Its currency may differ from the payment's."""
 
     intent_id: str
     provider_dispute_id: str
@@ -95,10 +96,10 @@ class DisputeFact:
 
 @dataclass(frozen=True, slots=True)
 class DisputeChanged:
-    """The dispute as it is now, and what is to be told."""
+    """The dispute after the fact, and the events to publish."""
 
     dispute: Dispute
-    announcements: tuple[Announcement, ...]
+    events: tuple[PaymentEvent, ...]
 
 
 DisputeVerdict = DisputeChanged | ReadIntent | Ignored | Parked
@@ -111,8 +112,8 @@ def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> D
             "unexpected_money", f"{fact.provider_dispute_id} disputes {fact.intent_id}, not the payment's own"
         )
     if payment.captured.minor == 0:
-        return ReadIntent(f"{fact.provider_dispute_id} disputes what is not captured yet")
-    rank, precedence = DISPUTE_STANDING[fact.status]
+        return ReadIntent(f"{fact.provider_dispute_id} disputes money that is not captured yet")
+    rank, precedence = DISPUTE_STATUS_ORDER[fact.status]
     key = FactKey(rank, fact.at, precedence, fact.source)
     if was is not None and key <= was.key:
         return Ignored("known")
@@ -128,27 +129,29 @@ def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> D
     )
     if was is not None and replace(was, key=key) == now:
         return DisputeChanged(now, ())
-    return DisputeChanged(now, _tell(was, now))
+    return DisputeChanged(now, _events_of(was, now))
 
 
-def _tell(was: Dispute | None, now: Dispute) -> tuple[Announcement, ...]:
-    """An inquiry, its turning into a chargeback, and the end are told; evidence that is looked at is not."""
+def _events_of(was: Dispute | None, now: Dispute) -> tuple[PaymentEvent, ...]:
+    """Return an event for an inquiry, its change to a chargeback, and the end. Evidence under review has none."""
     if now.status in _CLOSED:
         if was is not None and was.status is now.status:
             return ()
-        return (DisputeClosed(cause=_end_of(was, now), dispute=now.id, **_shown(now)),)
+        return (DisputeClosed(cause=_close_cause(was, now), dispute=now.id, **_fields(now)),)
     if was is not None and (was.inquiry == now.inquiry or not was.inquiry):
         return ()
     stage = "inquiry" if now.inquiry else "chargeback"
     due = now.evidence_due_at
-    return (Disputed(cause=f"{now.id}:{stage}", dispute=now.id, stage=stage, evidence_due_at=due, **_shown(now)),)
+    return (Disputed(cause=f"{now.id}:{stage}", dispute=now.id, stage=stage, evidence_due_at=due, **_fields(now)),)
 
 
-def _end_of(was: Dispute | None, now: Dispute) -> str:
-    """Name an end; that of a chargeback which had ended otherwise before by its time too, since it may come again."""
+def _close_cause(was: Dispute | None, now: Dispute) -> str:
+    """Return the cause of a closing event. If a chargeback closes again with another result, add its time to tell both
+    apart.
+    """
     decided_before = was is not None and was.status in _CLOSED and not was.inquiry
     return f"{now.id}:{now.status}:{now.key.at}" if decided_before else f"{now.id}:{now.status}"
 
 
-def _shown(dispute: Dispute) -> dict[str, Any]:
+def _fields(dispute: Dispute) -> dict[str, Any]:
     return {"amount": dispute.amount, "reason": dispute.reason, "status": dispute.status.value}

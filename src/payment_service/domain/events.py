@@ -1,7 +1,7 @@
-"""What is announced of a payment. Each kind goes to the topic of its name.
+"""The events that the service publishes about a payment. Each class has its own topic.
 
-`cause` names the provider's object and the state it reached, never an event or an operation: the same fact learned twice,
-by another way or by another replica, is announced under the same record id.
+`cause` names the provider's object and the state it reached, never a webhook or an operation. The same fact from
+another source, or from another replica, therefore produces an event with the same id.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Initiated:
-    """The customer can pay now. `method` is the only method offered, else `unknown`."""
+    """The customer can pay now. `method`: the only method offered, else `unknown`."""
 
     topic: ClassVar[str] = "payments.initiated"
     cause: str
@@ -26,7 +26,7 @@ class Initiated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succeeded:
-    """Money was captured. `paid_at`: the provider's clock, seconds; `intent_id` is empty where no provider was needed."""
+    """Money was captured. `paid_at`: the provider's clock, seconds. `intent_id` is empty for a free order."""
 
     topic: ClassVar[str] = "payments.succeeded"
     cause: str
@@ -38,7 +38,7 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """An attempt was declined (`final` false: the customer may try again), or the payment ended unpaid (`final` true)."""
+    """An attempt was declined (`final` false: the customer may retry), or the payment ended unpaid (`final` true)."""
 
     topic: ClassVar[str] = "payments.failed"
     cause: str
@@ -58,7 +58,7 @@ class Canceled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorized:
-    """The money is held and waits to be captured."""
+    """The money is authorized and can be captured."""
 
     topic: ClassVar[str] = "payments.authorized"
     cause: str
@@ -68,7 +68,7 @@ class Authorized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundInitiated:
-    """Money was asked to be given back; it is pending."""
+    """A refund was requested; it is pending."""
 
     topic: ClassVar[str] = "payments.refund_initiated"
     cause: str
@@ -79,7 +79,7 @@ class RefundInitiated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refunded:
-    """`amount` was given back, `total` with all refunds before; `full`: that is all that was captured."""
+    """`amount` was refunded; `total` includes earlier refunds. `full`: the whole captured amount is refunded."""
 
     topic: ClassVar[str] = "payments.refunded"
     cause: str
@@ -91,7 +91,7 @@ class Refunded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundFailed:
-    """`amount` was not given back after all; `total` is what other refunds have given back."""
+    """The refund of `amount` failed. `total`: the sum of the successful refunds."""
 
     topic: ClassVar[str] = "payments.refund_failed"
     cause: str
@@ -103,7 +103,9 @@ class RefundFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disputed:
-    """The customer's bank asks for the money (`stage` inquiry), or takes it (chargeback). `evidence_due_at`: seconds."""
+    """The customer's bank asks for the money (`stage` inquiry) or withdraws it (chargeback). `evidence_due_at`:
+    seconds.
+    """
 
     topic: ClassVar[str] = "payments.disputed"
     cause: str
@@ -117,7 +119,7 @@ class Disputed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeClosed:
-    """A dispute ended, as `status` says."""
+    """A dispute closed with `status`."""
 
     topic: ClassVar[str] = "payments.dispute_closed"
     cause: str
@@ -127,7 +129,7 @@ class DisputeClosed:
     status: str
 
 
-Announcement = (
+PaymentEvent = (
     Initiated
     | Authorized
     | Succeeded

@@ -1,4 +1,4 @@
-"""Every fact that can be learned about a payment, and every verdict on one."""
+"""The unions of all facts about a payment and of all verdicts on them."""
 
 from __future__ import annotations
 

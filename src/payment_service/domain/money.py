@@ -23,11 +23,13 @@ class AmountNotDecimalError(MoneyError):
 def parse(text: str, currency: Currency, *, minor_max: int = AMOUNT_MINOR_MAX) -> Money:
     """Read `19.90`, `19.9` or `19`, never `1,000`, `+1`, `1e3` or ` 1`.
 
-    `minor_max` lowers the largest amount, in minor units. Raises `AmountNotDecimalError`, `AmountOutOfRangeError`.
+    `minor_max` lowers the largest amount, in minor units. Raise `AmountNotDecimalError`, `AmountOutOfRangeError`.
     """
     match = _DECIMAL_TEXT[currency.decimals].fullmatch(text)
     if match is None:
-        message = f"Write it as a plain decimal with at most {currency.decimals} decimals, as {currency.code} has, and no sign."
+        message = (
+            f"Use a plain decimal without a sign and with at most {currency.decimals} decimals, as {currency.code} has."
+        )
         raise AmountNotDecimalError(message)
     whole, fraction = match[1], match[2] if currency.decimals else None
     minor = int(whole + (fraction or "").ljust(currency.decimals, "0"))

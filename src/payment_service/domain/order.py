@@ -1,4 +1,4 @@
-"""An order as it is taken in, or why it was not."""
+"""Orders, canceled orders, and the reasons to reject them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ _YEAR_10000_MS: Final = 253_402_300_800_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is asked of us: to collect `amount` for `order_id`.
+    """A request to collect `amount` for `order_id`.
 
-    `user_id` is empty where the order names no user; `recorded_at` is the record's own time, None where the broker gave none.
-    `provider` (the payment provider that the order asks for), `manual_capture` and `expires_at` are None where the order leaves
-    them to us.
+    `user_id` is empty if the order names no user. `recorded_at` is the record's own time, None if the broker gave none.
+    `provider`, `manual_capture` and `expires_at` are None if the order leaves them to the service.
     """
 
     order_id: str
@@ -34,7 +33,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelledOrder:
-    """An order that is not wanted any more. `reason`: for people, empty where none was given."""
+    """An order that the shop canceled. `reason`: for people, empty if none was given."""
 
     order_id: str
     reason: str
@@ -42,7 +41,7 @@ class CancelledOrder:
 
 
 class Reason(StrEnum):
-    """Why an order was not accepted: the codes of `dlq_reason` and of the quarantine, part of the contract."""
+    """The reason why an order was rejected: the codes of `dlq_reason` and of the quarantine, part of the contract."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -66,14 +65,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """`detail`: one sentence for a person, which never repeats what the record held."""
+    """A rejected order. `detail`: one sentence for an operator, which never repeats the record's content."""
 
     reason: Reason
     detail: str
 
 
 def record_time(timestamp_ms: int) -> datetime | None:
-    """The time of a record, from milliseconds since 1970; None for what is no time (-1 is Kafka's "none", or nonsense)."""
+    """Return the time of a record from milliseconds since 1970. Return None for an invalid time (-1 is Kafka's "none")."""
     if not 0 <= timestamp_ms < _YEAR_10000_MS:
         return None
     return _EPOCH + timedelta(milliseconds=timestamp_ms)

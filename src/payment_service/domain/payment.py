@@ -1,11 +1,14 @@
 """The state machine of a payment: `apply(payment, fact) -> Verdict`.
 
-Rule 1: every status is decided here. Nothing else in the service compares or picks one.
-Rule 2: this file knows no database, no clock and no provider; facts carry the provider's time.
-Rule 3: a payment keeps the greatest fact, by (rank, provider's seconds, precedence, source). So the end state is the same
-        whatever order facts arrive in, and however often.
-Rule 4: money that was not expected (another amount, another intent, a payment that had ended) is never applied and never
-        dropped: the verdict parks it for a person.
+Rule 1: every status is decided here. Nothing else in the service compares or chooses one.
+
+Rule 2: this module uses no database, clock or provider. Facts carry the provider's time.
+
+Rule 3: a payment keeps the greatest fact, by (rank, provider's seconds, precedence, source). The final state therefore
+does not depend on the order or repetition of facts.
+
+Rule 4: unexpected money (another amount, another intent, a payment that had ended) is never applied and never dropped.
+The verdict parks it for an operator.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import Announcement, Authorized, Canceled, Failed, Initiated, Succeeded
-from payment_service.domain.unpaid import ends_unpaid
+from payment_service.domain.events import Authorized, Canceled, Failed, Initiated, PaymentEvent, Succeeded
+from payment_service.domain.unpaid import unpaid_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """Where a payment stands. `succeeded`, `canceled` and `failed` are ends."""
+    """The status of a payment. `succeeded`, `canceled` and `failed` are final."""
 
     CREATED = "created"
     PENDING = "pending"
@@ -40,7 +43,7 @@ class Status(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can follow."""
+        """Return whether the status is final."""
         return not TRANSITIONS[self]
 
 
@@ -63,7 +66,7 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
 )
 
 # (rank, precedence). A higher rank always wins; within one rank the provider's later second wins, then the precedence.
-STANDING: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType(
+STATUS_ORDER: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType(
     {
         Status.PENDING: (0, 0),
         Status.REQUIRES_ACTION: (0, 1),
@@ -76,18 +79,18 @@ STANDING: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType(
     }
 )
 
-# While it is one of these, a payment may be asked to be canceled. What a bank works on may be paid already.
+# Statuses in which a cancel may be requested. A payment that a bank is processing may be paid already.
 CANCELABLE: Final = frozenset(
     {Status.CREATED, Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED}
 )
 
-# An intent that is not the payment's own may be canceled while it is in one of these; in any other it may hold money.
+# Statuses in which an intent that is not the payment's own is canceled. In any other it may hold money.
 _STRAY_CANCELABLE: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED})
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class FactKey:
-    """What orders facts. `at`: the provider's clock, whole seconds since 1970."""
+    """The sort key of facts. `at`: the provider's clock, whole seconds since 1970."""
 
     rank: int
     at: int
@@ -97,9 +100,9 @@ class FactKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """One attempt to be paid for one order. `n` counts the attempts of an order from 1.
+    """An attempt to be paid for an order. `attempt` counts the payments of the order from 1.
 
-    Of what was captured, `refunded` was given back and `reserved` is asked to be.
+    `refunded` and `reserved` are parts of `captured`: refunded already, and reserved by pending refunds.
     """
 
     id: UUID
@@ -123,7 +126,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decline:
-    """Why a customer's attempt was turned down. `charge_id` is None where no charge was made."""
+    """The reason for a declined attempt. `charge_id` is None if no charge was made."""
 
     code: str
     reason: str
@@ -132,10 +135,10 @@ class Decline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentFact:
-    """An intent as the provider had it at `at` (its clock, seconds).
+    """An intent as the provider reported it at `at` (its clock, seconds).
 
-    `source` is the event's id, or the name of an answer; `from_event` tells them apart, since a decline without a charge is
-    announced once per event. `cancellation`: why the provider says that it was canceled, in its words.
+    `source` is the id of an event or the name of a response, and `from_event` distinguishes them. A decline without a
+    charge is published once per event. `cancellation`: the provider's reason for a cancellation.
     """
 
     intent_id: str
@@ -152,7 +155,7 @@ class IntentFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeFact:
-    """A charge that went through tells the method the customer used."""
+    """A successful charge, which names the method that the customer used."""
 
     intent_id: str
     charge_id: str
@@ -164,7 +167,7 @@ class ChargeFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedFact:
-    """The provider refused for good to make an intent, so nobody can ever pay it."""
+    """A final refusal to create an intent, so the payment can never be paid."""
 
     code: str
     reason: str
@@ -174,7 +177,7 @@ class RefusedFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawnFact:
-    """The call that would have made the intent was taken back before it was ever sent, so nobody can pay. `code`: why."""
+    """A create that was withdrawn before it was sent, so the payment can never be paid. `code`: the reason."""
 
     code: str
     at: int
@@ -183,7 +186,7 @@ class WithdrawnFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeFact:
-    """An order of total 0: nothing to collect. `at` is the order record's time, seconds."""
+    """An order of total 0: nothing to collect. `at`: the order record's time, seconds."""
 
     at: int
 
@@ -193,22 +196,22 @@ Fact = IntentFact | ChargeFact | RefusedFact | WithdrawnFact | FreeFact
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The payment as it is now, and what is to be told to the world (possibly nothing)."""
+    """The payment after the fact, and the events to publish, if any."""
 
     payment: Payment
-    announcements: tuple[Announcement, ...] = ()
+    events: tuple[PaymentEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """The fact was known already, or a greater one is."""
+    """The fact was known, or a greater one was."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """Another intent bears our metadata and is unpaid; `cancel` it unless it has ended by itself."""
+    """An unpaid intent with our metadata that is not the payment's own. `cancel`: it is still open."""
 
     intent_id: str
     cancel: bool
@@ -216,7 +219,7 @@ class Stray:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A person must look: `unexpected_money` or `conflict`."""
+    """The fact needs an operator: `unexpected_money` or `conflict`."""
 
     reason: str
     detail: str
@@ -242,17 +245,17 @@ def apply(payment: Payment, fact: Fact) -> Verdict:
 
 def _apply_intent(payment: Payment, fact: IntentFact) -> Verdict:
     if not _owns(payment, fact.intent_id):
-        return _meet_stray(payment, fact)
+        return _judge_stray(payment, fact)
     if problem := _unexpected(payment, fact):
         return Parked("unexpected_money", problem)
     if payment.status.ended and fact.status.ended and payment.status is not fact.status:
         reason = "unexpected_money" if fact.status is Status.SUCCEEDED else "conflict"
         return Parked(reason, f"{fact.intent_id} is {fact.status}, the payment had ended as {payment.status}")
     was = payment
-    payment, told = _adopt(payment, fact.intent_id, fact.method)
-    payment, more = _tell_decline(payment, fact)
-    payment, end = _advance(payment, fact)
-    return Ignored("known") if payment == was else Applied(payment, (*told, *more, *end))
+    payment, initiated = _adopt_intent(payment, fact.intent_id, fact.method)
+    payment, declined = _apply_decline(payment, fact)
+    payment, reached = _advance(payment, fact)
+    return Ignored("known") if payment == was else Applied(payment, (*initiated, *declined, *reached))
 
 
 def _owns(payment: Payment, intent_id: str) -> bool:
@@ -261,7 +264,7 @@ def _owns(payment: Payment, intent_id: str) -> bool:
     return payment.provider_payment_id == intent_id
 
 
-def _meet_stray(payment: Payment, fact: IntentFact) -> Verdict:
+def _judge_stray(payment: Payment, fact: IntentFact) -> Verdict:
     if fact.status in _STRAY_CANCELABLE:
         return Stray(fact.intent_id, cancel=True)
     if fact.status is Status.CANCELED:
@@ -280,16 +283,18 @@ def _unexpected(payment: Payment, fact: IntentFact) -> str | None:
     return None
 
 
-def _adopt(payment: Payment, intent_id: str, method: str | None) -> tuple[Payment, tuple[Announcement, ...]]:
-    """The first intent that bears our name is the payment's, for good."""
+def _adopt_intent(payment: Payment, intent_id: str, method: str | None) -> tuple[Payment, tuple[PaymentEvent, ...]]:
+    """Set the first intent with our metadata as the payment's own. It never changes."""
     if payment.provider_payment_id is not None:
         return payment, ()
     adopted = replace(payment, provider_payment_id=intent_id, method=payment.method or method)
     return adopted, (Initiated(cause=f"{intent_id}:created", method=adopted.method or "unknown"),)
 
 
-def _tell_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[Announcement, ...]]:
-    """A decline is told once per charge, even when a later attempt has begun; not once money is held or all has ended."""
+def _apply_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[PaymentEvent, ...]]:
+    """Publish a decline once per charge, even if a later attempt has begun, but not after an authorization or a final
+    status.
+    """
     if fact.status is not Status.DECLINED or fact.decline is None or _rank(payment) > 0:
         return payment, ()
     charge_id = fact.decline.charge_id
@@ -298,30 +303,30 @@ def _tell_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[An
     cause = f"{charge_id or fact.source}:declined"
     if cause in payment.declines:
         return payment, ()
-    told = Failed(cause=cause, code=fact.decline.code, reason=fact.decline.reason, final=False)
-    return replace(payment, declines=(*payment.declines, cause)), (told,)
+    failed = Failed(cause=cause, code=fact.decline.code, reason=fact.decline.reason, final=False)
+    return replace(payment, declines=(*payment.declines, cause)), (failed,)
 
 
 def _rank(payment: Payment) -> int:
     return payment.key.rank if payment.key else 0
 
 
-def _advance(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[Announcement, ...]]:
-    rank, precedence = STANDING[fact.status]
+def _advance(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[PaymentEvent, ...]]:
+    rank, precedence = STATUS_ORDER[fact.status]
     key = FactKey(rank, fact.at, precedence, fact.source)
     changed = fact.status is not payment.status
     if (payment.key is not None and key <= payment.key) or (changed and fact.status not in TRANSITIONS[payment.status]):
         return payment, ()
     paid_at = fact.at if fact.status is Status.SUCCEEDED else payment.paid_at
     captured = fact.received if fact.status is Status.SUCCEEDED else payment.captured
-    held = payment.status is Status.AUTHORIZED
+    was_authorized = payment.status is Status.AUTHORIZED
     payment = replace(
         payment, status=fact.status, key=key, captured=captured, paid_at=paid_at, method=payment.method or fact.method
     )
-    return payment, (_end_announcements(payment, fact, held=held) if changed else ())
+    return payment, (_status_events(payment, fact, was_authorized=was_authorized) if changed else ())
 
 
-def _end_announcements(payment: Payment, fact: IntentFact, *, held: bool) -> tuple[Announcement, ...]:
+def _status_events(payment: Payment, fact: IntentFact, *, was_authorized: bool) -> tuple[PaymentEvent, ...]:
     cause = f"{fact.intent_id}:{fact.status}"
     if fact.status is Status.SUCCEEDED:
         return (
@@ -334,34 +339,34 @@ def _end_announcements(payment: Payment, fact: IntentFact, *, held: bool) -> tup
             ),
         )
     if fact.status is Status.CANCELED:
-        return _tell_end(cause, fact.cancellation, held=held)
+        return _unpaid_events(cause, fact.cancellation, was_authorized=was_authorized)
     if fact.status is Status.AUTHORIZED:
         return (Authorized(cause=cause, method=payment.method or "unknown", intent_id=fact.intent_id),)
     return ()
 
 
-def _tell_end(cause: str, reason: str, *, held: bool) -> tuple[Announcement, ...]:
-    code, reason = ends_unpaid(reason, held=held)
+def _unpaid_events(cause: str, reason: str, *, was_authorized: bool) -> tuple[PaymentEvent, ...]:
+    code, reason = unpaid_outcome(reason, authorized=was_authorized)
     return (Canceled(cause=cause, reason=reason), Failed(cause=cause, code=code, reason=reason, final=True))
 
 
 def _apply_charge(payment: Payment, fact: ChargeFact) -> Verdict:
     if not _owns(payment, fact.intent_id):
         return Parked(
-            "unexpected_money", f"{fact.charge_id} went through on {fact.intent_id}, not the payment's own intent"
+            "unexpected_money", f"{fact.charge_id} succeeded on {fact.intent_id}, not the payment's own intent"
         )
     if fact.amount.currency != payment.amount.currency or fact.amount.minor > payment.amount.minor:
         return Parked("unexpected_money", f"{fact.charge_id} is for {fact.amount}, the order for {payment.amount}")
-    adopted, told = _adopt(payment, fact.intent_id, None)
+    adopted, initiated = _adopt_intent(payment, fact.intent_id, None)
     adopted = replace(adopted, method=fact.method)
-    return Ignored("known") if adopted == payment else Applied(adopted, told)
+    return Ignored("known") if adopted == payment else Applied(adopted, initiated)
 
 
 def _apply_refusal(payment: Payment, fact: RefusedFact) -> Verdict:
     if payment.status is Status.FAILED:
         return Ignored("known")
     if payment.provider_payment_id is not None:
-        return Ignored("an intent exists after all")
+        return Ignored("an intent exists")
     key = FactKey(2, fact.at, 0, fact.source)
     failed = replace(payment, status=Status.FAILED, key=key)
     return Applied(failed, (Failed(cause=f"{fact.source}:refused", code=fact.code, reason=fact.reason, final=True),))
@@ -369,10 +374,10 @@ def _apply_refusal(payment: Payment, fact: RefusedFact) -> Verdict:
 
 def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
     if payment.status is not Status.CREATED:
-        return Ignored("an intent exists after all" if payment.provider_payment_id else "known")
+        return Ignored("an intent exists" if payment.provider_payment_id else "known")
     key = FactKey(2, fact.at, 0, fact.source)
     canceled = replace(payment, status=Status.CANCELED, key=key)
-    return Applied(canceled, _tell_end("withdrawn:canceled", fact.code, held=False))
+    return Applied(canceled, _unpaid_events("withdrawn:canceled", fact.code, was_authorized=False))
 
 
 def _apply_free(payment: Payment, fact: FreeFact) -> Verdict:

@@ -1,9 +1,10 @@
-"""Refunds of a payment: `apply_refund(payment, refunds, fact) -> verdict`.
+"""The state machine of a payment's refunds: `apply_refund(payment, refunds, fact) -> verdict`.
 
-Pending refunds hold a part of what was captured (`reserved`), those that succeeded have given it back (`refunded`), and those
-that failed or were canceled hold nothing. A refund keeps the greatest fact, as a payment does, so the sums don't depend on the
-order in which facts arrive. A refund that succeeded may still fail, some 30 days later
-(https://docs.stripe.com/refunds#failed-refunds).
+Pending refunds reserve a part of the captured amount (`reserved`), and successful ones count as `refunded`. Failed and
+canceled refunds count as neither.
+
+A refund keeps the greatest fact, as a payment does, so the sums do not depend on the order of facts. A successful
+refund may still fail about 30 days later (https://docs.stripe.com/refunds#failed-refunds).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import Announcement, Refunded, RefundFailed, RefundInitiated
+from payment_service.domain.events import PaymentEvent, Refunded, RefundFailed, RefundInitiated
 from payment_service.domain.ids import external_refund_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
 from payment_service_events.money import Money
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RefundStatus(StrEnum):
-    """Where a refund stands. `succeeded` may still become `failed`."""
+    """The status of a refund. `succeeded` may still become `failed`."""
 
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
@@ -33,8 +34,8 @@ class RefundStatus(StrEnum):
     CANCELED = "canceled"
 
 
-# (rank, precedence), as a payment's: a higher rank wins, then the provider's later second, then the precedence.
-REFUND_STANDING: Final[Mapping[RefundStatus, tuple[int, int]]] = MappingProxyType(
+# (rank, precedence), as for a payment: a higher rank wins, then the provider's later second, then the precedence.
+REFUND_STATUS_ORDER: Final[Mapping[RefundStatus, tuple[int, int]]] = MappingProxyType(
     {
         RefundStatus.PENDING: (0, 0),
         RefundStatus.REQUIRES_ACTION: (0, 1),
@@ -43,13 +44,16 @@ REFUND_STANDING: Final[Mapping[RefundStatus, tuple[int, int]]] = MappingProxyTyp
         RefundStatus.CANCELED: (2, 0),
     }
 )
-_HOLDING: Final = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION})
+_PENDING: Final = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION})
 _WITHOUT_EFFECT: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """Money on its way back. `foreign`: made at the provider, or asked of us by whom we don't know any more. `key` is None until the provider has told of it."""
+    """A refund. `external`: made at the provider, or requested by a client that is not known any more.
+
+    `key` is None until the provider reports the refund.
+    """
 
     id: UUID
     payment_id: UUID
@@ -64,7 +68,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRequested:
-    """Somebody asks for a refund. `disputed`: the bank has taken the money back, or may."""
+    """A request for a refund. `disputed`: the bank has withdrawn the money, or may."""
 
     refund_id: UUID
     amount: Money | None
@@ -75,9 +79,9 @@ class RefundRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundFact:
-    """A refund as the provider had it at `at` (its clock, seconds). `refund_id`: ours, where its metadata names one.
+    """A refund as the provider reported it at `at` (its clock, seconds). `refund_id`: ours, if its metadata names one.
 
-    `payment_id`: whose it is by the same metadata; None where that is not told.
+    `payment_id`: the payment named by the metadata, None if it names none.
     """
 
     intent_id: str
@@ -93,7 +97,7 @@ class RefundFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundListFact:
-    """Refunds of an intent, read together. `whole`: there are no others."""
+    """Refunds of an intent, read together. `whole`: the list is complete."""
 
     intent_id: str
     refunds: tuple[RefundFact, ...]
@@ -104,7 +108,7 @@ class RefundListFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRefused:
-    """The provider refused to make a refund: nothing was given back."""
+    """The provider refused to make a refund: nothing was refunded."""
 
     refund_id: UUID
     code: str
@@ -114,8 +118,8 @@ class RefundRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefundsMoved:
-    """A charge's total of refunds, pending ones included, is now `total`; which refunds they are is not told."""
+class RefundTotalFact:
+    """The new total of a charge's refunds, pending ones included. The individual refunds are unknown."""
 
     intent_id: str
     total: Money
@@ -123,35 +127,35 @@ class RefundsMoved:
     source: str
 
 
-AnyRefundFact = RefundRequested | RefundFact | RefundListFact | RefundRefused | RefundsMoved
+AnyRefundFact = RefundRequested | RefundFact | RefundListFact | RefundRefused | RefundTotalFact
 
 
 @dataclass(frozen=True, slots=True)
 class RefundsChanged:
-    """The payment with its sums, the refunds that changed, and what is to be told."""
+    """The payment with its sums, the changed refunds, and the events to publish."""
 
     payment: Payment
     refunds: tuple[Refund, ...]
-    announcements: tuple[Announcement, ...]
+    events: tuple[PaymentEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReadIntent:
-    """The capture that this fact builds on is not known yet: read the intent, and take the fact again."""
+    """The fact depends on an unknown capture: read the intent, then apply the fact again."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReadRefunds:
-    """The sum would be more than was captured, so a fact is missing: read all refunds of the intent."""
+    """The sum would exceed the captured amount, so a fact is missing: read all refunds of the intent."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotRefundable:
-    """The request can't be met. `remaining`: what could be refunded (None: nothing ever, in this state)."""
+    """The request cannot be met. `remaining`: the refundable amount (None: nothing is refundable in this state)."""
 
     code: str
     remaining: Money | None
@@ -168,15 +172,15 @@ def apply_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: AnyRefu
         case RefundRefused():
             return _refuse(payment, refunds, fact)
         case RefundFact():
-            return _take(payment, refunds, (fact,))
+            return _apply_facts(payment, refunds, (fact,))
         case RefundListFact():
-            return _take_list(payment, refunds, fact)
-        case RefundsMoved():
-            return _compare(payment, fact)
+            return _apply_list(payment, refunds, fact)
+        case RefundTotalFact():
+            return _compare_total(payment, fact)
 
 
 def refundable(payment: Payment) -> Money:
-    """What of the captured amount is neither refunded nor reserved."""
+    """Return the captured amount that is neither refunded nor reserved."""
     left = payment.captured.minor - payment.refunded.minor - payment.reserved.minor
     return Money(max(0, left), payment.captured.currency)
 
@@ -194,7 +198,7 @@ def _request(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundReque
         return NotRefundable("nothing_left", remaining)
     if amount.currency != remaining.currency or not 0 < amount.minor <= remaining.minor:
         return NotRefundable("more_than_remains", remaining)
-    asked = Refund(
+    requested = Refund(
         id=fact.refund_id,
         payment_id=payment.id,
         provider_refund_id=None,
@@ -203,7 +207,7 @@ def _request(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundReque
         reason=fact.reason,
         external=False,
     )
-    return _book(payment, refunds, [asked])
+    return _sum_up(payment, refunds, [requested])
 
 
 def _refuse(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundRefused) -> RefundVerdict:
@@ -211,22 +215,22 @@ def _refuse(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundRefuse
     if refund is None or refund.key is not None:
         return Ignored("known")
     failed = replace(refund, status=RefundStatus.FAILED, failure=fact.code, key=_refusal(fact.source))
-    return _book(payment, refunds, [failed])
+    return _sum_up(payment, refunds, [failed])
 
 
 def _refusal(source: str) -> FactKey:
-    """Below all: whatever the provider tells of this refund itself weighs more, also what it told before."""
+    """Return the lowest key: any report of the provider about the refund itself wins, including earlier ones."""
     return FactKey(0, 0, 0, source)
 
 
-def _take_list(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundListFact) -> RefundVerdict:
-    verdict = _take(payment, refunds, fact.refunds)
+def _apply_list(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundListFact) -> RefundVerdict:
+    verdict = _apply_facts(payment, refunds, fact.refunds)
     if isinstance(verdict, ReadRefunds):
-        return Parked("unexpected_money", f"the refunds of {fact.intent_id} are more than {payment.captured} captured")
+        return Parked("unexpected_money", f"the refunds of {fact.intent_id} exceed the captured {payment.captured}")
     return verdict
 
 
-def _take(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterable[RefundFact]) -> RefundVerdict:
+def _apply_facts(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterable[RefundFact]) -> RefundVerdict:
     now = dict(refunds)
     for fact in facts:
         if payment.provider_payment_id != fact.intent_id:
@@ -234,22 +238,22 @@ def _take(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterable[Refu
                 "unexpected_money", f"{fact.provider_refund_id} refunds {fact.intent_id}, not the payment's own"
             )
         if payment.captured.minor == 0:
-            return ReadIntent(f"{fact.provider_refund_id} refunds what is not captured yet")
-        refund = _find(payment, now, fact)
+            return ReadIntent(f"{fact.provider_refund_id} refunds money that is not captured yet")
+        refund = _find_refund(payment, now, fact)
         if refund.amount != fact.amount:
             return Parked(
-                "unexpected_money", f"{fact.provider_refund_id} is for {fact.amount}, asked for {refund.amount}"
+                "unexpected_money", f"{fact.provider_refund_id} is for {fact.amount}, requested was {refund.amount}"
             )
         now[refund.id] = _advance(refund, fact)
     changed = [refund for refund in now.values() if refund != refunds.get(refund.id)]
-    return _book(payment, refunds, changed) if changed else Ignored("known")
+    return _sum_up(payment, refunds, changed) if changed else Ignored("known")
 
 
-def _find(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundFact) -> Refund:
-    """Find by our own name, then by the provider's; with neither it was made by hand and is new here.
+def _find_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundFact) -> Refund:
+    """Find the refund by our id, then by the provider's. If neither is known, return a new external refund.
 
-    One that bears a name of ours which is not known was asked of us: a restored backup has lost its row. It keeps that name, so
-    that the same job finds it and what is announced of it is known to those who listen.
+    A refund with an unknown id of ours was requested here, but a restored backup lost its row. It keeps that id, so
+    that a repeated job finds it and consumers recognize its events.
     """
     name = fact.refund_id if fact.payment_id in {None, payment.id} else None
     named = refunds.get(name) if name is not None else None
@@ -272,14 +276,14 @@ def _find(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundFact) ->
 
 def _advance(refund: Refund, fact: RefundFact) -> Refund:
     refund = replace(refund, provider_refund_id=fact.provider_refund_id)
-    rank, precedence = REFUND_STANDING[fact.status]
+    rank, precedence = REFUND_STATUS_ORDER[fact.status]
     key = FactKey(rank, fact.at, precedence, fact.source)
     if refund.key is not None and key <= refund.key:
         return refund
     return replace(refund, status=fact.status, failure=fact.failure, key=key)
 
 
-def _compare(payment: Payment, fact: RefundsMoved) -> RefundVerdict:
+def _compare_total(payment: Payment, fact: RefundTotalFact) -> RefundVerdict:
     if payment.provider_payment_id != fact.intent_id:
         return Parked("unexpected_money", f"{fact.intent_id} was refunded and is not the payment's own intent")
     if fact.total.minor == payment.refunded.minor + payment.reserved.minor:
@@ -289,23 +293,23 @@ def _compare(payment: Payment, fact: RefundsMoved) -> RefundVerdict:
     return ReadRefunds(f"{fact.total} are refunded at the provider")
 
 
-def _book(payment: Payment, refunds: Mapping[UUID, Refund], changed: list[Refund]) -> RefundVerdict:
-    """Put changed refunds beside the others, and sum them up."""
+def _sum_up(payment: Payment, refunds: Mapping[UUID, Refund], changed: list[Refund]) -> RefundVerdict:
+    """Replace the changed refunds and recompute the sums."""
     now = {**refunds, **{refund.id: refund for refund in changed}}
     unit = payment.captured.currency
     refunded = sum(refund.amount.minor for refund in now.values() if refund.status is RefundStatus.SUCCEEDED)
-    reserved = sum(refund.amount.minor for refund in now.values() if refund.status in _HOLDING)
+    reserved = sum(refund.amount.minor for refund in now.values() if refund.status in _PENDING)
     if refunded > payment.captured.minor:
         return ReadRefunds(f"{Money(refunded, unit)} of {payment.captured} captured would be refunded")
     payment = replace(payment, refunded=Money(refunded, unit), reserved=Money(reserved, unit))
-    told = [_tell(payment, refunds.get(refund.id), refund) for refund in changed]
-    return RefundsChanged(payment, tuple(changed), tuple(one for one in told if one is not None))
+    events = [_event_of(payment, refunds.get(refund.id), refund) for refund in changed]
+    return RefundsChanged(payment, tuple(changed), tuple(one for one in events if one is not None))
 
 
-def _tell(payment: Payment, was: Refund | None, now: Refund) -> Announcement | None:
+def _event_of(payment: Payment, was: Refund | None, now: Refund) -> PaymentEvent | None:
     if was is not None and (was.status is now.status or {was.status, now.status} <= _WITHOUT_EFFECT):
         return None
-    # A refund that was refused may have been made after all, and fail then: a second announcement, under another name.
+    # A refused refund may exist after all and fail later. The second event needs another cause.
     refused = now.key is not None and now.key == _refusal(now.key.source)
     cause = f"{now.id}:{'refused' if refused else now.status}"
     if now.status is RefundStatus.SUCCEEDED:

@@ -1,4 +1,4 @@
-"""Money that a provider has for a payment and that nobody asked it for: never applied, never dropped."""
+"""Unexpected money: the provider has received money that no request asked for. It is never applied and never dropped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from payment_service.domain.payment import Parked
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnexpectedFact:
-    """A part of the money, too much of it, twice, or too late. `detail`: a sentence for a person; `at`: the provider's clock, seconds."""
+    """Money that is partial, excess, duplicate or late. `detail`: one sentence for an operator; `at`: provider's clock,
+    seconds.
+    """
 
     detail: str
     at: int
@@ -17,5 +19,5 @@ class UnexpectedFact:
 
 
 def park(fact: UnexpectedFact) -> Parked:
-    """Leave it to a person, whatever the payment's state."""
+    """Park it for an operator, whatever the payment's status."""
     return Parked("unexpected_money", fact.detail)

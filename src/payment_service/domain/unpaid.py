@@ -1,4 +1,4 @@
-"""Why a payment ended unpaid: the code and the sentence that are announced, by what the provider says of the cancellation.
+"""The code and reason that are published when a payment ends unpaid, by the provider's cancellation reason.
 
 https://docs.stripe.com/api/payment_intents/object#payment_intent_object-cancellation_reason
 """
@@ -11,27 +11,27 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The words that our own triggers give.
+# The reasons that the service itself sends.
 ABANDONED: Final = "abandoned"
 ORDER_CANCELLED: Final = "requested_by_customer"
 
-_ENDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+_OUTCOMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "": ("canceled", "The payment was canceled before the customer paid."),
         ABANDONED: ("expired", "The customer did not pay in time."),
-        ORDER_CANCELLED: ("order_cancelled", "The order was cancelled before it was paid."),
+        ORDER_CANCELLED: ("order_cancelled", "The order was canceled before it was paid."),
     }
 )
-_HOLD_ENDED: Final = ("authorization_expired", "The money was held and not captured in time.")
-# The provider's own doing: the end of a hold, or after too many attempts.
+_AUTHORIZATION_EXPIRED: Final = ("authorization_expired", "The authorization expired before a capture.")
+# Set by the provider: an authorization expired, or too many attempts failed.
 _AUTOMATIC: Final = frozenset({"automatic", "expired"})
 
-# Every word that is told apart.
-WORDS: Final = (*(word for word in _ENDS if word), *sorted(_AUTOMATIC))
+# Every reason with a code of its own.
+CANCELLATION_REASONS: Final = (*(word for word in _OUTCOMES if word), *sorted(_AUTOMATIC))
 
 
-def ends_unpaid(reason: str, *, held: bool) -> tuple[str, str]:
-    """Give code and sentence. `why`: the provider's word; `held`: the money was."""
-    if held and reason in _AUTOMATIC:
-        return _HOLD_ENDED
-    return _ENDS.get(reason, _ENDS[""])
+def unpaid_outcome(reason: str, *, authorized: bool) -> tuple[str, str]:
+    """Return the code and reason to publish. `reason`: the provider's; `authorized`: the payment was authorized before."""
+    if authorized and reason in _AUTOMATIC:
+        return _AUTHORIZATION_EXPIRED
+    return _OUTCOMES.get(reason, _OUTCOMES[""])

@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
     from payment_service.config.config import Config
     from payment_service.flows.state.context import Context
-    from payment_service.provider.port import Receiver
+    from payment_service.provider.port import WebhookReceiver
 
 
 def build_app(
     *,
     config: Config,
     context: Context,
-    receivers: Mapping[str, Receiver],
+    receivers: Mapping[str, WebhookReceiver],
     take: Take,
     quarantine: Quarantine,
     readiness: CheckReadiness,

@@ -66,7 +66,7 @@ def change_request(request: Request, client: Client, action: str, payment_id: UU
         key=keys[0],
         action=action,
         payment_id=payment_id,
-        asked=body.model_dump(mode="json", exclude_none=True),
+        parameters=body.model_dump(mode="json", exclude_none=True),
     )
 
 

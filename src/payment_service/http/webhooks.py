@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from payment_service.provider.port import ProviderEvent, Receiver
+    from payment_service.provider.port import ProviderEvent, WebhookReceiver
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class WebhookEndpoint:
         self,
         *,
         name: str,
-        receiver: Receiver,
+        receiver: WebhookReceiver,
         body_limit_bytes: int,
         take: Take,
         quarantine: Quarantine,

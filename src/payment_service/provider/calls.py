@@ -1,4 +1,4 @@
-"""Calls to a provider, which may be anybody's code: whatever it does, the caller gets an outcome, and in time."""
+"""Call a provider, which may be third-party code, so that the caller always gets an outcome in time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# A provider keeps to its time limit by itself; one that does not is given up a little later, and so holds no call slot for ever.
+# Providers keep to the time limit themselves. Calls of one that does not are aborted after this grace, to free their
+# slot.
 GRACE_S: Final = 2.0
-# A listing has a thousand pages at most, each within the limit of a call.
+# A listing has at most a thousand pages, each within the limit of a call.
 LISTING_LIMIT_S: Final = 600.0
 
 
 async def attempt(provider: Provider, call: Call, *, limit_s: float) -> Outcome:
-    """Make one attempt within `limit_s`. What raises, hangs, or answers with no outcome is unknown. Raises TooLate alone."""
+    """Make one attempt within `limit_s`. Return Unknown if the provider raises, hangs or returns no outcome. Raise
+    TooLate.
+    """
     try:
         async with asyncio.timeout(limit_s + GRACE_S):
             answer: object = await provider.send(call)
@@ -34,7 +37,7 @@ async def attempt(provider: Provider, call: Call, *, limit_s: float) -> Outcome:
         raise
     except TimeoutError:
         return _unknown(provider, "no_answer_in_time", operation_id=call.operation_id)
-    except Exception as error:  # noqa: BLE001 - a fault of a provider stops no other, and nobody knows what it has done
+    except Exception as error:  # noqa: BLE001 - third-party code may raise anything, so the result is unknown
         return _unknown(provider, _raised(error), operation_id=call.operation_id)
     if not isinstance(answer, Outcome):
         return _unknown(provider, f"no_outcome:{type(answer).__name__}", operation_id=call.operation_id)
@@ -44,7 +47,7 @@ async def attempt(provider: Provider, call: Call, *, limit_s: float) -> Outcome:
 async def list_intents(
     provider: Provider, *, created_from: int, created_to: int, limit: int
 ) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
-    """List intents of a window; None: it could not be listed whole, for whatever reason."""
+    """List the intents of a window. Return None if the list is incomplete, for whatever reason."""
     try:
         async with asyncio.timeout(LISTING_LIMIT_S):
             return await provider.find_intents(created_from=created_from, created_to=created_to, limit=limit)
@@ -71,6 +74,6 @@ def _unknown(provider: Provider, code: str, **more: object) -> Unknown:
 
 
 def _raised(error: Exception) -> str:
-    """Name an error and where it came from; not its text, in which a provider's secrets may stand."""
+    """Return the type and origin of an error without its text, which may contain a provider's secrets."""
     frames = extract_tb(error.__traceback__)
     return f"raised:{type(error).__name__}" + (f" at {frames[-1].name}:{frames[-1].lineno}" if frames else "")

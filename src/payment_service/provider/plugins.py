@@ -1,7 +1,7 @@
-"""Payment providers are plugins: installed packages name them by entry points, the environment says which of them run.
+"""Load payment providers as plugins. Packages register them as entry points; the environment selects which run.
 
-A package declares, under the group `payment_service.providers`, the provider's name and where its `Plugin` is; the service's own
-providers do so too. docs/providers.md shows one from beginning to end.
+A package registers a provider's name and its `Plugin` in the group `payment_service.providers`. The service's own
+providers do the same. `docs/providers.md` has a complete example.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderContext:
-    """What a provider is given by the service.
+    """The values that the service passes to a provider.
 
-    `deployment`: our name, which the provider's objects must bear; `now_s`: our clock, seconds since 1970; `timeout_s`: after
-    this time the service gives a call up as unknown; `concurrency`: calls at once; `pool`: the service's database, for a
-    provider that keeps a ledger of its own there, in tables of its own.
+    - `deployment`: the name that the provider's objects must carry.
+    - `now_s`: our clock, seconds since 1970.
+    - `timeout_s`: the time after which the service treats a call as unknown.
+    - `concurrency`: the number of concurrent calls.
+    - `pool`: the service's database, for a provider that keeps a ledger in tables of its own.
     """
 
     deployment: str
@@ -43,26 +45,28 @@ class ProviderContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin(Generic[S]):
-    """How a provider comes to be. `settings`: what it needs of the environment; `make`: called once, in the event loop's thread."""
+    """The registration of a provider. `settings`: read from the environment. `make`: called once, in the event loop's
+    thread.
+    """
 
     settings: type[S]
     make: Callable[[S, ProviderContext], Provider]
 
 
 def open_providers(config: Config, context: ProviderContext) -> Providers:
-    """Make the providers that the environment names. Raises ConfigError, in one line, for one that can't be made."""
+    """Make the providers that the environment names. Raise ConfigError with one line if one cannot be made."""
     by_name = {name: _make(name, config, context) for name in config.providers}
     return Providers(by_name, config.providers_by_currency)
 
 
 def require_providers(config: Config) -> None:
-    """See that the configured providers are installed and have their settings. Raises ConfigError, in one line."""
+    """Check that the configured providers are installed and have their settings. Raise ConfigError with one line."""
     for name in config.providers:
         _read_settings(_load(name), config)
 
 
 def _read_settings(plugin: Plugin[Any], config: Config) -> Settings:
-    # The service's own settings have been read already, and in tests are not from the environment at all.
+    # The service's own settings are loaded already. In tests they do not come from the environment.
     kind: type[Settings] = plugin.settings
     return config if isinstance(config, kind) else kind.from_environment()
 
@@ -75,9 +79,9 @@ def _make(name: str, config: Config, context: ProviderContext) -> Provider:
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"The payment provider {name} can't be made: {_told(error)}.") from error
+        raise ConfigError(f"The payment provider {name} cannot be started: {_describe(error)}.") from error
     if provider.name != name:
-        raise ConfigError(f"The payment provider {name} calls itself {provider.name}: the names must be the same.")
+        raise ConfigError(f"The payment provider {name} has the name {provider.name}: both must be the same.")
     return provider
 
 
@@ -85,17 +89,17 @@ def _load(name: str) -> Plugin[Any]:
     found = entry_points(group=GROUP, name=name)
     if not found:
         known = ", ".join(sorted(entry_points(group=GROUP).names))
-        raise ConfigError(f"PROVIDERS names {name}, which no installed package provides; these are there: {known}.")
+        raise ConfigError(f"PROVIDERS names {name}, which no installed package provides. Installed: {known}.")
     if len(found) > 1:
         raise ConfigError(f"Two installed packages provide the payment provider {name}: remove one of them.")
     try:
         plugin = next(iter(found)).load()
     except Exception as error:
-        raise ConfigError(f"The payment provider {name} can't be loaded: {_told(error)}.") from error
+        raise ConfigError(f"The payment provider {name} cannot be loaded: {_describe(error)}.") from error
     if not isinstance(plugin, Plugin):
-        raise ConfigError(f"The entry point of the payment provider {name} leads to no Plugin.")
+        raise ConfigError(f"The entry point of the payment provider {name} is not a Plugin.")
     return plugin
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": .")

@@ -1,4 +1,4 @@
-"""What a payment provider is to this service: it words requests, sends them, and says what came of it in closed types."""
+"""The port: requests, outcomes, events and the interface that every payment provider implements."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     from payment_service_events.money import Money
 
 
-# Stands for the payment's intent in a request that was worded before it was known.
+# A placeholder for the payment's intent in a request that is built before the intent exists.
 OWN_INTENT: Final = "~own~"
-# Customers of one process for whom a provider is asked at once. A read takes 0.1 to 0.3 s, so that these are more than a
-# whole rate of 20 a second needs.
+# Concurrent checkout reads per process. A read takes 0.1 to 0.3 s, so eight exceed the whole rate of 20 a second.
 CHECKOUTS_MAX: Final = 8
 
 
 class Kind(StrEnum):
-    """What an operation asks of the provider."""
+    """The type of an operation."""
 
     CREATE = "create"
     CAPTURE = "capture"
@@ -36,7 +35,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A call as it is stored, and sent byte for byte: form body, path with its leading slash, the API version it was made for."""
+    """A stored call, sent byte for byte: form body, path with leading slash, and the API version it was built for."""
 
     method: str
     path: str
@@ -44,15 +43,16 @@ class Request:
     api_version: str
 
     def about(self, intent_id: str) -> Request:
-        """Put the payment's own intent, which never changes once it is known, where its place was held."""
+        """Replace the placeholder by the payment's own intent, which never changes."""
         return replace(self, path=self.path.replace(OWN_INTENT, quote(intent_id, safe="")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One attempt: the request, under which key, and for which payment. A refund bears the operation's id.
+    """An attempt: the request, its idempotency key and its payment. A refund has the operation's id.
 
-    `source` names the answer among facts. `refuse_late` raises TooLate if the attempt may no longer be sent.
+    `source` names the response as the source of a fact. `refuse_late` raises TooLate if the attempt must not be sent
+    any more.
     """
 
     kind: Kind
@@ -65,20 +65,24 @@ class Call:
 
 
 class TooLate(Exception):
-    """The attempt was not on the wire within its time; nothing was sent."""
+    """The attempt was not sent within its time. Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The provider did it, or has it. `fact` is None where a replayed answer is too old to be one: then a read is needed."""
+    """The provider did it, or has it. `fact` is None if a replayed response is useless; a read is needed then.
+
+    `outdated`: the fact is from a replayed response, so the object may have moved on; it is applied and read again.
+    """
 
     fact: AnyFact | None
     request_id: str
+    outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transient:
-    """Not done; the same key again, not before `retry_after_s`."""
+    """Not done. Retry with the same key after `retry_after_s`."""
 
     code: str
     retry_after_s: float
@@ -87,7 +91,7 @@ class Transient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """Nobody knows. The same key again; `replayed`: the key itself answers with an error, so only a read can tell."""
+    """The result is unknown. Retry with the same key; `replayed`: the key returns an error, so only a read can help."""
 
     code: str
     replayed: bool = False
@@ -96,7 +100,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A definite no that ends the operation. `fact`: what it means for the payment, if anything."""
+    """A definite refusal, which ends the operation. `fact`: its meaning for the payment, if any."""
 
     code: str
     reason: str
@@ -106,7 +110,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrongState:
-    """The intent is in another state than the operation needs; the intent itself is the fact (None: read it)."""
+    """The intent's status does not allow the operation. `fact`: the intent itself (None: read it)."""
 
     code: str
     fact: AnyFact | None
@@ -115,7 +119,9 @@ class WrongState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """We are locked out: `kind` None means of everything (401), else of one kind of operation (403). Nothing is settled."""
+    """The provider refuses the credentials: for all kinds (`kind` None, 401) or for one kind (403). Nothing is
+    recorded.
+    """
 
     code: str
     kind: Kind | None
@@ -124,7 +130,7 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misused:
-    """The key was used with another request: read what exists, then a person must look."""
+    """The key was used with another request. Read the state, then an operator must look."""
 
     code: str
     request_id: str
@@ -132,7 +138,7 @@ class Misused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unexpected:
-    """A refusal that is on no list (another 4xx): a person must look. A run of them blocks the kind."""
+    """An unlisted refusal (another 4xx). An operator must look. A run of them blocks the kind."""
 
     code: str
     detail: str
@@ -142,15 +148,16 @@ class Unexpected:
 Outcome = Done | Transient | Unknown | Refused | WrongState | Blocked | Misused | Unexpected
 
 
-# A provider and its own name for an event of its.
+# The provider and its id of an event.
 EventKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkout:
-    """How a customer pays an intent. `pay`: JSON values for the shop's page, which may be secret: never store or log them.
+    """The data with which a customer pays an intent. `pay`: JSON values for the shop's page, possibly secret: never
+    store or log them.
 
-    `fact`: the intent as it was read on the way, None where nothing had to be read.
+    `fact`: the intent as read for it, or None.
     """
 
     pay: Mapping[str, object] = field(repr=False)
@@ -158,19 +165,19 @@ class Checkout:
 
 
 class Disposition(StrEnum):
-    """What is to become of a provider's event."""
+    """The handling of a provider's event."""
 
-    APPLY = "apply"  # carries a fact about a payment that bears our name
-    IGNORED = "ignored"  # a type that means nothing to us
-    FOREIGN = "foreign"  # bears no name of ours; ours all the same if its intent is a payment's own
-    MISDIRECTED = "misdirected"  # of another mode (test, live) or account: an endpoint is set up wrong
+    APPLY = "apply"  # contains a fact about a payment of ours
+    IGNORED = "ignored"  # a type that the service does not use
+    EXTERNAL = "external"  # carries no metadata of ours; applied anyway if its intent belongs to a payment
+    MISDIRECTED = "misdirected"  # from another mode (test, live) or account: the endpoint is misconfigured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderEvent:
-    """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text that PostgreSQL's jsonb accepts, less secrets.
+    """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text for jsonb, without secrets.
 
-    `intent_id` finds the payment of what does not bear our name, as refunds and disputes don't.
+    `intent_id` finds the payment of events without our metadata, such as those of refunds and disputes.
     """
 
     provider: str
@@ -185,14 +192,14 @@ class ProviderEvent:
 
     @property
     def key(self) -> EventKey:
-        """What tells it from all others."""
+        """Return the unique key of the event."""
         return self.provider, self.event_id
 
 
 class SignatureRefused(Exception):
-    """A delivery is not from the provider, or too old, or too new. The message is one sentence without any of its content.
+    """The delivery is not from the provider, or its time is out of range. The message contains none of its content.
 
-    `reason`: one word, also a metric's label.
+    `reason`: one word, also a metric label.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -201,7 +208,7 @@ class SignatureRefused(Exception):
 
 
 class BodyRefused(Exception):
-    """A body was signed and is no event that can be read: it is kept for a person. As SignatureRefused otherwise."""
+    """The signed body cannot be parsed as an event, so it is quarantined. `reason` and message as in SignatureRefused."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -209,82 +216,87 @@ class BodyRefused(Exception):
 
 
 @runtime_checkable
-class Receiver(Protocol):
-    """Reads what is posted to `/webhooks/{name}`: a provider that has these methods too has webhooks. Pure: no I/O, no clock."""
+class WebhookReceiver(Protocol):
+    """The optional methods of a provider with webhooks. They read what is posted to `/webhooks/{name}`. Pure: no I/O,
+    no clock.
+    """
 
     def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
-        """Check that the provider sent it; name the secret that shows it, never the secret itself. Raises SignatureRefused.
+        """Verify that the provider sent it. Return the name of the matching secret, never the secret. Raise
+        SignatureRefused.
 
-        `headers`: names in small letters, a repeated one joined by a comma and a space. `now_s`: our clock, seconds.
+        `headers`: lower-case names; repeated headers are joined by a comma and a space. `now_s`: our clock, seconds.
         """
         ...
 
     def parse(self, body: bytes) -> dict[str, Any]:
-        """Read a verified body strictly, leaving out what must not be stored. Raises BodyRefused."""
+        """Parse a verified body strictly, without fields that must not be stored. Raise BodyRefused."""
         ...
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
-        """Say what an event means. Pure, and the same at every reading."""
+        """Translate an event. Pure and deterministic."""
         ...
 
 
 @runtime_checkable
-class Patient(Protocol):
-    """A provider whose customers take longer: how long their payments may stay unpaid where orders don't say; 0: for ever."""
+class PaymentExpiry(Protocol):
+    """A provider whose payments stay open longer: the default expiry of its payments; 0 means never."""
 
     expires_after: timedelta
 
 
 @runtime_checkable
-class Immediate(Protocol):
-    """A provider that can hold no money to be captured later: what comes is captured, whatever an order says."""
+class ImmediateCapture(Protocol):
+    """A provider without manual capture: it captures immediately, whatever an order says."""
 
     captures_at_once: bool
 
 
 class Provider(Protocol):
-    """A payment provider. Implementations hold connections and no state of payments."""
+    """A payment provider. Implementations hold connections, but no state of payments."""
 
     name: str
 
     def create_request(
         self, *, payment_id: UUID, order_id: str, amount: Money, manual_capture: bool = False
     ) -> Request:
-        """Word the request that makes an intent. Raises AmountNotRepresentable (a ValueError)."""
+        """Build the request that creates an intent. Raise AmountNotRepresentable (a ValueError)."""
         ...
 
     def cancel_request(self, intent_id: str, *, reason: str = "") -> Request:
-        """Word the request that cancels an intent. `why`: a word of `domain/unpaid.py`."""
+        """Build the request that cancels an intent. `reason`: a word of `domain/unpaid.py`."""
         ...
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:
-        """Word the request that captures `amount` of what is held; the rest is released. Raises AmountNotRepresentable."""
+        """Build the request that captures `amount` and releases the rest. Raise AmountNotRepresentable."""
         ...
 
     def refund_request(
         self, intent_id: str, *, refund_id: UUID, payment_id: UUID, amount: Money, reason: str
     ) -> Request:
-        """Word the request that gives `amount` back. Raises AmountNotRepresentable."""
+        """Build the request that refunds `amount`. Raise AmountNotRepresentable."""
         ...
 
     def refunds_request(self, intent_id: str) -> Request:
-        """Word the request that reads all refunds of an intent."""
+        """Build the request that reads all refunds of an intent."""
         ...
 
     def retrieve_request(self, intent_id: str) -> Request:
-        """Word the request that reads an intent."""
+        """Build the request that reads an intent."""
         ...
 
     def lookup_request(self, request: Request) -> Request:
-        """Word the request that reads the object which a stored request is about: an intent, or an intent's refunds."""
+        """Build the request that reads the object of a stored request: an intent, or an intent's refunds."""
         ...
 
     async def checkout(self, intent_id: str) -> Checkout | Transient:
-        """Say how a customer pays an intent. Never raises; `Transient`, with a code for the log, whatever the trouble."""
+        """Return how a customer pays an intent. Return `Transient`, with a code for the log, on any failure. Never
+        raise.
+        """
         ...
 
     async def send(self, call: Call) -> Outcome:
-        """Make one attempt. Never raises but TooLate and CancelledError; never retries by itself."""
+        """Make one attempt. Raise TooLate and CancelledError only. Never retry."""
         ...
 
     async def find_intents(
@@ -292,13 +304,13 @@ class Provider(Protocol):
     ) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
         """List the intents of our deployment created in a window (seconds), by payment id.
 
-        An intent that bears our name and can't be read is None in its payment's tuple. None instead of a mapping: the window
-        could not be listed whole.
+        An intent that cannot be parsed is None in its payment's tuple. Return None instead of a mapping if the list is
+        incomplete.
         """
         ...
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
-        """Say what an event, as its payload was stored, means. Pure, and the same at every reading."""
+        """Translate an event from its stored payload. Pure and deterministic."""
         ...
 
     async def close(self) -> None:

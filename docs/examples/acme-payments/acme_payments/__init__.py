@@ -151,7 +151,7 @@ class Acme:
         return dict(event)
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
-        """Say what an event means. One that bears no name of ours is foreign."""
+        """Say what an event means. An event without our metadata is external."""
         subject, source = event["subject"], event["id"]
         names = subject.get("names") or {"payment_id": subject.get("payment_id"), "deployment": self._deployment}
         ours = names.get("deployment") == self._deployment
@@ -162,7 +162,7 @@ class Acme:
             event_type=event["type"],
             occurred_at=event["at"],
             payload=json.dumps(event),
-            disposition=Disposition.APPLY if ours else Disposition.FOREIGN,
+            disposition=Disposition.APPLY if ours else Disposition.EXTERNAL,
             payment_id=UUID(names["payment_id"]) if ours else None,
             intent_id=fact.intent_id if ours else None,
             fact=fact if ours else None,

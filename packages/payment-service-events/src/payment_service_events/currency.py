@@ -1,4 +1,4 @@
-"""The currencies that can be charged, and how many decimals the store writes in each.
+"""The currencies that can be charged, and the decimals that the store writes in each.
 
 The codes are Stripe's presentment currencies (https://docs.stripe.com/currencies). The decimals follow ISO 4217, with one
 exception: MGA has 0, since its minor unit is a fifth and prices do not use it. The Stripe adapter alone handles the
@@ -21,7 +21,9 @@ class UnknownCurrency(ValueError):
 
 @dataclass(frozen=True)
 class Currency:
-    """`code`: ISO 4217, lower case. `decimals`: digits after the point, so one unit is 10**decimals minor units."""
+    """A currency. `code`: ISO 4217, lower case. `decimals`: digits after the point; one unit is 10**decimals minor
+    units.
+    """
 
     code: str
     decimals: int
@@ -53,7 +55,7 @@ def currency(code: str) -> Currency:
     """Return the currency of a lower-case ISO 4217 code. Raises `UnknownCurrency`."""
     found = CURRENCIES.get(code)
     if found is None:
-        message = f"{_shown(code)} is no currency that can be charged: write a lower-case ISO 4217 code such as 'eur'."
+        message = f"{_shown(code)} is not a supported currency: use a lower-case ISO 4217 code such as 'eur'."
         raise UnknownCurrency(message)
     return found
 

@@ -1,4 +1,4 @@
-"""Money: an integer of minor units with its currency. Nothing here rounds, and nothing here is a float."""
+"""Money as an integer of minor units with its currency. Nothing here rounds or uses floats."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import Final
 
 from payment_service_events.currency import Currency
 
-# Stripe takes card amounts of up to 12 digits (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts), and
-# 12 digits times 100 still fit a bigint and a JSON number that every reader holds exactly.
+# Stripe accepts card amounts of up to 12 digits
+# (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts). 12 digits times 100 fit a bigint, and a JSON
+# number that every parser reads exactly.
 AMOUNT_MINOR_MAX: Final = 999_999_999_999
 
 
 class MoneyError(ValueError):
-    """Something is not an amount of money. The message is one sentence that says what to do."""
+    """The text or number is not a valid amount. The message is one sentence that says what to do."""
 
 
 class AmountOutOfRangeError(MoneyError):
-    """The amount is negative, or more than is allowed."""
+    """The amount is negative or exceeds the limit."""
 
 
 @dataclass(frozen=True)
 class Money:
-    """`minor`: minor units of the currency (cents for eur, whole yen for jpy), 0 to `AMOUNT_MINOR_MAX`.
+    """An amount. `minor`: minor units of the currency (cents for eur, whole yen for jpy), 0 to `AMOUNT_MINOR_MAX`.
 
-    Raises `MoneyError` for anything else, a float or a bool included.
+    Raises `MoneyError` for anything else, including floats and bools.
     """
 
     minor: int
@@ -32,15 +33,15 @@ class Money:
 
     def __post_init__(self) -> None:
         if type(self.minor) is not int:
-            message = f"Money is made of whole minor units, not of a {type(self.minor).__name__}."
+            message = f"Money needs an integer of minor units, not a {type(self.minor).__name__}."
             raise MoneyError(message)
         if not 0 <= self.minor <= AMOUNT_MINOR_MAX:
-            message = f"An amount has 0 to {AMOUNT_MINOR_MAX} minor units; this one is outside."
+            message = f"An amount must have 0 to {AMOUNT_MINOR_MAX} minor units."
             raise AmountOutOfRangeError(message)
 
     @property
     def decimal_text(self) -> str:
-        """The amount with exactly the currency's decimals: `19.90`, `500`, `1.234`."""
+        """Return the amount with exactly the currency's decimals: `19.90`, `500`, `1.234`."""
         decimals = self.currency.decimals
         if decimals == 0:
             return str(self.minor)

@@ -39,8 +39,9 @@ COMMENT ON COLUMN operations.epoch IS 'Part of the idempotency key. Raised only 
 COMMENT ON COLUMN operations.attempt IS 'Fencing token. Every claim raises it, and a result is recorded only for the current attempt.';
 COMMENT ON COLUMN operations.tries IS 'Attempts in this epoch, for the backoff.';
 COMMENT ON COLUMN operations.worker IS 'The worker that holds the claim; workers.id.';
-COMMENT ON COLUMN operations.first_sent_at IS 'First attempt of this epoch. The provider forgets keys after 24 h.';
+COMMENT ON COLUMN operations.first_sent_at IS 'Earliest time at which this epoch''s request can have been sent. The provider forgets keys after 24 h.';
 COMMENT ON COLUMN operations.ever_sent IS 'Whether a request may have left in any epoch. A create that was never sent can be withdrawn without a call.';
+COMMENT ON COLUMN operations.withdrawal IS 'Reason why a create is not wanted any more: it is looked for, and ends if the provider has no intent.';
 COMMENT ON COLUMN operations.resolving IS 'The key no longer protects the call, so its result is read at the provider instead.';
 COMMENT ON COLUMN operations.empty_read_at IS 'First read of this epoch that found nothing. A second one, at least 60 s later, starts the next epoch.';
 COMMENT ON COLUMN operations.outcome IS 'Class of the last answer (provider/port.py), or the reason why the operation is parked.';
@@ -61,7 +62,7 @@ COMMENT ON COLUMN provider_health.probe_at IS 'When the next single call may tes
 COMMENT ON TABLE payment_events IS 'Verified events of the providers, once each. Partitioned by week of occurred_at; kept for 35 days.';
 COMMENT ON COLUMN payment_events.payment_id IS 'NULL if the event names no payment of this service.';
 COMMENT ON COLUMN payment_events.payload IS 'The signed body without client secrets.';
-COMMENT ON COLUMN payment_events.result IS 'applied, known, foreign, ignored, stray, closed; or the reason why the event waits.';
+COMMENT ON COLUMN payment_events.result IS 'applied, known, external, ignored, stray, closed; or the reason why the event waits.';
 COMMENT ON COLUMN payment_events.retry_at IS 'When the apply loop tries the event again. NULL: it does not.';
 COMMENT ON COLUMN payment_events.parked_reason IS 'Why the event needs attention. NULL: it does not.';
 COMMENT ON COLUMN payment_events.verified_by IS 'Label of the webhook secret that verified the event, never the signature.';

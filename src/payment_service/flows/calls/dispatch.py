@@ -1,6 +1,6 @@
-"""Dispatch: claim due operations within the shared budget, make the calls, hand the outcomes to settling.
+"""Claim due operations within the shared budget, call the provider and record the results.
 
-No transaction is open, and no connection held, while the provider is awaited.
+No transaction and no connection stays open during a call.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
@@ -17,16 +16,17 @@ import structlog
 from payment_service.crash_points import reached
 from payment_service.db import budget, health, operations, payments, workers
 from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.flows.calls.cancel_guard import conclude_guard, is_guarded
 from payment_service.flows.calls.find_intents import find_intents
 from payment_service.flows.calls.listing_windows import group_by_window
 from payment_service.flows.calls.outcomes import (
-    KEY_HELPS_H,
+    KEY_VALID_S,
     NOTHING_YET,
     conclude,
     conclude_lookup,
     conclude_read,
     conclude_without_intent,
-    withhold,
+    retry_when_unblocked,
 )
 from payment_service.flows.calls.record_results import record_results
 from payment_service.loop import Loop
@@ -42,27 +42,28 @@ if TYPE_CHECKING:
     from payment_service.db.operations import Claimed
     from payment_service.flows.calls.outcomes import CallResult
     from payment_service.flows.state.context import Context
+    from payment_service.provider.port import Outcome
 
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_INTERVAL_S: Final = 1.0
-# A claim that is not on the wire after this time may belong to another worker by now (dead after 5 s), so it is not sent.
+# After 5 s without a heartbeat another worker may own the claim, so an older claim is not sent.
 SEND_WITHIN_S: Final = 5.0
-FREE_FORGOTTEN_INTERVAL_S: Final = 5.0
+RELEASE_INTERVAL_S: Final = 5.0
 BLOCKED_CACHE_S: Final = 1.0
-# Settle at most this many attempts in one transaction: some 20 ms of work, well under the lock timeout of others.
+# A transaction of about 20 ms, well under the lock timeout of other transactions.
 RECORD_GROUP_MAX: Final = 256
-# Outcomes that wait to be settled, per call slot: a database that is slow for a while does not stop the calls.
+# Results that may wait per call slot, so that a slow database does not stop the calls at once.
 UNRECORDED_PER_SLOT: Final = 4
 
 
 def suspended_clock_s() -> float:
-    """Seconds by a clock that goes on while the machine is suspended."""
+    """Return seconds from a clock that continues while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Dispatcher:
-    """Works off the operations of the provider `name`."""
+    """Process the operations of the provider `name`."""
 
     def __init__(
         self,
@@ -80,12 +81,12 @@ class Dispatcher:
         self._random = random
         self._boot_s = boot_s
         self.worker: UUID = uuid4()
-        self._memory: set[UUID] = set()
+        self._owned: set[UUID] = set()
         self._calls: set[asyncio.Task[None]] = set()
         self._unrecorded: list[CallResult] = []
         self._blocked: frozenset[str] = frozenset()
         self._blocked_read_at = 0.0
-        self._freed_at = 0.0
+        self._released_at = 0.0
         self._claiming = Loop("dispatch.claim", self.claim_once)
         self._recording = Loop("dispatch.record_results", self.record_once, interval_max_s=0.25)
         self._heartbeating = Loop(
@@ -96,14 +97,17 @@ class Dispatcher:
         )
 
     async def start(self) -> None:
-        """Enter the process among the workers, and begin."""
+        """Register this worker and start the loops."""
         await operations.ensure_budget(self._pool, self._provider.name)
         await workers.register(self._pool, self.worker)
         for loop in (self._heartbeating, self._recording, self._claiming):
             loop.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Claim no more, let calls end within `grace_s`, settle them, leave. What did not end is taken up by others."""
+        """Stop claiming, give calls `grace_s` to end, record their results and deregister.
+
+        Other workers resume the operations whose calls did not end.
+        """
         await self._claiming.stop()
         if self._calls:
             await asyncio.wait(self._calls, timeout=grace_s)
@@ -116,23 +120,23 @@ class Dispatcher:
                 pass
             await workers.leave(self._pool, self.worker)
         except TRANSIENT_ERRORS as error:
-            # What can't be written down now is taken up by others, as after a kill.
-            log.warning("left_unsettled", count=len(self._unrecorded), error=type(error).__name__)
+            # Other workers resume these operations, as after a kill.
+            log.warning("results_left_unrecorded", count=len(self._unrecorded), error=type(error).__name__)
 
     def wake(self) -> None:
-        """Say that operations were queued."""
+        """Look for new operations without waiting for the interval."""
         self._claiming.wake()
 
     async def claim_once(self) -> int:
-        """Claim what fits in the free slots and begin the calls; return how many."""
-        await self._free_forgotten()
-        slots = min(self._config.provider_concurrency - len(self._calls), self._room())
+        """Claim what fits into the free slots and start the calls. Return the number of operations claimed."""
+        await self._release_forgotten()
+        slots = min(self._config.provider_concurrency - len(self._calls), self._result_capacity())
         if slots <= 0:
             return 0
         blocked = await self._blocked_kinds()
         claimed: list[Claimed] = []
         if health.EVERYTHING in blocked:
-            # Nothing to look for: a look would pass over all that has come in meanwhile, ten times a second.
+            # Nothing can be claimed. A query would scan the whole backlog ten times a second.
             blocked = frozenset(Kind)
         else:
             claimed = await self._claim(slots, blocked)
@@ -141,25 +145,25 @@ class Dispatcher:
         return len(claimed)
 
     async def record_once(self) -> int:
-        """Settle what waits; return how many were settled."""
+        """Record the pending results. Return the number recorded."""
         group, self._unrecorded = self._unrecorded[:RECORD_GROUP_MAX], self._unrecorded[RECORD_GROUP_MAX:]
         if not group:
             return 0
         try:
-            group = await self._judge_refusals(group)
+            group = await self._block_refused_kinds(group)
             done = await record_results(self._context, group)
         except BaseException:
             self._unrecorded = group + self._unrecorded
             raise
-        self._unrecorded.extend(done.waiting)
-        self._memory.difference_update(s.operation.id for s in done.settled)
-        metrics.GROUP_SIZE.labels("settle").observe(len(group))
-        await self._recover(done.settled)
+        self._unrecorded.extend(done.deferred)
+        self._owned.difference_update(s.operation.id for s in done.recorded)
+        metrics.GROUP_SIZE.labels("results").observe(len(group))
+        await self._recover(done.recorded)
         self._claiming.wake()
-        return len(done.settled)
+        return len(done.recorded)
 
-    def _room(self) -> int:
-        return self._config.provider_concurrency * UNRECORDED_PER_SLOT - len(self._memory)
+    def _result_capacity(self) -> int:
+        return self._config.provider_concurrency * UNRECORDED_PER_SLOT - len(self._owned)
 
     async def _claim(self, slots: int, blocked: frozenset[str]) -> list[Claimed]:
         claimed_boot_s = self._boot_s()
@@ -174,15 +178,15 @@ class Dispatcher:
                 rate_per_s=rate,
                 burst=budget.burst(rate),
                 blocked=blocked,
-                key_horizon=self._context.now() - timedelta(hours=KEY_HELPS_H),
+                key_valid_s=KEY_VALID_S,
             )
         except BaseException:
-            self._freed_at = 0.0  # the claim may have been committed and its answer lost
+            self._released_at = 0.0  # the claim may be committed although its response was lost
             raise
         if claimed:
             reached("dispatch.claim.after")
         for operation in claimed:
-            self._memory.add(operation.id)
+            self._owned.add(operation.id)
             metrics.STAGE_SECONDS.labels("due_to_claimed").observe(
                 max(0.0, (operation.claimed_at - operation.due_at).total_seconds())
             )
@@ -190,7 +194,7 @@ class Dispatcher:
         return claimed
 
     async def _claim_probe(self, blocked: frozenset[str]) -> list[Claimed]:
-        """While kinds are blocked, one replica at a time tries one operation of each to see whether it is mended."""
+        """Let one replica at a time probe each blocked kind with one operation."""
         probes = await health.take_probe(self._pool, self._provider.name)
         claimed: list[Claimed] = []
         for probe in probes:
@@ -214,7 +218,7 @@ class Dispatcher:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # The operation stays claimed in memory's name no longer, so the next sweep gives it back.
+            # The operation is not in `_owned` any more, so the next sweep releases it.
             log.error("attempt_failed", error=type(error).__name__, detail=str(error)[:300])
         self._claiming.wake()
 
@@ -223,29 +227,42 @@ class Dispatcher:
             if self._boot_s() - claimed_boot_s > SEND_WITHIN_S:
                 raise TooLate
 
-        if (operation := await self._name_intent(claimed)) is None:
+        if (operation := await self._fill_intent_id(claimed)) is None:
             return
         try:
-            call = self._word(operation, refuse_late)
-            refuse_late()
-            moment = "look" if operation.looks_first else "call"
-            reached(f"dispatch.{operation.kind}.{moment}.before")
-            with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
-                outcome = await attempt(self._provider, call, limit_s=self._config.provider_timeout_s)
-            reached(f"dispatch.{operation.kind}.{moment}.after")
+            result = await self._read_first(operation, refuse_late) if is_guarded(operation) else None
+            if result is None:
+                outcome = await self._call(operation, refuse_late)
+                classify = conclude_lookup if operation.resolving else conclude
+                result = classify(operation, outcome, jitter=self._random.random)
         except TooLate:
-            # Forgotten first: if the database can't be told now, the sweep gives it back.
-            self._memory.discard(operation.id)
+            # Discard it first: if the database fails now, the next sweep releases the operation.
+            self._owned.discard(operation.id)
             await operations.release_unsent(self._pool, [operation])
             return
         except BaseException:
-            self._memory.discard(operation.id)
+            self._owned.discard(operation.id)
             raise
-        metrics.PROVIDER_CALLS.labels(self._provider.name, operation.kind, type(outcome).__name__.lower()).inc()
-        sort = conclude_lookup if operation.resolving else conclude
-        self._finish(sort(operation, outcome, jitter=self._random.random))
+        self._queue_result(result)
 
-    def _word(self, operation: Claimed, refuse_late: Callable[[], None]) -> Call:
+    async def _read_first(self, operation: Claimed, refuse_late: Callable[[], None]) -> CallResult | None:
+        """Read what a guarded cancel would end. Return the result if it must not be sent."""
+        await budget.spend(self._pool, self._provider.name)
+        outcome = await self._call(replace(operation, resolving=True), refuse_late)
+        return conclude_guard(operation, outcome, jitter=self._random.random)
+
+    async def _call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Outcome:
+        call = self._build_call(operation, refuse_late)
+        refuse_late()
+        moment = "look" if operation.resolving else "call"
+        reached(f"dispatch.{operation.kind}.{moment}.before")
+        with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
+            outcome = await attempt(self._provider, call, limit_s=self._config.provider_timeout_s)
+        reached(f"dispatch.{operation.kind}.{moment}.after")
+        metrics.PROVIDER_CALLS.labels(self._provider.name, operation.kind, type(outcome).__name__.lower()).inc()
+        return outcome
+
+    def _build_call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Call:
         request = operation.request
         if operation.resolving and operation.kind is not Kind.RETRIEVE:
             request = self._provider.lookup_request(operation.request)
@@ -259,34 +276,37 @@ class Dispatcher:
             refuse_late=refuse_late,
         )
 
-    async def _name_intent(self, operation: Claimed) -> Claimed | None:
-        """Name the intent in a request that was worded before there was one; None: none was made, so nothing is to be done."""
+    async def _fill_intent_id(self, operation: Claimed) -> Claimed | None:
+        """Fill in the intent id of a request that was built before the intent existed.
+
+        Return None, and finish the operation, if no intent was created.
+        """
         if OWN_INTENT not in operation.request.path:
             return operation
         try:
             intent_id = await payments.intent_of(self._pool, operation.payment_id)
         except BaseException:
-            self._memory.discard(operation.id)
+            self._owned.discard(operation.id)
             raise
         if intent_id is None:
-            self._finish(conclude_without_intent(operation))
+            self._queue_result(conclude_without_intent(operation))
             return None
         return replace(operation, request=operation.request.about(intent_id))
 
     async def _resolve_creates(self, claimed: list[Claimed]) -> None:
-        """One listing serves all operations in its window."""
+        """List intents once for all creates of a window."""
         try:
             reached("dispatch.list.call.before")
             found = await find_intents(self._provider, claimed, rate_per_s=self._config.provider_rate_per_second)
             reached("dispatch.list.call.after")
         except BaseException:
-            self._memory.difference_update(o.id for o in claimed)
+            self._owned.difference_update(o.id for o in claimed)
             raise
         for operation in claimed:
             facts = found.get(operation.payment_id, ()) if found is not None else None
-            self._finish(conclude_read(operation, facts, jitter=self._random.random))
+            self._queue_result(conclude_read(operation, facts, jitter=self._random.random))
 
-    def _finish(self, result: CallResult) -> None:
+    def _queue_result(self, result: CallResult) -> None:
         operation, update = result.operation, result.update
         if update.outcome not in {"done", "found", NOTHING_YET}:
             log.warning(
@@ -303,22 +323,27 @@ class Dispatcher:
         self._unrecorded.append(result)
         self._recording.wake()
 
-    async def _judge_refusals(self, group: list[CallResult]) -> list[CallResult]:
-        """Block what is refused us. Refusals that turn out to be a run are no answers: their operations stay due."""
+    async def _block_refused_kinds(self, group: list[CallResult]) -> list[CallResult]:
+        """Block the kinds that the provider refuses.
+
+        Refusals that turn out to be a run are not results: their operations stay due.
+        """
         for kind, code in {
             (s.blocked.kind or health.EVERYTHING, s.blocked.code) for s in group if s.blocked is not None
         }:
             await self._block(kind, code)
-        for kind in {s.operation.kind for s in group if s.ran_into}:
-            run = {s.operation.payment_id for s in group if s.ran_into and s.operation.kind is kind}
+        for kind in {s.operation.kind for s in group if s.unexpected_refusal}:
+            run = {s.operation.payment_id for s in group if s.unexpected_refusal and s.operation.kind is kind}
             if await health.extend_run(self._pool, self._provider.name, kind, run):
                 await self._block(kind, "run_of_unexpected_refusals")
-                group = [withhold(s) if s.ran_into and s.operation.kind is kind else s for s in group]
+                group = [
+                    retry_when_unblocked(s) if s.unexpected_refusal and s.operation.kind is kind else s for s in group
+                ]
         return group
 
-    async def _recover(self, settled: tuple[CallResult, ...]) -> None:
-        """Open what works again."""
-        worked = {s.operation.kind.value for s in settled if s.succeeded}
+    async def _recover(self, recorded: tuple[CallResult, ...]) -> None:
+        """Unblock the kinds that succeed again."""
+        worked = {s.operation.kind.value for s in recorded if s.succeeded}
         if worked and (opened := await health.recover(self._pool, self._provider.name, worked)):
             self._blocked_read_at = 0.0
             log.warning("provider_unblocked", provider=self._provider.name, kinds=opened)
@@ -335,12 +360,12 @@ class Dispatcher:
             self._blocked_read_at = self._boot_s()
         return self._blocked
 
-    async def _free_forgotten(self) -> None:
-        if self._boot_s() - self._freed_at < FREE_FORGOTTEN_INTERVAL_S:
+    async def _release_forgotten(self) -> None:
+        if self._boot_s() - self._released_at < RELEASE_INTERVAL_S:
             return
-        if freed := await operations.release_unknown(self._pool, self.worker, self._memory):
-            log.warning("operations_freed", count=freed)
-        self._freed_at = self._boot_s()
+        if released := await operations.release_unknown(self._pool, self.worker, self._owned):
+            log.warning("operations_released", count=released)
+        self._released_at = self._boot_s()
 
     async def _heartbeat_once(self) -> int:
         await workers.heartbeat(self._pool, self.worker)

@@ -1,4 +1,4 @@
-"""What became of creates whose keys can't help: the intents of the time in question are listed, and found by our names."""
+"""Find the intents of creates whose idempotency key cannot help any more, by listing a time window."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 async def find_intents(provider: Provider, claimed: Sequence[Claimed], *, rate_per_s: float) -> Found | None:
-    """Find the intents that bear the names of these payments, in one listing for all; None: not all of it could be listed."""
+    """Return the intents that carry the ids of these payments, or None if the listing is incomplete."""
     begin, end = window_of(claimed)
     if end - begin > LISTING_SLICE and (found := await _list(provider, claimed, begin, end, LISTING_MIN)) is not None:
-        # A long window with little in it, as after an outage.
+        # A long window with few intents, as after an outage.
         return found
     found = {}
     for slice_begin, slice_end in slices_of(begin, end):

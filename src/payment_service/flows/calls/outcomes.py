@@ -1,4 +1,4 @@
-"""What becomes of an operation after an attempt. Pure: an outcome in, an ending and its facts out."""
+"""Map the outcome of an attempt to an operation update and its facts. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db.operations import OperationUpdate
-from payment_service.domain.payment import IntentFact, Status
+from payment_service.domain.payment import IntentFact, Status, WithdrawnFact
 from payment_service.domain.refund import RefundListFact, RefundRefused
 from payment_service.provider.port import (
     Blocked,
@@ -30,23 +30,27 @@ if TYPE_CHECKING:
 # Full jitter: a random part of 0.5 s, doubled with every try, at most 60 s.
 BACKOFF_BASE_S: Final = 0.5
 BACKOFF_MAX_S: Final = 60.0
-# An attempt that was claimed may reach the wire for 5 s; a second more for the clocks' grain.
-STILL_WRITABLE_S: Final = 6.0
-# Between two reads that must both find nothing before a second create may be made.
+# An attempt may reach the wire for 5 s after its claim. The sixth second covers the clocks' resolution.
+SEND_WINDOW_S: Final = 6.0
+# Two empty reads this far apart must precede a second create.
 EMPTY_READS_APART_S: Final = 60.0
-# Stripe forgets keys after 24 h at the earliest (https://docs.stripe.com/api/idempotent_requests); an hour is left for clocks.
-KEY_HELPS_H: Final = 23
-# The outcome of a look at what exists before anything was sent, when that is nothing.
+# Stripe keeps keys for at least 24 h (https://docs.stripe.com/api/idempotent_requests). One hour is left for clock
+# differences.
+KEY_VALID_S: Final = 23 * 3600.0
+# Outcome: a lookup before the first attempt found nothing.
 NOTHING_YET: Final = "nothing_yet"
-# The outcome of a call that was not made, because what it was about was never made either.
+# Outcome: the call was not made, because its intent was never created.
 NO_INTENT: Final = "no_intent"
-# States in which an intent, once read, shows that a cancel did not happen.
+# The outcome of a cancel that was not sent, because the provider shows that the payment is not unpaid.
+NOT_UNPAID: Final = "not_unpaid"
+# An intent with one of these statuses was not canceled.
 _STILL_OPEN: Final = frozenset(
     {Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED, Status.PROCESSING}
 )
 
-# Of several intents that bear one payment's name, the first fact's becomes its own: the one that holds money, or may yet.
-_CLAIM_TO_BE_OURS: Final = (
+# If several intents carry one payment's id, the first in this order becomes the payment's own: prefer intents with
+# money.
+_OWN_INTENT_ORDER: Final = (
     Status.SUCCEEDED,
     Status.AUTHORIZED,
     Status.PROCESSING,
@@ -59,57 +63,62 @@ _CLAIM_TO_BE_OURS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallResult:
-    """An attempt's ending with the facts it brought. `read_again`: what was answered may be old, so ask for a read."""
+    """The operation update and facts of one attempt. `needs_read`: the response may be outdated, so enqueue a read."""
 
     operation: Claimed
     update: OperationUpdate
     facts: tuple[AnyFact, ...] = ()
-    read_again: bool = False
+    needs_read: bool = False
     blocked: Blocked | None = None
-    ran_into: bool = False
+    unexpected_refusal: bool = False
 
     @property
     def succeeded(self) -> bool:
-        """Whether the provider gave an answer that shows that calls of this kind work."""
-        return self.update.state in {"done", "refused"} and self.update.outcome != NO_INTENT
+        """Return whether the response shows that the provider accepts calls of this kind."""
+        return self.update.state in {"done", "refused"} and self.update.outcome not in {NO_INTENT, NOT_UNPAID}
 
 
 def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float]) -> CallResult:
-    """Sort what an attempt came to. `jitter`: a random number from 0 to 1."""
+    """Map an outcome to a result. `jitter` returns a random number from 0 to 1."""
     match outcome:
-        case Done(fact=fact):
-            return _end(operation, "done", "done", outcome, fact, read_again=fact is None)
+        case Done(fact=fact, outdated=outdated):
+            return _final(operation, "done", "done", outcome, fact, needs_read=fact is None or outdated)
         case Refused(code=code, reason=reason, fact=fact):
-            # A refund may be refused because others, made by hand, were there first: we want to know of them.
-            again = operation.kind is Kind.REFUND
-            return _free(
-                _end(operation, "refused", "refused", outcome, fact, code=code, detail=reason, read_again=again)
+            # Earlier external refunds may be the reason, so read them.
+            needs_read = operation.kind is Kind.REFUND
+            return _release_reservation(
+                _final(operation, "refused", "refused", outcome, fact, code=code, detail=reason, needs_read=needs_read)
             )
         case WrongState(code=code, fact=fact):
-            return _free(_end(operation, "refused", "wrong_state", outcome, fact, code=code, read_again=fact is None))
+            return _release_reservation(
+                _final(operation, "refused", "wrong_state", outcome, fact, code=code, needs_read=fact is None)
+            )
         case Transient(code=code, retry_after_s=retry_after_s):
             delay_s = retry_after_s + backoff_s(operation.tries, jitter())
-            return _again(operation, "transient", outcome, code=code, delay_s=delay_s)
+            return _retry(operation, "transient", outcome, code=code, delay_s=delay_s)
         case Unknown(code=code, replayed=replayed):
-            delay_s = STILL_WRITABLE_S if replayed else backoff_s(operation.tries, jitter())
-            return _again(operation, "unknown", outcome, code=code, delay_s=delay_s, resolving=replayed)
+            delay_s = SEND_WINDOW_S if replayed else backoff_s(operation.tries, jitter())
+            return _retry(operation, "unknown", outcome, code=code, delay_s=delay_s, resolving=replayed)
         case Blocked():
-            return _again(operation, "blocked", outcome, code=outcome.code, delay_s=jitter(), blocked=outcome)
+            return _retry(operation, "blocked", outcome, code=outcome.code, delay_s=jitter(), blocked=outcome)
         case Misused(code=code):
-            return _again(operation, "misused", outcome, code=code, delay_s=STILL_WRITABLE_S, resolving=True)
+            return _retry(operation, "misused", outcome, code=code, delay_s=SEND_WINDOW_S, resolving=True)
         case Unexpected(code=code, detail=detail):
-            return _end(operation, "parked", "unexpected", outcome, None, code=code, detail=detail, ran_into=True)
+            return _final(
+                operation, "parked", "unexpected", outcome, None, code=code, detail=detail, unexpected_refusal=True
+            )
 
 
 def conclude_read(
     operation: Claimed, facts: tuple[IntentFact | None, ...] | None, *, jitter: Callable[[], float]
 ) -> CallResult:
-    """Sort what a listing showed of a create whose key can't help any more.
+    """Map a listing to the result of a create whose key cannot help any more.
 
-    `facts` None: it could not be listed. None among them: an intent of ours that can't be read, so a second one must not be made.
+    `facts` is None if the listing failed. It contains None for an intent of this payment that cannot be parsed. In that
+    case no second intent may be created.
     """
     if facts is None:
-        return _again(
+        return _retry(
             operation,
             operation.last_outcome or "unknown",
             None,
@@ -120,21 +129,30 @@ def conclude_read(
         return CallResult(
             operation=operation, update=_update(operation, "parked", "unexpected", code="malformed_intent")
         )
+    if not facts and operation.withdrawal is not None:
+        return _withdrawn(operation, operation.withdrawal)
     if not facts and operation.looks_first:
         return CallResult(operation=operation, update=_update(operation, "due", NOTHING_YET, next_epoch=True))
     if facts:
         readable = (fact for fact in facts if fact is not None)
-        ordered = tuple(sorted(readable, key=lambda fact: _CLAIM_TO_BE_OURS.index(fact.status)))
+        ordered = tuple(sorted(readable, key=lambda fact: _OWN_INTENT_ORDER.index(fact.status)))
         return CallResult(operation=operation, update=_update(operation, "done", "found"), facts=ordered)
-    if (undecided := _not_there_yet(operation)) is not None:
+    if (undecided := _retry_lookup(operation)) is not None:
         return undecided
     if operation.last_outcome == "misused":
         return CallResult(operation=operation, update=_update(operation, "parked", "misused", code="idempotency_error"))
     return CallResult(operation=operation, update=_update(operation, "due", "nothing_exists", next_epoch=True))
 
 
+def _withdrawn(operation: Claimed, reason: str) -> CallResult:
+    """End a create that is not wanted and that the provider does not have."""
+    fact = WithdrawnFact(code=reason, at=int(operation.claimed_at.timestamp()), source="withdrawn")
+    update = _update(operation, "refused", "withdrawn", code=reason)
+    return CallResult(operation=operation, update=update, facts=(fact,))
+
+
 def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float]) -> CallResult:
-    """Sort what reading showed of a cancel, capture or refund whose key can't help any more."""
+    """Map a lookup to the result of a cancel, capture or refund whose key cannot help any more."""
     if isinstance(outcome, Done) and isinstance(outcome.fact, RefundListFact):
         return _conclude_refund_lookup(operation, outcome, outcome.fact)
     if not isinstance(outcome, Done) or not isinstance(outcome.fact, IntentFact):
@@ -150,33 +168,35 @@ def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[]
 
 
 def conclude_without_intent(operation: Claimed) -> CallResult:
-    """End a call about the payment's own intent where none was made: the create before it was refused."""
+    """Refuse a call about the payment's own intent if the create before it was refused."""
     return CallResult(operation=operation, update=_update(operation, "refused", NO_INTENT))
 
 
 def _conclude_refund_lookup(operation: Claimed, outcome: Done, fact: RefundListFact) -> CallResult:
-    """A refund that two reads don't find keeps its reservation and waits for a person: a second one can't be taken back.
+    """Map a list of refunds to a result. A refund that two reads did not find is parked with its reservation.
 
-    Before anything was sent one read is enough. It costs a second call for each refund, of which there are few: a job that runs
-    again after a backup was restored would pay twice, once the provider has forgotten its key.
+    A second refund could not be taken back. Before the first attempt, a single read is enough. It costs one extra call
+    per refund. Without it, a job repeated after a restore would pay twice once the provider has forgotten the key.
     """
     if operation.kind is Kind.RETRIEVE or any(refund.refund_id == operation.id for refund in fact.refunds):
-        return _end(operation, "done", "found", outcome, fact)
+        return _final(operation, "done", "found", outcome, fact)
     if operation.looks_first and fact.whole:
         update = _update(operation, "due", NOTHING_YET, request_id=outcome.request_id, next_epoch=True)
         return CallResult(operation=operation, update=update, facts=(fact,))
-    undecided = _not_there_yet(operation) if fact.whole else None
+    undecided = _retry_lookup(operation) if fact.whole else None
     if undecided is not None:
         return replace(undecided, facts=(fact,))
-    return _end(operation, "parked", "refund_not_found", outcome, fact, detail="Look for it at the provider.")
+    return _final(
+        operation, "parked", "refund_not_found", outcome, fact, detail="Check for the refund at the provider."
+    )
 
 
-def _not_there_yet(operation: Claimed) -> CallResult | None:
-    """Look again for what a read did not find; None once two reads, far enough apart, have found nothing."""
+def _retry_lookup(operation: Claimed) -> CallResult | None:
+    """Schedule another lookup, or return None after two empty reads that are far enough apart."""
     last = operation.last_outcome or "unknown"
     sent = operation.last_sent_at
-    if sent is not None and (operation.claimed_at - sent).total_seconds() < STILL_WRITABLE_S:
-        return _again(operation, last, None, code="too_early", delay_s=STILL_WRITABLE_S)
+    if sent is not None and (operation.claimed_at - sent).total_seconds() < SEND_WINDOW_S:
+        return _retry(operation, last, None, code="too_early", delay_s=SEND_WINDOW_S)
     first = operation.empty_read_at
     if first is not None and (operation.claimed_at - first).total_seconds() >= EMPTY_READS_APART_S:
         return None
@@ -185,19 +205,19 @@ def _not_there_yet(operation: Claimed) -> CallResult | None:
     return CallResult(operation=operation, update=update)
 
 
-def withhold(result: CallResult) -> CallResult:
-    """Take a refusal back that is one of a run: the fault is ours or the account's, not this payment's."""
+def retry_when_unblocked(result: CallResult) -> CallResult:
+    """Keep the operation due: a run of refusals is a fault of the service or the account, not of the payment."""
     update = replace(result.update, state="due", outcome="blocked", delay_s=BACKOFF_BASE_S)
-    return replace(result, update=update, ran_into=False)
+    return replace(result, update=update, unexpected_refusal=False)
 
 
 def backoff_s(tries: int, jitter: float) -> float:
-    """Seconds to wait after the `tries`-th try: full jitter, doubling, capped."""
+    """Return the seconds to wait after the `tries`-th try: full jitter, doubling, capped."""
     return min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0 ** min(tries, 10)) * jitter
 
 
-def _free(result: CallResult) -> CallResult:
-    """A refund that was refused holds nothing back any more, whether its provider words that as a fact or not."""
+def _release_reservation(result: CallResult) -> CallResult:
+    """Add a fact that releases the reservation of a refused refund, unless the provider's response already has one."""
     operation, update = result.operation, result.update
     if operation.kind is not Kind.REFUND or any(isinstance(fact, RefundRefused) for fact in result.facts):
         return result
@@ -212,7 +232,7 @@ def _update(operation: Claimed, state: str, outcome: str, **rest: object) -> Ope
     return OperationUpdate(id=operation.id, attempt=operation.attempt, state=state, outcome=outcome, **rest)  # type: ignore[arg-type]
 
 
-def _end(
+def _final(
     operation: Claimed,
     state: str,
     name: str,
@@ -221,19 +241,19 @@ def _end(
     *,
     code: str = "",
     detail: str = "",
-    read_again: bool = False,
-    ran_into: bool = False,
+    needs_read: bool = False,
+    unexpected_refusal: bool = False,
 ) -> CallResult:
     return CallResult(
         operation=operation,
         update=_update(operation, state, name, code=code, detail=detail, request_id=outcome.request_id),
         facts=(fact,) if fact is not None else (),
-        read_again=read_again,
-        ran_into=ran_into,
+        needs_read=needs_read,
+        unexpected_refusal=unexpected_refusal,
     )
 
 
-def _again(
+def _retry(
     operation: Claimed,
     name: str,
     outcome: Outcome | None,

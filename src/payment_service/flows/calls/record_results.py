@@ -1,7 +1,7 @@
-"""Settling: endings and facts of many attempts in one transaction, one by one when that fails.
+"""Record the results of many attempts in one transaction, or one by one if that fails.
 
-Payments are locked first, in the order of ids, then their operations. A payment that somebody else holds is left for the next
-round, and so delays no other.
+Payments are locked first, in the order of ids, then their operations. Results of payments that another transaction has
+locked are deferred to the next round, so they delay no others.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a round did. `waiting`: settlements whose payment was held by somebody else."""
+    """The result of one round. `deferred`: results whose payments are locked by another transaction."""
 
-    settled: tuple[CallResult, ...]
-    waiting: tuple[CallResult, ...]
+    recorded: tuple[CallResult, ...]
+    deferred: tuple[CallResult, ...]
 
 
 async def record_results(context: Context, results: Sequence[CallResult]) -> Recorded:
-    """Settle a group. Raises TRANSIENT_ERRORS when the database can't be used: the group is to be settled again."""
-    with isolate_errors("settle_group_failed", size=len(results)):
+    """Record a group. Raise TRANSIENT_ERRORS when the database is unavailable: record the group again then."""
+    with isolate_errors("results_group_failed", size=len(results)):
         return await _record_group(context, results)
     rounds = [await _record_alone(context, one) for one in results]
-    return Recorded(tuple(s for r in rounds for s in r.settled), tuple(s for r in rounds for s in r.waiting))
+    return Recorded(tuple(s for r in rounds for s in r.recorded), tuple(s for r in rounds for s in r.deferred))
 
 
 async def _record_alone(context: Context, result: CallResult) -> Recorded:
-    """One that can't be settled by itself either is parked without its facts, so that it stops no other."""
+    """Record one result. If that fails, park the operation without applying its facts so that it cannot block others."""
     try:
         return await _record_group(context, [result])
     except TRANSIENT_ERRORS:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever one payment's answer trips over must not stop the others
+    except Exception as error:  # noqa: BLE001 - one faulty result must not block the others
         log.error(
-            "settle_failed",
+            "result_not_recorded",
             operation_id=str(result.operation.id),
             error=type(error).__name__,
             detail=str(error)[:300],
         )
-        # Without its texts too: one of them may be what the database refuses.
+        # Omit the texts too: the database may reject one of them.
         code = type(error).__name__
-        parked = replace(result.update, state="parked", outcome="unsettleable", code=code, detail="", request_id="")
+        parked = replace(result.update, state="parked", outcome="unrecordable", code=code, detail="", request_id="")
         async with context.pool.acquire() as connection:
             await operations.record_results(connection, [parked])
         return Recorded((result,), ())
@@ -77,22 +77,26 @@ async def _record_group(context: Context, results: Sequence[CallResult]) -> Reco
             await operations.record_results(connection, updates)
         reached("results.commit.before")
     reached("results.commit.after")
-    context.after(fold)
-    waiting = tuple(s for s in results if s.operation.payment_id not in locked)
-    return Recorded(tuple(ours), waiting)
+    context.after_commit(fold)
+    deferred = tuple(s for s in results if s.operation.payment_id not in locked)
+    return Recorded(tuple(ours), deferred)
 
 
 def _fold_in(fold: Fold, result: CallResult) -> operations.OperationUpdate:
-    """Fold the facts, which count even if the attempt is not the current one any more, and end the operation by them."""
+    """Fold the facts and derive the operation's update from them. Facts count even if the attempt is outdated."""
     operation, update = result.operation, result.update
     for fact in result.facts:
         verdict = fold.take(operation.payment_id, fact)
         if isinstance(verdict, Parked):
             update = replace(update, state="parked", outcome=verdict.reason, detail=verdict.detail, next_epoch=False)
-    if result.read_again:
-        fold.ask_for_read(operation.payment_id, operation.request, f"after:{operation.id}:{operation.attempt}")
+    if result.needs_read:
+        cause = f"after:{operation.id}:{operation.attempt}"
+        if operation.kind is Kind.CREATE:
+            fold.enqueue_own_read(operation.payment_id, cause)
+        else:
+            fold.enqueue_read(operation.payment_id, operation.request, cause)
     payment = fold.payment(operation.payment_id)
     if operation.kind is Kind.CREATE and update.state == "due" and payment.provider_payment_id is not None:
-        # The provider told us of the intent by another way; another epoch would make a second one.
+        # Another fact brought the intent already. Another epoch would create a second one.
         return replace(update, state="done", outcome="found", next_epoch=False)
     return update

@@ -1,6 +1,7 @@
-"""Intake of `orders.cancelled`: each record becomes a row, or is set aside, before its offset is committed.
+"""Store each record of `orders.cancelled` as a row, or quarantine it, before its offset is committed.
 
-What is to be done about it is found by `flows/timers/cancelled_orders.py`, or by the intake of the order if that comes later.
+`flows/timers/cancelled_orders.py` processes the rows. A cancellation that precedes its order is applied by the intake
+of that order.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ if TYPE_CHECKING:
 
 
 class OrderCancellationIntake:
-    """Accepts batches. `wake_cancelling` is called when there is an order to cancel."""
+    """Accept batches. `wake_cancellations` is called when there is an order to cancel."""
 
-    def __init__(self, context: Context, *, wake_cancelling: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, context: Context, *, wake_cancellations: Callable[[], None] = lambda: None) -> None:
         self._context = context
-        self._wake_cancelling = wake_cancelling
+        self._wake_cancelling = wake_cancellations
 
     async def accept(self, inbound: Sequence[InboundRecord]) -> None:
-        """Make a batch durable. Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then."""
+        """Make a batch durable. Raise TRANSIENT_ERRORS, with nothing written, when the database is unavailable."""
         await accept_records(inbound, self._accept)
 
     async def decide(self, connection: Connection, inbound_record: InboundRecord) -> Rejected | None:
-        """Decide a record again in the caller's transaction; None: it is taken. A refusal is not set aside again."""
+        """Decide a quarantined record again in the caller's transaction. Return the reason if it is rejected again."""
         if isinstance(inbound_record.decoded, CancelledOrder):
             await order_cancellations.insert(connection, [_new(inbound_record, inbound_record.decoded)])
         return inbound_record.decoded if isinstance(inbound_record.decoded, Rejected) else None
@@ -48,16 +49,16 @@ class OrderCancellationIntake:
         rejected = [(a, a.decoded) for a in inbound if isinstance(a.decoded, Rejected)]
         async with self._context.pool.acquire() as connection, connection.transaction():
             new = await order_cancellations.insert(connection, list(first.values())) if first else set()
-            notices = await quarantine_records(connection, rejected)
+            quarantined = await quarantine_records(connection, rejected)
             reached("cancelled.commit.before")
         reached("cancelled.commit.after")
         metrics.CANCELLED_ORDERS.labels("accepted").inc(len(new))
-        metrics.CANCELLED_ORDERS.labels("quarantined").inc(len(notices))
-        metrics.CANCELLED_ORDERS.labels("repeated").inc(len(inbound) - len(new) - len(notices))
-        count_quarantined(notices)
+        metrics.CANCELLED_ORDERS.labels("quarantined").inc(len(quarantined))
+        metrics.CANCELLED_ORDERS.labels("repeated").inc(len(inbound) - len(new) - len(quarantined))
+        count_quarantined(quarantined)
         if new:
             self._wake_cancelling()
-        if notices:
+        if quarantined:
             self._context.wake_relay()
 
 

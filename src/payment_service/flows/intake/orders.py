@@ -1,5 +1,6 @@
-"""Intake: a batch of order records becomes payments with their `create` operations, or quarantine with dead letters, in one
-transaction. When this returns, every record of the batch is durable, so its offset may be committed.
+"""Turn a batch of order records into payments with `create` operations, or into quarantine with dead letters.
+
+Each batch is one transaction. After it commits, every record is durable, so its offset may be committed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from payment_service.crash_points import reached
 from payment_service.db import operations, order_cancellations, payments
 from payment_service.domain.ids import operation_id, payment_id
 from payment_service.domain.order import Order, Reason, Rejected
-from payment_service.domain.payment import FreeFact, WithdrawnFact
+from payment_service.domain.payment import FreeFact
 from payment_service.domain.unpaid import ORDER_CANCELLED
 from payment_service.flows.calls.listing_windows import LOST_BEFORE
 from payment_service.flows.intake.quarantine import count_quarantined, quarantine_records
@@ -35,18 +36,18 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
 
-# What an order of total 0 has instead of a provider.
+# The provider name of an order of total 0.
 NO_PROVIDER: Final = "none"
-# After which an unpaid payment does not expire.
+# The expiry setting for payments that never expire.
 NEVER: Final = timedelta()
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A payment to be, if the order is new, and its provider's name. `request` is None where nothing is to be paid.
+    """The payment to create if the order is new. `request` is None if nothing is to be paid.
 
-    `refused`: why no payment can be made of it now, which is nothing to an order that has one.
+    `refused`: why no payment can be created. It is ignored if the order already has a payment. `now` is the database's.
     """
 
     inbound_record: InboundRecord
@@ -54,12 +55,13 @@ class _Plan:
     id: UUID
     provider: str
     request: Request | None
+    now: datetime
     refused: Rejected | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How an order would be taken now. `expires_at` None: it may stay unpaid for ever."""
+    """The terms under which an order would be accepted now. `expires_at` is None if it never expires."""
 
     order: Order
     provider: str
@@ -68,9 +70,9 @@ class Terms:
 
 
 class OrderIntake:
-    """Accepts batches.
+    """Accept batches.
 
-    `manual_capture` and `expires_after` hold for orders that don't say it themselves, and providers that don't either.
+    `manual_capture` and `expires_after` apply to orders and providers that set no value of their own.
     """
 
     def __init__(
@@ -87,81 +89,84 @@ class OrderIntake:
         self._expires_after = expires_after
 
     async def accept(self, inbound: Sequence[InboundRecord]) -> None:
-        """Make a batch durable. Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then."""
+        """Make a batch durable. Raise TRANSIENT_ERRORS, with nothing written, when the database is unavailable."""
         await accept_records(inbound, self._accept)
 
-    def terms(self, inbound_record: InboundRecord) -> Terms | None:
-        """Say how the order of a record would be taken, if it has no payment yet; None: nothing is to be paid, or can be."""
-        for plan in self._plan([inbound_record])[0]:
-            if plan.request is not None and not self._too_old(plan.order):
+    async def terms(self, inbound_record: InboundRecord) -> Terms | None:
+        """Return the terms for the order of a record, or None if nothing is to be paid or the order would be rejected."""
+        now = await self._context.database_now(self._context.pool)
+        for plan in self._plan([inbound_record], now)[0]:
+            if plan.request is not None and not self._too_old(plan):
                 return Terms(
                     order=plan.order,
                     provider=plan.provider,
-                    manual_capture=self._captures_by_hand(plan.order, plan.provider),
+                    manual_capture=self._uses_manual_capture(plan.order, plan.provider),
                     expires_at=self._expires_at(plan),
                 )
         return None
 
     async def decide(self, connection: Connection, inbound_record: InboundRecord) -> Rejected | None:
-        """Decide a record again in the caller's transaction; None: its order is taken. A refusal is not set aside again."""
-        plans, rejected = self._plan([inbound_record])
+        """Decide a quarantined record again in the caller's transaction. Return the reason if it is rejected again."""
+        plans, rejected = self._plan([inbound_record], await self._context.database_now(connection))
         inserted = await self._insert(connection, plans)
         rejected += await self._compare(connection, plans, inserted)
-        await self._end_at_once(connection, list(inserted.values()))
+        await self._complete_immediately(connection, list(inserted.values()))
         return rejected[0][1] if rejected else None
 
     async def _accept(self, inbound: Sequence[InboundRecord]) -> None:
-        plans, rejected = self._plan(inbound)
         async with self._context.pool.acquire() as connection, connection.transaction():
+            plans, rejected = self._plan(inbound, await self._context.database_now(connection))
             inserted = await self._insert(connection, plans)
             rejected += await self._compare(connection, plans, inserted)
-            fold = await self._end_at_once(connection, list(inserted.values()))
-            notices = await quarantine_records(connection, rejected)
+            fold = await self._complete_immediately(connection, list(inserted.values()))
+            quarantined = await quarantine_records(connection, rejected)
             reached("intake.commit.before")
         reached("intake.commit.after")
-        self._context.after(fold)
-        self._count(inbound, len(inserted), notices)
+        self._context.after_commit(fold)
+        self._count(inbound, len(inserted), quarantined)
         if inserted:
             self._context.wake_dispatcher()
-        if notices:
+        if quarantined:
             self._context.wake_relay()
 
-    def _plan(self, inbound: Sequence[InboundRecord]) -> tuple[list[_Plan], list[tuple[InboundRecord, Rejected]]]:
+    def _plan(
+        self, inbound: Sequence[InboundRecord], now: datetime
+    ) -> tuple[list[_Plan], list[tuple[InboundRecord, Rejected]]]:
         plans: list[_Plan] = []
         rejected: list[tuple[InboundRecord, Rejected]] = []
         for inbound_record in inbound:
             if isinstance(inbound_record.decoded, Order):
-                plans.append(self._plan_one(inbound_record, inbound_record.decoded))
+                plans.append(self._plan_one(inbound_record, inbound_record.decoded, now))
             elif isinstance(inbound_record.decoded, Rejected):
                 rejected.append((inbound_record, inbound_record.decoded))
-        # In the order of ids, so that two intakes that were given the same orders never wait for each other.
+        # Sorted by id, so that two intakes with the same orders cannot deadlock.
         return sorted(plans, key=lambda plan: plan.id), rejected
 
-    def _plan_one(self, inbound_record: InboundRecord, order: Order) -> _Plan:
+    def _plan_one(self, inbound_record: InboundRecord, order: Order, now: datetime) -> _Plan:
         name = payment_id(self._context.deployment, order.order_id, 1)
         if order.amount.minor == 0:
-            return _Plan(inbound_record, order, name, NO_PROVIDER, None)
+            return _Plan(inbound_record, order, name, NO_PROVIDER, None, now)
         try:
             provider = self._context.providers.for_order(order.provider, order.amount.currency.code)
             request = provider.create_request(
                 payment_id=name,
                 order_id=order.order_id,
                 amount=order.amount,
-                manual_capture=self._captures_by_hand(order, provider.name),
+                manual_capture=self._uses_manual_capture(order, provider.name),
             )
         except UnknownProvider as error:
             refused = Rejected(Reason.UNKNOWN_PROVIDER, str(error))
         except MoneyError as error:
             refused = Rejected(Reason.AMOUNT_NOT_CHARGEABLE, str(error))
         else:
-            return _Plan(inbound_record, order, name, provider.name, request)
-        return _Plan(inbound_record, order, name, NO_PROVIDER, None, refused)
+            return _Plan(inbound_record, order, name, provider.name, request, now)
+        return _Plan(inbound_record, order, name, NO_PROVIDER, None, now, refused)
 
     async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> dict[UUID, _Plan]:
-        """Insert the first plan of each payment that is young enough, with its operation; return those that were new."""
+        """Insert the first plan of each recent payment with its operation. Return the plans that were new."""
         first: dict[UUID, _Plan] = {}
         for plan in plans:
-            if plan.refused is None and not self._too_old(plan.order):
+            if plan.refused is None and not self._too_old(plan):
                 first.setdefault(plan.id, plan)
         if not first:
             return {}
@@ -175,7 +180,7 @@ class OrderIntake:
     async def _compare(
         self, connection: Connection, plans: Sequence[_Plan], inserted: Mapping[UUID, _Plan]
     ) -> list[tuple[InboundRecord, Rejected]]:
-        """Orders that were not inserted are repeated (nothing to do), changed, or can't be begun: refused, too old."""
+        """Return rejections for orders that were not inserted. Repeated orders need no action."""
         rest = [plan for plan in plans if inserted.get(plan.id) is not plan]
         known = await payments.of_orders(connection, [plan.order.order_id for plan in rest]) if rest else {}
         rejected: list[tuple[InboundRecord, Rejected]] = []
@@ -184,53 +189,50 @@ class OrderIntake:
             if before is None and plan.refused is not None:
                 rejected.append((plan.inbound_record, plan.refused))
             elif before is None:
-                age = f"The order is older than {self._order_max_age} and has no payment: send it again if it is still wanted."
+                age = f"The order is older than {self._order_max_age} and has no payment: send it again if it is still valid."
                 rejected.append((plan.inbound_record, Rejected(Reason.TOO_OLD, age)))
             elif before.amount != plan.order.amount:
-                detail = f"The order was taken with {before.amount} and now says {plan.order.amount}: a changed order needs another order_id."
+                detail = f"The order was accepted with {before.amount} and now has {plan.order.amount}: use another order_id for a changed order."
                 rejected.append((plan.inbound_record, Rejected(Reason.ORDER_CHANGED, detail)))
             elif plan.order.amount.minor and plan.order.provider not in {None, before.provider}:
-                detail = f"The order is paid through {before.provider} and now names another provider: a changed order needs another order_id."
+                detail = f"The order is paid through {before.provider} and now names another provider: use another order_id for a changed order."
                 rejected.append((plan.inbound_record, Rejected(Reason.ORDER_CHANGED, detail)))
         return rejected
 
-    async def _end_at_once(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
-        """Orders of nothing are paid; those that were cancelled before they came are not to be paid any more."""
+    async def _complete_immediately(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
+        """Mark free orders as paid, and cancel payments of orders that were canceled before they arrived."""
         free = [plan for plan in plans if plan.request is None]
-        unwanted = await self._unwanted(connection, [plan for plan in plans if plan.request])
-        ids = [plan.id for plan in (*free, *unwanted)]
-        locked = await payments.lock_available(connection, ids) if ids else {}
+        canceled = await self._canceled_before(connection, [plan for plan in plans if plan.request])
+        locked = await payments.lock_available(connection, [plan.id for plan in free]) if free else {}
         fold = self._context.fold(locked)
         for plan in free:
-            at = plan.order.recorded_at or self._context.now()
+            at = plan.order.recorded_at or plan.now
             fold.take(plan.id, FreeFact(at=int(at.timestamp())))
-        for plan in unwanted:
-            # Queued in this very transaction, so nobody can have sent it.
+        for plan in canceled:
             await operations.withdraw_create(connection, plan.id, ORDER_CANCELLED)
-            fact = WithdrawnFact(code=ORDER_CANCELLED, at=int(self._context.now().timestamp()), source="withdrawn")
-            fold.take(plan.id, fact)
         await fold.write(connection)
         return fold
 
-    async def _unwanted(self, connection: Connection, plans: Sequence[_Plan]) -> list[_Plan]:
+    async def _canceled_before(self, connection: Connection, plans: Sequence[_Plan]) -> list[_Plan]:
         if not plans:
             return []
-        cancelled = await order_cancellations.take_waiting(connection, [plan.order.order_id for plan in plans])
-        return [plan for plan in plans if plan.order.order_id in cancelled]
+        canceled = await order_cancellations.resume_waiting(connection, [plan.order.order_id for plan in plans])
+        return [plan for plan in plans if plan.order.order_id in canceled]
 
-    def _too_old(self, order: Order) -> bool:
-        return order.recorded_at is not None and self._context.now() - order.recorded_at > self._order_max_age
+    def _too_old(self, plan: _Plan) -> bool:
+        recorded_at = plan.order.recorded_at
+        return recorded_at is not None and plan.now - recorded_at > self._order_max_age
 
-    def _captures_by_hand(self, order: Order, provider: str) -> bool:
-        """Whether the money is to be held; where it can't be, it is taken as it comes, and the payment says so from the start."""
+    def _uses_manual_capture(self, order: Order, provider: str) -> bool:
+        """Return whether to capture manually. Providers without manual capture always capture immediately."""
         wanted = self._manual_capture if order.manual_capture is None else order.manual_capture
-        return wanted and self._context.providers.holds(provider)
+        return wanted and self._context.providers.supports_manual_capture(provider)
 
     def _expires_at(self, plan: _Plan) -> datetime | None:
         after = self._context.providers.expires_after(plan.provider, self._expires_after)
         if plan.order.expires_at is not None or after == NEVER:
             return plan.order.expires_at
-        return self._context.now() + after
+        return plan.now + after
 
     def _new_payment(self, plan: _Plan) -> payments.NewPayment:
         inbound_record = plan.inbound_record
@@ -244,13 +246,14 @@ class OrderIntake:
             partition=inbound_record.partition,
             offset=inbound_record.offset,
             traceparent=_traceparent(inbound_record),
-            manual_capture=plan.request is not None and self._captures_by_hand(plan.order, plan.provider),
+            manual_capture=plan.request is not None and self._uses_manual_capture(plan.order, plan.provider),
             expires_at=self._expires_at(plan) if plan.request else None,
         )
 
     def _new_operation(self, plan: _Plan, request: Request) -> operations.NewOperation:
-        """Queue the create; that of an order which comes late may have been made by a row that a restored backup lost."""
-        late = plan.order.recorded_at is not None and self._context.now() - plan.order.recorded_at > LOST_BEFORE
+        """Build the create. A late order may have an intent from a row that a restored backup lost, so look first."""
+        recorded_at = plan.order.recorded_at
+        late = recorded_at is not None and plan.now - recorded_at > LOST_BEFORE
         return operations.NewOperation(
             id=operation_id(plan.id, Kind.CREATE, SYSTEM, "order"),
             payment_id=plan.id,
@@ -259,7 +262,7 @@ class OrderIntake:
             cause="order",
             request=request,
             look_first=late,
-            made_since=plan.order.recorded_at if late else None,
+            made_since=min(recorded_at, plan.now) if recorded_at is not None else None,
         )
 
     def _count(

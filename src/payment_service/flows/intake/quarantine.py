@@ -1,4 +1,4 @@
-"""What can't be accepted is kept in quarantine, once however often it is delivered; records are announced as dead letters too."""
+"""Quarantine rejected records and events, once however often they arrive. Records also become dead letters."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ log = structlog.get_logger(__name__)
 async def quarantine_records(
     connection: Connection, rejected: Sequence[tuple[Record, Rejected]]
 ) -> list[tuple[Record, Rejected]]:
-    """Keep what is not kept yet, and announce just that; return what is new."""
+    """Insert rejected records with their dead letters. Return the records that are new."""
     if not rejected:
         return []
-    kept = {
+    rows = {
         quarantine_id(r.topic, r.partition, r.offset): (r, reason, dead_letter(r, reason)) for r, reason in rejected
     }
-    new = await quarantine.insert(connection, [_quarantined(key, *rest) for key, rest in kept.items()])
+    new = await quarantine.insert(connection, [_quarantined(key, *rest) for key, rest in rows.items()])
     if new:
         await records.append_outbox(
             connection,
-            [_notice(key, record.topic, letter) for key, (record, _, letter) in kept.items() if key in new],
+            [_dead_letter_record(key, record.topic, letter) for key, (record, _, letter) in rows.items() if key in new],
         )
-    return [(record, reason) for key, (record, reason, _) in kept.items() if key in new]
+    return [(record, reason) for key, (record, reason, _) in rows.items() if key in new]
 
 
 def _quarantined(key: UUID, record: Record, reason: Rejected, letter: DeadLetter) -> quarantine.Quarantined:
@@ -61,7 +61,7 @@ def _quarantined(key: UUID, record: Record, reason: Rejected, letter: DeadLetter
     )
 
 
-def _notice(key: UUID, topic: str, letter: DeadLetter) -> records.OutboxRecord:
+def _dead_letter_record(key: UUID, topic: str, letter: DeadLetter) -> records.OutboxRecord:
     return records.OutboxRecord(
         id=key,
         aggregate="dead_letter",
@@ -74,9 +74,9 @@ def _notice(key: UUID, topic: str, letter: DeadLetter) -> records.OutboxRecord:
     )
 
 
-def count_quarantined(kept: Sequence[tuple[Record, Rejected]]) -> None:
-    """Count what is new in quarantine. Call it after the commit."""
-    for record, reason in kept:
+def count_quarantined(rows: Sequence[tuple[Record, Rejected]]) -> None:
+    """Count and log new rows. Call it after the commit."""
+    for record, reason in rows:
         metrics.QUARANTINED.labels("kafka", reason.reason).inc()
         log.warning(
             "order_quarantined",
@@ -89,22 +89,22 @@ def count_quarantined(kept: Sequence[tuple[Record, Rejected]]) -> None:
 
 
 async def quarantine_webhook_body(pool: Pool, provider: str, body: bytes, reason: str, detail: str) -> None:
-    """Keep a webhook's body that was signed and can't be read. Raises Unavailable."""
+    """Quarantine a signed webhook body that cannot be parsed. Raise Unavailable."""
     name = quarantine_id(f"webhook:{provider}:{sha256(body).hexdigest()}", 0, 0)
-    await _keep_webhook(pool, name, provider, None, body, reason, detail)
+    await _insert_webhook(pool, name, provider, None, body, reason, detail)
 
 
 async def quarantine_event(pool: Pool, event: ProviderEvent, detail: str) -> None:
-    """Keep an event that the database refuses. Raises Unavailable."""
+    """Quarantine an event that the database rejects. Raise Unavailable."""
     name = quarantine_id(f"webhook:{event.provider}:{event.event_id}", 0, event.occurred_at)
     key, body = event.event_id.encode(), event.payload.encode(errors="replace")
-    await _keep_webhook(pool, name, event.provider, key, body, Reason.NOT_STORABLE, detail)
+    await _insert_webhook(pool, name, event.provider, key, body, Reason.NOT_STORABLE, detail)
 
 
-async def _keep_webhook(
+async def _insert_webhook(
     pool: Pool, name: UUID, provider: str, key: bytes | None, body: bytes, reason: str, detail: str
 ) -> None:
-    kept = quarantine.Quarantined(
+    rows = quarantine.Quarantined(
         id=name,
         source="webhook",
         topic=provider,
@@ -118,7 +118,7 @@ async def _keep_webhook(
         recorded_at=None,
     )
     try:
-        new = await quarantine.insert(pool, [kept])
+        new = await quarantine.insert(pool, [rows])
     except TRANSIENT_ERRORS as error:
         raise Unavailable from error
     if new:

@@ -1,4 +1,4 @@
-"""Records as they come from Kafka, and how a batch of them is made durable, so that its offsets may be committed."""
+"""Make a batch of inbound Kafka records durable, so that its offsets may be committed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundRecord(Record):
-    """A consumed record, decoded."""
+    """A consumed record, decoded or rejected."""
 
     decoded: Order | CancelledOrder | Rejected
 
 
 async def accept_records(inbound: Sequence[InboundRecord], accept: Accept) -> None:
-    """Make a batch durable by `accept`, a transaction of its own: together, or where that fails one by one.
+    """Make a batch durable with `accept`, in one transaction, or one by one if that fails.
 
-    Raises TRANSIENT_ERRORS when the database can't be used; nothing is half done then.
+    Raise TRANSIENT_ERRORS, with nothing written, when the database is unavailable.
     """
     with isolate_errors("intake_group_failed", size=len(inbound)):
         await accept(inbound)
@@ -40,6 +40,6 @@ async def _accept_alone(inbound_record: InboundRecord, accept: Accept) -> None:
         await accept([inbound_record])
     except TRANSIENT_ERRORS:
         raise
-    except Exception as error:  # noqa: BLE001 - it is kept, with the reason, and counted
-        detail = f"The database refused the record ({type(error).__name__}): report this as a defect."
+    except Exception as error:  # noqa: BLE001 - the record is quarantined with the reason
+        detail = f"The database rejected the record ({type(error).__name__}): report this as a bug."
         await accept([replace(inbound_record, decoded=Rejected(Reason.NOT_STORABLE, detail))])

@@ -1,0 +1,4 @@
+"""Changes that operators start: parked items, quarantine, republishing and bank transfers.
+
+It may import every other package of the flows except `flows/timers`. Start with `parked.py`.
+"""

@@ -1,8 +1,11 @@
-"""Money by transfer: what a statement or an operator tells is decided in the ledger, and applied as any provider's event is.
+"""Apply bank transfers. The ledger decides about a statement or an operator's entry; its event is applied like any
+other.
 
-A transaction of the bank, what the ledger makes of it, its event, the payment and its records are one transaction here: a file
-that is imported again, by whoever and after whatever, changes nothing. Locks: the bank's transaction, the intent, then as
-everywhere events and payments. A cancel takes the intent's lock alone, so money and cancellation end in exactly one of the two.
+The bank's transaction, the ledger entry, its event, the payment and its records are one transaction here, so a repeated
+import changes nothing.
+
+Lock order: the bank's transaction, the intent, then events and payments as everywhere. A cancel locks the intent alone.
+Therefore exactly one of a payment and a concurrent cancel wins.
 """
 
 from __future__ import annotations
@@ -31,49 +34,49 @@ if TYPE_CHECKING:
     from payment_service.flows.webhooks.apply import Webhooks
 
 
-class Became(StrEnum):
-    """What became of a transfer."""
+class TransferOutcome(StrEnum):
+    """The outcome of a transfer."""
 
     PAID = "paid"  # its payment is paid
-    PARKED = "parked"  # it names a payment and is not what that asked for: a person must look
-    UNMATCHED = "unmatched"  # it bears no reference of ours
-    KNOWN = "known"  # it was taken before
-    CONTRADICTED = "contradicted"  # its transaction was taken before, with another amount or for another payment
+    PARKED = "parked"  # it names a payment but does not match it: an operator must look
+    UNMATCHED = "unmatched"  # it carries no reference of ours
+    KNOWN = "known"  # it was recorded before
+    CONTRADICTED = "contradicted"  # it was recorded before, with another amount or for another payment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What became of a transfer, whose payment it is, and why it was parked."""
+class TransferResult:
+    """The outcome of a transfer, its payment, and the reason if it was parked."""
 
-    became: Became
+    outcome: TransferOutcome
     payment_id: UUID | None = None
     reference: str | None = None
     reason: str = ""
 
 
 class Transfers:
-    """Takes transfers to one account (its IBAN)."""
+    """Record transfers to one account (its IBAN)."""
 
     def __init__(self, *, pool: Pool, webhooks: Webhooks, account: str) -> None:
         self._pool = pool
         self._webhooks = webhooks
         self._account = account
 
-    async def take(self, transfer: Transfer, actor: Actor) -> Taken:
-        """Take one transfer. Raises TRANSIENT_ERRORS when nothing is known to be done: take it again."""
+    async def take(self, transfer: Transfer, actor: Actor) -> TransferResult:
+        """Record one transfer. Raise TRANSIENT_ERRORS when the outcome is unknown: record it again then."""
         async with self._pool.acquire() as connection, connection.transaction():
             masked = card_numbers.mask(transfer.text)
             known = not await ledger.claim_transfer(connection, self._account, transfer, masked)
             before = await ledger.lock_transfer(connection, self._account, transfer.transaction_id) if known else None
             named = await _lock_named(connection, transfer)
-            if before is not None and (taken := _compare(before, transfer, named)) is not None:
-                return taken
+            if before is not None and (result := _compare(before, transfer, named)) is not None:
+                return result
             intent, reason = _match(named, transfer)
-            event = events.transfer_event(transfer, self._account, intent, reason, was_nobodys=known)
+            event = events.transfer_event(transfer, self._account, intent, reason, was_unmatched=known)
             if event.event_type == events.MATCHED and intent is not None:
                 await ledger.pay_intent(connection, intent, transfer)
             await ledger.note_outcome(connection, self._account, transfer, event.event_type, intent)
-            stored = await self._webhooks.store_within(connection, [(event, _teller(actor))], alone=True)
+            stored = await self._webhooks.store_within(connection, [(event, _verified_by(actor))], alone=True)
             detail = {
                 "transaction_id": transfer.transaction_id,
                 "amount": str(transfer.amount),
@@ -82,45 +85,55 @@ class Transfers:
             await audit.append(connection, actor, "bank.transfer", payment_id=event.payment_id, detail=detail)
             reached("transfer.commit.before")
         reached("transfer.commit.after")
-        self._webhooks.note(stored)
-        # What the ledger took may still not fit the payment: a database that was restored, say.
+        self._webhooks.after_commit(stored)
+        # The payment may still reject a transfer that the ledger accepted, for example after a restore.
         reason = reason or next((result.parked_reason for result in stored.results if result.parked_reason), "")
-        became = Became.UNMATCHED if intent is None else Became.PARKED if reason else Became.PAID
-        return Taken(became=became, payment_id=event.payment_id, reference=event.intent_id, reason=reason)
+        outcome = (
+            TransferOutcome.UNMATCHED if intent is None else TransferOutcome.PARKED if reason else TransferOutcome.PAID
+        )
+        return TransferResult(outcome=outcome, payment_id=event.payment_id, reference=event.intent_id, reason=reason)
 
     async def end_refund(self, refund_id: UUID, actor: Actor, *, failure: str = "") -> None:
-        """Note that a transfer back was made, or failed (`failure`: why). Telling it again is nothing. Raises Refusal."""
+        """Record that a refund transfer was made, or that it failed (`failure`: the reason). Repeating it has no
+        effect.
+
+        Raise Refusal if the refund is unknown or has another final status.
+        """
         status = RefundStatus.FAILED if failure else RefundStatus.SUCCEEDED
         async with self._pool.acquire() as connection, connection.transaction():
             before = await ledger.refund(connection, refund_id, lock=True)
             if before is None:
                 raise Refusal(
                     RefusalReason.NOT_FOUND,
-                    "The ledger has no refund of this id: it may be a moment old, or of another provider.",
+                    "The ledger has no refund with this id: it may be too recent, or belong to another provider. Check the id, or retry.",
                 )
             if before.status is status:
                 return
             if before.status is RefundStatus.FAILED:
-                raise Refusal(RefusalReason.NOT_ALLOWED, "This refund has failed, which is final: ask for another one.")
+                raise Refusal(RefusalReason.NOT_ALLOWED, "This refund has failed, which is final: request another one.")
             ended = await ledger.end_refund(connection, refund_id, status, failure)
             event = events.refund_event(ended)
-            stored = await self._webhooks.store_within(connection, [(event, _teller(actor))], alone=True)
+            stored = await self._webhooks.store_within(connection, [(event, _verified_by(actor))], alone=True)
             detail = {"refund_id": str(refund_id), "status": status.value, "failure": failure}
             await audit.append(connection, actor, "bank.refund", payment_id=ended.payment_id, detail=detail)
             reached("transfer.commit.before")
         reached("transfer.commit.after")
-        self._webhooks.note(stored)
+        self._webhooks.after_commit(stored)
 
 
-def _compare(before: ledger.Noted, transfer: Transfer, named: Sequence[Intent]) -> Taken | None:
-    """Say what a transfer is whose transaction is known; None: it was nobody's, and now it is told whose."""
+def _compare(before: ledger.Noted, transfer: Transfer, named: Sequence[Intent]) -> TransferResult | None:
+    """Return the result for a known transaction, or None if it was unmatched and now names an intent."""
     if before.amount != transfer.amount:
-        return Taken(became=Became.CONTRADICTED, reason="its transaction was taken before, with another amount")
+        return TransferResult(
+            outcome=TransferOutcome.CONTRADICTED, reason="its transaction was recorded before, with another amount"
+        )
     if not named or before.reference in {intent.reference for intent in named}:
-        return Taken(became=Became.KNOWN, reference=before.reference)
+        return TransferResult(outcome=TransferOutcome.KNOWN, reference=before.reference)
     if before.reference is None:
         return None
-    return Taken(became=Became.CONTRADICTED, reason="its transaction was taken before, for another payment")
+    return TransferResult(
+        outcome=TransferOutcome.CONTRADICTED, reason="its transaction was recorded before, for another payment"
+    )
 
 
 async def _lock_named(connection: Connection, transfer: Transfer) -> list[Intent]:
@@ -130,7 +143,7 @@ async def _lock_named(connection: Connection, transfer: Transfer) -> list[Intent
 
 
 def _match(named: Sequence[Intent], transfer: Transfer) -> tuple[Intent | None, str]:
-    """Give the intent that a transfer is for, and say why it is not what that asked for; empty: it is."""
+    """Return the intent of a transfer and the reason why it does not match, which is empty if it does."""
     if not named:
         return None, ""
     return named[0], "it names several payments" if len(named) > 1 else _mismatch(named[0], transfer)
@@ -148,6 +161,6 @@ def _mismatch(intent: Intent, transfer: Transfer) -> str:
     return ""
 
 
-def _teller(actor: Actor) -> str:
-    """Whose word an event stands on, where others have a signature."""
+def _verified_by(actor: Actor) -> str:
+    """Return the verifier of an event. An operator stands in for the signature of other providers."""
     return f"operator:{actor.name}"

@@ -1,9 +1,10 @@
-"""What is parked goes on when a person says so: it is tried again, or ended by what the person knows to be true.
+"""Retry or resolve parked items on behalf of an operator.
 
-Trying again never moves money twice. What became of a call is read first, and a create, capture or cancel that was not done is
-sent under the next epoch of its key. A refund that two reads don't find is parked again, unless the provider itself refused its
-only attempt: then nothing was done, and it is sent anew. What a person says of a refund, or that a call happened, is held against
-the provider first.
+A retry never moves money twice. It reads the state at the provider first, and sends an undone create, capture or cancel
+under the next epoch of its key. A refund that two reads did not find is parked again. If the provider refused its only
+attempt, nothing was done and it is sent again.
+
+An operator's claim about a refund, or that a call happened, is checked against the provider first.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
 
-# The code under which an end that a person told is kept and announced.
+# The code of a result that an operator claimed, stored and published.
 RESOLVED: Final = "resolved_by_person"
 PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedItem:
-    """Something that is, or was, parked. `what`: operation, event, record or transfer; `payment_id` None: of no payment that we know.
+    """An item that is or was parked. `what`: operation, event, record or transfer. `payment_id` is None if unknown.
 
-    `owner`: the provider of a call or an event, the account of a transfer; `kind`: of a call.
+    `owner`: the provider of an operation or event, or the account of a transfer. `kind`: of an operation.
     """
 
     what: str
@@ -54,7 +55,10 @@ class ParkedItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorClaim:
-    """What a person knows of a call, and how: it happened at the provider, under an id of its; or never. An event, or a transfer, is closed."""
+    """An operator's claim: the call happened at the provider under this id, it never happened, or the item is closed.
+
+    Events and transfers are closed. A `note` says how the operator found out.
+    """
 
     what: Literal["happened", "never", "close"]
     provider_id: str
@@ -62,15 +66,15 @@ class OperatorClaim:
 
 
 class ParkedItems:
-    """Lets go of what is parked."""
+    """Find, retry and resolve parked items."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def find(self, name: str, as_id: UUID | None) -> ParkedItem:
-        """Find what bears this name: an operation, held records (by their payment's id), an event, a transfer. Raises Refusal.
+        """Find a parked item: an operation, records (by their payment's id), an event or a transfer. Raise Refusal.
 
-        An event may be named with its provider, a transfer with its account, `stripe:evt_…`: where several have one of the same id.
+        Qualify an ambiguous id with the provider or account, for example `stripe:evt_…`.
         """
         pool = self._context.pool
         if as_id is not None and (call := await parked.find_operation(pool, as_id)) is not None:
@@ -87,13 +91,13 @@ class ParkedItems:
         if "\0" in name:
             raise _unknown()
         owner, _, own_name = name.partition(":")
-        found = await self._find_told(name) or await self._find_told(own_name, owner)
+        found = await self._find_by_external_id(name) or await self._find_by_external_id(own_name, owner)
         if found is None:
             raise _unknown()
         return found
 
-    async def _find_told(self, name: str, owner: str = "") -> ParkedItem | None:
-        """Find an event or a transfer by the name that others gave it. Raises Refusal where it is that of several."""
+    async def _find_by_external_id(self, name: str, owner: str = "") -> ParkedItem | None:
+        """Find an event or transfer by its external id. Raise Refusal if several have it."""
         for what, rows in (
             ("event", await parked.find_events(self._context.pool, name, self._context.providers.by_name.keys())),
             ("transfer", await parked.find_transfers(self._context.pool, name)),
@@ -101,71 +105,71 @@ class ParkedItems:
             found = [row for row in rows if owner in {"", row["owner"]}]
             if len(found) > 1:
                 choice = ", ".join(f"{row['owner']}:{name}" for row in found)
-                raise Refusal(RefusalReason.INVALID, f"Several are parked under this id: name one of {choice}.")
+                raise Refusal(RefusalReason.INVALID, f"Several parked items have this id: use one of {choice}.")
             if found:
                 return ParkedItem(what=what, name=name, payment_id=found[0]["payment_id"], owner=found[0]["owner"])
         return None
 
-    async def retry(self, found: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
-        """Let it be tried again. Raises Refusal."""
-        if found.what == "transfer":
-            message = "Say whose it is: payment-service bank confirm ORDER --transaction ID; or close it."
+    async def retry(self, item: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
+        """Retry an item. Raise Refusal."""
+        if item.what == "transfer":
+            message = "A transfer cannot be retried: assign it with `payment-service bank confirm ORDER --transaction ID`, or close it."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
 
         async def work(connection: Connection) -> ChangeResult:
-            match found.what:
+            match item.what:
                 case "operation":
-                    return _answer(found, await self._retry_operation(connection, found))
+                    return _answer(item, await self._retry_operation(connection, item))
                 case "event":
-                    done = await parked.retry_event(connection, found.name, found.owner)
+                    done = await parked.retry_event(connection, item.name, item.owner)
                 case _:
-                    done = await parked.release_aggregate(connection, UUID(found.name))
+                    done = await parked.release_aggregate(connection, UUID(item.name))
             if not done:
                 raise _not_parked()
-            return _answer(found, "tried_again")
+            return _answer(item, "tried_again")
 
         return await change_once(self._context.pool, change_request, work)
 
-    async def resolve(self, found: ParkedItem, truth: OperatorClaim, change_request: ChangeRequest) -> ChangeResult:
-        """End it by what a person knows. Raises Refusal."""
-        if found.what == "record":
+    async def resolve(self, item: ParkedItem, claim: OperatorClaim, change_request: ChangeRequest) -> ChangeResult:
+        """Resolve an item by an operator's claim. Raise Refusal."""
+        if item.what == "record":
             raise Refusal(
-                RefusalReason.NOT_ALLOWED, "A record can't be left out: raise the limit that refuses it, and retry."
+                RefusalReason.NOT_ALLOWED, "A record cannot be skipped: raise the limit that rejects it, then retry."
             )
-        close = {"event": parked.close_event, "transfer": parked.close_transfer}.get(found.what)
-        if (close is not None) != (truth.what == "close"):
-            message = "An event or a transfer is closed (--close); a call happened at the provider, or never did."
+        close = {"event": parked.close_event, "transfer": parked.close_transfer}.get(item.what)
+        if (close is not None) != (claim.what == "close"):
+            message = "Use --close for an event or a transfer, and --happened or --never for an operation."
             raise Refusal(RefusalReason.INVALID, message)
-        told = await self._look_up(found) if asks_provider(found, truth) else None
+        lookup = await self._look_up(item) if needs_provider_check(item, claim) else None
 
         async def work(connection: Connection) -> ChangeResult:
             if close is not None:
-                if not await close(connection, found.name, found.owner):
+                if not await close(connection, item.name, item.owner):
                     raise _not_parked()
-                return _answer(found, "closed")
-            payment, operation = await self._lock(connection, found)
+                return _answer(item, "closed")
+            payment, operation = await self._lock(connection, item)
             fold = self._context.fold({payment.id: payment})
             await fold.load(connection, [payment.id])
-            await self._tell(connection, fold, payment, operation, truth, told)
+            await self._apply_claim(connection, fold, payment, operation, claim, lookup)
             await fold.write(connection)
             await parked.resolve_operation(
-                connection, operation.id, "done" if truth.what == "happened" else "refused", truth.note
+                connection, operation.id, "done" if claim.what == "happened" else "refused", claim.note
             )
-            return _answer(found, "happened" if truth.what == "happened" else "never_happened")
+            return _answer(item, "happened" if claim.what == "happened" else "never_happened")
 
         return await change_once(self._context.pool, change_request, work)
 
-    async def _lock(self, connection: Connection, found: ParkedItem) -> tuple[Payment, ParkedOperation]:
-        payment = await payments.lock_one(connection, found.payment_id) if found.payment_id else None
-        operation = await parked.lock_operation(connection, UUID(found.name))
+    async def _lock(self, connection: Connection, item: ParkedItem) -> tuple[Payment, ParkedOperation]:
+        payment = await payments.lock_one(connection, item.payment_id) if item.payment_id else None
+        operation = await parked.lock_operation(connection, UUID(item.name))
         if payment is None or operation is None:
             raise _not_parked()
         return payment, operation
 
-    async def _retry_operation(self, connection: Connection, found: ParkedItem) -> str:
-        _, operation = await self._lock(connection, found)
+    async def _retry_operation(self, connection: Connection, item: ParkedItem) -> str:
+        _, operation = await self._lock(connection, item)
         if operation.kind is Kind.CREATE and operation.code == "another_object":
-            message = "The provider answered with what is not this payment's: look at it there, and resolve this."
+            message = "The provider returned an object of another payment: check it at the provider, then resolve this operation."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
         if is_definite(operation):
             await parked.retry_in_next_epoch(connection, operation.id)
@@ -173,45 +177,49 @@ class ParkedItems:
         await parked.retry_with_read(connection, operation.id)
         return "read_first"
 
-    async def _look_up(self, found: ParkedItem) -> AnyFact | None:
-        """Read what the provider has, with nothing held meanwhile; None: it is not parked any more. Raises Refusal."""
+    async def _look_up(self, item: ParkedItem) -> AnyFact | None:
+        """Read the state at the provider without holding locks. Return None if the item is no longer parked. Raise
+        Refusal.
+        """
         try:
             async with self._context.pool.acquire() as connection, connection.transaction():
-                payment, operation = await self._lock(connection, found)
+                payment, operation = await self._lock(connection, item)
         except Refusal:
             return None
         return await read_provider(self._context, payment, operation)
 
-    async def _tell(
+    async def _apply_claim(
         self,
         connection: Connection,
         fold: Fold,
         payment: Payment,
         operation: ParkedOperation,
-        truth: OperatorClaim,
-        told: AnyFact | None,
+        claim: OperatorClaim,
+        lookup: AnyFact | None,
     ) -> None:
-        happened = truth.what == "happened"
+        happened = claim.what == "happened"
         match operation.kind:
             case Kind.REFUND:
-                await self._tell_refund(connection, fold, payment, operation, truth, told)
+                await self._apply_refund_claim(connection, fold, payment, operation, claim, lookup)
             case Kind.CREATE if happened:
-                message = "Retry it instead: the service looks for the intent, and takes what bears the payment's name."
+                message = "Retry it instead: the service looks for the intent with the payment's id and uses it."
                 raise Refusal(RefusalReason.NOT_ALLOWED, message)
             case Kind.CREATE:
-                reason = "The payment could not be opened at the provider."
+                reason = "The payment could not be created at the provider."
                 fact = RefusedFact(code=RESOLVED, reason=reason, at=self._now(), source=f"resolved:{operation.id}")
                 if not isinstance(fold.take(payment.id, fact), Applied):
-                    raise Refusal(RefusalReason.NOT_ALLOWED, "An intent exists, so this did happen: retry it instead.")
+                    raise Refusal(
+                        RefusalReason.NOT_ALLOWED, "An intent exists, so the call happened: retry it instead."
+                    )
             case Kind.CAPTURE | Kind.CANCEL if happened:
-                _take(fold, payment, check_against_intent(operation, truth.provider_id, told))
+                _take(fold, payment, check_against_intent(operation, claim.provider_id, lookup))
             case Kind.CAPTURE | Kind.CANCEL:
-                # Whatever a person says, the end of a payment comes from the provider.
+                # Only the provider's state ends a payment, whatever an operator claims.
                 self._read(fold, payment, operation)
             case Kind.RETRIEVE if happened:
                 raise Refusal(
                     RefusalReason.NOT_ALLOWED,
-                    "It only reads: retry it, or say --never where it is not needed any more.",
+                    "It only reads: retry it, or use --never if it is not needed any more.",
                 )
             case Kind.RETRIEVE:
                 pass
@@ -225,38 +233,38 @@ class ParkedItems:
         if read is not None:
             fold.enqueue(read)
 
-    async def _tell_refund(
+    async def _apply_refund_claim(
         self,
         connection: Connection,
         fold: Fold,
         payment: Payment,
         operation: ParkedOperation,
-        truth: OperatorClaim,
-        told: AnyFact | None,
+        claim: OperatorClaim,
+        lookup: AnyFact | None,
     ) -> None:
-        if not isinstance(told, RefundListFact):
+        if not isinstance(lookup, RefundListFact):
             raise _not_parked()
-        if truth.what == "never":
-            if (made := next((one for one in told.refunds if one.refund_id == operation.id), None)) is not None:
-                message = f"The provider has made it: say --happened {made.provider_refund_id}."
+        if claim.what == "never":
+            if (made := next((one for one in lookup.refunds if one.refund_id == operation.id), None)) is not None:
+                message = f"The provider made this refund: use --happened {made.provider_refund_id}."
                 raise Refusal(RefusalReason.NOT_ALLOWED, message)
-            if not told.whole:
-                message = "Not all refunds of this payment could be read, so nothing was changed: say --happened, or retry it."
+            if not lookup.whole:
+                message = "Not all refunds of this payment could be read, so nothing was changed: use --happened, or retry it."
                 raise Refusal(RefusalReason.NOT_ALLOWED, message)
             if not isinstance(fold.take(payment.id, self._refused(operation)), RefundsChanged):
                 raise Refusal(
                     RefusalReason.NOT_ALLOWED,
-                    "The provider has told of this refund, so it did happen: retry it instead.",
+                    "The provider has reported this refund, so it happened: retry it instead.",
                 )
             return
-        known = await parked.refund_with_provider_id(connection, payment.provider, truth.provider_id)
+        known = await parked.refund_with_provider_id(connection, payment.provider, claim.provider_id)
         if known is not None and known["id"] != operation.id:
-            message = f"{truth.provider_id} is the refund {known['id']}: if it was made instead of this one, this one never happened."
+            message = f"{claim.provider_id} is already the refund {known['id']}: if it replaced this one, use --never."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
-        _take(fold, payment, check_against_refunds(fold.refund(payment.id, operation.id), truth.provider_id, told))
+        _take(fold, payment, check_against_refunds(fold.refund(payment.id, operation.id), claim.provider_id, lookup))
 
     def _refused(self, operation: ParkedOperation) -> AnyFact:
-        reason = "It never happened, as a person has told."
+        reason = "An operator confirmed that the refund was never made."
         return RefundRefused(
             refund_id=operation.id, code=RESOLVED, reason=reason, at=self._now(), source=f"resolved:{operation.id}"
         )
@@ -265,22 +273,23 @@ class ParkedItems:
         return int(self._context.now().timestamp())
 
 
-def asks_provider(found: ParkedItem, truth: OperatorClaim) -> bool:
-    """Whether what a person says is held against what the provider has: all that can't be undone."""
+def needs_provider_check(item: ParkedItem, claim: OperatorClaim) -> bool:
+    """Return whether to check a claim against the provider: every claim that is irreversible."""
     ends = {"happened": {Kind.REFUND, Kind.CAPTURE, Kind.CANCEL}, "never": {Kind.REFUND}}
-    return found.kind in ends.get(truth.what, set())
+    return item.kind in ends.get(claim.what, set())
 
 
 def _take(fold: Fold, payment: Payment, fact: AnyFact) -> None:
-    """Fold what was read. Raises Refusal where a person must look at more than this call."""
+    """Fold a fact. Raise Refusal if it would be parked."""
     if isinstance(verdict := fold.take(payment.id, fact), Parked):
         raise Refusal(
-            RefusalReason.NOT_ALLOWED, f"It does not fit what is known here ({verdict.detail}), so nothing was changed."
+            RefusalReason.NOT_ALLOWED,
+            f"The provider's state contradicts the payment ({verdict.detail}), so nothing was changed: check both.",
         )
 
 
 def is_definite(operation: ParkedOperation) -> bool:
-    """Whether nothing can exist under a refund's key: the provider itself answered its only attempt, and by a refusal."""
+    """Return whether nothing can exist under a refund's key: the provider refused its only attempt."""
     if operation.kind is not Kind.REFUND or not operation.answered_by or operation.resolving:
         return False
     read_back = operation.code == "another_object" or operation.code.startswith("malformed_")
@@ -288,18 +297,18 @@ def is_definite(operation: ParkedOperation) -> bool:
 
 
 def _unknown() -> Refusal:
-    return Refusal(RefusalReason.NOT_FOUND, "Nothing of this id is parked: `parked list` shows what is.")
+    return Refusal(RefusalReason.NOT_FOUND, "No parked item has this id: `parked list` shows them.")
 
 
 def _not_parked() -> Refusal:
-    return Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` tells how it stands.")
+    return Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` displays its state.")
 
 
-def _answer(found: ParkedItem, done: str) -> ChangeResult:
+def _answer(item: ParkedItem, done: str) -> ChangeResult:
     body: Mapping[str, Any] = {
-        "what": found.what,
-        "id": found.name,
-        "payment_id": str(found.payment_id) if found.payment_id else None,
+        "what": item.what,
+        "id": item.name,
+        "payment_id": str(item.payment_id) if item.payment_id else None,
         "done": done,
     }
     return ChangeResult(body)

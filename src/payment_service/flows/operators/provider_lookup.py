@@ -1,4 +1,4 @@
-"""What a person says of a parked call is held against what the provider has, read at once: a slip of the hand would be for good."""
+"""Check an operator's claim about a parked operation against the provider first: a typo would be irreversible."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.provider.port import Provider, Request
 
-# A provider keeps to its own limit (PROVIDER_TIMEOUT_S); nobody waits longer at a prompt for one that does not.
+# Providers keep to PROVIDER_TIMEOUT_S themselves. This limit ends the wait at a prompt for one that does not.
 LOOK_UP_LIMIT_S: Final = 60.0
-# What an intent is once the call has done its work.
+# The status of an intent after the call has succeeded.
 _DONE_AS: Final = {Kind.CAPTURE: Status.SUCCEEDED, Kind.CANCEL: Status.CANCELED}
 
 
 async def read_provider(context: Context, payment: Payment, operation: ParkedOperation) -> AnyFact:
-    """Read the intent that a call is about, or all refunds of the payment's own. Raises Refusal when that can't be read now.
+    """Read the intent of an operation, or all refunds of the payment's own intent. Raise Refusal if it cannot be read
+    now.
 
-    It is one call that a person makes, outside of the budget: what Stripe allows beyond our rate has room for it.
+    This single call of an operator does not use the budget, because Stripe's limit exceeds our rate.
     """
     provider = context.provider_of(payment)
     call = Call(
@@ -47,48 +48,46 @@ async def read_provider(context: Context, payment: Payment, operation: ParkedOpe
         case Done(fact=fact) if fact is not None:
             return fact
         case Blocked(code=code):
-            message = (
-                f"{provider.name} refuses our key ({code}), and nothing was changed: set it as the service has it."
-            )
+            message = f"{provider.name} rejects the API key ({code}), so nothing was changed: use the same key as the service."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
         case Transient(code=code) | Unknown(code=code):
             message = (
-                f"{provider.name} can't be read now ({code}), and nothing was changed: run the same command again."
+                f"{provider.name} cannot be read now ({code}), so nothing was changed: run the same command again."
             )
             raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=1)
         case _:
             code = getattr(outcome, "code", "nothing")
-            message = f"{provider.name} does not tell of it ({code}), so nothing was changed: look at it there."
+            message = f"{provider.name} does not return it ({code}), so nothing was changed: check it at the provider."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
 
 
-def check_against_refunds(refund: Refund, provider_id: str, told: RefundListFact) -> RefundListFact:
-    """Give what was read, with our refund's name on the one that a person says it is. Raises Refusal where it can't be that."""
-    found = next((one for one in told.refunds if one.provider_refund_id == provider_id), None)
+def check_against_refunds(refund: Refund, provider_id: str, lookup: RefundListFact) -> RefundListFact:
+    """Return the list with our id on the refund that the operator named. Raise Refusal if it does not match."""
+    found = next((one for one in lookup.refunds if one.provider_refund_id == provider_id), None)
     if found is None:
         message = f"The provider has no refund {provider_id} of this payment, so nothing was changed: compare the id."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
     if found.refund_id not in {None, refund.id}:
-        message = f"{provider_id} bears the name of another refund, {found.refund_id}, so nothing was changed."
+        message = f"{provider_id} carries the id of another refund, {found.refund_id}, so nothing was changed: compare the id."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
     if found.amount != refund.amount:
-        message = f"{provider_id} is for {found.amount}, and {refund.amount} was asked for, so nothing was changed."
+        message = f"{provider_id} is for {found.amount}, but {refund.amount} was requested, so nothing was changed: compare the id."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
     named = replace(found, refund_id=refund.id)
-    return replace(told, refunds=tuple(named if one is found else one for one in told.refunds))
+    return replace(lookup, refunds=tuple(named if one is found else one for one in lookup.refunds))
 
 
-def check_against_intent(operation: ParkedOperation, provider_id: str, told: AnyFact | None) -> IntentFact:
-    """Give the intent as it was read. Raises Refusal where it is another, or shows that the call was not done."""
-    if not isinstance(told, IntentFact):
-        raise Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` tells how it stands.")
-    if told.intent_id != provider_id:
-        message = f"It is about {told.intent_id}, not {provider_id}, so nothing was changed: name that one."
+def check_against_intent(operation: ParkedOperation, provider_id: str, lookup: AnyFact | None) -> IntentFact:
+    """Return the intent as read. Raise Refusal if it is another one, or if the call was not done."""
+    if not isinstance(lookup, IntentFact):
+        raise Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` displays its state.")
+    if lookup.intent_id != provider_id:
+        message = f"The operation is about {lookup.intent_id}, not {provider_id}, so nothing was changed: use that id."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
-    if told.status is not _DONE_AS[operation.kind]:
-        message = f"{provider_id} is {told.status} at the provider, so the {operation.kind} did not happen: retry it."
+    if lookup.status is not _DONE_AS[operation.kind]:
+        message = f"{provider_id} is {lookup.status} at the provider, so the {operation.kind} did not happen: retry it."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
-    return told
+    return lookup
 
 
 def _request(provider: Provider, payment: Payment, operation: ParkedOperation) -> Request:
@@ -96,7 +95,7 @@ def _request(provider: Provider, payment: Payment, operation: ParkedOperation) -
         if payment.provider_payment_id is None:
             raise Refusal(
                 RefusalReason.NOT_ALLOWED,
-                "The payment has no intent yet, so nothing can have happened to it: retry it.",
+                "The payment has no intent yet, so the call cannot have happened: retry it.",
             )
         return provider.retrieve_request(payment.provider_payment_id)
     return provider.lookup_request(operation.request)

@@ -1,6 +1,6 @@
-"""What was set aside is decided again, by the code that decides what comes in: after a defect or a limit was mended.
+"""Decide quarantined records again with the intake's own code, after a defect or a limit was fixed.
 
-The decision, its effect and the mark on the row are one transaction, so that nothing is accepted twice.
+The decision, its effect and the mark on the row are one transaction, so nothing is accepted twice.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from payment_service.domain.order import Order, Reason
 from payment_service.flows.intake.records import InboundRecord
 from payment_service.flows.requests.idempotency import ChangeResult, change_once
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.provider.port import BodyRefused, Receiver
+from payment_service.provider.port import BodyRefused, WebhookReceiver
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.flows.webhooks.apply import Webhooks
 
-# What stands for the signature of an event that was verified when it came.
+# The verifier of an event whose signature was checked when it arrived.
 VERIFIED_BY: Final = "quarantine"
 _OWN_HEADER: Final = "dlq_"
-# A digit of a card number that was found and masked.
+# The mask for digits of a card number.
 _MASK: Final = b"****"
 
 
 class Replays:
-    """Decides again. `amount_minor_max`: the largest order accepted, minor units."""
+    """Decide rows again. `amount_minor_max`: the largest order accepted, in minor units."""
 
     def __init__(
         self,
@@ -54,88 +54,91 @@ class Replays:
         self._webhooks = webhooks
         self._amount_minor_max = amount_minor_max
 
-    def terms(self, kept: QuarantinedRecord) -> Terms | None:
-        """Say how the order that a row holds would be taken; None: it holds none that would be. Raises Refusal."""
-        if kept.source == "webhook" or kept.replayed_at is not None:
+    async def terms(self, row: QuarantinedRecord) -> Terms | None:
+        """Return the terms for the order in a row, or None if it contains none or would be rejected. Raise Refusal."""
+        if row.source == "webhook" or row.replayed_at is not None:
             return None
-        _require_whole(kept)
-        return self._intake.terms(self._arrival(kept))
+        _require_whole(row)
+        return await self._intake.terms(self._inbound_record(row))
 
     async def replay(self, name: UUID, change_request: ChangeRequest) -> ChangeResult:
-        """Decide one row again. Raises Refusal where it is refused again, with the reason."""
+        """Decide one row again. Raise Refusal, with the reason, if it is rejected again."""
 
         async def work(connection: Connection) -> ChangeResult:
-            kept = await quarantine.lock(connection, name)
-            if kept is None:
+            row = await quarantine.lock(connection, name)
+            if row is None:
                 raise Refusal(
-                    RefusalReason.NOT_FOUND, "Nothing of this id is in quarantine: `quarantine list` shows what is."
+                    RefusalReason.NOT_FOUND, "Nothing in quarantine has this id: `quarantine list` shows the rows."
                 )
-            if kept.replayed_at is not None:
+            if row.replayed_at is not None:
                 return _answer(name, None, "accepted_before")
-            _require_whole(kept)
-            took = await (self._webhook if kept.source == "webhook" else self._record)(connection, kept)
+            _require_whole(row)
+            payment_id = await (self._webhook if row.source == "webhook" else self._record)(connection, row)
             await quarantine.mark_replayed(connection, name)
-            return _answer(name, took, "accepted")
+            return _answer(name, payment_id, "accepted")
 
-        answer = await change_once(self._context.pool, change_request, work)
+        result = await change_once(self._context.pool, change_request, work)
         self._context.wake()
-        return answer
+        return result
 
-    async def _record(self, connection: Connection, kept: QuarantinedRecord) -> UUID | None:
-        inbound_record = self._arrival(kept)
+    async def _record(self, connection: Connection, row: QuarantinedRecord) -> UUID | None:
+        inbound_record = self._inbound_record(row)
         decide = self._cancelled.decide if inbound_record.topic == ORDERS_CANCELLED else self._intake.decide
         rejected: Rejected | None = await decide(connection, inbound_record)
         if rejected is not None:
-            raise Refusal(RefusalReason.NOT_ALLOWED, f"It is refused again ({rejected.reason}). {rejected.detail}")
+            raise Refusal(RefusalReason.NOT_ALLOWED, f"It is rejected again ({rejected.reason}). {rejected.detail}")
         order = inbound_record.decoded
         payment = await payments.last_of_order(connection, order.order_id) if isinstance(order, Order) else None
         return payment.id if payment else None
 
-    def _arrival(self, kept: QuarantinedRecord) -> InboundRecord:
-        """The record as it was consumed: what was added to its headers is taken away again."""
-        topic, at = kept.topic or "", kept.recorded_at
+    def _inbound_record(self, row: QuarantinedRecord) -> InboundRecord:
+        """Rebuild the record as it was consumed, without the headers added in quarantine."""
+        topic, at = row.topic or "", row.recorded_at
         timestamp_ms = int(at.timestamp() * 1000) if at else -1
-        decoded = decode(topic, kept.value, timestamp_ms=timestamp_ms, amount_minor_max=self._amount_minor_max)
+        decoded = decode(topic, row.value, timestamp_ms=timestamp_ms, amount_minor_max=self._amount_minor_max)
         return InboundRecord(
             topic=topic,
-            partition=kept.partition or 0,
-            offset=kept.offset or 0,
+            partition=row.partition or 0,
+            offset=row.offset or 0,
             timestamp_ms=timestamp_ms,
-            key=kept.key,
-            value=kept.value,
-            headers=tuple(header for header in kept.headers if not header[0].startswith(_OWN_HEADER)),
+            key=row.key,
+            value=row.value,
+            headers=tuple(header for header in row.headers if not header[0].startswith(_OWN_HEADER)),
             decoded=decoded,
         )
 
-    async def _webhook(self, connection: Connection, kept: QuarantinedRecord) -> UUID | None:
-        provider: object = self._context.providers.by_name.get(webhook_provider(kept))
-        if not isinstance(provider, Receiver):
+    async def _webhook(self, connection: Connection, row: QuarantinedRecord) -> UUID | None:
+        provider: object = self._context.providers.by_name.get(webhook_provider(row))
+        if not isinstance(provider, WebhookReceiver):
             raise Refusal(
-                RefusalReason.NOT_ALLOWED, "The provider that sent it does not run here: add it to PROVIDERS."
+                RefusalReason.NOT_ALLOWED, "The provider that sent it is not configured: add it to PROVIDERS."
             )
         try:
-            event = provider.translate(provider.parse(kept.value or b""))
+            event = provider.translate(provider.parse(row.value or b""))
         except BodyRefused as refusal:
-            raise Refusal(RefusalReason.NOT_ALLOWED, f"It is refused again ({refusal.reason}). {refusal}") from None
+            raise Refusal(RefusalReason.NOT_ALLOWED, f"It is rejected again ({refusal.reason}). {refusal}") from None
         await self._webhooks.store_within(connection, [(event, VERIFIED_BY)], alone=True)
         return event.payment_id
 
 
-def webhook_provider(kept: QuarantinedRecord) -> str:
-    """Say which provider sent a webhook that was set aside; before there were several, it was Stripe."""
-    return kept.topic or STRIPE
+def webhook_provider(row: QuarantinedRecord) -> str:
+    """Return the provider that sent a quarantined webhook. A row without a topic is from Stripe."""
+    return row.topic or STRIPE
 
 
-def _require_whole(kept: QuarantinedRecord) -> None:
-    """Raise Refusal for what is not what was sent, and so might mean something else."""
-    if kept.reason == Reason.CARD_NUMBER or _MASK in (kept.value or b""):
-        message = "Card numbers were masked in it, so it is not what was sent: have it sent again without them."
+def _require_whole(row: QuarantinedRecord) -> None:
+    """Raise Refusal if a row differs from what was sent, because it might mean something else."""
+    if row.reason == Reason.CARD_NUMBER or _MASK in (row.value or b""):
+        message = (
+            "Its card numbers were masked, so it differs from what was sent: ask the sender to repeat it without them."
+        )
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
-    if kept.reason == Reason.TOO_LARGE and b'"sha256"' in (kept.value or b"")[:1_000]:
+    if row.reason == Reason.TOO_LARGE and b'"sha256"' in (row.value or b"")[:1_000]:
         raise Refusal(
-            RefusalReason.NOT_ALLOWED, "It was too large to be kept, only where it stood is: have it sent again."
+            RefusalReason.NOT_ALLOWED,
+            "It was too large to store, only its position is known: ask the sender to repeat it.",
         )
 
 
-def _answer(name: UUID, took: UUID | None, done: str) -> ChangeResult:
-    return ChangeResult({"id": str(name), "payment_id": str(took) if took else None, "done": done})
+def _answer(name: UUID, payment_id: UUID | None, done: str) -> ChangeResult:
+    return ChangeResult({"id": str(name), "payment_id": str(payment_id) if payment_id else None, "done": done})

@@ -1,7 +1,7 @@
-"""Records that were published go out again, as they were: the same `ce_id`, so that who has them notices.
+"""Publish records again, unchanged and with the same `ce_id`, so that consumers recognize them.
 
-They are queued in their order, and a payment's records go out one after another as ever. The first occurrences keep theirs: what
-was never published goes out behind them, as it would have.
+They are enqueued in their order, and the order per payment holds. Records that were not published yet still follow
+after all earlier ones.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from payment_service.db.publishing import Selection
     from payment_service.flows.requests.idempotency import ChangeRequest
 
-# A transaction of some 50 ms.
+# A transaction of about 50 ms.
 BATCH_ROWS: Final = 5_000
 
 
 async def count_published(pool: Pool, chosen: Selection, *, batch_rows: int = BATCH_ROWS) -> int:
-    """How many records would go out again."""
-    found, after = 0, 0
+    """Count the records that would be published again."""
+    total, after = 0, 0
     while (piece := await publishing.count(pool, chosen, after=after, limit=batch_rows)).last is not None:
-        found, after = found + piece.found, piece.last
-    return found
+        total, after = total + piece.found, piece.last
+    return total
 
 
 async def republish(
     pool: Pool, chosen: Selection, change_request: ChangeRequest, *, batch_rows: int = BATCH_ROWS
 ) -> int:
-    """Let published records go out again; return how many. Each batch is a change of its own, under a key of its own.
+    """Enqueue published records again. Return their number. Raise Refusal.
 
-    So the same request, after it was killed in the middle, walks past what it has done and goes on. Raises Refusal.
+    Each batch is a change with its own key, so a repeated request skips the batches that are done and continues.
     """
-    found, after, number = 0, 0, 0
+    total, after, number = 0, 0, 0
     while True:
         number += 1
         batch = replace(change_request, key=f"{change_request.key}.{number}")
         last, queued = await _requeue(pool, chosen, batch, after=after, limit=batch_rows)
         if last is None:
-            return found
-        found, after = found + queued, last
+            return total
+        total, after = total + queued, last
 
 
 async def _requeue(

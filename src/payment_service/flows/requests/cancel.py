@@ -1,7 +1,8 @@
-"""Cancel an unpaid payment, for a caller, the clock or a cancelled order.
+"""Cancel an unpaid payment, for a client, the clock or a canceled order.
 
-A create that was never sent is withdrawn without a call. Otherwise a cancel is queued behind the operations under way, and the
-payment is canceled when the provider confirms it: if the customer paid first, the payment stays paid.
+A cancel is queued behind the operations under way, and the payment is canceled when the provider confirms it. If the
+customer paid first, the payment stays paid. A create that was never sent is withdrawn: it ends without an intent if the
+provider has none.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from payment_service.db import operations
 from payment_service.db.operations import NewOperation
 from payment_service.domain.ids import operation_id
-from payment_service.domain.payment import CANCELABLE, Status, WithdrawnFact
+from payment_service.domain.payment import CANCELABLE, Status
 from payment_service.flows.requests.checks import (
     lock_payment,
     require_none_under_way,
@@ -38,70 +39,68 @@ _PROVIDER_REASONS: Final = frozenset({"abandoned", "duplicate", "fraudulent", "r
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
-    """A wish, named by who has it and their key for it. `why`: a word of `domain/unpaid.py`, or empty."""
+class CancelRequest:
+    """A request to cancel, identified by a client and its key. `reason`: a word of `domain/unpaid.py`, or empty."""
 
     client: str
     key: str
     reason: str
 
     def operation_id(self, payment_id: UUID) -> UUID:
-        """The call that this wish may come to."""
+        """Return the id of the cancel operation."""
         return operation_id(payment_id, Kind.CANCEL, self.client, self.key)
 
 
 async def cancel(
-    connection: Connection, context: Context, fold: Fold, payment_id: UUID, wish: Cancel
-) -> NewOperation | None:
-    """Take back the create of a payment that is held and open, or queue a cancel, which is returned."""
+    connection: Connection, context: Context, fold: Fold, payment_id: UUID, request: CancelRequest
+) -> None:
+    """Enqueue a cancel of a locked, open payment, and withdraw its create if that was never sent."""
     payment = fold.payment(payment_id)
-    if payment.provider_payment_id is None and await operations.withdraw_create(connection, payment_id, wish.reason):
-        fold.take(payment_id, WithdrawnFact(code=wish.reason, at=int(context.now().timestamp()), source="withdrawn"))
-        return None
+    if payment.provider_payment_id is None:
+        await operations.withdraw_create(connection, payment_id, request.reason)
     operation = NewOperation(
-        id=wish.operation_id(payment_id),
+        id=request.operation_id(payment_id),
         payment_id=payment_id,
         provider=payment.provider,
         kind=Kind.CANCEL,
-        cause=f"{wish.client}:{wish.key}",
-        request=cancel_request(context, payment, wish),
+        cause=f"{request.client}:{request.key}",
+        request=build_request(context, payment, request),
     )
     fold.enqueue(operation)
-    return operation
 
 
-def cancel_request(context: Context, payment: Payment, wish: Cancel) -> Request:
-    """Word the call. Of an intent that is still being made only the payment is known: the dispatcher names it."""
-    return context.provider_of(payment).cancel_request(payment.provider_payment_id or OWN_INTENT, reason=wish.reason)
+def build_request(context: Context, payment: Payment, request: CancelRequest) -> Request:
+    """Build the provider's request. If the intent does not exist yet, the dispatcher fills in its id."""
+    return context.provider_of(payment).cancel_request(payment.provider_payment_id or OWN_INTENT, reason=request.reason)
 
 
 class Cancellations:
-    """Takes requests to cancel payments."""
+    """Cancel payments on request."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def request(self, payment_id: UUID, reason: str, change_request: ChangeRequest) -> ChangeResult:
-        """Ask for the end of an unpaid payment, and give the payment as it is then. Raises Refusal."""
-        told = reason if reason in _PROVIDER_REASONS else ""
-        wish = Cancel(client=change_request.actor.client, key=change_request.key, reason=told)
+        """Request the cancellation of an unpaid payment, and return the payment. Raise Refusal."""
+        provider_reason = reason if reason in _PROVIDER_REASONS else ""
+        request = CancelRequest(client=change_request.actor.client, key=change_request.key, reason=provider_reason)
 
         async def work(connection: Connection) -> ChangeResult:
             payment = await lock_payment(connection, payment_id)
-            known = await operations.request_of(connection, wish.operation_id(payment_id))
+            known = await operations.request_of(connection, request.operation_id(payment_id))
             if known is None:
-                return await show_payment(connection, payment_id, await self._cancel(connection, payment, wish))
-            require_same_request(known.body, cancel_request(self._context, payment, wish).body)
+                return await show_payment(connection, payment_id, await self._cancel(connection, payment, request))
+            require_same_request(known.body, build_request(self._context, payment, request).body)
             return await show_payment(connection, payment_id)
 
         return await change_payments_once(self._context, change_request, work)
 
-    async def _cancel(self, connection: Connection, payment: Payment, wish: Cancel) -> Fold:
+    async def _cancel(self, connection: Connection, payment: Payment, request: CancelRequest) -> Fold:
         if payment.status not in CANCELABLE:
             raise _refusal(payment)
         await require_none_under_way(connection, payment, Kind.CANCEL, Kind.CAPTURE)
         fold = self._context.fold({payment.id: payment})
-        await cancel(connection, self._context, fold, payment.id, wish)
+        await cancel(connection, self._context, fold, payment.id, request)
         await fold.write(connection)
         return fold
 
@@ -109,13 +108,13 @@ class Cancellations:
 def _refusal(payment: Payment) -> Refusal:
     match payment.status:
         case Status.SUCCEEDED if payment.captured.minor == 0:
-            return Refusal(RefusalReason.NOT_ALLOWED, "The order cost nothing: there is nothing to cancel.")
+            return Refusal(RefusalReason.NOT_ALLOWED, "The order was free: there is nothing to cancel.")
         case Status.SUCCEEDED:
-            return Refusal(RefusalReason.NOT_ALLOWED, "The payment was paid: refund it instead.")
+            return Refusal(RefusalReason.NOT_ALLOWED, "The payment is already paid: refund it instead.")
         case Status.PROCESSING:
             return Refusal(
                 RefusalReason.NOT_ALLOWED,
-                "The bank is working on the payment: wait for its end, and refund it if it was paid.",
+                "The bank is processing the payment: wait for the result, and refund it if it succeeds.",
             )
         case _:
             return Refusal(RefusalReason.NOT_ALLOWED, f"The payment has ended unpaid already: it is {payment.status}.")

@@ -1,6 +1,6 @@
-"""A capture that is asked of us: of what is held, all or a part is taken; the rest is released.
+"""Capture all or a part of an authorized amount. The provider releases the rest.
 
-Cards can be captured once, so a second capture of a payment is refused, here or by the provider.
+Cards can be captured once, so a second capture is refused, here or by the provider.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 
 class Captures:
-    """Takes requests to capture what is held."""
+    """Capture authorized payments on request."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def request(self, payment_id: UUID, amount: str | None, change_request: ChangeRequest) -> ChangeResult:
-        """Ask for a capture, and give the payment as it is then. Raises Refusal."""
+        """Request a capture, and return the payment. Raise Refusal."""
 
         async def work(connection: Connection) -> ChangeResult:
             payment = await lock_payment(connection, payment_id)
@@ -87,13 +87,13 @@ class Captures:
 
 
 def _amount(payment: Payment, text: str | None) -> Money:
-    """Read an amount in the payment's currency; None: all that is held. Raises MoneyError, Refusal."""
+    """Parse an amount, or return the authorized amount for None. Raise MoneyError, Refusal."""
     if text is None:
         return payment.amount
     amount = parse(text, payment.amount.currency)
     if amount.minor == 0:
         raise Refusal(
-            RefusalReason.INVALID, "amount: must be more than 0; cancel the payment to release all that is held."
+            RefusalReason.INVALID, "amount: must be more than 0; cancel the payment to release the authorization."
         )
     if amount.minor > payment.amount.minor:
         raise Refusal(RefusalReason.INVALID, f"amount: at most {payment.amount} can be captured.")
@@ -103,8 +103,10 @@ def _amount(payment: Payment, text: str | None) -> Money:
 def _refusal(payment: Payment) -> Refusal:
     match payment.status:
         case Status.SUCCEEDED:
-            return Refusal(RefusalReason.NOT_ALLOWED, "The payment is captured already; it can be captured once.")
+            return Refusal(RefusalReason.NOT_ALLOWED, "The payment is already captured: it can be captured only once.")
         case Status.CANCELED | Status.FAILED:
-            return Refusal(RefusalReason.NOT_ALLOWED, "The payment has ended: nothing is held any more.")
+            return Refusal(RefusalReason.NOT_ALLOWED, "The payment has ended: its authorization is released.")
         case _:
-            return Refusal(RefusalReason.NOT_ALLOWED, "Nothing is held yet: the customer has to pay first.")
+            return Refusal(
+                RefusalReason.NOT_ALLOWED, "The payment is not authorized yet: the customer has to pay first."
+            )

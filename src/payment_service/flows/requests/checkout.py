@@ -1,8 +1,8 @@
-"""What a shop's page needs to let a customer pay: read from the provider while the customer waits, passed on, and kept nowhere.
+"""Read the data with which a shop's page lets a customer pay. It is passed on and never stored.
 
-It shares the provider's budget with operations (ARCHITECTURE.md, rule 11). However often pages are loaded again: those of one
-payment that come together share one read, those that follow each other soon wait, and all of them together are held to
-their share. So neither a page that reloads itself nor a full shop keeps orders from being worked off.
+Reads share the provider's budget with operations (ARCHITECTURE.md, rule 11). Concurrent requests for one payment share
+a read, and repeated requests must wait. All checkouts together are limited to their share of the budget, so neither a
+reloading page nor a busy shop delays operations.
 """
 
 from __future__ import annotations
@@ -32,28 +32,29 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# A customer looks at an empty page meanwhile, and nothing is lost by asking again: much shorter than for calls that move money.
+# Much shorter than for calls that move money: the customer sees an empty page meanwhile, and a repeated read loses
+# nothing.
 TIMEOUT_S: Final = 3.0
-# Of one payment: a few pages, or a person who is impatient, and then one read in two seconds.
+# Per payment: a few open pages or an impatient customer, then one read every two seconds.
 READS_BURST: Final = 5
 READ_EVERY_S: Final = 2.0
-# An intent is made within a second of its order, and what is short of budget has some a second later.
-SOON_S: Final = 1
-# After a trouble of the provider that gives no time of its own. What it gives is obeyed up to a minute.
-TROUBLE_RETRY_S: Final = 2
-TROUBLE_RETRY_MAX_S: Final = 60
+# An intent is created within a second of its order. The budget refills in a second, too.
+RETRY_SOON_S: Final = 1
+# For provider errors without a Retry-After. A Retry-After is obeyed up to a minute.
+PROVIDER_ERROR_RETRY_S: Final = 2
+PROVIDER_ERROR_RETRY_MAX_S: Final = 60
 
 _PAYABLE: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED})
-_SAID: Final[dict[Step, str]] = {
+_STEP_DETAILS: Final[dict[Step, str]] = {
     "pay": "The customer can pay.",
-    "wait": "The provider is at work on the customer's payment: wait for what will be announced.",
+    "wait": "The provider is processing the customer's payment: wait for the next event.",
     "done": "The customer has nothing to pay.",
-    "open_new": "The payment ended unpaid: open a new one by POST /v1/payments.",
+    "open_new": "The payment ended unpaid: open a new one with POST /v1/payments.",
 }
 
 
 class Checkouts:
-    """Answers what pages ask. `rate_per_s`: the provider's budget for all."""
+    """Serve the checkouts of orders. `rate_per_s`: the provider's total budget."""
 
     def __init__(self, context: Context, *, rate_per_s: float) -> None:
         self._context = context
@@ -63,34 +64,35 @@ class Checkouts:
         self._reading: dict[UUID, asyncio.Task[port.Checkout]] = {}
 
     async def offer(self, order_id: str) -> Checkout:
-        """Say how the order's last payment stands and, if it can be paid, how. Raises Refusal."""
+        """Return the status of the order's last payment and, if it can be paid, how. Raise Refusal."""
         payment = await payments.last_of_order(self._context.pool, order_id)
         if payment is None:
             raise Refusal(
                 RefusalReason.NOT_FOUND,
-                "There is no payment for this order, or none yet: its record may be on its way.",
+                "No payment exists for this order yet: its record may still be on its way.",
             )
         if payment.status is Status.CREATED:
-            message = "The provider is being told of this payment: ask again in a second."
-            raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=SOON_S)
-        cancelled = await order_cancellations.is_canceled(self._context.pool, order_id)
-        if payment.status not in _PAYABLE or cancelled:
-            return _answer_ended(payment, payment.status, cancelled=cancelled)
-        found = await self._read_once(payment)
-        if found.fact is None:
-            return _answer(payment, payment.status, found)
-        if found.fact.amount != payment.amount:
-            log.error("checkout_amount_differs", payment_id=str(payment.id), intent_id=found.fact.intent_id)
+            message = "The payment is being created at the provider: ask again in a second."
+            raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=RETRY_SOON_S)
+        canceled = await order_cancellations.is_canceled(self._context.pool, order_id)
+        if payment.status not in _PAYABLE or canceled:
+            return _closed_response(payment, payment.status, canceled=canceled)
+        offered = await self._read_once(payment)
+        if offered.fact is None:
+            return _response(payment, payment.status, offered)
+        if offered.fact.amount != payment.amount:
+            log.error("checkout_amount_differs", payment_id=str(payment.id), intent_id=offered.fact.intent_id)
             raise Refusal(
-                RefusalReason.NOT_ALLOWED, "The amount at the provider is not the order's: a person must look."
+                RefusalReason.NOT_ALLOWED,
+                "The amount at the provider differs from the order's: an operator must look at it.",
             )
-        if found.fact.status in _PAYABLE:
-            return _answer(payment, found.fact.status, found)
-        await self._have_it_read(payment, found.fact)
-        return _answer_ended(payment, found.fact.status, cancelled=cancelled)
+        if offered.fact.status in _PAYABLE:
+            return _response(payment, offered.fact.status, offered)
+        await self._enqueue_read(payment, offered.fact)
+        return _closed_response(payment, offered.fact.status, canceled=canceled)
 
     async def _read_once(self, payment: Payment) -> port.Checkout:
-        """Read it, or share the read that is under way. A caller that goes away does not end it for the others."""
+        """Start a read or share the one under way. A caller that disconnects does not cancel it for the others."""
         reading = self._reading.get(payment.id)
         if reading is None:
             reading = self._reading[payment.id] = asyncio.create_task(self._read(payment))
@@ -100,33 +102,33 @@ class Checkouts:
     def _forget(self, payment_id: UUID, task: asyncio.Task[port.Checkout]) -> None:
         self._reading.pop(payment_id, None)
         if not task.cancelled():
-            task.exception()  # those who wait have it too; if nobody does, it is no news
+            task.exception()  # waiting callers get the exception; without callers it needs no log
 
     async def _read(self, payment: Payment) -> port.Checkout:
         if wait_s := self._reads.spend(str(payment.id)):
-            raise _busy("This payment's checkout was asked for too often", wait_s)
+            raise _busy("This payment's checkout was requested too often", wait_s)
         if self._slots.locked():
-            raise _busy("Too many customers are at their checkout now", SOON_S)
+            raise _busy("Too many customers are at the checkout now", RETRY_SOON_S)
         async with self._slots:
             if not await budget.spend_on_checkout(self._context.pool, payment.provider, rate_per_s=self._rate_per_s):
-                raise _busy("Too many customers are at their checkout now", SOON_S)
-            found = await self._ask(payment)
-        outcome = "done" if isinstance(found, port.Checkout) else "transient"
+                raise _busy("Too many customers are at the checkout now", RETRY_SOON_S)
+            offered = await self._ask(payment)
+        outcome = "done" if isinstance(offered, port.Checkout) else "transient"
         metrics.PROVIDER_CALLS.labels(payment.provider, "checkout", outcome).inc()
-        if isinstance(found, port.Checkout):
-            return found
-        names = {"payment_id": str(payment.id), "code": found.code, "provider_request_id": found.request_id}
+        if isinstance(offered, port.Checkout):
+            return offered
+        names = {"payment_id": str(payment.id), "code": offered.code, "provider_request_id": offered.request_id}
         log.warning("checkout_not_read", **names)
-        wait_s = min(int(found.retry_after_s), TROUBLE_RETRY_MAX_S) or TROUBLE_RETRY_S
-        raise _busy("The provider can't be asked now", wait_s)
+        wait_s = min(int(offered.retry_after_s), PROVIDER_ERROR_RETRY_MAX_S) or PROVIDER_ERROR_RETRY_S
+        raise _busy("The provider is not available now", wait_s)
 
     async def _ask(self, payment: Payment) -> port.Checkout | Transient:
         provider = self._context.provider_of(payment)
         with metrics.PROVIDER_CALL_SECONDS.labels(payment.provider, "checkout").time():
             return await read_checkout(provider, payment.provider_payment_id or "", limit_s=TIMEOUT_S)
 
-    async def _have_it_read(self, payment: Payment, fact: IntentFact) -> None:
-        """The provider knows more than we do: have it read as an operation, whose answer is applied like any other, once."""
+    async def _enqueue_read(self, payment: Payment, fact: IntentFact) -> None:
+        """Enqueue a read of the intent, because the provider has a newer state. Its fact is applied like any other."""
         read = read_own_intent(payment, f"checkout:{fact.status}", self._context.providers)
         if read is not None:
             async with self._context.pool.acquire() as connection:
@@ -134,15 +136,17 @@ class Checkouts:
             self._context.wake()
 
 
-def _answer_ended(payment: Payment, status: Status, *, cancelled: bool) -> Checkout:
-    """Answer without a way to pay. Of a cancelled order nothing is to be paid, even while its payment is being canceled."""
-    answer = _answer(payment, status)
-    if cancelled and answer.next in {"open_new", "pay"}:
-        return answer.model_copy(update={"next": "done", "detail": "The order was cancelled: there is nothing to pay."})
-    return answer
+def _closed_response(payment: Payment, status: Status, *, canceled: bool) -> Checkout:
+    """Respond without payment data. Nothing is to be paid for a canceled order, even while its payment is open."""
+    response = _response(payment, status)
+    if canceled and response.next in {"open_new", "pay"}:
+        return response.model_copy(
+            update={"next": "done", "detail": "The order was canceled: there is nothing to pay."}
+        )
+    return response
 
 
-def _answer(payment: Payment, status: Status, found: port.Checkout | None = None) -> Checkout:
+def _response(payment: Payment, status: Status, offered: port.Checkout | None = None) -> Checkout:
     step = _step(status)
     return Checkout.model_validate(
         {
@@ -153,8 +157,8 @@ def _answer(payment: Payment, status: Status, found: port.Checkout | None = None
             "currency": payment.amount.currency.code,
             "provider": payment.provider,
             "next": step,
-            "detail": _SAID[step],
-            "pay": {"provider": payment.provider, **found.pay} if found else None,
+            "detail": _STEP_DETAILS[step],
+            "pay": {"provider": payment.provider, **offered.pay} if offered else None,
         }
     )
 
@@ -172,7 +176,7 @@ def _step(status: Status) -> Step:
 
 
 def _shown(payment: Payment, status: Status) -> str:
-    """As `GET /v1/payments/{id}` shows it: how much was refunded is part of the status there."""
+    """Return the status as `GET /v1/payments/{id}` shows it, which includes refunds."""
     if payment.refunded.minor == 0:
         return status
     return "refunded" if payment.refunded == payment.captured else "partially_refunded"

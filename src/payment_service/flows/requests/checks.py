@@ -1,4 +1,4 @@
-"""What requests for a change of a payment have in common: the payment, at most one change under way, and its answer."""
+"""Checks and responses that all requests for a change of a payment share."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from payment_service.domain.payment import Payment
     from payment_service.flows.state.fold import Fold
 
-_NAMES: Final = {Kind.CAPTURE: "A capture", Kind.CANCEL: "A cancellation"}
+_KIND_LABELS: Final = {Kind.CAPTURE: "A capture", Kind.CANCEL: "A cancellation"}
 
 
 async def lock_payment(connection: Connection, payment_id: UUID) -> Payment:
-    """Lock a payment, and read it. Raises Refusal where there is none."""
+    """Lock and read a payment. Raise Refusal if it does not exist."""
     payment = await payments.lock_one(connection, payment_id)
     if payment is None:
         raise Refusal(RefusalReason.NOT_FOUND, "There is no payment with this id.")
@@ -29,19 +29,19 @@ async def lock_payment(connection: Connection, payment_id: UUID) -> Payment:
 
 
 async def show_payment(connection: Connection, payment_id: UUID, fold: Fold | None = None) -> ChangeResult:
-    """Answer with the payment as it is in this transaction, which has written `fold`."""
+    """Return the payment as it is in this transaction, which has written `fold`."""
     row = await payment_reads.payment(connection, payment_id)
     return ChangeResult(api.Payment.model_validate(row).model_dump(mode="json"), fold=fold)
 
 
 async def require_none_under_way(connection: Connection, payment: Payment, *kinds: Kind) -> None:
-    """Raise Refusal while a call of one of these kinds, about the payment's own intent, is not finished."""
+    """Raise Refusal while an operation of these kinds, about the payment's own intent, is unfinished."""
     for kind in await operations.unfinished_kinds(connection, payment.id, kinds):
-        message = f"{_NAMES[kind]} of this payment is under way: see what comes of it first."
+        message = f"{_KIND_LABELS[kind]} of this payment is in progress: wait for its outcome."
         raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=1)
 
 
 def require_same_request(known: str, now: str) -> None:
-    """Raise Refusal where a key that has asked for one thing, longer ago than answers are kept, now asks for another."""
+    """Raise Refusal if a key is reused for another request after its stored response expired."""
     if known != now:
         raise key_mismatch()

@@ -1,7 +1,7 @@
-"""A new payment for an order whose last one ended unpaid: a row and its `create` operation, in one transaction.
+"""Open another payment for an order whose last one ended unpaid: a row and its `create` operation, in one transaction.
 
-It is a payment of its own, the order's next (`n`), with another id and another intent. Ends are for good, so nothing has to be
-locked: of several that ask at once, the unique constraint lets one through (`payments_one_open_per_order`).
+It is the order's next attempt, with its own id and intent. Final statuses never change, so no lock is needed. The
+unique constraint `payments_one_open_per_order` lets one of several concurrent requests through.
 """
 
 from __future__ import annotations
@@ -32,20 +32,21 @@ ENDED_UNPAID: Final = frozenset({Status.CANCELED, Status.FAILED})
 
 
 class Payments:
-    """Takes requests for new payments. `expires_after`: how long one may stay unpaid where its provider does not say; 0: for ever."""
+    """Open payments on request. `expires_after`: used if the provider sets no expiry of its own; 0 means never."""
 
     def __init__(self, context: Context, *, expires_after: timedelta) -> None:
         self._context = context
         self._expires_after = expires_after
 
     async def open(self, order_id: str, change_request: ChangeRequest) -> ChangeResult:
-        """Open the order's next payment, and give it as it is then. Raises Refusal."""
+        """Open the order's next payment, and return it. Raise Refusal."""
 
         async def work(connection: Connection) -> ChangeResult:
             last = await payments.last_of_order(connection, order_id)
             if last is None:
                 raise Refusal(
-                    RefusalReason.NOT_FOUND, "There is no payment for this order: its first comes with its record."
+                    RefusalReason.NOT_FOUND,
+                    "No payment exists for this order: its record creates the first one.",
                 )
             new = await payments.opened_by(connection, order_id, _cause(change_request))
             if new is None:
@@ -53,26 +54,26 @@ class Payments:
                 new = await self._open_after(connection, last, change_request)
             return replace(await show_payment(connection, new), about=new)
 
-        answer = await change_once(self._context.pool, change_request, work)
+        result = await change_once(self._context.pool, change_request, work)
         self._context.wake()
-        return answer
+        return result
 
     async def _open_after(self, connection: Connection, last: Payment, change_request: ChangeRequest) -> UUID:
         new = payment_id(self._context.deployment, last.order_id, last.attempt + 1)
         after = self._context.providers.expires_after(last.provider, self._expires_after)
-        expires_at = self._context.now() + after if after else None
+        expires_at = await self._context.database_now(connection) + after if after else None
         method = await payments.open_next(connection, last.id, new, expires_at=expires_at)
         if method is None:
             raise Refusal(
                 RefusalReason.NOT_ALLOWED,
-                "Another payment of this order was opened at this moment: that one is to be paid.",
+                "Another payment of this order was opened at the same time: use that one.",
             )
         try:
             request = self._context.provider_of(last).create_request(
                 payment_id=new, order_id=last.order_id, amount=last.amount, manual_capture=method == "manual"
             )
         except MoneyError as error:
-            raise Refusal(RefusalReason.NOT_ALLOWED, f"The order's amount can't be charged: {error}") from None
+            raise Refusal(RefusalReason.NOT_ALLOWED, f"The order's amount cannot be charged: {error}") from None
         call = NewOperation(
             id=operation_id(new, Kind.CREATE, change_request.actor.client, change_request.key),
             payment_id=new,
@@ -86,23 +87,19 @@ class Payments:
 
 
 def _cause(change_request: ChangeRequest) -> str:
-    """What the operation keeps for good, so that the same job, run again after its answer is forgotten, opens nothing more."""
+    """Return the operation's permanent cause: a job repeated after its stored response expired opens no second payment."""
     return f"{change_request.actor.client}:{change_request.key}"
 
 
 async def _require_ended_unpaid(connection: Connection, last: Payment) -> None:
-    """Raise Refusal, and say why, unless the order's last payment can have a next."""
+    """Raise Refusal, with the reason, unless the order's last payment may have a successor."""
     if last.status is Status.SUCCEEDED:
-        raise Refusal(
-            RefusalReason.NOT_ALLOWED, "The order is paid; what is to be paid anew needs an order of its own."
-        )
+        raise Refusal(RefusalReason.NOT_ALLOWED, "The order is already paid: create a new order for a new payment.")
     if last.status not in ENDED_UNPAID:
-        message = f"The order's payment {last.id} is still open: it can be paid, or canceled."
+        message = f"The order's payment {last.id} is still open: let the customer pay it, or cancel it."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
     if await order_cancellations.is_canceled(connection, last.order_id):
-        raise Refusal(
-            RefusalReason.NOT_ALLOWED, "The order was cancelled: what is wanted anew needs an order of its own."
-        )
+        raise Refusal(RefusalReason.NOT_ALLOWED, "The order was canceled: create a new order for a new payment.")
     if await payments.has_unexpected_money(connection, last.order_id):
-        message = "Money came for this order that nobody expected: a person must look before the customer pays again."
+        message = "Unexpected money arrived for this order: an operator must look at it before the customer pays again."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)

@@ -1,9 +1,10 @@
-"""A refund that is asked of us: a row and an operation first, in one transaction, under the payment's lock.
+"""Refund a payment: reserve the amount and enqueue the operation, in one transaction under the payment's lock.
 
-The amount is reserved there, so that refunds asked for at the same time never exceed what was captured. The refund bears the
-id of its operation, which is made of payment, client and key: the same job, run again after the kept answer is forgotten and
-with another API key of the same client, finds the refund that it asked for. Before it is sent the provider is asked whether it has it
-already, so that this holds even where a restored backup has lost the row.
+The reservation ensures that concurrent refunds never exceed the captured amount.
+
+A refund has the id of its operation, which is derived from payment, client and key. A job that runs again after its
+stored response expired, or with another API key of the same client, finds its first refund. The provider is requester for
+the refund before it is sent, so this holds even if a restored backup lost the row.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundTerms:
-    """The refund to make. `amount`: decimal text, None for all that is left; `metadata` is kept with the refund."""
+    """The refund to make. `amount`: decimal text, or None for the remaining amount. `metadata` is stored with it."""
 
     amount: str | None
     reason: str
@@ -49,13 +50,13 @@ class RefundTerms:
 
 
 class Refunds:
-    """Takes requests for refunds."""
+    """Refund payments on request."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def request(self, payment_id: UUID, terms: RefundTerms, change_request: ChangeRequest) -> ChangeResult:
-        """Ask for a refund, and give it as it is then. Raises Refusal."""
+        """Request a refund, and return it. Raise Refusal."""
 
         async def work(connection: Connection) -> ChangeResult:
             refund_id = operation_id(payment_id, Kind.REFUND, change_request.actor.client, change_request.key)
@@ -67,7 +68,7 @@ class Refunds:
                 require_same(fingerprint, change_request)
             refund = Refund.model_validate(await refund_reads.refund(connection, refund_id))
             if fingerprint == NO_FINGERPRINT and terms.amount is not None:
-                # All that is known of what was asked: the provider told of it, after its row was lost.
+                # The row was lost and the provider returned the refund, so only its amount can be compared.
                 require_same_request(refund.amount, _amount(currency(refund.currency), terms.amount).decimal_text)
             return ChangeResult(refund.model_dump(mode="json"), fold=fold)
 
@@ -84,39 +85,47 @@ class Refunds:
         payment = await lock_payment(connection, payment_id)
         fold = self._context.fold({payment_id: payment})
         await fold.load(connection, [payment_id])
-        asked = Requester(
+        requester = Requester(
             client=change_request.actor.client,
             idempotency_key=change_request.key,
             fingerprint=change_request.fingerprint,
             metadata=terms.metadata,
         )
         amount = _amount(payment.amount.currency, terms.amount) if terms.amount is not None else None
-        if (refused := reserve(self._context, fold, payment_id, refund_id, amount, terms.reason, asked)) is not None:
+        if (
+            refused := reserve(self._context, fold, payment_id, refund_id, amount, terms.reason, requester)
+        ) is not None:
             raise _refusal(refused)
         await fold.write(connection)
         return fold
 
 
 def reserve(
-    context: Context, fold: Fold, payment_id: UUID, refund_id: UUID, amount: Money | None, reason: str, asked: Requester
+    context: Context,
+    fold: Fold,
+    payment_id: UUID,
+    refund_id: UUID,
+    amount: Money | None,
+    reason: str,
+    requester: Requester,
 ) -> NotRefundable | None:
-    """Reserve a refund of a payment whose children are loaded, and queue its call; or say why not. Raises Refusal."""
+    """Reserve a refund of a loaded payment and enqueue its call, or return why not. Raise Refusal."""
     fact = RefundRequested(
         refund_id=refund_id,
         amount=amount,
         reason=reason,
-        disputed=fold.disputed(payment_id),
+        disputed=fold.is_disputed(payment_id),
         at=int(context.now().timestamp()),
     )
     verdict = fold.take(payment_id, fact)
     if isinstance(verdict, NotRefundable):
         return verdict
-    fold.name_asker(refund_id, asked)
-    fold.enqueue(_operation(context, fold.payment(payment_id), fold.refund(payment_id, refund_id), asked))
+    fold.set_requester(refund_id, requester)
+    fold.enqueue(_operation(context, fold.payment(payment_id), fold.refund(payment_id, refund_id), requester))
     return None
 
 
-def _operation(context: Context, payment: Payment, refund: MadeRefund, asked: Requester) -> NewOperation:
+def _operation(context: Context, payment: Payment, refund: MadeRefund, requester: Requester) -> NewOperation:
     try:
         request = context.provider_of(payment).refund_request(
             payment.provider_payment_id or "",
@@ -132,20 +141,20 @@ def _operation(context: Context, payment: Payment, refund: MadeRefund, asked: Re
         payment_id=payment.id,
         provider=payment.provider,
         kind=Kind.REFUND,
-        cause=f"{asked.client}:{asked.idempotency_key}",
+        cause=f"{requester.client}:{requester.idempotency_key}",
         request=request,
         look_first=True,
     )
 
 
 def _amount(unit: Currency, text: str) -> Money:
-    """Read an amount. Raises Refusal."""
+    """Parse an amount. Raise Refusal."""
     try:
         amount = parse(text, unit)
     except MoneyError as error:
         raise Refusal(RefusalReason.INVALID, f"amount: {error}") from None
     if amount.minor == 0:
-        raise Refusal(RefusalReason.INVALID, "amount: must be more than 0; leave it out to refund all that is left.")
+        raise Refusal(RefusalReason.INVALID, "amount: must be more than 0; omit it to refund the remaining amount.")
     return amount
 
 
@@ -154,13 +163,17 @@ def _refusal(verdict: NotRefundable) -> Refusal:
         case "more_than_remains":
             return Refusal(RefusalReason.INVALID, f"amount: at most {verdict.remaining} can still be refunded.")
         case "nothing_left":
-            return Refusal(RefusalReason.NOT_ALLOWED, "Nothing is left to refund: all is refunded, or asked to be.")
+            return Refusal(
+                RefusalReason.NOT_ALLOWED,
+                "Nothing is left to refund: the whole amount is refunded or has refunds in progress.",
+            )
         case "disputed":
             return Refusal(
-                RefusalReason.NOT_ALLOWED, "The customer's bank has taken the money back: a refund would pay it twice."
+                RefusalReason.NOT_ALLOWED,
+                "The customer's bank has withdrawn the money in a dispute: a refund would pay it twice.",
             )
         case _:
             return Refusal(
                 RefusalReason.NOT_ALLOWED,
-                "Nothing was captured, so nothing can be refunded; cancel the payment instead.",
+                "Nothing was captured, so nothing can be refunded: cancel the payment instead.",
             )

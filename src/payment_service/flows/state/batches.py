@@ -1,4 +1,4 @@
-"""A group shares a commit, and what one of it trips over must not stop the others (ARCHITECTURE.md, rule 12)."""
+"""Share a commit within a batch without letting one faulty item block the others (ARCHITECTURE.md, rule 12)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-# A class, since type checkers believe that what `contextlib.contextmanager` makes swallows nothing, and what follows is never reached.
+# A class, because type checkers assume that `contextlib.contextmanager` never suppresses exceptions.
 class isolate_errors:  # noqa: N801 - read like contextlib.suppress
-    """Log what goes wrong within as `event`, with `facts`, and go on behind: one by one, or without.
+    """Log an exception as `event` with `facts` and suppress it, so that the caller can continue one by one.
 
-    TRANSIENT_ERRORS are raised: the database can't be used, which is nobody's fault, and all of it is to be done again.
+    Raise TRANSIENT_ERRORS: the database is unavailable, so the whole batch must be retried.
     """
 
     def __init__(self, event: str, *, level: int = logging.WARNING, **facts: object) -> None:
@@ -39,14 +39,17 @@ class isolate_errors:  # noqa: N801 - read like contextlib.suppress
         return True
 
 
-async def process_batches(work: Callable[[int], Awaitable[Sequence[T]]], most: int, *, failed: str) -> Sequence[T]:
-    """Work off up to `most` of what is due together, or where that fails one by one; give what was worked on.
+async def process_batches(
+    work: Callable[[int], Awaitable[Sequence[T]]], limit_max: int, *, failure_event: str
+) -> Sequence[T]:
+    """Process up to `limit_max` due items together, or one by one if that fails. Return the processed items.
 
-    `work(limit)` takes up to `limit` in a transaction, and gives none where nothing is due. `failed`: what is logged of a group.
+    `work(limit)` processes up to `limit` items in one transaction and returns none if nothing is due. `failure_event` is
+    logged if the batch fails.
     """
-    with isolate_errors(failed):
-        return await work(most)
+    with isolate_errors(failure_event):
+        return await work(limit_max)
     done: list[T] = []
-    while len(done) < most and (one := await work(1)):
+    while len(done) < limit_max and (one := await work(1)):
         done.extend(one)
     return done

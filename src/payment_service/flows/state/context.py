@@ -1,20 +1,21 @@
-"""What every flow that changes something works with."""
+"""The dependencies that flows share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from payment_service.db.clock import database_time
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.flows.state.fold import Fold
 from payment_service.provider.providers import UnknownProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
     from uuid import UUID
 
-    from payment_service.db.pool import Pool
+    from payment_service.db.pool import Connection, Pool
     from payment_service.domain.payment import Payment
     from payment_service.provider.port import Provider
     from payment_service.provider.providers import Providers
@@ -22,36 +23,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The database, the providers, our name and our clock; `wake_…` is called when there is work for that loop."""
+    """The database, the providers, the deployment and the clocks. Call `wake_…` when that loop has work.
+
+    `database_now` decides. `now` is this host's clock, for the times that records show.
+    """
 
     pool: Pool
     providers: Providers
     deployment: str
     now: Callable[[], datetime]
+    database_now: Callable[[Connection | Pool], Awaitable[datetime]] = database_time
     wake_dispatcher: Callable[[], None] = lambda: None
     wake_relay: Callable[[], None] = lambda: None
 
     def fold(self, locked: Mapping[UUID, Payment]) -> Fold:
-        """Begin to fold facts into payments that are locked."""
+        """Start folding facts into locked payments."""
         return Fold(locked, deployment=self.deployment, providers=self.providers, now=self.now())
 
     def provider_of(self, payment: Payment) -> Provider:
-        """Give the payment's own provider. Raises Refusal when it does not run here any more."""
+        """Return the payment's provider. Raise Refusal if it does not run in this deployment."""
         try:
             return self.providers.named(payment.provider)
         except UnknownProvider:
-            message = f"The payment's provider, {payment.provider}, does not run here: add it to PROVIDERS."
+            message = f"The payment's provider, {payment.provider}, is not configured: add it to PROVIDERS."
             raise Refusal(RefusalReason.NOT_ALLOWED, message) from None
 
-    def after(self, fold: Fold) -> None:
-        """Count what was committed, and wake those who have work by it."""
+    def after_commit(self, fold: Fold) -> None:
+        """Count the committed changes and wake the loops that have work because of them."""
         fold.count()
-        if fold.announced:
+        if fold.has_events:
             self.wake_relay()
-        if fold.enqueued:
+        if fold.has_operations:
             self.wake_dispatcher()
 
     def wake(self) -> None:
-        """Say that there may be work for all."""
+        """Wake the dispatcher and the relay."""
         self.wake_dispatcher()
         self.wake_relay()

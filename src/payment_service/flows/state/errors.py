@@ -1,4 +1,4 @@
-"""How a flow says no to its caller."""
+"""The errors by which a flow refuses a request."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from enum import StrEnum
 
 
 class Unavailable(Exception):
-    """The work can't be done now; the same request will do in `retry_after_s` seconds."""
+    """The work cannot be done now. Repeat the request after `retry_after_s` seconds."""
 
     def __init__(self, retry_after_s: int = 1) -> None:
-        super().__init__(f"Not available now; try again in {retry_after_s} s.")
+        super().__init__(f"Not available now: retry in {retry_after_s} s.")
         self.retry_after_s = retry_after_s
 
 
 class RefusalReason(StrEnum):
-    """Why a change is refused."""
+    """The reason for a refusal."""
 
-    NOT_FOUND = "not_found"  # there is no such thing
+    NOT_FOUND = "not_found"  # does not exist
     NOT_ALLOWED = "not_allowed"  # not in this state
-    NOT_YET = "not_yet"  # in a moment
-    BUSY = "busy"  # too much, or somebody we need does not answer; in a moment
-    INVALID = "invalid"  # never as it was asked
-    IN_PROGRESS = "in_progress"  # the same key is at work
-    KEY_MISMATCH = "key_mismatch"  # the key was used for something else
+    NOT_YET = "not_yet"  # retry soon
+    BUSY = "busy"  # too many requests, or a dependency does not respond; retry soon
+    INVALID = "invalid"  # the request itself is wrong
+    IN_PROGRESS = "in_progress"  # a request with the same key is in progress
+    KEY_MISMATCH = "key_mismatch"  # the key was used for another request
 
 
 class Refusal(Exception):
-    """A change that was asked for is not made; nothing was written. The message is one sentence that says what to do."""
+    """A refused change. Nothing was written. The message is one sentence that says what to do."""
 
     def __init__(self, reason: RefusalReason, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Operations that our own flows ask for, under names that make asking twice the same as asking once."""
+"""Build system-initiated operations. Their ids come from their causes, so a repeated request has no effect."""
 
 from __future__ import annotations
 
@@ -13,37 +13,45 @@ if TYPE_CHECKING:
     from payment_service.provider.port import Request
     from payment_service.provider.providers import Providers
 
-# The client under whose name the service's own triggers act.
+# The client name of system-initiated operations.
 SYSTEM: Final = "system"
+# Key prefix of the cancels that the clock requests. They cancel nothing that a customer has authorized.
+EXPIRED: Final = "expired"
+# Key prefix of the cancels and refunds that a canceled order requests.
+ORDER_CANCELLED_KEY: Final = "order_cancelled"
+# Cause of the cancels of intents that are not a payment's own.
+STRAY: Final = "stray"
 
 
 def cancel_stray(payment: Payment, intent_id: str, providers: Providers) -> NewOperation:
-    """Cancel an unpaid intent that bears our metadata and is not the payment's own."""
-    return _own(payment, Kind.CANCEL, f"stray:{intent_id}", providers.named(payment.provider).cancel_request(intent_id))
+    """Cancel an unpaid intent that carries our metadata and is not the payment's own."""
+    return _operation(
+        payment, Kind.CANCEL, f"{STRAY}:{intent_id}", providers.named(payment.provider).cancel_request(intent_id)
+    )
 
 
 def read_after(payment: Payment, after: Request, cause: str, providers: Providers) -> NewOperation:
-    """Read what a request was about, because `cause` left its state in doubt."""
-    return _own(payment, Kind.RETRIEVE, cause, providers.named(payment.provider).lookup_request(after))
+    """Read the object of a request whose state `cause` left in doubt."""
+    return _operation(payment, Kind.RETRIEVE, cause, providers.named(payment.provider).lookup_request(after))
 
 
 def read_own_intent(payment: Payment, cause: str, providers: Providers) -> NewOperation | None:
-    """Read the payment's own intent, because a fact builds on more than we know of it; None: it has none yet."""
+    """Read the payment's own intent, because a fact depends on unknown state. Return None if it has no intent."""
     if payment.provider_payment_id is None:
         return None
     request = providers.named(payment.provider).retrieve_request(payment.provider_payment_id)
-    return _own(payment, Kind.RETRIEVE, f"intent:{cause}", request)
+    return _operation(payment, Kind.RETRIEVE, f"intent:{cause}", request)
 
 
 def read_refunds(payment: Payment, cause: str, providers: Providers) -> NewOperation | None:
-    """Read all refunds of the payment's own intent."""
+    """Read all refunds of the payment's own intent. Return None if it has no intent."""
     if payment.provider_payment_id is None:
         return None
     request = providers.named(payment.provider).refunds_request(payment.provider_payment_id)
-    return _own(payment, Kind.RETRIEVE, f"refunds:{cause}", request)
+    return _operation(payment, Kind.RETRIEVE, f"refunds:{cause}", request)
 
 
-def _own(payment: Payment, kind: Kind, cause: str, request: Request) -> NewOperation:
+def _operation(payment: Payment, kind: Kind, cause: str, request: Request) -> NewOperation:
     return NewOperation(
         id=operation_id(payment.id, kind, SYSTEM, cause),
         payment_id=payment.id,

@@ -1,7 +1,7 @@
-"""Orders that were cancelled: their unpaid payments are canceled, those that are paid are refunded, or it was too late.
+"""Process canceled orders: cancel unpaid payments, and refund paid ones if configured.
 
-Whether the customer or the cancel was first, the provider says; a cancellation is looked at until the payment has its end, so
-each has exactly one outcome. One that came before its order waits for it.
+The provider decides whether the customer or the cancel was first. A cancellation is retried until the payment is final,
+so it has exactly one outcome. A cancellation that arrives before its order waits for it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from payment_service.db.refunds import Requester
 from payment_service.domain.ids import operation_id
 from payment_service.domain.payment import CANCELABLE, Status
 from payment_service.domain.unpaid import ORDER_CANCELLED
-from payment_service.flows.requests.cancel import Cancel, cancel
+from payment_service.flows.requests.cancel import CancelRequest, cancel
 from payment_service.flows.requests.refund import reserve
 from payment_service.flows.state.batches import isolate_errors, process_batches
 from payment_service.flows.state.errors import Refusal
-from payment_service.flows.state.system_operations import SYSTEM
+from payment_service.flows.state.system_operations import ORDER_CANCELLED_KEY, SYSTEM
 from payment_service.loop import Loop
 from payment_service.provider.port import Kind
 from payment_service.telemetry import metrics
@@ -40,43 +40,42 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Some 30 ms of work in one transaction.
+# A transaction of about 30 ms.
 GROUP_MAX: Final = 100
 INTERVAL_MAX_S: Final = 1.0
-# A payment that is locked is free again in a moment.
+# A lock on a payment lasts milliseconds.
 LOCKED_RETRY_S: Final = 0.25
-# Until a payment has its end: doubling from a second.
+# Delay until the payment is final, doubling from 1 s.
 RETRY_MAX_S: Final = 60.0
-# An order whose intake runs at the same time is there after seconds; one that comes later finds the cancellation by itself.
-LOOKS_WITHOUT_ORDER: Final = 6
-# Who has not seen the cancellation may be opening the order's next payment; no transaction is idle for longer than 3 s.
+# A concurrent intake finishes within seconds. A later one finds the cancellation by itself.
+TRIES_WITHOUT_ORDER: Final = 6
+# A transaction that does not see the cancellation may open the order's next payment. None is idle for longer than 3 s.
 NEXT_PAYMENT_S: Final = 5.0
-_KEY: Final = "order_cancelled"
 
 
 class CancelledOrders:
-    """Works off cancellations. `refund`: a payment that was paid is given back."""
+    """Process cancellations. `refund`: refund payments that are paid."""
 
     def __init__(self, context: Context, *, refund: bool) -> None:
         self._context = context
-        self._refund = refund
-        self._loop = Loop("cancelled_orders", self.look_once, interval_max_s=INTERVAL_MAX_S)
+        self._refund_paid = refund
+        self._loop = Loop("cancelled_orders", self.run_once, interval_max_s=INTERVAL_MAX_S)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the loop."""
         self._loop.start()
 
     def wake(self) -> None:
-        """Say that orders were cancelled."""
+        """Look for cancellations without waiting for the interval."""
         self._loop.wake()
 
     async def stop(self) -> None:
-        """Finish the round, then end."""
+        """Finish the round, then stop."""
         await self._loop.stop()
 
-    async def look_once(self) -> int:
-        """CancellationUpdate at what is due; return how many were."""
-        return len(await process_batches(self._look, GROUP_MAX, failed="cancelled_orders_group_failed"))
+    async def run_once(self) -> int:
+        """Process the due cancellations. Return their number."""
+        return len(await process_batches(self._look, GROUP_MAX, failure_event="cancelled_orders_group_failed"))
 
     async def _look(self, limit: int) -> Sequence[DueCancellation]:
         async with self._context.pool.acquire() as connection, connection.transaction():
@@ -84,19 +83,19 @@ class CancelledOrders:
             if not due:
                 return due
             work = self._work if limit > 1 else self._work_or_postpone
-            fold, looks = await work(connection, due)
-            await order_cancellations.update(connection, looks)
+            fold, updates = await work(connection, due)
+            await order_cancellations.update(connection, updates)
             reached("cancelled_orders.commit.before")
         reached("cancelled_orders.commit.after")
-        self._context.after(fold)
-        _count(looks)
+        self._context.after_commit(fold)
+        _count(updates)
         return due
 
     async def _work_or_postpone(
         self, connection: Connection, due: Sequence[DueCancellation]
     ) -> tuple[Fold, list[CancellationUpdate]]:
-        """Work behind a savepoint, so that what trips the database is at least postponed."""
-        with isolate_errors("order_not_cancelled", level=logging.ERROR):
+        """Work behind a savepoint. If that fails, postpone the cancellations."""
+        with isolate_errors("order_not_canceled", level=logging.ERROR):
             async with connection.transaction():
                 return await self._work(connection, due)
         return self._context.fold({}), [CancellationUpdate(order_id=c.order_id, retry_s=RETRY_MAX_S) for c in due]
@@ -108,57 +107,60 @@ class CancelledOrders:
         locked = await payments.lock_available(connection, newest.values())
         fold = self._context.fold(locked)
         await fold.load(connection, [key for key, payment in locked.items() if payment.status is Status.SUCCEEDED])
-        asked = await operations.being_canceled(connection, list(locked))
-        looks = [await self._settle(connection, fold, c, newest.get(c.order_id), asked) for c in due]
+        pending = await operations.being_canceled(connection, list(locked))
+        updates = [await self._decide(connection, fold, c, newest.get(c.order_id), pending) for c in due]
         await fold.write(connection)
-        return fold, looks
+        return fold, updates
 
-    async def _settle(
+    async def _decide(
         self,
         connection: Connection,
         fold: Fold,
         cancellation: DueCancellation,
         payment_id: UUID | None,
-        asked: set[UUID],
+        pending: set[UUID],
     ) -> CancellationUpdate:
         order_id, tries = cancellation.order_id, cancellation.tries
         later = CancellationUpdate(order_id=order_id, retry_s=min(RETRY_MAX_S, 2.0 ** min(tries, 10)))
         if payment_id is None:
-            return later if tries < LOOKS_WITHOUT_ORDER else CancellationUpdate(order_id=order_id)
+            return later if tries < TRIES_WITHOUT_ORDER else CancellationUpdate(order_id=order_id)
         if payment_id not in fold:
             return CancellationUpdate(order_id=order_id, retry_s=LOCKED_RETRY_S)
         payment = fold.payment(payment_id)
         match payment.status:
             case Status.SUCCEEDED:
-                return self._meet_paid(fold, payment, cancellation)
+                return self._handle_paid(fold, payment, cancellation)
             case Status.CANCELED | Status.FAILED if tries == 0:
                 return CancellationUpdate(order_id=order_id, retry_s=NEXT_PAYMENT_S)
             case Status.CANCELED | Status.FAILED:
                 return CancellationUpdate(order_id=order_id, outcome="canceled")
-            case status if status in CANCELABLE and payment_id not in asked and self._runs(payment):
-                wish = Cancel(client=SYSTEM, key=f"{_KEY}:{tries}", reason=ORDER_CANCELLED)
-                if await cancel(connection, self._context, fold, payment_id, wish) is None:
-                    return CancellationUpdate(order_id=order_id, outcome="canceled")
+            case status if status in CANCELABLE and payment_id not in pending and self._runs(payment):
+                request = CancelRequest(client=SYSTEM, key=f"{ORDER_CANCELLED_KEY}:{tries}", reason=ORDER_CANCELLED)
+                await cancel(connection, self._context, fold, payment_id, request)
         return later
 
-    def _meet_paid(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> CancellationUpdate:
-        """The customer was first."""
+    def _handle_paid(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> CancellationUpdate:
+        """Refund a payment, or report that the cancellation came too late."""
         if payment.captured.minor == 0:
             return CancellationUpdate(order_id=cancellation.order_id, outcome="nothing_paid")
-        if self._refund and self._give_back(fold, payment, cancellation):
+        if self._refund_paid and self._request_refund(fold, payment, cancellation):
             return CancellationUpdate(order_id=cancellation.order_id, outcome="refunded")
-        fold.note(payment.id, f"{_KEY}:too_late")
-        log.warning("order_cancelled_too_late", order_id=cancellation.order_id, payment_id=str(payment.id))
+        fold.append_history(payment.id, f"{ORDER_CANCELLED_KEY}:too_late")
+        log.warning("order_canceled_too_late", order_id=cancellation.order_id, payment_id=str(payment.id))
         return CancellationUpdate(order_id=cancellation.order_id, outcome="too_late")
 
-    def _give_back(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> bool:
-        refund_id = operation_id(payment.id, Kind.REFUND, SYSTEM, _KEY)
-        asked = Requester(client=SYSTEM, idempotency_key=_KEY, fingerprint=sha256(_KEY.encode()).digest())
+    def _request_refund(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> bool:
+        refund_id = operation_id(payment.id, Kind.REFUND, SYSTEM, ORDER_CANCELLED_KEY)
+        requester = Requester(
+            client=SYSTEM,
+            idempotency_key=ORDER_CANCELLED_KEY,
+            fingerprint=sha256(ORDER_CANCELLED_KEY.encode()).digest(),
+        )
         reason = cancellation.reason or ORDER_CANCELLED
         try:
-            refused = reserve(self._context, fold, payment.id, refund_id, None, reason, asked)
+            refused = reserve(self._context, fold, payment.id, refund_id, None, reason, requester)
         except Refusal as refusal:
-            log.warning("order_cancelled_not_refunded", payment_id=str(payment.id), detail=str(refusal))
+            log.warning("order_canceled_not_refunded", payment_id=str(payment.id), detail=str(refusal))
             return False
         return refused is None or refused.code == "nothing_left"
 
@@ -166,8 +168,8 @@ class CancelledOrders:
         return payment.provider in self._context.providers.by_name
 
 
-def _count(looks: Sequence[CancellationUpdate]) -> None:
-    for look in looks:
-        if look.outcome is not None:
-            metrics.CANCELLED_ORDERS.labels(look.outcome).inc()
-            log.info("order_cancelled", order_id=look.order_id, outcome=look.outcome)
+def _count(updates: Sequence[CancellationUpdate]) -> None:
+    for update in updates:
+        if update.outcome is not None:
+            metrics.CANCELLED_ORDERS.labels(update.outcome).inc()
+            log.info("order_canceled", order_id=update.order_id, outcome=update.outcome)

@@ -1,7 +1,7 @@
-"""Unpaid payments end when their time is over: the provider is asked to cancel them, and what it says is what happened.
+"""Cancel unpaid payments whose time is over. The provider's response decides the result.
 
-A payment that a bank works on, or whose money is held, is passed over. One that the customer pays in the same second ends as
-the provider has it: the cancel is refused then, and the payment has succeeded.
+Payments that a bank is processing, and authorized ones, are skipped. If the customer pays in the same second, the
+provider refuses the cancel and the payment succeeds.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import structlog
 from payment_service.crash_points import reached
 from payment_service.db import operations, payments
 from payment_service.domain.unpaid import ABANDONED
-from payment_service.flows.requests.cancel import Cancel, cancel
+from payment_service.flows.requests.cancel import CancelRequest, cancel
 from payment_service.flows.state.batches import isolate_errors, process_batches
-from payment_service.flows.state.system_operations import SYSTEM
+from payment_service.flows.state.system_operations import EXPIRED, SYSTEM
 from payment_service.loop import Loop
 from payment_service.telemetry import metrics
 
@@ -31,36 +31,36 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Some 30 ms of work in one transaction.
+# A transaction of about 30 ms.
 GROUP_MAX: Final = 100
-# A deadline is a matter of hours: a second late is on time.
+# Deadlines are hours away, so a second late is on time.
 INTERVAL_MAX_S: Final = 1.0
-# What is still unpaid then was not canceled: the bank worked on it, or the provider could not be reached.
+# A payment that is still open then was processing, or the provider was unavailable.
 LOOK_AGAIN: Final = timedelta(minutes=5)
 
 
 class Expiry:
-    """Asks for the end of payments whose time is over."""
+    """Request the cancellation of payments whose time is over."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._loop = Loop("expiry", self.expire_once, interval_max_s=INTERVAL_MAX_S)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the loop."""
         self._loop.start()
 
     async def stop(self) -> None:
-        """Finish the round, then end."""
+        """Finish the round, then stop."""
         await self._loop.stop()
 
     async def expire_once(self) -> int:
-        """Ask for the end of what is due; return how many were looked at."""
-        return len(await process_batches(self._expire, GROUP_MAX, failed="expiry_group_failed"))
+        """Request the cancellation of due payments. Return their number."""
+        return len(await process_batches(self._expire, GROUP_MAX, failure_event="expiry_group_failed"))
 
     async def _expire(self, limit: int) -> Sequence[Expiring]:
-        now = self._context.now()
         async with self._context.pool.acquire() as connection, connection.transaction():
+            now = await self._context.database_now(connection)
             due = await payments.lock_expiring(connection, now, self._context.providers.by_name.keys(), limit)
             if not due:
                 return due
@@ -69,25 +69,25 @@ class Expiry:
             fold = await ask(connection, due)
             reached("expire.commit.before")
         reached("expire.commit.after")
-        self._context.after(fold)
+        self._context.after_commit(fold)
         return due
 
     async def _ask(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
         fold = self._context.fold({one.payment.id: one.payment for one in due})
-        asked = await operations.being_canceled(connection, [one.payment.id for one in due])
+        pending = await operations.being_canceled(connection, [one.payment.id for one in due])
         for one in due:
-            if one.payment.id not in asked:
-                # Named by its moment: a second replica, or a restored backup, asks for the same call.
-                wish = Cancel(client=SYSTEM, key=f"expired:{one.due_at.isoformat()}", reason=ABANDONED)
-                await cancel(connection, self._context, fold, one.payment.id, wish)
+            if one.payment.id not in pending:
+                # The due time is the key, so a second replica or a restored backup requests the same call.
+                request = CancelRequest(client=SYSTEM, key=f"{EXPIRED}:{one.due_at.isoformat()}", reason=ABANDONED)
+                await cancel(connection, self._context, fold, one.payment.id, request)
                 metrics.EXPIRED.inc()
-                log.info("payment_expires", payment_id=str(one.payment.id), status=one.payment.status)
+                log.info("payment_expiry_requested", payment_id=str(one.payment.id), status=one.payment.status)
         await fold.write(connection)
         return fold
 
     async def _ask_or_skip(self, connection: Connection, due: Sequence[Expiring]) -> Fold:
-        """Ask behind a savepoint, so that what trips the database is at least postponed."""
-        with isolate_errors("payment_does_not_expire", level=logging.ERROR, ids=[str(one.payment.id) for one in due]):
+        """Request behind a savepoint. If that fails, the payments stay postponed."""
+        with isolate_errors("payment_expiry_failed", level=logging.ERROR, ids=[str(one.payment.id) for one in due]):
             async with connection.transaction():
                 return await self._ask(connection, due)
         return self._context.fold({})

@@ -1,7 +1,7 @@
-"""Webhooks: a group of verified events is stored and applied in one transaction; then, and only then, they are acknowledged.
+"""Store and apply a group of verified events in one transaction, and acknowledge them after its commit.
 
-Events are written first, in the order of their ids, then the payments that are free are locked in the order of theirs. An event
-whose payment is held by somebody else, or is not there yet, waits: a loop applies it by the same code.
+Events are written first, in the order of their ids. Then the available payments are locked in the order of theirs. An
+event whose payment is locked or unknown stays pending, and a loop applies it with the same code.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -20,7 +20,7 @@ from payment_service.db import events, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.dispute import DisputeChanged
 from payment_service.domain.payment import Applied, Ignored, Parked, Stray
-from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds, RefundsChanged, RefundsMoved
+from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds, RefundsChanged, RefundTotalFact
 from payment_service.flows.intake.quarantine import quarantine_event
 from payment_service.flows.state.batches import isolate_errors, process_batches
 from payment_service.flows.state.errors import Unavailable
@@ -41,14 +41,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Some 30 ms of work in one transaction: enough to spread a commit thin, well under the lock timeout of others.
+# A transaction of about 30 ms, well under the lock timeout of other transactions.
 GROUP_MAX: Final = 256
 REPLAY_GROUP_MAX: Final = 100
-# A payment that is locked is free again in a moment.
+# A lock on a payment lasts milliseconds.
 LOCKED_RETRY_S: Final = 0.25
-# An event that names a payment we do not have: a restored backup, or a slow replica. Doubling from 1 s to an hour, for 72 h.
+# The payment of such an event may come from a slow replica, or be lost by a restored backup. The delay doubles from 1 s
+# to an hour, for 72 h.
 UNMATCHED_RETRY_MAX_S: Final = 3_600.0
-UNMATCHED_KEPT: Final = timedelta(hours=72)
+UNMATCHED_RETENTION: Final = timedelta(hours=72)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +62,16 @@ class _Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a transaction stored. `passed`: what became of events that carry nothing for us; `repeated`: how many were known."""
+    """The result of a transaction. `skipped`: events without a fact for us. `repeated`: number of known events."""
 
     fold: Fold
     results: tuple[events.Result, ...]
-    passed: tuple[Disposition, ...]
+    skipped: tuple[Disposition, ...]
     repeated: int
 
 
 class Webhooks:
-    """Takes events in groups."""
+    """Store and apply events in groups."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -79,19 +80,19 @@ class Webhooks:
         self._replaying = Loop("webhooks.replay", self.replay_once, interval_max_s=0.5)
 
     def start(self) -> None:
-        """Begin to store and to replay."""
+        """Start the loops that store and replay events."""
         self._storing.start()
         self._replaying.start()
 
     async def stop(self) -> None:
-        """Store what was delivered, then end."""
+        """Store what was delivered, then stop."""
         await self._replaying.stop()
         await self._storing.stop()
         while self._pending:
             await self.store_once()
 
     async def take(self, event: ProviderEvent, verified_by: str) -> None:
-        """Return when the event is durable. Raises Unavailable when it can't be stored now: the provider will send it again."""
+        """Return when the event is durable. Raise Unavailable otherwise: the provider sends it again."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._pending.append(_Delivery(event, verified_by, done, loop.time()))
@@ -99,7 +100,7 @@ class Webhooks:
         await done
 
     async def store_once(self) -> int:
-        """Store and apply what was delivered; return how many."""
+        """Store and apply the delivered events. Return their number."""
         group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
         if not group:
             return 0
@@ -108,20 +109,20 @@ class Webhooks:
             await self._store([(d.event, d.verified_by) for d in group])
         except TRANSIENT_ERRORS as error:
             log.warning("webhooks_not_stored", size=len(group), error=type(error).__name__)
-            _answer(group, Unavailable())
-        except Exception as error:  # noqa: BLE001 - one event that trips the database must not stop the others
+            _complete(group, Unavailable())
+        except Exception as error:  # noqa: BLE001 - one faulty event must not block the others
             log.warning("webhook_group_failed", size=len(group), error=type(error).__name__, detail=str(error)[:300])
             for delivery in group:
                 await self._store_alone(delivery)
         else:
-            _answer(group, None)
+            _complete(group, None)
             waited_s = asyncio.get_running_loop().time() - group[0].arrived_s
             metrics.STAGE_SECONDS.labels("webhook_to_durable").observe(waited_s)
         return len(group)
 
     async def replay_once(self) -> int:
-        """Apply stored events that are due; return how many were applied for good."""
-        results = await process_batches(self._replay, REPLAY_GROUP_MAX, failed="replay_group_failed")
+        """Apply pending events that are due. Return the number of events processed."""
+        results = await process_batches(self._replay, REPLAY_GROUP_MAX, failure_event="replay_group_failed")
         return sum(result.processed for result in results)
 
     async def _replay(self, limit: int) -> list[events.Result]:
@@ -133,17 +134,18 @@ class Webhooks:
             translated = [self._translate(w) for w in work]
             apply = self._apply if limit > 1 else self._apply_or_park
             fold, results = await apply(connection, translated)
-            results = [self._age(result, waiting[result.event.key]) for result in results]
+            now = await self._context.database_now(connection)
+            results = [self._schedule_retry(result, waiting[result.event.key], now) for result in results]
             await events.record_results(connection, results)
             reached("replay.commit.before")
         reached("replay.commit.after")
-        self._context.after(fold)
+        self._context.after_commit(fold)
         return results
 
     async def _apply_or_park(
         self, connection: Connection, work: Sequence[ProviderEvent]
     ) -> tuple[Fold, list[events.Result]]:
-        """Apply behind a savepoint, so that what trips the database stays locked and is parked."""
+        """Apply behind a savepoint. If that fails, keep the event locked and park it."""
         with isolate_errors("events_not_applicable", level=logging.ERROR, ids=[event.event_id for event in work]):
             async with connection.transaction():
                 return await self._apply(connection, work)
@@ -155,26 +157,26 @@ class Webhooks:
     async def store_within(
         self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False
     ) -> Stored:
-        """Store and apply events (each with what verified it) in the caller's transaction; after its commit, call `note`."""
-        deliveries = await self._find_own(connection, deliveries)
+        """Store and apply events, each with its verifier, in the caller's transaction. Call `after_commit` afterwards."""
+        deliveries = await self._claim_own_intents(connection, deliveries)
         new = await events.insert(connection, deliveries)
         unique = {event.key: event for event, _ in deliveries if event.key in new}
         work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
         apply = self._apply_or_park if alone else self._apply
         fold, results = await apply(connection, work)
-        # Stored as applied already, under the payment that the event itself names.
+        # Events are inserted as applied, under the payment that they name.
         corrections = [r for r in results if r.result != "applied" or r.event.payment_id is None]
         if corrections:
             await events.record_results(connection, corrections)
-        passed = tuple(e.disposition for e in unique.values() if e.disposition is not Disposition.APPLY)
-        return Stored(fold, tuple(results), passed, repeated=len(deliveries) - len(new))
+        skipped = tuple(e.disposition for e in unique.values() if e.disposition is not Disposition.APPLY)
+        return Stored(fold, tuple(results), skipped, repeated=len(deliveries) - len(new))
 
-    async def _find_own(
+    async def _claim_own_intents(
         self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]]
     ) -> Sequence[tuple[ProviderEvent, str]]:
-        """Of what bears no name of ours, take what is about a payment's own intent: another program may have made it."""
+        """Apply events without our metadata if they are about a payment's own intent."""
         intents = {
-            (e.provider, e.intent_id) for e, _ in deliveries if e.disposition is Disposition.FOREIGN and e.intent_id
+            (e.provider, e.intent_id) for e, _ in deliveries if e.disposition is Disposition.EXTERNAL and e.intent_id
         }
         own = await payments.of_intents(connection, intents) if intents else {}
         if not own:
@@ -187,11 +189,11 @@ class Webhooks:
             for event, label in deliveries
         ]
 
-    def note(self, stored: Stored) -> None:
-        """Count what was committed, and wake those who have work now."""
-        self._context.after(stored.fold)
+    def after_commit(self, stored: Stored) -> None:
+        """Count the committed changes and wake the loops that have work because of them."""
+        self._context.after_commit(stored.fold)
         metrics.WEBHOOKS.labels("repeated").inc(stored.repeated)
-        for result in (*stored.passed, *(r.result for r in stored.results)):
+        for result in (*stored.skipped, *(r.result for r in stored.results)):
             metrics.WEBHOOKS.labels(result).inc()
 
     async def _store(self, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False) -> None:
@@ -199,33 +201,33 @@ class Webhooks:
             stored = await self.store_within(connection, deliveries, alone=alone)
             reached("webhook.commit.before")
         reached("webhook.commit.after")
-        self.note(stored)
+        self.after_commit(stored)
 
     async def _store_alone(self, delivery: _Delivery) -> None:
         try:
             await self._store([(delivery.event, delivery.verified_by)], alone=True)
         except TRANSIENT_ERRORS:
-            _answer([delivery], Unavailable())
+            _complete([delivery], Unavailable())
             return
-        except Exception as error:  # noqa: BLE001 - it is kept, with the reason, and counted
-            await self._keep_unstorable(delivery, error)
+        except Exception as error:  # noqa: BLE001 - the event is quarantined with the reason
+            await self._quarantine(delivery, error)
             return
-        _answer([delivery], None)
+        _complete([delivery], None)
 
-    async def _keep_unstorable(self, delivery: _Delivery, error: Exception) -> None:
+    async def _quarantine(self, delivery: _Delivery, error: Exception) -> None:
         event = delivery.event
         log.error("webhook_not_storable", event_id=event.event_id, error=type(error).__name__, detail=str(error)[:300])
-        detail = f"The database refused the event ({type(error).__name__}): report this as a defect."
+        detail = f"The database rejected the event ({type(error).__name__}): report this as a bug."
         try:
             await quarantine_event(self._context.pool, event, detail)
-        except Exception as failure:  # noqa: BLE001 - what is not kept must be sent again, and its sender not be left waiting
-            log.error("webhook_not_kept", event_id=event.event_id, error=type(failure).__name__)
-            _answer([delivery], Unavailable())
+        except Exception as failure:  # noqa: BLE001 - the sender must get a response and send the event again
+            log.error("webhook_not_quarantined", event_id=event.event_id, error=type(failure).__name__)
+            _complete([delivery], Unavailable())
             return
-        _answer([delivery], None)
+        _complete([delivery], None)
 
     async def _apply(self, connection: Connection, work: Sequence[ProviderEvent]) -> tuple[Fold, list[events.Result]]:
-        names = await self._name_payments(connection, work)
+        names = await self._match_payments(connection, work)
         wanted = set(names.values())
         locked = await payments.lock_available(connection, wanted) if wanted else {}
         missing = wanted - locked.keys()
@@ -238,8 +240,8 @@ class Webhooks:
         await fold.write(connection)
         return fold, results
 
-    async def _name_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[EventKey, UUID]:
-        """Give the payment of each event: the one it names, else the one whose own intent it is about."""
+    async def _match_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[EventKey, UUID]:
+        """Return the payment of each event: the named payment, or else the owner of its intent."""
         intents = {(e.provider, e.intent_id) for e in work if e.payment_id is None and e.intent_id is not None}
         found = await payments.of_intents(connection, intents) if intents else {}
         named = {event.key: event.payment_id or found.get((event.provider, event.intent_id or "")) for event in work}
@@ -264,10 +266,10 @@ class Webhooks:
         return replace(_result(event, fold.take(payment_id, event.fact)), payment_id=payment_id)
 
     def _translate(self, waiting: PendingEvent) -> ProviderEvent:
-        """Read a stored event again; one that its provider can't read waits for a person."""
+        """Translate a stored event again. An event that its provider cannot parse is parked."""
         try:
             return self._context.providers.named(waiting.provider).translate(json.loads(waiting.payload))
-        except Exception as error:  # noqa: BLE001 - a provider may be anybody's code, and must stop no other's events
+        except Exception as error:  # noqa: BLE001 - a third-party provider must not block the events of others
             log.error("event_not_translated", event_id=waiting.event_id, error=type(error).__name__)
         return ProviderEvent(
             provider=waiting.provider,
@@ -281,13 +283,13 @@ class Webhooks:
             fact=None,
         )
 
-    def _age(self, result: events.Result, waiting: PendingEvent) -> events.Result:
-        """What can't be applied yet is tried ever less often; without a payment it is parked at last, or was not ours."""
+    def _schedule_retry(self, result: events.Result, waiting: PendingEvent, now: datetime) -> events.Result:
+        """Increase the delay of a pending event. After 72 h park it, or mark it as external if it names no payment."""
         if result.result not in {"unmatched", "too_early"}:
             return result
-        if self._context.now() - waiting.stored_at > UNMATCHED_KEPT:
+        if now - waiting.stored_at > UNMATCHED_RETENTION:
             if result.result == "unmatched" and result.event.payment_id is None:
-                return replace(result, processed=True, result="foreign", retry_s=None)
+                return replace(result, processed=True, result="external", retry_s=None)
             return replace(result, parked_reason=result.result, retry_s=None)
         return replace(result, retry_s=min(UNMATCHED_RETRY_MAX_S, 2.0 ** min(waiting.tries, 12)))
 
@@ -300,8 +302,8 @@ def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:
             return events.Result(event=event, processed=True, result="known")
         case Stray():
             return events.Result(event=event, processed=True, result="stray")
-        case ReadRefunds() if isinstance(event.fact, RefundsMoved):
-            # It has done what it can: the read that it asked for tells more than it.
+        case ReadRefunds() if isinstance(event.fact, RefundTotalFact):
+            # The enqueued read returns more than this event contains.
             return events.Result(event=event, processed=True, result="applied")
         case ReadIntent() | ReadRefunds():
             return events.Result(event=event, processed=False, result="too_early", retry_s=1.0, tried=1)
@@ -311,7 +313,7 @@ def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:
             return events.Result(event=event, processed=False, result=reason, parked_reason=reason)
 
 
-def _answer(group: Sequence[_Delivery], error: Exception | None) -> None:
+def _complete(group: Sequence[_Delivery], error: Exception | None) -> None:
     for delivery in group:
         if delivery.done.done():
             continue

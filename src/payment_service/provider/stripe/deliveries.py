@@ -1,4 +1,4 @@
-"""Deliveries of Stripe's webhooks, with this deployment's secrets."""
+"""Verify, parse and translate Stripe's webhooks with this deployment's secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeDeliveries:
-    """`secrets`: those that may sign; `livemode`: whether our events are of real money."""
+    """The webhook settings. `secrets`: accepted signing secrets; `livemode`: whether our events are of real money."""
 
     secrets: Sequence[str]
     deployment: str
@@ -24,18 +24,18 @@ class StripeDeliveries:
 
     @classmethod
     def of(cls, config: Config) -> Self:
-        """Take what the environment says."""
+        """Read the settings from the configuration."""
         secrets = [secret.get_secret_value() for secret in config.stripe_webhook_secret]
         return cls(secrets=secrets, deployment=config.deployment, livemode=config.stripe_livemode)
 
     def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
-        """Check the signature; name the secret that made it. Raises SignatureRefused."""
+        """Verify the signature and return the name of its secret. Raise SignatureRefused."""
         return webhooks.verify(body, headers.get("stripe-signature"), self.secrets, now_s=now_s)
 
     def parse(self, body: bytes) -> dict[str, Any]:
-        """Read a body. Raises BodyRefused."""
+        """Parse a body. Raise BodyRefused."""
         return webhooks.parse(body)
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
-        """Say what an event means to the payments of this deployment."""
+        """Translate an event for this deployment."""
         return webhooks.translate(event, deployment=self.deployment, livemode=self.livemode)

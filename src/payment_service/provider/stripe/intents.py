@@ -1,4 +1,4 @@
-"""A PaymentIntent, as Stripe words it, becomes a fact. Pure (https://docs.stripe.com/api/payment_intents/object)."""
+"""Translate a PaymentIntent into a fact. Pure (https://docs.stripe.com/api/payment_intents/object)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _STATUSES: Final = {
     "succeeded": Status.SUCCEEDED,
     "canceled": Status.CANCELED,
 }
-# Codes whose reason must not be told to the customer (https://docs.stripe.com/declines/codes): they read as a plain decline.
+# Sentences for customers. Codes that Stripe says to hide from them (https://docs.stripe.com/declines/codes) are not
+# listed and read as a plain decline.
 _SENTENCES: Final = {
     "insufficient_funds": "The card has insufficient funds.",
     "expired_card": "The card has expired.",
     "incorrect_cvc": "The card's security code is incorrect.",
     "incorrect_number": "The card number is incorrect.",
-    "processing_error": "The card could not be processed; trying again may help.",
+    "processing_error": "The card could not be processed. Please try again.",
     "authentication_required": "The card needs the customer's authentication.",
     "payment_intent_authentication_failure": "The customer's authentication failed.",
     "card_velocity_exceeded": "The card's limit is exceeded.",
@@ -32,11 +33,11 @@ _DECLINED: Final = "The payment was declined."
 
 
 class MalformedIntent(ValueError):
-    """The object is not a PaymentIntent that we can read."""
+    """The object is not a valid PaymentIntent."""
 
 
 def intent_fact(intent: dict[str, Any], *, at: int, source: str, from_event: bool) -> IntentFact:
-    """Read an intent. `at`: the provider's clock, seconds. Raises MalformedIntent."""
+    """Translate an intent. `at`: the provider's clock, seconds. Raise MalformedIntent."""
     try:
         unit = currency(intent["currency"])
         status = _STATUSES[intent["status"]]
@@ -54,12 +55,12 @@ def intent_fact(intent: dict[str, Any], *, at: int, source: str, from_event: boo
             cancellation=str(intent.get("cancellation_reason") or "")[:100],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        message = f"not a PaymentIntent that can be read: {type(error).__name__}"
+        message = f"not a valid PaymentIntent: {type(error).__name__}"
         raise MalformedIntent(message) from None
 
 
 def only_method(intent: dict[str, Any]) -> str | None:
-    """The payment method type, where just one is offered."""
+    """Return the payment method type if only one is offered."""
     types = intent.get("payment_method_types")
     return types[0] if isinstance(types, list) and len(types) == 1 and isinstance(types[0], str) else None
 

@@ -1,4 +1,4 @@
-"""Refunds and disputes, as Stripe words them, become facts. Pure (https://docs.stripe.com/api/refunds, /api/disputes)."""
+"""Translate refunds and disputes into facts. Pure (https://docs.stripe.com/api/refunds, /api/disputes)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 from payment_service.domain.dispute import DisputeFact, DisputeStatus
-from payment_service.domain.refund import RefundFact, RefundListFact, RefundsMoved, RefundStatus
+from payment_service.domain.refund import RefundFact, RefundListFact, RefundStatus, RefundTotalFact
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service_events.currency import currency
 
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
     from payment_service.provider.port import Request
 
 REFUNDS: Final = "/v1/refunds"
-# The reasons that Stripe knows; any other is kept by us alone.
+# The reasons that Stripe accepts. Any other is stored here only.
 _REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 
 
-# By such a refund Stripe notes that what was held was released: nothing had been captured, so nothing is given back.
+# Stripe records a released authorization as such a refund. Nothing was captured, so nothing is refunded.
 _RELEASE: Final = "expired_uncaptured_charge"
 
 
 class MalformedRefund(ValueError):
-    """The object is no refund, charge or dispute that we can read."""
+    """The object is not a valid refund, charge or dispute."""
 
 
 def refund_form(intent_id: str, refund_id: UUID, payment_id: UUID, amount: int, reason: str) -> str:
-    """Word the form of a refund. `amount`: as Stripe counts it. What it was is not told again by `charge.refunded`, so it bears our name."""
+    """Build the form of a refund. `amount`: in Stripe's unit. `charge.refunded` does not identify refunds, so set our
+    id.
+    """
     form = [("payment_intent", intent_id), ("amount", str(amount))]
     if reason in _REASONS:
         form.append(("reason", reason))
@@ -38,13 +40,13 @@ def refund_form(intent_id: str, refund_id: UUID, payment_id: UUID, amount: int, 
 
 
 def intent_of_refund(request: Request) -> str:
-    """The intent that a stored request (making a refund, or listing them) is about."""
+    """Return the intent of a stored request that creates or lists refunds."""
     query = request.body if request.method == "POST" else urlsplit(request.path).query
     return parse_qs(query)["payment_intent"][0]
 
 
 def next_page(request: Request, page: Any) -> Request | None:
-    """Word the reading of the page that follows one of a listing; None: there is no more, or the page can't be read."""
+    """Build the request for the next page of a list. Return None if there is none or the page is invalid."""
     try:
         after = _text(page["data"][-1]["id"]) if page["has_more"] is True else None
     except (KeyError, IndexError, TypeError):
@@ -53,7 +55,7 @@ def next_page(request: Request, page: Any) -> Request | None:
 
 
 def join_pages(first: Any, second: Any) -> dict[str, Any] | None:
-    """Put two pages of a listing together; None: the second can't be read."""
+    """Join two pages of a list. Return None if the second is invalid."""
     try:
         return {**second, "data": [*first["data"], *second["data"]]}
     except (KeyError, TypeError):
@@ -61,12 +63,12 @@ def join_pages(first: Any, second: Any) -> dict[str, Any] | None:
 
 
 def is_release(refund: Any) -> bool:
-    """Whether a refund gives nothing back."""
+    """Return whether a refund is a released authorization."""
     return isinstance(refund, dict) and refund.get("reason") == _RELEASE
 
 
 def refund_fact(refund: Any, *, at: int, source: str) -> RefundFact:
-    """Read a refund. Raises MalformedRefund."""
+    """Translate a refund. Raise MalformedRefund."""
     try:
         if refund["object"] != "refund":
             raise TypeError
@@ -86,7 +88,7 @@ def refund_fact(refund: Any, *, at: int, source: str) -> RefundFact:
 
 
 def refund_list_fact(page: Any, *, intent_id: str, at: int, source: str) -> RefundListFact:
-    """Read a list of refunds. Raises MalformedRefund."""
+    """Translate a list of refunds. Raise MalformedRefund."""
     try:
         refunds = tuple(refund_fact(one, at=at, source=source) for one in page["data"] if not is_release(one))
         whole = page["has_more"] is False
@@ -95,19 +97,19 @@ def refund_list_fact(page: Any, *, intent_id: str, at: int, source: str) -> Refu
     return RefundListFact(intent_id=intent_id, refunds=refunds, whole=whole, at=at, source=source)
 
 
-def refunds_moved(charge: Any, *, at: int, source: str) -> RefundsMoved:
-    """Read what a charge tells of its refunds: their sum alone. Raises MalformedRefund."""
+def refund_total_fact(charge: Any, *, at: int, source: str) -> RefundTotalFact:
+    """Translate the sum of a charge's refunds. Raise MalformedRefund."""
     try:
-        # What was held and not captured is released, and counted among the refunds by Stripe alone.
+        # Stripe counts the released part of an authorization as a refund; it is not one.
         released = charge["amount"] - charge["amount_captured"]
         total = from_stripe(charge["amount_refunded"] - released, currency(charge["currency"]))
-        return RefundsMoved(intent_id=_text(charge["payment_intent"]), total=total, at=at, source=source)
+        return RefundTotalFact(intent_id=_text(charge["payment_intent"]), total=total, at=at, source=source)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("charge", error) from None
 
 
 def dispute_fact(dispute: Any, *, at: int, source: str) -> DisputeFact:
-    """Read a dispute. Raises MalformedRefund."""
+    """Translate a dispute. Raise MalformedRefund."""
     try:
         details = dispute.get("evidence_details") or {}
         due_by = details.get("due_by")
@@ -126,7 +128,7 @@ def dispute_fact(dispute: Any, *, at: int, source: str) -> DisputeFact:
 
 
 def _malformed(what: str, error: Exception) -> MalformedRefund:
-    return MalformedRefund(f"not a {what} that can be read: {type(error).__name__}")
+    return MalformedRefund(f"not a valid {what}: {type(error).__name__}")
 
 
 def _named_in(metadata: Any, field: str) -> UUID | None:

@@ -1,7 +1,8 @@
-"""Webhooks as Stripe signs them: `verify` the raw bytes, `parse` them strictly, `translate` the event into ours. Pure: no I/O, no clock.
+"""Stripe's webhooks: `verify` the raw bytes, `parse` them strictly, `translate` the event. Pure: no I/O, no clock.
 
-The signature is checked by the official SDK (https://docs.stripe.com/webhooks#verify-official-libraries), behind a strict parse of
-the header: the SDK itself takes timestamps of the future, `t=+1_7`, and raises TypeError for a signature that is not ASCII.
+The official SDK checks the signature (https://docs.stripe.com/webhooks#verify-official-libraries). A strict parser of
+the header runs first, because the SDK accepts future timestamps and `t=+1_7`, and raises TypeError for a non-ASCII
+signature.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from payment_service.domain.payment import ChargeFact
 from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, SignatureRefused
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.intents import intent_fact
-from payment_service.provider.stripe.refunds import dispute_fact, is_release, refund_fact, refunds_moved
+from payment_service.provider.stripe.refunds import dispute_fact, is_release, refund_fact, refund_total_fact
 from payment_service_events.currency import currency
 
 if TYPE_CHECKING:
@@ -30,18 +31,18 @@ if TYPE_CHECKING:
 
 PROVIDER: Final = "stripe"
 
-# Stripe's own default, here to both sides: a time of the future would let a captured request be replayed later.
+# Stripe's own default, here in both directions: a future time would allow a later replay of a captured request.
 TOLERANCE_S: Final = 300
-# Stripe sends one signature per active secret, two while one is rotated; eight leave room and bound the work.
+# Stripe sends one signature per active secret, two during a rotation. Eight leave room and limit the work.
 SIGNATURES_MAX: Final = 8
 HEADER_LIMIT_CHARACTERS: Final = 4_096
-# Stripe's own objects are about ten deep; jsonb and Python's stack take hundreds.
+# Stripe's own objects are about ten levels deep; jsonb and Python's stack allow hundreds.
 DEPTH_MAX: Final = 64
-# 2001-09-09 to 2286-11-20, ten digits: what is outside is no time in seconds that Stripe can mean.
+# 2001-09-09 to 2286-11-20, ten digits: Stripe cannot mean any other time in seconds.
 _CREATED_MIN: Final = 1_000_000_000
 _CREATED_MAX: Final = 9_999_999_999
 
-# No leading zero: the SDK signs the number, not the digits, so `t=017…` would pass as another spelling of a valid header.
+# No leading zero: the SDK signs the number, not the digits, so `t=017…` would be another spelling of a valid header.
 _TIMESTAMP: Final = re.compile(r"[1-9][0-9]{0,11}")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
 _SCHEME: Final = re.compile(r"[a-z0-9_]{1,32}")
@@ -69,16 +70,16 @@ _DISPUTE_TYPES: Final = frozenset({
     "charge.dispute.funds_withdrawn",
     "charge.dispute.funds_reinstated",
 })  # fmt: skip
-# What bears our metadata, and what is found by its intent alone.
-_NAMED_TYPES: Final = _INTENT_TYPES | _CHARGE_TYPES | _TOTAL_TYPES
-_FOUND_TYPES: Final = _REFUND_TYPES | _DISPUTE_TYPES
-APPLIED_TYPES: Final = _NAMED_TYPES | _FOUND_TYPES
+# Types with our metadata, and types that only name an intent.
+_BY_METADATA_TYPES: Final = _INTENT_TYPES | _CHARGE_TYPES | _TOTAL_TYPES
+_BY_INTENT_TYPES: Final = _REFUND_TYPES | _DISPUTE_TYPES
+APPLIED_TYPES: Final = _BY_METADATA_TYPES | _BY_INTENT_TYPES
 _THIN: Final = "v2.core.event"
-_TOLD: Final = frozenset({Disposition.APPLY, Disposition.FOREIGN})
+_WITH_FACT: Final = frozenset({Disposition.APPLY, Disposition.EXTERNAL})
 
 
 class SignatureReason(StrEnum):
-    """Why a delivery was not believed; also a metric's label."""
+    """The reason why a signature was refused; also a metric label."""
 
     MISSING_HEADER = "missing_header"
     MALFORMED_HEADER = "malformed_header"
@@ -89,7 +90,7 @@ class SignatureReason(StrEnum):
 
 
 class BodyReason(StrEnum):
-    """Why a signed body can't be read; also a metric's label."""
+    """The reason why a signed body was refused; also a metric label."""
 
     NOT_JSON = "not_json"
     NOT_A_NUMBER = "not_a_number"
@@ -99,9 +100,10 @@ class BodyReason(StrEnum):
 
 
 def verify(body: bytes, header: str | None, secrets: Sequence[str], *, now_s: int) -> str:
-    """Check the signature over the raw bytes against each secret; return which one matched (`secret-1` is the first configured).
+    """Verify the signature over the raw bytes. Return the name of the matching secret (`secret-1` is the first
+    configured).
 
-    `header` is `Stripe-Signature`; `now_s` our clock, seconds. Raises SignatureRefused, and nothing else.
+    `header` is `Stripe-Signature`; `now_s` our clock, seconds. Raise SignatureRefused, and nothing else.
     """
     timestamp, signatures = _read_header(header)
     if int(timestamp) < now_s - TOLERANCE_S:
@@ -123,7 +125,9 @@ def verify(body: bytes, header: str | None, secrets: Sequence[str], *, now_s: in
 
 
 def _read_header(header: str | None) -> tuple[str, list[str]]:
-    """Give the timestamp's digits and the v1 signatures. Other schemes are ignored, as Stripe's documentation asks."""
+    """Return the timestamp's digits and the v1 signatures. Other schemes are ignored, as Stripe's documentation
+    requires.
+    """
     if not header:
         raise SignatureRefused(SignatureReason.MISSING_HEADER, "The header Stripe-Signature is missing.")
     if len(header) > HEADER_LIMIT_CHARACTERS:
@@ -148,22 +152,22 @@ def _malformed_header() -> SignatureRefused:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise BodyRefused(BodyReason.DUPLICATE_KEY, "The body names the same field twice.")
+        raise BodyRefused(BodyReason.DUPLICATE_KEY, "The body contains a field twice.")
     found.pop("client_secret", None)
     return found
 
 
 def _refuse_constant(_text: str) -> NoReturn:
-    raise BodyRefused(BodyReason.NOT_A_NUMBER, "The body holds NaN or Infinity.")
+    raise BodyRefused(BodyReason.NOT_A_NUMBER, "The body contains NaN or Infinity.")
 
 
-# A number with a point or an exponent stays the text it was: no amount is one, and nothing is ever rounded.
+# Keep numbers with a point or an exponent as text: no amount is one, and nothing is ever rounded.
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=str, parse_constant=_refuse_constant)
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """Read a verified body strictly; `client_secret` is left out at any depth. Raises BodyRefused, and nothing else."""
+    """Parse a verified body strictly, without `client_secret` at any depth. Raise BodyRefused, and nothing else."""
     try:
         event: Any = _DECODER.decode(body.decode())
     except BodyRefused:
@@ -172,11 +176,11 @@ def parse(body: bytes) -> dict[str, Any]:
         raise _too_deep() from None
     except ValueError:
         raise BodyRefused(BodyReason.NOT_JSON, "The body is not JSON in UTF-8 without a byte order mark.") from None
-    # Nothing can be deeper than it has brackets; only what has many is measured.
+    # The depth cannot exceed the number of brackets, so small bodies need no measurement.
     if body.count(b"{") + body.count(b"[") > DEPTH_MAX and _is_deep(event):
         raise _too_deep()
     if problem := _missing(event):
-        raise BodyRefused(BodyReason.NOT_AN_EVENT, f"The body is no event of Stripe: {problem}.")
+        raise BodyRefused(BodyReason.NOT_AN_EVENT, f"The body is not a Stripe event: {problem}.")
     return cast("dict[str, Any]", event)
 
 
@@ -195,22 +199,22 @@ def _is_deep(value: object) -> bool:
 
 
 def _missing(event: object) -> str | None:
-    """Say what an event of either kind needs and this one lacks (https://docs.stripe.com/api/events/object)."""
+    """Return what an event lacks, or None (https://docs.stripe.com/api/events/object)."""
     if not isinstance(event, dict):
-        return "it is no object"
+        return "it is not an object"
     if not _matches(_EVENT_ID, event.get("id")):
-        return "its id is none"
+        return "its id is invalid"
     if not _matches(_EVENT_TYPE, event.get("type")):
-        return "its type is none"
+        return "its type is invalid"
     if type(event.get("livemode")) is not bool:
         return "livemode is neither true nor false"
     if _seconds(event.get("created")) is None:
-        return "created is no time"
+        return "created is not a time"
     if event.get("object") == _THIN:
         return None
     data = event.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
-        return "data.object is no object"
+        return "data.object is not an object"
     return None
 
 
@@ -219,7 +223,7 @@ def _matches(pattern: re.Pattern[str], value: object) -> bool:
 
 
 def _seconds(created: object) -> int | None:
-    """Read whole seconds since 1970, or the ISO 8601 text that thin events carry."""
+    """Parse whole seconds since 1970, or the ISO 8601 text of thin events."""
     if isinstance(created, str):
         try:
             created = int(datetime.fromisoformat(created).timestamp())
@@ -229,10 +233,10 @@ def _seconds(created: object) -> int | None:
 
 
 def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> ProviderEvent:
-    """Say what an event that `parse` has read means to the payments of this deployment. Never raises.
+    """Translate a parsed event for this deployment. Never raises.
 
-    An event that names a payment of ours and can't be read has Disposition.APPLY and no fact: it waits for a person. One that
-    bears no name of ours is foreign, unless the intent that it names turns out to be a payment's own.
+    An event about a payment of ours that cannot be translated has Disposition.APPLY and no fact, so it is parked. An
+    event without our metadata is external, unless its intent belongs to a payment.
     """
     payload = _ENCODER.encode(event)
     if '"client_secret":' in payload or "\\u0000" in payload or not _is_utf8(payload):
@@ -248,8 +252,8 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> Prov
         payload=payload,
         disposition=disposition,
         payment_id=payment_id,
-        intent_id=_intent_id(event) if disposition in _TOLD and payment_id is None else None,
-        fact=_fact(event, occurred_at) if disposition in _TOLD else None,
+        intent_id=_intent_id(event) if disposition in _WITH_FACT and payment_id is None else None,
+        fact=_fact(event, occurred_at) if disposition in _WITH_FACT else None,
     )
 
 
@@ -262,7 +266,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def _storable(value: Any) -> Any:
-    """Leave out client secrets; replace what PostgreSQL's text can't hold (U+0000, lone surrogates) by U+FFFD."""
+    """Remove client secrets. Replace characters that PostgreSQL cannot store (U+0000, lone surrogates) by U+FFFD."""
     match value:
         case str():
             return _UNSTORABLE.sub("\ufffd", value)
@@ -281,13 +285,13 @@ def _dispose(event: dict[str, Any], *, deployment: str, livemode: bool) -> tuple
     if event.get("object") == _THIN:
         return Disposition.IGNORED, None
     payment_id = _payment_id(event["data"]["object"], deployment)
-    if kind in _NAMED_TYPES:
-        return (Disposition.FOREIGN if payment_id is None else Disposition.APPLY), payment_id
-    if kind in _FOUND_TYPES:
+    if kind in _BY_METADATA_TYPES:
+        return (Disposition.EXTERNAL if payment_id is None else Disposition.APPLY), payment_id
+    if kind in _BY_INTENT_TYPES:
         if is_release(event["data"]["object"]):
             return Disposition.IGNORED, None
-        # Without an intent it refunds or disputes a charge that was made otherwise, and not by us.
-        return (Disposition.APPLY if _intent_id(event) else Disposition.FOREIGN), None
+        # Without an intent it is about a charge that another program created.
+        return (Disposition.APPLY if _intent_id(event) else Disposition.EXTERNAL), None
     return Disposition.IGNORED, payment_id
 
 
@@ -316,7 +320,7 @@ def _fact(event: dict[str, Any], at: int) -> AnyFact | None:
         if kind in _REFUND_TYPES:
             return refund_fact(subject, at=at, source=source)
         if kind in _TOTAL_TYPES:
-            return refunds_moved(subject, at=at, source=source)
+            return refund_total_fact(subject, at=at, source=source)
         if kind in _DISPUTE_TYPES:
             return dispute_fact(subject, at=at, source=source)
         return intent_fact(subject, at=at, source=source, from_event=True)
@@ -325,7 +329,7 @@ def _fact(event: dict[str, Any], at: int) -> AnyFact | None:
 
 
 def _charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
-    """Read a charge (https://docs.stripe.com/api/charges/object). Raises ValueError, KeyError or TypeError."""
+    """Translate a charge (https://docs.stripe.com/api/charges/object). Raise ValueError, KeyError or TypeError."""
     intent_id, charge_id, method = charge["payment_intent"], charge["id"], charge["payment_method_details"]["type"]
     if not isinstance(intent_id, str) or not isinstance(charge_id, str) or not _matches(_METHOD, method):
         raise TypeError

@@ -1,4 +1,4 @@
-"""What the checks work with: the provider, somebody who plays its other side, and one payment after another."""
+"""The harness around the provider under test, and the payments that the checks make."""
 
 from __future__ import annotations
 
@@ -15,71 +15,71 @@ from payment_service_events.money import Money
 if TYPE_CHECKING:
     from payment_service.provider.port import Provider
 
-# In minor units of every currency: of a size that no provider calls too small or too large, and even in thousandths.
+# In minor units of every currency. No provider rejects this size, and it is a multiple of ten for three decimals.
 AMOUNT_MINOR: Final = 654_320
 PART_MINOR: Final = 54_320
 INTENT_ID_MAX: Final = 255  # characters
 
 
 class NotConforming(AssertionError):
-    """The provider does not do what the service relies on. The message says what."""
+    """The provider violates a rule that the service depends on. The message says which."""
 
 
-class Counterpart(Protocol):
-    """Who plays the provider's other side for the checks."""
+class ProviderHarness(Protocol):
+    """The counterpart of the provider under test: it pays and delivers events."""
 
     @property
     def provider(self) -> Provider:
-        """The provider under test."""
+        """Return the provider under test."""
         ...
 
     @property
     def deployment(self) -> str:
-        """The name under which it was made."""
+        """Return the deployment that the provider was made with."""
         ...
 
     @property
     def currencies(self) -> Collection[str]:
-        """Codes, in small letters, of all that it takes."""
+        """Return the lower-case codes of all currencies that the provider accepts."""
         ...
 
     @property
-    def holds(self) -> bool:
-        """Whether it can hold money, to be captured later."""
+    def supports_manual_capture(self) -> bool:
+        """Return whether the provider can authorize money and capture it later."""
         ...
 
     async def pay(self, intent_id: str, amount: Money) -> None:
-        """Be the customer: pay all of it, and return when the provider knows."""
+        """Pay the full amount as the customer. Return when the provider has recorded it."""
         ...
 
     async def events(self) -> Sequence[Mapping[str, Any]]:
-        """Give all events that the provider has told so far, as `translate` takes them, the oldest first."""
+        """Return all events of the provider, oldest first, in the form that `translate` takes."""
         ...
 
 
-Check: TypeAlias = Callable[[Counterpart], Awaitable[None]]
+Check: TypeAlias = Callable[[ProviderHarness], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """A payment that a check makes, and what is asked about it."""
+    """A payment that a check makes."""
 
-    counterpart: Counterpart
+    harness: ProviderHarness
     amount: Money
     payment_id: UUID = field(default_factory=uuid4)
 
     @property
     def provider(self) -> Provider:
-        """The provider under test."""
-        return self.counterpart.provider
+        """Return the provider under test."""
+        return self.harness.provider
 
-    def create(self, *, amount: Money | None = None, hold: bool = False) -> Request:
-        """Word the creation."""
+    def create(self, *, amount: Money | None = None, manual_capture: bool = False) -> Request:
+        """Build the request that creates the intent."""
         return self.provider.create_request(
             payment_id=self.payment_id,
             order_id=f"order-{self.payment_id}",
             amount=amount or self.amount,
-            manual_capture=hold,
+            manual_capture=manual_capture,
         )
 
     async def send(
@@ -91,7 +91,7 @@ class Trial:
         key: str = "",
         refuse_late: Callable[[], None] = lambda: None,
     ) -> Outcome:
-        """Make an attempt, as the dispatcher does. Whatever it is, it must be an outcome."""
+        """Make an attempt as the dispatcher does. The provider must return an outcome."""
         operation_id = operation_id or uuid4()
         subject = self.payment_id if kind is Kind.CREATE else operation_id
         call = Call(
@@ -109,39 +109,39 @@ class Trial:
             raise
         except Exception as error:
             raise NotConforming(f"send raised {type(error).__name__} for a {kind}: {error}") from error
-        require(isinstance(outcome, Outcome), f"send gave {outcome!r} for a {kind}, which is no outcome")
+        require(isinstance(outcome, Outcome), f"send returned {outcome!r} for a {kind}, which is not an outcome")
         return outcome  # type: ignore[return-value]
 
-    async def begin(self, *, hold: bool = False) -> IntentFact:
-        """Create the intent, which must work."""
-        fact = intent_of(await self.send(Kind.CREATE, self.create(hold=hold)), "a create")
-        require(fact.amount == self.amount, f"a create for {self.amount} made an intent of {fact.amount}")
+    async def begin(self, *, manual_capture: bool = False) -> IntentFact:
+        """Create the intent. This must succeed."""
+        fact = intent_of(await self.send(Kind.CREATE, self.create(manual_capture=manual_capture)), "a create")
+        require(fact.amount == self.amount, f"a create for {self.amount} created an intent of {fact.amount}")
         return fact
 
     async def paid(self) -> IntentFact:
-        """Create the intent and let the customer pay it, all."""
+        """Create the intent and pay the full amount."""
         intent = await self.begin()
-        await self.counterpart.pay(intent.intent_id, self.amount)
+        await self.harness.pay(intent.intent_id, self.amount)
         return await self.read(intent.intent_id)
 
     async def read(self, intent_id: str) -> IntentFact:
-        """Read the intent, which must be there."""
+        """Read the intent. It must exist."""
         return intent_of(await self.send(Kind.RETRIEVE, self.provider.retrieve_request(intent_id)), "a retrieve")
 
 
-def trial(counterpart: Counterpart, code: str = "") -> Trial:
-    """Begin with another payment, in a currency of the provider's."""
-    unit = currency(code or min(counterpart.currencies))
-    return Trial(counterpart=counterpart, amount=Money(AMOUNT_MINOR, unit))
+def trial(harness: ProviderHarness, code: str = "") -> Trial:
+    """Return a new payment in one of the provider's currencies."""
+    unit = currency(code or min(harness.currencies))
+    return Trial(harness=harness, amount=Money(AMOUNT_MINOR, unit))
 
 
 def part_of(amount: Money) -> Money:
-    """Give a part of an amount."""
+    """Return a partial amount."""
     return Money(PART_MINOR, amount.currency)
 
 
 def require(condition: object, sentence: str) -> None:
-    """Raise NotConforming unless it is so."""
+    """Raise NotConforming unless the condition holds."""
     if not condition:
         raise NotConforming(sentence)
 
@@ -152,12 +152,12 @@ def fail(sentence: str) -> NoReturn:
 
 
 def intent_of(outcome: Outcome, what: str) -> IntentFact:
-    """Give the intent that a call brought; it must have been done."""
+    """Return the intent in a Done outcome. Raise NotConforming for any other."""
     if not isinstance(outcome, Done) or not isinstance(outcome.fact, IntentFact):
-        fail(f"{what} came to {outcome!r}, not to Done with an IntentFact")
+        fail(f"{what} returned {outcome!r}, not Done with an IntentFact")
     fact = outcome.fact
     require(fact.intent_id and len(fact.intent_id) <= INTENT_ID_MAX, f"{what} names its intent {fact.intent_id!r}")
-    require(isinstance(fact.at, int) and fact.at > 0, f"{what} happened at {fact.at!r}, which is no time in seconds")
+    require(isinstance(fact.at, int) and fact.at > 0, f"{what} has the time {fact.at!r}, which is not in seconds")
     require(fact.received.currency == fact.amount.currency, f"{what} has two currencies")
     paid = fact.status is Status.SUCCEEDED
     require(paid == (fact.received.minor > 0), f"{what} has received {fact.received} and is {fact.status}")

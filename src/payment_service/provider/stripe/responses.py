@@ -1,4 +1,6 @@
-"""Stripe's answers, sorted. Pure. The lists are Stripe's: https://docs.stripe.com/error-codes, https://docs.stripe.com/error-low-level."""
+"""Classify Stripe's responses as outcomes. Pure. Lists: https://docs.stripe.com/error-codes,
+https://docs.stripe.com/error-low-level.
+"""
 
 from __future__ import annotations
 
@@ -37,17 +39,17 @@ if TYPE_CHECKING:
     from payment_service.domain.refund import RefundFact, RefundListFact
     from payment_service.provider.port import Call
 
-# Codes of a create that no repetition can change: the payment has failed.
+# Codes of a create that no retry can change: the payment has failed.
 CREATE_REFUSALS: Final = frozenset({"amount_too_small", "amount_too_large", "invalid_charge_amount"})
-# Codes by which a refund is refused for good, and what they mean (https://docs.stripe.com/error-codes).
+# Codes that refuse a refund finally, with their reason (https://docs.stripe.com/error-codes).
 REFUND_REFUSALS: Final = {
-    "charge_already_refunded": "All of it has been refunded already.",
-    "charge_disputed": "The customer's bank has taken the money back.",
-    "refund_disputed_payment": "The customer's bank has taken the money back.",
-    "charge_not_refundable": "The payment can't be refunded any more.",
+    "charge_already_refunded": "The whole amount is refunded already.",
+    "charge_disputed": "The customer's bank has withdrawn the money.",
+    "refund_disputed_payment": "The customer's bank has withdrawn the money.",
+    "charge_not_refundable": "The payment cannot be refunded any more.",
     "insufficient_funds": "The provider's balance is too low.",
 }
-# Codes by which a capture comes too late: what the intent is now, a read tells.
+# Codes of a late capture. A read shows the intent's current status.
 CAPTURE_TOO_LATE: Final = frozenset(
     {
         "charge_already_captured",
@@ -57,92 +59,92 @@ CAPTURE_TOO_LATE: Final = frozenset(
     }
 )
 WRONG_STATE: Final = "payment_intent_unexpected_state"
-# What we obey at most of a Retry-After: an hour, so that a slip in a proxy can't stop an order for good.
+# The largest Retry-After obeyed: an hour, so that a misconfigured proxy cannot stop an order forever.
 RETRY_AFTER_MAX_S: Final = 3_600.0
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,100}")
 _REASONS: Final = {
-    "amount_too_small": "The amount is below the least that can be charged.",
-    "amount_too_large": "The amount is above the most that can be charged.",
-    "invalid_charge_amount": "The amount can't be charged.",
+    "amount_too_small": "The amount is below the provider's minimum.",
+    "amount_too_large": "The amount is above the provider's maximum.",
+    "invalid_charge_amount": "The amount cannot be charged.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came back. `body` is the parsed JSON, None where it was none."""
+class Response:
+    """An HTTP response. `body` is the parsed JSON, or None."""
 
     status: int
     headers: Mapping[str, str]
     body: object
 
 
-def classify(call: Call, answer: Answer, *, deployment: str, now_s: float) -> Outcome:
-    """Sort an answer to `call`. `now_s`: our clock, used only where the answer has no Date."""
-    request_id = read_word(answer.headers.get("Request-Id"))
-    if 200 <= answer.status < 300:
-        return _done(call, answer, deployment, now_s, request_id)
-    if answer.status >= 500 and _replayed(answer):
-        # Whatever it says about trying again: this key has no other answer.
-        return Unknown(code=f"http_{answer.status}", replayed=True, request_id=request_id)
-    code = read_word(_error(answer).get("code")) or f"http_{answer.status}"
-    if answer.headers.get("Stripe-Should-Retry") == "true" or answer.status in {409, 424, 429}:
-        return Transient(code=code, retry_after_s=read_retry_after(answer.headers), request_id=request_id)
-    if answer.status >= 500 or answer.status < 400:
-        return Unknown(code=f"http_{answer.status}", request_id=request_id)
-    if answer.status == 401:
+def classify(call: Call, response: Response, *, deployment: str, now_s: float) -> Outcome:
+    """Classify a response to `call`. `now_s`: our clock, used only if the response has no Date."""
+    request_id = read_token(response.headers.get("Request-Id"))
+    if 200 <= response.status < 300:
+        return _done(call, response, deployment, now_s, request_id)
+    if response.status >= 500 and _replayed(response):
+        # Ignore any retry hint: this key will never return another response.
+        return Unknown(code=f"http_{response.status}", replayed=True, request_id=request_id)
+    code = read_token(_error(response).get("code")) or f"http_{response.status}"
+    if response.headers.get("Stripe-Should-Retry") == "true" or response.status in {409, 424, 429}:
+        return Transient(code=code, retry_after_s=read_retry_after(response.headers), request_id=request_id)
+    if response.status >= 500 or response.status < 400:
+        return Unknown(code=f"http_{response.status}", request_id=request_id)
+    if response.status == 401:
         return Blocked(code="http_401", kind=None, request_id=request_id)
-    if answer.status == 403:
+    if response.status == 403:
         return Blocked(code="http_403", kind=call.kind, request_id=request_id)
-    return _sort_refusal(call, answer, code, now_s, request_id)
+    return _sort_refusal(call, response, code, now_s, request_id)
 
 
-def _sort_refusal(call: Call, answer: Answer, code: str, now_s: float, request_id: str) -> Outcome:
-    error = _error(answer)
+def _sort_refusal(call: Call, response: Response, code: str, now_s: float, request_id: str) -> Outcome:
+    error = _error(response)
     if error.get("type") == "idempotency_error":
         return Misused(code="idempotency_error", request_id=request_id)
     if call.kind is Kind.CREATE and code in CREATE_REFUSALS:
         reason = _REASONS[code]
-        fact = RefusedFact(code=code, reason=reason, at=read_date(answer, now_s), source=call.source)
+        fact = RefusedFact(code=code, reason=reason, at=read_date(response, now_s), source=call.source)
         return Refused(code=code, reason=reason, fact=fact, request_id=request_id)
     if call.kind is Kind.REFUND and (
-        code in REFUND_REFUSALS or (answer.status == 400 and error.get("param") == "amount")
+        code in REFUND_REFUSALS or (response.status == 400 and error.get("param") == "amount")
     ):
         reason = REFUND_REFUSALS.get(code, "The provider refused the amount.")
-        at = read_date(answer, now_s)
+        at = read_date(response, now_s)
         refused = RefundRefused(refund_id=call.operation_id, code=code, reason=reason, at=at, source=call.source)
         return Refused(code=code, reason=reason, fact=refused, request_id=request_id)
     too_late = call.kind is Kind.CAPTURE and code in CAPTURE_TOO_LATE
     if too_late or (code == WRONG_STATE and call.kind is not Kind.CREATE):
-        fresh = None if _replayed(answer) else _fact(call, error.get("payment_intent"), read_date(answer, now_s))
+        fresh = None if _replayed(response) else _fact(call, error.get("payment_intent"), read_date(response, now_s))
         return WrongState(code=code, fact=fresh, request_id=request_id)
     return Unexpected(
         code=code,
-        detail=f"HTTP {answer.status} {read_word(error.get('type'))} {read_word(error.get('param'))}".strip(),
+        detail=f"HTTP {response.status} {read_token(error.get('type'))} {read_token(error.get('param'))}".strip(),
         request_id=request_id,
     )
 
 
-def _done(call: Call, answer: Answer, deployment: str, now_s: float, request_id: str) -> Outcome:
-    body = answer.body if isinstance(answer.body, dict) else {}
+def _done(call: Call, response: Response, deployment: str, now_s: float, request_id: str) -> Outcome:
+    body = response.body if isinstance(response.body, dict) else {}
     expected = _expected_object(call)
     if body.get("object") != expected:
-        return Unknown(code="unreadable_answer", replayed=_replayed(answer), request_id=request_id)
-    if not _is_the_one_asked_for(call, body, deployment):
+        return Unknown(code="unreadable_answer", replayed=_replayed(response), request_id=request_id)
+    if not _matches_call(call, body, deployment):
         return Unexpected(
-            code="another_object", detail=f"answered with {read_word(body.get('id'))}", request_id=request_id
+            code="another_object", detail=f"answered with {read_token(body.get('id'))}", request_id=request_id
         )
-    if _replayed(answer) and call.kind is not Kind.CREATE:
+    if _replayed(response) and call.kind is not Kind.CREATE:
         return Done(fact=None, request_id=request_id)
     if call.kind is Kind.CREATE:
-        # Replayed or not, a create tells how the intent began.
+        # Even a replayed create shows how the intent began.
         created = body.get("created")
         at = created if isinstance(created, int) else int(now_s)
     else:
-        at = read_date(answer, now_s)
+        at = read_date(response, now_s)
     if (fact := _fact(call, body, at)) is None:
-        detail = f"the answer is no {expected} that we can read"
+        detail = f"the response is not a valid {expected}"
         return Unexpected(code=f"malformed_{expected.removeprefix('payment_')}", detail=detail, request_id=request_id)
-    return Done(fact=fact, request_id=request_id)
+    return Done(fact=fact, request_id=request_id, outdated=_replayed(response))
 
 
 def _expected_object(call: Call) -> str:
@@ -151,9 +153,9 @@ def _expected_object(call: Call) -> str:
     return "payment_intent"
 
 
-def _is_the_one_asked_for(call: Call, body: dict[str, Any], deployment: str) -> bool:
+def _matches_call(call: Call, body: dict[str, Any], deployment: str) -> bool:
     if body["object"] == "list":
-        return True  # of what the query named
+        return True  # the query limits it to one intent
     if call.kind is Kind.CREATE or body["object"] == "refund":
         metadata = body.get("metadata")
         ours = {"payment_id": str(call.payment_id)}
@@ -178,29 +180,29 @@ def _fact(call: Call, body: object, at: int) -> IntentFact | RefundFact | Refund
         return None
 
 
-def _error(answer: Answer) -> dict[str, Any]:
-    error = answer.body.get("error") if isinstance(answer.body, dict) else None
+def _error(response: Response) -> dict[str, Any]:
+    error = response.body.get("error") if isinstance(response.body, dict) else None
     return error if isinstance(error, dict) else {}
 
 
-def read_word(value: object) -> str:
-    """A code, name or id as Stripe makes them; empty for anything else, which the database might refuse or must not keep."""
+def read_token(value: object) -> str:
+    """Return a code, name or id in Stripe's format. Return an empty string for anything else, which must not be stored."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
 
 
-def _replayed(answer: Answer) -> bool:
-    return answer.headers.get("Idempotent-Replayed") == "true"
+def _replayed(response: Response) -> bool:
+    return response.headers.get("Idempotent-Replayed") == "true"
 
 
-def read_date(answer: Answer, now_s: float) -> int:
-    """The provider's clock, in whole seconds, from the answer's Date; ours where it has none."""
+def read_date(response: Response, now_s: float) -> int:
+    """Return the provider's clock in whole seconds from the Date header, or ours without one."""
     try:
-        return int(parsedate_to_datetime(answer.headers["Date"]).timestamp())
+        return int(parsedate_to_datetime(response.headers["Date"]).timestamp())
     except (KeyError, ValueError, TypeError):
         return int(now_s)
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds to wait; 0 where nothing, or nonsense, is said."""
+    """Return the seconds to wait, or 0 without a valid Retry-After."""
     text = headers.get("Retry-After", "")
     return min(float(text), RETRY_AFTER_MAX_S) if text.isascii() and text.isdigit() else 0.0

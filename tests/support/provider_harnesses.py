@@ -33,7 +33,7 @@ class StripeSide:
     sandbox: SandboxProcess
     deployment: str = "default"
     currencies: Collection[str] = tuple(CURRENCIES)
-    holds: bool = True
+    supports_manual_capture: bool = True
 
     async def pay(self, intent_id: str, amount: Money) -> None:  # noqa: ARG002 - a card pays what the intent asks for
         client: Any = self.sandbox.client()
@@ -52,7 +52,7 @@ class BankSide:
     bank: Bank
     deployment: str = "default"
     currencies: Collection[str] = tuple(CURRENCIES)
-    holds: bool = False
+    supports_manual_capture: bool = False
 
     @property
     def provider(self) -> Provider:
@@ -73,7 +73,7 @@ class AcmeSide:
     provider: Any
     deployment: str = "default"
     currencies: Collection[str] = tuple(CURRENCIES)
-    holds: bool = True
+    supports_manual_capture: bool = True
 
     async def pay(self, intent_id: str, amount: Money) -> None:  # noqa: ARG002 - as above
         self.provider.server.customer_pays(intent_id)
