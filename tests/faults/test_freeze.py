@@ -53,7 +53,7 @@ def test_a_relay_frozen_in_the_middle_of_its_work_overtakes_nobody(shop: Shop) -
     shop.pay(*orders[20:60])
     shop.wait_status("succeeded", *orders[:60])
     frozen.resume()
-    frozen.wait_for_log("relay_retires")
+    frozen.wait_for_log("relay_stopped_leading")
     shop.pay(*orders[60:])
     shop.wait_status("succeeded")
     shop.wait_quiet()

@@ -40,7 +40,7 @@ async def claim(flows: Flows, worker: UUID) -> int:
         rate_per_s=NEVER,
         burst=1000,
         blocked=(),
-        key_horizon=flows.clock.now(),
+        key_valid_s=82_800,
     )
     return len(claimed)
 

@@ -47,7 +47,7 @@ async def test_an_answer_is_the_same_for_a_day_though_the_world_has_moved_on(har
 
 async def test_a_refund_is_counted_among_what_is_announced_once_however_often_it_is_asked_for(harness: Harness) -> None:
     payment = await harness.pay("o-1")
-    announced = metrics.ANNOUNCED.labels("payments.refund_initiated")._value
+    announced = metrics.OUTBOX_RECORDS.labels("payments.refund_initiated")._value
     before = announced.get()
     for _ in range(2):
         await harness.refund(payment, "5.00", "job-1")

@@ -43,15 +43,16 @@ def effects(sandbox: SandboxProcess, *names: str) -> list[str]:
     return [entry["effect"] for entry in sandbox.ledger() if entry["effect"] in names]
 
 
-async def test_a_create_that_was_never_sent_is_taken_back_without_a_call(harness: Harness) -> None:
+async def test_unsent_create_is_withdrawn_after_one_look(harness: Harness) -> None:
     await harness.dispatcher.stop(5)
     await harness.flows.accept("o-1")
     payment = name_of("o-1")
     answer = await harness.post(f"/v1/payments/{payment}/cancel", {}, "job-1")
-    assert (answer.status, answer.json["status"]) == (201, "canceled")
+    assert (answer.status, answer.json["status"]) == (201, "created")
+    await dispatch_all(harness)
     assert [topic for topic, _ in await harness.announced(payment)] == ["canceled", "failed"]
     operation = await harness.flows.operation("o-1")
-    assert (operation["state"], operation["outcome"], operation["attempt"]) == ("refused", "withdrawn", 0)
+    assert (operation["state"], operation["outcome"], operation["attempt"]) == ("refused", "withdrawn", 1)
     assert harness.sandbox.ledger() == []
 
 
@@ -197,10 +198,19 @@ async def test_while_the_provider_does_not_answer_the_end_is_asked_for_once(harn
     assert await end_of(harness, name_of("o-1")) == ("failed", "expired")
 
 
-async def test_what_has_expired_before_it_was_sent_needs_no_call(harness: Harness) -> None:
+async def dispatch_all(harness: Harness) -> None:
+    """Make the calls that are due, after a test had stopped the dispatcher."""
+    harness.dispatcher = harness.flows.dispatcher()
+    await harness.dispatcher.start()
+    await harness.flows.run_calls()
+    await harness.dispatcher.stop(5)
+
+
+async def test_order_that_expires_before_its_create_is_sent_gets_no_intent(harness: Harness) -> None:
     await harness.dispatcher.stop(5)
     await harness.flows.accept("o-1", expires_at="2020-01-01T00:00:00Z")
     assert await expiry_of(harness).expire_once() == 1
+    await dispatch_all(harness)
     assert (await status(harness, name_of("o-1")), harness.sandbox.ledger()) == ("canceled", [])
     assert await end_of(harness, name_of("o-1")) == ("failed", "expired")
 

@@ -84,11 +84,12 @@ async def test_money_that_is_held_for_a_cancelled_order_is_released(harness: Har
     assert "charge.released" in [entry["effect"] for entry in harness.sandbox.ledger()]
 
 
-async def test_a_cancellation_before_its_order_is_applied_when_that_comes_without_a_call(harness: Harness) -> None:
+async def test_cancellation_before_its_order_withdraws_the_create(harness: Harness) -> None:
     await cancel(harness, "o-1")
     assert await outcome(harness) is None
     await harness.flows.accept("o-1", "o-2")
     payment = name_of("o-1")
+    await process_batches(harness, work_of(harness))
     assert (await outcome(harness), await status(harness, payment)) == ("canceled", "canceled")
     assert await told(harness, payment) == ["canceled", "failed"]
     await harness.run_until_idle()

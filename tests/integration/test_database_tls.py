@@ -117,5 +117,5 @@ def test_a_file_that_is_not_there_is_told_by_its_parameter(
     result = client(FORMS[form](ground.parts(**{name: tmp_path / "missing.pem"})))
     assert (result.returncode, result.stderr) == (
         2,
-        f"payment-service: DB_DSN can't be used: {name} names no file that this user may read.\n",
+        f"payment-service: DB_DSN must name a readable file as {name}.\n",
     )

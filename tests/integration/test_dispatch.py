@@ -250,7 +250,7 @@ async def test_the_work_of_a_dead_worker_is_taken_up_under_the_same_key(flows: F
         rate_per_s=100,
         burst=10,
         blocked=(),
-        key_horizon=flows.clock.now() - timedelta(hours=23),
+        key_valid_s=82_800,
     )
     assert len(claimed) == 1
     await flows.pool.execute("UPDATE workers SET heartbeat_at = now() - interval '6 s' WHERE id = $1", dead.worker)
@@ -349,7 +349,7 @@ async def test_two_dispatchers_share_one_budget_exactly(database_dsn: str, sandb
                 rate_per_s=0,
                 burst=1000,
                 blocked=(),
-                key_horizon=flows.clock.now(),
+                key_valid_s=82_800,
             )
 
         taken = [o.id for round_ in range(4) for group in await asyncio.gather(*map(claim, claimants)) for o in group]

@@ -166,9 +166,9 @@ def test_a_rule_that_is_missing_is_told_by_its_topic(ruled: SecuredKafka, scram:
 @pytest.mark.parametrize(
     ("trouble", "sentence"),
     [
-        ({"KAFKA_CONFIG_SASL_PASSWORD": "wrong-canary"}, "the login is refused"),
-        ({"KAFKA_CONFIG_SSL_CA_LOCATION": "stranger"}, "no TLS comes about"),
-        ({"KAFKA_GROUP_ID": "another"}, "the user may not join the group"),
+        ({"KAFKA_CONFIG_SASL_PASSWORD": "wrong-canary"}, "the login was refused"),
+        ({"KAFKA_CONFIG_SSL_CA_LOCATION": "stranger"}, "TLS handshake failed"),
+        ({"KAFKA_GROUP_ID": "another"}, "no permission to join the group"),
     ],
 )
 def test_a_service_that_is_not_let_in_says_so_where_it_is_asked_whether_it_is_ready(
@@ -185,7 +185,7 @@ def test_a_service_that_is_not_let_in_says_so_where_it_is_asked_whether_it_is_re
     service = start_service("intake,relay,http", **{**scram, **changes})
     eventually(lambda: sentence in broker_state(service))
     assert "canary" not in broker_state(service)
-    eventually(lambda: "\npayments_broker_trouble 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
+    eventually(lambda: "\npayments_broker_unavailable 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
 
 
 def test_the_service_reads_and_writes_under_these_rules(

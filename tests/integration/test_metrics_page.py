@@ -39,7 +39,7 @@ async def test_what_alerts_watch_for_is_shown_before_it_happens(start_service: S
     """A counter that appears with 1 has not risen for those who compare."""
     lines = (await page(start_service().metrics_port)).splitlines()
     for series in (
-        'payments_announced_total{topic="payments.refund_failed"}',
+        'payments_outbox_records_total{topic="payments.refund_failed"}',
         'payments_quarantined_total{reason="bad_amount",source="kafka"}',
         'payments_webhooks_refused_total{reason="no_match"}',
         'payments_webhooks_total{result="misdirected"}',
@@ -75,4 +75,4 @@ async def test_held_money_that_will_soon_go_back_is_counted(flows: Flows) -> Non
     await flows.pool.execute("UPDATE payments SET created_at = now() - interval '4 days' WHERE order_id = 'new'")
     await flows.pool.execute("UPDATE payments SET status = 'succeeded', captured = amount WHERE order_id = 'paid'")
     await sample(flows.pool)
-    assert metrics.HOLDS_ENDING._value.get() == 1
+    assert metrics.AUTHORIZATIONS_EXPIRING._value.get() == 1

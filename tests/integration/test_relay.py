@@ -17,7 +17,7 @@ from payment_service.db.pool import Pool
 from payment_service.db.records import OutboxRecord, append_outbox
 from payment_service.kafka import producer, publication
 from payment_service.kafka.lease import Lease, boot_clock
-from payment_service.kafka.producer import Fault, Producer, Report
+from payment_service.kafka.producer import DeliveryReport, FailureScope, Producer
 from payment_service_demo.embedded.broker import EmbeddedBroker
 from payment_service_demo.embedded.process import free_port
 from tests.support.eventually import eventually, eventually_async
@@ -48,7 +48,7 @@ def delete_topic(topics: Topics, name: str) -> None:
 class Watched(Producer):
     """The real producer; notes whether two records of one payment were ever on their way at once, and can lie."""
 
-    def __init__(self, *args: Any, lies: dict[str, Fault] | None = None, **options: Any) -> None:
+    def __init__(self, *args: Any, lies: dict[str, FailureScope] | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.lies = {} if lies is None else lies
         self.on_their_way: dict[int, OutboxRow] = {}
@@ -61,14 +61,14 @@ class Watched(Producer):
             self.overtaken.append(row)
         self.sent.append(row)
         if fault := self.lies.get(row.topic):
-            self._report(Report(row.position, fault, "INJECTED"))
+            self._report(DeliveryReport(row.position, fault, "INJECTED"))
         else:
             self.on_their_way[row.position] = row
             super().send(row)
 
-    def take_reports(self) -> list[Report]:
+    def drain_reports(self) -> list[DeliveryReport]:
         """Note what has arrived."""
-        reports = super().take_reports()
+        reports = super().drain_reports()
         for report in reports:
             self.on_their_way.pop(report.position, None)
         return reports
@@ -237,7 +237,7 @@ async def test_a_topic_that_refuses_holds_only_payments_whose_next_record_goes_t
     config: Config, pool: Pool, topics: Topics
 ) -> None:
     """The first payment waits with all it has; the second, held up at its second record, has its first one out."""
-    lies = {SUCCEEDED: Fault.TOPIC}
+    lies = {SUCCEEDED: FailureScope.TOPIC}
     first, second, third = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
     await write(pool, records(first, topic=SUCCEEDED) + records(first, first=2))
     await write(pool, records(second) + records(second, first=2, topic=SUCCEEDED) + records(second, first=3))

@@ -113,7 +113,7 @@ async def test_a_relay_that_was_paused_and_goes_on_changes_neither_order_nor_mar
 ) -> None:
     """It may repeat what it had in hand; then it notices that another leads."""
     process = start_process()
-    await eventually_async(lambda: "relay_leads" in said(log))
+    await eventually_async(lambda: "relay_started_leading" in said(log))
     expected = await fill(pool)
 
     async def some_are_out() -> bool:
@@ -126,7 +126,7 @@ async def test_a_relay_that_was_paused_and_goes_on_changes_neither_order_nor_mar
         await drained(pool)
         expected |= await fill(pool)
         os.kill(process.pid, signal.SIGCONT)
-        await eventually_async(lambda: "relay_retires" in said(log))
+        await eventually_async(lambda: "relay_stopped_leading" in said(log))
         await drained(pool)
         assert successor.leads
     seen = await asyncio.to_thread(topics.read, distinct(2 * PAYMENTS * RECORDS), topics=[INITIATED])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 from payment_service.db import operations, workers
 from payment_service.flows.calls.outcomes import conclude
@@ -35,7 +34,7 @@ async def test_a_stray_that_could_not_be_canceled_is_read_itself_and_not_the_pay
         rate_per_s=0,
         burst=10,
         blocked=(),
-        key_horizon=flows.clock.now() - timedelta(hours=23),
+        key_valid_s=82_800,
     )
     refused = WrongState(code="payment_intent_unexpected_state", fact=None, request_id="")
     await record_results(flows.context(), [conclude(claimed[0], refused, jitter=lambda: 0.0)])

@@ -43,7 +43,7 @@ async def test_a_life_is_told_in_the_order_of_cause_and_effect(harness: Harness)
     look, call = [entry for entry in told if entry["kind"] == "attempt" and entry["operation"] == "refund"]
     assert (look["outcome"], look["idempotency_key"], call["outcome"]) == ("nothing_yet", None, "done")
     assert look["provider_request_id"] != call["provider_request_id"]
-    assert look["text"] == f"Attempt 1 of refund, a read, ended: nothing_yet ({look['provider_request_id']})."
+    assert look["text"] == f"Attempt 1 (refund, read only): nothing_yet ({look['provider_request_id']})."
 
 
 async def test_calls_are_named_as_the_provider_knows_them(harness: Harness) -> None:
@@ -122,7 +122,7 @@ async def test_what_is_held_back_says_why(harness: Harness) -> None:
     )
     held, waiting = await entries(harness, payment, "record")
     assert (held["parked_reason"], waiting["parked_reason"]) == ("MSG_SIZE_TOO_LARGE", "")
-    assert held["text"] == "payments.initiated number 1 can't be published: MSG_SIZE_TOO_LARGE."
+    assert held["text"] == "payments.initiated number 1 cannot be published: MSG_SIZE_TOO_LARGE."
 
 
 async def test_a_timeline_is_read_page_by_page_without_a_gap(harness: Harness) -> None:

@@ -72,7 +72,7 @@ async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[H
 async def test_signed_garbage_is_durable_or_refused(harness: Harness, body: bytes) -> None:
     """Refused means kept: the sender was Stripe, so that a person must be able to look."""
     inbox = Inbox()
-    async with served(endpoint(inbox, take=harness.webhooks.take)) as port:
+    async with served(endpoint(inbox, store_event=harness.webhooks.take)) as port:
         answer = await post(port, body)
     if answer.status == 200:
         name = json.loads(body)["id"]

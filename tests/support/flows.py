@@ -56,6 +56,10 @@ class Clock:
         """The moment, as far ahead as it was moved."""
         return datetime.now(UTC) + self.ahead
 
+    async def database_now(self, _connection: object) -> datetime:
+        """The database's moment, as far ahead as it was moved."""
+        return self.now()
+
 
 def order(order_id: str, total: str = "19.90", currency: str = "eur", **fields: object) -> bytes:
     """The value of a record of `orders.created`."""
@@ -119,6 +123,7 @@ class Flows(SimpleNamespace):
             "providers": self.providers,
             "deployment": self.config.deployment,
             "now": self.clock.now,
+            "database_now": self.clock.database_now,
         }
         return Context(**{**settings, **changes})
 

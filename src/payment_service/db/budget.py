@@ -23,6 +23,11 @@ def burst(rate_per_s: float) -> float:
     return max(1.0, rate_per_s * BURST_S)
 
 
+async def spend(pool: Pool, provider: str) -> None:
+    """Count a second call of a claimed operation."""
+    await pool.execute(_SQL.spend, provider)
+
+
 async def spend_on_checkout(pool: Pool, provider: str, *, rate_per_s: float) -> bool:
     """Take one call for a waiting customer; False if none is left now."""
     share = rate_per_s * CHECKOUT_SHARE

@@ -1,3 +1,7 @@
+-- name: spend
+-- A read that belongs to a claimed operation. The bucket may fall below zero; then claims wait.
+UPDATE provider_budget SET tokens = tokens - 1 WHERE provider = $1
+
 -- name: spend_on_checkout
 -- Takes one call for a waiting customer, in one autocommitted statement. It may leave the shared bucket one below zero, because a
 -- queue of operations takes every whole token at once. A second bucket limits checkouts to their share.

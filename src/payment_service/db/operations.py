@@ -28,7 +28,7 @@ class NewOperation:
     """A call to queue. `cause` names the reason for it, for people and as part of the id.
 
     `look_first` reads at the provider before anything is sent, because a restored backup may have lost the row of an earlier call.
-    `made_since` is the earliest time at which a create can have been sent.
+    `made_since` is the earliest time at which the call can have been sent; None: when it is claimed.
     """
 
     id: UUID
@@ -45,7 +45,7 @@ class NewOperation:
 class Claimed:
     """A claimed attempt. If `resolving`, the key no longer protects it, so its result is read. Times are those of the database.
 
-    `last_sent_at` is None while nothing was sent, as in the epoch LOOK_FIRST.
+    `last_sent_at` is None while nothing was sent, as in the epoch LOOK_FIRST. `withdrawal` is why a create is not wanted any more.
     """
 
     id: UUID
@@ -58,6 +58,7 @@ class Claimed:
     tries: int
     resolving: bool
     last_outcome: str | None
+    withdrawal: str | None = None
     first_sent_at: datetime
     last_sent_at: datetime | None
     empty_read_at: datetime | None
@@ -124,11 +125,11 @@ async def claim(
     rate_per_s: float,
     burst: float,
     blocked: Collection[str],
-    key_horizon: datetime,
+    key_valid_s: float,
 ) -> list[Claimed]:
-    """Claim up to `slots` operations within the shared budget."""
+    """Claim up to `slots` operations within the shared budget. A key older than `key_valid_s`, by the database's clock, is not sent again."""
     open_kinds = [kind.value for kind in Kind if kind not in blocked]
-    rows = await pool.fetch(_SQL.claim, worker, provider, slots, rate_per_s, burst, open_kinds, key_horizon)
+    rows = await pool.fetch(_SQL.claim, worker, provider, slots, rate_per_s, burst, open_kinds, key_valid_s)
     return [_claimed(row) for row in rows]
 
 
@@ -169,9 +170,9 @@ async def being_canceled(connection: Connection, payment_ids: Sequence[UUID]) ->
     return {row["payment_id"] for row in rows}
 
 
-async def withdraw_create(connection: Connection, payment_id: UUID, reason: str) -> bool:
-    """Withdraw a create that was never sent; return whether there was one."""
-    return bool(await connection.fetch(_SQL.withdraw_create, payment_id, reason))
+async def withdraw_create(connection: Connection, payment_id: UUID, reason: str) -> None:
+    """Mark a create that this database never sent as unwanted. The provider is asked whether it exists before it ends."""
+    await connection.execute(_SQL.withdraw_create, payment_id, reason)
 
 
 async def release_unsent(pool: Pool, attempts: Sequence[Claimed]) -> None:
@@ -207,6 +208,7 @@ def _claimed(row: asyncpg.Record) -> Claimed:
         tries=row["tries"],
         resolving=row["resolving"],
         last_outcome=row["last_outcome"],
+        withdrawal=row["withdrawal"],
         first_sent_at=row["first_sent_at"],
         last_sent_at=row["last_sent_at"],
         empty_read_at=row["empty_read_at"],

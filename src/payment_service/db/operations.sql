@@ -55,12 +55,12 @@ WITH alive AS (
 )
 UPDATE operations o
 SET state = 'claimed', worker = $1, attempt = o.attempt + 1, tries = o.tries + 1, ever_sent = true,
-    resolving = o.resolving OR coalesce(o.first_sent_at < $7, false),
+    resolving = o.resolving OR coalesce(o.first_sent_at < now() - $7::float8 * interval '1 s', false),
     first_sent_at = coalesce(o.first_sent_at, now()),
-    last_sent_at = CASE WHEN o.resolving OR coalesce(o.first_sent_at < $7, false) THEN o.last_sent_at ELSE now() END
+    last_sent_at = CASE WHEN o.resolving OR coalesce(o.first_sent_at < now() - $7::float8 * interval '1 s', false) THEN o.last_sent_at ELSE now() END
 WHERE o.id = ANY (ARRAY(SELECT id FROM picked LIMIT (SELECT granted FROM debit)))
 RETURNING o.id, o.payment_id, o.kind, o.cause, o.request_method, o.request_path, o.request_body, o.api_version, o.epoch,
-          o.attempt, o.tries, o.resolving, o.outcome AS last_outcome, o.first_sent_at, o.last_sent_at, o.empty_read_at, o.due_at, now() AS claimed_at
+          o.attempt, o.tries, o.resolving, o.outcome AS last_outcome, o.withdrawal, o.first_sent_at, o.last_sent_at, o.empty_read_at, o.due_at, now() AS claimed_at
 
 -- name: record_results
 -- Finishes attempts, or makes their operations due again. Only the current attempt: a process that was paused cannot undo the work
@@ -97,10 +97,11 @@ SELECT DISTINCT payment_id FROM operations
 WHERE payment_id = ANY ($1::uuid[]) AND state IN ('due', 'claimed', 'parked') AND kind = 'cancel' AND cause NOT LIKE 'stray:%'
 
 -- name: withdraw_create
--- The only way to finish without a call. A claim sets ever_sent, so afterwards no row matches and the provider decides.
-UPDATE operations SET state = 'refused', outcome = 'withdrawn', outcome_code = $2, finished_at = now()
+-- "Never sent" is a statement about this database, which may be a restored backup. So the create is looked for at the provider
+-- (epoch 0 sends nothing) and ends only if there is none.
+UPDATE operations
+SET withdrawal = $2, epoch = 0, resolving = true, first_sent_at = coalesce(first_sent_at, created_at), due_at = now()
 WHERE payment_id = $1 AND kind = 'create' AND state = 'due' AND NOT ever_sent
-RETURNING id
 
 -- name: release_unsent
 -- Attempts that were never sent: as if they had not been claimed.

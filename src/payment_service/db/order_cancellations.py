@@ -63,9 +63,9 @@ async def insert(connection: Connection, cancellations: Sequence[NewCancellation
     return {row["order_id"] for row in rows}
 
 
-async def take_waiting(connection: Connection, order_ids: Sequence[str]) -> set[str]:
-    """Finish the cancellations that waited for these new orders; return the orders that must not be paid."""
-    return {row["order_id"] for row in await connection.fetch(_SQL.take_waiting, sorted(order_ids))}
+async def resume_waiting(connection: Connection, order_ids: Sequence[str]) -> set[str]:
+    """Wake the cancellations that waited for these new orders; return the orders that must not be paid."""
+    return {row["order_id"] for row in await connection.fetch(_SQL.resume_waiting, sorted(order_ids))}
 
 
 async def lock_due(connection: Connection, limit: int) -> list[DueCancellation]:

@@ -7,9 +7,9 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6:
 ON CONFLICT (order_id) DO NOTHING
 RETURNING order_id
 
--- name: take_waiting
--- Cancellations that arrived before their orders. They finish in the transaction of the intake.
-UPDATE order_cancellations SET outcome = 'canceled', finished_at = now(), due_at = NULL
+-- name: resume_waiting
+-- Cancellations that arrived before their orders. Their payments are withdrawn, and the loop waits for the result.
+UPDATE order_cancellations SET due_at = now()
 WHERE order_id = ANY ($1::text[]) AND outcome IS NULL
 RETURNING order_id
 

@@ -55,12 +55,6 @@ async def requeue(connection: Connection, selection: Selection, *, after: int, l
     return await _chunk(connection, _SQL.requeue, selection, after, limit)
 
 
-async def database_time(connection: Connection | Pool) -> datetime:
-    """Return the time by the clock of the database."""
-    now: datetime = await connection.fetchval(_SQL.database_time)
-    return now
-
-
 async def _chunk(connection: Connection | Pool, sql: str, selection: Selection, after: int, limit: int) -> Chunk:
     row = await connection.fetchrow(
         sql, after, selection.since, selection.until, selection.payment_id, selection.topic, limit

@@ -39,6 +39,3 @@ WITH chunk AS MATERIALIZED (
     RETURNING position
 )
 SELECT (SELECT max(position) FROM chunk) AS last, (SELECT count(*) FROM queued) AS found
-
--- name: database_time
-SELECT now()

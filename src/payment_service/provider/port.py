@@ -70,10 +70,14 @@ class TooLate(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The provider did it, or has it. `fact` is None if a replayed response is outdated; a read is needed then."""
+    """The provider did it, or has it. `fact` is None if a replayed response is useless; a read is needed then.
+
+    `outdated`: the fact is from a replayed response, so the object may have moved on; it is applied and read again.
+    """
 
     fact: AnyFact | None
     request_id: str
+    outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,8 +39,9 @@ COMMENT ON COLUMN operations.epoch IS 'Part of the idempotency key. Raised only 
 COMMENT ON COLUMN operations.attempt IS 'Fencing token. Every claim raises it, and a result is recorded only for the current attempt.';
 COMMENT ON COLUMN operations.tries IS 'Attempts in this epoch, for the backoff.';
 COMMENT ON COLUMN operations.worker IS 'The worker that holds the claim; workers.id.';
-COMMENT ON COLUMN operations.first_sent_at IS 'First attempt of this epoch. The provider forgets keys after 24 h.';
+COMMENT ON COLUMN operations.first_sent_at IS 'Earliest time at which this epoch''s request can have been sent. The provider forgets keys after 24 h.';
 COMMENT ON COLUMN operations.ever_sent IS 'Whether a request may have left in any epoch. A create that was never sent can be withdrawn without a call.';
+COMMENT ON COLUMN operations.withdrawal IS 'Reason why a create is not wanted any more: it is looked for, and ends if the provider has no intent.';
 COMMENT ON COLUMN operations.resolving IS 'The key no longer protects the call, so its result is read at the provider instead.';
 COMMENT ON COLUMN operations.empty_read_at IS 'First read of this epoch that found nothing. A second one, at least 60 s later, starts the next epoch.';
 COMMENT ON COLUMN operations.outcome IS 'Class of the last answer (provider/port.py), or the reason why the operation is parked.';

@@ -86,6 +86,7 @@ CREATE TABLE operations (
     first_sent_at       timestamptz,
     last_sent_at        timestamptz,
     ever_sent           boolean     NOT NULL DEFAULT false,
+    withdrawal          text,
     resolving           boolean     NOT NULL DEFAULT false,
     empty_read_at       timestamptz,
     outcome             text,

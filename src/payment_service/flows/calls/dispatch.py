@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
@@ -17,10 +16,11 @@ import structlog
 from payment_service.crash_points import reached
 from payment_service.db import budget, health, operations, payments, workers
 from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.flows.calls.cancel_guard import conclude_guard, is_guarded
 from payment_service.flows.calls.find_intents import find_intents
 from payment_service.flows.calls.listing_windows import group_by_window
 from payment_service.flows.calls.outcomes import (
-    KEY_VALID_H,
+    KEY_VALID_S,
     NOTHING_YET,
     conclude,
     conclude_lookup,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from payment_service.db.operations import Claimed
     from payment_service.flows.calls.outcomes import CallResult
     from payment_service.flows.state.context import Context
+    from payment_service.provider.port import Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -156,7 +157,7 @@ class Dispatcher:
             raise
         self._unrecorded.extend(done.deferred)
         self._owned.difference_update(s.operation.id for s in done.recorded)
-        metrics.GROUP_SIZE.labels("results").observe(len(group))
+        metrics.BATCH_SIZE.labels("results").observe(len(group))
         await self._recover(done.recorded)
         self._claiming.wake()
         return len(done.recorded)
@@ -177,7 +178,7 @@ class Dispatcher:
                 rate_per_s=rate,
                 burst=budget.burst(rate),
                 blocked=blocked,
-                key_horizon=self._context.now() - timedelta(hours=KEY_VALID_H),
+                key_valid_s=KEY_VALID_S,
             )
         except BaseException:
             self._released_at = 0.0  # the claim may be committed although its response was lost
@@ -229,13 +230,11 @@ class Dispatcher:
         if (operation := await self._fill_intent_id(claimed)) is None:
             return
         try:
-            call = self._build_call(operation, refuse_late)
-            refuse_late()
-            moment = "look" if operation.looks_first else "call"
-            reached(f"dispatch.{operation.kind}.{moment}.before")
-            with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
-                outcome = await attempt(self._provider, call, limit_s=self._config.provider_timeout_s)
-            reached(f"dispatch.{operation.kind}.{moment}.after")
+            result = await self._read_first(operation, refuse_late) if is_guarded(operation) else None
+            if result is None:
+                outcome = await self._call(operation, refuse_late)
+                classify = conclude_lookup if operation.resolving else conclude
+                result = classify(operation, outcome, jitter=self._random.random)
         except TooLate:
             # Discard it first: if the database fails now, the next sweep releases the operation.
             self._owned.discard(operation.id)
@@ -244,9 +243,24 @@ class Dispatcher:
         except BaseException:
             self._owned.discard(operation.id)
             raise
+        self._queue_result(result)
+
+    async def _read_first(self, operation: Claimed, refuse_late: Callable[[], None]) -> CallResult | None:
+        """Read what a guarded cancel would end. Return the result if it must not be sent."""
+        await budget.spend(self._pool, self._provider.name)
+        outcome = await self._call(replace(operation, resolving=True), refuse_late)
+        return conclude_guard(operation, outcome, jitter=self._random.random)
+
+    async def _call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Outcome:
+        call = self._build_call(operation, refuse_late)
+        refuse_late()
+        moment = "look" if operation.resolving else "call"
+        reached(f"dispatch.{operation.kind}.{moment}.before")
+        with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
+            outcome = await attempt(self._provider, call, limit_s=self._config.provider_timeout_s)
+        reached(f"dispatch.{operation.kind}.{moment}.after")
         metrics.PROVIDER_CALLS.labels(self._provider.name, operation.kind, type(outcome).__name__.lower()).inc()
-        classify = conclude_lookup if operation.resolving else conclude
-        self._queue_result(classify(operation, outcome, jitter=self._random.random))
+        return outcome
 
     def _build_call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Call:
         request = operation.request

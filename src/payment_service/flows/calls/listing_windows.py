@@ -43,8 +43,16 @@ def group_by_window(claimed: Iterable[Claimed]) -> list[list[Claimed]]:
 def window_of(claimed: Sequence[Claimed]) -> tuple[datetime, datetime]:
     """Return the times, by the provider's clock, between which these creates can have made intents."""
     first = min(o.first_sent_at for o in claimed)
-    last = max(o.last_sent_at or o.claimed_at - LOST_BEFORE for o in claimed)
+    last = max(_last_sent_at(o) for o in claimed)
     return first - LISTING_MARGIN, max(first, last) + LISTING_MARGIN
+
+
+def _last_sent_at(operation: Claimed) -> datetime:
+    """Return the latest time at which a create can have been sent, perhaps by a process on a database that is lost."""
+    if operation.last_sent_at is not None:
+        return operation.last_sent_at
+    # A create that is still wanted is sent after the look, and its key finds what is younger.
+    return operation.claimed_at if operation.withdrawal is not None else operation.claimed_at - LOST_BEFORE
 
 
 def slices_of(created_from: datetime, created_to: datetime) -> Iterator[tuple[datetime, datetime]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db.operations import OperationUpdate
-from payment_service.domain.payment import IntentFact, Status
+from payment_service.domain.payment import IntentFact, Status, WithdrawnFact
 from payment_service.domain.refund import RefundListFact, RefundRefused
 from payment_service.provider.port import (
     Blocked,
@@ -36,11 +36,13 @@ SEND_WINDOW_S: Final = 6.0
 EMPTY_READS_APART_S: Final = 60.0
 # Stripe keeps keys for at least 24 h (https://docs.stripe.com/api/idempotent_requests). One hour is left for clock
 # differences.
-KEY_VALID_H: Final = 23
+KEY_VALID_S: Final = 23 * 3600.0
 # Outcome: a lookup before the first attempt found nothing.
 NOTHING_YET: Final = "nothing_yet"
 # Outcome: the call was not made, because its intent was never created.
 NO_INTENT: Final = "no_intent"
+# The outcome of a cancel that was not sent, because the provider shows that the payment is not unpaid.
+NOT_UNPAID: Final = "not_unpaid"
 # An intent with one of these statuses was not canceled.
 _STILL_OPEN: Final = frozenset(
     {Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED, Status.PROCESSING}
@@ -73,14 +75,14 @@ class CallResult:
     @property
     def succeeded(self) -> bool:
         """Return whether the response shows that the provider accepts calls of this kind."""
-        return self.update.state in {"done", "refused"} and self.update.outcome != NO_INTENT
+        return self.update.state in {"done", "refused"} and self.update.outcome not in {NO_INTENT, NOT_UNPAID}
 
 
 def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float]) -> CallResult:
     """Map an outcome to a result. `jitter` returns a random number from 0 to 1."""
     match outcome:
-        case Done(fact=fact):
-            return _final(operation, "done", "done", outcome, fact, needs_read=fact is None)
+        case Done(fact=fact, outdated=outdated):
+            return _final(operation, "done", "done", outcome, fact, needs_read=fact is None or outdated)
         case Refused(code=code, reason=reason, fact=fact):
             # Earlier external refunds may be the reason, so read them.
             needs_read = operation.kind is Kind.REFUND
@@ -127,6 +129,8 @@ def conclude_read(
         return CallResult(
             operation=operation, update=_update(operation, "parked", "unexpected", code="malformed_intent")
         )
+    if not facts and operation.withdrawal is not None:
+        return _withdrawn(operation, operation.withdrawal)
     if not facts and operation.looks_first:
         return CallResult(operation=operation, update=_update(operation, "due", NOTHING_YET, next_epoch=True))
     if facts:
@@ -138,6 +142,13 @@ def conclude_read(
     if operation.last_outcome == "misused":
         return CallResult(operation=operation, update=_update(operation, "parked", "misused", code="idempotency_error"))
     return CallResult(operation=operation, update=_update(operation, "due", "nothing_exists", next_epoch=True))
+
+
+def _withdrawn(operation: Claimed, reason: str) -> CallResult:
+    """End a create that is not wanted and that the provider does not have."""
+    fact = WithdrawnFact(code=reason, at=int(operation.claimed_at.timestamp()), source="withdrawn")
+    update = _update(operation, "refused", "withdrawn", code=reason)
+    return CallResult(operation=operation, update=update, facts=(fact,))
 
 
 def conclude_lookup(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float]) -> CallResult:

@@ -90,7 +90,11 @@ def _fold_in(fold: Fold, result: CallResult) -> operations.OperationUpdate:
         if isinstance(verdict, Parked):
             update = replace(update, state="parked", outcome=verdict.reason, detail=verdict.detail, next_epoch=False)
     if result.needs_read:
-        fold.enqueue_read(operation.payment_id, operation.request, f"after:{operation.id}:{operation.attempt}")
+        cause = f"after:{operation.id}:{operation.attempt}"
+        if operation.kind is Kind.CREATE:
+            fold.enqueue_own_read(operation.payment_id, cause)
+        else:
+            fold.enqueue_read(operation.payment_id, operation.request, cause)
     payment = fold.payment(operation.payment_id)
     if operation.kind is Kind.CREATE and update.state == "due" and payment.provider_payment_id is not None:
         # Another fact brought the intent already. Another epoch would create a second one.

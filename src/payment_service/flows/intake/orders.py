@@ -15,7 +15,7 @@ from payment_service.crash_points import reached
 from payment_service.db import operations, order_cancellations, payments
 from payment_service.domain.ids import operation_id, payment_id
 from payment_service.domain.order import Order, Reason, Rejected
-from payment_service.domain.payment import FreeFact, WithdrawnFact
+from payment_service.domain.payment import FreeFact
 from payment_service.domain.unpaid import ORDER_CANCELLED
 from payment_service.flows.calls.listing_windows import LOST_BEFORE
 from payment_service.flows.intake.quarantine import count_quarantined, quarantine_records
@@ -47,7 +47,7 @@ _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-
 class _Plan:
     """The payment to create if the order is new. `request` is None if nothing is to be paid.
 
-    `refused`: why no payment can be created. It is ignored if the order already has a payment.
+    `refused`: why no payment can be created. It is ignored if the order already has a payment. `now` is the database's.
     """
 
     inbound_record: InboundRecord
@@ -55,6 +55,7 @@ class _Plan:
     id: UUID
     provider: str
     request: Request | None
+    now: datetime
     refused: Rejected | None = None
 
 
@@ -91,10 +92,11 @@ class OrderIntake:
         """Make a batch durable. Raise TRANSIENT_ERRORS, with nothing written, when the database is unavailable."""
         await accept_records(inbound, self._accept)
 
-    def terms(self, inbound_record: InboundRecord) -> Terms | None:
+    async def terms(self, inbound_record: InboundRecord) -> Terms | None:
         """Return the terms for the order of a record, or None if nothing is to be paid or the order would be rejected."""
-        for plan in self._plan([inbound_record])[0]:
-            if plan.request is not None and not self._too_old(plan.order):
+        now = await self._context.database_now(self._context.pool)
+        for plan in self._plan([inbound_record], now)[0]:
+            if plan.request is not None and not self._too_old(plan):
                 return Terms(
                     order=plan.order,
                     provider=plan.provider,
@@ -105,15 +107,15 @@ class OrderIntake:
 
     async def decide(self, connection: Connection, inbound_record: InboundRecord) -> Rejected | None:
         """Decide a quarantined record again in the caller's transaction. Return the reason if it is rejected again."""
-        plans, rejected = self._plan([inbound_record])
+        plans, rejected = self._plan([inbound_record], await self._context.database_now(connection))
         inserted = await self._insert(connection, plans)
         rejected += await self._compare(connection, plans, inserted)
         await self._complete_immediately(connection, list(inserted.values()))
         return rejected[0][1] if rejected else None
 
     async def _accept(self, inbound: Sequence[InboundRecord]) -> None:
-        plans, rejected = self._plan(inbound)
         async with self._context.pool.acquire() as connection, connection.transaction():
+            plans, rejected = self._plan(inbound, await self._context.database_now(connection))
             inserted = await self._insert(connection, plans)
             rejected += await self._compare(connection, plans, inserted)
             fold = await self._complete_immediately(connection, list(inserted.values()))
@@ -127,21 +129,23 @@ class OrderIntake:
         if quarantined:
             self._context.wake_relay()
 
-    def _plan(self, inbound: Sequence[InboundRecord]) -> tuple[list[_Plan], list[tuple[InboundRecord, Rejected]]]:
+    def _plan(
+        self, inbound: Sequence[InboundRecord], now: datetime
+    ) -> tuple[list[_Plan], list[tuple[InboundRecord, Rejected]]]:
         plans: list[_Plan] = []
         rejected: list[tuple[InboundRecord, Rejected]] = []
         for inbound_record in inbound:
             if isinstance(inbound_record.decoded, Order):
-                plans.append(self._plan_one(inbound_record, inbound_record.decoded))
+                plans.append(self._plan_one(inbound_record, inbound_record.decoded, now))
             elif isinstance(inbound_record.decoded, Rejected):
                 rejected.append((inbound_record, inbound_record.decoded))
         # Sorted by id, so that two intakes with the same orders cannot deadlock.
         return sorted(plans, key=lambda plan: plan.id), rejected
 
-    def _plan_one(self, inbound_record: InboundRecord, order: Order) -> _Plan:
+    def _plan_one(self, inbound_record: InboundRecord, order: Order, now: datetime) -> _Plan:
         name = payment_id(self._context.deployment, order.order_id, 1)
         if order.amount.minor == 0:
-            return _Plan(inbound_record, order, name, NO_PROVIDER, None)
+            return _Plan(inbound_record, order, name, NO_PROVIDER, None, now)
         try:
             provider = self._context.providers.for_order(order.provider, order.amount.currency.code)
             request = provider.create_request(
@@ -155,14 +159,14 @@ class OrderIntake:
         except MoneyError as error:
             refused = Rejected(Reason.AMOUNT_NOT_CHARGEABLE, str(error))
         else:
-            return _Plan(inbound_record, order, name, provider.name, request)
-        return _Plan(inbound_record, order, name, NO_PROVIDER, None, refused)
+            return _Plan(inbound_record, order, name, provider.name, request, now)
+        return _Plan(inbound_record, order, name, NO_PROVIDER, None, now, refused)
 
     async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> dict[UUID, _Plan]:
         """Insert the first plan of each recent payment with its operation. Return the plans that were new."""
         first: dict[UUID, _Plan] = {}
         for plan in plans:
-            if plan.refused is None and not self._too_old(plan.order):
+            if plan.refused is None and not self._too_old(plan):
                 first.setdefault(plan.id, plan)
         if not first:
             return {}
@@ -199,28 +203,25 @@ class OrderIntake:
         """Mark free orders as paid, and cancel payments of orders that were canceled before they arrived."""
         free = [plan for plan in plans if plan.request is None]
         canceled = await self._canceled_before(connection, [plan for plan in plans if plan.request])
-        ids = [plan.id for plan in (*free, *canceled)]
-        locked = await payments.lock_available(connection, ids) if ids else {}
+        locked = await payments.lock_available(connection, [plan.id for plan in free]) if free else {}
         fold = self._context.fold(locked)
         for plan in free:
-            at = plan.order.recorded_at or self._context.now()
+            at = plan.order.recorded_at or plan.now
             fold.take(plan.id, FreeFact(at=int(at.timestamp())))
         for plan in canceled:
-            # Enqueued in this transaction, so no worker can have sent it.
             await operations.withdraw_create(connection, plan.id, ORDER_CANCELLED)
-            fact = WithdrawnFact(code=ORDER_CANCELLED, at=int(self._context.now().timestamp()), source="withdrawn")
-            fold.take(plan.id, fact)
         await fold.write(connection)
         return fold
 
     async def _canceled_before(self, connection: Connection, plans: Sequence[_Plan]) -> list[_Plan]:
         if not plans:
             return []
-        canceled = await order_cancellations.take_waiting(connection, [plan.order.order_id for plan in plans])
+        canceled = await order_cancellations.resume_waiting(connection, [plan.order.order_id for plan in plans])
         return [plan for plan in plans if plan.order.order_id in canceled]
 
-    def _too_old(self, order: Order) -> bool:
-        return order.recorded_at is not None and self._context.now() - order.recorded_at > self._order_max_age
+    def _too_old(self, plan: _Plan) -> bool:
+        recorded_at = plan.order.recorded_at
+        return recorded_at is not None and plan.now - recorded_at > self._order_max_age
 
     def _uses_manual_capture(self, order: Order, provider: str) -> bool:
         """Return whether to capture manually. Providers without manual capture always capture immediately."""
@@ -231,7 +232,7 @@ class OrderIntake:
         after = self._context.providers.expires_after(plan.provider, self._expires_after)
         if plan.order.expires_at is not None or after == NEVER:
             return plan.order.expires_at
-        return self._context.now() + after
+        return plan.now + after
 
     def _new_payment(self, plan: _Plan) -> payments.NewPayment:
         inbound_record = plan.inbound_record
@@ -251,7 +252,8 @@ class OrderIntake:
 
     def _new_operation(self, plan: _Plan, request: Request) -> operations.NewOperation:
         """Build the create. A late order may have an intent from a row that a restored backup lost, so look first."""
-        late = plan.order.recorded_at is not None and self._context.now() - plan.order.recorded_at > LOST_BEFORE
+        recorded_at = plan.order.recorded_at
+        late = recorded_at is not None and plan.now - recorded_at > LOST_BEFORE
         return operations.NewOperation(
             id=operation_id(plan.id, Kind.CREATE, SYSTEM, "order"),
             payment_id=plan.id,
@@ -260,14 +262,14 @@ class OrderIntake:
             cause="order",
             request=request,
             look_first=late,
-            made_since=plan.order.recorded_at if late else None,
+            made_since=min(recorded_at, plan.now) if recorded_at is not None else None,
         )
 
     def _count(
         self, inbound: Sequence[InboundRecord], accepted: int, quarantined: Sequence[tuple[Record, Rejected]]
     ) -> None:
         arrived = len(inbound)
-        metrics.GROUP_SIZE.labels("intake").observe(arrived)
+        metrics.BATCH_SIZE.labels("intake").observe(arrived)
         oldest_ms = min((a.timestamp_ms for a in inbound if a.timestamp_ms > 0), default=None)
         if oldest_ms is not None:
             metrics.STAGE_SECONDS.labels("order_to_accepted").observe(

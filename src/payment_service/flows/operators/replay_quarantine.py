@@ -54,12 +54,12 @@ class Replays:
         self._webhooks = webhooks
         self._amount_minor_max = amount_minor_max
 
-    def terms(self, row: QuarantinedRecord) -> Terms | None:
+    async def terms(self, row: QuarantinedRecord) -> Terms | None:
         """Return the terms for the order in a row, or None if it contains none or would be rejected. Raise Refusal."""
         if row.source == "webhook" or row.replayed_at is not None:
             return None
         _require_whole(row)
-        return self._intake.terms(self._inbound_record(row))
+        return await self._intake.terms(self._inbound_record(row))
 
     async def replay(self, name: UUID, change_request: ChangeRequest) -> ChangeResult:
         """Decide one row again. Raise Refusal, with the reason, if it is rejected again."""

@@ -1,7 +1,8 @@
 """Cancel an unpaid payment, for a client, the clock or a canceled order.
 
-A create that was never sent is withdrawn without a call. Otherwise a cancel is queued behind the operations under way,
-and the payment is canceled when the provider confirms it. If the customer paid first, the payment stays paid.
+A cancel is queued behind the operations under way, and the payment is canceled when the provider confirms it. If the
+customer paid first, the payment stays paid. A create that was never sent is withdrawn: it ends without an intent if the
+provider has none.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from payment_service.db import operations
 from payment_service.db.operations import NewOperation
 from payment_service.domain.ids import operation_id
-from payment_service.domain.payment import CANCELABLE, Status, WithdrawnFact
+from payment_service.domain.payment import CANCELABLE, Status
 from payment_service.flows.requests.checks import (
     lock_payment,
     require_none_under_way,
@@ -52,12 +53,11 @@ class CancelRequest:
 
 async def cancel(
     connection: Connection, context: Context, fold: Fold, payment_id: UUID, request: CancelRequest
-) -> NewOperation | None:
-    """Withdraw the create of a locked, open payment, or enqueue and return a cancel operation."""
+) -> None:
+    """Enqueue a cancel of a locked, open payment, and withdraw its create if that was never sent."""
     payment = fold.payment(payment_id)
-    if payment.provider_payment_id is None and await operations.withdraw_create(connection, payment_id, request.reason):
-        fold.take(payment_id, WithdrawnFact(code=request.reason, at=int(context.now().timestamp()), source="withdrawn"))
-        return None
+    if payment.provider_payment_id is None:
+        await operations.withdraw_create(connection, payment_id, request.reason)
     operation = NewOperation(
         id=request.operation_id(payment_id),
         payment_id=payment_id,
@@ -67,7 +67,6 @@ async def cancel(
         request=build_request(context, payment, request),
     )
     fold.enqueue(operation)
-    return operation
 
 
 def build_request(context: Context, payment: Payment, request: CancelRequest) -> Request:

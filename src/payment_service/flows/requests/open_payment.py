@@ -61,7 +61,7 @@ class Payments:
     async def _open_after(self, connection: Connection, last: Payment, change_request: ChangeRequest) -> UUID:
         new = payment_id(self._context.deployment, last.order_id, last.attempt + 1)
         after = self._context.providers.expires_after(last.provider, self._expires_after)
-        expires_at = self._context.now() + after if after else None
+        expires_at = await self._context.database_now(connection) + after if after else None
         method = await payments.open_next(connection, last.id, new, expires_at=expires_at)
         if method is None:
             raise Refusal(

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from payment_service.db.clock import database_time
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.flows.state.fold import Fold
 from payment_service.provider.providers import UnknownProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
     from uuid import UUID
 
-    from payment_service.db.pool import Pool
+    from payment_service.db.pool import Connection, Pool
     from payment_service.domain.payment import Payment
     from payment_service.provider.port import Provider
     from payment_service.provider.providers import Providers
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The database, the providers, the deployment and the clock. Call `wake_…` when that loop has work."""
+    """The database, the providers, the deployment and the clocks. Call `wake_…` when that loop has work.
+
+    `database_now` decides. `now` is this host's clock, for the times that records show.
+    """
 
     pool: Pool
     providers: Providers
     deployment: str
     now: Callable[[], datetime]
+    database_now: Callable[[Connection | Pool], Awaitable[datetime]] = database_time
     wake_dispatcher: Callable[[], None] = lambda: None
     wake_relay: Callable[[], None] = lambda: None
 

@@ -152,6 +152,10 @@ class Fold:
         """Enqueue a read of the object of a request: the payment's own intent, a stray or refunds."""
         self.enqueue(read_after(self._current[payment_id], after, cause, self._providers))
 
+    def enqueue_own_read(self, payment_id: UUID, cause: str) -> None:
+        """Enqueue a read of the payment's own intent, if it has one."""
+        self._enqueue_if_any(read_own_intent(self._current[payment_id], cause, self._providers))
+
     async def write(self, connection: Connection) -> None:
         """Write payments, then refunds and disputes, then history, events and operations."""
         changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
@@ -176,7 +180,7 @@ class Fold:
     def count(self) -> None:
         """Count the changes. Call it after the commit."""
         for record in self._outbox:
-            metrics.ANNOUNCED.labels(record.topic).inc()
+            metrics.OUTBOX_RECORDS.labels(record.topic).inc()
         for key, now in self._current.items():
             if now.status is not self._before[key].status:
                 metrics.TRANSITIONS.labels(self._before[key].status, now.status).inc()

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 # The client name of system-initiated operations.
 SYSTEM: Final = "system"
+# Key prefix of the cancels that the clock requests. They cancel nothing that a customer has authorized.
+EXPIRED: Final = "expired"
+# Key prefix of the cancels and refunds that a canceled order requests.
+ORDER_CANCELLED_KEY: Final = "order_cancelled"
+# Cause of the cancels of intents that are not a payment's own.
+STRAY: Final = "stray"
 
 
 def cancel_stray(payment: Payment, intent_id: str, providers: Providers) -> NewOperation:
     """Cancel an unpaid intent that carries our metadata and is not the payment's own."""
     return _operation(
-        payment, Kind.CANCEL, f"stray:{intent_id}", providers.named(payment.provider).cancel_request(intent_id)
+        payment, Kind.CANCEL, f"{STRAY}:{intent_id}", providers.named(payment.provider).cancel_request(intent_id)
     )
 
 

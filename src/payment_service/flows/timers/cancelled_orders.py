@@ -23,7 +23,7 @@ from payment_service.flows.requests.cancel import CancelRequest, cancel
 from payment_service.flows.requests.refund import reserve
 from payment_service.flows.state.batches import isolate_errors, process_batches
 from payment_service.flows.state.errors import Refusal
-from payment_service.flows.state.system_operations import SYSTEM
+from payment_service.flows.state.system_operations import ORDER_CANCELLED_KEY, SYSTEM
 from payment_service.loop import Loop
 from payment_service.provider.port import Kind
 from payment_service.telemetry import metrics
@@ -51,7 +51,6 @@ RETRY_MAX_S: Final = 60.0
 TRIES_WITHOUT_ORDER: Final = 6
 # A transaction that does not see the cancellation may open the order's next payment. None is idle for longer than 3 s.
 NEXT_PAYMENT_S: Final = 5.0
-_KEY: Final = "order_cancelled"
 
 
 class CancelledOrders:
@@ -136,9 +135,8 @@ class CancelledOrders:
             case Status.CANCELED | Status.FAILED:
                 return CancellationUpdate(order_id=order_id, outcome="canceled")
             case status if status in CANCELABLE and payment_id not in pending and self._runs(payment):
-                request = CancelRequest(client=SYSTEM, key=f"{_KEY}:{tries}", reason=ORDER_CANCELLED)
-                if await cancel(connection, self._context, fold, payment_id, request) is None:
-                    return CancellationUpdate(order_id=order_id, outcome="canceled")
+                request = CancelRequest(client=SYSTEM, key=f"{ORDER_CANCELLED_KEY}:{tries}", reason=ORDER_CANCELLED)
+                await cancel(connection, self._context, fold, payment_id, request)
         return later
 
     def _handle_paid(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> CancellationUpdate:
@@ -147,13 +145,17 @@ class CancelledOrders:
             return CancellationUpdate(order_id=cancellation.order_id, outcome="nothing_paid")
         if self._refund_paid and self._request_refund(fold, payment, cancellation):
             return CancellationUpdate(order_id=cancellation.order_id, outcome="refunded")
-        fold.append_history(payment.id, f"{_KEY}:too_late")
+        fold.append_history(payment.id, f"{ORDER_CANCELLED_KEY}:too_late")
         log.warning("order_canceled_too_late", order_id=cancellation.order_id, payment_id=str(payment.id))
         return CancellationUpdate(order_id=cancellation.order_id, outcome="too_late")
 
     def _request_refund(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> bool:
-        refund_id = operation_id(payment.id, Kind.REFUND, SYSTEM, _KEY)
-        requester = Requester(client=SYSTEM, idempotency_key=_KEY, fingerprint=sha256(_KEY.encode()).digest())
+        refund_id = operation_id(payment.id, Kind.REFUND, SYSTEM, ORDER_CANCELLED_KEY)
+        requester = Requester(
+            client=SYSTEM,
+            idempotency_key=ORDER_CANCELLED_KEY,
+            fingerprint=sha256(ORDER_CANCELLED_KEY.encode()).digest(),
+        )
         reason = cancellation.reason or ORDER_CANCELLED
         try:
             refused = reserve(self._context, fold, payment.id, refund_id, None, reason, requester)

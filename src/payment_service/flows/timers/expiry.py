@@ -17,7 +17,7 @@ from payment_service.db import operations, payments
 from payment_service.domain.unpaid import ABANDONED
 from payment_service.flows.requests.cancel import CancelRequest, cancel
 from payment_service.flows.state.batches import isolate_errors, process_batches
-from payment_service.flows.state.system_operations import SYSTEM
+from payment_service.flows.state.system_operations import EXPIRED, SYSTEM
 from payment_service.loop import Loop
 from payment_service.telemetry import metrics
 
@@ -59,8 +59,8 @@ class Expiry:
         return len(await process_batches(self._expire, GROUP_MAX, failure_event="expiry_group_failed"))
 
     async def _expire(self, limit: int) -> Sequence[Expiring]:
-        now = self._context.now()
         async with self._context.pool.acquire() as connection, connection.transaction():
+            now = await self._context.database_now(connection)
             due = await payments.lock_expiring(connection, now, self._context.providers.by_name.keys(), limit)
             if not due:
                 return due
@@ -78,7 +78,7 @@ class Expiry:
         for one in due:
             if one.payment.id not in pending:
                 # The due time is the key, so a second replica or a restored backup requests the same call.
-                request = CancelRequest(client=SYSTEM, key=f"expired:{one.due_at.isoformat()}", reason=ABANDONED)
+                request = CancelRequest(client=SYSTEM, key=f"{EXPIRED}:{one.due_at.isoformat()}", reason=ABANDONED)
                 await cancel(connection, self._context, fold, one.payment.id, request)
                 metrics.EXPIRED.inc()
                 log.info("payment_expiry_requested", payment_id=str(one.payment.id), status=one.payment.status)

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -104,7 +104,7 @@ class Webhooks:
         group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
         if not group:
             return 0
-        metrics.GROUP_SIZE.labels("webhooks").observe(len(group))
+        metrics.BATCH_SIZE.labels("webhooks").observe(len(group))
         try:
             await self._store([(d.event, d.verified_by) for d in group])
         except TRANSIENT_ERRORS as error:
@@ -134,7 +134,8 @@ class Webhooks:
             translated = [self._translate(w) for w in work]
             apply = self._apply if limit > 1 else self._apply_or_park
             fold, results = await apply(connection, translated)
-            results = [self._schedule_retry(result, waiting[result.event.key]) for result in results]
+            now = await self._context.database_now(connection)
+            results = [self._schedule_retry(result, waiting[result.event.key], now) for result in results]
             await events.record_results(connection, results)
             reached("replay.commit.before")
         reached("replay.commit.after")
@@ -282,11 +283,11 @@ class Webhooks:
             fact=None,
         )
 
-    def _schedule_retry(self, result: events.Result, waiting: PendingEvent) -> events.Result:
+    def _schedule_retry(self, result: events.Result, waiting: PendingEvent, now: datetime) -> events.Result:
         """Increase the delay of a pending event. After 72 h park it, or mark it as external if it names no payment."""
         if result.result not in {"unmatched", "too_early"}:
             return result
-        if self._context.now() - waiting.stored_at > UNMATCHED_RETENTION:
+        if now - waiting.stored_at > UNMATCHED_RETENTION:
             if result.result == "unmatched" and result.event.payment_id is None:
                 return replace(result, processed=True, result="external", retry_s=None)
             return replace(result, parked_reason=result.result, retry_s=None)

@@ -144,7 +144,7 @@ def _done(call: Call, response: Response, deployment: str, now_s: float, request
     if (fact := _fact(call, body, at)) is None:
         detail = f"the response is not a valid {expected}"
         return Unexpected(code=f"malformed_{expected.removeprefix('payment_')}", detail=detail, request_id=request_id)
-    return Done(fact=fact, request_id=request_id)
+    return Done(fact=fact, request_id=request_id, outdated=_replayed(response))
 
 
 def _expected_object(call: Call) -> str:

@@ -1,0 +1,2 @@
+-- name: database_time
+SELECT clock_timestamp()
