@@ -79,7 +79,7 @@ def test_the_example_provider_accepts_an_order_and_its_webhook_pays_it(
         ({"PROVIDERS": "acme", "ACME_SECRET": "short"}, "ACME_SECRET "),
         ({"PROVIDERS": "acme,acme"}, "PROVIDERS must be"),
         ({"PROVIDERS": "Acme"}, "PROVIDERS must be"),
-        ({"PROVIDER_BY_CURRENCY": "sek:acme"}, "PROVIDER_BY_CURRENCY names acme, which PROVIDERS does not"),
+        ({"PROVIDER_BY_CURRENCY": "sek:acme"}, "PROVIDER_BY_CURRENCY contains acme, which is not in PROVIDERS"),
         ({"PROVIDER_BY_CURRENCY": "zzz:stripe"}, "PROVIDER_BY_CURRENCY must be"),
         ({"PROVIDERS": "broken"}, "The payment provider broken cannot be loaded: ZeroDivisionError"),
         ({"PROVIDERS": "mistaken"}, "The entry point of the payment provider mistaken is not a Plugin."),
