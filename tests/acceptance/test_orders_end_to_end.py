@@ -30,6 +30,7 @@ def test_order_ids_need_not_be_uuids_and_bad_ones_stop_no_other(shop: Shop) -> N
     assert charged == Counter(orders)
 
 
+@pytest.mark.invariant("I13")
 def test_amounts_are_exact_from_the_order_to_the_charge_and_the_event(shop: Shop) -> None:
     """Every amount is text with the currency's decimals; the charges add up to the sum of the orders."""
     chance = Random(20_250)
