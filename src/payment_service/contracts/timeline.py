@@ -190,7 +190,7 @@ class RefundEntry(_Entry):
     updated_at: datetime
 
     def _sentence(self) -> str:
-        who = "by hand at the provider" if self.external else f"for {self.client}"
+        who = "at the provider" if self.external else f"for {self.client}"
         reason = f" ({self.failure_code})" if self.failure_code else ""
         return f"A refund of {self.amount} {self.currency} was made {who}; it is {self.status}{reason}."
 
