@@ -1,4 +1,4 @@
-"""A sandbox, and a page of the machine's own Chromium that may reach nothing but this machine."""
+"""Fixtures: a sandbox, and a page in the installed Chromium that can only reach this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.sandbox import SandboxProcess
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Response
 
-# Only `make test-browser` installs what drives a browser; the rest of the suite does without these files.
+# Only `make test-browser` installs Playwright. Without it, these files cannot be imported.
 collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_*.py"]
 
 TIMEOUT_MS = 15_000
@@ -27,18 +27,18 @@ HOSTS = {"127.0.0.1", "localhost"}
 
 @contextmanager
 def opened(browser: Browser, **options: Any) -> Iterator[Page]:
-    """A page in a window of its own; fails at the end if it told an error or asked a foreign host for anything."""
+    """Open a page in its own context. Fail at the end if it logged an error or contacted another host."""
     context = browser.new_context(**options)
     context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
-    troubles: list[str] = []
-    page.on("request", lambda request: troubles.append(request.url) if _is_foreign(request.url) else None)
-    page.on("response", lambda answer: troubles.append(answer.url) if _is_missing(answer) else None)
-    page.on("console", lambda message: troubles.append(message.text) if _is_error(message) else None)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
+    problems: list[str] = []
+    page.on("request", lambda request: problems.append(request.url) if _is_foreign(request.url) else None)
+    page.on("response", lambda answer: problems.append(answer.url) if _is_missing(answer) else None)
+    page.on("console", lambda message: problems.append(message.text) if _is_error(message) else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
     yield page
     context.close()
-    assert troubles == []
+    assert problems == []
 
 
 def _is_foreign(url: str) -> bool:
@@ -46,17 +46,17 @@ def _is_foreign(url: str) -> bool:
 
 
 def _is_missing(answer: Response) -> bool:
-    """Whether part of a page is not there; a page itself, or a call of the API, may well be refused."""
+    """Return whether a resource of a page failed to load. Pages and API calls may return errors."""
     return answer.status >= 400 and answer.request.resource_type not in {"document", "fetch"}
 
 
 def _is_error(message: ConsoleMessage) -> bool:
-    """Chromium also writes down each answer of 400 and more, which `_is_missing` judges."""
+    """Return whether a message is an error. Leave failed responses, which Chromium also logs, to `_is_missing`."""
     return message.type == "error" and not message.text.startswith("Failed to load resource")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test here needs a browser."""
+    """Mark every test in this folder with `browser`."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium, once; as root it has no sandbox of its own."""
+    """Start Chromium once, without its own sandbox, which does not work as root."""
     from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415
 
     expect.set_options(timeout=TIMEOUT_MS)
@@ -77,7 +77,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    """A sandbox for this test alone."""
+    """A sandbox for one test."""
     process = SandboxProcess(tmp_path)
     process.start()
     yield process
@@ -86,21 +86,21 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page as most people have it."""
+    """A page with JavaScript."""
     with opened(browser) as page:
         yield page
 
 
 @pytest.fixture
 def plain_page(browser: Browser) -> Iterator[Page]:
-    """A page in a browser without JavaScript."""
+    """A page without JavaScript."""
     with opened(browser, java_script_enabled=False) as page:
         yield page
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Somebody who receives webhooks."""
+    """A webhook receiver."""
     receiver = Receiver()
     yield receiver
     receiver.close()

@@ -1,4 +1,4 @@
-"""The pages serve those who use the keyboard, a screen reader, a phone or a dark screen."""
+"""The pages are accessible by keyboard and screen reader, on a phone and in dark mode."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.sandbox import SandboxProcess
 pytestmark = pytest.mark.browser
 
 PHONE = {"width": 360, "height": 740}
-NAMELESS = """() => [...document.querySelectorAll("input:not([type=hidden]), select, textarea, button, a, iframe")]
+CONTROLS_WITHOUT_NAME = """() => [...document.querySelectorAll("input:not([type=hidden]), select, textarea, button, a, iframe")]
     .filter((one) => !(one.ariaLabel || one.title || ("labels" in one && one.labels.length)))
     .filter((one) => !one.matches("button, a") || !one.innerText.trim())
     .map((one) => one.outerHTML)"""
 # https://www.w3.org/TR/WCAG22/#contrast-minimum: 4.5 to 1 for text
-PALE = """() => {
+LOW_CONTRAST_TEXT = """() => {
     const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
     const rgba = (color) => {
         canvas.clearRect(0, 0, 1, 1);
@@ -45,7 +45,7 @@ PALE = """() => {
 
 @pytest.fixture
 def addresses(sandbox: SandboxProcess) -> list[str]:
-    """Every page, of a sandbox in which something has happened."""
+    """Return the address of every page of a sandbox with payments, events and faults."""
     client: Any = sandbox.client()
     pay(client, "pm_card_chargeDeclined", metadata={"order_id": "order-16"})
     paid = pay(client, metadata={"order_id": "order-17"}, description="Two wool blankets")
@@ -59,10 +59,10 @@ def addresses(sandbox: SandboxProcess) -> list[str]:
     return [sandbox.base_url + path for path in (*sections, f"/payments/{paid.id}", f"/events/{event.id}")]
 
 
-def test_everything_that_can_be_used_has_a_name(page: Page, addresses: list[str]) -> None:
+def test_every_control_has_an_accessible_name(page: Page, addresses: list[str]) -> None:
     for address in addresses:
         page.goto(address)
-        assert page.evaluate(NAMELESS) == [], address
+        assert page.evaluate(CONTROLS_WITHOUT_NAME) == [], address
 
 
 def test_no_page_is_wider_than_a_phone(browser: Browser, addresses: list[str]) -> None:
@@ -74,17 +74,17 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, addresses: list[str]) -
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_its_ground(browser: Browser, addresses: list[str], scheme: str) -> None:
+def test_text_has_sufficient_contrast(browser: Browser, addresses: list[str], scheme: str) -> None:
     with opened(browser, color_scheme=scheme) as page:
         for address in addresses:
             page.goto(address)
-            assert page.evaluate(PALE) == [], address
+            assert page.evaluate(LOW_CONTRAST_TEXT) == [], address
 
 
-def test_the_first_stop_of_the_keyboard_leads_past_the_navigation(page: Page, addresses: list[str]) -> None:
+def test_first_tab_stop_skips_the_navigation(page: Page, addresses: list[str]) -> None:
     page.goto(addresses[0])
     page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name="Skip to the content")
+    skip = page.get_by_role("link", name="Skip to content")
     expect(skip).to_be_focused()
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")
@@ -93,7 +93,7 @@ def test_the_first_stop_of_the_keyboard_leads_past_the_navigation(page: Page, ad
     expect(page.get_by_role("list", name="Payments by status").get_by_role("link").first).to_be_focused()
 
 
-def test_a_person_pays_by_the_keyboard_alone(page: Page, sandbox: SandboxProcess) -> None:
+def test_checkout_works_with_the_keyboard_only(page: Page, sandbox: SandboxProcess) -> None:
     client: Any = sandbox.client()
     intent = pay(client, None)
     page.goto(f"{sandbox.base_url}/checkout/{intent.id}")

@@ -1,4 +1,4 @@
-"""The stand-in for Stripe.js on a shop's own page, which stands on another origin and knows a publishable key."""
+"""The Stripe.js replacement on a shop's page of another origin, with a publishable key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Intent = Any
 
 @pytest.fixture
 def shop() -> Iterator[ShopPages]:
-    """The web server of a shop."""
+    """A shop's web server."""
     shop = ShopPages()
     yield shop
     shop.close()
@@ -42,7 +42,7 @@ def shop() -> Iterator[ShopPages]:
 
 @pytest.fixture
 def shop_page(shop: ShopPages, page: Page, sandbox: SandboxProcess) -> Page:
-    """A page of that shop, on which nothing is but the script of the sandbox."""
+    """A page of the shop that contains only a form and the sandbox's script."""
     page.goto(shop.put("/checkout", BLANK.format(base=sandbox.base_url)))
     return page
 
@@ -60,7 +60,7 @@ def status_of(sandbox: SandboxProcess, intent: Intent) -> str:
 
 
 def mount(page: Page, intent: Intent, kind: str = "card") -> FrameLocator:
-    """Mount an element; returns the form in it."""
+    """Mount an element and return its card form."""
     page.evaluate(MOUNT, [KEY, intent.client_secret, kind])
     return page.frame_locator("#card iframe")
 
@@ -75,20 +75,20 @@ def confirm_card_payment(page: Page, intent: Intent) -> Any:
     return page.evaluate("(s) => stripe.confirmCardPayment(s, {payment_method: {card}})", intent.client_secret)
 
 
-def begin(page: Page, call: str, *arguments: Any) -> None:
-    """Start a call that waits for the customer; `ended` gives its result."""
-    page.evaluate(f"(arguments) => {{ window.ending = ({call})(...arguments); }}", list(arguments))
+def start_call(page: Page, call: str, *arguments: Any) -> None:
+    """Start a call that waits for the customer. `result_of` returns its result."""
+    page.evaluate(f"(arguments) => {{ window.pending = ({call})(...arguments); }}", list(arguments))
 
 
-def ended(page: Page) -> Any:
-    return page.evaluate("() => window.ending")
+def result_of(page: Page) -> Any:
+    return page.evaluate("() => window.pending")
 
 
 def bank(page: Page) -> FrameLocator:
     return page.frame_locator("dialog iframe")
 
 
-def test_a_page_of_another_origin_pays_by_confirm_card_payment(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_page_of_another_origin_pays_with_confirm_card_payment(shop_page: Page, sandbox: SandboxProcess) -> None:
     intent = new_intent(sandbox)
     type_card(mount(shop_page, intent))
 
@@ -99,7 +99,7 @@ def test_a_page_of_another_origin_pays_by_confirm_card_payment(shop_page: Page, 
     assert status_of(sandbox, intent) == "succeeded"
 
 
-def test_a_page_of_another_origin_pays_by_confirm_payment(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_page_of_another_origin_pays_with_confirm_payment(shop_page: Page, sandbox: SandboxProcess) -> None:
     intent = new_intent(sandbox)
     type_card(mount(shop_page, intent, "payment"))
 
@@ -109,12 +109,14 @@ def test_a_page_of_another_origin_pays_by_confirm_payment(shop_page: Page, sandb
     assert status_of(sandbox, intent) == "succeeded"
 
 
-def test_whoever_has_paid_comes_to_the_return_url(shop_page: Page, sandbox: SandboxProcess, shop: ShopPages) -> None:
+def test_customer_is_redirected_to_the_return_url_after_payment(
+    shop_page: Page, sandbox: SandboxProcess, shop: ShopPages
+) -> None:
     intent = new_intent(sandbox, automatic_payment_methods={"enabled": True})
     type_card(mount(shop_page, intent, "payment"))
     target = f"{shop.url}/thanks?order=17"
 
-    begin(shop_page, "(url) => stripe.confirmPayment({elements, confirmParams: {return_url: url}})", target)
+    start_call(shop_page, "(url) => stripe.confirmPayment({elements, confirmParams: {return_url: url}})", target)
     shop_page.wait_for_url("**/thanks?**")
 
     assert parse_qs(urlsplit(shop_page.url).query) == {
@@ -125,7 +127,7 @@ def test_whoever_has_paid_comes_to_the_return_url(shop_page: Page, sandbox: Sand
     }
 
 
-def test_a_decline_is_a_result_that_names_its_reason(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_decline_is_a_result_with_its_reason(shop_page: Page, sandbox: SandboxProcess) -> None:
     intent = new_intent(sandbox)
     form = mount(shop_page, intent)
     type_card(form, "4000000000009995")
@@ -143,58 +145,54 @@ def test_a_decline_is_a_result_that_names_its_reason(shop_page: Page, sandbox: S
 
 
 @pytest.mark.parametrize(("button", "status"), [("Complete", "succeeded"), ("Fail", "requires_payment_method")])
-def test_the_3d_secure_step_is_a_dialog_over_the_shops_page(
-    shop_page: Page, sandbox: SandboxProcess, button: str, status: str
-) -> None:
+def test_three_d_secure_opens_in_a_dialog(shop_page: Page, sandbox: SandboxProcess, button: str, status: str) -> None:
     intent = new_intent(sandbox)
     type_card(mount(shop_page, intent), "4000002760003184")
 
-    begin(shop_page, "(s) => stripe.confirmCardPayment(s, {payment_method: {card}})", intent.client_secret)
+    start_call(shop_page, "(s) => stripe.confirmCardPayment(s, {payment_method: {card}})", intent.client_secret)
     bank(shop_page).get_by_role("button", name=button).click()
-    result = ended(shop_page)
+    result = result_of(shop_page)
 
     assert (result.get("paymentIntent") or result["error"]["payment_intent"])["status"] == status
     assert status_of(sandbox, intent) == status
     expect(shop_page.locator("dialog")).to_have_count(0)
 
 
-def test_an_authentication_that_failed_has_its_own_code(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_failed_authentication_has_its_own_code(shop_page: Page, sandbox: SandboxProcess) -> None:
     intent = new_intent(sandbox)
     type_card(mount(shop_page, intent, "payment"), "4000002760003184")
 
-    begin(shop_page, "() => stripe.confirmPayment({elements, redirect: 'if_required'})")
+    start_call(shop_page, "() => stripe.confirmPayment({elements, redirect: 'if_required'})")
     shop_page.get_by_role("button", name="Cancel authentication").click()
 
-    assert ended(shop_page)["error"]["code"] == "payment_intent_authentication_failure"
+    assert result_of(shop_page)["error"]["code"] == "payment_intent_authentication_failure"
 
 
-def test_an_intent_that_the_server_confirmed_is_finished_by_the_page(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_page_completes_an_intent_confirmed_by_the_server(shop_page: Page, sandbox: SandboxProcess) -> None:
     intent = new_intent(sandbox, payment_method="pm_card_authenticationRequired", confirm=True)
     shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
 
-    begin(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
+    start_call(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
     bank(shop_page).get_by_role("button", name="Complete").click()
 
-    assert ended(shop_page)["paymentIntent"]["status"] == "succeeded"
+    assert result_of(shop_page)["paymentIntent"]["status"] == "succeeded"
 
 
-def test_a_server_may_know_the_sandbox_by_another_name_than_the_page(shop_page: Page, sandbox: SandboxProcess) -> None:
-    """As it does in a container, say."""
+def test_server_and_page_can_use_different_host_names(shop_page: Page, sandbox: SandboxProcess) -> None:
+    """For example, when the server runs in a container."""
     elsewhere = sandbox.base_url.replace("127.0.0.1", "localhost")
     client: Any = stripe.StripeClient(API_KEY, base_addresses={"api": elsewhere})
     intent = new_intent(sandbox)
     client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_authenticationRequired"})
     shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
 
-    begin(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
+    start_call(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
     bank(shop_page).get_by_role("button", name="Complete").click()
 
-    assert ended(shop_page)["paymentIntent"]["status"] == "succeeded"
+    assert result_of(shop_page)["paymentIntent"]["status"] == "succeeded"
 
 
-def test_a_shop_that_restricts_its_page_as_stripe_advises_may_pay(
-    shop: ShopPages, page: Page, sandbox: SandboxProcess
-) -> None:
+def test_page_with_stripes_recommended_csp_can_pay(shop: ShopPages, page: Page, sandbox: SandboxProcess) -> None:
     """https://docs.stripe.com/security/guide#content-security-policy, with the sandbox in Stripe's place."""
     sources = "; ".join(f"{what}-src {sandbox.base_url}" for what in ("script", "frame", "connect"))
     policy = f'<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; {sources}">'
@@ -202,44 +200,46 @@ def test_a_shop_that_restricts_its_page_as_stripe_advises_may_pay(
     intent = new_intent(sandbox)
     type_card(mount(page, intent), "4000002760003184")
 
-    begin(page, "(s) => stripe.confirmCardPayment(s, {payment_method: {card}})", intent.client_secret)
+    start_call(page, "(s) => stripe.confirmCardPayment(s, {payment_method: {card}})", intent.client_secret)
     bank(page).get_by_role("button", name="Complete").click()
 
-    assert ended(page)["paymentIntent"]["status"] == "succeeded"
+    assert result_of(page)["paymentIntent"]["status"] == "succeeded"
 
 
-def test_a_manual_confirmation_goes_back_to_the_server(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_manual_confirmation_returns_to_the_server(shop_page: Page, sandbox: SandboxProcess) -> None:
     more = {"payment_method": "pm_card_authenticationRequired", "confirm": True, "confirmation_method": "manual"}
     intent = new_intent(sandbox, **more)
     shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
 
-    begin(shop_page, "(s) => stripe.handleCardAction(s)", intent.client_secret)
+    start_call(shop_page, "(s) => stripe.handleCardAction(s)", intent.client_secret)
     bank(shop_page).get_by_role("button", name="Complete").click()
 
-    assert ended(shop_page)["paymentIntent"]["status"] == "requires_confirmation"
+    assert result_of(shop_page)["paymentIntent"]["status"] == "requires_confirmation"
     client: Any = sandbox.client()
     assert client.v1.payment_intents.confirm(intent.id).status == "succeeded"
 
 
-@pytest.mark.parametrize(("button", "told"), [("Complete", "succeeded"), ("Fail", "failed")])
-def test_a_return_url_makes_the_3d_secure_step_a_page_of_its_own(
-    shop_page: Page, sandbox: SandboxProcess, shop: ShopPages, button: str, told: str
+@pytest.mark.parametrize(("button", "redirect_status"), [("Complete", "succeeded"), ("Fail", "failed")])
+def test_return_url_opens_three_d_secure_by_redirect(
+    shop_page: Page, sandbox: SandboxProcess, shop: ShopPages, button: str, redirect_status: str
 ) -> None:
     more = {"payment_method": "pm_card_authenticationRequired", "confirm": True}
     intent = new_intent(sandbox, return_url=f"{shop.url}/back?order=17", **more)
     shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
 
-    begin(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
+    start_call(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
     shop_page.get_by_role("button", name=button).click()
     shop_page.wait_for_url("**/back?**")
 
     query = parse_qs(urlsplit(shop_page.url).query)
-    assert (query["order"], query["payment_intent"], query["redirect_status"]) == (["17"], [intent.id], [told])
+    assert (query["order"], query["payment_intent"], query["redirect_status"]) == (
+        ["17"],
+        [intent.id],
+        [redirect_status],
+    )
 
 
-def test_a_wrong_client_secret_is_an_error_and_a_malformed_one_the_pages_mistake(
-    shop_page: Page, sandbox: SandboxProcess
-) -> None:
+def test_wrong_client_secret_is_a_result_and_a_malformed_one_throws(shop_page: Page, sandbox: SandboxProcess) -> None:
     intent, other = new_intent(sandbox), new_intent(sandbox)
     shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
     wrong = intent.id + other.client_secret[len(other.id) :]
@@ -252,7 +252,7 @@ def test_a_wrong_client_secret_is_an_error_and_a_malformed_one_the_pages_mistake
         shop_page.evaluate("() => stripe.retrievePaymentIntent('nonsense')")
 
 
-def test_two_confirmations_at_once_pay_once(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_concurrent_confirmations_pay_once(shop_page: Page, sandbox: SandboxProcess) -> None:
     intent = new_intent(sandbox)
     type_card(mount(shop_page, intent))
 
@@ -267,7 +267,7 @@ def test_two_confirmations_at_once_pay_once(shop_page: Page, sandbox: SandboxPro
 
 
 @pytest.mark.parametrize("fault", [{"phase": "after", "action": "drop"}, {"phase": "before", "action": "drop"}])
-def test_a_lost_answer_is_asked_for_again_and_pays_once(
+def test_lost_response_is_retried_and_pays_once(
     shop_page: Page, sandbox: SandboxProcess, fault: dict[str, str]
 ) -> None:
     intent = new_intent(sandbox)
@@ -281,22 +281,22 @@ def test_a_lost_answer_is_asked_for_again_and_pays_once(
     assert [one["payment_intent"] for one in captured].count(intent.id) == 1
 
 
-def test_the_shops_page_never_sees_the_number(shop_page: Page, sandbox: SandboxProcess) -> None:
-    """The form is a document of the sandbox's origin; what comes out of it is an id."""
+def test_shop_page_never_sees_the_card_number(shop_page: Page, sandbox: SandboxProcess) -> None:
+    """The form is a document of the sandbox's origin. The page receives only the ID of the PaymentMethod."""
     intent = new_intent(sandbox)
-    shop_page.evaluate("() => { window.heard = []; addEventListener('message', (e) => heard.push(e.data)); }")
+    shop_page.evaluate("() => { window.messages = []; addEventListener('message', (e) => messages.push(e.data)); }")
     type_card(mount(shop_page, intent))
 
     result = shop_page.evaluate("() => stripe.createPaymentMethod({type: 'card', card})")
 
     assert result["paymentMethod"]["card"]["last4"] == "4242"
-    seen = shop_page.evaluate("() => JSON.stringify([heard, events, document.documentElement.outerHTML])")
+    seen = shop_page.evaluate("() => JSON.stringify([messages, events, document.documentElement.outerHTML])")
     assert "4242" not in seen
     with pytest.raises(Error, match=r"cross-origin|Blocked a frame"):
         shop_page.evaluate("() => document.querySelector('iframe').contentWindow.document.body")
 
 
-def test_an_element_tells_the_page_how_it_stands(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_element_reports_its_state_to_the_page(shop_page: Page, sandbox: SandboxProcess) -> None:
     form = mount(shop_page, new_intent(sandbox))
     form.get_by_label("card number").press_sequentially("4242424242424241")
     form.get_by_label("card number").press("Escape")
@@ -318,7 +318,7 @@ def test_an_element_tells_the_page_how_it_stands(shop_page: Page, sandbox: Sandb
     assert shop_page.evaluate("() => elements.getElement('card')") is None
 
 
-def test_an_incomplete_card_is_an_error_of_the_form(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_incomplete_card_is_a_validation_error(shop_page: Page, sandbox: SandboxProcess) -> None:
     intent = new_intent(sandbox)
     form = mount(shop_page, intent, "payment")
     form.get_by_label("card number").press_sequentially("42424")
@@ -331,7 +331,7 @@ def test_an_incomplete_card_is_an_error_of_the_form(shop_page: Page, sandbox: Sa
     assert status_of(sandbox, intent) == "requires_payment_method"
 
 
-def test_a_form_may_be_shown_before_there_is_an_intent(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_form_can_be_mounted_before_the_intent_exists(shop_page: Page, sandbox: SandboxProcess) -> None:
     shop_page.evaluate(
         """(key) => new Promise((ready) => {
             window.stripe = Stripe(key);
@@ -350,12 +350,12 @@ def test_a_form_may_be_shown_before_there_is_an_intent(shop_page: Page, sandbox:
     assert shop_page.evaluate(confirm, intent.client_secret)["paymentIntent"]["status"] == "succeeded"
 
 
-def test_a_secret_key_has_no_place_in_a_page(shop_page: Page) -> None:
+def test_secret_key_is_rejected_in_a_page(shop_page: Page) -> None:
     with pytest.raises(Error, match="publishable key"):
         shop_page.evaluate("() => Stripe('sk_test_1234')")
 
 
-def test_a_publishable_key_that_is_not_accepted_pays_nothing(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_unaccepted_publishable_key_is_rejected(shop_page: Page, sandbox: SandboxProcess) -> None:
     intent = new_intent(sandbox)
     sandbox.accept_keys(API_KEY, "pk_test_of_another_shop")
     type_card(mount(shop_page, intent))
@@ -366,7 +366,7 @@ def test_a_publishable_key_that_is_not_accepted_pays_nothing(shop_page: Page, sa
     assert status_of(sandbox, intent) == "requires_payment_method"
 
 
-def test_what_the_stand_in_does_not_offer_it_refuses_by_name(shop_page: Page, sandbox: SandboxProcess) -> None:
+def test_unsupported_features_are_rejected_by_name(shop_page: Page, sandbox: SandboxProcess) -> None:
     mount(shop_page, new_intent(sandbox))
 
     with pytest.raises(Error, match="createPaymentMethod"):
@@ -375,7 +375,7 @@ def test_what_the_stand_in_does_not_offer_it_refuses_by_name(shop_page: Page, sa
         shop_page.evaluate("() => elements.create('cardNumber')")
 
 
-def test_the_example_of_the_docs_pays(page: Page, shop: ShopPages, sandbox: SandboxProcess) -> None:
+def test_documented_example_page_pays(page: Page, shop: ShopPages, sandbox: SandboxProcess) -> None:
     intent = new_intent(sandbox)
     html = EXAMPLE.read_text().replace("http://127.0.0.1:12111", sandbox.base_url)
     order = f'{{"publishable_key": "{KEY}", "client_secret": "{intent.client_secret}"}}'

@@ -1,4 +1,4 @@
-"""A sandbox process, the official SDK pointed at it, and somebody who receives its webhooks."""
+"""Fixtures: a sandbox process, a client of the official SDK, and a webhook receiver."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ import stripe
 
 from tests.sandbox import contract
 from tests.support.eventually import eventually
-from tests.support.sandbox import WEBHOOK_SECRET, SandboxProcess, listeners, tell_listeners
+from tests.support.sandbox import WEBHOOK_SECRET, SandboxProcess, notify_observers, response_observers
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One request that the receiver got, and the status it gave; `secret` is the one it knows."""
+    """A webhook request, the status that the receiver returned, and the secret that the receiver uses."""
 
     payload: bytes
     signature: str
-    answer: int
+    status: int
     path: str
     secret: str
 
     @property
     def event(self) -> stripe.Event:
-        """What the SDK makes of it, its signature verified."""
+        """The event, parsed by the SDK after verification of the signature."""
         event: stripe.Event = stripe.Webhook.construct_event(self.payload, self.signature, self.secret)
         return event
 
     def verifies(self, secret: str) -> bool:
-        """Whether the SDK takes it from whoever knows only `secret`."""
+        """Return whether the SDK accepts the signature for `secret`."""
         try:
             stripe.Webhook.construct_event(self.payload, self.signature, secret)
         except stripe.SignatureVerificationError:
@@ -45,31 +45,31 @@ class Delivery:
 
 
 class Receiver:
-    """A webhook endpoint that answers with the next scripted status, or 200, and remembers everything."""
+    """A webhook endpoint that returns the next scripted status, or 200, and records every delivery."""
 
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
-        self.script: list[int] = []
+        self.statuses: list[int] = []
         self.secret = WEBHOOK_SECRET
-        self.answer_body = b""
+        self.response_body = b""
         receiver = self
 
         class Endpoint(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 payload = self.rfile.read(int(self.headers["Content-Length"]))
-                tell_listeners(payload)
-                answer = receiver.script.pop(0) if receiver.script else 200
-                self.send_response(answer)
-                self.send_header("Content-Length", str(len(receiver.answer_body)))
+                notify_observers(payload)
+                status = receiver.statuses.pop(0) if receiver.statuses else 200
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(receiver.response_body)))
                 self.send_header("Location", "/elsewhere")
                 self.end_headers()
                 signature = self.headers["Stripe-Signature"]
-                receiver.deliveries.append(Delivery(payload, signature, answer, self.path, receiver.secret))
-                with contextlib.suppress(ConnectionError):  # the sender may have read enough
-                    self.wfile.write(receiver.answer_body)
+                receiver.deliveries.append(Delivery(payload, signature, status, self.path, receiver.secret))
+                with contextlib.suppress(ConnectionError):  # the sender may stop reading early
+                    self.wfile.write(receiver.response_body)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                """Keep quiet."""
+                """Suppress the request log."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -81,11 +81,11 @@ class Receiver:
 
     @property
     def accepted(self) -> list[str]:
-        """The types of the events answered 2xx."""
-        return [delivery.event.type for delivery in self.deliveries if delivery.answer == 200]
+        """The types of the events that were answered with 200."""
+        return [delivery.event.type for delivery in self.deliveries if delivery.status == 200]
 
     def wait_for(self, *types: str) -> None:
-        """Until events of these types were accepted, each as often as it is named."""
+        """Wait until events of these types were accepted, each as often as it is listed."""
         eventually(lambda: not Counter(types) - Counter(self.accepted))
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class Receiver:
 
 @pytest.fixture(scope="module")
 def shared_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    """One process for the tests of a module that don't harm it."""
+    """A process shared by the tests of a module. Tests must not stop it."""
     process = SandboxProcess(tmp_path_factory.mktemp("sandbox"))
     process.start()
     yield process
@@ -105,7 +105,7 @@ def shared_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox
 
 @pytest.fixture
 def sandbox(shared_process: SandboxProcess) -> Iterator[SandboxProcess]:
-    """The process of this module, without faults or chosen keys before and after."""
+    """The module's process, with faults and accepted keys reset after each test."""
     yield shared_process
     shared_process.faults()
     shared_process.accept_keys()
@@ -113,7 +113,7 @@ def sandbox(shared_process: SandboxProcess) -> Iterator[SandboxProcess]:
 
 @pytest.fixture
 def client(sandbox: SandboxProcess) -> Any:
-    """The official SDK, pointed at the process of this module."""
+    """A client of the official SDK for the module's process."""
     return sandbox.client()
 
 
@@ -126,17 +126,17 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def own_sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    """A process for this test alone, not yet started."""
+    """A process for one test, not yet started."""
     process = SandboxProcess(tmp_path)
     yield process
     process.clean_up()
 
 
 @pytest.fixture(autouse=True)
-def answers_as_stripe_describes_them() -> Iterator[None]:
-    """Whatever the test is about: each answer and each webhook that it saw has the shape that Stripe describes."""
-    heard: list[bytes] = []
-    listeners.append(heard.append)
+def responses_match_stripes_description() -> Iterator[None]:
+    """Check every response and webhook of the test against Stripe's OpenAPI description."""
+    bodies: list[bytes] = []
+    response_observers.append(bodies.append)
     yield
-    listeners.remove(heard.append)
-    assert contract.broken_by(heard) == []
+    response_observers.remove(bodies.append)
+    assert contract.violations(bodies) == []

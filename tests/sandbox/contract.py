@@ -1,4 +1,4 @@
-"""Answers of the API against Stripe's own OpenAPI description (version 2026-08-26.dahlia), where that is at hand."""
+"""Check API responses against Stripe's OpenAPI description (version 2026-08-26.dahlia), if a copy is available."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.sandbox.openapi import complaints
+from tests.sandbox.openapi import schema_errors
 
 DESCRIPTION = Path(
     os.environ.get("STRIPE_OPENAPI") or Path(__file__).parents[3] / "shared" / "reference" / "stripe-openapi.json"
 )
 
-UNDESCRIBED = {"balance"}  # not in every extract of the description
+UNDESCRIBED = {"balance"}  # missing in some extracts of the description
 
 
 @cache
@@ -24,32 +24,32 @@ def description() -> dict[str, Any]:
     return loaded
 
 
-def broken_by(bodies: Iterable[bytes]) -> list[str]:
-    """What is wrong with these answers; nothing where the description is not at hand."""
+def violations(bodies: Iterable[bytes]) -> list[str]:
+    """Return the schema errors of these responses, or nothing if the description is not available."""
     if not DESCRIPTION.is_file():
         return []
-    return sorted({complaint for body in set(bodies) for one in _parsed(body) for complaint in wrong_with(one)})
+    return sorted({error for body in set(bodies) for one in _parsed(body) for error in object_errors(one)})
 
 
-def wrong_with(one: dict[str, Any]) -> Iterator[str]:
+def object_errors(one: dict[str, Any]) -> Iterator[str]:
     schemas = description()["components"]["schemas"]
     name = name_of(one)
     if name in UNDESCRIBED:
         return
     if name not in schemas:
-        yield f"Stripe knows no {name}"
+        yield f"Stripe's description has no {name}"
         return
-    yield from complaints(schemas, schemas[name], one, name)
+    yield from schema_errors(schemas, schemas[name], one, name)
 
 
 def name_of(one: dict[str, Any]) -> str:
-    """The schema of an object."""
+    """Return the name of an object's schema."""
     name = str(one.get("object", "error"))
     return f"deleted_{name}" if one.get("deleted") else name
 
 
 def objects(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every API object in an answer: the members of lists, and what events carry, on their own."""
+    """Return every API object in a response, including the members of lists and the objects of events."""
     if value.get("object") == "list":
         return [one for member in value["data"] for one in objects(member)]
     if value.get("object") == "event":
@@ -58,7 +58,7 @@ def objects(value: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _parsed(body: bytes) -> list[dict[str, Any]]:
-    """Not what a fault put in the place of an answer: a page of HTML, half an object, a body of its own."""
+    """Return the API objects of a body, or nothing for bodies injected by a fault: HTML, truncated or custom ones."""
     try:
         value = json.loads(body)
     except ValueError:

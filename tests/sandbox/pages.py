@@ -1,4 +1,4 @@
-"""A page of the sandbox, asked for without a browser."""
+"""Request the sandbox's pages without a browser."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from tests.support.sandbox import SandboxProcess
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class RenderedPage:
     status: int
     headers: dict[str, str]
     text: str
 
     @property
-    def words(self) -> str:
-        """What a person reads, in one line."""
+    def visible_text(self) -> str:
+        """The page's text without tags, on one line."""
         return " ".join(unescape(re.sub(r"<[^>]*>", " ", self.text)).split())
 
     @property
-    def buttons(self) -> list[str]:
-        main = self.text.partition("<main")[2]
-        return [text.strip() for text in re.findall(r"<button[^>]*>([^<]*)</button>", main)]
+    def actions(self) -> list[str]:
+        """The actions that the page's forms post to, in order."""
+        return re.findall(r'method="post" action="/payments/\w+/([a-z-]+)"', self.text)
 
     @property
-    def problem(self) -> str:
+    def error(self) -> str:
         found = re.search(r'role="alert">([^<]*)<', self.text)
         return unescape(found[1]) if found else ""
 
 
-def look(sandbox: SandboxProcess, path: str, form: dict[str, str] | None = None, **headers: str) -> Shown:
-    """Open a page, or post a form as a page of the sandbox would; redirects are not followed."""
+def request_page(
+    sandbox: SandboxProcess, path: str, form: dict[str, str] | None = None, **headers: str
+) -> RenderedPage:
+    """Request a page, or post a form like the sandbox's own pages. Redirects are not followed."""
     connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=20)
     sent = {"Accept": "text/html", "Content-Type": "application/x-www-form-urlencoded"}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -46,20 +48,20 @@ def look(sandbox: SandboxProcess, path: str, form: dict[str, str] | None = None,
         connection.request("GET" if form is None else "POST", path, urlencode(form or {}), sent)
         response = connection.getresponse()
         found = {name.lower(): value for name, value in response.headers.items()}
-        return Shown(response.status, found, response.read().decode())
+        return RenderedPage(response.status, found, response.read().decode())
     finally:
         connection.close()
 
 
-def press(sandbox: SandboxProcess, path: str, **form: str) -> Shown:
-    """Post a form, assert that it was done, and give the page that it leads to."""
-    answer = look(sandbox, path, form)
-    assert answer.status == 303, answer.words
-    return look(sandbox, answer.headers["location"])
+def submit_form(sandbox: SandboxProcess, path: str, **form: str) -> RenderedPage:
+    """Post a form, assert that it redirects, and return the target page."""
+    response = request_page(sandbox, path, form)
+    assert response.status == 303, response.visible_text
+    return request_page(sandbox, response.headers["location"])
 
 
 def pay(client: Any, method: str | None = "pm_card_visa", **params: Any) -> Any:
-    """An intent, confirmed with `method`; a decline is an outcome like any other."""
+    """Return an intent, confirmed with `method` unless it is None. Declines raise no error."""
     intent = client.v1.payment_intents.create(
         {"amount": 1999, "currency": "eur", "payment_method_types": ["card"], **params}
     )

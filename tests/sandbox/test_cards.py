@@ -1,4 +1,4 @@
-"""What each test card does, seen through the official SDK (https://docs.stripe.com/testing)."""
+"""The behavior of each test card, through the official SDK (https://docs.stripe.com/testing)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pay(client: Any, method: str, **more: Any) -> stripe.PaymentIntent:
 
 
 def event_types(client: Any, intent: str) -> list[str]:
-    """The types of the events about an intent and its charges, oldest first."""
+    """Return the types of the events about an intent and its charges, oldest first."""
     newest = client.v1.events.list({"limit": 100}).data
     about = [
         event
@@ -44,11 +44,11 @@ def event_types(client: Any, intent: str) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["pm_card_visa", "pm_card_mastercard", "pm_card_amex", "pm_card_visa_debit"])
-def test_a_good_card_pays(client: Any, sandbox: SandboxProcess, method: str) -> None:
+def test_valid_card_succeeds(client: Any, sandbox: SandboxProcess, method: str) -> None:
     intent = pay(client, method, metadata={"order_id": f"good-{method}"})
 
     assert (intent.status, intent.amount_received) == ("succeeded", 1000)
-    assert intent.payment_method != method, "an alias becomes a PaymentMethod of its own"
+    assert intent.payment_method != method, "an alias creates a new PaymentMethod"
     charge = client.v1.charges.retrieve(str(intent.latest_charge))
     assert (charge.captured, charge.amount_captured, charge.status) == (True, 1000, "succeeded")
     assert charge.metadata["order_id"] == f"good-{method}"
@@ -58,7 +58,7 @@ def test_a_good_card_pays(client: Any, sandbox: SandboxProcess, method: str) -> 
 
 @pytest.mark.parametrize("infix", ["", "visa_"])
 @pytest.mark.parametrize(("card", "code", "decline_code", "advice_code", "param"), DECLINES)
-def test_a_declining_card_gives_its_reason_and_leaves_the_intent_open(
+def test_declined_card_returns_its_code_and_leaves_the_intent_open(
     client: Any,
     infix: str,
     card: str,
@@ -93,7 +93,7 @@ def test_a_declining_card_gives_its_reason_and_leaves_the_intent_open(
     ]
 
 
-def test_a_declined_create_leaves_its_intent_behind(client: Any) -> None:
+def test_declined_create_keeps_the_intent(client: Any) -> None:
     with pytest.raises(stripe.CardError) as caught:
         pay(client, "pm_card_chargeDeclined")
 
@@ -121,7 +121,7 @@ def test_another_card_pays_the_same_intent_after_a_decline(client: Any, sandbox:
     ("number", "status"),
     [("4242 4242 4242 4242", "succeeded"), ("4000002760003184", "requires_action")],
 )
-def test_a_test_number_does_what_its_card_does(client: Any, number: str, status: str) -> None:
+def test_test_number_behaves_like_its_alias(client: Any, number: str, status: str) -> None:
     card = {"number": number, "exp_month": 12, "exp_year": 2040, "cvc": "123"}
     data = {"type": "card", "card": card}
     intent = client.v1.payment_intents.create({**CARD_ONLY, "payment_method_data": data, "confirm": True})
@@ -132,14 +132,14 @@ def test_a_test_number_does_what_its_card_does(client: Any, number: str, status:
 @pytest.mark.parametrize(
     ("number", "code"), [("4111111111111111", "card_declined"), ("4242424242424241", "incorrect_number")]
 )
-def test_a_number_that_is_no_test_number_is_refused(client: Any, number: str, code: str) -> None:
+def test_card_number_outside_the_test_cards_is_rejected(client: Any, number: str, code: str) -> None:
     card = {"number": number, "exp_month": 12, "exp_year": 2040}
     with pytest.raises(stripe.CardError) as caught:
         client.v1.payment_methods.create({"type": "card", "card": card})
     assert caught.value.code == code
 
 
-def test_a_card_that_asks_for_authentication_waits_for_its_holder(client: Any, sandbox: SandboxProcess) -> None:
+def test_card_that_requires_authentication_waits_for_it(client: Any, sandbox: SandboxProcess) -> None:
     intent = pay(client, "pm_card_authenticationRequired", return_url="https://shop.example/done")
     assert (intent.status, intent.latest_charge) == ("requires_action", None)
     assert intent.next_action is not None
@@ -157,7 +157,7 @@ def test_a_card_that_asks_for_authentication_waits_for_its_holder(client: Any, s
     ]
 
 
-def test_a_failed_authentication_opens_the_intent_again(client: Any, sandbox: SandboxProcess) -> None:
+def test_failed_authentication_requires_a_new_payment_method(client: Any, sandbox: SandboxProcess) -> None:
     intent = pay(client, "pm_card_threeDSecure2Required")
     assert intent.next_action is not None
     assert intent.next_action.type == "use_stripe_sdk"
@@ -171,7 +171,7 @@ def test_a_failed_authentication_opens_the_intent_again(client: Any, sandbox: Sa
     assert event_types(client, intent.id)[-1] == "payment_intent.payment_failed"
 
 
-def test_a_card_may_decline_after_it_was_authenticated(client: Any, sandbox: SandboxProcess) -> None:
+def test_card_can_decline_after_authentication(client: Any, sandbox: SandboxProcess) -> None:
     intent = pay(client, "pm_card_threeDSecureRequiredChargeDeclined")
 
     sandbox.authenticate(intent.id)
@@ -187,7 +187,7 @@ def test_a_card_may_decline_after_it_was_authenticated(client: Any, sandbox: San
         ({"error_on_requires_action": True}, "authentication_not_handled"),
     ],
 )
-def test_where_nobody_can_authenticate_the_card_is_declined(
+def test_card_is_declined_if_authentication_is_not_possible(
     client: Any, params: dict[str, Any], decline_code: str
 ) -> None:
     with pytest.raises(stripe.CardError) as caught:
@@ -196,7 +196,7 @@ def test_where_nobody_can_authenticate_the_card_is_declined(
     assert (caught.value.code, caught.value.error.decline_code) == ("authentication_required", decline_code)
 
 
-def test_manual_confirmation_asks_for_a_second_confirm(client: Any, sandbox: SandboxProcess) -> None:
+def test_manual_confirmation_requires_a_second_confirm(client: Any, sandbox: SandboxProcess) -> None:
     intent = pay(client, "pm_card_authenticationRequired", confirmation_method="manual")
     sandbox.authenticate(intent.id)
     assert client.v1.payment_intents.retrieve(intent.id).status == "requires_confirmation"
@@ -204,15 +204,15 @@ def test_manual_confirmation_asks_for_a_second_confirm(client: Any, sandbox: San
     assert client.v1.payment_intents.confirm(intent.id).status == "succeeded"
 
 
-def test_manual_capture_holds_the_money_until_it_is_captured(client: Any, sandbox: SandboxProcess) -> None:
-    intent = pay(client, "pm_card_visa", capture_method="manual", metadata={"order_id": "held"})
+def test_manual_capture_only_authorizes_until_captured(client: Any, sandbox: SandboxProcess) -> None:
+    intent = pay(client, "pm_card_visa", capture_method="manual", metadata={"order_id": "authorized"})
     assert (intent.status, intent.amount_capturable, intent.amount_received) == ("requires_capture", 1000, 0)
-    assert sandbox.captured("held") == []
+    assert sandbox.captured("authorized") == []
 
     captured = client.v1.payment_intents.capture(intent.id, {"amount_to_capture": 600})
 
     assert (captured.status, captured.amount_received, captured.amount_capturable) == ("succeeded", 600, 0)
-    assert [entry["amount"] for entry in sandbox.captured("held")] == [600]
+    assert [entry["amount"] for entry in sandbox.captured("authorized")] == [600]
     assert event_types(client, intent.id) == [
         "payment_intent.created",
         "charge.succeeded",
@@ -222,7 +222,7 @@ def test_manual_capture_holds_the_money_until_it_is_captured(client: Any, sandbo
     ]
 
 
-def test_canceling_a_hold_releases_it(client: Any, sandbox: SandboxProcess) -> None:
+def test_cancel_releases_an_authorization(client: Any, sandbox: SandboxProcess) -> None:
     intent = pay(client, "pm_card_visa", capture_method="manual", metadata={"order_id": "released"})
 
     canceled = client.v1.payment_intents.cancel(intent.id, {"cancellation_reason": "abandoned"})
@@ -239,7 +239,7 @@ def test_canceling_a_hold_releases_it(client: Any, sandbox: SandboxProcess) -> N
         ("fail", "requires_payment_method", ["charge.failed", "payment_intent.payment_failed"]),
     ],
 )
-def test_a_bank_debit_is_processing_until_the_bank_has_decided(
+def test_bank_debit_is_processing_until_completed(
     client: Any, sandbox: SandboxProcess, outcome: str, status: str, events: list[str]
 ) -> None:
     intent = pay(client, "pm_usBankAccount", payment_method_types=["us_bank_account"])

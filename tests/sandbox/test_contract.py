@@ -1,4 +1,4 @@
-"""The sandbox against Stripe's own OpenAPI description (version 2026-08-26.dahlia), where that is at hand."""
+"""The sandbox matches Stripe's OpenAPI description (version 2026-08-26.dahlia), if a copy is available."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import stripe
 
 from stripe_sandbox.routes import OPERATIONS
 from stripe_sandbox.wire.parameters import array, mapping, one_of, unset_or
-from tests.sandbox.contract import DESCRIPTION, description, name_of, objects, wrong_with
+from tests.sandbox.contract import DESCRIPTION, description, name_of, object_errors, objects
 from tests.support.sandbox import SandboxProcess
 
 pytestmark = pytest.mark.skipif(
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 CARD: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
-# These come only when they are asked for: of a charge, an intent, a customer.
-LEFT_OUT = {"charge.refunds", "payment_intent.managed_payments", "customer.cash_balance"}
-UNDESCRIBED = {"payment_method_data[card]"}  # Stripe takes it, of Stripe.js above all
+# Stripe returns these fields of a charge, an intent and a customer only on request.
+ONLY_ON_REQUEST = {"charge.refunds", "payment_intent.managed_payments", "customer.cash_balance"}
+UNDESCRIBED = {"payment_method_data[card]"}  # Stripe accepts it, mainly from Stripe.js
 KINDS = {
     "balance_transaction",
     "charge",
@@ -39,8 +39,8 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def answers(shared_process: SandboxProcess) -> list[dict[str, Any]]:
-    """One answer of each kind that the sandbox gives, as JSON."""
+def responses(shared_process: SandboxProcess) -> list[dict[str, Any]]:
+    """Return responses with every kind of object that the sandbox returns, as JSON."""
     client: Any = shared_process.client()
 
     def call(method: str, path: str, **params: Any) -> dict[str, Any]:
@@ -54,14 +54,14 @@ def answers(shared_process: SandboxProcess) -> list[dict[str, Any]]:
         return create(payment_method=method, confirm=True, **more)
 
     bare = create(metadata={"order_id": "1"}, description="Order 1", receipt_email="a@example.com")
-    held = pay("pm_card_visa", capture_method="manual")
+    authorized = pay("pm_card_visa", capture_method="manual")
     challenged = pay("pm_card_authenticationRequired", return_url="https://shop.example")
     debit = pay("pm_usBankAccount", payment_method_types=["us_bank_account"])
     sepa = pay("pm_sepaDebit", payment_method_types=["sepa_debit"], currency="eur")
     automatic = create(automatic_payment_methods={"enabled": True}, payment_method_types=None)
-    answers = [
+    collected = [
         bare,
-        held,
+        authorized,
         challenged,
         debit,
         sepa,
@@ -69,32 +69,32 @@ def answers(shared_process: SandboxProcess) -> list[dict[str, Any]]:
         pay("pm_card_visa"),
         pay("pm_card_threeDSecure2Required"),
     ]
-    answers += [
+    collected += [
         call("post", f"/v1/payment_intents/{bare['id']}/confirm", payment_method="pm_card_chargeDeclined"),
         call("post", f"/v1/payment_intents/{bare['id']}/confirm", payment_method="pm_card_chargeDeclinedExpiredCard"),
         call("post", f"/v1/payment_intents/{bare['id']}/confirm", payment_method="pm_card_radarBlock"),
         call("post", f"/v1/payment_intents/{bare['id']}/capture"),
         call("post", f"/v1/payment_intents/{bare['id']}", amount=2000),
         call("post", f"/v1/payment_intents/{bare['id']}/cancel"),
-        call("post", f"/v1/payment_intents/{held['id']}/capture", amount_to_capture=600),
-        create(colour="red"),
+        call("post", f"/v1/payment_intents/{authorized['id']}/capture", amount_to_capture=600),
+        create(color="red"),
         call("get", "/v1/payment_intents/pi_nothing"),
-        call("get", f"/v1/payment_intents/{held['id']}", expand=["latest_charge", "payment_method"]),
+        call("get", f"/v1/payment_intents/{authorized['id']}", expand=["latest_charge", "payment_method"]),
     ]
-    answers += _disputes_and_customers(shared_process, call, pay)
-    answers += _refunds_and_endpoints(call, pay)
+    collected += _disputes_and_customers(shared_process, call, pay)
+    collected += _refunds_and_endpoints(call, pay)
     shared_process.authenticate(challenged["id"], "fail")
     shared_process.settle(debit["id"], "fail")
     shared_process.settle(sepa["id"])
     shared_process.set_webhook("http://127.0.0.1:9/nobody")
     lists = ("balance_transactions", "charges", "disputes", "events", "payment_intents", "refunds", "webhook_endpoints")
-    return answers + [call("get", f"/v1/{name}", limit=100) for name in lists]
+    return collected + [call("get", f"/v1/{name}", limit=100) for name in lists]
 
 
 def _disputes_and_customers(
     process: SandboxProcess, call: Callable[..., dict[str, Any]], pay: Callable[..., dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Each kind of dispute in each status, and a customer with all that one can have."""
+    """Return each kind of dispute in each status, and a customer with every field."""
     for card in ("Dispute", "DisputeInquiry", "Ce3EligibleDispute", "ComplianceDispute", "MastercardComplianceDispute"):
         pay(f"pm_card_create{card}")
     opened = call("get", "/v1/disputes")["data"]
@@ -137,7 +137,7 @@ def _disputes_and_customers(
 def _refunds_and_endpoints(
     call: Callable[..., dict[str, Any]], pay: Callable[..., dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Refunds whole, in part, pending and failing, and an endpoint from its beginning to its end."""
+    """Return full, partial, pending and failing refunds, and an endpoint from creation to deletion."""
     cards = ("pm_card_visa", "pm_card_pendingRefund", "pm_card_refundFail")
     paid = [pay(card, capture_method="automatic", expand=["latest_charge.balance_transaction"]) for card in cards]
     refunds = [call("post", "/v1/refunds", payment_intent=intent["id"], amount=400) for intent in paid]
@@ -164,37 +164,37 @@ def _raw(client: Any, method: str, path: str, params: dict[str, Any]) -> str:
     given = {name: value for name, value in params.items() if value is not None}
     try:
         return str(client.raw_request(method, path, **given).body)
-    except (stripe.CardError, stripe.InvalidRequestError) as refused:
-        return str(refused.http_body)
+    except (stripe.CardError, stripe.InvalidRequestError) as error:
+        return str(error.http_body)
 
 
-def test_every_kind_of_object_is_answered_in_the_shape_that_stripe_describes(answers: list[dict[str, Any]]) -> None:
-    """The other tests check what they hear (see conftest.py); this one, that every kind has been heard."""
-    every = [one for answer in answers for one in objects(answer)]
+def test_every_kind_of_object_matches_stripes_description(responses: list[dict[str, Any]]) -> None:
+    """All tests check the objects they receive (see conftest.py); this one also checks that every kind occurs."""
+    every = [one for response in responses for one in objects(response)]
 
     assert {name_of(one) for one in every} >= KINDS
-    assert sorted({complaint for one in every for complaint in wrong_with(one)}) == []
+    assert sorted({error for one in every for error in object_errors(one)}) == []
 
 
-def test_nullable_fields_are_sent_though_they_are_null(answers: list[dict[str, Any]]) -> None:
-    """Fields that the description calls nullable are always sent, null or not; only the optional ones may lack."""
+def test_nullable_fields_are_always_sent(responses: list[dict[str, Any]]) -> None:
+    """Only the fields in `ONLY_ON_REQUEST` may be absent."""
     schemas = description()["components"]["schemas"]
-    lacking = set()
-    for one in (one for answer in answers for one in objects(answer)):
+    missing = set()
+    for one in (one for response in responses for one in objects(response)):
         if name_of(one) in KINDS - {"error"}:
             nullable = {name for name, field in schemas[name_of(one)]["properties"].items() if field.get("nullable")}
-            lacking |= {f"{name_of(one)}.{name}" for name in nullable - one.keys()}
-    assert lacking <= LEFT_OUT
+            missing |= {f"{name_of(one)}.{name}" for name in nullable - one.keys()}
+    assert missing <= ONLY_ON_REQUEST
 
 
-# The description may be an extract without the balance, which has no parameters anyway.
+# Some extracts of the description lack the balance, which has no parameters.
 @pytest.mark.parametrize(
     "operation",
     [one for one in OPERATIONS if one.path != "/v1/balance"],
     ids=lambda operation: f"{operation.method} {operation.path}",
 )
-def test_every_parameter_is_one_of_stripes(operation: Any) -> None:
-    """Down to the fields of objects and the values of enums."""
+def test_every_accepted_parameter_is_described_by_stripe(operation: Any) -> None:
+    """Fields of objects and values of enums are checked too."""
     [described] = [
         item[operation.method.lower()]
         for path, item in description()["paths"].items()
@@ -209,7 +209,7 @@ def test_every_parameter_is_one_of_stripes(operation: Any) -> None:
 
 
 def _unknown(parser: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]:
-    """What `parser` takes and the schema does not."""
+    """Yield what `parser` accepts but the schema does not define."""
     options = schema.get("anyOf", [schema])
     if isinstance(parser, unset_or):
         yield from _unknown(parser.of, schema, where)

@@ -1,4 +1,4 @@
-"""Customers, and the rule that a PaymentMethod attached to one pays for that one alone."""
+"""Customers, and the rule that an attached PaymentMethod pays only for its customer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def newest_event(client: Any, kind: str) -> Any:
     return client.v1.events.list({"type": kind, "limit": 1}).data[0]
 
 
-def test_a_customer_is_created_and_read_back(client: Any) -> None:
+def test_customer_is_created_and_retrieved(client: Any) -> None:
     made = client.v1.customers.create(
         {
             "name": "Ada",
@@ -54,12 +54,12 @@ def test_a_customer_is_created_and_read_back(client: Any) -> None:
     assert newest_event(client, "customer.created").data.object == made
 
 
-def test_a_customer_needs_nothing(client: Any) -> None:
+def test_customer_can_be_created_without_parameters(client: Any) -> None:
     made = client.v1.customers.create()
     assert (made.name, made.address, made.balance, made.tax_exempt) == (None, None, 0, "none")
 
 
-def test_the_webhook_of_a_new_customer_arrives(client: Any, sandbox: SandboxProcess, receiver: Receiver) -> None:
+def test_webhook_of_a_new_customer_is_delivered(client: Any, sandbox: SandboxProcess, receiver: Receiver) -> None:
     sandbox.set_webhook(receiver.url)
     client.v1.customers.create({"payment_method": "pm_card_visa"})
     receiver.wait_for("customer.created", "payment_method.attached")
@@ -73,17 +73,17 @@ def test_the_webhook_of_a_new_customer_arrives(client: Any, sandbox: SandboxProc
         ({"shipping": {"name": "Ada"}}, "parameter_missing", "shipping[address]"),
         ({"metadata": {"k": "v" * 501}}, None, "metadata[k]"),
         ({"payment_method": "pm_nothing"}, "resource_missing", "payment_method"),
-        ({"colour": "red"}, "parameter_unknown", "colour"),
+        ({"color": "red"}, "parameter_unknown", "color"),
         ({"tax_exempt": "always"}, None, "tax_exempt"),
     ],
 )
-def test_a_bad_create_is_refused(client: Any, change: dict[str, Any], code: str | None, param: str) -> None:
+def test_invalid_create_is_rejected(client: Any, change: dict[str, Any], code: str | None, param: str) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         client.v1.customers.create(change)
     assert (caught.value.http_status, caught.value.code, caught.value.param) == (400, code, param)
 
 
-def test_an_unknown_customer_is_404_in_a_path_and_400_in_a_parameter(client: Any) -> None:
+def test_unknown_customer_is_404_in_a_path_and_400_in_a_parameter(client: Any) -> None:
     method = new_method(client)
     named = {"customer": "cus_nothing"}
     calls: list[tuple[Callable[[], Any], int]] = [
@@ -109,7 +109,7 @@ def test_intents_and_charges_are_listed_by_customer(client: Any) -> None:
     assert [(one.id, one.customer) for one in charges.data] == [(intents[1].latest_charge, bob.id)]
 
 
-def test_a_customer_is_expanded_wherever_it_is_named(client: Any) -> None:
+def test_customer_can_be_expanded_in_every_object(client: Any) -> None:
     ada = client.v1.customers.create()
     method = attached(client, ada)
     intent = client.v1.payment_intents.create(
@@ -123,7 +123,7 @@ def test_a_customer_is_expanded_wherever_it_is_named(client: Any) -> None:
     assert intent.customer == intent.payment_method.customer == intent.latest_charge.customer == ada
 
 
-# whose intent, whose method → the code and parameter of the refusal, if it is refused
+# customer of the intent, customer of the method → code and parameter of the error, or None
 OWNERS: list[tuple[str | None, str | None, tuple[str | None, str] | None]] = [
     ("ada", "ada", None),
     ("ada", None, None),
@@ -133,11 +133,11 @@ OWNERS: list[tuple[str | None, str | None, tuple[str | None, str] | None]] = [
 ]
 
 
-def pay_at(client: Any, step: str, method: str, whose: dict[str, str]) -> Any:
-    """Pay with `method`, named in this step."""
+def pay_at(client: Any, step: str, method: str, customer_params: dict[str, str]) -> Any:
+    """Pay with `method`, passed in the given step."""
     if step == "create":
-        return client.v1.payment_intents.create({**PAID, **whose, "payment_method": method})
-    intent = client.v1.payment_intents.create({**CARD, **whose})
+        return client.v1.payment_intents.create({**PAID, **customer_params, "payment_method": method})
+    intent = client.v1.payment_intents.create({**CARD, **customer_params})
     if step == "confirm":
         return client.v1.payment_intents.confirm(intent.id, {"payment_method": method})
     client.v1.payment_intents.update(intent.id, {"payment_method": method})
@@ -146,22 +146,22 @@ def pay_at(client: Any, step: str, method: str, whose: dict[str, str]) -> Any:
 
 @pytest.mark.parametrize("step", ["create", "update", "confirm"])
 @pytest.mark.parametrize(("payer", "owner", "refusal"), OWNERS)
-def test_an_attached_method_pays_for_its_customer_alone(
+def test_attached_method_pays_only_for_its_customer(
     client: Any, payer: str | None, owner: str | None, refusal: tuple[str | None, str] | None, step: str
 ) -> None:
     customers = {name: client.v1.customers.create() for name in ("ada", "bob")}
     method = attached(client, customers[owner]) if owner else new_method(client)
-    whose = {"customer": customers[payer].id} if payer else {}
+    customer_params = {"customer": customers[payer].id} if payer else {}
 
     if refusal is None:
-        assert pay_at(client, step, method.id, whose).status == "succeeded"
+        assert pay_at(client, step, method.id, customer_params).status == "succeeded"
         return
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        pay_at(client, step, method.id, whose)
+        pay_at(client, step, method.id, customer_params)
     assert (caught.value.http_status, (caught.value.code, caught.value.param)) == (400, refusal)
 
 
-def test_an_intent_with_somebodys_method_can_not_change_hands(client: Any) -> None:
+def test_intent_cannot_combine_a_customer_with_anothers_method(client: Any) -> None:
     ada, bob = client.v1.customers.create(), client.v1.customers.create()
     intent = client.v1.payment_intents.create({**CARD, "customer": ada.id, "payment_method": attached(client, ada).id})
     with pytest.raises(stripe.InvalidRequestError):
@@ -173,7 +173,7 @@ def test_an_intent_with_somebodys_method_can_not_change_hands(client: Any) -> No
     assert changed.customer == bob.id
 
 
-def test_an_attached_method_pays_again_and_again(client: Any) -> None:
+def test_attached_method_can_pay_repeatedly(client: Any) -> None:
     ada = client.v1.customers.create()
     method = attached(client, ada)
     for _ in range(2):
@@ -183,7 +183,7 @@ def test_an_attached_method_pays_again_and_again(client: Any) -> None:
 
 @pytest.mark.parametrize("usage", ["on_session", "off_session"])
 @pytest.mark.parametrize("capture", ["automatic", "manual"])
-def test_a_method_to_be_kept_is_attached_once_it_has_paid(client: Any, usage: str, capture: str) -> None:
+def test_method_for_future_usage_is_attached_after_payment(client: Any, usage: str, capture: str) -> None:
     ada = client.v1.customers.create()
     method = new_method(client)
     ask = {"customer": ada.id, "payment_method": method.id, "setup_future_usage": usage, "capture_method": capture}
@@ -198,7 +198,7 @@ def test_a_method_to_be_kept_is_attached_once_it_has_paid(client: Any, usage: st
     assert again.status == "succeeded"
 
 
-def test_a_method_that_needs_authentication_is_attached_after_it(client: Any, sandbox: SandboxProcess) -> None:
+def test_method_is_attached_only_after_authentication(client: Any, sandbox: SandboxProcess) -> None:
     ada = client.v1.customers.create()
     method = new_method(client, "threeDSecure2Required")
     intent = client.v1.payment_intents.create(
@@ -211,7 +211,7 @@ def test_a_method_that_needs_authentication_is_attached_after_it(client: Any, sa
     assert client.v1.payment_methods.retrieve(method.id).customer == ada.id
 
 
-def test_a_declined_method_is_not_kept(client: Any) -> None:
+def test_declined_method_is_not_attached(client: Any) -> None:
     ada = client.v1.customers.create()
     method = new_method(client, "chargeDeclined")
     with pytest.raises(stripe.CardError):
@@ -221,14 +221,14 @@ def test_a_declined_method_is_not_kept(client: Any) -> None:
     assert client.v1.payment_methods.retrieve(method.id).customer is None
 
 
-def test_without_a_customer_there_is_nobody_to_keep_it_for(client: Any) -> None:
+def test_method_is_not_attached_without_a_customer(client: Any) -> None:
     intent = client.v1.payment_intents.create(
         {**PAID, "payment_method": "pm_card_visa", "setup_future_usage": "off_session"}
     )
     assert client.v1.payment_methods.retrieve(intent.payment_method).customer is None
 
 
-def test_a_method_has_one_customer(client: Any) -> None:
+def test_method_belongs_to_one_customer(client: Any) -> None:
     ada, bob = client.v1.customers.create(), client.v1.customers.create()
     method = attached(client, ada)
 
@@ -238,7 +238,7 @@ def test_a_method_has_one_customer(client: Any) -> None:
         client.v1.payment_methods.attach(method.id, {"customer": bob.id})
 
 
-def test_a_declining_card_is_not_attached_and_its_customer_is_not_made(client: Any) -> None:
+def test_declined_card_prevents_the_creation_of_its_customer(client: Any) -> None:
     before = newest_event(client, "customer.created").id
     with pytest.raises(stripe.CardError) as caught:
         client.v1.customers.create({"payment_method": "pm_card_chargeDeclinedInsufficientFunds"})
@@ -248,7 +248,7 @@ def test_a_declining_card_is_not_attached_and_its_customer_is_not_made(client: A
     assert newest_event(client, "customer.created").id == before
 
 
-def test_one_declining_card_is_attached_and_declines_later(client: Any) -> None:
+def test_charge_customer_fail_card_is_attached_and_declined_later(client: Any) -> None:
     ada = client.v1.customers.create()
     method = client.v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": ada.id})
     with pytest.raises(stripe.CardError):

@@ -1,4 +1,4 @@
-"""Evidence against a dispute: staged, submitted, merged, refused."""
+"""Evidence for a dispute: staging, submission, merging and validation."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.disputing import PAST_DEADLINE_S, disputed, pay, submit
+from tests.sandbox.disputes import PAST_DEADLINE_S, disputed, pay, submit
 from tests.support.sandbox import SandboxProcess
 
 
-def test_staged_evidence_is_submitted_by_another_request(client: Any) -> None:
+def test_staged_evidence_can_be_submitted_later(client: Any) -> None:
     dispute = disputed(client)
     staged = client.v1.disputes.update(dispute.id, {"evidence": {"customer_name": "Ada"}, "submit": False})
     assert (staged.status, staged.evidence_details.has_evidence) == ("needs_response", True)
@@ -23,33 +23,33 @@ def test_staged_evidence_is_submitted_by_another_request(client: Any) -> None:
     assert sent.evidence_details.submission_count == 1
 
 
-def test_staged_evidence_does_not_hold_up_the_deadline(client: Any, sandbox: SandboxProcess) -> None:
+def test_staged_evidence_does_not_stop_the_deadline(client: Any, sandbox: SandboxProcess) -> None:
     dispute = disputed(client)
     client.v1.disputes.update(dispute.id, {"evidence": {"customer_name": "Ada"}, "submit": False})
     sandbox.advance(PAST_DEADLINE_S)
     assert client.v1.disputes.retrieve(dispute.id).status == "lost"
 
 
-def test_evidence_that_comes_late_is_marked(client: Any, sandbox: SandboxProcess) -> None:
+def test_late_evidence_is_marked_past_due(client: Any, sandbox: SandboxProcess) -> None:
     dispute = submit(client, disputed(client))
     assert dispute.evidence_details.past_due is False
     sandbox.advance(PAST_DEADLINE_S)
     assert submit(client, dispute, "One more thing.").evidence_details.past_due is True
 
 
-def test_a_submission_without_evidence_submits_nothing(client: Any) -> None:
+def test_submission_without_evidence_changes_nothing(client: Any) -> None:
     dispute = disputed(client)
     assert client.v1.disputes.update(dispute.id, {"submit": True}) == dispute
 
 
-def test_evidence_is_merged_and_an_empty_text_clears_it(client: Any) -> None:
+def test_evidence_is_merged_and_cleared_by_an_empty_text(client: Any) -> None:
     dispute = disputed(client)
     for evidence in ({"customer_name": "Ada", "receipt": "file_1"}, {"customer_name": ""}):
         dispute = client.v1.disputes.update(dispute.id, {"evidence": evidence, "submit": False})
     assert (dispute.evidence.customer_name, dispute.evidence.receipt) == (None, "file_1")
 
 
-def test_the_fee_of_a_compliance_dispute_is_acknowledged_with_the_evidence(client: Any) -> None:
+def test_compliance_fee_is_acknowledged_with_the_evidence(client: Any) -> None:
     dispute = disputed(client, "createComplianceDispute")
     asked = dispute.evidence_details.enhanced_eligibility.visa_compliance
     assert (dispute.enhanced_eligibility_types, asked.status) == (["visa_compliance"], "requires_fee_acknowledgement")
@@ -60,7 +60,7 @@ def test_the_fee_of_a_compliance_dispute_is_acknowledged_with_the_evidence(clien
     assert dispute.evidence_details.enhanced_eligibility.visa_compliance.status == "fee_acknowledged"
 
 
-def test_compelling_evidence_qualifies_once_two_earlier_payments_are_named(client: Any) -> None:
+def test_compelling_evidence_needs_two_earlier_payments(client: Any) -> None:
     dispute = disputed(client, "createCe3EligibleDispute")
     prior = [{"charge": pay(client).latest_charge, "customer_account_id": "7"} for _ in range(2)]
 
@@ -82,7 +82,7 @@ def test_compelling_evidence_qualifies_once_two_earlier_payments_are_named(clien
 @pytest.mark.parametrize(
     ("change", "code", "param"),
     [
-        ({"evidence": {"colour": "red"}}, "parameter_unknown", "evidence[colour]"),
+        ({"evidence": {"color": "red"}}, "parameter_unknown", "evidence[color]"),
         (
             {"evidence": {"uncategorized_text": "x" * 20_001}},
             "parameter_invalid_string_length",
@@ -93,7 +93,7 @@ def test_compelling_evidence_qualifies_once_two_earlier_payments_are_named(clien
         ({"amount": 1}, "parameter_unknown", "amount"),
     ],
 )
-def test_a_bad_update_is_refused_and_changes_nothing(
+def test_invalid_update_is_rejected_and_changes_nothing(
     client: Any, change: dict[str, Any], code: str | None, param: str
 ) -> None:
     dispute = disputed(client)

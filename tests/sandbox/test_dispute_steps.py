@@ -1,4 +1,4 @@
-"""How each status of a dispute takes each step, and the money that moves on the way."""
+"""The result of each step in each status of a dispute, and the money it moves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.disputing import (
+from tests.sandbox.disputes import (
     AMOUNT,
     FEE,
     PAST_DEADLINE_S,
@@ -25,7 +25,7 @@ from tests.sandbox.disputing import (
 from tests.support.eventually import eventually
 from tests.support.sandbox import SandboxProcess
 
-REFUSED = "refused"
+REJECTED = "rejected"
 
 
 ACTIONS: dict[str, Callable[[Any, SandboxProcess, Any], Any]] = {
@@ -45,27 +45,27 @@ ACTIONS: dict[str, Callable[[Any, SandboxProcess, Any], Any]] = {
 }
 
 
-# status → where it is after each of the actions, in their order, and the issuer's ruling
+# status → status after each of ACTIONS, in order, once the issuer has decided
 TABLE = {
     "needs_response": (
         *("needs_response", "needs_response", "under_review", "won", "lost", "under_review"),
-        *("lost", "lost", "won", "lost", REFUSED),
+        *("lost", "lost", "won", "lost", REJECTED),
     ),
     "under_review": (
         *("under_review", "under_review", "under_review", "won", "lost", "under_review"),
-        *("lost", "under_review", "won", "lost", REFUSED),
+        *("lost", "under_review", "won", "lost", REJECTED),
     ),
     "warning_needs_response": (
         *("warning_needs_response", "warning_needs_response", "warning_under_review"),
         *("warning_closed", "warning_closed", "needs_response"),
-        *("warning_closed", "warning_closed", REFUSED, REFUSED, "warning_closed"),
+        *("warning_closed", "warning_closed", REJECTED, REJECTED, "warning_closed"),
     ),
     "warning_under_review": (
         *("warning_under_review", "warning_under_review", "warning_under_review"),
         *("warning_closed", "warning_closed", "needs_response"),
-        *("warning_closed", "warning_under_review", REFUSED, REFUSED, "warning_closed"),
+        *("warning_closed", "warning_under_review", REJECTED, REJECTED, "warning_closed"),
     ),
-    **{final: (*[REFUSED] * 7, final, *[REFUSED] * 3) for final in ("won", "lost", "warning_closed")},
+    **{final: (*[REJECTED] * 7, final, *[REJECTED] * 3) for final in ("won", "lost", "warning_closed")},
 }
 CELLS = [(status, action, end) for status, ends in TABLE.items() for action, end in zip(ACTIONS, ends, strict=True)]
 
@@ -80,15 +80,15 @@ def in_status(client: Any, sandbox: SandboxProcess, status: str) -> Any:
 
 
 @pytest.mark.parametrize(("status", "action", "end"), CELLS)
-def test_each_status_takes_each_step_as_the_table_says(
+def test_each_step_in_each_status_has_the_expected_result(
     client: Any, sandbox: SandboxProcess, status: str, action: str, end: str
 ) -> None:
-    """A refusal changes nothing; the balance has lost the amount exactly while a chargeback is open or lost."""
+    """A rejected step changes nothing. The balance is reduced exactly while a chargeback is open or lost."""
     dispute = in_status(client, sandbox, status)
     assert dispute.status == status
     step = ACTIONS[action]
 
-    if end == REFUSED:
+    if end == REJECTED:
         with pytest.raises((stripe.InvalidRequestError, AssertionError)):
             step(client, sandbox, dispute)
         assert client.v1.disputes.retrieve(dispute.id) == dispute
@@ -97,15 +97,15 @@ def test_each_status_takes_each_step_as_the_table_says(
     sandbox.advance(PAST_RULING_S)
 
     dispute = client.v1.disputes.retrieve(dispute.id)
-    gone = end in ("needs_response", "under_review", "lost")
+    withdrawn = end in ("needs_response", "under_review", "lost")
     assert dispute.status == end
-    assert dispute.is_charge_refundable is not gone
-    assert sum(moved.amount for moved in dispute.balance_transactions) == (-AMOUNT if gone else 0)
+    assert dispute.is_charge_refundable is not withdrawn
+    assert sum(moved.amount for moved in dispute.balance_transactions) == (-AMOUNT if withdrawn else 0)
     closed = types_of(client, dispute.id).count("charge.dispute.closed")
     assert closed == (1 if end in ("won", "lost", "warning_closed") else 0)
 
 
-def test_winning_evidence_is_under_review_until_the_issuer_has_read_it(client: Any, sandbox: SandboxProcess) -> None:
+def test_winning_evidence_is_under_review_before_the_dispute_is_won(client: Any, sandbox: SandboxProcess) -> None:
     dispute = submit(client, disputed(client), "winning_evidence")
     assert dispute.status == "under_review"
 
@@ -129,15 +129,13 @@ def test_winning_evidence_is_under_review_until_the_issuer_has_read_it(client: A
     }
 
 
-def test_the_clock_on_the_wall_lets_the_issuer_rule(client: Any) -> None:
-    """Without anybody moving the clock, a ruling comes within seconds."""
+def test_issuer_decides_in_real_time(client: Any) -> None:
+    """The decision comes within seconds without advancing the clock."""
     dispute = submit(client, disputed(client), "losing_evidence")
     eventually(lambda: client.v1.disputes.retrieve(dispute.id).status == "lost")
 
 
-def test_a_chargeback_takes_the_amount_and_a_fee_and_a_win_gives_the_amount_back(
-    client: Any, sandbox: SandboxProcess
-) -> None:
+def test_won_chargeback_returns_the_amount_but_not_the_fee(client: Any, sandbox: SandboxProcess) -> None:
     before = len(sandbox.ledger())
     intent = pay(client, "pm_card_createDispute", metadata={"order_id": "dispute-1"})
     [dispute] = disputes_of(client, intent)
@@ -161,7 +159,7 @@ def test_a_chargeback_takes_the_amount_and_a_fee_and_a_win_gives_the_amount_back
     assert {one["metadata"]["order_id"] for one in sandbox.ledger(before)} == {"dispute-1"}
 
 
-def test_an_inquiry_takes_nothing_until_it_is_escalated(client: Any, sandbox: SandboxProcess) -> None:
+def test_inquiry_withdraws_funds_only_when_escalated(client: Any, sandbox: SandboxProcess) -> None:
     inquiry = disputed(client, "createDisputeInquiry")
     assert inquiry.balance_transactions == []
 
@@ -179,16 +177,14 @@ def test_an_inquiry_takes_nothing_until_it_is_escalated(client: Any, sandbox: Sa
     ]
 
 
-def test_an_escalated_inquiry_has_a_deadline_again(client: Any, sandbox: SandboxProcess) -> None:
+def test_escalated_inquiry_has_a_new_deadline(client: Any, sandbox: SandboxProcess) -> None:
     dispute = submit(client, disputed(client, "createDisputeInquiry"), "escalate_inquiry_evidence")
     sandbox.advance(PAST_RULING_S)
     sandbox.advance(PAST_DEADLINE_S)
     assert client.v1.disputes.retrieve(dispute.id).status == "lost"
 
 
-def test_an_inquiry_whose_payment_was_refunded_ends_instead_of_being_escalated(
-    client: Any, sandbox: SandboxProcess
-) -> None:
+def test_refunded_inquiry_is_closed_instead_of_escalated(client: Any, sandbox: SandboxProcess) -> None:
     inquiry = disputed(client, "createDisputeInquiry")
     client.v1.refunds.create({"charge": inquiry.charge})
     submit(client, inquiry, "escalate_inquiry_evidence")
@@ -196,7 +192,7 @@ def test_an_inquiry_whose_payment_was_refunded_ends_instead_of_being_escalated(
     assert client.v1.disputes.retrieve(inquiry.id).status == "warning_closed"
 
 
-def test_a_chargeback_forbids_refunds_until_it_is_won(client: Any, sandbox: SandboxProcess) -> None:
+def test_chargeback_blocks_refunds_until_it_is_won(client: Any, sandbox: SandboxProcess) -> None:
     dispute = disputed(client)
     with pytest.raises(stripe.InvalidRequestError) as caught:
         client.v1.refunds.create({"charge": dispute.charge, "amount": 100})
@@ -207,7 +203,7 @@ def test_a_chargeback_forbids_refunds_until_it_is_won(client: Any, sandbox: Sand
     assert client.v1.refunds.create({"charge": dispute.charge, "amount": 100}).status == "succeeded"
 
 
-def test_a_refund_under_way_fails_when_its_card_payment_is_charged_back(client: Any, sandbox: SandboxProcess) -> None:
+def test_pending_refund_fails_when_its_charge_is_disputed(client: Any, sandbox: SandboxProcess) -> None:
     intent = pay(client, "pm_card_pendingRefund")
     refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 1000})
     open_on(sandbox, intent.latest_charge, amount=AMOUNT)
@@ -217,7 +213,7 @@ def test_a_refund_under_way_fails_when_its_card_payment_is_charged_back(client: 
     assert client.v1.charges.retrieve(intent.latest_charge).amount_refunded == 0
 
 
-def test_a_closed_dispute_stays_closed(client: Any, sandbox: SandboxProcess) -> None:
+def test_closed_dispute_stays_closed(client: Any, sandbox: SandboxProcess) -> None:
     dispute = client.v1.disputes.close(disputed(client).id)
     assert dispute.status == "lost"
     for action in ("metadata", "submit", "close"):

@@ -1,4 +1,4 @@
-"""Disputes: which payments are disputed, by test cards or by hand, and until when there is time to answer."""
+"""Disputes opened by test cards or the control API, and their deadlines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import stripe
 
 from tests.sandbox.conftest import Receiver
-from tests.sandbox.disputing import (
+from tests.sandbox.disputes import (
     AMOUNT,
     CARD,
     DAY_S,
@@ -31,7 +31,7 @@ CHARGED_BACK = [*OPENED, "charge.dispute.funds_withdrawn", "payment_intent.succe
 INQUIRED = [*OPENED, "payment_intent.succeeded"]
 
 
-# card → reason, status, case type, network's code, events
+# card → reason, status, case type, network reason code, events
 CARDS = {
     "createDispute": ("fraudulent", "needs_response", "chargeback", "10.4", CHARGED_BACK),
     "createDisputeProductNotReceived": ("product_not_received", "needs_response", "chargeback", "13.1", CHARGED_BACK),
@@ -44,27 +44,27 @@ CARDS = {
 
 
 @pytest.mark.parametrize("card", CARDS)
-def test_a_dispute_card_pays_and_is_disputed_before_the_intent_has_succeeded(client: Any, card: str) -> None:
+def test_dispute_events_precede_the_success_of_the_intent(client: Any, card: str) -> None:
     intent = pay(client, f"pm_card_{card}")
 
     [dispute] = disputes_of(client, intent)
     details = dispute.payment_method_details.card
     charge = client.v1.charges.retrieve(intent.latest_charge)
-    told = (dispute.reason, dispute.status, details.case_type, details.network_reason_code)
-    assert (*told, types_of(client, intent.id, charge.id, dispute.id)) == CARDS[card]
+    found = (dispute.reason, dispute.status, details.case_type, details.network_reason_code)
+    assert (*found, types_of(client, intent.id, charge.id, dispute.id)) == CARDS[card]
     assert (intent.status, charge.disputed, dispute.charge) == ("succeeded", True, charge.id)
     assert dispute.is_charge_refundable is (details.case_type == "inquiry")
 
 
 @pytest.mark.parametrize("token", ["tok_createDispute", "tok_visa_createDispute"])
-def test_a_token_disputes_as_its_card_does(client: Any, token: str) -> None:
+def test_dispute_token_behaves_like_its_card(client: Any, token: str) -> None:
     intent = client.v1.payment_intents.create(
         {**CARD, "payment_method_data": {"type": "card", "card": {"token": token}}, "confirm": True}
     )
     assert [dispute.status for dispute in disputes_of(client, intent)] == ["needs_response"]
 
 
-def test_a_number_disputes_as_its_card_does(client: Any) -> None:
+def test_dispute_number_behaves_like_its_card(client: Any) -> None:
     card = {"number": "4000000000001976", "exp_month": 12, "exp_year": 2040, "cvc": "123"}
     intent = client.v1.payment_intents.create(
         {**CARD, "payment_method_data": {"type": "card", "card": card}, "confirm": True}
@@ -72,12 +72,12 @@ def test_a_number_disputes_as_its_card_does(client: Any) -> None:
     assert [dispute.status for dispute in disputes_of(client, intent)] == ["warning_needs_response"]
 
 
-def test_a_payment_can_be_disputed_twice(client: Any) -> None:
+def test_payment_can_be_disputed_twice(client: Any) -> None:
     intent = pay(client, "pm_card_createMultipleDisputes")
     assert [dispute.status for dispute in disputes_of(client, intent)] == ["needs_response", "needs_response"]
 
 
-def test_what_is_held_is_disputed_only_once_it_is_captured(client: Any) -> None:
+def test_authorization_is_disputed_only_after_capture(client: Any) -> None:
     intent = pay(client, "pm_card_createDispute", capture_method="manual")
     assert disputes_of(client, intent) == []
 
@@ -94,7 +94,7 @@ def test_what_is_held_is_disputed_only_once_it_is_captured(client: Any) -> None:
     ]
 
 
-def test_a_debit_is_disputed_once_it_has_settled(client: Any, sandbox: SandboxProcess) -> None:
+def test_debit_is_disputed_only_after_it_succeeds(client: Any, sandbox: SandboxProcess) -> None:
     intent = pay(client, "pm_usBankAccount_dispute", payment_method_types=["us_bank_account"])
     assert disputes_of(client, intent) == []
 
@@ -105,7 +105,7 @@ def test_a_debit_is_disputed_once_it_has_settled(client: Any, sandbox: SandboxPr
     assert "payment_method_details" not in dispute
 
 
-def test_the_webhooks_of_a_chargeback_arrive(client: Any, sandbox: SandboxProcess, receiver: Receiver) -> None:
+def test_webhooks_of_a_chargeback_are_delivered(client: Any, sandbox: SandboxProcess, receiver: Receiver) -> None:
     sandbox.set_webhook(receiver.url)
     dispute = disputed(client)
     submit(client, dispute, "winning_evidence")
@@ -129,14 +129,14 @@ def test_evidence_is_due_at_the_end_of_the_eighth_day(client: Any) -> None:
     assert due.time() == dt.time(23, 59, 59)
 
 
-def test_an_unknown_dispute_is_404(client: Any) -> None:
+def test_unknown_dispute_is_404(client: Any) -> None:
     for call in (client.v1.disputes.retrieve, client.v1.disputes.update, client.v1.disputes.close):
         with pytest.raises(stripe.InvalidRequestError) as caught:
             call("du_nothing")
         assert (caught.value.http_status, caught.value.code, caught.value.param) == (404, "resource_missing", "dispute")
 
 
-def test_disputes_are_listed_by_charge_and_page_by_page(client: Any) -> None:
+def test_disputes_are_listed_by_charge_and_paged(client: Any) -> None:
     intent = pay(client, "pm_card_createMultipleDisputes")
     newest, oldest = client.v1.disputes.list({"charge": intent.latest_charge}).data
 
@@ -148,7 +148,7 @@ def test_disputes_are_listed_by_charge_and_page_by_page(client: Any) -> None:
     assert page.data == []
 
 
-def test_the_charge_and_the_intent_can_be_expanded(client: Any) -> None:
+def test_charge_and_intent_can_be_expanded(client: Any) -> None:
     dispute = disputed(client)
     dispute = client.v1.disputes.retrieve(dispute.id, {"expand": ["charge", "payment_intent"]})
     assert (dispute.charge.disputed, dispute.payment_intent.status) == (True, "succeeded")
@@ -165,12 +165,12 @@ def test_any_captured_charge_can_be_disputed_at_any_time(client: Any, sandbox: S
     assert client.v1.charges.retrieve(intent.latest_charge).disputed is True
 
 
-def test_an_inquiry_about_a_part_can_be_opened(client: Any, sandbox: SandboxProcess) -> None:
+def test_inquiry_about_part_of_a_charge_can_be_opened(client: Any, sandbox: SandboxProcess) -> None:
     opened = open_on(sandbox, pay(client).latest_charge, inquiry=True, amount=700)
     assert (opened["amount"], opened["status"], opened["is_charge_refundable"]) == (700, "warning_needs_response", True)
 
 
-def test_after_one_dispute_has_ended_another_can_be_opened(client: Any, sandbox: SandboxProcess) -> None:
+def test_second_dispute_can_be_opened_after_the_first_has_ended(client: Any, sandbox: SandboxProcess) -> None:
     dispute = disputed(client)
     rule(sandbox, dispute, "won")
     assert open_on(sandbox, dispute.charge)["status"] == "needs_response"
@@ -182,25 +182,23 @@ def test_after_one_dispute_has_ended_another_can_be_opened(client: Any, sandbox:
         ({"amount": AMOUNT + 1}, "amount must be between 1 and 3000"),
         ({"amount": 0}, "amount must be between 1 and 3000"),
         ({"reason": "boredom"}, "reason must be one of"),
-        ({"colour": "red"}, "colour"),
+        ({"color": "red"}, "color"),
     ],
 )
-def test_a_dispute_that_makes_no_sense_is_not_opened(
-    client: Any, sandbox: SandboxProcess, how: dict[str, Any], why: str
-) -> None:
+def test_invalid_dispute_is_rejected(client: Any, sandbox: SandboxProcess, how: dict[str, Any], why: str) -> None:
     charge = pay(client).latest_charge
     with pytest.raises(AssertionError, match=why):
         open_on(sandbox, charge, **how)
     assert client.v1.charges.retrieve(charge).disputed is False
 
 
-def test_what_nobody_could_dispute_is_not_disputed(client: Any, sandbox: SandboxProcess) -> None:
-    held = pay(client, capture_method="manual")
+def test_charge_that_cannot_be_disputed_is_rejected(client: Any, sandbox: SandboxProcess) -> None:
+    authorized = pay(client, capture_method="manual")
     refunded = pay(client)
     client.v1.refunds.create({"payment_intent": refunded.id})
     under_way = disputed(client)
     for charge, why in (
-        (held.latest_charge, "not captured"),
+        (authorized.latest_charge, "not captured"),
         (refunded.latest_charge, "fully refunded"),
         (under_way.charge, "open dispute"),
         ("ch_nothing", "No such charge"),
@@ -209,8 +207,8 @@ def test_what_nobody_could_dispute_is_not_disputed(client: Any, sandbox: Sandbox
             open_on(sandbox, charge)
 
 
-def test_a_debit_can_be_both_refunded_and_disputed(client: Any, sandbox: SandboxProcess) -> None:
-    """Which loses the money twice: https://docs.stripe.com/refunds."""
+def test_debit_can_be_both_refunded_and_disputed(client: Any, sandbox: SandboxProcess) -> None:
+    """The shop then loses the money twice: https://docs.stripe.com/refunds."""
     intent = pay(client, "pm_usBankAccount", payment_method_types=["us_bank_account"])
     sandbox.settle(intent.id)
     client.v1.refunds.create({"payment_intent": intent.id})
@@ -219,25 +217,25 @@ def test_a_debit_can_be_both_refunded_and_disputed(client: Any, sandbox: Sandbox
     assert open_on(sandbox, charge)["amount"] == AMOUNT
 
 
-def test_a_deadline_survives_kill_9(own_sandbox: SandboxProcess) -> None:
+def test_deadline_survives_kill_9(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
-    answered = disputed(own_sandbox.client())
-    unanswered = disputed(own_sandbox.client())
-    submit(own_sandbox.client(), answered)
+    contested = disputed(own_sandbox.client())
+    uncontested = disputed(own_sandbox.client())
+    submit(own_sandbox.client(), contested)
     own_sandbox.kill()
     own_sandbox.start()
     client: Any = own_sandbox.client()
-    assert client.v1.disputes.retrieve(unanswered.id).status == "needs_response"
+    assert client.v1.disputes.retrieve(uncontested.id).status == "needs_response"
 
     own_sandbox.advance(PAST_DEADLINE_S)
 
-    assert client.v1.disputes.retrieve(unanswered.id).status == "lost"
-    assert types_of(client, unanswered.id)[-1] == "charge.dispute.closed"
-    assert client.v1.disputes.retrieve(answered.id).status == "under_review"
+    assert client.v1.disputes.retrieve(uncontested.id).status == "lost"
+    assert types_of(client, uncontested.id)[-1] == "charge.dispute.closed"
+    assert client.v1.disputes.retrieve(contested.id).status == "under_review"
 
 
-def test_a_deadline_passes_at_its_own_moment(own_sandbox: SandboxProcess) -> None:
-    """Not a second before, however far the clock is moved at once."""
+def test_deadline_takes_effect_at_its_own_time(own_sandbox: SandboxProcess) -> None:
+    """The time is exact even if the clock is advanced far beyond it."""
     own_sandbox.start()
     client: Any = own_sandbox.client()
     dispute = disputed(client)

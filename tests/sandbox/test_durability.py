@@ -1,4 +1,4 @@
-"""State survives kill -9; a state file that can't be trusted stops the start with one clear line."""
+"""State survives kill -9, and a damaged state file stops the start with a one-line error."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def start_expecting_failure(state: Path) -> str:
     return ended.stderr
 
 
-def test_everything_that_was_answered_is_there_after_kill_9(own_sandbox: SandboxProcess) -> None:
-    """Killed in the midst of traffic: each answered create and each of its ledger entries is there again."""
+def test_acknowledged_changes_survive_kill_9(own_sandbox: SandboxProcess) -> None:
+    """After a kill during traffic, every acknowledged create and its ledger entries still exist."""
     own_sandbox.start()
     client: Any = own_sandbox.client()
-    answered: list[str] = []
+    acknowledged: list[str] = []
 
     def traffic() -> None:
         try:
             while True:
                 params = {**GOOD, "payment_method": "pm_card_visa", "confirm": True}
-                answered.append(client.v1.payment_intents.create(params).id)
+                acknowledged.append(client.v1.payment_intents.create(params).id)
         except stripe.APIConnectionError:
             return
 
     threads = [threading.Thread(target=traffic) for _ in range(4)]
     for thread in threads:
         thread.start()
-    eventually(lambda: len(answered) >= 100)
+    eventually(lambda: len(acknowledged) >= 100)
     own_sandbox.kill()
     for thread in threads:
         thread.join()
@@ -50,12 +50,12 @@ def test_everything_that_was_answered_is_there_after_kill_9(own_sandbox: Sandbox
 
     client = own_sandbox.client()
     captured = {entry["payment_intent"] for entry in own_sandbox.ledger() if entry["effect"] == "charge.captured"}
-    assert set(answered) <= captured
-    assert [client.v1.payment_intents.retrieve(one).status for one in answered] == ["succeeded"] * len(answered)
+    assert set(acknowledged) <= captured
+    assert [client.v1.payment_intents.retrieve(one).status for one in acknowledged] == ["succeeded"] * len(acknowledged)
     assert [entry["seq"] for entry in own_sandbox.ledger()] == list(range(1, len(own_sandbox.ledger()) + 1))
 
 
-def test_the_ledger_is_read_from_a_position(own_sandbox: SandboxProcess) -> None:
+def test_ledger_can_be_read_from_a_position(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
     client: Any = own_sandbox.client()
     for _ in range(3):
@@ -65,7 +65,7 @@ def test_the_ledger_is_read_from_a_position(own_sandbox: SandboxProcess) -> None
     assert own_sandbox.ledger(after=3) == []
 
 
-def test_the_clock_never_runs_backwards_over_a_restart(own_sandbox: SandboxProcess) -> None:
+def test_clock_never_runs_backwards_across_a_restart(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
     own_sandbox.advance(86_400)
     before = own_sandbox.control("GET", "/sandbox/clock")["now"]
@@ -75,7 +75,7 @@ def test_the_clock_never_runs_backwards_over_a_restart(own_sandbox: SandboxProce
     assert own_sandbox.control("GET", "/sandbox/clock")["now"] >= before
 
 
-def test_a_torn_last_line_is_dropped(own_sandbox: SandboxProcess) -> None:
+def test_incomplete_last_line_is_dropped(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
     client: Any = own_sandbox.client()
     intent = client.v1.payment_intents.create(GOOD)
@@ -90,7 +90,7 @@ def test_a_torn_last_line_is_dropped(own_sandbox: SandboxProcess) -> None:
     assert [one.id for one in client.v1.payment_intents.list().data] == [intent.id]
 
 
-def test_a_damaged_file_stops_the_start(tmp_path: Path) -> None:
+def test_damaged_state_file_stops_the_start(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.write_text('damaged\n[["setting","clock",{"offset_s":0}]]\n')
 
@@ -100,14 +100,14 @@ def test_a_damaged_file_stops_the_start(tmp_path: Path) -> None:
     assert len(error.strip().splitlines()) == 1
 
 
-def test_two_processes_do_not_share_a_file(own_sandbox: SandboxProcess) -> None:
+def test_second_process_cannot_use_the_same_state_file(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
     assert own_sandbox.state is not None
 
     assert "in use by another sandbox" in start_expecting_failure(own_sandbox.state)
 
 
-def test_a_stop_is_quick_and_clean_even_with_a_hanging_request(own_sandbox: SandboxProcess) -> None:
+def test_process_stops_cleanly_during_a_hanging_request(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
     own_sandbox.faults({"action": "hang", "seconds": 60, "times": 1})
     client: Any = own_sandbox.client()

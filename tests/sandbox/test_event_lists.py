@@ -1,4 +1,4 @@
-"""Events as `/v1/events` lists them: by type, by time, page by page, for thirty days."""
+"""Lists of `/v1/events`: filters by type and time, paging, and retention for thirty days."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def test_events_are_listed_newest_first_by_type(started: SandboxProcess) -> None
     assert listed(type="payment_intent.*") == ["payment_intent.succeeded", "payment_intent.created"]
     assert listed(type="*") == PAID_EVENTS[::-1]
     assert listed(types=["charge.succeeded", "charge.failed"]) == ["charge.succeeded"]
-    for refused in ({"type": "*", "types": ["charge.failed"]}, {"types": ["charge.failed"] * 21}):
+    for invalid in ({"type": "*", "types": ["charge.failed"]}, {"types": ["charge.failed"] * 21}):
         with pytest.raises(stripe.InvalidRequestError):
-            listed(**refused)
+            listed(**invalid)
 
 
 def test_events_are_paged_in_both_directions(started: SandboxProcess) -> None:
@@ -52,7 +52,7 @@ def test_events_are_paged_in_both_directions(started: SandboxProcess) -> None:
     assert [event.id for event in forward] == [middle.id, newest.id]
 
 
-def test_events_are_listed_by_the_time_they_were_made(started: SandboxProcess) -> None:
+def test_events_are_filtered_by_created(started: SandboxProcess) -> None:
     client: Any = started.client()
     client.v1.payment_intents.create(OPEN)
     started.advance(100)

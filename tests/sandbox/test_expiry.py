@@ -1,4 +1,4 @@
-"""What happens to a payment by itself: holds expire, debits are paid or bounce, each at its own moment."""
+"""Scheduled changes of payments: authorizations expire, and debits succeed or fail, each at its own time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.support.sandbox import SandboxProcess
 DAY_S = 24 * 3600
 WEEK_S = 7 * DAY_S
 VISA_MERCHANT_INITIATED_S = 4 * DAY_S + 18 * 3600
-SLACK_S = 60  # how long before its moment a thing is looked at: more than a loaded machine takes for it
+SLACK_S = 60  # checked this long before the scheduled time; more than a loaded machine needs
 
 
-def hold(client: Any, method: str = "pm_card_visa", **more: Any) -> stripe.PaymentIntent:
+def authorize(client: Any, method: str = "pm_card_visa", **more: Any) -> stripe.PaymentIntent:
     intent: stripe.PaymentIntent = client.v1.payment_intents.create(
         {
             "amount": 1000,
@@ -61,7 +61,7 @@ def effects(sandbox: SandboxProcess, intent: stripe.PaymentIntent) -> list[str]:
 
 
 def events(client: Any, intent: stripe.PaymentIntent) -> list[str]:
-    """The types of the newest events about an intent and its charges, oldest first, bookings left out."""
+    """Return the types of the events about an intent and its charges, oldest first, without `charge.updated`."""
     return [
         event.type
         for event in reversed(client.v1.events.list({"limit": 100}).data)
@@ -79,10 +79,10 @@ def events(client: Any, intent: stripe.PaymentIntent) -> list[str]:
         ("pm_card_amex", False, WEEK_S),
     ],
 )
-def test_a_hold_expires_when_its_networks_window_ends_and_no_sooner(
+def test_authorization_expires_exactly_at_the_end_of_its_network_window(
     client: Any, sandbox: SandboxProcess, method: str, off_session: bool, window_s: int
 ) -> None:
-    intent = hold(client, method, off_session=off_session)
+    intent = authorize(client, method, off_session=off_session)
     details = charge_of(read(client, intent)).payment_method_details
     assert details is not None
     assert details.card is not None
@@ -101,16 +101,16 @@ def test_a_hold_expires_when_its_networks_window_ends_and_no_sooner(
     assert effects(sandbox, intent) == ["intent.created", "charge.authorized", "charge.released", "intent.canceled"]
 
 
-def test_an_expired_hold_can_not_be_captured(client: Any, sandbox: SandboxProcess) -> None:
-    intent = hold(client)
+def test_expired_authorization_cannot_be_captured(client: Any, sandbox: SandboxProcess) -> None:
+    intent = authorize(client)
     sandbox.advance(WEEK_S)
     with pytest.raises(stripe.InvalidRequestError) as caught:
         client.v1.payment_intents.capture(intent.id)
     assert caught.value.code == "payment_intent_unexpected_state"
 
 
-def test_what_was_captured_or_canceled_does_not_expire(client: Any, sandbox: SandboxProcess) -> None:
-    captured, canceled = hold(client), hold(client)
+def test_captured_or_canceled_authorization_does_not_expire(client: Any, sandbox: SandboxProcess) -> None:
+    captured, canceled = authorize(client), authorize(client)
     client.v1.payment_intents.capture(captured.id, {"amount_to_capture": 400})
     client.v1.payment_intents.cancel(canceled.id)
 
@@ -139,7 +139,7 @@ def test_what_was_captured_or_canceled_does_not_expire(client: Any, sandbox: San
         ("pm_insufficientFunds_de", 15, "insufficient_funds"),
     ],
 )
-def test_a_debit_is_decided_by_the_bank_after_its_time(
+def test_debit_succeeds_or_fails_after_its_delay(
     client: Any, sandbox: SandboxProcess, method: str, delay_s: int, failure: str | None
 ) -> None:
     intent = debit(client, method)
@@ -161,14 +161,14 @@ def test_a_debit_is_decided_by_the_bank_after_its_time(
     assert "charge.captured" not in effects(sandbox, intent)
 
 
-def test_a_delayed_debit_stays_in_processing_meanwhile(client: Any, sandbox: SandboxProcess) -> None:
+def test_delayed_debit_is_processing_until_its_delay_ends(client: Any, sandbox: SandboxProcess) -> None:
     intent = debit(client, "pm_successDelayed_at")
     sandbox.advance(180 - SLACK_S)
     assert read(client, intent).status == "processing"
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("succeed", "succeeded"), ("fail", "requires_payment_method")])
-def test_a_debit_decided_by_hand_is_not_decided_again(
+def test_debit_completed_by_the_control_api_is_not_completed_again(
     client: Any, sandbox: SandboxProcess, outcome: str, status: str
 ) -> None:
     intent = debit(client, "pm_usBankAccount_success")
@@ -181,8 +181,8 @@ def test_a_debit_decided_by_hand_is_not_decided_again(
     assert events(client, intent) == before
 
 
-def test_another_method_pays_after_a_debit_bounced(client: Any, sandbox: SandboxProcess) -> None:
-    """The bank's answer to the first attempt can't touch the second."""
+def test_card_pays_after_a_failed_debit(client: Any, sandbox: SandboxProcess) -> None:
+    """The bank's result for the first attempt does not affect the second."""
     intent = debit(client, "pm_failed_de")
     sandbox.advance(15)
     client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
@@ -193,7 +193,7 @@ def test_another_method_pays_after_a_debit_bounced(client: Any, sandbox: Sandbox
     assert effects(sandbox, intent).count("charge.captured") == 1
 
 
-def test_a_recalled_debit_stays_canceled(client: Any, sandbox: SandboxProcess) -> None:
+def test_canceled_debit_stays_canceled(client: Any, sandbox: SandboxProcess) -> None:
     intent = debit(client, "pm_usBankAccount_success")
     canceled = client.v1.payment_intents.cancel(intent.id, {"cancellation_reason": "duplicate"})
     assert (canceled.status, canceled.cancellation_reason) == ("canceled", "duplicate")
@@ -206,16 +206,16 @@ def test_a_recalled_debit_stays_canceled(client: Any, sandbox: SandboxProcess) -
     assert "charge.captured" not in effects(sandbox, intent)
 
 
-def test_what_is_to_come_survives_a_crash(own_sandbox: SandboxProcess) -> None:
-    """Killed with a hold and a debit under way, it ends both at their moment after the restart."""
+def test_timers_survive_a_crash(own_sandbox: SandboxProcess) -> None:
+    """A pending authorization and debit end on time after a kill and restart."""
     own_sandbox.start()
     client = own_sandbox.client()
-    held, debited = hold(client), debit(client, "pm_successDelayed_de")
+    authorized, debited = authorize(client), debit(client, "pm_successDelayed_de")
 
     own_sandbox.kill()
     own_sandbox.start()
     client = own_sandbox.client()
     own_sandbox.advance(WEEK_S)
 
-    assert read(client, held).status == "canceled"
+    assert read(client, authorized).status == "canceled"
     assert read(client, debited).status == "succeeded"

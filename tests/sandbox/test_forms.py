@@ -1,4 +1,4 @@
-"""Stripe's form encoding, against the SDK's own encoder."""
+"""Stripe's form encoding, compared with the SDK's encoder."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ values = st.recursive(
 )
 
 
-# The first draw of a text builds a table of Unicode, which takes more than a second on a loaded machine.
+# Hypothesis builds its Unicode table on the first draw, which takes over a second on a loaded machine.
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(names, values, max_size=5))
-def test_what_the_sdk_encodes_is_read_back_as_it_was(params: dict[str, Any]) -> None:
+def test_form_encoded_by_the_sdk_is_decoded_unchanged(params: dict[str, Any]) -> None:
     text = urlencode(list(_api_encode(params)))
     assert forms.decode(text.encode()) == params
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused(text: bytes) -> None:
-    """Nothing but `ApiError` comes out: bad input is no 500."""
+def test_arbitrary_bytes_are_decoded_or_rejected(text: bytes) -> None:
+    """Only `ApiError` is raised, so invalid input causes no 500."""
     with contextlib.suppress(ApiError):
         assert isinstance(forms.decode(text), dict)
 
@@ -47,13 +47,13 @@ def test_any_bytes_are_read_or_refused(text: bytes) -> None:
         (b"metadata[order_id]=1&metadata[]=2", {"metadata": {"order_id": "1", "1": "2"}}),
     ],
 )
-def test_nested_and_indexed_keys(text: bytes, params: dict[str, Any]) -> None:
+def test_nested_and_indexed_keys_are_decoded(text: bytes, params: dict[str, Any]) -> None:
     assert forms.decode(text) == params
 
 
 @pytest.mark.parametrize(
     "text", [b"a=1&a[b]=2", b"a[b]=1&a=2", b"a[=1", b"[]=1", b"=1", b"a=%ff", b"a" + b"[b]" * 20 + b"=1"]
 )
-def test_what_has_no_meaning_is_refused(text: bytes) -> None:
+def test_ambiguous_or_malformed_form_is_rejected(text: bytes) -> None:
     with pytest.raises(ApiError):
         forms.decode(text)

@@ -1,4 +1,4 @@
-"""Idempotency keys, one fact a test (https://docs.stripe.com/api/idempotent_requests)."""
+"""Idempotency keys (https://docs.stripe.com/api/idempotent_requests)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def create(client: Any, key: str, **change: Any) -> stripe.PaymentIntent:
     return intent
 
 
-def headers(answer: Any) -> dict[str, str]:
-    return {name.lower(): value for name, value in answer.last_response.headers.items()}
+def headers(response: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.last_response.headers.items()}
 
 
-def test_the_same_key_gives_the_same_answer_and_says_so(client: Any) -> None:
+def test_same_key_replays_the_response_and_marks_it(client: Any) -> None:
     first = create(client, "same")
     second = create(client, "same")
 
@@ -34,7 +34,7 @@ def test_the_same_key_gives_the_same_answer_and_says_so(client: Any) -> None:
     assert headers(second)["request-id"] != headers(first)["request-id"]
 
 
-def test_the_answer_replayed_is_the_one_of_back_then(client: Any) -> None:
+def test_replay_returns_the_original_state(client: Any) -> None:
     first = create(client, "stale")
     client.v1.payment_intents.confirm(first.id, {"payment_method": "pm_card_visa"})
 
@@ -42,7 +42,7 @@ def test_the_answer_replayed_is_the_one_of_back_then(client: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [{"amount": 1001}, {"metadata": {"order_id": "2"}}, {"description": "x"}])
-def test_a_key_with_other_parameters_is_an_error(client: Any, change: dict[str, Any]) -> None:
+def test_key_with_other_parameters_is_an_error(client: Any, change: dict[str, Any]) -> None:
     key = f"changed-{change}"
     create(client, key)
 
@@ -53,13 +53,13 @@ def test_a_key_with_other_parameters_is_an_error(client: Any, change: dict[str, 
     assert (caught.value.http_status, caught.value.error.type) == (400, "idempotency_error")
 
 
-def test_a_key_at_another_endpoint_is_an_error(client: Any) -> None:
+def test_key_at_another_endpoint_is_an_error(client: Any) -> None:
     intent = create(client, "elsewhere")
     with pytest.raises(stripe.IdempotencyError):
         client.v1.payment_intents.cancel(intent.id, options={"idempotency_key": "elsewhere"})
 
 
-def test_a_decline_is_replayed_and_charges_nothing_more(client: Any) -> None:
+def test_decline_is_replayed_without_a_new_charge(client: Any) -> None:
     ids = set()
     for _ in range(2):
         with pytest.raises(stripe.CardError) as caught:
@@ -71,14 +71,14 @@ def test_a_decline_is_replayed_and_charges_nothing_more(client: Any) -> None:
     assert caught.value.headers["Idempotent-Replayed"] == "true"
 
 
-def test_a_failed_validation_is_not_kept(client: Any) -> None:
+def test_failed_validation_is_not_stored(client: Any) -> None:
     with pytest.raises(stripe.InvalidRequestError):
-        create(client, "corrected", colour="red")
+        create(client, "corrected", color="red")
 
     assert create(client, "corrected").status == "requires_payment_method"
 
 
-def test_a_refused_key_of_the_api_is_not_kept(client: Any, sandbox: SandboxProcess) -> None:
+def test_failed_authentication_is_not_stored(client: Any, sandbox: SandboxProcess) -> None:
     sandbox.accept_keys("sk_test_another")
     with pytest.raises(stripe.AuthenticationError):
         create(client, "unauthorized")
@@ -87,7 +87,7 @@ def test_a_refused_key_of_the_api_is_not_kept(client: Any, sandbox: SandboxProce
     assert "idempotent-replayed" not in headers(create(client, "unauthorized"))
 
 
-def test_a_500_after_the_work_is_kept_and_replayed(client: Any, sandbox: SandboxProcess) -> None:
+def test_server_error_after_the_work_is_replayed(client: Any, sandbox: SandboxProcess) -> None:
     sandbox.faults({"phase": "after", "action": "status", "code": 500, "times": 1})
     before = len(sandbox.ledger())
 
@@ -101,7 +101,7 @@ def test_a_500_after_the_work_is_kept_and_replayed(client: Any, sandbox: Sandbox
     assert len(sandbox.ledger()) == before + 1
 
 
-def test_a_500_instead_of_the_work_is_kept_though_nothing_was_done(client: Any, sandbox: SandboxProcess) -> None:
+def test_server_error_instead_of_the_work_is_replayed(client: Any, sandbox: SandboxProcess) -> None:
     sandbox.faults({"phase": "instead", "action": "status", "code": 500, "times": 1})
     before = len(sandbox.ledger())
 
@@ -113,7 +113,7 @@ def test_a_500_instead_of_the_work_is_kept_though_nothing_was_done(client: Any, 
 
 
 @pytest.mark.parametrize("code", [429, 503])
-def test_a_limit_or_an_outage_is_not_kept(client: Any, sandbox: SandboxProcess, code: int) -> None:
+def test_injected_429_or_503_is_not_stored(client: Any, sandbox: SandboxProcess, code: int) -> None:
     sandbox.faults({"action": "status", "code": code, "times": 1, "headers": {"Retry-After": "1"}})
     with pytest.raises(stripe.StripeError) as caught:
         create(client, f"limited-{code}")
@@ -124,7 +124,7 @@ def test_a_limit_or_an_outage_is_not_kept(client: Any, sandbox: SandboxProcess, 
     assert "idempotent-replayed" not in headers(create(client, f"limited-{code}"))
 
 
-def test_a_key_whose_first_request_is_running_is_409(client: Any, sandbox: SandboxProcess) -> None:
+def test_key_in_use_is_409(client: Any, sandbox: SandboxProcess) -> None:
     sandbox.faults({"action": "latency", "ms": 1500, "times": 1})
     made: list[stripe.PaymentIntent] = []
     first = threading.Thread(target=lambda: made.append(create(client, "running")))
@@ -143,13 +143,13 @@ def test_a_key_whose_first_request_is_running_is_409(client: Any, sandbox: Sandb
     assert create(client, "running").id == made[0].id
 
 
-def test_a_key_has_at_most_255_characters(client: Any) -> None:
+def test_key_has_at_most_255_characters(client: Any) -> None:
     assert create(client, "k" * 255).id
     with pytest.raises(stripe.InvalidRequestError):
         create(client, "k" * 256)
 
 
-def test_a_key_is_new_again_after_24_hours(client: Any, sandbox: SandboxProcess) -> None:
+def test_key_expires_after_24_hours(client: Any, sandbox: SandboxProcess) -> None:
     first = create(client, "old")
     sandbox.advance(23 * 3600)
     assert create(client, "old").id == first.id
@@ -158,7 +158,7 @@ def test_a_key_is_new_again_after_24_hours(client: Any, sandbox: SandboxProcess)
     assert create(client, "old").id != first.id
 
 
-def test_a_key_outlives_kill_9(own_sandbox: SandboxProcess) -> None:
+def test_key_survives_kill_9(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
     first = create(own_sandbox.client(), "durable")
     own_sandbox.kill()

@@ -1,4 +1,4 @@
-"""How long answers take: drawn from a seed, judged by the numbers drawn and never by a clock."""
+"""Latency profiles: checked by the drawn numbers, never by measured time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from stripe_sandbox.faults.latency import CAP_MS, STRIPE, Latencies, Profile, Spikes, profile_names
 from stripe_sandbox.faults.matching import Target, operation_name
-from tests.sandbox.raw import ask, pay
+from tests.sandbox.raw_socket import pay, send_request
 from tests.support.sandbox import SandboxProcess
 
 
@@ -30,20 +30,20 @@ def drawn(profile: Profile, count: int = 5000, seed: int = 1) -> list[float]:
     return sorted(profile.draw_ms(random) for _ in range(count))
 
 
-def test_half_of_the_times_are_below_the_median_and_one_in_a_hundred_above_the_p99() -> None:
+def test_drawn_times_have_the_configured_median_and_p99() -> None:
     values = drawn(Profile(median_ms=500, p99_ms=2000))
     assert median(values) == pytest.approx(500, rel=0.05)
     assert values[int(len(values) * 0.99)] == pytest.approx(2000, rel=0.1)
 
 
-def test_sigma_spreads_the_logarithm() -> None:
+def test_sigma_controls_the_spread() -> None:
     assert {round(time, 6) for time in drawn(Profile(median_ms=70))} == {70}
     narrow, wide = (drawn(Profile(median_ms=100, sigma=sigma)) for sigma in (0.1, 1.0))
     assert median(wide) == pytest.approx(median(narrow), rel=0.1)
     assert wide[-1] > 5 * narrow[-1]
 
 
-def test_spikes_come_as_often_as_they_should_and_shift_no_other_time() -> None:
+def test_spikes_have_the_configured_rate_and_change_no_other_time() -> None:
     calm, spiky = (
         Profile(median_ms=10, sigma=0.1, spikes=spikes) for spikes in (None, Spikes(probability=0.1, ms=5000))
     )
@@ -53,11 +53,11 @@ def test_spikes_come_as_often_as_they_should_and_shift_no_other_time() -> None:
     assert sum(high - low > 1 for low, high in pairs) == pytest.approx(100, abs=30)
 
 
-def test_no_time_is_longer_than_any_client_waits() -> None:
+def test_drawn_times_are_capped() -> None:
     assert drawn(Profile(median_ms=70_000, sigma=3))[-1] == CAP_MS
 
 
-def test_the_profile_of_stripe_authorizes_in_a_second_and_a_half_and_refunds_in_half_a_second() -> None:
+def test_stripe_profile_has_the_documented_medians_and_spikes() -> None:
     latencies = Latencies(STRIPE, 1)
     medians = {
         name: median(latencies.draw_ms(request) for _ in range(2000))
@@ -78,7 +78,7 @@ def test_the_profile_of_stripe_authorizes_in_a_second_and_a_half_and_refunds_in_
     assert 5 < len(spikes) < 60
 
 
-def test_the_same_seed_gives_the_same_times_and_kinds_of_requests_don_t_mix() -> None:
+def test_same_seed_gives_the_same_times_independent_of_other_requests() -> None:
     def times(seed: int, *between: Target) -> list[float]:
         latencies = Latencies(STRIPE, seed)
         found = []
@@ -101,11 +101,11 @@ def test_the_same_seed_gives_the_same_times_and_kinds_of_requests_don_t_mix() ->
         (READ, ("payment_intents.retrieve", "reads")),
     ],
 )
-def test_the_most_particular_profile_is_meant(request_: Target, expected: tuple[str, ...]) -> None:
+def test_most_specific_profile_is_first(request_: Target, expected: tuple[str, ...]) -> None:
     assert profile_names(request_) == expected
 
 
-def test_without_a_profile_nothing_waits() -> None:
+def test_request_without_a_profile_is_not_delayed() -> None:
     assert Latencies({"reads": STRIPE["reads"]}, 0).draw_ms(CREATE) == 0
 
 
@@ -123,23 +123,23 @@ def test_without_a_profile_nothing_waits() -> None:
         ("GET", "/v1/balance", "balance.retrieve"),
     ],
 )
-def test_operations_are_named_as_sdks_name_them(method: str, pattern: str, name: str) -> None:
+def test_operations_have_the_names_used_by_the_sdks(method: str, pattern: str, name: str) -> None:
     assert operation_name(method, pattern) == name
 
 
-def test_requests_wait_and_are_answered(sandbox: SandboxProcess) -> None:
+def test_delayed_requests_are_answered(sandbox: SandboxProcess) -> None:
     profiles: dict[str, Any] = {"reads": {"median_ms": 1}, "authorizations": {"median_ms": 1, "p99_ms": 2}}
     sandbox.control("POST", "/sandbox/faults", {"latency": profiles})
     assert pay(sandbox.port, "slow").json["status"] == "succeeded"
-    assert ask(sandbox.port, "/v1/balance").status == 200
+    assert send_request(sandbox.port, "/v1/balance").status == 200
 
 
-def test_a_wait_longer_than_the_patience_is_a_silence(sandbox: SandboxProcess) -> None:
+def test_latency_beyond_the_client_timeout_is_a_timeout(sandbox: SandboxProcess) -> None:
     sandbox.control("POST", "/sandbox/faults", {"latency": {"reads": {"median_ms": 80_000}}})
-    assert ask(sandbox.port, "/v1/balance", patience_s=0.5).end == "silence"
+    assert send_request(sandbox.port, "/v1/balance", timeout_s=0.5).end == "timeout"
     assert pay(sandbox.port, "fast").status == 200
 
 
-def test_the_profile_of_stripe_goes_by_name(sandbox: SandboxProcess) -> None:
+def test_stripe_profile_can_be_set_by_name(sandbox: SandboxProcess) -> None:
     sandbox.control("POST", "/sandbox/faults", {"latency": "stripe"})
     assert sandbox.control("GET", "/sandbox/faults")["latency"]["authorizations"]["median_ms"] == 1500

@@ -1,4 +1,4 @@
-"""The forms that stand apart from a payment: events, webhook endpoints, faults, the clock."""
+"""The forms of the pages for events, webhook endpoints, faults and the clock."""
 
 from __future__ import annotations
 
@@ -11,124 +11,118 @@ import stripe
 
 from stripe_sandbox.faults.rules import Faults, Plan
 from stripe_sandbox.pages.fault_presets import PRESETS, active_faults
-from tests.sandbox.pages import look, pay, press
+from tests.sandbox.pages import pay, request_page, submit_form
 from tests.support.sandbox import SandboxProcess
 
 
-def test_a_click_resends_an_event_and_shows_both_deliveries(
-    sandbox: SandboxProcess, client: Any, receiver: Any
-) -> None:
+def test_resent_event_shows_both_deliveries(sandbox: SandboxProcess, client: Any, receiver: Any) -> None:
     sandbox.set_webhook(receiver.url)
     pay(client, None)
     receiver.wait_for("payment_intent.created")
     event_id = receiver.deliveries[-1].event.id
-    press(sandbox, f"/events/{event_id}/resend")
+    submit_form(sandbox, f"/events/{event_id}/resend")
     receiver.wait_for("payment_intent.created", "payment_intent.created")
-    shown = look(sandbox, f"/events/{event_id}")
-    assert shown.text.count(receiver.url) == 2
-    assert "automatic" in shown.words
+    page = request_page(sandbox, f"/events/{event_id}")
+    assert page.text.count(receiver.url) == 2
 
 
-def test_a_secret_is_masked_and_told_once_when_it_is_rolled(sandbox: SandboxProcess, receiver: Any) -> None:
+def test_secret_is_masked_and_shown_only_once_when_rolled(sandbox: SandboxProcess, receiver: Any) -> None:
     secret = "whsec_" + "0123456789abcdef" * 2
     sandbox.set_webhook(receiver.url, secret)
-    shown = look(sandbox, "/webhooks")
-    assert secret not in shown.text
-    assert "whsec_…cdef" in shown.words
-    told = look(sandbox, "/webhooks/we_1SandboxCommandLine/roll", {"keep": "yes"})
-    fresh = re.search(r"whsec_\w{10,}", told.text)
+    page = request_page(sandbox, "/webhooks")
+    assert secret not in page.text
+    assert "whsec_…cdef" in page.visible_text
+    rolled = request_page(sandbox, "/webhooks/we_1SandboxCommandLine/roll", {"keep": "yes"})
+    fresh = re.search(r"whsec_\w{10,}", rolled.text)
     assert fresh is not None
     assert fresh[0] != secret
-    assert fresh[0] not in look(sandbox, "/webhooks").text
+    assert fresh[0] not in request_page(sandbox, "/webhooks").text
 
 
-def test_an_endpoint_is_added_and_disabled(own_sandbox: SandboxProcess, receiver: Any) -> None:
+def test_endpoint_can_be_added_and_disabled(own_sandbox: SandboxProcess, receiver: Any) -> None:
     own_sandbox.start()
-    refused = look(own_sandbox, "/webhooks", {"url": "nowhere"})
-    assert refused.status == 400
-    assert "Invalid URL" in refused.problem
-    told = look(own_sandbox, "/webhooks", {"url": receiver.url})
-    assert "whsec_" in told.words
+    rejected = request_page(own_sandbox, "/webhooks", {"url": "nowhere"})
+    assert rejected.status == 400
+    assert "Invalid URL" in rejected.error
+    added = request_page(own_sandbox, "/webhooks", {"url": receiver.url})
+    assert "whsec_" in added.visible_text
     endpoint = own_sandbox.client().v1.webhook_endpoints.list().data[0]
-    press(own_sandbox, f"/webhooks/{endpoint.id}/switch", disabled="yes")
+    submit_form(own_sandbox, f"/webhooks/{endpoint.id}/switch", disabled="yes")
     assert own_sandbox.client().v1.webhook_endpoints.retrieve(endpoint.id).status == "disabled"
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
-def test_every_preset_is_a_plan_that_puts_something_in_force(preset: Any) -> None:
+def test_every_preset_is_a_valid_plan_with_one_fault(preset: Any) -> None:
     faults = Faults()
     assert active_faults(faults) == []
     faults.set(Plan.model_validate(preset.plan))
     assert len(active_faults(faults)) == 1
 
 
-def test_the_preset_that_doubles_webhooks_delivers_each_twice(own_sandbox: SandboxProcess, receiver: Any) -> None:
+def test_webhooks_duplicated_preset_delivers_each_event_twice(own_sandbox: SandboxProcess, receiver: Any) -> None:
     own_sandbox.start(receiver.url)
-    press(own_sandbox, "/faults", preset="webhooks-duplicated")
+    submit_form(own_sandbox, "/faults", preset="webhooks-duplicated")
     pay(own_sandbox.client(), None)
     receiver.wait_for("payment_intent.created", "payment_intent.created")
     event_id = receiver.deliveries[0].event.id
-    assert look(own_sandbox, f"/events/{event_id}").text.count(receiver.url) == 2
+    assert request_page(own_sandbox, f"/events/{event_id}").text.count(receiver.url) == 2
 
 
-def test_a_preset_strikes_the_next_call_and_the_page_counts_it(sandbox: SandboxProcess, client: Any) -> None:
-    assert "1 on" in press(sandbox, "/faults", preset="lost-response").words
+def test_lost_response_preset_applies_and_the_page_counts_its_hits(sandbox: SandboxProcess, client: Any) -> None:
+    assert "/faults/clear" in submit_form(sandbox, "/faults", preset="lost-response").text
     with pytest.raises(stripe.APIConnectionError):
         pay(client, None)
-    assert "Drop after the work 1 2 more" in look(sandbox, "/faults").words
-    assert "None: the sandbox answers" in press(sandbox, "/faults/clear").words
+    assert 'data-label="Injected" class="number">1<' in request_page(sandbox, "/faults").text
+    assert "/faults/clear" not in submit_form(sandbox, "/faults/clear").text
 
 
 @pytest.mark.parametrize(
-    ("plan", "told"),
+    ("plan", "error"),
     [
         ("{", "JSON"),
         ('{"rules": [{"action": "explode"}]}', "rules[0].action"),
-        ('{"ruels": []}', "ruels: unknown field"),
+        ('{"ruels": []}', "ruels: "),
         ("", "JSON"),
     ],
 )
-def test_a_plan_that_makes_no_sense_is_refused_in_a_sentence_and_kept_for_mending(
-    sandbox: SandboxProcess, plan: str, told: str
-) -> None:
-    shown = look(sandbox, "/faults", {"plan": plan})
-    assert shown.status == 400
-    assert told in shown.problem
-    assert unescape(shown.text.partition('aria-invalid="true">')[2].partition("</textarea>")[0]) == plan
+def test_invalid_plan_is_rejected_and_kept_in_the_form(sandbox: SandboxProcess, plan: str, error: str) -> None:
+    page = request_page(sandbox, "/faults", {"plan": plan})
+    assert page.status == 400
+    assert error in page.error
+    assert unescape(page.text.partition('aria-invalid="true">')[2].partition("</textarea>")[0]) == plan
     assert sandbox.control("GET", "/sandbox/faults")["rules"] == []
 
 
-def test_the_clock_moves_to_what_happens_next(own_sandbox: SandboxProcess) -> None:
+def test_clock_can_be_advanced_to_the_next_scheduled_action(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
     client = own_sandbox.client()
     intent = pay(client, capture_method="manual")
-    assert intent.id in look(own_sandbox, "/clock").text
-    press(own_sandbox, "/clock", by="next")
+    assert intent.id in request_page(own_sandbox, "/clock").text
+    submit_form(own_sandbox, "/clock", by="next")
     assert client.v1.payment_intents.retrieve(intent.id).status == "canceled"
     before = own_sandbox.control("GET", "/sandbox/clock")["now"]
-    shown = press(own_sandbox, "/clock", by="3", unit="days")
+    page = submit_form(own_sandbox, "/clock", by="3", unit="days")
     assert own_sandbox.control("GET", "/sandbox/clock")["now"] >= before + 3 * 86_400
-    assert "ahead of the real time" in shown.words
+    assert "ahead of real time" in page.visible_text
 
 
-def test_a_delivery_that_waits_is_what_happens_next(own_sandbox: SandboxProcess, receiver: Any) -> None:
+def test_delayed_delivery_is_a_scheduled_action(own_sandbox: SandboxProcess, receiver: Any) -> None:
     own_sandbox.start(receiver.url)
     own_sandbox.faults(webhooks={"delay_ms": 3_600_000})
     pay(own_sandbox.client(), None)
-    shown = look(own_sandbox, "/clock")
-    assert "webhook: attempt 1" in shown.words
-    assert 'href="/events/evt_' in shown.text
-    assert "ahead of the real time" in press(own_sandbox, "/clock", by="next").words
+    page = request_page(own_sandbox, "/clock")
+    assert 'href="/events/evt_' in page.text
+    assert "ahead of real time" in submit_form(own_sandbox, "/clock", by="next").visible_text
     receiver.wait_for("payment_intent.created")
-    assert press(own_sandbox, "/clock", by="next").status == 200
+    assert submit_form(own_sandbox, "/clock", by="next").status == 200
 
 
 @pytest.mark.parametrize(
     "form", [{"by": "-1"}, {"by": "1.5"}, {"by": "9999999999"}, {"by": "1", "unit": "years"}, {}, {"by": "\u0663"}]
 )
-def test_a_step_of_the_clock_that_is_none_is_refused(sandbox: SandboxProcess, form: dict[str, str]) -> None:
+def test_invalid_clock_step_is_rejected(sandbox: SandboxProcess, form: dict[str, str]) -> None:
     before = sandbox.control("GET", "/sandbox/clock")["offset_s"]
-    shown = look(sandbox, "/clock", form)
-    assert shown.status == 400
-    assert shown.problem
+    page = request_page(sandbox, "/clock", form)
+    assert page.status == 400
+    assert page.error
     assert sandbox.control("GET", "/sandbox/clock")["offset_s"] == before

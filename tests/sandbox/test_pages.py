@@ -1,4 +1,4 @@
-"""What holds of all pages for people, and their lists of payments."""
+"""Common properties of all pages, and the list of payments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.sandbox.pages import look, pay
+from tests.sandbox.pages import pay, request_page
 from tests.support.sandbox import SandboxProcess
 
 PAGES = ("/", "/events", "/webhooks", "/faults", "/clock")
@@ -17,49 +17,47 @@ HOSTILE = "<script>alert('paid')</script>"
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_is_shown_and_may_run_no_script(sandbox: SandboxProcess, path: str) -> None:
-    shown = look(sandbox, path)
-    assert shown.status == 200
-    assert shown.headers["content-type"] == "text/html; charset=utf-8"
-    policy = shown.headers["content-security-policy"]
+def test_every_page_loads_and_allows_no_scripts(sandbox: SandboxProcess, path: str) -> None:
+    page = request_page(sandbox, path)
+    assert page.status == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     assert "script-src" not in policy
     assert "unsafe" not in policy
-    assert "<script" not in shown.text
-    assert 'aria-current="page"' in shown.text
+    assert "<script" not in page.text
+    assert 'aria-current="page"' in page.text
 
 
-def test_the_checkout_runs_the_sandboxs_own_scripts_alone_and_says_that_it_needs_them(
-    sandbox: SandboxProcess, client: Any
-) -> None:
-    shown = look(sandbox, f"/checkout/{pay(client, None).id}")
-    directives = shown.headers["content-security-policy"].split("; ")
+def test_checkout_allows_only_its_own_scripts_and_has_a_noscript_text(sandbox: SandboxProcess, client: Any) -> None:
+    page = request_page(sandbox, f"/checkout/{pay(client, None).id}")
+    directives = page.headers["content-security-policy"].split("; ")
     assert {"default-src 'none'", "script-src 'self'", "frame-src 'self'", "connect-src 'self'"} <= set(directives)
-    assert "needs JavaScript" in shown.text.partition("<noscript>")[2].partition("</noscript>")[0]
+    assert "needs JavaScript" in page.text.partition("<noscript>")[2].partition("</noscript>")[0]
 
 
-def test_the_style_sheets_of_a_page_are_served(sandbox: SandboxProcess) -> None:
-    sheets = re.findall(r'rel="stylesheet" href="([^"]+)"', look(sandbox, "/").text)
+def test_style_sheets_are_served(sandbox: SandboxProcess) -> None:
+    sheets = re.findall(r'rel="stylesheet" href="([^"]+)"', request_page(sandbox, "/").text)
     assert len(sheets) == 3
     for sheet in sheets:
-        shown = look(sandbox, sheet)
-        assert (shown.status, shown.headers["content-type"]) == (200, "text/css")
+        page = request_page(sandbox, sheet)
+        assert (page.status, page.headers["content-type"]) == (200, "text/css")
 
 
-def test_what_clients_write_is_shown_as_text(sandbox: SandboxProcess, client: Any) -> None:
+def test_client_input_is_escaped(sandbox: SandboxProcess, client: Any) -> None:
     intent = pay(client, description=HOSTILE, metadata={"order_id": HOSTILE, HOSTILE: "value"})
     event = client.v1.events.list({"limit": 1}).data[0]
     for path in ("/", f"/?q={HOSTILE}", f"/payments/{intent.id}", "/events", f"/events/{event.id}"):
-        shown = look(sandbox, path.replace(HOSTILE, urlencode({"": HOSTILE})[1:]))
-        assert "<script" not in shown.text
-        assert HOSTILE in unescape(shown.text)
+        page = request_page(sandbox, path.replace(HOSTILE, urlencode({"": HOSTILE})[1:]))
+        assert "<script" not in page.text
+        assert HOSTILE in unescape(page.text)
 
 
-def test_no_page_tells_a_client_secret(sandbox: SandboxProcess, client: Any) -> None:
+def test_no_page_shows_a_client_secret(sandbox: SandboxProcess, client: Any) -> None:
     intent = pay(client, "pm_card_chargeDeclined")
     events = client.v1.events.list({"limit": 5}).data
     for path in (f"/payments/{intent.id}", *(f"/events/{event.id}" for event in events)):
-        assert intent.client_secret not in look(sandbox, path).text
+        assert intent.client_secret not in request_page(sandbox, path).text
 
 
 @pytest.mark.parametrize("path", ["/faults/clear", "/sandbox/faults", "/sandbox/clock"])
@@ -73,57 +71,55 @@ def test_no_page_tells_a_client_secret(sandbox: SandboxProcess, client: Any) -> 
         {"Origin": "null"},
     ],
 )
-def test_a_page_of_another_site_may_not_drive_the_sandbox(
-    sandbox: SandboxProcess, path: str, headers: dict[str, str]
-) -> None:
+def test_requests_from_other_sites_are_rejected(sandbox: SandboxProcess, path: str, headers: dict[str, str]) -> None:
     sandbox.faults({"action": "latency", "ms": 1})
-    assert look(sandbox, path, {}, **headers).status == 403
+    assert request_page(sandbox, path, {}, **headers).status == 403
     assert len(sandbox.faults_struck()) == 1
 
 
-def test_the_sandboxs_own_pages_may_drive_it(sandbox: SandboxProcess) -> None:
+def test_requests_from_the_sandboxs_own_pages_are_accepted(sandbox: SandboxProcess) -> None:
     own = {"Origin": sandbox.base_url, "Sec_Fetch_Site": "same-origin"}
-    assert look(sandbox, "/faults/clear", {}, **own).status == 303
-    assert look(sandbox, "/faults/clear", {}, Origin=sandbox.base_url).status == 303
+    assert request_page(sandbox, "/faults/clear", {}, **own).status == 303
+    assert request_page(sandbox, "/faults/clear", {}, Origin=sandbox.base_url).status == 303
 
 
 @pytest.mark.parametrize(
     "path", ["/nowhere", "/payments/pi_none", "/events/evt_none", "/payments/", f"/%3Cscript%3E{HOSTILE[-9:]}"]
 )
-def test_an_address_without_a_page_gets_a_page_that_leads_back(sandbox: SandboxProcess, path: str) -> None:
-    shown = look(sandbox, path)
-    assert shown.status == 404
-    assert 'href="/"' in shown.text
-    assert "<script" not in shown.text
+def test_unknown_page_is_404_with_a_link_to_the_payments(sandbox: SandboxProcess, path: str) -> None:
+    page = request_page(sandbox, path)
+    assert page.status == 404
+    assert 'href="/"' in page.text
+    assert "<script" not in page.text
 
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "text/html"])
-def test_the_api_answers_an_unknown_address_as_stripe_does(sandbox: SandboxProcess, accept: str) -> None:
-    shown = look(sandbox, "/v1/nowhere", Accept=accept, Authorization="Bearer sk_test_pages")
-    assert shown.status == 404
-    assert shown.headers["content-type"] == "application/json"
+def test_unknown_api_url_is_a_json_404_for_every_accept_header(sandbox: SandboxProcess, accept: str) -> None:
+    page = request_page(sandbox, "/v1/nowhere", Accept=accept, Authorization="Bearer sk_test_pages")
+    assert page.status == 404
+    assert page.headers["content-type"] == "application/json"
 
 
-def test_a_client_that_does_not_browse_gets_no_page_for_an_unknown_address(sandbox: SandboxProcess) -> None:
-    shown = look(sandbox, "/nowhere", Accept="*/*", Authorization="Bearer sk_test_pages")
-    assert (shown.status, shown.headers["content-type"]) == (404, "application/json")
+def test_api_client_gets_a_json_404_outside_the_api(sandbox: SandboxProcess) -> None:
+    page = request_page(sandbox, "/nowhere", Accept="*/*", Authorization="Bearer sk_test_pages")
+    assert (page.status, page.headers["content-type"]) == (404, "application/json")
 
 
 def test_payments_are_found_by_id_metadata_and_status(sandbox: SandboxProcess, client: Any) -> None:
     sought = pay(client, None, metadata={"basket": "needle-4711"})
     other = pay(client)
     for query in ("q=needle-4711", f"q={sought.id}", "q=NEEDLE", "status=requires_payment_method&q=needle"):
-        text = look(sandbox, f"/?{query}").text
+        text = request_page(sandbox, f"/?{query}").text
         assert sought.id in text
         assert other.id not in text
-    assert "No payment fits" in look(sandbox, "/?status=canceled&q=needle-4711").words
+    assert "No payments match" in request_page(sandbox, "/?status=canceled&q=needle-4711").visible_text
 
 
 def test_paging_shows_every_payment_once(sandbox: SandboxProcess, client: Any) -> None:
     wanted = [pay(client, None, metadata={"order_id": f"paged-{n}"}).id for n in range(60)]
     seen, path = [], "/?q=paged-"
     while True:
-        text = look(sandbox, path).text
+        text = request_page(sandbox, path).text
         seen += re.findall(r'href="/payments/(pi_\w+)"', text)
         older = re.search(r'rel="next" href="([^"]*)"', text)
         if older is None:
@@ -132,10 +128,12 @@ def test_paging_shows_every_payment_once(sandbox: SandboxProcess, client: Any) -
     assert seen == wanted[::-1]
     newer = re.search(r'rel="prev" href="([^"]*)"', text)
     assert newer is not None
-    assert re.findall(r'href="/payments/(pi_\w+)"', look(sandbox, unescape(newer[1])).text) == wanted[::-1][25:50]
+    assert (
+        re.findall(r'href="/payments/(pi_\w+)"', request_page(sandbox, unescape(newer[1])).text) == wanted[::-1][25:50]
+    )
 
 
-def test_a_cursor_that_is_none_is_refused_on_a_page(sandbox: SandboxProcess) -> None:
-    shown = look(sandbox, "/?after=pi_nowhere")
-    assert shown.status == 400
-    assert "No such payment_intent" in shown.problem
+def test_unknown_cursor_of_a_page_is_rejected(sandbox: SandboxProcess) -> None:
+    page = request_page(sandbox, "/?after=pi_nowhere")
+    assert page.status == 400
+    assert "No such payment_intent" in page.error

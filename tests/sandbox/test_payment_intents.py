@@ -1,4 +1,4 @@
-"""PaymentIntents through the official SDK: what is refused, in which words, and how lists are read."""
+"""PaymentIntents through the official SDK: validation, errors, lists and API keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.sandbox import API_KEY, SandboxProcess
 
 GOOD: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
 
-REFUSED = [
+INVALID = [
     ({"amount": 0}, "parameter_invalid_integer", "amount"),
     ({"amount": -1}, "parameter_invalid_integer", "amount"),
     ({"amount": "10.5"}, "parameter_invalid_integer", "amount"),
@@ -27,7 +27,7 @@ REFUSED = [
     ({"amount": 501, "currency": "ugx"}, "parameter_invalid_integer", "amount"),
     ({"amount": 1001, "currency": "kwd"}, "parameter_invalid_integer", "amount"),
     ({"currency": "zzz"}, None, "currency"),
-    ({"colour": "red"}, "parameter_unknown", "colour"),
+    ({"color": "red"}, "parameter_unknown", "color"),
     ({"automatic_payment_methods": {"enabled": True, "x": 1}}, "parameter_unknown", "automatic_payment_methods[x]"),
     ({"description": "x" * 1001}, "parameter_invalid_string_length", "description"),
     ({"payment_method": ""}, "parameter_invalid_empty", "payment_method"),
@@ -47,8 +47,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("change", "code", "param"), REFUSED)
-def test_a_bad_create_is_refused_with_code_and_parameter_and_makes_nothing(
+@pytest.mark.parametrize(("change", "code", "param"), INVALID)
+def test_invalid_create_names_code_and_parameter_and_creates_nothing(
     client: Any, sandbox: SandboxProcess, change: dict[str, Any], code: str | None, param: str
 ) -> None:
     before = len(sandbox.ledger())
@@ -65,7 +65,7 @@ def test_a_bad_create_is_refused_with_code_and_parameter_and_makes_nothing(
     ("amount", "currency"),
     [(50, "usd"), (50, "USD"), (99_999_999, "eur"), (50, "jpy"), (500, "isk"), (1000, "kwd"), (1, "xaf")],
 )
-def test_an_amount_that_stripe_takes_is_taken(client: Any, amount: int, currency: str) -> None:
+def test_valid_amount_is_accepted(client: Any, amount: int, currency: str) -> None:
     intent = client.v1.payment_intents.create({**GOOD, "amount": amount, "currency": currency})
     assert (intent.amount, intent.currency) == (amount, currency.lower())
 
@@ -79,7 +79,7 @@ MINIMUMS = (
 
 
 @pytest.mark.parametrize("row", MINIMUMS.split(","))
-def test_each_currencys_minimum_is_taken_and_one_less_is_too_small(client: Any, row: str) -> None:
+def test_minimum_amount_of_each_currency_is_enforced(client: Any, row: str) -> None:
     currency, minimum = row.split()
     made = client.v1.payment_intents.create({**GOOD, "amount": int(minimum), "currency": currency})
     assert made.amount == int(minimum)
@@ -88,7 +88,7 @@ def test_each_currencys_minimum_is_taken_and_one_less_is_too_small(client: Any, 
     assert (caught.value.code, caught.value.param) == ("amount_too_small", "amount")
 
 
-def test_metadata_may_be_as_much_as_its_limits_allow(client: Any) -> None:
+def test_metadata_is_accepted_up_to_its_limits(client: Any) -> None:
     most = {f"{n:02}".rjust(40, "k"): "v" * 500 for n in range(50)}
     intent = client.v1.payment_intents.create({**GOOD, "metadata": most})
     assert intent.metadata.to_dict() == most
@@ -97,15 +97,15 @@ def test_metadata_may_be_as_much_as_its_limits_allow(client: Any) -> None:
     assert client.v1.payment_intents.update(intent.id, {"metadata": ""}).metadata.to_dict() == {}
 
 
-def test_a_charge_keeps_the_metadata_of_its_beginning(client: Any) -> None:
-    """Metadata is copied once; what the intent gets later never reaches the charge."""
+def test_charge_keeps_the_metadata_of_its_creation(client: Any) -> None:
+    """Metadata is copied once; later changes of the intent do not reach the charge."""
     intent = client.v1.payment_intents.create({**GOOD, "metadata": {"order_id": "1"}})
     paid = client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
     client.v1.payment_intents.update(intent.id, {"metadata": {"order_id": "2"}})
     assert client.v1.charges.retrieve(paid.latest_charge).metadata.to_dict() == {"order_id": "1"}
 
 
-def test_a_statement_descriptor_is_for_debits_and_its_suffix_for_cards(client: Any) -> None:
+def test_statement_descriptor_is_for_debits_and_its_suffix_for_cards(client: Any) -> None:
     types = {"payment_method_types": ["card", "us_bank_account"], "statement_descriptor": "THE SHOP"}
     intent = client.v1.payment_intents.create({**GOOD, **types})
     with pytest.raises(stripe.InvalidRequestError) as caught:
@@ -128,51 +128,51 @@ def test_a_statement_descriptor_is_for_debits_and_its_suffix_for_cards(client: A
         ({"statement_descriptor": "THE SHOP"}, "payment_intent_invalid_parameter", "statement_descriptor"),
     ],
 )
-def test_a_bad_capture_is_refused_and_leaves_the_hold(
+def test_invalid_capture_is_rejected_and_leaves_the_authorization(
     client: Any, sandbox: SandboxProcess, params: dict[str, Any], code: str | None, param: str
 ) -> None:
-    hold = {"payment_method": "pm_card_visa", "confirm": True, "capture_method": "manual"}
-    held = client.v1.payment_intents.create({**GOOD, **hold})
+    manual = {"payment_method": "pm_card_visa", "confirm": True, "capture_method": "manual"}
+    authorized = client.v1.payment_intents.create({**GOOD, **manual})
     before = sandbox.ledger()
 
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        client.v1.payment_intents.capture(held.id, params)
+        client.v1.payment_intents.capture(authorized.id, params)
 
     assert (caught.value.http_status, caught.value.code, caught.value.param) == (400, code, param)
-    assert client.v1.payment_intents.retrieve(held.id) == held
+    assert client.v1.payment_intents.retrieve(authorized.id) == authorized
     assert sandbox.ledger() == before
 
 
-def test_a_second_capture_is_refused(client: Any, sandbox: SandboxProcess) -> None:
-    hold = {"payment_method": "pm_card_visa", "confirm": True, "capture_method": "manual"}
-    held = client.v1.payment_intents.create({**GOOD, **hold, "metadata": {"order_id": "captured twice"}})
-    client.v1.payment_intents.capture(held.id, {"amount_to_capture": 400})
+def test_second_capture_is_rejected(client: Any, sandbox: SandboxProcess) -> None:
+    manual = {"payment_method": "pm_card_visa", "confirm": True, "capture_method": "manual"}
+    authorized = client.v1.payment_intents.create({**GOOD, **manual, "metadata": {"order_id": "captured twice"}})
+    client.v1.payment_intents.capture(authorized.id, {"amount_to_capture": 400})
 
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        client.v1.payment_intents.capture(held.id, {"amount_to_capture": 100})
+        client.v1.payment_intents.capture(authorized.id, {"amount_to_capture": 100})
 
     assert caught.value.code == "payment_intent_unexpected_state"
     assert [entry["amount"] for entry in sandbox.captured("captured twice")] == [400]
 
 
-def test_stripe_js_may_drive_authentication_itself(client: Any) -> None:
-    """A page redirects to a return_url; Stripe.js, which says so, gets the step to show in the page."""
+def test_stripe_js_can_handle_authentication_itself(client: Any) -> None:
+    """With `use_stripe_sdk`, the next action is for Stripe.js; otherwise it is a redirect to the return_url."""
     intent = client.v1.payment_intents.create({**GOOD, "payment_method": "pm_card_authenticationRequired"})
     back = {"return_url": "https://shop.example/done"}
 
-    driven = client.v1.payment_intents.confirm(intent.id, {**back, "use_stripe_sdk": True})
-    assert driven.next_action.type == "use_stripe_sdk"
+    in_page = client.v1.payment_intents.confirm(intent.id, {**back, "use_stripe_sdk": True})
+    assert in_page.next_action.type == "use_stripe_sdk"
     redirected = client.v1.payment_intents.confirm(intent.id, back)
     assert redirected.next_action.type == "redirect_to_url"
 
 
-def test_a_required_parameter_is_missed_by_name(client: Any) -> None:
+def test_missing_required_parameter_is_named(client: Any) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         client.v1.payment_intents.create({"amount": 1000})
     assert (caught.value.code, caught.value.param) == ("parameter_missing", "currency")
 
 
-def test_a_new_intent_waits_for_a_payment_method(client: Any) -> None:
+def test_new_intent_requires_a_payment_method(client: Any) -> None:
     intent = client.v1.payment_intents.create({**GOOD, "metadata": {"order_id": "1"}, "description": "Order 1"})
 
     assert intent.status == "requires_payment_method"
@@ -183,7 +183,7 @@ def test_a_new_intent_waits_for_a_payment_method(client: Any) -> None:
     assert client.v1.payment_intents.retrieve(intent.id) == intent
 
 
-def test_without_named_types_the_methods_are_automatic_and_confirming_needs_a_return_url(
+def test_automatic_payment_methods_need_a_return_url(
     client: Any,
 ) -> None:
     intent = client.v1.payment_intents.create({"amount": 1000, "currency": "usd"})
@@ -198,7 +198,7 @@ def test_without_named_types_the_methods_are_automatic_and_confirming_needs_a_re
     assert client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
 
-def test_what_the_status_forbids_is_refused_with_the_intent(client: Any) -> None:
+def test_operation_in_the_wrong_status_is_rejected_with_the_intent(client: Any) -> None:
     paid = client.v1.payment_intents.create({**GOOD, "payment_method": "pm_card_visa", "confirm": True})
     bare = client.v1.payment_intents.create(GOOD)
     calls: list[tuple[Any, Any]] = [
@@ -217,7 +217,7 @@ def test_what_the_status_forbids_is_refused_with_the_intent(client: Any) -> None
         assert caught.value.error.payment_intent["id"] == intent.id
 
 
-def test_a_canceled_intent_can_not_be_paid(client: Any) -> None:
+def test_canceled_intent_cannot_be_paid(client: Any) -> None:
     intent = client.v1.payment_intents.create(GOOD)
     canceled = client.v1.payment_intents.cancel(intent.id, {"cancellation_reason": "requested_by_customer"})
     assert (canceled.status, canceled.cancellation_reason) == ("canceled", "requested_by_customer")
@@ -227,7 +227,7 @@ def test_a_canceled_intent_can_not_be_paid(client: Any) -> None:
         client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
 
 
-def test_an_update_merges_metadata_and_forgets_the_last_error(client: Any) -> None:
+def test_update_merges_metadata_and_clears_the_last_error(client: Any) -> None:
     intent = client.v1.payment_intents.create({**GOOD, "metadata": {"a": "1", "b": "2"}})
     with pytest.raises(stripe.CardError):
         client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_chargeDeclined"})
@@ -239,7 +239,7 @@ def test_an_update_merges_metadata_and_forgets_the_last_error(client: Any) -> No
     assert updated.last_payment_error is None
 
 
-def test_an_update_may_change_which_methods_are_taken(client: Any) -> None:
+def test_update_can_change_the_payment_method_types(client: Any) -> None:
     intent = client.v1.payment_intents.create({"amount": 1000, "currency": "usd"})
     updated = client.v1.payment_intents.update(intent.id, {"payment_method_types": ["us_bank_account"]})
     assert (updated.payment_method_types, updated.automatic_payment_methods) == (["us_bank_account"], None)
@@ -248,7 +248,7 @@ def test_an_update_may_change_which_methods_are_taken(client: Any) -> None:
     assert caught.value.code == "payment_intent_incompatible_payment_method"
 
 
-def test_expanding_puts_the_object_in_place_of_its_id(client: Any) -> None:
+def test_expand_replaces_the_id_with_the_object(client: Any) -> None:
     paid = client.v1.payment_intents.create(
         {**GOOD, "payment_method": "pm_card_visa", "confirm": True, "expand": ["latest_charge", "payment_method"]}
     )
@@ -261,7 +261,7 @@ def test_expanding_puts_the_object_in_place_of_its_id(client: Any) -> None:
         client.v1.payment_intents.retrieve(paid.id, {"expand": ["amount"]})
 
 
-def test_a_list_is_newest_first_and_read_by_cursor(client: Any) -> None:
+def test_list_is_newest_first_and_paged_by_cursor(client: Any) -> None:
     made = [client.v1.payment_intents.create(GOOD).id for _ in range(5)]
 
     page = client.v1.payment_intents.list({"limit": 2})
@@ -274,7 +274,7 @@ def test_a_list_is_newest_first_and_read_by_cursor(client: Any) -> None:
     assert walked[:5] == made[::-1]
 
 
-def test_a_list_is_narrowed_by_created(client: Any, sandbox: SandboxProcess) -> None:
+def test_list_is_filtered_by_created(client: Any, sandbox: SandboxProcess) -> None:
     first = client.v1.payment_intents.create(GOOD)
     sandbox.advance(100)
     second = client.v1.payment_intents.create(GOOD)
@@ -292,13 +292,13 @@ def test_a_list_is_narrowed_by_created(client: Any, sandbox: SandboxProcess) -> 
 
 
 @pytest.mark.parametrize("cursor", ["starting_after", "ending_before"])
-def test_an_unknown_cursor_is_refused(client: Any, cursor: str) -> None:
+def test_unknown_cursor_is_rejected(client: Any, cursor: str) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         client.v1.payment_intents.list({cursor: "pi_nothing"})
     assert (caught.value.code, caught.value.param) == ("resource_missing", cursor)
 
 
-def test_an_unknown_object_is_404_resource_missing(client: Any) -> None:
+def test_unknown_object_is_404_resource_missing(client: Any) -> None:
     for call in (
         client.v1.payment_intents.retrieve,
         client.v1.charges.retrieve,
@@ -310,14 +310,14 @@ def test_an_unknown_object_is_404_resource_missing(client: Any) -> None:
         assert (caught.value.http_status, caught.value.code) == (404, "resource_missing")
 
 
-def test_an_endpoint_that_is_not_covered_answers_in_stripes_shape(client: Any) -> None:
+def test_unsupported_endpoint_returns_a_404_in_stripes_format(client: Any) -> None:
     for method, path in (("get", "/v1/invoices"), ("delete", "/v1/payment_intents/pi_1"), ("post", "/v1/balance")):
         with pytest.raises(stripe.InvalidRequestError, match="Unrecognized request URL") as caught:
             client.raw_request(method, path)
         assert caught.value.http_status == 404
 
 
-def test_only_accepted_keys_get_in(sandbox: SandboxProcess) -> None:
+def test_only_accepted_keys_authenticate(sandbox: SandboxProcess) -> None:
     sandbox.accept_keys("sk_test_the_right_one")
 
     with pytest.raises(stripe.AuthenticationError) as caught:
@@ -328,18 +328,18 @@ def test_only_accepted_keys_get_in(sandbox: SandboxProcess) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "sk_live_1234567890", "sk_test_"])
-def test_what_is_no_test_secret_key_is_401(sandbox: SandboxProcess, key: str) -> None:
-    assert answer_to(sandbox, f"Bearer {key}") == (401, "invalid_request_error")
+def test_invalid_or_live_key_is_401(sandbox: SandboxProcess, key: str) -> None:
+    assert bare_request(sandbox, f"Bearer {key}") == (401, "invalid_request_error")
 
 
-def test_a_key_may_come_as_the_user_of_basic_authentication(sandbox: SandboxProcess) -> None:
-    assert answer_to(sandbox, "Basic " + base64.b64encode(f"{API_KEY}:".encode()).decode()) == (200, None)
-    assert answer_to(sandbox, "Basic !!!") == (401, "invalid_request_error")
-    assert answer_to(sandbox, None) == (401, "invalid_request_error")
+def test_key_is_accepted_as_the_user_of_basic_authentication(sandbox: SandboxProcess) -> None:
+    assert bare_request(sandbox, "Basic " + base64.b64encode(f"{API_KEY}:".encode()).decode()) == (200, None)
+    assert bare_request(sandbox, "Basic !!!") == (401, "invalid_request_error")
+    assert bare_request(sandbox, None) == (401, "invalid_request_error")
 
 
-def answer_to(sandbox: SandboxProcess, authorization: str | None) -> tuple[int, str | None]:
-    """The status and the error's type that a bare request gets."""
+def bare_request(sandbox: SandboxProcess, authorization: str | None) -> tuple[int, str | None]:
+    """Send a request without the SDK, and return the status and the error's type."""
     connection = http.client.HTTPConnection("127.0.0.1", sandbox.port)
     with contextlib.closing(connection):
         connection.request("GET", "/v1/balance", headers={"Authorization": authorization} if authorization else {})

@@ -1,4 +1,4 @@
-"""A publishable key is public: it opens one intent to the customer who was given its client secret, and no more."""
+"""A publishable key is public. With a client secret, it reads and confirms one intent, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ METHOD = {"type": "card", **CARD}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     status: int
     headers: http.client.HTTPMessage
     body: dict[str, Any]
 
     @property
     def error(self) -> dict[str, Any]:
-        """What was refused, and why."""
+        """The error in the body."""
         error: dict[str, Any] = self.body["error"]
         return error
 
 
 class Browser:
-    """Requests as a page's script sends them."""
+    """Send requests like a script in a page."""
 
     def __init__(self, sandbox: SandboxProcess) -> None:
         self._port = sandbox.port
 
-    def post(self, path: str, params: Mapping[str, str], **headers: str) -> Answer:
+    def post(self, path: str, params: Mapping[str, str], **headers: str) -> Response:
         return self.send("POST", path, urlencode(params), headers)
 
-    def get(self, path: str, params: Mapping[str, str] | None = None, **headers: str) -> Answer:
+    def get(self, path: str, params: Mapping[str, str] | None = None, **headers: str) -> Response:
         return self.send("GET", f"{path}?{urlencode(params or {})}", None, headers)
 
-    def send(self, method: str, path: str, body: str | None, more: Mapping[str, str]) -> Answer:
+    def send(self, method: str, path: str, body: str | None, more: Mapping[str, str]) -> Response:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/x-www-form-urlencoded"}
         headers |= {name.replace("_", "-"): value for name, value in more.items()}
@@ -51,7 +51,7 @@ class Browser:
             connection.request(method, path, body, {name: value for name, value in headers.items() if value})
             response = connection.getresponse()
             text = response.read()
-            return Answer(response.status, response.headers, json.loads(text) if text else {})
+            return Response(response.status, response.headers, json.loads(text) if text else {})
         finally:
             connection.close()
 
@@ -66,7 +66,7 @@ def new_intent(client: Any, **more: Any) -> Any:
     return client.v1.payment_intents.create({**wanted, **more})
 
 
-def test_a_page_pays_with_the_client_secret_alone(client: Any, browser: Browser, sandbox: SandboxProcess) -> None:
+def test_publishable_key_pays_with_the_client_secret(client: Any, browser: Browser, sandbox: SandboxProcess) -> None:
     intent = new_intent(client)
     method = browser.post("/v1/payment_methods", METHOD)
     secret = {"client_secret": intent.client_secret}
@@ -78,7 +78,7 @@ def test_a_page_pays_with_the_client_secret_alone(client: Any, browser: Browser,
     assert len([one for one in sandbox.ledger() if one["payment_intent"] == intent.id]) == 2
 
 
-def test_what_a_page_reads_says_nothing_that_is_the_shops(client: Any, browser: Browser) -> None:
+def test_publishable_key_reads_no_private_fields(client: Any, browser: Browser) -> None:
     intent = new_intent(client, payment_method="pm_card_visa")
 
     seen = browser.get(
@@ -91,7 +91,7 @@ def test_what_a_page_reads_says_nothing_that_is_the_shops(client: Any, browser: 
     assert not {"metadata", "customer"} & seen["payment_method"].keys()
 
 
-def test_an_error_carries_no_more_of_the_intent_than_a_read(client: Any, browser: Browser) -> None:
+def test_error_shows_no_private_fields_of_the_intent(client: Any, browser: Browser) -> None:
     intent = new_intent(client)
     path = f"/v1/payment_intents/{intent.id}/confirm"
     secret = {"client_secret": intent.client_secret}
@@ -107,24 +107,24 @@ def test_an_error_carries_no_more_of_the_intent_than_a_read(client: Any, browser
 
 
 @pytest.mark.parametrize("key", ["pk_test_of_a_shop", "sk_test_of_a_shop"])
-def test_a_wrong_client_secret_opens_nothing_to_any_key(client: Any, browser: Browser, key: str) -> None:
+def test_wrong_client_secret_is_rejected_for_every_key(client: Any, browser: Browser, key: str) -> None:
     intent, other = new_intent(client), new_intent(client)
 
     for wrong in (other.client_secret, intent.client_secret[:-1], f"{intent.id}_secret_é"):
-        refused = browser.get(
+        rejected = browser.get(
             f"/v1/payment_intents/{intent.id}", {"client_secret": wrong}, Authorization=f"Bearer {key}"
         )
-        assert (refused.status, refused.error["param"]) == (400, "client_secret")
-        assert intent.client_secret not in json.dumps(refused.body)
+        assert (rejected.status, rejected.error["param"]) == (400, "client_secret")
+        assert intent.client_secret not in json.dumps(rejected.body)
 
 
 @pytest.mark.parametrize("action", ["", "/confirm"])
-def test_without_a_client_secret_a_page_neither_reads_nor_pays(client: Any, browser: Browser, action: str) -> None:
+def test_publishable_key_without_client_secret_is_rejected(client: Any, browser: Browser, action: str) -> None:
     intent = new_intent(client, payment_method="pm_card_visa")
 
-    refused = browser.send("POST" if action else "GET", f"/v1/payment_intents/{intent.id}{action}", None, {})
+    rejected = browser.send("POST" if action else "GET", f"/v1/payment_intents/{intent.id}{action}", None, {})
 
-    assert (refused.status, refused.error["code"], refused.error["param"]) == (
+    assert (rejected.status, rejected.error["code"], rejected.error["param"]) == (
         400,
         "parameter_missing",
         "client_secret",
@@ -148,28 +148,28 @@ def test_without_a_client_secret_a_page_neither_reads_nor_pays(client: Any, brow
         ("GET", "/v1/balance"),
     ],
 )
-def test_everything_else_asks_for_a_secret_key(browser: Browser, method: str, path: str) -> None:
-    refused = browser.send(method, path, None, {})
+def test_other_endpoints_require_a_secret_key(browser: Browser, method: str, path: str) -> None:
+    rejected = browser.send(method, path, None, {})
 
-    assert (refused.status, refused.error["code"]) == (403, "secret_key_required")
+    assert (rejected.status, rejected.error["code"]) == (403, "secret_key_required")
 
 
-def test_a_manual_confirmation_is_the_servers(client: Any, browser: Browser) -> None:
+def test_manual_confirmation_requires_a_secret_key(client: Any, browser: Browser) -> None:
     intent = new_intent(client, payment_method="pm_card_visa", confirmation_method="manual")
 
-    refused = browser.post(f"/v1/payment_intents/{intent.id}/confirm", {"client_secret": intent.client_secret})
+    rejected = browser.post(f"/v1/payment_intents/{intent.id}/confirm", {"client_secret": intent.client_secret})
 
-    assert refused.status == 400
-    assert "publishable key" in refused.error["message"]
+    assert rejected.status == 400
+    assert "publishable key" in rejected.error["message"]
 
 
-def test_the_key_may_come_as_a_parameter_but_a_secret_one_never(client: Any, browser: Browser) -> None:
+def test_publishable_key_is_accepted_as_a_parameter_but_a_secret_key_is_not(client: Any, browser: Browser) -> None:
     assert browser.post("/v1/payment_methods", {**METHOD, "key": KEY}, Authorization="").status == 200
     assert browser.post("/v1/payment_methods", {**METHOD, "key": "sk_test_x123"}, Authorization="").status == 401
     assert browser.post("/v1/payment_methods", METHOD, Authorization="Bearer pk_live_x123").status == 401
 
 
-def test_what_only_stripes_javascript_sends_is_let_through(client: Any, browser: Browser) -> None:
+def test_parameters_sent_only_by_stripe_js_are_accepted(client: Any, browser: Browser) -> None:
     fingerprints = {"guid": "a", "muid": "b", "sid": "c", "referrer": "https://shop.example", "_stripe_version": "x"}
     nested = {f"payment_method_data[{name}]": value for name, value in fingerprints.items()}
     intent = new_intent(client)
@@ -184,24 +184,24 @@ def test_what_only_stripes_javascript_sends_is_let_through(client: Any, browser:
     }
 
     assert browser.post(f"/v1/payment_intents/{intent.id}/confirm", params).body["status"] == "succeeded"
-    refused = browser.post("/v1/payment_methods", {**METHOD, "guid": "a"}, Authorization="Bearer sk_test_any1")
-    assert refused.error["code"] == "parameter_unknown"
+    rejected = browser.post("/v1/payment_methods", {**METHOD, "guid": "a"}, Authorization="Bearer sk_test_any1")
+    assert rejected.error["code"] == "parameter_unknown"
 
 
-def test_a_page_is_not_answered_what_a_secret_key_was(client: Any, browser: Browser) -> None:
-    """The kept answer to an Idempotency-Key would show it the whole intent."""
+def test_stored_response_of_a_secret_key_is_not_replayed_to_a_page(client: Any, browser: Browser) -> None:
+    """The stored response contains private fields of the intent."""
     intent = new_intent(client)
     path = f"/v1/payment_intents/{intent.id}/confirm"
     params = {"client_secret": intent.client_secret, "payment_method": "pm_card_visa"}
 
     browser.post(path, params, Authorization="Bearer sk_test_any1", Idempotency_Key="shared")
-    answer = browser.post(path, params, Idempotency_Key="shared")
+    response = browser.post(path, params, Idempotency_Key="shared")
 
-    assert "17" not in json.dumps(answer.body.get("metadata", {}))
-    assert answer.status == 400
+    assert "17" not in json.dumps(response.body.get("metadata", {}))
+    assert response.status == 400
 
 
-def test_named_keys_narrow_their_own_kind_only(client: Any, browser: Browser, sandbox: SandboxProcess) -> None:
+def test_accepted_keys_restrict_only_their_own_kind(client: Any, browser: Browser, sandbox: SandboxProcess) -> None:
     sandbox.accept_keys("sk_test_named1")
     assert browser.post("/v1/payment_methods", METHOD).status == 200
     sandbox.accept_keys("sk_test_named1", "pk_test_named1")
@@ -209,24 +209,24 @@ def test_named_keys_narrow_their_own_kind_only(client: Any, browser: Browser, sa
     assert browser.post("/v1/payment_methods", METHOD, Authorization="Bearer pk_test_named1").status == 200
 
 
-def test_a_page_of_any_origin_may_call_the_api_and_read_its_errors(client: Any, browser: Browser) -> None:
+def test_every_origin_can_call_the_api_and_read_its_errors(client: Any, browser: Browser) -> None:
     asked = {"Origin": "https://shop.example", "Access_Control_Request_Method": "POST"}
     preflight = browser.send("OPTIONS", "/v1/payment_methods", None, {**asked, "Authorization": ""})
     allowed = preflight.headers["Access-Control-Allow-Headers"].lower()
 
     assert preflight.status == 200
     assert {"authorization", "stripe-version", "idempotency-key"} <= set(allowed.split(", "))
-    for answer in (
+    for response in (
         preflight,
         browser.post("/v1/payment_methods", METHOD),
         browser.post("/v1/payment_methods", {"type": "card", "card[number]": "4"}),
         browser.get("/v1/balance"),
     ):
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert "Request-Id" in answer.headers["Access-Control-Expose-Headers"] or answer is preflight
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Request-Id" in response.headers["Access-Control-Expose-Headers"] or response is preflight
 
 
-def test_the_control_api_is_for_no_page_of_another_origin(browser: Browser) -> None:
+def test_control_api_allows_no_other_origin(browser: Browser) -> None:
     preflight = browser.send("OPTIONS", "/sandbox/clock", None, {"Origin": "https://shop.example"})
     read = browser.get("/sandbox/clock", Origin="https://shop.example")
 
@@ -235,9 +235,7 @@ def test_the_control_api_is_for_no_page_of_another_origin(browser: Browser) -> N
 
 
 @pytest.mark.parametrize("guess", ["", "/", "/src_1guess", "/" + quote("é")])
-def test_who_was_not_given_the_address_of_the_3d_secure_page_cannot_pass_it(
-    client: Any, browser: Browser, guess: str
-) -> None:
+def test_three_d_secure_page_requires_its_exact_address(client: Any, browser: Browser, guess: str) -> None:
     intent = new_intent(client, payment_method="pm_card_authenticationRequired", confirm=True)
 
     connection = http.client.HTTPConnection("127.0.0.1", browser._port, timeout=20)

@@ -1,4 +1,4 @@
-"""What becomes of a refund later: pending, failed late, settled by hand or by the clock, canceled."""
+"""Refunds after creation: pending, late failure, completion by the control API or the clock, cancellation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import stripe
 
 from stripe_sandbox.resources.refunds import LATE_FAILURE_S, PENDING_S
 from tests.sandbox.conftest import Receiver
-from tests.sandbox.refunding import charge_of, effects, events_since, paid, refused
+from tests.sandbox.refunds import charge_of, effects, events_since, paid, rejected
 from tests.sandbox.test_cards import pay
 from tests.support.sandbox import SandboxProcess
 
 
 @pytest.mark.parametrize("number", [None, "4000000000007726"])
-def test_the_card_with_pending_refunds_has_them_succeed_later(
+def test_refunds_of_the_pending_refund_card_succeed_later(
     client: Any, sandbox: SandboxProcess, number: str | None
 ) -> None:
     method = "pm_card_pendingRefund"
@@ -44,12 +44,12 @@ def test_the_card_with_pending_refunds_has_them_succeed_later(
     assert effects(sandbox, refund.id) == [("refund.created", 300), ("refund.succeeded", 300)]
 
 
-def test_the_card_whose_refunds_fail_gives_the_amount_back_late(client: Any, sandbox: SandboxProcess) -> None:
+def test_refunds_of_the_refund_fail_card_fail_later(client: Any, sandbox: SandboxProcess) -> None:
     intent = paid(client, "pm_card_refundFail")
     refund = client.v1.refunds.create({"payment_intent": intent.id})
     assert refund.status == "succeeded"
     assert charge_of(client, intent).refunded
-    assert refused(client, payment_intent=intent.id).code == "charge_already_refunded"
+    assert rejected(client, payment_intent=intent.id).code == "charge_already_refunded"
 
     sandbox.advance(LATE_FAILURE_S)
 
@@ -67,7 +67,7 @@ def test_the_card_whose_refunds_fail_gives_the_amount_back_late(client: Any, san
     assert client.v1.refunds.create({"payment_intent": intent.id, "amount": 1000}).amount == 1000
 
 
-def test_a_refund_over_a_banks_rails_is_pending_and_succeeds_later(client: Any, sandbox: SandboxProcess) -> None:
+def test_refund_of_a_bank_debit_is_pending_and_succeeds_later(client: Any, sandbox: SandboxProcess) -> None:
     intent = pay(client, "pm_usBankAccount", payment_method_types=["us_bank_account"])
     sandbox.settle(intent.id)
     refund = client.v1.refunds.create({"payment_intent": intent.id})
@@ -78,7 +78,7 @@ def test_a_refund_over_a_banks_rails_is_pending_and_succeeds_later(client: Any, 
     assert client.v1.refunds.retrieve(refund.id).status == "succeeded"
 
 
-def test_a_refund_can_be_made_to_fail_by_hand_even_after_it_succeeded(client: Any, sandbox: SandboxProcess) -> None:
+def test_succeeded_refund_can_be_failed_by_the_control_api(client: Any, sandbox: SandboxProcess) -> None:
     intent = paid(client)
     refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 400})
 
@@ -90,7 +90,7 @@ def test_a_refund_can_be_made_to_fail_by_hand_even_after_it_succeeded(client: An
         sandbox.settle_refund(refund.id, "succeed")
 
 
-def test_what_is_settled_by_hand_is_not_settled_again_by_the_clock(client: Any, sandbox: SandboxProcess) -> None:
+def test_refund_completed_by_the_control_api_is_not_completed_again(client: Any, sandbox: SandboxProcess) -> None:
     intent = paid(client, "pm_card_pendingRefund")
     refund = client.v1.refunds.create({"payment_intent": intent.id})
     sandbox.settle_refund(refund.id, "fail", failure_reason="declined")
@@ -101,15 +101,13 @@ def test_what_is_settled_by_hand_is_not_settled_again_by_the_clock(client: Any, 
     assert effects(sandbox, refund.id) == [("refund.created", 1000), ("refund.failed", 1000)]
 
 
-def test_a_refund_is_canceled_only_while_the_customer_is_asked_where_to_send_it(
-    client: Any, sandbox: SandboxProcess
-) -> None:
+def test_refund_can_be_canceled_only_while_it_requires_action(client: Any, sandbox: SandboxProcess) -> None:
     intent = paid(client, "pm_card_pendingRefund")
     refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 400})
     with pytest.raises(stripe.InvalidRequestError, match="status of pending"):
         client.v1.refunds.cancel(refund.id)
-    asked = sandbox.settle_refund(refund.id, "require_action")
-    assert (asked["status"], asked["next_action"]["type"]) == ("requires_action", "display_details")
+    waiting = sandbox.settle_refund(refund.id, "require_action")
+    assert (waiting["status"], waiting["next_action"]["type"]) == ("requires_action", "display_details")
 
     canceled = client.v1.refunds.cancel(refund.id)
 
@@ -121,7 +119,7 @@ def test_a_refund_is_canceled_only_while_the_customer_is_asked_where_to_send_it(
     assert client.v1.refunds.retrieve(refund.id).status == "canceled"
 
 
-def test_a_customer_who_answers_gets_the_money(client: Any, sandbox: SandboxProcess) -> None:
+def test_refund_that_required_action_can_succeed(client: Any, sandbox: SandboxProcess) -> None:
     refund = client.v1.refunds.create({"payment_intent": paid(client, "pm_card_pendingRefund").id})
     sandbox.settle_refund(refund.id, "require_action")
 
@@ -129,7 +127,7 @@ def test_a_customer_who_answers_gets_the_money(client: Any, sandbox: SandboxProc
     assert client.v1.refunds.retrieve(refund.id).status == "succeeded"
 
 
-def test_a_pending_refund_and_its_timer_survive_kill_9(own_sandbox: SandboxProcess, receiver: Receiver) -> None:
+def test_pending_refund_and_its_timer_survive_kill_9(own_sandbox: SandboxProcess, receiver: Receiver) -> None:
     own_sandbox.start(receiver.url)
     client: Any = own_sandbox.client()
     pending = client.v1.refunds.create({"payment_intent": paid(client, "pm_card_pendingRefund").id})

@@ -1,4 +1,4 @@
-"""Whatever happens to the refunds of a charge, in whatever order: no money appears and none is lost."""
+"""Random sequences of refund operations: no money is created or lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUN = {f"{operation.method} {operation.path}": operation.run for operation in OP
 
 
 class Account:
-    """An intent that was paid, and everything that can be done to its refunds, each in one transaction."""
+    """A paid intent and its refunds, driven without HTTP, one transaction per operation."""
 
     def __init__(self, card: str, captured: int) -> None:
         self.store = Store()
@@ -37,18 +37,18 @@ class Account:
         self.call("/v1/payment_intents/{id}/capture", {"amount_to_capture": captured}, self.intent_id)
 
     def call(self, path: str, params: dict[str, Any], subject: str = "") -> dict[str, Any]:
-        """POST as the API would run it."""
+        """Run a POST operation of the API."""
         body: dict[str, Any] = self.do(lambda work: RUN[f"POST {path}"](work, params, {"id": subject})).body
         return body
 
     def do(self, step: Any) -> Any:
         work = UnitOfWork(Transaction(self.store), NOW)
-        answer = step(work)
+        result = step(work)
         self.store.apply(work.tx.records())
-        return answer
+        return result
 
     def step(self, name: str, argument: int | None) -> None:
-        """One thing that happens; what is refused must change nothing."""
+        """Run one operation. A rejected operation must change nothing."""
         if name == "refund":
             params = {"payment_intent": self.intent_id} | ({"amount": argument} if argument else {})
             self.call("/v1/refunds", params)
@@ -80,7 +80,7 @@ class Account:
     captured=st.integers(1, AMOUNT),
     steps=st.lists(st.one_of(REFUND, SETTLE, STRIKE), max_size=20),
 )
-def test_live_refunds_never_exceed_the_capture_and_every_account_of_them_agrees(
+def test_live_refunds_never_exceed_the_capture_and_all_totals_agree(
     card: str, captured: int, steps: list[tuple[str, int | None]]
 ) -> None:
     account = Account(card, captured)

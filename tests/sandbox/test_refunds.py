@@ -1,4 +1,4 @@
-"""Refunds through the official SDK: what Stripe allows, what it refuses, and how they are read."""
+"""Refunds through the official SDK: creation, validation, lists and updates."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 import stripe
 
 from stripe_sandbox.resources.disputes import RULING_S
-from tests.sandbox.refunding import charge_of, dispute_of, effects, events_since, paid, refused
+from tests.sandbox.refunds import charge_of, dispute_of, effects, events_since, paid, rejected
 from tests.sandbox.test_cards import pay
 from tests.support.sandbox import SandboxProcess
 
 
-def test_a_refund_of_a_card_succeeds_at_once(client: Any, sandbox: SandboxProcess) -> None:
+def test_card_refund_succeeds_at_once(client: Any, sandbox: SandboxProcess) -> None:
     intent = paid(client, metadata={"order_id": "1"})
 
     refund = client.v1.refunds.create(
@@ -41,7 +41,7 @@ def test_a_refund_of_a_card_succeeds_at_once(client: Any, sandbox: SandboxProces
     assert client.v1.refunds.retrieve(refund.id) == refund
 
 
-def test_without_an_amount_all_that_remains_is_refunded(client: Any) -> None:
+def test_refund_without_an_amount_refunds_the_remainder(client: Any) -> None:
     intent = paid(client)
     client.v1.refunds.create({"payment_intent": intent.id, "amount": 300})
 
@@ -52,10 +52,10 @@ def test_without_an_amount_all_that_remains_is_refunded(client: Any) -> None:
     assert (charge.amount_refunded, charge.refunded) == (1000, True)
 
 
-def test_of_a_partial_capture_only_what_was_captured_can_be_refunded(client: Any) -> None:
+def test_refund_is_limited_to_the_captured_amount(client: Any) -> None:
     intent = pay(client, "pm_card_visa", capture_method="manual")
     client.v1.payment_intents.capture(intent.id, {"amount_to_capture": 600})
-    assert refused(client, payment_intent=intent.id, amount=601).param == "amount"
+    assert rejected(client, payment_intent=intent.id, amount=601).param == "amount"
 
     refund = client.v1.refunds.create({"payment_intent": intent.id})
 
@@ -64,12 +64,14 @@ def test_of_a_partial_capture_only_what_was_captured_can_be_refunded(client: Any
 
 
 @pytest.mark.parametrize("amount", [701, 1001])
-def test_more_than_remains_is_refused_without_a_code(client: Any, sandbox: SandboxProcess, amount: int) -> None:
+def test_refund_above_the_remainder_is_rejected_without_a_code(
+    client: Any, sandbox: SandboxProcess, amount: int
+) -> None:
     intent = paid(client)
     client.v1.refunds.create({"payment_intent": intent.id, "amount": 300})
     before = len(sandbox.ledger())
 
-    error = refused(client, payment_intent=intent.id, amount=amount)
+    error = rejected(client, payment_intent=intent.id, amount=amount)
 
     assert (error.code, error.param) == (None, "amount")
     assert error.error is not None
@@ -78,64 +80,64 @@ def test_more_than_remains_is_refused_without_a_code(client: Any, sandbox: Sandb
     assert len(sandbox.ledger()) == before
 
 
-def test_what_is_refunded_already_is_refused_by_code(client: Any) -> None:
+def test_second_full_refund_is_rejected_with_a_code(client: Any) -> None:
     intent = paid(client)
     client.v1.refunds.create({"payment_intent": intent.id})
 
-    assert refused(client, payment_intent=intent.id).code == "charge_already_refunded"
-    assert refused(client, charge=intent.latest_charge, amount=1).code == "charge_already_refunded"
+    assert rejected(client, payment_intent=intent.id).code == "charge_already_refunded"
+    assert rejected(client, charge=intent.latest_charge, amount=1).code == "charge_already_refunded"
 
 
-def test_a_hold_is_canceled_and_not_refunded(client: Any) -> None:
+def test_authorization_cannot_be_refunded(client: Any) -> None:
     intent = pay(client, "pm_card_visa", capture_method="manual")
 
     for named in ({"payment_intent": intent.id}, {"charge": intent.latest_charge}):
-        error = refused(client, **named)
+        error = rejected(client, **named)
         assert error.code is None
         assert "cancel the PaymentIntent" in str(error)
     client.v1.payment_intents.cancel(intent.id)
-    assert "successful charge" in str(refused(client, payment_intent=intent.id))
+    assert "successful charge" in str(rejected(client, payment_intent=intent.id))
 
 
-def test_nothing_is_refunded_that_was_not_paid(client: Any) -> None:
+def test_unpaid_intent_cannot_be_refunded(client: Any) -> None:
     bare = client.v1.payment_intents.create({"amount": 1000, "currency": "usd", "payment_method_types": ["card"]})
-    assert "successful charge" in str(refused(client, payment_intent=bare.id))
+    assert "successful charge" in str(rejected(client, payment_intent=bare.id))
 
     with pytest.raises(stripe.CardError):
         client.v1.payment_intents.confirm(bare.id, {"payment_method": "pm_card_chargeDeclined"})
-    assert "successful charge" in str(refused(client, payment_intent=bare.id))
+    assert "successful charge" in str(rejected(client, payment_intent=bare.id))
 
     debit = pay(client, "pm_usBankAccount", payment_method_types=["us_bank_account"])
-    assert "successful charge" in str(refused(client, payment_intent=debit.id))
+    assert "successful charge" in str(rejected(client, payment_intent=debit.id))
 
 
-def test_what_is_charged_back_is_not_refunded_until_the_shop_has_won(client: Any, sandbox: SandboxProcess) -> None:
+def test_disputed_charge_can_be_refunded_only_after_it_is_won(client: Any, sandbox: SandboxProcess) -> None:
     intent = paid(client, "pm_card_createDispute")
-    assert refused(client, payment_intent=intent.id).code == "charge_disputed"
+    assert rejected(client, payment_intent=intent.id).code == "charge_disputed"
 
     evidence = {"uncategorized_text": "winning_evidence"}
     client.v1.disputes.update(dispute_of(client, intent).id, {"evidence": evidence, "submit": True})
-    assert refused(client, payment_intent=intent.id, amount=1).code == "charge_disputed"
+    assert rejected(client, payment_intent=intent.id, amount=1).code == "charge_disputed"
     sandbox.advance(RULING_S)
 
     assert dispute_of(client, intent).status == "won"
     assert client.v1.refunds.create({"payment_intent": intent.id}).amount == 1000
 
 
-def test_what_was_lost_in_a_dispute_is_not_refunded(client: Any) -> None:
+def test_lost_dispute_cannot_be_refunded(client: Any) -> None:
     intent = paid(client, "pm_card_createDispute")
     client.v1.disputes.close(dispute_of(client, intent).id)
 
-    assert refused(client, payment_intent=intent.id).code == "charge_disputed"
+    assert rejected(client, payment_intent=intent.id).code == "charge_disputed"
 
 
-def test_an_inquiry_can_be_answered_with_a_refund(client: Any) -> None:
+def test_charge_under_inquiry_can_be_refunded(client: Any) -> None:
     intent = paid(client, "pm_card_createDisputeInquiry")
 
     assert client.v1.refunds.create({"payment_intent": intent.id}).amount == 1000
 
 
-BAD: list[tuple[dict[str, Any], str | None, str | None]] = [
+INVALID: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({}, None, None),
     ({"payment_intent": "pi_nothing"}, "resource_missing", "payment_intent"),
     ({"charge": "ch_nothing"}, "resource_missing", "charge"),
@@ -144,42 +146,40 @@ BAD: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({"amount": -1}, "parameter_invalid_integer", "amount"),
     ({"amount": "1.5"}, "parameter_invalid_integer", "amount"),
     ({"reason": "expired_uncaptured_charge"}, None, "reason"),
-    ({"colour": "red"}, "parameter_unknown", "colour"),
+    ({"color": "red"}, "parameter_unknown", "color"),
     ({"metadata": {"k" * 41: "v"}}, None, "metadata"),
 ]
 
 
-@pytest.mark.parametrize(("params", "code", "param"), BAD)
-def test_a_bad_refund_is_refused_with_code_and_parameter(
+@pytest.mark.parametrize(("params", "code", "param"), INVALID)
+def test_invalid_refund_is_rejected_with_code_and_parameter(
     client: Any, params: dict[str, Any], code: str | None, param: str | None
 ) -> None:
     if params and not {"payment_intent", "charge"} & params.keys():
         params = {**params, "payment_intent": paid(client).id}
 
-    error = refused(client, **params)
+    error = rejected(client, **params)
 
     assert (error.code, error.param) == (code, param)
 
 
-def test_a_charge_and_an_intent_that_do_not_belong_together_are_refused(client: Any) -> None:
+def test_charge_of_another_intent_is_rejected(client: Any) -> None:
     one, other = paid(client), paid(client)
 
-    assert refused(client, payment_intent=one.id, charge=other.latest_charge).param == "charge"
+    assert rejected(client, payment_intent=one.id, charge=other.latest_charge).param == "charge"
     assert client.v1.refunds.create({"payment_intent": one.id, "charge": one.latest_charge}).amount == 1000
 
 
 @pytest.mark.parametrize(("currency", "amount", "bad"), [("kwd", 1000, 101), ("isk", 1000, 150)])
-def test_a_currency_without_such_a_part_refuses_it_in_refunds_too(
-    client: Any, currency: str, amount: int, bad: int
-) -> None:
+def test_refund_amount_must_fit_the_currency(client: Any, currency: str, amount: int, bad: int) -> None:
     intent = paid(client, currency=currency, amount=amount)
 
-    error = refused(client, payment_intent=intent.id, amount=bad)
+    error = rejected(client, payment_intent=intent.id, amount=bad)
 
     assert (error.code, error.param) == ("parameter_invalid_integer", "amount")
 
 
-def test_a_hundred_refunds_at_once_never_exceed_what_was_captured(client: Any, sandbox: SandboxProcess) -> None:
+def test_hundred_concurrent_refunds_never_exceed_the_capture(client: Any, sandbox: SandboxProcess) -> None:
     intent = paid(client)
 
     def refund(number: int) -> int:
@@ -195,7 +195,7 @@ def test_a_hundred_refunds_at_once_never_exceed_what_was_captured(client: Any, s
 
     charge = charge_of(client, intent)
     assert 0 < sum(amounts) == charge.amount_refunded <= 1000
-    assert charge.amount_refunded > 1000 - 36, "as much was refunded as fitted"
+    assert charge.amount_refunded > 1000 - 36, "another refund would have fitted"
     listed = client.v1.refunds.list({"charge": charge.id, "limit": 100}).data
     assert sum(one.amount for one in listed) == charge.amount_refunded
 
@@ -218,7 +218,7 @@ def test_refunds_are_listed_by_charge_intent_and_cursor(client: Any) -> None:
     assert [one.id for one in walked] == made[::-1]
 
 
-def test_a_refund_and_its_charge_expand_into_each_other(client: Any) -> None:
+def test_refund_and_charge_can_be_expanded_in_each_other(client: Any) -> None:
     intent = paid(client)
     expand = ["charge.refunds.data.balance_transaction", "payment_intent"]
     refund: Any = client.v1.refunds.create({"payment_intent": intent.id, "amount": 300, "expand": expand})
@@ -230,7 +230,7 @@ def test_a_refund_and_its_charge_expand_into_each_other(client: Any) -> None:
     assert not hasattr(charge_of(client, intent), "refunds")
 
 
-def test_the_refunds_in_a_charge_are_read_page_by_page(client: Any) -> None:
+def test_refunds_of_a_charge_are_paged(client: Any) -> None:
     intent = paid(client)
     made = [client.v1.refunds.create({"payment_intent": intent.id, "amount": 50}).id for _ in range(12)]
 
@@ -257,7 +257,7 @@ def test_only_the_metadata_of_a_refund_can_be_changed(client: Any) -> None:
     assert caught.value.code == "parameter_unknown"
 
 
-def test_an_update_that_changes_nothing_tells_nothing(client: Any) -> None:
+def test_update_without_changes_generates_no_event(client: Any) -> None:
     intent = paid(client)
     refund = client.v1.refunds.create({"payment_intent": intent.id, "metadata": {"a": "1"}})
 
@@ -266,7 +266,7 @@ def test_an_update_that_changes_nothing_tells_nothing(client: Any) -> None:
     assert events_since(client, intent) == ["refund.created", "charge.refunded"]
 
 
-def test_a_refund_replayed_under_its_key_is_made_once(client: Any) -> None:
+def test_refund_replayed_under_its_key_is_created_once(client: Any) -> None:
     intent = paid(client)
     params = {"payment_intent": intent.id, "amount": 300}
 
@@ -276,7 +276,7 @@ def test_a_refund_replayed_under_its_key_is_made_once(client: Any) -> None:
     assert charge_of(client, intent).amount_refunded == 300
 
 
-def test_an_unknown_refund_is_404(client: Any) -> None:
+def test_unknown_refund_is_404(client: Any) -> None:
     for call in (client.v1.refunds.retrieve, client.v1.refunds.update, client.v1.refunds.cancel):
         with pytest.raises(stripe.InvalidRequestError) as caught:
             call("re_nothing")

@@ -1,4 +1,4 @@
-"""Every status of a PaymentIntent times everything that can be done to it: what the table allows happens, no more."""
+"""Every operation in every status of a PaymentIntent: exactly the transitions of the table are possible."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WEEK_S = 7 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """Who calls the API, and who plays the bank, the customer and the time."""
+    """The API client, and the sandbox that controls the bank, the customer and the clock."""
 
     client: Any
     sandbox: SandboxProcess
@@ -42,8 +42,8 @@ class Shop:
 
 Act = Callable[[Shop, str], object]
 
-# https://docs.stripe.com/payments/paymentintents/lifecycle and https://docs.stripe.com/api/events/types, said once
-# more by hand, so that a slip of the sandbox's table is not taken for the truth.
+# Written independently of the sandbox's table, from https://docs.stripe.com/payments/paymentintents/lifecycle and
+# https://docs.stripe.com/api/events/types, so that an error in the table is noticed.
 DOCUMENTED = {
     "create": ("requires_payment_method", ["payment_intent.created"]),
     "create_with_method": ("requires_confirmation", ["payment_intent.created"]),
@@ -68,10 +68,10 @@ DOCUMENTED = {
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to bring a transition about: what its intent is created with, and what is done to it."""
+    """How to trigger a transition: the parameters of the intent, and the action to run."""
 
     act: Act
-    made: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
     challenging_card: str = CHALLENGING_CARD
     confirms: int = 0
 
@@ -145,15 +145,15 @@ ILLEGAL = [
 ]
 
 
-def refused(client: Any, intent: str, method: str) -> None:
+def declined_confirm(client: Any, intent: str, method: str) -> None:
     with pytest.raises(stripe.CardError):
         client.v1.payment_intents.confirm(intent, {"payment_method": method})
 
 
 def at(client: Any, status: str, recipe: Recipe) -> str:
-    """The id of a new intent in `status`, confirmed as often as the recipe wants."""
+    """Return the ID of a new intent in `status`, confirmed as often as the recipe says."""
     create: Callable[..., Any] = client.v1.payment_intents.create
-    bare = {**BOTH, **recipe.made}
+    bare = {**BOTH, **recipe.params}
     if status == "requires_capture":
         return str(create({**bare, **MANUAL, "payment_method": "pm_card_visa", "confirm": True}).id)
     if status in ("processing", "succeeded"):
@@ -161,7 +161,7 @@ def at(client: Any, status: str, recipe: Recipe) -> str:
         return str(create({**bare, "payment_method": method, "confirm": True}).id)
     intent = str(create(bare).id)
     for _ in range(recipe.confirms - (status == "requires_action")):
-        refused(client, intent, BAD_CARD)
+        declined_confirm(client, intent, BAD_CARD)
     if status == "requires_confirmation":
         client.v1.payment_intents.update(intent, {"payment_method": "pm_card_visa"})
     if status == "requires_action":
@@ -176,9 +176,9 @@ def newest_event(client: Any) -> str:
 
 
 def events_about(client: Any, intent: str, after: str) -> list[str]:
-    """The types of the events since `after` about an intent and its charges, oldest first.
+    """Return the types of the events since `after` about an intent and its charges, oldest first.
 
-    `charge.updated`, which comes when the money is booked, is no part of the state machine.
+    Leave out `charge.updated`: it follows the booking and is not part of the state machine.
     """
     since = client.v1.events.list({"limit": 100, "ending_before": after}).data
     return [
@@ -193,7 +193,7 @@ def status_of(client: Any, intent: str) -> str:
     return str(client.v1.payment_intents.retrieve(intent).status)
 
 
-def test_the_table_says_what_stripe_documents() -> None:
+def test_transition_table_matches_the_documentation() -> None:
     assert {one.name: (one.status, one.events) for one in TRANSITIONS} == DOCUMENTED
     assert {(one.name, operation) for one in TRANSITIONS for operation in one.operations} == {
         *RECIPES,
@@ -202,12 +202,12 @@ def test_the_table_says_what_stripe_documents() -> None:
     }
 
 
-def test_a_dead_intent_has_no_way_on() -> None:
+def test_final_statuses_have_no_transitions() -> None:
     assert not any({"succeeded", "canceled"} & one.origins for one in TRANSITIONS)
 
 
 @pytest.mark.parametrize(("name", "made"), [("create", {}), ("create_with_method", {"payment_method": "pm_card_visa"})])
-def test_an_intent_begins_as_the_table_says(client: Any, name: str, made: dict[str, Any]) -> None:
+def test_new_intent_has_the_status_and_events_of_the_table(client: Any, name: str, made: dict[str, Any]) -> None:
     [transition] = [one for one in TRANSITIONS if one.name == name]
 
     client.v1.payment_intents.create(BOTH)
@@ -220,7 +220,7 @@ def test_an_intent_begins_as_the_table_says(client: Any, name: str, made: dict[s
 
 
 @pytest.mark.parametrize(("transition", "operation", "origin"), PATHS)
-def test_what_the_table_allows_happens_with_its_events_in_order(
+def test_legal_transition_changes_the_status_and_generates_its_events(
     client: Any, sandbox: SandboxProcess, transition: Transition, operation: str, origin: str
 ) -> None:
     recipe = RECIPES[transition.name, operation]
@@ -238,23 +238,23 @@ def test_what_the_table_allows_happens_with_its_events_in_order(
     assert effects[-1:] == [transition.effect] * (transition.effect is not None)
 
 
-REFUSING: dict[str, Act] = {
+OPERATIONS: dict[str, Act] = {
     "confirm": confirming("pm_card_visa"),
     "update": updating(amount=2000),
     "capture": capturing,
     "cancel": canceling,
 }
-REFUSED = [one for one in ILLEGAL if one[0] != "expire"]
+REJECTED = [one for one in ILLEGAL if one[0] != "expire"]
 
 
-@pytest.mark.parametrize(("operation", "status"), REFUSED)
-def test_what_the_status_forbids_is_400_with_the_intent_and_changes_nothing(
+@pytest.mark.parametrize(("operation", "status"), REJECTED)
+def test_illegal_operation_is_400_with_the_intent_and_changes_nothing(
     client: Any, sandbox: SandboxProcess, operation: str, status: str
 ) -> None:
     intent = at(client, status, Recipe(waiting))
     before, event, ledger = client.v1.payment_intents.retrieve(intent), newest_event(client), sandbox.ledger()
 
-    error = refusal_of(client, sandbox, operation, intent)
+    error = error_of(client, sandbox, operation, intent)
 
     assert error["code"] == "payment_intent_unexpected_state"
     assert error["type"] == "invalid_request_error"
@@ -265,24 +265,24 @@ def test_what_the_status_forbids_is_400_with_the_intent_and_changes_nothing(
     assert sandbox.ledger() == ledger
 
 
-def refusal_of(client: Any, sandbox: SandboxProcess, operation: str, intent: str) -> dict[str, Any]:
-    """The error of a 400, by the API or, where the bank or the customer acts, by the control API."""
+def error_of(client: Any, sandbox: SandboxProcess, operation: str, intent: str) -> dict[str, Any]:
+    """Return the error of a rejected operation; the control API runs those of the bank and the customer."""
     if operation in ("authenticate", "settle"):
         url = f"{sandbox.base_url}/sandbox/payment_intents/{intent}/{operation}"
         body = json.dumps({"outcome": "succeed"}).encode()
-        with pytest.raises(urllib.error.HTTPError) as answered:
+        with pytest.raises(urllib.error.HTTPError) as caught_http:
             urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"}))  # noqa: S310
-        with answered.value as response:
+        with caught_http.value as response:
             assert response.code == 400
             return dict(json.load(response)["error"])
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        REFUSING[operation](Shop(client, sandbox), intent)
+        OPERATIONS[operation](Shop(client, sandbox), intent)
     assert caught.value.http_status == 400
     return dict(json.loads(str(caught.value.http_body))["error"])
 
 
-def test_time_alone_ends_nothing_but_holds(client: Any, sandbox: SandboxProcess) -> None:
-    """A bank that never decides and a customer who walked away leave their intents as they are."""
+def test_only_authorizations_expire_with_time(client: Any, sandbox: SandboxProcess) -> None:
+    """An intent that waits for a bank or a customer does not change with time."""
     waits = [status for operation, status in ILLEGAL if operation == "expire"]
     intents = {status: at(client, status, Recipe(waiting)) for status in waits}
 
@@ -291,8 +291,8 @@ def test_time_alone_ends_nothing_but_holds(client: Any, sandbox: SandboxProcess)
     assert {status: status_of(client, intent) for status, intent in intents.items()} == {one: one for one in waits}
 
 
-def test_a_debit_that_is_out_of_reach_can_not_be_canceled(client: Any) -> None:
-    """Only the debit of a US bank account can be called back."""
+def test_processing_sepa_debit_cannot_be_canceled(client: Any) -> None:
+    """Only US bank account debits can be canceled while processing."""
     sepa = client.v1.payment_intents.create(
         {
             "amount": 1000,
@@ -308,7 +308,7 @@ def test_a_debit_that_is_out_of_reach_can_not_be_canceled(client: Any) -> None:
     assert status_of(client, sepa.id) == "processing"
 
 
-def test_confirming_too_often_cancels_the_intent_and_keeps_its_last_error(client: Any) -> None:
+def test_too_many_confirmations_cancel_the_intent(client: Any) -> None:
     intent = at(client, "requires_payment_method", RECIPES["exhaust", "confirm"])
 
     canceled = client.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_visa"})

@@ -1,4 +1,4 @@
-"""Webhook endpoints in the API: made, changed, deleted, their secrets rolled."""
+"""Webhook endpoints in the API: creation, update, deletion and secret rotation."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def no_endpoints(client: Any) -> None:
 
 
 def hook(client: Any, receiver: Receiver, **more: Any) -> Any:
-    """An endpoint made by the API, whose secret the receiver knows."""
+    """Create an endpoint for the receiver and give the receiver its secret."""
     endpoint = client.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": ["*"], **more})
     receiver.secret = endpoint.secret
     return endpoint
 
 
-def refused(call: Any, *args: Any) -> tuple[int | None, str | None, str]:
+def rejected(call: Any, *args: Any) -> tuple[int | None, str | None, str]:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         call(*args)
     return caught.value.http_status, caught.value.param, str(caught.value.user_message)
 
 
-def test_the_secret_is_told_once_when_an_endpoint_is_made(client: Any) -> None:
+def test_secret_is_returned_only_on_creation(client: Any) -> None:
     made = client.v1.webhook_endpoints.create({**HOOK, "description": "shop", "metadata": {"team": "a"}})
 
     assert made.secret.startswith("whsec_")
@@ -50,7 +50,7 @@ def test_the_secret_is_told_once_when_an_endpoint_is_made(client: Any) -> None:
     assert [made.secret in str(one) or "secret" in one for one in (listed, changed, read)] == [False] * 3
 
 
-def test_an_endpoint_is_changed_where_asked_and_nowhere_else(client: Any) -> None:
+def test_update_changes_only_the_given_fields(client: Any) -> None:
     made = client.v1.webhook_endpoints.create({**HOOK, "metadata": {"a": "1", "b": "2"}})
     params = {"enabled_events": ["charge.failed"], "disabled": True, "metadata": {"a": ""}, "url": "http://x.test/"}
     changed = client.v1.webhook_endpoints.update(made.id, params)
@@ -61,7 +61,7 @@ def test_an_endpoint_is_changed_where_asked_and_nowhere_else(client: Any) -> Non
     assert again.to_dict() == {**changed.to_dict(), "status": "enabled"}
 
 
-def test_a_deleted_endpoint_is_gone(client: Any) -> None:
+def test_deleted_endpoint_is_not_found(client: Any) -> None:
     made = client.v1.webhook_endpoints.create(HOOK)
 
     gone = client.v1.webhook_endpoints.delete(made.id)
@@ -69,14 +69,14 @@ def test_a_deleted_endpoint_is_gone(client: Any) -> None:
     assert gone.to_dict() == {"id": made.id, "object": "webhook_endpoint", "deleted": True}
     assert client.v1.webhook_endpoints.list().data == []
     for call in (client.v1.webhook_endpoints.retrieve, client.v1.webhook_endpoints.delete):
-        status, _, message = refused(call, made.id)
+        status, _, message = rejected(call, made.id)
         assert (status, message) == (404, f"No such webhook endpoint: '{made.id}'")
 
 
-def test_there_are_sixteen_endpoints_at_most(client: Any) -> None:
+def test_at_most_sixteen_endpoints_are_accepted(client: Any) -> None:
     made = [client.v1.webhook_endpoints.create(HOOK) for _ in range(16)]
 
-    assert refused(client.v1.webhook_endpoints.create, HOOK)[0] == 400
+    assert rejected(client.v1.webhook_endpoints.create, HOOK)[0] == 400
     client.v1.webhook_endpoints.delete(made[0].id)
     client.v1.webhook_endpoints.create(HOOK)
 
@@ -91,19 +91,21 @@ def test_there_are_sixteen_endpoints_at_most(client: Any) -> None:
         ({"api_version": "latest"}, "api_version"),
     ],
 )
-def test_what_stripe_refuses_is_refused(client: Any, wrong: dict[str, Any], param: str) -> None:
-    assert refused(client.v1.webhook_endpoints.create, {**HOOK, **wrong})[:2] == (400, param)
+def test_invalid_endpoint_is_rejected(client: Any, wrong: dict[str, Any], param: str) -> None:
+    assert rejected(client.v1.webhook_endpoints.create, {**HOOK, **wrong})[:2] == (400, param)
     assert client.v1.webhook_endpoints.list().data == []
 
 
-@pytest.mark.skipif(not DESCRIPTION.is_file(), reason="Stripe's OpenAPI description is not here")
-def test_the_types_that_can_be_asked_for_are_those_of_the_schema() -> None:
+@pytest.mark.skipif(
+    not DESCRIPTION.is_file(), reason="STRIPE_OPENAPI does not name a copy of Stripe's OpenAPI description"
+)
+def test_supported_event_types_match_the_openapi_description() -> None:
     operation = json.loads(DESCRIPTION.read_text())["paths"]["/v1/webhook_endpoints"]["post"]
     [form] = operation["requestBody"]["content"].values()
     assert set(form["schema"]["properties"]["enabled_events"]["items"]["enum"]) == EVENT_TYPES
 
 
-def test_each_endpoint_gets_the_types_it_asked_for(client: Any, receiver: Receiver) -> None:
+def test_endpoint_receives_only_its_enabled_event_types(client: Any, receiver: Receiver) -> None:
     hook(client, receiver, enabled_events=["payment_intent.canceled"])
     other = Receiver()
     receiver_secret, _ = receiver.secret, hook(client, other)
@@ -119,7 +121,7 @@ def test_each_endpoint_gets_the_types_it_asked_for(client: Any, receiver: Receiv
     eventually(lambda: client.v1.events.list({"delivery_success": False, "limit": 1}).data == [])
 
 
-def test_pending_webhooks_counts_the_endpoints_that_have_not_taken_the_event(client: Any, receiver: Receiver) -> None:
+def test_pending_webhooks_counts_endpoints_without_a_successful_delivery(client: Any, receiver: Receiver) -> None:
     hook(client, receiver)
     client.v1.webhook_endpoints.create(HOOK)
 
@@ -131,7 +133,7 @@ def test_pending_webhooks_counts_the_endpoints_that_have_not_taken_the_event(cli
     assert len(client.v1.events.list({"delivery_success": False, "limit": 1}).data) == 1
 
 
-def test_an_endpoint_gets_events_in_the_version_it_was_made_with(client: Any, receiver: Receiver) -> None:
+def test_endpoint_receives_events_in_its_api_version(client: Any, receiver: Receiver) -> None:
     hook(client, receiver, api_version="2025-03-31.basil")
 
     client.v1.payment_intents.create(INTENT)
@@ -141,9 +143,7 @@ def test_an_endpoint_gets_events_in_the_version_it_was_made_with(client: Any, re
     assert client.v1.events.list({"limit": 1}).data[0].api_version == "2026-08-26.dahlia"
 
 
-def test_a_rolled_secret_and_its_successor_are_both_valid_for_a_day(
-    sandbox: SandboxProcess, client: Any, receiver: Receiver
-) -> None:
+def test_old_and_new_secret_are_both_valid_for_a_day(sandbox: SandboxProcess, client: Any, receiver: Receiver) -> None:
     old = hook(client, receiver)
     rolled = sandbox.control("POST", f"/sandbox/webhook_endpoints/{old.id}/roll", {})
     receiver.secret = rolled["secret"]
@@ -159,7 +159,7 @@ def test_a_rolled_secret_and_its_successor_are_both_valid_for_a_day(
     assert "secret" not in client.v1.webhook_endpoints.retrieve(old.id)
 
 
-def test_a_secret_can_be_rolled_at_once(sandbox: SandboxProcess, client: Any, receiver: Receiver) -> None:
+def test_old_secret_can_expire_immediately(sandbox: SandboxProcess, client: Any, receiver: Receiver) -> None:
     old = hook(client, receiver)
     rolled = sandbox.control("POST", f"/sandbox/webhook_endpoints/{old.id}/roll", {"expires_in_s": 0})
     receiver.secret = rolled["secret"]

@@ -1,4 +1,4 @@
-"""Faults of webhooks: each can be aimed, and the same seed brings the same fate."""
+"""Webhook faults: matching, limits and seeds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture
 def listening(sandbox: SandboxProcess, receiver: Receiver) -> SandboxProcess:
-    """The sandbox of this module, sending to the receiver of this test."""
+    """The module's sandbox, with events sent to this test's receiver."""
     sandbox.set_webhook(receiver.url)
     return sandbox
 
@@ -36,19 +36,19 @@ def rules(sandbox: SandboxProcess, *rules: dict[str, Any], **more: Any) -> None:
     sandbox.faults(webhooks={"rules": list(rules), **more})
 
 
-def struck(sandbox: SandboxProcess) -> list[int]:
+def injected_counts(sandbox: SandboxProcess) -> list[int]:
     shown = sandbox.control("GET", "/sandbox/faults")["webhooks"]["rules"]
     return [rule["injected"] for rule in shown]
 
 
 def listed_types(client: Any, intent: Any) -> list[str]:
-    """The types of the listed events about an intent and its charge."""
+    """Return the types of the listed events about an intent and its charge."""
     subjects = {intent.id, intent.latest_charge}
     return sorted(e.type for e in client.v1.events.list({"limit": 20}).data if e.data.object.id in subjects)
 
 
-def waits(sandbox: SandboxProcess, count: int) -> list[float]:
-    """How long the latest deliveries are held back, in the order of their events."""
+def delays(sandbox: SandboxProcess, count: int) -> list[float]:
+    """Return the delays of the latest deliveries in seconds, in the order of their events."""
     data = sandbox.control("GET", f"/sandbox/deliveries?limit={count}")["data"]
     return [round(row["due"] - row["planned"], 3) for row in reversed(data)]
 
@@ -58,7 +58,7 @@ def only(deliveries: list[Delivery]) -> Delivery:
     return delivery
 
 
-def test_an_event_can_be_never_generated(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
+def test_event_can_be_suppressed(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
     listening.faults(webhooks={"never_generated": ["payment_intent.succeeded"]})
 
     intent = client.v1.payment_intents.create(PAID)
@@ -68,7 +68,7 @@ def test_an_event_can_be_never_generated(listening: SandboxProcess, client: Any,
     assert client.v1.payment_intents.retrieve(intent.id).status == "succeeded"
 
 
-def test_one_occurrence_can_have_twin_events(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
+def test_occurrence_can_generate_two_events(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
     listening.faults(webhooks={"twins": ["charge.*"]})
 
     intent = client.v1.payment_intents.create(PAID)
@@ -80,10 +80,10 @@ def test_one_occurrence_can_have_twin_events(listening: SandboxProcess, client: 
     assert listed_types(client, intent).count("charge.succeeded") == 2
 
 
-def test_a_fault_can_aim_at_the_payments_of_one_order(
+def test_webhook_fault_can_match_the_metadata_of_a_payment(
     listening: SandboxProcess, client: Any, receiver: Receiver
 ) -> None:
-    """The charge's events count too: they are about the same payment."""
+    """Events of the charge match too, because they belong to the same payment."""
     rules(listening, {"action": "drop", "metadata": {"order_id": "7"}})
 
     client.v1.payment_intents.create({**PAID, "metadata": {"order_id": "7"}})
@@ -92,10 +92,12 @@ def test_a_fault_can_aim_at_the_payments_of_one_order(
     receiver.wait_for(*PAID_EVENTS)
     assert {one.event.data.object.metadata["order_id"] for one in receiver.deliveries} == {"8"}
     assert other.id in str([one.payload for one in receiver.deliveries])
-    assert struck(listening) == [3]
+    assert injected_counts(listening) == [3]
 
 
-def test_a_fault_can_strike_a_number_of_times(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
+def test_webhook_fault_can_be_limited_to_a_number_of_times(
+    listening: SandboxProcess, client: Any, receiver: Receiver
+) -> None:
     rules(listening, {"action": "drop", "types": ["payment_intent.created"], "times": 1})
     first, second = (client.v1.payment_intents.create(OPEN) for _ in range(2))
 
@@ -106,7 +108,7 @@ def test_a_fault_can_strike_a_number_of_times(listening: SandboxProcess, client:
     assert (rule["injected"], rule["left"]) == (1, 0)
 
 
-def test_one_type_can_be_late(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
+def test_events_of_one_type_can_be_delayed(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
     rules(listening, {"action": "delay", "types": ["payment_intent.created"], "delay_ms": HOUR_MS})
     client.v1.payment_intents.create(PAID)
 
@@ -116,7 +118,7 @@ def test_one_type_can_be_late(listening: SandboxProcess, client: Any, receiver: 
     receiver.wait_for(*PAID_EVENTS)
 
 
-def test_one_type_can_be_doubled_and_its_copy_come_later(
+def test_events_of_one_type_can_be_duplicated_with_a_delay(
     listening: SandboxProcess, client: Any, receiver: Receiver
 ) -> None:
     rules(listening, {"action": "duplicate", "types": ["charge.*"], "delay_ms": HOUR_MS})
@@ -129,13 +131,13 @@ def test_one_type_can_be_doubled_and_its_copy_come_later(
     assert Counter(one.event.id for one in receiver.deliveries).most_common(1)[0][1] == 2
 
 
-def test_events_can_come_out_of_order_and_a_seed_repeats_the_order(
+def test_same_seed_repeats_the_random_order_of_events(
     listening: SandboxProcess, client: Any, receiver: Receiver
 ) -> None:
     def drawn(seed: int) -> list[float]:
         listening.faults(webhooks={"reorder_ms": HOUR_MS, "seed": seed})
         client.v1.payment_intents.create(PAID)
-        return waits(listening, 3)
+        return delays(listening, 3)
 
     first, other, again = drawn(1), drawn(2), drawn(1)
 
@@ -145,10 +147,10 @@ def test_events_can_come_out_of_order_and_a_seed_repeats_the_order(
     receiver.wait_for(*PAID_EVENTS * 3)
 
 
-def test_events_arrive_in_the_order_that_was_drawn(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
+def test_events_arrive_in_the_drawn_order(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
     listening.faults(webhooks={"reorder_ms": HOUR_MS, "seed": 3})
     client.v1.payment_intents.create(PAID)
-    drawn = sorted(zip(waits(listening, 3), PAID_EVENTS, strict=True))
+    drawn = sorted(zip(delays(listening, 3), PAID_EVENTS, strict=True))
     assert [kind for _, kind in drawn] != PAID_EVENTS
 
     passed = 0.0
@@ -160,7 +162,7 @@ def test_events_arrive_in_the_order_that_was_drawn(listening: SandboxProcess, cl
     assert receiver.accepted == [kind for _, kind in drawn]
 
 
-def test_chance_has_a_seed(listening: SandboxProcess, client: Any) -> None:
+def test_same_seed_drops_the_same_events(listening: SandboxProcess, client: Any) -> None:
     def dropped(seed: int) -> list[bool]:
         rules(listening, {"action": "drop", "probability": 0.5}, seed=seed)
         for _ in range(20):
@@ -175,10 +177,10 @@ def test_chance_has_a_seed(listening: SandboxProcess, client: Any) -> None:
 
 
 @pytest.mark.parametrize("action", ["bad_signature", "old_secret"])
-def test_a_wrong_signature_is_followed_by_a_right_one(
+def test_retry_after_a_bad_signature_is_signed_correctly(
     listening: SandboxProcess, client: Any, receiver: Receiver, action: str
 ) -> None:
-    receiver.script = [400, 400]
+    receiver.statuses = [400, 400]
     rules(listening, {"action": action, "attempts": 2})
     client.v1.payment_intents.create(OPEN)
 
@@ -187,8 +189,8 @@ def test_a_wrong_signature_is_followed_by_a_right_one(
     assert [one.verifies(WEBHOOK_SECRET) for one in receiver.deliveries] == [False, False, True]
 
 
-def test_a_signature_can_be_stale(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
-    receiver.script = [400]
+def test_signature_timestamp_can_be_stale(listening: SandboxProcess, client: Any, receiver: Receiver) -> None:
+    receiver.statuses = [400]
     rules(listening, {"action": "stale_timestamp"})
     client.v1.payment_intents.create(OPEN)
 
@@ -199,7 +201,7 @@ def test_a_signature_can_be_stale(listening: SandboxProcess, client: Any, receiv
     assert stamped[0] < time.time() - 3000
 
 
-def test_the_old_secret_is_that_of_before_the_last_roll(
+def test_old_secret_fault_signs_with_the_secret_before_the_last_roll(
     listening: SandboxProcess, client: Any, receiver: Receiver
 ) -> None:
     [endpoint] = client.v1.webhook_endpoints.list().data
@@ -221,7 +223,7 @@ def test_the_old_secret_is_that_of_before_the_last_roll(
         {"drop": "charge.*"},
     ],
 )
-def test_a_plan_that_makes_no_sense_is_refused_and_changes_nothing(sandbox: SandboxProcess, wrong: Any) -> None:
+def test_invalid_plan_is_rejected_and_changes_nothing(sandbox: SandboxProcess, wrong: Any) -> None:
     sandbox.faults(webhooks={"duplicate": 3})
 
     with pytest.raises(AssertionError, match="webhooks"):

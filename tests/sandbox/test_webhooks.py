@@ -1,4 +1,4 @@
-"""Webhooks: signed, in an envelope, retried until 2xx, and out of order when asked."""
+"""Webhook deliveries: content, signatures, retries, resends and faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.sandbox import WEBHOOK_SECRET, SandboxProcess
 PAID: dict[str, Any] = {
     "amount": 1000,
     "currency": "usd",
-    "capture_method": "automatic",  # no `charge.updated` comes later
+    "capture_method": "automatic",  # avoids a later `charge.updated`
     "payment_method_types": ["card"],
     "payment_method": "pm_card_visa",
     "confirm": True,
@@ -30,7 +30,7 @@ DAY_S = 24 * HOUR_S
 
 @pytest.fixture
 def listening(own_sandbox: SandboxProcess, receiver: Receiver) -> SandboxProcess:
-    """A sandbox of this test that sends its events to `receiver`."""
+    """A sandbox for one test that sends its events to `receiver`."""
     own_sandbox.start(receiver.url)
     return own_sandbox
 
@@ -42,7 +42,7 @@ def pay(sandbox: SandboxProcess, **more: Any) -> stripe.PaymentIntent:
 
 
 def late_event(sandbox: SandboxProcess) -> Any:
-    """An event whose first attempt is an hour away."""
+    """Return an event whose first delivery attempt is due in an hour."""
     sandbox.faults(webhooks={"delay_ms": HOUR_S * 1000})
     client: Any = sandbox.client()
     client.v1.payment_intents.create(OPEN)
@@ -55,7 +55,7 @@ def deliveries(sandbox: SandboxProcess, event: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def test_events_come_signed_and_in_the_full_envelope(listening: SandboxProcess, receiver: Receiver) -> None:
+def test_webhook_contains_a_signed_event_with_all_fields(listening: SandboxProcess, receiver: Receiver) -> None:
     intent = pay(listening, idempotency_key="create:1")
     receiver.wait_for(*PAID_EVENTS)
 
@@ -68,7 +68,7 @@ def test_events_come_signed_and_in_the_full_envelope(listening: SandboxProcess, 
     assert (event.data.object.id, event.data.object.status) == (intent.id, "succeeded")
 
 
-def test_an_event_keeps_the_object_as_it_was(listening: SandboxProcess, receiver: Receiver) -> None:
+def test_event_contains_a_snapshot_of_the_object(listening: SandboxProcess, receiver: Receiver) -> None:
     pay(listening)
     receiver.wait_for(*PAID_EVENTS)
 
@@ -76,7 +76,7 @@ def test_an_event_keeps_the_object_as_it_was(listening: SandboxProcess, receiver
     assert created.data.object.status == "requires_confirmation"
 
 
-def test_a_signature_under_another_secret_does_not_verify(listening: SandboxProcess, receiver: Receiver) -> None:
+def test_signature_does_not_verify_with_another_secret(listening: SandboxProcess, receiver: Receiver) -> None:
     pay(listening)
     receiver.wait_for(*PAID_EVENTS)
     delivery: Any = receiver.deliveries[0]
@@ -85,20 +85,20 @@ def test_a_signature_under_another_secret_does_not_verify(listening: SandboxProc
         stripe.Webhook.construct_event(delivery.payload, delivery.signature, "whsec_other")
 
 
-def test_what_is_not_answered_2xx_comes_again_until_it_is(listening: SandboxProcess, receiver: Receiver) -> None:
-    receiver.script = [500, 302, 400, 404, 503]
+def test_delivery_is_retried_until_a_2xx_response(listening: SandboxProcess, receiver: Receiver) -> None:
+    receiver.statuses = [500, 302, 400, 404, 503]
     pay(listening)
     receiver.wait_for(*PAID_EVENTS)
 
-    assert Counter(one.answer for one in receiver.deliveries) == {500: 1, 302: 1, 400: 1, 404: 1, 503: 1, 200: 3}
+    assert Counter(one.status for one in receiver.deliveries) == {500: 1, 302: 1, 400: 1, 404: 1, 503: 1, 200: 3}
     assert {one.path for one in receiver.deliveries} == {"/webhooks"}
     client: Any = listening.client()
     eventually(lambda: [event.pending_webhooks for event in client.v1.events.list().data] == [0, 0, 0])
     assert client.v1.events.list({"delivery_success": False}).data == []
 
 
-def test_each_attempt_is_signed_at_its_own_time(listening: SandboxProcess, receiver: Receiver) -> None:
-    receiver.script = [500, 500]
+def test_each_attempt_is_signed_with_its_own_timestamp(listening: SandboxProcess, receiver: Receiver) -> None:
+    receiver.statuses = [500, 500]
     listening.faults(webhooks={"drop": ["charge.*", "payment_intent.created"]})
     pay(listening)
     receiver.wait_for("payment_intent.succeeded")
@@ -109,9 +109,7 @@ def test_each_attempt_is_signed_at_its_own_time(listening: SandboxProcess, recei
     assert times[-1] > times[0]
 
 
-def test_events_that_nobody_took_are_delivered_by_the_next_process(
-    own_sandbox: SandboxProcess, receiver: Receiver
-) -> None:
+def test_undelivered_events_are_delivered_after_a_restart(own_sandbox: SandboxProcess, receiver: Receiver) -> None:
     own_sandbox.start("http://127.0.0.1:9/nobody")
     pay(own_sandbox)
     own_sandbox.kill()
@@ -121,7 +119,7 @@ def test_events_that_nobody_took_are_delivered_by_the_next_process(
     receiver.wait_for(*PAID_EVENTS)
 
 
-def test_virtual_time_brings_retries_forward_and_leaves_signatures_valid(
+def test_advancing_the_clock_triggers_retries_with_valid_signatures(
     own_sandbox: SandboxProcess, receiver: Receiver
 ) -> None:
     own_sandbox.start(receiver.url)
@@ -136,7 +134,7 @@ def test_virtual_time_brings_retries_forward_and_leaves_signatures_valid(
     assert abs(stamped - time.time()) < 300
 
 
-def test_an_event_can_be_duplicated(listening: SandboxProcess, receiver: Receiver) -> None:
+def test_event_can_be_duplicated(listening: SandboxProcess, receiver: Receiver) -> None:
     listening.faults(webhooks={"duplicate": 2})
     pay(listening)
 
@@ -144,9 +142,7 @@ def test_an_event_can_be_duplicated(listening: SandboxProcess, receiver: Receive
     assert len({one.event.id for one in receiver.deliveries}) == 3
 
 
-def test_an_event_that_was_dropped_is_listed_and_can_be_sent_again(
-    listening: SandboxProcess, receiver: Receiver
-) -> None:
+def test_dropped_event_is_listed_and_can_be_resent(listening: SandboxProcess, receiver: Receiver) -> None:
     listening.faults(webhooks={"drop": ["payment_intent.succeeded"]})
     pay(listening)
     receiver.wait_for("payment_intent.created", "charge.succeeded")
@@ -161,7 +157,7 @@ def test_an_event_that_was_dropped_is_listed_and_can_be_sent_again(
     receiver.wait_for("payment_intent.succeeded")
 
 
-def test_an_event_can_arrive_before_the_answer_that_caused_it(listening: SandboxProcess, receiver: Receiver) -> None:
+def test_event_can_arrive_before_the_response_that_caused_it(listening: SandboxProcess, receiver: Receiver) -> None:
     listening.faults(webhooks={"before_response": True})
 
     pay(listening)
@@ -169,7 +165,7 @@ def test_an_event_can_arrive_before_the_answer_that_caused_it(listening: Sandbox
     assert sorted(receiver.accepted) == sorted(PAID_EVENTS)
 
 
-def test_a_resend_does_not_end_the_automatic_retries(listening: SandboxProcess, receiver: Receiver) -> None:
+def test_resend_does_not_stop_automatic_retries(listening: SandboxProcess, receiver: Receiver) -> None:
     event = late_event(listening)
     listening.resend(event.id)
     receiver.wait_for("payment_intent.created")
@@ -183,8 +179,8 @@ def test_a_resend_does_not_end_the_automatic_retries(listening: SandboxProcess, 
     assert {one.event.id for one in receiver.deliveries} == {event.id}
 
 
-def test_a_resend_is_one_attempt(listening: SandboxProcess, receiver: Receiver) -> None:
-    receiver.script = [500]
+def test_failed_resend_is_not_retried(listening: SandboxProcess, receiver: Receiver) -> None:
+    receiver.statuses = [500]
     event = late_event(listening)
     listening.resend(event.id)
 
@@ -195,10 +191,10 @@ def test_a_resend_is_one_attempt(listening: SandboxProcess, receiver: Receiver) 
     assert client.v1.events.retrieve(event.id).pending_webhooks == 1
 
 
-def test_a_delivery_shows_its_attempts(listening: SandboxProcess, receiver: Receiver) -> None:
-    """With the start of the answers, and of the signature nothing that somebody could use."""
-    receiver.script = [500]
-    receiver.answer_body = b"no such order " * 200_000
+def test_delivery_lists_its_attempts(listening: SandboxProcess, receiver: Receiver) -> None:
+    """Each attempt shows the start of the response, but not the signature's digest."""
+    receiver.statuses = [500]
+    receiver.response_body = b"no such order " * 200_000
     client: Any = listening.client()
     intent = client.v1.payment_intents.create(OPEN)
     receiver.wait_for("payment_intent.created")
@@ -209,7 +205,7 @@ def test_a_delivery_shows_its_attempts(listening: SandboxProcess, receiver: Rece
     assert (delivery["type"], delivery["url"], delivery["due"]) == ("payment_intent.created", receiver.url, None)
     assert delivery["request"] == event.request.id == intent.last_response.request_id
     assert [(one["status"], one["error"]) for one in delivery["attempts"]] == [(500, None), (200, None)]
-    assert {one["body"] for one in delivery["attempts"]} == {receiver.answer_body[:500].decode()}
+    assert {one["body"] for one in delivery["attempts"]} == {receiver.response_body[:500].decode()}
     stamp, _, digest = receiver.deliveries[1].signature.partition(",v1=")
     assert delivery["attempts"][1]["signature"].startswith(stamp)
     assert digest not in str(delivery)
@@ -224,8 +220,8 @@ def test_deliveries_are_listed_by_endpoint_and_state(listening: SandboxProcess, 
     receiver.wait_for(*PAID_EVENTS)
 
     def listed(query: str) -> list[str]:
-        answer = listening.control("GET", f"/sandbox/deliveries?{query}")
-        return [one["type"] for one in answer["data"]]
+        page = listening.control("GET", f"/sandbox/deliveries?{query}")
+        return [one["type"] for one in page["data"]]
 
     eventually(lambda: listed("state=delivered") == PAID_EVENTS[::-1])
     assert listed(f"endpoint={dead.id}&state=pending") == PAID_EVENTS[::-1]
@@ -237,7 +233,7 @@ def test_deliveries_are_listed_by_endpoint_and_state(listening: SandboxProcess, 
         listed("state=lost")
 
 
-def test_attempts_are_kept_over_a_restart_and_the_latest_ten_of_them(own_sandbox: SandboxProcess) -> None:
+def test_latest_ten_attempts_survive_a_restart(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start("http://127.0.0.1:9/nobody")
     client: Any = own_sandbox.client()
     client.v1.payment_intents.create(OPEN)
@@ -257,7 +253,7 @@ def test_attempts_are_kept_over_a_restart_and_the_latest_ten_of_them(own_sandbox
     assert {(one["status"], one["error"]) for one in delivery["attempts"]} == {(None, "ClientConnectorError")}
 
 
-def test_an_event_is_given_up_after_three_days(own_sandbox: SandboxProcess) -> None:
+def test_delivery_is_abandoned_after_three_days(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start("http://127.0.0.1:9/nobody")
     client: Any = own_sandbox.client()
     client.v1.payment_intents.create(OPEN)
@@ -271,10 +267,10 @@ def test_an_event_is_given_up_after_three_days(own_sandbox: SandboxProcess) -> N
     assert [one.id for one in client.v1.events.list({"delivery_success": False}).data] == [event.id]
 
 
-def test_retries_stop_where_the_endpoint_is_disabled_when_one_is_due(
+def test_retries_stop_if_the_endpoint_is_disabled_when_one_is_due(
     listening: SandboxProcess, receiver: Receiver
 ) -> None:
-    """https://docs.stripe.com/webhooks#disable: enabled again before, nothing is lost."""
+    """Nothing is lost if it is enabled again before: https://docs.stripe.com/webhooks#disable."""
     client: Any = listening.client()
     [endpoint] = client.v1.webhook_endpoints.list().data
     stopped = late_event(listening)
@@ -293,7 +289,7 @@ def test_retries_stop_where_the_endpoint_is_disabled_when_one_is_due(
     assert client.v1.events.retrieve(stopped.id).pending_webhooks == 0
 
 
-def test_retries_stop_where_the_endpoint_was_deleted(listening: SandboxProcess, receiver: Receiver) -> None:
+def test_retries_stop_if_the_endpoint_is_deleted(listening: SandboxProcess, receiver: Receiver) -> None:
     client: Any = listening.client()
     [endpoint] = client.v1.webhook_endpoints.list().data
     event = late_event(listening)
@@ -306,7 +302,9 @@ def test_retries_stop_where_the_endpoint_was_deleted(listening: SandboxProcess, 
     assert receiver.deliveries == []
 
 
-def test_the_endpoint_is_shown_without_its_secret(listening: SandboxProcess, receiver: Receiver) -> None:
+def test_endpoint_of_the_command_line_is_listed_without_its_secret(
+    listening: SandboxProcess, receiver: Receiver
+) -> None:
     client: Any = listening.client()
     [endpoint] = client.v1.webhook_endpoints.list().data
 

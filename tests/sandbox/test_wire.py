@@ -1,4 +1,4 @@
-"""Stripe's manner on the wire, one fact a row: what clients may send, and what they are told."""
+"""The HTTP behavior of Stripe's API: headers, authentication, forms, expansion and lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.plain import FORM, GOOD, INTENTS, ask, create
+from tests.sandbox.http_requests import FORM, GOOD, INTENTS, create, send_request
 from tests.support.sandbox import API_KEY, SandboxProcess
 
 
@@ -20,41 +20,41 @@ def intent(sandbox: SandboxProcess) -> dict[str, Any]:
     return create(sandbox).json
 
 
-def test_every_answer_names_its_request_and_the_version(sandbox: SandboxProcess) -> None:
-    heard = create(sandbox)
+def test_every_response_has_a_request_id_and_the_api_version(sandbox: SandboxProcess) -> None:
+    response = create(sandbox)
 
-    assert heard.headers["request-id"].startswith("req_")
-    assert heard.headers["stripe-version"] == "2026-08-26.dahlia"
-    assert heard.headers["content-type"] == "application/json"
-    assert "no-store" in heard.headers["cache-control"]
+    assert response.headers["request-id"].startswith("req_")
+    assert response.headers["stripe-version"] == "2026-08-26.dahlia"
+    assert response.headers["content-type"] == "application/json"
+    assert "no-store" in response.headers["cache-control"]
 
 
 @pytest.mark.parametrize(
     "version", ["2026-08-26.dahlia", "2019-02-19", "2026-10-28.endive", "2025-03-31.basil; beta=v1"]
 )
-def test_any_well_formed_version_is_taken_and_repeated(sandbox: SandboxProcess, version: str) -> None:
-    """Though the answer is in the one version that is spoken."""
-    heard = create(sandbox, Stripe_Version=version)
-    assert (heard.status, heard.headers["stripe-version"]) == (200, version.partition(";")[0])
-    assert "amount_details" in heard.json
+def test_well_formed_version_is_accepted_and_echoed(sandbox: SandboxProcess, version: str) -> None:
+    """The response always has the shape of the sandbox's version."""
+    response = create(sandbox, Stripe_Version=version)
+    assert (response.status, response.headers["stripe-version"]) == (200, version.partition(";")[0])
+    assert "amount_details" in response.json
 
 
 @pytest.mark.parametrize("version", ["latest", "2026", "26-08-26", "2026-08-26.DAHLIA"])
-def test_a_version_that_is_none_is_400(sandbox: SandboxProcess, version: str) -> None:
-    heard = create(sandbox, Stripe_Version=version)
-    assert (heard.status, heard.error["type"]) == (400, "invalid_request_error")
+def test_malformed_version_is_400(sandbox: SandboxProcess, version: str) -> None:
+    response = create(sandbox, Stripe_Version=version)
+    assert (response.status, response.error["type"]) == (400, "invalid_request_error")
 
 
-def test_a_connected_account_is_taken_and_repeated(sandbox: SandboxProcess) -> None:
-    heard = create(sandbox, Stripe_Account="acct_1NotOurs")
-    assert (heard.status, heard.headers["stripe-account"]) == (200, "acct_1NotOurs")
+def test_connected_account_is_accepted_and_echoed(sandbox: SandboxProcess) -> None:
+    response = create(sandbox, Stripe_Account="acct_1NotOurs")
+    assert (response.status, response.headers["stripe-account"]) == (200, "acct_1NotOurs")
 
 
 @pytest.mark.parametrize("account", ["me", "cus_1", "acct_", "acct_1 acct_2"])
-def test_what_is_no_account_is_403(sandbox: SandboxProcess, account: str) -> None:
-    heard = create(sandbox, Stripe_Account=account)
-    assert (heard.status, heard.error["code"]) == (403, "account_invalid")
-    assert "stripe-account" not in heard.headers
+def test_malformed_account_is_403(sandbox: SandboxProcess, account: str) -> None:
+    response = create(sandbox, Stripe_Account=account)
+    assert (response.status, response.error["code"]) == (403, "account_invalid")
+    assert "stripe-account" not in response.headers
 
 
 def basic(text: str) -> str:
@@ -65,17 +65,17 @@ def basic(text: str) -> str:
     "credentials",
     [basic(f"{API_KEY}:"), basic(f"{API_KEY}:any"), basic(API_KEY), f"bearer {API_KEY}", "Bearer sk_test_x"],
 )
-def test_a_key_comes_by_bearer_or_as_the_user_of_basic(sandbox: SandboxProcess, credentials: str) -> None:
+def test_key_is_accepted_as_bearer_token_or_basic_user(sandbox: SandboxProcess, credentials: str) -> None:
     assert create(sandbox, Authorization=credentials).status == 200
 
 
 @pytest.mark.parametrize(
     "credentials", [None, "", "Bearer", "Basic ~~~", basic(":secret"), f"Digest {API_KEY}", API_KEY]
 )
-def test_without_a_key_it_is_401(sandbox: SandboxProcess, credentials: str | None) -> None:
-    heard = create(sandbox, Authorization=credentials)
-    assert (heard.status, heard.error["type"]) == (401, "invalid_request_error")
-    assert heard.headers["www-authenticate"].startswith("Basic")
+def test_missing_or_malformed_credentials_are_401(sandbox: SandboxProcess, credentials: str | None) -> None:
+    response = create(sandbox, Authorization=credentials)
+    assert (response.status, response.error["type"]) == (401, "invalid_request_error")
+    assert response.headers["www-authenticate"].startswith("Basic")
 
 
 @pytest.mark.parametrize(
@@ -93,62 +93,62 @@ def test_without_a_key_it_is_401(sandbox: SandboxProcess, credentials: str | Non
         ("POST", "/v1/events"),
     ],
 )
-def test_an_unknown_url_is_404_and_says_where_to_read_on(sandbox: SandboxProcess, method: str, path: str) -> None:
-    """With or without a key, as at Stripe."""
-    heard = ask(sandbox, method, path, Authorization=None)
-    assert (heard.status, heard.error["type"]) == (404, "invalid_request_error")
-    assert heard.error["message"].startswith(f"Unrecognized request URL ({method}: {path.partition('?')[0]})")
-    assert "docs/sandbox.md" in heard.error["message"]
+def test_unknown_url_is_404_and_names_the_documentation(sandbox: SandboxProcess, method: str, path: str) -> None:
+    """A key is not required, as at Stripe."""
+    response = send_request(sandbox, method, path, Authorization=None)
+    assert (response.status, response.error["type"]) == (404, "invalid_request_error")
+    assert response.error["message"].startswith(f"Unrecognized request URL ({method}: {path.partition('?')[0]})")
+    assert "docs/sandbox.md" in response.error["message"]
 
 
-def test_head_is_answered_without_a_body(sandbox: SandboxProcess) -> None:
-    heard = ask(sandbox, "HEAD", "/v1/unheard_of")
-    assert (heard.status, heard.body) == (404, b"")
+def test_head_response_has_no_body(sandbox: SandboxProcess) -> None:
+    response = send_request(sandbox, "HEAD", "/v1/unheard_of")
+    assert (response.status, response.body) == (404, b"")
 
 
 @pytest.mark.parametrize(
     ("status", "more", "advice"),
     [
         (200, "", None),
-        (400, "&colour=red", "false"),
+        (400, "&color=red", "false"),
         (402, "&confirm=true&payment_method=pm_card_chargeDeclined", "false"),
     ],
 )
-def test_whether_to_retry_is_said_where_stripe_says_it(
+def test_should_retry_header_matches_stripe(
     sandbox: SandboxProcess, status: int, more: str, advice: str | None
 ) -> None:
-    heard = create(sandbox, more)
-    assert (heard.status, heard.headers.get("stripe-should-retry")) == (status, advice)
+    response = create(sandbox, more)
+    assert (response.status, response.headers.get("stripe-should-retry")) == (status, advice)
 
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", "text/plain", "not a type"])
-def test_what_is_no_form_is_refused(sandbox: SandboxProcess, kind: str) -> None:
-    heard = ask(sandbox, "POST", INTENTS, '{"amount": 1000, "currency": "usd"}', Content_Type=kind)
-    assert heard.status == 400
-    assert "application/x-www-form-urlencoded" in heard.error["message"]
+def test_body_that_is_not_a_form_is_rejected(sandbox: SandboxProcess, kind: str) -> None:
+    response = send_request(sandbox, "POST", INTENTS, '{"amount": 1000, "currency": "usd"}', Content_Type=kind)
+    assert response.status == 400
+    assert "application/x-www-form-urlencoded" in response.error["message"]
 
 
 @pytest.mark.parametrize("kind", [None, f"{FORM}; charset=utf-8", FORM.upper()])
-def test_a_form_is_taken_under_each_of_its_names(sandbox: SandboxProcess, kind: str | None) -> None:
-    assert ask(sandbox, "POST", INTENTS, GOOD.encode(), Content_Type=kind).status == 200
+def test_form_content_type_is_accepted_in_all_spellings(sandbox: SandboxProcess, kind: str | None) -> None:
+    assert send_request(sandbox, "POST", INTENTS, GOOD.encode(), Content_Type=kind).status == 200
 
 
-def test_parameters_may_stand_in_the_address(sandbox: SandboxProcess) -> None:
-    heard = ask(sandbox, "POST", f"{INTENTS}?currency=eur&description=x", "amount=1000&currency=usd")
-    assert (heard.json["currency"], heard.json["description"]) == ("usd", "x")
+def test_query_parameters_are_accepted_and_the_body_takes_precedence(sandbox: SandboxProcess) -> None:
+    response = send_request(sandbox, "POST", f"{INTENTS}?currency=eur&description=x", "amount=1000&currency=usd")
+    assert (response.json["currency"], response.json["description"]) == ("usd", "x")
 
 
-def test_a_get_may_have_a_form_for_a_body(sandbox: SandboxProcess, intent: dict[str, Any]) -> None:
-    assert len(ask(sandbox, "GET", f"{INTENTS}?starting_after=", None).error["message"]) > 0
+def test_get_accepts_a_form_as_its_body(sandbox: SandboxProcess, intent: dict[str, Any]) -> None:
+    assert len(send_request(sandbox, "GET", f"{INTENTS}?starting_after=", None).error["message"]) > 0
     create(sandbox)
-    assert len(ask(sandbox, "GET", INTENTS, "limit=1").json["data"]) == 1
-    assert ask(sandbox, "GET", f"{INTENTS}?limit=1", "{}", Content_Type="application/json").status == 200
+    assert len(send_request(sandbox, "GET", INTENTS, "limit=1").json["data"]) == 1
+    assert send_request(sandbox, "GET", f"{INTENTS}?limit=1", "{}", Content_Type="application/json").status == 200
 
 
 @pytest.mark.parametrize(
     ("more", "param", "code", "words"),
     [
-        ("&colour=red", "colour", "parameter_unknown", "Received unknown parameter: colour"),
+        ("&color=red", "color", "parameter_unknown", "Received unknown parameter: color"),
         ("&amout=1", "amout", "parameter_unknown", "Received unknown parameter: amout. Did you mean amount?"),
         ("&a=1&b[c]=2", "a", "parameter_unknown", "Received unknown parameters: a, b"),
         ("&description[]=1", "description", None, "Invalid string"),
@@ -167,27 +167,27 @@ def test_a_get_may_have_a_form_for_a_body(sandbox: SandboxProcess, intent: dict[
             "Invalid capture_method: must be one of automatic, automatic_async, or manual",
         ),
         (
-            "&payment_method_data[type]=card&payment_method_data[card][nummer]=4",
-            "payment_method_data[card][nummer]",
+            "&payment_method_data[type]=card&payment_method_data[card][numbr]=4",
+            "payment_method_data[card][numbr]",
             "parameter_unknown",
-            "Received unknown parameter: payment_method_data[card][nummer]. Did you mean payment_method_data[card][number]",
+            "Received unknown parameter: payment_method_data[card][numbr]. Did you mean payment_method_data[card][number]",
         ),
     ],
 )
-def test_unknown_parameters_and_wrong_types_are_refused(
+def test_unknown_and_mistyped_parameters_are_rejected(
     sandbox: SandboxProcess, more: str, param: str, code: str | None, words: str
 ) -> None:
-    heard = ask(sandbox, "POST", INTENTS, f"{GOOD}{more}".encode())
-    assert heard.status == 400
-    assert (heard.error["param"], heard.error.get("code")) == (param, code)
-    assert heard.error["message"].startswith(words)
+    response = send_request(sandbox, "POST", INTENTS, f"{GOOD}{more}".encode())
+    assert response.status == 400
+    assert (response.error["param"], response.error.get("code")) == (param, code)
+    assert response.error["message"].startswith(words)
 
 
 @pytest.mark.parametrize(("body", "name"), [("currency=usd", "amount"), ("amount=1000", "currency"), ("", "amount")])
-def test_a_missing_parameter_is_named(sandbox: SandboxProcess, body: str, name: str) -> None:
-    heard = ask(sandbox, "POST", INTENTS, body)
-    assert heard.error["code"] == "parameter_missing"
-    assert heard.error["message"] == f"Missing required param: {name}."
+def test_missing_parameter_is_named(sandbox: SandboxProcess, body: str, name: str) -> None:
+    response = send_request(sandbox, "POST", INTENTS, body)
+    assert response.error["code"] == "parameter_missing"
+    assert response.error["message"] == f"Missing required param: {name}."
 
 
 @pytest.mark.parametrize(
@@ -201,24 +201,26 @@ def test_a_missing_parameter_is_named(sandbox: SandboxProcess, body: str, name: 
         ("latest_charge.payment_intent.latest_charge.payment_intent.customer", "You cannot expand more than 4 levels"),
     ],
 )
-def test_what_cannot_be_expanded_is_400_though_nothing_is_there(
+def test_invalid_expansion_is_400_even_if_the_field_is_null(
     sandbox: SandboxProcess, intent: dict[str, Any], path: str, words: str
 ) -> None:
-    heard = ask(sandbox, "GET", f"{INTENTS}/{intent['id']}?expand[]={path}")
-    assert heard.status == 400
-    assert heard.error["message"].startswith(words)
+    response = send_request(sandbox, "GET", f"{INTENTS}/{intent['id']}?expand[]={path}")
+    assert response.status == 400
+    assert response.error["message"].startswith(words)
 
 
-def test_in_lists_expansions_begin_with_data(sandbox: SandboxProcess) -> None:
+def test_expansions_in_lists_start_with_data(sandbox: SandboxProcess) -> None:
     create(sandbox, "&confirm=true&payment_method=pm_card_visa")
-    plain = ask(sandbox, "GET", f"{INTENTS}?expand[]=latest_charge")
-    [listed] = ask(sandbox, "GET", f"{INTENTS}?limit=1&expand[]=data.latest_charge.payment_intent").json["data"]
+    plain = send_request(sandbox, "GET", f"{INTENTS}?expand[]=latest_charge")
+    [listed] = send_request(sandbox, "GET", f"{INTENTS}?limit=1&expand[]=data.latest_charge.payment_intent").json[
+        "data"
+    ]
 
     assert plain.error["message"].endswith("You may want to try expanding 'data.latest_charge' instead.")
     assert listed["latest_charge"]["payment_intent"]["id"] == listed["id"]
 
 
-def test_several_expansions_meet_in_one_answer(sandbox: SandboxProcess) -> None:
+def test_several_expansions_apply_to_one_response(sandbox: SandboxProcess) -> None:
     more = "&capture_method=automatic&confirm=true&payment_method=pm_card_visa&expand[0]=payment_method"
     made = create(sandbox, f"{more}&expand[1]=latest_charge&expand[2]=latest_charge.balance_transaction").json
 
@@ -239,18 +241,18 @@ def test_several_expansions_meet_in_one_answer(sandbox: SandboxProcess) -> None:
         ("status=succeeded", "status"),
     ],
 )
-def test_lists_refuse_what_they_cannot_do(sandbox: SandboxProcess, query: str, param: str) -> None:
-    heard = ask(sandbox, "GET", f"{INTENTS}?{query}")
-    assert (heard.status, heard.error["param"]) == (400, param)
+def test_invalid_list_parameter_is_rejected(sandbox: SandboxProcess, query: str, param: str) -> None:
+    response = send_request(sandbox, "GET", f"{INTENTS}?{query}")
+    assert (response.status, response.error["param"]) == (400, param)
 
 
-def test_pages_walk_through_a_list_in_both_directions(own_sandbox: SandboxProcess) -> None:
+def test_list_can_be_paged_in_both_directions(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
     ids = [create(own_sandbox).json["id"] for _ in range(5)][::-1]
 
-    first = ask(own_sandbox, "GET", f"{INTENTS}?limit=2").json
-    rest = ask(own_sandbox, "GET", f"{INTENTS}?limit=3&starting_after={ids[1]}").json
-    before = ask(own_sandbox, "GET", f"{INTENTS}?limit=2&ending_before={ids[4]}").json
+    first = send_request(own_sandbox, "GET", f"{INTENTS}?limit=2").json
+    rest = send_request(own_sandbox, "GET", f"{INTENTS}?limit=3&starting_after={ids[1]}").json
+    before = send_request(own_sandbox, "GET", f"{INTENTS}?limit=2&ending_before={ids[4]}").json
 
     assert ([one["id"] for one in first["data"]], first["has_more"]) == (ids[:2], True)
     assert ([one["id"] for one in rest["data"]], rest["has_more"]) == (ids[2:], False)
@@ -258,7 +260,7 @@ def test_pages_walk_through_a_list_in_both_directions(own_sandbox: SandboxProces
     assert first["url"] == INTENTS
 
 
-def test_the_sdk_pages_forwards_and_backwards_by_itself(own_sandbox: SandboxProcess) -> None:
+def test_sdk_auto_paging_works_in_both_directions(own_sandbox: SandboxProcess) -> None:
     own_sandbox.start()
     ids = [create(own_sandbox).json["id"] for _ in range(5)][::-1]
     intents: Any = own_sandbox.client().v1.payment_intents
@@ -282,19 +284,19 @@ def test_the_sdk_pages_forwards_and_backwards_by_itself(own_sandbox: SandboxProc
         b"&".join(b"metadata[a%d]=1" % number for number in range(1001)),
     ],
 )
-def test_a_form_that_cannot_be_read_is_400(sandbox: SandboxProcess, body: bytes) -> None:
-    heard = ask(sandbox, "POST", INTENTS, body)
-    assert (heard.status, heard.error["type"]) == (400, "invalid_request_error")
+def test_malformed_form_is_400(sandbox: SandboxProcess, body: bytes) -> None:
+    response = send_request(sandbox, "POST", INTENTS, body)
+    assert (response.status, response.error["type"]) == (400, "invalid_request_error")
 
 
-def test_a_body_too_large_is_413(sandbox: SandboxProcess) -> None:
-    heard = ask(sandbox, "POST", INTENTS, b"description=" + b"x" * 1_100_000)
-    assert (heard.status, heard.error["type"]) == (413, "invalid_request_error")
+def test_oversized_body_is_413(sandbox: SandboxProcess) -> None:
+    response = send_request(sandbox, "POST", INTENTS, b"description=" + b"x" * 1_100_000)
+    assert (response.status, response.error["type"]) == (413, "invalid_request_error")
 
 
-def test_a_packed_body_is_unpacked_or_refused(sandbox: SandboxProcess) -> None:
-    packed = ask(sandbox, "POST", INTENTS, gzip.compress(GOOD.encode()), Content_Encoding="gzip")
-    broken = ask(sandbox, "POST", INTENTS, b"no gzip at all", Content_Encoding="gzip")
+def test_gzip_body_is_decompressed_or_rejected(sandbox: SandboxProcess) -> None:
+    packed = send_request(sandbox, "POST", INTENTS, gzip.compress(GOOD.encode()), Content_Encoding="gzip")
+    broken = send_request(sandbox, "POST", INTENTS, b"no gzip at all", Content_Encoding="gzip")
 
     assert (packed.status, broken.status) == (200, 400)
 
@@ -310,7 +312,7 @@ def test_a_packed_body_is_unpacked_or_refused(sandbox: SandboxProcess) -> None:
         b"POST /v1/payment_intents HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_what_is_no_http_is_400_before_anything_is_looked_at(sandbox: SandboxProcess, request_text: bytes) -> None:
+def test_malformed_http_is_rejected(sandbox: SandboxProcess, request_text: bytes) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=20) as connection:
         connection.sendall(request_text)
         assert connection.recv(65536).split()[1].startswith(b"4")
@@ -320,16 +322,16 @@ def test_what_is_no_http_is_400_before_anything_is_looked_at(sandbox: SandboxPro
 @pytest.mark.parametrize(
     "raw", [b"GET /v1/payment_intents?limit=\xff\xfe", b"GET /v1/payment_intents/\xff", b"GET /v1/%ff"]
 )
-def test_addresses_that_are_no_utf_8_are_refused_in_stripes_shape(sandbox: SandboxProcess, raw: bytes) -> None:
+def test_url_that_is_not_utf_8_is_rejected(sandbox: SandboxProcess, raw: bytes) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=20) as connection:
         fields = f"Host: x\r\nAuthorization: Bearer {API_KEY}\r\nConnection: close\r\n\r\n"
         connection.sendall(raw + b" HTTP/1.1\r\n" + fields.encode())
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert answer.split()[1][:1] == b"4"
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.split()[1][:1] == b"4"
 
 
 @pytest.mark.parametrize("key", [b"\xff", b"a\x01b", b"x" * 256])
-def test_a_key_that_cannot_be_one_is_400(sandbox: SandboxProcess, key: bytes) -> None:
+def test_invalid_idempotency_key_is_400(sandbox: SandboxProcess, key: bytes) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=20) as connection:
         fields: Mapping[bytes, bytes] = {
             b"Host": b"x",
@@ -343,7 +345,7 @@ def test_a_key_that_cannot_be_one_is_400(sandbox: SandboxProcess, key: bytes) ->
         assert connection.recv(65536).split()[1] == b"400"
 
 
-def test_metadata_takes_every_text(sandbox: SandboxProcess) -> None:
+def test_metadata_accepts_any_unicode_text(sandbox: SandboxProcess) -> None:
     text = "Zoë & Søn = 100 % + 日本 \U0001f600 \x00 \n;"
     client: Any = sandbox.client()
     made = client.v1.payment_intents.create({"amount": 1000, "currency": "usd", "metadata": {"note": text, "7": "x"}})
@@ -351,7 +353,7 @@ def test_metadata_takes_every_text(sandbox: SandboxProcess) -> None:
     assert client.v1.payment_intents.retrieve(made.id).metadata.to_dict() == {"note": text, "7": "x"}
 
 
-def test_empty_values_unset_what_can_be_unset(sandbox: SandboxProcess) -> None:
+def test_empty_value_unsets_an_optional_field(sandbox: SandboxProcess) -> None:
     client: Any = sandbox.client()
     made = client.v1.payment_intents.create(
         {

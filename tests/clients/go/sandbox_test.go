@@ -1,4 +1,4 @@
-// The official Go client, pointed at the sandbox by nothing but its API base. SANDBOX_URL is given by scripts/test-clients.
+// Tests with the official Go client. Only its API base is changed. scripts/test-clients sets SANDBOX_URL.
 package clients
 
 import (
@@ -18,9 +18,9 @@ import (
 	"github.com/stripe/stripe-go/v86"
 )
 
-const patience = 20 * time.Second
+const deliveryTimeout = 20 * time.Second
 
-// newClient gives the SDK; it tries again by itself as often as retries says.
+// newClient returns an SDK client that retries failed requests up to the given number of times.
 func newClient(key string, retries int64) *stripe.Client {
 	config := &stripe.BackendConfig{
 		URL:               stripe.String(os.Getenv("SANDBOX_URL")),
@@ -60,14 +60,14 @@ func pay(t *testing.T, params *stripe.PaymentIntentCreateParams) *stripe.Payment
 	return intent
 }
 
-// refusal gives Stripe's error that err is.
-func refusal(t *testing.T, err error) *stripe.Error {
+// stripeError returns err as a *stripe.Error.
+func stripeError(t *testing.T, err error) *stripe.Error {
 	t.Helper()
-	var refused *stripe.Error
-	if !errors.As(err, &refused) {
-		t.Fatalf("expected an error of Stripe's, got %v", err)
+	var found *stripe.Error
+	if !errors.As(err, &found) {
+		t.Fatalf("expected a Stripe error, got %v", err)
 	}
-	return refused
+	return found
 }
 
 func equal[T comparable](t *testing.T, what string, got, wanted T) {
@@ -77,7 +77,7 @@ func equal[T comparable](t *testing.T, what string, got, wanted T) {
 	}
 }
 
-// control calls the sandbox's own API.
+// control calls the sandbox's control API.
 func control(t *testing.T, method, path string, body any) map[string]any {
 	t.Helper()
 	sent, err := json.Marshal(body)
@@ -88,19 +88,19 @@ func control(t *testing.T, method, path string, body any) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
+	defer response.Body.Close()
 	var content map[string]any
-	if err := json.NewDecoder(answer.Body).Decode(&content); err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s: %d %v %v", method, path, answer.StatusCode, content, err)
+	if err := json.NewDecoder(response.Body).Decode(&content); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %d %v %v", method, path, response.StatusCode, content, err)
 	}
 	return content
 }
 
-func TestAPaymentIsCreatedConfirmedAndReadAgain(t *testing.T) {
+func TestPaymentIsCreatedConfirmedAndRetrieved(t *testing.T) {
 	ctx, client, order := context.Background(), newClient("sk_test_anything", 0), orderID(t)
 	made, err := client.V1PaymentIntents.Create(ctx, payment(order))
 	if err != nil {
@@ -124,7 +124,7 @@ func TestAPaymentIsCreatedConfirmedAndReadAgain(t *testing.T) {
 	equal(t, "captured", paid.LatestCharge.AmountCaptured, 1000)
 }
 
-func TestADeclineIsACardErrorAndTheSameIntentIsPaidWithAnotherCard(t *testing.T) {
+func TestDeclinedIntentIsPaidWithAnotherCard(t *testing.T) {
 	ctx, client := context.Background(), newClient("sk_test_anything", 0)
 	made := pay(t, payment(orderID(t)))
 	confirm := func(card string) (*stripe.PaymentIntent, error) {
@@ -133,7 +133,7 @@ func TestADeclineIsACardErrorAndTheSameIntentIsPaidWithAnotherCard(t *testing.T)
 	}
 
 	_, err := confirm("pm_card_chargeDeclinedInsufficientFunds")
-	declined := refusal(t, err)
+	declined := stripeError(t, err)
 	equal(t, "type", declined.Type, stripe.ErrorTypeCard)
 	equal(t, "status", declined.HTTPStatusCode, http.StatusPaymentRequired)
 	equal(t, "code", declined.Code, stripe.ErrorCodeCardDeclined)
@@ -147,7 +147,7 @@ func TestADeclineIsACardErrorAndTheSameIntentIsPaidWithAnotherCard(t *testing.T)
 	equal(t, "status", paid.Status, stripe.PaymentIntentStatusSucceeded)
 }
 
-func TestAnIdempotencyKeyReplaysItsAnswerAndIsRefusedForOtherParameters(t *testing.T) {
+func TestIdempotencyKeyReplaysAndRejectsOtherParameters(t *testing.T) {
 	order := orderID(t)
 	keyed := func(amount int64) (*stripe.PaymentIntent, error) {
 		params := confirmed(order)
@@ -167,10 +167,10 @@ func TestAnIdempotencyKeyReplaysItsAnswerAndIsRefusedForOtherParameters(t *testi
 	equal(t, "replayed", second.LastResponse.Header.Get("Idempotent-Replayed"), "true")
 
 	_, err = keyed(2000)
-	equal(t, "type", refusal(t, err).Type, stripe.ErrorTypeIdempotency)
+	equal(t, "type", stripeError(t, err).Type, stripe.ErrorTypeIdempotency)
 }
 
-func TestTheClientsOwnRetriesAfterALostAnswerChargeOnce(t *testing.T) {
+func TestClientRetriesAfterLostResponseChargeOnce(t *testing.T) {
 	order := orderID(t)
 	control(t, "POST", "/sandbox/faults", map[string]any{"rules": []any{map[string]any{
 		"match": map[string]any{"metadata": map[string]any{"order_id": order}},
@@ -195,7 +195,7 @@ func TestTheClientsOwnRetriesAfterALostAnswerChargeOnce(t *testing.T) {
 	}
 }
 
-func TestAListIsReadPageByPageWithoutAGap(t *testing.T) {
+func TestListIsPagedWithoutGaps(t *testing.T) {
 	ctx, client := context.Background(), newClient("sk_test_anything", 0)
 	customer, err := client.V1Customers.Create(ctx, &stripe.CustomerCreateParams{Name: stripe.String("Page Turner")})
 	if err != nil {
@@ -220,7 +220,7 @@ func TestAListIsReadPageByPageWithoutAGap(t *testing.T) {
 	}
 }
 
-func TestAPaymentIsRefundedInPartsAndNeverBeyondItsAmount(t *testing.T) {
+func TestPartialRefundsNeverExceedThePayment(t *testing.T) {
 	ctx, client := context.Background(), newClient("sk_test_anything", 0)
 	paid := pay(t, confirmed(orderID(t)))
 	refund := func(amount int64) (*stripe.Refund, error) {
@@ -235,12 +235,12 @@ func TestAPaymentIsRefundedInPartsAndNeverBeyondItsAmount(t *testing.T) {
 	equal(t, "charge", first.Charge.ID, paid.LatestCharge.ID)
 
 	_, err = refund(601)
-	refused := refusal(t, err)
-	equal(t, "status", refused.HTTPStatusCode, http.StatusBadRequest)
-	equal(t, "param", refused.Param, "amount")
+	rejected := stripeError(t, err)
+	equal(t, "status", rejected.HTTPStatusCode, http.StatusBadRequest)
+	equal(t, "param", rejected.Param, "amount")
 }
 
-func TestADeliveryPassesTheClientsOwnCheckOfItsSignature(t *testing.T) {
+func TestClientVerifiesWebhookSignature(t *testing.T) {
 	ctx, client, order := context.Background(), newClient("sk_test_anything", 0), orderID(t)
 	type delivery struct {
 		payload   []byte
@@ -274,9 +274,9 @@ func TestADeliveryPassesTheClientsOwnCheckOfItsSignature(t *testing.T) {
 		equal(t, "type", event.Type, stripe.EventTypePaymentIntentSucceeded)
 		equal(t, "intent", event.Data.Object["id"].(string), paid.ID)
 		if _, err := stripe.ConstructEvent(got.payload, got.signature, "whsec_other"); err == nil {
-			t.Error("a delivery passes with another secret")
+			t.Error("the signature verifies with another secret")
 		}
-	case <-time.After(patience):
-		t.Fatal("no delivery came")
+	case <-time.After(deliveryTimeout):
+		t.Fatal("no delivery arrived")
 	}
 }

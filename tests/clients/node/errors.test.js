@@ -5,29 +5,29 @@ import { card, clientWith, orderId, pay, stripe } from "./support.js";
 
 const { StripeAuthenticationError, StripeIdempotencyError, StripeInvalidRequestError } = Stripe.errors;
 
-async function refused(call, kind) {
+async function rejected(call, kind) {
   const error = await call.then(assert.fail, (thrown) => thrown);
   assert.ok(error instanceof kind, error);
   return error;
 }
 
-test("an unknown id is a 404 that names the parameter", async () => {
-  const error = await refused(stripe.paymentIntents.retrieve("pi_unknown"), StripeInvalidRequestError);
+test("an unknown ID is a 404 that names the parameter", async () => {
+  const error = await rejected(stripe.paymentIntents.retrieve("pi_unknown"), StripeInvalidRequestError);
   assert.deepEqual([error.statusCode, error.code, error.param], [404, "resource_missing", "intent"]);
   assert.equal(error.message, "No such payment_intent: 'pi_unknown'");
 });
 
 test("an unknown parameter is a 400 that names it", async () => {
-  const error = await refused(stripe.paymentIntents.create({ ...card, colour: "red" }), StripeInvalidRequestError);
-  assert.deepEqual([error.statusCode, error.code, error.param], [400, "parameter_unknown", "colour"]);
+  const error = await rejected(stripe.paymentIntents.create({ ...card, color: "red" }), StripeInvalidRequestError);
+  assert.deepEqual([error.statusCode, error.code, error.param], [400, "parameter_unknown", "color"]);
 });
 
-test("a key that is none is an authentication error", async () => {
-  const error = await refused(clientWith("nonsense").balance.retrieve(), StripeAuthenticationError);
+test("an invalid key is an authentication error", async () => {
+  const error = await rejected(clientWith("nonsense").balance.retrieve(), StripeAuthenticationError);
   assert.equal(error.statusCode, 401);
 });
 
-test("an idempotency key replays its answer, and is refused for other parameters", async () => {
+test("an idempotency key replays its response and rejects other parameters", async () => {
   const idempotencyKey = orderId();
   const pays = { ...card, payment_method: "pm_card_visa", confirm: true };
   const first = await stripe.paymentIntents.create(pays, { idempotencyKey });
@@ -39,11 +39,11 @@ test("an idempotency key replays its answer, and is refused for other parameters
   assert.equal(second.lastResponse.idempotencyKey, idempotencyKey);
 
   const other = stripe.paymentIntents.create({ ...pays, amount: 2000 }, { idempotencyKey });
-  assert.equal((await refused(other, StripeIdempotencyError)).statusCode, 400);
+  assert.equal((await rejected(other, StripeIdempotencyError)).statusCode, 400);
 });
 
-test("a wrong state is refused with the intent as it is", async () => {
+test("an operation in the wrong status is rejected with the intent", async () => {
   const paid = await pay();
-  const error = await refused(stripe.paymentIntents.cancel(paid.id), StripeInvalidRequestError);
+  const error = await rejected(stripe.paymentIntents.cancel(paid.id), StripeInvalidRequestError);
   assert.deepEqual([error.code, error.payment_intent.status], ["payment_intent_unexpected_state", "succeeded"]);
 });

@@ -3,7 +3,7 @@ import test from "node:test";
 import Stripe from "stripe";
 import { card, control, orderId, pay, stripe } from "./support.js";
 
-test("a payment is created, confirmed and read again with its metadata", async () => {
+test("a payment is created, confirmed and updated with metadata", async () => {
   const order = orderId();
   const made = await stripe.paymentIntents.create({ ...card, metadata: { order_id: order } });
   assert.equal(made.status, "requires_payment_method");
@@ -16,7 +16,7 @@ test("a payment is created, confirmed and read again with its metadata", async (
   assert.match(changed.lastResponse.requestId, /^req_/);
 });
 
-test("a decline is a card error with its codes, and the same intent is paid with another card", async () => {
+test("a declined intent returns a card error and is paid with another card", async () => {
   const made = await stripe.paymentIntents.create(card);
   const declined = stripe.paymentIntents.confirm(made.id, { payment_method: "pm_card_chargeDeclinedInsufficientFunds" });
   const error = await declined.then(assert.fail, (thrown) => thrown);
@@ -33,15 +33,15 @@ test("a decline is a card error with its codes, and the same intent is paid with
   assert.deepEqual([paid.id, paid.status], [made.id, "succeeded"]);
 });
 
-test("a part of an authorisation is captured", async () => {
-  const held = await pay({ capture_method: "manual" });
-  assert.deepEqual([held.status, held.amount_capturable, held.amount_received], ["requires_capture", 1000, 0]);
+test("an authorization is captured partially", async () => {
+  const authorized = await pay({ capture_method: "manual" });
+  assert.deepEqual([authorized.status, authorized.amount_capturable, authorized.amount_received], ["requires_capture", 1000, 0]);
 
-  const paid = await stripe.paymentIntents.capture(held.id, { amount_to_capture: 700 });
+  const paid = await stripe.paymentIntents.capture(authorized.id, { amount_to_capture: 700 });
   assert.deepEqual([paid.status, paid.amount_capturable, paid.amount_received], ["succeeded", 0, 700]);
 });
 
-test("a payment is refunded in parts, and what is left is known", async () => {
+test("a partial refund limits the refundable remainder", async () => {
   const paid = await pay();
   const refund = await stripe.refunds.create({ payment_intent: paid.id, amount: 400, reason: "requested_by_customer" });
   assert.deepEqual([refund.object, refund.status, refund.amount], ["refund", "succeeded", 400]);
@@ -55,11 +55,11 @@ test("a payment is refunded in parts, and what is left is known", async () => {
   assert.ok(error instanceof Stripe.errors.StripeInvalidRequestError, error);
 });
 
-test("3-D Secure asks for an action, and the payment goes on after it", async () => {
-  const asked = await pay({ payment_method: "pm_card_threeDSecure2Required", return_url: "https://shop.example/done" });
-  assert.deepEqual([asked.status, asked.next_action.type], ["requires_action", "redirect_to_url"]);
-  assert.equal(asked.next_action.redirect_to_url.return_url, "https://shop.example/done");
+test("a payment succeeds after 3-D Secure", async () => {
+  const waiting = await pay({ payment_method: "pm_card_threeDSecure2Required", return_url: "https://shop.example/done" });
+  assert.deepEqual([waiting.status, waiting.next_action.type], ["requires_action", "redirect_to_url"]);
+  assert.equal(waiting.next_action.redirect_to_url.return_url, "https://shop.example/done");
 
-  await control("POST", `/sandbox/payment_intents/${asked.id}/authenticate`, { outcome: "succeed" });
-  assert.equal((await stripe.paymentIntents.retrieve(asked.id)).status, "succeeded");
+  await control("POST", `/sandbox/payment_intents/${waiting.id}/authenticate`, { outcome: "succeed" });
+  assert.equal((await stripe.paymentIntents.retrieve(waiting.id)).status, "succeeded");
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { control, pay, stripe } from "./support.js";
 
-test("a list is read page by page, newest first, without a gap", async () => {
+test("a list is paged newest first without gaps", async () => {
   const customer = await stripe.customers.create({ name: "Page Turner" });
   const made = [];
   for (let number = 0; number < 5; number += 1) made.unshift((await pay({ customer: customer.id })).id);
@@ -17,7 +17,7 @@ test("a list is read page by page, newest first, without a gap", async () => {
   assert.deepEqual(backwards, made.slice(0, 4).reverse());
 });
 
-test("what is expanded is an object, down to the balance transaction", async () => {
+test("nested objects are expanded, including the balance transaction", async () => {
   const customer = await stripe.customers.create({ email: "anna@shop.example" });
   const expand = ["customer", "payment_method", "latest_charge.balance_transaction"];
   const paid = await pay({ customer: customer.id, capture_method: "automatic", expand });
@@ -29,7 +29,7 @@ test("what is expanded is an object, down to the balance transaction", async () 
   assert.deepEqual([amount, net], [1000, 1000 - fee]);
 });
 
-test("a dispute, its charge and its payment method are read", async () => {
+test("a dispute, its charge and its payment method are retrieved", async () => {
   const paid = await pay();
   const opened = await control("POST", `/sandbox/charges/${paid.latest_charge}/dispute`, { reason: "fraudulent" });
 
@@ -40,7 +40,7 @@ test("a dispute, its charge and its payment method are read", async () => {
   assert.deepEqual([method.object, method.type], ["payment_method", "card"]);
 });
 
-test("events are listed with the objects that they tell of", async () => {
+test("events are listed with their objects", async () => {
   const paid = await pay();
   const events = await stripe.events.list({ type: "payment_intent.succeeded", limit: 100 }).autoPagingToArray({ limit: 1000 });
 

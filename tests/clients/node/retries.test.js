@@ -4,7 +4,7 @@ import test from "node:test";
 import Stripe from "stripe";
 import { captured, clientWith, control, card, orderId } from "./support.js";
 
-test("the SDK's own retries, after a lost answer and a 503, charge once", async (t) => {
+test("SDK retries after a lost response and a 503 charge once", async (t) => {
   const order = orderId();
   const match = { method: "POST", path_prefix: "/v1/payment_intents", metadata: { order_id: order } };
   await control("POST", "/sandbox/faults", {
@@ -14,7 +14,7 @@ test("the SDK's own retries, after a lost answer and a 503, charge once", async 
     ],
   });
 
-  const agent = new http.Agent(); // the SDK leaves the body of an answer that it retries unread, and its socket open
+  const agent = new http.Agent(); // the SDK leaves sockets of retried responses open, so close them after the test
   t.after(() => agent.destroy());
   const httpClient = Stripe.createNodeHttpClient(agent);
   const stripe = clientWith("sk_test_anything", { maxNetworkRetries: 2, httpClient });

@@ -1,5 +1,5 @@
-// The official SDK, pointed at the sandbox by nothing but its API base, and the sandbox's control API.
-// SANDBOX_URL is given by scripts/test-clients.
+// The official SDK with only its API base changed, and the sandbox's control API.
+// scripts/test-clients sets SANDBOX_URL.
 
 import { randomUUID } from "node:crypto";
 import http from "node:http";
@@ -19,28 +19,28 @@ export function orderId() {
   return `node-${randomUUID()}`;
 }
 
-/** A confirmed payment of 10.00 USD; `more` goes over its parameters. */
+/** Create a confirmed payment of 10.00 USD. `more` overrides its parameters. */
 export function pay(more = {}) {
   return stripe.paymentIntents.create({ ...card, payment_method: "pm_card_visa", confirm: true, ...more });
 }
 
 export async function control(method, path, body) {
-  const answer = await fetch(new URL(path, base), {
+  const response = await fetch(new URL(path, base), {
     method,
     headers: { "Content-Type": "application/json" },
     body: body && JSON.stringify(body),
   });
-  if (!answer.ok) throw new Error(await answer.text());
-  return answer.json();
+  if (!response.ok) throw new Error(await response.text());
+  return response.json();
 }
 
-/** The captures for an order: more than one is a double charge. */
+/** Return the captures for an order. More than one is a double charge. */
 export async function captured(order) {
   const { data } = await control("GET", "/sandbox/ledger");
   return data.filter((entry) => entry.effect === "charge.captured" && entry.metadata.order_id === order);
 }
 
-/** A web server of the shop's own; `delivery(wanted)` waits for the first delivery that is wanted. */
+/** A shop's web server. `delivery(matches)` waits for the first delivery that matches. */
 export class Receiver {
   #deliveries = [];
   #waiting = [];
@@ -49,7 +49,7 @@ export class Receiver {
     this.server = http.createServer(async (request, response) => {
       const payload = await buffer(request);
       response.end();
-      this.#take({ payload, signature: request.headers["stripe-signature"] });
+      this.#record({ payload, signature: request.headers["stripe-signature"] });
     });
     await new Promise((listening) => this.server.listen(0, "127.0.0.1", listening));
     return `http://127.0.0.1:${this.server.address().port}/webhooks`;
@@ -60,13 +60,13 @@ export class Receiver {
     this.server.closeAllConnections();
   }
 
-  delivery(wanted) {
-    const found = this.#deliveries.find(wanted);
-    return found ? Promise.resolve(found) : new Promise((take) => this.#waiting.push({ wanted, take }));
+  delivery(matches) {
+    const found = this.#deliveries.find(matches);
+    return found ? Promise.resolve(found) : new Promise((resolve) => this.#waiting.push({ matches, resolve }));
   }
 
-  #take(delivery) {
+  #record(delivery) {
     this.#deliveries.push(delivery);
-    this.#waiting.filter(({ wanted }) => wanted(delivery)).forEach(({ take }) => take(delivery));
+    this.#waiting.filter(({ matches }) => matches(delivery)).forEach(({ resolve }) => resolve(delivery));
   }
 }

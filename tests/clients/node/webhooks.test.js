@@ -16,7 +16,7 @@ after(async () => {
   receiver.stop();
 });
 
-test("a delivery passes the SDK's own check of its signature and tells of the payment", async () => {
+test("the SDK verifies the signature of a delivery and parses its payment", async () => {
   const order = orderId();
   const paid = await pay({ metadata: { order_id: order } });
   const isPaid = ({ payload }) => payload.includes(order) && payload.includes('"payment_intent.succeeded"');

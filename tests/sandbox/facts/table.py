@@ -1,4 +1,4 @@
-"""How a fact is written down: the steps that lead to an answer, and what is known of it."""
+"""The format of a fact: the steps that lead to a response, and the expected values in it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from typing import Any
 
 ABSENT = object()
 SOME = object()
-"""A value that is there, and not null."""
+"""Expect any value but null."""
 
 Step = tuple[Any, ...]
-"""(method, path, parameters, headers) of a call, or what happens otherwise: ("clock", seconds),
-("authenticate", intent), ("events", intent). `{0.id}` stands for the `id` of what the first step answered."""
+"""A call (method, path, parameters, headers), or another step: ("clock", seconds) or ("events", intent, *types).
+`{0.id}` stands for the `id` in the response of the first step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """A text that begins so."""
+    """Expect a string that starts with `text`."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """`steps` are done in order; `answered` holds for the last, by dotted path into its answer.
+    """The steps to run in order, and the expected values in the last response.
 
-    `http` is its status, `header.X` a header; every other path leads into its body.
+    The keys of `expected` are dotted paths: `http` is the status, `header.X` a header, and every other path leads into
+    the body. `source` names the project that observed the fact.
     """
 
     name: str
     source: str
     steps: Sequence[Step]
-    answered: dict[str, Any]
+    expected: dict[str, Any]
 
 
 CARD: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}

@@ -1,4 +1,4 @@
-// What a shop's page does with Stripe.js: mount the form, confirm, show what came of it.
+// A shop's use of Stripe.js: mount the form, confirm the payment, show the outcome.
 "use strict";
 
 const { key, clientSecret } = document.getElementById("checkout").dataset;
@@ -9,9 +9,9 @@ const outcome = document.getElementById("outcome");
 
 const OUTCOMES = {
   succeeded: ["Payment received", "Thank you! Your order is on its way."],
-  requires_capture: ["Payment authorized", "Thank you! Your card is charged once the order is sent."],
-  processing: ["Payment on its way", "Your bank is working on it. We write to you when it has arrived."],
-  canceled: ["This payment was canceled", "Nothing was charged. Please order again if you still want it."],
+  requires_capture: ["Payment authorized", "Thank you! Your card is charged when the order ships."],
+  processing: ["Payment processing", "Your bank is processing the payment. We will email you when it arrives."],
+  canceled: ["Payment canceled", "You were not charged. Please place a new order if you still want it."],
 };
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)").matches;
@@ -19,17 +19,17 @@ const stripe = window.Stripe(key);
 const elements = stripe.elements({ clientSecret, appearance: { theme: dark ? "night" : "stripe" } });
 const element = elements.create("payment");
 
-function say(text) {
+function showMessage(text) {
   message.textContent = text;
   message.hidden = !text;
 }
 
-function wait(busy) {
+function setBusy(busy) {
   button.disabled = busy;
   button.classList.toggle("busy", busy);
 }
 
-function show(intent) {
+function showOutcome(intent) {
   const known = OUTCOMES[intent.status];
   if (!known) return false;
   [document.getElementById("outcome-title").textContent, document.getElementById("outcome-text").textContent] = known;
@@ -42,30 +42,30 @@ function show(intent) {
 async function pay(event) {
   event.preventDefault();
   if (button.disabled) return;
-  wait(true);
-  say("");
+  setBusy(true);
+  showMessage("");
   const { error, paymentIntent } = await stripe.confirmPayment({
     elements,
     confirmParams: { return_url: window.location.href },
     redirect: "if_required",
   });
-  wait(false);
-  if (error) say(error.type === "validation_error" ? "" : error.message);
-  const now = error?.payment_intent ?? paymentIntent;
-  if (now && show(now)) outcome.focus();
+  setBusy(false);
+  if (error) showMessage(error.type === "validation_error" ? "" : error.message);
+  const current = error?.payment_intent ?? paymentIntent;
+  if (current && showOutcome(current)) outcome.focus();
 }
 
-async function begin() {
+async function start() {
   const { error, paymentIntent } = await stripe.retrievePaymentIntent(clientSecret);
-  if (error) return say(error.message);
-  if (show(paymentIntent)) return undefined;
-  if (paymentIntent.last_payment_error) say(paymentIntent.last_payment_error.message);
-  element.on("ready", () => wait(false));
-  element.on("loaderror", () => say("The card form could not be loaded. Please reload the page."));
-  element.on("change", () => say(""));
+  if (error) return showMessage(error.message);
+  if (showOutcome(paymentIntent)) return undefined;
+  if (paymentIntent.last_payment_error) showMessage(paymentIntent.last_payment_error.message);
+  element.on("ready", () => setBusy(false));
+  element.on("loaderror", () => showMessage("The card form could not be loaded. Please reload the page."));
+  element.on("change", () => showMessage(""));
   element.mount("#payment-element");
   return undefined;
 }
 
 form.addEventListener("submit", pay);
-begin();
+start();

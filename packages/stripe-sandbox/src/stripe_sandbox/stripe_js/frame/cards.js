@@ -1,4 +1,4 @@
-// What a form can know about a card: its brand, how its number is written, whether its parts can be right.
+// Client-side knowledge of cards: brands, number formats and validation.
 
 const BRANDS = [
   { name: "amex", label: "Amex", pattern: /^3[47]/, digits: 15, cvc: 4, groups: [4, 6, 5] },
@@ -13,7 +13,7 @@ const UNKNOWN = { name: "unknown", label: "", digits: 16, cvc: 3, groups: [4, 4,
 const CENTURY = 2000;
 const YEARS_AHEAD = 50;
 
-// The public test numbers of https://docs.stripe.com/testing that show each way a payment can go.
+// One public test number from https://docs.stripe.com/testing for each outcome of a payment.
 const TEST_CARDS = [
   { label: "Pays", number: "4242424242424242" },
   { label: "Declined", number: "4000000000000002" },

@@ -1,7 +1,7 @@
-// The three inputs. Each keeps its digits, writes them as people do, and knows what is wrong with them.
+// The three inputs. Each stores its digits, formats them for display and validates them.
 
-// Where in `text` the caret stands behind `count` digits.
-function behindDigit(text, count) {
+// Return the caret position in `text` after `count` digits.
+function positionAfterDigits(text, count) {
   let seen = 0;
   let position = 0;
   while (seen < count && position < text.length) {
@@ -17,13 +17,13 @@ class Field {
     this.input = document.getElementById(name);
     this.note = document.getElementById(`${name}-problem`);
     this.digits = "";
-    this.problem = null; // what is shown
+    this.problem = null; // the problem shown to the customer
     this.limit = limit;
     this.write = write;
     this.check = check;
   }
 
-  // Take what was typed or pasted; the caret stays behind the digit that it was behind.
+  // Read typed or pasted text. The caret stays after the same digit.
   read() {
     const { value, selectionStart } = this.input;
     const before = value.slice(0, selectionStart).replace(/\D/g, "").length;
@@ -31,7 +31,7 @@ class Field {
     this.digits = this.normal(value).slice(0, this.limit());
     const text = this.write(this.digits, erased);
     this.input.value = text;
-    const caret = selectionStart < value.length ? behindDigit(text, before) : text.length;
+    const caret = selectionStart < value.length ? positionAfterDigits(text, before) : text.length;
     this.input.setSelectionRange(caret, caret);
   }
 
@@ -61,7 +61,7 @@ class Field {
 }
 
 class ExpiryField extends Field {
-  // 5 is May, 1 may become December, 12/2034 is what some wallets fill in.
+  // 5 becomes 05, 1 may still become 12, and some wallets fill in 12/2034.
   normal(text) {
     const [month, year] = text.split("/").map((part) => part.replace(/\D/g, ""));
     if (year !== undefined && month !== "") return month.padStart(2, "0").slice(0, 2) + (year.length === 4 ? year.slice(2) : year);

@@ -1,5 +1,5 @@
-// The card form inside the iframe. It tells the shop's page its state and, once asked, a PaymentMethod;
-// the number goes to the API alone.
+// The card form inside the iframe. It sends the shop's page its state and, on request, a PaymentMethod. The card number
+// goes only to the API.
 
 const fields = cardFields();
 const [number, expiry, cvc] = fields;
@@ -11,7 +11,7 @@ let credentials = null;
 let focused = false;
 let last = "";
 
-const tell = (name, more = {}) => port?.postMessage({ name, ...more });
+const send = (name, more = {}) => port?.postMessage({ name, ...more });
 
 function state() {
   const shown = fields.find((field) => field.problem)?.problem;
@@ -28,7 +28,7 @@ function changed() {
   cvc.input.placeholder = found.cvc === 4 ? "4 digits" : "CVC";
   const payload = state();
   const text = JSON.stringify(payload);
-  if (text !== last) tell("change", { payload });
+  if (text !== last) send("change", { payload });
   last = text;
 }
 
@@ -45,22 +45,22 @@ function typed(field) {
 function left(field) {
   if (!field.empty) field.show(field.wrong);
   changed();
-  setTimeout(blurred); // by then it's known whether the focus only moved to the next field
+  setTimeout(blurred); // wait a turn: the focus may only have moved to the next field
 }
 
 function blurred() {
   if (!focused || fields.some((one) => one.input === document.activeElement)) return;
   focused = false;
-  tell("blur", { payload: { elementType: kind } });
+  send("blur", { payload: { elementType: kind } });
 }
 
 function entered() {
   if (focused) return;
   focused = true;
-  tell("focus", { payload: { elementType: kind } });
+  send("focus", { payload: { elementType: kind } });
 }
 
-// All that is wrong, shown; the first of it is the answer.
+// Show every validation error and return the first.
 function validate() {
   for (const field of fields) field.show(field.wrong);
   changed();
@@ -94,7 +94,7 @@ function fill(digits) {
   changed();
 }
 
-// Of a shop's styling: what can be carried over without letting its CSS in here.
+// Apply the parts of a shop's styling that need none of its CSS in here.
 function style({ options = {}, appearance = {} }) {
   const { base = {}, invalid = {} } = options.style ?? {};
   const { variables = {} } = appearance;
@@ -121,7 +121,7 @@ async function receive({ data }) {
   else if (data.name === "clear") clear();
   else if (data.name === "focus") number.input.focus();
   else if (data.name === "blur") document.activeElement?.blur();
-  else if (REQUESTS[data.name]) tell("answer", { id: data.id, answer: await REQUESTS[data.name](data.params) });
+  else if (REQUESTS[data.name]) send("response", { id: data.id, response: await REQUESTS[data.name](data.params) });
 }
 
 function open(event) {
@@ -132,9 +132,9 @@ function open(event) {
   style(event.data);
   port.onmessage = receive;
   new ResizeObserver(() => {
-    if (kind === "payment") tell("resize", { height: Math.ceil(form.getBoundingClientRect().height) });
+    if (kind === "payment") send("resize", { height: Math.ceil(form.getBoundingClientRect().height) });
   }).observe(form);
-  tell("ready");
+  send("ready");
 }
 
 for (const field of fields) {
@@ -144,10 +144,10 @@ for (const field of fields) {
 }
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  tell("submit");
+  send("submit");
 });
 form.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") tell("escape", { payload: { elementType: kind } });
+  if (event.key === "Escape") send("escape", { payload: { elementType: kind } });
   const index = fields.findIndex((field) => field.input === event.target);
   if (event.key === "Backspace" && index > 0 && event.target.value === "") fields[index - 1].input.focus();
 });

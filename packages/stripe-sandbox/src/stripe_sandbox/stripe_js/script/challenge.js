@@ -1,4 +1,4 @@
-// The 3-D Secure step: the bank's page in a dialog over the shop's.
+// The 3-D Secure step: the bank's page in a dialog on top of the shop's page.
 
 const CHALLENGE_STYLE = `
   dialog { width: min(460px, calc(100vw - 32px)); height: min(520px, calc(100vh - 32px)); padding: 0; border: 0;
@@ -10,14 +10,14 @@ const CHALLENGE_STYLE = `
   button:hover { background: #eef2f7; } button:focus-visible { outline: 2px solid #4f46e5; }
 `;
 
-// Resolves when the customer is done with the page at `address`, or has closed it. The shop's server may reach the
-// sandbox by another name than this page does, so of the address its path counts.
+// Resolve when the customer has finished or closed the page at `address`. Only the path of `address` is used: the shop's
+// server may reach the sandbox by a different host name than this page does.
 async function challenge(address) {
   const url = ORIGIN + new URL(address).pathname;
   const { host, dialog, frame } = challengeDialog(url);
   document.body.append(host);
   dialog.showModal();
-  const answered = new Promise((resolve) => {
+  const closed = new Promise((resolve) => {
     const listen = (event) => {
       if (event.source !== frame.contentWindow || event.origin !== ORIGIN) return;
       if (event.data !== "stripe-sandbox:authenticated") return;
@@ -30,14 +30,14 @@ async function challenge(address) {
       resolve(false);
     });
   });
-  const done = await answered;
+  const authenticated = await closed;
   host.remove();
-  if (!done) await walkAway(url);
+  if (!authenticated) await reportFailure(url);
 }
 
-// Whoever closes the dialog has not authenticated; the page's form says so in his place. The answer doesn't matter:
-// the intent is read after this.
-async function walkAway(url) {
+// Closing the dialog counts as a failed authentication, so submit the page's form with that outcome. The response is
+// ignored because the caller reads the intent next.
+async function reportFailure(url) {
   const body = new URLSearchParams({ outcome: "fail" });
   await fetch(url, { method: "POST", mode: "no-cors", credentials: "omit", body }).catch(() => undefined);
 }

@@ -1,10 +1,10 @@
-// An element is an iframe with the card form. What is typed stays in there; events and results come out of it.
+// An element is an iframe with the card form. Card data stays inside it; only events and results leave it.
 
 const READY_TIMEOUT_MS = 15000;
 const STATES = ["focus", "empty", "complete", "invalid"];
 const SIZES = {
   card: { width: "100%", height: "1.2em" }, // one line
-  payment: { width: "calc(100% + 8px)", margin: "-4px", height: "236px" }, // room for focus rings; it tells its height
+  payment: { width: "calc(100% + 8px)", margin: "-4px", height: "236px" }, // room for focus rings; the form reports its real height
 };
 
 class Element {
@@ -25,7 +25,7 @@ class Element {
     this.#credentials = credentials;
     this.#kind = kind;
     this.#options = options;
-    this.#setup = setup; // of all elements: appearance
+    this.#setup = setup; // shared by all elements: the appearance
   }
 
   get _kind() {
@@ -47,7 +47,7 @@ class Element {
     this.#port?.close();
     this.#frame?.remove();
     this.#target?.classList.remove("StripeElement", ...STATES.map((state) => `StripeElement--${state}`));
-    for (const settle of this.#waiting.values()) settle({ error: NO_CONNECTION });
+    for (const resolve of this.#waiting.values()) resolve({ error: NO_CONNECTION });
     this.#waiting.clear();
     this.#port = this.#frame = this.#target = this.#opened = null;
   }
@@ -79,24 +79,24 @@ class Element {
 
   update(options) {
     this.#options = { ...this.#options, ...options };
-    this.#tell("update", { options: this.#options });
+    this.#send("update", { options: this.#options });
   }
 
   clear() {
-    this.#tell("clear");
+    this.#send("clear");
   }
 
   focus() {
     this.#frame?.focus();
-    this.#tell("focus");
+    this.#send("focus");
   }
 
   blur() {
-    this.#tell("blur");
+    this.#send("blur");
   }
 
-  // Ask the form for something; the answer is {object} or {error}.
-  async _ask(name, params = {}) {
+  // Send a request to the form. The response is {object} or {error}.
+  async _request(name, params = {}) {
     if (!this.#frame?.isConnected) {
       throw new IntegrationError("We could not retrieve data from the specified Element. Please make sure the Element you are attempting to use is still mounted.");
     }
@@ -105,11 +105,11 @@ class Element {
     const id = this.#requests;
     return new Promise((resolve) => {
       this.#waiting.set(id, resolve);
-      this.#tell(name, { id, params });
+      this.#send(name, { id, params });
     });
   }
 
-  #tell(name, more = {}) {
+  #send(name, more = {}) {
     this.#port?.postMessage({ name, ...more });
   }
 
@@ -146,24 +146,24 @@ class Element {
     if (message.name === "ready") ready(true);
     else if (message.name === "resize") this.#frame.style.height = `${message.height}px`;
     else if (message.name === "submit") this.#target.closest("form")?.requestSubmit();
-    else if (message.name === "answer") {
-      this.#waiting.get(message.id)?.(message.answer);
+    else if (message.name === "response") {
+      this.#waiting.get(message.id)?.(message.response);
       this.#waiting.delete(message.id);
     } else {
-      this.#mark(message);
+      this.#updateClasses(message);
       this.#emit(message.name, message.payload);
     }
   }
 
-  // The classes by which a shop's stylesheet knows the state of an element.
-  #mark({ name, payload }) {
-    const marks = this.#target.classList;
-    if (name === "focus") marks.add("StripeElement--focus");
-    if (name === "blur") marks.remove("StripeElement--focus");
+  // The CSS classes that show a shop's stylesheet the state of an element.
+  #updateClasses({ name, payload }) {
+    const classes = this.#target.classList;
+    if (name === "focus") classes.add("StripeElement--focus");
+    if (name === "blur") classes.remove("StripeElement--focus");
     if (name !== "change") return;
-    marks.toggle("StripeElement--empty", payload.empty);
-    marks.toggle("StripeElement--complete", payload.complete);
-    marks.toggle("StripeElement--invalid", Boolean(payload.error));
+    classes.toggle("StripeElement--empty", payload.empty);
+    classes.toggle("StripeElement--complete", payload.complete);
+    classes.toggle("StripeElement--invalid", Boolean(payload.error));
   }
 
   #emit(event, payload) {

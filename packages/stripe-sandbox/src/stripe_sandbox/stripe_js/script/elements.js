@@ -18,7 +18,7 @@ class Elements {
     return this.#options.clientSecret;
   }
 
-  // Without a client secret at first, the form must have been submitted before the intent was made.
+  // Elements created without a client secret must be submitted before the payment is confirmed.
   get _mustSubmit() {
     return !this.#options.clientSecret && Boolean(this.#options.mode) && !this.#submitted;
   }
@@ -29,7 +29,7 @@ class Elements {
 
   create(kind, options = {}) {
     if (!KINDS.includes(kind)) {
-      throw new IntegrationError(`The sandbox's Stripe.js has no Element of type ${kind}; it has: ${KINDS.join(", ")}.`);
+      throw new IntegrationError(`The sandbox's Stripe.js does not support Elements of type ${kind}. Supported types: ${KINDS.join(", ")}.`);
     }
     if (this.#elements.has(kind)) throw new IntegrationError(`Can only create one Element of type ${kind} through elements().`);
     const element = new Element(this.#credentials, kind, options, () => ({ appearance: this.#options.appearance ?? {} }));
@@ -45,23 +45,23 @@ class Elements {
 
   update(options) {
     this.#options = { ...this.#options, ...options };
-    this.#element("update", {});
+    this.#callAll("update", {});
   }
 
   async fetchUpdates() {
     return {};
   }
 
-  // Shows what is missing, and says so.
+  // Show and return the first validation error.
   async submit() {
     if (!this._element) throw new IntegrationError("elements.submit() needs a mounted Element.");
-    const { error } = await this._element._ask("validate");
+    const { error } = await this._element._request("validate");
     if (error) return { error };
     this.#submitted = true;
     return { selectedPaymentMethod: "card" };
   }
 
-  #element(method, argument) {
+  #callAll(method, argument) {
     for (const element of this.#elements.values()) element[method](argument);
   }
 }

@@ -1,4 +1,4 @@
-// An IntegrationError is the page's mistake, so it is thrown; whatever happens to a payment is a result, `{error}`.
+// An IntegrationError is a mistake in the page, so it is thrown. A failed payment is a result: `{error}`.
 
 class IntegrationError extends Error {
   constructor(message) {
@@ -20,7 +20,7 @@ function intentIdOf(clientSecret) {
   return match[1];
 }
 
-// Why the last attempt failed, as a result.
+// The reason why the last attempt failed, as a result.
 function failureOf(intent) {
   const error = intent.last_payment_error ?? {
     type: "invalid_request_error",

@@ -1,7 +1,7 @@
-// What happens to an intent between the click on Pay and the result.
+// The steps of a payment from the click on Pay to the result.
 
 const REDIRECT_STATUS = { succeeded: "succeeded", requires_capture: "succeeded", processing: "pending" };
-const NEVER = new Promise(() => undefined); // the page is left meanwhile
+const NEVER = new Promise(() => undefined); // the browser leaves the page
 
 function returnAddress(text) {
   try {
@@ -41,7 +41,7 @@ class Payments {
     return this.#result(await call(this.#credentials, "POST", path, { ...params, client_secret: clientSecret }));
   }
 
-  // A PaymentMethod's id, from an id, a token or a form.
+  // Return the PaymentMethod's ID for an ID, a token or a form.
   async method(source, more = {}) {
     if (typeof source === "string") return { id: source };
     const { error, object } = await this.create(source, more);
@@ -49,12 +49,12 @@ class Payments {
   }
 
   async create(source, more) {
-    if (source instanceof Element) return source._ask("createPaymentMethod", more);
+    if (source instanceof Element) return source._request("createPaymentMethod", more);
     return call(this.#credentials, "POST", "/v1/payment_methods", { type: "card", card: source, ...more });
   }
 
-  // Let the customer do what the intent asks for, then see what became of it.
-  async settle(result) {
+  // Let the customer complete the intent's next action, then read the result.
+  async completeAction(result) {
     if (result.error) return result;
     const { paymentIntent } = result;
     if (paymentIntent.status !== "requires_action") return result;

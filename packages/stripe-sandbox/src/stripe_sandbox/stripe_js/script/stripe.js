@@ -17,11 +17,11 @@ class StripeObject {
     return this.#payments.retrieve(clientSecret);
   }
 
-  // ({type: "card", card: element}), ({elements, params}) or, as once, ("card", element, data).
+  // Takes ({type: "card", card: element}), ({elements, params}) or the legacy form ("card", element, data).
   async createPaymentMethod(first, element, data = {}) {
     const given = typeof first === "string" ? { type: first, card: element, ...data } : first;
     const { elements, params, type, card, ...more } = given;
-    if (!elements && type !== "card") throw new IntegrationError("The sandbox's Stripe.js makes PaymentMethods of type card.");
+    if (!elements && type !== "card") throw new IntegrationError("The sandbox's Stripe.js supports only PaymentMethods of type card.");
     const source = elements ? elements._element : card;
     if (!source) throw new IntegrationError("createPaymentMethod() needs an Element or a token.");
     const { error, object } = await this.#payments.create(source, elements ? params : more);
@@ -29,7 +29,7 @@ class StripeObject {
   }
 
   async createToken() {
-    throw new IntegrationError("The sandbox's Stripe.js makes no tokens; use stripe.createPaymentMethod().");
+    throw new IntegrationError("The sandbox's Stripe.js does not create tokens. Use stripe.createPaymentMethod() instead.");
   }
 
   async confirmCardPayment(clientSecret, data = {}, options = {}) {
@@ -38,7 +38,7 @@ class StripeObject {
     const drive = options.handleActions !== false;
     if (!given && drive) {
       const now = await this.#payments.retrieve(clientSecret);
-      if (now.error || now.paymentIntent.status === "requires_action") return this.#payments.settle(now);
+      if (now.error || now.paymentIntent.status === "requires_action") return this.#payments.completeAction(now);
     }
     const params = { ...more, use_stripe_sdk: drive || !more.return_url };
     if (given) {
@@ -48,12 +48,12 @@ class StripeObject {
       params.payment_method = method.id;
     }
     const result = await this.#payments.confirm(clientSecret, params);
-    return drive ? this.#payments.settle(result) : result;
+    return drive ? this.#payments.completeAction(result) : result;
   }
 
   async confirmPayment({ elements, clientSecret, confirmParams = {}, redirect = "always" }) {
     const secret = clientSecret ?? elements?._clientSecret;
-    if (!secret) throw new IntegrationError("stripe.confirmPayment() needs a clientSecret, given to it or to elements().");
+    if (!secret) throw new IntegrationError("stripe.confirmPayment() needs a clientSecret. Pass it to confirmPayment() or to elements().");
     intentIdOf(secret);
     const { return_url: returnUrl, payment_method_data: details = {}, payment_method: named, ...more } = confirmParams;
     if (redirect === "always" && !returnUrl) {
@@ -67,19 +67,19 @@ class StripeObject {
     const method = await this.#payments.method(source, known);
     if (method.error) return { error: method.error };
     const params = { ...more, payment_method: method.id, return_url: returnUrl, use_stripe_sdk: true };
-    const result = await this.#payments.settle(await this.#payments.confirm(secret, params));
+    const result = await this.#payments.completeAction(await this.#payments.confirm(secret, params));
     return redirect === "always" && result.paymentIntent ? returnTo(returnUrl, result.paymentIntent) : result;
   }
 
   async handleCardAction(clientSecret) {
-    return this.#payments.settle(await this.#payments.retrieve(clientSecret));
+    return this.#payments.completeAction(await this.#payments.retrieve(clientSecret));
   }
 
   async handleNextAction({ clientSecret }) {
     return this.handleCardAction(clientSecret);
   }
 
-  // The wrappers on npm introduce themselves by these.
+  // Called by Stripe's npm packages to identify themselves.
   registerAppInfo() {}
 
   _registerWrapper() {}
@@ -87,7 +87,7 @@ class StripeObject {
 
 window.Stripe = function Stripe(key, options = {}) {
   if (typeof key !== "string" || !key.startsWith("pk_")) {
-    throw new IntegrationError("Please call Stripe() with your publishable key: a string that begins with pk_. A secret key has no place in a page.");
+    throw new IntegrationError("Please call Stripe() with your publishable key, which starts with pk_. Never put a secret key in a page.");
   }
   return new StripeObject(key, options);
 };

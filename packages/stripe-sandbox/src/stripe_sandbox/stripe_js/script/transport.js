@@ -1,9 +1,9 @@
-// Calls of the API. Where this script came from is where the API is.
+// API calls. The API has the same origin as this script.
 
 const ORIGIN = new URL(document.currentScript.src).origin;
-const ATTEMPTS = 3; // one network hiccup, and one more
+const ATTEMPTS = 3; // survives two network errors in a row
 const RETRY_DELAY_MS = 500;
-const BUSY = [409, 429]; // refused before anything was done: https://docs.stripe.com/error-low-level
+const BUSY = [409, 429]; // refused before any work was done: https://docs.stripe.com/error-low-level
 
 const NO_CONNECTION = {
   type: "api_connection_error",
@@ -23,8 +23,8 @@ function encode(params, prefix = "", form = new URLSearchParams()) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// Resolves to {object} or {error}; never rejects. Every call has a key of its own, kept when it is tried again,
-// so a lost answer doesn't pay twice.
+// Resolve to {object} or {error}; never reject. Each write has its own idempotency key, reused by its retries, so a
+// lost response does not charge twice.
 async function call(credentials, method, path, params) {
   const form = encode(params);
   const write = method === "POST";
@@ -33,22 +33,22 @@ async function call(credentials, method, path, params) {
   if (credentials.account) headers["Stripe-Account"] = credentials.account;
   if (write) headers["Idempotency-Key"] = crypto.getRandomValues(new Uint32Array(4)).join("-");
   const request = { method, headers, body: write ? form : undefined, credentials: "omit", cache: "no-store" };
-  let answer = { error: NO_CONNECTION };
+  let result = { error: NO_CONNECTION };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     if (attempt > 1) await pause(RETRY_DELAY_MS);
-    const { status, body } = await once(url, request);
+    const { status, body } = await fetchOnce(url, request);
     if (!body) continue;
-    answer = body.error ? { error: body.error } : { object: body };
-    if (!BUSY.includes(status)) return answer;
+    result = body.error ? { error: body.error } : { object: body };
+    if (!BUSY.includes(status)) return result;
   }
-  return answer;
+  return result;
 }
 
-async function once(url, request) {
+async function fetchOnce(url, request) {
   try {
     const response = await fetch(url, request);
     return { status: response.status, body: await response.json() };
   } catch {
-    return {}; // no connection, or half an answer
+    return {}; // no connection, or an incomplete response
   }
 }

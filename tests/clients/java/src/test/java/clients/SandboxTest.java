@@ -30,9 +30,9 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
-/** Stripe's client for Java, pointed at the sandbox by nothing but its API base. SANDBOX_URL is given by scripts/test-clients. */
+/** Tests with Stripe's client for Java. Only its API base is changed. scripts/test-clients sets SANDBOX_URL. */
 class SandboxTest {
-  private static final long PATIENCE_S = 20;
+  private static final long DELIVERY_TIMEOUT_S = 20;
 
   private final StripeClient client =
       StripeClient.builder().setApiKey("sk_test_anything").setApiBase(System.getenv("SANDBOX_URL")).build();
@@ -56,7 +56,7 @@ class SandboxTest {
   }
 
   @Test
-  void aPaymentIsCreatedConfirmedAndReadAgain() throws Exception {
+  void paymentIsCreatedConfirmedAndRetrieved() throws Exception {
     var made = client.v1().paymentIntents().create(payment().build());
     assertEquals("requires_payment_method", made.getStatus());
 
@@ -68,7 +68,7 @@ class SandboxTest {
   }
 
   @Test
-  void aDeclineIsACardErrorAndTheSameIntentIsPaidWithAnotherCard() throws Exception {
+  void declinedIntentIsPaidWithAnotherCard() throws Exception {
     var made = client.v1().paymentIntents().create(payment().build());
     var declined =
         assertThrows(CardException.class, () -> confirm(made, "pm_card_chargeDeclinedInsufficientFunds"));
@@ -81,7 +81,7 @@ class SandboxTest {
   }
 
   @Test
-  void anIdempotencyKeyReplaysItsAnswerAndIsRefusedForOtherParameters() throws Exception {
+  void idempotencyKeyReplaysAndRejectsOtherParameters() throws Exception {
     var options = RequestOptions.builder().setIdempotencyKey(order).build();
     var first = client.v1().paymentIntents().create(confirmed().build(), options);
     var second = client.v1().paymentIntents().create(confirmed().build(), options);
@@ -93,7 +93,7 @@ class SandboxTest {
   }
 
   @Test
-  void aListIsReadPageByPageWithoutAGap() throws Exception {
+  void listIsPagedWithoutGaps() throws Exception {
     var customer = client.v1().customers().create(CustomerCreateParams.builder().setName("Page Turner").build());
     List<String> made = new ArrayList<>();
     for (int number = 0; number < 5; number++) {
@@ -106,7 +106,7 @@ class SandboxTest {
   }
 
   @Test
-  void aPaymentIsRefundedInPartsAndNeverBeyondItsAmount() throws Exception {
+  void partialRefundsNeverExceedThePayment() throws Exception {
     var paid = client.v1().paymentIntents().create(confirmed().build());
     var part = RefundCreateParams.builder().setPaymentIntent(paid.getId()).setAmount(400L).build();
     var refund = client.v1().refunds().create(part);
@@ -114,12 +114,12 @@ class SandboxTest {
     assertEquals(paid.getLatestCharge(), refund.getCharge());
 
     var tooMuch = RefundCreateParams.builder().setPaymentIntent(paid.getId()).setAmount(601L).build();
-    var refused = assertThrows(InvalidRequestException.class, () -> client.v1().refunds().create(tooMuch));
-    assertEquals("amount", refused.getParam());
+    var rejected = assertThrows(InvalidRequestException.class, () -> client.v1().refunds().create(tooMuch));
+    assertEquals("amount", rejected.getParam());
   }
 
   @Test
-  void aDeliveryPassesTheClientsOwnCheckOfItsSignature() throws Exception {
+  void clientVerifiesWebhookSignature() throws Exception {
     BlockingQueue<String[]> deliveries = new LinkedBlockingQueue<>();
     var receiver = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
     receiver.createContext("/", exchange -> {
@@ -139,13 +139,13 @@ class SandboxTest {
             .build());
     try {
       var paid = client.v1().paymentIntents().create(confirmed().build());
-      var delivery = deliveries.poll(PATIENCE_S, TimeUnit.SECONDS);
-      assertNotNull(delivery, "no delivery came");
+      var delivery = deliveries.poll(DELIVERY_TIMEOUT_S, TimeUnit.SECONDS);
+      assertNotNull(delivery, "no delivery arrived");
 
       var event = Webhook.constructEvent(delivery[0], delivery[1], endpoint.getSecret());
       assertEquals("payment_intent.succeeded", event.getType());
-      var told = (PaymentIntent) event.getDataObjectDeserializer().getObject().orElseThrow();
-      assertEquals(paid.getId(), told.getId());
+      var intent = (PaymentIntent) event.getDataObjectDeserializer().getObject().orElseThrow();
+      assertEquals(paid.getId(), intent.getId());
       assertThrows(
           SignatureVerificationException.class,
           () -> Webhook.constructEvent(delivery[0], delivery[1], "whsec_other"));

@@ -1,4 +1,4 @@
-"""A client over a bare socket, which tells how an answer ended, and not only what it said."""
+"""An HTTP client on a raw socket that also reports how the response ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from tests.support.sandbox import API_KEY
 
-PATIENCE_S = 1.0  # silence: long enough for any answer that comes at all without a fault
+TIMEOUT_S = 1.0  # longer than any response takes without a fault
 PAYMENT = {
     "amount": "1000",
     "currency": "usd",
@@ -20,12 +20,12 @@ PAYMENT = {
     "payment_method_types[]": "card",
 }
 
-End = Literal["whole", "closed", "reset", "silence"]
+End = Literal["complete", "closed", "reset", "timeout"]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What came, and its end: `whole` as announced, or before that `closed`, `reset` or `silence`."""
+class RawResponse:
+    """The received bytes and their end: `complete`, or `closed`, `reset` or `timeout` before `Content-Length` bytes."""
 
     end: End
     status: int | None
@@ -46,34 +46,34 @@ class Heard:
         return True
 
 
-def ask(
+def send_request(
     port: int,
     path: str,
     params: Mapping[str, Any] | None = None,
     *,
     key: str | None = None,
     api_key: str = API_KEY,
-    patience_s: float = 20.0,
-) -> Heard:
-    """POST `params`, or GET without them, and listen to the end; `patience_s` of silence is an end too."""
+    timeout_s: float = 20.0,
+) -> RawResponse:
+    """POST `params`, or GET without them, and read until the response ends or nothing arrives for `timeout_s`."""
     lines = [f"{'GET' if params is None else 'POST'} {path} HTTP/1.1", "Host: sandbox"]
     lines += [f"Authorization: Bearer {api_key}"]
     lines += [] if key is None else [f"Idempotency-Key: {key}"]
     body = urlencode(params or {}).encode()
     if params is not None:
         lines += ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"]
-    with socket.create_connection(("127.0.0.1", port), timeout=patience_s) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-        return _hear(connection)
+        return _receive(connection)
 
 
-def pay(port: int, order: str, key: str | None = None) -> Heard:
-    """Ask for a payment that succeeds."""
+def pay(port: int, order: str, key: str | None = None) -> RawResponse:
+    """Create a payment that succeeds."""
     params = {**PAYMENT, "metadata[order_id]": order}
-    return ask(port, "/v1/payment_intents", params, key=key, patience_s=PATIENCE_S)
+    return send_request(port, "/v1/payment_intents", params, key=key, timeout_s=TIMEOUT_S)
 
 
-def _hear(connection: socket.socket) -> Heard:
+def _receive(connection: socket.socket) -> RawResponse:
     received, end = b"", None
     while end is None:
         try:
@@ -81,25 +81,25 @@ def _hear(connection: socket.socket) -> Heard:
         except ConnectionResetError:
             end = "reset"
         except TimeoutError:
-            end = "silence"
+            end = "timeout"
         else:
             received += chunk
             end = "closed" if not chunk else None
-        if _whole(received):
-            end = "whole"
+        if _complete(received):
+            end = "complete"
     return _parsed(received, end)  # type: ignore[arg-type]
 
 
-def _whole(received: bytes) -> bool:
+def _complete(received: bytes) -> bool:
     head, found, body = received.partition(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     return bool(found and lengths) and len(body) >= int(lengths[0].partition(b":")[2])
 
 
-def _parsed(received: bytes, end: End) -> Heard:
+def _parsed(received: bytes, end: End) -> RawResponse:
     head, _, body = received.partition(b"\r\n\r\n")
     if not head:
-        return Heard(end, None, {}, b"")
+        return RawResponse(end, None, {}, b"")
     first, *lines = head.decode("latin-1").split("\r\n")
     fields = (line.partition(":") for line in lines)
-    return Heard(end, int(first.split()[1]), {name.lower(): value.strip() for name, _, value in fields}, body)
+    return RawResponse(end, int(first.split()[1]), {name.lower(): value.strip() for name, _, value in fields}, body)

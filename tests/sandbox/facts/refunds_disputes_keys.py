@@ -1,4 +1,4 @@
-"""Refunds, disputes, and what holds for every request."""
+"""Facts about refunds, disputes, idempotency keys, payment methods, events and API versions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REFUNDING = [
         {"status": "succeeded", "amount": 300, "livemode": ABSENT},
     ),
     Fact(
-        "without an amount all that remains is refunded",
+        "a refund without an amount refunds the remainder",
         "shw",
         [paying(), refunding(amount=300), refunding()],
         {"amount": 700},
@@ -41,31 +41,31 @@ REFUNDING = [
         {"refunded": True, "amount_refunded": 1000},
     ),
     Fact(
-        "what is refunded can't be refunded again",
+        "a fully refunded payment can't be refunded again",
         "aat",
         [paying(), refunding(), refunding()],
         {"http": 400, "error.type": "invalid_request_error", "error.code": "charge_already_refunded"},
     ),
     Fact(
-        "more than was paid is refused by parameter, without a code",
+        "a refund above the payment is rejected with a parameter but no code",
         "aat",
         [paying(), refunding(amount=1001)],
         {"http": 400, "error.type": "invalid_request_error", "error.param": "amount", "error.code": ABSENT},
     ),
     Fact(
-        "more than remains as well",
+        "a refund above the remainder is rejected with a parameter but no code",
         "shw",
         [paying(), refunding(amount=600), refunding(amount=401)],
         {"http": 400, "error.param": "amount", "error.code": ABSENT},
     ),
     Fact(
-        "a hold can't be refunded, and the refusal has neither code nor parameter",
+        "an authorization can't be refunded, and the error has neither code nor parameter",
         "aat",
         [HOLD, refunding()],
         {"http": 400, "error.type": "invalid_request_error", "error.code": ABSENT, "error.param": ABSENT},
     ),
     Fact("an unpaid intent can't be refunded", "shw", [CREATE, refunding()], {"http": 400}),
-    Fact("a refund of nothing named is refused", "shw", [("post", REFUNDS, {"amount": 100})], {"http": 400}),
+    Fact("a refund without a payment is rejected", "shw", [("post", REFUNDS, {"amount": 100})], {"http": 400}),
     Fact(
         "a refund generates refund.created, then charge.refunded",
         "shw",
@@ -111,13 +111,13 @@ DISPUTING = [
         {"data.0.status": "warning_needs_response"},
     ),
     Fact(
-        "a charged back payment can't be refunded",
+        "a payment with a chargeback can't be refunded",
         "shw",
         [paying("pm_card_createDispute"), refunding()],
         {"http": 400, "error.code": "charge_disputed"},
     ),
     Fact(
-        "a payment inquired about can be",
+        "a payment under inquiry can be refunded",
         "shw",
         [paying("pm_card_createDisputeInquiry"), refunding()],
         {"http": 200, "status": "succeeded"},
@@ -131,7 +131,7 @@ KEYS = [
         {"header.Original-Request": "{0.request}", "header.Idempotent-Replayed": ABSENT},
     ),
     Fact(
-        "a replay answers the first result under a request id of its own",
+        "a replay returns the first response under a new request ID",
         "aat",
         [("post", INTENTS, CARD, {"idempotency_key": "fact-replay"})] * 2,
         {
@@ -141,7 +141,7 @@ KEYS = [
         },
     ),
     Fact(
-        "a replay tells of the state of back then",
+        "a replay returns the original state",
         "aat",
         [
             ("post", INTENTS, CARD, {"idempotency_key": "fact-stale"}),
@@ -166,7 +166,7 @@ KEYS = [
         },
     ),
     Fact(
-        "a key on another endpoint too",
+        "a key on another endpoint is an idempotency_error without a code",
         "aat",
         [
             ("post", INTENTS, CARD, {"idempotency_key": "fact-endpoint"}),
@@ -177,13 +177,13 @@ KEYS = [
 ]
 REST = [
     Fact(
-        "a card made of a token belongs to nobody",
+        "a card created from a token has no customer",
         "aat",
         [NEW_CARD],
         {"customer": None, "type": "card", "card.brand": "visa"},
     ),
     Fact(
-        "attaching a test id makes a method with an id of its own",
+        "attaching a test alias creates a method with a new ID",
         "aat",
         [CUSTOMER, ("post", "/v1/payment_methods/pm_card_mastercard/attach", {"customer": "{0.id}"})],
         {"id": Starts("pm_1"), "customer": "{0.id}", "card.brand": "mastercard"},
@@ -195,13 +195,13 @@ REST = [
         {"http": 400, "error.code": "resource_missing"},
     ),
     Fact(
-        "customer.created names the customer and the request that made it",
+        "customer.created names the customer and the request that created it",
         "aat",
         [CUSTOMER, ("get", "/v1/events", {"type": "customer.created", "limit": 1})],
         {"data.0.data.object.id": "{0.id}", "data.0.request.id": "{0.request}"},
     ),
     Fact(
-        "events are rendered at the account's version, whatever the request pinned",
+        "events use the account's API version, regardless of the request's version",
         "aat",
         [
             ("post", INTENTS, CARD, {"stripe_version": "2020-08-27"}),
@@ -210,7 +210,7 @@ REST = [
         {"data.0.data.object.id": "{0.id}", "data.0.api_version": "2026-08-26.dahlia"},
     ),
     Fact(
-        "an unknown version is refused without code or parameter",
+        "an unknown version is rejected without code or parameter",
         "aat",
         [("post", INTENTS, CARD, {"stripe_version": "yesterday"})],
         {"http": 400, "error.type": "invalid_request_error", "error.code": ABSENT, "error.param": ABSENT},

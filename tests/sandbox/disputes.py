@@ -1,4 +1,4 @@
-"""What the tests of disputes share: payments that are disputed, and steps of a dispute."""
+"""Disputed payments and the steps of a dispute, for the tests of disputes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def submit(client: Any, dispute: Any, text: str = "The customer signed for it.")
 
 
 def events_of(client: Any, *ids: str) -> list[Any]:
-    """Events about any of these objects, oldest first."""
+    """Return the events about any of these objects, oldest first."""
     found = client.v1.events.list({"limit": 100}).data
     return [event for event in reversed(found) if event.data.object.id in ids]
 

@@ -1,4 +1,4 @@
-"""What tests of refunds share: payments to refund, and what shows what became of them."""
+"""Payments to refund and queries for their state, for the tests of refunds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAID_EVENTS = ["payment_intent.created", "charge.succeeded", "payment_intent.suc
 
 
 def paid(client: Any, method: str = "pm_card_visa", **more: Any) -> stripe.PaymentIntent:
-    """An intent whose charge has its balance transaction at once, so that nothing happens to it by itself."""
+    """Return a paid intent whose charge is booked at once, so that no `charge.updated` follows."""
     return pay(client, method, capture_method="automatic", **more)
 
 
@@ -23,7 +23,7 @@ def charge_of(client: Any, intent: stripe.PaymentIntent) -> Any:
 
 
 def events_since(client: Any, intent: stripe.PaymentIntent) -> list[str]:
-    """What happened to the intent since it was paid, oldest first."""
+    """Return the types of the intent's events since it was paid, oldest first."""
     types = event_types(client, intent.id)
     assert types[:3] == PAID_EVENTS
     return types[3:]
@@ -33,7 +33,7 @@ def effects(sandbox: SandboxProcess, refund_id: str) -> list[tuple[str, int]]:
     return [(entry["effect"], entry["amount"]) for entry in sandbox.ledger() if entry["source"] == refund_id]
 
 
-def refused(client: Any, **params: Any) -> stripe.InvalidRequestError:
+def rejected(client: Any, **params: Any) -> stripe.InvalidRequestError:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         client.v1.refunds.create(params)
     assert caught.value.http_status == 400

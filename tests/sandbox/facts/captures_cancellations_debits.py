@@ -1,4 +1,4 @@
-"""What becomes of holds, open intents and debits."""
+"""Facts about captures, cancellations, updates and bank debits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.sandbox.facts.table import (
 
 CAPTURING = [
     Fact(
-        "a hold is a charge that is paid but uncaptured, with the end of its window",
+        "an authorization is a paid, uncaptured charge with a capture deadline",
         "shw",
         [HOLD, READ_CHARGE],
         {
@@ -33,13 +33,13 @@ CAPTURING = [
         },
     ),
     Fact(
-        "a hold has its whole amount capturable",
+        "the full amount of an authorization is capturable",
         "aat",
         [HOLD],
         {"status": "requires_capture", "amount_capturable": 1000, "amount_received": 0},
     ),
     Fact(
-        "a partial capture ends the payment",
+        "a partial capture completes the payment",
         "aat",
         [HOLD, capturing(amount_to_capture=500)],
         {"status": "succeeded", "amount": 1000, "amount_received": 500, "amount_capturable": 0},
@@ -71,7 +71,7 @@ CAPTURING = [
         },
     ),
     Fact(
-        "more than is authorized is too large",
+        "a capture above the authorized amount is too large",
         "shw",
         [HOLD, capturing(amount_to_capture=9999)],
         {
@@ -94,7 +94,7 @@ CAPTURING = [
         },
     ),
     Fact(
-        "capturing nothing is about the parameter amount",
+        "the error for a capture of 0 names the parameter amount",
         "shw",
         [HOLD, capturing(amount_to_capture=0)],
         {
@@ -106,13 +106,13 @@ CAPTURING = [
         },
     ),
     Fact(
-        "a refused capture leaves the hold",
+        "a rejected capture leaves the authorization",
         "shw",
         [HOLD, capturing(amount_to_capture=0), READ],
         {"status": "requires_capture", "amount_capturable": 1000},
     ),
     Fact(
-        "capturing what is paid is refused in these words",
+        "the error message for capturing a paid intent",
         "shw",
         [paying(), capturing()],
         {
@@ -122,7 +122,7 @@ CAPTURING = [
         },
     ),
     Fact(
-        "capturing what was never confirmed is refused in these words",
+        "the error message for capturing an unconfirmed intent",
         "shw",
         [CREATE, capturing()],
         {
@@ -141,20 +141,22 @@ CANCELING = [
         {"status": "canceled", "cancellation_reason": "abandoned", "canceled_at": SOME},
     ),
     Fact(
-        "a canceled hold ends with the reason given",
+        "a canceled authorization has the given reason",
         "aat",
         [HOLD, canceling(cancellation_reason="requested_by_customer")],
         {"status": "canceled", "cancellation_reason": "requested_by_customer", "amount_capturable": 0},
     ),
-    Fact("without a reason it is null", "shw", [HOLD, canceling()], {"cancellation_reason": None}),
     Fact(
-        "a canceled hold's charge keeps its uncaptured shape",
+        "a cancellation without a reason has the reason null", "shw", [HOLD, canceling()], {"cancellation_reason": None}
+    ),
+    Fact(
+        "the charge of a canceled authorization stays uncaptured",
         "shw",
         [HOLD, canceling(), READ_CHARGE],
         {"status": "succeeded", "captured": False},
     ),
     Fact(
-        "canceling twice is refused in these words",
+        "the error message for canceling twice",
         "shw",
         [CREATE, canceling(), canceling()],
         {
@@ -165,7 +167,7 @@ CANCELING = [
         },
     ),
     Fact(
-        "canceling what is paid is the wrong state",
+        "canceling a paid intent is the wrong state",
         "shw",
         [paying(), canceling()],
         {
@@ -176,13 +178,13 @@ CANCELING = [
 ]
 UPDATING = [
     Fact(
-        "an open intent changes its amount, description and metadata",
+        "the amount, description and metadata of an open intent can change",
         "aat",
         [CREATE, ("post", INTENTS + "/{0.id}", {"amount": 5100, "description": "after", "metadata": {"u": "v"}})],
         {"amount": 5100, "description": "after", "metadata": {"u": "v"}},
     ),
     Fact(
-        "the amount of what is paid can't change",
+        "the amount of a paid intent can't change",
         "shw",
         [paying(), ("post", INTENTS + "/{0.id}", {"amount": 9999})],
         {
@@ -195,7 +197,7 @@ UPDATING = [
         },
     ),
     Fact(
-        "the description and metadata of what is paid can",
+        "the description and metadata of a paid intent can change",
         "shw",
         [paying(), ("post", INTENTS + "/{0.id}", {"metadata": {"u": "v"}, "description": "after"})],
         {"http": 200, "metadata": {"u": "v"}, "description": "after"},
@@ -203,7 +205,7 @@ UPDATING = [
 ]
 BANKS = [
     Fact(
-        f"{method} {'is paid' if failure is None else 'fails with ' + failure} after some time in processing",
+        f"{method} {'succeeds' if failure is None else 'fails with ' + failure} after processing",
         "aat",
         [
             paying(method, payment_method_types=[kind], currency=currency),

@@ -1,4 +1,4 @@
-"""What happens where the card declines or its holder must authenticate."""
+"""Facts about declines and 3-D Secure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DECLINED = [
 DECLINES = [
     *(
         Fact(
-            f"{card} says {decline_code}",
+            f"{card} is declined with {decline_code}",
             "aat",
             [CREATE, confirming(payment_method=card)],
             {
@@ -48,7 +48,7 @@ DECLINES = [
         for card, code, decline_code, param, advice_code in DECLINED
     ),
     Fact(
-        "a decline resets the intent and carries it whole",
+        "a decline resets the intent, and the error contains it",
         "shw",
         [paying("pm_card_chargeCustomerFail")],
         {
@@ -65,7 +65,7 @@ DECLINES = [
         },
     ),
     Fact(
-        "a declined charge stays, failed",
+        "the charge of a declined payment is failed",
         "shw",
         [paying("pm_card_chargeCustomerFail"), READ_FAILED_CHARGE],
         {"status": "failed", "failure_code": "card_declined", "paid": False, "captured": False},
@@ -77,13 +77,13 @@ DECLINES = [
         {"types": ["payment_intent.created", "charge.failed", "payment_intent.payment_failed"]},
     ),
     Fact(
-        "a working card pays the declined intent",
+        "another card pays a declined intent",
         "aat",
         [CREATE, confirming(payment_method="pm_card_visa_chargeDeclined"), confirming(payment_method="pm_card_visa")],
         {"http": 200, "id": "{0.id}", "status": "succeeded"},
     ),
     Fact(
-        "a declined create leaves its intent behind",
+        "a declined create keeps its intent",
         "aat",
         [paying("pm_card_visa_chargeDeclined"), READ_LEFT_BEHIND],
         {"http": 200, "status": "requires_payment_method"},
@@ -91,7 +91,7 @@ DECLINES = [
 ]
 AUTHENTICATING = [
     Fact(
-        "a card that needs authentication stops with a redirect",
+        "a card that needs authentication requires a redirect",
         "aat",
         [paying("pm_card_authenticationRequired", return_url=RETURN)],
         {
@@ -102,25 +102,25 @@ AUTHENTICATING = [
         },
     ),
     Fact(
-        "without a return_url the SDK is to drive it, and there is no charge yet",
+        "without a return_url, the SDK handles authentication, and there is no charge yet",
         "shw",
         [paying("pm_card_threeDSecure2Required")],
         {"status": "requires_action", "next_action.type": "use_stripe_sdk", "latest_charge": None},
     ),
     Fact(
-        "the challenge generates requires_action",
+        "a challenge generates requires_action",
         "shw",
         [paying("pm_card_threeDSecure2Required"), EVENTS],
         {"types": ["payment_intent.created", "payment_intent.requires_action"]},
     ),
     Fact(
-        "capturing what awaits authentication is the wrong state",
+        "capturing an intent that requires authentication is the wrong state",
         "aat",
         [paying("pm_card_authenticationRequired", capture_method="manual", return_url=RETURN), capturing()],
         WRONG_STATE,
     ),
     Fact(
-        "error_on_requires_action declines instead",
+        "error_on_requires_action declines the card",
         "aat",
         [paying("pm_card_authenticationRequired", error_on_requires_action=True)],
         {
@@ -130,13 +130,13 @@ AUTHENTICATING = [
         },
     ),
     Fact(
-        "error_on_requires_action leaves its intent behind",
+        "error_on_requires_action keeps the intent",
         "aat",
         [paying("pm_card_authenticationRequired", error_on_requires_action=True), READ_LEFT_BEHIND],
         {"http": 200, "status": "requires_payment_method"},
     ),
     Fact(
-        "off session it declines without a charge",
+        "an off-session card that needs authentication is declined without a charge",
         "shw",
         [paying("pm_card_threeDSecure2Required", off_session=True)],
         {
@@ -152,7 +152,7 @@ AUTHENTICATING = [
         },
     ),
     Fact(
-        "off session it leaves its intent behind",
+        "an off-session decline keeps the intent",
         "aat",
         [paying("pm_card_threeDSecure2Required", off_session=True), READ_LEFT_BEHIND],
         {"http": 200, "status": "requires_payment_method"},

@@ -1,4 +1,4 @@
-"""Any sequence of calls, bank's answers and waits: the money is told once, and nothing dead comes back."""
+"""Random sequences of calls, bank results and waits: money is counted once, and final statuses stay final."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MOVES = {(origin, one.status) for one in TRANSITIONS for origin in one.origins}
 
 
 class Walk:
-    """One intent of a sandbox without wires, and everything that was done to it."""
+    """An intent, driven without HTTP, with the statuses it has had."""
 
     def __init__(self, capture_method: str, confirmation_method: str) -> None:
         self.store = Store()
@@ -70,7 +70,7 @@ class Walk:
         return only
 
     def effects(self, name: str) -> list[int]:
-        """The amounts of the ledger's entries of that name."""
+        """Return the amounts of the ledger's entries with this effect."""
         return [entry["amount"] for entry in self.store["ledger"].rows.values() if entry["effect"] == name]
 
     def events(self) -> list[str]:
@@ -97,7 +97,7 @@ class Walk:
             self._run(acts[kind])
 
     def _run(self, act: Callable[[UnitOfWork], object]) -> None:
-        """What raises changes nothing; what doesn't is applied."""
+        """Apply the operation, or nothing if it raises."""
         work = UnitOfWork(Transaction(self.store), self.now)
         act(work)
         self.store.apply(work.tx.records())
@@ -118,7 +118,7 @@ class Walk:
     confirmation_method=st.sampled_from(["automatic", "manual"]),
     steps=st.lists(STEPS, max_size=12),
 )
-def test_whatever_is_done_the_ledger_the_intent_and_the_events_agree(
+def test_ledger_intent_and_events_agree_after_any_sequence_of_steps(
     capture_method: str, confirmation_method: str, steps: list[tuple[str, Any]]
 ) -> None:
     walk = Walk(capture_method, confirmation_method)
@@ -126,20 +126,22 @@ def test_whatever_is_done_the_ledger_the_intent_and_the_events_agree(
         walk.take(step)
 
     captured = walk.effects("charge.captured")
-    assert len(captured) <= 1, "an intent is paid once"
+    assert len(captured) <= 1, "an intent is captured at most once"
     assert sum(captured) == walk.intent["amount_received"] <= AMOUNT
     assert (walk.intent["status"] == "succeeded") == bool(captured)
-    held = AMOUNT if walk.intent["status"] == "requires_capture" else 0
-    assert walk.intent["amount_capturable"] == held
-    taken = sum(captured) if capture_method == "manual" and walk.effects("charge.authorized") else 0
-    assert len(walk.effects("charge.authorized")) == len(walk.effects("charge.released")) + bool(held) + bool(taken)
+    authorized = AMOUNT if walk.intent["status"] == "requires_capture" else 0
+    assert walk.intent["amount_capturable"] == authorized
+    captured_authorization = sum(captured) if capture_method == "manual" and walk.effects("charge.authorized") else 0
+    assert len(walk.effects("charge.authorized")) == len(walk.effects("charge.released")) + bool(authorized) + bool(
+        captured_authorization
+    )
     assert walk.events().count("payment_intent.succeeded") == len(captured)
     assert walk.events().count("payment_intent.canceled") == (walk.intent["status"] == "canceled")
 
 
 @settings(max_examples=300, deadline=None)
 @given(steps=st.lists(STEPS, max_size=12), capture_method=st.sampled_from(["automatic", "manual"]))
-def test_every_change_of_status_is_one_of_the_tables(steps: list[tuple[str, Any]], capture_method: str) -> None:
+def test_every_status_change_is_in_the_transition_table(steps: list[tuple[str, Any]], capture_method: str) -> None:
     walk = Walk(capture_method, "automatic")
     for step in steps:
         walk.take(step)

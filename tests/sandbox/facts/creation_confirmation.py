@@ -1,4 +1,4 @@
-"""How an intent is created and confirmed."""
+"""Facts about creating and confirming intents."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ CREATING = [
     ),
     Fact("a plain create generates one event", "shw", [CREATE, EVENTS], {"types": ["payment_intent.created"]}),
     Fact(
-        "with a payment method it awaits confirmation",
+        "an intent created with a payment method requires confirmation",
         "shw",
         [("post", INTENTS, {**CARD, "payment_method": "pm_card_visa"})],
         {"status": "requires_confirmation", "payment_method": Starts("pm_")},
     ),
     Fact(
-        "an amount of zero is an invalid integer, and said to be under the minimum",
+        "an amount of 0 is an invalid integer, with the message for the minimum",
         "shw",
         [("post", INTENTS, {**CARD, "amount": 0})],
         {
@@ -69,13 +69,13 @@ CREATING = [
         {"http": 400, "error.code": "amount_too_large"},
     ),
     Fact(
-        "a missing intent is named by the placeholder of the path",
+        "the error for a missing intent names the placeholder in the path",
         "shw",
         [("get", INTENTS + "/pi_nope")],
         {"http": 404, "error.message": "No such payment_intent: 'pi_nope'", "error.param": "intent"},
     ),
     Fact(
-        "a missing intent to confirm as well",
+        "the error for confirming a missing intent names the placeholder in the path",
         "shw",
         [("post", INTENTS + "/pi_nope/confirm", {})],
         {"http": 404, "error.param": "intent"},
@@ -87,7 +87,7 @@ CREATING = [
         {"latest_charge.object": "charge", "latest_charge.payment_intent": "{0.id}"},
     ),
     Fact(
-        "a list by customer has the newest first",
+        "a list by customer is newest first",
         "shw",
         [
             CUSTOMER,
@@ -98,7 +98,7 @@ CREATING = [
         {"object": "list", "url": INTENTS, "data.0.amount": 2200, "data.1.amount": 1100, "data.2": ABSENT},
     ),
     Fact(
-        "has_more is false on a last page that still holds items",
+        "has_more is false on a last page with items",
         "aat",
         [
             CUSTOMER,
@@ -110,19 +110,19 @@ CREATING = [
 ]
 CONFIRMING = [
     Fact(
-        "a confirmed create is paid, with one charge that is captured whole",
+        "a confirmed create succeeds with one fully captured charge",
         "shw",
         [paying(), READ_CHARGE],
         {"status": "succeeded", "captured": True, "paid": True, "amount_captured": 1000, "payment_intent": "{0.id}"},
     ),
     Fact(
-        "success generates the charge's event before the intent's",
+        "a success generates the charge's event before the intent's",
         "shw",
         [paying(), EVENTS],
         {"types": ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"]},
     ),
     Fact(
-        "a dispute card's dispute comes before the intent's success",
+        "the dispute events of a dispute card precede the intent's success",
         "shw",
         [paying("pm_card_createDispute"), EVENTS],
         {
@@ -136,13 +136,13 @@ CONFIRMING = [
         },
     ),
     Fact(
-        "manual capture tells of the charge, then of the capturable amount",
+        "manual capture generates charge.succeeded, then amount_capturable_updated",
         "shw",
         [HOLD, EVENTS],
         {"types": ["payment_intent.created", "charge.succeeded", "payment_intent.amount_capturable_updated"]},
     ),
     Fact(
-        "the method of the confirm call comes before the intent's own",
+        "the method of the confirm call takes precedence over the intent's",
         "shw",
         [
             ("post", INTENTS, {**CARD, "payment_method": "pm_card_visa"}),
@@ -151,13 +151,13 @@ CONFIRMING = [
         {"status": "succeeded", "payment_method.card.brand": "mastercard"},
     ),
     Fact(
-        "the intent's own method pays when the call names none",
+        "a confirm call without a method uses the intent's",
         "shw",
         [("post", INTENTS, {**CARD, "payment_method": "pm_card_visa"}), confirming()],
         {"status": "succeeded", "payment_method": "{0.payment_method}"},
     ),
     Fact(
-        "confirming without a method is refused in these words",
+        "the error message for confirming without a method",
         "shw",
         [CREATE, confirming()],
         {
@@ -169,7 +169,7 @@ CONFIRMING = [
         },
     ),
     Fact(
-        "confirming a customer's intent without a method is refused in other words",
+        "the error message for confirming a customer's intent without a method",
         "shw",
         [CUSTOMER, ("post", INTENTS, {**CARD, "customer": "{0.id}"}), ("post", INTENTS + "/{1.id}/confirm", {})],
         {
@@ -179,7 +179,7 @@ CONFIRMING = [
         },
     ),
     Fact(
-        "an intent without a customer refuses a customer's method",
+        "an intent without a customer rejects a customer's method",
         "shw",
         [CUSTOMER, NEW_CARD, ATTACH, CREATE, ("post", INTENTS + "/{3.id}/confirm", {"payment_method": "{1.id}"})],
         {
@@ -192,7 +192,7 @@ CONFIRMING = [
         },
     ),
     Fact(
-        "a customer's intent refuses another customer's method",
+        "a customer's intent rejects another customer's method",
         "shw",
         [
             CUSTOMER,
@@ -212,19 +212,19 @@ CONFIRMING = [
         },
     ),
     Fact(
-        "a fresh unattached method pays an intent without a customer",
+        "a new unattached method pays an intent without a customer",
         "shw",
         [CREATE, NEW_CARD, confirming(payment_method="{1.id}")],
         {"status": "succeeded", "latest_charge": Starts("ch_")},
     ),
     Fact(
-        "an unattached method pays once only",
+        "an unattached method pays only once",
         "shw",
         [CREATE, NEW_CARD, confirming(payment_method="{1.id}"), paying("{1.id}")],
         {"http": 400, "error.message": Starts("The provided PaymentMethod was previously used with a PaymentIntent")},
     ),
     Fact(
-        "confirming what is paid is the wrong state",
+        "confirming a paid intent is the wrong state",
         "aat",
         [paying(), confirming(payment_method="pm_card_visa")],
         {**WRONG_STATE, "error.payment_intent.id": "{0.id}"},

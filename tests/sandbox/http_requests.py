@@ -1,4 +1,4 @@
-"""Requests byte by byte, for what no SDK can be made to send."""
+"""Plain HTTP requests that no SDK would send."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.sandbox import API_KEY, SandboxProcess, tell_listeners
+from tests.support.sandbox import API_KEY, SandboxProcess, notify_observers
 
 FORM = "application/x-www-form-urlencoded"
 GOOD = "amount=1000&currency=usd&payment_method_types[]=card"
@@ -15,7 +15,7 @@ INTENTS = "/v1/payment_intents"
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Response:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -31,14 +31,14 @@ class Heard:
         return found
 
 
-def ask(
+def send_request(
     sandbox: SandboxProcess,
     method: str,
     path: str,
     body: str | bytes | None = None,
     **headers: str | None,
-) -> Heard:
-    """A request byte by byte; `Some_Header=…` is a header, None takes one away."""
+) -> Response:
+    """Send a request. `Some_Header=…` sets the header `Some-Header`, and None removes it."""
     sent = {"Authorization": f"Bearer {API_KEY}", "Content-Type": FORM if body is not None else None}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=20)
@@ -46,12 +46,12 @@ def ask(
         connection.request(method, path, body, {name: value for name, value in sent.items() if value is not None})
         response = connection.getresponse()
         content = response.read()
-        tell_listeners(content)
+        notify_observers(content)
         found = {name.lower(): value for name, value in response.headers.items()}
-        return Heard(response.status, found, content)
+        return Response(response.status, found, content)
     finally:
         connection.close()
 
 
-def create(sandbox: SandboxProcess, more: str = "", **headers: str | None) -> Heard:
-    return ask(sandbox, "POST", INTENTS, f"{GOOD}{more}", **headers)
+def create(sandbox: SandboxProcess, more: str = "", **headers: str | None) -> Response:
+    return send_request(sandbox, "POST", INTENTS, f"{GOOD}{more}", **headers)
