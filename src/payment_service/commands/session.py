@@ -77,7 +77,7 @@ async def require_deployment(pool: Pool, deployment: str) -> None:
     Under a wrong name an order that is replayed would get a second payment.
     """
     row = await payment_reads.newest_names(pool)
-    if row and row["id"] != name_of_payment(deployment, row["order_id"], row["n"]):
+    if row and row["id"] != name_of_payment(deployment, row["order_id"], row["attempt"]):
         raise ConfigError(
             f"DEPLOYMENT is {deployment!r}, and this database is another's: set it as the service has it."
         )
