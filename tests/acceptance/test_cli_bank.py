@@ -99,7 +99,7 @@ def test_the_table_shows_lines_that_need_attention_and_a_summary(
 ) -> None:
     path = statement([f"{TODAY},19.90,EUR,{reference('o-1')},t-1", f"{TODAY},1.00,EUR,\x1b[31mred,t-2"])
     result = run("bank", "import", path, env=env)
-    assert (result.returncode, "1 unmatched, 1 paid" in result.stderr) == (0, True)
+    assert (result.returncode, "1 paid, 1 unmatched" in result.stderr) == (0, True)
     assert "t-2" in result.stdout
     assert "\x1b" not in result.stdout
 

@@ -30,6 +30,7 @@ def test_unusual_order_ids_are_paid_and_bad_ones_block_no_others(shop: Shop) -> 
     assert charged == Counter(orders)
 
 
+@pytest.mark.invariant("I13")
 def test_amounts_are_exact_from_the_order_to_the_charge_and_the_event(shop: Shop) -> None:
     """Every amount is text with the currency's decimals, and the charges add up to the sum of the orders."""
     chance = Random(20_250)
