@@ -1,4 +1,4 @@
-"""What is signed as it must be and is garbage all the same: durable or refused in one sentence, never a 5xx, and none of it is lost."""
+"""Fuzz signed webhooks: each is durable or refused in one sentence, never a 5xx, and never lost."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ anything = st.recursive(
 )
 
 
-def places(value: Any) -> list[tuple[Any, ...]]:
-    """The paths of all that is inside."""
+def paths(value: Any) -> list[tuple[Any, ...]]:
+    """Return the paths of all nested values."""
     if not isinstance(value, dict):
         return [()]
-    return [(name, *rest) for name, inner in value.items() for rest in [(), *places(inner)] if (name, *rest)]
+    return [(name, *rest) for name, inner in value.items() for rest in [(), *paths(inner)] if (name, *rest)]
 
 
 @st.composite
-def spoilt(draw: st.DrawFn) -> bytes:
-    """An event with up to three of its parts replaced, or taken away."""
+def corrupted(draw: st.DrawFn) -> bytes:
+    """Draw an event with up to three of its parts replaced or removed."""
     kind = draw(st.sampled_from(sorted(SUBJECTS)))
     found = json.loads(event(kind, copy.deepcopy(SUBJECTS[kind]), id=f"evt_{draw(st.integers(0, 10**6))}"))
     for _ in range(draw(st.integers(1, 3))):
-        *way, last = draw(st.sampled_from(sorted(set(places(found)))))
+        *way, last = draw(st.sampled_from(sorted(set(paths(found)))))
         holder = found
         for name in way:
             holder = holder[name]
@@ -68,9 +68,9 @@ async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[H
 
 @pytest.mark.timeout(300)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(body=spoilt() | garbage)
-async def test_signed_garbage_is_durable_or_refused(harness: Harness, body: bytes) -> None:
-    """Refused means kept: the sender was Stripe, so that a person must be able to look."""
+@given(body=corrupted() | garbage)
+async def test_corrupted_signed_events_are_stored_or_quarantined(harness: Harness, body: bytes) -> None:
+    """A refused body is quarantined: Stripe sent it, so an operator must be able to inspect it."""
     inbox = Inbox()
     async with served(endpoint(inbox, store_event=harness.webhooks.take)) as port:
         answer = await post(port, body)

@@ -1,4 +1,4 @@
-"""Statements that run all the time go by an index, even with a plan that was made when there was next to nothing."""
+"""Test that frequent statements use an index, even with a plan made while the tables were almost empty."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ STATEMENTS = [(file, name) for file, names in FLOWING.items() for name in names]
 
 
 @pytest.mark.parametrize(("file", "name"), STATEMENTS)
-async def test_a_plan_made_on_small_tables_reads_no_table_whole(database_dsn: str, file: str, name: str) -> None:
-    """The plan is the one that PostgreSQL caches, on tables of which it knows that they have three rows."""
+async def test_a_plan_made_on_small_tables_scans_no_table(database_dsn: str, file: str, name: str) -> None:
+    """This is the plan that PostgreSQL caches for tables whose statistics show three rows."""
     async with open_flows(database_dsn, "http://127.0.0.1:9") as flows:
         await flows.accept("small-1", "small-2", "small-3")
     pool = await open_pool(config_for(database_dsn, "http://127.0.0.1:9"))

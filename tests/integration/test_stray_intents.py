@@ -1,4 +1,4 @@
-"""An intent that bears a payment's name and is not its own."""
+"""Test an intent that names a payment but is not the payment's own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.integration.test_apply_webhooks import event, inbox
 from tests.support.flows import Flows
 
 
-async def test_a_stray_that_could_not_be_canceled_is_read_itself_and_not_the_payments_own_intent(flows: Flows) -> None:
-    """The provider repeats an old refusal: the stray may have been paid, and nobody else would notice."""
+async def test_a_stray_intent_that_cannot_be_canceled_is_read_itself(flows: Flows) -> None:
+    """The provider repeats an old refusal. The stray may have been paid, and nothing else would notice."""
     await flows.accept("o-1")
     webhooks = inbox(flows)
-    for told in (event("o-1", "processing"), event("o-1", "requires_action", id="pi_stray")):
-        taking = asyncio.create_task(webhooks.take(told, "secret-1"))
+    for delivered in (event("o-1", "processing"), event("o-1", "requires_action", id="pi_stray")):
+        taking = asyncio.create_task(webhooks.take(delivered, "secret-1"))
         await asyncio.sleep(0)
         await webhooks.store_once()
         await taking

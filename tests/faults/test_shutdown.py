@@ -1,4 +1,4 @@
-"""SIGTERM drains, a second signal ends, and replicas are replaced one after another under load."""
+"""Test that SIGTERM drains, a second signal exits at once, and a rolling restart under load loses nothing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.timeout(90)
 CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
 
 
-def test_sigterm_lets_calls_end_and_settles_them(shop: Shop) -> None:
-    """Exit code 0, and no operation bears the name of a process that is gone."""
+def test_sigterm_finishes_calls_and_records_their_results(shop: Shop) -> None:
+    """The process exits with code 0, and it leaves no operation claimed."""
     orders = [f"o-{i}" for i in range(40)]
     shop.sandbox.faults({"match": CREATE, "action": "latency", "ms": 1500, "phase": "after"})
     service = shop.serve()
@@ -36,8 +36,8 @@ def test_sigterm_lets_calls_end_and_settles_them(shop: Shop) -> None:
     shop.check()
 
 
-def test_a_second_signal_ends_at_once_and_loses_nothing(shop: Shop) -> None:
-    """Whoever sends two has no time to wait for a provider; the next process takes up what was on its way."""
+def test_a_second_signal_exits_at_once_and_loses_nothing(shop: Shop) -> None:
+    """The next process resumes the calls that were in flight."""
     orders = [f"o-{i}" for i in range(8)]
     shop.sandbox.faults({"match": CREATE, "action": "latency", "ms": 30_000, "phase": "after"})
     service = shop.serve(PROVIDER_TIMEOUT_S="60")
@@ -57,12 +57,12 @@ def test_a_second_signal_ends_at_once_and_loses_nothing(shop: Shop) -> None:
 
 @pytest.mark.invariant("I2")
 @pytest.mark.kafka
-def test_replicas_replaced_one_by_one_under_load_lose_nothing(shop: Shop) -> None:
-    """The endpoint moves to the one that stays, as a proxy in front does."""
+def test_a_rolling_restart_under_load_loses_nothing(shop: Shop) -> None:
+    """The webhook endpoint moves to the remaining process, as it would behind a proxy."""
     replicas = [shop.serve_beside(), shop.serve_beside()]
     for number in range(2):
-        # Whoever replaces waits until the new one works; besides, the embedded broker forgets a member that joins while
-        # another leaves (Apache Kafka does not).
+        # A rolling restart waits for the new replica. The embedded broker, unlike Apache Kafka, also loses a member
+        # that joins while another leaves.
         replicas[-1].wait_for_log("partitions_assigned")
         leaving, staying = replicas
         orders = [f"o-{number}-{i}" for i in range(30)]

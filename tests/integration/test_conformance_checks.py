@@ -1,4 +1,4 @@
-"""Each check of the conformance suite can fail: the example's provider, broken on purpose, one fault at a time."""
+"""Test that each conformance check can fail: break the example provider, one fault at a time."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.support.provider_harnesses import open_acme
 Break = Callable[[Any], None]
 
 
-def answering(change: Callable[[Call, Any], Any]) -> Break:
-    """Let every outcome be changed on its way."""
+def changing_outcomes(change: Callable[[Call, Any], Any]) -> Break:
+    """Change every outcome before it is returned."""
 
     def apply(acme: Any) -> None:
         real = acme.send
@@ -33,8 +33,8 @@ def answering(change: Callable[[Call, Any], Any]) -> Break:
     return apply
 
 
-def telling(change: Callable[[Any], Any]) -> Break:
-    """Let every event be changed as it is read."""
+def changing_events(change: Callable[[Any], Any]) -> Break:
+    """Change every event as it is read."""
 
     def apply(acme: Any) -> None:
         real = acme.translate
@@ -43,8 +43,8 @@ def telling(change: Callable[[Any], Any]) -> Break:
     return apply
 
 
-def of_intent(change: Callable[[IntentFact], IntentFact], kind: Kind | None = None) -> Break:
-    """Let every intent be changed in the answers."""
+def changing_intents(change: Callable[[IntentFact], IntentFact], kind: Kind | None = None) -> Break:
+    """Change every intent in the responses."""
 
     def swap(call: Call, outcome: Any) -> Any:
         fact = getattr(outcome, "fact", None)
@@ -52,21 +52,21 @@ def of_intent(change: Callable[[IntentFact], IntentFact], kind: Kind | None = No
             return replace(outcome, fact=change(fact))
         return outcome
 
-    return answering(swap)
+    return changing_outcomes(swap)
 
 
 def forgetting_keys(acme: Any) -> None:
-    """Do everything again at each attempt."""
+    """Repeat the effect at each attempt."""
     real = acme.server.handle
     acme.server.handle = lambda method, path, form, _key: real(method, path, form, str(uuid4()))
 
 
-def worded_by_dice(acme: Any) -> None:
+def random_requests(acme: Any) -> None:
     real = acme.create_request
     acme.create_request = lambda **asked: replace(real(**asked), path=f"/payments?{uuid4()}")
 
 
-def listing(change: Callable[[Any], Any]) -> Break:
+def changing_listings(change: Callable[[Any], Any]) -> Break:
     def apply(acme: Any) -> None:
         real = acme.find_intents
 
@@ -103,17 +103,17 @@ def without_checkout(acme: Any) -> None:
     acme.checkout = checkout
 
 
-def believing(acme: Any) -> None:
+def trusting_signatures(acme: Any) -> None:
     acme.verify = lambda _body, _headers, *, now_s: f"secret-{now_s}"
 
 
-def paying_twice(acme: Any) -> None:
-    """Refund whatever is asked for."""
+def overrefunding(acme: Any) -> None:
+    """Accept every refund request."""
     real = acme.server._refund
     acme.server._refund = lambda form: real({**form, "amount": 0} if form["amount"] > 60_000 else form)
 
 
-def cancelling_the_paid(acme: Any) -> None:
+def canceling_paid_intents(acme: Any) -> None:
     real = acme.server._change
 
     def change(one: dict[str, Any], action: list[str], form: dict[str, Any]) -> Any:
@@ -125,7 +125,7 @@ def cancelling_the_paid(acme: Any) -> None:
     acme.server._change = change
 
 
-def capturing_the_open(acme: Any) -> None:
+def capturing_open_intents(acme: Any) -> None:
     real = acme.server._change
 
     def change(one: dict[str, Any], action: list[str], form: dict[str, Any]) -> Any:
@@ -137,7 +137,7 @@ def capturing_the_open(acme: Any) -> None:
     acme.server._change = change
 
 
-def refunding_the_unpaid(acme: Any) -> None:
+def refunding_unpaid_intents(acme: Any) -> None:
     real = acme.server._refund
 
     def refund(form: dict[str, Any]) -> Any:
@@ -147,17 +147,17 @@ def refunding_the_unpaid(acme: Any) -> None:
     acme.server._refund = refund
 
 
-def halved(fact: IntentFact) -> IntentFact:
+def halve_amount(fact: IntentFact) -> IntentFact:
     return replace(fact, amount=Money(fact.amount.minor // 2, fact.amount.currency))
 
 
-def unnamed(call: Call, outcome: Any) -> Any:
-    """Lose our name for a refund."""
+def without_refund_name(call: Call, outcome: Any) -> Any:
+    """Drop our name from a refund."""
     fact = getattr(outcome, "fact", None)
     return replace(outcome, fact=replace(fact, refund_id=None)) if isinstance(fact, RefundFact) else outcome
 
 
-def partial(call: Call, outcome: Any) -> Any:
+def incomplete(call: Call, outcome: Any) -> Any:
     fact = getattr(outcome, "fact", None)
     return replace(outcome, fact=replace(fact, whole=False)) if isinstance(fact, RefundListFact) else outcome
 
@@ -166,16 +166,16 @@ def always_done(call: Call, outcome: Any) -> Any:
     return Done(fact=None, request_id="") if not isinstance(outcome, Done) else outcome
 
 
-def refused_as(kind: Kind) -> Break:
+def refuse_as(kind: Kind) -> Break:
     def swap(call: Call, outcome: Any) -> Any:
         if isinstance(outcome, WrongState | Misused) and call.kind is kind:
             return Refused(code="no", reason="No.", fact=None, request_id="")
         return outcome
 
-    return answering(swap)
+    return changing_outcomes(swap)
 
 
-def half_told(event: Any) -> Any:
+def incomplete_event(event: Any) -> Any:
     fact = event.fact
     if isinstance(fact, IntentFact) and fact.status is Status.SUCCEEDED:
         return replace(event, fact=replace(fact, received=Money(1, fact.amount.currency)))
@@ -183,7 +183,7 @@ def half_told(event: Any) -> Any:
 
 
 def as_canceled(event: Any) -> Any:
-    """Tell of an end that did not come, after the money."""
+    """Report a cancellation that did not happen, after the payment."""
     fact = event.fact
     if isinstance(fact, IntentFact):
         nothing = Money(0, fact.amount.currency)
@@ -191,54 +191,54 @@ def as_canceled(event: Any) -> Any:
     return event
 
 
-def refund_misnamed(event: Any) -> Any:
+def with_wrong_refund_name(event: Any) -> Any:
     return replace(event, fact=replace(event.fact, refund_id=uuid4())) if isinstance(event.fact, RefundFact) else event
 
 
 FAULTS: list[tuple[str, Break]] = [
-    ("equal_input_builds_equal_requests", worded_by_dice),
+    ("equal_input_builds_equal_requests", random_requests),
     ("a_repeated_key_creates_one_intent", forgetting_keys),
     ("a_repeated_key_creates_one_intent", raising),
-    ("a_repeated_key_creates_one_intent", answering(lambda _call, _outcome: None)),
-    ("a_repeated_key_creates_one_intent", of_intent(lambda fact: replace(fact, intent_id=str(uuid4())))),
+    ("a_repeated_key_creates_one_intent", changing_outcomes(lambda _call, _outcome: None)),
+    ("a_repeated_key_creates_one_intent", changing_intents(lambda fact: replace(fact, intent_id=str(uuid4())))),
     ("concurrent_creates_make_one_intent", forgetting_keys),
     ("a_key_with_another_body_is_refused", forgetting_keys),
-    ("a_key_with_another_body_is_refused", refused_as(Kind.CREATE)),
-    ("amounts_are_exact_in_every_currency", of_intent(halved, Kind.RETRIEVE)),
-    ("an_intent_is_found_by_time_and_payment_id", listing(lambda _found: {})),
-    ("an_intent_is_found_by_time_and_payment_id", listing(lambda _found: None)),
-    ("an_intent_is_found_by_time_and_payment_id", listing(lambda found: dict.fromkeys(found, (None,)))),
+    ("a_key_with_another_body_is_refused", refuse_as(Kind.CREATE)),
+    ("amounts_are_exact_in_every_currency", changing_intents(halve_amount, Kind.RETRIEVE)),
+    ("an_intent_is_found_by_time_and_payment_id", changing_listings(lambda _found: {})),
+    ("an_intent_is_found_by_time_and_payment_id", changing_listings(lambda _found: None)),
+    ("an_intent_is_found_by_time_and_payment_id", changing_listings(lambda found: dict.fromkeys(found, (None,)))),
     ("a_late_attempt_is_not_sent", sending_late),
     ("checkout_returns_payment_data", without_checkout),
     (
         "a_paid_intent_has_received_the_amount",
-        of_intent(lambda fact: replace(fact, status=Status.PENDING), Kind.RETRIEVE),
+        changing_intents(lambda fact: replace(fact, status=Status.PENDING), Kind.RETRIEVE),
     ),
-    ("an_unpaid_intent_is_canceled_once", of_intent(lambda f: replace(f, status=Status.PENDING), Kind.CANCEL)),
-    ("canceling_a_paid_intent_is_a_wrong_state", cancelling_the_paid),
-    ("canceling_a_paid_intent_is_a_wrong_state", refused_as(Kind.CANCEL)),
-    ("only_an_authorized_intent_is_captured", capturing_the_open),
-    ("a_lookup_shows_the_result_of_a_cancel", of_intent(lambda f: replace(f, intent_id="another"), Kind.CANCEL)),
-    ("invalid_requests_are_never_done", answering(always_done)),
+    ("an_unpaid_intent_is_canceled_once", changing_intents(lambda f: replace(f, status=Status.PENDING), Kind.CANCEL)),
+    ("canceling_a_paid_intent_is_a_wrong_state", canceling_paid_intents),
+    ("canceling_a_paid_intent_is_a_wrong_state", refuse_as(Kind.CANCEL)),
+    ("only_an_authorized_intent_is_captured", capturing_open_intents),
+    ("a_lookup_shows_the_result_of_a_cancel", changing_intents(lambda f: replace(f, intent_id="another"), Kind.CANCEL)),
+    ("invalid_requests_are_never_done", changing_outcomes(always_done)),
     ("invalid_requests_are_never_done", raising),
     ("a_repeated_refund_key_creates_one_refund", forgetting_keys),
-    ("a_repeated_refund_key_creates_one_refund", answering(unnamed)),
-    ("refunds_are_listed_together", answering(partial)),
-    ("refunds_never_exceed_the_captured_amount", paying_twice),
-    ("an_unpaid_intent_is_not_refunded", refunding_the_unpaid),
-    ("events_translate_the_same_every_time", telling(lambda event: replace(event, event_id=str(uuid4())))),
-    ("events_translate_the_same_every_time", telling(lambda event: replace(event, provider="other"))),
-    ("event_ids_are_unique", telling(lambda event: replace(event, event_id="event-1"))),
-    ("events_of_a_paid_intent_name_the_payment", telling(lambda event: replace(event, payment_id=uuid4()))),
-    ("events_of_a_paid_intent_name_the_payment", telling(half_told)),
-    ("events_in_any_order_give_the_same_result", telling(as_canceled)),
-    ("refund_events_name_the_refund", telling(refund_misnamed)),
-    ("unsigned_webhooks_are_refused", believing),
+    ("a_repeated_refund_key_creates_one_refund", changing_outcomes(without_refund_name)),
+    ("refunds_are_listed_together", changing_outcomes(incomplete)),
+    ("refunds_never_exceed_the_captured_amount", overrefunding),
+    ("an_unpaid_intent_is_not_refunded", refunding_unpaid_intents),
+    ("events_translate_the_same_every_time", changing_events(lambda event: replace(event, event_id=str(uuid4())))),
+    ("events_translate_the_same_every_time", changing_events(lambda event: replace(event, provider="other"))),
+    ("event_ids_are_unique", changing_events(lambda event: replace(event, event_id="event-1"))),
+    ("events_of_a_paid_intent_name_the_payment", changing_events(lambda event: replace(event, payment_id=uuid4()))),
+    ("events_of_a_paid_intent_name_the_payment", changing_events(incomplete_event)),
+    ("events_in_any_order_give_the_same_result", changing_events(as_canceled)),
+    ("refund_events_name_the_refund", changing_events(with_wrong_refund_name)),
+    ("unsigned_webhooks_are_refused", trusting_signatures),
 ]
 
 
 @pytest.mark.parametrize(("name", "fault"), FAULTS, ids=[f"{name}-{i}" for i, (name, _) in enumerate(FAULTS)])
-async def test_a_broken_provider_is_found_out(name: str, fault: Break) -> None:
+async def test_a_broken_provider_fails_its_check(name: str, fault: Break) -> None:
     async with open_acme() as whole:
         await CHECKS[name](whole)
     async with open_acme(fault) as broken:
@@ -247,5 +247,5 @@ async def test_a_broken_provider_is_found_out(name: str, fault: Break) -> None:
     assert str(found.value)
 
 
-def test_every_check_is_shown_to_fail() -> None:
+def test_every_check_has_a_fault_that_fails_it() -> None:
     assert {name for name, _ in FAULTS} == set(CHECKS)

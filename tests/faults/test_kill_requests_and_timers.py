@@ -1,4 +1,4 @@
-"""Processes that are killed while payments are captured or canceled, run out of time, or lose their orders."""
+"""Kill processes while payments are captured, canceled or opened, expire, or have their orders canceled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.kafka import CANCELLED, CANCELLED_DEAD_LETTERS
-from tests.support.shop import TAKEN_UP_S, Shop, assert_died_at
+from tests.support.shop import RESUMED_WITHIN_S, Shop, assert_died_at
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -23,8 +23,11 @@ ORDERS = [f"o-{i}" for i in range(4)]
     "point",
     ["change.{}.commit.before", "change.{}.commit.after", "dispatch.{}.call.before", "dispatch.{}.call.after"],
 )
-def test_what_is_held_is_captured_or_released_once_whoever_dies(shop: Shop, change: str, point: str) -> None:
-    """The caller asks again under the same key until it has an answer: one capture, whoever answered."""
+def test_a_capture_or_cancel_survives_a_kill_and_happens_once(shop: Shop, change: str, point: str) -> None:
+    """The caller repeats the request under one key until it gets a response.
+
+    Money is captured or released once, whichever process responds.
+    """
     shop.order(*ORDERS[:2], capture_method="manual")
     first = shop.serve("intake,dispatch,http")
     shop.pay(*ORDERS[:2])
@@ -34,12 +37,12 @@ def test_what_is_held_is_captured_or_released_once_whoever_dies(shop: Shop, chan
     service = shop.serve_armed(armed, "dispatch,http")
     eventually(service.ready)
     with contextlib.suppress(OSError, http.client.HTTPException):
-        shop.ask_for(change, ORDERS[0], {}, "job-1")
+        shop.request_change(change, ORDERS[0], {}, "job-1")
     assert_died_at(service, armed)
     shop.serve()
-    assert shop.ask_for(change, ORDERS[0], {}, "job-1") == 201
+    assert shop.request_change(change, ORDERS[0], {}, "job-1") == 201
     shop.wait_status("succeeded" if change == "capture" else "canceled", ORDERS[0])
-    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     shop.check()
 
 
@@ -53,12 +56,15 @@ def test_what_is_held_is_captured_or_released_once_whoever_dies(shop: Shop, chan
         "dispatch.create.call.after",
     ],
 )
-def test_a_next_payment_is_opened_once_whoever_dies(shop: Shop, point: str) -> None:
-    """The caller asks again under the same key until it has an answer: one payment, with one intent, which is paid once."""
+def test_opening_a_payment_survives_a_kill_and_happens_once(shop: Shop, point: str) -> None:
+    """The caller repeats the request under one key until it gets a response.
+
+    There is one payment with one intent, paid once.
+    """
     shop.order(ORDERS[0])
     first = shop.serve("intake,dispatch,http")
     shop.wait_status("pending")
-    assert shop.ask_for("cancel", ORDERS[0], {}, "job-1") == 201
+    assert shop.request_change("cancel", ORDERS[0], {}, "job-1") == 201
     shop.wait_status("canceled")
     first.stop()
     service = shop.serve_armed(point, "dispatch,http")
@@ -73,13 +79,13 @@ def test_a_next_payment_is_opened_once_whoever_dies(shop: Shop, point: str) -> N
     client: Any = shop.sandbox.client()
     client.v1.payment_intents.confirm(row["provider_payment_id"], {"payment_method": "pm_card_visa"})
     eventually(lambda: shop.count("payments", "n = 2 AND status = 'succeeded'") == 1)
-    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     assert shop.count("payments") == 2
     shop.check()
 
 
 @pytest.mark.parametrize("point", ["expire.commit.before", "expire.commit.after"])
-def test_payments_expire_though_who_asks_for_it_dies(shop: Shop, point: str) -> None:
+def test_expiry_survives_a_kill(shop: Shop, point: str) -> None:
     shop.order(*ORDERS)
     first = shop.serve("intake,dispatch,http")
     shop.pay(ORDERS[0])
@@ -88,11 +94,11 @@ def test_payments_expire_though_who_asks_for_it_dies(shop: Shop, point: str) -> 
     first.stop()
     shop.execute("UPDATE payments SET expires_at = now(), expiry_due_at = now()")
     assert_died_at(shop.serve_armed(point, "dispatch,http"), point)
-    # What it had committed is looked at again in minutes; but then the calls are queued, so nobody needs to.
+    # Committed payments are only checked again after minutes, but their cancels are already queued.
     shop.serve()
     shop.serve_beside()
     shop.wait_status("canceled", *ORDERS[1:])
-    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     assert shop.count("operations", "kind = 'cancel'") == len(ORDERS) - 1
     shop.check()
 
@@ -107,8 +113,11 @@ def test_payments_expire_though_who_asks_for_it_dies(shop: Shop, point: str) -> 
         "cancelled_orders.commit.after",
     ],
 )
-def test_cancellations_of_orders_survive_a_kill(shop: Shop, point: str) -> None:
-    """One is paid, two are not, and the order of the last comes only afterwards; a bad record stops none of them."""
+def test_order_cancellations_survive_a_kill(shop: Shop, point: str) -> None:
+    """The first order is paid, two are not, and the last order arrives after its cancellation.
+
+    A bad record blocks none of them.
+    """
     switched_on = {"ORDERS_CANCELLED": "true", "ORDERS_CANCELLED_REFUND": "true"}
     shop.order(*ORDERS[:3])
     first = shop.serve("intake,dispatch,http", **switched_on)
@@ -124,8 +133,8 @@ def test_cancellations_of_orders_survive_a_kill(shop: Shop, point: str) -> None:
     shop.order(ORDERS[3])
     shop.wait_status("canceled", *ORDERS[1:])
     settled = "outcome = 'refunded'"
-    eventually(lambda: shop.count("order_cancellations", settled) == 1, timeout_s=TAKEN_UP_S)
-    shop.wait_quiet(timeout_s=TAKEN_UP_S)
+    eventually(lambda: shop.count("order_cancellations", settled) == 1, timeout_s=RESUMED_WITHIN_S)
+    shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     shop.check()
     [letter] = shop.topics.read_all([CANCELLED_DEAD_LETTERS])
     assert letter.value == b"no json"

@@ -1,4 +1,4 @@
-"""What is parked goes on when a person says so: never a second intent or refund by it, whatever had become of the first."""
+"""Test that an operator can retry or resolve parked items, and never causes a second intent or refund."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from tests.support.harness import Harness
-from tests.support.operator import PROXY, REFUND, REFUSAL, Operator, effects, look_again, shown, unfindable
+from tests.support.operator import PROXY, REFUND, REFUSAL, Operator, effects, expire_reads, shown, unfindable
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
 
 
-async def test_a_refund_that_was_refused_outright_is_sent_anew_under_another_key(harness: Harness) -> None:
+async def test_a_refund_the_provider_refused_is_resent_under_a_new_key(harness: Harness) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1")
     harness.sandbox.faults({"match": REFUND, "phase": "before", **REFUSAL})
     await harness.refund(payment, "5.00")
     name = await operator.parked("refund")
     await harness.refund(payment, "1.00")
-    assert effects(harness.sandbox, "refund.created") == 0, "what comes later waits behind it"
+    assert effects(harness.sandbox, "refund.created") == 0, "later operations wait for it"
     assert await operator.retry(name) == "sent_anew"
     await harness.run_until_idle()
     assert (await shown(harness, payment))["amount_refunded"] == "6.00"
@@ -29,14 +29,14 @@ async def test_a_refund_that_was_refused_outright_is_sent_anew_under_another_key
 
 
 @pytest.mark.parametrize("phase", ["before", "after"])
-async def test_a_refund_that_may_have_been_made_is_looked_for_first(harness: Harness, phase: str) -> None:
-    """The refusal was not the provider's own, so nobody knows whether it was made."""
+async def test_a_refund_with_an_unknown_outcome_is_looked_up_before_a_retry(harness: Harness, phase: str) -> None:
+    """The refusal was not the provider's own, so the refund may exist."""
     operator, payment = Operator(harness), await harness.pay("o-1")
     harness.sandbox.faults({"match": REFUND, "phase": phase, **PROXY})
     await harness.refund(payment, "5.00")
     name = await operator.parked("refund")
     assert await operator.retry(name) == "read_first"
-    await look_again(harness)
+    await expire_reads(harness)
     await harness.run_until_idle()
     made = 1 if phase == "after" else 0
     assert effects(harness.sandbox, "refund.created") == made
@@ -46,33 +46,33 @@ async def test_a_refund_that_may_have_been_made_is_looked_for_first(harness: Har
 
 
 @pytest.mark.invariant("I7")
-async def test_a_refund_that_two_reads_do_not_find_is_never_sent_again_however_often_it_is_retried(
+async def test_a_refund_that_two_reads_do_not_find_is_never_sent_again(
     harness: Harness,
 ) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1")
     name = await unfindable(harness, operator, payment)
     for _ in range(3):
         assert await operator.retry(name) == "read_first"
-        await look_again(harness)
+        await expire_reads(harness)
         assert await operator.parked("refund") == name
     assert effects(harness.sandbox, "refund.created") == 0
     assert (await harness.refund(payment, "14.91")).status == 422, "its amount stays reserved"
 
 
-async def test_a_refund_that_never_happened_gives_its_amount_free_and_is_told_to_have_failed(harness: Harness) -> None:
+async def test_a_refund_resolved_as_never_frees_its_amount_and_is_published(harness: Harness) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1")
     name = await unfindable(harness, operator, payment)
     assert await operator.resolve(name, "never") == "never_happened"
     refund = (await harness.get(f"/v1/refunds/{name}")).json
     assert (refund["status"], refund["failure_code"]) == ("failed", "resolved_by_person")
-    assert (await harness.announced(payment))[-1][0] == "refund_failed"
+    assert (await harness.published(payment))[-1][0] == "refund_failed"
     assert (await harness.refund(payment)).json["amount"] == "19.90"
     await harness.run_until_idle()
     assert effects(harness.sandbox, "refund.created") == 1
 
 
-async def test_a_refund_that_a_person_found_is_taken_as_the_provider_tells_it(harness: Harness) -> None:
-    """Made by hand there, without our name on it: ours becomes that one, and what comes later goes on."""
+async def test_a_refund_found_by_an_operator_gets_the_providers_state(harness: Harness) -> None:
+    """It was made at the provider without our name. Our refund is linked to it and follows its later events."""
     operator, payment = Operator(harness), await harness.pay("o-1")
     name = await unfindable(harness, operator, payment)
     client: Any = harness.sandbox.client()
@@ -88,7 +88,7 @@ async def test_a_refund_that_a_person_found_is_taken_as_the_provider_tells_it(ha
     assert effects(harness.sandbox, "refund.created") == 2
 
 
-async def test_a_refund_that_is_known_as_another_is_not_taken_twice(harness: Harness) -> None:
+async def test_a_provider_refund_cannot_resolve_two_refunds(harness: Harness) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1")
     name = await unfindable(harness, operator, payment)
     client: Any = harness.sandbox.client()
@@ -105,18 +105,18 @@ async def test_a_refund_that_is_known_as_another_is_not_taken_twice(harness: Har
 
 @pytest.mark.invariant("I1")
 @pytest.mark.parametrize(("phase", "fault"), [("before", REFUSAL), ("after", REFUSAL), ("after", PROXY)])
-async def test_a_create_that_is_retried_makes_one_intent(harness: Harness, phase: str, fault: dict[str, Any]) -> None:
+async def test_a_retried_create_makes_one_intent(harness: Harness, phase: str, fault: dict[str, Any]) -> None:
     operator = Operator(harness)
     harness.sandbox.faults({"match": CREATE, "phase": phase, **fault})
     await harness.flows.accept("o-1")
     await operator.retry(await operator.parked("create"))
-    await look_again(harness)
+    await expire_reads(harness)
     assert (await harness.flows.payment("o-1"))["status"] == "pending"
     client: Any = harness.sandbox.client()
     assert len(client.v1.payment_intents.list().data) == 1
 
 
-async def test_a_create_that_never_happened_ends_its_payment(harness: Harness) -> None:
+async def test_a_create_resolved_as_never_ends_its_payment(harness: Harness) -> None:
     operator = Operator(harness)
     harness.sandbox.faults({"match": CREATE, "phase": "before", **REFUSAL})
     await harness.flows.accept("o-1")
@@ -126,11 +126,11 @@ async def test_a_create_that_never_happened_ends_its_payment(harness: Harness) -
     await operator.resolve(name, "never")
     payment = await harness.flows.payment("o-1")
     assert payment["status"] == "failed"
-    [(topic, value)] = await harness.announced(payment["id"])
+    [(topic, value)] = await harness.published(payment["id"])
     assert (topic, value["final"], value["code"]) == ("failed", True, "resolved_by_person")
 
 
-async def test_whatever_a_person_says_of_a_cancel_its_end_comes_from_the_provider(harness: Harness) -> None:
+async def test_a_resolved_cancel_gets_its_outcome_from_the_provider(harness: Harness) -> None:
     operator = Operator(harness)
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()
@@ -143,7 +143,7 @@ async def test_whatever_a_person_says_of_a_cancel_its_end_comes_from_the_provide
     assert (await harness.flows.payment("o-1"))["status"] == "canceled"
 
 
-async def test_an_event_is_applied_again_or_closed(harness: Harness) -> None:
+async def test_a_parked_event_can_be_retried_or_closed(harness: Harness) -> None:
     operator, payment, pool = Operator(harness), await harness.pay("o-1"), harness.flows.pool
     park = "UPDATE payment_events SET processed = false, parked_reason = 'conflict' WHERE provider_event_id = $1"
     first, second, *_ = [row[0] for row in await pool.fetch("SELECT provider_event_id FROM payment_events")]
@@ -164,7 +164,7 @@ async def test_an_event_is_applied_again_or_closed(harness: Harness) -> None:
         await operator.retry(second)
 
 
-async def test_held_records_go_out_again_and_none_is_left_out(harness: Harness) -> None:
+async def test_parked_records_are_published_on_retry_and_none_can_be_skipped(harness: Harness) -> None:
     operator, payment, pool = Operator(harness), await harness.pay("o-1"), harness.flows.pool
     await pool.execute(
         "INSERT INTO parked_aggregates (aggregateid, position, reason) VALUES ($1, 1, 'MSG_SIZE_TOO_LARGE')", payment
@@ -175,7 +175,7 @@ async def test_held_records_go_out_again_and_none_is_left_out(harness: Harness) 
     assert await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 0
 
 
-async def test_the_same_key_does_it_once_and_every_change_is_noted(harness: Harness) -> None:
+async def test_a_repeated_retry_key_acts_once_and_every_change_is_audited(harness: Harness) -> None:
     operator, payment, pool = Operator(harness), await harness.pay("o-1"), harness.flows.pool
     harness.sandbox.faults({"match": REFUND, "phase": "before", **REFUSAL})
     await harness.refund(payment, "5.00")
@@ -193,7 +193,7 @@ async def test_the_same_key_does_it_once_and_every_change_is_noted(harness: Harn
     assert [tuple(row) for row in rows] == [("cli:suite", payment)]
 
 
-async def test_of_two_providers_events_with_one_id_only_the_one_that_is_named_is_let_go(harness: Harness) -> None:
+async def test_an_event_id_of_two_providers_needs_the_providers_name(harness: Harness) -> None:
     operator, payment, pool = Operator(harness), await harness.pay("o-1"), harness.flows.pool
     await pool.execute(
         "INSERT INTO payment_events (payment_id, event_type, provider, provider_event_id, payload, processed, result, parked_reason,"
@@ -222,7 +222,7 @@ async def test_of_two_providers_events_with_one_id_only_the_one_that_is_named_is
     assert await parked() == []
 
 
-async def test_of_two_accounts_transfers_with_one_id_only_the_one_that_is_named_is_closed(harness: Harness) -> None:
+async def test_a_transfer_id_of_two_accounts_needs_the_account(harness: Harness) -> None:
     operator, pool = Operator(harness), harness.flows.pool
     await pool.execute(
         "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome)"

@@ -1,4 +1,4 @@
-"""What callers are promised: an answer once per key, for a day at least and for ever where money goes back; and every change noted."""
+"""Test the promises to callers: stored responses per key, refunds once forever, and an audit entry for every change."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ PROMISED_H = 24
 
 
 async def age(harness: Harness, hours: float) -> None:
-    """Let that time pass for kept answers, then run `maintain`."""
+    """Make stored responses this old, then run `maintain`."""
     await harness.flows.pool.execute("UPDATE idempotency_keys SET created_at = created_at - $1 * interval '1 h'", hours)
     await asyncio.to_thread(maintain, harness.dsn)
 
 
 def refunded(harness: Harness) -> int:
-    """What the provider has given back."""
+    """Return the refunds at the provider."""
     return sum(entry["amount"] for entry in harness.sandbox.ledger() if entry["effect"] == "refund.created")
 
 
-async def test_an_answer_is_the_same_for_a_day_though_the_world_has_moved_on(harness: Harness) -> None:
-    """Byte for byte: the refund has succeeded meanwhile, and its first answer said that it is pending."""
+async def test_a_stored_response_is_repeated_for_a_day_despite_later_changes(harness: Harness) -> None:
+    """Byte for byte: the refund has succeeded meanwhile, but the stored response says that it is pending."""
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "5.00", "job-1")
     await harness.run_until_idle()
@@ -45,17 +45,17 @@ async def test_an_answer_is_the_same_for_a_day_though_the_world_has_moved_on(har
     assert again.headers["idempotent-replayed"] == "true"
 
 
-async def test_a_refund_is_counted_among_what_is_announced_once_however_often_it_is_asked_for(harness: Harness) -> None:
+async def test_a_repeated_refund_request_is_published_once(harness: Harness) -> None:
     payment = await harness.pay("o-1")
-    announced = metrics.OUTBOX_RECORDS.labels("payments.refund_initiated")._value
-    before = announced.get()
+    published = metrics.OUTBOX_RECORDS.labels("payments.refund_initiated")._value
+    before = published.get()
     for _ in range(2):
         await harness.refund(payment, "5.00", "job-1")
-    assert announced.get() - before == 1
+    assert published.get() - before == 1
 
 
-async def test_after_the_answer_is_forgotten_the_clients_key_still_refunds_once(harness: Harness) -> None:
-    """With whatever API key of the client; and with the answer as it is now."""
+async def test_a_key_refunds_once_after_its_stored_response_expired(harness: Harness) -> None:
+    """This holds for any API key of the client. The response shows the refund's current state."""
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "5.00", "job-1")
     await harness.run_until_idle()
@@ -72,8 +72,8 @@ async def test_after_the_answer_is_forgotten_the_clients_key_still_refunds_once(
     assert refunded(harness) == 500
 
 
-async def test_while_a_request_runs_the_same_key_is_told_to_come_again(harness: Harness) -> None:
-    """409 with Retry-After, at once: it does not wait for the other, and another client's same key is another key."""
+async def test_a_key_in_use_gets_409_with_retry_after(harness: Harness) -> None:
+    """The response is immediate. Another client's identical key is a different key."""
     payment = await harness.pay("o-1")
     async with harness.flows.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM payments WHERE id = $1 FOR NO KEY UPDATE", payment)
@@ -90,8 +90,8 @@ async def test_while_a_request_runs_the_same_key_is_told_to_come_again(harness: 
     assert (await harness.refund(payment, "5.00", "job-1")).headers["idempotent-replayed"] == "true"
 
 
-async def test_a_refusal_is_not_kept_and_not_noted(harness: Harness) -> None:
-    """What could not be done then may be possible when the same job runs again."""
+async def test_a_refusal_is_neither_stored_nor_audited(harness: Harness) -> None:
+    """The same request may be possible later."""
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()
     payment = (await harness.flows.payment("o-1"))["id"]
@@ -108,7 +108,7 @@ async def test_a_refusal_is_not_kept_and_not_noted(harness: Harness) -> None:
 
 @contextmanager
 def role(dsn: str, *grants: str) -> Iterator[str]:
-    """Make a role that may do these things, and take it away."""
+    """Create a role with these privileges, and drop it afterwards."""
     name = f"suite_{uuid4().hex[:12]}"
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
@@ -121,8 +121,8 @@ def role(dsn: str, *grants: str) -> Iterator[str]:
             owner.execute(sql.SQL("DROP ROLE {0}").format(sql.Identifier(name)))
 
 
-async def test_a_role_that_may_insert_and_read_alone_can_note_changes_and_not_alter_them(database_dsn: str) -> None:
-    """So the application's role needs no more, and who has broken into it can't cover the traces."""
+async def test_a_role_with_insert_and_select_can_add_audit_entries_but_not_alter_them(database_dsn: str) -> None:
+    """The service's role needs no more, so an intruder cannot remove audit entries."""
     with role(database_dsn, "INSERT, SELECT ON audit") as name:
         connection = await asyncpg.connect(database_dsn)
         await connection.execute(f'SET ROLE "{name}"')

@@ -1,4 +1,4 @@
-"""Three roles: what each may do is what it needs, on a real server, and stays so through migrations and partitions."""
+"""Test the three database roles on a real server: least privileges, kept through migrations and new partitions."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ from payment_service.db.rights import HIDDEN, READER, SERVICE, RightsError, Role
 from payment_service.db.schema import SCHEMA_REVISION_NEEDED
 
 PACKAGE: Final = Path(payment_service.__file__).parent
-# What the owner runs.
+# Run by the owner.
 OWNERS: Final = {"maintain.sql", "roles.sql", "rights.sql"}
 PARTITION: Final = re.compile(r"_[0-9]{8}$")
 
 
 @dataclass(frozen=True)
-class Ground:
-    """A database on which the script of the roles has run, and how each of them reaches it."""
+class RolesDatabase:
+    """A database on which the role script has run, with a DSN per role."""
 
     admin: str
     roles: Roles
 
-    def of(self, role: str) -> str:
-        """Give how a role reaches the database."""
+    def dsn_of(self, role: str) -> str:
+        """Return the DSN of a role."""
         return make_conninfo(self.admin, user=role, password="suite22")
 
     def run(self, *statements: str, role: str = "") -> list[tuple[Any, ...]]:
-        """Run statements as the administrator, or as a role; give what the last one found."""
-        with psycopg.connect(self.of(role) if role else self.admin, autocommit=True) as connection:
+        """Run statements as the administrator or a role. Return the rows of the last one."""
+        with psycopg.connect(self.dsn_of(role) if role else self.admin, autocommit=True) as connection:
             for statement in statements[:-1]:
                 connection.execute(statement.encode())
             cursor = connection.execute(statements[-1].encode())
             return cursor.fetchall() if cursor.description else []
 
     async def compare_role(self, role: str) -> RoleReport:
-        """Give what the service itself finds out about its role."""
-        connection = await asyncpg.connect(**connect_arguments(self.of(role)))
+        """Return the service's own report about its role."""
+        connection = await asyncpg.connect(**connect_arguments(self.dsn_of(role)))
         found = await compare_role(connection)
         await connection.close()
         assert found is not None
@@ -59,31 +59,31 @@ class Ground:
 
 
 @pytest.fixture
-def ground(empty_database_dsn: str) -> Iterator[Ground]:
+def roles_database(empty_database_dsn: str) -> Iterator[RolesDatabase]:
     roles = Roles(f"suite_{uuid.uuid4().hex[:8]}")
-    ground = Ground(empty_database_dsn, roles)
+    roles_database = RolesDatabase(empty_database_dsn, roles)
     names = (roles.owner, roles.service, roles.reader)
     with psycopg.connect(empty_database_dsn, autocommit=True) as admin:
         if admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() != (True,):
-            pytest.skip("the role of TEST_DB_DSN may not make roles")
+            pytest.skip("needs a superuser in TEST_DB_DSN to create roles")
         admin.execute(roles.script().encode())
         for name in names:
             admin.execute(sql.SQL("ALTER ROLE {} PASSWORD 'suite22'").format(sql.Identifier(name)))
-        yield ground
+        yield roles_database
         for name in names:
             admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(name)))
             admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
 @pytest.fixture
-def migrated(ground: Ground) -> Ground:
-    """Give a ground on which the owner has migrated."""
-    migrate(ground.of(ground.roles.owner), roles=ground.roles)
-    return ground
+def migrated(roles_database: RolesDatabase) -> RolesDatabase:
+    """Return a database that the owner has migrated."""
+    migrate(roles_database.dsn_of(roles_database.roles.owner), roles=roles_database.roles)
+    return roles_database
 
 
-def test_the_service_may_do_what_its_sql_does_and_no_more() -> None:
-    """A query that needs another right fails here first, and a right that no query needs any more does too."""
+def test_the_service_role_has_exactly_the_privileges_its_sql_needs() -> None:
+    """A missing privilege fails here first, and so does one that no query needs."""
     needed: dict[str, set[str]] = defaultdict(set)
     for path in PACKAGE.rglob("*.sql"):
         if path.name not in OWNERS and path.parent.name != "migrations":
@@ -108,7 +108,7 @@ def _collect(query: str, needed: dict[str, set[str]]) -> None:
         needed[relation].add("UPDATE")
 
 
-async def test_the_roles_of_the_script_have_what_they_need_after_a_migration_by_the_owner(migrated: Ground) -> None:
+async def test_the_roles_have_their_privileges_after_a_migration_by_the_owner(migrated: RolesDatabase) -> None:
     found = await migrated.compare_role(migrated.roles.service)
     assert found == RoleReport(
         migrated.roles.service, superuser=False, owner=False, may_create=False, missing=[], excess=[]
@@ -116,8 +116,8 @@ async def test_the_roles_of_the_script_have_what_they_need_after_a_migration_by_
     assert (await migrated.compare_role(migrated.roles.owner)).owner
 
 
-async def test_the_script_may_come_after_the_schema_and_again(migrated: Ground) -> None:
-    """And takes back what somebody granted in a hurry, to partitions too."""
+async def test_the_role_script_can_run_after_the_schema_and_repeatedly(migrated: RolesDatabase) -> None:
+    """It also revokes manual grants, on partitions too."""
     service = migrated.roles.service
     partition = next(name for (name,) in migrated.run("SELECT relname FROM pg_class") if PARTITION.search(name))
     for relation in ("audit", partition):
@@ -161,12 +161,14 @@ async def test_the_script_may_come_after_the_schema_and_again(migrated: Ground) 
         "DELETE FROM api_keys",
     ],
 )
-def test_neither_changes_the_schema_or_what_has_been_written_down(migrated: Ground, role: str, statement: str) -> None:
+def test_service_and_reader_cannot_change_the_schema_or_written_rows(
+    migrated: RolesDatabase, role: str, statement: str
+) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         migrated.run(statement, role=getattr(migrated.roles, role))
 
 
-def test_a_partition_is_no_way_around_its_table(migrated: Ground) -> None:
+def test_partitions_have_the_restrictions_of_their_table(migrated: RolesDatabase) -> None:
     names = [name for (name,) in migrated.run("SELECT relname FROM pg_class") if PARTITION.search(name)]
     partitions = [name for name in names if name.startswith(("outbox_2", "payment_events_2"))]
     assert len(partitions) > 3
@@ -175,7 +177,7 @@ def test_a_partition_is_no_way_around_its_table(migrated: Ground) -> None:
             migrated.run(f"TRUNCATE {name}", role=migrated.roles.service)
 
 
-def test_the_reader_reads_all_but_what_opens_and_what_was_answered(migrated: Ground) -> None:
+def test_the_reader_reads_everything_but_secrets_and_stored_responses(migrated: RolesDatabase) -> None:
     every = {
         name
         for (name,) in migrated.run(
@@ -191,10 +193,10 @@ def test_the_reader_reads_all_but_what_opens_and_what_was_answered(migrated: Gro
             migrated.run(f"TABLE {relation} LIMIT 0", role=migrated.roles.reader)
 
 
-async def test_partitions_that_the_owner_makes_later_need_no_grant(migrated: Ground) -> None:
+async def test_later_partitions_of_the_owner_need_no_grant(migrated: RolesDatabase) -> None:
     later = datetime.now(UTC) + timedelta(days=70)
-    maintain(migrated.of(migrated.roles.owner), now=later)
-    with psycopg.connect(migrated.of(migrated.roles.service)) as connection:
+    maintain(migrated.dsn_of(migrated.roles.owner), now=later)
+    with psycopg.connect(migrated.dsn_of(migrated.roles.service)) as connection:
         partition = connection.execute(
             "INSERT INTO outbox (id, aggregatetype, aggregateid, type, headers, created_at) "
             "VALUES (gen_random_uuid(), 'dead_letter', gen_random_uuid(), 'x', '[]', %s) RETURNING tableoid::regclass::text",
@@ -205,9 +207,9 @@ async def test_partitions_that_the_owner_makes_later_need_no_grant(migrated: Gro
     assert (await migrated.compare_role(migrated.roles.service)).missing == []
 
 
-def test_a_migration_grants_what_is_missing_and_touches_nothing_else(migrated: Ground) -> None:
-    """A table that a later version brings is granted by the migration that makes it."""
-    service, owner = migrated.roles.service, migrated.of(migrated.roles.owner)
+def test_a_migration_grants_missing_privileges_and_changes_nothing_else(migrated: RolesDatabase) -> None:
+    """The migration that creates a table grants the privileges on it."""
+    service, owner = migrated.roles.service, migrated.dsn_of(migrated.roles.owner)
     migrated.run(f"REVOKE ALL ON audit, workers FROM {service}")
     before = migrated.run("SELECT xmin::text FROM pg_class WHERE relname = 'payments'")
     lines: list[str] = []
@@ -219,16 +221,16 @@ def test_a_migration_grants_what_is_missing_and_touches_nothing_else(migrated: G
     assert migrated.run("SELECT xmin::text FROM pg_class WHERE relname = 'payments'") == before
 
 
-def test_who_may_not_grant_is_told_so_in_one_line(migrated: Ground) -> None:
+def test_a_role_that_may_not_grant_gets_a_one_line_error(migrated: RolesDatabase) -> None:
     migrated.run(f"REVOKE ALL ON audit FROM {migrated.roles.service}")
     with pytest.raises(RightsError, match=r"INSERT on audit could not be granted .* as the owner"):
-        migrated.roles.grant(migrated.of(migrated.roles.reader), report=print)
+        migrated.roles.grant(migrated.dsn_of(migrated.roles.reader), report=print)
 
 
 @pytest.mark.parametrize("command", [migrate, maintain])
-def test_migrate_and_maintain_are_the_owners(migrated: Ground, command: object) -> None:
-    """Neither passes by halves under the service's role: what it may not do is an error."""
+def test_migrate_and_maintain_need_the_owner(migrated: RolesDatabase, command: object) -> None:
+    """Under the service's role both fail instead of doing half of the work."""
     later = {"now": datetime.now(UTC) + timedelta(days=70)} if command is maintain else {}
     migrated.run("UPDATE alembic_version SET version_num = '1'")
     with pytest.raises(Exception, match=r"permission denied|must be owner"):
-        command(migrated.of(migrated.roles.service), **later)  # type: ignore[operator]
+        command(migrated.dsn_of(migrated.roles.service), **later)  # type: ignore[operator]

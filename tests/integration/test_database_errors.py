@@ -1,4 +1,4 @@
-"""A server in trouble is waited for; only what a record itself does wrong is held against it."""
+"""Test that records wait during database errors, and are only quarantined for their own errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def flows(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Flo
 TROUBLES = ["53100", "53200", "42501", "42P01", "57P01", "58030", "25006", "55P03"]
 
 
-async def _trip(flows: Flows, table: str, sqlstate: str) -> None:
+async def _raise_on_insert(flows: Flows, table: str, sqlstate: str) -> None:
     await flows.pool.execute(
         f"CREATE FUNCTION trip() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN RAISE EXCEPTION 'in trouble' USING ERRCODE = '{sqlstate}'; END $$"
@@ -31,9 +31,9 @@ async def _trip(flows: Flows, table: str, sqlstate: str) -> None:
 
 
 @pytest.mark.parametrize("sqlstate", TROUBLES)
-async def test_a_server_in_trouble_puts_no_good_order_into_quarantine(flows: Flows, sqlstate: str) -> None:
-    """A full disk, a right that was revoked, a table that a migration has yet to make: the orders wait."""
-    await _trip(flows, "payments", sqlstate)
+async def test_a_database_error_quarantines_no_valid_order(flows: Flows, sqlstate: str) -> None:
+    """A full disk, a revoked privilege, a table not yet migrated: the orders wait."""
+    await _raise_on_insert(flows, "payments", sqlstate)
     batch = [inbound_record(order("o-1"), 1), inbound_record(order("o-2"), 2)]
     with pytest.raises(TRANSIENT_ERRORS):
         await flows.intake.accept(batch)
@@ -43,13 +43,11 @@ async def test_a_server_in_trouble_puts_no_good_order_into_quarantine(flows: Flo
     assert await flows.pool.fetchval("SELECT count(*) FROM payments") == 2
 
 
-async def test_answers_wait_for_a_server_in_trouble_and_are_not_thrown_away(
-    flows: Flows, sandbox: SandboxProcess
-) -> None:
-    """Parked without its facts, a payment would have an intent that nobody hears of."""
+async def test_responses_wait_for_the_database_and_are_not_discarded(flows: Flows, sandbox: SandboxProcess) -> None:
+    """If parked without its facts, a payment would have an intent that the service does not record."""
     dispatcher = flows.dispatcher()
     await flows.accept("o-1", "o-2", "o-3")
-    await _trip(flows, "outbox", "53100")
+    await _raise_on_insert(flows, "outbox", "53100")
     await dispatcher.start()
     with pytest.raises(NeverHappenedError):
         await flows.run_calls(timeout_s=3)
@@ -60,18 +58,16 @@ async def test_answers_wait_for_a_server_in_trouble_and_are_not_thrown_away(
     assert {tuple(row) for row in rows} == {("done", "pending")}
 
 
-async def test_an_answer_that_can_not_be_settled_is_parked_even_when_it_is_alone(
-    flows: Flows, sandbox: SandboxProcess
-) -> None:
+async def test_a_response_the_database_rejects_parks_its_operation(flows: Flows, sandbox: SandboxProcess) -> None:
     dispatcher = flows.dispatcher()
     await flows.accept("o-1")
-    await _trip(flows, "outbox", "23514")
+    await _raise_on_insert(flows, "outbox", "23514")
     await dispatcher.start()
     await flows.run_calls(timeout_s=5)
     await dispatcher.stop(5)
     assert (await flows.operation("o-1"))["outcome"] == "unrecordable"
 
 
-def test_what_a_record_does_wrong_is_not_taken_for_trouble_of_the_server() -> None:
+def test_errors_of_a_record_are_not_treated_as_server_errors() -> None:
     for fault in (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError):
         assert not issubclass(fault, TRANSIENT_ERRORS)

@@ -1,4 +1,4 @@
-"""A service that reaches no broker says so, serves webhooks all the same, and says when it is over."""
+"""Test that a service without a broker reports it, still serves webhooks, and reports the recovery."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.service import StartService
 from tests.support.shop import ask, broker_state
 
 
-def test_a_broker_that_is_away_is_told_until_it_is_back(start_service: StartService) -> None:
+def test_an_unreachable_broker_is_reported_until_it_is_back(start_service: StartService) -> None:
     port = free_port()
     service = start_service(KAFKA_BROKERS=f"127.0.0.1:{port}", KAFKA_SESSION_TIMEOUT_MS="2000")
     eventually(lambda: broker_state(service).startswith("no broker can be reached: check KAFKA_BROKERS"))
