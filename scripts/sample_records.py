@@ -1,4 +1,4 @@
-"""One announcement of each kind, made into a record as the service makes it: examples for papers and tests."""
+"""A sample event of each kind, and its record as the service writes it, for docs and tests."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def record_of(
     attempt: int = 1,
     trace: str | None = None,
 ) -> OutboxRecord:
-    """The record of an announcement for the `attempt`-th payment of `order`, as the outbox holds it."""
+    """Return the outbox record of an event for the `attempt`-th payment of `order`."""
     payment = replace(
         SAMPLE,
         id=payment_id("default", order, attempt),

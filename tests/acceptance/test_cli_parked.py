@@ -85,17 +85,17 @@ def test_each_kind_is_let_go_once(env: dict[str, str]) -> None:
     notes = rows(env, "SELECT action, detail ->> 'note' FROM audit ORDER BY id")
     assert notes == [("parked.resolve", "not there, case 17"), ("parked.resolve", "by hand"), ("parked.retry", None)]
     empty = run("parked", "list", env=env)
-    assert (empty.returncode, empty.stdout, empty.stderr) == (0, "", "Nothing is parked.\n")
+    assert (empty.returncode, empty.stdout, empty.stderr) == (0, "", "Nothing needs attention.\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("retry", OPERATION), 2, "say --yes"),
+        (("retry", OPERATION), 2, "use --yes"),
         (("retry", NOBODY, "--yes"), 4, "No parked item has this id"),
         (("retry", "evt_\x1b[31m", "--yes"), 4, "No parked item has this id"),
-        (("resolve", OPERATION, "--note", "x", "--yes"), 2, "Say one"),
-        (("resolve", OPERATION, "--never", "--close", "--note", "x", "--yes"), 2, "Say one"),
+        (("resolve", OPERATION, "--note", "x", "--yes"), 2, "Use one of"),
+        (("resolve", OPERATION, "--never", "--close", "--note", "x", "--yes"), 2, "Use one of"),
         (("resolve", OPERATION, "--never", "--note", " ", "--yes"), 2, "--note takes"),
         (("resolve", OPERATION, "--never", "--note", "a\nb", "--yes"), 2, "--note takes"),
         (("resolve", OPERATION, "--happened", "re 1", "--note", "x", "--yes"), 2, "--happened takes"),

@@ -64,7 +64,7 @@ async def test_a_second_refund_of_the_same_amount_needs_a_key_of_its_own(harness
     payment = await harness.pay("o-1")
     done(await command(harness, "refund", "o-1", "5.00", "--yes", "--json"))
     another = await command(harness, "refund", "o-1", "5.00", "--yes", "--json", "--reason", "duplicate")
-    assert_fails(another, 1, "say --key with a new one")
+    assert_fails(another, 1, "use --key with a new key")
     done(await command(harness, "refund", "o-1", "5.00", "--yes", "--json", "--key", "ticket-17-2"))
     done(await command(harness, "refund", "o-1", "--yes", "--json", "--metadata", "case=17"))
     await harness.run_until_idle()
@@ -90,7 +90,7 @@ async def test_a_refund_that_has_failed_is_told_and_not_made_again_without_a_key
     await harness.run_until_idle()
     again = await command(harness, "refund", "o-1", "5.00", "--yes")
     assert again.returncode == 1
-    assert "has failed" in again.stderr
+    assert "refund failed" in again.stderr
     another = await command(harness, "refund", "o-1", "5.00", "--yes", "--json", "--key", "again")
     assert done(another)["status"] == "pending"
     assert "Earlier: 5.00 eur, failed" in another.stderr
@@ -117,10 +117,10 @@ async def test_a_person_is_asked_before_money_moves_and_a_script_must_say_yes(ha
     await harness.pay("o-1")
     env = {"DB_DSN": harness.dsn}
     for line in (("refund", "o-1"), ("capture", "o-1"), ("cancel", "o-1")):
-        assert_fails(await command(harness, *line), 2, "say --yes")
+        assert_fails(await command(harness, *line), 2, "use --yes")
     no = await asyncio.to_thread(run_on_terminal, "refund", "o-1", answer="n\n", env=env)
     assert (no.returncode, no.stdout) == (1, "")
-    assert "Refund all that is left of order o-1" in no.stderr
+    assert "Refund the remaining amount of order o-1" in no.stderr
     assert "19.90 of 19.90 eur captured" in no.stderr
     assert await audit(harness) == []
     yes = await asyncio.to_thread(run_on_terminal, "refund", "o-1", answer="y\n", env=env)
@@ -167,7 +167,7 @@ async def test_a_database_of_another_deployment_is_noticed(harness: Harness) -> 
     """Under a wrong name, ids would be other ones, and what was asked for be asked for again."""
     await harness.pay("o-1")
     assert_fails(
-        await command(harness, "refund", "o-1", "--yes", DEPLOYMENT="staging"), 2, "this database is another's"
+        await command(harness, "refund", "o-1", "--yes", DEPLOYMENT="staging"), 2, "belongs to another deployment"
     )
 
 

@@ -58,7 +58,7 @@ def test_what_was_set_aside_is_listed_and_filtered(env: dict[str, str]) -> None:
         assert [one["id"] for one in found["data"]] == [str(one) for one in expected]
     text = run("quarantine", "list", "--limit", "1", env=env)
     assert str(GOOD) in text.stdout
-    assert "There is more" in text.stderr
+    assert "More entries exist" in text.stderr
 
 
 def test_what_one_holds_is_shown_and_can_not_steer_a_terminal(env: dict[str, str]) -> None:
@@ -115,8 +115,8 @@ def test_an_order_is_taken_by_the_settings_of_the_service_or_not_at_all(
 ) -> None:
     """By DB_DSN alone it would be worded with what holds for others: captured at once, by card."""
     line = ("quarantine", "replay", str(GOOD), "--any-age")
-    assert_fails(run(*line, "--yes", env=env), 2, "An order is taken by the settings of the service")
-    assert_fails(run(*line, env=whole), 2, "say --yes")
+    assert_fails(run(*line, "--yes", env=env), 2, "A replayed order uses the service's settings")
+    assert_fails(run(*line, env=whole), 2, "use --yes")
     of_service = {
         **whole,
         "CAPTURE_METHOD": "manual",

@@ -61,7 +61,7 @@ def test_an_order_whose_id_looks_like_a_payments_is_found_too(database_dsn: str)
 
 @pytest.mark.parametrize("name", ["o-2", NOBODY, "", " ", "ö", "x" * 5000, "a\x1b[31mb", "'; DROP TABLE payments"])
 def test_what_is_not_there_ends_with_4_and_one_line(database_dsn: str, name: str) -> None:
-    assert_fails(run("show", name, env={"DB_DSN": database_dsn}), 4, "There is no payment and no order")
+    assert_fails(run("show", name, env={"DB_DSN": database_dsn}), 4, "No payment and no order")
 
 
 def test_nothing_that_is_shown_can_steer_a_terminal(database_dsn: str, payment: UUID) -> None:
@@ -103,13 +103,13 @@ def test_keys_are_listed_without_what_opens_them_and_revoked_once(database_dsn: 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("keys", "revoke", NOBODY), 4, "There is no such key."),
-        (("keys", "revoke", "--client", "nobody"), 4, "There is no such key."),
-        (("keys", "revoke"), 2, "Name one"),
-        (("keys", "revoke", NOBODY, "--client", "shop"), 2, "Name one"),
+        (("keys", "revoke", NOBODY), 4, "No such key exists"),
+        (("keys", "revoke", "--client", "nobody"), 4, "No such key exists"),
+        (("keys", "revoke"), 2, "Give either"),
+        (("keys", "revoke", NOBODY, "--client", "shop"), 2, "Give either"),
         (("keys", "revoke", "--client", "shop", "--key", "two words"), 2, "--key takes"),
-        (("keys", "create", "--scope", "read", "--client", "cli"), 2, "the service's own"),
-        (("keys", "create", "--scope", "read", "--client", "system:x"), 2, "the service's own"),
+        (("keys", "create", "--scope", "read", "--client", "cli"), 2, "uses these names itself"),
+        (("keys", "create", "--scope", "read", "--client", "system:x"), 2, "uses these names itself"),
         (("keys", "create", "--scope", "read", "--client", ""), 2, "1 to 64 printable"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -128,7 +128,7 @@ def test_the_database_alone_is_needed_and_asked_for_in_one_line(
     empty_database_dsn: str, arguments: tuple[str, ...]
 ) -> None:
     assert_fails(run(*arguments), 2, "DB_DSN is not set")
-    assert_fails(run(*arguments, env={"DB_DSN": NOWHERE}), 1, "The database of DB_DSN did not do it")
+    assert_fails(run(*arguments, env={"DB_DSN": NOWHERE}), 1, "Cannot connect to PostgreSQL")
     assert_fails(run(*arguments, env={"DB_DSN": empty_database_dsn}), 3, "run `payment-service migrate`")
 
 

@@ -58,11 +58,11 @@ def test_where_everything_is_in_order_nothing_fails(env: dict[str, str]) -> None
     text = "\n".join(" ".join(line) for line in lines)
     for found in (
         "PostgreSQL",
-        "fits this version",
+        "matches this version",
         "for",
         "all",
-        "is valid, mode: test",
-        "gets every event",
+        "valid, mode: test",
+        "receives every needed event",
         "agrees with",
     ):
         assert found in text
@@ -106,7 +106,7 @@ def test_a_key_that_stripe_does_not_accept_is_found(env: dict[str, str], stripe:
     stripe.accept_keys("sk_test_another")
     code, lines = examine(env)
     assert code == 1
-    assert troubles(lines)[0].startswith("stripe key  is not accepted by Stripe → ")
+    assert troubles(lines)[0].startswith("stripe key  Stripe refuses it → ")
 
 
 def test_an_account_without_our_endpoint_is_told_what_to_add(service_env: dict[str, str], tmp_path: Path) -> None:
@@ -134,20 +134,20 @@ def test_partitions_that_run_out_are_a_failure(env: dict[str, str], database_dsn
 
 
 def test_what_waits_for_a_person_is_a_warning(env: dict[str, str], database_dsn: str) -> None:
-    assert ["ok", "parked      nothing waits for a person"] in examine(env)[1]
+    assert ["ok", "parked      nothing needs attention"] in examine(env)[1]
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome) "
             "VALUES ('DE1', 't-1', 1, 'eur', now(), '', 'transfer.unmatched')"
         )
     code, lines = examine(env)
-    found = "parked      for a person wait 0 calls and events, 1 transfers without a reference → payment-service parked list"
+    found = "parked      needs attention: 0 operations, 0 events, 1 unmatched transfer → payment-service parked list"
     assert (code, ["warning", found] in lines) == (0, True)
 
 
 def test_calls_for_a_provider_that_does_not_run_are_a_failure(env: dict[str, str], database_dsn: str) -> None:
     """Nobody makes them, and their payments stand still."""
-    assert ["ok", "calls       none waits for a provider that does not run"] in examine(env)[1]
+    assert ["ok", "calls       none waits for a disabled provider"] in examine(env)[1]
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "WITH made AS (INSERT INTO payments (id, order_id, provider, amount, currency, order_topic, order_partition, order_offset) "
@@ -156,7 +156,7 @@ def test_calls_for_a_provider_that_does_not_run_are_a_failure(env: dict[str, str
             "SELECT gen_random_uuid(), id, 'elsewhere', 'create', 'order', 'POST', '/', '', '1' FROM made"
         )
     code, lines = examine(env)
-    found = "calls       wait for a provider that does not run: 1 for elsewhere → add it to PROVIDERS"
+    found = "calls       waiting for a disabled provider: 1 for elsewhere → add it to PROVIDERS"
     assert (code, troubles(lines)) == (1, [found])
 
 
@@ -166,7 +166,7 @@ def test_a_checkout_without_a_publishable_key_is_a_warning_once_somebody_may_use
     def told(**changes: str) -> list[list[str]]:
         return [line for line in examine(env, **changes)[1] if line[1].startswith("checkout")]
 
-    assert told() == [["ok", "checkout    is used by nobody: no key has its scope"]]
+    assert told() == [["ok", "checkout    not used: no API key has its scope"]]
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "INSERT INTO api_keys (client, prefix, hash, scopes, revoked_at) VALUES "
@@ -174,7 +174,7 @@ def test_a_checkout_without_a_publishable_key_is_a_warning_once_somebody_may_use
         )
     [[verdict, found]] = told()
     assert verdict == "warning"
-    assert "STRIPE_PUBLISHABLE_KEY is not set, and page may ask for checkouts" in found
+    assert "STRIPE_PUBLISHABLE_KEY is not set, so checkouts for page do not contain it" in found
     assert told(STRIPE_PUBLISHABLE_KEY="pk_test_suite") == []
 
 
@@ -183,7 +183,7 @@ def roles_told(lines: list[list[str]]) -> list[str]:
 
 
 def test_the_role_of_the_service_is_in_order(env: dict[str, str], database: DatabaseServer) -> None:
-    assert roles_told(examine(env)[1]) == [f"ok: {database.roles.service} may do what it needs, and no more"]
+    assert roles_told(examine(env)[1]) == [f"ok: {database.roles.service} has the privileges it needs, and no more"]
 
 
 def test_what_a_role_lacks_is_named_and_granted_by_migrate(
@@ -196,8 +196,8 @@ def test_what_a_role_lacks_is_named_and_granted_by_migrate(
         code, lines = examine(env)
         assert code == 1
         [told] = roles_told(lines)
-        assert told.startswith(f"failed: {role} lacks SELECT on alembic_version, INSERT on api_keys, ")
-        assert "more → as the owner: payment-service migrate" in told
+        assert told.startswith(f"failed: {role} is missing SELECT on alembic_version, INSERT on api_keys, ")
+        assert "more → run `payment-service migrate` as the owner" in told
         database.migrate(database_dsn)
         code, lines = examine(env)
         assert (code, troubles(lines)) == (0, [])
@@ -214,7 +214,7 @@ def test_what_a_role_may_do_beyond_its_need_is_a_warning(
         assert code == 0
         [told] = roles_told(lines)
         assert told.startswith(
-            f"warning: {role} may do more than it needs: CREATE in the schema, DELETE on audit, UPDATE on audit → "
+            f"warning: {role} has excess privileges: CREATE in the schema, DELETE on audit, UPDATE on audit → "
         )
 
 
@@ -222,7 +222,7 @@ def test_who_serves_as_the_owner_is_warned(env: dict[str, str], database_dsn: st
     code, lines = examine(env, DB_DSN=database_dsn)
     assert code == 0
     [told] = roles_told(lines)
-    assert "may do more than it needs: " in told
+    assert "has excess privileges: " in told
     assert "payment-service migrate --roles" in told
 
 

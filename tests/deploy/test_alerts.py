@@ -92,12 +92,12 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         "10m",
     ),
     "PaymentRefundFailed": (
-        {'payments_announced_total{topic="payments.refund_failed"}': "0x5 1x20"},
-        {'payments_announced_total{topic="payments.refunded"}': "0+1x30"},
+        {'payments_outbox_records_total{topic="payments.refund_failed"}': "0x5 1x20"},
+        {'payments_outbox_records_total{topic="payments.refunded"}': "0+1x30"},
         "10m",
     ),
     "PaymentDisputeEvidenceDue": ({"payments_disputes_due": "1x60"}, {"payments_disputes_due": "0x60"}, "30m"),
-    "PaymentHoldsEnding": ({"payments_holds_ending": "1x120"}, {"payments_holds_ending": "0x120"}, "90m"),
+    "PaymentHoldsEnding": ({"payments_authorizations_expiring": "1x120"}, {"payments_authorizations_expiring": "0x120"}, "90m"),
     "PaymentApiFailing": (
         {
             'payments_http_requests_total{route="/v1/checkout",status="503"}': "0+5x30",
@@ -177,8 +177,8 @@ def test_a_person_reads_which_provider_and_how_long(tmp_path: Path) -> None:
     labels = {"severity": "critical"}
     url = "docs/runbook.md#payment"
     told = {
-        "ProviderBlocked": ({**labels, "provider": "stripe", "kind": "*"}, "stripe refuses our calls (kind *): customers with new orders can't pay, or get no refund."),
-        "CallsWaiting": (labels, "The oldest call to a provider has waited for 1m 30s: customers can't pay yet, refunds are late."),
+        "ProviderBlocked": ({**labels, "provider": "stripe", "kind": "*"}, "stripe refuses our calls (kind *): customers with new orders cannot pay, or refunds wait."),
+        "CallsWaiting": (labels, "The oldest call to a provider has waited 1m 30s: customers cannot pay yet, and refunds are late."),
     }  # fmt: skip
     assert {blocked["labels"]["severity"], waiting["labels"]["severity"]} == {"critical"}
     alerts = [

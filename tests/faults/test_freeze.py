@@ -59,7 +59,7 @@ def test_a_frozen_relay_never_publishes_out_of_order(shop: Shop) -> None:
     shop.pay(*orders[20:60])
     shop.wait_status("succeeded", *orders[:60])
     frozen.resume()
-    frozen.wait_for_log("relay_retires")
+    frozen.wait_for_log("relay_stopped_leading")
     shop.pay(*orders[60:])
     shop.wait_status("succeeded")
     shop.wait_quiet()

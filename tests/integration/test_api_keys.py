@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from payment_service.db import api_keys
-from payment_service.http.auth import BAD_KEY_EVERY_S, BAD_KEYS_BURST, CACHE_S, Keys
+from payment_service.http.auth import BAD_KEY_EVERY_S, BAD_KEYS_BURST, CACHE_S, Authenticator
 from payment_service.http.problems import Problem
 from tests.support.api import Api, assert_problem, open_api
 from tests.support.http import ask
@@ -82,20 +82,20 @@ async def test_a_revoked_key_is_refused_within_five_seconds() -> None:
         asked += 1
         return client
 
-    keys = Keys(find, clock=lambda: now)
+    authenticator = Authenticator(find, clock=lambda: now)
     key = "psk_" + "A" * 43
     key += api_keys._checksum(key)
     with pytest.raises(Problem):
-        await keys.identify(key, "192.0.2.1")
+        await authenticator.authenticate(key, "192.0.2.1")
     client = api_keys.Client(uuid4(), "suite", frozenset({"read"}))
-    assert await keys.identify(key, "192.0.2.1") == client
+    assert await authenticator.authenticate(key, "192.0.2.1") == client
     found, client = client, None
     now = CACHE_S - 0.1
-    assert await keys.identify(key, "192.0.2.1") == found
+    assert await authenticator.authenticate(key, "192.0.2.1") == found
     assert asked == 2
     now = CACHE_S + 0.1
     with pytest.raises(Problem):
-        await keys.identify(key, "192.0.2.1")
+        await authenticator.authenticate(key, "192.0.2.1")
 
 
 async def test_invalid_keys_are_rate_limited_and_valid_keys_are_not(api: Api) -> None:
@@ -118,12 +118,12 @@ async def test_invalid_keys_are_limited_per_address_and_the_limit_recovers() -> 
     async def nobody(_key: str) -> None:
         return None
 
-    keys = Keys(nobody, clock=lambda: now)
+    authenticator = Authenticator(nobody, clock=lambda: now)
 
     async def status(address: str) -> int:
         with pytest.raises(Problem) as refused:
-            await keys.identify("psk_bad", address)
-        return refused.value.kind.status
+            await authenticator.authenticate("psk_bad", address)
+        return refused.value.type.status
 
     assert {await status("192.0.2.1") for _ in range(BAD_KEYS_BURST)} == {401}
     assert await status("192.0.2.1") == 429

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from payment_service.db.api_keys import Scope
-from payment_service.http.problems import KINDS
+from payment_service.http.problems import PROBLEM_TYPES
 from scripts.document_api import described
 from tests.support.api_page import PAGE, Shown, difference, steps
 from tests.support.deliveries import SECRET
@@ -90,7 +90,9 @@ def test_the_page_lists_every_call() -> None:
 
 def test_the_page_lists_every_problem_type_with_its_status() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE.read_text(), re.MULTILINE)
-    assert sorted((slug, int(status)) for slug, status in rows) == sorted((kind.slug, kind.status) for kind in KINDS)
+    assert sorted((slug, int(status)) for slug, status in rows) == sorted(
+        (kind.slug, kind.status) for kind in PROBLEM_TYPES
+    )
 
 
 def test_the_page_lists_every_scope_and_status() -> None:

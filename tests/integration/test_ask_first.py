@@ -72,7 +72,7 @@ async def test_expiry_of_a_paid_order_sends_no_cancel(harness: Harness) -> None:
     assert [topic for topic, _ in await harness.published(name_of("o-1"))] == ["initiated", "succeeded"]
 
 
-@pytest.mark.invariant("I16")
+@pytest.mark.invariant("I3")
 async def test_replayed_create_after_a_restore_learns_that_the_order_was_paid(harness: Harness) -> None:
     record = inbound_record(order("o-1"), 0)
     await harness.flows.intake.accept([record])

@@ -13,10 +13,10 @@ from tests.support.shop import ask, broker_state
 def test_an_unreachable_broker_is_reported_until_it_is_back(start_service: StartService) -> None:
     port = free_port()
     service = start_service(KAFKA_BROKERS=f"127.0.0.1:{port}", KAFKA_SESSION_TIMEOUT_MS="2000")
-    eventually(lambda: broker_state(service).startswith("no broker is reached: check KAFKA_BROKERS"))
-    eventually(lambda: "\npayments_broker_trouble 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
+    eventually(lambda: broker_state(service).startswith("no broker can be reached: check KAFKA_BROKERS"))
+    eventually(lambda: "\npayments_broker_unavailable 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
     with EmbeddedBroker(port) as broker:
         create_topics(broker.bootstrap_servers)
         eventually(lambda: broker_state(service) == "ok", timeout_s=30)
-        eventually(lambda: "\npayments_broker_trouble 0.0\n" in ask(f"{service.metrics_url}/metrics")[1])
+        eventually(lambda: "\npayments_broker_unavailable 0.0\n" in ask(f"{service.metrics_url}/metrics")[1])
         service.stop()

@@ -89,7 +89,7 @@ def test_an_invalid_certificate_is_refused_in_one_line_without_the_password(
         "another authority": {"sslrootcert": tls_server.stranger.certificate},
         "another name": {
             "host": "127.0.0.1"
-        },  # the certificate is for localhostthe certificate is for localhostthe certificate is for localhost
+        },  # the certificate is for localhostthe certificate is for localhostthe certificate is for localhostthe certificate is for localhost
         "no TLS": {"sslmode": "disable", "sslrootcert": ""},
         "no certificate": {"user": "by_certificate"},
         "forged": {"user": "by_certificate", "sslcert": tls_server.forged.certificate, "sslkey": tls_server.forged.key},
@@ -119,5 +119,5 @@ def test_a_missing_file_is_reported_by_its_dsn_parameter(
     result = client(FORMS[form](tls_server.parts(**{name: tmp_path / "missing.pem"})))
     assert (result.returncode, result.stderr) == (
         2,
-        f"payment-service: DB_DSN can't be used: {name} names no file that this user may read.\n",
+        f"payment-service: DB_DSN must name a readable file as {name}.\n",
     )

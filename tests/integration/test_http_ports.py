@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from payment_service.http import problems
 from payment_service.http.health import Readiness
-from payment_service.http.requests import Requests
+from payment_service.http.middleware import RequestMiddleware
 from payment_service.http.server import AddressInUse, HttpServer
 from scripts.document_api import OPENAPI
 from tests.support.api import Api, assert_problem, open_api
@@ -77,7 +77,7 @@ async def test_an_internal_error_returns_only_an_id(capsys: pytest.CaptureFixtur
     async def break_down(_request: Request) -> Response:
         raise RuntimeError("the password is hunter2")
 
-    app = Starlette(routes=[Route("/", break_down)], middleware=[Middleware(Requests)])
+    app = Starlette(routes=[Route("/", break_down)], middleware=[Middleware(RequestMiddleware)])
     problems.install(app)
     async with served(app) as port:
         answer = await ask(port, "GET", "/")
@@ -102,7 +102,7 @@ async def test_health_and_readiness_are_served_on_both_ports(api: Api, public: b
 
 
 async def test_metrics_are_prometheus_text(api: Api) -> None:
-    """Requests are counted by route, never by path."""
+    """RequestMiddleware are counted by route, never by path."""
     name = await api.insert()
     await api.get(f"/v1/payments/{name}")
     answer = await ask(api.operations_port, "GET", "/metrics")

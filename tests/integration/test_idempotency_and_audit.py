@@ -47,7 +47,7 @@ async def test_a_stored_response_is_repeated_for_a_day_despite_later_changes(har
 
 async def test_a_repeated_refund_request_is_published_once(harness: Harness) -> None:
     payment = await harness.pay("o-1")
-    published = metrics.ANNOUNCED.labels("payments.refund_initiated")._value
+    published = metrics.OUTBOX_RECORDS.labels("payments.refund_initiated")._value
     before = published.get()
     for _ in range(2):
         await harness.refund(payment, "5.00", "job-1")

@@ -171,9 +171,9 @@ def test_a_missing_rule_is_reported_by_its_topic(
 @pytest.mark.parametrize(
     ("trouble", "sentence"),
     [
-        ({"KAFKA_CONFIG_SASL_PASSWORD": "wrong-canary"}, "the login is refused"),
-        ({"KAFKA_CONFIG_SSL_CA_LOCATION": "stranger"}, "no TLS comes about"),
-        ({"KAFKA_GROUP_ID": "another"}, "the user may not join the group"),
+        ({"KAFKA_CONFIG_SASL_PASSWORD": "wrong-canary"}, "the login was refused"),
+        ({"KAFKA_CONFIG_SSL_CA_LOCATION": "stranger"}, "TLS handshake failed"),
+        ({"KAFKA_GROUP_ID": "another"}, "no permission to join the group"),
     ],
 )
 def test_ready_reports_why_the_broker_refuses_the_service(
@@ -190,7 +190,7 @@ def test_ready_reports_why_the_broker_refuses_the_service(
     service = start_service("intake,relay,http", **{**scram, **changes})
     eventually(lambda: sentence in broker_state(service))
     assert "canary" not in broker_state(service)
-    eventually(lambda: "\npayments_broker_trouble 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
+    eventually(lambda: "\npayments_broker_unavailable 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
 
 
 def test_the_service_reads_and_writes_with_the_documented_rules(

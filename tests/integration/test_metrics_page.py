@@ -39,7 +39,7 @@ async def test_alert_counters_are_exported_at_zero(start_service: StartService) 
     """For Prometheus, a counter that first appears with 1 has not increased."""
     lines = (await page(start_service().metrics_port)).splitlines()
     for series in (
-        'payments_announced_total{topic="payments.refund_failed"}',
+        'payments_outbox_records_total{topic="payments.refund_failed"}',
         'payments_quarantined_total{reason="bad_amount",source="kafka"}',
         'payments_webhooks_refused_total{reason="no_match"}',
         'payments_webhooks_total{result="misdirected"}',
@@ -75,4 +75,4 @@ async def test_authorizations_that_expire_soon_are_counted(flows: Flows) -> None
     await flows.pool.execute("UPDATE payments SET created_at = now() - interval '4 days' WHERE order_id = 'new'")
     await flows.pool.execute("UPDATE payments SET status = 'succeeded', captured = amount WHERE order_id = 'paid'")
     await sample(flows.pool)
-    assert metrics.HOLDS_ENDING._value.get() == 1
+    assert metrics.AUTHORIZATIONS_EXPIRING._value.get() == 1

@@ -17,7 +17,7 @@ from payment_service.db.pool import Pool
 from payment_service.db.records import OutboxRecord, append_outbox
 from payment_service.kafka import producer, publication
 from payment_service.kafka.lease import Lease, boot_clock
-from payment_service.kafka.producer import Fault, Producer, Report
+from payment_service.kafka.producer import DeliveryReport, FailureScope, Producer
 from payment_service_demo.embedded.broker import EmbeddedBroker
 from payment_service_demo.embedded.process import free_port
 from tests.support.eventually import eventually, eventually_async
@@ -48,7 +48,7 @@ def delete_topic(topics: Topics, name: str) -> None:
 class RecordingProducer(Producer):
     """The real producer, which can fake reports and finds records of one payment in flight at once."""
 
-    def __init__(self, *args: Any, faked: dict[str, Fault] | None = None, **options: Any) -> None:
+    def __init__(self, *args: Any, faked: dict[str, FailureScope] | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.faked = {} if faked is None else faked
         self.in_flight: dict[int, OutboxRow] = {}
@@ -61,14 +61,14 @@ class RecordingProducer(Producer):
             self.overtaken.append(row)
         self.sent.append(row)
         if fault := self.faked.get(row.topic):
-            self._report(Report(row.position, fault, "INJECTED"))
+            self._report(DeliveryReport(row.position, fault, "INJECTED"))
         else:
             self.in_flight[row.position] = row
             super().send(row)
 
-    def take_reports(self) -> list[Report]:
-        """Record the reports that have arrived."""
-        reports = super().take_reports()
+    def drain_reports(self) -> list[DeliveryReport]:
+        """Note what has arrived."""
+        reports = super().drain_reports()
         for report in reports:
             self.in_flight.pop(report.position, None)
         return reports
@@ -227,8 +227,8 @@ async def test_records_drain_in_order_after_a_broker_outage(
 async def test_a_failing_topic_delays_only_payments_with_a_next_record_for_it(
     config: Config, pool: Pool, topics: Topics
 ) -> None:
-    """The first payment waits entirely. The second publishes its first record and waits at its second."""
-    faked = {SUCCEEDED: Fault.TOPIC}
+    """The first payment waits with all it has; the second, held up at its second record, has its first one out."""
+    faked = {SUCCEEDED: FailureScope.TOPIC}
     first, second, third = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
     await write(pool, records(first, topic=SUCCEEDED) + records(first, first=2))
     await write(pool, records(second) + records(second, first=2, topic=SUCCEEDED) + records(second, first=3))

@@ -113,7 +113,7 @@ async def test_a_paused_relay_changes_neither_order_nor_marks_when_it_resumes(
 ) -> None:
     """It may repeat its records in flight, then notices that another relay leads."""
     process = start_process()
-    await eventually_async(lambda: "relay_leads" in log_text(log))
+    await eventually_async(lambda: "relay_started_leading" in log_text(log))
     expected = await fill(pool)
 
     async def some_are_out() -> bool:
@@ -126,7 +126,7 @@ async def test_a_paused_relay_changes_neither_order_nor_marks_when_it_resumes(
         await drained(pool)
         expected |= await fill(pool)
         os.kill(process.pid, signal.SIGCONT)
-        await eventually_async(lambda: "relay_retires" in log_text(log))
+        await eventually_async(lambda: "relay_stopped_leading" in log_text(log))
         await drained(pool)
         assert successor.leads
     seen = await asyncio.to_thread(topics.read, distinct(2 * PAYMENTS * RECORDS), topics=[INITIATED])

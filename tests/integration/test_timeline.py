@@ -43,7 +43,7 @@ async def test_entries_are_in_the_order_of_cause_and_effect(harness: Harness) ->
     look, call = [entry for entry in timeline if entry["kind"] == "attempt" and entry["operation"] == "refund"]
     assert (look["outcome"], look["idempotency_key"], call["outcome"]) == ("nothing_yet", None, "done")
     assert look["provider_request_id"] != call["provider_request_id"]
-    assert look["text"] == f"Attempt 1 of refund, a read, ended: nothing_yet ({look['provider_request_id']})."
+    assert look["text"] == f"Attempt 1 (refund, read only): nothing_yet ({look['provider_request_id']})."
 
 
 async def test_calls_show_the_providers_request_id_and_key(harness: Harness) -> None:
@@ -122,7 +122,7 @@ async def test_a_parked_record_shows_its_reason(harness: Harness) -> None:
     )
     parked, waiting = await entries(harness, payment, "record")
     assert (parked["parked_reason"], waiting["parked_reason"]) == ("MSG_SIZE_TOO_LARGE", "")
-    assert parked["text"] == "payments.initiated number 1 can't be published: MSG_SIZE_TOO_LARGE."
+    assert parked["text"] == "payments.initiated number 1 cannot be published: MSG_SIZE_TOO_LARGE."
 
 
 async def test_pages_of_a_timeline_have_no_gap(harness: Harness) -> None:

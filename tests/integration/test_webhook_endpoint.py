@@ -288,7 +288,7 @@ async def durable_port(flows: Flows, inbox: Inbox) -> AsyncIterator[int]:
     app = build_app(
         config=flows.config,
         context=replace(NO_DATABASE, pool=flows.pool),
-        take=webhooks.take,
+        store_event=webhooks.take,
         receivers=receivers_of(flows.config),
         quarantine=inbox.quarantine,
         readiness=ready,

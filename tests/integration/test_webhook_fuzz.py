@@ -72,7 +72,7 @@ async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[H
 async def test_corrupted_signed_events_are_stored_or_quarantined(harness: Harness, body: bytes) -> None:
     """A refused body is quarantined: Stripe sent it, so an operator must be able to inspect it."""
     inbox = Inbox()
-    async with served(endpoint(inbox, take=harness.webhooks.take)) as port:
+    async with served(endpoint(inbox, store_event=harness.webhooks.take)) as port:
         answer = await post(port, body)
     if answer.status == 200:
         name = json.loads(body)["id"]

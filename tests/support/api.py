@@ -91,7 +91,7 @@ async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
         config=config,
         context=context,
         receivers=receivers_of(config),
-        take=_take,
+        store_event=_take,
         quarantine=_quarantine,
         readiness=readiness,
     )

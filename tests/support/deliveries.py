@@ -22,7 +22,7 @@ from payment_service.flows.state.errors import Unavailable
 from payment_service.http import problems
 from payment_service.http.app import build_app
 from payment_service.http.health import Readiness
-from payment_service.http.requests import Requests
+from payment_service.http.middleware import RequestMiddleware
 from payment_service.http.webhooks import WebhookEndpoint
 from payment_service.provider.port import ProviderEvent, WebhookReceiver
 from payment_service.provider.providers import Providers
@@ -84,7 +84,7 @@ async def open_endpoint(inbox: Inbox) -> AsyncIterator[int]:
         config=config,
         context=NO_DATABASE,
         receivers=receivers_of(config),
-        take=inbox.take,
+        store_event=inbox.take,
         quarantine=inbox.quarantine,
         readiness=ready,
     )
@@ -99,12 +99,12 @@ def endpoint(inbox: Inbox, *, secrets: Sequence[str] = (SECRET,), **changes: Any
             "name": "stripe",
             "receiver": StripeDeliveries(secrets=secrets, deployment="default", livemode=False),
             "body_limit_bytes": BODY_LIMIT_BYTES,
-            "take": inbox.take,
+            "store_event": inbox.take,
             "quarantine": inbox.quarantine,
             **changes,
         }
     )
-    app = Starlette(routes=[Route(PATH, webhooks, methods=["POST"])], middleware=[Middleware(Requests)])
+    app = Starlette(routes=[Route(PATH, webhooks, methods=["POST"])], middleware=[Middleware(RequestMiddleware)])
     problems.install(app)
     return app
 

@@ -113,7 +113,7 @@ async def open_harness(dsn: str, sandbox: SandboxProcess, **changes: object) -> 
         app = build_app(
             config=flows.config,
             context=flows.context(wake_dispatcher=dispatcher.wake),
-            take=inbox.take,
+            store_event=inbox.take,
             receivers=receivers_of(flows.config),
             quarantine=inbox.quarantine,
             readiness=ready,

@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from payment_service.contracts.api import STATUSES
 from payment_service.db.api_keys import Scope
 from payment_service.http.docs import page
-from payment_service.http.problems import KINDS, METHOD_NOT_ALLOWED
+from payment_service.http.problems import METHOD_NOT_ALLOWED, PROBLEM_TYPES
 from scripts.document_api import OPENAPI, described, openapi
 
 PAPER: dict[str, Any] = described()
@@ -125,9 +125,9 @@ def test_every_kind_of_problem_is_the_answer_of_some_route() -> None:
         if where >= "400" and where != "request"
         for example in examples(content)
     }
-    assert told == {kind.type for kind in KINDS} - {METHOD_NOT_ALLOWED.type}
+    assert told == {kind.uri for kind in PROBLEM_TYPES} - {METHOD_NOT_ALLOWED.uri}
     assert PAPER["components"]["schemas"]["Problem"]["properties"]["type"]["x-extensible-enum"] == [
-        kind.type for kind in KINDS
+        kind.uri for kind in PROBLEM_TYPES
     ]
 
 

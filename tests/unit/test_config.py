@@ -90,7 +90,7 @@ def test_a_value_that_cannot_be_used_is_named_in_one_line_without_being_shown(
 ) -> None:
     monkeypatch.setenv(name, value)
     line = problem()
-    assert line.startswith(f"{name} can't be used: ")
+    assert line.startswith(f"{name} ")
     assert "\n" not in line
     assert "canary" not in line
     assert "hunter22" not in line
@@ -197,7 +197,7 @@ def test_an_empty_variable_beside_a_file_is_one_that_is_not_set(
         (b"", "names a file that is empty: "),
         (b"\n\n", "names a file that is empty: "),
         (b"sk_canary" * 10_000, "names a file that is too large: "),
-        (b"sk_canary\xff", "can't be read (no text in UTF-8): "),
+        (b"sk_canary\xff", "cannot be read: not UTF-8 text"),
     ],
 )
 def test_a_file_without_a_secret_is_told_in_one_line(
@@ -216,7 +216,7 @@ def test_a_file_that_can_not_be_read_is_told_in_one_line_without_its_path(
     monkeypatch.delenv("STRIPE_SECRET_KEY")
     monkeypatch.setenv("STRIPE_SECRET_KEY_FILE", path)
     line = problem()
-    assert line.startswith("STRIPE_SECRET_KEY_FILE can't be read (")
+    assert line.startswith("STRIPE_SECRET_KEY_FILE cannot be read: ")
     assert "\n" not in line
     assert path not in line
     assert "canary" not in line

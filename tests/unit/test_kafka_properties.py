@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from payment_service.config.kafka_properties import REFUSED, property_of, variable_of
+from payment_service.config.kafka_properties import REFUSED, property_name, variable_name
 from payment_service.config.sections import ConfigError, KafkaSettings
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
@@ -50,9 +50,9 @@ def test_a_property_is_given_to_every_client_by_its_own_name(monkeypatch: pytest
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_what_a_guarantee_rests_on_is_refused_with_the_reason(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(variable_of(name), CANARY)
-    assert property_of(variable_of(name)) == name
-    assert problem() == f"{variable_of(name)} can't be set: {REFUSED[name]}."
+    monkeypatch.setenv(variable_name(name), CANARY)
+    assert property_name(variable_name(name)) == name
+    assert problem() == f"{variable_name(name)} cannot be set: {REFUSED[name]}."
 
 
 async def test_what_the_guarantees_rest_on_is_set_by_the_clients_and_by_nobody_else() -> None:

@@ -141,7 +141,7 @@ def test_libraries_speak_json_on_the_same_stream(lines: Lines) -> None:
         "aiohttp.client",
         "librdkafka",
     }
-    assert {line["event"] for line in lines()} == {"library_said"}
+    assert {line["event"] for line in lines()} == {"library_log"}
 
 
 def test_a_warning_of_python_is_a_line_too(lines: Lines) -> None:

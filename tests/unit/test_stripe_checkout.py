@@ -8,7 +8,7 @@ import pytest
 
 from payment_service.contracts.api import Checkout as Offered
 from payment_service.contracts.api import StripePay
-from payment_service.http.examples import ANSWERS
+from payment_service.http.examples import RESPONSES
 from payment_service.provider.port import Checkout, Transient
 from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.responses import Response
@@ -69,7 +69,7 @@ def test_a_refusal_is_trouble_and_repeats_nothing(status: int, body: object) -> 
 
 
 def test_the_example_of_the_description_is_an_answer() -> None:
-    example = ANSWERS["read_checkout"]
+    example = RESPONSES["read_checkout"]
     assert Offered.model_validate(example).model_dump(mode="json") == example
     assert isinstance(Offered.model_validate(example).pay, StripePay)
 

@@ -157,7 +157,7 @@ class Dispatcher:
             raise
         self._unrecorded.extend(done.deferred)
         self._owned.difference_update(s.operation.id for s in done.recorded)
-        metrics.GROUP_SIZE.labels("results").observe(len(group))
+        metrics.BATCH_SIZE.labels("results").observe(len(group))
         await self._recover(done.recorded)
         self._claiming.wake()
         return len(done.recorded)

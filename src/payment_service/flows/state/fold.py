@@ -180,7 +180,7 @@ class Fold:
     def count(self) -> None:
         """Count the changes. Call it after the commit."""
         for record in self._outbox:
-            metrics.ANNOUNCED.labels(record.topic).inc()
+            metrics.OUTBOX_RECORDS.labels(record.topic).inc()
         for key, now in self._current.items():
             if now.status is not self._before[key].status:
                 metrics.TRANSITIONS.labels(self._before[key].status, now.status).inc()

@@ -104,7 +104,7 @@ class Webhooks:
         group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
         if not group:
             return 0
-        metrics.GROUP_SIZE.labels("webhooks").observe(len(group))
+        metrics.BATCH_SIZE.labels("webhooks").observe(len(group))
         try:
             await self._store([(d.event, d.verified_by) for d in group])
         except TRANSIENT_ERRORS as error:

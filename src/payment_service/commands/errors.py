@@ -1,4 +1,4 @@
-"""What a person reads, and a script is told, when a command did not do what it was asked."""
+"""Messages and exit codes of failed commands."""
 
 from __future__ import annotations
 
@@ -14,17 +14,25 @@ from payment_service.db.migrate import MigrationError
 from payment_service.db.rights import RightsError
 from payment_service.db.schema import NO_SCHEMA, SchemaError
 from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.telemetry.errors import describe_error
 
 _EXITS: Final = {
     RefusalReason.NOT_FOUND: exit_codes.NOT_FOUND,
     RefusalReason.NOT_YET: exit_codes.NOT_NOW,
     RefusalReason.IN_PROGRESS: exit_codes.NOT_NOW,
 }
-_BUSY: Final = "It is being worked on just now, and nothing was changed: run the same command again in a second."
+_CONNECTION_ERRORS: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,  # the server is starting or stopping
+)
+_BUSY: Final = "Another process is changing this now. Nothing was changed: run the same command again in a second."
 
 
 def explain(error: Exception) -> tuple[str, int] | None:
-    """Give a sentence and the exit code for a failure outside of this program; None: it is a fault of the program."""
+    """Return a message and an exit code for an expected failure, or None for a defect."""
     match error:
         case Refusal(reason=reason):
             return str(error), _EXITS.get(reason, exit_codes.FAILED)
@@ -36,16 +44,22 @@ def explain(error: Exception) -> tuple[str, int] | None:
             return _BUSY, exit_codes.NOT_NOW
         case asyncpg.InsufficientPrivilegeError():
             return (
-                f"The role in DB_DSN may not do this ({error}): `payment-service doctor` says what it lacks.",
+                f"The role in DB_DSN lacks a privilege: {error}. Run `payment-service doctor` for the missing privileges.",
                 exit_codes.FAILED,
             )
         case MigrationError() | RightsError() | MaintainError() | StatementRefused():
             return str(error), exit_codes.FAILED
         case KafkaException():
-            return f"The broker of KAFKA_BROKERS did not do it: {error.args[0].str()}", exit_codes.FAILED
+            return f"Request to Kafka failed: {error.args[0].str()}. Check KAFKA_BROKERS.", exit_codes.FAILED
         case OSError(filename=str()):
             return str(error), exit_codes.FAILED
         case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
-            return f"The database of DB_DSN did not do it: {error or type(error).__name__}", exit_codes.FAILED
+            return _database_message(error), exit_codes.FAILED
         case _:
             return None
+
+
+def _database_message(error: Exception) -> str:
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _CONNECTION_ERRORS):
+        return f"PostgreSQL refused the request: {describe_error(error)}."
+    return f"Cannot connect to PostgreSQL: {describe_error(error)}. Check DB_DSN and that the server runs."

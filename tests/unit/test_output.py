@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from rich.console import Console
 
-from payment_service.commands import screen
+from payment_service.commands import output
 
 ID = "ae21913b-5b2f-5c29-8abf-153dfb1cfa87"
 
@@ -25,14 +25,14 @@ class Said(BaseModel):
 
 @given(st.text())
 def test_whatever_a_text_holds_only_what_can_be_printed_is_shown(text: str) -> None:
-    assert screen.plain(text).isprintable()
+    assert output.plain(text).isprintable()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_document_is_printable_ascii_and_means_what_it_said(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", out := io.StringIO())
-        screen.show_json(Said(text=text))
+        output.print_json(Said(text=text))
     [line] = out.getvalue().splitlines()
     assert line.isascii()
     assert line.isprintable()
@@ -42,12 +42,12 @@ def test_a_document_is_printable_ascii_and_means_what_it_said(text: str) -> None
 @pytest.mark.parametrize("width", [50, 80, 200])
 def test_an_id_is_never_broken_where_it_fits_at_all(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     out = io.StringIO()
-    monkeypatch.setattr(screen, "_console", lambda: Console(file=out, width=width, color_system=None))
+    monkeypatch.setattr(output, "_console", lambda: Console(file=out, width=width, color_system=None))
     row = [UUID(ID), UUID(ID), "a reason of some length"]
-    screen.show_table("Parked", ("id", "payment", "reason"), [row, row])
+    output.print_table("Parked", ("id", "payment", "reason"), [row, row])
     assert out.getvalue().count(ID) == 4
 
 
 def test_a_list_of_nothing_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    screen.show_table("Parked", ("id",), [])
+    output.print_table("Parked", ("id",), [])
     assert capsys.readouterr().out == ""

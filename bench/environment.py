@@ -1,4 +1,4 @@
-"""What is measured, and what it stands on: every process started afresh for a run, and what each of them costs."""
+"""The environment of a run: new processes for each run, and the CPU and memory of each process."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ COMMAND: Final = Path(sys.executable).with_name("payment-service")
 SECRET: Final = "whsec_benchbenchbenchbench"
 START_TIMEOUT_S: Final = 30
 COMMITS_TIMED: Final = 200
-# File systems in memory, on which fsync does nothing.
+# In-memory file systems, on which fsync does nothing.
 _NO_DISK: Final = frozenset({"tmpfs", "ramfs"})
 
 
 class Refused(Exception):
-    """The figures would mean nothing; the message says why."""
+    """An environment in which the results would mean nothing; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Durability:
-    """What the server says of itself, and how long one durable commit takes (ms, median)."""
+    """The settings that the server reports, and the duration of a durable commit (ms, median)."""
 
     settings: Mapping[str, str]
     file_system: str
@@ -47,8 +47,8 @@ class Durability:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """A running service and what it needs. `service_port`: of webhooks."""
+class Environment:
+    """A running service and its dependencies. `service_port` receives webhooks."""
 
     dsn: str
     brokers: str
@@ -57,11 +57,11 @@ class Ground:
     durability: Durability
 
     def cpu_s(self) -> dict[str, float]:
-        """CPU seconds that each part has used so far; PostgreSQL with all of its processes, ended ones too."""
+        """Return the CPU seconds of each part so far. PostgreSQL includes all its processes, also ended ones."""
         return {name: _cpu_s(pid) for name, pid in self.pids.items()}
 
     def service_rss_mb(self) -> tuple[float, float]:
-        """Memory of the service now, and at its highest (MB)."""
+        """Return the memory of the service now, and its peak (MB)."""
         status = Path(f"/proc/{self.pids['service']}/status").read_text()
         sizes = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines() if line.startswith("Vm")}
         return sizes["VmRSS"] / 1024, sizes["VmHWM"] / 1024
@@ -73,14 +73,14 @@ def _cpu_s(pid: int) -> float:
     for one in (process, *process.children(recursive=True)):
         times = one.cpu_times()
         total += times.user + times.system
-        if one is process:  # what its ended children used
+        if one is process:  # the CPU of its ended children
             total += times.children_user + times.children_system
     return total
 
 
 @contextmanager
-def ground(concurrency: int) -> Iterator[Ground]:
-    """Start PostgreSQL, the broker, the stub and the service, and end them. Raises Refused."""
+def start_environment(concurrency: int) -> Iterator[Environment]:
+    """Start PostgreSQL, the broker, the stub and the service, and stop them. Raises Refused."""
     with ExitStack() as stack:
         folder = WorkFolder("bench")
         stack.callback(folder.remove)
@@ -108,7 +108,7 @@ def ground(concurrency: int) -> Iterator[Ground]:
         service = _start(stack, [str(COMMAND), "serve"], folder, "service", env)
         service.wait_until(lambda: _ready(service_port), timeout_s=START_TIMEOUT_S, name="The service")
         pids = {"service": service.pid, "postgresql": postgres.pid, "broker": broker.pid, "stub": stub.pid}
-        yield Ground(postgres.dsn, broker.bootstrap_servers, service_port, pids, durability)
+        yield Environment(postgres.dsn, broker.bootstrap_servers, service_port, pids, durability)
 
 
 def _start(stack: ExitStack, command: list[str], folder: WorkFolder, name: str, env: Mapping[str, str]) -> ChildProcess:
@@ -118,7 +118,7 @@ def _start(stack: ExitStack, command: list[str], folder: WorkFolder, name: str, 
 
 
 def child_env(env: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment of a process of ours."""
+    """Return the environment variables of a child process."""
     return {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT), **env}
 
 
@@ -147,10 +147,10 @@ def _require_durability(dsn: str) -> Durability:
         commit_ms = _commit_ms(connection)
     wrong = [name for name in ("fsync", "synchronous_commit", "full_page_writes") if settings[name] != "on"]
     if wrong:
-        raise Refused(f"{', '.join(wrong)} must be on: what is not durable is not worth counting.")
+        raise Refused(f"{', '.join(wrong)} must be on: without it the results are not durable.")
     file_system = _file_system(folder)
     if file_system in _NO_DISK:
-        raise Refused(f"{folder} lies in memory ({file_system}), where fsync does nothing: set TMPDIR to a disk.")
+        raise Refused(f"{folder} is in memory ({file_system}), where fsync does nothing. Set TMPDIR to a disk.")
     return Durability(settings, file_system, commit_ms)
 
 

@@ -1,4 +1,4 @@
-"""The API's description, OpenAPI 3.1: what FastAPI knows of the routes, the plain routes, and an example of everything."""
+"""The API's OpenAPI 3.1 description: FastAPI's part, the plain routes, and an example of every body."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi.openapi.utils import get_openapi
 
 from payment_service.http import problems
-from payment_service.http.answers import ALWAYS, PROBLEM, RETRY_AFTER, SHARED, WEBHOOK, problem
-from payment_service.http.examples import ANSWERS, REQUESTS
+from payment_service.http.examples import REQUESTS, RESPONSES
 from payment_service.http.problems import NotReadyBody, ProblemBody
+from payment_service.http.responses import ALWAYS, PROBLEM, RETRY_AFTER, SHARED, WEBHOOK, problem
 from payment_service.http.webhooks import NO_SUCH_PROVIDER
 
 if TYPE_CHECKING:
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 TITLE: Final = "payment-service"
 ABOUT: Final = (
-    "Money for orders. Every error is `application/problem+json`: go by its `type`. Amounts are decimal text with the "
-    "currency's decimals, times are RFC 3339 in UTC, lists are pages that are read on with `cursor`. Changes need an "
-    "`Idempotency-Key`: the same key and body have the same answer, and are done once. Within `/v1` fields, types of "
-    "problems, statuses, kinds of entries and optional parameters may be added: ignore what you don't know. Nothing that is here goes or "
-    "looks otherwise. `docs/api.md` tells it with examples."
+    "Payments for orders. Every error is `application/problem+json`; decide by its `type`. Amounts are decimal text with the "
+    "currency's number of decimals. Times are RFC 3339 in UTC. Lists are paged by `cursor`. Changes need an "
+    "`Idempotency-Key`: the same key and body are executed once and get the same response. Within `/v1`, fields, problem "
+    "types, statuses, entry kinds and optional parameters may be added: ignore those you do not know. Existing fields are never removed or "
+    "changed. See `docs/api.md` for examples."
 )
 _NOT_READY: Final = "NotReady"
 _TAGS: Final = [
-    {"name": "payments", "description": "What became of orders, and what is held: capture or cancel it."},
-    {"name": "refunds", "description": "Money given back."},
-    {"name": "checkout", "description": "For the shop's own server, which knows whose order it is."},
-    {"name": "webhooks", "description": "What providers tell."},
-    {"name": "health", "description": "For those who run it; they need no key."},
+    {"name": "payments", "description": "Read payments, and capture or cancel them."},
+    {"name": "refunds", "description": "Make and read refunds."},
+    {"name": "checkout", "description": "For the shop's own server, which can check who owns an order."},
+    {"name": "webhooks", "description": "Events from providers."},
+    {"name": "health", "description": "For operators; no key needed."},
 ]
 _SIGNATURE: Final = {
     "name": "Stripe-Signature",
     "in": "header",
     "required": True,
     "schema": {"type": "string", "maxLength": 4096, "pattern": "^([a-z0-9_]+=[^,]*)(,[a-z0-9_]+=[^,]*)*$"},
-    "description": "`t=…,v1=…`: HMAC-SHA256 over time and body under a webhook signing secret, at most 300 s from our clock. "
-    "Up to eight `v1`, while a secret is rotated (https://docs.stripe.com/webhooks#verify-manually).",
+    "description": "`t=…,v1=…`: HMAC-SHA256 of time and body under a webhook signing secret. The time must be within 300 s of our clock. "
+    "During a rotation, up to eight `v1` are accepted (https://docs.stripe.com/webhooks#verify-manually).",
     "example": "t=1798207201,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd",
 }
 _PROVIDER: Final = {
@@ -51,7 +51,7 @@ _PROVIDER: Final = {
 }
 _EVENT: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "An event of Stripe (https://docs.stripe.com/api/events/object). Types that are not applied are stored.",
+    "description": "An event of Stripe (https://docs.stripe.com/api/events/object). Types without effect are stored too.",
     "required": ["id", "type", "created", "data"],
     "properties": {
         "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}$"},
@@ -78,17 +78,17 @@ def _answered(description: str, **properties: dict[str, Any]) -> dict[str, Any]:
 
 _CHECKS: Final = {
     "type": "object",
-    "description": "Each part with its state: `ok`, or a sentence. Broker and provider are told, not judged.",
+    "description": "State of each part: `ok`, or a sentence. Broker and provider do not affect readiness.",
     "additionalProperties": {"type": "string"},
 }
-_MISSING: Final = "The service can't work now; `checks` says what is missing."
-# What plain routes answer; FastAPI describes its own.
+_MISSING: Final = "The service is not ready: `checks` lists the reasons."
+# FastAPI cannot describe the responses of plain routes.
 _PLAIN: Final[dict[str, Any]] = {
     "/webhooks/stripe": {
         "post": {
             "tags": ["webhooks"],
-            "summary": "Take a signed event of Stripe",
-            "description": "Stripe calls it. The same event may come any number of times. At most 262,144 bytes "
+            "summary": "Receive a signed event from Stripe",
+            "description": "Stripe calls this route. It may send the same event any number of times. At most 262,144 bytes "
             "(`WEBHOOK_BODY_LIMIT_BYTES`).",
             "operationId": "receive_stripe_event",
             "parameters": [_SIGNATURE],
@@ -102,9 +102,9 @@ _PLAIN: Final[dict[str, Any]] = {
     "/webhooks/{provider}": {
         "post": {
             "tags": ["webhooks"],
-            "summary": "Take a signed event of another provider",
-            "description": "Each provider that sends webhooks has an address of its own, under its name in `PROVIDERS`. How it signs, and "
-            "what it sends, is its own business; limits and answers are those of Stripe's.",
+            "summary": "Receive a signed event from another provider",
+            "description": "Each provider that sends webhooks has its own route, with its name from `PROVIDERS`. The provider defines its "
+            "signature and its events. Limits and responses are the same as for Stripe.",
             "operationId": "receive_provider_event",
             "parameters": [_PROVIDER],
             "requestBody": {
@@ -114,28 +114,30 @@ _PLAIN: Final[dict[str, Any]] = {
             "responses": {
                 200: _answered("The event is durable.", received={"const": True}),
                 **WEBHOOK,
-                404: problem("No such provider runs here.", (problems.NOT_FOUND, NO_SUCH_PROVIDER)),
+                404: problem("No such provider is configured.", (problems.NOT_FOUND, NO_SUCH_PROVIDER)),
             },
         }
     },
     "/health": {
         "get": {
             "tags": ["health"],
-            "summary": "The process lives",
+            "summary": "Liveness of the process",
             "operationId": "read_health",
-            "responses": {200: _answered("It does.", status={"const": "ok"}), **ALWAYS},
+            "responses": {200: _answered("The process is alive.", status={"const": "ok"}), **ALWAYS},
         }
     },
     "/ready": {
         "get": {
             "tags": ["health"],
-            "summary": "The service can work",
+            "summary": "Readiness of the service",
             "operationId": "read_readiness",
             "responses": {
-                200: _answered("The schema fits and the database answers.", ready={"const": True}, checks=_CHECKS),
+                200: _answered(
+                    "The schema matches this version and the database answers.", ready={"const": True}, checks=_CHECKS
+                ),
                 **ALWAYS,
                 503: problem(
-                    "It can't; `checks` says why.",
+                    "The service is not ready. `checks` lists the reasons.",
                     (problems.UNAVAILABLE, _MISSING),
                     headers=RETRY_AFTER,
                     schema=_NOT_READY,
@@ -149,16 +151,16 @@ _PLAIN: Final[dict[str, Any]] = {
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Give the OpenAPI 3.1 of an app, its plain routes included."""
+    """Return the OpenAPI 3.1 description of an app, including its plain routes."""
     description = get_openapi(
         title=TITLE,
         version=app.version,
         openapi_version="3.1.0",
-        summary="Takes money for the orders of a store, and tells what became of it.",
+        summary="Takes payments for a store's orders and publishes their outcome.",
         description=ABOUT,
         routes=app.routes,
         tags=_TAGS,
-        servers=[{"url": "http://127.0.0.1:8082", "description": "SERVICE_PORT of a service on this machine."}],
+        servers=[{"url": "http://127.0.0.1:8082", "description": "SERVICE_PORT of a local service."}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     schemas = description["components"]["schemas"]
@@ -174,7 +176,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _named_by_title(description: dict[str, Any]) -> dict[str, Any]:
-    """FastAPI makes `Page_Payment_` of a generic model; clients are to have a PaymentPage."""
+    """Rename schemas by their titles: FastAPI names a generic model `Page_Payment_`, and clients should get
+    `PaymentPage`.
+    """
     schemas = description["components"]["schemas"]
     description["components"]["schemas"] = {schema["title"]: schema for schema in schemas.values()}
     text = json.dumps(description)
@@ -196,7 +200,7 @@ def _complete(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
         schemas[body["title"]] = body
         content |= {"schema": {"$ref": f"#/components/schemas/{body['title']}"}, "example": REQUESTS[name]}
     done = next(answer for status, answer in operation["responses"].items() if status < "300")
-    done["content"]["application/json"]["example"] = ANSWERS[name]
+    done["content"]["application/json"]["example"] = RESPONSES[name]
 
 
 def _shared(answer: dict[str, Any]) -> dict[str, Any]:
@@ -207,7 +211,7 @@ def _shared(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is absent or a value; FastAPI describes what Python makes of its absence."""
+    """Remove null from a parameter's schema: a parameter is absent or has a value."""
     values = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
     rest = {name: value for name, value in schema.items() if name != "anyOf"}
     return {**values[0], **rest} if len(values) == 1 else schema

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, one JSON document for machines. Nothing that is shown can steer the terminal."""
+"""Output of commands: tables for people, JSON for programs. Escapes keep data from controlling the terminal."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from payment_service.contracts.operators import ApiKeys, ParkedList, QuarantinedList, Released, Replayed
     from payment_service.flows.requests.idempotency import ChangeRequest, ChangeResult
 
-# Where no terminal sets a width, lines are as long as what they say, so that they can be searched.
+# Without a terminal, lines are as long as their content, so that they can be searched.
 _PIPE_WIDTH: Final = 2_000
 
 
 def plain(value: object) -> str:
-    """Text that a terminal shows and never obeys: what can't be printed is written as an escape."""
+    """Return text for a terminal, with unprintable characters as escapes."""
     match value:
         case None:
             return "-"
@@ -38,15 +38,16 @@ def plain(value: object) -> str:
             return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
 
 
-def show_json(model: BaseModel) -> None:
-    """Print a model as one line of JSON in ASCII."""
+def print_json(model: BaseModel) -> None:
+    """Print a model as one line of ASCII JSON."""
     sys.stdout.write(json.dumps(model.model_dump(mode="json")).replace("\x7f", "\\u007f") + "\n")
 
 
-def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, wrapped: str = "") -> None:
-    """Print rows under their columns; nothing at all where there are none.
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, wrapped: str = "") -> None:
+    """Print a table, or nothing without rows.
 
-    Ids are there to be copied: where the lines would not fit, each row is a block instead. Only `wrapped`, a column, is broken.
+    Ids must stay copyable: if a row does not fit the width, rows are printed as blocks. Only the column `wrapped` may
+    break.
     """
     cells = [[plain(cell) for cell in row] for row in rows]
     if not cells:
@@ -54,7 +55,7 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     console = _console()
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     if not wrapped and sum(widths) + 2 * (len(widths) - 1) > console.width:
-        _show_blocks(console, title, columns, cells)
+        _print_blocks(console, title, columns, cells)
         return
     table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, show_edge=False)
     table.padding = (0, 2, 0, 0)
@@ -65,7 +66,7 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     console.print(table)
 
 
-def _show_blocks(console: Console, title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+def _print_blocks(console: Console, title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     console.print(Text(title, style="bold"))
     for row in cells:
         console.print(_pairs(columns, row), "")
@@ -78,42 +79,46 @@ def _pairs(names: Sequence[str], texts: Sequence[str]) -> Table:
     return table
 
 
-def show_fields(model: BaseModel, *names: str) -> None:
-    """Print fields of a model, one a line."""
+def print_fields(model: BaseModel, *names: str) -> None:
+    """Print fields of a model, one per line."""
     _console().print(_pairs(names, [plain(getattr(model, name)) for name in names]))
 
 
-def show_list(
+def print_list(
     title: str, found: ApiKeys | ParkedList | QuarantinedList, columns: Sequence[str], *, empty: str, as_json: bool
 ) -> None:
-    """Print a list: JSON, or a table of some fields of its rows; `empty` is said where there are none."""
+    """Print a list as JSON or as a table of some fields; `empty` replaces a table without rows."""
     if as_json:
-        show_json(found)
+        print_json(found)
         return
-    show_table(title, columns, ([getattr(row, name) for name in columns] for row in found.data))
+    print_table(title, columns, ([getattr(row, name) for name in columns] for row in found.data))
     if not found.data:
-        say(empty)
+        print_note(empty)
 
 
-def show_done(done: Released | Replayed, *, as_json: bool) -> None:
-    """Print what a change came to, and which command tells of its payment."""
+def print_result(done: Released | Replayed, *, as_json: bool) -> None:
+    """Print the result of a change, and the command that shows its payment."""
     if as_json:
-        show_json(done)
+        print_json(done)
         return
-    show_fields(done, *type(done).model_fields)
+    print_fields(done, *type(done).model_fields)
     if done.payment_id:
-        say(f"payment-service show {done.payment_id}   tells what comes of it")
+        print_note(f"Follow it with: payment-service show {done.payment_id}")
 
 
-def say(sentence: str) -> None:
-    """Tell a person something on standard error, so that it never stands among the data."""
+def print_note(sentence: str) -> None:
+    """Print a sentence on standard error, apart from the data."""
     sys.stderr.write(plain(sentence) + "\n")
 
 
-def say_key(change_request: ChangeRequest, answer: ChangeResult) -> None:
-    """Show under which key a change was made, so that it can be asked for again without being made twice."""
-    then = "it was done before, and nothing was done now" if answer.replayed else "the same again does nothing twice"
-    say(f"--key {change_request.key} ({then})")
+def print_key(change_request: ChangeRequest, answer: ChangeResult) -> None:
+    """Print the idempotency key of a change, so that the change can be repeated safely."""
+    then = (
+        "this was done before; nothing was done now"
+        if answer.replayed
+        else "repeating the command with this key changes nothing"
+    )
+    print_note(f"--key {change_request.key} ({then})")
 
 
 def _console() -> Console:
