@@ -357,7 +357,7 @@ CREATE TABLE order_cancellations (
     CONSTRAINT order_cancellations_pkey PRIMARY KEY (order_id),
     CONSTRAINT order_cancellations_finished_has_an_outcome CHECK ((outcome IS NULL) = (finished_at IS NULL)),
     CONSTRAINT order_cancellations_order_id_is_1_to_64_printable CHECK (order_id ~ '^[\x21-\x7e]{1,64}$'),
-    CONSTRAINT order_cancellations_outcome_is_known CHECK (outcome = ANY (ARRAY['canceled', 'refunded', 'too_late', 'nothing_paid']))
+    CONSTRAINT order_cancellations_outcome_is_known CHECK (outcome = ANY (ARRAY['canceled', 'refunded', 'refund_failed', 'too_late', 'nothing_paid']))
 );
 CREATE INDEX order_cancellations_due ON order_cancellations (due_at) WHERE due_at IS NOT NULL;
 

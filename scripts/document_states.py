@@ -94,6 +94,7 @@ _OUTCOMES: Final[tuple[tuple[port.Outcome, str], ...]] = (
     (port.Transient(code="", retry_after_s=0), ""),
     (port.Unknown(code=""), ""),
     (port.Unknown(code="", replayed=True), "(replayed)"),
+    (port.BalanceTooLow(code=""), ""),
     (port.Blocked(code="", kind=None, request_id=""), ""),
     (port.Misused(code="", request_id=""), ""),
     (port.Unexpected(code="", detail="", request_id=""), ""),
