@@ -67,7 +67,7 @@ class RecordingProducer(Producer):
             super().send(row)
 
     def drain_reports(self) -> list[DeliveryReport]:
-        """Note what has arrived."""
+        """Record the reports that have arrived."""
         reports = super().drain_reports()
         for report in reports:
             self.in_flight.pop(report.position, None)
@@ -227,7 +227,7 @@ async def test_records_drain_in_order_after_a_broker_outage(
 async def test_a_failing_topic_delays_only_payments_with_a_next_record_for_it(
     config: Config, pool: Pool, topics: Topics
 ) -> None:
-    """The first payment waits with all it has; the second, held up at its second record, has its first one out."""
+    """The first payment waits entirely. The second publishes its first record and waits at its second."""
     faked = {SUCCEEDED: FailureScope.TOPIC}
     first, second, third = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
     await write(pool, records(first, topic=SUCCEEDED) + records(first, first=2))

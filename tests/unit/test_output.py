@@ -1,4 +1,4 @@
-"""What commands print: ids that can be copied whole, and nothing that a terminal would obey."""
+"""Commands print ids that can be copied whole, and no control characters."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Said(BaseModel):
 
 
 @given(st.text())
-def test_whatever_a_text_holds_only_what_can_be_printed_is_shown(text: str) -> None:
+def test_any_text_is_shown_with_printable_characters_only(text: str) -> None:
     assert output.plain(text).isprintable()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_a_document_is_printable_ascii_and_means_what_it_said(text: str) -> None:
+def test_json_output_is_printable_ascii_with_the_same_content(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", out := io.StringIO())
         output.print_json(Said(text=text))
@@ -40,7 +40,7 @@ def test_a_document_is_printable_ascii_and_means_what_it_said(text: str) -> None
 
 
 @pytest.mark.parametrize("width", [50, 80, 200])
-def test_an_id_is_never_broken_where_it_fits_at_all(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def test_an_id_is_never_wrapped_if_it_fits(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     out = io.StringIO()
     monkeypatch.setattr(output, "_console", lambda: Console(file=out, width=width, color_system=None))
     row = [UUID(ID), UUID(ID), "a reason of some length"]
@@ -48,6 +48,6 @@ def test_an_id_is_never_broken_where_it_fits_at_all(monkeypatch: pytest.MonkeyPa
     assert out.getvalue().count(ID) == 4
 
 
-def test_a_list_of_nothing_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_table_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_table("Parked", ("id",), [])
     assert capsys.readouterr().out == ""

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong reaches people in the words of this service."""
+"""Validation errors of pydantic are shown in the words of this service."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class Named(BaseModel, extra="forbid"):
         return name
 
 
-OWN_SENTENCES = {"value_error", "assertion_error"}  # those of the check that raised them
+OWN_SENTENCES = {"value_error", "assertion_error"}  # the check that raised them wrote the message
 KNOWN = [known for known in list_all_errors() if known["type"] not in OWN_SENTENCES]
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known["type"])
-def test_whatever_pydantic_finds_no_sentence_of_its_own_gets_out(known: ErrorTypeInfo) -> None:
+def test_no_message_of_pydantic_is_shown(known: ErrorTypeInfo) -> None:
     found = {"type": known["type"], "msg": known["example_message_python"], "ctx": known.get("example_context") or {}}
-    said = validation_message(cast("ErrorDetails", found))
-    assert said
-    assert said not in found["msg"]
-    assert not {"{", "\n"} & set(said)
-    assert "nput should" not in said
+    message = validation_message(cast("ErrorDetails", found))
+    assert message
+    assert message not in found["msg"]
+    assert not {"{", "\n"} & set(message)
+    assert "nput should" not in message
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "said"),
+    ("kind", "value", "message"),
     [
         (Annotated[int, Field(le=100)], 101, "must be at most 100"),
         (Annotated[int, Field(ge=1)], 0, "must be at least 1"),
@@ -60,7 +60,7 @@ def test_whatever_pydantic_finds_no_sentence_of_its_own_gets_out(known: ErrorTyp
         (Named, {"name": "odd"}, "write an even one"),
     ],
 )
-def test_a_sentence_says_what_to_write(kind: Any, value: object, said: str) -> None:
+def test_a_message_states_what_to_write(kind: Any, value: object, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(kind).validate_python(value)
-    assert validation_message(caught.value.errors()[0]) == said
+    assert validation_message(caught.value.errors()[0]) == message

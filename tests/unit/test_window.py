@@ -1,4 +1,4 @@
-"""What goes out alone goes out alone."""
+"""A suspect record is published alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from payment_service.kafka.window import Window
 
 
 def row(position: int) -> OutboxRow:
-    """A record of a payment of its own."""
+    """Return a record of a payment of its own."""
     return OutboxRow(
         position=position,
         aggregate_id=UUID(int=position),
@@ -22,8 +22,8 @@ def row(position: int) -> OutboxRow:
     )
 
 
-def test_nothing_goes_out_beside_the_last_suspect() -> None:
-    """A broker refuses a batch whole: beside a bad neighbour a good record would be parked as if it were at fault."""
+def test_nothing_is_published_beside_a_suspect_record() -> None:
+    """A broker refuses a whole batch: a good record beside a bad one would be parked as well."""
     window = Window()
     window.add([row(1), row(2)])
     first = window.next_ready()
@@ -40,7 +40,7 @@ def test_nothing_goes_out_beside_the_last_suspect() -> None:
     assert not window.is_alone(after)
 
 
-def test_a_suspect_that_must_go_out_again_is_not_taken_to_be_alone_beside_others() -> None:
+def test_a_recalled_suspect_does_not_count_as_published_alone() -> None:
     window = Window()
     window.add([row(1), row(2)])
     first = window.next_ready()

@@ -55,7 +55,8 @@ class CancellationEntry(_Entry):
     kind: Literal["cancellation"] = "cancellation"
     reason: str = Field(description="The shop's reason; empty if none.")
     outcome: str | None = Field(
-        description="canceled, refunded, refund_failed, too_late or nothing_paid; null: not decided yet.", examples=["canceled"]
+        description="canceled, refunded, refund_failed, too_late or nothing_paid; null: not decided yet.",
+        examples=["canceled"],
     )
     finished_at: datetime | None
     topic: str = Field(examples=["orders.cancelled"])

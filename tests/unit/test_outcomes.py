@@ -1,4 +1,4 @@
-"""What becomes of an operation whose key can't help any more: read first, and never make a second intent beside one that exists."""
+"""Operations whose idempotency key no longer helps are read first and never create a second intent beside an existing one."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def read(operation: Claimed, facts: tuple[IntentFact | None, ...] | None) -> Any
     return conclude_read(operation, facts, jitter=lambda: 1.0)
 
 
-def test_an_intent_of_ours_that_can_not_be_read_is_there_all_the_same() -> None:
-    """Two such reads must not lead to a second create: a person has to look."""
+def test_an_unreadable_intent_parks_the_operation() -> None:
+    """Such reads must never lead to a second create, so an operator has to look."""
     for facts in ((None,), (None, found()), (found(), None)):
         update = read(claimed(empty_read_at=NOW - timedelta(hours=1)), facts).update
         assert (update.state, update.code, update.next_epoch) == ("parked", "malformed_intent", False)
@@ -84,28 +84,28 @@ def test_only_two_empty_reads_a_minute_apart_open_the_next_epoch(
     assert (update.state, update.code, update.next_epoch) == ("due", code, next_epoch)
 
 
-def test_a_key_that_was_misused_is_parked_when_nothing_is_found() -> None:
+def test_a_misused_key_parks_the_operation_when_nothing_is_found() -> None:
     update = read(claimed(last_outcome="misused", empty_read_at=NOW - timedelta(hours=1)), ()).update
     assert (update.state, update.next_epoch) == ("parked", False)
 
 
-def test_what_could_not_be_listed_says_nothing() -> None:
+def test_a_failed_listing_is_not_an_empty_read() -> None:
     update = read(claimed(empty_read_at=NOW - timedelta(hours=1)), None).update
     assert (update.state, update.next_epoch, update.empty_read) == ("due", False, False)
 
 
-def test_of_several_intents_the_one_that_is_furthest_comes_first() -> None:
-    """The first fact's intent becomes the payment's own: it must be the one that may hold money."""
+def test_of_several_intents_the_most_advanced_comes_first() -> None:
+    """The first fact's intent becomes the payment's own: it must be the intent that may hold money."""
     canceled, processing = found(Status.CANCELED, "pi_4"), found(Status.PROCESSING, "pi_2")
     result = read(claimed(), (canceled, found(), processing, found(Status.DECLINED, "pi_3")))
     assert [fact.intent_id for fact in result.facts] == ["pi_2", "pi_3", "pi_1", "pi_4"]
 
 
-def test_waiting_doubles_up_to_its_limit() -> None:
+def test_backoff_doubles_up_to_its_limit() -> None:
     assert [backoff_s(tries, 1.0) for tries in (0, 1, 2, 10, 1000)] == [0.5, 1.0, 2.0, BACKOFF_MAX_S, BACKOFF_MAX_S]
 
 
-def test_before_anything_was_sent_one_read_that_finds_nothing_lets_it_be_sent() -> None:
+def test_an_unsent_create_is_sent_after_one_empty_read() -> None:
     update = read(claimed(epoch=LOOK_FIRST, last_sent_at=None, last_outcome=None), ()).update
     assert (update.state, update.outcome, update.next_epoch) == ("due", NOTHING_YET, True)
     known = read(claimed(epoch=LOOK_FIRST, last_sent_at=None), (found(),))
@@ -123,7 +123,7 @@ def test_before_anything_was_sent_one_read_that_finds_nothing_lets_it_be_sent() 
         (False, False, "parked", False),
     ],
 )
-def test_a_refund_is_sent_only_if_all_refunds_were_read_and_it_is_not_among_them(
+def test_a_refund_is_sent_only_if_a_complete_list_lacks_it(
     named: bool, whole: bool, state: str, next_epoch: bool
 ) -> None:
     operation = claimed(kind=Kind.REFUND, epoch=LOOK_FIRST, last_sent_at=None)
@@ -138,6 +138,6 @@ def test_a_refund_is_sent_only_if_all_refunds_were_read_and_it_is_not_among_them
         source="answer",
     )
     listed = RefundListFact(intent_id="pi_1", refunds=(refund,), whole=whole, at=1, source="answer")
-    settled = conclude_lookup(operation, Done(fact=listed, request_id="req_1"), jitter=lambda: 1.0)
-    assert (settled.update.state, settled.update.next_epoch) == (state, next_epoch)
-    assert settled.facts == (listed,), "what was read is taken in, whatever becomes of this one"
+    result = conclude_lookup(operation, Done(fact=listed, request_id="req_1"), jitter=lambda: 1.0)
+    assert (result.update.state, result.update.next_epoch) == (state, next_epoch)
+    assert result.facts == (listed,), "the refunds that were read are always applied"

@@ -1,4 +1,4 @@
-"""The test ground itself: what a fixture promises."""
+"""Guarantees of the fixtures."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.support.eventually import NeverHappenedError, eventually
 from tests.support.kafka import DEAD_LETTERS, ORDERS, TOPICS, Topics, topic_names
 
 
-async def test_a_database_is_real_and_empty(empty_database_dsn: str) -> None:
-    """Both drivers take its URI."""
+async def test_a_new_database_is_real_and_empty(empty_database_dsn: str) -> None:
+    """Both drivers accept its URI."""
     connection = await asyncpg.connect(empty_database_dsn)
     assert await connection.fetchval("SELECT count(*) FROM pg_stat_user_tables") == 0
     await connection.close()
@@ -21,8 +21,8 @@ async def test_a_database_is_real_and_empty(empty_database_dsn: str) -> None:
         assert other.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_copy_has_what_its_template_has_and_does_not_write_to_it(database: DatabaseServer) -> None:
-    """What one test writes, no other test sees."""
+def test_a_database_copy_is_independent_of_its_template(database: DatabaseServer) -> None:
+    """No test sees the writes of another test."""
 
     def prepare(dsn: str) -> None:
         with psycopg.connect(dsn) as connection:
@@ -43,14 +43,14 @@ def test_a_copy_has_what_its_template_has_and_does_not_write_to_it(database: Dat
         ("host=/run/pg user=u", "postgresql://u@/b?host=%2Frun%2Fpg"),
     ],
 )
-def test_a_database_is_named_in_either_form_of_dsn(dsn: str, expected: str) -> None:
+def test_a_database_is_replaced_in_both_forms_of_dsn(dsn: str, expected: str) -> None:
     """`TEST_DB_DSN` may be a URI or libpq's key=value form."""
     assert with_database(dsn, "b") == expected
 
 
 @pytest.mark.kafka
-def test_what_is_produced_is_read_back(topics: Topics) -> None:
-    """Keys, headers, and values that are no JSON arrive as they were."""
+def test_produced_records_are_read_back(topics: Topics) -> None:
+    """Keys, headers, and values that are no JSON arrive unchanged."""
     topics.produce([{"order_id": "a"}], key=lambda order: order["order_id"], headers={"h": "v"})
     topics.produce([b"\xff", None])
     records = topics.read_count(3, topics=[ORDERS, DEAD_LETTERS])
@@ -61,22 +61,22 @@ def test_what_is_produced_is_read_back(topics: Topics) -> None:
 
 @pytest.mark.kafka
 def test_each_test_gets_a_broker_without_topics(broker: str) -> None:
-    """Topic names are fixed, so the broker is what keeps tests apart."""
+    """Topic names are fixed, so each test needs a broker of its own."""
     assert topic_names(broker) == set()
 
 
-def test_the_suite_knows_every_topic_of_the_service() -> None:
-    """Their names are a contract with others, so they are written twice on purpose."""
+def test_the_suite_lists_every_topic_of_the_service() -> None:
+    """The names are a contract with other teams, so they are written twice on purpose."""
     assert set(records.TOPICS) == set(TOPICS)
 
 
-def test_what_never_happens_fails_with_what_was_last_seen() -> None:
+def test_a_timeout_fails_with_the_last_value() -> None:
     """A deadline that passes is a failed assertion, not a hang."""
     with pytest.raises(NeverHappenedError, match="last gave 0"):
         eventually(lambda: 0, timeout_s=0.01)
 
 
 def test_a_migrated_database_has_the_schema_and_no_payment(database_dsn: str) -> None:
-    """Each test starts from the schema of this version."""
+    """Each test starts from the current schema."""
     with psycopg.connect(database_dsn) as connection:
         assert connection.execute("SELECT count(*) FROM payments").fetchone() == (0,)

@@ -1,4 +1,4 @@
-"""What captures and cancellations come to: what is told of an end, and what the provider says of calls that come too late."""
+"""Outcomes of captures and cancellations: published reasons, and answers to calls that come too late."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from payment_service.provider.stripe.webhooks import translate
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
 from scripts.document_states import SAMPLE, intent_fact
-from tests.unit.test_endings import claimed
+from tests.unit.test_outcomes import claimed
 
 UNPAID = replace(SAMPLE, status=Status.PENDING)
 RELEASE = {"object": "refund", "reason": "expired_uncaptured_charge", "payment_intent": "pi_1"}
@@ -43,22 +43,22 @@ RELEASE = {"object": "refund", "reason": "expired_uncaptured_charge", "payment_i
         (Status.AUTHORIZED, "requested_by_customer", "order_cancelled"),
         (Status.PENDING, "duplicate", "canceled"),
         (Status.PENDING, "", "canceled"),
-        (Status.PENDING, "a word of next year", "canceled"),
+        (Status.PENDING, "a future reason", "canceled"),
         (Status.AUTHORIZED, "automatic", "authorization_expired"),
         (Status.AUTHORIZED, "expired", "authorization_expired"),
         (Status.DECLINED, "automatic", "canceled"),
     ],
 )
-def test_why_a_payment_ended_unpaid_is_told(before: Status, word: str, code: str) -> None:
-    """Stripe ends an intent by itself after too many attempts too; only where money was held was it the hold that ended."""
+def test_a_final_failure_states_why_the_payment_was_not_paid(before: Status, word: str, code: str) -> None:
+    """Stripe also cancels an intent after too many attempts. Only an authorized payment has a hold that expires."""
     verdict = apply(replace(SAMPLE, status=before), replace(intent_fact(Status.CANCELED), cancellation=word))
     assert isinstance(verdict, Applied)
-    [failed] = [told for told in verdict.events if isinstance(told, Failed)]
+    [failed] = [event for event in verdict.events if isinstance(event, Failed)]
     assert (failed.code, failed.final) == (code, True)
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.CREATED])
-def test_a_create_is_taken_back_only_while_nothing_else_is_known(status: Status) -> None:
+def test_a_create_is_withdrawn_only_while_no_other_fact_is_known(status: Status) -> None:
     fact = WithdrawnFact(code="abandoned", at=1, source="withdrawn")
     new = apply(replace(SAMPLE, provider_payment_id=None), fact)
     assert isinstance(new, Applied)
@@ -66,14 +66,14 @@ def test_a_create_is_taken_back_only_while_nothing_else_is_known(status: Status)
     assert isinstance(apply(replace(SAMPLE, status=status), fact), Ignored)
 
 
-def test_a_call_about_an_intent_that_was_never_made_ends_and_proves_nothing() -> None:
+def test_a_call_about_a_missing_intent_ends_without_success() -> None:
     result = conclude_without_intent(claimed(kind=Kind.CANCEL))
     assert (result.update.state, result.update.outcome) == ("refused", NO_INTENT)
-    assert not result.succeeded, "else it would open a kind of calls that is blocked"
+    assert not result.succeeded, "a success would unblock this kind of call"
 
 
 @pytest.mark.parametrize("intent_id", ["pi_1", "a/b?c", "\u00e9", OWN_INTENT])
-def test_the_place_of_an_intent_is_taken_by_its_name_and_by_nothing_else(intent_id: str) -> None:
+def test_only_an_escaped_intent_id_replaces_the_placeholder(intent_id: str) -> None:
     request = Request(method="POST", path=f"/v1/payment_intents/{OWN_INTENT}/cancel", body="a=b", api_version="v")
     named = request.about(intent_id)
     assert named.path.count("/") == 4
@@ -82,7 +82,7 @@ def test_the_place_of_an_intent_is_taken_by_its_name_and_by_nothing_else(intent_
         assert named.about("pi_2") == named
 
 
-def sort(kind: Kind, code: str, **error: Any) -> Outcome:
+def outcome_of(kind: Kind, code: str, **error: Any) -> Outcome:
     call = Call(
         kind=kind,
         operation_id=UUID(int=1),
@@ -97,25 +97,25 @@ def sort(kind: Kind, code: str, **error: Any) -> Outcome:
 
 
 @pytest.mark.parametrize("code", sorted(CAPTURE_TOO_LATE))
-def test_a_capture_that_comes_too_late_ends_by_what_the_intent_is_now(code: str) -> None:
-    outcome = sort(Kind.CAPTURE, code)
+def test_a_late_capture_ends_by_the_current_state_of_the_intent(code: str) -> None:
+    outcome = outcome_of(Kind.CAPTURE, code)
     assert isinstance(outcome, WrongState)
-    assert outcome.fact is None, "a read tells"
-    assert isinstance(sort(Kind.CANCEL, code), Unexpected)
+    assert outcome.fact is None, "a read follows"
+    assert isinstance(outcome_of(Kind.CANCEL, code), Unexpected)
 
 
 @pytest.mark.parametrize(
     "outcome",
     [
-        sort(Kind.REFUND, "payment_intent_unexpected_state"),
+        outcome_of(Kind.REFUND, "payment_intent_unexpected_state"),
         WrongState(code="not_paid", fact=intent_fact(Status.PENDING), request_id=""),
         Refused(code="not_now", reason="No.", fact=None, request_id=""),
-        sort(Kind.REFUND, "charge_disputed"),
+        outcome_of(Kind.REFUND, "charge_disputed"),
     ],
     ids=lambda outcome: outcome.code,
 )
-def test_a_refund_that_is_refused_in_whatever_words_holds_nothing_back(outcome: Outcome) -> None:
-    """Else its operation has ended, and its amount stays reserved for ever."""
+def test_every_refund_refusal_frees_its_reserved_amount(outcome: Outcome) -> None:
+    """Otherwise the operation has ended while its amount stays reserved for ever."""
     result = conclude(claimed(kind=Kind.REFUND), outcome, jitter=lambda: 0.0)
     assert result.update.state == "refused"
     [freed] = [fact for fact in result.facts if isinstance(fact, RefundRefused)]
@@ -126,15 +126,15 @@ def test_a_refund_that_is_refused_in_whatever_words_holds_nothing_back(outcome: 
     ("captured", "refunded", "total"),
     [(1990, 0, 0), (1500, 490, 0), (1500, 990, 500), (1990, 1990, 1990), (0, 1990, 0)],
 )
-def test_what_was_only_held_and_released_is_no_refund(captured: int, refunded: int, total: int) -> None:
+def test_a_released_hold_is_not_counted_as_a_refund(captured: int, refunded: int, total: int) -> None:
     """Stripe counts it among the refunds of the charge."""
     charge = {"amount": 1990, "amount_captured": captured, "amount_refunded": refunded, "currency": "eur"}
     moved = refund_total_fact({**charge, "payment_intent": "pi_1"}, at=1, source="evt_1")
     assert moved.total == Money(total, currency("eur"))
 
 
-def test_the_refund_by_which_stripe_notes_a_release_is_left_alone() -> None:
+def test_stripes_refund_for_a_released_hold_is_ignored() -> None:
     assert refund_list_fact({"data": [RELEASE], "has_more": False}, intent_id="pi_1", at=1, source="r").refunds == ()
     event = {"id": "evt_1", "type": "refund.created", "created": 1_767_225_600, "livemode": False}
-    told = translate({**event, "data": {"object": RELEASE}}, deployment="default", livemode=False)
-    assert told.disposition is Disposition.IGNORED
+    translated = translate({**event, "data": {"object": RELEASE}}, deployment="default", livemode=False)
+    assert translated.disposition is Disposition.IGNORED

@@ -1,4 +1,4 @@
-"""What the papers name exists: tests, functions, files, links, commands, metrics, and the record that is shown."""
+"""Tests, functions, files, links, commands and records that the docs name exist."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from scripts.document_states import SAMPLE
 ROOT: Final = Path(__file__).parents[2]
 SERVICE: Final = ROOT / "src" / "payment_service"
 PACKAGES: Final = sorted((ROOT / "packages").glob("*/src/*/"))
-PAPERS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "packages").glob("*/*.md")])
+DOCS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "packages").glob("*/*.md")])
 
 TEST: Final = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 FUNCTION: Final = re.compile(r"`((?:src/|tests/|scripts/|bench/)?[\w/]+\.py):([\w.]+)`")
@@ -42,23 +42,23 @@ COMMAND: Final = re.compile(r"^ *(?:[-|] *)?`?payment-service ((?:[a-z]+ ?)+)", 
 TARGET: Final = re.compile(r"`make ([a-z-]+)")
 
 
-def paper(name: str) -> str:
+def page(name: str) -> str:
     return (ROOT / name).read_text()
 
 
 def between(name: str, mark: str) -> str:
-    """The part of a paper between two marks that only its source shows."""
-    return paper(name).partition(f"<!-- {mark} -->")[2].partition(f"<!-- /{mark} -->")[0]
+    """Return the part of a page between two marks, which are comments in its source."""
+    return page(name).partition(f"<!-- {mark} -->")[2].partition(f"<!-- /{mark} -->")[0]
 
 
-def place(path: str) -> Path | None:
-    """Find a path as the docs write it: from the root, or from the folder of a package."""
+def located(path: str) -> Path | None:
+    """Find a path as the docs write it: from the root, or from the service's folder."""
     return next((base / path for base in (ROOT, SERVICE, *PACKAGES) if (base / path).exists()), None)
 
 
 @cache
 def names(path: Path) -> frozenset[str]:
-    """The functions and classes of a file, methods with their class."""
+    """Return the functions and classes of a file, and methods with their class."""
     return frozenset(_names(ast.parse(path.read_text()).body, ""))
 
 
@@ -71,7 +71,7 @@ def _names(body: list[ast.stmt], prefix: str) -> Iterator[str]:
 
 
 def commands() -> set[str]:
-    """Every command of the command line, groups with their commands."""
+    """Return every command of the command line, and groups with their commands."""
     found = {name.replace("_", "-") for command in cli.app.registered_commands if (name := _name(command))}
     for group in cli.app.registered_groups:
         assert group.typer_instance is not None
@@ -83,12 +83,12 @@ def _name(command: typer.models.CommandInfo) -> str:
     return command.name or str(getattr(command.callback, "__name__", ""))
 
 
-@pytest.mark.parametrize("path", PAPERS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_test_file_and_function_that_a_paper_names_exists(path: Path) -> None:
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_test_file_and_function_that_a_page_names_exists(path: Path) -> None:
     text = path.read_text()
     absent = [f"{file}::{test}" for file, test in TEST.findall(text) if not _holds(ROOT / file, test)]
-    absent += [f"{file}:{name}" for file, name in FUNCTION.findall(text) if not _holds(place(file), name)]
-    absent += [name for name in CODE_PATH.findall(text) if "/" in name and place(name) is None]
+    absent += [f"{file}:{name}" for file, name in FUNCTION.findall(text) if not _holds(located(file), name)]
+    absent += [name for name in CODE_PATH.findall(text) if "/" in name and located(name) is None]
     assert absent == []
 
 
@@ -96,14 +96,14 @@ def _holds(file: Path | None, name: str) -> bool:
     return file is not None and file.exists() and name in names(file)
 
 
-@pytest.mark.parametrize("path", PAPERS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_leads_somewhere(path: Path) -> None:
-    """To a file, and in a paper to a heading that it has."""
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_resolves(path: Path) -> None:
+    """A link leads to a file, and its anchor to a heading of that page."""
     assert broken_links(path, path.read_text()) == []
 
 
 def broken_links(path: Path, text: str) -> list[str]:
-    """The links of a paper that lead nowhere."""
+    """Return the links of a page that do not resolve."""
     return [
         f"{link}#{anchor}"
         for link, anchor in LINK.findall(FENCED.sub("", text))
@@ -112,27 +112,27 @@ def broken_links(path: Path, text: str) -> list[str]:
 
 
 def _target(path: Path, link: str) -> str:
-    """The text that a link leads to; empty: the paper itself."""
+    """Return the text that a link leads to; empty for the page itself."""
     return (path.parent / link).read_text() if link else ""
 
 
 def anchors(text: str) -> list[str]:
-    """The names of a paper's headings, as GitHub makes them; repeated ones get a number."""
+    """Return the anchors of a page's headings, as GitHub makes them; repeated headings get a number."""
     headings = re.findall(r"^#+ (.+?)\s*$", FENCED.sub("", text), re.MULTILINE)
     plain = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
     return [
-        name if (before := plain[:place].count(name)) == 0 else f"{name}-{before}" for place, name in enumerate(plain)
+        name if (before := plain[:index].count(name)) == 0 else f"{name}-{before}" for index, name in enumerate(plain)
     ]
 
 
-def test_a_link_that_leads_nowhere_is_found() -> None:
-    """One that finds nothing anywhere would let everything pass."""
+def test_a_broken_link_is_detected() -> None:
+    """A check that detects nothing would pass every page."""
     text = "# A `name`, twice\n# A name twice\n[a](#a-name-twice-1) [b](CHANGELOG.md) [c](none.md) [d](#none) [e](README.md#none)"
-    assert broken_links(ROOT / "paper.md", text) == ["none.md#", "#none", "README.md#none"]
+    assert broken_links(ROOT / "page.md", text) == ["none.md#", "#none", "README.md#none"]
 
 
-@pytest.mark.parametrize("path", PAPERS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_command_and_make_target_that_a_paper_names_exists(path: Path) -> None:
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_and_make_target_that_a_page_names_exists(path: Path) -> None:
     text = path.read_text()
     known = commands()
     absent = [
@@ -140,37 +140,37 @@ def test_every_command_and_make_target_that_a_paper_names_exists(path: Path) -> 
         for words in COMMAND.findall(text)
         if not any(f"{words.strip()} ".startswith(f"{command} ") for command in known)
     ]
-    targets = set(re.findall(r"^([a-z-]+):", paper("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", page("Makefile"), re.MULTILINE))
     assert absent + [name for name in TARGET.findall(text) if name not in targets] == []
 
 
-def test_the_page_of_records_lists_every_reason_of_a_dead_letter() -> None:
+def test_the_records_page_lists_every_reason_of_a_dead_letter() -> None:
     assert re.findall(r"`(\w+)`", between("docs/records.md", "reasons")) == [str(reason) for reason in Reason]
 
 
-def test_the_readme_lists_the_events_that_the_endpoint_needs() -> None:
+def test_the_readme_lists_the_events_that_the_webhook_needs() -> None:
     assert set(re.findall(r"`([\w.]+)`", between("README.md", "events"))) == TYPES_NEEDED
 
 
-def test_the_readme_lists_what_the_port_for_operators_serves() -> None:
+def test_the_readme_lists_the_routes_of_the_metrics_port() -> None:
     def unused(*_: object) -> Any:
         raise NotImplementedError
 
     operations = build_operations_app(readiness=unused, openapi_of=public_app())
-    text = paper("README.md").partition("On `METRICS_PORT`:")[2].partition("## ")[0]
+    text = page("README.md").partition("On `METRICS_PORT`:")[2].partition("## ")[0]
     assert {route.path for route in operations.routes if isinstance(route, Route)} == set(
         re.findall(r"`(/[\w.]+)`", text)
     )
 
 
-def test_the_page_of_records_lists_every_topic_with_its_fields() -> None:
-    rows = dict(re.findall(r"^\| `(payments\.\w+)` \| ([^|]+) \|", paper("docs/records.md"), re.MULTILINE))
-    told = {topic: re.findall(r"`(\w+)`", fields) for topic, fields in rows.items()}
-    assert told == {topic: list(model.model_fields) for topic, model in values.BY_TOPIC.items()}
+def test_the_records_page_lists_every_topic_with_its_fields() -> None:
+    rows = dict(re.findall(r"^\| `(payments\.\w+)` \| ([^|]+) \|", page("docs/records.md"), re.MULTILINE))
+    documented = {topic: re.findall(r"`(\w+)`", fields) for topic, fields in rows.items()}
+    assert documented == {topic: list(model.model_fields) for topic, model in values.BY_TOPIC.items()}
 
 
-def test_the_record_that_is_shown_is_what_the_service_makes() -> None:
-    """The same ids, names and order, so that a consumer may be written from it."""
+def test_the_example_record_equals_a_published_one() -> None:
+    """Ids, names and order are the same, so that a consumer can be written from the example."""
     head, value = re.findall(r"```\w*\n(.*?)\n```", between("docs/records.md", "example"), re.DOTALL)
     shown = [tuple(line.split(maxsplit=1)) for line in head.splitlines()]
     payment = replace(
@@ -183,39 +183,39 @@ def test_the_record_that_is_shown_is_what_the_service_makes() -> None:
         sequence=2,
         provider_payment_id="pi_3SxYz1",
     )
-    told = Succeeded(
+    event = Succeeded(
         cause="pi_3SxYz1:succeeded", captured=SAMPLE.amount, method="card", paid_at=1_798_207_201, intent_id="pi_3SxYz1"
     )
     now = datetime(2026, 12, 25, 14, 0, 2, 417_000, tzinfo=UTC)
-    record = outbox_record(payment, told, deployment="default", now=now)
+    record = outbox_record(payment, event, deployment="default", now=now)
     assert record.key is not None
     assert shown == [("key", record.key.decode()), *((name, (text or b"").decode()) for name, text in record.headers)]
     assert value.encode() == record.value
     assert json.loads(value)
 
 
-def test_every_line_of_the_log_that_the_runbook_names_is_written() -> None:
+def test_every_log_event_that_the_runbook_names_exists() -> None:
     source = "".join(path.read_text() for path in SERVICE.rglob("*.py"))
-    lists = re.findall(r"\blog (?:says? )?((?:`\w+`[^`.;]*)+)", " ".join(paper("docs/runbook.md").split()))
+    lists = re.findall(r"\blog (?:says? )?((?:`\w+`[^`.;]*)+)", " ".join(page("docs/runbook.md").split()))
     named = [name for names in lists for name in re.findall(r"`(\w+)`", names)]
     assert len(named) > 5
     assert [name for name in named if f'"{name}"' not in source and not name.startswith("payments_")] == []
 
 
-def test_every_decision_is_in_the_index() -> None:
+def test_every_decision_record_is_in_the_index() -> None:
     folder = ROOT / "docs" / "decisions"
     linked = set(re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text()))
     assert linked == {path.name for path in folder.glob("[0-9]*.md")}
 
 
-def test_every_part_of_the_service_has_its_place_on_the_map() -> None:
-    rows = re.findall(r"^\| (`[^|]+) \|", paper("ARCHITECTURE.md").partition("## Code map")[2], re.MULTILINE)
+def test_every_part_of_the_service_is_on_the_code_map() -> None:
+    rows = re.findall(r"^\| (`[^|]+) \|", page("ARCHITECTURE.md").partition("## Code map")[2], re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     parts = {f"{path.name}/" if path.is_dir() else path.name for path in SERVICE.iterdir() if path.name[0] not in "._"}
     plain = {"py.typed", "doctor.sql"}
     assert sorted(parts - named - plain) == []
 
 
-def test_every_paper_is_found_from_the_readme() -> None:
-    linked = {path for path, _ in LINK.findall(paper("README.md"))}
+def test_the_readme_links_every_page() -> None:
+    linked = {path for path, _ in LINK.findall(page("README.md"))}
     assert sorted({f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - linked) == []

@@ -1,4 +1,4 @@
-"""What the papers tell people to type or to look at exists: commands with their options, settings, metrics, topics, tables."""
+"""Commands with their options, settings, metrics, topics and tables that the docs name exist."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from payment_service.contracts.records import topics_needed
 
 ROOT: Final = Path(__file__).parents[2]
 SERVICE: Final = ROOT / "src" / "payment_service"
-# Decisions and the changelog tell of their day.
-PAPERS: Final = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in ("README.md", "SECURITY.md"))])
+# Decisions and the changelog describe their time of writing.
+DOCS: Final = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in ("README.md", "SECURITY.md"))])
 
 COMMAND: Final = re.compile(r"(?<![\w/-])payment-service(?! +payment-service)((?: +(?:\"[^\"\n]*\"|[^\s`|()\"]+))+)")
 SETTING: Final = re.compile(
@@ -27,9 +27,9 @@ SETTING: Final = re.compile(
 )
 WORD: Final = re.compile(r"\b(payments_[a-z_]+[a-z])\b(?![…(])")
 TOPIC: Final = re.compile(r"`((?:orders|payments)\.[a-z_]+(?:\.[a-z]+)?)`")
-# Named like settings, and read by compose, by a script and by a test.
+# These look like settings, but compose, a script or a test reads them.
 NOT_OURS: Final = {"ORDER_ID", "STRIPE_SECRETS", "STRIPE_OPENAPI"}
-# Whatever librdkafka knows.
+# Any property of librdkafka can follow this prefix.
 KAFKA_PROPERTIES: Final = "KAFKA_CONFIG_"
 TABLE: Final = re.compile(r"\btables? `(\w+)`|\bFROM (\w+)\b")
 
@@ -40,7 +40,7 @@ def by_name(paths: list[Path]) -> pytest.MarkDecorator:
 
 @cache
 def options() -> dict[str, frozenset[str]]:
-    """The options of every command, by its words."""
+    """Return the options of every command, by its words."""
     return dict(_options(typer.main.get_command(cli.app), ""))
 
 
@@ -51,13 +51,13 @@ def _options(command: Any, words: str) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def unknown_options(text: str) -> list[str]:
-    """The options that a text gives to commands that have none such."""
+    """Return the options in a text that their commands do not have."""
     found = []
-    for told in COMMAND.findall(text):
-        words = [word.rstrip(".,;:") for word in told.split()]
+    for found_words in COMMAND.findall(text):
+        words = [word.rstrip(".,;:") for word in found_words.split()]
         command = max((name for name in options() if " ".join(words[: len(name.split())]) == name), key=len)
         if not command and not words[0].startswith("--"):
-            continue  # the name of a container or a release, given to a command of others
+            continue  # the name of a container or a release, passed to another program
         found += [
             f"{command} {word}"
             for word in words
@@ -84,43 +84,43 @@ def tables() -> frozenset[str]:
 
 @cache
 def words() -> frozenset[str]:
-    """Names that begin with `payments_`: metrics, and what the schema has."""
+    """Return the names that begin with `payments_`: metrics, tables and roles."""
     files = [*SERVICE.rglob("*.sql"), SERVICE / "telemetry" / "metrics.py"]
     files += [path for path in (ROOT / "deploy").rglob("*") if path.suffix in {".yaml", ".yml", ".json"}]
     found = {word for path in files for word in re.findall(r"\bpayments_\w+", path.read_text())}
     return frozenset(found | {f"payments_{role}" for role in ("owner", "service", "reader")})
 
 
-@by_name(PAPERS)
-def test_every_option_that_a_paper_names_exists(path: Path) -> None:
+@by_name(DOCS)
+def test_every_option_that_a_page_names_exists(path: Path) -> None:
     assert unknown_options(path.read_text()) == []
 
 
-def test_an_option_that_does_not_exist_is_found() -> None:
+def test_an_unknown_option_is_detected() -> None:
     text = '`payment-service outbox republish --since 1d --all`, `payment-service show "$ORDER" --json`'
     assert unknown_options(text) == ["outbox republish --all"]
 
 
-@by_name(PAPERS)
-def test_every_setting_that_a_paper_names_exists(path: Path) -> None:
+@by_name(DOCS)
+def test_every_setting_that_a_page_names_exists(path: Path) -> None:
     named = {name for name in SETTING.findall(path.read_text()) if not name.startswith(KAFKA_PROPERTIES)}
     assert named - settings() - NOT_OURS == set()
 
 
-@by_name(PAPERS)
-def test_every_metric_and_column_that_a_paper_names_exists(path: Path) -> None:
+@by_name(DOCS)
+def test_every_metric_and_column_that_a_page_names_exists(path: Path) -> None:
     histograms = r"_(?:bucket|sum|count)$"
     assert [name for name in WORD.findall(path.read_text()) if re.sub(histograms, "", name) not in words()] == []
 
 
-@by_name(PAPERS)
-def test_every_topic_that_a_paper_names_exists(path: Path) -> None:
+@by_name(DOCS)
+def test_every_topic_that_a_page_names_exists(path: Path) -> None:
     known = topics_needed(orders_cancelled=True)
     assert [name for name in TOPIC.findall(path.read_text()) if name not in known] == []
 
 
 @by_name([ROOT / "docs" / name for name in ("runbook.md", "troubleshooting.md")])
-def test_every_table_that_those_who_run_it_are_sent_to_exists(path: Path) -> None:
+def test_every_table_that_a_page_for_operators_names_exists(path: Path) -> None:
     named = {first or second for first, second in TABLE.findall(path.read_text())}
     assert named
     assert [name for name in named if name not in tables() and not name.startswith("pg_")] == []

@@ -1,4 +1,4 @@
-"""What the Helm chart says twice, held against the code, where no helm is needed for it."""
+"""Values that the Helm chart repeats match the code, as far as that can be checked without helm."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ VALUES: Final = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: Final = json.loads(CHART_SCHEMA.read_text())
 
 
-def test_the_chart_takes_every_setting_that_the_service_has() -> None:
-    """`make docs` writes it; without its name a setting would be refused as a typing error."""
+def test_the_chart_accepts_every_setting_of_the_service() -> None:
+    """`make docs` writes the schema; without its name a setting would be rejected as a typo."""
     assert CHART_SCHEMA.read_text() == chart_schema(CHART_SCHEMA.read_text())
     fields = {**Config.model_fields, **BankTransferSettings.model_fields}
     plain = {name.upper() for name, field in fields.items() if not is_secret(field)}
@@ -33,8 +33,8 @@ def test_the_chart_takes_every_setting_that_the_service_has() -> None:
     }
 
 
-def test_the_chart_has_a_place_for_every_secret() -> None:
-    """Those of the database and of Stripe by name, any other by `secretSettings`."""
+def test_the_chart_accepts_every_secret() -> None:
+    """It takes secrets of the database and of Stripe by name, and others by `secretSettings`."""
     names = {name.upper() for name, field in Config.model_fields.items() if is_secret(field)}
     text = "".join(path.read_text() for path in (CHART / "templates").iterdir())
     others = names - set(re.findall(r"path: ([A-Z_]+)\b", text))
@@ -43,8 +43,8 @@ def test_the_chart_has_a_place_for_every_secret() -> None:
     assert [name for name in others if not re.fullmatch(pattern, name)] == []
 
 
-def test_every_value_has_a_rule_and_every_rule_a_value() -> None:
-    """At every depth where names are known."""
+def test_values_and_their_schema_have_the_same_names() -> None:
+    """The test compares every depth at which names are fixed."""
     jsonschema.validate(VALUES, SCHEMA)
     assert differences(VALUES, SCHEMA, "") == []
 
@@ -58,12 +58,12 @@ def differences(values: dict[str, Any], schema: dict[str, Any], path: str) -> li
     return found
 
 
-def test_the_roles_of_the_chart_are_those_of_the_service() -> None:
+def test_the_chart_has_the_roles_of_the_service() -> None:
     assert set(SCHEMA["properties"]["roles"]["properties"]) == set(ROLES)
     assert set(SCHEMA["properties"]["roles"]["anyOf"][1]["required"]) == set(ROLES)
 
 
-def test_what_the_chart_assumes_of_a_setting_is_its_default() -> None:
+def test_defaults_in_the_templates_equal_those_of_the_settings() -> None:
     text = "".join(path.read_text() for path in (CHART / "templates").iterdir())
     assumed = re.findall(r'default "?([\w-]+)"? \$?\.Values\.settings\.([A-Z_]+)', text)
     assert {name for _, name in assumed} == {"SHUTDOWN_GRACE_S", "PROVIDERS", "KAFKA_GROUP_ID"}
@@ -72,8 +72,8 @@ def test_what_the_chart_assumes_of_a_setting_is_its_default() -> None:
         assert value == (",".join(default) if isinstance(default, tuple) else str(default))
 
 
-def test_a_process_is_asked_for_as_much_memory_as_was_measured() -> None:
-    """More than its peak under load, and a limit that only a fault reaches."""
+def test_memory_requests_and_limits_exceed_the_measured_peak() -> None:
+    """The request exceeds the peak under load, and only a fault reaches the limit."""
     peak_mb = re.search(r"(\d+) MB at its peak", (ROOT / "docs" / "benchmarks.md").read_text())
     assert peak_mb is not None
     asked, limit = (int(VALUES["resources"][it]["memory"].removesuffix("Mi")) for it in ("requests", "limits"))
@@ -82,6 +82,6 @@ def test_a_process_is_asked_for_as_much_memory_as_was_measured() -> None:
 
 
 @pytest.mark.parametrize("name", ["settings.KAFKA_BROKERS", "database.existingSecret", "stripe.existingSecret"])
-def test_the_papers_name_what_has_to_be_set(name: str) -> None:
-    for paper in (CHART / "values.yaml", CHART / "README.md", CHART / "templates" / "_required.tpl"):
-        assert name in paper.read_text()
+def test_the_docs_of_the_chart_name_every_required_value(name: str) -> None:
+    for document in (CHART / "values.yaml", CHART / "README.md", CHART / "templates" / "_required.tpl"):
+        assert name in document.read_text()

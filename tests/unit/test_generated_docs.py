@@ -1,4 +1,4 @@
-"""Documents that are drawn from the code say what the code does."""
+"""Generated docs match the code."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def page() -> str:
     return (ROOT / "docs" / "state-machines.md").read_text()
 
 
-def test_the_documented_transition_tables_equal_the_codes() -> None:
-    """`.venv/bin/python scripts/document_states.py` writes the page."""
+def test_the_state_machine_page_is_current() -> None:
+    """Run `make docs` after a change of the transitions."""
     assert page() == document()
 
 
-def test_the_diagram_has_every_transition_and_no_other() -> None:
-    """Read back from the page, so that a fault of the generator is found too."""
+def test_the_diagram_has_exactly_the_transitions_of_the_code() -> None:
+    """Parse the page, so that a fault of the generator is detected too."""
     drawn = {(Status(a), Status(b)) for a, b in re.findall(r"^    (\w+) --> (\w+)$", page(), re.MULTILINE)}
     assert drawn == {(before, after) for before, following in TRANSITIONS.items() for after in following}
 
 
-def test_the_table_has_every_transition_and_no_other() -> None:
+def test_the_table_has_exactly_the_transitions_of_the_code() -> None:
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \| [^|]*\|$", page(), re.MULTILINE)
     table = {
         Status(name): frozenset(Status(after) for after in re.findall(r"`(\w+)`", following))
@@ -37,15 +37,15 @@ def test_the_table_has_every_transition_and_no_other() -> None:
     assert table == dict(TRANSITIONS)
 
 
-def test_the_standing_of_every_fact_is_told() -> None:
+def test_the_precedence_of_every_fact_is_documented() -> None:
     of_payments, _, of_refunds = page().partition("## A refund")
     rows = re.compile(r"^\| `(\w+)` \| (\d) \| (\d) \|$", re.MULTILINE)
-    told = {Status(name): (int(rank), int(place)) for name, rank, place in rows.findall(of_payments)}
-    assert told == dict(STATUS_ORDER)
-    told_of_refunds = {RefundStatus(name): (int(rank), int(place)) for name, rank, place in rows.findall(of_refunds)}
-    assert told_of_refunds == dict(REFUND_STATUS_ORDER)
+    payment_facts = {Status(name): (int(rank), int(place)) for name, rank, place in rows.findall(of_payments)}
+    assert payment_facts == dict(STATUS_ORDER)
+    refund_facts = {RefundStatus(name): (int(rank), int(place)) for name, rank, place in rows.findall(of_refunds)}
+    assert refund_facts == dict(REFUND_STATUS_ORDER)
 
 
-def test_the_page_of_the_command_line_says_what_the_commands_say() -> None:
-    """`make docs` writes it."""
+def test_the_command_line_page_is_current() -> None:
+    """Run `make docs` after a change of the commands."""
     assert (ROOT / "docs" / "cli.md").read_text() == document_commands.document()

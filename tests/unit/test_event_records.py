@@ -1,4 +1,4 @@
-"""The records of `payments.*` are what the contract says, field by field."""
+"""Records of `payments.*` follow their contract, field by field."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ PRICE = Money(1990, EUR)
 OF = {"payment_id": str(PAYMENT), "order_id": "order-1", "user_id": ""}
 
 
-def value_of(announcement: PaymentEvent, amount: Money = PRICE, **changes: object) -> dict[str, object]:
+def value_of(event: PaymentEvent, amount: Money = PRICE, **changes: object) -> dict[str, object]:
     payment = replace(SAMPLE, id=PAYMENT, order_id="order-1", user_id="", amount=amount, **changes)  # type: ignore[arg-type]
-    record = outbox_record(payment, announcement, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC))
+    record = outbox_record(payment, event, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC))
     read: dict[str, object] = json.loads(record.value or b"")
-    BY_TOPIC[announcement.topic].model_validate(read)
+    BY_TOPIC[event.topic].model_validate(read)
     return read
 
 
@@ -50,7 +50,7 @@ OF_DISPUTE = {**OF, "dispute_id": str(REFUND), "amount": "19.90", "currency": "e
 
 
 @pytest.mark.parametrize(
-    ("announcement", "told"),
+    ("event", "expected"),
     [
         (Initiated(cause="c", method="card"), {**OF, "amount": "19.90", "currency": "eur", "method": "card"}),
         (
@@ -108,12 +108,12 @@ OF_DISPUTE = {**OF, "dispute_id": str(REFUND), "amount": "19.90", "currency": "e
         ),
     ],
 )
-def test_what_is_told(announcement: PaymentEvent, told: dict[str, object]) -> None:
-    assert value_of(announcement) == told
+def test_each_event_has_its_documented_value(event: PaymentEvent, expected: dict[str, object]) -> None:
+    assert value_of(event) == expected
 
 
 @pytest.mark.parametrize("final", [True, False])
-def test_a_failure_says_whether_it_is_the_end(final: bool) -> None:
+def test_a_failure_event_states_whether_it_is_final(final: bool) -> None:
     failed = Failed(cause="c", code="insufficient_funds", reason="Your card has insufficient funds.", final=final)
     assert value_of(failed, Money(500, currency("jpy"))) == {
         **OF,
@@ -125,23 +125,23 @@ def test_a_failure_says_whether_it_is_the_end(final: bool) -> None:
     }
 
 
-def test_text_of_any_language_and_punctuation_survives() -> None:
-    told = Canceled(cause="c", reason='"\u2028')
+def test_text_in_any_script_is_preserved() -> None:
+    event = Canceled(cause="c", reason='"\u2028')
     payment = replace(SAMPLE, order_id='{"a":\\n}', user_id="Zo\u00eb \U0001f642")
-    value = outbox_record(payment, told, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC)).value
+    value = outbox_record(payment, event, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC)).value
     read = json.loads(value or b"")
     assert (read["order_id"], read["user_id"], read["reason"]) == ('{"a":\\n}', "Zo\u00eb \U0001f642", '"\u2028')
 
 
 @pytest.mark.parametrize("model", BY_TOPIC.values())
-def test_every_field_but_booleans_is_a_required_string(model: type[Value]) -> None:
+def test_every_field_is_a_required_string_or_boolean(model: type[Value]) -> None:
     schema = model.model_json_schema()
     assert set(schema["required"]) == set(schema["properties"])
     others = {name: field["type"] for name, field in schema["properties"].items() if field["type"] != "string"}
     assert others in ({}, {"final": "boolean"}, {"full": "boolean"})
 
 
-def test_every_announcement_has_a_topic_and_a_value_of_ours() -> None:
+def test_every_event_has_a_topic_and_a_value_model() -> None:
     assert {kind.topic for kind in get_args(PaymentEvent)} == set(BY_TOPIC)
     assert set(BY_TOPIC) <= set(TOPICS)
     assert len(TOPICS) == len(set(TOPICS))
@@ -171,7 +171,7 @@ def test_headers_are_cloudevents_in_binary_mode() -> None:
     assert len(headers) == len(dict(headers))
 
 
-def test_without_a_trace_there_is_no_traceparent() -> None:
+def test_traceparent_is_omitted_without_a_trace() -> None:
     headers = cloud_event_headers(
         ce_id=PAYMENT,
         ce_type="payments.failed",
@@ -183,7 +183,7 @@ def test_without_a_trace_there_is_no_traceparent() -> None:
     assert "traceparent" not in dict(headers)
 
 
-def test_times_are_told_in_utc() -> None:
+def test_times_are_written_in_utc() -> None:
     there = timezone(timedelta(hours=5, minutes=30))
     assert rfc3339(datetime(2026, 1, 1, 5, 30, tzinfo=there)) == "2026-01-01T00:00:00Z"
     assert rfc3339(datetime(2026, 1, 1, 0, 0, 0, 5, tzinfo=UTC)) == "2026-01-01T00:00:00.000005Z"

@@ -1,6 +1,6 @@
-"""What is announced of a payment, its refunds and its disputes has an id of its own, whatever becomes of them and however often.
+"""Events of a payment, its refunds and its disputes have distinct ids through every sequence of facts.
 
-Who consumes drops a record whose id was seen before, so two announcements of one id would be one.
+Consumers drop a record whose id they have seen before, so two events must never share an id.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ NEW = replace(SAMPLE, amount=AMOUNT, captured=NOTHING, refunded=NOTHING, reserve
 PAID = replace(NEW, provider_payment_id=INTENT, captured=AMOUNT, status=Status.SUCCEEDED)
 
 
-def ids(told: Sequence[PaymentEvent]) -> list[tuple[str, str]]:
-    """What a record's id is made of, beside the payment."""
-    return [(one.topic, one.cause) for one in told]
+def ids(events: Sequence[PaymentEvent]) -> list[tuple[str, str]]:
+    """Return the parts of each record's id beside the payment."""
+    return [(one.topic, one.cause) for one in events]
 
 
 def refund(status: RefundStatus, at: int) -> AnyRefundFact:
@@ -73,28 +73,28 @@ def refusal(at: int) -> AnyRefundFact:
     return RefundRefused(refund_id=OURS, code="insufficient_funds", reason="", at=at, source=f"answer_{at}")
 
 
-def told_of_refund(facts: Sequence[AnyRefundFact]) -> list[PaymentEvent]:
-    payment, refunds, told = PAID, dict[UUID, Refund](), list[PaymentEvent]()
+def events_of_refund(facts: Sequence[AnyRefundFact]) -> list[PaymentEvent]:
+    payment, refunds, events = PAID, dict[UUID, Refund](), list[PaymentEvent]()
     for one in (RefundRequested(refund_id=OURS, amount=AMOUNT, reason="", disputed=False, at=0), *facts):
         verdict = apply_refund(payment, refunds, one)
         if isinstance(verdict, RefundsChanged):
             payment = verdict.payment
             refunds |= {refund.id: refund for refund in verdict.refunds}
-            told += verdict.events
-    return told
+            events += verdict.events
+    return events
 
 
-def test_a_refund_that_was_refused_and_made_after_all_fails_under_another_id() -> None:
-    told = told_of_refund([refusal(1), refund(RefundStatus.SUCCEEDED, 2), refund(RefundStatus.FAILED, 3)])
-    assert sum(isinstance(one, RefundFailed) for one in told) == 2
-    assert len(set(ids(told))) == len(told)
+def test_a_failure_after_refusal_and_success_has_its_own_event_id() -> None:
+    events = events_of_refund([refusal(1), refund(RefundStatus.SUCCEEDED, 2), refund(RefundStatus.FAILED, 3)])
+    assert sum(isinstance(one, RefundFailed) for one in events) == 2
+    assert len(set(ids(events))) == len(events)
 
 
-def test_a_refund_that_is_known_to_have_given_nothing_back_is_not_told_to_have_failed_again() -> None:
-    told = told_of_refund(
+def test_a_failed_refund_publishes_its_failure_once() -> None:
+    events = events_of_refund(
         [refund(RefundStatus.FAILED, 1), refund(RefundStatus.CANCELED, 2), refund(RefundStatus.FAILED, 3)]
     )
-    assert sum(isinstance(one, RefundFailed) for one in told) == 1
+    assert sum(isinstance(one, RefundFailed) for one in events) == 1
 
 
 _REFUND_STEPS: list[Callable[[int], AnyRefundFact]] = [
@@ -104,11 +104,11 @@ _REFUND_STEPS: list[Callable[[int], AnyRefundFact]] = [
 
 
 @pytest.mark.invariant("I4")
-def test_no_two_announcements_of_a_refund_have_one_id() -> None:
-    """Every walk of five steps, in the provider's order of time."""
+def test_refund_events_have_distinct_ids() -> None:
+    """Try every sequence of five steps in the provider's order of time."""
     for steps in product(_REFUND_STEPS, repeat=5):
-        told = told_of_refund([step(at) for at, step in enumerate(steps, 1)])
-        assert len(set(ids(told))) == len(told), ids(told)
+        events = events_of_refund([step(at) for at, step in enumerate(steps, 1)])
+        assert len(set(ids(events))) == len(events), ids(events)
 
 
 def dispute(status: DisputeStatus, at: int) -> DisputeFact:
@@ -124,32 +124,32 @@ def dispute(status: DisputeStatus, at: int) -> DisputeFact:
     )
 
 
-def told_of_dispute(facts: Sequence[DisputeFact]) -> list[PaymentEvent]:
+def events_of_dispute(facts: Sequence[DisputeFact]) -> list[PaymentEvent]:
     now: Dispute | None = None
-    told: list[PaymentEvent] = []
+    events: list[PaymentEvent] = []
     for one in facts:
         verdict = apply_dispute(PAID, now, one)
         if isinstance(verdict, DisputeChanged):
             now = verdict.dispute
-            told += verdict.events
-    return told
+            events += verdict.events
+    return events
 
 
-def test_no_two_announcements_of_a_dispute_have_one_id() -> None:
-    """Every walk of four steps, in the provider's order of time and with two of them within a second."""
+def test_dispute_events_have_distinct_ids() -> None:
+    """Try every sequence of four steps in the provider's order of time, one and two steps per second."""
     for statuses in product(DisputeStatus, repeat=4):
         for steps_per_second in (1, 2):
             facts = [dispute(status, i // steps_per_second) for i, status in enumerate(statuses)]
-            told = told_of_dispute(facts)
-            assert len(set(ids(told))) == len(told), ids(told)
+            events = events_of_dispute(facts)
+            assert len(set(ids(events))) == len(events), ids(events)
 
 
-def test_a_bank_that_decides_again_is_told_each_time() -> None:
+def test_each_decision_of_a_bank_publishes_an_event() -> None:
     decisions = [DisputeStatus.LOST, DisputeStatus.WON, DisputeStatus.LOST]
-    told = told_of_dispute(
+    events = events_of_dispute(
         [dispute(status, at) for at, status in enumerate([DisputeStatus.NEEDS_RESPONSE, *decisions])]
     )
-    assert [one.status for one in told if isinstance(one, DisputeClosed)] == decisions
+    assert [one.status for one in events if isinstance(one, DisputeClosed)] == decisions
 
 
 def intent(status: Status, at: int, **changes: Any) -> IntentFact:
@@ -185,14 +185,14 @@ _PAYMENT_STEPS: list[Callable[[int], Fact]] = [
 
 
 @pytest.mark.parametrize("direction", [1, -1])
-def test_no_two_announcements_of_a_payment_have_one_id(direction: int) -> None:
-    """Every walk of four steps, in the provider's order of time and against it."""
+def test_payment_events_have_distinct_ids(direction: int) -> None:
+    """Try every sequence of four steps, in the provider's order of time and in reverse."""
     for steps in product(_PAYMENT_STEPS, repeat=4):
         payment: Payment = NEW
-        told: list[PaymentEvent] = []
+        events: list[PaymentEvent] = []
         for i, step in enumerate(steps):
             verdict = apply(payment, step(10 + direction * i))
             if isinstance(verdict, Applied):
                 payment = verdict.payment
-                told += verdict.events
-        assert len(set(ids(told))) == len(told), ids(told)
+                events += verdict.events
+        assert len(set(ids(events))) == len(events), ids(events)

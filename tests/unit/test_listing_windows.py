@@ -1,4 +1,4 @@
-"""Listings that show what became of creates: short enough to end, long enough to hold what may have been made."""
+"""Listing windows are short enough to finish and long enough to contain every intent that may exist."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from payment_service.flows.calls.listing_windows import (
     slices_of,
     window_of,
 )
-from tests.unit.test_endings import NOW, claimed
+from tests.unit.test_outcomes import NOW, claimed
 
 
-def test_a_create_from_long_ago_does_not_lengthen_the_listing_of_the_others() -> None:
-    """A joint listing of a day has more intents than can be listed, so that none of them would ever be resolved."""
+def test_an_old_create_gets_a_listing_window_of_its_own() -> None:
+    """A joint window of a day holds more intents than can be listed, so none of its creates would be resolved."""
     recent = [
         claimed(id=UUID(int=i), first_sent_at=NOW - timedelta(seconds=i), last_sent_at=NOW - timedelta(seconds=i))
         for i in range(15)
@@ -37,20 +37,20 @@ def test_a_create_from_long_ago_does_not_lengthen_the_listing_of_the_others() ->
 
 
 @pytest.mark.parametrize("rate_per_s", [0.1, 20, 80])
-def test_a_listing_may_hold_what_our_rate_lets_us_make_within_its_window(rate_per_s: float) -> None:
-    """Else it is given up each time, and its creates stay unsettled for good."""
+def test_the_listing_limit_covers_our_rate_within_the_window(rate_per_s: float) -> None:
+    """Otherwise each listing would be given up, and its creates would stay unresolved."""
     created_from, created_to = window_of([claimed(first_sent_at=NOW, last_sent_at=NOW)])
     limit = limit_of(created_from, created_to, rate_per_s)
     assert limit >= rate_per_s * (created_to - created_from).total_seconds()
     assert limit <= LISTING_MAX
 
 
-def test_no_rate_makes_a_listing_endless() -> None:
+def test_the_listing_limit_is_bounded_at_any_rate() -> None:
     assert limit_of(NOW, NOW + timedelta(hours=1), 100_000) == LISTING_MAX
 
 
-def test_creates_that_were_never_sent_share_one_listing_up_to_when_their_keys_help() -> None:
-    """Of what was made later than that, the key itself tells."""
+def test_unsent_creates_share_one_listing_window() -> None:
+    """The window ends where idempotency keys take effect: for later creates the key itself gives the answer."""
     unsent = [
         claimed(id=UUID(int=i), epoch=0, first_sent_at=NOW - timedelta(days=i), last_sent_at=None) for i in range(1, 4)
     ]
@@ -60,7 +60,7 @@ def test_creates_that_were_never_sent_share_one_listing_up_to_when_their_keys_he
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.timedeltas(timedelta(), timedelta(days=7)))
-def test_the_slices_of_a_window_are_each_second_of_it_once(begin: datetime, length: timedelta) -> None:
+def test_slices_cover_each_second_of_a_window_once(begin: datetime, length: timedelta) -> None:
     begin = min(begin, datetime.max.replace(tzinfo=UTC) - timedelta(days=8))
     slices = [(int(a.timestamp()), int(b.timestamp())) for a, b in slices_of(begin, begin + length)]
     assert slices[0][0] == int(begin.timestamp())
@@ -69,6 +69,6 @@ def test_the_slices_of_a_window_are_each_second_of_it_once(begin: datetime, leng
     assert all(after[0] == before[1] + 1 for before, after in pairwise(slices))
 
 
-def test_at_the_provider_s_own_limit_a_slice_can_be_listed_whole() -> None:
+def test_a_slice_can_be_listed_at_the_providers_maximum_rate() -> None:
     """Stripe takes 25 creates a second (https://docs.stripe.com/rate-limits)."""
     assert 25 * LISTING_SLICE.total_seconds() <= limit_of(NOW, NOW + LISTING_SLICE, 20) == LISTING_MAX

@@ -1,4 +1,4 @@
-"""`show` and `keys`, the completion of shells, and what no command may do to a terminal."""
+"""`show`, `keys`, shell completion, and output that is safe for terminals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def payment(database_dsn: str) -> UUID:
     return name
 
 
-def test_a_payment_is_found_by_its_id_and_by_its_order(database_dsn: str, payment: UUID) -> None:
+def test_a_payment_is_found_by_its_id_and_by_its_order_id(database_dsn: str, payment: UUID) -> None:
     env = {"DB_DSN": database_dsn}
     by_order, by_id = done(run("show", "o-1", "--json", env=env)), done(run("show", str(payment), "--json", env=env))
     assert by_order == by_id == Cases.model_validate(by_id).model_dump(mode="json")
@@ -51,7 +51,7 @@ def test_a_payment_is_found_by_its_id_and_by_its_order(database_dsn: str, paymen
     assert "19.90" in text.stdout
 
 
-def test_an_order_whose_id_looks_like_a_payments_is_found_too(database_dsn: str) -> None:
+def test_an_order_id_in_the_form_of_a_payment_id_is_found(database_dsn: str) -> None:
     order = str(uuid4())
     with database(database_dsn) as connection:
         connection.execute(INSERT_PAYMENT, (payment_id("default", order, 1), order))
@@ -60,12 +60,12 @@ def test_an_order_whose_id_looks_like_a_payments_is_found_too(database_dsn: str)
 
 
 @pytest.mark.parametrize("name", ["o-2", NOBODY, "", " ", "ö", "x" * 5000, "a\x1b[31mb", "'; DROP TABLE payments"])
-def test_what_is_not_there_ends_with_4_and_one_line(database_dsn: str, name: str) -> None:
+def test_an_unknown_payment_or_order_exits_with_4_and_one_line(database_dsn: str, name: str) -> None:
     assert_fails(run("show", name, env={"DB_DSN": database_dsn}), 4, "No payment and no order")
 
 
-def test_nothing_that_is_shown_can_steer_a_terminal(database_dsn: str, payment: UUID) -> None:
-    """Escape sequences, the C1 controls, DEL, and what turns the direction of text, wherever they came from."""
+def test_show_escapes_control_characters(database_dsn: str, payment: UUID) -> None:
+    """Escape sequences, C1 controls, DEL, and characters that reverse text must never reach a terminal."""
     evil = "\x1b]0;owned\x07\x9b31m\x7f\u202e[red]x[/red]"
     with database(database_dsn) as connection:
         connection.execute(INSERT_EVENT, (payment, evil))
@@ -77,7 +77,7 @@ def test_nothing_that_is_shown_can_steer_a_terminal(database_dsn: str, payment: 
     assert [entry["result"] for entry in done(document)["data"][0]["timeline"] if entry["kind"] == "webhook"] == [evil]
 
 
-def test_keys_are_listed_without_what_opens_them_and_revoked_once(database_dsn: str) -> None:
+def test_keys_are_listed_without_secrets_and_revoked_once(database_dsn: str) -> None:
     env = {"DB_DSN": database_dsn}
     secret = run("keys", "create", "--client", "shop", "--scope", "read", env=env).stdout.strip()
     listed = run("keys", "list", "--json", env=env)
@@ -114,7 +114,7 @@ def test_keys_are_listed_without_what_opens_them_and_revoked_once(database_dsn: 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_keys_say_in_one_line_what_they_refuse(
+def test_impossible_key_requests_fail_with_one_line(
     database_dsn: str, arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
     assert_fails(run(*arguments, env={"DB_DSN": database_dsn}), code, sentence)
@@ -124,16 +124,14 @@ READING = [("show", "o-1"), ("keys", "list"), ("keys", "revoke", "--client", "a"
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
-def test_the_database_alone_is_needed_and_asked_for_in_one_line(
-    empty_database_dsn: str, arguments: tuple[str, ...]
-) -> None:
+def test_show_and_keys_need_only_the_database(empty_database_dsn: str, arguments: tuple[str, ...]) -> None:
     assert_fails(run(*arguments), 2, "DB_DSN is not set")
     assert_fails(run(*arguments, env={"DB_DSN": NOWHERE}), 1, "Cannot connect to PostgreSQL")
     assert_fails(run(*arguments, env={"DB_DSN": empty_database_dsn}), 3, "run `payment-service migrate`")
 
 
 def complete(words: str) -> set[str]:
-    """What bash would offer, by the script that `--install-completion` installs."""
+    """Return the completions that bash would offer, by the script of `--install-completion`."""
     script = f"""
         eval "$(_PAYMENT_SERVICE_COMPLETE=source_bash {COMMAND})"
         COMP_WORDS=({words}) COMP_CWORD={len(words.split()) - 1}

@@ -1,4 +1,7 @@
-"""The suite holds every record that it reads against its contract; here what that finds."""
+"""The suite checks every record that it reads against its contract.
+
+These tests show which violations that check detects.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +22,24 @@ LETTER = {"dlq_reason": b"empty", "dlq_topic": b"orders.created", "dlq_partition
 
 
 def value(**changes: Any) -> bytes:
-    """The value of FAILED with fields changed; those changed to `...` are left out."""
+    """Return the value of FAILED with changed fields; fields set to `...` are left out."""
     changed = {**json.loads(FAILED.value or b""), **changes}
     return json.dumps({name: content for name, content in changed.items() if content is not ...}).encode()
 
 
 def headers(**changes: bytes | None) -> dict[str, bytes | None]:
-    """The headers of FAILED with some changed; those changed to None are left out."""
+    """Return the headers of FAILED with changes; headers set to None are left out."""
     changed: dict[str, bytes | None] = {**dict(FAILED.headers), **changes}
     return {name: content for name, content in changed.items() if content is not None}
 
 
-@pytest.mark.parametrize("told", ANNOUNCEMENTS)
-def test_what_the_service_makes_passes(told: Any) -> None:
-    made = record_of(told)
+@pytest.mark.parametrize("event", ANNOUNCEMENTS)
+def test_published_records_pass(event: Any) -> None:
+    made = record_of(event)
     validate_record(made.topic, made.key, made.value, dict(made.headers))
 
 
-def test_a_dead_letter_and_what_is_nobodys_promise_pass() -> None:
+def test_dead_letters_and_topics_without_a_contract_pass() -> None:
     validate_record("orders.created.dlq", None, b"\xff", {**LETTER, "anything": b"\xff", "nothing": None})
     validate_record("orders.created", None, b"\xff", {})
 
@@ -107,7 +110,7 @@ def test_a_topic_without_a_schema_is_found(topic: str) -> None:
 
 
 @pytest.mark.kafka
-def test_a_test_that_reads_a_broken_record_from_the_broker_fails(topics: Topics) -> None:
+def test_reading_a_broken_record_from_the_broker_fails_the_test(topics: Topics) -> None:
     sent = {name: content or b"" for name, content in FAILED.headers}
     topics.produce([value(amount=19.9)], topic=FAILED.topic, key=lambda _: FAILED.key, headers=sent)
     with pytest.raises(ContractBrokenError, match=r"amount.*19\.9"):
@@ -116,13 +119,13 @@ def test_a_test_that_reads_a_broken_record_from_the_broker_fails(topics: Topics)
         topics.read_all([FAILED.topic])
 
 
-def test_no_test_reads_records_past_the_one_place_that_holds_them() -> None:
-    """A consumer of its own would see broken records and say nothing."""
+def test_only_the_kafka_support_module_makes_consumers() -> None:
+    """A test with a consumer of its own would miss broken records."""
     makers = {
         path.relative_to(TESTS).as_posix()
         for path in TESTS.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Consumer"
     }
-    joins_the_intake = "integration/test_consumer.py"  # as another member of its group: orders alone
+    joins_the_intake = "integration/test_consumer.py"  # another member of the intake's group; it reads orders only
     assert makers == {"support/kafka.py", joins_the_intake}
