@@ -77,7 +77,7 @@ def test_an_invalid_configuration_exits_with_2_and_one_line(arguments: tuple[str
     "arguments", [("migrate",), ("maintain",), ("keys", "create", "--scope", "read")], ids=" ".join
 )
 def test_an_unreachable_database_exits_with_1_and_one_line(arguments: tuple[str, ...]) -> None:
-    assert_fails(run(*arguments, env={"DB_DSN": NOWHERE}), 1, "payment-service: The ")
+    assert_fails(run(*arguments, env={"DB_DSN": NOWHERE}), 1, "payment-service: ")
 
 
 def test_migrate_needs_only_the_database_and_reports_its_changes(empty_database_dsn: str) -> None:
