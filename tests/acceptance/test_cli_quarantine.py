@@ -93,8 +93,8 @@ def test_a_replay_killed_at_its_commit_completes_when_repeated(
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("show", NOBODY), 4, "Nothing of this id is in quarantine"),
-        (("replay", NOBODY), 4, "Nothing of this id is in quarantine"),
+        (("show", NOBODY), 4, "Nothing in quarantine has this id"),
+        (("replay", NOBODY), 4, "Nothing in quarantine has this id"),
         (("replay", str(GOOD), "--yes"), 1, "It is rejected again (too_old)"),
         (("replay", str(EVIL)), 1, "It is rejected again (not_utf8)"),
         (("replay", str(HOOK)), 1, "The provider that sent it is not configured"),
@@ -124,7 +124,7 @@ def test_a_replayed_order_requires_the_settings_of_the_service(
         "STRIPE_PAYMENT_METHODS": "card,link",
     }
     no = run_on_terminal(*line, answer="n\n", env=of_service)
-    asked = "Take order o-1 of 19.90 eur, to be paid by stripe, held until it is captured, open until it is paid?"
+    asked = "Accept order o-1 of 19.90 eur, paid by stripe, captured on request, without expiry?"
     assert (no.returncode, asked in no.stderr) == (1, True), no.stderr
     assert rows(env, "SELECT count(*) FROM payments") == [(0,)]
     assert run_on_terminal(*line, answer="y\n", env=of_service).returncode == 0

@@ -58,7 +58,7 @@ def show(name: UUID, *, as_json: bool) -> None:
     """Show one entry with its content. Raises Refusal."""
     kept = session.run(lambda pool: quarantine.find(pool, name))
     if kept is None:
-        raise Refusal(RefusalReason.NOT_FOUND, "No such entry is in quarantine: `quarantine list` shows the entries.")
+        raise Refusal(RefusalReason.NOT_FOUND, "Nothing in quarantine has this id: `quarantine list` shows the rows.")
     content = QuarantinedContent(
         **{field: getattr(kept, field) for field in Quarantined.model_fields},
         key=_text(kept.key),
