@@ -145,6 +145,16 @@ async def test_an_unmatched_transfer_pays_the_payment_an_operator_assigns_once(b
 
 
 @pytest.mark.invariant("I9")
+@pytest.mark.invariant("I9")
+async def test_transfer_closed_by_an_operator_pays_nothing_when_imported_again(bank: Bank) -> None:
+    """The operator transferred it back, and then its order arrives, or the same line is assigned."""
+    assert (await bank.take(reference("o-1"))).outcome is TransferOutcome.UNMATCHED
+    await bank.flows.pool.execute("UPDATE bank_transfers SET outcome = 'transfer.closed'")
+    await bank.create_payments("o-1")
+    assert (await bank.take(reference("o-1"))).outcome is TransferOutcome.KNOWN
+    assert await bank.status("o-1") == "pending"
+
+
 async def test_concurrent_imports_of_the_same_transactions_apply_them_once(bank: Bank) -> None:
     names = [f"o-{i}" for i in range(8)]
     await bank.create_payments(*names)

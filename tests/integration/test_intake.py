@@ -69,6 +69,17 @@ async def test_an_old_order_is_quarantined_unless_it_has_a_payment(flows: Flows)
     assert [tuple(row) for row in rows] == [(2, "too_old")]
 
 
+@pytest.mark.invariant("I2")
+async def test_bad_record_at_the_offset_of_another_is_quarantined_too(flows: Flows) -> None:
+    """A topic was deleted and created again, so its offsets repeat. A redelivery of the same record is no new row."""
+    first, second = inbound_record(b"{", 0), inbound_record(b"[]", 0)
+    for record in (first, first, second, second):
+        await flows.intake.accept([record])
+    rows = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine ORDER BY reason")
+    assert [tuple(row) for row in rows] == [(0, "not_an_object"), (0, "not_json")]
+    assert await flows.pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'orders.created.dlq'") == 2
+
+
 async def test_a_free_order_succeeds_at_once_without_a_call(flows: Flows) -> None:
     await flows.intake.accept([inbound_record(order("gift", "0.00"), 0)])
     payment = await flows.payment("gift")

@@ -13,7 +13,6 @@ import pytest
 from payment_service.db import quarantine
 from payment_service.db.audit import Actor
 from payment_service.db.quarantine import Quarantined
-from payment_service.domain.ids import quarantine_id
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
 from payment_service.flows.operators.replay_quarantine import Replays
@@ -43,8 +42,10 @@ async def replay(harness: Harness, name: UUID, key: str = "", **settings: Any) -
     return dict((await replays.replay(name, change_request)).result)
 
 
-def at(offset: int) -> UUID:
-    return quarantine_id("orders.created", 0, offset)
+async def at(harness: Harness, offset: int) -> UUID:
+    """Return the id of the quarantined record at an offset."""
+    found: UUID = await harness.flows.pool.fetchval("SELECT id FROM quarantine WHERE record_offset = $1", offset)
+    return found
 
 
 async def count(harness: Harness, table: str) -> int:
@@ -54,21 +55,22 @@ async def count(harness: Harness, table: str) -> int:
 async def test_an_order_that_was_too_old_is_accepted_on_replay(harness: Harness) -> None:
     await harness.flows.intake.accept([inbound_record(order("o-1"), 7, age=OLD)])
     with pytest.raises(Refusal, match=r"rejected again \(too_old\)"):
-        await replay(harness, at(7))
+        await replay(harness, await at(harness, 7))
     assert await count(harness, "payments") == 0
-    done = await replay(harness, at(7), order_max_age=timedelta.max)
+    done = await replay(harness, await at(harness, 7), order_max_age=timedelta.max)
     assert (done["done"], done["payment_id"]) == ("accepted", str(name_of("o-1")))
     await harness.flows.run_calls()
     payment = await harness.flows.payment("o-1")
     assert (payment["status"], payment["order_partition"], payment["order_offset"]) == ("pending", 0, 7)
     [row] = await harness.flows.pool.fetch("SELECT action, detail ->> 'id' FROM audit")
-    assert tuple(row) == ("quarantine.replay", str(at(7)))
+    assert tuple(row) == ("quarantine.replay", str(await at(harness, 7)))
 
 
 async def test_a_replayed_record_is_marked_and_not_accepted_twice(harness: Harness) -> None:
     await harness.flows.intake.accept([inbound_record(order("o-1"), 7, age=OLD)])
+    name = await at(harness, 7)
     answers = await asyncio.gather(
-        *(replay(harness, at(7), order_max_age=timedelta.max) for _ in range(10)), return_exceptions=True
+        *(replay(harness, name, order_max_age=timedelta.max) for _ in range(10)), return_exceptions=True
     )
     done = [answer["done"] for answer in answers if isinstance(answer, dict)]
     assert done.count("accepted") == 1
@@ -79,8 +81,8 @@ async def test_a_replayed_record_is_marked_and_not_accepted_twice(harness: Harne
 
 async def test_the_same_key_gets_the_same_response(harness: Harness) -> None:
     await harness.flows.intake.accept([inbound_record(order("o-1"), 7, age=OLD)])
-    first = await replay(harness, at(7), "case-17", order_max_age=timedelta.max)
-    assert await replay(harness, at(7), "case-17", order_max_age=timedelta.max) == first
+    first = await replay(harness, await at(harness, 7), "case-17", order_max_age=timedelta.max)
+    assert await replay(harness, await at(harness, 7), "case-17", order_max_age=timedelta.max) == first
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ async def test_a_record_refused_again_stays_with_its_reason(harness: Harness, va
     await harness.flows.intake.accept([inbound_record(value, 7)])
     notices = await count(harness, "outbox")
     with pytest.raises(Refusal, match=rf"rejected again \({reason}\)"):
-        await replay(harness, at(7))
+        await replay(harness, await at(harness, 7))
     assert await harness.flows.pool.fetchval("SELECT replayed_at IS NULL FROM quarantine")
     assert (await count(harness, "outbox"), await count(harness, "audit")) == (notices, 0), "it is not published again"
 
@@ -109,9 +111,9 @@ async def test_an_order_that_has_a_payment_by_now_is_only_marked(harness: Harnes
         [inbound_record(order("o-1"), 7, age=OLD), inbound_record(order("o-1", "5.00"), 8, age=OLD)]
     )
     payment = await harness.pay("o-1")
-    assert (await replay(harness, at(7)))["done"] == "accepted"
+    assert (await replay(harness, await at(harness, 7)))["done"] == "accepted"
     with pytest.raises(Refusal, match="order_changed"):
-        await replay(harness, at(8))
+        await replay(harness, await at(harness, 8))
     assert await count(harness, "payments") == 1
     assert (await harness.get(f"/v1/payments/{payment}")).json["status"] == "succeeded"
 
@@ -121,9 +123,9 @@ async def test_a_masked_or_truncated_record_is_not_replayed(harness: Harness) ->
     card = b'{"order_id": "4242424242424242", "total": "19.90", "currency": "eur", "note": "4242424242424242"}'
     await harness.flows.intake.accept([inbound_record(card, 7), inbound_record(b'{"a": "' + b"x" * 600_000 + b'"}', 8)])
     with pytest.raises(Refusal, match="card numbers were masked"):
-        await replay(harness, at(7))
+        await replay(harness, await at(harness, 7))
     with pytest.raises(Refusal, match="too large to store"):
-        await replay(harness, at(8))
+        await replay(harness, await at(harness, 8))
     with pytest.raises(Refusal) as unknown:
         await replay(harness, uuid4())
     assert unknown.value.reason is RefusalReason.NOT_FOUND

@@ -1,4 +1,5 @@
-"""A payment provider without a remote side: customers transfer money to the shop's account, and name a reference.
+"""The provider `bank_transfer`: customers transfer money to the shop's account and name a reference.
 
-What a provider keeps on its servers stands here in a ledger of its own, in the service's database: intents, transfers, refunds.
+It has no remote side. Its ledger in the service's database holds what another provider keeps on its servers: intents,
+transfers and refunds. The package imports `db`, `provider`, `config` and `domain`. Start reading at `provider`.
 """

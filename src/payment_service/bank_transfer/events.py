@@ -1,6 +1,6 @@
-"""What the ledger decided, as provider events: worded once, stored, and read again as facts. Pure.
+"""Decisions of the ledger as provider events: built once, stored, and translated into facts. Pure.
 
-An event's id is made of what it tells, so that a transfer that is imported twice is one event.
+The id of an event is made of its content, so a transfer that is imported twice is one event.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from payment_service.domain.facts import AnyFact
 
 PROVIDER: Final = "bank_transfer"
-MATCHED: Final = "transfer.matched"  # just what an open intent asked for
-UNEXPECTED: Final = "transfer.unexpected"  # bears the reference of a payment, and is not what it asked for
-UNMATCHED: Final = "transfer.unmatched"  # bears no reference of ours
+MATCHED: Final = "transfer.matched"  # the amount of an open intent
+UNEXPECTED: Final = "transfer.unexpected"  # names a payment, with another amount or at the wrong time
+UNMATCHED: Final = "transfer.unmatched"  # names no payment
+CLOSED: Final = "transfer.closed"  # was unmatched, until an operator closed it: it pays nothing any more
 REFUND_ENDED: Final = "refund.ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """A payment that was asked for. `ended_at`: when it was paid (booked) or canceled."""
+    """A requested payment. `ended_at` is the time of the booking or of the cancellation."""
 
     reference: str
     payment_id: UUID
@@ -42,7 +43,7 @@ class Intent:
     ended_at: datetime | None
 
     def fact(self, *, source: str, as_created: bool = False) -> IntentFact:
-        """Say how it stands, or how it began."""
+        """Return the intent as a fact, as it is now or as it was created."""
         status = Status.PENDING if as_created else self.status
         at = self.created_at if as_created or self.ended_at is None else self.ended_at
         return IntentFact(
@@ -59,7 +60,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerRefund:
-    """A transfer back that was asked for, and what an operator said of it."""
+    """A requested transfer back, with the result that an operator entered."""
 
     refund_id: UUID
     payment_id: UUID
@@ -70,7 +71,7 @@ class LedgerRefund:
     updated_at: datetime
 
     def fact(self, *, source: str) -> RefundFact:
-        """Say how it stands."""
+        """Return the refund as a fact."""
         return RefundFact(
             intent_id=self.reference,
             provider_refund_id=provider_refund_id(self.refund_id),
@@ -85,16 +86,16 @@ class LedgerRefund:
 
 
 def provider_refund_id(refund_id: UUID) -> str:
-    """Give the ledger's name of a refund."""
+    """Return the ledger's id of a refund."""
     return f"transfer-back-{refund_id}"
 
 
 def transfer_event(
     transfer: Transfer, account: str, intent: Intent | None, reason: str, *, was_unmatched: bool = False
 ) -> ProviderEvent:
-    """Word what became of a transfer. `intent`: whose reference it bears; `why` it is not what that asked for, else empty.
+    """Build the event of a transfer. `intent` is the one it names. `reason` says why it does not pay that, or is empty.
 
-    `was_unmatched`: it was told before without a reference, and is another event now.
+    `was_unmatched`: an earlier event reported it without a reference, so this one needs another id.
     """
     kind = UNMATCHED if intent is None else UNEXPECTED if reason else MATCHED
     data = {
@@ -108,11 +109,11 @@ def transfer_event(
     if intent is not None:
         data |= {"reference": intent.reference, "payment_id": str(intent.payment_id), "asked": str(intent.amount)}
     name = f"transfer:{account}:{transfer.transaction_id}"
-    return _word(f"{name}:found" if was_unmatched else name, kind, booked_at(transfer), data)
+    return _event(f"{name}:found" if was_unmatched else name, kind, booked_at(transfer), data)
 
 
 def refund_event(refund: LedgerRefund) -> ProviderEvent:
-    """Word what an operator said of a transfer back."""
+    """Build the event of a transfer back whose result an operator entered."""
     data = {
         "refund_id": str(refund.refund_id),
         "payment_id": str(refund.payment_id),
@@ -122,20 +123,20 @@ def refund_event(refund: LedgerRefund) -> ProviderEvent:
         "status": refund.status.value,
         "failure": refund.failure,
     }
-    return _word(f"refund:{refund.refund_id}:{refund.status}", REFUND_ENDED, refund.updated_at, data)
+    return _event(f"refund:{refund.refund_id}:{refund.status}", REFUND_ENDED, refund.updated_at, data)
 
 
 def booked_at(transfer: Transfer) -> datetime:
-    """Give the moment of a booking, of which banks tell the day alone."""
+    """Return the time of a booking. Banks report only the day."""
     return datetime.combine(transfer.booked_on, time(), UTC)
 
 
-def _word(event_id: str, kind: str, at: datetime, data: dict[str, Any]) -> ProviderEvent:
+def _event(event_id: str, kind: str, at: datetime, data: dict[str, Any]) -> ProviderEvent:
     return translate({"id": event_id, "type": kind, "created": int(at.timestamp()), "data": data})
 
 
 def translate(event: dict[str, Any]) -> ProviderEvent:
-    """Read an event of ours. One that can't be read has no fact, and waits for a person."""
+    """Translate a stored event. An unknown type has no fact."""
     data = event["data"]
     named = data.get("payment_id")
     return ProviderEvent(
@@ -166,7 +167,7 @@ def _fact(kind: str, data: dict[str, Any], *, at: int, source: str) -> AnyFact |
                 method=PROVIDER,
             )
         case "transfer.unexpected":
-            detail = f"{data['transaction_id']} brought {amount} for {data['asked']} asked: {data['reason']}"
+            detail = f"{data['transaction_id']} transferred {amount}, requested was {data['asked']}: {data['reason']}"
             return UnexpectedFact(detail=detail, at=at, source=source)
         case "refund.ended":
             return RefundFact(

@@ -1,4 +1,4 @@
-"""Rows of the ledger: what was asked for, what came in, what is to go back. Each statement alone, or within the caller's transaction."""
+"""Rows of the ledger: intents, transfers and transfers back. Each statement runs alone or in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _SQL = load(__package__, "ledger.sql")
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """What the ledger has of a transaction: `outcome` is the type of its event, `reference` whose it is."""
+class KnownTransfer:
+    """A recorded transaction. `outcome` is the type of its event, `reference` the intent that it names."""
 
     amount: Money
     outcome: str
@@ -32,19 +32,19 @@ class Noted:
 
 
 async def open_intent(connection: Connection, reference: str, payment_id: UUID, amount: Money) -> Intent | None:
-    """Ask for a payment, once; give what stands under its reference, or None where another payment's id has taken its place."""
+    """Insert an intent once, and return the one with this reference. None if the payment has another reference."""
     await connection.execute(_SQL.open_intent, reference, payment_id, amount.minor, amount.currency.code)
     return await intent(connection, reference)
 
 
 async def intent(connection: Connection, reference: str, *, lock: bool = False) -> Intent | None:
-    """Read an intent; `lock`: so that nobody else pays, cancels or refunds it until the transaction ends."""
+    """Return an intent. `lock` holds it until the transaction ends."""
     row = await connection.fetchrow(_SQL.lock_intent if lock else _SQL.intent, reference)
     return _intent(row) if row else None
 
 
 async def asked_for(connection: Connection | Pool, name: str) -> Intent | None:
-    """Find an intent by its reference, its payment's id or its order's; of several payments of an order, the last."""
+    """Find an intent by its reference, payment id or order id. Of several payments of an order, return the latest."""
     try:
         payment_id = UUID(name)
     except ValueError:
@@ -54,18 +54,18 @@ async def asked_for(connection: Connection | Pool, name: str) -> Intent | None:
 
 
 async def intents_between(connection: Connection, begin: datetime, end: datetime, limit: int) -> list[Intent]:
-    """List intents by the time at which they were asked for, at most `limit`."""
+    """Return at most `limit` intents by creation time."""
     return [_intent(row) for row in await connection.fetch(_SQL.intents_between, begin, end, limit)]
 
 
 async def cancel_intent(connection: Connection, reference: str) -> Intent | None:
-    """Cancel an intent unless it has ended; give it as it is now."""
+    """Cancel an intent unless it has ended, and return it."""
     await connection.execute(_SQL.cancel_intent, reference)
     return await intent(connection, reference)
 
 
 async def claim_transfer(connection: Connection, account: str, transfer: Transfer, text: str) -> bool:
-    """Note a transaction of the account; False: it is known. `text`: as it may be kept."""
+    """Insert a transaction of the account. Return False if it is known. `text` must be masked."""
     amount = transfer.amount
     return (
         await connection.fetchval(
@@ -81,45 +81,45 @@ async def claim_transfer(connection: Connection, account: str, transfer: Transfe
     )
 
 
-async def note_outcome(
+async def record_outcome(
     connection: Connection, account: str, transfer: Transfer, outcome: str, paid: Intent | None
 ) -> None:
-    """Note what became of a transaction that was claimed."""
+    """Record the outcome of a claimed transaction."""
     reference = paid.reference if paid is not None else None
-    await connection.execute(_SQL.note_outcome, account, transfer.transaction_id, outcome, reference)
+    await connection.execute(_SQL.record_outcome, account, transfer.transaction_id, outcome, reference)
 
 
 async def pay_intent(connection: Connection, paid: Intent, transfer: Transfer) -> None:
-    """Note that a locked intent has its money."""
+    """Mark a locked intent as paid."""
     await connection.execute(_SQL.pay_intent, paid.reference, booked_at(transfer))
 
 
-async def lock_transfer(connection: Connection, account: str, transaction_id: str) -> Noted:
-    """Read what became of a transaction that is known, so that nobody else makes something of it meanwhile."""
+async def lock_transfer(connection: Connection, account: str, transaction_id: str) -> KnownTransfer:
+    """Lock and return a known transaction."""
     row: Any = await connection.fetchrow(_SQL.lock_transfer, account, transaction_id)
-    return Noted(_amount(row), row["outcome"], row["reference"])
+    return KnownTransfer(_amount(row), row["outcome"], row["reference"])
 
 
 async def open_refund(connection: Connection, refund_id: UUID, of: Intent, amount: Money) -> None:
-    """Note a transfer back, of an intent that is locked."""
+    """Insert a transfer back of a locked intent."""
     await connection.execute(
         _SQL.open_refund, refund_id, of.payment_id, of.reference, amount.minor, amount.currency.code
     )
 
 
 async def refund(connection: Connection, refund_id: UUID, *, lock: bool = False) -> LedgerRefund | None:
-    """Read a transfer back; `lock`: so that nobody else ends it."""
+    """Return a transfer back. `lock` holds it until the transaction ends."""
     row = await connection.fetchrow(_SQL.lock_refund if lock else _SQL.refund, refund_id)
     return _refund(row) if row else None
 
 
 async def refunds_of(connection: Connection, reference: str) -> list[LedgerRefund]:
-    """Read all transfers back of an intent."""
+    """Return all transfers back of an intent."""
     return [_refund(row) for row in await connection.fetch(_SQL.refunds_of, reference)]
 
 
 async def end_refund(connection: Connection, refund_id: UUID, status: RefundStatus, failure: str) -> LedgerRefund:
-    """Note what became of a transfer back that is locked."""
+    """Record the result of a locked transfer back."""
     return _refund(await connection.fetchrow(_SQL.end_refund, refund_id, status.value, failure))
 
 

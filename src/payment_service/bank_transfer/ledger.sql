@@ -1,5 +1,5 @@
 -- name: open_intent
--- Asked for once under each payment, whatever key the call bears: a second one would have the same reference.
+-- Once per payment, whatever the idempotency key: a second intent would have the same reference.
 INSERT INTO bank_intents (reference, payment_id, amount, currency) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING
 
@@ -24,19 +24,19 @@ ORDER BY created_at, reference
 LIMIT $3
 
 -- name: cancel_intent
--- Whoever is first, this or the money, has won.
+-- The cancel or the money: the first one decides.
 UPDATE bank_intents SET status = 'canceled', ended_at = now() WHERE reference = $1 AND status = 'pending'
 
 -- name: pay_intent
 UPDATE bank_intents SET status = 'succeeded', ended_at = $2 WHERE reference = $1 AND status = 'pending'
 
 -- name: claim_transfer
--- Whoever imports the same transaction meanwhile waits here, and then finds it.
+-- A concurrent import of the same transaction waits here and then finds it.
 INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING
 RETURNING transaction_id
 
--- name: note_outcome
+-- name: record_outcome
 UPDATE bank_transfers SET outcome = $3, reference = $4 WHERE account = $1 AND transaction_id = $2
 
 -- name: lock_transfer

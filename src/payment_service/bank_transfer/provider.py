@@ -1,7 +1,7 @@
-"""The provider `bank_transfer`: its requests are worded as if they went to a server, and answered by the ledger.
+"""The provider `bank_transfer`. Its requests look like calls to a server, and the ledger answers them.
 
-Money comes by transfer, a day or two later, and is told by an operator or a statement (`flows/operators/bank_transfers.py`); nothing can
-be held, so whatever comes is captured. Money goes back when an operator has transferred it.
+Money arrives by transfer a day or two later; an operator or a statement reports it (`flows/operators/bank_transfers.py`). A
+transfer cannot be authorized first, so it is captured at once. A refund succeeds when an operator has transferred the money back.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ if TYPE_CHECKING:
 API_VERSION: Final = "1"
 _INTENTS: Final = "/intents"
 _REFUNDS: Final = "/refunds"
-# A refund that failed, or was canceled, has given nothing back.
+# Failed and canceled refunds returned no money.
 _HOLDING: Final = frozenset({RefundStatus.PENDING, RefundStatus.SUCCEEDED})
 
 
 class BankTransfer:
-    """Intents and refunds in the ledger. One per process; holds nothing but the pool."""
+    """Answer provider calls from the ledger. Each process has one."""
 
     name = events.PROVIDER
     captures_at_once = True
@@ -63,7 +63,7 @@ class BankTransfer:
         self._now_s = context.now_s
 
     async def close(self) -> None:
-        """Close nothing: the pool is the service's."""
+        """Close nothing: the service owns the pool."""
 
     def create_request(
         self,
@@ -73,7 +73,7 @@ class BankTransfer:
         amount: Money,
         manual_capture: bool = False,  # noqa: ARG002 - a bank holds no money for us
     ) -> Request:
-        """Word the asking for a transfer. `manual_capture` changes nothing: what comes is captured."""
+        """Build the request for an intent. `manual_capture` has no effect: a transfer is captured at once."""
         body = {
             "payment_id": payment_id,
             "order_id": order_id,
@@ -83,36 +83,36 @@ class BankTransfer:
         return _post(_INTENTS, body)
 
     def cancel_request(self, intent_id: str, *, reason: str = "") -> Request:
-        """Word the cancellation of an intent."""
+        """Build the cancel of an intent."""
         return _post(f"{_INTENTS}/{quote(intent_id, safe='')}/cancel", {"reason": reason})
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:
-        """Word a capture, which is refused."""
+        """Build a capture, which is refused."""
         return _post(f"{_INTENTS}/{quote(intent_id, safe='')}/capture", {"amount": amount.minor})
 
     def refund_request(
         self, intent_id: str, *, refund_id: UUID, payment_id: UUID, amount: Money, reason: str
     ) -> Request:
-        """Word the asking for a transfer back."""
+        """Build the request for a transfer back."""
         body = {"reference": intent_id, "amount": amount.minor, "currency": amount.currency.code}
         return _post(_REFUNDS, {**body, "refund_id": refund_id, "payment_id": payment_id, "reason": reason})
 
     def refunds_request(self, intent_id: str) -> Request:
-        """Word the reading of an intent's refunds."""
+        """Build the read of an intent's refunds."""
         return _get(f"{_REFUNDS}?{urlencode({'reference': intent_id})}")
 
     def retrieve_request(self, intent_id: str) -> Request:
-        """Word the reading of an intent."""
+        """Build the read of an intent."""
         return _get(f"{_INTENTS}/{quote(intent_id, safe='')}")
 
     def lookup_request(self, request: Request) -> Request:
-        """Word the reading of the intent, or of the intent's refunds, which a request is about."""
+        """Build the read of the object of a request: the intent, or its refunds."""
         if request.path.startswith(_REFUNDS):
             return self.refunds_request(_form(request)["reference"])
         return self.retrieve_request(_reference_in(request))
 
     async def send(self, call: Call) -> Outcome:
-        """Ask the ledger. While the database is away nobody knows, as with any other provider."""
+        """Answer from the ledger. Without the database the outcome is unknown, as with any other provider."""
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 call.refuse_late()
@@ -124,7 +124,7 @@ class BankTransfer:
             return Unexpected(code="unreadable_request", detail=detail, request_id="")
 
     async def checkout(self, intent_id: str) -> Checkout | Transient:
-        """Say to which account the customer transfers the amount, and under which reference."""
+        """Return the account and the reference for the customer's transfer."""
         try:
             async with self._pool.acquire() as connection:
                 intent = await ledger.intent(connection, intent_id)
@@ -138,7 +138,7 @@ class BankTransfer:
     async def find_intents(
         self, *, created_from: int, created_to: int, limit: int
     ) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
-        """List intents of a window; None: there are more than `limit`, or the database is away."""
+        """Return the intents of a window, or None if there are more than `limit` or the database is unavailable."""
         begin, end = (datetime.fromtimestamp(moment, UTC) for moment in (created_from, created_to + 1))
         try:
             async with self._pool.acquire() as connection:
@@ -150,7 +150,7 @@ class BankTransfer:
         return {intent.payment_id: (intent.fact(source=f"list:{intent.reference}"),) for intent in found}
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
-        """Read an event of the ledger."""
+        """Translate an event of the ledger."""
         return events.translate(event)
 
     async def _answer(self, connection: Connection, call: Call) -> Outcome:
@@ -168,7 +168,7 @@ class BankTransfer:
         if intent is None:
             return _no_intent()
         if request.path.endswith("/capture"):
-            reason = "A transfer is never held: what has come is captured, and nothing else can be."
+            reason = "A transfer is captured when it arrives: there is nothing to capture later."
             return Refused(
                 code="capture_not_supported", reason=reason, fact=intent.fact(source=call.source), request_id=""
             )
@@ -232,10 +232,10 @@ def _cancelled(intent: Intent | None, call: Call) -> Outcome:
 
 def _not_refundable(intent: Intent, refunds: list[LedgerRefund], amount: Money) -> tuple[str, str] | None:
     if intent.status is not Status.SUCCEEDED:
-        return "not_paid", "Nothing has come in, so nothing can be given back."
+        return "not_paid", "No transfer has arrived, so nothing can be refunded."
     given = sum(refund.amount.minor for refund in refunds if refund.status in _HOLDING)
     if amount.currency != intent.amount.currency or given + amount.minor > intent.amount.minor:
-        return "more_than_paid", "More would be given back than has come in."
+        return "more_than_paid", "The refund exceeds the amount that arrived."
     return None
 
 

@@ -1,8 +1,8 @@
-"""Creditor references (ISO 11649), by which a customer's transfer finds its payment. Pure.
+"""Creditor references (ISO 11649), which connect a customer's transfer with its payment. Pure.
 
-`RF`, two check digits, and sixteen characters made from the payment's id: five groups of four, as they are printed. The letters
-are Crockford's, without I, L, O and U, which are misread. 80 bits: with a thousand million payments, the chance that two of
-them share one is one in two million, and then the ledger refuses the second.
+A reference is `RF`, two check digits and 16 characters made from the payment's id, printed in five groups of four. The
+letters are Crockford's, without I, L, O and U, which are easily misread. They hold 80 bits. With a billion payments, the chance
+that two share a reference is one in two million, and then the ledger refuses the second.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _LETTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BODY_LENGTH: Final = 16
 _LENGTH: Final = 4 + _BODY_LENGTH
 _FORM: Final = re.compile(rf"RF[0-9]{{2}}[{_LETTERS}]{{{_BODY_LENGTH}}}")
-# What people and banks put between the groups.
+# Separators that people and banks write between the groups.
 _BETWEEN: Final = re.compile(r"[\s\-.,/:]+")
 
 
 def reference_of(payment_id: UUID) -> str:
-    """Give the reference of a payment, without spaces."""
+    """Return the reference of a payment, without spaces."""
     number = int.from_bytes(sha256(payment_id.bytes).digest()[:10], "big")
     body = "".join(_LETTERS[number >> 5 * place & 31] for place in reversed(range(_BODY_LENGTH)))
     return f"RF{mod_97_10.calc_check_digits(f'{body}RF')}{body}"
 
 
 def find_references(text: str) -> tuple[str, ...]:
-    """Find what may be references of ours in what a customer wrote, in any case and with anything between the groups.
+    """Return the valid references in a customer's text, in any case and with any separators.
 
-    Each is named once, in the order of the text.
+    Each appears once, in the order of the text.
     """
     compact = _BETWEEN.sub("", text).upper()
     candidates = (compact[match.start() : match.start() + _LENGTH] for match in re.finditer("RF", compact))

@@ -1,8 +1,8 @@
-"""A bank statement as CSV, read strictly, a line at a time: a bad line is told with its number and stops no other. Pure.
+"""Parse a bank statement in CSV, line by line. A bad line is reported with its number and affects no other. Pure.
 
 The first line names the columns `booking_date` (2026-12-25), `amount` (a decimal with a point), `currency` (ISO 4217),
-`reference` (what the customer wrote) and `transaction_id` (the bank's), in any order; others are passed over. UTF-8, commas,
-quotes as in RFC 4180, one line a transfer. Money that went out (a negative amount) is passed over.
+`reference` (the customer's text) and `transaction_id` (the bank's), in any order; others are ignored. The format is UTF-8
+with commas, quotes as in RFC 4180, and one line per transfer. Outgoing money (a negative amount) is skipped.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from payment_service_events.money import Money
 
 COLUMNS: Final = ("booking_date", "amount", "currency", "reference", "transaction_id")
-# A hundred lines of remittance information; what is longer is no line of a statement.
+# A hundred lines of remittance information. A longer line belongs to another kind of file.
 LINE_LIMIT_BYTES: Final = 16_384
 # SEPA carries 140 characters, SWIFT four lines of 35, some banks all of both.
 REFERENCE_LIMIT_CHARACTERS: Final = 1_000
-# A booking of tomorrow is one of today, east of here.
+# East of here it may be tomorrow already.
 _AHEAD_MAX: Final = timedelta(days=1)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FIRST_DAY: Final = date(2000, 1, 1)
@@ -36,16 +36,16 @@ _OUTGOING: Final = re.compile(r"-[0-9]+(\.[0-9]+)?")
 
 
 class StatementRefused(ValueError):
-    """The file is no statement that can be read at all. The message says what to do."""
+    """The file is not a readable statement. The message says what to do."""
 
 
 class _BadError(ValueError):
-    """A line can't be read; the message says why."""
+    """A line cannot be parsed; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """Money that came in. `text`: what the customer wrote."""
+    """An incoming transfer. `text` is what the customer wrote."""
 
     transaction_id: str
     amount: Money
@@ -55,7 +55,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that can't be read, by its number in the file (from 1), and why; nothing of its content is repeated."""
+    """A line that cannot be parsed: its number in the file, from 1, and the problem. It repeats none of the content."""
 
     number: int
     problem: str
@@ -63,13 +63,13 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A line of money that went out."""
+    """A line of outgoing money."""
 
     number: int
 
 
 def read_statement(lines: Iterable[bytes], *, today: date) -> Iterator[tuple[int, Transfer] | BadLine | Outgoing]:
-    """Read a statement: each transfer with the number of its line. Raises StatementRefused for a first line that names no columns."""
+    """Yield each transfer with its line number. Raise StatementRefused if the first line does not name the columns."""
     numbered = enumerate(lines, 1)
     columns = _read_columns(next((line for _, line in numbered), b""))
     for number, line in numbered:
@@ -86,18 +86,18 @@ def read_statement(lines: Iterable[bytes], *, today: date) -> Iterator[tuple[int
 
 
 def read_transfer(row: Mapping[str, str], *, today: date) -> Transfer:
-    """Read one transfer from texts under the names of the columns. Raises StatementRefused."""
+    """Parse one transfer from texts by column name. Raise StatementRefused."""
     try:
         return _read_transfer(row, today)
     except _BadError as problem:
-        raise StatementRefused(f"The transfer can't be taken: {problem}.") from None
+        raise StatementRefused(f"The transfer cannot be accepted: {problem}.") from None
 
 
 def _read_columns(line: bytes) -> list[str]:
     try:
         columns = [name.strip().lower() for name in _split(line.removeprefix(b"\xef\xbb\xbf"))]
     except _BadError as problem:
-        raise StatementRefused(f"The first line can't be read: {problem}.") from None
+        raise StatementRefused(f"The first line cannot be read: {problem}.") from None
     for name in COLUMNS:
         if columns.count(name) != 1:
             raise StatementRefused(f"The first line must name the columns {', '.join(COLUMNS)}, each once.")
@@ -113,7 +113,7 @@ def _split(line: bytes) -> list[str]:
     except UnicodeDecodeError:
         raise _BadError("it is not UTF-8") from None
     except csv.Error:
-        raise _BadError("its quotes don't match") from None
+        raise _BadError("its quotes do not match") from None
 
 
 def _read_transfer(row: Mapping[str, str], today: date) -> Transfer:

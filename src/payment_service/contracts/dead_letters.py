@@ -1,4 +1,4 @@
-"""What is kept of a record that could not be accepted, and sent to its topic with `.dlq` behind: as it was, but without card numbers."""
+"""Build the dead letter of a rejected record: the record as it was, without card numbers, for the topic with `.dlq` appended."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Headers = tuple[tuple[str, bytes | None], ...]
 DEAD_LETTER_VALUE_LIMIT_BYTES: Final = (
     512_000  # half of the broker's default for a record: key, headers and framing fit beside it
 )
-DEAD_LETTER_KEY_LIMIT_BYTES: Final = 16_384  # keys are order ids; a longer one is an accident
+DEAD_LETTER_KEY_LIMIT_BYTES: Final = 16_384  # keys are order ids
 DEAD_LETTER_HEADERS_LIMIT: Final = 32  # tracing, schema and CloudEvents headers together are about 15
 DEAD_LETTER_HEADERS_LIMIT_BYTES: Final = 16_384  # names and values together
 _PREFIX: Final = "dlq_"
 
-# Records in which text and ids can't be told apart (an order_id that is none is text), or that hold a card number.
+# Reasons for which text and ids cannot be distinguished, or for which a card number was found.
 _MASKED: Final = frozenset(
     {
         Reason.BAD_ORDER_ID,
@@ -49,7 +49,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """Safe to store and to publish."""
+    """Content that is safe to store and to publish."""
 
     key: bytes | None
     value: bytes | None
@@ -57,9 +57,9 @@ class DeadLetter:
 
 
 def dead_letter(record: Record, rejected: Rejected) -> DeadLetter:
-    """Key, value and headers of `record` as they were, plus where it stood and why it was refused.
+    """Return key, value and headers of `record` unchanged, plus its position and the reason of the rejection.
 
-    Card numbers are masked where some were found, or where nothing could be read. A value over `DEAD_LETTER_VALUE_LIMIT_BYTES`
+    Card numbers are masked if some were found, or if nothing could be parsed. A value over `DEAD_LETTER_VALUE_LIMIT_BYTES`
     becomes a JSON reference {topic, partition, offset, bytes, sha256}; a key over `DEAD_LETTER_KEY_LIMIT_BYTES` its SHA-256 in
     hex, so that equal keys stay equal.
     """
@@ -106,7 +106,7 @@ def _describe(record: Record, rejected: Rejected) -> Headers:
 
 
 def _keep_headers(headers: Headers, *, masked: bool) -> Headers:
-    """The first ones, up to the limits. Those of an earlier dead letter are left out: they tell of another record."""
+    """Return the first headers, up to the limits, without those of an earlier dead letter."""
     kept: list[tuple[str, bytes | None]] = []
     left_bytes = DEAD_LETTER_HEADERS_LIMIT_BYTES
     for name, content in headers:

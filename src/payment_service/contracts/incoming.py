@@ -1,4 +1,4 @@
-"""What a record of a topic that is read means. Pure; whatever the bytes are, the answer is no exception."""
+"""Decode the records of all consumed topics. Pure; any bytes give a result, never an exception."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def decode(
     topic: str, value: bytes | None, *, timestamp_ms: int, amount_minor_max: int
 ) -> Order | CancelledOrder | Rejected:
-    """Read the value of a record. `timestamp_ms`: the record's, milliseconds since 1970; `amount_minor_max`: minor units."""
+    """Decode the value of a record. `timestamp_ms`: the record's, milliseconds since 1970; `amount_minor_max`: minor units."""
     if topic == ORDERS_CANCELLED:
         return decode_cancelled_order(value, timestamp_ms=timestamp_ms)
     return decode_order(value, timestamp_ms=timestamp_ms, amount_minor_max=amount_minor_max)

@@ -1,6 +1,6 @@
-"""Decoding `orders.created`. Pure; whatever the bytes are, the answer is an `Order` or a `Rejected`, never an exception.
+"""Decode `orders.created`. Pure; any bytes give an `Order` or a `Rejected`, never an exception.
 
-What money needs is strict. Everything else is ignored, malformed or unknown: an order is no less payable for a wrong item.
+Fields that decide about money are strict. All others are ignored if they are unknown or malformed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from payment_service.domain.order import Order, Reason, Rejected, record_time
 from payment_service_events.currency import Currency, UnknownCurrency, currency
 from payment_service_events.money import AMOUNT_MINOR_MAX, Money, MoneyError
 
-ORDER_VALUE_LIMIT_BYTES: Final = 262_144  # 2,000 items; the worst a sender can make of it is searched in about a second
+ORDER_VALUE_LIMIT_BYTES: Final = 262_144  # 2,000 items
 USER_ID_LIMIT_CHARACTERS: Final = 255  # names and mail addresses fit, and the provider's metadata takes 500
 
-# A date, a time and its distance from UTC, as RFC 3339 (section 5.6) writes them; `fromisoformat` takes far more.
+# RFC 3339, section 5.6. `fromisoformat` accepts far more.
 TIME_PATTERN: Final = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -29,16 +29,16 @@ _ORDER_ID: Final = re.compile(ORDER_ID_PATTERN)
 PROVIDER_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
 _PROVIDER: Final = re.compile(PROVIDER_PATTERN)
 
-# What these fields hold is a name, and names of 16 digits exist: card numbers are looked for in text, not in them.
+# These fields hold ids, and ids of 16 digits exist, so card numbers are searched in other fields only.
 _ID_FIELDS: Final = frozenset({"id", "order_id", "user_id", "product_id"})
 
 
 class _DuplicateFieldError(ValueError):
-    """Two values for one field: whichever we took, the sender may have meant the other."""
+    """A field occurs twice, so its meaning is ambiguous."""
 
 
 class RefusedError(Exception):
-    """Carries the `Rejected` out of the depth of the decoder."""
+    """Carry the `Rejected` out of the decoder."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -48,10 +48,10 @@ class RefusedError(Exception):
 def decode_order(
     value: bytes | None, *, timestamp_ms: int, amount_minor_max: int = AMOUNT_MINOR_MAX
 ) -> Order | Rejected:
-    """Read the value of a record of `orders.created`.
+    """Decode the value of a record of `orders.created`.
 
-    `timestamp_ms`: the record's, milliseconds since 1970. `amount_minor_max`: the largest amount taken, minor units. Age, and
-    whether the same order is known with another amount, are for the caller to judge.
+    `timestamp_ms`: the record's, milliseconds since 1970. `amount_minor_max`: the largest accepted amount, minor units. The
+    caller checks the age, and whether the order is known with another amount.
     """
     try:
         fields = read_object(value)
@@ -69,13 +69,13 @@ def decode_order(
 
 
 def read_object(value: bytes | None) -> dict[str, object]:
-    """Read the object that a record's value is. Raises RefusedError."""
+    """Parse the value as a JSON object. Raise RefusedError."""
     text = _read_text(value)
     parsed = _read_json(text)
     if card_numbers.may_contain(text) and _holds_card_number(parsed):
         raise RefusedError(
             Reason.CARD_NUMBER,
-            "The order holds a card number: card numbers go to the provider's page alone, never through the store.",
+            "The order contains a card number: customers enter card numbers on the provider's page only.",
         )
     if not isinstance(parsed, dict):
         raise RefusedError(Reason.NOT_AN_OBJECT, "The value must be a JSON object with the fields of an order.")
@@ -107,7 +107,7 @@ def _read_json(text: str) -> object:
     except (ValueError, RecursionError):
         raise RefusedError(
             Reason.NOT_JSON,
-            "The value holds NaN, Infinity, a number of thousands of digits or too deep a nesting: send plain JSON.",
+            "The value contains NaN, Infinity, a number of thousands of digits, or too many nested levels: send plain JSON.",
         ) from None
     return parsed
 
@@ -127,7 +127,7 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique_fields, parse_const
 
 
 def _holds_card_number(parsed: object) -> bool:
-    """Look through every text and whole number but those in fields of ids, and through the names of fields."""
+    """Search all texts, integers and field names, except values of id fields."""
     waiting = [parsed]
     while waiting:
         match waiting.pop():
@@ -148,7 +148,7 @@ def _is_id(name: str) -> bool:
 
 
 def read_order_id(fields: dict[str, object]) -> str:
-    """Read the name of the order. Raises RefusedError."""
+    """Return the order id. Raise RefusedError."""
     order_id = fields.get("order_id")
     if not isinstance(order_id, str) or _ORDER_ID.fullmatch(order_id) is None:
         raise RefusedError(
@@ -158,7 +158,7 @@ def read_order_id(fields: dict[str, object]) -> str:
 
 
 def _read_user_id(fields: dict[str, object]) -> str:
-    """A missing or null `user_id` is the empty string. `isprintable` refuses control characters, NUL and lone surrogates."""
+    """Return the user id, or an empty string. `isprintable` rejects control characters, NUL and lone surrogates."""
     user_id = fields.get("user_id")
     if user_id is None:
         return ""
@@ -176,12 +176,12 @@ def _read_amount(fields: dict[str, object], minor_max: int) -> Money:
     if not isinstance(total, str):
         raise RefusedError(
             Reason.BAD_AMOUNT,
-            'total is not a string: send a decimal string such as "19.90", for a JSON number may be rounded.',
+            'total is not a string: send a decimal string such as "19.90". A JSON number may be rounded.',
         )
     try:
         return parse(total, known, minor_max=minor_max)
     except MoneyError as error:
-        raise RefusedError(Reason.BAD_AMOUNT, f"total can't be read. {error}") from None
+        raise RefusedError(Reason.BAD_AMOUNT, f"total cannot be read. {error}") from None
 
 
 def _read_currency(fields: dict[str, object]) -> Currency:
@@ -195,7 +195,7 @@ def _read_currency(fields: dict[str, object]) -> Currency:
 
 
 def _read_provider(fields: dict[str, object]) -> str | None:
-    """Whether a provider of this name runs is for the caller to judge."""
+    """Return the provider name. The caller checks that it is enabled."""
     name = fields.get("payment_provider")
     if name is not None and (not isinstance(name, str) or _PROVIDER.fullmatch(name) is None):
         raise RefusedError(
@@ -206,7 +206,7 @@ def _read_provider(fields: dict[str, object]) -> str | None:
 
 
 def _read_capture_method(fields: dict[str, object]) -> bool | None:
-    """Whether the order's money is only held at first; None: as it is configured."""
+    """Return whether to capture manually; None means the configured default."""
     method = fields.get("capture_method")
     if method is None:
         return None
@@ -216,7 +216,7 @@ def _read_capture_method(fields: dict[str, object]) -> bool | None:
 
 
 def _read_expires_at(fields: dict[str, object]) -> datetime | None:
-    """When the order is given up if it is unpaid; None: as it is configured."""
+    """Return the time at which the unpaid order expires; None means the configured default."""
     text = fields.get("expires_at")
     if text is None:
         return None

@@ -41,9 +41,12 @@ def event_record_id(payment_id: UUID, topic: str, cause: str) -> UUID:
     return _uuid_from("event", str(payment_id), topic, cause)
 
 
-def quarantine_id(topic: str, partition: int, offset: int) -> UUID:
-    """Return the id of a quarantined record, the same for every delivery."""
-    return _uuid_from("quarantine", topic, str(partition), str(offset))
+def quarantine_id(topic: str, partition: int, offset: int, *, content: str = "") -> UUID:
+    """Return the id of a quarantined record, the same for every delivery.
+
+    `content` is a digest of the record: after a topic is recreated, another record can have the same offset.
+    """
+    return _uuid_from("quarantine", topic, str(partition), str(offset), *([content] if content else []))
 
 
 def _uuid_from(*parts: str) -> UUID:

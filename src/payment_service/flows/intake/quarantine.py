@@ -34,7 +34,8 @@ async def quarantine_records(
     if not rejected:
         return []
     rows = {
-        quarantine_id(r.topic, r.partition, r.offset): (r, reason, dead_letter(r, reason)) for r, reason in rejected
+        quarantine_id(r.topic, r.partition, r.offset, content=_digest(r)): (r, reason, dead_letter(r, reason))
+        for r, reason in rejected
     }
     new = await quarantine.insert(connection, [_quarantined(key, *rest) for key, rest in rows.items()])
     if new:
@@ -43,6 +44,12 @@ async def quarantine_records(
             [_dead_letter_record(key, record.topic, letter) for key, (record, _, letter) in rows.items() if key in new],
         )
     return [(record, reason) for key, (record, reason, _) in rows.items() if key in new]
+
+
+def _digest(record: Record) -> str:
+    """Return a digest of what distinguishes two records at one offset: timestamp, key and value."""
+    parts = (str(record.timestamp_ms).encode(), record.key or b"", record.value or b"")
+    return sha256(b"".join(sha256(part).digest() for part in parts)).hexdigest()
 
 
 def _quarantined(key: UUID, record: Record, reason: Rejected, letter: DeadLetter) -> quarantine.Quarantined:

@@ -75,7 +75,7 @@ class Transfers:
             event = events.transfer_event(transfer, self._account, intent, reason, was_unmatched=known)
             if event.event_type == events.MATCHED and intent is not None:
                 await ledger.pay_intent(connection, intent, transfer)
-            await ledger.note_outcome(connection, self._account, transfer, event.event_type, intent)
+            await ledger.record_outcome(connection, self._account, transfer, event.event_type, intent)
             stored = await self._webhooks.store_within(connection, [(event, _verified_by(actor))], alone=True)
             detail = {
                 "transaction_id": transfer.transaction_id,
@@ -121,13 +121,13 @@ class Transfers:
         self._webhooks.after_commit(stored)
 
 
-def _compare(before: ledger.Noted, transfer: Transfer, named: Sequence[Intent]) -> TransferResult | None:
+def _compare(before: ledger.KnownTransfer, transfer: Transfer, named: Sequence[Intent]) -> TransferResult | None:
     """Return the result for a known transaction, or None if it was unmatched and now names an intent."""
     if before.amount != transfer.amount:
         return TransferResult(
             outcome=TransferOutcome.CONTRADICTED, reason="its transaction was recorded before, with another amount"
         )
-    if not named or before.reference in {intent.reference for intent in named}:
+    if before.outcome == events.CLOSED or not named or before.reference in {intent.reference for intent in named}:
         return TransferResult(outcome=TransferOutcome.KNOWN, reference=before.reference)
     if before.reference is None:
         return None
