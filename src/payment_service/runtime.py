@@ -19,8 +19,8 @@ import asyncpg
 import structlog
 import uvloop
 
+import payment_service_events
 from payment_service import exit_codes
-from payment_service.contracts import values
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.db import health
 from payment_service.db.gauges import sample
@@ -116,7 +116,7 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
 
 def _show_from_zero() -> None:
     """What alarms watch is shown before it happens: a counter that appears with 1 has not risen for those who compare."""
-    for topic in values.BY_TOPIC:
+    for topic in payment_service_events.TOPICS:
         metrics.ANNOUNCED.labels(topic)
     for reason in Reason:
         metrics.QUARANTINED.labels("kafka", reason)

@@ -28,11 +28,11 @@ from tests.support.kafka import Topics, group_id
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "order_service.py"
 (
     INITIATED,
+    AUTHORIZED,
+    SUCCEEDED,
     DECLINED,
     ENDED,
     CANCELED,
-    AUTHORIZED,
-    SUCCEEDED,
     REFUND_INITIATED,
     REFUNDED,
     REFUND_FAILED,

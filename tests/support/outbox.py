@@ -36,7 +36,7 @@ def records(
 
 
 def _record(payment: uuid.UUID, sequence: int, topic: str, value: bytes | None) -> OutboxRecord:
-    told = next(told for told in ANNOUNCEMENTS if told.topic == topic)
+    told = next(told for told in ANNOUNCEMENTS if told.data.topic == topic)
     told = replace(told, cause=str(uuid.uuid4()))
     made = outbox_record(
         replace(SAMPLE, id=payment, sequence=sequence), told, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC)

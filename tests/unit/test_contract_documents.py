@@ -6,7 +6,7 @@ import json
 import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
@@ -19,12 +19,13 @@ from payment_service.contracts.dead_letters import Record, dead_letter
 from payment_service.contracts.orders import decode_order
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED, TIME_PATTERN, TOPICS, rfc3339
 from payment_service.contracts.schemas import INCOMING, all_schemas, headers_name, value_name
-from payment_service.contracts.values import BY_TOPIC
-from payment_service.domain.events import PaymentEvent
+from payment_service.domain.dispute import DisputeStatus
 from payment_service.domain.order import Order, Reason, Rejected
 from payment_service_events.currency import CURRENCIES
 from payment_service_events.money import AMOUNT_MINOR_MAX
+from payment_service_events.types import DATA, EVENTS
 from scripts.document_contracts import ASYNCAPI, ROOT, SCHEMAS, asyncapi, schema_files
+from scripts.document_events import TABLES, with_tables
 from scripts.sample_records import ANNOUNCEMENTS
 from tests.support.contracts import against, hold, validator
 
@@ -65,7 +66,7 @@ def test_what_lies_in_the_repository_is_what_the_models_say() -> None:
 
 def test_every_topic_is_described() -> None:
     """A topic is read, holds what was not accepted of one that is read, or announces: there is no other."""
-    assert {*INCOMING, *LETTERS, *BY_TOPIC} == set(TOPICS)
+    assert {*INCOMING, *LETTERS, *EVENTS} == set(TOPICS)
     channels = paper()["channels"]
     assert {channel["address"] for channel in channels.values()} == set(TOPICS)
     assert {channel["bindings"]["kafka"]["topic"] for channel in channels.values()} == set(TOPICS)
@@ -100,7 +101,7 @@ def test_every_example_is_a_record_that_would_be_sent(topic: str) -> None:
     message = messages()[topic]
     assert message["examples"]
     for shown in message["examples"]:
-        if topic in BY_TOPIC:
+        if topic in EVENTS:
             headers = {name: content.encode() for name, content in shown["headers"].items()}
             key, value = shown["payload"]["payment_id"].encode(), json.dumps(shown["payload"]).encode()
             hold(topic, key, value, headers)
@@ -111,8 +112,26 @@ def test_every_example_is_a_record_that_would_be_sent(topic: str) -> None:
                 Draft202012Validator(followed(schema) if "$ref" in schema else schema).validate(shown[part])
 
 
-def test_there_is_a_sample_of_every_announcement() -> None:
-    assert {type(told) for told in ANNOUNCEMENTS} == set(get_args(PaymentEvent))
+def test_there_is_a_sample_of_every_published_event() -> None:
+    assert {type(event.data) for event in ANNOUNCEMENTS} == set(DATA)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in TABLES}))
+def test_the_tables_of_published_events_are_as_declared(name: str) -> None:
+    """`make docs` writes them again."""
+    page = (ROOT / name).read_text()
+    assert with_tables(name, page) == page
+
+
+def test_a_page_without_the_markers_of_its_table_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="markers"):
+        with_tables("docs/records.md", "# Records")
+
+
+def test_the_statuses_of_a_dispute_are_those_of_the_state_machine() -> None:
+    """The declaration cannot import them: it belongs to the package of the consumers."""
+    status = all_schemas()["payments.disputed.value"]["properties"]["status"]
+    assert set(status["x-extensible-enum"]) == set(DisputeStatus)
 
 
 zones = st.builds(timezone, st.timedeltas(timedelta(hours=-14), timedelta(hours=14)))

@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import payment_service_events
-from payment_service.contracts.values import BY_TOPIC
+from payment_service.contracts.schemas import all_schemas
+from payment_service.domain.events import PaymentEvent
 from payment_service_events import (
     TOPICS,
     Event,
@@ -38,14 +39,22 @@ from payment_service_events import (
     read,
     read_message,
     take,
+    types,
 )
 from payment_service_events.currency import CURRENCIES, Currency
 from payment_service_events.money import Money
-from payment_service_events.reading import _KINDS
+from payment_service_events.types import DATA, EVENTS, Disputed, Failed, Initiated, Refunded, RefundInitiated, Succeeded
 from scripts.sample_records import ANNOUNCEMENTS, PAYMENT, TIME, record_of
 
 EUR = CURRENCIES["eur"]
-SUCCEEDED = next(told for told in ANNOUNCEMENTS if told.topic == "payments.succeeded")
+
+
+def samples(kind: type[Any]) -> list[PaymentEvent]:
+    return [event for event in ANNOUNCEMENTS if isinstance(event.data, kind)]
+
+
+[SUCCEEDED] = samples(Succeeded)
+DECLINED, ENDED = samples(Failed)
 
 
 def event_of(told: Any, **options: Any) -> Event:
@@ -65,7 +74,7 @@ def changed(told: Any = SUCCEEDED, **changes: Any) -> Event:
 def test_every_record_that_the_service_makes_is_read_with_all_that_it_tells(told: Any) -> None:
     made = record_of(told, sequence=3, attempt=2)
     event = read(made.topic, made.value, made.headers)
-    assert type(event) is _KINDS[told.topic]
+    assert type(event) is EVENTS[told.data.topic]
     assert (event.sequence, event.attempt, event.time, event.id) == (3, 2, TIME, str(made.id))
     value = json.loads(made.value or b"")
     for name, content in value.items():
@@ -78,14 +87,19 @@ def test_every_record_that_the_service_makes_is_read_with_all_that_it_tells(told
                 assert plain == content
 
 
-def test_every_topic_and_field_that_is_announced_has_its_place_in_an_event() -> None:
+def test_every_published_topic_and_field_belongs_to_an_event() -> None:
     """`currency` is part of each amount."""
-    assert set(TOPICS) == set(BY_TOPIC)
     envelope = {"id", "sequence", "attempt", "time", "record"}
-    for topic, model in BY_TOPIC.items():
-        assert {field.name for field in fields(_KINDS[topic])} - envelope == set(model.model_fields) - {"currency"}
-        assert _KINDS[topic].__name__ == model.__name__
-        assert _KINDS[topic].__name__ in payment_service_events.__all__
+    for topic, kind in EVENTS.items():
+        promised = set(all_schemas()[f"{topic}.value"]["properties"])
+        assert {field.name for field in fields(kind)} - envelope == promised - {"currency"}
+
+
+def test_every_declared_event_is_exported_and_has_one_topic() -> None:
+    assert {kind.__name__ for kind in EVENTS.values()} == set(types.__all__) <= set(payment_service_events.__all__)
+    assert [kind.__name__ for kind in EVENTS.values()] == [f"Payment{data.__name__}" for data in DATA]
+    assert list(EVENTS) == [data.topic for data in DATA]
+    assert list(TOPICS) == list(EVENTS)
 
 
 def test_money_is_minor_units_and_nothing_can_be_changed() -> None:
@@ -131,7 +145,7 @@ def test_what_is_kept_of_an_unknown_record_is_read_by_a_version_that_knows_it() 
 
 
 def test_words_that_are_new_are_given_as_they_are() -> None:
-    disputed = next(told for told in ANNOUNCEMENTS if told.topic == "payments.disputed")
+    [disputed] = samples(Disputed)
     event = changed(disputed, stage="arbitration", evidence_due_by="")
     assert isinstance(event, PaymentDisputed)
     assert (event.stage, event.evidence_due_by) == ("arbitration", None)
@@ -191,7 +205,7 @@ def test_a_field_that_breaks_the_contract_is_named(field: str, content: object) 
 @pytest.mark.parametrize("final", ["true", 1, None, ...])
 def test_a_flag_that_is_none_is_named(final: object) -> None:
     with pytest.raises(MalformedRecord, match="final"):
-        changed(ANNOUNCEMENTS[1], final=final)
+        changed(DECLINED, final=final)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +269,10 @@ def test_the_source_uses_no_syntax_that_python_3_9_lacks(path: Path) -> None:
 
 def life() -> list[Event]:
     """An order that was paid by its second payment, and what came of that."""
-    first = [event_of(told, sequence=number) for number, told in enumerate(ANNOUNCEMENTS[:3], 1)]
-    kinds = (ANNOUNCEMENTS[0], *ANNOUNCEMENTS[5:8])
+    [initiated] = samples(Initiated)
+    refund = [event for kind in (RefundInitiated, Refunded) for event in samples(kind)]
+    first = [event_of(told, sequence=number) for number, told in enumerate((initiated, DECLINED, ENDED), 1)]
+    kinds = (initiated, SUCCEEDED, *refund)
     return first + [event_of(told, sequence=number, attempt=2) for number, told in enumerate(kinds, 1)]
 
 
@@ -316,7 +332,7 @@ def test_it_imports_nothing_but_the_standard_library() -> None:
 
 
 def test_the_paths_of_refunds_tell_sums() -> None:
-    refunded = event_of(next(told for told in ANNOUNCEMENTS if told.topic == "payments.refunded"))
+    refunded = event_of(*samples(Refunded))
     assert isinstance(refunded, PaymentRefunded)
     assert (refunded.amount, refunded.full, refunded.time) == (Money(500, EUR), False, TIME.astimezone(UTC))
     assert refunded.payment_id == str(PAYMENT)
@@ -327,7 +343,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "consuming.md").read_text()
 
 def test_the_page_for_listeners_tells_what_every_event_asks_for() -> None:
     rows = set(re.findall(r"^\| `(\w+)`", PAGE, re.MULTILINE))
-    assert rows == {kind.__name__ for kind in _KINDS.values()}
+    assert rows == {kind.__name__ for kind in EVENTS.values()}
 
 
 def test_what_the_page_for_listeners_shows_works(capsys: pytest.CaptureFixture[str]) -> None:

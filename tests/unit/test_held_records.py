@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from payment_service_events.types import Failed
 from scripts.sample_records import ANNOUNCEMENTS, record_of
 from tests.support.contracts import ContractBrokenError, hold
 from tests.support.kafka import Topics
 
 TESTS = Path(__file__).parents[1]
-FAILED = record_of(ANNOUNCEMENTS[1], trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+DECLINED = next(event for event in ANNOUNCEMENTS if isinstance(event.data, Failed))
+FAILED = record_of(DECLINED, trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 LETTER = {"dlq_reason": b"empty", "dlq_topic": b"orders.created", "dlq_partition": b"0", "dlq_offset": b"7"}
 
 
