@@ -31,7 +31,7 @@ FROM ${BASE}
 ARG VERSION=
 ARG REVISION=
 LABEL org.opencontainers.image.title="payment-service" \
-      org.opencontainers.image.description="Takes money for orders, and tells the rest of the store what became of it." \
+      org.opencontainers.image.description="Creates payments for orders from Kafka and publishes their results." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

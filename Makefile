@@ -1,5 +1,5 @@
-# What can be done here. `make install`, `demo` and `test` need Python 3.11+ (with venv and pip), a C library, coreutils and
-# sh; nothing else (scripts/with-bare-path shows it).
+# All tasks of this repository. `make install`, `demo` and `test` need only Python 3.11+ (with venv and pip), a C library,
+# coreutils and sh; scripts/with-bare-path checks this.
 
 SHELL = /bin/sh
 BIN = .venv/bin
@@ -14,30 +14,30 @@ COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make install     everything into .venv; quick when nothing changed (the others call it)'
-	@echo 'make demo        orders, payments and events on a real PostgreSQL and a real broker; ARGS=--once ends by itself'
-	@echo 'make test        the whole suite; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
-	@echo 'make test-kafka  the tests that face a broker, on Apache Kafka itself (needs Java and Maven, else exits 4)'
-	@echo 'make test-browser  the pages of the sandbox and of the demo, driven in Chromium (needs one, else exits 4)'
-	@echo 'make image       build the container image with Docker, Podman or Buildah (else exits 4)'
-	@echo 'make image-test  build it, and run its containers before real parts (needs Docker or Podman, else exits 4)'
-	@echo 'make test-clients  the sandbox behind clients for Node, Go and Java (tries those that are here; exits 4 if one is not)'
-	@echo 'make test-asyncapi  asyncapi.yaml, read by the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
-	@echo 'make test-openapi  a client for TypeScript made from openapi.json, compiled and used (needs Node.js and npm, else exits 4)'
-	@echo 'make test-nginx  a real nginx with deploy/nginx between the sandbox and the service (needs nginx, else exits 4)'
-	@echo 'make test-deploy  the Helm chart and the alerts, by helm and promtool (tries what is here; exits 4 if one is not)'
-	@echo 'make nginx-config-test  let nginx check deploy/nginx (needs nginx, else exits 4)'
-	@echo 'make payment-service-logs     follow the log of the service that runs by compose.yaml'
-	@echo 'make payment-service-restart  restart it, and nginx with it'
-	@echo 'make test-payment-webhook     send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
-	@echo 'make fuzz        20,000 requests made from openapi.json against a running service; the suite makes 2,000'
-	@echo 'make check       lint, format, types, import rules, prose'
-	@echo 'make release-check  whether this working copy can be released; publishes nothing'
-	@echo 'make fmt         mend what lint and format can mend'
-	@echo 'make docs        write again what is drawn from the code: configuration, state machines, contracts'
-	@echo 'make bench       durable webhooks a second, orders a second'
-	@echo 'make shots       photograph the pages of the sandbox and of the demo for the papers, in Chromium'
-	@echo 'make lock        pin the newest versions that requirements/*.in allow'
+	@echo 'make install                 install everything into .venv; quick when nothing changed (other targets call it)'
+	@echo 'make demo                    run the demo: orders, payments and events on a real PostgreSQL and broker; ARGS=--once exits by itself'
+	@echo 'make test                    run the whole suite; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
+	@echo 'make test-kafka              run the tests that use a broker on Apache Kafka (needs Java and Maven, else exits 4)'
+	@echo 'make test-browser            drive the pages of the sandbox and the demo in Chromium (else exits 4)'
+	@echo 'make image                   build the container image with Docker, Podman or Buildah (else exits 4)'
+	@echo 'make image-test              build the image and test its containers against real parts (needs Docker or Podman, else exits 4)'
+	@echo 'make test-clients            test the sandbox with clients for Node, Go and Java (exits 4 if one is missing)'
+	@echo 'make test-asyncapi           read asyncapi.yaml with the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
+	@echo 'make test-openapi            compile and use a TypeScript client made from openapi.json (needs Node.js and npm, else exits 4)'
+	@echo 'make test-nginx              test deploy/nginx with a real nginx between the sandbox and the service (else exits 4)'
+	@echo 'make test-deploy             check the Helm chart and the alerts with helm and promtool (exits 4 if one is missing)'
+	@echo 'make nginx-config-test       let nginx check deploy/nginx (needs nginx, else exits 4)'
+	@echo 'make payment-service-logs    follow the log of the service that compose.yaml runs'
+	@echo 'make payment-service-restart restart it, and nginx with it'
+	@echo 'make test-payment-webhook    send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
+	@echo 'make fuzz                    send 20,000 requests generated from openapi.json to a running service; the suite sends 2,000'
+	@echo 'make check                   check lint, format, types, import directions and prose'
+	@echo 'make release-check           check whether this working copy can be released; publishes nothing'
+	@echo 'make fmt                     fix what lint and format can fix'
+	@echo 'make docs                    write the generated docs again: configuration, commands, schema, state machines, contracts'
+	@echo 'make bench                   measure durable webhooks and orders per second'
+	@echo 'make shots                   photograph the pages of the sandbox and the demo for the docs, in Chromium'
+	@echo 'make lock                    pin the newest versions that requirements/*.in allow'
 
 install: .venv/.installed
 

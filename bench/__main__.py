@@ -1,6 +1,6 @@
-"""`make bench`: durable webhooks a second and orders a second, medians of several runs, CPU by process.
+"""`make bench`: durable webhooks and orders per second, medians of several runs, and CPU per process.
 
-How it is measured, and what the figures were, is in docs/benchmarks.md.
+docs/benchmarks.md describes the method and the results.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
 
-from bench.ground import Refused, ground
+from bench.environment import Refused, start_environment
 from bench.runs import Measured, Reader, measure_orders, measure_webhooks, warm_up
 
 AIMS: Final = {"webhooks": 5_000, "orders": 1_500}
@@ -25,15 +25,15 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("what", nargs="?", choices=("webhooks", "orders", "all"), default="all")
     parser.add_argument("--runs", type=int, default=3, help="runs, each on fresh processes (%(default)s)")
-    parser.add_argument("--orders", type=int, default=20_000, help="orders a run (%(default)s)")
-    parser.add_argument("--webhooks", type=int, help="webhooks a run, at most the orders (as many)")
-    parser.add_argument("--connections", type=int, default=64, help="of the webhook load (%(default)s)")
+    parser.add_argument("--orders", type=int, default=20_000, help="orders per run (%(default)s)")
+    parser.add_argument("--webhooks", type=int, help="webhooks per run, at most the orders (default: the same number)")
+    parser.add_argument("--connections", type=int, default=64, help="connections of the webhook load (%(default)s)")
     parser.add_argument("--concurrency", type=int, default=64, help="PROVIDER_CONCURRENCY (%(default)s)")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Run, and print as it goes. Exit code 1: what was counted is not what was sent."""
+    """Run and print each result. Exit code 1: the counts differ from the records sent."""
     arguments = _arguments()
     print(_conditions(), flush=True)
     seen: dict[str, list[Measured]] = {"orders": [], "webhooks": []}
@@ -59,7 +59,7 @@ def _conditions() -> str:
 
 
 def _run(arguments: argparse.Namespace, number: int, seen: dict[str, list[Measured]]) -> None:
-    with ground(arguments.concurrency) as on:
+    with start_environment(arguments.concurrency) as on:
         if number == 0:
             print(f"PostgreSQL: {on.durability}", flush=True)
         reader = Reader(on, "payments.initiated")
@@ -88,7 +88,7 @@ def _report(what: str, runs: list[Measured]) -> None:
     rates = sorted(run.rate for run in runs)
     print(
         f"\n{what}/s: {statistics.median(rates):,.0f} (median of {len(rates)}: {rates[0]:,.0f} to {rates[-1]:,.0f};"
-        f" the aim is {AIMS[what]:,})"
+        f" the target is {AIMS[what]:,})"
     )
     print("  CPU seconds per 1,000: " + ", ".join(f"{name} {cost:.2f}" for name, cost in _costs(runs).items()))
     rss, peak = max(run.rss_mb for run in runs), max(run.rss_peak_mb for run in runs)

@@ -1,6 +1,6 @@
-"""How long a claim takes while 100,000 calls are due, with all kinds open and with the one that waits blocked.
+"""Measure a claim while 100,000 calls are due, with all kinds open and with the waiting kind blocked.
 
-On the embedded PostgreSQL, by the statement and the schema of the service. Run: `python bench/claims.py [--rows 100000]`.
+It uses the embedded PostgreSQL and the statement and schema of the service. Run: `python bench/claims.py [--rows 100000]`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SELECT gen_random_uuid(), id, 'stripe', $1, 'order', 'POST', '/v1/payment_intent
 
 
 async def claim_ms(pool: Pool, worker: UUID, blocked: tuple[str, ...]) -> tuple[float, float, int]:
-    """Median and 90th percentile of a claim, and how many it took; what was claimed is put back."""
+    """Return median and 90th percentile of a claim, and the operations per claim. Claimed operations are released."""
     times, taken = [], 0
     for _ in range(CLAIMS):
         started = time.perf_counter()
@@ -58,16 +58,18 @@ async def measure(dsn: str, rows: int) -> None:
     worker = uuid4()
     await workers.register(pool, worker)
     await operations.ensure_budget(pool, "stripe")
-    # Planned while there is next to nothing, as in a service that has been idle.
+    # The statement is planned on nearly empty tables, as in a service that was idle.
     await claim_ms(pool, worker, ())
     for first in range(0, rows, BATCH):
         await pool.execute(FILL, "create", first + 1, first + BATCH)
     for title, blocked in (("all open", ()), ("create blocked, nothing else due", ("create",))):
         median, high, taken = await claim_ms(pool, worker, blocked)
-        print(f"{title:40} {median:6.2f} ms, p90 {high:6.2f} ms, {taken} a claim", flush=True)
+        print(f"{title:40} {median:6.2f} ms, p90 {high:6.2f} ms, {taken} per claim", flush=True)
     await pool.execute(FILL, "refund", 1, 1_000)
     median, high, taken = await claim_ms(pool, worker, ("create",))
-    print(f"{'create blocked, 1,000 refunds due':40} {median:6.2f} ms, p90 {high:6.2f} ms, {taken} a claim", flush=True)
+    print(
+        f"{'create blocked, 1,000 refunds due':40} {median:6.2f} ms, p90 {high:6.2f} ms, {taken} per claim", flush=True
+    )
     pool.terminate()
 
 
@@ -75,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     rows = parser.parse_args().rows
-    # Without fsync: what is measured is the search, and the disk's part is the same for all of them.
+    # Without fsync: the search is measured, and the cost of the disk is the same in all cases.
     with EmbeddedPostgres(fsync=False) as postgres:
         migrate(postgres.dsn)
         asyncio.run(measure(postgres.dsn, rows))

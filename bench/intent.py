@@ -1,4 +1,4 @@
-"""A PaymentIntent of the size that Stripe sends, as JSON text with blanks: what the stub answers and the load's events carry."""
+"""A PaymentIntent of about Stripe's size, as a JSON template, for the stub's answers and the events of the load."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _NULLABLE: Final = ("charge", "method")
 
 
 def _blanks(shape: dict[str, object]) -> str:
-    """Turn a shape into text for the % operator. Stripe indents its JSON by two spaces, which is a third of its size."""
+    """Return a template for the % operator. Stripe indents its JSON by two spaces, a third of its size."""
     text = json.dumps(shape, indent=2).replace("%", "%%")
     for name in (*_NUMBERS, *_NULLABLE):
         text = text.replace(f'"@{name}@"', f"%({name})s")
@@ -81,5 +81,5 @@ EVENT_TEXT: Final = _blanks(_EVENT)
 
 
 def intent_id(payment_id: str) -> str:
-    """Give the id that the stub gives the intent of a payment; the load knows it by the same rule."""
+    """Return the intent id of a payment. The stub and the load use the same rule."""
     return f"pi_3{payment_id.replace('-', '')[:23]}"

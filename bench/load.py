@@ -1,6 +1,6 @@
-"""The webhook load: `payment_intent.succeeded` for payments that exist, signed as Stripe signs, over connections kept alive.
+"""The webhook load: signed `payment_intent.succeeded` events for existing payments, over keep-alive connections.
 
-Closed loop: each connection sends its next event when the last one is answered. Events are made and signed before the clock
+It is a closed loop: each connection sends its next event after the last answer. Events are built and signed before the clock
 starts. Run: `python -m bench.load URL-PORT DSN SECRET COUNT CONNECTIONS`; prints one JSON object.
 """
 
@@ -20,7 +20,7 @@ import uvloop
 
 from bench.intent import EVENT_TEXT
 
-# Orders of payments that wait for their customer, in the order of time, so that the load is like a shop's.
+# Payments that wait for their customer, oldest first, as a shop would pay them.
 _PAYMENTS: Final = """
 SELECT id::text, order_id, provider_payment_id, amount, currency FROM payments
 WHERE status = 'pending' ORDER BY created_at, order_id LIMIT %s
@@ -28,7 +28,7 @@ WHERE status = 'pending' ORDER BY created_at, order_id LIMIT %s
 
 
 class Connection(asyncio.Protocol):
-    """Sends what `requests` gives, one at a time, until there is no more."""
+    """A connection that sends `requests` one at a time."""
 
     def __init__(self, requests: Iterator[bytes], answers: list[tuple[int, float]]) -> None:
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
         self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what requests are written to."""
+        """Keep the transport."""
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Note the answer when it is whole, and go on."""
+        """Record a complete answer and send the next request."""
         data = self._waiting + data
         end = data.find(b"\r\n\r\n") + 4
         if end < 4 or len(data) < end + _length(data, end):
@@ -75,7 +75,7 @@ def _length(data: bytes, end: int) -> int:
 
 
 def make_requests(dsn: str, port: int, secret: str, count: int) -> list[bytes]:
-    """Make and sign one event for each of `count` payments."""
+    """Build and sign an event for each of `count` payments."""
     with psycopg.connect(dsn) as connection:
         rows = connection.execute(_PAYMENTS, (count,)).fetchall()
     if len(rows) < count:
@@ -111,7 +111,7 @@ def _request(port: int, secret: str, now: int, row: tuple[Any, ...]) -> bytes:
 
 
 async def send_all(port: int, requests: list[bytes], connections: int) -> dict[str, Any]:
-    """Send everything; give what was answered, how fast, and what sending cost."""
+    """Send all requests and return the answers, the rates and the CPU of sending."""
     loop = asyncio.get_running_loop()
     answers: list[tuple[int, float]] = []
     source = iter(requests)

@@ -1,8 +1,8 @@
-"""Where should the mark "published" live: a column of the outbox under a partial index, or a row in a table of its own? And
-where should it be kept to which partition and offset a record went?
+"""Compare ways to store which records are published, and their partition and offset: a column of the outbox with a partial
+index, or rows in separate tables.
 
-Publishes a backlog in batches (fetch, then mark) on the embedded PostgreSQL while another session holds a snapshot, as a
-backup or a forgotten report does, so that nothing dead can be removed. Run: `python bench/outbox_mark.py [--rows 200000]`.
+It publishes a backlog in batches (fetch, then mark) on the embedded PostgreSQL. In half of the runs another session holds a
+snapshot, as a backup or a report does, so that vacuum cannot remove dead rows. Run: `python bench/outbox_mark.py [--rows 200000]`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CREATE INDEX ON outbox (aggregateid, position);
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to keep the mark."""
+    """A way to store the mark."""
 
     name: str
     columns: str
@@ -104,7 +104,7 @@ FROM marked m JOIN unnest($1::bigint[], $3::integer[], $4::bigint[]) AS v (posit
 
 
 def placed(name: str, index: str) -> Variant:
-    """What is pending in a table, and where each record went in another, only ever inserted into."""
+    """Return a variant with pending records in one table and insert-only placements in another."""
     return Variant(
         name=name,
         columns="",
@@ -138,7 +138,7 @@ SELECT min(p), max(p), $1, $3, $4 FROM unnest($1::bigint[]) p""",
 
 @dataclass(slots=True)
 class Times:
-    """Milliseconds per batch, in order, and what it cost the server."""
+    """Milliseconds per batch, in order, and the cost on the server."""
 
     fetch_ms: list[float]
     mark_ms: list[float]

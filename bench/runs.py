@@ -1,4 +1,4 @@
-"""One measurement each: orders from `orders.created` to `payments.initiated`, webhooks to committed rows."""
+"""Two measurements: orders from `orders.created` to `payments.initiated`, and webhooks to committed rows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, Final
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from bench.ground import SECRET, Ground, Refused, child_env
+from bench.environment import SECRET, Environment, Refused, child_env
 
-# Enough to open every connection and warm every path, and to have the consumer's partitions assigned.
+# Enough to open all connections and to have the consumer's partitions assigned.
 WARM_UP_ORDERS: Final = 300
 # A run that takes longer than this has hung.
 PATIENCE_S: Final = 120.0
@@ -24,7 +24,7 @@ PATIENCE_S: Final = 120.0
 
 @dataclass(slots=True)
 class Measured:
-    """What a run of `count` items showed. CPU in seconds, by process; `facts`: what else is worth saying."""
+    """The result of a run of `count` items. CPU in seconds, by process; `facts` has further numbers."""
 
     count: int
     elapsed_s: float = 0.0
@@ -35,26 +35,28 @@ class Measured:
 
     @property
     def rate(self) -> float:
-        """Items a second."""
+        """Return the items per second."""
         return self.count / self.elapsed_s
 
 
 class Reader:
-    """Reads one topic from its beginning; end offsets are not asked for, since the embedded broker tells wrong ones."""
+    """A reader of one topic from its beginning. It does not use end offsets, because the embedded broker reports wrong ones."""
 
-    def __init__(self, ground: Ground, topic: str) -> None:
-        self._consumer = Consumer({"bootstrap.servers": ground.brokers, "group.id": "bench", "fetch.wait.max.ms": 20})
+    def __init__(self, environment: Environment, topic: str) -> None:
+        self._consumer = Consumer(
+            {"bootstrap.servers": environment.brokers, "group.id": "bench", "fetch.wait.max.ms": 20}
+        )
         partitions = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
         self._consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         self.records = 0
         self.keys: set[bytes] = set()
 
     def read_until(self, payments: int) -> None:
-        """Read until records of so many payments have come. Raises Refused when they don't."""
+        """Read until records of this many payments have arrived. Raises Refused after PATIENCE_S."""
         deadline = time.monotonic() + PATIENCE_S
         while len(self.keys) < payments:
             if time.monotonic() > deadline:
-                raise Refused(f"{len(self.keys)} of {payments} payments were announced within {PATIENCE_S:.0f} s.")
+                raise Refused(f"{len(self.keys)} of {payments} payments were published within {PATIENCE_S:.0f} s.")
             for message in self._consumer.consume(num_messages=1000, timeout=0.02):
                 if message.error() is None:
                     self.records += 1
@@ -66,47 +68,46 @@ class Reader:
 
 
 @contextmanager
-def _measuring(ground: Ground, measured: Measured) -> Iterator[None]:
-    before, own_before = ground.cpu_s(), time.process_time()
+def _measuring(environment: Environment, measured: Measured) -> Iterator[None]:
+    before, own_before = environment.cpu_s(), time.process_time()
     yield
-    after = ground.cpu_s()
+    after = environment.cpu_s()
     measured.cpu_s |= {name: after[name] - before[name] for name in after}
     measured.cpu_s["bench"] = measured.cpu_s.get("bench", 0.0) + time.process_time() - own_before
-    measured.rss_mb, measured.rss_peak_mb = ground.service_rss_mb()
+    measured.rss_mb, measured.rss_peak_mb = environment.service_rss_mb()
 
 
-def warm_up(ground: Ground, reader: Reader) -> None:
-    """Send some orders through, unmeasured."""
-    _produce(ground, "warm", WARM_UP_ORDERS)
+def warm_up(environment: Environment, reader: Reader) -> None:
+    """Process some orders without measuring."""
+    _produce(environment, "warm", WARM_UP_ORDERS)
     reader.read_until(WARM_UP_ORDERS)
 
 
-def measure_orders(ground: Ground, reader: Reader, count: int) -> Measured:
-    """From the first order handed to the producer until `payments.initiated` of the last one has been read."""
+def measure_orders(environment: Environment, reader: Reader, count: int) -> Measured:
+    """Measure from the first order given to the producer until `payments.initiated` of the last is read."""
     measured = Measured(count)
     seen = reader.records
-    with _measuring(ground, measured):
+    with _measuring(environment, measured):
         started = time.perf_counter()
-        _produce(ground, "order", count)
+        _produce(environment, "order", count)
         reader.read_until(WARM_UP_ORDERS + count)
         measured.elapsed_s = time.perf_counter() - started
     measured.facts["records repeated"] = reader.records - seen - count
-    _require(ground, "SELECT count(*) FROM payments WHERE provider_payment_id IS NOT NULL", WARM_UP_ORDERS + count)
-    _require(ground, "SELECT count(*) FROM operations WHERE state = 'done'", WARM_UP_ORDERS + count)
-    measured.facts["calls repeated"] = _ask(ground, "SELECT coalesce(sum(attempt - 1), 0) FROM operations")
+    _require(environment, "SELECT count(*) FROM payments WHERE provider_payment_id IS NOT NULL", WARM_UP_ORDERS + count)
+    _require(environment, "SELECT count(*) FROM operations WHERE state = 'done'", WARM_UP_ORDERS + count)
+    measured.facts["calls repeated"] = _ask(environment, "SELECT coalesce(sum(attempt - 1), 0) FROM operations")
     return measured
 
 
-def measure_webhooks(ground: Ground, count: int, connections: int) -> Measured:
-    """From the first event sent until the last is answered, which must by then be as many rows.
+def measure_webhooks(environment: Environment, count: int, connections: int) -> Measured:
+    """Measure from the first event sent until the last is answered. By then each event must be a row.
 
-    An event whose payment was locked at that moment is applied a little later, so what became of them is counted once all
-    payments have been announced.
+    An event whose payment was locked is applied a little later, so results are counted after all payments are published.
     """
     measured = Measured(count)
-    reader = Reader(ground, "payments.succeeded")
-    command = [sys.executable, "-m", "bench.load", str(ground.service_port), ground.dsn, SECRET]
-    with _measuring(ground, measured):
+    reader = Reader(environment, "payments.succeeded")
+    command = [sys.executable, "-m", "bench.load", str(environment.service_port), environment.dsn, SECRET]
+    with _measuring(environment, measured):
         load = subprocess.run(
             [*command, str(count), str(connections)], env=child_env({}), stdout=subprocess.PIPE, check=False, text=True
         )
@@ -115,11 +116,11 @@ def measure_webhooks(ground: Ground, count: int, connections: int) -> Measured:
             raise Refused("The load generator failed; see above.")
         told: dict[str, Any] = json.loads(load.stdout)
         measured.elapsed_s = told["elapsed_s"]
-        _require(ground, "SELECT count(*) FROM payment_events", count)
+        _require(environment, "SELECT count(*) FROM payment_events", count)
         reader.read_until(count)
         published_s = measured.elapsed_s + time.perf_counter() - answered_at
-    _require(ground, "SELECT count(*) FROM payment_events WHERE processed AND result = 'applied'", count)
-    _require(ground, "SELECT count(*) FROM payments WHERE status = 'succeeded' AND captured = amount", count)
+    _require(environment, "SELECT count(*) FROM payment_events WHERE processed AND result = 'applied'", count)
+    _require(environment, "SELECT count(*) FROM payments WHERE status = 'succeeded' AND captured = amount", count)
     measured.cpu_s["load"] = told["cpu_s"]
     measured.facts |= {"answered 200": told["accepted"], "published/s": count / published_s}
     measured.facts |= {name: told[name] for name in ("p50_ms", "p99_ms", "body_bytes")}
@@ -128,23 +129,23 @@ def measure_webhooks(ground: Ground, count: int, connections: int) -> Measured:
     return measured
 
 
-def _require(ground: Ground, query: str, expected: int) -> None:
-    found = _ask(ground, query)
+def _require(environment: Environment, query: str, expected: int) -> None:
+    found = _ask(environment, query)
     if found != expected:
         raise Refused(f"{found} instead of {expected} by: {query}")
 
 
-def _ask(ground: Ground, query: str) -> int:
-    with psycopg.connect(ground.dsn) as connection:
+def _ask(environment: Environment, query: str) -> int:
+    with psycopg.connect(environment.dsn) as connection:
         return int(connection.execute(query).fetchall()[0][0])
 
 
-def _produce(ground: Ground, name: str, count: int) -> None:
-    """Hand orders to the broker; on return it has them all."""
+def _produce(environment: Environment, name: str, count: int) -> None:
+    """Produce orders and wait until the broker has all of them."""
     failures: list[object] = []
     note: Callable[..., None] = lambda error, _message: failures.append(error) if error else None  # noqa: E731
     producer = Producer(
-        {"bootstrap.servers": ground.brokers, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000}
+        {"bootstrap.servers": environment.brokers, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000}
     )
     for n in range(count):
         order_id = f"{name}-{n:06}"
@@ -152,7 +153,7 @@ def _produce(ground: Ground, name: str, count: int) -> None:
         if n % 1_000 == 0:
             producer.poll(0)
     if producer.flush(PATIENCE_S) or failures:
-        raise Refused(f"Orders were not taken by the broker: {failures[:1]}")
+        raise Refused(f"The broker did not accept the orders: {failures[:1]}")
 
 
 def _order(order_id: str, n: int) -> bytes:

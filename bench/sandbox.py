@@ -1,8 +1,8 @@
-"""How fast the sandbox is as a provider: PaymentIntents created a second by one process on one core.
+"""Measure the sandbox as a provider: PaymentIntents created per second by one process on one core.
 
-Run: `python -m bench.sandbox`. The sandbox is pinned to one core and the load to another; each request has an
-idempotency key of its own. Closed loop: each connection sends its next create when the last is answered, and an answer
-comes only once its group is on disk. Every intent is counted in the ledger of a sandbox that was killed and started anew.
+Run: `python -m bench.sandbox`. The sandbox is pinned to one core and the load to another. Each request has its own
+idempotency key. It is a closed loop: each connection sends its next create after the last answer, and the sandbox answers
+only after its batch is on disk. At the end the sandbox is killed and restarted, and its ledger must have every intent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from urllib.request import urlopen
 import psutil
 import uvloop
 
-from bench.ground import START_TIMEOUT_S
+from bench.environment import START_TIMEOUT_S
 from bench.load import send_all
 from payment_service_demo.embedded.process import ChildProcess, free_port
 
@@ -37,7 +37,7 @@ PAID: Final = {"payment_method": "pm_card_visa", "confirm": "true"}
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What is asked of the sandbox; `params` go over those of a create."""
+    """A kind of request; `params` replace those of a create."""
 
     name: str
     state: bool
@@ -52,15 +52,17 @@ MODES: Final = (
 
 
 def main() -> int:
-    """Run each mode, print its median. Exit code 1: an answered create was not there after the kill."""
+    """Run each mode and print its median. Exit code 1: an answered create was lost by the kill."""
     parser = argparse.ArgumentParser(prog="python -m bench.sandbox", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="runs of each mode, on fresh processes (%(default)s)")
-    parser.add_argument("--creates", type=int, default=10_000, help="a run (%(default)s)")
-    parser.add_argument("--connections", type=int, default=64, help="of the load (%(default)s)")
+    parser.add_argument("--creates", type=int, default=10_000, help="creates per run (%(default)s)")
+    parser.add_argument("--connections", type=int, default=64, help="connections of the load (%(default)s)")
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[1:] or cores)
-    print(f"{len(cores)} cores, load average {os.getloadavg()[0]:.2f} before; the aim is {AIM:,} creates/s", flush=True)
+    print(
+        f"{len(cores)} cores, load average {os.getloadavg()[0]:.2f} before; the target is {AIM:,} creates/s", flush=True
+    )
     for mode in MODES:
         runs = [
             _run(mode, arguments.creates, arguments.connections, cores[SANDBOX_CORE]) for _ in range(arguments.runs)
@@ -76,7 +78,7 @@ def main() -> int:
 
 
 def _run(mode: Mode, creates: int, connections: int, core: int) -> tuple[float, float]:
-    """Creates a second, and CPU seconds of the sandbox per 1,000."""
+    """Return creates per second, and CPU seconds of the sandbox per 1,000."""
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         folder = Path(name)
         with _sandbox(folder, core, state=mode.state) as (port, process):
@@ -115,7 +117,7 @@ def _request(port: int, order: str, more: dict[str, str]) -> bytes:
 
 
 def _require_kept(folder: Path, core: int, intents: int) -> None:
-    """After the kill: all that was answered."""
+    """Check after the kill that every answered create exists."""
     with _sandbox(folder, core, state=True) as (port, _), urlopen(f"http://127.0.0.1:{port}/sandbox/ledger") as answer:
         ledger: list[dict[str, Any]] = json.load(answer)["data"]
     kept = sum(entry["effect"] == "intent.created" for entry in ledger)
@@ -125,7 +127,7 @@ def _require_kept(folder: Path, core: int, intents: int) -> None:
 
 @contextmanager
 def _sandbox(folder: Path, core: int, *, state: bool) -> Iterator[tuple[int, psutil.Process]]:
-    """A sandbox on one core, killed at the end."""
+    """Run a sandbox on one core and kill it at the end."""
     port, log = free_port(), folder / f"log-{time.monotonic_ns()}"
     command = [str(COMMAND), "--port", str(port), *(["--state", str(folder / "state")] if state else [])]
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""A provider that answers at once: POST /v1/payment_intents and nothing else, as cheap as Python has it.
+"""A provider that answers at once: POST /v1/payment_intents only, with little CPU.
 
-No state: an intent's id is made of the payment's, so the same key gets the same intent. Run: `python -m bench.stub PORT`.
+It has no state: the intent's id is computed from the payment's, so the same key gets the same intent. Run: `python -m bench.stub PORT`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _NOT_FOUND: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
-    """Requests one after another, kept alive."""
+    """A keep-alive connection with requests one after another."""
 
     def __init__(self) -> None:
         self._transport: Any = None
         self._waiting = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what answers are written to."""
+        """Keep the transport."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Response each request that is whole."""
+        """Answer each complete request."""
         data = self._waiting + data
         while (end := data.find(b"\r\n\r\n") + 4) >= 4 and len(data) >= end + _length(data[:end]):
             length = _length(data[:end])
@@ -70,7 +70,7 @@ def _answer(form: bytes) -> bytes:
 
 
 async def serve(port: int) -> None:
-    """Listen until the process is ended."""
+    """Listen until the process ends."""
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port)
     await server.serve_forever()
 

@@ -1,6 +1,6 @@
-"""The HTTP API as schemas that can be compared: what each call takes, what it gives, and the objects that these hold. Pure.
+"""Comparable schemas of the HTTP API: the input and output of each call, and the objects in them. Pure.
 
-A call is known by method, path and name, since clients hold all three: where one changes, the call is gone.
+Method, path and name identify a call, because clients depend on all three. A call that changes one of them counts as removed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _WRITES: Final = " given"
 
 
 def is_read(name: str) -> bool:
-    """Whether callers write what a schema describes."""
+    """Return True if callers write the data that the schema describes."""
     return name.endswith(_READS)
 
 
 def parts(document: Schema) -> dict[str, Schema]:
-    """The schemas of an OpenAPI document by names that say which side they are on."""
+    """Return the schemas of an OpenAPI document by name. The end of a name says who writes the data."""
     found: dict[str, Schema] = {}
     for path, item in document["paths"].items():
         for method, operation in item.items():
@@ -36,7 +36,7 @@ def parts(document: Schema) -> dict[str, Schema]:
 
 
 def _taken(operation: Schema) -> Schema:
-    """Parameters and body as the fields of one object."""
+    """Return parameters and body as the fields of one object."""
     parameters = operation.get("parameters", [])
     fields = {one["name"]: one["schema"] for one in parameters}
     needed = [one["name"] for one in parameters if one.get("required")]
@@ -47,7 +47,7 @@ def _taken(operation: Schema) -> Schema:
 
 
 def _given(operation: Schema) -> Schema:
-    """The answers of calls that went well, as the fields of one object."""
+    """Return the successful answers as the fields of one object."""
     fields: dict[str, Any] = {}
     for status, answer in operation["responses"].items():
         if status < "300":
@@ -57,7 +57,7 @@ def _given(operation: Schema) -> Schema:
 
 
 def _reached(roots: list[Schema], components: Schema) -> set[str]:
-    """The names of all objects that these hold, at any depth."""
+    """Return the names of all objects in these schemas, at any depth."""
     found: set[str] = set()
     waiting = [name for root in roots for name in _named(root)]
     while waiting:

@@ -1,8 +1,7 @@
-"""What a change of a schema breaks for those who have the one before. Pure.
+"""Find the changes of a schema that break users of the previous one. Pure.
 
-Of what the service writes, a reader must find everything as it was: all that is written now was possible before. Of what it
-reads, a sender must be heard as before: all that was possible before is taken now. What the rules don't know they call a
-break, so that a person looks at it.
+For data that the service writes, every value must have been possible under the old schema. For data that it reads, every value
+that the old schema allowed must still be accepted. A change that no rule covers counts as a break, so that it gets reviewed.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import Any, Final
 
 Schema = Mapping[str, Any]
 
-# These tell people something and bind nobody.
+# Documentation only; changes break nobody.
 _ANNOTATIONS: Final = frozenset({"$schema", "$id", "title", "description", "examples"})
-# Each may be absent, and its absence allows everything.
+# Constraints. An absent keyword allows everything.
 _ALLOWS: Final = frozenset(
     {"type", "enum", "const", "pattern", "format", "minLength", "maxLength", "minimum", "maximum"}
 )
@@ -23,14 +22,14 @@ _KNOWN: Final = _ANNOTATIONS | _ALLOWS | {"required", "properties", "additionalP
 
 
 class Side(Enum):
-    """What the service does with what a schema describes."""
+    """The direction of the data that a schema describes."""
 
-    WRITES = auto()  # others read it
-    READS = auto()  # others write it
+    WRITES = auto()  # consumers read it
+    READS = auto()  # senders write it
 
 
 def breaks(old: Schema, new: Schema, side: Side, path: str = "$") -> Iterator[str]:
-    """Say what of `new` breaks those who know `old`, a sentence each; nothing when they can't tell the difference."""
+    """Yield one sentence for each change from `old` to `new` that breaks users of `old`."""
     yield from _allowed(old, new, side, path)
     yield from _words(old, new, path)
     yield from _objects(old, new, side, path)
@@ -40,7 +39,7 @@ def breaks(old: Schema, new: Schema, side: Side, path: str = "$") -> Iterator[st
 
 
 def broken_by(old: Mapping[str, Schema], new: Mapping[str, Schema], sides: Mapping[str, Side]) -> list[str]:
-    """The same of all schemas by their names. One that is gone is a break; one that is new breaks nobody."""
+    """Return the breaks of all schemas by name. A removed schema is a break; a new schema is not."""
     found = []
     for name, schema in sorted(old.items()):
         if name not in new:
@@ -51,7 +50,7 @@ def broken_by(old: Mapping[str, Schema], new: Mapping[str, Schema], sides: Mappi
 
 
 def _allowed(old: Schema, new: Schema, side: Side, path: str) -> Iterator[str]:
-    """Keywords that each narrow what is allowed: written values may only get fewer, read ones only more."""
+    """Compare constraints: those on written values may only narrow, those on read values may only widen."""
     before, after = (old, new) if side is Side.READS else (new, old)
     for keyword in sorted(_ALLOWS & after.keys()):
         if keyword not in before:
@@ -63,7 +62,7 @@ def _allowed(old: Schema, new: Schema, side: Side, path: str) -> Iterator[str]:
 
 
 def _within(keyword: str, smaller: Any, larger: Any) -> bool:
-    """Whether everything that one value of a keyword allows, the other allows too."""
+    """Return True if `larger` allows everything that `smaller` allows."""
     match keyword:
         case "type":
             return _types(smaller) <= _types(larger)
@@ -82,7 +81,7 @@ def _types(value: str | list[str]) -> frozenset[str]:
 
 
 def _words(old: Schema, new: Schema, path: str) -> Iterator[str]:
-    """Words that may get more (`x-extensible-enum`): none may go, for somebody waits for it or sends it."""
+    """Compare extensible enums: no value may be removed, because a reader expects it or a sender sends it."""
     if lost := sorted(set(old.get("x-extensible-enum", ())) - set(new.get("x-extensible-enum", ()))):
         yield f"{path}: x-extensible-enum has lost {', '.join(lost)}"
 
@@ -102,14 +101,14 @@ def _objects(old: Schema, new: Schema, side: Side, path: str) -> Iterator[str]:
 
 
 def _fields(schema: Schema) -> dict[str, Schema]:
-    """What is said of each field; nothing of one that is only required."""
+    """Return the schema of each field; an empty one for a field that is only listed as required."""
     required: list[str] = schema.get("required", [])
     named: dict[str, Schema] = schema.get("properties", {})
     return {name: {} for name in required} | named
 
 
 def _openness(old: Schema, new: Schema, side: Side, path: str) -> Iterator[str]:
-    """Whether fields that are not named may be there: written ones only while the reader was told so."""
+    """Compare `additionalProperties`: writing unnamed fields is allowed only if the old schema allowed them."""
     was, is_now = (schema.get("additionalProperties", True) for schema in (old, new))
     if side is Side.READS:
         if was != is_now and is_now is not True:

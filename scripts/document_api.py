@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from payment_service.config.config import Config
 from payment_service.flows.state.context import Context
 from payment_service.http.app import build_app
-from payment_service.http.description import describe
+from payment_service.http.openapi import describe
 from payment_service.provider.stripe.deliveries import StripeDeliveries
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ _CONFIG: Final = Config(
 
 
 def public_app() -> FastAPI:
-    """The app of SERVICE_PORT, for looking at; nothing is opened for it."""
+    """Return the app of SERVICE_PORT for inspection. It opens no connections."""
 
     def unused(*_: object) -> Any:
         raise NotImplementedError
@@ -38,19 +38,19 @@ def public_app() -> FastAPI:
         config=_CONFIG,
         context=Context(pool=nothing, providers=nothing, deployment="default", now=lambda: datetime.now(UTC)),
         receivers={"stripe": StripeDeliveries.of(_CONFIG)},
-        take=unused,
+        store_event=unused,
         quarantine=unused,
         readiness=unused,
     )
 
 
 def described() -> dict[str, Any]:
-    """What the service describes of itself."""
+    """Return the OpenAPI description of the service."""
     return describe(public_app())
 
 
 def openapi() -> str:
-    """The text of `openapi.json`."""
+    """Return the text of `openapi.json`."""
     return json.dumps(described(), indent=2, ensure_ascii=False) + "\n"
 
 

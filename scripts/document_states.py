@@ -1,4 +1,4 @@
-"""Write `docs/state-machines.md` from the state machine itself: transitions and published events. A test compares."""
+"""Write `docs/state-machines.md` from the state machines: transitions, and the events of each. A test compares."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PATH: Final = ROOT / "docs" / "state-machines.md"
 
 MEANING: Final = {
-    Status.CREATED: "the row and its `create` operation exist; the provider may not have the intent yet",
+    Status.CREATED: "the row and its `create` operation exist; the provider may not have received the request",
     Status.PENDING: "the intent exists; the customer has not paid yet",
-    Status.REQUIRES_ACTION: "the customer has to confirm, for example with 3-D Secure",
-    Status.PROCESSING: "the bank is processing the payment",
-    Status.DECLINED: "an attempt was declined; the customer may try again on the same intent",
-    Status.AUTHORIZED: "the money is authorized and not captured yet",
+    Status.REQUIRES_ACTION: "the customer must confirm, for example by 3-D Secure",
+    Status.PROCESSING: "the bank processes the payment",
+    Status.DECLINED: "an attempt was declined; the customer can try again on the same intent",
+    Status.AUTHORIZED: "the money is held and not captured yet",
     Status.SUCCEEDED: "the money was captured",
-    Status.CANCELED: "the intent was canceled and cannot be paid any more",
+    Status.CANCELED: "the intent was canceled and can no longer be paid",
     Status.FAILED: "the provider finally refused to create an intent",
 }
 
@@ -87,7 +87,7 @@ _CLAIMED: Final = Claimed(
     due_at=datetime(2026, 1, 1, tzinfo=UTC),
     claimed_at=datetime(2026, 1, 1, tzinfo=UTC),
 )
-# An outcome of each class, with a label if a class has two results.
+# A sample outcome of each class, and its distinction where a class has two results.
 _OUTCOMES: Final[tuple[tuple[port.Outcome, str], ...]] = (
     (port.Done(fact=FreeFact(at=0), request_id=""), ""),
     (port.Refused(code="", reason="", fact=None, request_id=""), ""),
@@ -95,6 +95,7 @@ _OUTCOMES: Final[tuple[tuple[port.Outcome, str], ...]] = (
     (port.Transient(code="", retry_after_s=0), ""),
     (port.Unknown(code=""), ""),
     (port.Unknown(code="", replayed=True), "(replayed)"),
+    (port.BalanceTooLow(code=""), ""),
     (port.Blocked(code="", kind=None, request_id=""), ""),
     (port.Misused(code="", request_id=""), ""),
     (port.Unexpected(code="", detail="", request_id=""), ""),
@@ -119,7 +120,7 @@ def intent_fact(status: Status) -> IntentFact:
 
 
 def published_events(before: Status, after: Status) -> tuple[PaymentEvent, ...]:
-    """Return the events that the state machine publishes for a transition."""
+    """Return the events of a transition."""
     fact: Fact = intent_fact(after)
     payment = replace(SAMPLE, status=before)
     if after is Status.FAILED:
@@ -133,16 +134,16 @@ def published_events(before: Status, after: Status) -> tuple[PaymentEvent, ...]:
 
 
 def topics_of(after: Status) -> str:
-    """Return the topics that are published when a payment reaches a status."""
+    """Name the events of a status, whatever the previous status was."""
     ways = {_names(published_events(before, after)) for before, following in TRANSITIONS.items() if after in following}
     if len(ways) > 1:
-        message = f"The events of {after} depend on the status before: {ways}"
+        message = f"The events of {after} depend on the previous status: {ways}"
         raise RuntimeError(message)
     return ways.pop() if ways else ""
 
 
 def diagram() -> str:
-    """Draw every transition."""
+    """Return a diagram of every transition."""
     lines = ["stateDiagram-v2", "    [*] --> created"]
     lines += [f"    {before} --> {after}" for before in Status for after in Status if after in TRANSITIONS[before]]
     lines += [f"    {status} --> [*]" for status in Status if status.ended]
@@ -150,16 +151,16 @@ def diagram() -> str:
 
 
 def status_table() -> str:
-    """Return every status with its meaning, its transitions and its events."""
-    rows = ["| Status | Meaning | May become | Events when reached |", "|---|---|---|---|"]
+    """Return a table of statuses: meaning, next statuses, events."""
+    rows = ["| Status | Meaning | Next | Events when it is reached |", "|---|---|---|---|"]
     for status in Status:
         following = ", ".join(f"`{after}`" for after in Status if after in TRANSITIONS[status])
-        rows.append(f"| `{status}` | {MEANING[status]} | {following or 'nothing: final'} | {topics_of(status)} |")
+        rows.append(f"| `{status}` | {MEANING[status]} | {following or 'final'} | {topics_of(status)} |")
     return "\n".join(rows)
 
 
 def fact_order_table() -> str:
-    """Return the order of facts."""
+    """Return a table of the precedence of facts."""
     rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
     return "\n".join(
         rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in STATUS_ORDER.items()]
@@ -167,15 +168,15 @@ def fact_order_table() -> str:
 
 
 def cancelable() -> str:
-    """Return the statuses in which a cancel may be requested."""
+    """Name the statuses in which a payment can be canceled."""
     return ", ".join(f"`{status}`" for status in Status if status in CANCELABLE) + "."
 
 
 def unpaid_table() -> str:
-    """Return the codes with which payments end unpaid."""
+    """Return a table of the reasons why payments end unpaid."""
     words = [(word, authorized) for authorized in (False, True) for word in ("", *CANCELLATION_REASONS)]
     first = {unpaid_outcome(word, authorized=authorized): (word, authorized) for word, authorized in reversed(words)}
-    rows = ["| The provider's reason | Code | Reason |", "|---|---|---|"]
+    rows = ["| Reason of the provider | Code | Text |", "|---|---|---|"]
     for (code, reason), (word, authorized) in sorted(first.items()):
         rows.append(
             f"| {f'`{word}`' if word else 'another or none'}{', after an authorization' if authorized else ''} | `{code}` | {reason} |"
@@ -184,7 +185,7 @@ def unpaid_table() -> str:
 
 
 def refund_table() -> str:
-    """Return the order of a refund's facts."""
+    """Return a table of the precedence of a refund's facts."""
     rows = ["| Fact | Rank | Precedence |", "|---|---|---|"]
     return "\n".join(
         rows + [f"| `{status}` | {rank} | {precedence} |" for status, (rank, precedence) in REFUND_STATUS_ORDER.items()]
@@ -192,8 +193,8 @@ def refund_table() -> str:
 
 
 def outcome_table() -> str:
-    """Return the update of an operation for each class of outcome."""
-    rows = ["| Outcome | Meaning | Operation becomes | Outcome recorded | Next |", "|---|---|---|---|---|"]
+    """Return a table of the next state of an operation, by outcome."""
+    rows = ["| Outcome | Meaning | Operation becomes | Recorded as | Next |", "|---|---|---|---|---|"]
     for outcome, apart in _OUTCOMES:
         result = conclude(_CLAIMED, outcome, jitter=lambda: 0.5)
         meaning = " ".join((inspect.getdoc(type(outcome)) or "").split())
@@ -206,11 +207,11 @@ def document() -> str:
     """Return the whole page."""
     return f"""# State machines
 
-`scripts/document_states.py` generates this page from the code. A test fails when they differ.
+Generated by `scripts/document_states.py` from the code; a test fails when they differ.
 
 ## A payment
 
-`domain/payment.py`: `apply(payment, fact)` decides every status, `flows/state/fold.py` writes it.
+`apply(payment, fact)` in `domain/payment.py` decides every status, and `flows/state/fold.py` writes it.
 
 ```mermaid
 {diagram()}
@@ -218,51 +219,52 @@ def document() -> str:
 
 {status_table()}
 
-`payments.initiated` is published once, with the first fact that names the payment's intent, and so before any other event. A
-decline is published once per charge (without a charge: once per webhook), but not after an authorization or a final status. An
-order of total 0 goes from `created` to `succeeded` at once. The API shows `refunded` and `partially_refunded`; they are not
-stored.
+`payments.initiated` is published once, with the first fact that names the payment's intent, and so before all other events. A
+decline is published once per charge (without a charge: once per event), and not after money is held or the payment has ended. An
+order of total 0 goes from `created` to `succeeded` at once. `refunded` and `partially_refunded` are derived, not stored.
 
 ### Cancellation
 
-A client (`POST /v1/payments/{{id}}/cancel`), the clock (an unpaid payment expires) and a canceled order request the same. A create
-that was never sent is withdrawn, and the payment is `canceled` at once. Otherwise a `cancel` is queued, and the provider's response
-or event decides. A cancel may be requested in these statuses, but the clock skips `authorized`:
+A client (`POST /v1/payments/{{id}}/cancel`), the expiry timer and a record of `orders.cancelled` all request the same: a `cancel`
+operation is queued, and the provider's answer or event decides. If the create was never sent, it is withdrawn: the service looks for
+its intent, and the payment is `canceled` if the provider has none. A cancel by the timer or by `orders.cancelled` reads the intent
+first, and is sent only if the read allows it. The timer also skips `authorized`. These statuses can be canceled:
 
 {cancelable()}
 
-The provider's cancellation reason decides the code of the final `payments.failed`:
+The provider's reason for the cancellation decides the code of the final `payments.failed`:
 
 {unpaid_table()}
 
-### Which fact wins
+### Precedence of facts
 
-A payment keeps its greatest fact: by rank, then the provider's time in whole seconds, then precedence, then the fact's source. The
-final status therefore does not depend on the order or repetition of facts.
+A payment keeps its greatest fact: by rank, then the provider's time in whole seconds, then precedence, then the fact's source. So
+the final state does not depend on the order or the repetition of facts.
 
 {fact_order_table()}
 
-### Parked facts
+### Facts that are parked
 
-| Reason | When |
+| Reason | Condition |
 |---|---|
-| `unexpected_money` | another amount or currency; another intent with our metadata that holds money; a success after another final status |
-| `conflict` | a different final status without money |
+| `unexpected_money` | another amount or currency; another intent with our metadata that holds money; a success after another end |
+| `conflict` | a final state that differs from the payment's, without money |
 
-Another unpaid intent with our metadata is never applied. A separate operation cancels it.
+An unpaid stray intent with our metadata is canceled by a system-initiated operation, and never applied.
 
 ## A refund
 
-`domain/refund.py`: pending refunds reserve a part of the captured amount, and successful ones have refunded it. A refund keeps its
-greatest fact, as a payment does. A successful refund may still fail.
+`domain/refund.py` decides. A pending refund reserves a part of the captured amount, and a succeeded refund has returned it. A refund
+keeps its greatest fact, as a payment does. A succeeded refund can still fail.
 
 {refund_table()}
 
 ## An operation
 
-An operation is a call to the provider: `due` → `claimed` (a worker has it) → `done`, `refused` or `parked`, or `due` again. A `parked`
-operation needs an operator and blocks later operations of its payment. Refunds, and creates of orders that arrive more than 12 h
-late, start with a lookup (epoch 0, which ends as `nothing_yet`) before they are sent. `flows/calls/outcomes.py` maps the outcomes:
+An operation is a call to the provider, in the table `operations`: `due` → `claimed` (by a worker) → `done`, `refused`, `parked`, or `due`
+again. A `parked` operation needs attention, and later operations of the same payment wait for it. For a refund, and for the create
+of an order older than 12 h, the service first looks at the provider (epoch 0, which ends as `nothing_yet`), and then sends.
+`flows/calls/outcomes.py` maps outcomes to states:
 
 {outcome_table()}
 """
@@ -283,11 +285,11 @@ def _names(events: tuple[PaymentEvent, ...]) -> str:
 
 def _next(result: CallResult) -> str:
     if result.update.state == "parked":
-        return "an operator; a run of ten payments blocks the kind"
+        return "needs attention; a run of ten payments blocks the kind"
     if result.update.state == "due":
         if result.blocked is not None:
-            return "one probe at a time, until one succeeds"
-        return "a read of the state" if result.update.resolving else "retry with the same key"
+            return "one probe at a time, until it works"
+        return "a read finds the result" if result.update.resolving else "the same key again"
     return "a read" if result.needs_read else ""
 
 

@@ -1,7 +1,7 @@
 """Install the project and everything it needs into `.venv`, pinned and checked by hash. `make install` runs it.
 
-pip installs uv, and uv the rest, because it is ten times quicker. uv does not read pip's configuration, so the index that
-pip was told to use is handed on; should uv still find nothing there, pip does its work.
+pip installs uv, and uv installs the rest, because it is ten times faster. uv does not read pip's configuration, so its index is
+passed to uv. If uv fails, pip installs everything.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ UV = VENV / "bin" / "uv"
 PYTHON_LEAST = (3, 11)
 # The distributions beside the service itself.
 PACKAGES = tuple(f"packages/{name}" for name in ("payment-service-events", "stripe-sandbox", "payment-service-demo"))
-# What only some of the tests need, by the name of its list in requirements/.
+# Packages that only some tests need, by the name of their list in requirements/.
 EXTRAS = {"browser": "Playwright", "deploy": "the schemas of Kubernetes"}
 
-# pip's setting, and the variable by which uv takes the same.
+# A setting of pip, and the variable of uv for it.
 UV_NAMES = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
@@ -35,19 +35,19 @@ UV_NAMES = {
 
 
 def main() -> int:
-    """Install, and give the exit code; a name of EXTRAS adds what it needs to what is installed."""
+    """Install everything, or the packages of a name in EXTRAS, and return the exit code."""
     if sys.version_info < PYTHON_LEAST:
-        say(f"Python {'.'.join(map(str, PYTHON_LEAST))} or later is needed; this is {sys.version.split()[0]}.")
+        say(f"Python {'.'.join(map(str, PYTHON_LEAST))} or later is required; this is {sys.version.split()[0]}.")
         return 1
     if sys.argv[1:]:
         return add(sys.argv[1])
     if not PYTHON.exists():
-        say("making .venv")
+        say("creating .venv")
         venv.create(VENV, with_pip=True, symlinks=True)
     say("installing the pinned packages")
     pip("install", "--require-hashes", "-r", "requirements/uv.txt")
     if not uv("sync", "--require-hashes", "requirements/dev.txt"):
-        say("uv could not; pip does it, which takes longer")
+        say("uv failed; installing with pip, which takes longer")
         pip("install", "--require-hashes", "-r", "requirements/dev.txt")
     editable = [part for folder in (".", *PACKAGES) for part in ("--editable", folder)]
     pip("install", "--no-deps", "--no-build-isolation", "--no-index", *editable)
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def add(name: str) -> int:
-    """Install what only some of the tests need beside the rest. Raises KeyError for a name that is none of EXTRAS."""
+    """Install packages that only some tests need. Raises KeyError for a name that is not in EXTRAS."""
     say(f"installing {EXTRAS[name]}")
     if not uv("install", "--require-hashes", "-r", f"requirements/{name}.txt"):
         pip("install", "--require-hashes", "-r", f"requirements/{name}.txt")
@@ -65,19 +65,19 @@ def add(name: str) -> int:
 
 
 def say(text: str) -> None:
-    """Show progress."""
+    """Print progress."""
     print(f"install: {text}", flush=True)
 
 
 def pip(*arguments: str) -> None:
-    """Run pip of the environment; a failure ends the installation with pip's own message."""
+    """Run pip of the environment. A failure ends the installation with pip's message."""
     result = subprocess.run([PYTHON, "-m", "pip", *arguments, "--quiet"], cwd=ROOT, check=False)
     if result.returncode != 0:
         sys.exit(result.returncode)
 
 
 def uv(*arguments: str) -> bool:
-    """Run `uv pip`, and tell whether it succeeded."""
+    """Run `uv pip` and return True if it succeeded."""
     env = {**uv_environment(), **os.environ, "VIRTUAL_ENV": str(VENV)}
     return subprocess.run([UV, "pip", *arguments, "--quiet"], cwd=ROOT, env=env, check=False).returncode == 0
 
@@ -88,7 +88,7 @@ def uv_environment() -> dict[str, str]:
         [PYTHON, "-m", "pip", "config", "list"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
     settings: dict[str, str] = {}
-    # The environment goes over the files, as in pip; `pip config list` names it last or first, depending on the version.
+    # The environment has precedence over files, as in pip. `pip config list` prints it last or first, depending on the version.
     for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
         settings[name.rpartition(".")[2]] = str(literal_eval(value))

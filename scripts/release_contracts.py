@@ -1,7 +1,7 @@
-"""Keep the schemas of the version in pyproject.toml as those of a release: `python -m scripts.release_contracts`.
+"""Store the schemas of the version in pyproject.toml as a release: `python -m scripts.release_contracts`.
 
-From then on a change that would break somebody who knows them fails a test. A version is kept once: until it has
-its tag its schemas are written again, afterwards never.
+From then on a test fails for each change that would break users of these schemas. The schemas of a version can be stored again
+until it has its tag.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RELEASED: Final = SCHEMAS / "released"
 
 
 def version() -> str:
-    """The version that pyproject.toml names."""
+    """Return the version in pyproject.toml."""
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
 
@@ -36,18 +36,18 @@ def releases(folder: Path = RELEASED) -> list[Path]:
 
 
 def read(folder: Path) -> dict[str, Schema]:
-    """The schemas of a folder by their names, those of the API included."""
+    """Return the schemas of a folder by name, including those of the API."""
     found = {path.name.removesuffix(".json"): json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
     return found | api_contract.parts(found.pop(OPENAPI.stem))
 
 
 def made_now() -> dict[str, Schema]:
-    """The schemas that the models and the routes make now."""
+    """Return the current schemas of models and routes."""
     return all_schemas() | api_contract.parts(described())
 
 
 def broken_since(release: Path) -> list[str]:
-    """What of the schemas that the models make now breaks those who know a release."""
+    """Return the breaks of the current schemas against a release."""
     old = read(release)
     return broken_by(old, made_now(), {name: _side(name) for name in old})
 
@@ -57,7 +57,7 @@ def _side(name: str) -> Side:
 
 
 def is_released(name: str) -> bool:
-    """Whether a version has its tag, the last step of a release."""
+    """Return True if the version has its tag, the last step of a release."""
     command = ["git", "tag", "--list", f"v{name}"]
     return bool(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
@@ -71,7 +71,7 @@ def keep(folder: Path) -> None:
 
 
 def main() -> int:
-    """Copy the schemas, and give the exit code."""
+    """Copy the schemas and return the exit code."""
     if is_released(version()):
         print(f"release_contracts: {version()} is released and never changes; name the next version in pyproject.toml.")
         return 1

@@ -10,7 +10,7 @@ from payment_service.domain.events import PaymentEvent
 from payment_service.domain.ids import payment_id
 from payment_service.flows.state.outbox_records import outbox_record
 from payment_service_events.currency import currency
-from payment_service_events.declaration import examples
+from payment_service_events.declaration import EventData, examples
 from payment_service_events.money import Money
 from payment_service_events.types import DATA
 from scripts.document_states import SAMPLE
@@ -27,6 +27,11 @@ TIME: Final = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 ANNOUNCEMENTS: Final = tuple(
     PaymentEvent(f"example:{number}", data) for kind in DATA for number, data in enumerate(examples(kind), 1)
 )
+
+
+def samples(kind: type[EventData]) -> list[PaymentEvent]:
+    """Return the sample events with data of a kind."""
+    return [event for event in ANNOUNCEMENTS if isinstance(event.data, kind)]
 
 
 def record_of(

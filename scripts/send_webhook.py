@@ -1,7 +1,7 @@
-"""Send a correctly signed event for a payment that exists, and show what becomes of it. scripts/test-payment-webhook.sh runs it.
+"""Send a signed event for an existing payment and show the result. scripts/test-payment-webhook.sh runs it.
 
-It needs nothing but the service and its environment (DB_DSN, STRIPE_WEBHOOK_SECRET, DEPLOYMENT), so that it can be piped into
-a container: `… python - ORDER_ID <scripts/send_webhook.py`. Exit codes: 0 applied, 1 not, 2 usage or configuration.
+It needs only the service and its environment (DB_DSN, STRIPE_WEBHOOK_SECRET, DEPLOYMENT), so it can be piped into a container:
+`… python - ORDER_ID <scripts/send_webhook.py`. Exit codes: 0 applied, 1 not applied, 2 usage or configuration.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WHERE provider = 'stripe' AND provider_payment_id IS NOT NULL AND order_id = coa
 ORDER BY created_at DESC, attempt DESC LIMIT 1
 """
 EVENT: Final = """
-SELECT processed, coalesce(parked_reason, result, 'waits') AS outcome FROM payment_events
+SELECT processed, coalesce(parked_reason, result, 'waiting') AS outcome FROM payment_events
 WHERE provider = 'stripe' AND provider_event_id = %s
 """
 STATUS: Final = "SELECT status FROM payments WHERE id = %s"
@@ -48,7 +48,7 @@ Row = dict[str, Any]
 
 
 class SenderSettings(DatabaseSettings):
-    """What of the service's environment is needed."""
+    """The part of the service's environment that this script needs."""
 
     stripe_webhook_secret: SecretStr
     stripe_secret_key: SecretStr = SecretStr("")
@@ -57,21 +57,21 @@ class SenderSettings(DatabaseSettings):
 
     @property
     def livemode(self) -> bool:
-        """Whether the service takes real money; an event of the other mode is not meant for it."""
+        """Return True if the service uses a live key. Events of the other mode are refused."""
         return "_live_" in self.stripe_secret_key.get_secret_value()
 
 
 class CanNotSend(Exception):
-    """Nothing was sent; the message says why."""
+    """An error before anything was sent; the message says why."""
 
 
 def main() -> int:
-    """Send one, and give the exit code."""
+    """Send an event and return the exit code."""
     parser = argparse.ArgumentParser(prog="test-payment-webhook.sh", description="Send a signed event for a payment.")
-    parser.add_argument("order_id", nargs="?", help="whose payment; without it, the latest that has an intent")
     parser.add_argument(
-        "--succeed", action="store_true", help="say that it is paid, not merely that it exists; never with a live key"
+        "order_id", nargs="?", help="the order of the payment; default: the latest payment with an intent"
     )
+    parser.add_argument("--succeed", action="store_true", help="report the payment as paid; refused with a live key")
     asked = parser.parse_args()
     try:
         settings = SenderSettings.from_environment()
@@ -82,18 +82,16 @@ def main() -> int:
     except CanNotSend as error:
         return _say(str(error), 1)
     except psycopg.OperationalError:
-        return _say("The database of DB_DSN does not answer.", 1)
+        return _say("Cannot connect to PostgreSQL. Check DB_DSN.", 1)
 
 
 def _send(settings: SenderSettings, database: psycopg.Connection[Row], order_id: str | None, *, succeed: bool) -> int:
     if succeed and settings.livemode:
-        raise CanNotSend("--succeed would call a payment paid that nobody has paid: use it with a test key.")
+        raise CanNotSend("--succeed would report an unpaid payment as paid. Use it with a test key only.")
     payment = database.execute(PAYMENT, [order_id]).fetchone()
     if payment is None:
-        whose = (
-            f"Order {order_id} has no payment with an intent" if order_id else "There is no payment with an intent yet"
-        )
-        raise CanNotSend(f"{whose}: send an order first.")
+        whose = f"Order {order_id} has no payment with an intent" if order_id else "No payment has an intent yet"
+        raise CanNotSend(f"{whose}. Send an order first.")
     event = _event(settings, payment, succeed=succeed)
     url = os.environ.get("TARGET_URL") or f"http://127.0.0.1:{settings.service_port}/webhooks/stripe"
     print(f"payment   {payment['id']} of order {payment['order_id']}: {payment['status']}")
@@ -104,13 +102,15 @@ def _send(settings: SenderSettings, database: psycopg.Connection[Row], order_id:
         return 1
     stored = _await_outcome(database, event["id"])
     after = database.execute(STATUS, [payment["id"]]).fetchone()
-    print(f"event     {stored['outcome'] if stored else 'is not in this database: is DB_DSN that of the service?'}")
+    print(
+        f"event     {stored['outcome'] if stored else 'is not in this database. Is DB_DSN the same as for the service?'}"
+    )
     print(f"payment   {after['status'] if after else 'gone'}")
     return 0 if stored and stored["processed"] else 1
 
 
 def _event(settings: SenderSettings, payment: Row, *, succeed: bool) -> dict[str, Any]:
-    """An event as Stripe words it. Without `succeed` it tells what is known already, and so changes nothing."""
+    """Return an event in Stripe's format. Without `succeed` it reports a known state and changes nothing."""
     amount = to_stripe(Money(payment["amount"], currency(payment["currency"])))
     now = int(time.time())
     intent = {
@@ -141,12 +141,12 @@ def _event(settings: SenderSettings, payment: Row, *, succeed: bool) -> dict[str
 
 
 def _post(url: str, body: bytes, settings: SenderSettings) -> int:
-    """Sign and post; give the status of the answer. While a secret is rotated there are two: either fits."""
+    """Sign and post the event, and return the status. During a rotation of the secret, sign with the first."""
     secret = settings.stripe_webhook_secret.get_secret_value().partition(",")[0].strip()
     signature = str(WebhookSignature.generate_signature_header(body.decode(), secret))
     headers = {"Content-Type": "application/json", "Stripe-Signature": signature}
     try:
-        # The person who runs this names the address.
+        # The operator names the address.
         request = urllib.request.Request(url, body, headers)  # noqa: S310
         with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as answer:  # noqa: S310
             return int(answer.status)
@@ -158,7 +158,7 @@ def _post(url: str, body: bytes, settings: SenderSettings) -> int:
 
 
 def _await_outcome(database: psycopg.Connection[Row], event_id: str) -> Row | None:
-    """Wait until the event has been applied, or can't be soon; give its row."""
+    """Wait until the event is applied or the time is over, and return its row."""
     give_up_s = time.monotonic() + APPLIED_TIMEOUT_S
     while True:
         row = database.execute(EVENT, [event_id]).fetchone()

@@ -1,4 +1,4 @@
-"""Photograph the demo's shop for the README (`make shots`): a customer who was declined is about to pay by another card."""
+"""Photograph the demo's shop for the README (`make shots`): a declined customer is about to pay with another card."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEIGHT_PX: Final = 780
 
 
 def main() -> None:
-    """Shoot the page."""
+    """Photograph the page."""
     with demo() as url, browser_page() as page:
         page.set_viewport_size({"width": WIDTH_PX, "height": HEIGHT_PX})
         page.goto(url)
@@ -36,11 +36,11 @@ def main() -> None:
 
 @contextmanager
 def demo() -> Iterator[str]:
-    """The demo; where its page is."""
+    """Run the demo and yield the address of its page."""
     with tempfile.TemporaryDirectory(prefix="shoot-demo-") as folder:
-        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as `nobody` and must be able to enter it
+        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as `nobody` and must be able to enter the folder
         process = subprocess.Popen([COMMAND, "demo"], env={"TMPDIR": folder}, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None  # noqa: S101 - asked for in the line above
+        assert process.stdout is not None  # noqa: S101 - PIPE in the line above
         try:
             lines = "".join(iter(process.stdout.readline, LAST_LINE))
             yield re.findall(r"pay or be declined: +(\S+)$", lines, re.MULTILINE)[0]

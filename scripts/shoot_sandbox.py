@@ -1,4 +1,4 @@
-"""Photograph the pages of the sandbox for its documentation (`make shots`): a shop's morning, and faults in the afternoon."""
+"""Photograph the pages of the sandbox for its documentation (`make shots`): payments of a shop, then injected faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TIMEOUT_MS: Final = 15_000
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a customer wants; `amount` in minor units."""
+    """An order of a customer; `amount` in minor units."""
 
     name: str
     amount: int
@@ -57,12 +57,12 @@ FAULTS: Final = {
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """The shop's webhook endpoint, whose database is away when the first refund comes."""
+    """The shop's webhook endpoint. It fails for the first event of a refund."""
 
     away = True
 
     def do_POST(self) -> None:
-        """Answer 200, but once 503."""
+        """Answer 503 to the first refund event, otherwise 200."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         refused = Receiver.away and b'"refund.created"' in body
         if refused:
@@ -72,11 +72,11 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Keep quiet."""
+        """Log nothing."""
 
 
 def main() -> None:
-    """Shoot every page."""
+    """Photograph every page."""
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, receiver() as url, sandbox(Path(folder), url) as base:
         client: Any = stripe.StripeClient("sk_test_shop", base_addresses={"api": base}, max_network_retries=0)
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def buy(client: Any, wanted: Order, **params: str) -> str:
-    """The intent of an order, confirmed where a method is given; returns its id."""
+    """Create the intent of an order, confirm it if a method is given, and return its id."""
     asked = {
         "amount": wanted.amount,
         "currency": wanted.currency,
@@ -114,7 +114,7 @@ def buy(client: Any, wanted: Order, **params: str) -> str:
 
 
 def shoot_pages(page: Page, base: str, payment: str) -> None:
-    """The lists, and one payment, once every event was delivered."""
+    """Photograph the lists and one payment after every event was delivered."""
     page.goto(f"{base}/events")
     while page.get_by_text("pending", exact=True).count():
         page.reload()
@@ -126,7 +126,7 @@ def shoot_pages(page: Page, base: str, payment: str) -> None:
 
 
 def shoot_checkout(page: Page, base: str, payment: str) -> None:
-    """Choose a card that asks for 3-D Secure, and photograph the form and the bank's step."""
+    """Choose a card that requires 3-D Secure, and photograph the form and the bank's step."""
     page.goto(f"{base}/checkout/{payment}")
     page.frame_locator("#payment-element iframe").get_by_role("button", name="3-D Secure", exact=True).click()
     shoot(page, "checkout", 520)
@@ -136,7 +136,7 @@ def shoot_checkout(page: Page, base: str, payment: str) -> None:
 
 
 def shoot(page: Page, name: str, height_px: int) -> None:
-    """Photograph what a window of this height shows."""
+    """Photograph a window of this height."""
     page.set_viewport_size({"width": WIDTH_PX, "height": height_px})
     page.screenshot(path=FOLDER / f"sandbox-{name}.png", animations="disabled")
 
@@ -151,7 +151,7 @@ def control(base: str, what: str, body: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def receiver() -> Iterator[str]:
-    """The shop's webhook endpoint; its address."""
+    """Run the shop's webhook endpoint and yield its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/webhooks/stripe"
@@ -161,7 +161,7 @@ def receiver() -> Iterator[str]:
 
 @contextlib.contextmanager
 def sandbox(folder: Path, webhook: str) -> Iterator[str]:
-    """A sandbox of its own; its base URL."""
+    """Run a sandbox and yield its base URL."""
     port, log = free_port(), folder / "log"
     command = [str(COMMAND), "--port", str(port), "--webhook", webhook, "--webhook-secret", "whsec_shots"]
     child = ChildProcess(command, log=log, env={"PYTHONUNBUFFERED": "1"})
@@ -174,7 +174,7 @@ def sandbox(folder: Path, webhook: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def browser_page() -> Iterator[Page]:
-    """A page of the machine's Chromium, which `scripts/with-browser` has found."""
+    """Yield a page of the Chromium that `scripts/with-browser` found."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=["--no-sandbox"])
         page = browser.new_page()

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Send a correctly signed event for a payment that exists (of ORDER_ID, else the latest), and show what becomes of it:
+# Send a signed event for an existing payment (of ORDER_ID, or the latest), and show the result:
 #
 #   scripts/test-payment-webhook.sh [ORDER_ID] [--succeed]
 #
-# It says what the service knows already and so changes nothing; with --succeed that the payment is paid, though Stripe knows
-# nothing of that (refused with a live key). Exits 0 when the event was applied.
+# The event reports a state that the service already has, so it changes nothing. With --succeed it reports the payment as paid,
+# although Stripe has no such payment; this is refused with a live key. Exits 0 if the event was applied.
 #
-# With DB_DSN and STRIPE_WEBHOOK_SECRET (or DB_DSN_FILE and so on) in the environment it works from here, by default on
-# http://127.0.0.1:SERVICE_PORT; else inside the service of compose.yaml, through nginx. TARGET_URL names another address.
-# Secrets are never on a command line. In Kubernetes: kubectl exec -i deploy/… -- python - <scripts/send_webhook.py
+# With DB_DSN and STRIPE_WEBHOOK_SECRET (or DB_DSN_FILE, …) in the environment it sends from this machine, by default to
+# http://127.0.0.1:SERVICE_PORT. Otherwise it runs inside the service of compose.yaml and sends through nginx. TARGET_URL sets
+# another address. Secrets are never on a command line. In Kubernetes: kubectl exec -i deploy/… -- python - <scripts/send_webhook.py
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,7 +1,7 @@
-"""Make the passwords of the database, once, a folder for each who logs in: nobody has to write or know them.
+"""Create the passwords of the database, once, in one folder per login.
 
-The job `credentials` of compose.yaml runs it before everything else, with the folder that holds these folders and the place of
-the database. Each is a volume that only its own readers have; files are readable by all, since those are users of other images.
+The job `credentials` of compose.yaml runs this first, with the parent folder and the address of the database. Each folder is a
+volume that only its readers mount. The files are world-readable because the readers are users of other images.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-# `admin` makes the roles; they are those of `payment-service migrate --roles`.
+# `admin` creates the roles of `payment-service migrate --roles`.
 USERS: Final = {
     "admin": "postgres",
     "owner": "payments_owner",
@@ -21,7 +21,7 @@ USERS: Final = {
 
 
 def main(folder: Path, place: str) -> None:
-    """Write `password` where there is none, and `dsn` from it."""
+    """Write `password` if it is missing, and `dsn` from it."""
     for name, user in USERS.items():
         password = folder / name / "password"
         if not password.exists():
@@ -30,7 +30,7 @@ def main(folder: Path, place: str) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     draft = path.with_suffix(".new")
     draft.write_text(text)
     draft.chmod(0o444)

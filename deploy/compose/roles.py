@@ -1,7 +1,7 @@
-"""Make the three roles of the database where they are not yet, and let each log in by the password that credentials.py made.
+"""Create the three database roles if they are missing, and set the passwords that credentials.py created.
 
-The job `roles` of compose.yaml runs it at every start, as the administrator and in one transaction. What the roles may do is said by
-`payment-service migrate --roles`, and kept up by `migrate`; passwords are written again, for a volume that was lost.
+The job `roles` of compose.yaml runs this at every start, as the administrator, in one transaction. `payment-service migrate
+--roles` defines the privileges, and `migrate` extends them. Passwords are set each time, in case a volume was recreated.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ USERS: Final = {"owner": DEFAULT_ROLES.owner, "service": DEFAULT_ROLES.service, 
 
 
 def main(folder: Path) -> None:
-    """Log in with the `dsn` of `admin`; `password` of the others is theirs."""
+    """Connect with the `dsn` of `admin` and set the `password` of each other role."""
     with psycopg.connect((folder / "admin" / "dsn").read_text()) as session:
         if session.execute("SELECT FROM pg_roles WHERE rolname = %s", [DEFAULT_ROLES.owner]).fetchone() is None:
             session.execute(DEFAULT_ROLES.script().encode())
@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
 
 
 def _password(session: psycopg.Connection, user: str, password: str) -> sql.Composed:
-    """Word the statement with the password's verifier, so that no log of the server holds the password."""
+    """Return the statement with the password's verifier, so that no server log contains the password."""
     verifier = session.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
     return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(user), sql.Literal(verifier))
 

@@ -1,5 +1,5 @@
--- What the order service keeps. `payment_records` is the memory that makes repetitions harmless: it is written in the
--- transaction that changes the order.
+-- The tables of the order service. `payment_records` makes repetitions harmless: it is written in the transaction that changes
+-- the order.
 CREATE TABLE IF NOT EXISTS shop_orders (
     order_id text PRIMARY KEY,
     status text NOT NULL DEFAULT 'new',
@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS payment_records (
     headers jsonb NOT NULL
 );
 CREATE INDEX IF NOT EXISTS payment_records_order_id ON payment_records (order_id);
--- What somebody, or another part of the shop, has to do.
+-- Tasks for people or other parts of the shop.
 CREATE TABLE IF NOT EXISTS tasks (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id text NOT NULL REFERENCES shop_orders,

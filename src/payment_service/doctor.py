@@ -1,6 +1,6 @@
-"""`payment-service doctor`: is everything there that the service depends on? A line each, with the cure.
+"""`payment-service doctor`: check every dependency of the service, one line each, with the fix.
 
-Every check has a time limit, none changes anything, and none is skipped because another failed, unless it can't be made.
+Every check has a time limit and changes nothing. All checks run, unless one depends on another that failed.
 """
 
 from __future__ import annotations
@@ -35,26 +35,27 @@ from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import require_providers
 from payment_service.provider.stripe.adapter import API_VERSION
 from payment_service.provider.stripe.webhooks import APPLIED_TYPES, TOLERANCE_S
+from payment_service.telemetry.errors import describe_error
 from payment_service.telemetry.logs import mask
 
-# A person waits for the answer; what does not answer in this time is as good as down.
+# An operator waits for the result; a dependency that takes longer counts as down.
 CHECK_TIMEOUT_S: Final = 10
-# A fifth of the tolerance of webhook signatures: a clock that is off by more is on its way to refuse them.
+# A fifth of the tolerance of webhook signatures. A larger offset warns before signatures are refused.
 CLOCK_TOLERANCE_S: Final = TOLERANCE_S / 5
-# `maintain` keeps 14 days; a week less means that it does not run.
+# `maintain` creates partitions 14 days ahead; a week less means that it does not run.
 DAYS_LEFT_MIN: Final = AHEAD.days / 2
 
 WEBHOOK_PATH: Final = "/webhooks/stripe"
-# The answer to our own call tells that the intent exists; the event isn't needed.
+# The response to our own call shows that the intent exists, so this event is not needed.
 TYPES_NEEDED: Final = APPLIED_TYPES - {"payment_intent.created"}
-# A role that may do too much may do it to every table and partition; the first few say what kind of rights these are.
+# A role may have excess privileges on every table and partition; the first few show which kind.
 RIGHTS_SHOWN: Final = 5
 
 _sql = load(__package__, "doctor.sql")
 
 
 class Verdict(StrEnum):
-    """What came of a check. Only `FAILED` makes the exit code 1."""
+    """The result of a check. Only `FAILED` makes the exit code 1."""
 
     OK = "ok"
     WARNING = "warning"
@@ -63,12 +64,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was looked at, what was found, and what to do about it."""
+    """A line of the report: the subject, the finding and the fix."""
 
     verdict: Verdict
     subject: str
     found: str
-    cure: str = ""
+    fix: str = ""
 
 
 Findings: TypeAlias = AsyncIterator[Finding]
@@ -76,19 +77,19 @@ Findings: TypeAlias = AsyncIterator[Finding]
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red"}
 
 
-def examine(config: Config) -> int:
-    """Make all checks, print them, and give the exit code: 1 if any failed."""
+def run_checks(config: Config) -> int:
+    """Run all checks, print them, and return the exit code: 1 if any failed."""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    # It would tell of each attempt; the finding tells it once.
+    # librdkafka would log each attempt; the finding reports the error once.
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
-    findings = asyncio.run(_examine(config))
+    findings = asyncio.run(_run_checks(config))
     for finding in findings:
         _print(console, finding)
     failed = any(finding.verdict is Verdict.FAILED for finding in findings)
     return exit_codes.FAILED if failed else exit_codes.DONE
 
 
-async def _examine(config: Config) -> list[Finding]:
+async def _run_checks(config: Config) -> list[Finding]:
     checks = {"database": _check_database, "broker": _check_broker, "providers": _check_providers}
     if "stripe" in config.providers:
         checks["stripe"] = _check_stripe
@@ -102,14 +103,14 @@ async def _within_limit(subject: str, check: Findings) -> list[Finding]:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             findings += [finding async for finding in check]
     except TimeoutError:
-        found = f"gave no answer within {CHECK_TIMEOUT_S} s"
+        found = f"no response within {CHECK_TIMEOUT_S} s"
         findings.append(Finding(Verdict.FAILED, subject, found, "check its address and the network"))
     return findings
 
 
 def _print(console: Console, finding: Finding) -> None:
-    cure = f" → {finding.cure}" if finding.cure else ""
-    line = mask(" ".join(f"{finding.found}{cure}".split()))
+    fix = f" → {finding.fix}" if finding.fix else ""
+    line = mask(" ".join(f"{finding.found}{fix}".split()))
     console.print(f"{finding.verdict:<8}", style=_STYLES[finding.verdict], end="")
     console.print(f"{finding.subject:<12}{line}", markup=False)
 
@@ -122,7 +123,7 @@ async def _check_database(config: Config) -> Findings:
         yield Finding(
             Verdict.FAILED,
             "database",
-            f"can't be reached: {error or type(error).__name__}",
+            f"cannot connect: {describe_error(error)}",
             "check DB_DSN and that the server runs",
         )
         return
@@ -135,17 +136,17 @@ async def _check_database(config: Config) -> Findings:
         async for finding in _check_schema(config, connection):
             yield finding
     except asyncpg.InsufficientPrivilegeError:
-        return  # told by the check of the role
+        return  # the check of the role reports it
     finally:
         connection.terminate()
 
 
 async def _check_schema(config: Config, connection: Connection) -> Findings:
     if problem := await schema_problem(connection):
-        found, _, cure = problem.partition(": ")
-        yield Finding(Verdict.FAILED, "schema", found, cure)
+        found, _, fix = problem.partition(": ")
+        yield Finding(Verdict.FAILED, "schema", found, fix)
         return
-    yield Finding(Verdict.OK, "schema", "fits this version")
+    yield Finding(Verdict.OK, "schema", "matches this version")
     days = await partition_days_left(connection)
     for table, left in days.items():
         if left < DAYS_LEFT_MIN:
@@ -156,37 +157,40 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
         else:
             yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
     yield await _check_parked(connection)
-    yield await _check_left_behind(config, connection)
+    yield await _check_disabled_providers(config, connection)
     if "stripe" in config.providers and not config.stripe_publishable_key:
         yield await _check_checkout(connection)
 
 
 async def _check_parked(connection: Connection) -> Finding:
     row: Any = await connection.fetchrow(_sql.parked)
-    found = f"{row['calls_and_events']} calls and events, {row['transfers']} transfers without a reference"
+    found = ", ".join(
+        f"{row[column]} {noun}{'' if row[column] == 1 else 's'}"
+        for column, noun in (("operations", "operation"), ("events", "event"), ("transfers", "unmatched transfer"))
+    )
     if any(row.values()):
-        return Finding(Verdict.WARNING, "parked", f"for a person wait {found}", "payment-service parked list")
-    return Finding(Verdict.OK, "parked", "nothing waits for a person")
+        return Finding(Verdict.WARNING, "parked", f"needs attention: {found}", "payment-service parked list")
+    return Finding(Verdict.OK, "parked", "nothing needs attention")
 
 
 async def _check_role(connection: Connection, roles: Roles) -> Findings:
-    """What the role lacks is a failure; what it may do beyond its need, which a thief of its password could do too, a warning."""
+    """Report missing privileges as a failure, and excess ones as a warning: a stolen password would grant them too."""
     if (role := await compare_role(connection)) is None:
         return
     if role.missing:
-        cure = f"as the owner: payment-service migrate, which grants it to {roles.service}; serve as that role"
-        yield Finding(Verdict.FAILED, "role", f"{role.name} lacks {_few(role.missing)}", cure)
-    beyond = [
-        *(["all that a superuser may"] if role.superuser else []),
-        *(["everything with the tables, which it owns"] if role.owner and not role.superuser else []),
+        fix = f"run `payment-service migrate` as the owner to grant them to {roles.service}, and serve as that role"
+        yield Finding(Verdict.FAILED, "role", f"{role.name} is missing {_few(role.missing)}", fix)
+    excess = [
+        *(["superuser privileges"] if role.superuser else []),
+        *(["ownership of the tables"] if role.owner and not role.superuser else []),
         *(["CREATE in the schema"] if role.may_create and not role.owner else []),
         *([] if role.owner else role.excess),
     ]
-    if beyond:
-        cure = f"serve as {roles.service}; `payment-service migrate --roles` has its SQL"
-        yield Finding(Verdict.WARNING, "role", f"{role.name} may do more than it needs: {_few(beyond)}", cure)
-    if not role.missing and not beyond:
-        yield Finding(Verdict.OK, "role", f"{role.name} may do what it needs, and no more")
+    if excess:
+        fix = f"serve as {roles.service}; `payment-service migrate --roles` prints its SQL"
+        yield Finding(Verdict.WARNING, "role", f"{role.name} has excess privileges: {_few(excess)}", fix)
+    if not role.missing and not excess:
+        yield Finding(Verdict.OK, "role", f"{role.name} has the privileges it needs, and no more")
 
 
 def _few(rights: list[str]) -> str:
@@ -195,15 +199,15 @@ def _few(rights: list[str]) -> str:
 
 
 async def _check_database_clock(connection: Connection) -> Finding:
-    return _judge_clock("the database's clock", await connection.fetchval("SELECT clock_timestamp()"))
+    return _clock_finding("the database's clock", await connection.fetchval("SELECT clock_timestamp()"))
 
 
-def _judge_clock(whose: str, theirs: datetime) -> Finding:
+def _clock_finding(whose: str, theirs: datetime) -> Finding:
     off_s = (datetime.now(UTC) - theirs).total_seconds()
     if abs(off_s) > CLOCK_TOLERANCE_S:
         found = f"this machine's clock is {abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} {whose}"
         return Finding(
-            Verdict.FAILED, "clock", found, f"synchronize it (NTP): webhooks are refused from {TOLERANCE_S} s on"
+            Verdict.FAILED, "clock", found, f"synchronize it (NTP): webhooks are refused beyond {TOLERANCE_S} s"
         )
     return Finding(Verdict.OK, "clock", f"agrees with {whose}")
 
@@ -215,7 +219,7 @@ async def _check_broker(config: Config) -> Findings:
         yield Finding(
             Verdict.FAILED,
             "broker",
-            f"can't be reached: {error.args[0].str()}",
+            f"cannot connect: {error.args[0].str()}",
             "check KAFKA_BROKERS and that the broker runs",
         )
         return
@@ -223,9 +227,9 @@ async def _check_broker(config: Config) -> Findings:
     needed = topics_needed(orders_cancelled=config.orders_cancelled)
     missing = [name for name in needed if name not in existing]
     if missing:
-        rules = "; if it is there, an ACL must let this user READ or WRITE it" if config.kafka_config else ""
-        cure = f"run `payment-service topics create`{rules}"
-        yield Finding(Verdict.FAILED, "topics", f"missing: {', '.join(missing)}", cure)
+        rules = "; if it exists, grant this user READ or WRITE by an ACL" if config.kafka_config else ""
+        fix = f"run `payment-service topics create`{rules}"
+        yield Finding(Verdict.FAILED, "topics", f"missing: {', '.join(missing)}", fix)
     narrow = [name for name in needed if 0 < existing.get(name, 0) < config.kafka_topic_partitions]
     if narrow:
         found = f"fewer than {config.kafka_topic_partitions} partitions: " + ", ".join(
@@ -235,7 +239,7 @@ async def _check_broker(config: Config) -> Findings:
             Verdict.WARNING,
             "topics",
             found,
-            "plan it: more partitions move keys to others, and with them the order of records",
+            "plan the change: more partitions move keys to others and break the order of records",
         )
     if not missing and not narrow:
         yield Finding(Verdict.OK, "topics", f"all {len(needed)} exist")
@@ -249,25 +253,25 @@ async def _check_providers(config: Config) -> Findings:
             Verdict.FAILED, "providers", str(error).rstrip("."), "install it, set what it needs, or correct PROVIDERS"
         )
         return
-    yield Finding(Verdict.OK, "providers", f"{', '.join(config.providers)}: installed, and their settings can be read")
+    yield Finding(Verdict.OK, "providers", f"{', '.join(config.providers)}: installed, with readable settings")
 
 
-async def _check_left_behind(config: Config, connection: Connection) -> Finding:
-    rows = await connection.fetch(_sql.left_behind, list(config.providers))
+async def _check_disabled_providers(config: Config, connection: Connection) -> Finding:
+    rows = await connection.fetch(_sql.disabled_provider_calls, list(config.providers))
     if not rows:
-        return Finding(Verdict.OK, "calls", "none waits for a provider that does not run")
+        return Finding(Verdict.OK, "calls", "none waits for a disabled provider")
     found = ", ".join(f"{row['calls']} for {row['provider']}" for row in rows)
-    return Finding(Verdict.FAILED, "calls", f"wait for a provider that does not run: {found}", "add it to PROVIDERS")
+    return Finding(Verdict.FAILED, "calls", f"waiting for a disabled provider: {found}", "add it to PROVIDERS")
 
 
 async def _check_checkout(connection: Connection) -> Finding:
-    """Whoever has a key for the checkout makes a page, which needs the publishable key, unless it has that from elsewhere."""
+    """Warn if clients may use the checkout and the publishable key is not set; their page may have it from elsewhere."""
     clients = ", ".join(row["client"] for row in await connection.fetch(_sql.checkout_clients))
     if not clients:
-        return Finding(Verdict.OK, "checkout", "is used by nobody: no key has its scope")
-    cure = "set it (Dashboard, Developers, API keys), or see that the page has it from elsewhere"
-    found = f"STRIPE_PUBLISHABLE_KEY is not set, and {clients} may ask for checkouts, which tell none then"
-    return Finding(Verdict.WARNING, "checkout", found, cure)
+        return Finding(Verdict.OK, "checkout", "not used: no API key has its scope")
+    fix = "set it (Dashboard, Developers, API keys), or check that the page has it from elsewhere"
+    found = f"STRIPE_PUBLISHABLE_KEY is not set, so checkouts for {clients} do not contain it"
+    return Finding(Verdict.WARNING, "checkout", found, fix)
 
 
 async def _check_stripe(config: Config) -> Findings:
@@ -278,20 +282,20 @@ async def _check_stripe(config: Config) -> Findings:
             status, answer, date = await _get(
                 session, f"{config.stripe_api_base.rstrip('/')}/v1/payment_intents?limit=1"
             )
-            finding = _judge_key(config, status, answer)
+            finding = _key_finding(config, status, answer)
             yield finding
             if date is not None:
-                yield _judge_clock("Stripe's clock", date)
+                yield _clock_finding("Stripe's clock", date)
             if finding.verdict is Verdict.OK:
                 status, answer, _ = await _get(
                     session, f"{config.stripe_api_base.rstrip('/')}/v1/webhook_endpoints?limit=100"
                 )
-                yield _judge_endpoints(status, answer)
+                yield _endpoints_finding(status, answer)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         yield Finding(
             Verdict.FAILED,
             "stripe",
-            f"can't be reached: {error or type(error).__name__}",
+            f"cannot connect: {describe_error(error)}",
             "check STRIPE_API_BASE and the network",
         )
 
@@ -311,46 +315,49 @@ async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, dict[str,
         )
 
 
-def _judge_key(config: Config, status: int, answer: dict[str, Any]) -> Finding:
+def _key_finding(config: Config, status: int, answer: dict[str, Any]) -> Finding:
     mode = "live" if "_live_" in config.stripe_secret_key.get_secret_value() else "test"
     match status:
         case HTTPStatus.OK:
-            return Finding(Verdict.OK, "stripe key", f"is valid, mode: {mode}")
+            return Finding(Verdict.OK, "stripe key", f"valid, mode: {mode}")
         case HTTPStatus.UNAUTHORIZED:
             return Finding(
                 Verdict.FAILED,
                 "stripe key",
-                "is not accepted by Stripe",
-                "put a valid one into STRIPE_SECRET_KEY (Dashboard, Developers, API keys)",
+                "Stripe refuses it",
+                "set a valid STRIPE_SECRET_KEY (Dashboard, Developers, API keys)",
             )
         case HTTPStatus.FORBIDDEN:
             return Finding(
                 Verdict.FAILED,
                 "stripe key",
-                "may not read payment intents",
-                "give the restricted key: PaymentIntents write, Charges and Refunds write",
+                "has no permission to read payment intents",
+                "grant the restricted key: PaymentIntents write, Charges and Refunds write",
             )
         case _:
             return Finding(
                 Verdict.FAILED,
                 "stripe key",
-                f"could not be tried, Stripe answered {status}: {_message(answer)}",
-                "try again, see status.stripe.com",
+                f"could not be checked: Stripe returned {status}: {_message(answer)}",
+                "try again; see status.stripe.com",
             )
 
 
-def _judge_endpoints(status: int, answer: dict[str, Any]) -> Finding:
+def _endpoints_finding(status: int, answer: dict[str, Any]) -> Finding:
     create = f"add https://<your host>{WEBHOOK_PATH} for API version {API_VERSION} with the events {', '.join(sorted(TYPES_NEEDED))}"
     if status == HTTPStatus.FORBIDDEN:
         return Finding(
             Verdict.WARNING,
             "webhook",
-            "the key may not read webhook endpoints",
-            "look in the Dashboard, Developers, Webhooks",
+            "the key has no permission to read webhook endpoints",
+            "check Dashboard, Developers, Webhooks",
         )
     if status != HTTPStatus.OK:
         return Finding(
-            Verdict.FAILED, "webhook", f"could not be read, Stripe answered {status}: {_message(answer)}", "try again"
+            Verdict.FAILED,
+            "webhook",
+            f"could not be checked: Stripe returned {status}: {_message(answer)}",
+            "try again",
         )
     ours = [
         endpoint
@@ -361,17 +368,19 @@ def _judge_endpoints(status: int, answer: dict[str, Any]) -> Finding:
         return Finding(Verdict.FAILED, "webhook", f"no endpoint ends in {WEBHOOK_PATH}", create)
     faults = [_fault_of(endpoint) for endpoint in ours]
     if "" in faults:
-        return Finding(Verdict.OK, "webhook", f"{ours[faults.index('')]['url']} gets every event that is needed")
+        return Finding(Verdict.OK, "webhook", f"{ours[faults.index('')]['url']} receives every needed event")
     return Finding(Verdict.FAILED, "webhook", f"{ours[0]['url']} {faults[0]}", create)
 
 
 def _fault_of(endpoint: dict[str, Any]) -> str:
-    """Say what is wrong with an endpoint; nothing: empty. `*` is every event (docs.stripe.com/api/webhook_endpoints/object)."""
+    """Return the fault of an endpoint, or an empty string. `*` is every event
+    (docs.stripe.com/api/webhook_endpoints/object).
+    """
     enabled = set(endpoint.get("enabled_events", []))
     if endpoint.get("status") == "disabled":
         return "is disabled"
     if missing := sorted(TYPES_NEEDED - enabled) if "*" not in enabled else []:
-        return f"does not get {', '.join(missing)}"
+        return f"does not receive {', '.join(missing)}"
     if endpoint.get("api_version") != API_VERSION:
         return f"sends API version {endpoint.get('api_version') or 'of the account'}, not {API_VERSION}"
     return ""

@@ -1,11 +1,10 @@
--- name: left_behind
+-- name: disabled_provider_calls
 SELECT provider, count(*) AS calls FROM operations WHERE state = 'due' AND provider <> ALL ($1::text[]) GROUP BY provider ORDER BY provider
 
 -- name: checkout_clients
 SELECT DISTINCT client FROM api_keys WHERE 'checkout' = ANY (scopes) AND revoked_at IS NULL ORDER BY client
 
 -- name: parked
-SELECT count(*) AS calls_and_events, (SELECT count(*) FROM bank_transfers WHERE outcome = 'transfer.unmatched') AS transfers
-FROM (SELECT FROM operations WHERE state = 'parked'
-      UNION ALL
-      SELECT FROM payment_events WHERE parked_reason IS NOT NULL AND NOT processed) p
+SELECT (SELECT count(*) FROM operations WHERE state = 'parked') AS operations,
+       (SELECT count(*) FROM payment_events WHERE parked_reason IS NOT NULL AND NOT processed) AS events,
+       (SELECT count(*) FROM bank_transfers WHERE outcome = 'transfer.unmatched') AS transfers

@@ -1,7 +1,7 @@
-"""Check whether the service in this container responds, for the image's HEALTHCHECK.
+"""The image's HEALTHCHECK: `python -m payment_service.healthcheck`.
 
-`python -m payment_service.healthcheck` runs twice a minute for the life of the container. It is not a command of the
-CLI, which takes ten times longer to load. It uses the metrics port, which is open in every role.
+It runs twice a minute in every container. It is no command of the CLI, because the CLI takes ten times longer to load.
+It requests the metrics port, which is open in every role.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import os
 import sys
 from typing import Final
 
-# Below the timeout of the HEALTHCHECK, so that our own error message appears.
+from payment_service.telemetry.errors import describe_error
+
+# Below the timeout of the HEALTHCHECK, so that this module prints the reason.
 TIMEOUT_S: Final = 2.5
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, not listened on here
 
 
 def main() -> int:
-    """Send one request. Return 0 if `/health` responds with 200, else 1 with one line on standard error."""
+    """Request `/health` once. Return 0 for status 200, else 1 with one line on standard error."""
     host = os.environ.get("SERVICE_HOST") or "0.0.0.0"  # noqa: S104
     port = os.environ.get("METRICS_PORT") or "9464"
     try:
@@ -25,10 +27,10 @@ def main() -> int:
         connection.request("GET", "/health")
         status = connection.getresponse().status
     except (OSError, ValueError, http.client.HTTPException) as error:
-        sys.stderr.write(f"/health on port {port} does not respond: {error or type(error).__name__}\n")
+        sys.stderr.write(f"/health on port {port} does not answer: {describe_error(error)}\n")
         return 1
     if status != http.HTTPStatus.OK:
-        sys.stderr.write(f"/health on port {port} responds with {status}\n")
+        sys.stderr.write(f"/health on port {port} returned status {status}\n")
         return 1
     return 0
 

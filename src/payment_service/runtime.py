@@ -1,4 +1,6 @@
-"""The composition root: opens what the roles need, wires it, starts it in order, and stops it in the reverse order."""
+"""The composition root: open what the roles need, connect the parts, start them in order, and stop them in reverse
+order.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +49,7 @@ from payment_service.loop import Loop
 from payment_service.provider.plugins import ProviderContext, open_providers, require_providers
 from payment_service.provider.port import WebhookReceiver
 from payment_service.telemetry import metrics
+from payment_service.telemetry.errors import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -59,22 +62,22 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Gauges are for people and alarms: five seconds old is fresh, and the queries cost a few milliseconds.
+# Gauges serve dashboards and alerts: five seconds old is fresh enough, and the queries cost a few milliseconds.
 SAMPLE_INTERVAL_S: Final = 5.0
 LAG_CHECK_INTERVAL_S: Final = 0.5
 TOPICS_TIMEOUT_S: Final = 5.0
 READY_TIMEOUT_S: Final = 2.0
-GC_THRESHOLDS: Final = (50_000, 20, 20)  # new objects before a collection: a few megabytes of cycles at most
-# A part whose turn comes when the grace period is over still gets this long to put its things away.
+GC_THRESHOLDS: Final = (50_000, 20, 20)  # new objects before a collection: at most a few megabytes of cycles
+# Minimum time for a part to clean up if its turn comes after the grace period has ended.
 MIN_GRACE_S: Final = 1.0
 
 
 class NotPrepared(Exception):
-    """The schema or the topics are not what this version needs; the message says what to run."""
+    """The schema or the topics do not match this version; the message says what to run."""
 
 
 def serve(config: Config, roles: Collection[str]) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code. Raises ConfigError for a provider that can't be had."""
+    """Run until SIGTERM or SIGINT and return the exit code. Raises ConfigError for an unavailable provider."""
     require_providers(config)
     try:
         uvloop.run(_serve(config, frozenset(roles)))
@@ -86,12 +89,12 @@ def serve(config: Config, roles: Collection[str]) -> int:
         return exit_codes.FAILED
     except asyncpg.InsufficientPrivilegeError as error:
         sys.stderr.write(
-            f"The role in DB_DSN may not do this ({error}): `payment-service doctor` says what it lacks.\n"
+            f"The role in DB_DSN lacks a privilege: {error}. Run `payment-service doctor` for the missing privileges.\n"
         )
         return exit_codes.NOT_PREPARED
     except TRANSIENT_ERRORS as error:
         sys.stderr.write(
-            f"The database can't be reached ({type(error).__name__}): check DB_DSN and that the server runs.\n"
+            f"Cannot connect to PostgreSQL: {describe_error(error)}. Check DB_DSN and that the server runs.\n"
         )
         return exit_codes.FAILED
     return exit_codes.DONE
@@ -99,25 +102,25 @@ def serve(config: Config, roles: Collection[str]) -> int:
 
 async def _serve(config: Config, roles: frozenset[str]) -> None:
     stopping = asyncio.Event()
-    _listen_to_signals(stopping)
+    _handle_signals(stopping)
     async with AsyncExitStack() as stack:
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
         await _require_prepared(config, pool, roles)
-        _show_from_zero()
+        _initialize_counters()
         service = Service(config, pool, roles)
         await service.start(stack)
-        _settle_memory()
+        _tune_garbage_collection()
         log.info("started", roles=sorted(roles), service_port=config.service_port, metrics_port=config.metrics_port)
         await stopping.wait()
         service.begin_to_stop()
     log.info("stopped")
 
 
-def _show_from_zero() -> None:
-    """What alarms watch is shown before it happens: a counter that appears with 1 has not risen for those who compare."""
+def _initialize_counters() -> None:
+    """Initialize the counters that alerts watch: a counter that first appears with 1 shows no increase."""
     for topic in payment_service_events.TOPICS:
-        metrics.ANNOUNCED.labels(topic)
+        metrics.OUTBOX_RECORDS.labels(topic)
     for reason in Reason:
         metrics.QUARANTINED.labels("kafka", reason)
     for refusal in ("no_match", "stale", "future"):
@@ -126,18 +129,18 @@ def _show_from_zero() -> None:
         metrics.WEBHOOKS.labels(result)
 
 
-def _settle_memory() -> None:
-    """What was made at the start stays: the collector need not look at it again, nor come by at every 700 new objects.
+def _tune_garbage_collection() -> None:
+    """Exclude startup objects from garbage collection, and collect less often than every 700 new objects.
 
-    Measured: a tenth of the CPU of an order. Reference counts free what a request makes; cycles are few.
+    Measured: this saves a tenth of the CPU of an order. Reference counts free what a request creates; cycles are few.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def _listen_to_signals(stopping: asyncio.Event) -> None:
-    """The first signal asks for a drain, the second ends at once."""
+def _handle_signals(stopping: asyncio.Event) -> None:
+    """Drain on the first signal and exit at once on the second."""
 
     def stop(number: int) -> None:
         if stopping.is_set():
@@ -165,7 +168,7 @@ async def _require_prepared(config: Config, pool: Pool, roles: frozenset[str]) -
     try:
         missing = await asyncio.to_thread(missing_topics, config, TOPICS_TIMEOUT_S)
     except Exception as error:  # noqa: BLE001 - webhooks are taken, and orders wait, while the broker is down
-        log.warning("broker_not_reached", error=type(error).__name__, detail=str(error)[:300])
+        log.warning("broker_not_reached", error=describe_error(error))
         return
     if missing:
         message = f"Topics are missing: {', '.join(missing)}. Run: payment-service topics create"
@@ -173,7 +176,7 @@ async def _require_prepared(config: Config, pool: Pool, roles: frozenset[str]) -
 
 
 class Service:
-    """The parts of one process, wired."""
+    """The connected parts of one process."""
 
     def __init__(self, config: Config, pool: Pool, roles: frozenset[str]) -> None:
         self._config = config
@@ -198,7 +201,7 @@ class Service:
             config=config,
             context=self._context,
             receivers={name: one for name, one in self._providers.by_name.items() if isinstance(one, WebhookReceiver)},
-            take=self._webhooks.take,
+            store_event=self._webhooks.take,
             quarantine=partial(quarantine_webhook_body, pool),
             readiness=self.readiness,
         )
@@ -206,12 +209,12 @@ class Service:
         self._stop_by_s = math.inf
 
     def begin_to_stop(self) -> None:
-        """From now on the grace period runs; every part gets what is left of it."""
+        """Start the grace period; every part gets what remains of it."""
         self._stop_by_s = time.monotonic() + self._config.shutdown_grace_s
         log.info("stopping", grace_s=self._config.shutdown_grace_s)
 
     async def start(self, stack: AsyncExitStack) -> None:
-        """Start in the order of the data's way backwards; `stack` stops it in the reverse order."""
+        """Start the parts from the last stage of the pipeline to the first; `stack` stops them in reverse order."""
         stack.push_async_callback(self._providers.close)
         operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
         await self._serve_http(stack, operations, self._config.metrics_port)
@@ -225,7 +228,7 @@ class Service:
             expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
-            # Switched on or not: what was stored while it was is worked off.
+            # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
         if "http" in self._roles:
@@ -243,26 +246,26 @@ class Service:
         self._start_sampling(stack)
 
     async def _accept(self, batch: Sequence[InboundRecord]) -> None:
-        """Make a batch of the consumer durable; the orders first, since what cancels them may be in it too."""
+        """Make a batch durable. Orders come first, because the same batch may cancel them."""
         if created := [inbound_record for inbound_record in batch if inbound_record.topic != ORDERS_CANCELLED]:
             await self._intake.accept(created)
         if cancelled := [inbound_record for inbound_record in batch if inbound_record.topic == ORDERS_CANCELLED]:
             await self._cancelled_intake.accept(cancelled)
 
     async def _within_grace(self, stop: Callable[[float], Awaitable[None]]) -> None:
-        # Without a signal there is no moment to stop by: a start has failed, and what had begun ends like any other.
-        left_s = min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())
-        await stop(max(MIN_GRACE_S, left_s))
+        # Without a signal there is no deadline: a start failed, and the started parts stop as usual.
+        remaining_s = min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())
+        await stop(max(MIN_GRACE_S, remaining_s))
 
     async def readiness(self) -> Readiness:
-        """Ready when the schema fits and the database answers; the broker and the provider are told, not judged."""
+        """Return ready if the schema matches and the database answers; broker and provider are reported only."""
         checks = {"broker": self._broker_state(), "provider": "ok"}
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 problem = await schema_problem(self._pool)
                 blocked = await health.all_blocked(self._pool)
-        except TRANSIENT_ERRORS as error:
-            return Readiness(ready=False, checks={**checks, "database": f"does not answer ({type(error).__name__})"})
+        except TRANSIENT_ERRORS:  # the text stays out of /ready, which faces the internet
+            return Readiness(ready=False, checks={**checks, "database": "does not answer"})
         if blocked:
             checks["provider"] = "blocked: " + ", ".join(blocked)
         return Readiness(ready=problem is None, checks={**checks, "database": "ok", "schema": problem or "ok"})
@@ -287,7 +290,7 @@ class Service:
         )
 
     def _make_dispatchers(self) -> list[Dispatcher]:
-        """Each provider has its own, so that one that hangs takes no call slots from another."""
+        """Create one dispatcher per provider, so that a hanging provider takes no call slots from another."""
         return [
             Dispatcher(self._context, name=name, config=self._config, random=SystemRandom())
             for name in self._providers.by_name
@@ -303,8 +306,10 @@ class Service:
 
     def _broker_state(self) -> str:
         if self._consumer is not None and not self._consumer.alive():
-            return self._broker_status.trouble() or "orders are waiting and none are read"
-        return self._broker_status.trouble() or "ok"
+            return (
+                self._broker_status.problem() or "orders are waiting but the consumer reads none: restart the process"
+            )
+        return self._broker_status.problem() or "ok"
 
     async def _serve_http(self, stack: AsyncExitStack, app: ASGIApp, port: int) -> None:
         server = HttpServer(app, self._config.service_host, port)
@@ -313,7 +318,7 @@ class Service:
 
     def _start_sampling(self, stack: AsyncExitStack) -> None:
         async def sample_once() -> int:
-            metrics.BROKER_TROUBLE.set(bool(self._broker_status.trouble()))
+            metrics.BROKER_UNAVAILABLE.set(bool(self._broker_status.problem()))
             await sample(self._pool)
             return 0
 

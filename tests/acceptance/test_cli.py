@@ -1,4 +1,4 @@
-"""The commands as a person or a script meets them: exit codes, and one clear line for each failure."""
+"""The commands as an operator or a script uses them: exit codes, and one clear line for each failure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_help_names_every_command() -> None:
     ],
     ids=" ".join,
 )
-def test_a_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
     result = run(*arguments, env={"DB_DSN": NOWHERE})
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
@@ -69,20 +69,18 @@ def test_a_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_configuration_that_cannot_be_used_ends_with_2_and_one_line(
-    arguments: tuple[str, ...], sentence: str
-) -> None:
+def test_an_invalid_configuration_exits_with_2_and_one_line(arguments: tuple[str, ...], sentence: str) -> None:
     assert_fails(run(*arguments), 2, sentence)
 
 
 @pytest.mark.parametrize(
     "arguments", [("migrate",), ("maintain",), ("keys", "create", "--scope", "read")], ids=" ".join
 )
-def test_a_database_that_does_not_answer_ends_with_1_and_one_line(arguments: tuple[str, ...]) -> None:
+def test_an_unreachable_database_exits_with_1_and_one_line(arguments: tuple[str, ...]) -> None:
     assert_fails(run(*arguments, env={"DB_DSN": NOWHERE}), 1, "payment-service: The ")
 
 
-def test_migrate_needs_the_database_alone_and_says_what_it_did(empty_database_dsn: str) -> None:
+def test_migrate_needs_only_the_database_and_reports_its_changes(empty_database_dsn: str) -> None:
     env = {"DB_DSN": empty_database_dsn}
     first, again = run("migrate", env=env), run("migrate", env=env)
     assert (first.returncode, first.stderr) == (0, "")
@@ -90,13 +88,13 @@ def test_migrate_needs_the_database_alone_and_says_what_it_did(empty_database_ds
     assert (again.returncode, again.stdout) == (0, "schema is at revision 1\n")
 
 
-def test_migrate_sql_prints_and_needs_nothing() -> None:
+def test_migrate_sql_needs_no_settings() -> None:
     result = run("migrate", "--sql")
     assert result.returncode == 0
     assert "CREATE TABLE payments (" in result.stdout
 
 
-def test_migrate_roles_prints_what_each_role_may_do_and_needs_nothing() -> None:
+def test_migrate_roles_prints_privileges_without_a_database() -> None:
     result = run("migrate", "--roles", env={"DB_ROLE_PREFIX": "shop"})
     assert result.returncode == 0
     assert "GRANT SELECT, INSERT ON audit TO shop_service;" in result.stdout
@@ -110,14 +108,14 @@ def test_maintain_has_nothing_to_do_after_migrate(database_dsn: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("maintain",), ("keys", "create", "--scope", "read")], ids=" ".join)
-def test_without_a_schema_a_command_ends_with_3_and_says_what_to_run(
+def test_a_command_without_a_schema_exits_with_3_and_names_the_fix(
     arguments: tuple[str, ...], empty_database_dsn: str
 ) -> None:
     assert_fails(run(*arguments, env={"DB_DSN": empty_database_dsn}), 3, "run `payment-service migrate`")
 
 
 @pytest.mark.kafka
-def test_topics_are_created_once_and_no_command_is_needed_twice(broker: str) -> None:
+def test_topics_create_reports_new_topics_and_can_run_again(broker: str) -> None:
     env = {"KAFKA_BROKERS": broker}
     first, again = run("topics", "create", env=env), run("topics", "create", env=env)
     assert (first.returncode, first.stderr) == (0, "")
@@ -125,13 +123,13 @@ def test_topics_are_created_once_and_no_command_is_needed_twice(broker: str) -> 
     assert (again.returncode, again.stdout) == (0, "all topics exist\n")
 
 
-def test_a_broker_that_does_not_answer_ends_with_1_and_one_line() -> None:
+def test_an_unreachable_broker_exits_with_1_and_one_line() -> None:
     result = run("topics", "create", env={"KAFKA_BROKERS": "127.0.0.1:9"})
-    assert_fails(result, 1, "The broker of KAFKA_BROKERS did not do it")
+    assert_fails(result, 1, "Request to Kafka failed")
 
 
 @pytest.mark.invariant("I12")
-def test_a_key_is_printed_alone_and_stored_hashed(database_dsn: str) -> None:
+def test_a_new_key_is_printed_alone_and_stored_hashed(database_dsn: str) -> None:
     result = run(
         "keys", "create", "--client", "shop", "--scope", "read", "--scope", "refund", env={"DB_DSN": database_dsn}
     )
@@ -146,9 +144,7 @@ def test_a_key_is_printed_alone_and_stored_hashed(database_dsn: str) -> None:
 
 
 @pytest.mark.parametrize(("moment", "made"), [("before", 0), ("after", 1)])
-def test_a_key_that_was_made_and_not_shown_since_its_command_was_killed_can_be_found_and_revoked(
-    database_dsn: str, moment: str, made: int
-) -> None:
+def test_a_key_of_a_killed_command_can_be_found_and_revoked(database_dsn: str, moment: str, made: int) -> None:
     env = {"DB_DSN": database_dsn}
     point = f"change.keys.create.commit.{moment}"
     killed = run("keys", "create", "--client", "shop", "--scope", "read", env=env | {"CRASH_AT": point})
@@ -164,7 +160,7 @@ def test_a_key_that_was_made_and_not_shown_since_its_command_was_killed_can_be_f
     assert (shown.returncode, shown.stdout[:4]) == (0, "psk_")
 
 
-def test_serve_without_a_schema_ends_with_3_and_says_what_to_run(
+def test_serve_without_a_schema_exits_with_3_and_names_the_fix(
     service_env: dict[str, str], empty_database_dsn: str
 ) -> None:
     result = run("serve", env={**service_env, "DB_DSN": empty_database_dsn, "SERVICE_PORT": "0", "METRICS_PORT": "0"})
@@ -172,7 +168,7 @@ def test_serve_without_a_schema_ends_with_3_and_says_what_to_run(
     assert "run `payment-service migrate`" in result.stderr
 
 
-def test_serve_under_a_role_without_rights_ends_with_3_and_says_who_knows(
+def test_serve_without_privileges_exits_with_3_and_points_to_doctor(
     service_env: dict[str, str], database: DatabaseServer, database_dsn: str
 ) -> None:
     with psycopg.connect(database_dsn) as connection:
@@ -184,7 +180,7 @@ def test_serve_under_a_role_without_rights_ends_with_3_and_says_who_knows(
     )
 
 
-def test_serve_on_a_schema_that_is_too_new_ends_with_3(service_env: dict[str, str], database_dsn: str) -> None:
+def test_serve_on_a_schema_that_is_too_new_exits_with_3(service_env: dict[str, str], database_dsn: str) -> None:
     with psycopg.connect(database_dsn) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9'")
         connection.execute("UPDATE schema_minimum SET revision = 9")
@@ -193,7 +189,7 @@ def test_serve_on_a_schema_that_is_too_new_ends_with_3(service_env: dict[str, st
     assert "deploy a newer version" in result.stderr
 
 
-def test_serve_runs_on_a_newer_schema_that_still_suits_it(
+def test_serve_runs_on_a_newer_compatible_schema(
     service_env: dict[str, str], database_dsn: str, start_service: StartService
 ) -> None:
     with psycopg.connect(database_dsn) as connection:
@@ -201,7 +197,7 @@ def test_serve_runs_on_a_newer_schema_that_still_suits_it(
     assert start_service("http").ready()
 
 
-def test_serve_without_topics_ends_with_3_and_names_them(service_env: dict[str, str]) -> None:
+def test_serve_without_topics_exits_with_3_and_names_them(service_env: dict[str, str]) -> None:
     from payment_service_demo.embedded.broker import EmbeddedBroker  # noqa: PLC0415
 
     with EmbeddedBroker() as empty:
@@ -212,7 +208,7 @@ def test_serve_without_topics_ends_with_3_and_names_them(service_env: dict[str, 
     assert TOPICS[0] in result.stderr
 
 
-def test_serve_says_which_port_is_taken(service_env: dict[str, str], start_service: StartService) -> None:
+def test_serve_names_the_port_that_is_in_use(service_env: dict[str, str], start_service: StartService) -> None:
     running = start_service()
     env = {**service_env, "SERVICE_HOST": "127.0.0.1", "SERVICE_PORT": "0", "METRICS_PORT": str(running.metrics_port)}
     result = run("serve", env=env)
@@ -221,7 +217,7 @@ def test_serve_says_which_port_is_taken(service_env: dict[str, str], start_servi
     assert "Traceback" not in result.stderr
 
 
-def test_the_sandbox_is_the_same_command(tmp_path: Path) -> None:
+def test_the_sandbox_command_shows_its_options(tmp_path: Path) -> None:
     result = run("sandbox", "--help")
     assert result.returncode == 0
     for option in ("--port", "--state", "--webhook", "--webhook-secret"):

@@ -30,11 +30,11 @@ HEADER = "booking_date,amount,currency,reference,transaction_id"
 
 @pytest.fixture
 def env(database_dsn: str, service_dsn: str) -> dict[str, str]:
-    """Three orders of 19.90 eur, o-1 to o-3, wait for their money."""
+    """Three orders of 19.90 eur, o-1 to o-3, are ready to be paid."""
 
     async def ask() -> None:
         async with open_bank(database_dsn) as bank:
-            await bank.asked("o-1", "o-2", "o-3")
+            await bank.create_payments("o-1", "o-2", "o-3")
 
     asyncio.run(ask())
     return {
@@ -56,7 +56,7 @@ def statement(tmp_path: Path) -> Callable[[Iterable[str]], str]:
 
 
 async def process_batches(dsn: str) -> None:
-    """Let a service make the calls that wait."""
+    """Run the service until all due calls are made."""
     async with open_bank(dsn) as bank:
         await bank.flows.run_calls()
 
@@ -66,13 +66,13 @@ def statuses(dsn: str) -> dict[str, str]:
         return dict(connection.execute("SELECT order_id, status FROM payments").fetchall())
 
 
-def became(result: Any) -> list[tuple[int, str]]:
+def results(result: Any) -> list[tuple[int, str]]:
     document = json.loads(result.stdout)
     assert Statement.model_validate(document)
-    return [(line["line"], line["became"]) for line in document["data"]]
+    return [(line["line"], line["result"]) for line in document["data"]]
 
 
-def test_a_statement_pays_what_it_names_tells_of_every_line_and_changes_nothing_when_it_comes_again(
+def test_a_statement_reports_every_line_and_can_be_imported_again(
     env: dict[str, str], statement: Callable[[Iterable[str]], str]
 ) -> None:
     path = statement(
@@ -87,43 +87,43 @@ def test_a_statement_pays_what_it_names_tells_of_every_line_and_changes_nothing_
     )
     first = run("bank", "import", path, "--json", env=env)
     assert first.returncode == 1
-    assert became(first) == [(2, "paid"), (3, "bad"), (4, "parked"), (5, "outgoing"), (6, "unmatched"), (7, "paid")]
+    assert results(first) == [(2, "paid"), (3, "bad"), (4, "parked"), (5, "outgoing"), (6, "unmatched"), (7, "paid")]
     assert statuses(env["DB_DSN"]) == {"o-1": "succeeded", "o-2": "pending", "o-3": "succeeded"}
     again = run("bank", "import", path, "--json", env=env)
-    assert became(again) == [(2, "known"), (3, "bad"), (4, "known"), (5, "outgoing"), (6, "known"), (7, "known")]
+    assert results(again) == [(2, "known"), (3, "bad"), (4, "known"), (5, "outgoing"), (6, "known"), (7, "known")]
     assert statuses(env["DB_DSN"]) == {"o-1": "succeeded", "o-2": "pending", "o-3": "succeeded"}
 
 
-def test_a_person_sees_what_needs_a_look_and_how_much_was_fine(
+def test_the_table_shows_lines_that_need_attention_and_a_summary(
     env: dict[str, str], statement: Callable[[Iterable[str]], str]
 ) -> None:
     path = statement([f"{TODAY},19.90,EUR,{reference('o-1')},t-1", f"{TODAY},1.00,EUR,\x1b[31mred,t-2"])
     result = run("bank", "import", path, env=env)
-    assert (result.returncode, "1 unmatched, 1 paid" in result.stderr) == (0, True)
+    assert (result.returncode, "1 paid, 1 unmatched" in result.stderr) == (0, True)
     assert "t-2" in result.stdout
     assert "\x1b" not in result.stdout
 
 
-def test_a_clerk_confirms_a_payment_by_its_order_once(env: dict[str, str]) -> None:
+def test_a_transfer_is_confirmed_once_by_order_reference_or_payment(env: dict[str, str]) -> None:
     line = done(run("bank", "confirm", "o-1", "--transaction", "bank-7", "--json", env=env))
-    assert (line["became"], line["payment_id"]) == ("paid", str(name_of("o-1")))
+    assert (line["result"], line["payment_id"]) == ("paid", str(name_of("o-1")))
     assert (
-        done(run("bank", "confirm", reference("o-1"), "--transaction", "bank-7", "--json", env=env))["became"]
+        done(run("bank", "confirm", reference("o-1"), "--transaction", "bank-7", "--json", env=env))["result"]
         == "known"
     )
     again = done(run("bank", "confirm", str(name_of("o-1")), "--transaction", "bank-8", "--json", env=env))
-    assert (again["became"], again["reason"]) == ("parked", "it had been paid before")
+    assert (again["result"], again["reason"]) == ("parked", "it had been paid before")
     with psycopg.connect(env["DB_DSN"]) as connection:
         noted = connection.execute("SELECT client, action FROM audit ORDER BY id").fetchall()
     assert [action for _, action in noted] == ["bank.transfer"] * 2
     assert all(client.startswith("cli:") for client, _ in noted)
 
 
-def test_money_without_a_reference_waits_for_a_person_who_says_whose_it_is_or_closes_it(
+def test_unmatched_transfers_are_parked_until_confirmed_or_closed(
     env: dict[str, str], statement: Callable[[Iterable[str]], str]
 ) -> None:
     path = statement([f"{TODAY},19.90,EUR,for my shoes,t-1", f"{TODAY},3.00,EUR,\x1b[31mred,t-2"])
-    assert became(run("bank", "import", path, "--json", env=env)) == [(2, "unmatched"), (3, "unmatched")]
+    assert results(run("bank", "import", path, "--json", env=env)) == [(2, "unmatched"), (3, "unmatched")]
     listed = done(run("parked", "list", "--what", "transfer", "--json", env=env))["data"]
     assert [(one["id"], one["subject"], one["reason"]) for one in listed] == [
         ("t-1", "19.90 eur", "no_reference"),
@@ -131,12 +131,12 @@ def test_money_without_a_reference_waits_for_a_person_who_says_whose_it_is_or_cl
     ]
     assert_fails(run("parked", "retry", "t-1", "--yes", env=env), 1, "bank confirm")
     line = done(run("bank", "confirm", "o-2", "--transaction", "t-1", "--json", env=env))
-    assert (line["became"], line["payment_id"]) == ("paid", str(name_of("o-2")))
+    assert (line["result"], line["payment_id"]) == ("paid", str(name_of("o-2")))
     assert statuses(env["DB_DSN"])["o-2"] == "succeeded"
     closed = run("parked", "resolve", "t-2", "--close", "--note", "transferred back", "--yes", env=env)
     assert closed.returncode == 0, closed.stderr
     assert done(run("parked", "list", "--json", env=env))["data"] == []
-    assert became(run("bank", "import", path, "--json", env=env)) == [(2, "known"), (3, "known")]
+    assert results(run("bank", "import", path, "--json", env=env)) == [(2, "known"), (3, "known")]
     with psycopg.connect(env["DB_DSN"]) as connection:
         [noted] = connection.execute("SELECT detail ->> 'id' FROM audit WHERE action = 'parked.resolve'").fetchall()
     assert noted == ("t-2",)
@@ -156,7 +156,7 @@ def test_money_without_a_reference_waits_for_a_person_who_says_whose_it_is_or_cl
         (("refund", str(uuid4()), "--failed", "Has moved!"), 2, "--failed takes one word"),
     ],
 )
-def test_what_can_not_be_done_is_one_line(
+def test_impossible_requests_fail_with_one_line(
     env: dict[str, str], arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
     assert_fails(run("bank", *arguments, env=env), code, sentence)
@@ -166,27 +166,27 @@ def test_what_can_not_be_done_is_one_line(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"PROVIDERS": "stripe"}, "PROVIDERS does not name bank_transfer"),
-        ({"BANK_TRANSFER_IBAN": IBAN[:-1] + "1"}, "BANK_TRANSFER_IBAN can't be used"),
+        ({"PROVIDERS": "stripe"}, "PROVIDERS does not contain bank_transfer"),
+        ({"BANK_TRANSFER_IBAN": IBAN[:-1] + "1"}, "BANK_TRANSFER_IBAN must be"),
         ({"BANK_TRANSFER_IBAN": ""}, "BANK_TRANSFER_IBAN is not set"),
-        ({"BANK_TRANSFER_HOLDER": " "}, "BANK_TRANSFER_HOLDER can't be used"),
+        ({"BANK_TRANSFER_HOLDER": " "}, "BANK_TRANSFER_HOLDER must be"),
         ({"BANK_TRANSFER_IBANN": "x"}, "Unknown variable BANK_TRANSFER_IBANN"),
     ],
 )
-def test_what_is_set_wrong_is_named_in_one_line(env: dict[str, str], changes: dict[str, str], sentence: str) -> None:
+def test_invalid_settings_are_named_in_one_line(env: dict[str, str], changes: dict[str, str], sentence: str) -> None:
     assert_fails(run("bank", "confirm", "o-1", "--transaction", "t", env=env | changes), 2, sentence)
 
 
-def test_without_the_database_nothing_is_taken_and_it_is_said(
+def test_an_import_without_a_database_fails_with_one_line(
     env: dict[str, str], statement: Callable[[Iterable[str]], str]
 ) -> None:
     path = statement([f"{TODAY},19.90,EUR,{reference('o-1')},t-1"])
-    assert_fails(run("bank", "import", path, env=env | {"DB_DSN": NOWHERE}), 1, "The database of DB_DSN did not do it")
+    assert_fails(run("bank", "import", path, env=env | {"DB_DSN": NOWHERE}), 1, "Cannot connect to PostgreSQL")
 
 
 @pytest.mark.invariant("I9")
 @pytest.mark.parametrize("point", ["transfer.commit.before", "transfer.commit.after"])
-def test_an_import_that_is_killed_around_its_commit_is_run_again_and_pays_each_once(
+def test_an_import_killed_around_its_commit_can_be_repeated(
     env: dict[str, str], statement: Callable[[Iterable[str]], str], point: str
 ) -> None:
     path = statement(f"{TODAY},19.90,EUR,{reference(name)},{name}" for name in ("o-1", "o-2", "o-3"))
@@ -195,22 +195,22 @@ def test_an_import_that_is_killed_around_its_commit_is_run_again_and_pays_each_o
     done(run("bank", "import", path, "--json", env=env))
     assert statuses(env["DB_DSN"]) == {"o-1": "succeeded", "o-2": "succeeded", "o-3": "succeeded"}
     with psycopg.connect(env["DB_DSN"]) as connection:
-        told = connection.execute("SELECT count(*) FROM outbox WHERE type = 'payments.succeeded'").fetchone()
-    assert told == (3,)
+        published = connection.execute("SELECT count(*) FROM outbox WHERE type = 'payments.succeeded'").fetchone()
+    assert published == (3,)
 
 
 @pytest.mark.parametrize("point", ["transfer.commit.before", "transfer.commit.after"])
-@pytest.mark.parametrize(("said", "sums"), [(("--made",), (500, 0)), (("--failed", "account_closed"), (0, 0))])
-def test_a_transfer_back_that_was_killed_around_its_commit_is_told_again_and_counts_once(
-    env: dict[str, str], database_dsn: str, point: str, said: tuple[str, ...], sums: tuple[int, int]
+@pytest.mark.parametrize(("options", "sums"), [(("--made",), (500, 0)), (("--failed", "account_closed"), (0, 0))])
+def test_a_refund_report_killed_around_its_commit_can_be_repeated(
+    env: dict[str, str], database_dsn: str, point: str, options: tuple[str, ...], sums: tuple[int, int]
 ) -> None:
     done(run("bank", "confirm", "o-1", "--transaction", "t-1", "--json", env=env))
     refund_id = done(run("refund", "o-1", "5.00", "--yes", "--json", env=env))["id"]
     asyncio.run(process_batches(database_dsn))
-    killed = run("bank", "refund", refund_id, *said, env=env | {"CRASH_AT": point})
+    killed = run("bank", "refund", refund_id, *options, env=env | {"CRASH_AT": point})
     assert killed.returncode == -signal.SIGKILL
     assert f"crash point reached: {point}" in killed.stderr
-    again = run("bank", "refund", refund_id, *said, env=env)
+    again = run("bank", "refund", refund_id, *options, env=env)
     assert again.returncode == 0, again.stderr
     with psycopg.connect(env["DB_DSN"]) as connection:
         row = connection.execute("SELECT refunded, reserved FROM payments WHERE order_id = 'o-1'").fetchone()
@@ -219,7 +219,7 @@ def test_a_transfer_back_that_was_killed_around_its_commit_is_told_again_and_cou
 
 
 @pytest.mark.kafka
-def test_a_service_without_stripe_takes_an_order_shows_where_to_pay_and_tells_of_the_money(
+def test_a_service_without_stripe_handles_a_bank_transfer_end_to_end(
     start_service: StartService,
     topics: Topics,
     database_dsn: str,
@@ -243,6 +243,6 @@ def test_a_service_without_stripe_takes_an_order_shows_where_to_pay_and_tells_of
     pay = json.loads(ask(page, None, headers)[1])["pay"]
     assert (pay["iban"], pay["account_holder"], pay["reference"]) == (IBAN, "Shop Ltd", reference("o-1"))
     done(run("bank", "import", statement([f"{TODAY},19.90,EUR,{pay['reference']},t-1"]), "--json", env=bank))
-    [told] = [record.json() for record in topics.read_count(1, topics=["payments.succeeded"])]
-    assert (told["order_id"], told["amount"], told["payment_method"]) == ("o-1", "19.90", "bank_transfer")
+    [value] = [record.json() for record in topics.read_count(1, topics=["payments.succeeded"])]
+    assert (value["order_id"], value["amount"], value["payment_method"]) == ("o-1", "19.90", "bank_transfer")
     assert ask(f"{service.url}/webhooks/bank_transfer", b"{}", {"Content-Type": "application/json"})[0] == 404

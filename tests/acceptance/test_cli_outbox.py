@@ -1,4 +1,4 @@
-"""`outbox` as an operator runs it, on a real database with nothing else."""
+"""`outbox` as an operator runs it, with a real database and nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SELECT gen_random_uuid(), 'payment', %s, n, 'payments.initiated', '[]' FROM gene
 
 @pytest.fixture
 def payment(database_dsn: str) -> UUID:
-    """A payment with three records that are published."""
+    """A payment with three published records."""
     name = uuid4()
     with psycopg.connect(database_dsn) as connection:
         connection.execute(WRITE, (name,))
@@ -39,7 +39,7 @@ def rows(env: dict[str, str], sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql.encode()).fetchall()
 
 
-def test_what_waits_is_shown_with_who_publishes(env: dict[str, str], payment: UUID) -> None:
+def test_status_shows_pending_records_and_the_leader(env: dict[str, str], payment: UUID) -> None:
     empty = done(run("outbox", "status", "--json", env=env))
     assert empty == OutboxStatus.model_validate(empty).model_dump(mode="json")
     assert (empty["pending"], empty["oldest_at"], empty["lag_s"], empty["leader"]) == (0, None, 0, None)
@@ -63,7 +63,7 @@ def test_a_dry_run_counts_and_changes_nothing(env: dict[str, str], payment: UUID
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_request_that_was_killed_goes_on_under_its_key(env: dict[str, str], payment: UUID, moment: str) -> None:
+def test_a_killed_republish_resumes_under_its_key(env: dict[str, str], payment: UUID, moment: str) -> None:
     line = ("outbox", "republish", "--since", "2020-01-01T00:00Z", "--payment", str(payment), "--key", "case-17")
     crash = {**env, "CRASH_AT": f"change.outbox.republish.commit.{moment}"}
     assert run(*line, env=crash).returncode == -signal.SIGKILL
@@ -88,7 +88,7 @@ def test_a_request_that_was_killed_goes_on_under_its_key(env: dict[str, str], pa
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_can_not_be_meant_is_said_in_one_line(
+def test_invalid_arguments_are_rejected_with_one_line(
     env: dict[str, str], arguments: tuple[str, ...], sentence: str
 ) -> None:
     assert_fails(run("outbox", "republish", *arguments, env=env), 2, sentence)

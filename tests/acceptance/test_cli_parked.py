@@ -1,4 +1,4 @@
-"""`parked` as an operator runs it, on a real database with nothing else: what is listed, let go once, and refused in one line."""
+"""`parked` as an operator runs it, with a real database and nothing else: list, retry, resolve, and refusals."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rows(env: dict[str, str], sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql.encode()).fetchall()
 
 
-def test_all_that_is_parked_is_listed_with_the_name_by_which_it_is_let_go(env: dict[str, str]) -> None:
+def test_every_parked_item_is_listed_with_the_id_that_retries_it(env: dict[str, str]) -> None:
     listed = done(run("parked", "list", "--json", env=env))
     assert listed == ParkedList.model_validate(listed).model_dump(mode="json")
     assert [(one["what"], one["id"]) for one in listed["data"]] == [
@@ -60,9 +60,7 @@ def test_all_that_is_parked_is_listed_with_the_name_by_which_it_is_let_go(env: d
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_retry_that_was_killed_at_its_commit_is_done_once_by_running_it_again(
-    env: dict[str, str], moment: str
-) -> None:
+def test_a_retry_killed_at_its_commit_takes_effect_once_when_repeated(env: dict[str, str], moment: str) -> None:
     crash = {**env, "CRASH_AT": f"change.parked.retry.commit.{moment}"}
     killed = run("parked", "retry", OPERATION, "--yes", "--key", "case-17", env=crash)
     assert killed.returncode == -signal.SIGKILL
@@ -73,29 +71,36 @@ def test_a_retry_that_was_killed_at_its_commit_is_done_once_by_running_it_again(
     assert rows(env, "SELECT action, payment_id FROM audit") == [("parked.retry", PAYMENT)]
 
 
-def test_each_kind_is_let_go_once(env: dict[str, str]) -> None:
+def test_each_kind_of_item_is_released_once(env: dict[str, str]) -> None:
     first = run("parked", "resolve", OPERATION, "--never", "--note", "not there, case 17", "--yes", env=env)
     assert first.returncode == 0, first.stderr
     assert key_shown(first)
-    assert run("parked", "resolve", "evt_1", "--close", "--note", "by hand", "--yes", env=env).returncode == 0
+    assert (
+        run("parked", "resolve", "evt_1", "--close", "--note", "refunded in the dashboard", "--yes", env=env).returncode
+        == 0
+    )
     assert run("parked", "retry", str(PAYMENT), "--yes", env=env).returncode == 0
     again = run("parked", "resolve", OPERATION, "--never", "--note", "not there, case 17", "--yes", env=env)
     assert_fails(again, 1, "not parked any more")
     assert rows(env, "SELECT status FROM payments") == [("failed",)]
     notes = rows(env, "SELECT action, detail ->> 'note' FROM audit ORDER BY id")
-    assert notes == [("parked.resolve", "not there, case 17"), ("parked.resolve", "by hand"), ("parked.retry", None)]
+    assert notes == [
+        ("parked.resolve", "not there, case 17"),
+        ("parked.resolve", "refunded in the dashboard"),
+        ("parked.retry", None),
+    ]
     empty = run("parked", "list", env=env)
-    assert (empty.returncode, empty.stdout, empty.stderr) == (0, "", "Nothing is parked.\n")
+    assert (empty.returncode, empty.stdout, empty.stderr) == (0, "", "Nothing needs attention.\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("retry", OPERATION), 2, "say --yes"),
+        (("retry", OPERATION), 2, "use --yes"),
         (("retry", NOBODY, "--yes"), 4, "No parked item has this id"),
         (("retry", "evt_\x1b[31m", "--yes"), 4, "No parked item has this id"),
-        (("resolve", OPERATION, "--note", "x", "--yes"), 2, "Say one"),
-        (("resolve", OPERATION, "--never", "--close", "--note", "x", "--yes"), 2, "Say one"),
+        (("resolve", OPERATION, "--note", "x", "--yes"), 2, "Use one of"),
+        (("resolve", OPERATION, "--never", "--close", "--note", "x", "--yes"), 2, "Use one of"),
         (("resolve", OPERATION, "--never", "--note", " ", "--yes"), 2, "--note takes"),
         (("resolve", OPERATION, "--never", "--note", "a\nb", "--yes"), 2, "--note takes"),
         (("resolve", OPERATION, "--happened", "re 1", "--note", "x", "--yes"), 2, "--happened takes"),
@@ -106,7 +111,7 @@ def test_each_kind_is_let_go_once(env: dict[str, str]) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_can_not_be_done_is_said_in_one_line(
+def test_impossible_requests_fail_with_one_line(
     env: dict[str, str], arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
     assert_fails(run("parked", *arguments, env=env), code, sentence)

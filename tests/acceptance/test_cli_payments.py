@@ -1,4 +1,4 @@
-"""`refund`, `capture` and `cancel` as an operator runs them, on a real database and a real sandbox: with DB_DSN alone, once."""
+"""`refund`, `capture` and `cancel` as an operator runs them: with DB_DSN alone, on a real database and a real sandbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.command import Result, assert_fails, done, key_shown, run, ru
 from tests.support.harness import Harness
 from tests.support.sandbox import SandboxProcess
 
-# Each command is a process of its own, and takes seconds where many things run at once.
+# Each command is a process of its own, which takes seconds on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
 INSUFFICIENT = {
@@ -35,13 +35,13 @@ async def audit(harness: Harness) -> list[tuple[str, UUID]]:
 
 
 def refunded(sandbox: SandboxProcess) -> int:
-    """What the provider has given back, by its own ledger."""
+    """Return the refunded amount by the provider's own ledger."""
     return sum(entry["amount"] for entry in sandbox.ledger() if entry["effect"] == "refund.created")
 
 
 @pytest.mark.invariant("I7")
-async def test_the_same_refund_is_made_once_however_often_and_by_whomever_it_is_run(harness: Harness) -> None:
-    """The amount may be written in another way, and the answer that was kept be forgotten."""
+async def test_a_repeated_refund_command_refunds_once(harness: Harness) -> None:
+    """The amount may be written differently, and the stored response may have been deleted."""
     payment = await harness.pay("o-1")
     first = await command(harness, "refund", "o-1", "5", "--yes", "--json")
     again = await command(harness, "refund", str(payment), "5.00", "--yes", "--json")
@@ -60,11 +60,11 @@ async def test_the_same_refund_is_made_once_however_often_and_by_whomever_it_is_
     assert (await audit(harness))[0] == ("refund", payment)
 
 
-async def test_a_second_refund_of_the_same_amount_needs_a_key_of_its_own(harness: Harness) -> None:
+async def test_a_second_refund_of_the_same_amount_needs_a_new_key(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     done(await command(harness, "refund", "o-1", "5.00", "--yes", "--json"))
     another = await command(harness, "refund", "o-1", "5.00", "--yes", "--json", "--reason", "duplicate")
-    assert_fails(another, 1, "say --key with a new one")
+    assert_fails(another, 1, "use --key with a new key")
     done(await command(harness, "refund", "o-1", "5.00", "--yes", "--json", "--key", "ticket-17-2"))
     done(await command(harness, "refund", "o-1", "--yes", "--json", "--metadata", "case=17"))
     await harness.run_until_idle()
@@ -75,7 +75,7 @@ async def test_a_second_refund_of_the_same_amount_needs_a_key_of_its_own(harness
     assert refused.stderr.splitlines()[-1].startswith("payment-service: Nothing is left to refund")
 
 
-async def test_many_who_run_it_at_once_refund_once(harness: Harness) -> None:
+async def test_concurrent_refund_commands_refund_once(harness: Harness) -> None:
     await harness.pay("o-1")
     results = await asyncio.gather(*(command(harness, "refund", "o-1", "5.00", "--yes", "--json") for _ in range(5)))
     assert {result.returncode for result in results} <= {0, 5}
@@ -83,14 +83,14 @@ async def test_many_who_run_it_at_once_refund_once(harness: Harness) -> None:
     assert refunded(harness.sandbox) == 500
 
 
-async def test_a_refund_that_has_failed_is_told_and_not_made_again_without_a_key_of_its_own(harness: Harness) -> None:
+async def test_a_failed_refund_is_reported_and_repeated_only_under_a_new_key(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     harness.sandbox.faults({"match": {"method": "POST", "path": "/v1/refunds"}, "phase": "before", **INSUFFICIENT})
     done(await command(harness, "refund", "o-1", "5.00", "--yes", "--json"))
     await harness.run_until_idle()
     again = await command(harness, "refund", "o-1", "5.00", "--yes")
     assert again.returncode == 1
-    assert "has failed" in again.stderr
+    assert "refund failed" in again.stderr
     another = await command(harness, "refund", "o-1", "5.00", "--yes", "--json", "--key", "again")
     assert done(another)["status"] == "pending"
     assert "Earlier: 5.00 eur, failed" in another.stderr
@@ -99,9 +99,7 @@ async def test_a_refund_that_has_failed_is_told_and_not_made_again_without_a_key
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_refund_that_was_killed_at_its_commit_is_finished_by_running_it_again(
-    harness: Harness, moment: str
-) -> None:
+async def test_a_refund_killed_at_its_commit_completes_when_repeated(harness: Harness, moment: str) -> None:
     await harness.pay("o-1")
     point = f"change.refund.commit.{moment}"
     killed = await command(harness, "refund", "o-1", "5.00", "--yes", CRASH_AT=point)
@@ -113,14 +111,14 @@ async def test_a_refund_that_was_killed_at_its_commit_is_finished_by_running_it_
     assert [action for action, _ in await audit(harness)] == ["refund"]
 
 
-async def test_a_person_is_asked_before_money_moves_and_a_script_must_say_yes(harness: Harness) -> None:
+async def test_moving_money_needs_a_confirmation_or_the_option_yes(harness: Harness) -> None:
     await harness.pay("o-1")
     env = {"DB_DSN": harness.dsn}
     for line in (("refund", "o-1"), ("capture", "o-1"), ("cancel", "o-1")):
-        assert_fails(await command(harness, *line), 2, "say --yes")
+        assert_fails(await command(harness, *line), 2, "use --yes")
     no = await asyncio.to_thread(run_on_terminal, "refund", "o-1", answer="n\n", env=env)
     assert (no.returncode, no.stdout) == (1, "")
-    assert "Refund all that is left of order o-1" in no.stderr
+    assert "Refund the remaining amount of order o-1" in no.stderr
     assert "19.90 of 19.90 eur captured" in no.stderr
     assert await audit(harness) == []
     yes = await asyncio.to_thread(run_on_terminal, "refund", "o-1", answer="y\n", env=env)
@@ -151,7 +149,7 @@ async def test_a_person_is_asked_before_money_moves_and_a_script_must_say_yes(ha
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-async def test_what_can_not_be_done_is_said_in_one_line(
+async def test_impossible_requests_fail_with_one_line(
     harness: Harness, arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
     await harness.pay("o-1")
@@ -163,15 +161,15 @@ async def test_what_can_not_be_done_is_said_in_one_line(
         assert result.returncode == 0, result.stderr
 
 
-async def test_a_database_of_another_deployment_is_noticed(harness: Harness) -> None:
-    """Under a wrong name, ids would be other ones, and what was asked for be asked for again."""
+async def test_a_database_of_another_deployment_is_refused(harness: Harness) -> None:
+    """Another deployment name gives other ids, so a repeated request would count as a new one."""
     await harness.pay("o-1")
     assert_fails(
-        await command(harness, "refund", "o-1", "--yes", DEPLOYMENT="staging"), 2, "this database is another's"
+        await command(harness, "refund", "o-1", "--yes", DEPLOYMENT="staging"), 2, "belongs to another deployment"
     )
 
 
-async def test_a_payment_that_somebody_holds_is_not_waited_for_long(harness: Harness) -> None:
+async def test_a_locked_payment_fails_soon_with_advice_to_retry(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     async with harness.flows.pool.acquire() as connection, connection.transaction():
         await connection.fetchrow("SELECT FROM payments WHERE id = $1 FOR NO KEY UPDATE", payment)
@@ -182,14 +180,14 @@ async def test_a_payment_that_somebody_holds_is_not_waited_for_long(harness: Har
     assert_fails(holding.result(), 5, "run the same command again")
 
 
-async def hold(harness: Harness, order_id: str) -> UUID:
-    """Let a customer pay an order whose money is only held."""
+async def authorize(harness: Harness, order_id: str) -> UUID:
+    """Let a customer pay an order with manual capture."""
     await harness.flows.accept(order_id, capture_method="manual")
     return await harness.pay(order_id)
 
 
-async def test_what_is_held_is_captured_in_part_once(harness: Harness) -> None:
-    await hold(harness, "o-1")
+async def test_an_authorized_payment_is_captured_in_part_once(harness: Harness) -> None:
+    await authorize(harness, "o-1")
     first = await command(harness, "capture", "o-1", "15.00", "--yes", "--json")
     assert done(first)["status"] == "authorized"
     await harness.run_until_idle()
@@ -201,8 +199,8 @@ async def test_what_is_held_is_captured_in_part_once(harness: Harness) -> None:
     assert [action for action, _ in await audit(harness)] == ["capture"]
 
 
-async def test_what_is_held_is_released_by_a_cancel(harness: Harness) -> None:
-    await hold(harness, "o-1")
+async def test_an_authorized_payment_is_released_by_a_cancellation(harness: Harness) -> None:
+    await authorize(harness, "o-1")
     asked = await command(harness, "cancel", "o-1", "--reason", "requested_by_customer", "--yes", "--json")
     assert done(asked)["status"] == "authorized"
     await harness.run_until_idle()
@@ -213,10 +211,10 @@ async def test_what_is_held_is_released_by_a_cancel(harness: Harness) -> None:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize(("change", "effect"), [("capture", "charge.captured"), ("cancel", "intent.canceled")])
-async def test_what_is_held_is_captured_or_released_once_though_who_ran_it_was_killed(
+async def test_a_killed_capture_or_cancel_takes_effect_once_when_repeated(
     harness: Harness, change: str, effect: str, moment: str
 ) -> None:
-    payment = await hold(harness, "o-1")
+    payment = await authorize(harness, "o-1")
     point = f"change.{change}.commit.{moment}"
     killed = await command(harness, change, "o-1", "--yes", CRASH_AT=point)
     assert killed.returncode == -signal.SIGKILL

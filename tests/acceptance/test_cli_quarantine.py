@@ -1,4 +1,4 @@
-"""`quarantine` as an operator runs it, on a real database with nothing else."""
+"""`quarantine` as an operator runs it, with a real database and nothing else."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.timeout(300)
 GOOD, EVIL, HOOK = quarantine_id("orders.created", 0, 7), quarantine_id("orders.created", 0, 8), UUID(int=9)
 NOBODY = "00000000-0000-4000-8000-000000000000"
 ORDER = b'{"order_id": "o-1", "user_id": "4242424242424242", "total": "19.90", "currency": "EUR"}'
-# Escape sequences, the C1 controls, what is no UTF-8, and what turns the direction of text.
+# Escape sequences, C1 controls, invalid UTF-8, and a character that reverses the direction of text.
 BYTES = b"\x1b]0;owned\x07\x9b31m\xff" + "\u202e".encode()
 INSERT = """
 INSERT INTO quarantine (id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers,
                         recorded_at, created_at)
-VALUES (%s, %s, 'orders.created', 0, %s, %s, 'why', %s, %s, '[["dlq_reason", "x"]]', now() - interval '9 days', now() - %s * interval '1 h')
+VALUES (%s, %s, 'orders.created', 0, %s, %s, 'reason', %s, %s, '[["dlq_reason", "x"]]', now() - interval '9 days', now() - %s * interval '1 h')
 """
 
 
@@ -37,8 +37,8 @@ def env(database_dsn: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def whole(env: dict[str, str]) -> dict[str, str]:
-    """An environment in which the service would start."""
+def service_settings(env: dict[str, str]) -> dict[str, str]:
+    """Return an environment in which the service would start."""
     secrets = {"STRIPE_SECRET_KEY": "sk_test_suite", "STRIPE_WEBHOOK_SECRET": "whsec_suite"}
     return {**env, "KAFKA_BROKERS": "127.0.0.1:9", **secrets}
 
@@ -48,7 +48,7 @@ def rows(env: dict[str, str], sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql.encode()).fetchall()
 
 
-def test_what_was_set_aside_is_listed_and_filtered(env: dict[str, str]) -> None:
+def test_quarantined_records_are_listed_and_filtered(env: dict[str, str]) -> None:
     listed = done(run("quarantine", "list", "--json", env=env))
     assert listed == QuarantinedList.model_validate(listed).model_dump(mode="json")
     assert [one["id"] for one in listed["data"]] == [str(GOOD), str(EVIL), str(HOOK)]
@@ -58,10 +58,10 @@ def test_what_was_set_aside_is_listed_and_filtered(env: dict[str, str]) -> None:
         assert [one["id"] for one in found["data"]] == [str(one) for one in expected]
     text = run("quarantine", "list", "--limit", "1", env=env)
     assert str(GOOD) in text.stdout
-    assert "There is more" in text.stderr
+    assert "More entries exist" in text.stderr
 
 
-def test_what_one_holds_is_shown_and_can_not_steer_a_terminal(env: dict[str, str]) -> None:
+def test_a_quarantined_record_is_shown_without_control_characters(env: dict[str, str]) -> None:
     text = run("quarantine", "show", str(EVIL), env=env)
     document = run("quarantine", "show", str(EVIL), "--json", env=env)
     for shown in (text.stdout, document.stdout):
@@ -75,13 +75,13 @@ def test_what_one_holds_is_shown_and_can_not_steer_a_terminal(env: dict[str, str
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_replay_that_was_killed_at_its_commit_is_finished_by_running_it_again(
-    env: dict[str, str], whole: dict[str, str], moment: str
+def test_a_replay_killed_at_its_commit_completes_when_repeated(
+    env: dict[str, str], service_settings: dict[str, str], moment: str
 ) -> None:
     line = ("quarantine", "replay", str(GOOD), "--any-age", "--yes")
-    killed = run(*line, env={**whole, "CRASH_AT": f"change.quarantine.replay.commit.{moment}"})
+    killed = run(*line, env={**service_settings, "CRASH_AT": f"change.quarantine.replay.commit.{moment}"})
     assert killed.returncode == -signal.SIGKILL
-    replayed = done(run(*line, "--json", env=whole))
+    replayed = done(run(*line, "--json", env=service_settings))
     assert replayed == Replayed.model_validate(replayed).model_dump(mode="json")
     if moment == "before":
         assert replayed["payment_id"] == str(payment_id("default", "o-1", 1))
@@ -103,22 +103,22 @@ def test_a_replay_that_was_killed_at_its_commit_is_finished_by_running_it_again(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_can_not_be_done_is_said_in_one_line(
-    env: dict[str, str], whole: dict[str, str], arguments: tuple[str, ...], code: int, sentence: str
+def test_impossible_requests_fail_with_one_line(
+    env: dict[str, str], service_settings: dict[str, str], arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    assert_fails(run("quarantine", *arguments, env=whole), code, sentence)
+    assert_fails(run("quarantine", *arguments, env=service_settings), code, sentence)
     assert rows(env, "SELECT count(*) FROM audit") == [(0,)]
 
 
-def test_an_order_is_taken_by_the_settings_of_the_service_or_not_at_all(
-    env: dict[str, str], whole: dict[str, str]
+def test_a_replayed_order_requires_the_settings_of_the_service(
+    env: dict[str, str], service_settings: dict[str, str]
 ) -> None:
-    """By DB_DSN alone it would be worded with what holds for others: captured at once, by card."""
+    """With DB_DSN alone, defaults would apply to the order: immediate capture, by card."""
     line = ("quarantine", "replay", str(GOOD), "--any-age")
-    assert_fails(run(*line, "--yes", env=env), 2, "An order is taken by the settings of the service")
-    assert_fails(run(*line, env=whole), 2, "say --yes")
+    assert_fails(run(*line, "--yes", env=env), 2, "A replayed order uses the service's settings")
+    assert_fails(run(*line, env=service_settings), 2, "use --yes")
     of_service = {
-        **whole,
+        **service_settings,
         "CAPTURE_METHOD": "manual",
         "PAYMENT_EXPIRES_AFTER": "PT0S",
         "STRIPE_PAYMENT_METHODS": "card,link",
@@ -132,4 +132,4 @@ def test_an_order_is_taken_by_the_settings_of_the_service_or_not_at_all(
     [(body,)] = rows(env, "SELECT request_body FROM operations")
     assert all(word in body for word in ("capture_method=manual", "=card", "=link"))
     again = done(run(*line, "--json", env=env))
-    assert again["done"] == "accepted_before", "which needs no settings"
+    assert again["done"] == "accepted_before", "a repeated replay needs no settings"

@@ -1,4 +1,4 @@
-"""`parked resolve` as an operator runs it, on a real database and a real sandbox: it reads there before it changes anything."""
+"""`parked resolve` as an operator runs it: it reads at the provider before it changes anything."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.operator import Operator, effects, shown, unfindable
 pytestmark = pytest.mark.timeout(300)
 
 
-async def lost(harness: Harness) -> tuple[UUID, UUID, str]:
-    """A payment with a refund of 5.00 that nobody found, and the one that was made instead of it."""
+async def payment_with_lost_refund(harness: Harness) -> tuple[UUID, UUID, str]:
+    """Return a payment, the id of its refund of 5.00 that two reads did not find, and a refund made at the provider."""
     payment = await harness.pay("o-1")
     name = await unfindable(harness, Operator(harness), payment)
     client: Any = harness.sandbox.client()
@@ -25,25 +25,25 @@ async def lost(harness: Harness) -> tuple[UUID, UUID, str]:
     return payment, name, client.v1.refunds.create({"payment_intent": intent, "amount": 500}).id
 
 
-async def resolve(harness: Harness, name: UUID, *said: str, **env: str) -> Result:
-    """Run it with the settings of the service; those that are empty are not set."""
+async def resolve(harness: Harness, name: UUID, *claim: str, **env: str) -> Result:
+    """Run the command with the settings of the service; empty settings are not set."""
     of_service = {
         "DB_DSN": harness.dsn,
         "STRIPE_SECRET_KEY": harness.flows.config.stripe_secret_key.get_secret_value(),
         "STRIPE_API_BASE": harness.sandbox.base_url,
     }
     chosen = {key: value for key, value in {**of_service, **env}.items() if value}
-    words = ("parked", "resolve", str(name), *said, "--note", "case 17", "--yes", "--key", "case-17")
+    words = ("parked", "resolve", str(name), *claim, "--note", "case 17", "--yes", "--key", "case-17")
     return await asyncio.to_thread(run, *words, env=chosen)
 
 
-async def noted(harness: Harness) -> int:
+async def resolutions(harness: Harness) -> int:
     found: int = await harness.flows.pool.fetchval("SELECT count(*) FROM audit WHERE action = 'parked.resolve'")
     return found
 
 
-async def test_what_is_wrong_or_can_not_be_read_changes_nothing_and_is_said_in_one_line(harness: Harness) -> None:
-    _, name, made = await lost(harness)
+async def test_a_wrong_or_unverifiable_claim_changes_nothing(harness: Harness) -> None:
+    _, name, made = await payment_with_lost_refund(harness)
     typo = await resolve(harness, name, "--happened", "re_TYPO", "--json")
     assert_fails(typo, 1, "has no refund re_TYPO of this payment, so nothing was changed")
     nowhere = await resolve(harness, name, "--happened", made, "--json", STRIPE_API_BASE="http://127.0.0.1:9")
@@ -51,7 +51,7 @@ async def test_what_is_wrong_or_can_not_be_read_changes_nothing_and_is_said_in_o
     unset = await resolve(harness, name, "--happened", made, "--json", STRIPE_SECRET_KEY="")
     assert_fails(unset, 2, "STRIPE_SECRET_KEY is not set")
     assert_fails(await resolve(harness, name, "--never", "--json", STRIPE_SECRET_KEY=""), 2, "STRIPE_SECRET_KEY")
-    assert await noted(harness) == 0
+    assert await resolutions(harness) == 0
     assert await Operator(harness).parked("refund") == name
 
 
@@ -64,12 +64,12 @@ async def test_what_is_wrong_or_can_not_be_read_changes_nothing_and_is_said_in_o
         "change.parked.resolve.commit.after",
     ],
 )
-async def test_a_resolution_that_was_killed_is_made_once_by_running_it_again(harness: Harness, point: str) -> None:
-    payment, name, made = await lost(harness)
+async def test_a_killed_resolution_takes_effect_once_when_repeated(harness: Harness, point: str) -> None:
+    payment, name, made = await payment_with_lost_refund(harness)
     killed = await resolve(harness, name, "--happened", made, CRASH_AT=point)
     assert killed.returncode == -signal.SIGKILL
     assert f"crash point reached: {point}" in killed.stderr
     assert done(await resolve(harness, name, "--happened", made, "--json"))["done"] == "happened"
     await harness.run_until_idle()
     assert (await shown(harness, payment))["amount_refunded"] == "5.00"
-    assert (await noted(harness), effects(harness.sandbox, "refund.created")) == (1, 1)
+    assert (await resolutions(harness), effects(harness.sandbox, "refund.created")) == (1, 1)

@@ -1,4 +1,4 @@
-"""compose.yaml as it stands: its commands and its environment, run as processes before a real PostgreSQL, a broker and the sandbox."""
+"""compose.yaml: its commands and environments, run as processes with a real PostgreSQL, a broker and the sandbox."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WHO: Final = "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = 'pay
 
 @pytest.fixture
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """A server for this test alone: its roles bear the names that compose.yaml gives them."""
+    """A server for one test, since its roles have the names that compose.yaml gives them."""
     with EmbeddedPostgres(fsync=False) as server:
         yield server
 
@@ -43,7 +43,7 @@ def project(postgres: EmbeddedPostgres, broker: str, tmp_path: Path) -> Project:
 
 
 def start_database(project: Project, postgres: EmbeddedPostgres) -> None:
-    """Do what the image of PostgreSQL does at its first start: a superuser with the password of the file, and a database."""
+    """Do what the PostgreSQL image does at its first start: create a superuser and a database."""
     given = project.environment("postgres")
     password = Path(given["POSTGRES_PASSWORD_FILE"]).read_text()
     user, database = sql.Identifier(given.get("POSTGRES_USER", "postgres")), sql.Identifier(given["POSTGRES_DB"])
@@ -53,15 +53,15 @@ def start_database(project: Project, postgres: EmbeddedPostgres) -> None:
 
 
 def up(project: Project, postgres: EmbeddedPostgres) -> None:
-    """Run the jobs in the order in which they wait for one another, and expect that each succeeds."""
+    """Run the jobs in the order in which they depend on one another, and assert that each succeeds."""
     for job in JOBS:
         result = project.run(job)
         assert result.returncode == 0, f"{job}: {result.stderr}"
-        if job == "credentials" and not _is_there(postgres):
+        if job == "credentials" and not _database_exists(postgres):
             start_database(project, postgres)
 
 
-def _is_there(postgres: EmbeddedPostgres) -> bool:
+def _database_exists(postgres: EmbeddedPostgres) -> bool:
     with psycopg.connect(postgres.dsn) as connection:
         return connection.execute("SELECT FROM pg_database WHERE datname = 'payments'").fetchone() is not None
 
@@ -75,12 +75,12 @@ def session(project: Project, login: str) -> Iterator[psycopg.Connection[tuple[A
 
 
 @pytest.mark.kafka
-def test_an_order_is_paid_by_what_compose_starts_each_under_its_own_role(
+def test_compose_pays_an_order_with_each_part_under_its_own_role(
     project: Project, postgres: EmbeddedPostgres, broker: str, tmp_path: Path
 ) -> None:
     up(project, postgres)
     assert set(topic_names(broker)) == set(topics_needed(orders_cancelled=False))
-    create_topics(broker, (CANCELLED, CANCELLED_DEAD_LETTERS))  # the checker reads them too
+    create_topics(broker, (CANCELLED, CANCELLED_DEAD_LETTERS))  # the checker reads these topics too
     owner = (project.volume("login-owner") / "dsn").read_text()
     with (
         services(project.environment("payment-service"), tmp_path) as start,
@@ -90,11 +90,11 @@ def test_an_order_is_paid_by_what_compose_starts_each_under_its_own_role(
         shop.order("o-1")
         shop.pay("o-1")
         shop.wait_status("succeeded")
-        assert project.run("maintain").returncode == 7, "once, and then it waits for the next day"
+        assert project.run("maintain").returncode == 7, "it runs once and then sleeps until the next day"
         shop.wait_quiet()
         shop.check()
         with session(project, "admin") as admin:
-            # The shop itself reads as the owner, and is gone between two questions.
+            # The test's shop reads as the owner, and disconnects between queries.
             eventually(lambda: admin.execute(WHO).fetchall() == [("payments_service",)])
             owners = admin.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'").fetchall()
             assert owners == [("payments_owner",)]
@@ -104,9 +104,7 @@ def test_an_order_is_paid_by_what_compose_starts_each_under_its_own_role(
                 reader.execute("UPDATE payments SET amount = 1")
 
 
-def test_a_second_start_changes_no_password_and_one_that_was_lost_is_made_again(
-    project: Project, postgres: EmbeddedPostgres
-) -> None:
+def test_a_second_start_keeps_passwords_and_replaces_a_lost_one(project: Project, postgres: EmbeddedPostgres) -> None:
     up(project, postgres)
     before = {name: (project.volume(name) / "password").read_text() for name in LOGINS}
     assert len(set(before.values())) == len(before)
@@ -123,8 +121,8 @@ def test_a_second_start_changes_no_password_and_one_that_was_lost_is_made_again(
         assert supers == []
 
 
-def test_nobody_but_the_two_jobs_that_make_roles_is_given_more_than_one_login() -> None:
-    """And the administrator's only they and the server itself."""
+def test_only_the_two_jobs_that_create_roles_get_several_logins() -> None:
+    """Only these jobs and the server get the administrator's login."""
     given = {
         name: sorted(mount.partition(":")[0] for mount in service.get("volumes", []) if mount.startswith("login-"))
         for name, service in SERVICES.items()

@@ -1,4 +1,4 @@
-"""The demo: it shows every record, fails when one is missing, and leaves no process running."""
+"""The demo shows the expected records, detects missing ones, and leaves nothing running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Return a folder for all files of the demo. As root, PostgreSQL runs as `nobody` and must be able to enter it."""
+    """A folder for all files of the demo. As root, PostgreSQL runs as `nobody` and must be able to enter it."""
     path = Path(tempfile.mkdtemp(prefix="test-demo-"))
     path.chmod(0o755)
     yield path
@@ -67,7 +67,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Return the command lines of processes whose environment or arguments name the folder."""
+    """Return the command lines of processes with this folder in their environment or arguments."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -105,7 +105,7 @@ def test_without_the_relay_it_times_out_and_fails(start: Start, folder: Path) ->
     assert processes_of(folder) == []
 
 
-def test_it_stays_up_until_it_is_interrupted_and_leaves_nothing_running(start: Start, folder: Path) -> None:
+def test_the_demo_runs_until_interrupted_and_leaves_nothing_running(start: Start, folder: Path) -> None:
     process = start()
     lines = read_until(process, "Ctrl-C")
     addresses = re.findall(r"^(API documentation|Health|Metrics) +(\S+)", "\n".join(lines), re.MULTILINE)

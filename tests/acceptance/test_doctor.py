@@ -1,4 +1,4 @@
-"""`payment-service doctor` on real parts: each trouble is found by itself, and its cure works."""
+"""`payment-service doctor` with real parts: it reports each problem, and the suggested fix works."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMMAND = Path(sys.executable).with_name("payment-service")
 
 
 def examine(env: Mapping[str, str], **changes: str) -> tuple[int, list[list[str]]]:
-    """Give the exit code and the lines as [verdict, rest]."""
+    """Return the exit code and the lines as [verdict, rest]."""
     result = subprocess.run(
         [COMMAND, "doctor"], env={**env, **changes}, capture_output=True, text=True, check=False, timeout=50
     )
@@ -34,7 +34,7 @@ def examine(env: Mapping[str, str], **changes: str) -> tuple[int, list[list[str]
     return result.returncode, [line.split(maxsplit=1) for line in result.stdout.splitlines()]
 
 
-def troubles(lines: list[list[str]]) -> list[str]:
+def failures(lines: list[list[str]]) -> list[str]:
     return [rest for verdict, rest in lines if verdict == "failed"]
 
 
@@ -52,24 +52,24 @@ def env(service_env: dict[str, str], stripe: SandboxProcess) -> dict[str, str]:
 
 
 @pytest.mark.kafka
-def test_where_everything_is_in_order_nothing_fails(env: dict[str, str]) -> None:
+def test_a_healthy_installation_has_no_failures(env: dict[str, str]) -> None:
     code, lines = examine(env)
-    assert (code, troubles(lines)) == (0, [])
+    assert (code, failures(lines)) == (0, [])
     text = "\n".join(" ".join(line) for line in lines)
     for found in (
         "PostgreSQL",
-        "fits this version",
+        "matches this version",
         "for",
         "all",
-        "is valid, mode: test",
-        "gets every event",
+        "valid, mode: test",
+        "receives every needed event",
         "agrees with",
     ):
         assert found in text
 
 
-def test_all_troubles_are_told_at_once(service_env: dict[str, str]) -> None:
-    """One that can't be reached does not hide the others, and no password is shown."""
+def test_all_failures_are_reported_at_once(service_env: dict[str, str]) -> None:
+    """An unreachable part does not hide other failures, and no password is shown."""
     code, lines = examine(
         service_env,
         DB_DSN="postgresql://someone:hunter22@127.0.0.1:9/x",
@@ -77,15 +77,17 @@ def test_all_troubles_are_told_at_once(service_env: dict[str, str]) -> None:
         STRIPE_API_BASE="http://127.0.0.1:9",
     )
     assert code == 1
-    assert [line.split()[0] for line in troubles(lines)] == ["database", "broker", "stripe"]
+    assert [line.split()[0] for line in failures(lines)] == ["database", "broker", "stripe"]
     assert "hunter22" not in str(lines)
-    assert all("→" in line for line in troubles(lines))
+    assert all("→" in line for line in failures(lines))
 
 
-def test_a_database_without_a_schema_is_sent_to_migrate(env: dict[str, str], empty_database_dsn: str) -> None:
+def test_a_database_without_a_schema_is_reported_with_migrate_as_fix(
+    env: dict[str, str], empty_database_dsn: str
+) -> None:
     code, lines = examine(env, DB_DSN=empty_database_dsn)
     assert code == 1
-    assert troubles(lines) == ["schema      The database has no schema → run `payment-service migrate`."]
+    assert failures(lines) == ["schema      The database has no schema → run `payment-service migrate`."]
 
 
 def test_missing_topics_are_named(env: dict[str, str]) -> None:
@@ -93,7 +95,7 @@ def test_missing_topics_are_named(env: dict[str, str]) -> None:
         create_topics(other.bootstrap_servers, [name for name in TOPICS if name != "payments.failed"])
         code, lines = examine(env, KAFKA_BROKERS=other.bootstrap_servers)
     assert code == 1
-    assert troubles(lines) == ["topics      missing: payments.failed → run `payment-service topics create`"]
+    assert failures(lines) == ["topics      missing: payments.failed → run `payment-service topics create`"]
 
 
 def test_topics_with_few_partitions_are_a_warning(env: dict[str, str]) -> None:
@@ -102,14 +104,16 @@ def test_topics_with_few_partitions_are_a_warning(env: dict[str, str]) -> None:
     assert [rest for verdict, rest in lines if verdict == "warning" and rest.startswith("topics      fewer than 12")]
 
 
-def test_a_key_that_stripe_does_not_accept_is_found(env: dict[str, str], stripe: SandboxProcess) -> None:
+def test_a_key_that_stripe_rejects_is_reported(env: dict[str, str], stripe: SandboxProcess) -> None:
     stripe.accept_keys("sk_test_another")
     code, lines = examine(env)
     assert code == 1
-    assert troubles(lines)[0].startswith("stripe key  is not accepted by Stripe → ")
+    assert failures(lines)[0].startswith("stripe key  Stripe refuses it → ")
 
 
-def test_an_account_without_our_endpoint_is_told_what_to_add(service_env: dict[str, str], tmp_path: Path) -> None:
+def test_a_missing_webhook_endpoint_is_reported_with_the_events_to_add(
+    service_env: dict[str, str], tmp_path: Path
+) -> None:
     sandbox = SandboxProcess(tmp_path, in_memory=True)
     sandbox.start()
     try:
@@ -117,11 +121,11 @@ def test_an_account_without_our_endpoint_is_told_what_to_add(service_env: dict[s
     finally:
         sandbox.clean_up()
     assert code == 1
-    assert troubles(lines)[0].startswith("webhook     no endpoint ends in /webhooks/stripe → add https://")
-    assert "payment_intent.succeeded" in troubles(lines)[0]
+    assert failures(lines)[0].startswith("webhook     no endpoint ends in /webhooks/stripe → add https://")
+    assert "payment_intent.succeeded" in failures(lines)[0]
 
 
-def test_partitions_that_run_out_are_a_failure(env: dict[str, str], database_dsn: str) -> None:
+def test_missing_future_partitions_are_a_failure(env: dict[str, str], database_dsn: str) -> None:
     with psycopg.connect(database_dsn) as connection:
         names = connection.execute(
             "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'outbox'::regclass ORDER BY 1 DESC"
@@ -130,24 +134,24 @@ def test_partitions_that_run_out_are_a_failure(env: dict[str, str], database_dsn
             connection.execute(f"DROP TABLE {name}".encode())
     code, lines = examine(env)
     assert code == 1
-    assert troubles(lines)[0].endswith("run `payment-service maintain` daily, as the owner of the tables")
+    assert failures(lines)[0].endswith("run `payment-service maintain` daily, as the owner of the tables")
 
 
-def test_what_waits_for_a_person_is_a_warning(env: dict[str, str], database_dsn: str) -> None:
-    assert ["ok", "parked      nothing waits for a person"] in examine(env)[1]
+def test_parked_items_are_a_warning(env: dict[str, str], database_dsn: str) -> None:
+    assert ["ok", "parked      nothing needs attention"] in examine(env)[1]
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome) "
             "VALUES ('DE1', 't-1', 1, 'eur', now(), '', 'transfer.unmatched')"
         )
     code, lines = examine(env)
-    found = "parked      for a person wait 0 calls and events, 1 transfers without a reference → payment-service parked list"
+    found = "parked      needs attention: 0 operations, 0 events, 1 unmatched transfer → payment-service parked list"
     assert (code, ["warning", found] in lines) == (0, True)
 
 
-def test_calls_for_a_provider_that_does_not_run_are_a_failure(env: dict[str, str], database_dsn: str) -> None:
-    """Nobody makes them, and their payments stand still."""
-    assert ["ok", "calls       none waits for a provider that does not run"] in examine(env)[1]
+def test_calls_for_a_provider_that_is_not_enabled_are_a_failure(env: dict[str, str], database_dsn: str) -> None:
+    """Nothing makes these calls, so their payments cannot proceed."""
+    assert ["ok", "calls       none waits for a disabled provider"] in examine(env)[1]
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "WITH made AS (INSERT INTO payments (id, order_id, provider, amount, currency, order_topic, order_partition, order_offset) "
@@ -156,37 +160,35 @@ def test_calls_for_a_provider_that_does_not_run_are_a_failure(env: dict[str, str
             "SELECT gen_random_uuid(), id, 'elsewhere', 'create', 'order', 'POST', '/', '', '1' FROM made"
         )
     code, lines = examine(env)
-    found = "calls       wait for a provider that does not run: 1 for elsewhere → add it to PROVIDERS"
-    assert (code, troubles(lines)) == (1, [found])
+    found = "calls       waiting for a disabled provider: 1 for elsewhere → add it to PROVIDERS"
+    assert (code, failures(lines)) == (1, [found])
 
 
-def test_a_checkout_without_a_publishable_key_is_a_warning_once_somebody_may_use_it(
-    env: dict[str, str], database_dsn: str
-) -> None:
-    def told(**changes: str) -> list[list[str]]:
+def test_a_checkout_scope_without_a_publishable_key_is_a_warning(env: dict[str, str], database_dsn: str) -> None:
+    def checkout_lines(**changes: str) -> list[list[str]]:
         return [line for line in examine(env, **changes)[1] if line[1].startswith("checkout")]
 
-    assert told() == [["ok", "checkout    is used by nobody: no key has its scope"]]
+    assert checkout_lines() == [["ok", "checkout    not used: no API key has its scope"]]
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "INSERT INTO api_keys (client, prefix, hash, scopes, revoked_at) VALUES "
             "('page', 'psk_1', sha256('1'), '{checkout}', NULL), ('old', 'psk_2', sha256('2'), '{checkout}', now())"
         )
-    [[verdict, found]] = told()
+    [[verdict, found]] = checkout_lines()
     assert verdict == "warning"
-    assert "STRIPE_PUBLISHABLE_KEY is not set, and page may ask for checkouts" in found
-    assert told(STRIPE_PUBLISHABLE_KEY="pk_test_suite") == []
+    assert "STRIPE_PUBLISHABLE_KEY is not set, so checkouts for page do not contain it" in found
+    assert checkout_lines(STRIPE_PUBLISHABLE_KEY="pk_test_suite") == []
 
 
-def roles_told(lines: list[list[str]]) -> list[str]:
+def role_lines(lines: list[list[str]]) -> list[str]:
     return [f"{verdict}: {rest.removeprefix('role').strip()}" for verdict, rest in lines if rest.startswith("role ")]
 
 
-def test_the_role_of_the_service_is_in_order(env: dict[str, str], database: DatabaseServer) -> None:
-    assert roles_told(examine(env)[1]) == [f"ok: {database.roles.service} may do what it needs, and no more"]
+def test_the_role_of_the_service_has_exactly_its_privileges(env: dict[str, str], database: DatabaseServer) -> None:
+    assert role_lines(examine(env)[1]) == [f"ok: {database.roles.service} has the privileges it needs, and no more"]
 
 
-def test_what_a_role_lacks_is_named_and_granted_by_migrate(
+def test_missing_privileges_are_named_and_granted_by_migrate(
     env: dict[str, str], database: DatabaseServer, database_dsn: str
 ) -> None:
     role = database.roles.service
@@ -195,39 +197,37 @@ def test_what_a_role_lacks_is_named_and_granted_by_migrate(
         owner.execute(f"GRANT SELECT ON payments TO {role}".encode())
         code, lines = examine(env)
         assert code == 1
-        [told] = roles_told(lines)
-        assert told.startswith(f"failed: {role} lacks SELECT on alembic_version, INSERT on api_keys, ")
-        assert "more → as the owner: payment-service migrate" in told
+        [line] = role_lines(lines)
+        assert line.startswith(f"failed: {role} is missing SELECT on alembic_version, INSERT on api_keys, ")
+        assert "more → run `payment-service migrate` as the owner" in line
         database.migrate(database_dsn)
         code, lines = examine(env)
-        assert (code, troubles(lines)) == (0, [])
+        assert (code, failures(lines)) == (0, [])
 
 
-def test_what_a_role_may_do_beyond_its_need_is_a_warning(
-    env: dict[str, str], database: DatabaseServer, database_dsn: str
-) -> None:
+def test_excess_privileges_are_a_warning(env: dict[str, str], database: DatabaseServer, database_dsn: str) -> None:
     role = database.roles.service
     with psycopg.connect(database_dsn, autocommit=True) as owner:
         owner.execute(f"GRANT UPDATE, DELETE ON audit TO {role}".encode())
         owner.execute(f"GRANT CREATE ON SCHEMA public TO {role}".encode())
         code, lines = examine(env)
         assert code == 0
-        [told] = roles_told(lines)
-        assert told.startswith(
-            f"warning: {role} may do more than it needs: CREATE in the schema, DELETE on audit, UPDATE on audit → "
+        [line] = role_lines(lines)
+        assert line.startswith(
+            f"warning: {role} has excess privileges: CREATE in the schema, DELETE on audit, UPDATE on audit → "
         )
 
 
-def test_who_serves_as_the_owner_is_warned(env: dict[str, str], database_dsn: str) -> None:
+def test_serving_as_the_owner_is_a_warning(env: dict[str, str], database_dsn: str) -> None:
     code, lines = examine(env, DB_DSN=database_dsn)
     assert code == 0
-    [told] = roles_told(lines)
-    assert "may do more than it needs: " in told
-    assert "payment-service migrate --roles" in told
+    [line] = role_lines(lines)
+    assert "has excess privileges: " in line
+    assert "payment-service migrate --roles" in line
 
 
 @contextmanager
-def stripe_of_another_time(off_s: float) -> Iterator[str]:
+def stripe_with_clock_offset(off_s: float) -> Iterator[str]:
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -252,14 +252,14 @@ def stripe_of_another_time(off_s: float) -> Iterator[str]:
         server.server_close()
 
 
-def test_a_clock_that_is_off_is_found_before_webhooks_are_refused(env: dict[str, str]) -> None:
-    with stripe_of_another_time(CLOCK_TOLERANCE_S + 30) as base:
+def test_a_clock_difference_is_reported(env: dict[str, str]) -> None:
+    with stripe_with_clock_offset(CLOCK_TOLERANCE_S + 30) as base:
         code, lines = examine(env, STRIPE_API_BASE=base)
     assert code == 1
-    assert "behind Stripe's clock → synchronize it" in troubles(lines)[0]
+    assert "behind Stripe's clock → synchronize it" in failures(lines)[0]
 
 
-def test_what_accepts_connections_and_never_answers_does_not_hang_it(env: dict[str, str]) -> None:
+def test_silent_servers_do_not_hang_the_doctor(env: dict[str, str]) -> None:
     with closing(create_server(("127.0.0.1", 0))) as silent:
         port = silent.getsockname()[1]
         code, lines = examine(
@@ -269,4 +269,4 @@ def test_what_accepts_connections_and_never_answers_does_not_hang_it(env: dict[s
             STRIPE_API_BASE=f"http://127.0.0.1:{port}",
         )
     assert code == 1
-    assert len(troubles(lines)) == 3
+    assert len(failures(lines)) == 3

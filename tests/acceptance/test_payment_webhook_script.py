@@ -1,4 +1,4 @@
-"""`scripts/test-payment-webhook.sh`: a signed event for a payment that exists, and what became of it."""
+"""`scripts/test-payment-webhook.sh` sends a signed event for an existing payment and shows its result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def send(shop: Shop, *arguments: str, **changes: str) -> subprocess.CompletedPro
 
 
 def serve(shop: Shop, *orders: str) -> ServiceProcess:
-    """Run a service to which the provider does not talk, with orders that wait for their customers."""
+    """Run a service that gets no events from the provider, with unpaid orders."""
     service = shop.serve()
     shop.order(*orders)
     for order in orders:
@@ -34,7 +34,7 @@ def serve(shop: Shop, *orders: str) -> ServiceProcess:
     return service
 
 
-def test_it_shows_a_payment_that_takes_the_event_and_stays_as_it_was(shop: Shop) -> None:
+def test_the_default_event_is_accepted_and_leaves_the_payment_unchanged(shop: Shop) -> None:
     serve(shop, "o-1")
     result = send(shop, "o-1")
     assert result.returncode == 0, result.stderr
@@ -45,7 +45,7 @@ def test_it_shows_a_payment_that_takes_the_event_and_stays_as_it_was(shop: Shop)
     shop.check()
 
 
-def test_asked_to_it_says_that_the_latest_payment_is_paid(shop: Shop) -> None:
+def test_the_option_succeed_pays_the_latest_payment(shop: Shop) -> None:
     serve(shop, "o-1")
     shop.order("o-2")
     shop.intent_of("o-2")
@@ -56,7 +56,7 @@ def test_asked_to_it_says_that_the_latest_payment_is_paid(shop: Shop) -> None:
     shop.wait_status("succeeded", "o-2")
 
 
-def test_what_is_refused_is_shown(shop: Shop) -> None:
+def test_a_refused_event_is_shown_with_its_problem(shop: Shop) -> None:
     serve(shop, "o-1")
     result = send(shop, STRIPE_WEBHOOK_SECRET="whsec_another")
     assert result.returncode == 1
@@ -64,7 +64,7 @@ def test_what_is_refused_is_shown(shop: Shop) -> None:
     assert "urn:payment-service:not_signed" in result.stdout
 
 
-def test_what_can_not_be_sent_is_told_in_one_line_without_a_secret(shop: Shop) -> None:
+def test_failures_are_reported_in_one_line_without_a_secret(shop: Shop) -> None:
     for result in (
         send(shop),
         send(shop, "o-7"),
@@ -78,7 +78,7 @@ def test_what_can_not_be_sent_is_told_in_one_line_without_a_secret(shop: Shop) -
         assert "hunter22" not in result.stderr + result.stdout
 
 
-def test_a_service_that_does_not_answer_is_told(shop: Shop) -> None:
+def test_an_unreachable_service_is_reported(shop: Shop) -> None:
     serve(shop, "o-1").stop()
     result = send(shop, "o-1")
     assert result.returncode == 1

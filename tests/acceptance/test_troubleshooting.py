@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md is read when something is wrong: its commands run as they stand there, against a running service."""
+"""Every command of docs/troubleshooting.md runs as written against a running service."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ BLOCKS: Final = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.DOTALL | r
 COMMANDS: Final = list(dict.fromkeys(line for block in BLOCKS for line in block.splitlines()))
 
 
-def names(shop: Shop, service: ServiceProcess) -> dict[str, str]:
-    """The environment of the service, and what the page's commands need besides."""
+def environment_of(shop: Shop, service: ServiceProcess) -> dict[str, str]:
+    """Return the environment of the service, and the variables that the page's commands use."""
     listed = done(run("quarantine", "list", "--json", env=service.env))["data"]
     known = {"ORDER": "o-1", "CASE": listed[0]["id"], "API": service.url, "METRICS": service.metrics_url}
     return service.env | known | {"PATH": f"{COMMAND.parent}:{os.environ['PATH']}"}
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(240)  # some fifteen commands, a second or more of a busy machine each
+@pytest.mark.timeout(240)  # about fifteen commands, each a second or more on a busy machine
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to run the page's commands")
-def test_every_command_of_the_page_runs_and_shows_something(shop: Shop) -> None:
+def test_every_command_of_the_page_runs_and_prints_output(shop: Shop) -> None:
     service = shop.serve()
     shop.order("o-1")
     shop.write([{"order_id": "o-2"}], bad=1)
     shop.pay("o-1")
     shop.wait_status("succeeded", "o-1")
     shop.wait_quiet()
-    environment = names(shop, service)
+    environment = environment_of(shop, service)
     assert len(COMMANDS) > 10
     for command in COMMANDS:
         result = subprocess.run(
             ["/bin/sh", "-euc", command], env=environment, capture_output=True, text=True, check=False, timeout=60
         )
         assert result.returncode == 0, (command, result)
-        assert result.stdout.strip() or result.stderr.startswith(("Nothing", "There are none")), (command, result)
+        assert result.stdout.strip() or result.stderr.startswith(
+            ("Nothing", "There are no", "The quarantine is empty")
+        ), (command, result)
     shop.check()

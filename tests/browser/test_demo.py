@@ -1,4 +1,4 @@
-"""A person buys and pays on the page with which the demo ends: by keyboard, on a phone, declined, with 3-D Secure."""
+"""A customer buys and pays on the demo's page: by keyboard, on a phone, declined, with 3-D Secure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobil
 
 @pytest.fixture(scope="module")
 def shop_url() -> Iterator[str]:
-    """Start the demo once, and return the address of its page."""
+    """Run the demo once, and return the address of its page."""
     with tempfile.TemporaryDirectory(prefix="test-demo-") as folder:
         Path(folder).chmod(0o755)  # as root, PostgreSQL runs as `nobody` and must be able to enter it
         env = {"PATH": os.environ["PATH"], "TMPDIR": folder}
@@ -66,7 +66,7 @@ def bank(page: Page) -> FrameLocator:
 
 
 def expect_records(page: Page, *topics: str) -> None:
-    """Expect exactly these records, in this order."""
+    """Expect exactly these records, in this order, on the shop's page."""
     expect(page.locator("#records code")).to_have_text(["orders.created", *topics])
 
 
@@ -116,7 +116,7 @@ def test_after_a_canceled_payment_the_next_one_can_be_paid(page: Page, shop_url:
     expect(page.get_by_text("#2 of payment 2")).to_be_visible()
 
 
-def test_it_works_by_keyboard_alone(page: Page, shop_url: str) -> None:
+def test_the_page_works_by_keyboard_alone(page: Page, shop_url: str) -> None:
     page.goto(shop_url)
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Buy for 74.00 EUR")).to_be_focused()
@@ -124,14 +124,14 @@ def test_it_works_by_keyboard_alone(page: Page, shop_url: str) -> None:
     expect(pay_button(page)).to_be_enabled()
     page.keyboard.press("Tab")
     for label, text in (("card number", "4242424242424242"), ("expiration", "1234"), ("CVC", "123")):
-        expect(card_form(page).get_by_label(label)).to_be_focused()  # a field that is full hands on to the next
+        expect(card_form(page).get_by_label(label)).to_be_focused()  # a full field moves the focus to the next
         page.keyboard.type(text)
     page.keyboard.press("Enter")
     expect_thanks(page)
     expect(page.locator("#outcome")).to_be_focused()
 
 
-def test_on_a_phone_nothing_is_cut_off(browser: Browser, shop_url: str) -> None:
+def test_nothing_is_cut_off_on_a_phone(browser: Browser, shop_url: str) -> None:
     with opened(browser, **PHONE) as page:
         buy(page, shop_url)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -142,7 +142,7 @@ def test_on_a_phone_nothing_is_cut_off(browser: Browser, shop_url: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_who_comes_back_to_an_order_finds_it_as_it_stands(page: Page, shop_url: str) -> None:
+def test_reloading_the_page_shows_the_current_state_of_the_order(page: Page, shop_url: str) -> None:
     buy(page, shop_url)
     page.reload()
     expect(pay_button(page)).to_be_enabled()
@@ -154,7 +154,7 @@ def test_who_comes_back_to_an_order_finds_it_as_it_stands(page: Page, shop_url: 
     expect_records(page, "payments.initiated", "payments.succeeded")
 
 
-def test_an_order_that_is_not_the_shops_is_not_shown(page: Page, shop_url: str) -> None:
+def test_orders_of_others_are_not_shown(page: Page, shop_url: str) -> None:
     page.goto(f"{shop_url}?order_id=order-1")
     expect(page.get_by_role("button", name="Buy for 74.00 EUR")).to_be_visible()
     assert page.request.get(f"{shop_url}checkout?order_id=order-1").status == 404
@@ -162,15 +162,15 @@ def test_an_order_that_is_not_the_shops_is_not_shown(page: Page, shop_url: str) 
     assert stranger.status == 400
 
 
-def test_without_scripts_the_page_says_so(plain_page: Page, shop_url: str) -> None:
+def test_without_javascript_the_page_shows_a_notice(plain_page: Page, shop_url: str) -> None:
     plain_page.goto(shop_url)
     expect(plain_page.get_by_text("This page needs JavaScript")).to_be_visible()
 
 
-def test_no_key_and_no_secret_reaches_an_address_or_the_page(page: Page, shop_url: str) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if request.url.startswith(shop_url) else None)
+def test_no_key_or_secret_appears_in_an_address_or_on_the_page(page: Page, shop_url: str) -> None:
+    addresses: list[str] = []
+    page.on("request", lambda request: addresses.append(request.url) if request.url.startswith(shop_url) else None)
     buy(page, shop_url)
     pay_with(page, "Pays")
     expect_thanks(page)
-    assert [text for text in [*asked, page.url, page.content()] if re.search(r"psk_|sk_test|_secret_", text)] == []
+    assert [text for text in [*addresses, page.url, page.content()] if re.search(r"psk_|sk_test|_secret_", text)] == []

@@ -1,4 +1,4 @@
-"""The alerts as Prometheus itself evaluates them: each fires on what it is for, and is quiet on what is like it and harmless."""
+"""The alerts, evaluated by Prometheus: each fires on its condition, and not on similar, harmless series."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tests.support.monitoring import ALERTS, QUERIES, RULES
 pytestmark = [pytest.mark.promtool, pytest.mark.timeout(60)]
 
 REFUSED: Final = 'payments_webhooks_refused_total{reason="no_match"}'
-TAKEN: Final = 'payments_webhooks_total{result="applied"}'
+ACCEPTED: Final = 'payments_webhooks_total{result="applied"}'
 CREATED: Final = 'payments_provider_calls_total{provider="stripe",kind="create",outcome="done"}'
 LAG: Final = 'payments_consumer_lag_records{topic="orders.created",partition="0"}'
-# Whose end is not known: it takes nothing from what waits elsewhere.
+# The end of this partition is unknown: it must not reduce the lag of other partitions.
 UNKNOWN_LAG: Final = {'payments_consumer_lag_records{topic="orders.created",partition="9"}': "-1x30"}
-TAKEN_ORDERS: Final = 'payments_orders_total{result="accepted"}'
+ACCEPTED_ORDERS: Final = 'payments_orders_total{result="accepted"}'
 
 # Values are promtool's: `0+5x60` begins with 0 and rises by 5, 60 times, once a minute.
 CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
-    # alert: (series on which it fires, series on which it does not, when it is asked)
+    # alert: (series on which it fires, series on which it does not, time of the evaluation)
     "PaymentServiceAbsent": ({}, {"payments_event_loop_lag_seconds": "0x10"}, "5m"),
     "PaymentProviderBlocked": (
         {'payments_provider_blocked{provider="stripe",kind="*"}': "1x10"},
@@ -55,8 +55,8 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         "10m",
     ),
     "PaymentOrdersNotRead": (
-        {LAG: "1x30", **UNKNOWN_LAG, TAKEN_ORDERS: "7x30"},
-        {LAG: "5x30", **UNKNOWN_LAG, TAKEN_ORDERS: "0+7x30"},
+        {LAG: "1x30", **UNKNOWN_LAG, ACCEPTED_ORDERS: "7x30"},
+        {LAG: "5x30", **UNKNOWN_LAG, ACCEPTED_ORDERS: "0+7x30"},
         "20m",
     ),
     "PaymentRecordsNotPublished": (
@@ -70,14 +70,14 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         "5m",
     ),
     "PaymentWebhooksRefused": (
-        {REFUSED: "0+5x60", TAKEN: "9x60"},
-        {REFUSED: "0+5x60", TAKEN: "0+50x60"},
+        {REFUSED: "0+5x60", ACCEPTED: "9x60"},
+        {REFUSED: "0+5x60", ACCEPTED: "0+50x60"},
         "40m",
     ),
-    "PaymentWebhooksSilent": ({CREATED: "0+1x120", TAKEN: "7x120"}, {CREATED: "0+1x120", TAKEN: "0+1x120"}, "110m"),
+    "PaymentWebhooksSilent": ({CREATED: "0+1x120", ACCEPTED: "7x120"}, {CREATED: "0+1x120", ACCEPTED: "0+1x120"}, "110m"),
     "PaymentWebhooksOverloaded": (
         {'payments_webhooks_total{result="overloaded"}': "0+1x60"},
-        {'payments_webhooks_total{result="overloaded"}': "3x60", TAKEN: "0+9x60"},
+        {'payments_webhooks_total{result="overloaded"}': "3x60", ACCEPTED: "0+9x60"},
         "30m",
     ),
     "PaymentWebhooksMisdirected": (
@@ -92,12 +92,12 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         "10m",
     ),
     "PaymentRefundFailed": (
-        {'payments_announced_total{topic="payments.refund_failed"}': "0x5 1x20"},
-        {'payments_announced_total{topic="payments.refunded"}': "0+1x30"},
+        {'payments_outbox_records_total{topic="payments.refund_failed"}': "0x5 1x20"},
+        {'payments_outbox_records_total{topic="payments.refunded"}': "0+1x30"},
         "10m",
     ),
     "PaymentDisputeEvidenceDue": ({"payments_disputes_due": "1x60"}, {"payments_disputes_due": "0x60"}, "30m"),
-    "PaymentHoldsEnding": ({"payments_holds_ending": "1x120"}, {"payments_holds_ending": "0x120"}, "90m"),
+    "PaymentHoldsEnding": ({"payments_authorizations_expiring": "1x120"}, {"payments_authorizations_expiring": "0x120"}, "90m"),
     "PaymentApiFailing": (
         {
             'payments_http_requests_total{route="/v1/checkout",status="503"}': "0+5x30",
@@ -127,58 +127,58 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
 }  # fmt: skip
 
 
-def test_every_alert_is_tried() -> None:
+def test_every_alert_has_a_case() -> None:
     assert list(CASES) == [rule["alert"] for rule in RULES]
 
 
-def test_prometheus_reads_the_file() -> None:
+def test_the_alert_rules_are_valid() -> None:
     result = promtool("check", "rules", str(ALERTS))
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_prometheus_reads_what_the_dashboard_asks_for(query: str, tmp_path: Path) -> None:
-    """As a rule, which is the only thing that promtool parses without a server."""
+def test_the_queries_of_the_dashboard_are_valid(query: str, tmp_path: Path) -> None:
+    """Each query is checked as a rule, since promtool parses nothing else without a server."""
     file = tmp_path / "rules.yaml"
-    rule = {"record": "asked", "expr": query}
+    rule = {"record": "query", "expr": query}
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": [rule]}]}))
     result = promtool("check", "rules", str(file))
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_an_alert_fires_on_what_it_is_for_and_on_nothing_like_it(name: str, tmp_path: Path) -> None:
+def test_an_alert_fires_on_its_condition_only(name: str, tmp_path: Path) -> None:
     fires, quiet, when = CASES[name]
     expected = [{"labels": f'{{alertname="{name}"}}', "value": 1}]
     tests = [case(name, fires, when, expected), case(name, quiet, when, [])]
-    assert judge(tests, tmp_path) == ""
+    assert run_rule_tests(tests, tmp_path) == ""
 
 
 @pytest.mark.parametrize("name", ["PaymentCallsWaiting", "PaymentDisputeEvidenceDue"])
-def test_what_does_not_fire_is_found(name: str, tmp_path: Path) -> None:
-    """A judge that lets everything pass would say nothing above."""
+def test_an_alert_that_does_not_fire_is_detected(name: str, tmp_path: Path) -> None:
+    """A check that detects nothing would pass every alert."""
     expected = [{"labels": f'{{alertname="{name}"}}', "value": 1}]
-    assert judge([case(name, CASES[name][1], CASES[name][2], expected)], tmp_path) != ""
+    assert run_rule_tests([case(name, CASES[name][1], CASES[name][2], expected)], tmp_path) != ""
 
 
-@pytest.mark.parametrize("told", [{}, UNKNOWN_LAG], ids=["nobody", "nobody who knows"])
-def test_orders_are_not_read_either_when_no_process_tells_of_them(told: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("lag", [{}, UNKNOWN_LAG], ids=["no lag", "unknown lag"])
+def test_missing_lag_metrics_fire_the_alert_for_unread_orders(lag: dict[str, str], tmp_path: Path) -> None:
     name = "PaymentOrdersNotRead"
     expected = [{"labels": f'{{alertname="{name}"}}', "value": 1}]
-    assert judge([case(name, {TAKEN_ORDERS: "0x20", **told}, "10m", expected)], tmp_path) == ""
+    assert run_rule_tests([case(name, {ACCEPTED_ORDERS: "0x20", **lag}, "10m", expected)], tmp_path) == ""
 
 
-def test_a_person_reads_which_provider_and_how_long(tmp_path: Path) -> None:
-    """The templates of two summaries, filled in."""
+def test_summaries_name_the_provider_and_the_duration(tmp_path: Path) -> None:
+    """Fill in the templates of two summaries."""
     blocked, waiting = (
         next(it for it in RULES if it["alert"] == f"Payment{name}") for name in ("ProviderBlocked", "CallsWaiting")
     )
     series = CASES["PaymentProviderBlocked"][0] | {"payments_oldest_due_operation_seconds": "90x10"}
     labels = {"severity": "critical"}
     url = "docs/runbook.md#payment"
-    told = {
-        "ProviderBlocked": ({**labels, "provider": "stripe", "kind": "*"}, "stripe refuses our calls (kind *): customers with new orders can't pay, or get no refund."),
-        "CallsWaiting": (labels, "The oldest call to a provider has waited for 1m 30s: customers can't pay yet, refunds are late."),
+    summaries = {
+        "ProviderBlocked": ({**labels, "provider": "stripe", "kind": "*"}, "stripe refuses our calls (kind *): customers with new orders cannot pay, or refunds wait."),
+        "CallsWaiting": (labels, "The oldest call to a provider has waited 1m 30s: customers cannot pay yet, and refunds are late."),
     }  # fmt: skip
     assert {blocked["labels"]["severity"], waiting["labels"]["severity"]} == {"critical"}
     alerts = [
@@ -189,18 +189,20 @@ def test_a_person_reads_which_provider_and_how_long(tmp_path: Path) -> None:
                 {"exp_labels": own, "exp_annotations": {"summary": text, "runbook_url": url + name.lower()}},
             ],
         }
-        for name, (own, text) in told.items()
+        for name, (own, text) in summaries.items()
     ]
-    assert judge([{"interval": "1m", "input_series": inputs(series), "alert_rule_test": alerts}], tmp_path) == ""
+    assert (
+        run_rule_tests([{"interval": "1m", "input_series": inputs(series), "alert_rule_test": alerts}], tmp_path) == ""
+    )
 
 
 def case(name: str, series: dict[str, str], when: str, expected: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ask how many of an alert fire."""
-    asked = f'count by (alertname) (ALERTS{{alertname="{name}",alertstate="firing"}} == 1) > bool 0'
+    """Count the firing instances of an alert."""
+    query = f'count by (alertname) (ALERTS{{alertname="{name}",alertstate="firing"}} == 1) > bool 0'
     return {
         "interval": "1m",
         "input_series": inputs(series),
-        "promql_expr_test": [{"expr": asked, "eval_time": when, "exp_samples": expected}],
+        "promql_expr_test": [{"expr": query, "eval_time": when, "exp_samples": expected}],
     }
 
 
@@ -208,8 +210,8 @@ def inputs(series: dict[str, str]) -> list[dict[str, str]]:
     return [{"series": name, "values": values} for name, values in series.items()]
 
 
-def judge(tests: list[dict[str, Any]], folder: Path) -> str:
-    """Let promtool run tests of the rules; give what it complains of."""
+def run_rule_tests(tests: list[dict[str, Any]], folder: Path) -> str:
+    """Let promtool run tests of the rules, and return its complaints."""
     file = folder / "tests.yaml"
     file.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": tests}))
     result = promtool("test", "rules", str(file))

@@ -1,4 +1,4 @@
-"""The Helm chart as helm renders it: what Kubernetes accepts, what a pod may do, and that the service starts by it."""
+"""The Helm chart as helm renders it: valid for Kubernetes, with few privileges, and able to start the service."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ SELECTOR: Final = {"app.kubernetes.io/name": "payment-service", "app.kubernetes.
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_helm_finds_nothing_to_complain_about(name: str) -> None:
+def test_helm_lint_passes(name: str) -> None:
     result = helm("lint", "--strict", CHART, *PRETENDED, "--values", VALUES[name])
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_chart_as_it_is_packaged_is_the_same(tmp_path: Path) -> None:
-    """In it stands what the folder only links to: the alerts."""
+def test_the_packaged_chart_renders_the_same_manifests(tmp_path: Path) -> None:
+    """The package contains the alerts, to which the folder only links."""
     packaged = helm("package", CHART, "--destination", tmp_path)
     assert packaged.returncode == 0, packaged.stderr
     [archive] = tmp_path.glob("payment-service-*.tgz")
@@ -55,15 +55,15 @@ def test_the_chart_as_it_is_packaged_is_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("name", VALUES)
-def test_kubernetes_knows_every_field_and_value(name: str, version: str, tmp_path: Path) -> None:
-    """By Kubernetes' own schemas, in which a name that is not there is an error."""
+def test_manifests_are_valid_for_kubernetes(name: str, version: str, tmp_path: Path) -> None:
+    """In the schemas of Kubernetes, an unknown name is an error."""
     manifests = [it for it in render(name) if it["kind"] not in KINDS_OF_OPERATORS]
     result = validate(manifests, version, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_what_kubernetes_does_not_know_is_found(tmp_path: Path) -> None:
-    """A check that lets everything pass would say nothing above."""
+def test_an_unknown_field_is_detected(tmp_path: Path) -> None:
+    """A check that detects nothing would pass every manifest."""
     manifests = render("minimal")
     one(manifests, "Deployment", "shop-payment-service")["spec"]["template"]["spec"]["restartPolice"] = "Always"
     assert validate(manifests, KUBERNETES[0], tmp_path).returncode != 0
@@ -85,14 +85,14 @@ def validate(manifests: list[dict[str, Any]], version: str, folder: Path) -> sub
         (["settings.KAFKA_BROKERS=kafka:9092", "database.existingSecret=a", "stripe.secretKey=sk_1"], "stripe.existingSecret"),
     ],
 )  # fmt: skip
-def test_what_has_no_default_is_asked_for_by_name(given: list[str], missing: str) -> None:
-    """Three values: the brokers, the database, Stripe's secrets."""
+def test_missing_required_values_are_named(given: list[str], missing: str) -> None:
+    """The required values are the brokers, the database and Stripe's secrets."""
     result = template(*(f"--set={value}" for value in given))
     assert result.returncode != 0
     assert f"{missing} is not set: " in result.stderr
 
 
-def test_three_values_are_enough() -> None:
+def test_the_three_required_values_are_enough() -> None:
     result = template("--set=settings.KAFKA_BROKERS=kafka:9092,database.existingSecret=a,stripe.existingSecret=b")
     assert result.returncode == 0, result.stderr
 
@@ -102,14 +102,14 @@ def test_three_values_are_enough() -> None:
     ["settings.KAFKA_BROKER=kafka:9092", "settings.STRIPE_SECRET_KEY=sk_1",
      "settings.KAFKA_CONFIG_SASL_PASSWORD=x", "replica=3", "roles.intake.replicas=2", "stripe.secretKey=pk_test_1", "settings.SERVICE_PORT=80", "replicas=0.5", "serviceMonitor.interval=15"],
 )  # fmt: skip
-def test_a_value_that_is_mistyped_or_would_do_harm_is_refused(wrong: str) -> None:
-    """A secret as a setting would stand in the pod; one role without the other three would leave work undone."""
+def test_mistyped_or_harmful_values_are_rejected(wrong: str) -> None:
+    """A secret under `settings` would be readable in the pod. A role without the other three would leave work undone."""
     assert template(values=VALUES["minimal"]).returncode == 0
     assert template(f"--set={wrong}", values=VALUES["minimal"]).returncode != 0
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_no_pod_may_do_more_than_it_needs(name: str) -> None:
+def test_pods_have_no_privileges_and_bounded_resources(name: str) -> None:
     for _, spec in pod_specs(manifests := render(name)):
         assert spec["automountServiceAccountToken"] is False
         assert spec["enableServiceLinks"] is False
@@ -126,8 +126,8 @@ def test_no_pod_may_do_more_than_it_needs(name: str) -> None:
         assert container["resources"]["requests"].keys() == {"cpu", "memory"}
 
 
-def test_secrets_stand_in_secrets_and_nowhere_else() -> None:
-    """Neither in a pod's spec, which many may read, nor in an annotation."""
+def test_secrets_appear_only_in_secret_manifests() -> None:
+    """Many people can read a pod's spec and annotations."""
     manifests = render("secrets-in-values")
     secrets = [it for it in manifests if it["kind"] == "Secret"]
     assert len(secrets) == 4
@@ -137,7 +137,7 @@ def test_secrets_stand_in_secrets_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_every_secret_that_is_mounted_is_there_or_is_named_in_the_values(name: str) -> None:
+def test_every_mounted_secret_exists_or_is_named_in_the_values(name: str) -> None:
     manifests = render(name)
     made = {it["metadata"]["name"] for it in manifests if it["kind"] == "Secret"}
     for _, spec in pod_specs(manifests):
@@ -146,8 +146,8 @@ def test_every_secret_that_is_mounted_is_there_or_is_named_in_the_values(name: s
         assert [it for it in named - made if it not in VALUES[name].read_text()] == []
 
 
-def test_only_the_jobs_get_the_owners_way_into_the_database() -> None:
-    """Who owns the tables could change what was announced; the jobs, again, can't pay."""
+def test_only_the_jobs_get_the_database_login_of_the_owner() -> None:
+    """The owner of the tables could change published events. The jobs, in turn, get no Stripe secrets."""
     for name in ("roles", "secrets-in-values"):
         for pod, spec in pod_specs(render(name)):
             sources = [source["secret"] for source in spec["volumes"][0]["projected"]["sources"]]
@@ -158,8 +158,8 @@ def test_only_the_jobs_get_the_owners_way_into_the_database() -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_variable_in_a_pod_is_one_that_the_service_knows(name: str) -> None:
-    """An unknown one would stop the start; a file is read for secrets alone."""
+def test_every_variable_of_a_pod_is_a_setting(name: str) -> None:
+    """An unknown variable would stop the start, and only secrets are read from files."""
     fields = {**Config.model_fields, **BankTransferSettings.model_fields}
     known = {field.upper() + ("_FILE" if is_secret(it) else "") for field, it in fields.items()}
     known |= {"ACME_API_KEY_FILE", "ACME_BASE"}
@@ -168,10 +168,10 @@ def test_a_variable_in_a_pod_is_one_that_the_service_knows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_the_service_starts_by_what_its_pod_is_given(
+def test_the_service_starts_with_the_environment_of_its_pod(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """With the values that were written, whatever YAML made of them on the way."""
+    """YAML must not alter the configured values."""
     contents = {
         "DB_DSN": "postgresql://db/payments",
         "STRIPE_SECRET_KEY": "sk_test_1",
@@ -192,7 +192,7 @@ def test_the_service_starts_by_what_its_pod_is_given(
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_ports_and_probes_are_those_on_which_the_service_answers(name: str) -> None:
+def test_ports_and_probes_match_those_of_the_service(name: str) -> None:
     for _, spec in pod_specs(manifests := render(name)):
         for container in spec["containers"]:
             if container["args"][0] != "serve":
@@ -212,7 +212,7 @@ def test_ports_and_probes_are_those_on_which_the_service_answers(name: str) -> N
 
 
 @pytest.mark.parametrize(("name", "grace_s"), [("minimal", 20), ("roles", 45)])
-def test_a_pod_is_given_more_time_to_end_than_the_service_takes(name: str, grace_s: int) -> None:
+def test_pods_terminate_after_the_shutdown_grace_of_the_service(name: str, grace_s: int) -> None:
     for _, spec in pod_specs(render(name)):
         (container,) = spec["containers"]
         if container["args"][0] == "serve":
@@ -220,7 +220,7 @@ def test_a_pod_is_given_more_time_to_end_than_the_service_takes(name: str, grace
             assert spec["terminationGracePeriodSeconds"] >= grace_s + int(pause) + 5
 
 
-def test_each_role_has_a_deployment_and_only_http_is_asked_by_others() -> None:
+def test_each_role_has_a_deployment_and_only_http_gets_requests() -> None:
     manifests = render("roles")
     deployments = [it for it in manifests if it["kind"] == "Deployment"]
     arguments = {it["spec"]["template"]["spec"]["containers"][0]["args"][1] for it in deployments}
@@ -233,8 +233,8 @@ def test_each_role_has_a_deployment_and_only_http_is_asked_by_others() -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_what_selects_pods_selects_those_of_its_own(name: str) -> None:
-    """A Deployment, a budget, a spread over machines: none counts the pods of another role, or of a job."""
+def test_selectors_match_only_their_own_pods(name: str) -> None:
+    """Deployments, disruption budgets and spread constraints must not count pods of another role or of a job."""
     manifests = render(name)
     pods = [labels(it) for it in manifests if it["kind"] in {"Deployment", "Job"}]
     for it in manifests:
@@ -249,8 +249,8 @@ def labels(manifest: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def test_the_schema_is_there_before_what_needs_it() -> None:
-    """As a hook, which may need nothing that the release itself brings."""
+def test_the_schema_is_migrated_before_the_service_starts() -> None:
+    """A hook runs first, so it must not depend on resources of the release."""
     manifests = render("secrets-in-values")
     job = one(manifests, "Job", "shop-payment-service-migrate")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
@@ -266,13 +266,13 @@ def test_the_schema_is_there_before_what_needs_it() -> None:
     assert secret["stringData"]["dsn"].startswith("postgresql://payments_owner:")
 
 
-def test_partitions_are_made_daily_by_one_job_at_a_time() -> None:
+def test_one_daily_job_creates_partitions() -> None:
     job = one(render("roles"), "CronJob", "shop-payment-service-maintain")["spec"]
     assert (job["concurrencyPolicy"], job["timeZone"]) == ("Forbid", "Etc/UTC")
     assert job["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"] == ["maintain"]
 
 
-def test_the_ingress_lets_through_what_the_world_needs_and_nothing_else() -> None:
+def test_the_ingress_exposes_only_the_public_routes() -> None:
     spec = one(render("everything"), "Ingress", "shop-payment-service")["spec"]
     (rule,) = spec["rules"]
     assert {(it["path"], it["pathType"]) for it in rule["http"]["paths"]} == {
@@ -283,24 +283,24 @@ def test_the_ingress_lets_through_what_the_world_needs_and_nothing_else() -> Non
     assert {it["backend"]["service"]["port"]["name"] for it in rule["http"]["paths"]} == {"http"}
 
 
-def test_metrics_are_open_to_the_namespace_alone_where_nobody_is_named() -> None:
+def test_metrics_are_open_only_to_the_namespace_by_default() -> None:
     policy = one(render("least"), "NetworkPolicy", "shop-payment-service")["spec"]
     world, metrics = policy["ingress"]
     assert "from" not in world
     assert metrics == {"ports": [{"protocol": "TCP", "port": 9464}], "from": [{"podSelector": {}}]}
 
 
-def test_the_alerts_in_the_cluster_are_those_of_the_file() -> None:
+def test_the_alerts_of_the_chart_equal_the_alert_file() -> None:
     rule = one(render("everything"), "PrometheusRule", "shop-payment-service")
     assert rule["apiVersion"] == "monitoring.coreos.com/v1"
     assert rule["metadata"]["labels"]["release"] == "prometheus"
     alerts = (CHART.parents[1] / "prometheus" / "alerts.yaml").read_text()
-    there = alerts.replace(": docs/runbook.md#", ": https://wiki.example.com/payments#")
-    assert there != alerts
-    assert rule["spec"] == yaml.safe_load(there)
+    linked = alerts.replace(": docs/runbook.md#", ": https://wiki.example.com/payments#")
+    assert linked != alerts
+    assert rule["spec"] == yaml.safe_load(linked)
 
 
-def test_the_monitor_finds_the_service_of_metrics_and_names_the_job_as_alerts_do() -> None:
+def test_the_monitor_selects_the_metrics_service_and_names_its_job() -> None:
     manifests = render("everything")
     monitor = one(manifests, "ServiceMonitor", "shop-payment-service")["spec"]
     services = [it for it in manifests if it["kind"] == "Service"]
@@ -313,8 +313,8 @@ def test_the_monitor_finds_the_service_of_metrics_and_names_the_job_as_alerts_do
 @pytest.mark.parametrize(
     ("name", "role"), [("everything", "shop-payment-service"), ("roles", "shop-payment-service-intake")]
 )
-def test_what_scales_by_itself_is_the_intake_and_has_no_number_of_its_own(name: str, role: str) -> None:
-    """A number in the Deployment would be put back by every upgrade."""
+def test_only_the_intake_scales_and_has_no_fixed_replica_count(name: str, role: str) -> None:
+    """Every upgrade would restore a replica count in the Deployment."""
     manifests = render(name)
     scaled = one(manifests, "ScaledObject", role)["spec"]
     assert scaled["scaleTargetRef"] == {"name": role}
@@ -328,21 +328,21 @@ def test_what_scales_by_itself_is_the_intake_and_has_no_number_of_its_own(name: 
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_no_two_manifests_have_one_name(name: str) -> None:
+def test_manifest_names_are_unique(name: str) -> None:
     counted = Counter((it["kind"], it["metadata"]["name"]) for it in render(name))
     assert [it for it, count in counted.items() if count > 1] == []
     assert all(len(it[1]) <= 52 for it in counted)
 
 
-def test_a_long_name_of_a_release_still_gives_names_that_kubernetes_takes() -> None:
+def test_a_long_release_name_gives_valid_manifest_names() -> None:
     result = helm("template", "x" * 53, CHART, *PRETENDED, "--values", VALUES["roles"])
     names = [it["metadata"]["name"] for it in yaml.safe_load_all(result.stdout) if it]
     assert names
     assert max(map(len, names)) <= 63
 
 
-def test_the_notes_name_commands_and_warn_of_what_was_left_open(tmp_path: Path) -> None:
-    """From a copy in which they are a manifest, since helm shows notes to none but a cluster."""
+def test_the_notes_name_commands_and_warn_about_missing_settings(tmp_path: Path) -> None:
+    """The test renders the notes as a manifest, since helm prints notes only for a cluster."""
     copy = Path(shutil.copytree(CHART, tmp_path / "payment-service"))
     notes = (copy / "templates" / "NOTES.txt").read_text()
     (copy / "templates" / "notes.yaml").write_text("notes: |\n" + "".join(f"  {it}\n" for it in notes.splitlines()))

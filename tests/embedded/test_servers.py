@@ -1,4 +1,4 @@
-"""The embedded servers: they serve, they end when told to, and they never outlive the process that started them."""
+"""Test that embedded servers start, stop, and never outlive the process that started them."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ with EmbeddedPostgres(fsync=False) as postgres, EmbeddedBroker() as broker:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """Give a temporary folder that every user may enter, as PostgreSQL must when the suite runs as root."""
+    """Create a temporary folder that every user may enter, as PostgreSQL needs when the suite runs as root."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
 
 
-def test_postgres_serves_durably_by_default_and_ends() -> None:
-    """It is PostgreSQL 18 with fsync on; after `stop` there is neither a process nor a listener."""
+def test_postgres_runs_with_fsync_by_default_and_stops() -> None:
+    """PostgreSQL 18 runs with fsync on. After `stop` neither a process nor a listener remains."""
     with EmbeddedPostgres() as postgres, psycopg.connect(postgres.dsn) as connection:
         assert connection.execute("SHOW fsync").fetchone() == ("on",)
         assert connection.info.server_version >= 180_000
@@ -52,8 +52,8 @@ def test_postgres_serves_durably_by_default_and_ends() -> None:
     assert not listens(port)
 
 
-def test_postgres_does_not_let_anyone_in_without_the_password() -> None:
-    """Whoever has an account on the machine could otherwise run programs as the server's user."""
+def test_postgres_requires_the_password() -> None:
+    """Otherwise any account on the machine could run programs as the server's user."""
     with (
         EmbeddedPostgres(fsync=False) as postgres,
         pytest.raises(psycopg.OperationalError, match="password"),
@@ -61,22 +61,22 @@ def test_postgres_does_not_let_anyone_in_without_the_password() -> None:
         psycopg.connect(host="127.0.0.1", port=postgres.port, user="payments", dbname="postgres")
 
 
-def test_postgres_keeps_its_data_folder_over_a_restart(open_folder: Path) -> None:
-    """A folder that the caller gives is the caller's: it stays, and the next start finds the rows."""
+def test_postgres_keeps_a_given_data_folder_across_restarts(open_folder: Path) -> None:
+    """The caller owns the folder: `stop` keeps it, and the next start finds the rows."""
     with EmbeddedPostgres(open_folder / "data") as postgres, psycopg.connect(postgres.dsn) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
     with EmbeddedPostgres(open_folder / "data") as postgres, psycopg.connect(postgres.dsn) as connection:
         assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
 
 
-def test_a_setting_that_postgres_refuses_is_an_error_that_quotes_it() -> None:
-    """The message has the reason, so nobody has to look for a log that is already gone."""
+def test_a_refused_postgres_setting_raises_an_error_with_the_reason() -> None:
+    """The log is gone by then, so the message must contain the reason."""
     with pytest.raises(EmbeddedError, match="no_such_parameter"):
         EmbeddedPostgres(settings={"no_such_parameter": "1"}).start()
 
 
-def test_the_broker_serves_and_comes_back_empty_on_the_same_port() -> None:
-    """A restarted broker keeps its address, so clients find it again; its memory is gone."""
+def test_a_restarted_broker_is_empty_and_keeps_its_port() -> None:
+    """Clients find it again at the same address. Its memory is gone."""
     with EmbeddedBroker() as broker:
         create_topics(broker.bootstrap_servers, ["a"])
         assert topic_names(broker.bootstrap_servers) == {"a"}
@@ -86,8 +86,10 @@ def test_the_broker_serves_and_comes_back_empty_on_the_same_port() -> None:
         assert topic_names(again.bootstrap_servers) == set()
 
 
-def test_nothing_is_left_when_the_parent_was_killed(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel ends the children of a process that got no chance to do it, and the next start removes its folders."""
+def test_children_and_folders_are_removed_after_the_parent_is_killed(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel ends the children of a killed process. The next start removes its folders."""
     env = {**os.environ, "TMPDIR": str(open_folder)}
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=env)
     try:
@@ -108,7 +110,7 @@ def test_nothing_is_left_when_the_parent_was_killed(open_folder: Path, monkeypat
     assert list(open_folder.iterdir()) == []
 
 
-def test_a_folder_in_use_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_in_use_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two suites on one machine do not remove each other's databases."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     one, other = WorkFolder("x"), WorkFolder("x")
@@ -118,14 +120,14 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_child_is_refused_to_a_thread_that_may_end_before_it(tmp_path: Path) -> None:
-    """The kernel's signal follows the thread, so a child of a worker thread would die with that thread."""
+def test_a_child_can_only_be_started_from_the_main_thread(tmp_path: Path) -> None:
+    """The kernel signals a child when its starting thread ends, so a worker thread would end its child."""
     with ThreadPoolExecutor() as pool, pytest.raises(RuntimeError, match="main thread"):
         pool.submit(ChildProcess, ["sleep", "1"], log=tmp_path / "log").result()
 
 
-def test_a_child_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
-    """`stop` returns within its grace period, whatever the child does."""
+def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    """`stop` returns within its grace period, regardless of the child."""
     log = tmp_path / "log"
     child = ChildProcess(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"], log=log)
     child.wait_until(lambda: "ready" in log.read_text(), timeout_s=10, name="sh")
@@ -134,5 +136,5 @@ def test_a_child_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_free_port_can_be_bound_by_a_server() -> None:
-    """Two calls need not differ, but nothing listens on what they give."""
+    """Two calls may return the same port, but nothing listens on it."""
     assert not listens(free_port())

@@ -1,4 +1,4 @@
-"""Webhooks that come many times at once, too early, or before we know of the payment."""
+"""Test webhooks that arrive many times at once, too early, or before their payment exists."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
 
 
 @pytest.mark.invariant("I9")
-def test_a_hundred_deliveries_of_one_event_to_two_processes_move_money_once(shop: Shop) -> None:
-    """One row, one number in the payment's sequence, one record on the topic; every delivery is answered 200."""
+def test_a_hundred_deliveries_of_one_event_apply_it_once(shop: Shop) -> None:
+    """Two processes write one row, one sequence number and one record, and answer every delivery with 200."""
     shop.sandbox.faults(webhooks={"drop": ["*"]})
     processes = [shop.serve(), shop.serve_beside()]
     shop.order("o-1")
@@ -27,12 +27,12 @@ def test_a_hundred_deliveries_of_one_event_to_two_processes_move_money_once(shop
     evidence = shop.check()
     assert [row["provider_event_id"] for row in evidence.tables["payment_events"]] == [event["id"]]
     assert [row["sequence"] for row in evidence.tables["payments"]] == [2]
-    assert Counter(record.topic for record in evidence.announced) == {"payments.initiated": 1, "payments.succeeded": 1}
+    assert Counter(record.topic for record in evidence.published) == {"payments.initiated": 1, "payments.succeeded": 1}
 
 
 @pytest.mark.invariant("I3")
-def test_webhooks_that_overtake_the_answer_of_the_create_are_no_trouble(shop: Shop) -> None:
-    """The event makes the payment's intent known; the answer, which comes later, changes nothing."""
+def test_webhooks_before_the_create_response_are_applied(shop: Shop) -> None:
+    """The event sets the payment's intent. The later response to the create changes nothing."""
     shop.sandbox.faults(
         {"match": CREATE, "action": "latency", "ms": 400, "phase": "after"}, webhooks={"before_response": True}
     )
@@ -50,8 +50,8 @@ def test_webhooks_that_overtake_the_answer_of_the_create_are_no_trouble(shop: Sh
     assert len(shop.query(overtaken)) == len(orders)
 
 
-def test_a_webhook_that_comes_before_its_order_waits_for_it(shop: Shop) -> None:
-    """As after a restored backup: the provider and the topics know of the payment, and the database does not."""
+def test_a_webhook_before_its_order_is_applied_when_the_order_arrives(shop: Shop) -> None:
+    """As after a database restore: the provider and the topics have the payment, the database does not."""
     shop.sandbox.faults(webhooks={"drop": ["*"]})
     shop.order("o-early")
     first = shop.serve()

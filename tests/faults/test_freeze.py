@@ -1,11 +1,11 @@
-"""A process that is stopped (SIGSTOP) for longer than its heartbeat allows, while another works, and then goes on."""
+"""Test a process that is suspended (SIGSTOP) past its heartbeat limit while another works, and then resumes."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.shop import TAKEN_UP_S, Shop
+from tests.support.shop import RESUMED_WITHIN_S, Shop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
 
@@ -14,8 +14,11 @@ BEATEN_WITHIN_6_S = "heartbeat_at > now() - interval '6 s'"
 
 
 @pytest.mark.invariant("I1")
-def test_a_dispatcher_frozen_in_the_middle_of_its_calls_does_nothing_twice(shop: Shop) -> None:
-    """The other repeats its calls under the same keys; what the frozen one hears afterwards is no news to anybody."""
+def test_a_dispatcher_frozen_during_calls_repeats_no_effect(shop: Shop) -> None:
+    """The other process repeats the calls under the same keys.
+
+    The responses that the frozen one reads later change nothing.
+    """
     before = [f"before-{i}" for i in range(16)]
     after = [f"after-{i}" for i in range(16)]
     shop.sandbox.faults({"match": CREATE, "action": "latency", "ms": 2000, "phase": "after"})
@@ -26,7 +29,7 @@ def test_a_dispatcher_frozen_in_the_middle_of_its_calls_does_nothing_twice(shop:
     eventually(lambda: len(shop.sandbox.ledger()) >= len(before))
     frozen.pause()
     shop.sandbox.faults()
-    shop.wait_status("pending", timeout_s=TAKEN_UP_S)
+    shop.wait_status("pending", timeout_s=RESUMED_WITHIN_S)
     eventually(lambda: shop.count("workers", BEATEN_WITHIN_6_S) == 1)
     frozen.resume()
     eventually(lambda: shop.count("workers", BEATEN_WITHIN_6_S) == 2)
@@ -38,8 +41,11 @@ def test_a_dispatcher_frozen_in_the_middle_of_its_calls_does_nothing_twice(shop:
 
 
 @pytest.mark.invariant("I5")
-def test_a_relay_frozen_in_the_middle_of_its_work_overtakes_nobody(shop: Shop) -> None:
-    """Another takes the lease after 6 s; the frozen one can only repeat what it had sent, and may mark nothing."""
+def test_a_frozen_relay_never_publishes_out_of_order(shop: Shop) -> None:
+    """Another relay takes the lease after 6 s.
+
+    The frozen one can only repeat records that it had sent, and cannot mark any.
+    """
     orders = [f"o-{i}" for i in range(120)]
     frozen = shop.serve()
     awake = shop.serve_beside()
@@ -53,7 +59,7 @@ def test_a_relay_frozen_in_the_middle_of_its_work_overtakes_nobody(shop: Shop) -
     shop.pay(*orders[20:60])
     shop.wait_status("succeeded", *orders[:60])
     frozen.resume()
-    frozen.wait_for_log("relay_retires")
+    frozen.wait_for_log("relay_stopped_leading")
     shop.pay(*orders[60:])
     shop.wait_status("succeeded")
     shop.wait_quiet()

@@ -1,4 +1,4 @@
-"""What processes that want the same payments do to each other: neither deadlocks, nor waiting."""
+"""Test that processes working on the same payments neither deadlock nor wait for each other."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.mark.invariant("I10")
-def test_groups_in_opposite_orders_against_two_processes_never_deadlock(shop: Shop) -> None:
-    """Ten thousand deliveries over the same hundred payments, to one process forwards and to the other backwards."""
+def test_batches_in_opposite_orders_never_deadlock(shop: Shop) -> None:
+    """Send 10,000 deliveries for the same 100 payments, forwards to one process and backwards to the other."""
     orders = [f"o-{i}" for i in range(100)]
     processes = [shop.serve(), shop.serve_beside("http")]
     shop.order(*orders)
     shop.wait_status("pending")
     shop.wait_quiet()
-    forwards = list(_steps(shop.events("payment_intent.created"), rounds=50))
+    forwards = list(_authentication_events(shop.events("payment_intent.created"), rounds=50))
     lanes = [
         [(shop.webhook_url(processes[0]), event) for event in forwards],
         [(shop.webhook_url(processes[1]), event) for event in reversed(forwards)],
@@ -38,13 +38,13 @@ def test_groups_in_opposite_orders_against_two_processes_never_deadlock(shop: Sh
     shop.wait_status("succeeded")
     shop.wait_quiet()
     for process in processes:
-        process.stop()  # what it has not told the server's statistics yet, it tells now
+        process.stop()  # flush statistics that the backend has not reported yet
     shop.check()
     assert shop.query("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [{"deadlocks": 0}]
 
 
-def _steps(created: list[dict[str, Any]], *, rounds: int) -> Iterator[Mapping[str, Any]]:
-    """Make events by which every intent asks for the customer's action, again and again, a second later each time."""
+def _authentication_events(created: list[dict[str, Any]], *, rounds: int) -> Iterator[Mapping[str, Any]]:
+    """Create events that ask for authentication again and again, one second apart, for every intent."""
     for number in range(rounds):
         for event in created:
             intent = {**event["data"]["object"], "status": "requires_action"}
@@ -59,7 +59,7 @@ def _steps(created: list[dict[str, Any]], *, rounds: int) -> Iterator[Mapping[st
 
 @pytest.mark.invariant("I10")
 def test_a_locked_payment_delays_no_other(shop: Shop) -> None:
-    """Ten seconds show what sixty would: nobody of ours waits for a lock longer than a second, so all have come by many times."""
+    """Ten seconds suffice: no process waits longer than a second for a lock, so each has retried many times."""
     locked, others = "o-locked", [f"o-{i}" for i in range(20)]
     shop.serve()
     shop.order(locked, *others)

@@ -1,4 +1,4 @@
-"""An upgrade under load: a later revision is applied while replicas serve, new replicas start, the old ones stop."""
+"""Test an upgrade under load: apply a later revision, start new replicas, then stop the old ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timeout(180), pytest.mark.kafka]
 
 
 class Customers:
-    """Customers who order, pay and read their payments in a loop until the context ends."""
+    """Place, pay and read orders in a loop until the context exits."""
 
     def __init__(self, shop: Shop, key: str) -> None:
         self.replicas: list[ServiceProcess] = []
@@ -31,7 +31,7 @@ class Customers:
         self._shop = shop
         self._headers = {"Authorization": f"Bearer {key}"}
         self._enough = threading.Event()
-        self._thread = threading.Thread(target=self._come)
+        self._thread = threading.Thread(target=self._buy_repeatedly)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -42,11 +42,11 @@ class Customers:
         self._thread.join()
 
     def wait_for_more(self, orders: int) -> None:
-        """Wait for this many more orders that were paid and read."""
+        """Wait until this many more orders are paid and read."""
         wanted = len(self.orders) + orders
         eventually(lambda: len(self.orders) >= wanted, timeout_s=60)
 
-    def _come(self) -> None:
+    def _buy_repeatedly(self) -> None:
         number = 0
         while not self._enough.is_set():
             names = [f"load-{number + i}" for i in range(5)]
@@ -69,14 +69,17 @@ async def make_key(dsn: str) -> str:
 
 
 def join(shop: Shop) -> ServiceProcess:
-    """Start a replica and wait until it takes orders: the embedded broker forgets one that joins while others come or go."""
+    """Start a replica and wait until it reads orders.
+
+    The embedded broker forgets a member that joins during another rebalance.
+    """
     replica = shop.serve_beside(DB_DSN=shop.dsn)
     replica.wait_for_log("partitions_assigned", timeout_s=30)
     return replica
 
 
-def fill(shop: Shop) -> None:
-    """Create payments in every kind of state."""
+def create_payments_in_every_state(shop: Shop) -> None:
+    """Create payments in every state."""
     shop.order("pending", "declined", "paid", "authenticating", "canceled", "given-back")
     shop.pay("paid", "given-back")
     shop.pay("declined", method="pm_card_chargeDeclined")
@@ -90,13 +93,11 @@ def fill(shop: Shop) -> None:
 
 
 @pytest.mark.invariant("I2")
-def test_nothing_fails_while_the_schema_is_migrated_and_the_replicas_are_replaced(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No order is lost, no charge made twice, no request fails, no record is out of order."""
+def test_migrating_and_replacing_replicas_under_load_fails_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No order is lost, no charge is made twice, no request fails, and no record is out of order."""
     before = [join(shop), join(shop)]
     shop.sandbox.set_webhook(shop.webhook_url(before[0]))
-    fill(shop)
+    create_payments_in_every_state(shop)
     with Customers(shop, asyncio.run(make_key(shop.dsn))) as customers:
         customers.replicas = before
         customers.wait_for_more(20)

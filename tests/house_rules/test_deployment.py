@@ -1,4 +1,4 @@
-"""What the papers of a deployment can be held against without one: linters and schemas that others keep."""
+"""The deployment files, checked without a deployment: by linters, and by schemas that others maintain."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def test_the_dockerfile_is_clean(name: str) -> None:
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
 
 
-def test_the_linter_of_the_dockerfile_finds_something_where_it_is(tmp_path: Path) -> None:
-    """One that finds nothing anywhere would let everything pass."""
+def test_the_dockerfile_linter_detects_a_bad_dockerfile(tmp_path: Path) -> None:
+    """A linter that detects nothing would pass every file."""
     bad = tmp_path / "Dockerfile"
     bad.write_text("FROM debian:latest\nRUN cd /tmp && sudo apt-get install curl\n")
     assert lint("hadolint", str(bad)).returncode != 0
 
 
-def test_the_limits_of_nginx_are_those_of_the_service() -> None:
-    """A larger one would be none, a smaller one would refuse what the papers promise to take."""
+def test_nginx_has_the_limits_of_the_service() -> None:
+    """A higher limit would have no effect, and a lower limit would refuse bodies that the docs allow."""
     text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
     limits = {
         path: int(size) * 1024
@@ -68,21 +68,21 @@ OURS: Final = {name for name, service in compose()["services"].items() if servic
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.dev.yaml"])
-def test_the_compose_files_keep_to_the_schema(name: str) -> None:
-    """The specification's own; there may be no Docker here to ask."""
+def test_the_compose_files_are_valid(name: str) -> None:
+    """Use the schema of the Compose specification, since there may be no Docker here."""
     result = lint("check-jsonschema", "--builtin-schema", "vendor.compose-spec", name)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_what_the_schema_refuses_is_found(tmp_path: Path) -> None:
+def test_the_compose_schema_detects_an_unknown_key(tmp_path: Path) -> None:
     bad = tmp_path / "compose.yaml"
     bad.write_text("services: {a: {image: b, comand: [c]}}")
     assert lint("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(bad)).returncode != 0
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
-def test_a_setting_in_compose_is_one_that_the_service_knows(name: str) -> None:
-    """An unknown one would stop the start."""
+def test_every_setting_in_compose_exists(name: str) -> None:
+    """An unknown setting would stop the start."""
     known = {field.upper() for field in Config.model_fields}
     known |= {f"{field}_FILE" for field in known} | {"PYTHONPATH"}
     for file in ("compose.yaml", "compose.dev.yaml"):
@@ -90,8 +90,7 @@ def test_a_setting_in_compose_is_one_that_the_service_knows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(compose()["services"]))
-def test_no_container_of_compose_may_do_more_than_it_needs(name: str) -> None:
-    """And what its log may take on the disk is bounded."""
+def test_compose_containers_have_no_capabilities_and_bounded_logs(name: str) -> None:
     service = compose()["services"][name]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -119,7 +118,7 @@ def test_the_production_image_copies_neither_the_emulator_nor_the_demo() -> None
     assert "COPY . " not in text
 
 
-def test_images_of_others_are_pinned() -> None:
+def test_third_party_images_are_pinned() -> None:
     for file in ("compose.yaml", "compose.dev.yaml"):
         images = {service["image"] for service in compose(file)["services"].values() if "image" in service}
         pinned = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-\w+)?")
@@ -130,22 +129,22 @@ def test_images_of_others_are_pinned() -> None:
         ] == []
 
 
-def test_the_image_is_built_once_and_never_taken_from_elsewhere() -> None:
-    """Several builds of one tag at once fail on a machine that has none yet; a name without a registry is anybody's."""
+def test_the_image_is_built_once_and_never_pulled() -> None:
+    """Parallel builds of one tag fail on a new machine, and anybody can publish a name without a registry."""
     services = compose()["services"]
     assert [name for name in OURS if "build" in services[name]] == ["payment-service"]
     assert {services[name]["pull_policy"] for name in OURS - {"payment-service"}} == {"never"}
     assert services["payment-service"]["pull_policy"] == "build"
 
 
-def test_only_nginx_is_reached_from_elsewhere() -> None:
-    """With `compose.dev.yaml` the others are too, from this machine alone."""
+def test_only_nginx_publishes_ports() -> None:
+    """With `compose.dev.yaml`, other services publish ports on loopback only."""
     assert [name for name, service in compose()["services"].items() if "ports" in service] == ["nginx"]
     dev = [port for service in compose("compose.dev.yaml")["services"].values() for port in service.get("ports", [])]
     assert [port for port in dev if not port.startswith("127.0.0.1:")] == []
 
 
-def test_the_service_starts_when_all_that_it_waits_for_is_there() -> None:
+def test_services_start_after_their_dependencies() -> None:
     services = compose()["services"]
     assert services["payment-service"]["depends_on"].keys() == {"migrate", "topics"}
     assert services["nginx"]["depends_on"]["payment-service"]["condition"] == "service_healthy"
@@ -156,8 +155,8 @@ def test_the_service_starts_when_all_that_it_waits_for_is_there() -> None:
             assert ends or "test" in services[name]["healthcheck"] or name in OURS
 
 
-def test_the_places_that_compose_names_more_than_once_are_the_same() -> None:
-    """nginx is believed because it is alone with the service; the sandbox signs with the secret that is handed out."""
+def test_values_that_compose_repeats_are_equal() -> None:
+    """nginx is a trusted proxy only inside its network, and the sandbox signs with the shared secret."""
     text = (ROOT / "compose.yaml").read_text()
     read = compose()
     assert read["networks"]["edge"]["ipam"]["config"][0]["subnet"] == "${EDGE_SUBNET:-172.31.82.0/24}"

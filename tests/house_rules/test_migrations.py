@@ -1,4 +1,4 @@
-"""Rules for migrations that run while the service serves: no table is rewritten or scanned under a lock, nothing is removed."""
+"""Migrations run while the service serves: none rewrites or scans a table under a lock, and none removes anything."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def lint(path: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("path", LATER, ids=lambda path: path.name)
 def test_a_migration_does_not_block_the_running_service(path: Path) -> None:
-    """By the rules of squawk (https://squawkhq.com/docs/rules)."""
+    """The rules are those of squawk (https://squawkhq.com/docs/rules)."""
     result = lint(path)
     assert result.returncode == 0, result.stdout
 

@@ -1,4 +1,4 @@
-"""What this house asks of its source beyond what linters know. Each rule says why."""
+"""Rules for the source beyond those of the linters. Each rule states its reason."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 SOURCE: Final = ROOT / "src"
 SERVICE: Final = SOURCE / "payment_service"
-FUNCTION_LINES_MAX: Final = 70  # what fits a screen
+FUNCTION_LINES_MAX: Final = 70  # one screen
 FILE_LINES_MAX: Final = 400
 
-# Money is an integer of minor units; where amounts pass, the name `float` has no business.
+# Money is an integer of minor units, so code that handles amounts has no `float`.
 FLOATLESS: Final = (
     "packages/payment-service-events/src",
     "src/payment_service/domain",
@@ -24,8 +24,8 @@ FLOATLESS: Final = (
     "src/payment_service/bank_transfer",
     "src/payment_service/provider/stripe/amounts.py",
 )
-# Awaited inside a transaction, these would hold a connection and row locks while a stranger takes his time.
-FOREIGN: Final = {"provider", "send", "sleep", "session", "client"}
+# Awaited inside a transaction, these calls would hold a connection and row locks for as long as they take.
+REMOTE: Final = {"provider", "send", "sleep", "session", "client"}
 RESIDUE: Final = re.compile(
     "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK", "brea" + "kpoint\\(", "\\.\\./sha" + "red"))
 )
@@ -35,7 +35,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def python_files(*folders: str) -> list[Path]:
-    """Give the Python files of these folders of the project, or of all that we write."""
+    """Return the Python files of these folders of the project, or all that this project maintains."""
     places = [ROOT / folder for folder in folders or ("src", "packages", "tests", "bench", "scripts")]
     return sorted(path for place in places for path in ([place] if place.is_file() else place.rglob("*.py")))
 
@@ -46,7 +46,7 @@ def parse(path: Path) -> ast.Module:
 
 
 def where(path: Path, node: ast.stmt | ast.expr) -> str:
-    """Name a place as editors understand it."""
+    """Name a place in the form that editors understand."""
     return f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}:{node.lineno}"
 
 
@@ -59,12 +59,12 @@ def floats(tree: ast.Module) -> Iterator[ast.expr]:
             yield node
 
 
-def foreign_awaits(tree: ast.Module) -> Iterator[ast.Await]:
-    """Find what is awaited from strangers inside `async with ….transaction(…)`."""
+def remote_awaits(tree: ast.Module) -> Iterator[ast.Await]:
+    """Find awaited remote calls inside `async with ….transaction(…)`."""
     for block in ast.walk(tree):
         if isinstance(block, ast.AsyncWith) and any(_opens_transaction(item.context_expr) for item in block.items):
             inside = (node for statement in block.body for node in ast.walk(statement))
-            yield from (node for node in inside if isinstance(node, ast.Await) and _names(node.value) & FOREIGN)
+            yield from (node for node in inside if isinstance(node, ast.Await) and _names(node.value) & REMOTE)
 
 
 def _opens_transaction(expression: ast.expr) -> bool:
@@ -76,7 +76,7 @@ def _opens_transaction(expression: ast.expr) -> bool:
 
 
 def _names(expression: ast.expr) -> set[str]:
-    """Give the names by which an awaited thing is called, not those of its arguments."""
+    """Return the names by which an awaited object is called, without those of its arguments."""
     called = expression.func if isinstance(expression, ast.Call) else expression
     names = {node.id for node in ast.walk(called) if isinstance(node, ast.Name)}
     attributes = {node.attr for node in ast.walk(called) if isinstance(node, ast.Attribute)}
@@ -84,7 +84,7 @@ def _names(expression: ast.expr) -> set[str]:
 
 
 def test_no_function_is_longer_than_a_screen() -> None:
-    """A function that must be scrolled is two."""
+    """A function that must be scrolled does two things."""
     functions = [
         (path, node) for path in python_files() for node in ast.walk(parse(path)) if isinstance(node, Function)
     ]
@@ -93,8 +93,8 @@ def test_no_function_is_longer_than_a_screen() -> None:
     assert long == []
 
 
-def test_no_file_is_longer_than_one_subject() -> None:
-    """A file that needs a table of contents is two."""
+def test_no_file_is_too_long() -> None:
+    """A file that needs a table of contents has two subjects."""
     others = [
         path
         for folder in ("src", "packages")
@@ -106,22 +106,22 @@ def test_no_file_is_longer_than_one_subject() -> None:
 
 
 @pytest.mark.invariant("I13")
-def test_no_float_comes_near_money() -> None:
-    """0.1 + 0.2 is not 0.3, and a cent lost is a cent owed."""
+def test_code_that_handles_money_has_no_floats() -> None:
+    """In floats, 0.1 + 0.2 is not 0.3, so a sum could be a cent off."""
     files = [path for folder in FLOATLESS for path in python_files(folder)]
     assert all(path.exists() for path in files)
     assert len(files) > len(FLOATLESS)
     assert [where(path, node) for path in files for node in floats(parse(path))] == []
 
 
-def test_no_stranger_is_awaited_inside_a_transaction() -> None:
-    """No transaction is open, and no connection held, while a provider or a broker takes its time."""
+def test_no_remote_call_is_awaited_inside_a_transaction() -> None:
+    """A transaction would stay open, and its connection in use, while a provider or a broker responds."""
     files = python_files("src/payment_service")
-    assert [where(path, node) for path in files for node in foreign_awaits(parse(path))] == []
+    assert [where(path, node) for path in files for node in remote_awaits(parse(path))] == []
 
 
-def test_nothing_unfinished_is_left_lying_about() -> None:
-    """A note to oneself belongs into an issue, where somebody will see it."""
+def test_no_unfinished_note_is_left() -> None:
+    """A note to oneself belongs in an issue, where others see it."""
     folders = [ROOT / name for name in ("src", "packages", "tests", "bench", "scripts", "docs", "deploy", ".ci")]
     files = [
         path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix in TEXT_SUFFIXES
@@ -141,16 +141,16 @@ def test_nothing_unfinished_is_left_lying_about() -> None:
     [
         ("async def f():\n async with db.transaction() as tx:\n  await self._provider.create(tx)", 1),
         ("async def f():\n async with transaction(pool) as tx:\n  if tx:\n   await provider.create(tx)", 1),
-        ("async def f():\n async with db.transaction() as tx:\n  await settle(tx, provider)", 0),
+        ("async def f():\n async with db.transaction() as tx:\n  await record(tx, provider)", 0),
         ("async def f():\n async with db.transaction() as tx:\n  pass\n await provider.create()", 0),
     ],
 )
-def test_the_lint_finds_a_stranger_in_a_transaction(code: str, found: int) -> None:
-    """A lint that finds nothing anywhere would let everything pass."""
-    assert len(list(foreign_awaits(ast.parse(code)))) == found
+def test_a_remote_call_in_a_transaction_is_detected(code: str, found: int) -> None:
+    """A check that detects nothing would pass every file."""
+    assert len(list(remote_awaits(ast.parse(code)))) == found
 
 
 @pytest.mark.parametrize(("code", "found"), [("x = 0.5", 1), ("x = float('1')", 1), ("x: float", 1), ("x = 5", 0)])
-def test_the_lint_finds_floats(code: str, found: int) -> None:
-    """Literals, calls and annotations alike."""
+def test_floats_are_detected(code: str, found: int) -> None:
+    """Literals, calls and annotations all count."""
     assert len(list(floats(ast.parse(code)))) == found

@@ -1,4 +1,4 @@
-"""The image: what is in it, and what a container of it does with a read-only root and no capabilities."""
+"""The image: its contents, and its behavior with a read-only root and no capabilities."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRETS: Final = ("DB_DSN", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
 
 @pytest.fixture
 def env(service_env: dict[str, str], shop: Shop) -> dict[str, str]:
-    """The environment of a container in this shop."""
+    """The environment of a container for this test."""
     return {
         **service_env,
         "STRIPE_API_BASE": shop.sandbox.base_url,
@@ -45,7 +45,7 @@ def env(service_env: dict[str, str], shop: Shop) -> dict[str, str]:
 
 @pytest.fixture
 def serving(env: dict[str, str], tmp_path: Path) -> Iterator[Container]:
-    """A container whose secrets stand in files, as compose and Kubernetes hand them over."""
+    """A container whose secrets are files, as compose and Kubernetes provide them."""
     folder = tmp_path / "secrets"
     folder.mkdir()
     for name in SECRETS:
@@ -56,7 +56,7 @@ def serving(env: dict[str, str], tmp_path: Path) -> Iterator[Container]:
         yield running
 
 
-def test_an_order_is_paid_through_a_container_that_may_do_nothing_else(shop: Shop, serving: Container) -> None:
+def test_an_order_is_paid_by_a_container_without_privileges(shop: Shop, serving: Container) -> None:
     shop.order("o-1")
     shop.pay("o-1")
     shop.wait_status("succeeded")
@@ -70,19 +70,19 @@ def test_an_order_is_paid_through_a_container_that_may_do_nothing_else(shop: Sho
     assert serving.stop() == 0
 
 
-def test_the_health_check_tells_a_service_that_answers_from_one_that_does_not(serving: Container) -> None:
-    """By the command that the image names, with the intervals of the store's other containers."""
+def test_the_health_check_distinguishes_a_running_service(serving: Container) -> None:
+    """Use the command that the image declares, with its intervals."""
     check = image_config()["Healthcheck"]
     assert check["Test"] == ["CMD", *PROBE]
     assert [check[name] / 1e9 for name in ("Interval", "Timeout", "StartPeriod")] == [30, 3, 5]
     assert check["Retries"] == 3
     assert serving.execute(*PROBE).returncode == 0
-    nobody = serving.execute("env", "METRICS_PORT=1", *PROBE)
-    assert (nobody.returncode, nobody.stderr.count("\n")) == (1, 1)
+    absent = serving.execute("env", "METRICS_PORT=1", *PROBE)
+    assert (absent.returncode, absent.stderr.count("\n")) == (1, 1)
 
 
-def test_sigterm_under_load_drains_and_the_next_container_goes_on(shop: Shop, env: dict[str, str]) -> None:
-    """Exit code 0, and no operation bears the name of a process that is gone."""
+def test_sigterm_under_load_drains_and_the_next_container_resumes(shop: Shop, env: dict[str, str]) -> None:
+    """The exit code is 0, and no operation stays claimed by the stopped process."""
     orders = [f"o-{i}" for i in range(40)]
     shop.sandbox.faults({"match": CREATE, "action": "latency", "ms": 1500, "phase": "after"})
     with container(env) as first:
@@ -104,7 +104,7 @@ def test_sigterm_under_load_drains_and_the_next_container_goes_on(shop: Shop, en
 
 
 class Jobs:
-    """The jobs of compose.yaml, word for word, in containers of this image; only hosts are where they are here."""
+    """The jobs of compose.yaml, unchanged except for host names, in containers of this image."""
 
     def __init__(self, hosts: Mapping[str, str]) -> None:
         self.services: Any = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
@@ -113,7 +113,7 @@ class Jobs:
         self._volumes: set[str] = set()
 
     def run(self, name: str, *, replace: tuple[str, str] = ("", "")) -> subprocess.CompletedProcess[str]:
-        """Run one as its user, with its volumes and its environment."""
+        """Run a job as its user, with its volumes and its environment."""
         service = self.services[name]
         entry, *first = service.get("entrypoint", [""])
         words = [self._context(word).replace(*replace) for word in (*first, *service.get("command", []))]
@@ -122,7 +122,7 @@ class Jobs:
         return run(*words, env=env, entrypoint=entry, options=[*user, *self._mounts(service.get("volumes", []))])
 
     def read(self, volume: str, file: str, *, writing: bool = False) -> str:
-        """Give what another user of the image sees of a file (or what it is told when it writes)."""
+        """Return the file as another user of the image reads it, or the error when it writes."""
         command = ["sh", "-c", f"echo x >/v/{file}"] if writing else ["cat", f"/v/{file}"]
         result = run(*command[1:], entrypoint=command[0], options=self._mounts([f"{volume}:/v"]))
         return result.stderr if writing else result.stdout
@@ -148,8 +148,8 @@ class Jobs:
         return text
 
 
-def test_the_jobs_of_compose_prepare_an_installation_each_under_its_own_role(broker: str) -> None:
-    """And twice, since every start of a project runs them again."""
+def test_the_compose_jobs_prepare_an_installation_and_can_run_again(broker: str) -> None:
+    """Each job uses its own role. Every start of a project runs the jobs again."""
     with EmbeddedPostgres(fsync=False) as postgres:
         jobs = Jobs({"postgres:5432/payments": f"127.0.0.1:{postgres.port}/postgres", "kafka:9092": broker})
         try:
@@ -182,14 +182,14 @@ def _prepare(jobs: Jobs, postgres: EmbeddedPostgres) -> None:
     assert failed.returncode == 1, failed.stderr
 
 
-def test_without_its_settings_it_ends_with_one_clear_line() -> None:
+def test_missing_settings_end_the_container_with_one_clear_line() -> None:
     result = run()
     assert result.returncode == 2
     assert re.search(r"^payment-service: \w+ is not set: .+$", result.stderr, re.MULTILINE)
 
 
-def test_the_list_of_parts_names_every_pinned_package_and_no_other() -> None:
-    """CycloneDX, for who looks whether a known fault is in here."""
+def test_the_sbom_lists_exactly_the_pinned_packages() -> None:
+    """The CycloneDX file lets operators look up known vulnerabilities."""
     parts = json.loads(run("/opt/payment-service/sbom.cdx.json", entrypoint="cat").stdout)
     listed = {f"{_plain(part['name'])}=={part['version']}" for part in parts["components"]}
     pinned = {f"payment-service-events=={version('payment-service-events')}"}
@@ -201,7 +201,7 @@ def test_the_list_of_parts_names_every_pinned_package_and_no_other() -> None:
     assert (parts["bomFormat"], parts["metadata"]["component"]["name"]) == ("CycloneDX", "payment-service")
 
 
-def test_nothing_is_in_it_that_only_builds_or_tests() -> None:
+def test_the_image_has_no_build_or_test_packages() -> None:
     names = run(
         "-c", "import importlib.metadata as m; print(*{d.name for d in m.distributions()})", entrypoint="python"
     )
@@ -213,7 +213,7 @@ def test_nothing_is_in_it_that_only_builds_or_tests() -> None:
     assert found.stdout == "", "anyone may write there"
 
 
-def test_it_says_what_it_is_and_runs_as_nobody_in_particular() -> None:
+def test_the_image_has_labels_and_an_unprivileged_user() -> None:
     config = image_config()
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["payment-service"]

@@ -1,4 +1,4 @@
-"""What tests of the relay have in common: a configuration, and a pool on this test's database."""
+"""Fixtures for tests of the relay: a configuration, and a pool on the test's database."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support.outbox import config_of, opened
 
 @pytest.fixture
 def config(service_env: dict[str, str]) -> Config:
-    """Give the configuration of a service on this test's database and broker."""
+    """Return the configuration of a service on this test's database and broker."""
     return config_of(service_env)
 
 
 @pytest.fixture
 async def pool(config: Config) -> AsyncIterator[Pool]:
-    """Give a pool on this test's database."""
+    """Open a pool on this test's database."""
     async with opened(config) as pool:
         yield pool

@@ -1,4 +1,4 @@
-"""Whatever is sent to the API, its answer is one that `openapi.json` describes, and never a 5xx: by schemathesis, over real HTTP."""
+"""Fuzz the API over real HTTP with schemathesis: every response matches `openapi.json`, and none is a 5xx."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.sandbox import SandboxProcess
 
 COMMAND: Final = Path(sys.executable).with_name("schemathesis")
 CONFIG: Final = Path(__file__).parents[1] / "schemathesis.toml"
-# Of each call in each phase; `make fuzz` asks for more.
+# Per call and phase; `make fuzz` runs more.
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "90"))
 CASES_MIN: Final = int(os.environ.get("FUZZ_CASES", "2000"))
 SEED: Final = os.environ.get("FUZZ_SEED", "1")
@@ -26,14 +26,14 @@ SEED: Final = os.environ.get("FUZZ_SEED", "1")
 
 @pytest.fixture
 async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Harness]:
-    """The order and the payment that the examples of the description name, paid."""
+    """Create the order and the paid payment that the examples of the description name."""
     async with open_harness(database_dsn, sandbox, stripe_publishable_key="pk_test_suite") as opened:
         await opened.pay("order-1001")
         yield opened
 
 
 async def fuzz(harness: Harness, folder: Path) -> tuple[int, str]:
-    """Run it against the service; give its exit code and what it says."""
+    """Run schemathesis against the service. Return its exit code and output."""
     process = await asyncio.create_subprocess_exec(
         COMMAND,
         "--config-file",
@@ -57,8 +57,8 @@ async def fuzz(harness: Harness, folder: Path) -> tuple[int, str]:
 
 
 @pytest.mark.timeout(7_200)
-async def test_every_answer_is_one_that_is_described(harness: Harness, tmp_path: Path) -> None:
-    """Refunds that are made on the way are kept to by the checks of `open_till`: no sum goes beyond what was captured."""
+async def test_every_response_matches_the_description(harness: Harness, tmp_path: Path) -> None:
+    """Refunds created on the way are checked by `open_harness`: no sum exceeds the captured amount."""
     code, said = await fuzz(harness, tmp_path)
     assert code == 0, said
     (generated,) = re.findall(r"(\d+) generated", said)

@@ -1,4 +1,4 @@
-"""Who may call `/v1`: scopes, revocation, and what those get who guess."""
+"""Test authentication for `/v1`: scopes, revocation, and slowing down of guesses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from payment_service.db import api_keys
-from payment_service.http.auth import BAD_KEY_EVERY_S, BAD_KEYS_BURST, CACHE_S, Keys
+from payment_service.http.auth import BAD_KEY_EVERY_S, BAD_KEYS_BURST, CACHE_S, Authenticator
 from payment_service.http.problems import Problem
 from tests.support.api import Api, assert_problem, open_api
 from tests.support.http import ask
@@ -20,8 +20,8 @@ async def api(database_dsn: str) -> AsyncIterator[Api]:
         yield opened
 
 
-async def test_a_key_is_shown_once_and_kept_as_a_hash(api: Api) -> None:
-    """A dump of the table opens nothing."""
+async def test_a_key_is_shown_once_and_stored_as_a_hash(api: Api) -> None:
+    """A dump of the table reveals no key."""
     row = dict((await api.pool.fetch("SELECT * FROM api_keys"))[0])
     assert api.key.startswith(row["prefix"])
     assert len(row["prefix"]) < 10
@@ -35,8 +35,8 @@ async def test_a_key_needs_a_name_and_known_scopes(api: Api, client: str, scopes
         await api_keys.create(api.pool, client=client, scopes=scopes)
 
 
-async def test_every_key_that_is_not_valid_gets_the_same_answer(api: Api) -> None:
-    """Byte for byte: unknown, revoked, mistyped, in the query, without scheme, or none at all."""
+async def test_every_invalid_key_gets_the_same_response(api: Api) -> None:
+    """Byte for byte: unknown, revoked, mistyped, in the query, without scheme, or absent."""
     revoked = await api_keys.create(api.pool, client="gone", scopes=["read"])
     await api_keys.revoke(api.pool, client="gone")
     mistyped = api.key[:-1] + ("0" if api.key[-1] != "0" else "1")
@@ -61,7 +61,7 @@ async def test_every_key_that_is_not_valid_gets_the_same_answer(api: Api) -> Non
     assert len({answer.body for answer in answers}) == 1
 
 
-async def test_a_key_without_the_scope_is_forbidden(api: Api) -> None:
+async def test_a_key_without_the_required_scope_is_forbidden(api: Api) -> None:
     for scopes in (["checkout"], ["refund"], ["checkout", "refund"]):
         assert_problem(await api.get("/v1/payments?order_id=a", await api.key_for(*scopes)), 403)
 
@@ -72,7 +72,7 @@ async def test_admin_includes_every_scope(api: Api, scopes: list[str]) -> None:
 
 
 async def test_a_revoked_key_is_refused_within_five_seconds() -> None:
-    """A good key is remembered for that long and not longer; a bad one is not remembered at all."""
+    """A valid key is cached for 5 s. An invalid key is not cached."""
     now = 0.0
     client: api_keys.Client | None = None
     asked = 0
@@ -82,24 +82,24 @@ async def test_a_revoked_key_is_refused_within_five_seconds() -> None:
         asked += 1
         return client
 
-    keys = Keys(find, clock=lambda: now)
+    authenticator = Authenticator(find, clock=lambda: now)
     key = "psk_" + "A" * 43
     key += api_keys._checksum(key)
     with pytest.raises(Problem):
-        await keys.identify(key, "192.0.2.1")
+        await authenticator.authenticate(key, "192.0.2.1")
     client = api_keys.Client(uuid4(), "suite", frozenset({"read"}))
-    assert await keys.identify(key, "192.0.2.1") == client
+    assert await authenticator.authenticate(key, "192.0.2.1") == client
     found, client = client, None
     now = CACHE_S - 0.1
-    assert await keys.identify(key, "192.0.2.1") == found
+    assert await authenticator.authenticate(key, "192.0.2.1") == found
     assert asked == 2
     now = CACHE_S + 0.1
     with pytest.raises(Problem):
-        await keys.identify(key, "192.0.2.1")
+        await authenticator.authenticate(key, "192.0.2.1")
 
 
-async def test_many_bad_keys_are_slowed_down_and_good_ones_are_not(api: Api) -> None:
-    """From the same address: nobody can lock somebody else out by guessing."""
+async def test_invalid_keys_are_rate_limited_and_valid_keys_are_not(api: Api) -> None:
+    """From the same address: guessing must not lock out other clients."""
     target = "/v1/payments?order_id=a"
     bad = [await api.get(target, f"psk_guess_{n}") for n in range(BAD_KEYS_BURST + 10)]
     assert {answer.status for answer in bad[:BAD_KEYS_BURST]} == {401}
@@ -111,19 +111,19 @@ async def test_many_bad_keys_are_slowed_down_and_good_ones_are_not(api: Api) -> 
     assert (await ask(api.port, "GET", target)).status == 401
 
 
-async def test_bad_keys_are_counted_by_address_and_forgiven_with_time() -> None:
-    """Of IPv6 by its /64, since whoever has one address there has them all."""
+async def test_invalid_keys_are_limited_per_address_and_the_limit_recovers() -> None:
+    """IPv6 addresses count per /64, because a client controls its whole /64."""
     now = 0.0
 
     async def nobody(_key: str) -> None:
         return None
 
-    keys = Keys(nobody, clock=lambda: now)
+    authenticator = Authenticator(nobody, clock=lambda: now)
 
     async def status(address: str) -> int:
         with pytest.raises(Problem) as refused:
-            await keys.identify("psk_bad", address)
-        return refused.value.kind.status
+            await authenticator.authenticate("psk_bad", address)
+        return refused.value.type.status
 
     assert {await status("192.0.2.1") for _ in range(BAD_KEYS_BURST)} == {401}
     assert await status("192.0.2.1") == 429

@@ -1,4 +1,4 @@
-"""docs/api.md says what is so: each of its commands runs, and has the answer that is shown; it leaves no call and no error out."""
+"""Test docs/api.md: each command runs and returns the response shown, and no call or error is missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from payment_service.db.api_keys import Scope
-from payment_service.http.problems import KINDS
+from payment_service.http.problems import PROBLEM_TYPES
 from scripts.document_api import described
 from tests.support.api_page import PAGE, Shown, difference, steps
 from tests.support.deliveries import SECRET
@@ -27,7 +27,7 @@ needs_curl = pytest.mark.skipif(
 
 @pytest.fixture
 async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Harness]:
-    """The orders of the page: paid, unpaid, ended unpaid, held."""
+    """Create the orders of the page: paid, unpaid, canceled and authorized."""
     async with open_harness(database_dsn, sandbox, stripe_publishable_key="pk_test_suite") as opened:
         await opened.pay("order-1001")
         await opened.flows.accept("order-1002", "order-1003")
@@ -40,7 +40,7 @@ async def harness(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[H
 
 
 def names(harness: Harness) -> dict[str, str]:
-    """What the commands need, as the page names it."""
+    """Return the variables that the commands need, as the page names them."""
     orders = {"PAYMENT": "order-1001", "UNPAID": "order-1002", "HELD": "order-1004"}
     known = {"API": f"http://127.0.0.1:{harness.port}", "KEY": harness.key, "SECRET": SECRET}
     return known | {name: str(name_of(order)) for name, order in orders.items()}
@@ -61,8 +61,8 @@ async def run(command: str, environment: dict[str, str]) -> str:
 
 
 @needs_curl
-async def test_every_command_of_the_page_has_the_answer_that_is_shown(harness: Harness) -> None:
-    """Status, headers and shape; values are those of another day."""
+async def test_every_command_on_the_page_returns_the_response_shown(harness: Harness) -> None:
+    """Compare status, headers and shape, but not values."""
     for command, shown in steps():
         real = Shown.read(await run(command, names(harness)))
         assert real.status == shown.status, (command, real)
@@ -73,7 +73,7 @@ async def test_every_command_of_the_page_has_the_answer_that_is_shown(harness: H
             assert shown.body["detail"] == real.body["detail"], command
 
 
-def test_every_call_is_on_the_page() -> None:
+def test_the_page_lists_every_call() -> None:
     called = {
         (re.search(r"-X (\w+)", command) or ["", "GET"])[1]
         + " "
@@ -88,12 +88,14 @@ def test_every_call_is_on_the_page() -> None:
     }
 
 
-def test_every_kind_of_problem_is_on_the_page_with_its_status() -> None:
+def test_the_page_lists_every_problem_type_with_its_status() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE.read_text(), re.MULTILINE)
-    assert sorted((slug, int(status)) for slug, status in rows) == sorted((kind.slug, kind.status) for kind in KINDS)
+    assert sorted((slug, int(status)) for slug, status in rows) == sorted(
+        (kind.slug, kind.status) for kind in PROBLEM_TYPES
+    )
 
 
-def test_every_scope_and_every_status_is_on_the_page() -> None:
-    told = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE.read_text(), re.MULTILINE)))
+def test_the_page_lists_every_scope_and_status() -> None:
+    documented = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE.read_text(), re.MULTILINE)))
     statuses = described()["components"]["schemas"]["Payment"]["properties"]["status"]["x-extensible-enum"]
-    assert {*Scope, *statuses} <= set(told)
+    assert {*Scope, *statuses} <= set(documented)

@@ -1,4 +1,4 @@
-"""Webhooks on a real database: groups of events, repeated, reordered, early, foreign, unexpected."""
+"""Test webhooks on a real database: batches of events, repeated, reordered, early, external and unexpected."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def inbox(flows: Flows) -> Webhooks:
 
 
 def event(order_id: str, status: str = "succeeded", *, kind: str = "", at: int = 0, **intent: Any) -> ProviderEvent:
-    """An event of an order's intent, numbered anew at each call."""
+    """Build an event of an order's intent, with a new id for each call."""
     number = next(_numbers)
     paid = 1990 if status == "succeeded" else 0
     snapshot = {
@@ -71,7 +71,7 @@ async def state(flows: Flows, order_id: str) -> tuple[str, int]:
     return row["status"], row["sequence"]
 
 
-async def test_an_event_is_stored_applied_and_announced_in_one_go(flows: Flows, webhooks: Webhooks) -> None:
+async def test_an_event_is_stored_applied_and_published_in_one_transaction(flows: Flows, webhooks: Webhooks) -> None:
     await flows.accept("o-1")
     await webhooks.take(event("o-1"), "secret-1")
     assert await state(flows, "o-1") == ("succeeded", 2)
@@ -84,9 +84,7 @@ async def test_an_event_is_stored_applied_and_announced_in_one_go(flows: Flows, 
 
 
 @pytest.mark.invariant("I9")
-async def test_the_same_event_a_hundred_times_at_once_over_two_processes_has_one_effect(
-    flows: Flows, webhooks: Webhooks
-) -> None:
+async def test_a_hundred_concurrent_deliveries_of_one_event_have_one_effect(flows: Flows, webhooks: Webhooks) -> None:
     await flows.accept("o-1")
     other = inbox(flows)
     other.start()
@@ -103,7 +101,9 @@ async def test_the_same_event_a_hundred_times_at_once_over_two_processes_has_one
 
 
 @pytest.mark.invariant("I10")
-async def test_groups_of_the_same_payments_in_opposite_orders_do_not_deadlock(flows: Flows, webhooks: Webhooks) -> None:
+async def test_batches_of_the_same_payments_in_opposite_orders_do_not_deadlock(
+    flows: Flows, webhooks: Webhooks
+) -> None:
     orders = [f"o-{i}" for i in range(60)]
     await flows.accept(*orders)
     other = inbox(flows)
@@ -124,7 +124,7 @@ async def test_groups_of_the_same_payments_in_opposite_orders_do_not_deadlock(fl
     assert await flows.pool.fetchval("SELECT count(*) FROM payments WHERE status = 'requires_action'") == 60
 
 
-async def test_a_late_decline_after_success_is_known_and_changes_nothing(flows: Flows, webhooks: Webhooks) -> None:
+async def test_a_late_decline_after_success_is_ignored(flows: Flows, webhooks: Webhooks) -> None:
     await flows.accept("o-1")
     await webhooks.take(event("o-1"), "secret-1")
     error = {"code": "card_declined", "decline_code": "generic_decline", "charge": "ch_1"}
@@ -134,9 +134,7 @@ async def test_a_late_decline_after_success_is_known_and_changes_nothing(flows: 
 
 
 @pytest.mark.invariant("I3")
-async def test_an_event_before_its_payment_waits_and_is_applied_when_the_order_comes(
-    flows: Flows, webhooks: Webhooks
-) -> None:
+async def test_an_event_before_its_order_is_applied_when_the_order_arrives(flows: Flows, webhooks: Webhooks) -> None:
     await webhooks.take(event("early"), "secret-1")
     assert await flows.pool.fetchval("SELECT result FROM payment_events") == "unmatched"
     await flows.accept("early")
@@ -147,7 +145,7 @@ async def test_an_event_before_its_payment_waits_and_is_applied_when_the_order_c
     await eventually_async(applied)
 
 
-async def test_an_event_whose_payment_never_comes_is_parked_after_three_days(flows: Flows) -> None:
+async def test_an_event_without_a_payment_is_parked_after_three_days(flows: Flows) -> None:
     webhooks = inbox(flows)
     webhooks._storing.start()
     await webhooks.take(event("never"), "secret-1")
@@ -170,7 +168,7 @@ async def test_an_event_whose_payment_never_comes_is_parked_after_three_days(flo
         pytest.param({"status": "unheard_of"}, "payment_intent.succeeded", "malformed", id="an unknown status"),
     ],
 )
-async def test_what_can_not_be_applied_is_stored_and_parked(
+async def test_a_contradictory_event_is_stored_and_parked(
     flows: Flows, webhooks: Webhooks, changes: dict[str, Any], kind: str, result: str
 ) -> None:
     await flows.accept("o-1")
@@ -181,9 +179,7 @@ async def test_what_can_not_be_applied_is_stored_and_parked(
     assert await state(flows, "o-1") == ("created", 0)
 
 
-async def test_a_second_intent_for_the_payment_is_canceled_when_unpaid_and_parked_when_paid(
-    flows: Flows, webhooks: Webhooks
-) -> None:
+async def test_a_second_intent_is_canceled_if_unpaid_and_parked_if_paid(flows: Flows, webhooks: Webhooks) -> None:
     await flows.accept("o-1")
     await webhooks.take(event("o-1", "requires_payment_method", kind="payment_intent.created"), "secret-1")
     stray = event("o-1", "requires_payment_method", kind="payment_intent.created", id="pi_stray")
@@ -204,12 +200,12 @@ async def test_a_second_intent_for_the_payment_is_canceled_when_unpaid_and_parke
 @pytest.mark.parametrize(
     ("kind", "changes", "processed", "result"),
     [
-        pytest.param("payment_intent.succeeded", {"metadata": {}}, True, "external", id="not ours"),
-        pytest.param("customer.created", {}, True, "ignored", id="a type that means nothing to us"),
-        pytest.param("refund.created", {}, True, "external", id="a refund of no intent"),
+        pytest.param("payment_intent.succeeded", {"metadata": {}}, True, "external", id="external intent"),
+        pytest.param("customer.created", {}, True, "ignored", id="an unused event type"),
+        pytest.param("refund.created", {}, True, "external", id="a refund without an intent"),
     ],
 )
-async def test_what_is_not_applied_is_stored_and_acknowledged(
+async def test_an_event_without_effect_is_stored_and_acknowledged(
     flows: Flows, webhooks: Webhooks, kind: str, changes: dict[str, Any], processed: bool, result: str
 ) -> None:
     await flows.accept("o-1")
@@ -220,7 +216,7 @@ async def test_what_is_not_applied_is_stored_and_acknowledged(
 
 
 @pytest.mark.invariant("I10")
-async def test_a_locked_payment_delays_no_other_and_gets_its_event_afterwards(flows: Flows, webhooks: Webhooks) -> None:
+async def test_a_locked_payment_delays_no_other_and_applies_its_event_later(flows: Flows, webhooks: Webhooks) -> None:
     orders = [f"o-{i}" for i in range(20)]
     await flows.accept(*orders)
     async with flows.pool.acquire() as connection:
@@ -238,7 +234,7 @@ async def test_a_locked_payment_delays_no_other_and_gets_its_event_afterwards(fl
     await eventually_async(applied)
 
 
-async def test_an_event_that_the_database_refuses_is_kept_and_stops_no_other(flows: Flows, webhooks: Webhooks) -> None:
+async def test_an_event_the_database_rejects_is_stored_and_blocks_no_other(flows: Flows, webhooks: Webhooks) -> None:
     await flows.accept("o-1", "o-2")
     await flows.pool.execute(
         f"ALTER TABLE payment_events ADD CONSTRAINT cursed CHECK (payment_id <> '{name_of('o-2')}')"
@@ -249,7 +245,7 @@ async def test_an_event_that_the_database_refuses_is_kept_and_stops_no_other(flo
 
 
 @pytest.mark.invariant("I8")
-async def test_without_the_database_nothing_is_acknowledged(flows: Flows, webhooks: Webhooks) -> None:
+async def test_no_event_is_acknowledged_while_the_database_is_down(flows: Flows, webhooks: Webhooks) -> None:
     await flows.accept("o-1")
     await flows.pool.execute("ALTER TABLE payment_events RENAME TO elsewhere")
     flows.pool.terminate()

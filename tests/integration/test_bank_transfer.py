@@ -1,4 +1,4 @@
-"""Payments by bank transfer, on a real database: money that comes, that was not expected, and that goes back."""
+"""Test payments by bank transfer on a real database: expected money, unexpected money, and refunds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def bank(database_dsn: str) -> AsyncIterator[Bank]:
 
 
 async def cancel(bank: Bank, order_id: str) -> None:
-    """Ask for a cancellation, as expiry does."""
+    """Enqueue a cancellation, as expiry does."""
     request = bank.provider.cancel_request(reference(order_id), reason="abandoned")
     operation = NewOperation(
         id=uuid4(),
@@ -50,7 +50,7 @@ async def cancel(bank: Bank, order_id: str) -> None:
 
 
 async def refund(bank: Bank, order_id: str, amount: str | None = None, key: str = "r-1") -> UUID:
-    """Ask for a refund; give its id once the ledger has it."""
+    """Request a refund and return its id once the ledger has it."""
     change_request = ChangeRequest(
         actor=Actor(client="shop"),
         key=key,
@@ -66,8 +66,8 @@ async def refund(bank: Bank, order_id: str, amount: str | None = None, key: str 
     return refund_id
 
 
-async def test_a_page_is_told_what_the_customers_bank_needs_until_the_money_has_come(bank: Bank) -> None:
-    await bank.asked("o-1", "o-2")
+async def test_checkout_shows_the_transfer_details_until_the_payment_ends(bank: Bank) -> None:
+    await bank.create_payments("o-1", "o-2")
     checkouts = Checkouts(bank.context, rate_per_s=1000)
     offered = await checkouts.offer("o-1")
     assert (offered.next, offered.amount, offered.currency) == ("pay", "19.90", "eur")
@@ -84,18 +84,18 @@ async def test_a_page_is_told_what_the_customers_bank_needs_until_the_money_has_
     assert (ended.next, ended.pay) == ("open_new", None)
 
 
-async def test_an_intent_exists_at_once_and_names_the_same_reference_at_every_attempt(bank: Bank) -> None:
-    await bank.asked("o-1")
+async def test_an_intent_exists_at_once_and_is_named_by_its_reference(bank: Bank) -> None:
+    await bank.create_payments("o-1")
     payment = await bank.flows.payment("o-1")
     assert (payment["status"], payment["provider_payment_id"]) == ("pending", reference("o-1"))
-    assert await bank.announced("o-1") == ["initiated"]
+    assert await bank.published("o-1") == ["initiated"]
     value = await bank.pool.fetchval("SELECT payload FROM outbox")
     assert b'"method":"bank_transfer"' in value
 
 
 @pytest.mark.parametrize("text", ["{}", "Order 7, ref. {}, thank you", "\tinv/{}/2026"])
-async def test_the_money_that_was_asked_for_pays_the_payment(bank: Bank, text: str) -> None:
-    await bank.asked("o-1")
+async def test_a_transfer_with_the_right_reference_and_amount_pays_the_payment(bank: Bank, text: str) -> None:
+    await bank.create_payments("o-1")
     taken = await bank.take(text.format(iso11649.format(reference("o-1")).lower()))
     assert (taken.outcome, taken.payment_id) == (TransferOutcome.PAID, name_of("o-1"))
     payment = await bank.flows.payment("o-1")
@@ -104,23 +104,26 @@ async def test_the_money_that_was_asked_for_pays_the_payment(bank: Bank, text: s
         1990,
         "bank_transfer",
     )
-    assert await bank.announced("o-1") == ["initiated", "succeeded"]
+    assert await bank.published("o-1") == ["initiated", "succeeded"]
     assert await bank.events() == [("transfer.matched", "applied", None)]
 
 
-async def test_the_same_transaction_again_changes_nothing(bank: Bank) -> None:
-    await bank.asked("o-1", "o-2")
+async def test_importing_the_same_transaction_again_changes_nothing(bank: Bank) -> None:
+    await bank.create_payments("o-1", "o-2")
     text = reference("o-1")
     became = [(await bank.take(text)).outcome, (await bank.take(text)).outcome]
     assert became == [TransferOutcome.PAID, TransferOutcome.KNOWN]
     assert (await bank.take(reference("o-2"), amount="20.00")).outcome is TransferOutcome.CONTRADICTED
-    assert await bank.announced("o-1") == ["initiated", "succeeded"]
+    assert await bank.published("o-1") == ["initiated", "succeeded"]
     assert len(await bank.events()) == 1
 
 
-async def test_a_transaction_that_was_taken_for_one_payment_is_not_silently_taken_for_another(bank: Bank) -> None:
-    """Some banks number their transactions anew each day: the second customer has paid, and nobody would know."""
-    await bank.asked("o-1", "o-2")
+async def test_a_transaction_id_reused_for_another_payment_is_reported(bank: Bank) -> None:
+    """Some banks restart their transaction numbers each day.
+
+    Otherwise the second customer's money would go unnoticed.
+    """
+    await bank.create_payments("o-1", "o-2")
     await bank.take(reference("o-1"))
     assert (await bank.take("as on the slip")).outcome is TransferOutcome.KNOWN
     taken = await bank.take(reference("o-2"))
@@ -128,8 +131,8 @@ async def test_a_transaction_that_was_taken_for_one_payment_is_not_silently_take
     assert await bank.status("o-2") == "pending"
 
 
-async def test_money_that_bore_no_reference_pays_what_a_person_finds_that_it_is_for_once(bank: Bank) -> None:
-    await bank.asked("o-1", "o-2")
+async def test_an_unmatched_transfer_pays_the_payment_an_operator_assigns_once(bank: Bank) -> None:
+    await bank.create_payments("o-1", "o-2")
     assert (await bank.take("for my shoes")).outcome is TransferOutcome.UNMATCHED
     results = await asyncio.gather(
         *(bank.take(reference(name)) for name in ("o-1", "o-2") for _ in range(3)), return_exceptions=True
@@ -142,9 +145,9 @@ async def test_money_that_bore_no_reference_pays_what_a_person_finds_that_it_is_
 
 
 @pytest.mark.invariant("I9")
-async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(bank: Bank) -> None:
+async def test_concurrent_imports_of_the_same_transactions_apply_them_once(bank: Bank) -> None:
     names = [f"o-{i}" for i in range(8)]
-    await bank.asked(*names)
+    await bank.create_payments(*names)
     results = await asyncio.gather(
         *(bank.take(reference(name), transaction_id=name) for name in names for _ in range(6)), return_exceptions=True
     )
@@ -153,7 +156,7 @@ async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(ban
     assert set(became) == {TransferOutcome.PAID, TransferOutcome.KNOWN}
     await bank.flows.run_calls()
     assert {await bank.status(name) for name in names} == {"succeeded"}
-    assert [await bank.announced(name) for name in names] == [["initiated", "succeeded"]] * 8
+    assert [await bank.published(name) for name in names] == [["initiated", "succeeded"]] * 8
 
 
 @pytest.mark.invariant("I7")
@@ -161,10 +164,10 @@ async def test_the_same_transactions_imported_by_many_at_once_are_taken_once(ban
     ("amount", "currency", "reason"),
     [("19.89", "EUR", "too little"), ("19.91", "EUR", "too much"), ("19.90", "USD", "another currency")],
 )
-async def test_another_amount_than_was_asked_for_is_parked_and_the_payment_stays_open(
+async def test_a_transfer_of_a_wrong_amount_is_parked_and_the_payment_stays_open(
     bank: Bank, amount: str, currency: str, reason: str
 ) -> None:
-    await bank.asked("o-1")
+    await bank.create_payments("o-1")
     taken = await bank.take(reference("o-1"), amount=amount, currency=currency)
     assert taken.outcome is TransferOutcome.PARKED
     assert reason in taken.reason
@@ -174,7 +177,7 @@ async def test_another_amount_than_was_asked_for_is_parked_and_the_payment_stays
 
 
 async def test_a_second_transfer_for_a_paid_payment_is_parked(bank: Bank) -> None:
-    await bank.asked("o-1")
+    await bank.create_payments("o-1")
     await bank.take(reference("o-1"))
     taken = await bank.take(reference("o-1"), transaction_id="t-2")
     assert (taken.outcome, taken.reason) == (TransferOutcome.PARKED, "it had been paid before")
@@ -182,8 +185,8 @@ async def test_a_second_transfer_for_a_paid_payment_is_parked(bank: Bank) -> Non
     assert ("transfer.unexpected", "unexpected_money", "unexpected_money") in await bank.events()
 
 
-async def test_a_transfer_after_the_cancellation_is_parked_and_the_end_stands(bank: Bank) -> None:
-    await bank.asked("o-1")
+async def test_a_transfer_after_cancellation_is_parked_and_changes_no_status(bank: Bank) -> None:
+    await bank.create_payments("o-1")
     await cancel(bank, "o-1")
     await bank.flows.run_calls()
     assert await bank.status("o-1") == "canceled"
@@ -192,9 +195,9 @@ async def test_a_transfer_after_the_cancellation_is_parked_and_the_end_stands(ba
     assert await bank.events() == [("transfer.unexpected", "unexpected_money", "unexpected_money")]
 
 
-async def test_a_payment_that_nobody_transfers_expires_and_is_told_so(bank: Bank) -> None:
-    """After the days that a transfer takes, whatever customers with cards are given."""
-    await bank.asked("o-1")
+async def test_a_payment_without_a_transfer_expires_and_is_published(bank: Bank) -> None:
+    """It expires after the days that a transfer takes, regardless of the expiry for cards."""
+    await bank.create_payments("o-1")
     bank.flows.clock.ahead = timedelta(days=13)
     assert await Expiry(bank.context).expire_once() == 0
     bank.flows.clock.ahead = timedelta(days=15)
@@ -205,8 +208,8 @@ async def test_a_payment_that_nobody_transfers_expires_and_is_told_so(bank: Bank
     assert json.loads(payload)["code"] == "expired"
 
 
-async def test_a_cancellation_after_the_money_is_no_error_and_changes_nothing(bank: Bank) -> None:
-    await bank.asked("o-1")
+async def test_a_cancellation_after_payment_changes_nothing_and_is_no_error(bank: Bank) -> None:
+    await bank.create_payments("o-1")
     await bank.take(reference("o-1"))
     await cancel(bank, "o-1")
     await bank.flows.run_calls()
@@ -216,9 +219,9 @@ async def test_a_cancellation_after_the_money_is_no_error_and_changes_nothing(ba
 
 
 @pytest.mark.invariant("I1")
-async def test_money_and_cancellation_in_the_same_moment_end_in_exactly_one_of_the_two(bank: Bank) -> None:
+async def test_a_transfer_racing_a_cancellation_ends_in_exactly_one_outcome(bank: Bank) -> None:
     names = [f"o-{i}" for i in range(40)]
-    await bank.asked(*names)
+    await bank.create_payments(*names)
     taken = await asyncio.gather(
         *(bank.take(reference(name), transaction_id=name) for name in names), *(cancel(bank, name) for name in names)
     )
@@ -233,15 +236,15 @@ async def test_money_and_cancellation_in_the_same_moment_end_in_exactly_one_of_t
     for name, what in zip(names, taken[: len(names)], strict=True):
         assert what is not None
         ended = "succeeded" if what.outcome is TransferOutcome.PAID else "canceled"
-        announced = await bank.announced(name)
+        published = await bank.published(name)
         assert await bank.status(name) == ended
-        assert announced[0] == "initiated"
-        assert announced[1:] == (["succeeded"] if ended == "succeeded" else ["canceled", "failed"])
+        assert published[0] == "initiated"
+        assert published[1:] == (["succeeded"] if ended == "succeeded" else ["canceled", "failed"])
     assert not await bank.pool.fetchval("SELECT count(*) FROM operations WHERE state = 'parked'")
 
 
-async def test_a_transfer_to_a_payment_that_is_held_by_somebody_else_is_applied_afterwards(bank: Bank) -> None:
-    await bank.asked("o-1")
+async def test_a_transfer_for_a_locked_payment_is_applied_later(bank: Bank) -> None:
+    await bank.create_payments("o-1")
     async with bank.pool.acquire() as holder, holder.transaction():
         await payments.lock_one(holder, name_of("o-1"))
         assert (await bank.take(reference("o-1"))).outcome is TransferOutcome.PAID
@@ -254,26 +257,26 @@ async def test_a_transfer_to_a_payment_that_is_held_by_somebody_else_is_applied_
 
 
 @pytest.mark.parametrize("text", ["", "invoice 4711", "RF18539007547034"])
-async def test_money_without_a_reference_of_ours_is_told_and_kept(bank: Bank, text: str) -> None:
+async def test_a_transfer_without_our_reference_is_stored_as_unmatched(bank: Bank, text: str) -> None:
     taken = await bank.take(f"{text} 4242 4242 4242 4242")
     assert taken.outcome is TransferOutcome.UNMATCHED
     assert await bank.events() == [("transfer.unmatched", "external", None)]
-    kept = await bank.pool.fetchrow("SELECT text, outcome, amount FROM bank_transfers")
-    assert kept is not None
-    assert (kept["outcome"], kept["amount"]) == ("transfer.unmatched", 1990)
-    assert "4242 4242" not in kept["text"]
+    stored = await bank.pool.fetchrow("SELECT text, outcome, amount FROM bank_transfers")
+    assert stored is not None
+    assert (stored["outcome"], stored["amount"]) == ("transfer.unmatched", 1990)
+    assert "4242 4242" not in stored["text"]
     assert "4242 4242" not in await bank.pool.fetchval("SELECT payload::text FROM payment_events")
 
 
-async def test_a_transfer_that_names_several_payments_is_parked_and_pays_none(bank: Bank) -> None:
-    await bank.asked("o-1", "o-2")
+async def test_a_transfer_naming_several_payments_is_parked_and_pays_none(bank: Bank) -> None:
+    await bank.create_payments("o-1", "o-2")
     taken = await bank.take(f"{reference('o-1')} {reference('o-2')}")
     assert (taken.outcome, taken.reason) == (TransferOutcome.PARKED, "it names several payments")
     assert {await bank.status("o-1"), await bank.status("o-2")} == {"pending"}
 
 
-async def test_who_told_of_a_transfer_is_noted(bank: Bank) -> None:
-    await bank.asked("o-1")
+async def test_the_importer_of_a_transfer_is_recorded(bank: Bank) -> None:
+    await bank.create_payments("o-1")
     await bank.take(reference("o-1"))
     noted = await bank.pool.fetchrow("SELECT client, action, payment_id, detail::text AS detail FROM audit")
     assert noted is not None
@@ -283,22 +286,22 @@ async def test_who_told_of_a_transfer_is_noted(bank: Bank) -> None:
 
 
 @pytest.mark.parametrize(("order", "configured"), [({"capture_method": "manual"}, "automatic"), ({}, "manual")])
-async def test_money_that_can_not_be_held_is_shown_to_be_captured_as_it_comes(
+async def test_a_bank_transfer_is_always_captured_automatically(
     database_dsn: str, order: dict[str, str], configured: str
 ) -> None:
-    """Whatever the order says, or what holds for orders that say nothing: nobody waits for an authorization that never comes."""
+    """This holds for any order or default setting: a transfer cannot be authorized first."""
     async with open_bank(database_dsn, capture_method=configured) as bank:
         await bank.flows.accept("o-1", **order)
         await bank.flows.run_calls()
         assert (await bank.flows.payment("o-1"))["capture_method"] == "automatic"
         await bank.take(reference("o-1"))
-        assert await bank.announced("o-1") == ["initiated", "succeeded"]
+        assert await bank.published("o-1") == ["initiated", "succeeded"]
         await bank.flows.accept("o-2", payment_provider="stripe", **order)
-        assert (await bank.flows.payment("o-2"))["capture_method"] == "manual", "where it can be held, it is"
+        assert (await bank.flows.payment("o-2"))["capture_method"] == "manual", "a card payment can be authorized first"
 
 
-async def test_a_refund_is_pending_until_an_operator_has_transferred_it_back(bank: Bank) -> None:
-    await bank.asked("o-1")
+async def test_a_refund_is_pending_until_an_operator_confirms_the_transfer(bank: Bank) -> None:
+    await bank.create_payments("o-1")
     await bank.take(reference("o-1"))
     refund_id = await refund(bank, "o-1", "5.00")
     payment = await bank.flows.payment("o-1")
@@ -307,29 +310,29 @@ async def test_a_refund_is_pending_until_an_operator_has_transferred_it_back(ban
         await bank.transfers.end_refund(refund_id, CLERK)
     payment = await bank.flows.payment("o-1")
     assert (payment["refunded"], payment["reserved"]) == (500, 0)
-    assert await bank.announced("o-1") == ["initiated", "succeeded", "refund_initiated", "refunded"]
+    assert await bank.published("o-1") == ["initiated", "succeeded", "refund_initiated", "refunded"]
 
 
-async def test_a_transfer_back_that_failed_gives_the_money_back_to_the_balance_even_late(bank: Bank) -> None:
-    await bank.asked("o-1")
+async def test_a_failed_refund_transfer_restores_the_refundable_amount_even_late(bank: Bank) -> None:
+    await bank.create_payments("o-1")
     await bank.take(reference("o-1"))
     refund_id = await refund(bank, "o-1")
     await bank.transfers.end_refund(refund_id, CLERK)
     await bank.transfers.end_refund(refund_id, CLERK, failure="account_closed")
     payment = await bank.flows.payment("o-1")
     assert (payment["refunded"], payment["reserved"]) == (0, 0)
-    assert (await bank.announced("o-1"))[-1] == "refund_failed"
+    assert (await bank.published("o-1"))[-1] == "refund_failed"
     with pytest.raises(Refusal, match="final"):
         await bank.transfers.end_refund(refund_id, CLERK)
 
 
-async def test_a_refund_that_the_ledger_does_not_have_can_not_be_ended(bank: Bank) -> None:
+async def test_a_refund_missing_from_the_ledger_cannot_be_completed(bank: Bank) -> None:
     with pytest.raises(Refusal, match="no refund with this id"):
         await bank.transfers.end_refund(uuid4(), CLERK)
 
 
-async def test_the_sums_of_refunds_never_exceed_what_came_in(bank: Bank) -> None:
-    await bank.asked("o-1")
+async def test_refunds_never_exceed_the_received_amount(bank: Bank) -> None:
+    await bank.create_payments("o-1")
     await bank.take(reference("o-1"))
     wanted = await asyncio.gather(
         *(refund(bank, "o-1", "4.00", key=f"r-{i}") for i in range(10)), return_exceptions=True

@@ -1,4 +1,4 @@
-"""Customers at a checkout and operations share one budget: neither keeps the other out."""
+"""Test that checkouts and operations share one call budget and neither starves the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from payment_service.db import budget, operations, workers
 from tests.support.flows import Flows, open_flows
 
-# So slow that what a bucket holds when a test begins is all that it grants.
+# So slow that a bucket grants only its initial content during a test.
 NEVER = 1e-9
 
 
@@ -45,8 +45,8 @@ async def claim(flows: Flows, worker: UUID) -> int:
     return len(claimed)
 
 
-async def test_a_customer_takes_a_call_ahead_where_operations_take_every_whole_one(flows: Flows) -> None:
-    """One, no more, so that no second sees more calls than the rate allows; operations wait until it is paid back."""
+async def test_a_checkout_borrows_one_call_when_operations_use_the_budget(flows: Flows) -> None:
+    """It may borrow one, so that no second exceeds the rate. Operations wait until it is paid back."""
     worker = flows.dispatcher().worker
     await workers.register(flows.pool, worker)
     await fill(flows, 0.5, 3)
@@ -58,18 +58,21 @@ async def test_a_customer_takes_a_call_ahead_where_operations_take_every_whole_o
 
 
 @pytest.mark.invariant("I11")
-async def test_however_many_customers_ask_they_have_no_more_than_their_share(flows: Flows) -> None:
+async def test_checkouts_never_exceed_their_share(flows: Flows) -> None:
     await fill(flows, 1, 1)
     granted = await asyncio.gather(*(spend(flows) for _ in range(20)))
     assert sum(granted) == 1
 
 
-async def test_a_provider_that_was_never_called_has_no_budget_to_spend(flows: Flows) -> None:
+async def test_a_provider_never_called_has_no_budget(flows: Flows) -> None:
     assert not await budget.spend_on_checkout(flows.pool, "another", rate_per_s=1000)
 
 
 @pytest.mark.parametrize("rate", [0.1, 1, 5, 20, 25, 100])
-def test_no_second_sees_more_calls_than_a_quarter_above_the_rate(rate: float) -> None:
-    """At the default rate: Stripe's own limit of 25. Slow rates may make one call, and one ahead, whatever they are."""
+def test_no_second_exceeds_the_rate_by_more_than_a_quarter(rate: float) -> None:
+    """At the default rate this is Stripe's own limit of 25.
+
+    A slow rate may make one call and borrow one in any second.
+    """
     most = budget.burst(rate) + 1 + rate
     assert most <= max(1.25 * rate, 2 + rate)

@@ -1,4 +1,4 @@
-"""Cancellations before a real sandbox: without a call where none was made, else by what the provider says; and expiry."""
+"""Test cancellations and expiry against a real sandbox, before and after an intent was created."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ CREATE = {"method": "POST", "path": "/v1/payment_intents"}
 
 
 def expiry_of(harness: Harness) -> Expiry:
-    """A process's look at the clock; the test says when."""
+    """Create an expiry whose clock the test sets."""
     return Expiry(harness.context())
 
 
 async def status(harness: Harness, payment: UUID) -> str:
-    """A payment's status, as it is shown."""
+    """Return a payment's status as the API shows it."""
     shown: str = (await harness.get(f"/v1/payments/{payment}")).json["status"]
     return shown
 
 
-async def end_of(harness: Harness, payment: UUID) -> tuple[str, str]:
-    """The last record that was announced: its topic and its code."""
-    topic, value = (await harness.announced(payment))[-1]
+async def last_published(harness: Harness, payment: UUID) -> tuple[str, str]:
+    """Return the topic and the code of the last published record."""
+    topic, value = (await harness.published(payment))[-1]
     return topic, value.get("code", "")
 
 
 def effects(sandbox: SandboxProcess, *names: str) -> list[str]:
-    """What the provider has done of these, by its own ledger."""
+    """Return these effects from the provider's ledger."""
     return [entry["effect"] for entry in sandbox.ledger() if entry["effect"] in names]
 
 
-async def test_unsent_create_is_withdrawn_after_one_look(harness: Harness) -> None:
+async def test_an_unsent_create_is_withdrawn_after_one_read(harness: Harness) -> None:
     await harness.dispatcher.stop(5)
     await harness.flows.accept("o-1")
     payment = name_of("o-1")
     answer = await harness.post(f"/v1/payments/{payment}/cancel", {}, "job-1")
     assert (answer.status, answer.json["status"]) == (201, "created")
     await dispatch_all(harness)
-    assert [topic for topic, _ in await harness.announced(payment)] == ["canceled", "failed"]
+    assert [topic for topic, _ in await harness.published(payment)] == ["canceled", "failed"]
     operation = await harness.flows.operation("o-1")
     assert (operation["state"], operation["outcome"], operation["attempt"]) == ("refused", "withdrawn", 1)
     assert harness.sandbox.ledger() == []
@@ -58,9 +58,7 @@ async def test_unsent_create_is_withdrawn_after_one_look(harness: Harness) -> No
 
 @pytest.mark.parametrize("action", ["drop", "bad_gateway"])
 @pytest.mark.parametrize("phase", ["before", "after"])
-async def test_a_cancel_waits_for_a_create_whose_outcome_nobody_knows(
-    harness: Harness, phase: str, action: str
-) -> None:
+async def test_a_cancel_waits_for_a_create_with_an_unknown_outcome(harness: Harness, phase: str, action: str) -> None:
     harness.sandbox.faults({"match": CREATE, "phase": phase, "action": action, "times": 2})
     await harness.flows.accept("o-1")
     payment = name_of("o-1")
@@ -73,11 +71,11 @@ async def test_a_cancel_waits_for_a_create_whose_outcome_nobody_knows(
     assert (answer.status, answer.json["status"]) == (201, "created")
     await harness.run_until_idle()
     assert await status(harness, payment) == "canceled"
-    assert [topic for topic, _ in await harness.announced(payment)] == ["initiated", "canceled", "failed"]
+    assert [topic for topic, _ in await harness.published(payment)] == ["initiated", "canceled", "failed"]
     assert effects(harness.sandbox, "intent.created", "intent.canceled") == ["intent.created", "intent.canceled"]
 
 
-async def test_a_cancel_behind_a_create_that_is_refused_is_not_sent(harness: Harness) -> None:
+async def test_a_cancel_after_a_refused_create_is_not_sent(harness: Harness) -> None:
     harness.sandbox.faults({"match": CREATE, "phase": "before", "action": "drop", "times": 1})
     await harness.flows.accept("o-1", total="0.01")
     payment = name_of("o-1")
@@ -94,8 +92,8 @@ async def test_a_cancel_behind_a_create_that_is_refused_is_not_sent(harness: Har
 
 
 @pytest.mark.invariant("I1")
-async def test_a_withdrawal_and_a_claim_at_once_never_leave_an_intent_that_can_be_paid(harness: Harness) -> None:
-    """Canceled while the dispatcher reaches for the creates: without a call, or after one."""
+async def test_canceling_during_a_claim_leaves_no_payable_intent(harness: Harness) -> None:
+    """Cancel while the dispatcher claims the creates: each ends without a call or after one."""
     orders = [f"o-{n}" for n in range(40)]
     await asyncio.gather(
         *(harness.flows.accept(order) for order in orders),
@@ -114,8 +112,8 @@ async def _cancel_once_there(harness: Harness, payment: UUID) -> None:
     await eventually_async(asked)
 
 
-async def test_a_cancel_that_loses_to_the_customer_leaves_the_payment_paid(harness: Harness) -> None:
-    """The customer's event has not come yet when we ask."""
+async def test_a_cancel_after_the_customer_paid_leaves_the_payment_paid(harness: Harness) -> None:
+    """The customer's event has not arrived yet when the cancel is sent."""
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()
     intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
@@ -125,10 +123,10 @@ async def test_a_cancel_that_loses_to_the_customer_leaves_the_payment_paid(harne
     await harness.flows.run_calls()
     assert await status(harness, name_of("o-1")) == "succeeded"
     await harness.run_until_idle()
-    assert [topic for topic, _ in await harness.announced(name_of("o-1"))] == ["initiated", "succeeded"]
+    assert [topic for topic, _ in await harness.published(name_of("o-1"))] == ["initiated", "succeeded"]
 
 
-async def test_an_unpaid_payment_expires_when_its_time_is_over_and_not_before(harness: Harness) -> None:
+async def test_an_unpaid_payment_expires_at_its_deadline_and_not_before(harness: Harness) -> None:
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()
     payment = name_of("o-1")
@@ -137,14 +135,17 @@ async def test_an_unpaid_payment_expires_when_its_time_is_over_and_not_before(ha
     harness.flows.clock.ahead = timedelta(hours=24, seconds=1)
     assert await expiry_of(harness).expire_once() == 1
     await harness.run_until_idle()
-    assert (await status(harness, payment), await end_of(harness, payment)) == ("canceled", ("failed", "expired"))
+    assert (await status(harness, payment), await last_published(harness, payment)) == (
+        "canceled",
+        ("failed", "expired"),
+    )
     client: Any = harness.sandbox.client()
     assert client.v1.payment_intents.list().data[0].cancellation_reason == "abandoned"
     harness.flows.clock.ahead = timedelta(days=9)
     assert await expiry_of(harness).expire_once() == 0
 
 
-async def test_an_order_says_itself_when_it_expires(harness: Harness) -> None:
+async def test_an_order_can_set_its_own_expiry(harness: Harness) -> None:
     soon = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
     await harness.flows.accept("o-1", expires_at=soon)
     await harness.flows.accept("o-2", expires_at="2020-01-01T00:00:00+01:00")
@@ -161,14 +162,14 @@ async def test_an_order_says_itself_when_it_expires(harness: Harness) -> None:
     assert shown == ["canceled", "canceled", "pending"]
 
 
-async def test_where_the_time_is_0_nothing_expires(database_dsn: str, sandbox: SandboxProcess) -> None:
+async def test_an_expiry_of_zero_disables_expiry(database_dsn: str, sandbox: SandboxProcess) -> None:
     async with open_harness(database_dsn, sandbox, payment_expires_after=timedelta()) as harness:
         await harness.flows.accept("o-1")
         harness.flows.clock.ahead = timedelta(days=900)
         assert await expiry_of(harness).expire_once() == 0
 
 
-async def test_what_is_held_paid_or_at_the_bank_does_not_expire(harness: Harness) -> None:
+async def test_an_authorized_paid_or_processing_payment_does_not_expire(harness: Harness) -> None:
     await harness.flows.accept("held", capture_method="manual")
     for order, method in (("held", "pm_card_visa"), ("paid", "pm_card_visa")):
         await harness.pay(order, method)
@@ -181,7 +182,7 @@ async def test_what_is_held_paid_or_at_the_bank_does_not_expire(harness: Harness
     assert await expiry_of(harness).expire_once() == 1
 
 
-async def test_while_the_provider_does_not_answer_the_end_is_asked_for_once(harness: Harness) -> None:
+async def test_expiry_requests_one_cancel_while_the_provider_does_not_respond(harness: Harness) -> None:
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()
     await harness.dispatcher.stop(5)
@@ -195,7 +196,7 @@ async def test_while_the_provider_does_not_answer_the_end_is_asked_for_once(harn
     await harness.dispatcher.start()
     await harness.run_until_idle()
     await harness.dispatcher.stop(5)
-    assert await end_of(harness, name_of("o-1")) == ("failed", "expired")
+    assert await last_published(harness, name_of("o-1")) == ("failed", "expired")
 
 
 async def dispatch_all(harness: Harness) -> None:
@@ -212,10 +213,10 @@ async def test_order_that_expires_before_its_create_is_sent_gets_no_intent(harne
     assert await expiry_of(harness).expire_once() == 1
     await dispatch_all(harness)
     assert (await status(harness, name_of("o-1")), harness.sandbox.ledger()) == ("canceled", [])
-    assert await end_of(harness, name_of("o-1")) == ("failed", "expired")
+    assert await last_published(harness, name_of("o-1")) == ("failed", "expired")
 
 
-async def test_many_replicas_ask_for_the_end_of_each_payment_once(harness: Harness) -> None:
+async def test_many_replicas_expire_each_payment_once(harness: Harness) -> None:
     orders = [f"o-{n}" for n in range(250)]
     await harness.flows.accept(*orders)
     await harness.flows.run_calls(timeout_s=60)
@@ -228,7 +229,7 @@ async def test_many_replicas_ask_for_the_end_of_each_payment_once(harness: Harne
     assert await harness.flows.pool.fetchval("SELECT count(*) FROM payments WHERE status = 'canceled'") == len(orders)
 
 
-async def test_a_payment_that_trips_the_database_keeps_no_other_from_expiring(harness: Harness) -> None:
+async def test_a_payment_the_database_rejects_blocks_no_other_expiry(harness: Harness) -> None:
     await harness.flows.accept("o-1", "o-2", "o-3")
     await harness.flows.run_calls()
     tripped = f"CHECK (kind <> 'cancel' OR payment_id <> '{name_of('o-2')}')"
@@ -244,8 +245,11 @@ async def test_a_payment_that_trips_the_database_keeps_no_other_from_expiring(ha
 
 
 @pytest.mark.invariant("I1")
-async def test_a_customer_who_pays_in_the_same_second_ends_in_exactly_one_of_the_two(harness: Harness) -> None:
-    """Tried until both have won; whoever was first at the provider has, and what is announced says which."""
+async def test_paying_while_the_payment_expires_ends_in_exactly_one_outcome(harness: Harness) -> None:
+    """Repeat until both have won at least once.
+
+    The first request at the provider wins, and the published record says which.
+    """
     seen: Counter[str] = Counter()
     for attempt in range(12):
         orders = [f"o-{attempt}-{n}" for n in range(30)]
@@ -270,16 +274,16 @@ def _pay_all(sandbox: SandboxProcess, intents: list[str]) -> None:
 
 
 async def _winner(harness: Harness, order: str, intent: str) -> str:
-    """The end that the provider's ledger, our row and our records agree upon."""
+    """Return the outcome on which the provider's ledger, the row and the published records agree."""
     shown = await status(harness, name_of(order))
     ledger = [entry["effect"] for entry in harness.sandbox.ledger() if entry["payment_intent"] == intent]
-    told = [topic for topic, _ in await harness.announced(name_of(order))]
+    published = [topic for topic, _ in await harness.published(name_of(order))]
     if shown == "succeeded":
         assert ("charge.captured" in ledger, "intent.canceled" in ledger) == (True, False)
-        assert told == ["initiated", "succeeded"]
+        assert published == ["initiated", "succeeded"]
     else:
         assert ("charge.captured" in ledger, "intent.canceled" in ledger) == (False, True)
-        assert (told, await end_of(harness, name_of(order))) == (
+        assert (published, await last_published(harness, name_of(order))) == (
             ["initiated", "canceled", "failed"],
             ("failed", "expired"),
         )

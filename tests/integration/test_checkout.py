@@ -1,4 +1,4 @@
-"""A shop asks what a customer needs to pay: before a real sandbox, in every state, under storms, and with a provider in trouble."""
+"""Test the checkout request against a real sandbox: in every state, under load, and with a failing provider."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def offered(harness: Harness, order_id: str = "o-1") -> Answer:
 
 
 async def to_pay(harness: Harness, *order_ids: str) -> None:
-    """Orders that have their intents."""
+    """Return orders that have their intents."""
     await harness.flows.accept(*order_ids)
     await harness.flows.run_calls()
 
@@ -48,7 +48,7 @@ def steps(answer: Answer) -> tuple[str, str, bool]:
     return answer.json["status"], answer.json["next"], answer.json["pay"] is not None
 
 
-async def test_the_page_gets_what_stripe_js_needs_for_the_payments_own_intent(harness: Harness) -> None:
+async def test_checkout_returns_the_fields_stripe_js_needs(harness: Harness) -> None:
     await to_pay(harness, "o-1", "o-2")
     answer = await offered(harness)
     intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
@@ -72,12 +72,14 @@ async def test_the_page_gets_what_stripe_js_needs_for_the_payments_own_intent(ha
     }
 
 
-async def test_an_order_that_is_not_known_is_not_found(harness: Harness) -> None:
+async def test_an_unknown_order_is_not_found(harness: Harness) -> None:
     answer = await offered(harness, "o-9")
     assert (answer.status, answer.is_problem) == (404, True)
 
 
-async def test_until_the_intent_exists_the_page_is_to_ask_again(harness: Harness, sandbox: SandboxProcess) -> None:
+async def test_checkout_asks_the_page_to_wait_until_the_intent_exists(
+    harness: Harness, sandbox: SandboxProcess
+) -> None:
     sandbox.faults({"match": {"operation": "payment_intents.create"}, "action": "latency", "ms": 1_000, "times": 1})
     await harness.flows.accept("o-1")
     early = await offered(harness)
@@ -86,7 +88,7 @@ async def test_until_the_intent_exists_the_page_is_to_ask_again(harness: Harness
     assert (await offered(harness)).status == 200
 
 
-async def test_a_payment_that_was_declined_or_waits_for_its_customer_can_be_paid(harness: Harness) -> None:
+async def test_a_declined_or_unauthenticated_payment_can_be_paid(harness: Harness) -> None:
     await to_pay(harness, "o-1", "o-2")
     client: Any = harness.sandbox.client()
     for order_id, method in (("o-1", "pm_card_chargeDeclined"), ("o-2", "pm_card_authenticationRequired")):
@@ -98,7 +100,7 @@ async def test_a_payment_that_was_declined_or_waits_for_its_customer_can_be_paid
     assert steps(await offered(harness, "o-2")) == ("requires_action", "pay", True)
 
 
-async def test_what_has_ended_is_answered_without_a_secret_and_without_asking_the_provider(harness: Harness) -> None:
+async def test_a_final_payment_returns_no_secret_and_makes_no_call(harness: Harness) -> None:
     await harness.pay("o-1")
     await to_pay(harness, "o-2")
     client: Any = harness.sandbox.client()
@@ -112,7 +114,7 @@ async def test_what_has_ended_is_answered_without_a_secret_and_without_asking_th
     assert harness.sandbox.faults_struck() == [0]
 
 
-async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(harness: Harness) -> None:
+async def test_a_canceled_order_is_not_offered_a_new_payment(harness: Harness) -> None:
     await to_pay(harness, "o-1")
     client: Any = harness.sandbox.client()
     client.v1.payment_intents.cancel((await harness.flows.payment("o-1"))["provider_payment_id"])
@@ -126,10 +128,10 @@ async def test_of_an_order_that_was_cancelled_no_new_payment_is_advised(harness:
     assert "canceled" in answer.json["detail"]
 
 
-async def test_of_an_order_that_was_cancelled_nothing_is_to_be_paid_while_its_payment_is_being_canceled(
+async def test_an_order_being_canceled_cannot_be_paid(
     harness: Harness,
 ) -> None:
-    """A customer who pays now would pay for what the shop has given up."""
+    """Otherwise the customer would pay for an order that the shop has given up."""
     await to_pay(harness, "o-1")
     await harness.flows.pool.execute(
         "INSERT INTO order_cancellations (order_id, record_topic, record_partition, record_offset, due_at)"
@@ -140,7 +142,7 @@ async def test_of_an_order_that_was_cancelled_nothing_is_to_be_paid_while_its_pa
     assert b"client_secret" not in answer.body
 
 
-async def test_a_refund_shows_in_the_status_as_it_does_with_the_payment(harness: Harness) -> None:
+async def test_checkout_shows_the_same_refund_status_as_the_payment(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     harness.key = await api_keys.create(harness.flows.pool, client="shop", scopes=[Scope.ADMIN])
     await harness.refund(payment, "5.00")
@@ -151,8 +153,8 @@ async def test_a_refund_shows_in_the_status_as_it_does_with_the_payment(harness:
     assert steps(await offered(harness)) == ("refunded", "done", False)
 
 
-async def test_what_the_provider_knows_first_is_told_at_once_and_read_as_an_operation(harness: Harness) -> None:
-    """The customer has paid and comes back to the page; the webhook was lost."""
+async def test_a_payment_paid_at_the_provider_is_shown_at_once_and_then_read(harness: Harness) -> None:
+    """The customer has paid and returns to the page, but the webhook was lost."""
     await to_pay(harness, "o-1")
     intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
     client: Any = harness.sandbox.client()
@@ -164,7 +166,7 @@ async def test_what_the_provider_knows_first_is_told_at_once_and_read_as_an_oper
     assert await harness.flows.pool.fetchval("SELECT count(*) FROM operations WHERE kind = 'retrieve'") == 1
 
 
-async def test_an_intent_whose_amount_was_changed_is_not_offered(harness: Harness) -> None:
+async def test_an_intent_with_a_changed_amount_is_not_offered(harness: Harness) -> None:
     await to_pay(harness, "o-1")
     intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
     client: Any = harness.sandbox.client()
@@ -174,7 +176,7 @@ async def test_an_intent_whose_amount_was_changed_is_not_offered(harness: Harnes
     assert "retry-after" not in answer.headers
 
 
-async def test_pages_of_one_payment_that_come_together_share_one_read(
+async def test_concurrent_pages_of_one_payment_share_one_provider_read(
     harness: Harness, sandbox: SandboxProcess
 ) -> None:
     await to_pay(harness, "o-1")
@@ -186,7 +188,7 @@ async def test_pages_of_one_payment_that_come_together_share_one_read(
 
 
 @pytest.mark.invariant("I11")
-async def test_a_page_that_reloads_itself_waits_and_keeps_nobody_else_out(
+async def test_a_reloading_page_is_limited_and_blocks_no_other_customer(
     harness: Harness, sandbox: SandboxProcess
 ) -> None:
     await to_pay(harness, "o-1", "o-2")
@@ -199,9 +201,7 @@ async def test_a_page_that_reloads_itself_waits_and_keeps_nobody_else_out(
     assert sandbox.faults_struck()[0] < 30
 
 
-async def test_no_more_customers_than_there_are_slots_are_served_at_once(
-    harness: Harness, sandbox: SandboxProcess
-) -> None:
+async def test_concurrent_checkouts_are_limited_to_the_slots(harness: Harness, sandbox: SandboxProcess) -> None:
     orders = [f"o-{n}" for n in range(3 * CHECKOUTS_MAX)]
     await to_pay(harness, *orders)
     sandbox.faults({"match": READ, "action": "latency", "ms": 1_000})
@@ -219,7 +219,7 @@ async def test_no_more_customers_than_there_are_slots_are_served_at_once(
         {"action": "latency", "ms": 5_000},
     ],
 )
-async def test_a_provider_in_trouble_is_told_in_one_sentence_without_a_word_of_its_own(
+async def test_a_provider_failure_gets_a_plain_problem_without_provider_text(
     harness: Harness, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(checkout, "TIMEOUT_S", 0.5)
@@ -233,9 +233,7 @@ async def test_a_provider_in_trouble_is_told_in_one_sentence_without_a_word_of_i
     assert (await offered(harness)).status == 200
 
 
-async def test_a_key_that_the_provider_does_not_take_is_no_fault_of_the_page(
-    database_dsn: str, harness: Harness
-) -> None:
+async def test_a_provider_key_failure_is_a_temporary_problem_for_the_page(database_dsn: str, harness: Harness) -> None:
     await to_pay(harness, "o-1")
     harness.sandbox.accept_keys("sk_test_another_one")
     answer = await offered(harness)
@@ -243,8 +241,8 @@ async def test_a_key_that_the_provider_does_not_take_is_no_fault_of_the_page(
     assert b"key" not in answer.body
 
 
-async def test_without_a_budget_customers_wait_and_operations_go_on(harness: Harness, sandbox: SandboxProcess) -> None:
-    """The share is used up; what is left of the bucket belongs to operations."""
+async def test_an_exhausted_checkout_share_does_not_block_operations(harness: Harness, sandbox: SandboxProcess) -> None:
+    """Checkouts have used their share. The rest of the bucket belongs to operations."""
     await to_pay(harness, "o-1")
     await harness.flows.pool.execute("UPDATE provider_budget SET checkout_tokens = -1000")
     assert (await offered(harness)).status == 503
@@ -253,7 +251,7 @@ async def test_without_a_budget_customers_wait_and_operations_go_on(harness: Har
 
 
 @pytest.mark.parametrize("scope", [Scope.READ, Scope.REFUND])
-async def test_a_key_of_another_scope_gets_no_secret(harness: Harness, scope: Scope) -> None:
+async def test_a_key_without_the_checkout_scope_gets_no_secret(harness: Harness, scope: Scope) -> None:
     await to_pay(harness, "o-1")
     harness.key = await api_keys.create(harness.flows.pool, client="reports", scopes=[scope])
     assert (await offered(harness)).status == 403
@@ -262,11 +260,11 @@ async def test_a_key_of_another_scope_gets_no_secret(harness: Harness, scope: Sc
 @pytest.mark.parametrize(
     "query", ["", "?order_id=", "?order_id=a%20b", "?order_id=o-1&order_id=o-2", "?order_id=o-1&x=1"]
 )
-async def test_a_query_that_means_nothing_is_refused(harness: Harness, query: str) -> None:
+async def test_an_invalid_query_is_refused(harness: Harness, query: str) -> None:
     assert (await harness.get(f"/v1/checkout{query}")).status == 422
 
 
-async def test_who_goes_away_in_the_middle_ends_nothing_for_the_others(
+async def test_a_disconnecting_page_does_not_cancel_the_read_of_others(
     harness: Harness, sandbox: SandboxProcess
 ) -> None:
     await to_pay(harness, "o-1")

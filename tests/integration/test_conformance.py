@@ -1,4 +1,4 @@
-"""The conformance suite, passed by every provider there is."""
+"""Run the conformance suite against every provider."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def bank_side(dsn: str) -> AsyncIterator[ProviderHarness]:
 
 @pytest.fixture(params=["stripe", "bank_transfer", "acme"])
 def opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[ProviderHarness]:
-    """Give the way to a provider and its other side."""
+    """Return the function that opens a provider and its counterpart."""
     match request.param:
         case "stripe":
             return stripe_side(request.getfixturevalue("sandbox"))

@@ -1,4 +1,4 @@
-"""The order consumer, on a real broker; what accepts the batches is the test."""
+"""Test the order consumer on a real broker. The test plays the flow that accepts the batches."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.support.eventually import eventually_async
 from tests.support.kafka import ORDERS, PARTITIONS, QUIET, Topics, group_id
 from tests.support.outbox import config_of
 
-Place = tuple[str, int, int]
+Position = tuple[str, int, int]
 
 
 def order(number: int) -> dict[str, Any]:
-    """Give an order that is accepted."""
+    """Build an acceptable order."""
     return {
         "order_id": f"o-{number}",
         "user_id": "u",
@@ -39,18 +39,18 @@ def order(number: int) -> dict[str, Any]:
     }
 
 
-def place(inbound_record: InboundRecord) -> Place:
-    """Name a record."""
+def position(inbound_record: InboundRecord) -> Position:
+    """Return a record's topic, partition and offset."""
     return (inbound_record.topic, inbound_record.partition, inbound_record.offset)
 
 
 def lag_of(partition: int) -> float | None:
-    """Read the metric of a partition; None: it is not ours."""
+    """Read the lag metric of a partition, or None while the partition is not assigned."""
     return REGISTRY.get_sample_value("payments_consumer_lag_records", {"topic": ORDERS, "partition": str(partition)})
 
 
-class Desk:
-    """Accepts batches as told: keeps what it accepted, and can refuse, or hold a batch until it is let go."""
+class BatchReceiver:
+    """Accept batches and record them. It can also reject a batch, or block until released."""
 
     def __init__(self) -> None:
         self.accepted: list[InboundRecord] = []
@@ -61,7 +61,7 @@ class Desk:
         self.waiting = 0
 
     async def accept(self, batch: Sequence[InboundRecord]) -> None:
-        """Take a batch or raise."""
+        """Accept a batch or raise."""
         self.waiting = len(batch)
         await self.open.wait()
         self.waiting = 0
@@ -72,18 +72,18 @@ class Desk:
         self.accepted += batch
 
     @property
-    def places(self) -> set[Place]:
-        """Every record accepted."""
-        return {place(inbound_record) for inbound_record in self.accepted}
+    def positions(self) -> set[Position]:
+        """Return the position of every accepted record."""
+        return {position(inbound_record) for inbound_record in self.accepted}
 
     async def wait_for(self, count: int, timeout_s: float = 30) -> None:
-        """Wait until that many different records have been accepted."""
-        await eventually_async(lambda: len(self.places) >= count, timeout_s=timeout_s)
+        """Wait until this many distinct records are accepted."""
+        await eventually_async(lambda: len(self.positions) >= count, timeout_s=timeout_s)
 
 
 @pytest.fixture
 def config() -> Callable[[Topics], Config]:
-    """Give a way to a configuration for a broker; no database is needed."""
+    """Return a function that makes a configuration for a broker. No database is needed."""
     group = group_id()
 
     def make(topics: Topics) -> Config:
@@ -102,12 +102,14 @@ def config() -> Callable[[Topics], Config]:
 
 
 @pytest.fixture
-async def member(config: Callable[[Topics], Config], topics: Topics) -> AsyncIterator[Callable[[Desk], OrderConsumer]]:
-    """Give a function that starts a member of this test's group."""
+async def member(
+    config: Callable[[Topics], Config], topics: Topics
+) -> AsyncIterator[Callable[[BatchReceiver], OrderConsumer]]:
+    """Return a function that starts a member of this test's group."""
     members: list[OrderConsumer] = []
 
-    def start(desk: Desk) -> OrderConsumer:
-        consumer = OrderConsumer(config(topics), desk.accept, asyncio.get_running_loop())
+    def start(receiver: BatchReceiver) -> OrderConsumer:
+        consumer = OrderConsumer(config(topics), receiver.accept, asyncio.get_running_loop())
         members.append(consumer)
         consumer.start()
         return consumer
@@ -119,7 +121,7 @@ async def member(config: Callable[[Topics], Config], topics: Topics) -> AsyncIte
 
 @contextmanager
 def same_group(config: Config) -> Iterator[Consumer]:
-    """Give a client that asks for the group's offsets without joining it."""
+    """Return a client that reads the group's offsets without joining it."""
     client = Consumer({"bootstrap.servers": config.kafka_brokers, "group.id": config.kafka_group_id, **QUIET})
     try:
         yield client
@@ -128,7 +130,7 @@ def same_group(config: Config) -> Iterator[Consumer]:
 
 
 def produce_with_header(topics: Topics, name: bytes, value: bytes) -> None:
-    """Write a record with a header of any bytes as its name, which only librdkafka itself allows."""
+    """Write a record whose header name may be any bytes, which only librdkafka itself allows."""
     package = Path(confluent_kafka.__file__).parent
     library = ctypes.CDLL(str(next((package.parent / "confluent_kafka.libs").glob("librdkafka*"))))
     library.rd_kafka_conf_new.restype = library.rd_kafka_new.restype = ctypes.c_void_p
@@ -150,33 +152,33 @@ def produce_with_header(topics: Topics, name: bytes, value: bytes) -> None:
 
 
 def committed(config: Config) -> int:
-    """Add up what the group has committed on all partitions."""
-    places = [TopicPartition(ORDERS, partition) for partition in range(PARTITIONS)]
+    """Return the number of records that the group has committed on all partitions."""
+    positions = [TopicPartition(ORDERS, partition) for partition in range(PARTITIONS)]
     with same_group(config) as client:
-        return sum(max(0, found.offset) for found in client.committed(places, timeout=10))
+        return sum(max(0, found.offset) for found in client.committed(positions, timeout=10))
 
 
-Start = Callable[[Desk], OrderConsumer]
+Start = Callable[[BatchReceiver], OrderConsumer]
 
 
 @pytest.mark.kafka
-async def test_orders_are_read_from_the_oldest_and_committed_after_they_were_accepted(
+async def test_orders_are_read_from_the_oldest_and_committed_after_acceptance(
     config: Callable[[Topics], Config], topics: Topics, member: Start
 ) -> None:
-    """While a batch is being accepted nothing is committed; afterwards all of it is."""
+    """No offset is committed while a batch is being accepted; afterwards all are."""
     topics.produce(
         [order(n) for n in range(40)], key=lambda o: o["order_id"], headers={"h": "v"}, timestamp_ms=1_790_000_000_000
     )
-    desk = Desk()
-    desk.open.clear()
-    member(desk)
-    await eventually_async(lambda: desk.waiting, timeout_s=30)
+    receiver = BatchReceiver()
+    receiver.open.clear()
+    member(receiver)
+    await eventually_async(lambda: receiver.waiting, timeout_s=30)
     assert await asyncio.to_thread(committed, config(topics)) == 0
-    desk.open.set()
-    await desk.wait_for(40)
+    receiver.open.set()
+    await receiver.wait_for(40)
     await eventually_async(lambda: asyncio.to_thread(committed, config(topics)), timeout_s=10)
-    assert len(desk.accepted) == 40
-    first = desk.accepted[0]
+    assert len(receiver.accepted) == 40
+    first = receiver.accepted[0]
     assert isinstance(first.decoded, Order)
     assert first.decoded.order_id.encode() == first.key
     assert (first.headers, first.timestamp_ms) == ((("h", b"v"),), 1_790_000_000_000)
@@ -184,29 +186,29 @@ async def test_orders_are_read_from_the_oldest_and_committed_after_they_were_acc
 
 @pytest.mark.invariant("I2")
 @pytest.mark.kafka
-async def test_a_batch_that_is_not_accepted_comes_again_and_nothing_is_lost(
+async def test_a_rejected_batch_is_retried_and_nothing_is_lost(
     config: Callable[[Topics], Config], topics: Topics, member: Start
 ) -> None:
-    """While the database is down no offset moves; when it is back the same records follow, each once."""
-    desk = Desk()
-    desk.refusals_left = 4
+    """While the database is down no offset moves. Afterwards the same records follow, each once."""
+    receiver = BatchReceiver()
+    receiver.refusals_left = 4
     topics.produce([order(n) for n in range(30)], key=lambda o: o["order_id"])
-    member(desk)
-    await eventually_async(lambda: len(desk.refused) >= 2, timeout_s=30)
-    assert desk.accepted == []
+    member(receiver)
+    await eventually_async(lambda: len(receiver.refused) >= 2, timeout_s=30)
+    assert receiver.accepted == []
     assert await asyncio.to_thread(committed, config(topics)) == 0
-    await desk.wait_for(30)
-    assert len(desk.accepted) == 30
+    await receiver.wait_for(30)
+    assert len(receiver.accepted) == 30
     for partition in range(PARTITIONS):
-        offsets = [a.offset for a in desk.accepted if a.partition == partition]
+        offsets = [a.offset for a in receiver.accepted if a.partition == partition]
         assert offsets == list(range(len(offsets)))
 
 
 @pytest.mark.invariant("I2")
 @pytest.mark.kafka
-async def test_a_rebalance_loses_nothing(config: Callable[[Topics], Config], topics: Topics, member: Start) -> None:
-    """A second member joins and the first leaves while orders come in: every record is accepted."""
-    first, second = Desk(), Desk()
+async def test_a_rebalance_loses_no_record(config: Callable[[Topics], Config], topics: Topics, member: Start) -> None:
+    """A second member joins and the first leaves while orders arrive. Every record is accepted."""
+    first, second = BatchReceiver(), BatchReceiver()
     one = member(first)
     await eventually_async(one.positions, timeout_s=30)
     stop_producing = threading.Event()
@@ -228,43 +230,43 @@ async def test_a_rebalance_loses_nothing(config: Callable[[Topics], Config], top
     await eventually_async(lambda: len(two.positions()) == PARTITIONS, timeout_s=30)
     stop_producing.set()
     await producing
-    await eventually_async(lambda: len(first.places | second.places) == produced, timeout_s=30)
+    await eventually_async(lambda: len(first.positions | second.positions) == produced, timeout_s=30)
 
 
 @pytest.mark.kafka
-async def test_a_stop_finishes_and_commits_the_batch_in_hand(
+async def test_stopping_finishes_and_commits_the_current_batch(
     config: Callable[[Topics], Config], topics: Topics, member: Start
 ) -> None:
-    """What was taken is accepted and committed, so a restart repeats nothing."""
-    desk, successor = Desk(), Desk()
-    desk.open.clear()
+    """A restart therefore repeats nothing."""
+    receiver, successor = BatchReceiver(), BatchReceiver()
+    receiver.open.clear()
     topics.produce([order(n) for n in range(25)], key=lambda o: o["order_id"])
-    consumer = member(desk)
-    await eventually_async(lambda: desk.waiting, timeout_s=30)
+    consumer = member(receiver)
+    await eventually_async(lambda: receiver.waiting, timeout_s=30)
     stopping = asyncio.create_task(asyncio.to_thread(consumer.stop))
     await asyncio.sleep(0)
-    desk.open.set()
+    receiver.open.set()
     await stopping
     assert not consumer.alive()
-    taken = len(desk.accepted)
+    taken = len(receiver.accepted)
     assert taken > 0
     assert await asyncio.to_thread(committed, config(topics)) == taken
     member(successor)
     if taken < 25:
         await successor.wait_for(25 - taken)
-    assert desk.places.isdisjoint(successor.places)
+    assert receiver.positions.isdisjoint(successor.positions)
 
 
 @pytest.mark.kafka
-async def test_a_batch_that_hangs_is_abandoned_uncommitted_at_a_stop(
+async def test_stopping_abandons_a_hanging_batch_without_committing_it(
     config: Callable[[Topics], Config], topics: Topics, member: Start
 ) -> None:
-    """A database that does not answer can't hold up the end of the process, and costs no record."""
-    desk, successor = Desk(), Desk()
-    desk.open.clear()
+    """A database that does not respond can neither delay the exit nor lose a record."""
+    receiver, successor = BatchReceiver(), BatchReceiver()
+    receiver.open.clear()
     topics.produce([order(1)])
-    consumer = member(desk)
-    await eventually_async(lambda: desk.waiting, timeout_s=30)
+    consumer = member(receiver)
+    await eventually_async(lambda: receiver.waiting, timeout_s=30)
     await asyncio.to_thread(consumer.stop, 0.2)
     assert not consumer.alive()
     assert await asyncio.to_thread(committed, config(topics)) == 0
@@ -273,92 +275,90 @@ async def test_a_batch_that_hangs_is_abandoned_uncommitted_at_a_stop(
 
 
 @pytest.mark.kafka
-async def test_bad_records_come_decoded_as_rejected_and_stop_nothing(topics: Topics, member: Start) -> None:
-    """No value, no JSON, no key, odd headers: each is an arrival like any other."""
+async def test_bad_records_are_delivered_as_rejected_and_block_nothing(topics: Topics, member: Start) -> None:
+    """No value, no JSON, no key, odd headers: each is an inbound record like any other."""
     topics.produce([b"\xff\xfe", None, b"", b"{", order(1), b"[]"], headers={"odd": b"\xff\x00"})
-    desk = Desk()
-    member(desk)
-    await desk.wait_for(6)
-    assert len([a for a in desk.accepted if isinstance(a.decoded, Rejected)]) == 5
-    assert {a.headers for a in desk.accepted} == {(("odd", b"\xff\x00"),)}
+    receiver = BatchReceiver()
+    member(receiver)
+    await receiver.wait_for(6)
+    assert len([a for a in receiver.accepted if isinstance(a.decoded, Rejected)]) == 5
+    assert {a.headers for a in receiver.accepted} == {(("odd", b"\xff\x00"),)}
 
 
 @pytest.mark.kafka
-async def test_a_header_whose_name_is_not_utf_8_stops_nothing(topics: Topics, member: Start) -> None:
-    """The client library raises on it; the order in the value is no worse for it."""
-    topics.produce([order(n) for n in range(50)], headers={"h": "v"})  # the interpreter learns what is usual
+async def test_a_header_name_that_is_not_utf_8_blocks_nothing(topics: Topics, member: Start) -> None:
+    """The client library raises on it, but the order in the value is still valid."""
+    topics.produce([order(n) for n in range(50)], headers={"h": "v"})  # warm up the interpreter
     produce_with_header(topics, b"\xff\xfe", json.dumps(order(50)).encode())
     topics.produce([order(51)], headers={"h": "v"})
-    desk = Desk()
-    member(desk)
-    await desk.wait_for(52)
-    assert sorted(inbound_record.headers for inbound_record in desk.accepted) == [(), *[(("h", b"v"),)] * 51]
-    assert all(isinstance(inbound_record.decoded, Order) for inbound_record in desk.accepted)
+    receiver = BatchReceiver()
+    member(receiver)
+    await receiver.wait_for(52)
+    assert sorted(inbound_record.headers for inbound_record in receiver.accepted) == [(), *[(("h", b"v"),)] * 51]
+    assert all(isinstance(inbound_record.decoded, Order) for inbound_record in receiver.accepted)
 
 
 @pytest.mark.kafka
-async def test_redelivered_offsets_start_at_the_oldest_when_the_group_is_new(
+async def test_a_new_group_starts_at_the_oldest_offset(
     service_env: dict[str, str], topics: Topics, member: Start
 ) -> None:
-    """A renamed group reads everything again rather than skipping what is there."""
+    """A renamed group rereads everything instead of skipping existing records."""
     topics.produce([order(n) for n in range(10)])
-    desk, again = Desk(), Desk()
-    member(desk)
-    await desk.wait_for(10)
+    receiver, again = BatchReceiver(), BatchReceiver()
+    member(receiver)
+    await receiver.wait_for(10)
     renamed = OrderConsumer(
         config_of(service_env, KAFKA_SESSION_TIMEOUT_MS="2000"), again.accept, asyncio.get_running_loop()
     )
     renamed.start()
     await again.wait_for(10)
     await asyncio.to_thread(renamed.stop)
-    assert again.places == desk.places
+    assert again.positions == receiver.positions
 
 
 @pytest.mark.kafka
-async def test_nothing_waits_when_all_is_read_whatever_the_broker_says_of_its_ends(
-    topics: Topics, member: Start
-) -> None:
+async def test_lag_is_zero_when_all_is_read_despite_wrong_end_offsets(topics: Topics, member: Start) -> None:
     topics.produce([order(n) for n in range(10)], partition=0)
-    desk = Desk()
-    consumer = member(desk)
-    await desk.wait_for(10)
+    receiver = BatchReceiver()
+    consumer = member(receiver)
+    await receiver.wait_for(10)
     await eventually_async(lambda: lag_of(0) == 0, timeout_s=10)
     assert consumer.alive()
 
 
 @pytest.mark.kafka
-async def test_what_waits_is_told_while_no_batch_is_accepted(
+async def test_lag_is_reported_while_no_batch_is_accepted(
     topics: Topics, member: Start, request: pytest.FixtureRequest
 ) -> None:
-    """A database that is away is the main case of the alarms, from the first batch on."""
+    """The alerts mainly serve database outages, which can start before the first batch."""
     if request.getfixturevalue("_apache_kafka") is None:
         pytest.skip("the embedded broker tells ends that are too low")
     topics.produce([order(n) for n in range(10)], partition=0)
-    desk = Desk()
-    desk.refusals_left = 1_000_000
-    consumer = member(desk)
+    receiver = BatchReceiver()
+    receiver.refusals_left = 1_000_000
+    consumer = member(receiver)
     await eventually_async(lambda: lag_of(0) == 10, timeout_s=30)
     topics.produce([order(n) for n in range(10, 15)], partition=0)
     await eventually_async(lambda: lag_of(0) == 15, timeout_s=30)
-    assert desk.accepted == []
-    desk.refusals_left = 0
+    assert receiver.accepted == []
+    receiver.refusals_left = 0
     await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
-    assert len(desk.places) == 15
+    assert len(receiver.positions) == 15
     assert consumer.alive()
 
 
-async def test_records_that_wait_without_progress_are_told(
+async def test_a_consumer_without_progress_is_reported(
     topics: Topics, member: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A consumer that hangs looks healthy from outside unless somebody compares."""
+    """A hanging consumer looks healthy from outside unless its progress is compared."""
     monkeypatch.setattr("payment_service.kafka.consumer.STALL_S", 0.5)
-    desk = Desk()
-    consumer = member(desk)
+    receiver = BatchReceiver()
+    consumer = member(receiver)
     await eventually_async(consumer.positions, timeout_s=30)
     await eventually_async(consumer.alive)
-    desk.open.clear()
+    receiver.open.clear()
     topics.produce([order(1)])
-    await eventually_async(lambda: desk.waiting, timeout_s=30)
+    await eventually_async(lambda: receiver.waiting, timeout_s=30)
     await eventually_async(lambda: not consumer.alive())
-    desk.open.set()
+    receiver.open.set()
     await eventually_async(consumer.alive)

@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL, before a server that takes nothing else: asyncpg, psycopg and Alembic obey `DB_DSN` alike, in both forms."""
+"""Test TLS to PostgreSQL: asyncpg, psycopg and Alembic handle both forms of `DB_DSN` alike."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.support.tls_postgres import PASSWORD, tls_postgres
 
 
 @dataclass(frozen=True)
-class Ground:
-    """The server, who is trusted, and who is not."""
+class TlsServer:
+    """A PostgreSQL server with TLS, a trusted authority and an untrusted one."""
 
     port: int
     trusted: Authority
@@ -29,25 +29,25 @@ class Ground:
     forged: Certificate
 
     def parts(self, **changes: object) -> dict[str, str]:
-        """Give what a DSN says, with full verification unless told otherwise."""
+        """Return the parts of a DSN, with full verification by default."""
         parts = {"host": "localhost", "port": self.port, "dbname": "postgres", "user": "admin", "password": PASSWORD}
         parts |= {"sslmode": "verify-full", "sslrootcert": self.trusted.certificate}
         return {name: str(value) for name, value in {**parts, **changes}.items() if value != ""}
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     folder = tmp_path_factory.mktemp("certificates")
     folder.chmod(0o755)
     trusted, stranger = Authority.make(folder / "trusted"), Authority.make(folder / "stranger")
     server = trusted.issue("server", "DNS:localhost")
     client, forged = trusted.issue("by_certificate"), stranger.issue("by_certificate")
     with tls_postgres(trusted, server) as port:
-        ground = Ground(port, trusted, stranger, client, forged)
-        with psycopg.connect(make_conninfo(**ground.parts()), autocommit=True) as admin:
+        tls_server = TlsServer(port, trusted, stranger, client, forged)
+        with psycopg.connect(make_conninfo(**tls_server.parts()), autocommit=True) as admin:
             admin.execute("CREATE ROLE by_certificate LOGIN SUPERUSER")
-        migrate(make_conninfo(**ground.parts()))
-        yield ground
+        migrate(make_conninfo(**tls_server.parts()))
+        yield tls_server
 
 
 FORMS: Final[dict[str, Callable[[dict[str, str]], str]]] = {
@@ -73,26 +73,28 @@ each_way = pytest.mark.parametrize(("form", "client"), [(form, client) for form 
 
 
 @each_way
-def test_a_server_with_the_right_name_and_authority_is_believed(
-    ground: Ground, form: str, client: Callable[[str], Result]
+def test_a_server_with_a_valid_certificate_is_accepted(
+    tls_server: TlsServer, form: str, client: Callable[[str], Result]
 ) -> None:
-    result = client(FORMS[form](ground.parts()))
+    result = client(FORMS[form](tls_server.parts()))
     assert result.returncode == 0, result.stderr
 
 
 @each_way
 @pytest.mark.parametrize("trouble", ["another authority", "another name", "no TLS", "no certificate", "forged"])
-def test_what_cannot_be_believed_is_refused_in_one_line_without_the_password(
-    ground: Ground, form: str, client: Callable[[str], Result], trouble: str
+def test_an_invalid_certificate_is_refused_in_one_line_without_the_password(
+    tls_server: TlsServer, form: str, client: Callable[[str], Result], trouble: str
 ) -> None:
     changes: dict[str, dict[str, object]] = {
-        "another authority": {"sslrootcert": ground.stranger.certificate},
-        "another name": {"host": "127.0.0.1"},  # the certificate is for localhost
+        "another authority": {"sslrootcert": tls_server.stranger.certificate},
+        "another name": {
+            "host": "127.0.0.1"
+        },  # the certificate is for localhostthe certificate is for localhostthe certificate is for localhost
         "no TLS": {"sslmode": "disable", "sslrootcert": ""},
         "no certificate": {"user": "by_certificate"},
-        "forged": {"user": "by_certificate", "sslcert": ground.forged.certificate, "sslkey": ground.forged.key},
+        "forged": {"user": "by_certificate", "sslcert": tls_server.forged.certificate, "sslkey": tls_server.forged.key},
     }
-    result = client(FORMS[form](ground.parts(**changes[trouble])))
+    result = client(FORMS[form](tls_server.parts(**changes[trouble])))
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.stderr
@@ -100,22 +102,22 @@ def test_what_cannot_be_believed_is_refused_in_one_line_without_the_password(
 
 
 @each_way
-def test_a_client_certificate_takes_the_place_of_a_password(
-    ground: Ground, form: str, client: Callable[[str], Result]
+def test_a_client_certificate_replaces_a_password(
+    tls_server: TlsServer, form: str, client: Callable[[str], Result]
 ) -> None:
-    certificate = {"sslcert": ground.client.certificate, "sslkey": ground.client.key}
-    result = client(FORMS[form](ground.parts(user="by_certificate", password="", **certificate)))
+    certificate = {"sslcert": tls_server.client.certificate, "sslkey": tls_server.client.key}
+    result = client(FORMS[form](tls_server.parts(user="by_certificate", password="", **certificate)))
     assert result.returncode == 0, result.stderr
 
 
 @each_way
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey"])
-def test_a_file_that_is_not_there_is_told_by_its_parameter(
-    ground: Ground, form: str, client: Callable[[str], Result], name: str, tmp_path: Path
+def test_a_missing_file_is_reported_by_its_dsn_parameter(
+    tls_server: TlsServer, form: str, client: Callable[[str], Result], name: str, tmp_path: Path
 ) -> None:
-    """A person finds it in the text of DB_DSN; clients say no more than that some file is missing."""
-    result = client(FORMS[form](ground.parts(**{name: tmp_path / "missing.pem"})))
+    """The parameter is in the text of DB_DSN. Clients only say that some file is missing."""
+    result = client(FORMS[form](tls_server.parts(**{name: tmp_path / "missing.pem"})))
     assert (result.returncode, result.stderr) == (
         2,
-        f"payment-service: DB_DSN can't be used: {name} names no file that this user may read.\n",
+        f"payment-service: DB_DSN must name a readable file as {name}.\n",
     )

@@ -1,4 +1,4 @@
-"""The server behind the demo's page, with a real service: a page changes its own payments alone."""
+"""Test the server behind the demo's page against a real service: which payments a page may change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.http import Answer, ask
 
 @pytest.fixture
 def shop(harness: Harness, tmp_path: Path) -> Iterator[Shop]:
-    """A shop that placed an order and received no record of it yet."""
+    """Create a shop that has placed an order but received no record of it."""
     received = ReceivedRecords()
     received.add_order("order-1", ReceivedRecord(ORDERS_CREATED, {"order_id": "order-1"}))
     service = ChildProcess(["true"], log=tmp_path / "service.log")
@@ -42,8 +42,8 @@ async def cancel(shop: Shop, payment_id: UUID) -> Answer:
     return await ask(port, "POST", "/cancel", {"host": f"127.0.0.1:{port}", "content-type": "application/json"}, body)
 
 
-async def test_a_payment_is_canceled_before_its_record_arrives(shop: Shop, harness: Harness) -> None:
-    """The page sees it at the checkout; Kafka may be slower."""
+async def test_a_payment_can_be_canceled_before_the_shop_receives_its_event(shop: Shop, harness: Harness) -> None:
+    """The page has the payment id from the checkout, which may be faster than Kafka."""
     await harness.flows.accept("order-1")
     await harness.flows.run_calls()
     assert (await cancel(shop, name_of("order-1"))).status == 201
@@ -51,6 +51,6 @@ async def test_a_payment_is_canceled_before_its_record_arrives(shop: Shop, harne
     assert (await harness.flows.payment("order-1"))["status"] == "canceled"
 
 
-async def test_a_payment_of_another_order_is_not_touched(shop: Shop, harness: Harness) -> None:
+async def test_a_payment_of_another_order_cannot_be_changed(shop: Shop, harness: Harness) -> None:
     await harness.flows.accept("order-2")
     assert (await cancel(shop, name_of("order-2"))).status == 404

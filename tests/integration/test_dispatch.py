@@ -1,4 +1,4 @@
-"""Dispatch on a real database, against the sandbox over HTTP: every class of answer, and what a dead worker leaves behind."""
+"""Test dispatch against the sandbox over HTTP: every class of response, and recovery from a dead worker."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def intents_of(sandbox: SandboxProcess) -> Counter[str]:
     return Counter(e["metadata"]["order_id"] for e in sandbox.ledger() if e["effect"] == "intent.created")
 
 
-async def test_every_order_becomes_one_intent_and_is_announced_once(
+async def test_every_order_creates_one_intent_and_is_published_once(
     flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher
 ) -> None:
     orders = [f"o-{i}" for i in range(40)]
@@ -53,14 +53,14 @@ async def test_every_order_becomes_one_intent_and_is_announced_once(
 @pytest.mark.parametrize(
     "rule",
     [
-        pytest.param({"action": "drop", "phase": "before"}, id="dropped before the work"),
-        pytest.param({"action": "drop", "phase": "after"}, id="dropped after the work"),
-        pytest.param({"action": "reset", "phase": "after"}, id="reset after the work"),
-        pytest.param({"action": "hang", "phase": "after", "seconds": 3}, id="no answer in time after the work"),
+        pytest.param({"action": "drop", "phase": "before"}, id="dropped before the effect"),
+        pytest.param({"action": "drop", "phase": "after"}, id="dropped after the effect"),
+        pytest.param({"action": "reset", "phase": "after"}, id="reset after the effect"),
+        pytest.param({"action": "hang", "phase": "after", "seconds": 3}, id="no response in time after the effect"),
         pytest.param(
             {"action": "status", "code": 502, "phase": "after", "body": "<html>Bad gateway"}, id="a proxy's 502"
         ),
-        pytest.param({"action": "status", "code": 503, "phase": "before"}, id="503 before the work"),
+        pytest.param({"action": "status", "code": 503, "phase": "before"}, id="503 before the effect"),
         pytest.param({"action": "status", "code": 409, "phase": "before"}, id="key in use"),
         pytest.param({"action": "status", "code": 429, "phase": "before", "headers": {"Retry-After": "1"}}, id="429"),
         pytest.param({"action": "status", "code": 429, "headers": {"Retry-After": "soon"}}, id="429, nonsense"),
@@ -72,7 +72,7 @@ async def test_every_order_becomes_one_intent_and_is_announced_once(
         ),
     ],
 )
-async def test_what_may_pass_is_tried_again_under_the_same_key_and_makes_one_intent(
+async def test_a_transient_failure_is_retried_under_the_same_key_with_one_intent(
     flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher, rule: dict[str, object]
 ) -> None:
     sandbox.faults({"match": CREATE, "times": 2, **rule})
@@ -84,7 +84,7 @@ async def test_what_may_pass_is_tried_again_under_the_same_key_and_makes_one_int
     assert (await flows.operation("o-1"))["epoch"] == 1
 
 
-async def test_a_refused_amount_ends_the_payment_and_says_so(
+async def test_a_refused_amount_fails_the_payment_with_its_reason(
     flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher
 ) -> None:
     from tests.support.flows import inbound_record, order  # noqa: PLC0415
@@ -100,7 +100,7 @@ async def test_a_refused_amount_ends_the_payment_and_says_so(
 
 
 @pytest.mark.invariant("I3")
-async def test_a_wrong_key_fails_no_order_and_all_go_through_once_it_is_mended(
+async def test_a_wrong_key_fails_no_order_and_all_succeed_once_it_is_fixed(
     flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher
 ) -> None:
     sandbox.accept_keys("sk_test_another_one")
@@ -122,7 +122,7 @@ async def test_a_wrong_key_fails_no_order_and_all_go_through_once_it_is_mended(
     assert await flows.pool.fetchval("SELECT count(*) FROM provider_health") == 0
 
 
-async def test_a_missing_permission_blocks_its_kind_alone(
+async def test_a_missing_permission_blocks_only_its_kind_of_operation(
     flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher
 ) -> None:
     sandbox.faults({"match": CREATE, "action": "status", "code": 403})
@@ -142,7 +142,7 @@ async def test_a_missing_permission_blocks_its_kind_alone(
     assert (await flows.payment("o-1"))["status"] == "pending"
 
 
-async def test_one_unlisted_refusal_parks_its_operation_and_a_run_of_ten_payments_blocks_the_kind(
+async def test_one_unknown_refusal_parks_its_operation_and_ten_block_the_kind(
     flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher
 ) -> None:
     sandbox.faults(
@@ -167,10 +167,10 @@ async def test_one_unlisted_refusal_parks_its_operation_and_a_run_of_ten_payment
     )
 
 
-async def test_a_sticky_500_after_the_work_is_resolved_by_reading_and_makes_one_intent(
+async def test_a_replayed_500_after_the_effect_is_resolved_with_one_intent(
     flows: Flows, sandbox: SandboxProcess, dispatcher: Dispatcher
 ) -> None:
-    """The key answers with the stored 500 for ever; the listing shows the intent that exists."""
+    """The key replays the stored 500 forever. The list shows the intent."""
     sandbox.faults({"match": CREATE, "action": "status", "code": 500, "phase": "after", "sticky": True, "times": 1})
     await flows.accept("o-1")
     dispatcher.wake()
@@ -181,10 +181,13 @@ async def test_a_sticky_500_after_the_work_is_resolved_by_reading_and_makes_one_
 
 
 @pytest.mark.invariant("I1")
-async def test_a_sticky_500_without_work_needs_two_empty_reads_before_the_next_epoch(
+async def test_a_replayed_500_without_effect_needs_two_empty_reads_for_a_new_key(
     flows: Flows, sandbox: SandboxProcess
 ) -> None:
-    """Two reads, a minute apart, find nothing; only then is there a new key. Database times are moved, not waited for."""
+    """Two reads, a minute apart, find nothing; only then is a new key used.
+
+    The test moves database times instead of waiting.
+    """
     sandbox.faults({"match": CREATE, "action": "status", "code": 500, "phase": "instead", "sticky": True, "times": 1})
     dispatcher = flows.dispatcher()
     await flows.accept("o-1")
@@ -212,8 +215,11 @@ async def test_a_sticky_500_without_work_needs_two_empty_reads_before_the_next_e
 
 
 @pytest.mark.invariant("I1")
-async def test_after_23_hours_a_key_is_never_sent_again(flows: Flows, sandbox: SandboxProcess) -> None:
-    """The create was done, its answer lost, and the provider has forgotten the key: sending it would make a second intent."""
+async def test_a_key_older_than_23_hours_is_never_sent_again(flows: Flows, sandbox: SandboxProcess) -> None:
+    """The create took effect but its response was lost, and the provider has forgotten the key.
+
+    Sending it would create a second intent.
+    """
     sandbox.faults({"match": CREATE, "action": "hang", "phase": "after", "seconds": 3, "times": 1})
     first = flows.dispatcher()
     await flows.accept("o-1")
@@ -236,7 +242,7 @@ async def test_after_23_hours_a_key_is_never_sent_again(flows: Flows, sandbox: S
     assert (await flows.operation("o-1"))["outcome"] == "found"
 
 
-async def test_the_work_of_a_dead_worker_is_taken_up_under_the_same_key(flows: Flows, sandbox: SandboxProcess) -> None:
+async def test_a_dead_workers_operation_is_resumed_under_the_same_key(flows: Flows, sandbox: SandboxProcess) -> None:
     await flows.accept("o-1", "o-2")
     dead = flows.dispatcher()
     await operations.ensure_budget(flows.pool, "stripe")
@@ -264,8 +270,8 @@ async def test_the_work_of_a_dead_worker_is_taken_up_under_the_same_key(flows: F
     assert (row["attempt"], row["epoch"]) == (2, 1)
 
 
-async def test_an_attempt_that_was_paused_before_the_wire_is_not_sent(flows: Flows, sandbox: SandboxProcess) -> None:
-    """Five seconds after the claim another worker may hold the operation."""
+async def test_an_attempt_paused_past_its_claim_is_not_sent(flows: Flows, sandbox: SandboxProcess) -> None:
+    """Five seconds after the claim, another worker may own the operation."""
     boot = iter([0.0] * 4)
     late = flows.dispatcher(boot_s=lambda: next(boot, 100.0))
     await operations.ensure_budget(flows.pool, "stripe")
@@ -281,10 +287,13 @@ async def test_an_attempt_that_was_paused_before_the_wire_is_not_sent(flows: Flo
     assert (row["state"], row["worker"]) == ("due", None)
 
 
-async def test_a_late_answer_counts_as_a_fact_but_does_not_settle_another_attempt(
+async def test_a_late_response_is_a_fact_but_not_the_result_of_another_attempt(
     flows: Flows, sandbox: SandboxProcess
 ) -> None:
-    """The operation was taken by somebody else meanwhile: the payment learns of its intent, the operation stays theirs."""
+    """Another worker has claimed the operation meanwhile.
+
+    The payment gets its intent, and the operation stays with that worker.
+    """
     sandbox.faults({"match": CREATE, "action": "latency", "ms": 600, "times": 1})
     slow = flows.dispatcher()
     await flows.accept("o-1")
@@ -331,7 +340,7 @@ async def test_a_locked_payment_delays_no_other(flows: Flows, sandbox: SandboxPr
 
 @pytest.mark.invariant("I11")
 async def test_two_dispatchers_share_one_budget_exactly(database_dsn: str, sandbox: SandboxProcess) -> None:
-    """A bucket that is never refilled grants what it holds, however many ask at once."""
+    """A bucket that is never refilled grants its content, however many dispatchers claim at once."""
     async with open_flows(database_dsn, sandbox.base_url) as flows:
         await flows.accept(*[f"o-{i}" for i in range(120)])
         await operations.ensure_budget(flows.pool, "stripe")
@@ -365,8 +374,8 @@ async def _let_time_pass(flows: Flows, time: timedelta) -> None:
     )
 
 
-async def test_a_stop_while_the_database_is_away_ends_all_the_same(flows: Flows, sandbox: SandboxProcess) -> None:
-    """What could not be settled is taken up by others, as after a kill."""
+async def test_stopping_while_the_database_is_down_does_not_hang(flows: Flows, sandbox: SandboxProcess) -> None:
+    """Another process resumes the unrecorded results, as after a kill."""
     sandbox.faults({"match": CREATE, "action": "latency", "ms": 300})
     leaving = flows.dispatcher()
     await flows.accept("o-1")

@@ -1,4 +1,4 @@
-"""What each of the two ports serves and what it does not, and how a server starts and stops."""
+"""Test the two ports: their routes, and how a server starts and stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from payment_service.http import problems
 from payment_service.http.health import Readiness
-from payment_service.http.requests import Requests
+from payment_service.http.middleware import RequestMiddleware
 from payment_service.http.server import AddressInUse, HttpServer
 from scripts.document_api import OPENAPI
 from tests.support.api import Api, assert_problem, open_api
@@ -35,14 +35,14 @@ async def api(database_dsn: str) -> AsyncIterator[Api]:
     "target",
     ["/", "/v1", "/v2/payments", "/metrics", "/docs", "/redoc", "/openapi.json", "/debug", "/v1/payments/", "/.env", "/v1/%70ayments"],
 )  # fmt: skip
-async def test_what_is_not_public_is_not_found(api: Api, target: str) -> None:
-    """Docs and metrics are on the other port."""
+async def test_private_routes_are_not_found_on_the_public_port(api: Api, target: str) -> None:
+    """Docs and metrics are on the operations port."""
     assert_problem(await api.get(target), 404)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-async def test_other_methods_are_not_allowed_and_no_other_site_is(api: Api, method: str) -> None:
-    """A preflight of a browser gets no CORS headers, so no page elsewhere can read here."""
+async def test_other_methods_and_other_origins_are_not_allowed(api: Api, method: str) -> None:
+    """A browser's preflight gets no CORS headers, so pages of other sites cannot read responses."""
     headers = {"origin": "https://elsewhere.example", "access-control-request-method": "GET"}
     answer = await ask(api.port, method, "/v1/payments", headers)
     assert_problem(answer, 405)
@@ -51,7 +51,7 @@ async def test_other_methods_are_not_allowed_and_no_other_site_is(api: Api, meth
     assert (await ask(api.port, method, "/webhooks/stripe", headers)).headers["allow"] == "POST"
 
 
-async def test_head_answers_as_get_without_the_body(api: Api) -> None:
+async def test_head_returns_the_response_of_get_without_the_body(api: Api) -> None:
     name = await api.insert()
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     headers = {"authorization": f"Bearer {api.key}"}
@@ -71,13 +71,13 @@ async def test_ranges_are_ignored(api: Api) -> None:
     assert answer.json["id"] == str(name)
 
 
-async def test_a_defect_is_told_by_an_id_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    """The log line of the same id has the rest."""
+async def test_an_internal_error_returns_only_an_id(capsys: pytest.CaptureFixture[str]) -> None:
+    """The log line with the same id has the details."""
 
     async def break_down(_request: Request) -> Response:
         raise RuntimeError("the password is hunter2")
 
-    app = Starlette(routes=[Route("/", break_down)], middleware=[Middleware(Requests)])
+    app = Starlette(routes=[Route("/", break_down)], middleware=[Middleware(RequestMiddleware)])
     problems.install(app)
     async with served(app) as port:
         answer = await ask(port, "GET", "/")
@@ -88,8 +88,8 @@ async def test_a_defect_is_told_by_an_id_alone(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("public", [True, False])
-async def test_health_and_readiness_are_told_on_both_ports(api: Api, public: bool) -> None:
-    """The broker is told, not judged; without the database nothing can be done."""
+async def test_health_and_readiness_are_served_on_both_ports(api: Api, public: bool) -> None:
+    """Readiness reports the broker but depends only on the database."""
     port = api.port if public else api.operations_port
     assert (await ask(port, "GET", "/health")).json == {"status": "ok"}
     answer = await ask(port, "GET", "/ready")
@@ -102,7 +102,7 @@ async def test_health_and_readiness_are_told_on_both_ports(api: Api, public: boo
 
 
 async def test_metrics_are_prometheus_text(api: Api) -> None:
-    """Requests are counted by route, never by path."""
+    """RequestMiddleware are counted by route, never by path."""
     name = await api.insert()
     await api.get(f"/v1/payments/{name}")
     answer = await ask(api.operations_port, "GET", "/metrics")
@@ -112,8 +112,8 @@ async def test_metrics_are_prometheus_text(api: Api) -> None:
     assert str(name) not in text
 
 
-async def test_the_description_names_every_route_and_its_answers(api: Api) -> None:
-    """What the public app serves, and nothing else, as it lies in the repository."""
+async def test_the_description_lists_every_route_and_its_responses(api: Api) -> None:
+    """It describes exactly the public app, and matches the file in the repository."""
     described = (await ask(api.operations_port, "GET", "/openapi.json")).json
     assert described["openapi"] == "3.1.0"
     assert described["paths"].keys() == {
@@ -135,7 +135,7 @@ async def test_the_description_names_every_route_and_its_answers(api: Api) -> No
     assert described == json.loads(OPENAPI.read_text())
 
 
-async def test_the_docs_are_one_page_that_loads_nothing_from_elsewhere(api: Api) -> None:
+async def test_the_docs_are_one_page_without_external_resources(api: Api) -> None:
     answer = await ask(api.operations_port, "GET", "/docs")
     text = answer.body.decode()
     assert answer.status == 200
@@ -144,20 +144,20 @@ async def test_the_docs_are_one_page_that_loads_nothing_from_elsewhere(api: Api)
     assert [address for address in re.findall(r"(?:href|src)=\"?([^\" >]+)", text) if "//" in address] == []
 
 
-async def test_what_does_not_fit_the_operations_port_is_refused_too(api: Api) -> None:
+async def test_invalid_requests_are_refused_on_the_operations_port_too(api: Api) -> None:
     assert_problem(await ask(api.operations_port, "GET", "/v1/payments"), 404)
     assert_problem(await ask(api.operations_port, "POST", "/metrics"), 405)
 
 
-async def test_a_port_in_use_is_told_in_one_sentence() -> None:
+async def test_a_port_in_use_is_reported_in_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = HttpServer(Starlette(), "127.0.0.1", taken.getsockname()[1])
         with pytest.raises(AddressInUse, match="SERVICE_PORT"):
             await server.start()
 
 
-async def test_stopping_finishes_what_runs_and_closes_what_is_idle() -> None:
-    """No new connection is taken meanwhile."""
+async def test_stopping_finishes_requests_and_closes_idle_connections() -> None:
+    """It accepts no new connection meanwhile."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(_request: Request) -> Response:
@@ -190,7 +190,7 @@ async def test_stopping_finishes_what_runs_and_closes_what_is_idle() -> None:
     await stopping
 
 
-async def test_what_runs_longer_than_the_grace_is_cut_off() -> None:
+async def test_a_request_past_the_grace_period_is_cut_off() -> None:
     begun, cut_off = asyncio.Event(), asyncio.Event()
 
     async def endless(_request: Request) -> Response:

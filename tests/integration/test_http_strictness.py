@@ -1,4 +1,4 @@
-"""HTTP as the service takes it: one way to read every request, and limits on all that a stranger can make grow."""
+"""Test that HTTP has one reading of every request, and limits on everything that a client can make grow."""
 
 from __future__ import annotations
 
@@ -74,10 +74,8 @@ HEAD = b"POST /webhooks/stripe HTTP/1.1\r\nhost: test\r\ncontent-type: applicati
         pytest.param(b"OPTIONS * HTTP/1.1\r\nhost: test\r\n\r\n", id="asterisk"),
     ],
 )
-async def test_what_a_proxy_might_read_otherwise_is_refused_and_the_connection_closed(
-    port: int, inbox: Inbox, data: bytes
-) -> None:
-    """Whatever follows on that connection could be a request that somebody smuggled in."""
+async def test_an_ambiguous_request_is_refused_and_its_connection_closed(port: int, inbox: Inbox, data: bytes) -> None:
+    """The rest of the connection could be a smuggled request."""
     smuggled = request("POST", PATH, {**JSON, "stripe-signature": sign(BODY)}, BODY)
     assert_refused(await send(port, data + smuggled, wait_close=True), 400)
     assert inbox.untouched
@@ -97,8 +95,8 @@ async def test_what_a_proxy_might_read_otherwise_is_refused_and_the_connection_c
         "/Webhooks/Stripe",
     ],
 )
-async def test_there_is_one_way_to_write_the_path(port: int, inbox: Inbox, target: str) -> None:
-    """404, never a redirect: Stripe counts one as a failed delivery."""
+async def test_another_spelling_of_the_path_is_not_found(port: int, inbox: Inbox, target: str) -> None:
+    """The response is 404, never a redirect: Stripe counts one as a failed delivery."""
     data = request("POST", target, {**JSON, "stripe-signature": sign(BODY)}, BODY)
     assert_refused(await send(port, data), 404)
     assert inbox.untouched
@@ -117,8 +115,8 @@ async def test_too_many_or_too_large_headers_are_refused(port: int, headers: dic
     assert_refused(await send(port, data, wait_close=True), 431)
 
 
-async def test_headers_without_end_are_refused(port: int) -> None:
-    """Before they fill the memory: the limit holds for what is not complete, too."""
+async def test_endless_headers_are_refused(port: int) -> None:
+    """The limit also holds for incomplete headers, before they fill the memory."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST /webhooks/stripe HTTP/1.1\r\nhost: test\r\nx: ")
     for _ in range(40):
@@ -136,10 +134,13 @@ async def test_headers_without_end_are_refused(port: int) -> None:
         pytest.param(request("GET", "/health") + HEAD, id="half a head after a request"),
     ],
 )
-async def test_a_connection_that_does_not_finish_its_head_is_closed(
+async def test_a_connection_with_an_unfinished_head_is_closed(
     port: int, monkeypatch: pytest.MonkeyPatch, start: bytes
 ) -> None:
-    """Ten thousand of them would use up what the process may open. Bytes that drip don't put it off."""
+    """Ten thousand of them would exhaust the open files of the process.
+
+    Slowly sent bytes do not extend the deadline.
+    """
     monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(start)
@@ -150,7 +151,7 @@ async def test_a_connection_that_does_not_finish_its_head_is_closed(
             writer.write(b"y")
 
     dripping = asyncio.create_task(drip())
-    # It may be closed while a byte is on its way: then there is a reset instead of an end.
+    # Closing while a byte is in flight causes a reset instead of EOF.
     with suppress(ConnectionResetError):
         async with asyncio.timeout(10):
             while await reader.read(65_536):
@@ -159,13 +160,13 @@ async def test_a_connection_that_does_not_finish_its_head_is_closed(
     writer.close()
 
 
-async def test_an_offer_to_upgrade_is_passed_over(port: int) -> None:
+async def test_an_upgrade_offer_is_ignored(port: int) -> None:
     data = request("GET", "/health", {"connection": "Upgrade", "upgrade": "h2c"})
     assert (await send(port, data)).status == 200
 
 
 async def test_one_connection_carries_many_deliveries(port: int, inbox: Inbox) -> None:
-    """Pipelined even: each is answered, in order."""
+    """Pipelined requests too: each is answered, in order."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for number in range(20):
         body = event(id=f"evt_{number}")

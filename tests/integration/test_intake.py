@@ -1,4 +1,4 @@
-"""Intake on a real database: batches of order records, good and bad, once and again."""
+"""Test intake on a real database: batches of good and bad order records, once and repeated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mixed(size: int) -> list[InboundRecord]:
     return [inbound_record(b"\xff not json" if i % 7 == 0 else order(f"o-{i}"), i) for i in range(size)]
 
 
-async def test_redelivered_records_good_or_bad_create_nothing(flows: Flows) -> None:
+async def test_redelivered_records_create_nothing(flows: Flows) -> None:
     batch = mixed(700)
     await flows.intake.accept(batch)
     before = await counts(flows)
@@ -35,7 +35,7 @@ async def test_redelivered_records_good_or_bad_create_nothing(flows: Flows) -> N
     assert await counts(flows) == before
 
 
-async def test_the_same_batch_given_to_two_processes_at_once_is_taken_once(flows: Flows, database_dsn: str) -> None:
+async def test_two_processes_with_the_same_batch_accept_it_once(flows: Flows, database_dsn: str) -> None:
     async with open_flows(database_dsn, "http://127.0.0.1:9") as other:
         batch = mixed(300)
         for _ in range(5):
@@ -43,7 +43,7 @@ async def test_the_same_batch_given_to_two_processes_at_once_is_taken_once(flows
     assert await counts(flows) == (257, 257, 43, 43)
 
 
-async def test_a_changed_order_is_quarantined_and_the_first_stands(flows: Flows) -> None:
+async def test_a_changed_order_is_quarantined_and_the_first_is_kept(flows: Flows) -> None:
     await flows.intake.accept(
         [
             inbound_record(order("o-1"), 0),
@@ -69,7 +69,7 @@ async def test_an_old_order_is_quarantined_unless_it_has_a_payment(flows: Flows)
     assert [tuple(row) for row in rows] == [(2, "too_old")]
 
 
-async def test_an_order_of_nothing_succeeds_at_once_and_calls_nobody(flows: Flows) -> None:
+async def test_a_free_order_succeeds_at_once_without_a_call(flows: Flows) -> None:
     await flows.intake.accept([inbound_record(order("gift", "0.00"), 0)])
     payment = await flows.payment("gift")
     assert (payment["status"], payment["provider"], payment["provider_payment_id"]) == ("succeeded", "none", None)
@@ -78,8 +78,8 @@ async def test_an_order_of_nothing_succeeds_at_once_and_calls_nobody(flows: Flow
     assert await flows.pool.fetchval("SELECT count(*) FROM operations") == 0
 
 
-async def test_of_one_order_twice_in_a_batch_the_first_that_may_be_taken_stands(flows: Flows) -> None:
-    """A free one after a priced one, a priced one after a free one, and one after another that is too old."""
+async def test_a_batch_with_one_order_twice_keeps_the_first_acceptable_one(flows: Flows) -> None:
+    """Cases: free after priced, priced after free, and one after another that is too old."""
     old = inbound_record(order("late", "5.00"), 4, age=timedelta(days=8))
     await flows.intake.accept([
         inbound_record(order("priced"), 0),
@@ -99,7 +99,7 @@ async def test_of_one_order_twice_in_a_batch_the_first_that_may_be_taken_stands(
     assert [row["record_offset"] for row in changed] == [1, 3, 4]
 
 
-async def test_an_amount_that_the_provider_can_not_express_is_quarantined(flows: Flows) -> None:
+async def test_an_amount_the_provider_cannot_represent_is_quarantined(flows: Flows) -> None:
     await flows.intake.accept(
         [inbound_record(order("o-1", "1.234", "kwd"), 0), inbound_record(order("o-2", "1.230", "kwd"), 1)]
     )
@@ -107,7 +107,7 @@ async def test_an_amount_that_the_provider_can_not_express_is_quarantined(flows:
     assert (await flows.payment("o-2"))["amount"] == 1230
 
 
-async def test_a_dead_letter_is_the_record_as_it_was_with_where_it_stood(flows: Flows) -> None:
+async def test_a_dead_letter_has_the_original_record_and_its_position(flows: Flows) -> None:
     await flows.intake.accept([inbound_record(b'{"order_id": 7}', 42, partition=3)])
     row = await flows.pool.fetchrow("SELECT type, payload, headers FROM outbox")
     assert row is not None
@@ -117,8 +117,8 @@ async def test_a_dead_letter_is_the_record_as_it_was_with_where_it_stood(flows: 
 
 
 @pytest.mark.invariant("I10")
-async def test_a_record_that_the_database_refuses_is_quarantined_and_stops_no_other(flows: Flows) -> None:
-    """A trigger stands for whatever a database may one day refuse."""
+async def test_a_record_the_database_rejects_is_quarantined_and_blocks_no_other(flows: Flows) -> None:
+    """A trigger simulates any rejection by the database."""
     await flows.pool.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN IF NEW.order_id = 'cursed' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$"
@@ -130,22 +130,22 @@ async def test_a_record_that_the_database_refuses_is_quarantined_and_stops_no_ot
 
 
 @pytest.mark.invariant("I2")
-async def test_nothing_is_half_done_when_the_database_goes_away(flows: Flows) -> None:
+async def test_a_lost_database_connection_leaves_no_partial_batch(flows: Flows) -> None:
     async def cut(*_: object) -> None:
         raise asyncpg.ConnectionDoesNotExistError
 
     batch = mixed(50)
-    whole = flows.intake._complete_immediately
+    original = flows.intake._complete_immediately
     flows.intake._complete_immediately = cut  # type: ignore[method-assign, assignment]
     with pytest.raises(asyncpg.ConnectionDoesNotExistError):
         await flows.intake.accept(batch)
     assert await counts(flows) == (0, 0, 0, 0)
-    flows.intake._complete_immediately = whole  # type: ignore[method-assign]
+    flows.intake._complete_immediately = original  # type: ignore[method-assign]
     await flows.intake.accept(batch)
     assert (await counts(flows))[0] == 42
 
 
-async def test_the_stored_request_is_what_a_later_version_would_still_send(flows: Flows) -> None:
+async def test_the_stored_request_is_exactly_this(flows: Flows) -> None:
     await flows.accept("o-1")
     row = await flows.operation("o-1")
     assert (row["request_method"], row["request_path"], row["api_version"]) == (

@@ -1,4 +1,4 @@
-"""SASL, TLS and access rules on Apache Kafka itself: what a person sees, and the least that a user needs."""
+"""Test SASL, TLS and ACLs on Apache Kafka: the errors that an operator sees, and the least privileges of a user."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GROUP: Final = "payment-service-group"
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Authority, Authority]:
-    """Give one that is trusted, and a stranger."""
+    """Create a trusted authority and an untrusted one."""
     folder = tmp_path_factory.mktemp("certificates")
     return Authority.make(folder / "trusted"), Authority.make(folder / "stranger")
 
@@ -56,8 +56,8 @@ RULES: Final = [
 ]
 
 
-def take_away(kafka: SecuredKafka, kind: ResourceType, name: str | None = None) -> None:
-    anything: Any = None  # the library's types ask for a text
+def remove_rule(kafka: SecuredKafka, kind: ResourceType, name: str | None = None) -> None:
+    anything: Any = None  # the library's types require text
     which = AclBindingFilter(
         kind, name or anything, ResourcePatternType.ANY, anything, anything, AclOperation.ANY, AclPermissionType.ANY
     )
@@ -67,13 +67,13 @@ def take_away(kafka: SecuredKafka, kind: ResourceType, name: str | None = None) 
 
 
 @pytest.fixture
-def ruled(kafka: SecuredKafka) -> Iterator[SecuredKafka]:
-    """Give the broker with the rules of docs/deployment.md, and take them away."""
+def kafka_with_rules(kafka: SecuredKafka) -> Iterator[SecuredKafka]:
+    """Start the broker with the rules of docs/deployment.md, and remove them afterwards."""
     client = admin(kafka.bootstrap_servers)
     for made in client.create_acls(RULES).values():
         made.result(timeout=30)
     yield kafka
-    take_away(kafka, ResourceType.ANY)
+    remove_rule(kafka, ResourceType.ANY)
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def scram(kafka: SecuredKafka, authorities: tuple[Authority, Authority]) -> dict
     }
 
 
-def told(env: Mapping[str, str]) -> list[str]:
-    """Give what doctor says of the broker and its topics."""
+def doctor_report(env: Mapping[str, str]) -> list[str]:
+    """Return doctor's report about the broker and its topics."""
     stripe = {
         "STRIPE_SECRET_KEY": "sk_test_suite",
         "STRIPE_WEBHOOK_SECRET": "whsec_suite",
@@ -102,22 +102,22 @@ def told(env: Mapping[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "PLAIN"])
-def test_a_user_with_the_rules_that_are_documented_gets_in(
-    ruled: SecuredKafka, scram: dict[str, str], mechanism: str
+def test_a_user_with_the_documented_rules_can_connect(
+    kafka_with_rules: SecuredKafka, scram: dict[str, str], mechanism: str
 ) -> None:
     count = len(topics_needed(orders_cancelled=False))
-    assert told({**scram, "KAFKA_CONFIG_SASL_MECHANISM": mechanism}) == [
+    assert doctor_report({**scram, "KAFKA_CONFIG_SASL_MECHANISM": mechanism}) == [
         "ok broker answers",
         f"ok topics all {count} exist",
     ]
 
 
-def test_a_certificate_takes_the_place_of_a_password(
-    ruled: SecuredKafka, authorities: tuple[Authority, Authority]
+def test_a_client_certificate_replaces_a_password(
+    kafka_with_rules: SecuredKafka, authorities: tuple[Authority, Authority]
 ) -> None:
     trusted, stranger = authorities
     env = {
-        "KAFKA_BROKERS": ruled.mutual,
+        "KAFKA_BROKERS": kafka_with_rules.mutual,
         "KAFKA_CONFIG_SECURITY_PROTOCOL": "SSL",
         "KAFKA_CONFIG_SSL_CA_LOCATION": str(trusted.certificate),
     }
@@ -127,8 +127,8 @@ def test_a_certificate_takes_the_place_of_a_password(
             "KAFKA_CONFIG_SSL_CERTIFICATE_LOCATION": str(client.certificate),
             "KAFKA_CONFIG_SSL_KEY_LOCATION": str(client.key),
         }
-        assert told({**env, **certificate})[0].startswith(verdict)
-    assert told(env)[0].startswith("failed broker can't be reached: ")
+        assert doctor_report({**env, **certificate})[0].startswith(verdict)
+    assert doctor_report(env)[0].startswith("failed broker can't be reached: ")
 
 
 @pytest.mark.parametrize(
@@ -139,26 +139,31 @@ def test_a_certificate_takes_the_place_of_a_password(
         ({"KAFKA_BROKERS": "by address"}, "certificate verify failed"),
     ],
 )
-def test_a_door_that_does_not_open_says_why_in_one_line(
-    ruled: SecuredKafka,
+def test_a_refused_connection_is_explained_in_one_line(
+    kafka_with_rules: SecuredKafka,
     scram: dict[str, str],
     authorities: tuple[Authority, Authority],
     trouble: dict[str, str],
     reason: str,
 ) -> None:
-    """The certificate is for localhost: by its address the broker can't show who it is."""
-    places = {"stranger": str(authorities[1].certificate), "by address": ruled.sasl.replace("localhost", "127.0.0.1")}
-    [line] = told({**scram, **{name: places.get(value, value) for name, value in trouble.items()}})
+    """The certificate is valid for localhost, so connecting by IP address must fail."""
+    places = {
+        "stranger": str(authorities[1].certificate),
+        "by address": kafka_with_rules.sasl.replace("localhost", "127.0.0.1"),
+    }
+    [line] = doctor_report({**scram, **{name: places.get(value, value) for name, value in trouble.items()}})
     assert line.startswith("failed broker can't be reached: ")
     assert reason in line
     assert "canary" not in line
 
 
 @pytest.mark.parametrize("left_out", [ORDERS_CREATED, "payments.failed"])
-def test_a_rule_that_is_missing_is_told_by_its_topic(ruled: SecuredKafka, scram: dict[str, str], left_out: str) -> None:
-    """A broker shows a topic to nobody who may do nothing with it."""
-    take_away(ruled, ResourceType.TOPIC, left_out)
-    line = told(scram)[1]
+def test_a_missing_rule_is_reported_by_its_topic(
+    kafka_with_rules: SecuredKafka, scram: dict[str, str], left_out: str
+) -> None:
+    """A broker hides a topic from a user without any privilege on it."""
+    remove_rule(kafka_with_rules, ResourceType.TOPIC, left_out)
+    line = doctor_report(scram)[1]
     assert line.startswith(f"failed topics missing: {left_out} → ")
     assert "ACL" in line
 
@@ -166,32 +171,32 @@ def test_a_rule_that_is_missing_is_told_by_its_topic(ruled: SecuredKafka, scram:
 @pytest.mark.parametrize(
     ("trouble", "sentence"),
     [
-        ({"KAFKA_CONFIG_SASL_PASSWORD": "wrong-canary"}, "the login is refused"),
-        ({"KAFKA_CONFIG_SSL_CA_LOCATION": "stranger"}, "no TLS comes about"),
-        ({"KAFKA_GROUP_ID": "another"}, "the user may not join the group"),
+        ({"KAFKA_CONFIG_SASL_PASSWORD": "wrong-canary"}, "the login was refused"),
+        ({"KAFKA_CONFIG_SSL_CA_LOCATION": "stranger"}, "TLS handshake failed"),
+        ({"KAFKA_GROUP_ID": "another"}, "no permission to join the group"),
     ],
 )
-def test_a_service_that_is_not_let_in_says_so_where_it_is_asked_whether_it_is_ready(
-    ruled: SecuredKafka,
+def test_ready_reports_why_the_broker_refuses_the_service(
+    kafka_with_rules: SecuredKafka,
     scram: dict[str, str],
     authorities: tuple[Authority, Authority],
     start_service: StartService,
     trouble: dict[str, str],
     sentence: str,
 ) -> None:
-    """It is ready all the same: webhooks are taken."""
+    """The service is ready all the same, because it still accepts webhooks."""
     places = {"stranger": str(authorities[1].certificate)}
     changes = {name: places.get(value, value) for name, value in trouble.items()}
     service = start_service("intake,relay,http", **{**scram, **changes})
     eventually(lambda: sentence in broker_state(service))
     assert "canary" not in broker_state(service)
-    eventually(lambda: "\npayments_broker_trouble 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
+    eventually(lambda: "\npayments_broker_unavailable 1.0\n" in ask(f"{service.metrics_url}/metrics")[1])
 
 
-def test_the_service_reads_and_writes_under_these_rules(
-    ruled: SecuredKafka, scram: dict[str, str], start_service: StartService
+def test_the_service_reads_and_writes_with_the_documented_rules(
+    kafka_with_rules: SecuredKafka, scram: dict[str, str], start_service: StartService
 ) -> None:
-    topics = Topics(ruled.bootstrap_servers)
+    topics = Topics(kafka_with_rules.bootstrap_servers)
     service = start_service("intake,relay,http", **scram)
     topics.produce([b"no order"])
     [letter] = topics.read_count(1, topics=[DEAD_LETTERS])

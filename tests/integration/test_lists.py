@@ -1,4 +1,4 @@
-"""Lists of `/v1`: filters in every combination, pages that hold still while rows come in, cursors that open one list only."""
+"""Test the lists of `/v1`: combined filters, stable pages while rows are added, and cursors for one list."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def api(database_dsn: str) -> AsyncIterator[Api]:
 
 
 async def fill(api: Api) -> None:
-    """Write the rows."""
+    """Insert the rows."""
     for minute, (order_id, n, user, status, captured, refunded, currency) in enumerate(ROWS):
         name = await api.insert(order_id, n, status=status, captured=captured, refunded=refunded, currency=currency)
         await api.pool.execute(
@@ -55,7 +55,7 @@ async def fill(api: Api) -> None:
 
 
 async def listed(api: Api, limit: int = 100, **filters: str) -> list[dict[str, Any]]:
-    """All payments that fit, page by page."""
+    """Return all matching payments, page by page."""
     found: list[dict[str, Any]] = []
     asked: dict[str, str | int] = {**filters, "limit": limit}
     while True:
@@ -71,7 +71,7 @@ async def listed(api: Api, limit: int = 100, **filters: str) -> list[dict[str, A
 
 
 def expected(filters: dict[str, str]) -> list[tuple[str, int]]:
-    """What fits, by the rows themselves."""
+    """Return the matching payments, computed from the rows."""
     found = []
     for minute, (order_id, n, user, status, captured, refunded, currency) in enumerate(ROWS):
         shown = "refunded" if 0 < refunded == captured else "partially_refunded" if refunded else status
@@ -84,7 +84,7 @@ def expected(filters: dict[str, str]) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
-async def test_every_combination_of_filters_gives_what_fits_all_of_them_newest_first(api: Api, limit: int) -> None:
+async def test_every_combination_of_filters_returns_the_matches_newest_first(api: Api, limit: int) -> None:
     await fill(api)
     for names in chain.from_iterable(combinations(FILTERS, size) for size in range(len(FILTERS) + 1)):
         filters = {name: FILTERS[name] for name in names}
@@ -94,8 +94,8 @@ async def test_every_combination_of_filters_gives_what_fits_all_of_them_newest_f
 
 
 @pytest.mark.parametrize("status", STATUSES)
-async def test_every_status_that_is_shown_can_be_asked_for(api: Api, status: str) -> None:
-    """The two that are derived are no other than the rest."""
+async def test_every_shown_status_can_be_filtered_by(api: Api, status: str) -> None:
+    """This includes the two derived statuses."""
     assert set(STATUSES) == {*Status, "refunded", "partially_refunded"}
     await fill(api)
     assert [payment["status"] for payment in await listed(api, status=status)] == [
@@ -103,8 +103,8 @@ async def test_every_status_that_is_shown_can_be_asked_for(api: Api, status: str
     ]
 
 
-async def test_payments_that_come_while_a_list_is_read_change_no_page_of_it(api: Api) -> None:
-    """Those that were there are seen once each, whatever comes in beside them, of the same moment too."""
+async def test_payments_added_while_a_list_is_read_change_no_page(api: Api) -> None:
+    """Existing payments appear exactly once, even if new ones have the same time."""
     await fill(api)
     before = [payment["id"] for payment in await listed(api)]
     page = (await api.get("/v1/payments?limit=2")).json
@@ -120,8 +120,8 @@ async def test_payments_that_come_while_a_list_is_read_change_no_page_of_it(api:
     assert len(set(seen)) == len(seen)
 
 
-async def test_a_cursor_opens_the_list_that_gave_it_and_no_other(api: Api) -> None:
-    """Other filters, another payment's list, another kind of list: 422, since what would come is not what was read."""
+async def test_a_cursor_is_valid_only_for_its_own_list(api: Api) -> None:
+    """Other filters, another payment's list or another kind of list give 422: it would not be the next page."""
     await fill(api)
     mine, other = await api.insert("o-8"), await api.insert("o-9")
     for number in (1, 2):
@@ -142,8 +142,8 @@ async def test_a_cursor_opens_the_list_that_gave_it_and_no_other(api: Api) -> No
         assert_problem(await api.get(target), 422)
 
 
-async def test_a_cursor_that_was_touched_is_refused(api: Api) -> None:
-    """Any one letter of it, the last included, whose unused bits base64 would forgive."""
+async def test_a_modified_cursor_is_refused(api: Api) -> None:
+    """This holds for every letter, including the last one, whose unused bits base64 ignores."""
     await fill(api)
     cursor = (await api.get("/v1/payments?limit=1")).json["next_cursor"]
     assert not any(str(name) in cursor for name in ("2026", "o-6"))
@@ -155,8 +155,8 @@ async def test_a_cursor_that_was_touched_is_refused(api: Api) -> None:
         assert_problem(await api.get(f"/v1/payments?limit=1&cursor={made}"), 422)
 
 
-async def test_a_cursor_of_one_replica_is_good_for_another(api: Api, database_dsn: str) -> None:
-    """The key is in the database, made by `migrate`: nothing has to be configured. Another database has another one."""
+async def test_a_cursor_is_valid_on_every_replica(api: Api, database_dsn: str) -> None:
+    """`migrate` writes the key to the database, so it needs no setting. Another database has another key."""
     await fill(api)
     cursor = (await api.get("/v1/payments?limit=1")).json["next_cursor"]
     async with open_api(database_dsn) as other:
@@ -191,17 +191,17 @@ async def test_a_cursor_of_one_replica_is_good_for_another(api: Api, database_ds
         "limit=-1",
     ],
 )
-async def test_a_filter_that_can_not_be_meant_is_refused_in_one_sentence(api: Api, query: str) -> None:
+async def test_an_invalid_filter_is_refused_in_one_sentence(api: Api, query: str) -> None:
     assert_problem(await api.get(f"/v1/payments?{query}"), 422)
 
 
 @pytest.mark.parametrize("query", ["created_from=0001-01-01T00:00:00Z", "created_to=9999-12-31T23:59:59.999999Z"])
-async def test_the_ends_of_the_calendar_are_no_trouble(api: Api, query: str) -> None:
+async def test_the_first_and_last_dates_are_valid_filters(api: Api, query: str) -> None:
     await fill(api)
     assert len((await api.get(f"/v1/payments?{query}")).json["data"]) == len(ROWS)
 
 
-async def test_a_payments_refunds_are_shown_with_it_and_read_on_in_their_own_list(api: Api) -> None:
+async def test_a_payment_shows_its_first_refunds_and_their_list_continues(api: Api) -> None:
     name = await api.insert(status="succeeded", captured=1990, refunded=25)
     made = [await _refund(api, name, minute) for minute in range(25)]
     shown = (await api.get(f"/v1/payments/{name}")).json["refunds"]

@@ -1,4 +1,4 @@
-"""Partitions: made ahead, filled from the default partition, dropped past retention, and nothing lost on the way."""
+"""Test partitions: created in advance, filled from the default partition, and dropped past retention."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def run(dsn: str, now: datetime | None = None) -> list[str]:
     return lines
 
 
-def test_a_new_database_has_partitions_for_all_that_may_come(connection: psycopg.Connection[Any]) -> None:
-    """Stripe sends events again for 30 days: the first delivery to a new installation may be of last month."""
+def test_a_new_database_has_partitions_for_every_possible_event(connection: psycopg.Connection[Any]) -> None:
+    """Stripe resends events for 30 days, so the first delivery to a new installation may be from last month."""
     for days in (-30, -10, -2, 0, 14):
         store_event(connection, NOW + timedelta(days=days))
     for days in (0, 14):
@@ -79,11 +79,11 @@ def test_a_new_database_has_partitions_for_all_that_may_come(connection: psycopg
     assert "outbox_default" not in where(connection, "outbox")
 
 
-def test_running_it_twice_does_nothing(database_dsn: str) -> None:
+def test_a_second_run_changes_nothing(database_dsn: str) -> None:
     assert run(database_dsn) == []
 
 
-def test_partitions_are_weeks_that_follow_each_other_without_a_gap(connection: psycopg.Connection[Any]) -> None:
+def test_partitions_are_weeks_without_gaps(connection: psycopg.Connection[Any]) -> None:
     names = partitions(connection, "payment_events")
     first = week_of(NOW - EVENTS_KEPT)
     assert names == [f"payment_events_{first + n * WEEK:%Y%m%d}" for n in range(len(names))]
@@ -91,7 +91,7 @@ def test_partitions_are_weeks_that_follow_each_other_without_a_gap(connection: p
 
 
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.timezones()))  # noqa: DTZ001
-def test_a_week_begins_on_the_monday_at_or_before_a_moment(moment: datetime) -> None:
+def test_a_week_starts_on_monday(moment: datetime) -> None:
     week = week_of(moment)
     assert week <= moment < week + WEEK
     assert week.weekday() == 0
@@ -99,7 +99,7 @@ def test_a_week_begins_on_the_monday_at_or_before_a_moment(moment: datetime) -> 
     assert (week.hour, week.minute, week.second, week.microsecond) == (0, 0, 0, 0)
 
 
-def test_rows_in_the_default_partition_move_to_the_range_that_is_made(
+def test_rows_in_the_default_partition_move_to_their_new_range(
     database_dsn: str, connection: psycopg.Connection[Any]
 ) -> None:
     later = NOW + timedelta(days=40)
@@ -114,7 +114,7 @@ def test_rows_in_the_default_partition_move_to_the_range_that_is_made(
     assert where(connection, "outbox") == [f"outbox_{week_of(later):%Y%m%d}"]
 
 
-def test_an_event_stays_unique_while_its_row_moves_from_default_to_range(
+def test_an_event_stays_unique_while_its_row_moves_to_a_range(
     database_dsn: str, connection: psycopg.Connection[Any]
 ) -> None:
     later = NOW + timedelta(days=40)
@@ -126,10 +126,10 @@ def test_an_event_stays_unique_while_its_row_moves_from_default_to_range(
 
 
 @pytest.mark.invariant("I9")
-def test_an_event_sent_again_and_again_while_ranges_are_made_is_stored_once(
+def test_an_event_resent_while_ranges_are_created_is_stored_once(
     database_dsn: str, connection: psycopg.Connection[Any]
 ) -> None:
-    """An insert that was on its way to the default partition is refused by PostgreSQL, and sent again."""
+    """PostgreSQL rejects an insert that was on its way to the default partition. It is then retried."""
     later = NOW + timedelta(days=40)
     moments = [later + n * WEEK / 4 for n in range(12)]
     stop = threading.Event()
@@ -178,7 +178,7 @@ def test_partitions_past_retention_are_dropped_with_their_rows(
     assert where(connection, "outbox") == []
 
 
-def test_what_is_younger_than_its_retention_stays(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
+def test_rows_within_retention_are_kept(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
     moment = week_of(NOW) + WEEK - timedelta(seconds=1)  # the last of its partition
     store_event(connection, moment)
     outbox_record(connection, moment)
@@ -189,7 +189,7 @@ def test_what_is_younger_than_its_retention_stays(database_dsn: str, connection:
     assert not where(connection, "outbox")
 
 
-def test_nothing_unpublished_is_dropped(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
+def test_unpublished_records_are_not_dropped(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
     outbox_record(connection, NOW)
     outbox_record(connection, NOW, published=False)
     name = f"outbox_{week_of(NOW):%Y%m%d}"
@@ -199,7 +199,9 @@ def test_nothing_unpublished_is_dropped(database_dsn: str, connection: psycopg.C
     assert f"dropped {name}" in run(database_dsn, now=NOW + OUTBOX_KEPT + 4 * WEEK)
 
 
-def test_nothing_unprocessed_is_dropped_and_it_is_said(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
+def test_unprocessed_events_are_not_dropped_and_are_reported(
+    database_dsn: str, connection: psycopg.Connection[Any]
+) -> None:
     store_event(connection, NOW, processed=False)
     name = f"payment_events_{week_of(NOW):%Y%m%d}"
     lines = run(database_dsn, now=NOW + EVENTS_KEPT + 4 * WEEK)
@@ -207,10 +209,10 @@ def test_nothing_unprocessed_is_dropped_and_it_is_said(database_dsn: str, connec
     assert where(connection, "payment_events") == [name]
 
 
-def test_a_late_run_makes_partitions_for_all_that_went_to_the_default_one(
+def test_a_late_run_creates_partitions_for_all_rows_in_the_default_one(
     database_dsn: str, connection: psycopg.Connection[Any]
 ) -> None:
-    """After weeks without `maintain`, records of past weeks are found, and dropped in their turn."""
+    """After weeks without `maintain`, it moves the rows of past weeks, and later drops them."""
     late = NOW + timedelta(weeks=8)
     outbox_record(connection, late - timedelta(days=3))
     outbox_record(connection, late - timedelta(weeks=4))
@@ -218,10 +220,10 @@ def test_a_late_run_makes_partitions_for_all_that_went_to_the_default_one(
     lines = run(database_dsn, now=late)
     assert "deleted 1 rows past retention from outbox_default" in lines
     assert f"outbox_{week_of(late - timedelta(days=3)):%Y%m%d}" in where(connection, "outbox")
-    assert where(connection, "outbox").count("outbox_default") == 1, "what is not published stays"
+    assert where(connection, "outbox").count("outbox_default") == 1, "unpublished rows stay"
 
 
-def test_two_runs_at_once_do_each_thing_once(database_dsn: str) -> None:
+def test_concurrent_runs_do_each_step_once(database_dsn: str) -> None:
     later = NOW + timedelta(days=80)
     barrier = threading.Barrier(3)
 
@@ -236,12 +238,12 @@ def test_two_runs_at_once_do_each_thing_once(database_dsn: str) -> None:
     assert [line for line in lines if line.startswith("dropped")]
 
 
-# However PostgreSQL looks its catalogue up: with this one every relation's row is read, and then those that are not wanted left out.
+# With this setting PostgreSQL reads every row of its catalog and filters afterwards.
 READ_WHOLE = ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan", "enable_nestloop")
 
 
 @pytest.mark.parametrize("switched_off", [(), READ_WHOLE], ids=["as_it_is", "read_whole"])
-def test_a_table_that_is_held_does_not_keep_the_other_from_being_looked_after(
+def test_a_locked_table_does_not_block_maintenance_of_the_other(
     database_dsn: str,
     connection: psycopg.Connection[Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -261,7 +263,9 @@ def test_a_table_that_is_held_does_not_keep_the_other_from_being_looked_after(
     assert f"payment_events_{week_of(later):%Y%m%d}" in partitions(connection, "payment_events")
 
 
-async def test_days_left_and_default_rows_are_gauges(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
+async def test_gauges_show_days_left_and_rows_in_the_default_partition(
+    database_dsn: str, connection: psycopg.Connection[Any]
+) -> None:
     store_event(connection, NOW + timedelta(days=400))
     async with asyncpg.create_pool(database_dsn, min_size=1, max_size=1) as pool:
         days = await partition_days_left(pool)

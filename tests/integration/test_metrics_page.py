@@ -1,4 +1,4 @@
-"""What alerts and the dashboard ask for is on the page of a service that runs."""
+"""Test that a running service exports every metric that alerts and the dashboard query."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ async def page(service_port: int) -> str:
 
 
 @pytest.mark.kafka
-async def test_every_metric_that_is_asked_for_is_on_the_page(start_service: StartService) -> None:
-    """By its name as Prometheus stores it, whether something was counted already or not."""
+async def test_every_queried_metric_is_exported(start_service: StartService) -> None:
+    """By the name that Prometheus stores, even before the first count."""
     text = await page(start_service().metrics_port)
     shown = {name.removesuffix("_created") for name in re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)}
     expressions = [*(rule["expr"] for rule in RULES), *QUERIES]
@@ -35,11 +35,11 @@ async def test_every_metric_that_is_asked_for_is_on_the_page(start_service: Star
 
 
 @pytest.mark.kafka
-async def test_what_alerts_watch_for_is_shown_before_it_happens(start_service: StartService) -> None:
-    """A counter that appears with 1 has not risen for those who compare."""
+async def test_alert_counters_are_exported_at_zero(start_service: StartService) -> None:
+    """For Prometheus, a counter that first appears with 1 has not increased."""
     lines = (await page(start_service().metrics_port)).splitlines()
     for series in (
-        'payments_announced_total{topic="payments.refund_failed"}',
+        'payments_outbox_records_total{topic="payments.refund_failed"}',
         'payments_quarantined_total{reason="bad_amount",source="kafka"}',
         'payments_webhooks_refused_total{reason="no_match"}',
         'payments_webhooks_total{result="misdirected"}',
@@ -47,7 +47,7 @@ async def test_what_alerts_watch_for_is_shown_before_it_happens(start_service: S
         assert f"{series} 0.0" in lines
 
 
-async def test_disputes_that_want_evidence_soon_are_counted_and_no_others(flows: Flows) -> None:
+async def test_only_disputes_with_evidence_due_soon_are_counted(flows: Flows) -> None:
     await flows.accept("o-1")
     for name, status, days in (
         ("soon", "needs_response", 2),
@@ -69,10 +69,10 @@ async def test_disputes_that_want_evidence_soon_are_counted_and_no_others(flows:
     assert metrics.DISPUTES_DUE._value.get() == 2
 
 
-async def test_held_money_that_will_soon_go_back_is_counted(flows: Flows) -> None:
+async def test_authorizations_that_expire_soon_are_counted(flows: Flows) -> None:
     await flows.accept("old", "new", "paid")
     await flows.pool.execute("UPDATE payments SET status = 'authorized', created_at = now() - interval '6 days'")
     await flows.pool.execute("UPDATE payments SET created_at = now() - interval '4 days' WHERE order_id = 'new'")
     await flows.pool.execute("UPDATE payments SET status = 'succeeded', captured = amount WHERE order_id = 'paid'")
     await sample(flows.pool)
-    assert metrics.HOLDS_ENDING._value.get() == 1
+    assert metrics.AUTHORIZATIONS_EXPIRING._value.get() == 1

@@ -1,4 +1,4 @@
-"""Migrations of an empty and a filled database, one process at a time, and the check of the schema by `serve`."""
+"""Test migrations of empty and filled databases, concurrent migrations, and the schema check of `serve`."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ def test_the_printed_sql_creates_the_same_schema(empty_database_dsn: str, databa
     assert indexes_of(empty_database_dsn) == indexes_of(database_dsn)
 
 
-def test_a_dsn_in_the_key_value_form_works_too(empty_database_dsn: str) -> None:
+def test_a_dsn_in_key_value_form_works(empty_database_dsn: str) -> None:
     parts = conninfo_to_dict(empty_database_dsn)
     migrate(" ".join(f"{name}='{value}'" for name, value in parts.items()))
     assert fetch(empty_database_dsn, "SELECT version_num FROM alembic_version") == [(BEFORE,)]
 
 
-def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> None:
+def test_concurrent_migrations_all_succeed(empty_database_dsn: str) -> None:
     barrier = threading.Barrier(4)
 
     def run(_: int) -> list[str]:
@@ -116,7 +116,7 @@ def test_several_that_migrate_at_once_all_succeed(empty_database_dsn: str) -> No
     assert len(created) == len(set(created)), "one process creates each partition"
 
 
-def test_a_migration_that_waits_too_long_for_another_fails_with_a_hint(
+def test_waiting_too_long_for_another_migration_fails_with_a_hint(
     empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migration, "WAIT_FOR_OTHERS_S", 0)
@@ -127,7 +127,7 @@ def test_a_migration_that_waits_too_long_for_another_fails_with_a_hint(
         migrate(empty_database_dsn)
 
 
-def test_a_locked_table_ends_the_migration_after_the_revisions_before_it(
+def test_a_locked_table_stops_the_migration_after_the_previous_revision(
     database_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_example(monkeypatch)
@@ -142,17 +142,15 @@ def test_a_locked_table_ends_the_migration_after_the_revisions_before_it(
     assert fetch(database_dsn, "SELECT version_num FROM alembic_version") == [(AFTER,)]
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(empty_database_dsn: str) -> None:
+def test_a_failed_migration_changes_nothing(empty_database_dsn: str) -> None:
     with psycopg.connect(empty_database_dsn) as connection:
-        connection.execute("CREATE VIEW payments_decimal AS SELECT 1 AS one")  # in the way of the last statement
+        connection.execute("CREATE VIEW payments_decimal AS SELECT 1 AS one")  # makes the last statement fail
     with pytest.raises(MigrationError, match="payments_decimal"):
         migrate(empty_database_dsn)
     assert fetch(empty_database_dsn, "SELECT to_regclass('payments'), to_regclass('alembic_version')") == [(None, None)]
 
 
-def test_an_index_build_that_was_killed_is_repeated_by_the_next_run(
-    database_dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_run_repeats_a_killed_index_build(database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with_example(monkeypatch)
     migrate(database_dsn, to=QUICK)
     with psycopg.connect(database_dsn) as other, ThreadPoolExecutor(1) as threads:
@@ -167,10 +165,8 @@ def test_an_index_build_that_was_killed_is_repeated_by_the_next_run(
     assert ("payments_by_example_score", True) in indexes_of(database_dsn)
 
 
-def test_readers_who_queue_behind_a_migration_get_their_turn(
-    database_dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A backup that reads for hours blocks the migration, and the migration blocks nobody."""
+def test_readers_queued_behind_a_migration_are_served(database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup that reads for hours blocks the migration, but the migration blocks nobody."""
     with_example(monkeypatch)
     monkeypatch.setattr(lock_retries, "LOCK_PAUSE_S", 0)
     patient = f"-c lock_timeout={pool.LOCK_TIMEOUT_MS}"
@@ -186,7 +182,7 @@ def test_readers_who_queue_behind_a_migration_get_their_turn(
     assert fetch(database_dsn, "SELECT version_num FROM alembic_version") == [(AFTER,)]
 
 
-def test_a_table_payments_of_another_program_is_left_alone(empty_database_dsn: str) -> None:
+def test_a_payments_table_of_another_program_is_not_changed(empty_database_dsn: str) -> None:
     with psycopg.connect(empty_database_dsn) as connection:
         connection.execute("CREATE TABLE payments (id integer)")
     with pytest.raises(MigrationError, match="its own database"):
@@ -214,7 +210,7 @@ def test_every_table_and_view_has_a_comment(database_dsn: str) -> None:
     )
 
 
-def test_a_schema_of_a_newer_version_is_left_alone(database_dsn: str) -> None:
+def test_a_newer_schema_is_not_changed(database_dsn: str) -> None:
     with psycopg.connect(database_dsn) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '77'")
     with pytest.raises(MigrationError, match="migrate with the newest version"):
@@ -227,7 +223,7 @@ def test_a_failed_connection_is_reported_without_the_password() -> None:
     assert "hunter22" not in str(raised.value)
 
 
-async def test_the_state_of_a_schema_is_read(database_dsn: str) -> None:
+async def test_the_revision_of_a_schema_is_read(database_dsn: str) -> None:
     connection = await asyncpg.connect(database_dsn)
     try:
         assert await schema_state(connection) == (SCHEMA_REVISION_NEEDED, 1)
@@ -256,7 +252,7 @@ async def test_a_database_without_a_schema_is_recognized(database: DatabaseServe
         (SCHEMA_REVISION_NEEDED + 5, SCHEMA_REVISION_NEEDED + 1, "deploy a newer version"),
     ],
 )
-def test_an_older_schema_is_refused_and_a_newer_one_only_when_it_says_so(
+def test_older_and_incompatible_newer_schemas_are_refused(
     revision: int | None, minimum: int, problem: str | None
 ) -> None:
     answer = judge(revision, minimum)

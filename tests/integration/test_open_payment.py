@@ -1,4 +1,4 @@
-"""A new payment for an order whose last one ended unpaid: one, whoever asks however often, and never beside money that came."""
+"""Test opening a new payment after an unpaid one: exactly one, and never beside unexpected money."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def intent_of(harness: Harness, payment: UUID) -> str:
 
 
 async def end_unpaid(harness: Harness, payment: UUID | None = None) -> None:
-    """Cancel the intent of a payment of `o-1`; its first, where none is named."""
+    """Cancel the intent of a payment of `o-1`, by default its first."""
     if payment is None:
         await harness.flows.accept("o-1")
         await harness.flows.run_calls()
@@ -47,7 +47,7 @@ async def end_unpaid(harness: Harness, payment: UUID | None = None) -> None:
     await harness.run_until_idle()
 
 
-async def test_it_is_the_orders_next_payment_with_an_intent_of_its_own(harness: Harness) -> None:
+async def test_the_new_payment_is_the_next_attempt_with_its_own_intent(harness: Harness) -> None:
     await end_unpaid(harness)
     answer = await open_new(harness)
     assert (answer.status, answer.json["id"], answer.json["status"]) == (201, str(SECOND), "created")
@@ -68,15 +68,13 @@ async def test_it_is_the_orders_next_payment_with_an_intent_of_its_own(harness: 
     client: Any = harness.sandbox.client()
     client.v1.payment_intents.confirm(await intent_of(harness, SECOND), {"payment_method": "pm_card_visa"})
     await harness.run_until_idle()
-    assert [topic for topic, _ in await harness.announced(SECOND)] == ["initiated", "succeeded"]
+    assert [topic for topic, _ in await harness.published(SECOND)] == ["initiated", "succeeded"]
     headers = await harness.flows.pool.fetchval("SELECT headers FROM outbox WHERE aggregateid = $1 LIMIT 1", SECOND)
     assert '["ce_attempt", "2"]' in headers
     assert len(harness.sandbox.captured("o-1")) == 1
 
 
-async def test_a_payment_that_was_refused_for_good_can_have_a_next_too(
-    harness: Harness, sandbox: SandboxProcess
-) -> None:
+async def test_a_failed_payment_can_have_a_next_one(harness: Harness, sandbox: SandboxProcess) -> None:
     error = {"type": "invalid_request_error", "code": "amount_too_small", "param": "amount"}
     refusal = {"phase": "before", "action": "status", "code": 400, "body": {"error": error}}
     sandbox.faults({"match": {"operation": "payment_intents.create"}, "times": 1, **refusal})
@@ -89,7 +87,7 @@ async def test_a_payment_that_was_refused_for_good_can_have_a_next_too(
 
 
 @pytest.mark.invariant("I1")
-async def test_a_hundred_at_once_open_exactly_one(harness: Harness) -> None:
+async def test_a_hundred_concurrent_requests_open_exactly_one_payment(harness: Harness) -> None:
     await end_unpaid(harness)
     answers = await asyncio.gather(*(open_new(harness) for _ in range(100)))
     statuses = Counter(answer.status for answer in answers)
@@ -101,7 +99,7 @@ async def test_a_hundred_at_once_open_exactly_one(harness: Harness) -> None:
     assert len(client.v1.payment_intents.list().data) == 2
 
 
-async def test_the_same_key_has_the_same_answer(harness: Harness) -> None:
+async def test_the_same_key_gets_the_same_response(harness: Harness) -> None:
     await end_unpaid(harness)
     answers = await asyncio.gather(*(open_new(harness, key="again-1") for _ in range(20)))
     assert len({answer.body for answer in answers if answer.status == 201}) == 1
@@ -110,7 +108,7 @@ async def test_the_same_key_has_the_same_answer(harness: Harness) -> None:
     assert (await open_new(harness, "o-2", key="again-1")).status == 422
 
 
-async def test_the_same_job_after_its_answer_is_forgotten_opens_nothing_more(harness: Harness) -> None:
+async def test_a_key_opens_no_more_after_its_stored_response_expired(harness: Harness) -> None:
     await end_unpaid(harness)
     await open_new(harness, key="job-1")
     await harness.run_until_idle()
@@ -121,7 +119,7 @@ async def test_the_same_job_after_its_answer_is_forgotten_opens_nothing_more(har
     assert await harness.flows.pool.fetchval("SELECT max(n) FROM payments") == 2
 
 
-async def test_while_the_last_one_is_open_or_paid_there_is_no_next(harness: Harness) -> None:
+async def test_an_open_or_paid_payment_allows_no_next_one(harness: Harness) -> None:
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()
     open_still = await open_new(harness, key="job-1")
@@ -133,7 +131,7 @@ async def test_while_the_last_one_is_open_or_paid_there_is_no_next(harness: Harn
     assert await harness.flows.pool.fetchval("SELECT count(*) FROM payments") == 1
 
 
-async def test_a_third_follows_a_second_that_ended_unpaid(harness: Harness) -> None:
+async def test_a_third_payment_follows_an_unpaid_second(harness: Harness) -> None:
     await end_unpaid(harness)
     await open_new(harness)
     await harness.run_until_idle()
@@ -143,8 +141,8 @@ async def test_a_third_follows_a_second_that_ended_unpaid(harness: Harness) -> N
 
 
 @pytest.mark.invariant("I1")
-async def test_money_that_nobody_expected_comes_before_a_new_payment(harness: Harness) -> None:
-    """A second intent with our name was paid, and no person has looked yet: to charge again would be to charge twice."""
+async def test_unexpected_money_blocks_a_new_payment(harness: Harness) -> None:
+    """A second intent with our name is paid and unresolved. Charging again would charge twice."""
     await end_unpaid(harness)
     client: Any = harness.sandbox.client()
     made = client.v1.payment_intents.retrieve(await intent_of(harness, name_of("o-1")))
@@ -155,8 +153,8 @@ async def test_money_that_nobody_expected_comes_before_a_new_payment(harness: Ha
     assert (answer.status, "a person must look" in answer.json["detail"]) == (409, True)
 
 
-async def test_an_order_that_is_delivered_again_opens_nothing_and_is_no_changed_order(harness: Harness) -> None:
-    """Neither once its payment has ended, nor beside the next one."""
+async def test_a_redelivered_order_opens_no_payment_and_is_not_quarantined(harness: Harness) -> None:
+    """This holds once its payment has ended, and also beside the next one."""
     await end_unpaid(harness)
     await harness.flows.accept("o-1")
     assert await harness.flows.pool.fetchval("SELECT count(*) FROM payments") == 1
@@ -171,7 +169,7 @@ async def test_an_order_that_is_delivered_again_opens_nothing_and_is_no_changed_
     assert await harness.flows.pool.fetchval("SELECT reason FROM quarantine") == "order_changed"
 
 
-async def test_who_opened_it_is_noted_with_the_new_payment(harness: Harness) -> None:
+async def test_opening_a_payment_is_audited_with_its_actor(harness: Harness) -> None:
     await end_unpaid(harness)
     await open_new(harness, key="job-1")
     [row] = await harness.flows.pool.fetch("SELECT client, action, payment_id, detail::jsonb->>'order_id' FROM audit")
@@ -179,7 +177,7 @@ async def test_who_opened_it_is_noted_with_the_new_payment(harness: Harness) -> 
 
 
 @pytest.mark.parametrize("scope", [Scope.READ, Scope.REFUND])
-async def test_a_key_of_another_scope_opens_nothing(harness: Harness, scope: Scope) -> None:
+async def test_a_key_without_the_required_scope_opens_no_payment(harness: Harness, scope: Scope) -> None:
     await end_unpaid(harness)
     harness.key = await api_keys.create(harness.flows.pool, client="reports", scopes=[scope])
     assert (await open_new(harness)).status == 403
@@ -188,5 +186,5 @@ async def test_a_key_of_another_scope_opens_nothing(harness: Harness, scope: Sco
 @pytest.mark.parametrize(
     "body", [{}, {"order_id": ""}, {"order_id": "a b"}, {"order_id": 7}, {"order_id": "o-1", "amount": "1"}, []]
 )
-async def test_a_body_that_means_nothing_is_refused(harness: Harness, body: object) -> None:
+async def test_an_invalid_body_is_refused(harness: Harness, body: object) -> None:
     assert (await harness.post("/v1/payments", body)).status == 422

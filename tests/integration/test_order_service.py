@@ -1,4 +1,4 @@
-"""The example of an order service, as a process, on real records: repeated, overtaking each other, killed in the middle."""
+"""Test the example order service as a process: repeated records, reordered records, and kills."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ from payment_service_demo.embedded.process import ChildProcess
 from payment_service_events import Event, read
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
-from scripts.sample_records import ANNOUNCEMENTS, record_of
+from payment_service_events.types import (
+    Authorized,
+    Canceled,
+    DisputeClosed,
+    Disputed,
+    Failed,
+    Initiated,
+    Refunded,
+    RefundFailed,
+    RefundInitiated,
+    Succeeded,
+)
+from scripts.sample_records import record_of, samples
 from tests.support.eventually import eventually
 from tests.support.kafka import Topics, group_id
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "order_service.py"
-(
-    INITIATED,
-    AUTHORIZED,
-    SUCCEEDED,
-    DECLINED,
-    ENDED,
-    CANCELED,
-    REFUND_INITIATED,
-    REFUNDED,
-    REFUND_FAILED,
-    DISPUTED,
-    DISPUTE_WON,
-) = ANNOUNCEMENTS
+[INITIATED], [AUTHORIZED], [SUCCEEDED] = samples(Initiated), samples(Authorized), samples(Succeeded)
+[DECLINED, ENDED], [CANCELED] = samples(Failed), samples(Canceled)
+[REFUND_INITIATED], [REFUNDED], [REFUND_FAILED] = samples(RefundInitiated), samples(Refunded), samples(RefundFailed)
+[DISPUTED], [DISPUTE_WON] = samples(Disputed), samples(DisputeClosed)
 PAID = Money(1990, currency("eur"))
 PART, NOTHING = Money(500, PAID.currency), Money(0, PAID.currency)
 
-# What was told of an order, its payments one after the other; where that leaves the order, and what has to be done.
+# Events of an order, payment by payment; the order's resulting status; the resulting tasks.
 LIVES: list[tuple[str, list[list[PaymentEvent]], Standing, list[str]]] = [
     ("paid", [[INITIATED, SUCCEEDED]], Standing(status="paid", paid=PAID), ["ship"]),
     ("declined", [[INITIATED, DECLINED]], Standing(status="awaiting payment"), []),
@@ -83,9 +86,9 @@ LIVES: list[tuple[str, list[list[PaymentEvent]], Standing, list[str]]] = [
 
 def records(order: str, payments: Sequence[Sequence[PaymentEvent]]) -> list[OutboxRecord]:
     return [
-        record_of(told, order=order, sequence=sequence, attempt=attempt)
-        for attempt, told_of_it in enumerate(payments, 1)
-        for sequence, told in enumerate(told_of_it, 1)
+        record_of(announcement, order=order, sequence=sequence, attempt=attempt)
+        for attempt, announcements in enumerate(payments, 1)
+        for sequence, announcement in enumerate(announcements, 1)
     ]
 
 
@@ -94,7 +97,7 @@ def event_of(record: OutboxRecord) -> Event:
 
 
 @pytest.mark.parametrize(("order", "payments", "expected", "to_do"), LIVES, ids=[life[0] for life in LIVES])
-def test_where_an_order_stands_and_what_is_to_be_done(
+def test_the_order_status_and_tasks_follow_from_the_events(
     order: str, payments: list[list[PaymentEvent]], expected: Standing, to_do: list[str]
 ) -> None:
     history = [event_of(record) for record in records(order, payments[-1:])]
@@ -107,8 +110,8 @@ def test_where_an_order_stands_and_what_is_to_be_done(
     assert found == to_do[-len(found) :] if found else not to_do
 
 
-def test_a_parcel_is_not_sent_when_the_payment_is_learned_after_its_dispute() -> None:
-    """Whatever arrives first: only the order of `ce_sequence` decides."""
+def test_a_parcel_is_not_shipped_if_the_dispute_arrives_before_the_payment() -> None:
+    """Only the order of `ce_sequence` decides, not the order of arrival."""
     events = [event_of(record) for record in records("o", [[INITIATED, SUCCEEDED, DISPUTED]])]
     for inbound_record in permutations(events):
         known: list[Event] = []
@@ -122,7 +125,7 @@ def test_a_parcel_is_not_sent_when_the_payment_is_learned_after_its_dispute() ->
 
 
 class Listener:
-    """Processes of the example on one database and one group."""
+    """Processes of the example with one database and one consumer group."""
 
     def __init__(self, topics: Topics, dsn: str, folder: Path) -> None:
         self._env = {"KAFKA_BROKERS": topics.bootstrap_servers, "ORDERS_DSN": dsn, "KAFKA_GROUP_ID": group_id()}
@@ -132,7 +135,7 @@ class Listener:
 
     @contextmanager
     def running(self) -> Iterator[ChildProcess]:
-        """Start it; kill what is left of it at the end."""
+        """Start a process, and kill it at the end if it still runs."""
         self._count += 1
         log = self._folder / f"order_service_{self._count}.log"
         child = ChildProcess([sys.executable, str(EXAMPLE)], log=log, env={**os.environ, **self._env})
@@ -142,7 +145,7 @@ class Listener:
             child.kill()
 
     def rows(self, query: str) -> list[Any]:
-        """Ask its database; nothing while its tables are not there."""
+        """Query its database. Return nothing while its tables do not exist."""
         try:
             with psycopg.connect(self.dsn) as connection:
                 return connection.execute(query.encode()).fetchall()
@@ -150,7 +153,7 @@ class Listener:
             return []
 
     def taken(self) -> int:
-        """How many records it has taken."""
+        """Return the number of records it has processed."""
         return sum(count for (count,) in self.rows("SELECT count(*) FROM payment_records"))
 
 
@@ -167,22 +170,22 @@ def key_of(record: OutboxRecord) -> Callable[[Any], bytes | None]:
 @pytest.mark.invariant("I4")
 @pytest.mark.kafka
 @pytest.mark.timeout(120)
-def test_killed_in_the_middle_with_everything_repeated_two_of_it_do_each_thing_once(
+def test_two_killed_processes_with_repeated_records_do_each_task_once(
     topics: Topics, empty_database_dsn: str, tmp_path: Path
 ) -> None:
-    whole = [record for order, payments, _, _ in LIVES for record in records(order, payments)]
+    every_record = [record for order, payments, _, _ in LIVES for record in records(order, payments)]
     listener = Listener(topics, empty_database_dsn, tmp_path)
-    half = len(whole) // 2
-    publish(topics, whole[:half])
+    half = len(every_record) // 2
+    publish(topics, every_record[:half])
     with listener.running():
         eventually(lambda: listener.taken() >= half // 2, timeout_s=30)
-    # Killed without having stored its last offsets. Now all comes again, out of order, and what can't be kept between.
-    shuffled = random.Random(7).sample(whole, len(whole))
+    # It was killed before it stored its last offsets. Resend every record out of order, with unstorable ones between.
+    shuffled = random.Random(7).sample(every_record, len(every_record))
     topics.produce([b"\xff"], topic="payments.failed")
     publish(topics, [record_of(DECLINED, order="not\0storable")])
-    publish(topics, [*whole[half:], *shuffled])
+    publish(topics, [*every_record[half:], *shuffled])
     with listener.running() as child, listener.running():
-        eventually(lambda: listener.taken() == len(whole), timeout_s=60)
+        eventually(lambda: listener.taken() == len(every_record), timeout_s=60)
         eventually(lambda: len(listener.rows("SELECT FROM refused_records")) == 2, timeout_s=30)
         orders = dict(listener.rows("SELECT order_id, (status, paid, refunded)::text FROM shop_orders"))
         assert child.stop() == 0

@@ -1,4 +1,4 @@
-"""`/v1` over a socket, on a real database: what is shown of payments, and how everything else is refused."""
+"""Test reading payments through `/v1` over a socket on a real database, and the refusal of everything else."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ async def api(database_dsn: str) -> AsyncIterator[Api]:
         yield opened
 
 
-async def test_a_payment_is_shown_with_amounts_as_decimal_text(api: Api) -> None:
-    """Every field by its name; none is left out when it is empty."""
+async def test_a_payment_shows_amounts_as_decimal_text(api: Api) -> None:
+    """Every field is present, even when it is empty."""
     name = await api.insert()
     answer = await api.get(f"/v1/payments/{name}")
     assert answer.status == 200
@@ -52,8 +52,8 @@ async def test_amounts_have_the_decimals_of_their_currency(api: Api, currency: s
     ("refunded", "status"),
     [(0, "succeeded"), (1, "partially_refunded"), (1989, "partially_refunded"), (1990, "refunded")],
 )
-async def test_how_much_was_refunded_is_shown_as_a_status(api: Api, refunded: int, status: str) -> None:
-    """Derived, never stored."""
+async def test_the_refund_statuses_are_derived_from_the_refunded_amount(api: Api, refunded: int, status: str) -> None:
+    """They are never stored."""
     name = await api.insert(intent="pi_1", captured=1990, refunded=refunded, status="succeeded")
     assert (await api.get(f"/v1/payments/{name}")).json["status"] == status
 
@@ -63,15 +63,15 @@ async def test_an_order_without_payments_has_an_empty_list(api: Api) -> None:
 
 
 @pytest.mark.parametrize("order_id", ["a/b", "'OR'1'='1", "x" * 64, "!~#&=?+:"])
-async def test_any_order_id_can_be_asked_for(api: Api, order_id: str) -> None:
-    """Ids may hold any punctuation: so they are in the query, never in the path."""
+async def test_any_order_id_can_be_queried(api: Api, order_id: str) -> None:
+    """Ids may contain any punctuation, so they are in the query and never in the path."""
     await api.insert(order_id)
     escaped = "".join(f"%{byte:02X}" for byte in order_id.encode())
     [shown] = (await api.get(f"/v1/payments?order_id={escaped}")).json["data"]
     assert shown["order_id"] == order_id
 
 
-async def test_events_are_listed_in_the_providers_order_without_their_content(api: Api) -> None:
+async def test_events_are_listed_in_the_providers_order_without_payloads(api: Api) -> None:
     name = await api.insert()
     for number in (3, 1, 2):
         await api.pool.execute(INSERT_EVENT, name, f"evt_{number}", number)
@@ -88,12 +88,12 @@ async def test_events_are_listed_in_the_providers_order_without_their_content(ap
 
 
 @pytest.mark.parametrize("part", ["", "/events", "/refunds", "/disputes", "/timeline"])
-async def test_a_payment_that_does_not_exist_is_not_found(api: Api, part: str) -> None:
+async def test_an_unknown_payment_is_not_found(api: Api, part: str) -> None:
     assert_problem(await api.get(f"/v1/payments/{uuid4()}{part}"), 404)
 
 
 @pytest.mark.parametrize("text", ["7", "null", "'--", "x" * 500, str(UUID(int=0))[:-1]])
-async def test_what_is_no_uuid_is_refused_without_being_repeated(api: Api, text: str) -> None:
+async def test_an_invalid_uuid_is_refused_without_being_echoed(api: Api, text: str) -> None:
     answer = await api.get(f"/v1/payments/{text}")
     assert_problem(answer, 422)
     assert f'"{text}"' not in answer.body.decode()
@@ -118,18 +118,18 @@ async def test_what_is_no_uuid_is_refused_without_being_repeated(api: Api, text:
         "order_id=a&api_key=x",
     ],
 )
-async def test_a_query_that_means_nothing_is_refused(api: Api, query: str) -> None:
-    """Unknown parameters too: what is ignored in silence is believed to work."""
+async def test_an_invalid_query_is_refused(api: Api, query: str) -> None:
+    """Unknown parameters too: silently ignored ones would be taken for effective."""
     assert_problem(await api.get(f"/v1/payments?{query}"), 422)
 
 
-async def test_a_read_takes_no_unknown_parameter(api: Api) -> None:
+async def test_a_read_refuses_unknown_parameters(api: Api) -> None:
     name = await api.insert()
     assert_problem(await api.get(f"/v1/payments/{name}?expand=all"), 422)
 
 
-async def test_while_the_database_is_away_clients_are_asked_to_come_again(api: Api) -> None:
-    """503, never a 500, and not a word of where the database is."""
+async def test_a_database_outage_returns_503_with_retry_after(api: Api) -> None:
+    """It never returns a 500, and the body does not name the database."""
     target = "/v1/payments?order_id=a"
     assert (await api.get(target)).status == 200
     api.pool.terminate()

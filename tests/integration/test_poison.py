@@ -1,4 +1,4 @@
-"""One payment, event or answer that trips the database, or a database in trouble, stops nothing for good."""
+"""Test that neither a rejected payment, event or response nor a database failure blocks others for good."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.integration.test_apply_webhooks import event, inbox
 from tests.support.flows import Flows
 
 
-async def test_an_attempt_that_came_too_late_is_given_back_even_if_the_database_was_away(
+async def test_a_late_attempt_is_released_even_after_a_database_outage(
     flows: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it would stay claimed for as long as this process lives, and its payment unsettled."""
+    """Otherwise it stays claimed for as long as this process lives, and its payment gets no result."""
     ticks = iter([0.0])
     dispatcher = flows.dispatcher(boot_s=lambda: next(ticks, 1_000_000.0))
     dispatcher._released_at = 1e12  # no sweep before the claim
@@ -28,15 +28,15 @@ async def test_an_attempt_that_came_too_late_is_given_back_even_if_the_database_
         raise ConnectionResetError
 
     monkeypatch.setattr(operations, "release_unsent", away)
-    assert len(await dispatcher._claim(1, frozenset())) == 1  # the answer comes after 5 s
+    assert len(await dispatcher._claim(1, frozenset())) == 1  # the response arrives after 5 s
     await asyncio.gather(*dispatcher._calls, return_exceptions=True)
     dispatcher._released_at = 0.0
     await dispatcher._release_forgotten()
     assert (await flows.operation("o-1"))["state"] == "due"
 
 
-async def test_a_delivery_that_can_be_neither_stored_nor_kept_is_answered_and_stops_no_other(flows: Flows) -> None:
-    """Unanswered, it would hold its place among those that wait until the process ends, and those behind it too."""
+async def test_a_delivery_that_cannot_even_be_quarantined_blocks_no_other(flows: Flows) -> None:
+    """Without a response it would keep its slot until the process exits, and block later deliveries too."""
     await flows.accept("o-1", "o-2")
     bad, good = event("o-1"), event("o-2")
     await flows.pool.execute(
@@ -54,8 +54,11 @@ async def test_a_delivery_that_can_be_neither_stored_nor_kept_is_answered_and_st
     assert (await flows.payment("o-2"))["status"] == "succeeded"
 
 
-async def test_a_stored_event_that_trips_the_database_is_parked_and_stops_no_other(flows: Flows) -> None:
-    """Its intent is another payment's already, which the database refuses; the two came before their payments."""
+async def test_a_stored_event_the_database_rejects_is_parked_and_blocks_no_other(flows: Flows) -> None:
+    """Its intent already belongs to another payment, which the database rejects.
+
+    Both events arrived before their payments.
+    """
     webhooks = inbox(flows)
     bad, good = event("o-2", id="pi_o-1", status="processing"), event("o-3")
     for early in (bad, good):
@@ -77,13 +80,13 @@ async def test_a_stored_event_that_trips_the_database_is_parked_and_stops_no_oth
     assert (row["processed"], row["parked_reason"], row["retry_at"]) == (False, "not_applicable", None)
 
 
-async def test_an_event_that_trips_the_database_is_stored_and_parked_with_its_payment(flows: Flows) -> None:
-    """What names us is kept among the payment's events, where a person looks and can have it applied again."""
+async def test_an_event_the_database_rejects_is_parked_with_its_payment(flows: Flows) -> None:
+    """An event that names our payment is stored among its events, where an operator can apply it again."""
     await flows.accept("o-1", "o-2")
     webhooks = inbox(flows)
     bad = event("o-2", "processing", id="pi_o-1")
-    for told in (event("o-1"), bad):
-        taking = asyncio.create_task(webhooks.take(told, "secret-1"))
+    for delivered in (event("o-1"), bad):
+        taking = asyncio.create_task(webhooks.take(delivered, "secret-1"))
         await asyncio.sleep(0)
         await webhooks.store_once()
         await taking

@@ -1,4 +1,4 @@
-"""Several payment providers in one service: which takes an order, and that none touches another's payments."""
+"""Test several payment providers in one service: the choice per order, and isolation of their payments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.sandbox import SandboxProcess
 
 
 class Other(Stripe):
-    """Another provider, which happens to speak as Stripe does."""
+    """A second provider that speaks Stripe's protocol."""
 
     name = "other"
 
@@ -38,7 +38,7 @@ async def flows(database_dsn: str) -> AsyncIterator[Flows]:
 
 
 def paid(order_id: str) -> dict[str, Any]:
-    """What Stripe tells of an order's intent that was paid."""
+    """Build Stripe's event about the paid intent of an order."""
     intent = {
         "id": "pi_1",
         "object": "payment_intent",
@@ -52,7 +52,7 @@ def paid(order_id: str) -> dict[str, Any]:
     return {**event, "created": int(time.time()), "data": {"object": intent}}
 
 
-async def take(flows: Flows, *events: ProviderEvent) -> None:
+async def apply_events(flows: Flows, *events: ProviderEvent) -> None:
     webhooks = Webhooks(flows.context())
     webhooks.start()
     for event in events:
@@ -60,7 +60,7 @@ async def take(flows: Flows, *events: ProviderEvent) -> None:
     await webhooks.stop()
 
 
-async def test_an_order_goes_to_the_provider_it_names_else_its_currency_s_else_the_first(flows: Flows) -> None:
+async def test_an_order_uses_its_named_provider_then_its_currencys_then_the_first(flows: Flows) -> None:
     orders = [
         order("named", payment_provider="other"),
         order("by-rule", currency="sek"),
@@ -80,22 +80,20 @@ async def test_an_order_goes_to_the_provider_it_names_else_its_currency_s_else_t
 
 
 @pytest.mark.parametrize("name", ["acme", "", "Stripe", "a b", 7, ["stripe"], "x" * 5000])
-async def test_an_order_that_names_an_unknown_provider_is_quarantined_and_holds_up_none(
-    flows: Flows, name: object
-) -> None:
+async def test_an_order_with_an_unknown_provider_is_quarantined_and_blocks_none(flows: Flows, name: object) -> None:
     await flows.intake.accept([inbound_record(order("o-1", payment_provider=name), 0), inbound_record(order("o-2"), 1)])
     assert await flows.pool.fetchval("SELECT reason FROM quarantine") == "unknown_provider"
     assert await flows.pool.fetchval("SELECT array_agg(order_id) FROM payments") == ["o-2"]
 
 
-async def test_an_order_that_comes_again_with_another_provider_is_a_changed_order(flows: Flows) -> None:
+async def test_a_redelivered_order_with_another_provider_is_a_changed_order(flows: Flows) -> None:
     values = [order("o-1"), order("o-1", payment_provider="stripe"), order("o-1", payment_provider="other")]
     await flows.intake.accept([inbound_record(value, offset) for offset, value in enumerate(values)])
     rows = await flows.pool.fetch("SELECT record_offset, reason FROM quarantine")
     assert [tuple(row) for row in rows] == [(2, "order_changed")]
 
 
-async def test_an_order_that_comes_again_after_its_provider_has_left_is_nothing(flows: Flows) -> None:
+async def test_a_redelivered_order_of_a_removed_provider_changes_nothing(flows: Flows) -> None:
     again = order("o-1", payment_provider="other")
     await flows.intake.accept([inbound_record(again, 0)])
     alone = flows.context(providers=Providers({"stripe": flows.provider}))
@@ -107,33 +105,33 @@ async def test_an_order_that_comes_again_after_its_provider_has_left_is_nothing(
 
 
 @pytest.mark.invariant("I7")
-async def test_an_event_of_another_provider_than_the_payment_s_is_parked_and_never_applied(flows: Flows) -> None:
+async def test_an_event_from_another_provider_is_parked_and_never_applied(flows: Flows) -> None:
     await flows.intake.accept([inbound_record(order("o-1", payment_provider="other"), 0)])
-    await take(flows, translate(paid("o-1"), deployment="default", livemode=False))
+    await apply_events(flows, translate(paid("o-1"), deployment="default", livemode=False))
     assert (await flows.payment("o-1"))["status"] == "created"
     event = await flows.pool.fetchrow("SELECT processed, parked_reason, payment_id FROM payment_events")
     assert event is not None
     assert tuple(event) == (False, "another_provider", name_of("o-1"))
 
 
-async def test_events_of_two_providers_under_the_same_id_are_two_events(flows: Flows) -> None:
+async def test_one_event_id_from_two_providers_is_two_events(flows: Flows) -> None:
     await flows.intake.accept(
         [inbound_record(order("o-1"), 0), inbound_record(order("o-2", payment_provider="other"), 1)]
     )
     events = [translate(paid(name), deployment="default", livemode=False) for name in ("o-1", "o-2")]
-    await take(flows, events[0], _by(events[1], "other"))
+    await apply_events(flows, events[0], _by(events[1], "other"))
     assert [(await flows.payment(name))["status"] for name in ("o-1", "o-2")] == ["succeeded", "succeeded"]
 
 
 @pytest.mark.invariant("I10")
-async def test_a_stored_event_that_its_provider_trips_over_is_parked_and_stops_no_other(
+async def test_a_stored_event_its_provider_fails_on_is_parked_and_blocks_no_other(
     flows: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def trip(_event: object) -> ProviderEvent:
         raise ZeroDivisionError
 
     early = translate(paid("o-1"), deployment="default", livemode=False)
-    await take(flows, early, _by(early, "other"), _by(early, "gone"))
+    await apply_events(flows, early, _by(early, "other"), _by(early, "gone"))
     await flows.intake.accept([inbound_record(order("o-1"), 0)])
     await flows.pool.execute("UPDATE payment_events SET retry_at = now()")
     monkeypatch.setattr(flows.providers.named("other"), "translate", trip)
@@ -152,8 +150,8 @@ def _by(event: ProviderEvent, provider: str) -> ProviderEvent:
     return ProviderEvent(**{**fields, "provider": provider})
 
 
-class Trouble(Stripe):
-    """A provider whose code does what no provider may: raises, hangs, answers with nothing."""
+class FaultyProvider(Stripe):
+    """A provider that raises, hangs, or returns nothing."""
 
     name = "trouble"
     mood = "raise"
@@ -175,12 +173,12 @@ class Trouble(Stripe):
 @pytest.mark.parametrize(
     ("mood", "code"), [("raise", "raised:ZeroDivisionError"), ("hang", "no_answer"), ("nothing", "no_outcome:NoneType")]
 )
-async def test_whatever_a_provider_s_code_does_is_an_unknown_outcome_and_delays_no_other(
+async def test_a_failing_provider_has_an_unknown_outcome_and_delays_no_other(
     database_dsn: str, sandbox: SandboxProcess, mood: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "GRACE_S", 0.0)
     async with open_flows(database_dsn, sandbox.base_url, provider_timeout_s=0.5) as flows:
-        trouble = Trouble(flows.config, now_s=lambda: 0.0)
+        trouble = FaultyProvider(flows.config, now_s=lambda: 0.0)
         trouble.mood = mood
         flows.use(Providers({"stripe": flows.provider, "trouble": trouble}))
         dispatchers = [flows.dispatcher(name=name) for name in flows.providers.by_name]

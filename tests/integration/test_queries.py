@@ -1,4 +1,4 @@
-"""Every named query is understood by the server, on the schema that the migrations make."""
+"""Test that the server can prepare every named query on the migrated schema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import asyncpg
 from payment_service.db.pool import connect_arguments
 from payment_service.db.queries import load
 
-# Maintenance and migration run on psycopg, with names of partitions filled in: their own tests run every statement.
+# Maintenance and migration use psycopg with partition names filled in; their own tests run every statement.
 PSYCOPG = {"maintain.sql", "migrate.sql"}
 QUERIES = {
     f"{file.name}:{name}": sql
@@ -21,7 +21,7 @@ QUERIES = {
 
 
 async def test_every_query_fits_the_schema(database_dsn: str) -> None:
-    """Preparing resolves every table, column, type and parameter, and runs nothing."""
+    """Preparing resolves every table, column, type and parameter without running the query."""
     assert len(QUERIES) > 30
     connection = await asyncpg.connect(**connect_arguments(database_dsn))
     misfits = {}

@@ -1,4 +1,4 @@
-"""What is listed, shown and claimed costs what it gives, and not what the table holds beside it."""
+"""Test that listing, showing and claiming cost as much as they return, regardless of the rest of the table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.flows import config_for
 
 NOW = datetime.now(UTC)
 ROWS = 4_000
-# A page of 20 from any index: some steps down and the rows themselves. Read row by row, the table has thousands.
+# A page of 20 from any index: a few index levels and the rows. A full scan reads thousands.
 PAGE_BUFFERS_MAX = 500
 
 FILL = """
@@ -40,7 +40,7 @@ SELECT gen_random_uuid(), id, 'stripe', $1, 'order', 'POST', '/v1', '', '' FROM 
 
 @pytest.fixture
 async def pool(database_dsn: str) -> AsyncIterator[Pool]:
-    """Give a pool on a table of payments that are all alike but for a few, the oldest."""
+    """Open a pool on a table of payments that are alike except for a few, the oldest."""
     pool = await open_pool(config_for(database_dsn, "http://127.0.0.1:9"))
     await pool.execute(FILL, ROWS, NOW)
     await pool.execute(RARE, ROWS - 10)
@@ -49,7 +49,7 @@ async def pool(database_dsn: str) -> AsyncIterator[Pool]:
 
 
 async def cost(connection: Connection, statement: str, *parameters: object) -> tuple[int, int]:
-    """Run a statement by its generic plan; give the pages it touched and the rows it returned."""
+    """Run a statement with its generic plan. Return the pages it touched and the rows it returned."""
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     [row] = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *parameters)
     plan: dict[str, Any] = json.loads(row[0])[0]["Plan"]
@@ -57,8 +57,8 @@ async def cost(connection: Connection, statement: str, *parameters: object) -> t
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
-async def test_a_list_by_any_filter_costs_a_page_however_rare_what_fits_is(pool: Pool, analyzed: bool) -> None:
-    """Whether the statistics know of the rows or not."""
+async def test_a_filtered_list_costs_one_page_however_rare_the_matches(pool: Pool, analyzed: bool) -> None:
+    """With and without statistics that include the rows."""
     if analyzed:
         await pool.execute("ANALYZE")
     queries = load("payment_service.db", "payment_reads.sql")
@@ -85,8 +85,8 @@ async def test_a_list_by_any_filter_costs_a_page_however_rare_what_fits_is(pool:
     assert costs["payments_by_time"][1] == 20
 
 
-async def test_a_claim_steps_over_nothing_of_a_kind_that_is_blocked(pool: Pool) -> None:
-    """Measured before: 29 ms a claim with 100,000 creates waiting behind a block, ten times a second."""
+async def test_a_claim_reads_no_operation_of_a_blocked_kind(pool: Pool) -> None:
+    """Measured before: 29 ms per claim with 100,000 blocked creates, ten times a second."""
     await pool.execute(DUE, "create")
     await pool.execute("INSERT INTO provider_budget (provider, tokens) VALUES ('stripe', 100)")
     open_kinds = [kind.value for kind in Kind if kind is not Kind.CREATE]

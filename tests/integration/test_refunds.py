@@ -1,4 +1,4 @@
-"""Refunds from the request to the announcement, before a real sandbox: never twice, never too much, whoever asks however often."""
+"""Test refunds from the request to the published record, against a real sandbox: never twice, never too much."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ REFUND = {"method": "POST", "path": "/v1/refunds"}
 
 
 def refunded(sandbox: SandboxProcess) -> int:
-    """What the provider has given back, by its own ledger."""
+    """Return the refunds in the provider's ledger."""
     signs = {"refund.created": 1, "refund.succeeded": 0, "refund.failed": -1, "refund.canceled": -1}
     return sum(signs.get(entry["effect"], 0) * entry["amount"] for entry in sandbox.ledger())
 
 
 async def shown(harness: Harness, answer: Answer) -> dict[str, Any]:
-    """A refund as it is now."""
+    """Return a refund's current state."""
     refund: dict[str, Any] = (await harness.get(f"/v1/refunds/{answer.json['id']}")).json
     return refund
 
 
-async def test_a_part_and_then_the_rest_are_refunded_and_told(harness: Harness) -> None:
+async def test_a_partial_refund_and_the_rest_are_refunded_and_published(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "5.00", reason="requested_by_customer", metadata={"case": "17"})
     assert (first.status, first.json["status"], first.json["amount"]) == (201, "pending", "5.00")
@@ -49,9 +49,9 @@ async def test_a_part_and_then_the_rest_are_refunded_and_told(harness: Harness) 
     payment_now = (await harness.get(f"/v1/payments/{payment}")).json
     assert (payment_now["status"], payment_now["amount_refunded"]) == ("refunded", "19.90")
     assert refunded(harness.sandbox) == 1990
-    told = await harness.announced(payment)
-    assert [topic for topic, _ in told[2:]] == ["refund_initiated", "refunded", "refund_initiated", "refunded"]
-    assert [(value["amount_refunded"], value["full"]) for topic, value in told if topic == "refunded"] == [
+    published = await harness.published(payment)
+    assert [topic for topic, _ in published[2:]] == ["refund_initiated", "refunded", "refund_initiated", "refunded"]
+    assert [(value["amount_refunded"], value["full"]) for topic, value in published if topic == "refunded"] == [
         ("5.00", False),
         ("19.90", True),
     ]
@@ -63,8 +63,8 @@ async def test_a_part_and_then_the_rest_are_refunded_and_told(harness: Harness) 
 @pytest.mark.parametrize(
     "text", [{"reason": "paid with 4242 4242 4242 4242"}, {"metadata": {"card": "4242424242424242"}}]
 )
-async def test_a_card_number_in_what_a_caller_writes_is_refused_and_kept_nowhere(harness: Harness, text: Any) -> None:
-    """A reason is stored, announced and shown; whoever wrote the number would be told to clean all of that."""
+async def test_a_card_number_in_a_request_is_refused_and_stored_nowhere(harness: Harness, text: Any) -> None:
+    """A reason is stored, published and shown, so a card number would spread everywhere."""
     payment = await harness.pay("o-1")
     answer = await harness.refund(payment, "5.00", **text)
     assert (answer.status, b"4242" in answer.body) == (422, False)
@@ -72,7 +72,7 @@ async def test_a_card_number_in_what_a_caller_writes_is_refused_and_kept_nowhere
     assert await harness.flows.pool.fetchval("SELECT count(*) FROM audit") == 0
 
 
-async def test_a_hundred_parts_at_once_never_exceed_what_was_captured(harness: Harness) -> None:
+async def test_a_hundred_concurrent_refunds_never_exceed_the_captured_amount(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     answers = await asyncio.gather(*(harness.refund(payment, "0.50") for _ in range(100)))
     assert Counter(answer.status for answer in answers) <= Counter({201: 39, 409: 61, 422: 61, 503: 61})
@@ -82,7 +82,7 @@ async def test_a_hundred_parts_at_once_never_exceed_what_was_captured(harness: H
     assert refunded(harness.sandbox) == made * 50 <= 1990
 
 
-async def test_the_same_key_asked_a_hundred_times_at_once_refunds_once(harness: Harness) -> None:
+async def test_a_hundred_concurrent_requests_with_one_key_refund_once(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     answers = await asyncio.gather(*(harness.refund(payment, "5.00", "job-1") for _ in range(100)))
     bodies = {answer.body for answer in answers if answer.status == 201}
@@ -95,7 +95,7 @@ async def test_the_same_key_asked_a_hundred_times_at_once_refunds_once(harness: 
     assert ({again.body}, again.headers["idempotent-replayed"]) == (bodies, "true")
 
 
-async def test_a_key_is_good_for_one_request(harness: Harness) -> None:
+async def test_a_key_with_a_different_request_is_refused(harness: Harness) -> None:
     payment, other = await harness.pay("o-1"), await harness.pay("o-2")
     assert (await harness.refund(payment, "5.00", "job-1")).status == 201
     for answer in (
@@ -106,8 +106,8 @@ async def test_a_key_is_good_for_one_request(harness: Harness) -> None:
         assert (answer.status, answer.json["type"]) == (422, "urn:payment-service:idempotency_mismatch")
 
 
-async def test_the_same_job_a_month_later_with_a_new_api_key_refunds_nothing_more(harness: Harness) -> None:
-    """The kept answer is forgotten by then; the refund remembers for whom and what it was made."""
+async def test_a_key_refunds_once_even_a_month_later_with_a_new_api_key(harness: Harness) -> None:
+    """The stored response has expired by then. The refund stores its client and its request."""
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "5.00", "job-1")
     await harness.run_until_idle()
@@ -121,7 +121,7 @@ async def test_the_same_job_a_month_later_with_a_new_api_key_refunds_nothing_mor
     assert refunded(harness.sandbox) == 500
 
 
-async def test_another_clients_same_key_is_another_refund(harness: Harness) -> None:
+async def test_the_same_key_from_another_client_is_another_refund(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "5.00", "job-1")
     harness.key = await api_keys.create(harness.flows.pool, client="support", scopes=[Scope.REFUND])
@@ -129,14 +129,14 @@ async def test_another_clients_same_key_is_another_refund(harness: Harness) -> N
     assert (second.status, second.json["id"] != first.json["id"]) == (201, True)
 
 
-async def test_what_cannot_be_refunded_is_said_and_not_remembered(harness: Harness) -> None:
+async def test_a_refused_refund_is_explained_and_not_stored(harness: Harness) -> None:
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()
     unpaid = await harness.refund(name_of("o-1"), "5.00", "job-1")
     assert (unpaid.status, unpaid.json["type"]) == (409, "urn:payment-service:not_allowed")
     assert (await harness.refund(uuid4(), "5.00")).status == 404
     payment = await harness.pay("o-1")
-    assert (await harness.refund(payment, "5.00", "job-1")).status == 201, "a refusal must not stick to its key"
+    assert (await harness.refund(payment, "5.00", "job-1")).status == 201, "a refusal must not be stored for its key"
     too_much = await harness.refund(payment, "14.91")
     assert (too_much.status, "14.90 eur" in too_much.json["detail"]) == (422, True)
     assert (await harness.refund(payment, "14.90")).status == 201
@@ -147,11 +147,11 @@ async def test_what_cannot_be_refunded_is_said_and_not_remembered(harness: Harne
     "amount",
     ["0", "0.00", "-1", "1e3", "1.999", "1,00", "+1", " 1", "1 ", "\uff11", "", "9" * 40, 1, 1.5, True, None, ["1"]],
 )
-async def test_what_is_no_amount_is_refused(harness: Harness, amount: object) -> None:
+async def test_an_invalid_amount_is_refused(harness: Harness, amount: object) -> None:
     payment = await harness.pay("o-1")
     answer = await harness.post(f"/v1/payments/{payment}/refunds", {"amount": amount})
     if amount is None:
-        assert answer.status == 201, "null is left out"
+        assert answer.status == 201, "null means absent"
         return
     assert (answer.status, answer.is_problem) == (422, True)
     assert await harness.flows.pool.fetchval("SELECT count(*) FROM refunds") == 0
@@ -168,7 +168,7 @@ async def test_what_is_no_amount_is_refused(harness: Harness, amount: object) ->
         ({"authorization": "Bearer none"}, 401),
     ],
 )
-async def test_a_request_without_what_it_needs_is_refused(
+async def test_a_request_without_a_required_header_is_refused(
     harness: Harness, headers: dict[str, str], status: int
 ) -> None:
     payment = await harness.pay("o-1")
@@ -187,19 +187,19 @@ async def test_a_request_without_what_it_needs_is_refused(
         {"reason": "\n"},
     ],
 )
-async def test_a_body_with_anything_unknown_is_refused(harness: Harness, body: object) -> None:
+async def test_a_body_with_an_unknown_field_is_refused(harness: Harness, body: object) -> None:
     payment = await harness.pay("o-1")
     assert (await harness.post(f"/v1/payments/{payment}/refunds", body)).status == 422
 
 
-async def test_a_key_that_may_only_read_refunds_nothing(harness: Harness) -> None:
+async def test_a_read_only_key_cannot_refund(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     harness.key = await api_keys.create(harness.flows.pool, client="reports", scopes=[Scope.READ, Scope.CHECKOUT])
     assert (await harness.refund(payment)).status == 403
     assert await harness.flows.pool.fetchval("SELECT count(*) FROM refunds") == 0
 
 
-async def test_who_asked_for_what_is_noted(harness: Harness) -> None:
+async def test_every_refund_is_audited_with_its_actor(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     await harness.refund(payment, "5.00", "job-1", reason="broken")
     await harness.refund(payment, "5.00", "job-1", reason="broken")
@@ -209,14 +209,14 @@ async def test_who_asked_for_what_is_noted(harness: Harness) -> None:
     assert tuple(row) == ("shop", "refund", payment, "127.0.0.1", "5.00")
 
 
-async def test_a_refund_that_fails_late_is_told_and_can_be_asked_for_again(harness: Harness) -> None:
+async def test_a_late_failure_of_a_refund_is_published_and_can_be_repeated(harness: Harness) -> None:
     payment = await harness.pay("o-1", "pm_card_refundFail")
     first = await harness.refund(payment)
     await harness.run_until_idle()
     harness.sandbox.advance(86_400)
     await harness.run_until_idle()
     assert (await shown(harness, first))["status"] == "failed"
-    assert [topic for topic, _ in await harness.announced(payment)][2:] == [
+    assert [topic for topic, _ in await harness.published(payment)][2:] == [
         "refund_initiated",
         "refunded",
         "refund_failed",
@@ -225,7 +225,7 @@ async def test_a_refund_that_fails_late_is_told_and_can_be_asked_for_again(harne
     assert (await harness.refund(payment)).status == 201
 
 
-async def test_a_pending_refund_is_pending_until_the_bank_has_taken_it(harness: Harness) -> None:
+async def test_a_pending_refund_stays_pending_until_the_bank_accepts_it(harness: Harness) -> None:
     payment = await harness.pay("o-1", "pm_card_pendingRefund")
     asked = await harness.refund(payment, "5.00")
     await harness.run_until_idle()
@@ -235,7 +235,7 @@ async def test_a_pending_refund_is_pending_until_the_bank_has_taken_it(harness: 
     assert (before, (await shown(harness, asked))["status"]) == ("pending", "succeeded")
 
 
-async def test_a_refund_made_in_the_dashboard_is_taken_in_and_counts(harness: Harness) -> None:
+async def test_a_dashboard_refund_is_recorded_and_counts(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
     client: Any = harness.sandbox.client()
@@ -245,11 +245,14 @@ async def test_a_refund_made_in_the_dashboard_is_taken_in_and_counts(harness: Ha
     [row] = await harness.flows.pool.fetch("SELECT external, status FROM refunds")
     assert tuple(row) == (True, "succeeded")
     assert (await harness.refund(payment, "5.00")).status == 422
-    assert [topic for topic, _ in await harness.announced(payment)][-1] == "refunded"
+    assert [topic for topic, _ in await harness.published(payment)][-1] == "refunded"
 
 
-async def test_a_refund_that_the_dashboard_overtook_fails_and_frees_its_amount(harness: Harness) -> None:
-    """Its event has not come yet when we ask; the look before the call tells of it, and the provider refuses ours."""
+async def test_a_refund_after_a_dashboard_refund_fails_and_frees_its_amount(harness: Harness) -> None:
+    """The dashboard refund's event has not arrived yet.
+
+    The read before the call finds it, and the provider refuses ours.
+    """
     payment = await harness.pay("o-1")
     intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
     client: Any = harness.sandbox.client()
@@ -259,8 +262,10 @@ async def test_a_refund_that_the_dashboard_overtook_fails_and_frees_its_amount(h
     await harness.flows.run_calls()
     refund = await shown(harness, late)
     assert (refund["status"], refund["failure_code"] != "") == ("failed", True)
-    assert (await harness.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00", "the look has told of it"
-    assert [topic for topic, _ in await harness.announced(payment)][2:] == [
+    assert (await harness.get(f"/v1/payments/{payment}")).json["amount_refunded"] == "15.00", (
+        "the read before the call found it"
+    )
+    assert [topic for topic, _ in await harness.published(payment)][2:] == [
         "refund_initiated",
         "refunded",
         "refund_failed",
@@ -271,7 +276,7 @@ async def test_a_refund_that_the_dashboard_overtook_fails_and_frees_its_amount(h
 
 @pytest.mark.parametrize("action", ["drop", "reset", "bad_gateway", "truncated"])
 @pytest.mark.parametrize("phase", ["before", "after"])
-async def test_a_call_that_ends_in_the_dark_refunds_once(harness: Harness, phase: str, action: str) -> None:
+async def test_a_call_with_an_unknown_outcome_refunds_once(harness: Harness, phase: str, action: str) -> None:
     payment = await harness.pay("o-1")
     harness.sandbox.faults({"match": REFUND, "phase": phase, "action": action, "times": 1})
     asked = await harness.refund(payment, "5.00")
@@ -281,8 +286,8 @@ async def test_a_call_that_ends_in_the_dark_refunds_once(harness: Harness, phase
     assert refunded(harness.sandbox) == 500
 
 
-async def test_a_refund_that_nobody_can_find_keeps_its_amount_and_waits_for_a_person(harness: Harness) -> None:
-    """A second one could not be taken back."""
+async def test_a_refund_that_cannot_be_found_is_parked_and_keeps_its_amount(harness: Harness) -> None:
+    """A second refund could not be reversed."""
     payment = await harness.pay("o-1")
     harness.sandbox.faults({"match": REFUND, "phase": "before", "action": "drop"})
     asked = await harness.refund(payment, "5.00")
@@ -305,7 +310,7 @@ async def test_a_refund_that_nobody_can_find_keeps_its_amount_and_waits_for_a_pe
     assert (await harness.refund(payment, "14.91")).status == 422
 
 
-async def test_events_in_any_order_come_to_the_same(harness: Harness) -> None:
+async def test_events_in_reverse_order_give_the_same_result(harness: Harness) -> None:
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()
     intent_id = (await harness.flows.payment("o-1"))["provider_payment_id"]
@@ -323,7 +328,7 @@ async def test_events_in_any_order_come_to_the_same(harness: Harness) -> None:
     assert {row["provider_refund_id"]: row["status"] for row in rows} == client_refunds
 
 
-async def test_a_chargeback_is_shown_told_and_blocks_refunds_until_it_is_won(harness: Harness) -> None:
+async def test_a_chargeback_is_published_and_blocks_refunds_until_it_is_won(harness: Harness) -> None:
     payment = await harness.pay("o-1", "pm_card_createDispute")
     await harness.run_until_idle()
     blocked = await harness.refund(payment, "5.00")
@@ -333,9 +338,9 @@ async def test_a_chargeback_is_shown_told_and_blocks_refunds_until_it_is_won(har
     client.v1.disputes.update(dispute.id, {"evidence": {"uncategorized_text": "winning_evidence"}, "submit": True})
     harness.sandbox.advance(60)
     await harness.run_until_idle()
-    told = [(topic, value) for topic, value in await harness.announced(payment) if "dispute" in topic]
-    assert [topic for topic, _ in told] == ["disputed", "dispute_closed"]
-    assert (told[0][1]["stage"], told[0][1]["evidence_due_by"] != "", told[1][1]["status"]) == (
+    published = [(topic, value) for topic, value in await harness.published(payment) if "dispute" in topic]
+    assert [topic for topic, _ in published] == ["disputed", "dispute_closed"]
+    assert (published[0][1]["stage"], published[0][1]["evidence_due_by"] != "", published[1][1]["status"]) == (
         "chargeback",
         True,
         "won",
@@ -343,7 +348,7 @@ async def test_a_chargeback_is_shown_told_and_blocks_refunds_until_it_is_won(har
     assert (await harness.refund(payment, "5.00")).status == 201
 
 
-async def test_kept_answers_are_forgotten_after_two_days(harness: Harness) -> None:
+async def test_stored_responses_are_deleted_after_two_days(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     await harness.refund(payment, "1.00", "old")
     await harness.refund(payment, "1.00", "new")

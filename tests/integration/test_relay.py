@@ -1,4 +1,4 @@
-"""The relay, on a real database and a real broker."""
+"""Test the relay on a real database and a real broker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from payment_service.db.pool import Pool
 from payment_service.db.records import OutboxRecord, append_outbox
 from payment_service.kafka import producer, publication
 from payment_service.kafka.lease import Lease, boot_clock
-from payment_service.kafka.producer import Fault, Producer, Report
+from payment_service.kafka.producer import DeliveryReport, FailureScope, Producer
 from payment_service_demo.embedded.broker import EmbeddedBroker
 from payment_service_demo.embedded.process import free_port
 from tests.support.eventually import eventually, eventually_async
@@ -45,40 +45,38 @@ def delete_topic(topics: Topics, name: str) -> None:
     eventually(lambda: name not in topic_names(topics.bootstrap_servers))
 
 
-class Watched(Producer):
-    """The real producer; notes whether two records of one payment were ever on their way at once, and can lie."""
+class RecordingProducer(Producer):
+    """The real producer, which can fake reports and finds records of one payment in flight at once."""
 
-    def __init__(self, *args: Any, lies: dict[str, Fault] | None = None, **options: Any) -> None:
+    def __init__(self, *args: Any, faked: dict[str, FailureScope] | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.lies = {} if lies is None else lies
-        self.on_their_way: dict[int, OutboxRow] = {}
+        self.faked = {} if faked is None else faked
+        self.in_flight: dict[int, OutboxRow] = {}
         self.overtaken: list[OutboxRow] = []
         self.sent: list[OutboxRow] = []
 
     def send(self, row: OutboxRow) -> None:
-        """Note it, and send it unless its topic is one that we lie about."""
-        if any(other.aggregate_id == row.aggregate_id for other in self.on_their_way.values()):
+        """Record the row, and send it unless its topic has a faked report."""
+        if any(other.aggregate_id == row.aggregate_id for other in self.in_flight.values()):
             self.overtaken.append(row)
         self.sent.append(row)
-        if fault := self.lies.get(row.topic):
-            self._report(Report(row.position, fault, "INJECTED"))
+        if fault := self.faked.get(row.topic):
+            self._report(DeliveryReport(row.position, fault, "INJECTED"))
         else:
-            self.on_their_way[row.position] = row
+            self.in_flight[row.position] = row
             super().send(row)
 
-    def take_reports(self) -> list[Report]:
-        """Note what has arrived."""
-        reports = super().take_reports()
+    def drain_reports(self) -> list[DeliveryReport]:
+        """Record the reports that have arrived."""
+        reports = super().drain_reports()
         for report in reports:
-            self.on_their_way.pop(report.position, None)
+            self.in_flight.pop(report.position, None)
         return reports
 
 
 @pytest.mark.kafka
-async def test_the_records_of_a_payment_arrive_in_their_order_with_key_value_and_headers(
-    config: Config, pool: Pool, topics: Topics
-) -> None:
-    """Whatever the mix of payments and transactions, each payment's records carry 1..n."""
+async def test_records_arrive_in_order_with_key_value_and_headers(config: Config, pool: Pool, topics: Topics) -> None:
+    """For any mix of payments and transactions, each payment's records have the sequences 1..n."""
     payments = [uuid.uuid4() for _ in range(50)]
     written: list[OutboxRecord] = []
     async with relaying(config, pool):
@@ -94,11 +92,11 @@ async def test_the_records_of_a_payment_arrive_in_their_order_with_key_value_and
 @pytest.mark.invariant("I5")
 @pytest.mark.kafka
 async def test_at_most_one_record_of_a_payment_is_unacknowledged(config: Config, pool: Pool, topics: Topics) -> None:
-    """The next one goes out after the acknowledgement of the one before, so nothing can change their order."""
-    producers: list[Watched] = []
+    """The next record is sent after the previous acknowledgement, so nothing can change their order."""
+    producers: list[RecordingProducer] = []
 
-    def watch(*args: Any, **options: Any) -> Watched:
-        producers.append(Watched(*args, **options))
+    def watch(*args: Any, **options: Any) -> RecordingProducer:
+        producers.append(RecordingProducer(*args, **options))
         return producers[-1]
 
     await write(pool, [record for _ in range(20) for record in records(uuid.uuid4(), 10)])
@@ -110,29 +108,25 @@ async def test_at_most_one_record_of_a_payment_is_unacknowledged(config: Config,
 
 
 @pytest.mark.invariant("I5")
-async def test_a_transaction_that_commits_late_with_a_lower_position_is_not_passed_over(
-    config: Config, pool: Pool, topics: Topics
-) -> None:
-    """Positions are drawn before commits: what is unpublished is asked for, never what is above the last one seen."""
+async def test_a_late_commit_with_a_lower_position_is_not_skipped(config: Config, pool: Pool, topics: Topics) -> None:
+    """Positions are assigned before commits, so the relay queries unpublished rows, not rows past a position."""
     async with relaying(config, pool), pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
         await append_outbox(connection, records(uuid.uuid4()))
         await write(pool, records(uuid.uuid4()))
-        await drained(pool)  # sees the second only
+        await drained(pool)  # sees only the second
         await transaction.commit()
         await drained(pool)
     seen = await asyncio.to_thread(topics.read_count, 2, topics=[INITIATED])
     assert len(first_occurrences(seen)) == 2
 
 
-async def test_a_successor_takes_over_and_the_marks_of_the_predecessor_are_refused(
-    config: Config, pool: Pool, topics: Topics
-) -> None:
-    """The one that was paused wakes up, believes that it leads, and can change nothing."""
+async def test_a_former_leader_cannot_mark_records(config: Config, pool: Pool, topics: Topics) -> None:
+    """The paused relay resumes in the belief that it leads, but it can change nothing."""
     predecessor = Lease(pool)
     assert await predecessor.take()
-    await pool.execute("UPDATE relay_lease SET expires_at = '-infinity'")  # its time has passed while it was paused
+    await pool.execute("UPDATE relay_lease SET expires_at = '-infinity'")  # it expired during the pause
     await write(pool, records(uuid.uuid4()))
     successor = Lease(pool)
     assert await successor.take()
@@ -153,10 +147,8 @@ async def test_a_successor_takes_over_and_the_marks_of_the_predecessor_are_refus
     assert await pending(pool) == 0
 
 
-async def test_one_relay_publishes_and_a_second_follows_when_it_stops(
-    config: Config, pool: Pool, topics: Topics
-) -> None:
-    """A clean stop gives the lease back: the successor need not wait until it expires."""
+async def test_a_second_relay_takes_over_when_the_first_stops(config: Config, pool: Pool, topics: Topics) -> None:
+    """A clean stop releases the lease, so the successor does not wait until it expires."""
     async with relaying(config, pool) as first:
         await eventually_async(lambda: first.leads)
         async with relaying(config, pool) as second:
@@ -171,10 +163,8 @@ async def test_one_relay_publishes_and_a_second_follows_when_it_stops(
 
 
 @pytest.mark.invariant("I5")
-async def test_a_relay_that_was_paused_beyond_its_lease_sends_nothing_more(
-    config: Config, pool: Pool, topics: Topics
-) -> None:
-    """It need not ask anybody: by its own clock the lease may be another's."""
+async def test_a_relay_paused_past_its_lease_sends_nothing_more(config: Config, pool: Pool, topics: Topics) -> None:
+    """It needs no query: by its own clock the lease may belong to another relay."""
     paused_s = 0.0
     lease = Lease(pool, clock=lambda: boot_clock() + paused_s)
     assert await lease.take()
@@ -188,7 +178,10 @@ async def test_a_relay_that_was_paused_beyond_its_lease_sends_nothing_more(
 async def test_a_lost_acknowledgement_repeats_a_record_and_loses_none(
     config: Config, pool: Pool, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was acknowledged and not marked is published again; by `ce_id` each record is there exactly once."""
+    """An acknowledged but unmarked record is published again.
+
+    Deduplicated by `ce_id`, each record is there exactly once.
+    """
     failures = iter([True, True])
 
     def fail_twice(name: str) -> None:
@@ -207,13 +200,11 @@ async def test_a_lost_acknowledgement_repeats_a_record_and_loses_none(
     assert sequences(seen) == {str(p).encode(): [1, 2, 3, 4] for p in payments}
 
 
-async def test_what_waited_for_a_broker_that_was_down_drains_in_order(
+async def test_records_drain_in_order_after_a_broker_outage(
     service_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is parked and nothing is lost; a broker that has forgotten everything is written to all the same."""
-    monkeypatch.setattr(
-        producer, "MESSAGE_TIMEOUT_MS", 3_000
-    )  # the library asks a broker without memory again and again
+    """No record is parked or lost, even if the broker has lost its data."""
+    monkeypatch.setattr(producer, "MESSAGE_TIMEOUT_MS", 3_000)  # the library retries on a broker without data
     port = free_port()
     config = config_of(service_env, KAFKA_BROKERS=f"127.0.0.1:{port}")
     payments = [uuid.uuid4() for _ in range(20)]
@@ -233,18 +224,18 @@ async def test_what_waited_for_a_broker_that_was_down_drains_in_order(
 
 
 @pytest.mark.invariant("I10")
-async def test_a_topic_that_refuses_holds_only_payments_whose_next_record_goes_there(
+async def test_a_failing_topic_delays_only_payments_with_a_next_record_for_it(
     config: Config, pool: Pool, topics: Topics
 ) -> None:
-    """The first payment waits with all it has; the second, held up at its second record, has its first one out."""
-    lies = {SUCCEEDED: Fault.TOPIC}
+    """The first payment waits entirely. The second publishes its first record and waits at its second."""
+    faked = {SUCCEEDED: FailureScope.TOPIC}
     first, second, third = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
     await write(pool, records(first, topic=SUCCEEDED) + records(first, first=2))
     await write(pool, records(second) + records(second, first=2, topic=SUCCEEDED) + records(second, first=3))
     await write(pool, records(third, 2))
 
-    def make(*args: Any, **options: Any) -> Watched:
-        return Watched(*args, lies=lies, **options)
+    def make(*args: Any, **options: Any) -> RecordingProducer:
+        return RecordingProducer(*args, faked=faked, **options)
 
     async def waiting() -> bool:
         return await pending(pool) == 4 and await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 2
@@ -253,7 +244,7 @@ async def test_a_topic_that_refuses_holds_only_payments_whose_next_record_goes_t
         await eventually_async(waiting)
         seen = await asyncio.to_thread(topics.read_count, 3, topics=[INITIATED])
         assert sequences(seen) == {str(second).encode(): [1], str(third).encode(): [1, 2]}
-        lies.clear()
+        faked.clear()
         await drained(pool)
     seen = await asyncio.to_thread(topics.read_count, 5, topics=[INITIATED])
     assert sequences(seen) == {str(first).encode(): [2], str(second).encode(): [1, 3], str(third).encode(): [1, 2]}
@@ -261,12 +252,12 @@ async def test_a_topic_that_refuses_holds_only_payments_whose_next_record_goes_t
 
 
 @pytest.mark.kafka
-async def test_a_topic_that_is_missing_is_waited_for(
+async def test_a_missing_topic_delays_only_its_own_records(
     config: Config, pool: Pool, topics: Topics, request: pytest.FixtureRequest
 ) -> None:
-    """Others go on meanwhile; when somebody has made the topic, its records follow by themselves."""
+    """Other records are published meanwhile. The delayed ones follow as soon as the topic exists."""
     if request.getfixturevalue("_apache_kafka") is None:
-        pytest.skip("the embedded broker makes topics by itself")
+        pytest.skip("needs Apache Kafka (make test-kafka): the embedded broker creates topics by itself")
     delete_topic(topics, SUCCEEDED)
     first, second = uuid.uuid4(), uuid.uuid4()
     await write(pool, records(first, topic=SUCCEEDED) + records(second))
@@ -282,8 +273,8 @@ async def test_a_topic_that_is_missing_is_waited_for(
 
 @pytest.mark.invariant("I10")
 @pytest.mark.kafka
-async def test_a_record_that_is_too_large_parks_only_its_payment(config: Config, pool: Pool, topics: Topics) -> None:
-    """It can't be published by trying again: a person decides, and all others go on."""
+async def test_a_too_large_record_parks_only_its_payment(config: Config, pool: Pool, topics: Topics) -> None:
+    """Retrying cannot publish it, so an operator decides. All other payments continue."""
     stuck, well = uuid.uuid4(), uuid.uuid4()
     await write(
         pool, records(stuck) + records(stuck, first=2, value=random.randbytes(1_500_000)) + records(stuck, first=3)
@@ -308,9 +299,9 @@ async def test_a_record_that_is_too_large_parks_only_its_payment(config: Config,
 async def test_a_batch_refused_for_one_record_parks_only_that_record(
     config: Config, pool: Pool, topics: Topics, request: pytest.FixtureRequest
 ) -> None:
-    """The broker refuses a batch whole: each of its records is tried alone before any is parked."""
+    """The broker refuses the batch as a whole, so the relay tries each record alone before it parks one."""
     if request.getfixturevalue("_apache_kafka") is None:
-        pytest.skip("the embedded broker knows no limit of a topic")
+        pytest.skip("needs Apache Kafka (make test-kafka): the embedded broker has no size limit per topic")
     delete_topic(topics, SUCCEEDED)
     limited = NewTopic(SUCCEEDED, num_partitions=1, replication_factor=1, config={"max.message.bytes": "2000"})
     client = admin(topics.bootstrap_servers)
@@ -331,34 +322,36 @@ async def test_a_batch_refused_for_one_record_parks_only_that_record(
     ]
 
 
-async def test_what_is_held_does_not_fill_the_fetch(config: Config, pool: Pool, topics: Topics) -> None:
-    """A thousand held records in front of one that can go delay it by nothing."""
+async def test_parked_records_do_not_fill_the_fetch(config: Config, pool: Pool, topics: Topics) -> None:
+    """A thousand parked records do not delay the next publishable one."""
     lease = Lease(pool)
     assert await lease.take()
     held = [uuid.uuid4() for _ in range(1_000)]
     await write(pool, [record for payment in held for record in records(payment)])
-    holds = [outbox.ParkedAggregate(aggregate_id=payment, position=1, topic=None, reason="TEST") for payment in held]
-    assert await outbox.park_aggregates(pool, holds, lease.fence)
+    parked_rows = [
+        outbox.ParkedAggregate(aggregate_id=payment, position=1, topic=None, reason="TEST") for payment in held
+    ]
+    assert await outbox.park_aggregates(pool, parked_rows, lease.fence)
     await write(pool, records(free := uuid.uuid4()))
     rows = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=1_000)
     assert [row.aggregate_id for row in rows] == [free]
 
 
 @pytest.mark.invariant("I11")
-async def test_large_values_are_fetched_within_a_bound_of_bytes(config: Config, pool: Pool, topics: Topics) -> None:
-    """At least one, and at most one more than the bound."""
+async def test_a_fetch_is_limited_in_bytes(config: Config, pool: Pool, topics: Topics) -> None:
+    """It returns at least one record, and exceeds the limit by at most one."""
     await write(pool, [record for _ in range(5) for record in records(uuid.uuid4(), value=random.randbytes(400_000))])
     for limit_bytes, count in ((1, 1), (400_000, 1), (400_001, 2), (10_000_000, 5)):
         rows = await outbox.fetch_unpublished(pool, limit=10, in_progress=[], limit_bytes=limit_bytes)
         assert len(rows) == count
 
 
-async def test_a_producer_that_has_failed_is_replaced(config: Config, pool: Pool, topics: Topics) -> None:
-    """The library gives up for good on some errors; the relay does not."""
-    producers: list[Watched] = []
+async def test_a_failed_producer_is_replaced(config: Config, pool: Pool, topics: Topics) -> None:
+    """The library never recovers from some errors; the relay does."""
+    producers: list[RecordingProducer] = []
 
-    def make(*args: Any, **options: Any) -> Watched:
-        producers.append(Watched(*args, **options))
+    def make(*args: Any, **options: Any) -> RecordingProducer:
+        producers.append(RecordingProducer(*args, **options))
         if len(producers) == 1:
             producers[0]._failure = "injected"
         return producers[-1]
@@ -369,10 +362,10 @@ async def test_a_producer_that_has_failed_is_replaced(config: Config, pool: Pool
     assert len(producers) == 2
 
 
-async def test_a_stop_marks_what_was_acknowledged_and_gives_the_lease_back(
+async def test_stopping_marks_acknowledged_records_and_releases_the_lease(
     config: Config, pool: Pool, topics: Topics
 ) -> None:
-    """Nothing is on its way when the process ends, so a restart repeats nothing."""
+    """No record is in flight when the process ends, so a restart repeats nothing."""
     async with relaying(config, pool) as relay:
         await eventually_async(lambda: relay.leads)
         await write(pool, [record for _ in range(500) for record in records(uuid.uuid4(), 2)])

@@ -1,4 +1,4 @@
-"""Relays that are killed or paused, and those that follow them."""
+"""Test relay processes that are killed or paused, and their successors."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ StartProcess = Callable[..., ChildProcess]
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """Give the place of the process's log."""
+    """Return the path of the process's log."""
     return tmp_path / "relay.log"
 
 
 @pytest.fixture
 def start_process(service_env: dict[str, str], log: Path) -> Iterator[StartProcess]:
-    """Give a function that starts a relay in a process of its own."""
+    """Return a function that starts a relay in its own process."""
     started: list[ChildProcess] = []
 
     def start(**changes: str) -> ChildProcess:
@@ -55,34 +55,34 @@ def start_process(service_env: dict[str, str], log: Path) -> Iterator[StartProce
         process.kill()
 
 
-def said(log: Path) -> str:
-    """Read what the process has logged."""
+def log_text(log: Path) -> str:
+    """Return the log of the process."""
     return log.read_text()
 
 
 async def fill(pool: Pool) -> dict[bytes | None, list[int]]:
-    """Write records of some payments, and give the sequences that are to be seen."""
+    """Write records of some payments, and return the expected sequences."""
     payments = [uuid.uuid4() for _ in range(PAYMENTS)]
     await write(pool, [record for payment in payments for record in records(payment, RECORDS)])
     return {str(payment).encode(): list(range(1, RECORDS + 1)) for payment in payments}
 
 
 async def expire_lease(pool: Pool) -> None:
-    """Let the lease's six seconds pass at once."""
+    """Expire the lease of six seconds at once."""
     await pool.execute("UPDATE relay_lease SET expires_at = '-infinity'")
 
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("moment", ["relay.produce.before:60", "relay.acknowledged:2", "relay.mark.after:2"])
-async def test_records_survive_a_relay_that_is_killed_at_any_moment(
+async def test_records_survive_a_kill_of_the_relay_at_any_moment(
     moment: str, config: Config, pool: Pool, topics: Topics, start_process: StartProcess, log: Path
 ) -> None:
-    """Each is published, by `ce_id` exactly once, and those of a payment in their order."""
+    """Deduplicated by `ce_id`, each record is published exactly once, in order per payment."""
     expected = await fill(pool)
     process = start_process(CRASH_AT=moment)
     await eventually_async(lambda: not process.running)
     assert process.stop() == -signal.SIGKILL
-    assert f"crash point reached: {moment.partition(':')[0]}" in said(log)
+    assert f"crash point reached: {moment.partition(':')[0]}" in log_text(log)
     assert await pending(pool) > 0
     await expire_lease(pool)
     async with relaying(config, pool):
@@ -95,7 +95,7 @@ async def test_records_survive_a_relay_that_is_killed_at_any_moment(
 async def test_a_successor_publishes_within_ten_seconds_of_a_kill(
     config: Config, pool: Pool, topics: Topics, start_process: StartProcess
 ) -> None:
-    """Nobody tells it: the lease of the dead one runs out."""
+    """Nothing notifies it: the dead relay's lease expires."""
     process = start_process()
     await write(pool, records(uuid.uuid4()))
     await drained(pool)
@@ -108,12 +108,12 @@ async def test_a_successor_publishes_within_ten_seconds_of_a_kill(
 
 
 @pytest.mark.kafka
-async def test_a_relay_that_was_paused_and_goes_on_changes_neither_order_nor_marks(
+async def test_a_paused_relay_changes_neither_order_nor_marks_when_it_resumes(
     config: Config, pool: Pool, topics: Topics, start_process: StartProcess, log: Path
 ) -> None:
-    """It may repeat what it had in hand; then it notices that another leads."""
+    """It may repeat its records in flight, then notices that another relay leads."""
     process = start_process()
-    await eventually_async(lambda: "relay_leads" in said(log))
+    await eventually_async(lambda: "relay_started_leading" in log_text(log))
     expected = await fill(pool)
 
     async def some_are_out() -> bool:
@@ -126,7 +126,7 @@ async def test_a_relay_that_was_paused_and_goes_on_changes_neither_order_nor_mar
         await drained(pool)
         expected |= await fill(pool)
         os.kill(process.pid, signal.SIGCONT)
-        await eventually_async(lambda: "relay_retires" in said(log))
+        await eventually_async(lambda: "relay_stopped_leading" in log_text(log))
         await drained(pool)
         assert successor.leads
     seen = await asyncio.to_thread(topics.read, distinct(2 * PAYMENTS * RECORDS), topics=[INITIATED])

@@ -1,4 +1,4 @@
-"""What was set aside is decided again by the code that decides what comes in: accepted once, and marked in the same transaction."""
+"""Test replaying quarantined records: intake accepts each once and marks it in the same transaction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OLD = timedelta(days=8)
 
 
 async def replay(harness: Harness, name: UUID, key: str = "", **settings: Any) -> dict[str, Any]:
-    """Decide a row again, as an operator does."""
+    """Replay a record as an operator does."""
     context = harness.context()
     replays = Replays(
         context,
@@ -51,7 +51,7 @@ async def count(harness: Harness, table: str) -> int:
     return int(await harness.flows.pool.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608 - a name of this file's
 
 
-async def test_an_order_that_was_too_old_is_taken_when_a_person_wants_it(harness: Harness) -> None:
+async def test_an_order_that_was_too_old_is_accepted_on_replay(harness: Harness) -> None:
     await harness.flows.intake.accept([inbound_record(order("o-1"), 7, age=OLD)])
     with pytest.raises(Refusal, match=r"rejected again \(too_old\)"):
         await replay(harness, at(7))
@@ -65,7 +65,7 @@ async def test_an_order_that_was_too_old_is_taken_when_a_person_wants_it(harness
     assert tuple(row) == ("quarantine.replay", str(at(7)))
 
 
-async def test_what_was_accepted_is_marked_and_is_not_accepted_twice(harness: Harness) -> None:
+async def test_a_replayed_record_is_marked_and_not_accepted_twice(harness: Harness) -> None:
     await harness.flows.intake.accept([inbound_record(order("o-1"), 7, age=OLD)])
     answers = await asyncio.gather(
         *(replay(harness, at(7), order_max_age=timedelta.max) for _ in range(10)), return_exceptions=True
@@ -77,7 +77,7 @@ async def test_what_was_accepted_is_marked_and_is_not_accepted_twice(harness: Ha
     assert await harness.flows.pool.fetchval("SELECT replayed_at IS NOT NULL FROM quarantine")
 
 
-async def test_the_same_key_has_the_same_answer(harness: Harness) -> None:
+async def test_the_same_key_gets_the_same_response(harness: Harness) -> None:
     await harness.flows.intake.accept([inbound_record(order("o-1"), 7, age=OLD)])
     first = await replay(harness, at(7), "case-17", order_max_age=timedelta.max)
     assert await replay(harness, at(7), "case-17", order_max_age=timedelta.max) == first
@@ -94,19 +94,17 @@ async def test_the_same_key_has_the_same_answer(harness: Harness) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_what_can_still_not_be_accepted_says_why_and_stays(
-    harness: Harness, value: bytes | None, reason: str
-) -> None:
+async def test_a_record_refused_again_stays_with_its_reason(harness: Harness, value: bytes | None, reason: str) -> None:
     await harness.flows.intake.accept([inbound_record(value, 7)])
     notices = await count(harness, "outbox")
     with pytest.raises(Refusal, match=rf"rejected again \({reason}\)"):
         await replay(harness, at(7))
     assert await harness.flows.pool.fetchval("SELECT replayed_at IS NULL FROM quarantine")
-    assert (await count(harness, "outbox"), await count(harness, "audit")) == (notices, 0), "it is not announced again"
+    assert (await count(harness, "outbox"), await count(harness, "audit")) == (notices, 0), "it is not published again"
 
 
-async def test_an_order_that_has_a_payment_by_now_changes_nothing_and_is_marked(harness: Harness) -> None:
-    """It was sent again meanwhile; one with another amount is refused as ever."""
+async def test_an_order_that_has_a_payment_by_now_is_only_marked(harness: Harness) -> None:
+    """It was resent meanwhile. An order with another amount is still refused."""
     await harness.flows.intake.accept(
         [inbound_record(order("o-1"), 7, age=OLD), inbound_record(order("o-1", "5.00"), 8, age=OLD)]
     )
@@ -118,8 +116,8 @@ async def test_an_order_that_has_a_payment_by_now_changes_nothing_and_is_marked(
     assert (await harness.get(f"/v1/payments/{payment}")).json["status"] == "succeeded"
 
 
-async def test_what_is_not_what_was_sent_is_not_decided(harness: Harness) -> None:
-    """A number that was masked may have been an order's id, or its amount."""
+async def test_a_masked_or_truncated_record_is_not_replayed(harness: Harness) -> None:
+    """A masked number may have been the order's id or its amount."""
     card = b'{"order_id": "4242424242424242", "total": "19.90", "currency": "eur", "note": "4242424242424242"}'
     await harness.flows.intake.accept([inbound_record(card, 7), inbound_record(b'{"a": "' + b"x" * 600_000 + b'"}', 8)])
     with pytest.raises(Refusal, match="card numbers were masked"):
@@ -131,10 +129,10 @@ async def test_what_is_not_what_was_sent_is_not_decided(harness: Harness) -> Non
     assert unknown.value.reason is RefusalReason.NOT_FOUND
 
 
-async def keep_webhook(harness: Harness, body: bytes, provider: str = "stripe") -> UUID:
-    """A webhook as it is set aside when it can't be read or stored."""
+async def quarantine_webhook(harness: Harness, body: bytes, provider: str = "stripe") -> UUID:
+    """Quarantine a webhook that could not be read or stored."""
     name = uuid4()
-    kept = Quarantined(
+    quarantined = Quarantined(
         id=name,
         source="webhook",
         topic=provider,
@@ -147,47 +145,47 @@ async def keep_webhook(harness: Harness, body: bytes, provider: str = "stripe") 
         headers=(),
         recorded_at=None,
     )
-    await quarantine.insert(harness.flows.pool, [kept])
+    await quarantine.insert(harness.flows.pool, [quarantined])
     return name
 
 
 @pytest.mark.invariant("I9")
-async def test_a_webhook_goes_the_way_of_webhooks_and_moves_its_payment_once(harness: Harness) -> None:
+async def test_a_replayed_webhook_is_applied_once(harness: Harness) -> None:
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()
     intent = (await harness.flows.payment("o-1"))["provider_payment_id"]
     client: Any = harness.sandbox.client()
     client.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_visa"})
     [event] = [event for event in harness.events() if event["type"] == "payment_intent.succeeded"]
-    name = await keep_webhook(harness, json.dumps(event).encode())
+    name = await quarantine_webhook(harness, json.dumps(event).encode())
     assert (await replay(harness, name))["payment_id"] == str(name_of("o-1"))
     assert (await harness.flows.payment("o-1"))["status"] == "succeeded"
     await harness.run_until_idle()
-    assert [topic for topic, _ in await harness.announced(name_of("o-1"))] == ["initiated", "succeeded"]
-    again = await keep_webhook(harness, json.dumps(event).encode())
+    assert [topic for topic, _ in await harness.published(name_of("o-1"))] == ["initiated", "succeeded"]
+    again = await quarantine_webhook(harness, json.dumps(event).encode())
     await replay(harness, again)
-    assert [topic for topic, _ in await harness.announced(name_of("o-1"))] == ["initiated", "succeeded"]
+    assert [topic for topic, _ in await harness.published(name_of("o-1"))] == ["initiated", "succeeded"]
 
 
-async def test_a_webhook_that_can_still_not_be_read_says_why(harness: Harness) -> None:
+async def test_an_unreadable_webhook_is_refused_again_with_its_reason(harness: Harness) -> None:
     with pytest.raises(Refusal, match=r"rejected again \(not_an_event\)"):
-        await replay(harness, await keep_webhook(harness, b"{}"))
+        await replay(harness, await quarantine_webhook(harness, b"{}"))
     with pytest.raises(Refusal, match=r"rejected again \(not_json\)"):
-        await replay(harness, await keep_webhook(harness, b"\xff"))
+        await replay(harness, await quarantine_webhook(harness, b"\xff"))
 
 
-async def test_a_webhook_is_read_by_the_provider_that_sent_it_and_by_no_other(harness: Harness) -> None:
-    """Another's event under Stripe's eyes would be no event, or one of Stripe's."""
+async def test_a_webhook_is_replayed_only_by_the_provider_that_sent_it(harness: Harness) -> None:
+    """Stripe must not read another provider's event as its own."""
     event = {"id": "evt_1", "object": "event", "type": "ping", "livemode": False, "created": 1_767_225_600}
     body = json.dumps({**event, "data": {"object": {}}}).encode()
     with pytest.raises(Refusal, match="is not configured"):
-        await replay(harness, await keep_webhook(harness, body, provider="acme"))
-    await replay(harness, await keep_webhook(harness, body))
+        await replay(harness, await quarantine_webhook(harness, body, provider="acme"))
+    await replay(harness, await quarantine_webhook(harness, body))
     assert await count(harness, "payment_events") == 1
 
 
-async def test_a_cancelled_order_is_taken_too(harness: Harness) -> None:
-    kept = Quarantined(
+async def test_an_order_cancellation_can_be_replayed(harness: Harness) -> None:
+    quarantined = Quarantined(
         id=(name := uuid4()),
         source="kafka",
         topic="orders.cancelled",
@@ -200,6 +198,6 @@ async def test_a_cancelled_order_is_taken_too(harness: Harness) -> None:
         headers=(),
         recorded_at=None,
     )
-    await quarantine.insert(harness.flows.pool, [kept])
+    await quarantine.insert(harness.flows.pool, [quarantined])
     assert (await replay(harness, name))["done"] == "accepted"
     assert await harness.flows.pool.fetchval("SELECT order_id FROM order_cancellations") == "o-9"

@@ -1,4 +1,4 @@
-"""What was published goes out again, as it was and in its order, once for a request, on a real database and a real broker."""
+"""Test republishing: records go out unchanged and in order, once per request, on a real database and a real broker."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ ASKING = ChangeRequest(
 
 @pytest.mark.invariant("I5")
 @pytest.mark.kafka
-async def test_what_goes_out_again_is_the_same_and_overtakes_nothing(
-    config: Config, pool: Pool, topics: Topics
-) -> None:
-    """Told by the records on the topics: each twice under one `ce_id`, and the first of each payment's in order, those that
-    come meanwhile included."""
+async def test_republished_records_are_unchanged_and_in_order(config: Config, pool: Pool, topics: Topics) -> None:
+    """The topics hold each record twice with one `ce_id`.
+
+    First occurrences are in order per payment, including concurrent new records.
+    """
     payments = [uuid.uuid4() for _ in range(5)]
     for payment in payments:
         await write(pool, records(payment, 3))
@@ -57,36 +57,36 @@ async def test_what_goes_out_again_is_the_same_and_overtakes_nothing(
         relay.wake()
         await drained(pool)
     assert found == 15
-    told = await asyncio.to_thread(topics.read_count, 40, topics=[INITIATED])
-    assert Counter(record.header("ce_id") for record in told).most_common()[14][1] == 2
-    assert len(first_occurrences(told)) == 25
-    assert set(map(tuple, sequences(told).values())) == {(1, 2, 3, 4, 5)}
+    records_read = await asyncio.to_thread(topics.read_count, 40, topics=[INITIATED])
+    assert Counter(record.header("ce_id") for record in records_read).most_common()[14][1] == 2
+    assert len(first_occurrences(records_read)) == 25
+    assert set(map(tuple, sequences(records_read).values())) == {(1, 2, 3, 4, 5)}
 
 
 async def published(pool: Pool, *made: tuple[uuid.UUID, str]) -> None:
-    """Records as if a relay had published them."""
+    """Write records and mark them as published by a relay."""
     for payment, topic in made:
         await write(pool, records(payment, 2, topic=topic))
     await pool.execute("DELETE FROM outbox_pending")
 
 
-async def test_the_same_request_does_it_once_and_goes_on_where_it_was_stopped(
+async def test_a_repeated_request_acts_once_and_resumes_after_a_stop(
     config: Config, pool: Pool, database_dsn: str
 ) -> None:
     await published(pool, *[(uuid.uuid4(), INITIATED) for _ in range(5)])
     assert await republish(pool, ALL, ASKING, batch_rows=3) == 10
     await pool.execute("DELETE FROM outbox_pending")
-    assert await republish(pool, ALL, ASKING, batch_rows=3) == 10, "the same answer"
-    assert await pending(pool) == 0, "and nothing done"
+    assert await republish(pool, ALL, ASKING, batch_rows=3) == 10, "the same result"
+    assert await pending(pool) == 0, "no record is queued"
     with psycopg.connect(database_dsn, autocommit=True) as owner:
         owner.execute("DELETE FROM idempotency_keys WHERE key > 'again-1.2'")
     await republish(pool, ALL, ASKING, batch_rows=3)
-    assert await pending(pool) == 4, "the two batches that were done are passed over"
+    assert await pending(pool) == 4, "the two completed batches are skipped"
     with pytest.raises(Refusal):
         await republish(pool, ALL, replace(ASKING, parameters={"topic": SUCCEEDED}), batch_rows=3)
 
 
-async def test_one_payment_one_topic_and_a_time_are_chosen(config: Config, pool: Pool) -> None:
+async def test_records_can_be_selected_by_payment_topic_and_time(config: Config, pool: Pool) -> None:
     one, other = uuid.uuid4(), uuid.uuid4()
     await published(pool, (one, INITIATED), (other, INITIATED), (other, SUCCEEDED))
     now = datetime.now(UTC)
@@ -107,7 +107,7 @@ async def test_one_payment_one_topic_and_a_time_are_chosen(config: Config, pool:
         await pool.execute("DELETE FROM outbox_pending")
 
 
-async def test_what_waits_to_be_published_is_neither_counted_nor_queued_twice(config: Config, pool: Pool) -> None:
+async def test_unpublished_records_are_neither_counted_nor_queued_twice(config: Config, pool: Pool) -> None:
     await published(pool, (uuid.uuid4(), INITIATED))
     await write(pool, records(uuid.uuid4(), 3))
     assert await count_published(pool, ALL) == 2

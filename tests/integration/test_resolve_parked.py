@@ -1,4 +1,4 @@
-"""What a person says of a parked call is held against what the provider has: a slip of the hand changes nothing."""
+"""Test that an operator's claim about a parked call is checked against the provider, so that a typo changes nothing."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ REFUNDS = {"method": "GET", "path": "/v1/refunds"}
 
 
 async def refund_externally(harness: Harness, payment: UUID, amount: int = 500, **more: Any) -> str:
-    """A refund that somebody makes at the provider; its id there."""
+    """Make a refund at the provider and return its id there."""
     client: Any = harness.sandbox.client()
     intent = (await shown(harness, payment))["provider_payment_id"]
     made: str = client.v1.refunds.create({"payment_intent": intent, "amount": amount, **more}).id
     return made
 
 
-async def as_it_was(harness: Harness, name: UUID) -> tuple[object, ...]:
-    """All that a resolution could change."""
+async def resolvable_state(harness: Harness, name: UUID) -> tuple[object, ...]:
+    """Return everything that a resolution could change."""
     pool = harness.flows.pool
     row = await pool.fetchrow(
         "SELECT o.state, o.outcome, r.status, r.provider_refund_id, p.reserved, p.refunded FROM operations o"
@@ -39,25 +39,25 @@ async def as_it_was(harness: Harness, name: UUID) -> tuple[object, ...]:
     return (*tuple(row), count)  # type: ignore[arg-type]
 
 
-async def test_a_refund_that_the_provider_does_not_have_is_not_taken_for_made(harness: Harness) -> None:
+async def test_a_refund_missing_at_the_provider_cannot_be_resolved_as_made(harness: Harness) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1")
     name = await unfindable(harness, operator, payment)
-    before = await as_it_was(harness, name)
+    before = await resolvable_state(harness, name)
     with pytest.raises(Refusal, match="has no refund re_TYPO of this payment") as refused:
         await operator.resolve(name, "happened", "re_TYPO")
     assert refused.value.reason is RefusalReason.NOT_ALLOWED
-    assert await as_it_was(harness, name) == before
+    assert await resolvable_state(harness, name) == before
     made = await refund_externally(harness, payment)
     await operator.resolve(name, "happened", made)
-    assert (await harness.get(f"/v1/refunds/{name}")).json["status"] == "succeeded", "as it was read, without an event"
+    assert (await harness.get(f"/v1/refunds/{name}")).json["status"] == "succeeded", "from the read, without an event"
     assert (await shown(harness, payment))["amount_refunded"] == "5.00"
 
 
 @pytest.mark.invariant("I7")
-async def test_a_refund_of_another_payment_or_amount_or_name_is_not_taken_for_this_one(harness: Harness) -> None:
+async def test_a_refund_of_another_payment_amount_or_name_does_not_match(harness: Harness) -> None:
     operator, payment, other = Operator(harness), await harness.pay("o-1"), await harness.pay("o-2")
     name = await unfindable(harness, operator, payment)
-    before = await as_it_was(harness, name)
+    before = await resolvable_state(harness, name)
     elsewhere = await refund_externally(harness, other)
     with pytest.raises(Refusal, match="of this payment"):
         await operator.resolve(name, "happened", elsewhere)
@@ -67,7 +67,7 @@ async def test_a_refund_of_another_payment_or_amount_or_name_is_not_taken_for_th
     named = await refund_externally(harness, payment, metadata={"refund_id": str(UUID(int=5))})
     with pytest.raises(Refusal, match="carries the id of another refund"):
         await operator.resolve(name, "happened", named)
-    assert await as_it_was(harness, name) == before
+    assert await resolvable_state(harness, name) == before
 
 
 @pytest.mark.parametrize(
@@ -81,56 +81,56 @@ async def test_a_refund_of_another_payment_or_amount_or_name_is_not_taken_for_th
     ids=["503", "reset", "401", "404"],
 )
 @pytest.mark.parametrize("what", ["happened", "never"])
-async def test_nothing_is_changed_while_the_provider_can_not_be_read(
+async def test_nothing_is_resolved_while_the_provider_cannot_be_read(
     harness: Harness, what: Any, fault: dict[str, Any], reason: RefusalReason, sentence: str
 ) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1")
     name = await unfindable(harness, operator, payment)
-    before = await as_it_was(harness, name)
+    before = await resolvable_state(harness, name)
     made = await refund_externally(harness, payment)
     harness.sandbox.faults({"match": REFUNDS, "phase": "before", "times": 1, **fault})
     with pytest.raises(Refusal, match=sentence) as refused:
         await operator.resolve(name, what, made)
     assert refused.value.reason is reason
-    assert await as_it_was(harness, name) == before
+    assert await resolvable_state(harness, name) == before
     await operator.resolve(name, "happened", made)
     assert (await shown(harness, payment))["amount_refunded"] == "5.00"
 
 
-async def test_a_refund_that_the_provider_has_made_is_not_said_never_to_have_been(harness: Harness) -> None:
-    """Its amount would be free, and be given back a second time."""
+async def test_a_refund_made_at_the_provider_cannot_be_resolved_as_never(harness: Harness) -> None:
+    """Otherwise its amount would be free and refunded a second time."""
     operator, payment = Operator(harness), await harness.pay("o-1")
     fault = {"match": {"method": "POST", "path": "/v1/refunds"}, "phase": "after", **PROXY}
     harness.sandbox.faults(fault)
     await harness.refund(payment, "5.00")
     name = await operator.parked("refund")
-    before = await as_it_was(harness, name)
+    before = await resolvable_state(harness, name)
     with pytest.raises(Refusal, match="use --happened re_") as refused:
         await operator.resolve(name, "never")
-    assert await as_it_was(harness, name) == before
+    assert await resolvable_state(harness, name) == before
     await operator.resolve(name, "happened", str(refused.value).removesuffix(".").split()[-1])
     assert (await harness.get(f"/v1/refunds/{name}")).json["status"] == "succeeded"
     assert effects(harness.sandbox, "refund.created") == 1
 
 
-async def test_a_refund_is_not_said_never_to_have_been_while_not_all_of_them_can_be_read(
+async def test_a_refund_cannot_be_resolved_as_never_from_an_incomplete_list(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1")
     name = await unfindable(harness, operator, payment)
-    before = await as_it_was(harness, name)
+    before = await resolvable_state(harness, name)
     for amount in (100, 200):
         await refund_externally(harness, payment, amount)
     monkeypatch.setattr(adapter, "PAGE_SIZE", 1)
     monkeypatch.setattr(adapter, "REFUND_PAGES_MAX", 1)
     with pytest.raises(Refusal, match="Not all refunds of this payment could be read"):
         await operator.resolve(name, "never")
-    assert await as_it_was(harness, name) == before
+    assert await resolvable_state(harness, name) == before
     monkeypatch.setattr(adapter, "REFUND_PAGES_MAX", 2)
     await operator.resolve(name, "never")
 
 
-async def test_a_pending_refund_that_a_person_found_ends_by_its_event(harness: Harness) -> None:
+async def test_a_pending_refund_found_by_an_operator_completes_by_its_event(harness: Harness) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1", method="pm_card_pendingRefund")
     name = await unfindable(harness, operator, payment)
     made = await refund_externally(harness, payment)
@@ -139,7 +139,7 @@ async def test_a_pending_refund_that_a_person_found_ends_by_its_event(harness: H
     assert (refund["status"], refund["provider_refund_id"]) == ("pending", made)
 
 
-async def test_the_same_resolution_again_is_answered_without_the_provider(harness: Harness) -> None:
+async def test_a_repeated_resolution_makes_no_provider_call(harness: Harness) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1")
     name = await unfindable(harness, operator, payment)
     made = await refund_externally(harness, payment)
@@ -149,7 +149,7 @@ async def test_the_same_resolution_again_is_answered_without_the_provider(harnes
 
 
 @pytest.mark.parametrize(("change", "status"), [("capture", "succeeded"), ("cancel", "canceled")])
-async def test_a_capture_or_cancel_is_taken_for_done_only_if_the_provider_shows_it(
+async def test_a_capture_or_cancel_is_completed_only_if_the_provider_shows_it(
     harness: Harness, change: str, status: str
 ) -> None:
     operator, client = Operator(harness), harness.sandbox.client()
@@ -166,10 +166,10 @@ async def test_a_capture_or_cancel_is_taken_for_done_only_if_the_provider_shows_
     assert await operator.parked(change) == name
     getattr(client.v1.payment_intents, change)(intent)
     await operator.resolve(name, "happened", intent)
-    assert (await shown(harness, payment))["status"] == status, "as it was read, without an event"
+    assert (await shown(harness, payment))["status"] == status, "from the read, without an event"
 
 
-async def test_a_read_has_not_happened_and_can_be_put_aside(harness: Harness) -> None:
+async def test_a_parked_read_can_only_be_resolved_as_never(harness: Harness) -> None:
     operator, payment = Operator(harness), await harness.pay("o-1")
     await harness.flows.pool.execute(
         "INSERT INTO operations (id, payment_id, provider, kind, state, cause, request_method, request_path, request_body,"
@@ -182,10 +182,10 @@ async def test_a_read_has_not_happened_and_can_be_put_aside(harness: Harness) ->
     await operator.resolve(UUID(int=9), "never")
 
 
-async def test_a_transfer_back_is_compared_with_the_ledger_like_any_other_provider_s(database_dsn: str) -> None:
-    """The ledger has made it, and its answer was lost."""
+async def test_a_bank_refund_is_checked_against_the_ledger(database_dsn: str) -> None:
+    """The ledger has made it, but its response was lost."""
     async with open_bank(database_dsn) as bank:
-        await bank.asked("o-1")
+        await bank.create_payments("o-1")
         await bank.take(reference("o-1"))
         change_request = ChangeRequest(
             actor=CLERK, key="r-1", action="refund", payment_id=name_of("o-1"), parameters={}

@@ -1,6 +1,6 @@
-"""A database that was restored from a backup has lost what was done since. What is asked again then is not done twice.
+"""Test a database restored from a backup: requests repeated for the lost period are not executed twice.
 
-The rows are deleted as a backup of the moment before would not have them; Stripe has forgotten its keys after a day.
+The tests delete the rows that a backup would lack. Stripe has forgotten its idempotency keys after a day.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DAY_S = 25 * 3600
 
 
 async def restore_without_refunds(harness: Harness, payment: UUID) -> None:
-    """Bring back the moment before the refunds of a payment were asked for."""
+    """Restore the state before any refund of a payment was requested."""
     pool = harness.flows.pool
     await pool.execute("DELETE FROM refunds WHERE payment_id = $1", payment)
     await pool.execute("DELETE FROM operations WHERE payment_id = $1 AND kind <> 'create'", payment)
@@ -41,7 +41,7 @@ def pass_a_day(harness: Harness) -> None:
 
 
 def refunded(sandbox: SandboxProcess) -> list[int]:
-    """The amounts that the provider has given back, by its own ledger."""
+    """Return the refunded amounts in the provider's ledger."""
     return [entry["amount"] for entry in sandbox.ledger() if entry["effect"] == "refund.created"]
 
 
@@ -51,11 +51,11 @@ async def amounts(harness: Harness, payment: UUID) -> tuple[str, str]:
 
 
 @pytest.mark.invariant("I7")
-async def test_the_same_job_finds_the_refund_that_it_asked_for_before(harness: Harness) -> None:
+async def test_a_repeated_request_finds_its_earlier_refund(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "5.00", "job-1")
     await harness.run_until_idle()
-    told = await harness.announced(payment)
+    published = await harness.published(payment)
     await restore_without_refunds(harness, payment)
     pass_a_day(harness)
     again = await harness.refund(payment, "5.00", "job-1")
@@ -64,11 +64,11 @@ async def test_the_same_job_finds_the_refund_that_it_asked_for_before(harness: H
     assert refunded(harness.sandbox) == [500]
     assert (await harness.get(f"/v1/refunds/{first.json['id']}")).json["status"] == "succeeded"
     assert await amounts(harness, payment) == ("19.90", "5.00")
-    assert await harness.announced(payment) == told, "the same, under the same ids"
+    assert await harness.published(payment) == published, "the same records with the same ids"
 
 
-async def test_another_refund_takes_in_what_was_lost_and_the_job_finds_it_afterwards(harness: Harness) -> None:
-    """What was lost and what is asked for now are more than was paid: the provider has the last word."""
+async def test_another_refund_recovers_the_lost_one_and_its_key_finds_it(harness: Harness) -> None:
+    """Together both refunds exceed the payment, so the provider decides."""
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "15.00", "job-1")
     await harness.run_until_idle()
@@ -88,7 +88,7 @@ async def test_another_refund_takes_in_what_was_lost_and_the_job_finds_it_afterw
     assert await amounts(harness, payment) == ("19.90", "19.90")
 
 
-async def test_an_event_that_comes_again_brings_the_refund_back_under_its_own_name(harness: Harness) -> None:
+async def test_a_resent_event_restores_the_refund_with_its_id(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     first = await harness.refund(payment, "5.00", "job-1")
     await harness.run_until_idle()
@@ -103,7 +103,7 @@ async def test_an_event_that_comes_again_brings_the_refund_back_under_its_own_na
     assert refunded(harness.sandbox) == [500]
 
 
-async def test_a_refund_is_looked_for_among_more_than_a_page_of_them(harness: Harness) -> None:
+async def test_a_lost_refund_is_found_beyond_the_first_page(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     await harness.refund(payment, "5.00", "job-1")
     await harness.run_until_idle()
@@ -120,13 +120,13 @@ async def test_a_refund_is_looked_for_among_more_than_a_page_of_them(harness: Ha
 
 
 async def restore_without_orders(harness: Harness) -> None:
-    """Bring back the moment before any order came."""
+    """Restore the state before any order arrived."""
     await harness.flows.pool.execute("TRUNCATE payments, operations, payment_events, payment_history, outbox CASCADE")
 
 
 @pytest.mark.invariant("I1")
 @pytest.mark.parametrize("paid", [True, False])
-async def test_an_order_that_is_read_again_finds_the_intent_that_was_made_for_it(harness: Harness, paid: bool) -> None:
+async def test_a_reread_order_finds_its_existing_intent(harness: Harness, paid: bool) -> None:
     record = inbound_record(order("o-1"), 0)
     await harness.flows.intake.accept([record])
     await harness.flows.run_calls()
@@ -144,8 +144,8 @@ async def test_an_order_that_is_read_again_finds_the_intent_that_was_made_for_it
     assert [entry["effect"] for entry in harness.sandbox.ledger()].count("intent.created") == 1
 
 
-async def test_an_order_that_comes_late_for_the_first_time_gets_its_intent(harness: Harness) -> None:
-    """What looks first finds nothing, once, and then makes it, under the first key."""
+async def test_a_late_new_order_gets_its_intent(harness: Harness) -> None:
+    """The first read finds nothing, so the create is sent under the first key."""
     await harness.flows.intake.accept([inbound_record(order("o-1"), 0, age=timedelta(days=2))])
     await harness.flows.run_calls()
     payment = await harness.flows.payment("o-1")
@@ -154,7 +154,7 @@ async def test_an_order_that_comes_late_for_the_first_time_gets_its_intent(harne
     assert (call["epoch"], call["attempt"], call["state"]) == (1, 2, "done")
 
 
-async def test_an_order_that_comes_in_time_is_sent_at_once(harness: Harness) -> None:
+async def test_a_recent_order_is_sent_without_a_read(harness: Harness) -> None:
     await harness.flows.intake.accept([inbound_record(order("o-1"), 0, age=timedelta(hours=11))])
     await harness.flows.run_calls()
     call = await harness.flows.operation("o-1")

@@ -1,4 +1,4 @@
-"""The SQL of the runbook, of troubleshooting and of upgrading is run by tired people at night: it fits the schema."""
+"""Test that the SQL in the runbook, troubleshooting and upgrading pages fits the schema."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATEMENTS: Final = [
 
 @pytest.mark.parametrize("statement", STATEMENTS)
 async def test_every_statement_fits_the_schema(database_dsn: str, statement: str) -> None:
-    """Prepared, not run; psql's variables become parameters."""
+    """Statements are prepared, not run. psql's variables become parameters."""
     names = list(dict.fromkeys(re.findall(r":'(\w+)'", statement)))
     for number, name in enumerate(names, 1):
         statement = statement.replace(f":'{name}'", f"${number}")

@@ -1,4 +1,4 @@
-"""Every route of `/v1` with every scope, and with no key, a revoked one and a wrong one: who gets in, and who does not."""
+"""Test every route of `/v1` with every scope, with no key, with a revoked key, and with a wrong key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from payment_service.http import auth
 from tests.support.api import Api, assert_problem, open_api
 from tests.support.http import Answer, ask
 
-# Written down here and not read from the routes: a route that forgets its scope is found.
+# Written here instead of read from the routes, so that a route without its scope fails.
 NEEDED: Final = {
     "GET /v1/payments": Scope.READ,
     "GET /v1/payments/{payment_id}": Scope.READ,
@@ -36,13 +36,13 @@ BODIES: Final = {"POST /v1/payments": {"order_id": "o-none"}}
 
 @pytest.fixture
 async def api(database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
-    monkeypatch.setattr(auth, "BAD_KEYS_BURST", 1_000)  # how guessing is slowed down is another test's subject
+    monkeypatch.setattr(auth, "BAD_KEYS_BURST", 1_000)  # another test covers rate limiting
     async with open_api(database_dsn) as opened:
         yield opened
 
 
 async def call(api: Api, route: str, key: str | None) -> Answer:
-    """Ask a route for something that does not exist, in a form that it takes."""
+    """Call a route for something that does not exist, with a valid request."""
     method, _, path = route.partition(" ")
     target = path.replace("{payment_id}", str(UUID(int=1))).replace("{refund_id}", str(UUID(int=1)))
     target += "?order_id=o-none" if path == "/v1/checkout" else ""
@@ -73,8 +73,8 @@ async def test_a_key_opens_the_routes_of_its_scope_and_no_others(api: Api, scope
             assert (route, answer.status, answer.json["type"]) == (route, 403, "urn:payment-service:forbidden")
 
 
-async def test_no_route_opens_without_a_key_that_is_good_now(api: Api) -> None:
-    """Nor with all scopes, once the key is revoked; and nothing is changed or noted by such a call."""
+async def test_no_route_opens_without_a_valid_key(api: Api) -> None:
+    """A revoked key with all scopes opens none either. Such a call changes and audits nothing."""
     revoked = await api_keys.create(api.pool, client="gone", scopes=list(Scope))
     await api_keys.revoke(api.pool, client="gone")
     wrong = revoked[:-1] + ("0" if revoked[-1] != "0" else "1")

@@ -1,4 +1,4 @@
-"""What goes on the wire, and when it may no longer."""
+"""Test that a late attempt sends nothing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PAYMENT = UUID("8d8b3c0e-6a4e-5b7c-9a51-0c5d5e1c8f00")
 
 
 @pytest.mark.parametrize("checks_passed", [0, 1])
-async def test_an_attempt_that_is_late_at_any_check_puts_no_byte_on_the_wire(checks_passed: int) -> None:
-    """The client holds headers back until the body goes out, in a task of its own: the last check comes after that."""
+async def test_an_attempt_that_is_late_at_any_check_sends_no_byte(checks_passed: int) -> None:
+    """The client delays the headers until a separate task sends the body, so the last check comes after that."""
     received = bytearray()
     closed = asyncio.Event()
     left = checks_passed

@@ -1,4 +1,4 @@
-"""`GET /v1/payments/{id}/timeline`: what is known of one payment, in order, from a life that really happened."""
+"""Test `GET /v1/payments/{id}/timeline`: everything known about one payment, in order, from real calls."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ CREATE = {"method": "POST", "path": "/v1/payment_intents"}
 
 
 async def entries(harness: Harness, payment: UUID, kind: str | None = None) -> list[dict[str, Any]]:
-    """The timeline, or its entries of one kind."""
+    """Return the timeline, or its entries of one kind."""
     answer = await harness.get(f"/v1/payments/{payment}/timeline")
     assert (answer.status, answer.json["has_more"]) == (200, False), answer
     return [entry for entry in answer.json["data"] if kind in {None, entry["kind"]}]
 
 
-async def test_a_life_is_told_in_the_order_of_cause_and_effect(harness: Harness) -> None:
-    """From the order to the refund: one sentence each, and what one transaction did stands together."""
+async def test_entries_are_in_the_order_of_cause_and_effect(harness: Harness) -> None:
+    """From the order to the refund: one sentence per entry, and the entries of one transaction adjacent."""
     payment = await harness.pay("o-1")
     await harness.refund(payment, "5.00", "job-1", reason="broken")
     await harness.run_until_idle()
-    told = await entries(harness, payment)
-    assert [entry["at"] for entry in told] == sorted(entry["at"] for entry in told)
-    assert [entry["kind"] for entry in told if entry["kind"] != "webhook"] == [
+    timeline = await entries(harness, payment)
+    assert [entry["at"] for entry in timeline] == sorted(entry["at"] for entry in timeline)
+    assert [entry["kind"] for entry in timeline if entry["kind"] != "webhook"] == [
         *("order", "operation", "attempt", "transition", "record"),
         *("transition", "record"),
         *("request", "operation", "transition", "refund", "record", "attempt", "attempt", "transition", "record"),
     ]
-    assert [(entry["sequence"], entry["topic"]) for entry in told if entry["kind"] == "record"] == [
+    assert [(entry["sequence"], entry["topic"]) for entry in timeline if entry["kind"] == "record"] == [
         (1, "payments.initiated"),
         (2, "payments.succeeded"),
         (3, "payments.refund_initiated"),
         (4, "payments.refunded"),
     ]
-    assert all(entry["text"].endswith(".") and "\n" not in entry["text"] for entry in told)
-    look, call = [entry for entry in told if entry["kind"] == "attempt" and entry["operation"] == "refund"]
+    assert all(entry["text"].endswith(".") and "\n" not in entry["text"] for entry in timeline)
+    look, call = [entry for entry in timeline if entry["kind"] == "attempt" and entry["operation"] == "refund"]
     assert (look["outcome"], look["idempotency_key"], call["outcome"]) == ("nothing_yet", None, "done")
     assert look["provider_request_id"] != call["provider_request_id"]
-    assert look["text"] == f"Attempt 1 of refund, a read, ended: nothing_yet ({look['provider_request_id']})."
+    assert look["text"] == f"Attempt 1 (refund, read only): nothing_yet ({look['provider_request_id']})."
 
 
-async def test_calls_are_named_as_the_provider_knows_them(harness: Harness) -> None:
-    """Under its key and its request's name, both are found in Stripe's own log."""
+async def test_calls_show_the_providers_request_id_and_key(harness: Harness) -> None:
+    """Both identify a call in Stripe's own log."""
     payment = await harness.pay("o-1")
     [call] = await entries(harness, payment, "operation")
     [attempt] = await entries(harness, payment, "attempt")
@@ -57,7 +57,7 @@ async def test_calls_are_named_as_the_provider_knows_them(harness: Harness) -> N
     assert (call["state"], call["attempts"], attempt["attempt"], attempt["outcome"]) == ("done", 1, 1, "done")
 
 
-async def test_who_asked_for_what_from_where_is_told(harness: Harness) -> None:
+async def test_the_actor_and_address_of_a_request_are_shown(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     await harness.refund(payment, "5.00", "job-1", reason="broken")
     [asked] = await entries(harness, payment, "request")
@@ -67,8 +67,8 @@ async def test_who_asked_for_what_from_where_is_told(harness: Harness) -> None:
     assert (refund["client"], refund["amount"], refund["external"]) == ("shop", "5.00", False)
 
 
-async def test_each_attempt_is_told_and_what_it_came_to(harness: Harness) -> None:
-    """A call that fails twice and then goes through: three attempts under one key, each with the provider's answer."""
+async def test_each_attempt_is_shown_with_its_outcome(harness: Harness) -> None:
+    """A call that fails twice and then succeeds has three attempts under one key, each with the provider's response."""
     harness.sandbox.faults({"match": CREATE, "times": 2, "phase": "before", "action": "status", "code": 503})
     await harness.flows.accept("o-1")
     await harness.flows.run_calls()
@@ -86,7 +86,7 @@ async def test_each_attempt_is_told_and_what_it_came_to(harness: Harness) -> Non
 
 
 async def test_the_last_ten_attempts_are_kept(harness: Harness) -> None:
-    """What is tried for days must not grow for days."""
+    """An operation retried for days must not grow for days."""
     await harness.dispatcher.stop(5)
     await harness.flows.accept("o-1")
     [operation] = await harness.flows.pool.fetch("SELECT id FROM operations")
@@ -104,7 +104,7 @@ async def test_the_last_ten_attempts_are_kept(harness: Harness) -> None:
     assert [(entry["attempt"], entry["code"]) for entry in attempts] == [(n, f"try {n}") for n in range(3, 13)]
 
 
-async def test_a_cancellation_of_the_order_is_told_even_before_the_order_came(harness: Harness) -> None:
+async def test_an_order_cancellation_is_shown_even_if_it_arrived_before_the_order(harness: Harness) -> None:
     await OrderCancellationIntake(harness.context()).accept(
         [cancelled({"order_id": "o-1", "reason": "out of stock"}, 7)]
     )
@@ -114,29 +114,29 @@ async def test_a_cancellation_of_the_order_is_told_even_before_the_order_came(ha
     assert (first["reason"], first["outcome"], first["offset"]) == ("out of stock", "canceled", 7)
 
 
-async def test_what_is_held_back_says_why(harness: Harness) -> None:
+async def test_a_parked_record_shows_its_reason(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     await harness.flows.pool.execute(
         "INSERT INTO parked_aggregates (aggregateid, position, reason) SELECT aggregateid, min(position), 'MSG_SIZE_TOO_LARGE'"
         " FROM outbox GROUP BY aggregateid"
     )
-    held, waiting = await entries(harness, payment, "record")
-    assert (held["parked_reason"], waiting["parked_reason"]) == ("MSG_SIZE_TOO_LARGE", "")
-    assert held["text"] == "payments.initiated number 1 can't be published: MSG_SIZE_TOO_LARGE."
+    parked, waiting = await entries(harness, payment, "record")
+    assert (parked["parked_reason"], waiting["parked_reason"]) == ("MSG_SIZE_TOO_LARGE", "")
+    assert parked["text"] == "payments.initiated number 1 cannot be published: MSG_SIZE_TOO_LARGE."
 
 
-async def test_a_timeline_is_read_page_by_page_without_a_gap(harness: Harness) -> None:
+async def test_pages_of_a_timeline_have_no_gap(harness: Harness) -> None:
     payment = await harness.pay("o-1")
-    whole = await entries(harness, payment)
+    timeline = await entries(harness, payment)
     target, seen = f"/v1/payments/{payment}/timeline?limit=1", []
     page = (await harness.get(target)).json
     while page["has_more"]:
         seen += page["data"]
         page = (await harness.get(f"{target}&cursor={page['next_cursor']}")).json
-    assert seen + page["data"] == whole
+    assert seen + page["data"] == timeline
 
 
-async def test_nothing_secret_and_no_payload_is_told(harness: Harness) -> None:
+async def test_no_secret_and_no_payload_is_shown(harness: Harness) -> None:
     payment = await harness.pay("o-1")
     await harness.refund(payment, "5.00", "job-1")
     await harness.run_until_idle()

@@ -1,4 +1,4 @@
-"""Topics are made once, and named when they are missing."""
+"""Test that topics are created once, and named when they are missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.outbox import config_of
 
 
 def config_for(broker: str) -> Config:
-    """Give a configuration for a broker; no database is needed."""
+    """Return a configuration for a broker. No database is needed."""
     return config_of(
         {
             "DB_DSN": "postgresql://nobody@127.0.0.1:9/none",
@@ -28,8 +28,8 @@ def config_for(broker: str) -> Config:
 
 
 @pytest.mark.kafka
-def test_what_is_missing_is_made_and_what_exists_is_left_alone(broker: str) -> None:
-    """A second run makes nothing; a topic made by hand keeps its partitions; looking makes none."""
+def test_missing_topics_are_created_and_existing_ones_kept(broker: str) -> None:
+    """A second run creates nothing, an existing topic keeps its partitions, and checking creates none."""
     config = config_for(broker)
     needed = topics_needed(orders_cancelled=False)
     assert missing_topics(config, timeout_s=10) == list(needed)
@@ -45,12 +45,12 @@ def test_what_is_missing_is_made_and_what_exists_is_left_alone(broker: str) -> N
         listed = admin(broker).list_topics(timeout=10).topics
         return {name: len(listed[name].partitions) for name in TOPICS if name in listed}
 
-    # A broker may answer the creation before it lists what it has made.
+    # A broker may confirm a topic before it lists it.
     eventually(lambda: len(made()) == len(TOPICS))
     assert made() == {name: 2 if name == ORDERS_CREATED else 3 for name in TOPICS}
 
 
-def test_a_broker_that_does_not_answer_is_an_error() -> None:
-    """ "Nothing is missing" would be a lie, and "all is missing" a false alarm."""
+def test_an_unreachable_broker_is_an_error() -> None:
+    """Reporting no missing topics would be wrong, and reporting all as missing a false alarm."""
     with pytest.raises(KafkaException):
         missing_topics(config_for("127.0.0.1:9"), timeout_s=0.5)

@@ -1,4 +1,4 @@
-"""`POST /webhooks/stripe` over a socket, by the server of the service: what it takes, and how it refuses the rest."""
+"""Test `POST /webhooks/stripe` over a socket on the service's own server: accepted and refused requests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def port(inbox: Inbox) -> AsyncIterator[int]:
         yield open_port
 
 
-async def test_a_signed_event_is_taken_and_acknowledged(port: int, inbox: Inbox) -> None:
+async def test_a_signed_event_is_accepted_and_acknowledged(port: int, inbox: Inbox) -> None:
     answer = await post(port, event())
     assert (answer.status, answer.json) == (200, {"received": True})
     assert [e.event_id for e in inbox.events] == ["evt_1"]
@@ -78,10 +78,10 @@ BODY = event()
         pytest.param(lambda: f"{sign(BODY)}{f',v1={0:064}' * 100}", id="a hundred signatures"),
     ],
 )
-async def test_what_is_not_signed_as_it_must_be_is_refused_without_touching_anything(
+async def test_an_invalid_signature_is_refused_without_any_effect(
     port: int, inbox: Inbox, signature: Callable[[], str | None]
 ) -> None:
-    """400, one answer for all: the reason is in our metric."""
+    """The response is always the same 400. The metric has the reason."""
     assert_refused(await post(port, BODY, {"stripe-signature": signature()}), 400)
     assert inbox.untouched
 
@@ -90,8 +90,8 @@ def _with_another_digit(header: str) -> str:
     return header[:-1] + ("1" if header[-1] == "0" else "0")
 
 
-async def test_two_signature_headers_are_no_choice(port: int, inbox: Inbox) -> None:
-    """Two parsers could take different ones."""
+async def test_two_signature_headers_are_refused(port: int, inbox: Inbox) -> None:
+    """Two parsers could use different ones."""
     good = sign(BODY)
     data = request("POST", PATH, {**JSON, "stripe-signature": good, "Stripe-Signature": good}, BODY)
     assert_refused(await send(port, data), 400)
@@ -99,7 +99,7 @@ async def test_two_signature_headers_are_no_choice(port: int, inbox: Inbox) -> N
 
 
 async def test_a_refusal_is_counted_by_its_reason(port: int) -> None:
-    """So that a wrong secret is seen before the three days of Stripe's retries are over."""
+    """A wrong secret shows up before Stripe's three days of retries are over."""
     counter = metrics.WEBHOOKS_REFUSED.labels("no_match")
     before = counter._value.get()
     await post(port, BODY, {"stripe-signature": sign(BODY, secret="whsec_another")})
@@ -107,7 +107,7 @@ async def test_a_refusal_is_counted_by_its_reason(port: int) -> None:
 
 
 async def test_a_second_signature_or_secret_may_match(inbox: Inbox) -> None:
-    """While a secret is rotated Stripe signs with both, and we know both."""
+    """During a rotation Stripe signs with both secrets, and the service has both."""
     old, new = sign(BODY, secret="whsec_old"), sign(BODY, secret="whsec_new")
     async with served(endpoint(inbox, secrets=["whsec_new", "whsec_old"])) as port:
         for signature in (old, new, f"{sign(BODY, secret='whsec_third')},{new.partition(',')[2]}"):
@@ -131,21 +131,21 @@ async def test_a_body_that_is_not_utf8_is_refused(port: int, inbox: Inbox) -> No
         pytest.param(b"[" * 100_000, "too_deep", id="a hundred thousand brackets"),
         pytest.param(b'{"a":' * 40_000 + b"1" + b"}" * 40_000, "too_deep", id="forty thousand objects"),
         pytest.param(b"[]", "not_an_event", id="a list"),
-        pytest.param(event(id="evt_\r\n' OR 1=1"), "not_an_event", id="an id that is none"),
+        pytest.param(event(id="evt_\r\n' OR 1=1"), "not_an_event", id="invalid id"),
     ],
 )
-async def test_a_signed_body_that_cannot_be_read_is_refused_and_kept_for_a_person(
+async def test_a_signed_but_unreadable_body_is_refused_and_quarantined(
     port: int, inbox: Inbox, body: bytes, reason: str
 ) -> None:
-    """It can't happen normally, so nothing of it may be lost."""
+    """It should never happen, so none of it may be lost."""
     assert_refused(await post(port, body), 400)
-    assert [(kept, reason) for kept, reason, _ in inbox.quarantined] == [(body, reason)]
+    assert [(quarantined, reason) for quarantined, reason, _ in inbox.quarantined] == [(body, reason)]
     assert not inbox.events
-    assert (await post(port, event())).status == 200, "the process goes on"
+    assert (await post(port, event())).status == 200, "the process continues"
 
 
 async def test_a_byte_order_mark_is_refused(port: int, inbox: Inbox) -> None:
-    """RFC 8259 forbids to send one, and readers disagree about it."""
+    """RFC 8259 forbids senders to add one, and parsers disagree about it."""
     body = "\ufeff{}".encode()
     signature = WebhookSignature.generate_signature_header(body.decode(), SECRET)
     assert_refused(await post(port, body, {"stripe-signature": signature}), 400)
@@ -153,17 +153,17 @@ async def test_a_byte_order_mark_is_refused(port: int, inbox: Inbox) -> None:
 
 
 @pytest.mark.invariant("I12")
-async def test_what_is_kept_holds_no_client_secret_and_no_card_number(port: int, inbox: Inbox) -> None:
+async def test_a_quarantined_body_has_no_client_secret_or_card_number(port: int, inbox: Inbox) -> None:
     await post(port, b'{"client_secret":"pi_1_secret_abc","card":"4242424242424242",}')
-    [(kept, _, _)] = inbox.quarantined
-    assert b"abc" not in kept
-    assert b"424242424242" not in kept
+    [(quarantined, _, _)] = inbox.quarantined
+    assert b"abc" not in quarantined
+    assert b"424242424242" not in quarantined
 
 
 @pytest.mark.invariant("I8")
 @pytest.mark.parametrize("body", [event(), b"{"])
-async def test_while_nothing_can_be_stored_stripe_is_asked_to_send_again(port: int, inbox: Inbox, body: bytes) -> None:
-    """Neither an event nor a body for quarantine may be acknowledged before it is durable."""
+async def test_a_storage_failure_asks_stripe_to_retry(port: int, inbox: Inbox, body: bytes) -> None:
+    """Neither an event nor a quarantined body may be acknowledged before it is durable."""
     inbox.unavailable = True
     answer = await post(port, body)
     assert_refused(answer, 503)
@@ -171,27 +171,27 @@ async def test_while_nothing_can_be_stored_stripe_is_asked_to_send_again(port: i
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/jsonp"])  # fmt: skip
-async def test_only_json_is_taken(port: int, inbox: Inbox, content_type: str | None) -> None:
-    """No form parser is ever run."""
+async def test_only_json_is_accepted(port: int, inbox: Inbox, content_type: str | None) -> None:
+    """No form parser ever runs."""
     assert_refused(await post(port, BODY, {"content-type": content_type}), 415)
     assert inbox.untouched
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
-async def test_no_content_encoding_is_taken(port: int, inbox: Inbox, encoding: str) -> None:
-    """A bomb of a few bytes must not unfold."""
+async def test_no_content_encoding_is_accepted(port: int, inbox: Inbox, encoding: str) -> None:
+    """This prevents decompression bombs."""
     assert_refused(await post(port, gzip.compress(BODY), {"content-encoding": encoding}), 415)
     assert inbox.untouched
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
-async def test_json_is_recognised_however_it_is_written(port: int, content_type: str) -> None:
+async def test_every_spelling_of_the_json_media_type_is_accepted(port: int, content_type: str) -> None:
     assert (await post(port, BODY, {"content-type": content_type})).status == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 async def test_other_methods_are_not_allowed(port: int, method: str) -> None:
-    """TRACE would echo headers; none of them reaches the endpoint."""
+    """TRACE would echo headers. No other method reaches the endpoint."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request(method, PATH))
     answer = await read_answer(reader, head_only=method == "HEAD")
@@ -201,15 +201,15 @@ async def test_other_methods_are_not_allowed(port: int, method: str) -> None:
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_read(port: int, inbox: Inbox) -> None:
-    """By its length alone: nothing of the body has been sent here."""
+    """Its length suffices: the test sends none of the body."""
     data = request("POST", PATH, {**JSON, "content-length": str(BODY_LIMIT_BYTES + 1)})
     assert_refused(await send(port, data), 413)
     assert inbox.untouched
 
 
 @pytest.mark.invariant("I11")
-async def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(port: int, inbox: Inbox) -> None:
-    """The client that sends it to the end still gets to see the answer; then the connection is closed."""
+async def test_a_body_without_a_length_is_refused_once_it_exceeds_the_limit(port: int, inbox: Inbox) -> None:
+    """A client that sends it to the end still receives the response. Then the connection is closed."""
     size = BODY_LIMIT_BYTES * 4
     head = request("POST", PATH, {**JSON, "transfer-encoding": "chunked"})
     answer = await send(port, head + f"{size:x}\r\n".encode() + b"x" * size, wait_close=True)
@@ -217,15 +217,15 @@ async def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(port:
     assert inbox.untouched
 
 
-async def test_the_largest_body_allowed_is_taken(port: int, inbox: Inbox) -> None:
+async def test_the_largest_allowed_body_is_accepted(port: int, inbox: Inbox) -> None:
     padding = BODY_LIMIT_BYTES - len(event(subject={"padding": ""}))
     assert (await post(port, event(subject={"padding": "x" * padding}))).status == 200
     assert (await post(port, event(subject={"padding": "x" * (padding + 1)}))).status == 413
     assert len(inbox.events) == 1
 
 
-async def test_a_body_that_drips_is_given_up(inbox: Inbox) -> None:
-    """However many bytes come in time: the whole body has one deadline. Others are not held up meanwhile."""
+async def test_a_slow_body_is_abandoned(inbox: Inbox) -> None:
+    """The whole body has one deadline, however many bytes arrive. Other requests are not delayed."""
     async with served(endpoint(inbox, read_timeout_s=0.3)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("POST", PATH, {**JSON, "content-length": "1000"}))
@@ -238,14 +238,14 @@ async def test_a_body_that_drips_is_given_up(inbox: Inbox) -> None:
         dripping = asyncio.create_task(drip())
         assert (await post(port, BODY)).status == 200
         assert_refused(await read_answer(reader), 408)
-        with suppress(ConnectionResetError):  # closed while a byte was on its way
+        with suppress(ConnectionResetError):  # closed while a byte was in flight
             assert await reader.read() == b"", "the connection is closed"
         dripping.cancel()
         writer.close()
 
 
-async def test_a_sender_that_hangs_up_leaves_nothing_behind(inbox: Inbox) -> None:
-    """Its place is free again: with one place, the next delivery is taken."""
+async def test_a_disconnected_sender_frees_its_slot(inbox: Inbox) -> None:
+    """With a limit of one slot, the next delivery is accepted."""
     async with served(endpoint(inbox, waiting_max=1)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("POST", PATH, {**JSON, "content-length": "1000", "expect": "100-continue"}))
@@ -260,8 +260,8 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(inbox: Inbox) -> Non
 
 
 @pytest.mark.invariant("I11")
-async def test_more_deliveries_than_may_wait_are_refused_at_once(inbox: Inbox) -> None:
-    """Those that wait are answered in the end; those beyond are told to come again, not queued."""
+async def test_deliveries_beyond_the_queue_limit_are_refused_at_once(inbox: Inbox) -> None:
+    """Queued deliveries are answered eventually. The others receive a request to retry."""
     inbox.gate.clear()
     async with served(endpoint(inbox, waiting_max=3)) as port:
         waiting = [asyncio.create_task(post(port, BODY)) for _ in range(3)]
@@ -273,8 +273,8 @@ async def test_more_deliveries_than_may_wait_are_refused_at_once(inbox: Inbox) -
         assert [answer.status for answer in await asyncio.gather(*waiting)] == [200, 200, 200]
 
 
-async def test_forwarded_addresses_are_not_believed(port: int, inbox: Inbox) -> None:
-    """They change nothing: no answer depends on where somebody says that he is."""
+async def test_forwarded_addresses_are_ignored(port: int, inbox: Inbox) -> None:
+    """No response depends on the address that a header claims."""
     signed = {**JSON, "stripe-signature": "t=1", "x-forwarded-for": "3.18.12.63", "x-real-ip": "3.18.12.63"}
     assert_refused(await send(port, request("POST", PATH, signed, BODY)), 400)
     assert inbox.untouched
@@ -282,13 +282,13 @@ async def test_forwarded_addresses_are_not_believed(port: int, inbox: Inbox) -> 
 
 @pytest.fixture
 async def durable_port(flows: Flows, inbox: Inbox) -> AsyncIterator[int]:
-    """The endpoint before the real flow and database."""
+    """Serve the endpoint with the real flow and database."""
     webhooks = Webhooks(flows.context())
     webhooks.start()
     app = build_app(
         config=flows.config,
         context=replace(NO_DATABASE, pool=flows.pool),
-        take=webhooks.take,
+        store_event=webhooks.take,
         receivers=receivers_of(flows.config),
         quarantine=inbox.quarantine,
         readiness=ready,
@@ -301,7 +301,7 @@ async def durable_port(flows: Flows, inbox: Inbox) -> AsyncIterator[int]:
 
 
 async def test_a_replay_within_the_tolerance_has_no_second_effect(durable_port: int, flows: Flows) -> None:
-    """The very same bytes, and the same event signed anew as Stripe's retries are."""
+    """Replay the same bytes, and the same event with a new signature, as Stripe's retries have."""
     await flows.accept("o-1")
     body = event("payment_intent.succeeded", intent("o-1"))
     same = {"stripe-signature": sign(body)}
@@ -312,7 +312,7 @@ async def test_a_replay_within_the_tolerance_has_no_second_effect(durable_port: 
     assert await flows.pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'payments.succeeded'") == 1
 
 
-async def test_a_replay_after_the_tolerance_is_refused_though_its_event_is_known(durable_port: int) -> None:
+async def test_a_replay_after_the_tolerance_is_refused_even_for_a_known_event(durable_port: int) -> None:
     body = event()
     assert (await post(durable_port, body)).status == 200
     assert_refused(await post(durable_port, body, {"stripe-signature": sign(body, ago_s=400)}), 400)
@@ -325,9 +325,9 @@ async def test_a_replay_after_the_tolerance_is_refused_though_its_event_is_known
         pytest.param(event(api_version="2099-01-01.future"), Disposition.IGNORED, True, id="unknown version"),
         pytest.param(event(livemode=True), Disposition.MISDIRECTED, True, id="live"),
         pytest.param(event(account="acct_1"), Disposition.MISDIRECTED, True, id="connected account"),
-        pytest.param(event("refund.created"), Disposition.EXTERNAL, True, id="refund of another make"),
-        pytest.param(event("payment_intent.succeeded"), Disposition.EXTERNAL, True, id="not ours"),
-        pytest.param(event("payment_intent.succeeded", intent("o-unknown")), "unmatched", False, id="no such order"),
+        pytest.param(event("refund.created"), Disposition.EXTERNAL, True, id="external refund"),
+        pytest.param(event("payment_intent.succeeded"), Disposition.EXTERNAL, True, id="external intent"),
+        pytest.param(event("payment_intent.succeeded", intent("o-unknown")), "unmatched", False, id="unknown order"),
         pytest.param(event("payment_intent.succeeded", intent("o-1", status=7)), "malformed", False, id="unreadable"),
         pytest.param(
             event("payment_intent.succeeded", intent("o-1", amount=1)), "unexpected_money", False, id="another amount"
@@ -346,10 +346,10 @@ async def test_a_replay_after_the_tolerance_is_refused_though_its_event_is_known
         ),
     ],
 )
-async def test_what_stripe_signed_is_stored_and_acknowledged_whatever_it_says(
+async def test_every_signed_event_is_stored_and_acknowledged(
     durable_port: int, flows: Flows, body: bytes, result: str, processed: bool
 ) -> None:
-    """And no row is made up, and no payment changed, by what is unknown, foreign or contradictory."""
+    """Unknown, external and contradictory events create no other row and change no payment."""
     await flows.accept("o-1")
     assert (await post(durable_port, body)).status == 200
     row = await flows.pool.fetchrow("SELECT result, processed, payload FROM payment_events")
@@ -361,7 +361,7 @@ async def test_what_stripe_signed_is_stored_and_acknowledged_whatever_it_says(
 
 
 @pytest.mark.invariant("I6")
-async def test_a_later_event_of_an_earlier_state_changes_nothing(durable_port: int, flows: Flows) -> None:
+async def test_a_later_event_with_an_earlier_state_changes_nothing(durable_port: int, flows: Flows) -> None:
     await flows.accept("o-1")
     await post(durable_port, event("payment_intent.succeeded", intent("o-1")))
     late = event("payment_intent.processing", intent("o-1", status="processing", amount_received=0), id="evt_2")

@@ -1,4 +1,4 @@
-"""A client that was made from `openapi.json` speaks with a running service."""
+"""A client generated from `openapi.json` works with a running service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.harness import Harness
 pytestmark = pytest.mark.openapi
 
 
-async def test_a_refund_through_a_client_for_typescript(harness: Harness) -> None:
+async def test_a_typescript_client_refunds_a_payment(harness: Harness) -> None:
     payment = await harness.pay("order-1001")
     names = {"API_URL": f"http://127.0.0.1:{harness.port}", "API_KEY": harness.key, "PAYMENT_ID": str(payment)}
     process = await asyncio.create_subprocess_exec("node", os.environ["OPENAPI_CLIENT"], env=os.environ | names)

@@ -1,4 +1,7 @@
-"""Apache Kafka itself, one node in KRaft mode, for `make test-kafka`. Needs Java; the jars come by Maven (tests/kafka)."""
+"""Run Apache Kafka, one node in KRaft mode, for `make test-kafka`.
+
+It needs Java; Maven fetches the jars (tests/kafka).
+"""
 
 from __future__ import annotations
 
@@ -42,15 +45,15 @@ group.min.session.timeout.ms=1000
 
 
 class ApacheKafka(Server):
-    """One broker on 127.0.0.1; `stop` removes its data."""
+    """A broker on 127.0.0.1. `stop` removes its data."""
 
     @property
     def bootstrap_servers(self) -> str:
-        """What Kafka clients take as `bootstrap.servers`."""
+        """The value for `bootstrap.servers` of Kafka clients."""
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> Self:
-        """Format a new data folder, start the broker and wait until it answers clients."""
+        """Format a new data folder, start the broker and wait until it responds to clients."""
         if not any(JARS.glob("kafka_*.jar")):
             message = f"No Kafka in {JARS}: run make test-kafka, which fetches it."
             raise EmbeddedError(message)
@@ -64,7 +67,7 @@ class ApacheKafka(Server):
             self._child = ChildProcess(
                 [*JAVA, "kafka.Kafka", properties],
                 log=folder / "kafka.log",
-                stop_signal=signal.SIGKILL,  # its data goes with it
+                stop_signal=signal.SIGKILL,  # also removes its data
             )
             self._child.wait_until(self._answers, timeout_s=START_TIMEOUT_S, name="Apache Kafka")
         except BaseException:

@@ -1,4 +1,4 @@
-"""The API on a real database, with a key that may read."""
+"""Serve the API on a real database, with a read-only key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VALUES ($1, 'payment_intent.processing', 'stripe', $2, '{"secret": "content"}', 
 
 
 class Api(SimpleNamespace):
-    """The API under test, and a key that may read."""
+    """The API under test, with a read-only key."""
 
     pool: Pool
     port: int
@@ -46,11 +46,11 @@ class Api(SimpleNamespace):
     readiness: Readiness
 
     async def get(self, target: str, key: str | None = None, **headers: str) -> Answer:
-        """Ask with the key that may read, or another."""
+        """Send a GET request with the read-only key or another one."""
         return await ask(self.port, "GET", target, {"authorization": f"Bearer {key or self.key}", **headers})
 
     async def insert(self, order_id: str = "o-1", attempt: int = 1, **changes: Any) -> UUID:
-        """Write a payment of 19.90 eur."""
+        """Insert a payment of 19.90 eur."""
         row = {"intent": None, "amount": 1990, "currency": "eur", "captured": 0, "refunded": 0, "status": "pending"}
         row |= changes
         name = payment_id("default", order_id, attempt)
@@ -58,7 +58,7 @@ class Api(SimpleNamespace):
         return name
 
     async def key_for(self, *scopes: str) -> str:
-        """Make a key."""
+        """Create a key with this scope."""
         return await api_keys.create(self.pool, client="suite", scopes=scopes)
 
 
@@ -72,7 +72,7 @@ async def _quarantine(_provider: str, _body: bytes, _reason: str, _detail: str) 
 
 @asynccontextmanager
 async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
-    """Serve both apps and make a key."""
+    """Serve both apps and create a key."""
     config = config_for(database_dsn, "http://127.0.0.1:9", **settings)
     pool = await open_pool(config)
     opened = Api(pool=pool, readiness=Readiness(ready=True, checks={"broker": "not reached", "database": "ok"}))
@@ -91,7 +91,7 @@ async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
         config=config,
         context=context,
         receivers=receivers_of(config),
-        take=_take,
+        store_event=_take,
         quarantine=_quarantine,
         readiness=readiness,
     )
@@ -106,7 +106,7 @@ async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
 
 
 def assert_problem(answer: Answer, status: int) -> None:
-    """A problem of this status, in one sentence, without a word of the server and its parts."""
+    """Assert a problem with this status, one sentence, and no header that names the server."""
     assert (answer.status, answer.is_problem) == (status, True), answer
     assert answer.json["detail"].endswith(".")
     assert not {"server", "x-powered-by", "access-control-allow-origin"} & answer.headers.keys()

@@ -1,4 +1,4 @@
-"""docs/api.md as what it shows: commands, each with the answer that stands under it."""
+"""Read docs/api.md: its commands, each with the response shown below it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN: Final = re.compile(r"^```sh\n(.*?)^```\n```http\n(.*?)^```", re.DOTALL |
 
 @dataclass(frozen=True)
 class Shown:
-    """An answer as `curl -i` prints it; the page leaves out headers that say nothing."""
+    """A response as `curl -i` prints it. The page leaves out uninteresting headers."""
 
     status: str
     headers: dict[str, str]
@@ -22,7 +22,7 @@ class Shown:
 
     @classmethod
     def read(cls, text: str) -> Shown:
-        """Read the output of curl, or a block of the page."""
+        """Parse the output of curl, or a block of the page."""
         head, _, body = text.replace("\r\n", "\n").partition("\n\n")
         status, *lines = head.splitlines()
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -30,12 +30,12 @@ class Shown:
 
 
 def steps() -> list[tuple[str, Shown]]:
-    """The commands of the page, in order, with their answers."""
+    """Return the commands of the page, in order, with their responses."""
     return [(command, Shown.read(answer)) for command, answer in _SHOWN.findall(PAGE.read_text())]
 
 
 def difference(shown: Any, real: Any, path: str = "$") -> list[str]:
-    """Where a real body has another shape than the one that is shown: fields, types and kinds of entries, not values."""
+    """Return where a real body differs in fields, types or kinds of entries from the one shown, ignoring values."""
     if isinstance(shown, dict) and isinstance(real, dict):
         if shown.keys() != real.keys():
             return [f"{path}: {sorted(shown)} is shown, {sorted(real)} came"]

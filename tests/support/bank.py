@@ -1,4 +1,4 @@
-"""The bank-transfer provider in a service in this process: a real database, no Stripe, and a bank that a test plays."""
+"""Run the bank-transfer provider in the test's process: a real database, no Stripe, and a bank that the test plays."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = BankTransferSettings(bank_transfer_iban=IBAN, bank_transfer_holder="S
 
 
 class Bank(SimpleNamespace):
-    """What a test of bank transfers works with."""
+    """The harness of tests of bank transfers."""
 
     flows: Flows
     pool: Pool
@@ -38,30 +38,30 @@ class Bank(SimpleNamespace):
     dispatcher: Dispatcher
     context: Context
 
-    async def asked(self, *order_ids: str) -> None:
-        """Take in orders of 19.90 eur, and wait until their intents exist."""
+    async def create_payments(self, *order_ids: str) -> None:
+        """Accept orders of 19.90 eur and wait until their intents exist."""
         await self.flows.accept(*order_ids)
         await self.flows.run_calls()
 
     async def take(
         self, text: str, amount: str = "19.90", transaction_id: str = "t-1", currency: str = "EUR"
     ) -> TransferResult:
-        """Let a transfer come in."""
+        """Import a transfer."""
         return await self.transfers.take(transfer(text, amount, transaction_id, currency), CLERK)
 
     async def events(self) -> list[tuple[str, str, str | None]]:
-        """Give each stored event's type, result, and why it is parked."""
+        """Return the type, result and parked reason of each stored event."""
         rows = await self.pool.fetch(
             "SELECT event_type, result, parked_reason FROM payment_events ORDER BY created_at, provider_event_id"
         )
         return [(row["event_type"], row["result"], row["parked_reason"]) for row in rows]
 
     async def status(self, order_id: str) -> str:
-        """Give the status of an order's payment."""
+        """Return the status of an order's payment."""
         return str((await self.flows.payment(order_id))["status"])
 
-    async def announced(self, order_id: str) -> list[str]:
-        """Give the topics of what was announced of an order's payment, in order."""
+    async def published(self, order_id: str) -> list[str]:
+        """Return the topics of the events published for an order's payment, in order."""
         rows = await self.pool.fetch(
             "SELECT type FROM outbox WHERE aggregateid = $1 ORDER BY sequence", name_of(order_id)
         )
@@ -69,19 +69,19 @@ class Bank(SimpleNamespace):
 
 
 def transfer(text: str, amount: str = "19.90", transaction_id: str = "t-1", currency: str = "EUR") -> Transfer:
-    """A transfer that was booked today."""
+    """Build a transfer that was booked today."""
     today = date.today()  # noqa: DTZ011 - a booking has a day and no clock
     row = {"booking_date": today.isoformat(), "amount": amount, "currency": currency, "reference": text}
     return read_transfer({**row, "transaction_id": transaction_id}, today=today)
 
 
 def reference(order_id: str) -> str:
-    """The reference of an order's payment."""
+    """Return the reference of an order's payment."""
     return reference_of(name_of(order_id))
 
 
 def context_of(flows: Flows) -> ProviderContext:
-    """What a provider is given in these tests."""
+    """Build the context that the service gives a provider."""
     return ProviderContext(
         deployment="default",
         now_s=lambda: flows.clock.now().timestamp(),
@@ -93,7 +93,7 @@ def context_of(flows: Flows) -> ProviderContext:
 
 @asynccontextmanager
 async def open_bank(dsn: str, **changes: Any) -> AsyncIterator[Bank]:
-    """Open everything, and close it in any case."""
+    """Open a bank harness and close it afterwards."""
     async with open_flows(dsn, "http://127.0.0.1:9", **changes) as flows:
         provider = BankTransfer(SETTINGS, context_of(flows))
         flows.use(Providers({"bank_transfer": provider, "stripe": flows.provider}))

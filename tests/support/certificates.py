@@ -1,4 +1,7 @@
-"""Certificates for tests: an authority of their own, made by openssl, and what it signs. They end after two days."""
+"""Create certificates for tests with openssl: an authority and the certificates it signs.
+
+They expire after two days.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nod
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate and its key, as files in PEM."""
+    """A certificate and its key, as PEM files."""
 
     certificate: Path
     key: Path
@@ -21,20 +24,20 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Signs certificates; who trusts `certificate` trusts them."""
+    """An authority that signs certificates. Clients trust it through `certificate`."""
 
     folder: Path
     certificate: Path
 
     @classmethod
     def make(cls, folder: Path) -> Self:
-        """Make an authority in a folder of its own."""
+        """Create an authority in its own folder."""
         folder.mkdir(mode=0o755)
         _openssl(*KEY, "-keyout", folder / "ca.key", "-out", folder / "ca.pem", "-subj", "/CN=authority of the suite")
         return cls(folder, folder / "ca.pem")
 
     def issue(self, name: str, *addresses: str) -> Certificate:
-        """Sign a certificate of `name`, for servers at these addresses (`DNS:localhost`, `IP:127.0.0.1`)."""
+        """Sign a certificate named `name`, for servers at these addresses (`DNS:localhost`, `IP:127.0.0.1`)."""
         made = Certificate(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         extensions = ["-addext", "basicConstraints=critical,CA:FALSE"]
         if addresses:

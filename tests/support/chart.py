@@ -1,4 +1,4 @@
-"""The Helm chart, rendered by helm as an installation would be."""
+"""Render the Helm chart with helm, as an installation would."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import yaml
 ROOT: Final = Path(__file__).parents[2]
 CHART: Final = ROOT / "deploy" / "helm" / "payment-service"
 VALUES: Final = {path.stem: path for path in sorted((ROOT / "tests" / "deploy" / "values").glob("*.yaml"))}
-# The oldest that the chart says it can be installed on, and the newest whose schemas are at hand.
+# The oldest version that the chart supports, and the newest one with available schemas.
 KUBERNETES: Final = ("1.27", "1.37")
-# Without a cluster to ask; a helm that was built by `go install` would take it for 1.20.
+# Without a cluster, a helm built by `go install` assumes 1.20.
 PRETENDED: Final = ("--kube-version", KUBERNETES[0])
 
 Manifest = dict[str, Any]
 
 
 def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run helm, which needs no cluster for what is asked here."""
+    """Run helm. These commands need no cluster."""
     return subprocess.run(["helm", *arguments], capture_output=True, text=True, check=False)
 
 
@@ -41,13 +41,13 @@ def render(name: str, *arguments: str) -> list[Manifest]:
 
 
 def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:
-    """Give the one manifest of this kind and name."""
+    """Return the only manifest of this kind and name."""
     (found,) = [it for it in manifests if (it["kind"], it["metadata"]["name"]) == (kind, name)]
     return found
 
 
 def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give (name, pod spec) of everything that starts pods."""
+    """Yield (name, pod spec) of everything that starts pods."""
     for it in manifests:
         name = it["metadata"]["name"]
         if it["kind"] in {"Deployment", "Job"}:
@@ -57,14 +57,14 @@ def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Mapping[str, Any
 
 
 def containers(manifests: list[Manifest]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give (name of the pod's owner, container) of all containers, those that run first too."""
+    """Yield (name of the pod's owner, container) of all containers, including init containers."""
     for name, spec in pod_specs(manifests):
         for container in [*spec.get("initContainers", []), *spec["containers"]]:
             yield name, container
 
 
 def environment(container: Mapping[str, Any]) -> dict[str, str]:
-    """Give the variables of a container; no name comes twice."""
+    """Return the variables of a container. Assert that no name occurs twice."""
     variables = {one["name"]: one["value"] for one in container.get("env", [])}
     assert len(variables) == len(container.get("env", []))
     return variables

@@ -1,6 +1,6 @@
-"""The offline checker: judges a run by the provider's ledger, the database and the topics, never by what processes said.
+"""Check a run offline, from the provider's ledger, the database and the topics, never from the processes' own output.
 
-Every invariant is a function from the evidence to its violations, so that a test can also show what each would find.
+Every invariant is a function from the evidence to its violations, so that a test can also show each violation it detects.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _OUR_STATUS: Final = {
 }
 
 
-# What an effect adds to what the provider has given back, or is about to.
+# The share of each effect in the sum of refunds, including pending ones.
 _GIVEN_BACK: Final = {"refund.created": 1, "refund.failed": -1, "refund.canceled": -1}
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """An invariant that did not hold, and for what."""
+    """An invariant that did not hold, and its subject."""
 
     invariant: str
     about: str
@@ -56,8 +56,10 @@ class Violation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known after a run. `announced`: every record of `payments.*` and of the dead letters; `orders`: of orders.
+    """The evidence collected after a run.
 
+    `published`: every record of `payments.*` and of the dead letter topics.
+    `orders`: the records of `orders.created`.
     `delivered`: the ids of the provider's events that were answered 2xx.
     """
 
@@ -66,15 +68,16 @@ class Evidence:
     delivered: Sequence[str]
     tables: Mapping[str, Sequence[Row]]
     orders: Sequence[Record]
-    announced: Sequence[Record]
+    published: Sequence[Record]
 
 
 def gather(
     *, sandbox: SandboxProcess, dsn: str, topics: Topics, orders: int, sent_types: Sequence[str] = ()
 ) -> Evidence:
-    """Collect the evidence; `orders`: how many records the test wrote to `orders.created`.
+    """Collect the evidence.
 
-    `sent_types`: the types of events that were sent to us, when not all were.
+    `orders`: how many records the test wrote to `orders.created`.
+    `sent_types`: the types of events sent, if not all.
     """
     sent = {"types": list(sent_types)} if sent_types else {}
     return Evidence(
@@ -83,12 +86,12 @@ def gather(
         delivered=[event["id"] for event in list_all(sandbox, "events", delivery_success=True, **sent)],
         tables=_tables(dsn),
         orders=topics.read_count(orders, topics=[ORDERS]) if orders else [],
-        announced=topics.read_all([*ANNOUNCEMENTS, DEAD_LETTERS, CANCELLED_DEAD_LETTERS]),
+        published=topics.read_all([*ANNOUNCEMENTS, DEAD_LETTERS, CANCELLED_DEAD_LETTERS]),
     )
 
 
 def list_all(sandbox: SandboxProcess, kind: str, **filters: object) -> list[dict[str, Any]]:
-    """Every object of a kind that the sandbox has, as its API shows it."""
+    """Return every object of a kind that the sandbox's API lists."""
     listed = getattr(sandbox.client().v1, kind).list({"limit": 100, **filters})
     return [found.to_dict() for found in listed.auto_paging_iter()]
 
@@ -101,12 +104,12 @@ def _tables(dsn: str) -> dict[str, list[Row]]:
 
 
 def violations(evidence: Evidence) -> list[Violation]:
-    """Every violation of every invariant; an empty list when the run was right."""
+    """Return every violation of every invariant. The list is empty after a correct run."""
     return [found for judge in JUDGES for found in judge(evidence)]
 
 
 def one_charge_per_order(evidence: Evidence) -> Iterator[Violation]:
-    """I1: at most one captured charge an order, and no intent beside its payments' own that could still be paid."""
+    """I1: at most one captured charge per order, and no payable intent besides its payments' own."""
     captured = Counter(_order(entry) for entry in evidence.ledger if entry["effect"] == "charge.captured")
     yield from (Violation("I1", order, f"captured {times} times") for order, times in captured.items() if times > 1)
     made: dict[str, list[str]] = defaultdict(list)
@@ -129,7 +132,7 @@ def one_charge_per_order(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("I1", order, f"{sorted(strays)} could be paid beside {own[order]}")
 
 
-def every_record_is_kept(evidence: Evidence) -> Iterator[Violation]:
+def every_record_is_accounted_for(evidence: Evidence) -> Iterator[Violation]:
     """I2: every order record has a payment or is in quarantine."""
     paid_for = {row["order_id"] for row in evidence.tables["payments"]}
     kept = {
@@ -143,7 +146,7 @@ def every_record_is_kept(evidence: Evidence) -> Iterator[Violation]:
 
 
 def provider_agrees(evidence: Evidence) -> Iterator[Violation]:
-    """I3: the provider's state is ours, for each payment that has an intent."""
+    """I3: the provider's state equals ours for each payment that has an intent."""
     intents = {intent["id"]: intent for intent in evidence.intents}
     for row in evidence.tables["payments"]:
         if row["provider_payment_id"] is None:
@@ -158,14 +161,14 @@ def provider_agrees(evidence: Evidence) -> Iterator[Violation]:
 
 
 def our_status(intent: Row) -> str:
-    """What we call the state of an intent as the API shows it."""
+    """Translate the status of an intent, as the API shows it, to ours."""
     if intent["status"] == "requires_payment_method":
         return "declined" if intent["last_payment_error"] else "pending"
     return _OUR_STATUS[intent["status"]]
 
 
-def nothing_is_left(evidence: Evidence) -> Iterator[Violation]:
-    """I3: no work is left. What is parked is a violation too: no fault injected here needs a person."""
+def nothing_is_unfinished(evidence: Evidence) -> Iterator[Violation]:
+    """I3: no work is left. A parked item is a violation too, because no fault injected here needs an operator."""
     ids = {row["id"]: row["order_id"] for row in evidence.tables["payments"]}
     for row in evidence.tables["operations"]:
         if row["state"] not in {"done", "refused"}:
@@ -180,32 +183,32 @@ def nothing_is_left(evidence: Evidence) -> Iterator[Violation]:
 
 
 def published_once(evidence: Evidence) -> Iterator[Violation]:
-    """I4: one outbox row a record, each of them published, and nothing published that is not in the outbox."""
+    """I4: one outbox row per record, each published, and nothing published that is not in the outbox."""
     rows = {_outbox_name(row): row for row in evidence.tables["outbox"]}
     if len(rows) != len(evidence.tables["outbox"]):
-        yield Violation("I4", "outbox", "two rows announce the same thing")
+        yield Violation("I4", "outbox", "two rows publish the same event")
     unpublished = {row["position"] for row in evidence.tables["outbox_pending"]}
-    seen = {_record_name(record): record for record in evidence.announced}
+    seen = {_record_name(record): record for record in evidence.published}
     for name, row in rows.items():
         if row["position"] in unpublished or name not in seen:
             yield Violation("I4", name, f"{row['type']} was not published")
-    for record in evidence.announced:
+    for record in evidence.published:
         row = rows.get(_record_name(record), {})
         if (row.get("type"), row.get("key"), row.get("payload")) != (record.topic, record.key, record.value):
             yield Violation("I4", _record_name(record), f"{record.topic} has what the outbox has not")
-    told = Counter(
+    in_history = Counter(
         (row["payment_id"], row["sequence"], row["published_topic"]) for row in evidence.tables["payment_history"]
     )
     written = Counter((row["aggregateid"], row["sequence"], row["type"]) for row in rows.values() if row["sequence"])
-    for missing in (told - written) + (written - told):
+    for missing in (in_history - written) + (written - in_history):
         if missing[1] is not None:
             yield Violation("I4", str(missing[0]), f"history and outbox differ at {missing[1:]}")
 
 
 def in_order(evidence: Evidence) -> Iterator[Violation]:
-    """I5: the first occurrences of a payment's records carry 1..n, by the partitions' order and by the time of sending."""
+    """I5: first occurrences of a payment's records have the sequences 1..n, by partition order and time of sending."""
     first: dict[str, Record] = {}
-    for record in evidence.announced:
+    for record in evidence.published:
         if record.sequence:
             first.setdefault(_record_name(record), record)
     by_payment: dict[str, list[Record]] = defaultdict(list)
@@ -220,7 +223,7 @@ def in_order(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _disorder(records: Sequence[Record]) -> Iterator[str]:
-    """Say what is out of order among the records of one payment, given as they lie on their topics."""
+    """Describe every disorder among the records of one payment, given in the order of their topics."""
     numbers = sorted(record.sequence for record in records)
     if numbers != list(range(1, len(records) + 1)):
         yield f"numbered {numbers}"
@@ -236,7 +239,7 @@ def _disorder(records: Sequence[Record]) -> Iterator[str]:
 
 
 def sums_hold(evidence: Evidence) -> Iterator[Violation]:
-    """I7: 0 ≤ refunded ≤ captured ≤ amount, in one currency, and captured is what the ledger says."""
+    """I7: 0 ≤ refunded ≤ captured ≤ amount, in one currency, and captured equals the ledger."""
     received: Counter[str] = Counter()
     currencies: dict[str, set[str]] = defaultdict(set)
     for entry in evidence.ledger:
@@ -254,7 +257,7 @@ def sums_hold(evidence: Evidence) -> Iterator[Violation]:
 
 
 def refunds_agree(evidence: Evidence) -> Iterator[Violation]:
-    """I7: each refund at the provider is one row, the sums are those of the rows, and of the ledger."""
+    """I7: each refund at the provider has one row, and the sums equal those of the rows and of the ledger."""
     given: Counter[str] = Counter()
     for entry in evidence.ledger:
         given[entry["payment_intent"]] += entry["amount"] * _GIVEN_BACK.get(entry["effect"], 0)
@@ -280,22 +283,22 @@ def answered_is_stored(evidence: Evidence) -> Iterator[Violation]:
 
 
 def applied_once(evidence: Evidence) -> Iterator[Violation]:
-    """I9: one row an event, one change a cause, and no change without the state it names."""
+    """I9: one row per event, one change per cause, and no change without the state it names."""
     events = Counter(row["provider_event_id"] for row in evidence.tables["payment_events"])
     yield from (Violation("I9", event, f"stored {times} times") for event, times in events.items() if times > 1)
     causes = Counter(
         (row["payment_id"], row["cause"], row["published_topic"]) for row in evidence.tables["payment_history"]
     )
-    for (payment, cause, announced), times in causes.items():
-        if times > 1 and announced is not None:
-            yield Violation("I9", str(payment), f"{cause} was announced {times} times as {announced}")
+    for (payment, cause, published), times in causes.items():
+        if times > 1 and published is not None:
+            yield Violation("I9", str(payment), f"{cause} was published {times} times as {published}")
 
 
 JUDGES: Final[Sequence[Callable[[Evidence], Iterator[Violation]]]] = (
     one_charge_per_order,
-    every_record_is_kept,
+    every_record_is_accounted_for,
     provider_agrees,
-    nothing_is_left,
+    nothing_is_unfinished,
     published_once,
     in_order,
     sums_hold,
@@ -333,7 +336,7 @@ def _place(headers: Mapping[str, str]) -> str:
 
 
 def _neighbours(rows: Iterable[tuple[Any, int, int]]) -> Iterator[tuple[Any, int, int]]:
-    """Sequences that stand next to each other, by payment, in the order of positions."""
+    """Yield adjacent sequences per payment, in the order of positions."""
     last: dict[Any, int] = {}
     for payment_id, _position, sequence in sorted(rows, key=lambda row: row[1]):
         yield payment_id, last.get(payment_id, 0), sequence

@@ -1,4 +1,4 @@
-"""The command `payment-service`, run as a person or a script runs it."""
+"""Run the command `payment-service` as a person or a script does."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any, Final
 COMMAND: Final = Path(sys.executable).with_name("payment-service")
 NOWHERE: Final = "postgresql://someone:hunter22@127.0.0.1:9/payments"
 
-# The imports of a command take seconds of a machine that is busy.
+# On a busy machine the imports of a command take seconds.
 TIMEOUT_S: Final = 120
 
 Result = subprocess.CompletedProcess[str]
 
 
 def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
-    """Run it without a terminal."""
+    """Run the command without a terminal."""
     return subprocess.run(
         [COMMAND, *arguments],
         env={"PATH": os.environ["PATH"], **(env or {})},
@@ -35,7 +35,7 @@ def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
 
 
 def run_on_terminal(*arguments: str, answer: str, env: Mapping[str, str]) -> Result:
-    """Run it with a person who answers what is asked."""
+    """Run the command on a terminal and type the answer to its question."""
     context, there = pty.openpty()
     try:
         os.write(context, answer.encode())
@@ -54,14 +54,14 @@ def run_on_terminal(*arguments: str, answer: str, env: Mapping[str, str]) -> Res
 
 
 def done(result: Result) -> Any:
-    """Assert that it was done, and read the one JSON document that it printed."""
+    """Assert success and return the one JSON document on standard output."""
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("\n") == 1
     return json.loads(result.stdout)
 
 
 def assert_fails(result: Result, code: int, sentence: str) -> None:
-    """One line on standard error, nothing on standard output, no traceback, no password."""
+    """Assert one line on standard error, empty standard output, no traceback and no password."""
     assert (result.returncode, result.stdout) == (code, ""), result.stderr
     assert re.fullmatch(r"[^\n]+\n", result.stderr), result.stderr
     assert sentence in result.stderr
@@ -69,6 +69,6 @@ def assert_fails(result: Result, code: int, sentence: str) -> None:
 
 
 def key_shown(result: Result) -> str:
-    """The key under which a command asked for its change, as it shows it."""
+    """Return the idempotency key that a command prints for its change."""
     [key] = re.findall(r"^--key (\S+) ", result.stderr, re.MULTILINE)
     return str(key)

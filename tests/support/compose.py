@@ -1,7 +1,7 @@
-"""The services of compose.yaml as processes of this machine: their own commands, environment, volumes and secrets.
+"""Run the services of compose.yaml as local processes, with their own commands, environment, volumes and secrets.
 
-A container's paths lie below a folder of its own, in which its mounts are links; so it finds there what it was given, and nothing
-else. Names of hosts become addresses.
+Each container has a root folder in which its mounts are links, so it sees only its own files. Host names become
+addresses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENTRYPOINT: Final = ["payment-service"]  # the image's
 
 
 class Project:
-    """One start of compose.yaml: `variables` are those that a person sets, `hosts` where names of containers are found."""
+    """A start of compose.yaml. `variables` are the user's settings; `hosts` maps container names to addresses."""
 
     def __init__(self, folder: Path, *, variables: Mapping[str, str], hosts: Mapping[str, str]) -> None:
         self.folder = folder
@@ -32,24 +32,24 @@ class Project:
         self._hosts = hosts
 
     def volume(self, name: str) -> Path:
-        """Where a volume lies here."""
+        """Return the folder of a volume."""
         path = self.folder / "volumes" / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def environment(self, name: str) -> dict[str, str]:
-        """What a service is given, for a process here."""
+        """Return the environment of a service for a local process."""
         given = SERVICES[name].get("environment", {})
         return {key: self._context(name, str(value)) for key, value in given.items()}
 
     def command(self, name: str) -> list[str]:
-        """What a service runs, for a process here; `sleep` of a day ends with 7."""
+        """Return the command of a service for a local process. A `sleep` of a day exits with 7."""
         service = SERVICES[name]
         words = [*service.get("entrypoint", _ENTRYPOINT), *service.get("command", [])]
         return [self._context(name, word.replace("sleep 86400", "exit 7")) for word in words]
 
     def run(self, name: str) -> subprocess.CompletedProcess[str]:
-        """Run a service that ends by itself."""
+        """Run a service that exits by itself."""
         return subprocess.run(
             self.command(name),
             env={"PATH": f"{BIN}:{os.environ['PATH']}", **self.environment(name)},
@@ -67,7 +67,7 @@ class Project:
         return f"{self._mounted(name)}{text}" if text.startswith("/") else text
 
     def _mounted(self, name: str) -> Path:
-        """Give the root of a container, with what is mounted in it."""
+        """Return the root folder of a container, with its mounts."""
         root = self.folder / "containers" / name
         for mount in SERVICES[name].get("volumes", []):
             source, path = mount.split(":")[:2]

@@ -1,4 +1,4 @@
-"""Containers of the image, started with as little as it promises to need. `make image-test` alone runs tests with them."""
+"""Run containers of the image with the least privileges it documents. Only `make image-test` runs these tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.http import is_ready
 
 ENGINE: Final = os.environ.get("IMAGE_ENGINE", "podman")
 IMAGE: Final = "payment-service:latest"
-# A root that can't be written to, no capabilities and no way to gain any. Health is asked for by the tests themselves.
+# A read-only root, no capabilities and no way to gain any. The tests check health themselves.
 CONFINED: Final = (
     *("--network", "host", "--no-healthcheck"),
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
@@ -27,7 +27,7 @@ STOP_GRACE_S: Final = 30
 
 
 def engine(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Docker or Podman, whatever comes of it."""
+    """Run Docker or Podman and return the result without checking it."""
     return subprocess.run(
         [ENGINE, *arguments], capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S + STOP_GRACE_S
     )
@@ -36,21 +36,21 @@ def engine(*arguments: str) -> subprocess.CompletedProcess[str]:
 def run(
     *arguments: str, env: Mapping[str, str] | None = None, entrypoint: str = "", options: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of `payment-service` (or another entry point) in a container that is gone afterwards."""
+    """Run a command of `payment-service` (or another entry point) in a temporary container."""
     entry = ["--entrypoint", entrypoint] if entrypoint else []
     return engine("run", "--rm", *CONFINED, *entry, *options, *_variables(env or {}), IMAGE, *arguments)
 
 
 def image_config() -> dict[str, Any]:
-    """What the image says about itself: user, labels, health check, …"""
+    """Return the configuration of the image: user, labels, health check, …"""
     config: dict[str, Any] = _inspect("image", IMAGE, "{{json .Config}}")
-    if "Healthcheck" not in config:  # Podman has it beside the rest
+    if "Healthcheck" not in config:  # Podman keeps it in another place
         config["Healthcheck"] = _inspect("image", IMAGE, "{{json .HealthCheck}}")
     return config
 
 
 class Container:
-    """One container that serves, on ports of this machine."""
+    """A serving container, on local ports."""
 
     def __init__(self, env: Mapping[str, str], *options: str) -> None:
         self.name = f"payment-service-test-{uuid.uuid4().hex[:12]}"
@@ -66,32 +66,32 @@ class Container:
             raise
 
     def ready(self) -> bool:
-        """Ask `/ready` once."""
+        """Request `/ready` once."""
         return is_ready(self.metrics_port)
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command inside."""
+        """Run a command in the container."""
         return engine("exec", self.name, *command)
 
     def stop(self) -> int:
-        """Send SIGTERM, wait until it has ended, and give its exit code (137 when it had to be killed)."""
+        """Send SIGTERM, wait for the exit, and return the exit code (137 if it had to be killed)."""
         stopped = engine("stop", "--time", str(STOP_GRACE_S), self.name)
         assert stopped.returncode == 0, stopped.stderr
         return int(_inspect("container", self.name, "{{json .State.ExitCode}}"))
 
     def logs(self) -> str:
-        """What it has written so far."""
+        """Return the log so far."""
         result = engine("logs", self.name)
         return result.stdout + result.stderr
 
     def remove(self) -> None:
-        """End it in any case."""
+        """Remove the container."""
         engine("rm", "--force", "--volumes", self.name)
 
 
 @contextmanager
 def container(env: Mapping[str, str], *options: str) -> Iterator[Container]:
-    """Give a container that is ready; it is gone afterwards."""
+    """Yield a ready container and remove it afterwards."""
     running = Container(env, *options)
     try:
         yield running

@@ -1,4 +1,4 @@
-"""Fresh databases on one server: each test gets a copy of a migrated template, and it is dropped afterwards."""
+"""Create fresh databases on one server: each test gets a copy of a migrated template, dropped afterwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from payment_service_demo.embedded.postgres import EmbeddedPostgres
 
 
 def with_database(dsn: str, name: str) -> str:
-    """Give the URI of another database on the same server (`dsn` in either of libpq's forms)."""
+    """Return the URI of another database on the same server (`dsn` in either of libpq's forms)."""
     parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
     parts.pop("dbname", None)
     user, password, port = (quote(parts.pop(key, ""), safe="") for key in ("user", "password", "port"))
@@ -30,7 +30,7 @@ def with_database(dsn: str, name: str) -> str:
 
 
 class DatabaseServer:
-    """A PostgreSQL server on which the suite makes and drops databases."""
+    """A PostgreSQL server on which the suite creates and drops databases."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = with_database(dsn, str(conninfo_to_dict(dsn).get("dbname") or "postgres"))
@@ -40,7 +40,7 @@ class DatabaseServer:
         self.roles = Roles(self._prefix)
 
     def create(self, template: str | None = None) -> str:
-        """Make a database, empty or as a copy of `template`, and give its name."""
+        """Create a database, empty or as a copy of `template`, and return its name."""
         self._made += 1
         name = f"{self._prefix}_{self._made}"
         self._execute(
@@ -49,12 +49,12 @@ class DatabaseServer:
         return name
 
     def drop(self, name: str) -> None:
-        """Drop a database, and the connections that a killed process left in it."""
+        """Drop a database and any connections that a killed process left in it."""
         self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     @contextmanager
     def service_role(self) -> Iterator[bool]:
-        """Make the role that the service runs under here, and drop it at the end; False: ours may not make roles."""
+        """Create the service's role and drop it at the end. Yield False if we may not create roles."""
         try:
             self._execute(f"CREATE ROLE {{}} LOGIN PASSWORD '{self._password}'", self.roles.service)
         except psycopg.errors.InsufficientPrivilege:
@@ -66,21 +66,21 @@ class DatabaseServer:
                 self._execute("DROP ROLE {}", self.roles.service)
 
     def for_service(self, dsn: str) -> str:
-        """Give the URI under which the service reaches a database of ours: as its own role, if there is one."""
+        """Return the URI of a database for the service: under its own role, if there is one."""
         if not self._password:
             return dsn
         login = make_conninfo(dsn, user=self.roles.service, password=self._password)
         return with_database(login, str(conninfo_to_dict(dsn)["dbname"]))
 
     def migrate(self, dsn: str) -> None:
-        """Bring a database to the schema of this version, with the rights of the service's role."""
+        """Migrate a database to this version's schema, with the privileges of the service's role."""
         from payment_service.db.migrate import migrate  # noqa: PLC0415 - so that tests without a database stay quick
 
         migrate(dsn, roles=self.roles)
 
     @contextmanager
     def database(self, template: str | None = None) -> Iterator[str]:
-        """Give the URI of a new database, dropped at the end."""
+        """Create a database, yield its URI, and drop it."""
         name = self.create(template)
         try:
             yield with_database(self.dsn, name)
@@ -89,7 +89,7 @@ class DatabaseServer:
 
     @contextmanager
     def template(self, prepare: Callable[[str], object]) -> Iterator[str]:
-        """Give the name of a database that `prepare` (called with its URI) has filled, to be copied."""
+        """Create a database, fill it with `prepare` (called with its URI), and yield its name for copying."""
         name = self.create()
         try:
             prepare(with_database(self.dsn, name))
@@ -104,13 +104,13 @@ class DatabaseServer:
 
 @contextmanager
 def database_server() -> Iterator[DatabaseServer]:
-    """Give the server of `TEST_DB_DSN` (a role with CREATEDB), else an embedded one of our own."""
+    """Yield the server of `TEST_DB_DSN` (a role with CREATEDB), or else start an embedded one."""
     if dsn := os.environ.get("TEST_DB_DSN"):
         server = DatabaseServer(dsn)
         with server.service_role():
             yield server
         return
-    # Killed processes are the subject here, power cuts are not: without fsync the suite is several times faster.
+    # Tests kill processes but never cut the power. Without fsync the suite is several times faster.
     with EmbeddedPostgres(fsync=False) as postgres:
         server = DatabaseServer(postgres.dsn)
         with server.service_role():

@@ -1,4 +1,4 @@
-"""Deliveries to the webhook endpoint, signed as Stripe signs them, and an inbox that records what is handed over."""
+"""Send webhooks signed as Stripe signs them, to an endpoint whose inbox records them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from payment_service.flows.state.errors import Unavailable
 from payment_service.http import problems
 from payment_service.http.app import build_app
 from payment_service.http.health import Readiness
-from payment_service.http.requests import Requests
+from payment_service.http.middleware import RequestMiddleware
 from payment_service.http.webhooks import WebhookEndpoint
 from payment_service.provider.port import ProviderEvent, WebhookReceiver
 from payment_service.provider.providers import Providers
@@ -34,13 +34,13 @@ PATH = "/webhooks/stripe"
 SECRET = "whsec_suite"
 JSON = {"content-type": "application/json"}
 BODY_LIMIT_BYTES = 262_144
-NO_DATABASE = Context(  # what is refused must not need one
+NO_DATABASE = Context(  # refused requests must not use one
     pool=cast("Pool", None), providers=cast("Providers", None), deployment="default", now=lambda: datetime.now(UTC)
 )
 
 
 class Inbox:
-    """Takes what the endpoint hands over, or says that it can't."""
+    """Records deliveries from the endpoint, or fails to store them."""
 
     def __init__(self) -> None:
         self.events: list[ProviderEvent] = []
@@ -68,7 +68,7 @@ class Inbox:
 
 
 def receivers_of(config: Config) -> dict[str, WebhookReceiver]:
-    """What Stripe delivers."""
+    """Return Stripe's webhook receiver for a configuration."""
     return {"stripe": StripeDeliveries.of(config)}
 
 
@@ -78,13 +78,13 @@ async def ready() -> Readiness:
 
 @asynccontextmanager
 async def open_endpoint(inbox: Inbox) -> AsyncIterator[int]:
-    """Serve the public app before an inbox, and give its port."""
+    """Serve the public app with an inbox, and yield its port."""
     config = config_for("postgresql://127.0.0.1:9/none", "http://127.0.0.1:9")
     app = build_app(
         config=config,
         context=NO_DATABASE,
         receivers=receivers_of(config),
-        take=inbox.take,
+        store_event=inbox.take,
         quarantine=inbox.quarantine,
         readiness=ready,
     )
@@ -93,24 +93,24 @@ async def open_endpoint(inbox: Inbox) -> AsyncIterator[int]:
 
 
 def endpoint(inbox: Inbox, *, secrets: Sequence[str] = (SECRET,), **changes: Any) -> Starlette:
-    """An app of the endpoint alone, with limits that a test can reach."""
+    """Build an app of the endpoint alone, with limits that a test can reach."""
     webhooks = WebhookEndpoint(
         **{
             "name": "stripe",
             "receiver": StripeDeliveries(secrets=secrets, deployment="default", livemode=False),
             "body_limit_bytes": BODY_LIMIT_BYTES,
-            "take": inbox.take,
+            "store_event": inbox.take,
             "quarantine": inbox.quarantine,
             **changes,
         }
     )
-    app = Starlette(routes=[Route(PATH, webhooks, methods=["POST"])], middleware=[Middleware(Requests)])
+    app = Starlette(routes=[Route(PATH, webhooks, methods=["POST"])], middleware=[Middleware(RequestMiddleware)])
     problems.install(app)
     return app
 
 
 def event(kind: str = "customer.created", subject: dict[str, Any] | None = None, **changes: Any) -> bytes:
-    """The body of an event."""
+    """Build the body of an event."""
     value = {
         "id": "evt_1",
         "object": "event",
@@ -124,7 +124,7 @@ def event(kind: str = "customer.created", subject: dict[str, Any] | None = None,
 
 
 def intent(order_id: str, **changes: Any) -> dict[str, Any]:
-    """An intent of an order's payment, paid."""
+    """Build the paid intent of an order's payment."""
     return {
         "id": f"pi_{order_id}",
         "status": "succeeded",
@@ -155,7 +155,7 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def assert_refused(answer: Answer, status: int) -> None:
-    """A problem of this status, which tells nothing of the server and its parts."""
+    """Assert a problem with this status, without details about the server."""
     assert (answer.status, answer.is_problem) == (status, True), answer
     assert "server" not in answer.headers
     assert b"Traceback" not in answer.body

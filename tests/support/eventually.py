@@ -1,4 +1,4 @@
-"""Wait for what another process will bring about: look until it is so, or until a deadline."""
+"""Poll for an effect of another process until it appears or a deadline passes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _give_up(condition: Callable[[], object], timeout_s: float, last: object) ->
 
 
 def eventually(condition: Callable[[], T], *, timeout_s: float = TIMEOUT_S, interval_s: float = INTERVAL_S) -> T:
-    """Call `condition` until it gives something true, and give that; raise NeverHappenedError after `timeout_s`."""
+    """Call `condition` until its value is true and return it, or raise NeverHappenedError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The flows of the service, on a real database and a real sandbox, with a clock that a test moves."""
+"""Run the flows of the service on a real database and a real sandbox, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNFINISHED = "SELECT count(*) FROM operations WHERE state IN ('due', 'claimed')"
 
 
 def config_for(dsn: str, api_base: str, **changes: object) -> Config:
-    """Settings of a service under test; the provider's rate is lifted."""
+    """Build the configuration of a service under test, without a limit on the provider's rate."""
     settings: dict[str, Any] = {
         "kafka_brokers": "127.0.0.1:9",
         "db_dsn": SecretStr(dsn),
@@ -47,13 +47,13 @@ def config_for(dsn: str, api_base: str, **changes: object) -> Config:
 
 
 class Clock:
-    """Our clock, moved by hand; it begins at the real time."""
+    """A clock that the test moves forward. It starts at the real time."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
 
     def now(self) -> datetime:
-        """The moment, as far ahead as it was moved."""
+        """Return the real time plus `ahead`."""
         return datetime.now(UTC) + self.ahead
 
     async def database_now(self, _connection: object) -> datetime:
@@ -62,7 +62,7 @@ class Clock:
 
 
 def order(order_id: str, total: str = "19.90", currency: str = "eur", **fields: object) -> bytes:
-    """The value of a record of `orders.created`."""
+    """Build the value of a record of `orders.created`."""
     return json.dumps(
         {"order_id": order_id, "user_id": "user-1", "total": total, "currency": currency, **fields}
     ).encode()
@@ -71,7 +71,7 @@ def order(order_id: str, total: str = "19.90", currency: str = "eur", **fields: 
 def inbound_record(
     value: bytes | None, offset: int, *, age: timedelta = timedelta(), partition: int = 0
 ) -> InboundRecord:
-    """A record as the consumer hands it on."""
+    """Build a record of `orders.created` as the consumer passes it on."""
     timestamp_ms = int((time.time() - age.total_seconds()) * 1000)
     return InboundRecord(
         topic="orders.created",
@@ -86,7 +86,7 @@ def inbound_record(
 
 
 def cancelled(value: object, offset: int = 0) -> InboundRecord:
-    """A record of `orders.cancelled` as the consumer hands it on."""
+    """Build a record of `orders.cancelled` as the consumer passes it on."""
     content = value if isinstance(value, bytes) else json.dumps(value).encode()
     like = inbound_record(content, offset)
     return replace(
@@ -97,12 +97,12 @@ def cancelled(value: object, offset: int = 0) -> InboundRecord:
 
 
 def name_of(order_id: str) -> UUID:
-    """The payment of an order."""
+    """Return the id of an order's first payment."""
     return payment_id("default", order_id, 1)
 
 
 class Flows(SimpleNamespace):
-    """What a test of the flows works with."""
+    """The harness of tests of single flows."""
 
     pool: Pool
     config: Config
@@ -112,12 +112,12 @@ class Flows(SimpleNamespace):
     intake: OrderIntake
 
     def use(self, providers: Providers) -> None:
-        """Let these providers take the orders from now on."""
+        """Use these providers for new orders."""
         self.providers = providers
         self.intake = _intake(self.config, self.context())
 
     def context(self, **changes: Any) -> Context:
-        """What the flows work with; nobody is woken unless a test says who."""
+        """Build the context of the flows. By default it wakes no dispatcher."""
         settings = {
             "pool": self.pool,
             "providers": self.providers,
@@ -128,17 +128,17 @@ class Flows(SimpleNamespace):
         return Context(**{**settings, **changes})
 
     def dispatcher(self, **changes: Any) -> Dispatcher:
-        """Make a dispatcher; the test starts and stops it."""
+        """Create a dispatcher. The test starts and stops it."""
         settings = {"name": "stripe", "config": self.config, "random": Random(7)}
         return Dispatcher(self.context(), **{**settings, **changes})
 
     async def accept(self, *order_ids: str, **fields: Any) -> None:
-        """Take in orders of 19.90 eur."""
+        """Accept orders of 19.90 eur."""
         values = [order(order_id, **fields) for order_id in order_ids]
         await self.intake.accept([inbound_record(value, offset) for offset, value in enumerate(values)])
 
     async def run_calls(self, timeout_s: float = 20) -> None:
-        """Wait until no operation is due or under way."""
+        """Wait until no operation is due or claimed."""
 
         async def none_left() -> bool:
             return int(await self.pool.fetchval(UNFINISHED)) == 0
@@ -146,11 +146,11 @@ class Flows(SimpleNamespace):
         await eventually_async(none_left, timeout_s=timeout_s)
 
     async def payment(self, order_id: str) -> dict[str, Any]:
-        """The row of an order's payment."""
+        """Return the row of an order's payment."""
         return dict(await self.pool.fetchrow("SELECT * FROM payments WHERE id = $1", name_of(order_id)))  # type: ignore[arg-type]
 
     async def operation(self, order_id: str, kind: str = "create") -> dict[str, Any]:
-        """The row of an operation of an order's payment."""
+        """Return the row of an operation of an order's payment."""
         row = await self.pool.fetchrow(
             "SELECT * FROM operations WHERE payment_id = $1 AND kind = $2", name_of(order_id), kind
         )
@@ -159,7 +159,7 @@ class Flows(SimpleNamespace):
 
 @asynccontextmanager
 async def open_flows(dsn: str, api_base: str, **changes: object) -> AsyncIterator[Flows]:
-    """Open the pool and the provider, and close them in any case."""
+    """Open the pool and the provider, and close them afterwards."""
     config = config_for(dsn, api_base, **changes)
     clock = Clock()
     pool = await open_pool(config)

@@ -1,6 +1,6 @@
-"""A whole payment service in this process, before a real database and a real sandbox, with its API on a port.
+"""Run a payment service in the test's process: real database, real sandbox, and the API on a port.
 
-The provider's events are fetched from the sandbox and handed in when a test says so, in the order that it likes.
+The test decides when and in which order the provider's events are delivered.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.sandbox import SandboxProcess
 
 
 class Harness(SimpleNamespace):
-    """What a test of refunds, captures and the like works with."""
+    """The harness of tests of whole requests, such as refunds and captures."""
 
     flows: Flows
     sandbox: SandboxProcess
@@ -41,11 +41,11 @@ class Harness(SimpleNamespace):
     dsn: str
 
     def context(self) -> Context:
-        """What the flows work with, in a process whose dispatcher is this till's."""
+        """Build the context of the flows, with this harness's dispatcher."""
         return self.flows.context(wake_dispatcher=self.dispatcher.wake)
 
     async def pay(self, order_id: str, method: str = "pm_card_visa", **more: Any) -> UUID:
-        """Take in an order of 19.90 eur, let a customer pay it at the provider, and tell of it."""
+        """Accept an order of 19.90 eur, pay it at the provider, and deliver the events."""
         await self.flows.accept(order_id)
         await self.flows.run_calls()
         intent_id = (await self.flows.payment(order_id))["provider_payment_id"]
@@ -55,19 +55,19 @@ class Harness(SimpleNamespace):
         return name_of(order_id)
 
     def events(self) -> list[dict[str, Any]]:
-        """The provider's events that were not handed in yet, the oldest first."""
+        """Return the provider's undelivered events, the oldest first."""
         client: Any = self.sandbox.client()
         found = [event.to_dict() for event in client.v1.events.list({"limit": 100}).auto_paging_iter()]
         return [event for event in reversed(found) if event["id"] not in self.seen]
 
     async def deliver(self, order: Callable[[list[dict[str, Any]]], Sequence[dict[str, Any]]] = list) -> None:
-        """Hand in all new events."""
+        """Deliver all new events."""
         for event in order(self.events()):
             self.seen.add(event["id"])
             await self.webhooks.take(_read(json.loads(json.dumps(event))), "secret-1")
 
     async def run_until_idle(self) -> None:
-        """Let calls and events go to and fro until nothing is left to do."""
+        """Run calls and deliver events until nothing is left to do."""
         while True:
             await self.flows.run_calls()
             if not self.events():
@@ -76,23 +76,23 @@ class Harness(SimpleNamespace):
         await eventually_async(self._applied)
 
     async def post(self, target: str, body: object, key: str = "", **headers: str) -> Answer:
-        """Ask for a change under an Idempotency-Key (another one at each call, unless given)."""
+        """Request a change with this idempotency key, or with a new one per call."""
         self.asked += 1
         names = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
         names |= {"idempotency-key": key or f"suite-{self.asked}", **headers}
         return await ask(self.port, "POST", target, names, json.dumps(body).encode())
 
     async def get(self, target: str) -> Answer:
-        """Read."""
+        """Send a GET request."""
         return await ask(self.port, "GET", target, {"authorization": f"Bearer {self.key}"})
 
     async def refund(self, payment_id: UUID, amount: str | None = None, key: str = "", **more: object) -> Answer:
-        """Ask for a refund."""
+        """Request a refund."""
         body = {**({"amount": amount} if amount else {}), **more}
         return await self.post(f"/v1/payments/{payment_id}/refunds", body, key)
 
-    async def announced(self, payment_id: UUID) -> list[tuple[str, dict[str, Any]]]:
-        """What was announced of a payment, in order: topic (without `payments.`) and value."""
+    async def published(self, payment_id: UUID) -> list[tuple[str, dict[str, Any]]]:
+        """Return the published events of a payment, in order: topic (without `payments.`) and value."""
         rows = await self.flows.pool.fetch(
             "SELECT type, payload FROM outbox WHERE aggregateid = $1 ORDER BY sequence", payment_id
         )
@@ -105,7 +105,7 @@ class Harness(SimpleNamespace):
 
 @asynccontextmanager
 async def open_harness(dsn: str, sandbox: SandboxProcess, **changes: object) -> AsyncIterator[Harness]:
-    """Open everything, and close it in any case."""
+    """Open everything, and close it afterwards."""
     async with open_flows(dsn, sandbox.base_url, **changes) as flows:
         dispatcher = flows.dispatcher()
         webhooks = Webhooks(flows.context())
@@ -113,7 +113,7 @@ async def open_harness(dsn: str, sandbox: SandboxProcess, **changes: object) -> 
         app = build_app(
             config=flows.config,
             context=flows.context(wake_dispatcher=dispatcher.wake),
-            take=inbox.take,
+            store_event=inbox.take,
             receivers=receivers_of(flows.config),
             quarantine=inbox.quarantine,
             readiness=ready,
@@ -145,7 +145,7 @@ def _read(event: dict[str, Any]) -> Any:
 
 
 def _check_sums(dsn: str) -> None:
-    """After every test: the payment's sums are those of its refunds (I7)."""
+    """Assert after every test that the payment's sums equal those of its refunds (I7)."""
     with psycopg.connect(dsn) as connection:
         wrong = connection.execute(
             "SELECT p.id FROM payments p LEFT JOIN refunds r ON r.payment_id = p.id GROUP BY p.id HAVING p.refunded <>"

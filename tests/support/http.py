@@ -1,4 +1,4 @@
-"""HTTP as bytes on a socket, since what is tested is what a client library would never send."""
+"""Send HTTP as raw bytes on a socket, because tests need requests that no client library sends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANSWER_TIMEOUT_S = 10
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `closed`: the server closed the connection after it."""
+    """A response. `closed`: the server closed the connection after it."""
 
     status: int
     headers: dict[str, str]
@@ -29,12 +29,12 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body read as JSON."""
+        """Parse the body as JSON."""
         return json.loads(self.body)
 
     @property
     def is_problem(self) -> bool:
-        """Whether it is a problem+json that agrees with its status and has every standard member."""
+        """True for a problem+json with every standard member and the response's own status."""
         return (
             self.headers.get("content-type") == "application/problem+json"
             and self.json["status"] == self.status
@@ -44,7 +44,7 @@ class Answer:
 
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[int]:
-    """Serve an app on a free port of loopback, by the server of the service, and give the port."""
+    """Serve an app on a free loopback port by the service's server, and yield the port."""
     server = HttpServer(app, "127.0.0.1", 0)
     port = await server.start()
     try:
@@ -56,21 +56,21 @@ async def served(app: ASGIApp) -> AsyncIterator[int]:
 def request(
     method: str, target: str, headers: Mapping[str, str | None] | None = None, body: bytes | None = None
 ) -> bytes:
-    """Word a request. Host and Content-Length are added; a header of None is left out."""
+    """Build a request. Host and Content-Length are added; a header of None is left out."""
     default = {"host": "test", "content-length": None if body is None else str(len(body))}
     lines = [f"{name}: {value}" for name, value in {**default, **(headers or {})}.items() if value is not None]
     return f"{method} {target} HTTP/1.1\r\n".encode() + "\r\n".join([*lines, "\r\n"]).encode("latin-1") + (body or b"")
 
 
 async def send(port: int, data: bytes, *, wait_close: bool = False) -> Answer:
-    """Send bytes on a new connection and read one answer; `wait_close`: and see that the server closes."""
+    """Send bytes on a new connection and read one response. With `wait_close`, wait until the server closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             writer.write(data)
             answer = await read_answer(reader)
             if wait_close:
-                assert await reader.read() == b"", "the server went on after its answer"
+                assert await reader.read() == b"", "the server kept the connection open"
                 return Answer(answer.status, answer.headers, answer.body, closed=True)
             return answer
     finally:
@@ -78,7 +78,7 @@ async def send(port: int, data: bytes, *, wait_close: bool = False) -> Answer:
 
 
 async def read_answer(reader: asyncio.StreamReader, *, head_only: bool = False) -> Answer:
-    """Read one answer; `head_only` after HEAD, which has no body whatever its length says."""
+    """Read one response. With `head_only`, it has no body whatever its length says."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
     length = 0 if head_only else int(headers.get("content-length", "0"))
@@ -92,12 +92,12 @@ async def ask(
     headers: Mapping[str, str | None] | None = None,
     body: bytes | None = None,
 ) -> Answer:
-    """Send a request on a connection of its own."""
+    """Send a request on its own connection."""
     return await send(port, request(method, target, headers, body))
 
 
 def is_ready(port: int) -> bool:
-    """Ask `/ready` once, whatever runs there or does not."""
+    """Request `/ready` once. Return False if nothing listens."""
     connection = HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/ready")

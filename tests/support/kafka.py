@@ -1,7 +1,7 @@
-"""Write records to a broker and read what the service announced.
+"""Write records to a broker and read the events that the service published.
 
-Reading goes on until the awaited records are there: end offsets of the embedded broker are wrong, so nothing here relies
-on a watermark.
+Reading continues until the expected records have arrived: end offsets of the embedded broker are wrong, so nothing here
+relies on a watermark.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ CANCELLED_DEAD_LETTERS: Final = "orders.cancelled.dlq"
 TOPICS: Final = (ORDERS, DEAD_LETTERS, CANCELLED, CANCELLED_DEAD_LETTERS, *ANNOUNCEMENTS)
 PARTITIONS: Final = 6
 _MARK: Final = "suite-mark"
-# Errors in the log of librdkafka are no failure of a test: brokers are killed here on purpose.
+# Tests kill brokers on purpose, so errors in the log of librdkafka fail no test.
 QUIET: Final[dict[str, Any]] = {"log_level": 0, "error_cb": lambda _error: None}
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as it lies on a topic."""
+    """A record on a topic."""
 
     topic: str
     partition: int
@@ -65,13 +65,13 @@ class Record:
         return json.loads(self.value or b"null")
 
     def header(self, name: str) -> str | None:
-        """Give a header as text, or None when the record has no such header."""
+        """Return a header as text, or None if the record has no such header."""
         value = self.headers.get(name)
         return None if value is None else value.decode()
 
     @property
     def sequence(self) -> int:
-        """The `ce_sequence` header: the place of this record among those of its payment."""
+        """The `ce_sequence` header: the record's number within its payment."""
         return int(self.header("ce_sequence") or 0)
 
 
@@ -82,7 +82,7 @@ def _bytes(value: object) -> bytes | None:
 
 
 def admin(bootstrap_servers: str) -> AdminClient:
-    """Give an administration client that does not log."""
+    """Create an administration client that does not log."""
     return AdminClient({"bootstrap.servers": bootstrap_servers, **QUIET})
 
 
@@ -96,13 +96,13 @@ def create_topics(bootstrap_servers: str, names: Iterable[str] = TOPICS, partiti
 
 
 def topic_names(bootstrap_servers: str) -> set[str]:
-    """Give the names of all topics but the broker's own."""
+    """Return the names of all topics except the broker's own."""
     listed = admin(bootstrap_servers).list_topics(timeout=10).topics
     return {name for name in listed if not name.startswith("__")}
 
 
 class Topics:
-    """Writing to and reading from the topics of one broker."""
+    """Writes to and reads from the topics of one broker."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
@@ -117,7 +117,7 @@ class Topics:
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> None:
-        """Write records and wait until the broker has them. `bytes` and `None` go as they are, the rest as JSON."""
+        """Write records and wait until the broker has them. `bytes` and `None` are sent unchanged, the rest as JSON."""
         producer = Producer({"bootstrap.servers": self.bootstrap_servers, "acks": "all", "linger.ms": 2, **QUIET})
         failures: list[KafkaError] = []
         place: dict[str, Any] = {} if partition is None else {"partition": partition}
@@ -145,9 +145,9 @@ class Topics:
         topics: Sequence[str] = ANNOUNCEMENTS,
         timeout_s: float = TIMEOUT_S,
     ) -> list[Record]:
-        """Read the topics from their beginnings until `enough(records)`; raise NeverHappenedError after `timeout_s`.
+        """Read the topics from the beginning until `enough(records)`; raise NeverHappenedError after `timeout_s`.
 
-        Records of one partition come in its order; those of different partitions as they arrive. A record that breaks its
+        Records of one partition keep its order; those of different partitions arrive in any order. A record that breaks its
         contract fails the test that reads it.
         """
         records: list[Record] = []
@@ -162,7 +162,7 @@ class Topics:
                 came = [Record.of(message) for message in messages if message.error() is None]
                 for record in came:
                     if _MARK not in record.headers:
-                        contracts.hold(record.topic, record.key, record.value, record.headers)
+                        contracts.validate_record(record.topic, record.key, record.value, record.headers)
                 records += came
         return records
 
@@ -173,28 +173,28 @@ class Topics:
         return self.read(lambda records: len(records) >= count, topics=topics, timeout_s=timeout_s)
 
     def read_all(self, topics: Sequence[str]) -> list[Record]:
-        """Read every record that lies on these topics now.
+        """Read every record that is on these topics now.
 
-        A mark is written to the end of each partition, and reading goes on until all marks are found. Not for topics that
-        somebody consumes: he would find the marks too.
+        This writes a marker to the end of each partition and reads until all markers are found. Do not use it for topics with
+        a consumer, which would read the markers too.
         """
         name = uuid.uuid4().hex.encode()
         places = [(topic, partition) for topic in topics for partition in range(PARTITIONS)]
         producer = Producer({"bootstrap.servers": self.bootstrap_servers, "acks": "all", **QUIET})
         for topic, partition in places:
             producer.produce(topic, value=name, partition=partition, headers={_MARK: name})
-        assert producer.flush(30) == 0, "the marks were not delivered"
+        assert producer.flush(30) == 0, "the markers were not delivered"
         records = self.read(lambda seen: sum(r.headers.get(_MARK) == name for r in seen) == len(places), topics=topics)
         return [record for record in records if _MARK not in record.headers]
 
     def committed(self, group: str, topic: str = ORDERS) -> int:
-        """Give how many records of a topic a group has committed."""
+        """Return how many records of a topic a group has committed."""
         partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         with closing(Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group, **QUIET})) as consumer:
             return sum(max(0, found.offset) for found in consumer.committed(partitions, timeout=10))
 
     def delete_all(self) -> None:
-        """Delete every topic and every consumer group, so that the next test finds an empty broker."""
+        """Delete every topic and consumer group, so that the next test has an empty broker."""
         client = admin(self.bootstrap_servers)
         if names := topic_names(self.bootstrap_servers):
             for future in client.delete_topics(list(names)).values():
@@ -203,11 +203,11 @@ class Topics:
         groups = [group.group_id for group in client.list_consumer_groups().result(timeout=30).valid or []]
         if groups:
             for deletion in client.delete_consumer_groups(groups).values():
-                # A member that was killed holds its group until its session ends; tests use group ids of their own.
+                # A killed member keeps its group until its session ends. Each test has its own group id.
                 deletion.exception(timeout=30)
 
     def _reader(self, topics: Sequence[str]) -> Consumer:
-        """Give a consumer that reads all partitions from 0 and takes no part in a group."""
+        """Create a consumer that reads all partitions from 0 and joins no group."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group_id(), **_FROM_START})
         listed = consumer.list_topics(timeout=10).topics
         consumer.assign(
@@ -217,7 +217,7 @@ class Topics:
 
 
 def group_id() -> str:
-    """Give a consumer group that nobody else uses."""
+    """Return an unused consumer group id."""
     return f"test-{uuid.uuid4()}"
 
 

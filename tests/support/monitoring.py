@@ -1,4 +1,4 @@
-"""What the alerts and the dashboard ask Prometheus for."""
+"""Return the metrics that the alerts and the dashboard query."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ RULES: Final[list[dict[str, Any]]] = [
 ]
 DASHBOARD: Final[dict[str, Any]] = json.loads((DEPLOY / "grafana" / "payment-service.json").read_text())
 PANELS: Final = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-# What Grafana puts in the place of its own name for a span.
+# Grafana replaces this variable with a time span.
 QUERIES: Final = [target["expr"].replace("$__rate_interval", "5m") for panel in PANELS for target in panel["targets"]]
 
 _NAME: Final = re.compile(r"\b(?:payments|process)_[a-z_]+\b(?=[\[{)\s]|$)")
 
 
 def names(expression: str) -> set[str]:
-    """Give the metrics that an expression asks for."""
+    """Return the metrics in an expression."""
     return set(_NAME.findall(expression))

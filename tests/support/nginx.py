@@ -1,4 +1,4 @@
-"""The nginx of deploy/nginx as a process: its own files, but for where it listens and where the service is."""
+"""Run nginx with the files of deploy/nginx, changing only the addresses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ START_TIMEOUT_S: Final = 20
 
 @contextmanager
 def nginx(folder: Path, *services: int, webhook_rate: str = WEBHOOK_RATE) -> Iterator[int]:
-    """Run nginx before the services on these ports of 127.0.0.1, and give its own port.
+    """Run nginx in front of the services on these ports of 127.0.0.1, and yield its own port.
 
-    `webhook_rate` is for tests that shall reach a limit on a slow machine.
+    `webhook_rate` lets tests reach a limit on a slow machine.
     """
     folder.mkdir(exist_ok=True)
     for file in FILES.glob("*.conf"):
@@ -33,7 +33,7 @@ def nginx(folder: Path, *services: int, webhook_rate: str = WEBHOOK_RATE) -> Ite
     (folder / "listen.conf").write_text(f"listen 127.0.0.1:{port};\n")
     (folder / "upstream.conf").write_text("".join(f"server 127.0.0.1:{service};\n" for service in services))
     command = [os.environ["NGINX_BIN"], "-e", "stderr", "-p", f"{folder}/", "-c", f"{folder}/nginx.conf"]
-    # Its workers end when the master is asked to, not when it is killed.
+    # A killed master leaves its workers running.
     child = ChildProcess(command, log=folder / "nginx.log", death_signal=signal.SIGTERM)
     try:
         child.wait_until(lambda: listens(port), timeout_s=START_TIMEOUT_S, name="nginx")

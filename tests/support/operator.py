@@ -15,7 +15,7 @@ from tests.support.sandbox import SandboxProcess
 
 REFUND = {"method": "POST", "path": "/v1/refunds"}
 REFUSAL = {"action": "status", "code": 404, "headers": {"Request-Id": "req_refused"}, "times": 1}
-# A refusal of something between us and the provider, which bears no name of the provider's.
+# A refusal by an intermediary: it lacks the provider's headers.
 PROXY = {"action": "status", "code": 404, "headers": {"Request-Id": ""}, "times": 1}
 
 
@@ -36,7 +36,7 @@ class Operator:
         return found
 
     async def retry(self, name: object, key: str = "") -> str:
-        """Try again; return how: `sent_anew`, `read_first` or `tried_again`."""
+        """Retry; return how: `sent_anew`, `read_first` or `tried_again`."""
         found = await self._find(name)
         return str((await self._parking.retry(found, self._change_request("parked.retry", found, key))).result["done"])
 
@@ -64,12 +64,12 @@ class Operator:
 
 
 def effects(sandbox: SandboxProcess, effect: str) -> int:
-    """How often something happened, by the provider's own ledger."""
+    """Count an effect in the provider's ledger."""
     return sum(entry["effect"] == effect for entry in sandbox.ledger())
 
 
-async def look_again(harness: Harness) -> None:
-    """Let the two reads that must find nothing be over: the first was long ago."""
+async def expire_reads(harness: Harness) -> None:
+    """Make both reads that must find nothing complete: date the first one back."""
     past = (
         "UPDATE operations SET due_at = now(), last_sent_at = now() - interval '10 s',"
         " empty_read_at = now() - interval '2 min' WHERE state = 'due' AND resolving"
@@ -90,9 +90,9 @@ async def shown(harness: Harness, payment: UUID) -> dict[str, Any]:
 
 
 async def unfindable(harness: Harness, operator: Operator, payment: UUID) -> UUID:
-    """A refund of 5.00 that two reads did not find."""
+    """Create a refund of 5.00 that two reads do not find."""
     harness.sandbox.faults({"match": REFUND, "phase": "before", **PROXY})
     await harness.refund(payment, "5.00")
     await operator.retry(await operator.parked("refund"))
-    await look_again(harness)
+    await expire_reads(harness)
     return await operator.parked("refund")

@@ -1,4 +1,4 @@
-"""Records in the outbox, as flows write them, and relays that publish them."""
+"""Write outbox records as flows do, and run relays that publish them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ def config_of(env: Mapping[str, str], **changes: str) -> Config:
 def records(
     payment: uuid.UUID, count: int = 1, *, first: int = 1, topic: str = INITIATED, value: bytes | None = None
 ) -> list[OutboxRecord]:
-    """Give the records `first`, `first + 1`, … of a payment, as they are announced; `value` for one that is not."""
+    """Build the records `first`, `first + 1`, … of a payment. `value` replaces the event by other bytes."""
     return [_record(payment, sequence, topic, value) for sequence in range(first, first + count)]
 
 
 def _record(payment: uuid.UUID, sequence: int, topic: str, value: bytes | None) -> OutboxRecord:
-    told = next(told for told in ANNOUNCEMENTS if told.data.topic == topic)
-    told = replace(told, cause=str(uuid.uuid4()))
+    announcement = next(announcement for announcement in ANNOUNCEMENTS if announcement.data.topic == topic)
+    announcement = replace(announcement, cause=str(uuid.uuid4()))
     made = outbox_record(
-        replace(SAMPLE, id=payment, sequence=sequence), told, deployment="default", now=datetime(2026, 1, 1, tzinfo=UTC)
+        replace(SAMPLE, id=payment, sequence=sequence),
+        announcement,
+        deployment="default",
+        now=datetime(2026, 1, 1, tzinfo=UTC),
     )
     return made if value is None else replace(made, value=value)
 
@@ -51,7 +54,7 @@ async def write(pool: Pool, made: Sequence[OutboxRecord]) -> None:
 
 
 async def pending(pool: Pool | Connection) -> int:
-    """Count what is not published."""
+    """Count the unpublished records."""
     return int(await pool.fetchval("SELECT count(*) FROM outbox_pending"))
 
 
@@ -66,7 +69,7 @@ async def drained(pool: Pool, *, timeout_s: float = 20.0) -> None:
 
 @asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Pool]:
-    """Give a pool as the service has it."""
+    """Open a pool as the service does."""
     pool = await open_pool(config)
     try:
         yield pool
@@ -86,7 +89,7 @@ async def relaying(config: Config, pool: Pool, **options: Any) -> AsyncIterator[
 
 
 def first_occurrences(seen: Sequence[Record]) -> list[Record]:
-    """Leave out what came before with the same `ce_id`."""
+    """Drop records whose `ce_id` occurred before."""
     by_id: dict[str | None, Record] = {}
     for record in seen:
         by_id.setdefault(record.header("ce_id"), record)
@@ -94,7 +97,7 @@ def first_occurrences(seen: Sequence[Record]) -> list[Record]:
 
 
 def sequences(seen: Sequence[Record]) -> dict[bytes | None, list[int]]:
-    """Give the sequences of each payment in the order of their first occurrences (of one topic: of its partition)."""
+    """Return each payment's sequences in the order of first occurrence (of one topic: of its partition)."""
     by_key: dict[bytes | None, list[int]] = {}
     for record in first_occurrences(seen):
         by_key.setdefault(record.key, []).append(record.sequence)
@@ -102,5 +105,5 @@ def sequences(seen: Sequence[Record]) -> dict[bytes | None, list[int]]:
 
 
 def distinct(count: int) -> Callable[[Sequence[Record]], bool]:
-    """Tell whether that many different records have come."""
+    """Return a predicate: this many distinct records have arrived."""
     return lambda seen: len(first_occurrences(seen)) >= count

@@ -1,4 +1,4 @@
-"""Who plays the other side of each provider for the conformance suite."""
+"""Play each provider's customers for the conformance suite."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class StripeSide:
 
 @dataclass
 class BankSide:
-    """A customer at a bank, and a clerk who reads the statement."""
+    """A customer at a bank, and a clerk who imports the statement."""
 
     bank: Bank
     deployment: str = "default"
@@ -68,7 +68,7 @@ class BankSide:
 
 @dataclass
 class AcmeSide:
-    """A customer of the example of docs/providers.md."""
+    """A customer of the example provider in docs/providers.md."""
 
     provider: Any
     deployment: str = "default"
@@ -84,7 +84,7 @@ class AcmeSide:
 
 @contextmanager
 def acme_importable() -> Iterator[ModuleType]:
-    """Import the example's package, and forget it."""
+    """Import the example's package, and unload it afterwards."""
     sys.path.insert(0, str(ACME))
     try:
         yield import_module("acme_payments")
@@ -96,7 +96,7 @@ def acme_importable() -> Iterator[ModuleType]:
 
 @asynccontextmanager
 async def open_acme(change: Callable[[Any], None] = lambda _acme: None) -> AsyncIterator[AcmeSide]:
-    """Make the example's provider; `change` may break it."""
+    """Create the example provider. `change` may break it."""
     with acme_importable() as module:
         context = ProviderContext(
             deployment="default", now_s=time.time, timeout_s=1, concurrency=1, pool=cast("Any", None)

@@ -1,4 +1,4 @@
-"""A relay in a process of its own, to be killed or paused: `python -m tests.support.relay_process`, configured by environment."""
+"""Run a relay in its own process, to be killed or paused: `python -m tests.support.relay_process`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.outbox import opened, relaying
 
 
 async def main() -> None:
-    """Relay until SIGTERM."""
+    """Run the relay until SIGTERM."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     config = Config.from_environment()

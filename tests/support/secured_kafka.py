@@ -1,4 +1,4 @@
-"""Apache Kafka as it is run behind TLS: SASL over TLS, mutual TLS, and access rules; and a door of its own for the suite."""
+"""Run Apache Kafka with TLS: SASL, mutual TLS and ACLs, plus a plain listener for the suite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.certificates import Authority, Certificate
 
 USER: Final = "payment-service"
 PASSWORD: Final = "canary-of-the-suite"
-# On the plain listener everybody is ANONYMOUS and may do everything; on the others who may do what is said by access rules.
+# The plain listener's user is ANONYMOUS with all privileges. On the other listeners ACLs apply.
 SECURITY: Final = """
 listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{sasl_port},SSL://127.0.0.1:{ssl_port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://localhost:{sasl_port},SSL://localhost:{ssl_port}
@@ -32,7 +32,7 @@ super.users=User:ANONYMOUS
 
 
 class SecuredKafka(ApacheKafka):
-    """One broker; `bootstrap_servers` is the plain door, `sasl` and `mutual` are the others, by the name in the certificate."""
+    """A broker with three listeners: plain (`bootstrap_servers`), `sasl` and `mutual`."""
 
     def __init__(self, authority: Authority, server: Certificate) -> None:
         super().__init__()
@@ -43,12 +43,12 @@ class SecuredKafka(ApacheKafka):
 
     @property
     def sasl(self) -> str:
-        """Where users log in."""
+        """The listener for SASL."""
         return f"localhost:{self._sasl_port}"
 
     @property
     def mutual(self) -> str:
-        """Where a certificate is asked for."""
+        """The listener that requires a client certificate."""
         return f"localhost:{self._ssl_port}"
 
     def _properties(self, folder: Path, port: int, controller_port: int) -> str:

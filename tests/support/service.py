@@ -1,4 +1,4 @@
-"""Processes of the service, started as a user starts them, and what can happen to a process."""
+"""Run processes of the service as a user does, and kill, pause or stop them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ STOP_TIMEOUT_S: Final = 25.0
 
 
 class ServiceProcess:
-    """One `payment-service …` process with an environment of its own, its log kept as JSON lines.
+    """A `payment-service …` process with its own environment, whose log is kept as JSON lines.
 
-    `start` waits for `/ready`. A process that ends by itself fails the test when it is cleaned up.
+    `start` waits for `/ready`. A process that exits by itself fails the test during cleanup.
     """
 
     def __init__(self, env: Mapping[str, str], *, log: Path, arguments: Sequence[str] = ("serve",)) -> None:
@@ -45,17 +45,17 @@ class ServiceProcess:
 
     @property
     def url(self) -> str:
-        """Where webhooks and the API are served."""
+        """The base URL of webhooks and the API."""
         return f"http://127.0.0.1:{self.service_port}"
 
     @property
     def metrics_url(self) -> str:
-        """Where metrics and API documentation are served."""
+        """The base URL of metrics and API documentation."""
         return f"http://127.0.0.1:{self.metrics_port}"
 
     @property
     def child(self) -> ChildProcess:
-        """The running process; an assertion fails when it was never started."""
+        """The running process. Fails if it was never started."""
         assert self._child is not None, "the service was not started"
         return self._child
 
@@ -66,12 +66,12 @@ class ServiceProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process has not ended."""
+        """True until the process ends."""
         return self._child is not None and self._child.running
 
     def spawn(self) -> None:
-        """Start the process without waiting for anything."""
-        assert not self.running, "the service is running already"
+        """Start the process without waiting."""
+        assert not self.running, "the service is already running"
         self._end_expected = False
         self._child = ChildProcess([COMMAND, *self.arguments], log=self.log, env=self.env)
 
@@ -81,56 +81,56 @@ class ServiceProcess:
         self.child.wait_until(self.ready, timeout_s=timeout_s, name=f"payment-service {' '.join(self.arguments)}")
 
     def ready(self) -> bool:
-        """Ask `/ready` once."""
+        """Request `/ready` once."""
         return is_ready(self.service_port)
 
     def kill(self) -> None:
-        """End the process with SIGKILL: it gets no chance to finish anything."""
-        assert self.running, f"the service had ended before it was to be killed:\n{tail(self.log)}"
+        """Kill the process with SIGKILL, without a clean shutdown."""
+        assert self.running, f"the service exited before the test killed it:\n{tail(self.log)}"
         self._end_expected = True
         self.child.kill()
 
     def wait_killed(self, timeout_s: float = TIMEOUT_S) -> None:
-        """Wait until the process has died by a SIGKILL that it gave itself, and assert that it was that."""
+        """Wait until the process has died, and assert that it died by its own SIGKILL."""
         self._end_expected = True
         assert self.wait(timeout_s) == -signal.SIGKILL, tail(self.log)
 
     def wait(self, timeout_s: float = TIMEOUT_S) -> int:
-        """Wait until the process has ended by itself, and give its exit code."""
+        """Wait until the process exits by itself, and return its exit code."""
         self._end_expected = True
         eventually(lambda: not self.running, timeout_s=timeout_s)
         return self.child.stop()
 
     def stop(self, expected_code: int = 0) -> None:
-        """End the process with SIGTERM, wait until it has drained, and assert its exit code."""
+        """Stop the process with SIGTERM, wait until it has drained, and assert its exit code."""
         self._end_expected = True
         code = self.child.stop(grace_s=STOP_TIMEOUT_S)
-        assert code == expected_code, f"the service ended with {code}, not {expected_code}:\n{tail(self.log)}"
+        assert code == expected_code, f"the service exited with {code}, not {expected_code}:\n{tail(self.log)}"
 
     def pause(self) -> None:
-        """Stop the process where it is (SIGSTOP), as a long garbage collection or a frozen machine does."""
+        """Suspend the process (SIGSTOP), as on a frozen machine."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused process go on."""
+        """Resume a suspended process."""
         os.kill(self.pid, signal.SIGCONT)
 
     def logs(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Give the log so far, or its lines about one `event`; text that is no JSON comes as {"event": text}."""
+        """Return the log so far, or its lines about one `event`. Text that is no JSON becomes {"event": text}."""
         lines = [_parse(line) for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return [line for line in lines if event is None or line.get("event") == event]
 
     def wait_for_log(self, event: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
-        """Wait until the log has a line about `event`, and give the first such."""
+        """Wait for the first log line about `event`, and return it."""
         return eventually(lambda: self.logs(event), timeout_s=timeout_s)[0]
 
     def clean_up(self) -> None:
-        """End the process in any case; fail when it had ended though nobody asked it to."""
+        """Kill the process. Fail if it had exited unexpectedly."""
         if self._child is None:
             return
         died = not self._end_expected and not self._child.running
         self._child.kill()
-        assert not died, f"the service ended by itself:\n{tail(self.log)}"
+        assert not died, f"the service exited unexpectedly:\n{tail(self.log)}"
 
 
 def _parse(line: str) -> dict[str, Any]:
@@ -146,10 +146,10 @@ StartService = Callable[..., ServiceProcess]
 
 @contextmanager
 def services(env: Mapping[str, str], folder: Path) -> Iterator[StartService]:
-    """Give a function that starts a process and waits for it, and end all of them afterwards.
+    """Yield a function that starts a process and waits for it, and clean up all processes afterwards.
 
-    `start("intake,relay", KAFKA_GROUP_ID="x")` serves these roles with this variable changed; `wait=False` only makes
-    the ServiceProcess.
+    `start("intake,relay", KAFKA_GROUP_ID="x")` serves these roles with this variable changed. With `wait=False` it only
+    creates the ServiceProcess.
     """
     started: list[ServiceProcess] = []
 

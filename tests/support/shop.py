@@ -1,4 +1,4 @@
-"""A shop around the service: orders on Kafka, customers at the sandbox, and processes of the service that a test kills."""
+"""Run a shop around the service: orders on Kafka, customers at the sandbox, and processes that tests kill."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tests.support.kafka import Topics, group_id
 from tests.support.sandbox import WEBHOOK_SECRET, SandboxProcess
 from tests.support.service import ServiceProcess, StartService
 
-# The work of a killed process is taken up within this time.
-TAKEN_UP_S: Final = 10.0
+# Another process resumes the work of a killed one within this time.
+RESUMED_WITHIN_S: Final = 10.0
 PAID_EVENTS: Final = ("payment_intent.succeeded", "payment_intent.payment_failed", "charge.succeeded")
 
 _WORK_LEFT: Final = """
@@ -43,7 +43,7 @@ SELECT (SELECT count(*) FROM operations WHERE state IN ('due', 'claimed')) AS op
 
 
 class Shop:
-    """What a test of whole processes works with. The processes share one webhook endpoint, `port`, unless they say otherwise."""
+    """The harness of tests of whole processes. By default the processes share one webhook endpoint, `port`."""
 
     def __init__(self, *, sandbox: SandboxProcess, topics: Topics, dsn: str, start: StartService) -> None:
         self.sandbox = sandbox
@@ -61,7 +61,7 @@ class Shop:
         self._env = {
             "STRIPE_API_BASE": sandbox.base_url,
             "KAFKA_GROUP_ID": self.group_id,
-            # Rebalances wait for half of it, and a killed member keeps its partitions for all of it.
+            # A rebalance waits for half of it, and a killed member keeps its partitions for all of it.
             "KAFKA_SESSION_TIMEOUT_MS": "2000",
             "PROVIDER_RATE_PER_SECOND": "1000",
             "PROVIDER_TIMEOUT_S": "5",
@@ -69,19 +69,19 @@ class Shop:
         sandbox.set_webhook(self.webhook_url())
 
     def webhook_url(self, service: ServiceProcess | None = None) -> str:
-        """Where events are posted: of a process, or of the one on the shared port."""
+        """Return the webhook URL of a process, by default of the one on the shared port."""
         return f"http://127.0.0.1:{service.service_port if service else self.port}/webhooks/stripe"
 
     def serve(self, only: str | None = None, **changes: str) -> ServiceProcess:
-        """Start a process on the shared port, and wait until it is ready."""
+        """Start a process on the shared port and wait until it is ready."""
         return self._start(only, **{**self._env, "SERVICE_PORT": str(self.port), **changes})
 
     def serve_beside(self, only: str | None = None, **changes: str) -> ServiceProcess:
-        """Start a process on a port of its own, and wait until it is ready."""
+        """Start a process on its own port and wait until it is ready."""
         return self.serve(only, **{"SERVICE_PORT": str(free_port()), **changes})
 
     def serve_armed(self, point: str, only: str | None = None, **changes: str) -> ServiceProcess:
-        """Start a process that dies at a crash point (`name:3`: at the third time); do not wait: it may die at once."""
+        """Start a process that dies at a crash point (`name:3`: at the third time). Do not wait: it may die at once."""
         process = self.serve(only, wait=False, CRASH_AT=point, **changes)  # type: ignore[arg-type]
         process.spawn()
         return process
@@ -101,12 +101,12 @@ class Shop:
         self._bad += bad
 
     def send_only(self, *types: str) -> None:
-        """Let the provider send no other events than of these types."""
+        """Make the provider send only events of these types."""
         self._sent_types = types
         self.sandbox.set_webhook(self.webhook_url(), events=types)
 
     def pay(self, *order_ids: str, method: str = "pm_card_visa") -> None:
-        """Let customers pay as soon as their payments have an intent."""
+        """Pay as soon as the payments have an intent."""
         for order_id in order_ids:
             intent = self.intent_of(order_id)
             try:
@@ -116,23 +116,23 @@ class Shop:
                     raise
 
     def refund(self, order_id: str, amount: str, key: str) -> int:
-        """Ask for a refund; give the status of the answer."""
-        return self.ask_for("refunds", order_id, {"amount": amount}, key)
+        """Request a refund and return the response's status."""
+        return self.request_change("refunds", order_id, {"amount": amount}, key)
 
-    def ask_for(self, change: str, order_id: str, body: Mapping[str, str], key: str) -> int:
-        """Ask the service on the shared port for a change of a payment; give the status of the answer."""
+    def request_change(self, change: str, order_id: str, body: Mapping[str, str], key: str) -> int:
+        """Request a change of a payment from the service on the shared port. Return the response's status."""
         return self._call(f"payments/{name_of(order_id)}/{change}", body, key)[0]
 
     def open_payment(self, order_id: str, key: str) -> int:
-        """Ask for a new payment of an order; give the status of the answer."""
+        """Request a new payment of an order and return the response's status."""
         return self._call("payments", {"order_id": order_id}, key)[0]
 
     def checkout(self, order_id: str) -> tuple[int, str]:
-        """Ask what the shop's page needs; give the status and the text of the answer."""
+        """Request checkout data for an order. Return the status and text of the response."""
         return self._call(f"checkout?order_id={order_id}")
 
     def _call(self, target: str, body: Mapping[str, str] | None = None, key: str = "") -> tuple[int, str]:
-        """Ask the API of the service on the shared port; with a body, for a change."""
+        """Call the API of the service on the shared port. A body makes it a change."""
         self._api_key = self._api_key or asyncio.run(self.make_key())
         headers = {"Authorization": f"Bearer {self._api_key}"}
         if body is not None:
@@ -141,7 +141,7 @@ class Shop:
         return ask(f"http://127.0.0.1:{self.port}/v1/{target}", text, headers)
 
     async def make_key(self) -> str:
-        """Make a key of the API that may change payments and let customers pay."""
+        """Create an API key that may change payments and use checkout."""
         connection = await asyncpg.connect(self.dsn)
         try:
             return await api_keys.create(connection, client="shop", scopes=["refund", "checkout"])
@@ -149,7 +149,7 @@ class Shop:
             await connection.close()
 
     def intent_of(self, order_id: str) -> str:
-        """Wait for the intent of an order's payment, and give its id."""
+        """Wait for the intent of an order's payment and return its id."""
         query = "SELECT provider_payment_id FROM payments WHERE id = %s AND provider_payment_id IS NOT NULL"
 
         def intent() -> str | None:
@@ -159,12 +159,12 @@ class Shop:
         return eventually(intent) or ""
 
     def query(self, statement: str, *arguments: object) -> list[dict[str, Any]]:
-        """Ask the database, in a session of its own."""
+        """Query the database in a separate session."""
         with psycopg.connect(self.dsn, row_factory=dict_row, autocommit=True) as connection:
             return connection.execute(statement.encode(), arguments).fetchall()
 
     def execute(self, statement: str) -> None:
-        """Change something in the database behind the service's back."""
+        """Change the database without the service."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(statement.encode())
 
@@ -179,7 +179,7 @@ class Shop:
         eventually(lambda: self.query(query, names, status)[0]["n"] == len(names), timeout_s=timeout_s)
 
     def wait_quiet(self, timeout_s: float = 30, *, deliveries: bool = True) -> None:
-        """Wait until every order has its payment and nothing is left to do, nor (`deliveries`) to be delivered."""
+        """Wait until every order has its payment and no work is left, nor (`deliveries`) any delivery."""
         with psycopg.connect(self.dsn, row_factory=dict_row, autocommit=True) as connection:
             arguments = {"orders": len(set(self.orders)), "names": self.orders, "bad": self._bad}
             left: dict[str, Any] = {}
@@ -196,7 +196,7 @@ class Shop:
                 raise NeverHappenedError(f"Still to do after {timeout_s} s: {left}") from error
 
     def evidence(self) -> Evidence:
-        """Collect what the checker judges."""
+        """Collect the checker's evidence."""
         return gather(
             sandbox=self.sandbox,
             dsn=self.dsn,
@@ -206,7 +206,7 @@ class Shop:
         )
 
     def check(self) -> Evidence:
-        """Assert that no invariant is violated, and give the evidence."""
+        """Assert that no invariant is violated, and return the evidence."""
         evidence = self.evidence()
         assert violations(evidence) == []
         return evidence
@@ -217,13 +217,13 @@ class Shop:
         return [event.to_dict() for event in listed.auto_paging_iter()][::-1]
 
     def all_delivered(self) -> bool:
-        """Tell whether every event was answered 2xx."""
+        """Return whether every event was answered 2xx."""
         return not self._stripe.v1.events.list({"limit": 1, "delivery_success": False}).data
 
 
 @contextmanager
 def shops(*, topics: Topics, dsn: str, start: StartService, folder: Path) -> Iterator[Shop]:
-    """Give a shop with a sandbox of its own."""
+    """Yield a shop with its own sandbox."""
     sandbox = SandboxProcess(folder, in_memory=True)
     sandbox.start()
     try:
@@ -233,14 +233,14 @@ def shops(*, topics: Topics, dsn: str, start: StartService, folder: Path) -> Ite
 
 
 def assert_died_at(process: ServiceProcess, point: str) -> None:
-    """Wait until the process has killed itself at this crash point; fails when it never came there."""
+    """Wait until the process has killed itself at this crash point. Fails if it never reaches it."""
     process.wait_killed()
     reached = f"crash point reached: {point.partition(':')[0]}"
     assert process.logs(reached), f"{reached!r} is not in the log"
 
 
 def signed(event: Mapping[str, Any], secret: str = WEBHOOK_SECRET) -> tuple[bytes, dict[str, str]]:
-    """Give the body and the headers of a delivery as Stripe makes them."""
+    """Return the body and the headers of a delivery as Stripe makes them."""
     body = json.dumps(event, separators=(",", ":")).encode()
     moment = int(time.time())
     mac = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
@@ -248,7 +248,7 @@ def signed(event: Mapping[str, Any], secret: str = WEBHOOK_SECRET) -> tuple[byte
 
 
 def ask(url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Ask once (POST when there is a body); give the status and the answer's text."""
+    """Send one request (POST if there is a body). Return the response's status and text."""
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
     try:
@@ -261,12 +261,12 @@ def ask(url: str, body: bytes | None = None, headers: Mapping[str, str] | None =
 
 
 def post(*deliveries: tuple[str, Mapping[str, Any]], at_once: int = 100) -> list[int]:
-    """Post events, each to its URL, in order but `at_once` at a time; give the answers' statuses."""
+    """Post events, each to its URL, in order but `at_once` at a time. Return the responses' statuses."""
     return asyncio.run(_post(deliveries, at_once))
 
 
 def post_in_lanes(*lanes: Sequence[tuple[str, Mapping[str, Any]]], at_once: int = 50) -> list[int]:
-    """Do the same for several sequences at the same time."""
+    """Do the same for several sequences in parallel."""
 
     async def all_lanes() -> list[list[int]]:
         return await asyncio.gather(*(_post(lane, at_once) for lane in lanes))
@@ -288,7 +288,7 @@ async def _post(deliveries: Iterable[tuple[str, Mapping[str, Any]]], at_once: in
 
 
 def broker_state(service: ServiceProcess) -> str:
-    """What `/ready` tells of the broker, of a service that is ready."""
+    """Return the broker state in `/ready` of a service that is ready."""
     status, body = ask(f"{service.metrics_url}/ready")
     assert status == http.HTTPStatus.OK, body
     return str(json.loads(body)["checks"]["broker"])

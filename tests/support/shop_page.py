@@ -1,4 +1,4 @@
-"""A shop's own web server: pages on another origin than the sandbox's."""
+"""Serve a shop's own web pages from another origin than the sandbox's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HTML = "text/html; charset=utf-8"
 
 
 class ShopPages:
-    """Serves the texts in `pages` by their paths, on `localhost`: for a browser another site than 127.0.0.1."""
+    """Serves the texts in `pages` by path on `localhost`, which is another site than 127.0.0.1 to a browser."""
 
     def __init__(self) -> None:
         self.pages: dict[str, tuple[str, str]] = {}
@@ -34,16 +34,16 @@ class ShopPages:
 
     @property
     def url(self) -> str:
-        """The origin, as the browser calls it."""
+        """The origin in the browser."""
         return f"http://localhost:{self._server.server_port}"
 
     def put(self, path: str, text: str, kind: str = HTML) -> str:
-        """Serve `text` at `path`; returns the address."""
+        """Serve `text` at `path` and return the address."""
         self.pages[path] = (kind, text)
         return self.url + path
 
     def close(self) -> None:
-        """End the server."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

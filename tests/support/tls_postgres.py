@@ -1,4 +1,4 @@
-"""A PostgreSQL that takes connections by TLS alone. The one in the wheel has no TLS, so this is the machine's own."""
+"""Run a PostgreSQL that accepts only TLS. The embedded one has no TLS, so this uses the system's own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.certificates import Authority, Certificate
 
 PASSWORD: Final = "canary-of-the-suite"
 START_TIMEOUT_S: Final = 60
-# The superuser needs a password; `by_certificate` needs a certificate with its name in it. Nobody is let in without TLS.
+# The superuser needs a password; `by_certificate` needs a certificate with its name. All connections need TLS.
 RULES: Final = """
 hostssl all by_certificate 127.0.0.1/32 cert
 hostssl all all            127.0.0.1/32 scram-sha-256
@@ -28,11 +28,11 @@ hostssl all all            127.0.0.1/32 scram-sha-256
 
 @contextmanager
 def tls_postgres(authority: Authority, server: Certificate) -> Iterator[int]:
-    """Run it on 127.0.0.1 and give its port. Skips where the machine has none."""
+    """Run it on 127.0.0.1 and yield its port. Skip the test if no PostgreSQL is installed."""
     folders = [Path("/usr/lib/postgresql") / version / "bin" for version in ("18", "17", "16", "15")]
     binaries = next((folder for folder in folders if (folder / "initdb").exists()), None)
     if binaries is None or shutil.which("openssl") is None:
-        pytest.skip("needs a PostgreSQL of Debian's (apt-get install postgresql) and openssl")
+        pytest.skip("needs Debian's PostgreSQL (apt-get install postgresql) and openssl")
     work = WorkFolder("tls-postgres")
     child = None
     try:
@@ -61,7 +61,7 @@ def tls_postgres(authority: Authority, server: Certificate) -> Iterator[int]:
 def _prepare(
     binaries: Path, folder: Path, account: Account | None, authority: Authority, server: Certificate
 ) -> list[str]:
-    """Make a data folder with the server's certificate in it, and give the server's options."""
+    """Create a data folder with the server's certificate, and return the server's options."""
     folder.chmod(0o755)
     data = folder / "data"
     (folder / "password").write_text(PASSWORD)

@@ -1,4 +1,4 @@
-"""`openapi.json` says what the code does: valid, current, complete, and each example of it possible."""
+"""`openapi.json` is valid, current and complete, and every example fits its schema."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from payment_service.contracts.api import STATUSES
 from payment_service.db.api_keys import Scope
 from payment_service.http.docs import page
-from payment_service.http.problems import KINDS, METHOD_NOT_ALLOWED
+from payment_service.http.problems import METHOD_NOT_ALLOWED, PROBLEM_TYPES
 from scripts.document_api import OPENAPI, described, openapi
 
-PAPER: dict[str, Any] = described()
+DOCUMENT: dict[str, Any] = described()
 OPERATIONS: dict[str, Any] = {
-    operation["operationId"]: operation for path in PAPER["paths"].values() for operation in path.values()
+    operation["operationId"]: operation for path in DOCUMENT["paths"].values() for operation in path.values()
 }
 CHANGES = {"refund_payment", "capture_payment", "cancel_payment", "open_payment"}
 operations = pytest.mark.parametrize("name", OPERATIONS)
 
 
-def followed(node: dict[str, Any]) -> Any:
-    found: Any = PAPER
+def resolve(node: dict[str, Any]) -> Any:
+    found: Any = DOCUMENT
     for step in node["$ref"].split("/")[1:] if "$ref" in node else []:
         found = found[step]
     return found if "$ref" in node else node
 
 
-def answers(name: str) -> dict[str, Any]:
-    return {status: followed(answer) for status, answer in OPERATIONS[name]["responses"].items()}
+def responses(name: str) -> dict[str, Any]:
+    return {status: resolve(answer) for status, answer in OPERATIONS[name]["responses"].items()}
 
 
 def contents(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each body of an operation: what is sent (`request`), and what is answered (by status)."""
-    holders = {"request": OPERATIONS[name].get("requestBody", {}), **answers(name)}
+    """Yield each body of an operation: the request as `request`, responses by status."""
+    holders = {"request": OPERATIONS[name].get("requestBody", {}), **responses(name)}
     for where, holder in holders.items():
         for content in holder.get("content", {}).values():
             yield where, content
@@ -50,22 +50,22 @@ def examples(content: dict[str, Any]) -> list[Any]:
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
     return Draft202012Validator(
-        {**schema, "components": PAPER["components"]}, format_checker=Draft202012Validator.FORMAT_CHECKER
+        {**schema, "components": DOCUMENT["components"]}, format_checker=Draft202012Validator.FORMAT_CHECKER
     )
 
 
-def test_what_lies_in_the_repository_is_what_the_routes_say() -> None:
-    """`make docs` writes it again."""
+def test_openapi_json_is_current() -> None:
+    """Run `make docs` after a change of the routes."""
     assert OPENAPI.read_text() == openapi()
 
 
-def test_it_is_valid_openapi() -> None:
-    OpenAPIV31SpecValidator(PAPER).validate()
-    assert PAPER["openapi"] == "3.1.0"
+def test_openapi_json_is_valid() -> None:
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+    assert DOCUMENT["openapi"] == "3.1.0"
 
 
-def test_operations_have_names_that_stay() -> None:
-    """Generated clients name their calls by them."""
+def test_operation_ids_are_stable() -> None:
+    """Generated clients name their methods after them."""
     assert set(OPERATIONS) == CHANGES | {
         "list_payments",
         "read_payment",
@@ -80,12 +80,12 @@ def test_operations_have_names_that_stay() -> None:
         "read_health",
         "read_readiness",
     }
-    assert {tag["name"] for tag in PAPER["tags"]} == {tag for one in OPERATIONS.values() for tag in one["tags"]}
-    assert [name for name in PAPER["components"]["schemas"] if not re.fullmatch(r"[A-Z][A-Za-z]+", name)] == []
+    assert {tag["name"] for tag in DOCUMENT["tags"]} == {tag for one in OPERATIONS.values() for tag in one["tags"]}
+    assert [name for name in DOCUMENT["components"]["schemas"] if not re.fullmatch(r"[A-Z][A-Za-z]+", name)] == []
 
 
 @operations
-def test_every_body_has_an_example_that_fits_its_schema(name: str) -> None:
+def test_every_body_has_a_valid_example(name: str) -> None:
     for where, content in contents(name):
         assert examples(content), where
         for example in examples(content):
@@ -93,7 +93,7 @@ def test_every_body_has_an_example_that_fits_its_schema(name: str) -> None:
 
 
 @operations
-def test_every_parameter_says_what_it_is_with_an_example_that_fits(name: str) -> None:
+def test_every_parameter_has_a_description_a_valid_example_and_a_limit(name: str) -> None:
     for parameter in OPERATIONS[name].get("parameters", []):
         assert parameter["description"], parameter
         shown = [parameter["example"]] if "example" in parameter else parameter["schema"]["examples"]
@@ -104,8 +104,8 @@ def test_every_parameter_says_what_it_is_with_an_example_that_fits(name: str) ->
 
 
 @operations
-def test_every_answer_says_when_and_every_error_is_a_problem_of_its_status(name: str) -> None:
-    for status, answer in answers(name).items():
+def test_every_response_is_described_and_every_error_is_a_problem(name: str) -> None:
+    for status, answer in responses(name).items():
         assert answer["description"].endswith("."), answer
         if status < "400":
             continue
@@ -116,24 +116,24 @@ def test_every_answer_says_when_and_every_error_is_a_problem_of_its_status(name:
             assert example["detail"].endswith(".")
 
 
-def test_every_kind_of_problem_is_the_answer_of_some_route() -> None:
-    """But a method that an address does not take, which no operation describes."""
-    told = {
+def test_every_problem_type_is_documented_by_an_operation() -> None:
+    """`method_not_allowed` is the exception: no operation describes it."""
+    documented = {
         example["type"]
         for name in OPERATIONS
         for where, content in contents(name)
         if where >= "400" and where != "request"
         for example in examples(content)
     }
-    assert told == {kind.type for kind in KINDS} - {METHOD_NOT_ALLOWED.type}
-    assert PAPER["components"]["schemas"]["Problem"]["properties"]["type"]["x-extensible-enum"] == [
-        kind.type for kind in KINDS
+    assert documented == {kind.uri for kind in PROBLEM_TYPES} - {METHOD_NOT_ALLOWED.uri}
+    assert DOCUMENT["components"]["schemas"]["Problem"]["properties"]["type"]["x-extensible-enum"] == [
+        kind.uri for kind in PROBLEM_TYPES
     ]
 
 
 @operations
-def test_every_header_is_told_where_it_comes(name: str) -> None:
-    headers = {status: set(answer.get("headers", {})) for status, answer in answers(name).items()}
+def test_every_response_header_is_documented(name: str) -> None:
+    headers = {status: set(answer.get("headers", {})) for status, answer in responses(name).items()}
     for status in {"429", "503"} & headers.keys():
         assert "Retry-After" in headers[status]
     if "401" in headers:
@@ -147,8 +147,8 @@ def test_every_header_is_told_where_it_comes(name: str) -> None:
         assert all("Cache-Control" in headers[status] for status in ("200", "404", "409"))
 
 
-def test_every_call_of_v1_names_the_scope_that_it_needs() -> None:
-    for path, item in PAPER["paths"].items():
+def test_every_v1_operation_declares_its_scope() -> None:
+    for path, item in DOCUMENT["paths"].items():
         for operation in item.values():
             if path.startswith("/v1"):
                 (needed,) = operation["security"]
@@ -157,7 +157,7 @@ def test_every_call_of_v1_names_the_scope_that_it_needs() -> None:
                 assert "security" not in operation
 
 
-def test_changes_need_a_key_and_the_webhook_its_signature() -> None:
+def test_changes_require_an_idempotency_key_and_webhooks_a_signature() -> None:
     needed = {
         name: {one["name"] for one in operation.get("parameters", []) if one["in"] == "header" and one["required"]}
         for name, operation in OPERATIONS.items()
@@ -166,28 +166,28 @@ def test_changes_need_a_key_and_the_webhook_its_signature() -> None:
     assert needed["receive_stripe_event"] == {"Stripe-Signature"}
 
 
-def test_statuses_are_told_as_words_that_may_get_more() -> None:
+def test_status_fields_are_extensible_enums() -> None:
     for name in ("Payment", "PaymentDetail", "Checkout"):
-        assert PAPER["components"]["schemas"][name]["properties"]["status"]["x-extensible-enum"] == list(STATUSES)
+        assert DOCUMENT["components"]["schemas"][name]["properties"]["status"]["x-extensible-enum"] == list(STATUSES)
 
 
-def test_the_page_for_people_shows_all_of_it() -> None:
-    text = page(PAPER)
-    for path, item in PAPER["paths"].items():
+def test_the_html_page_shows_every_operation_and_schema() -> None:
+    text = page(DOCUMENT)
+    for path, item in DOCUMENT["paths"].items():
         for method, operation in item.items():
             section = text.partition(f"<code>{method.upper()} {path}</code>")[2].partition("<h2")[0]
             assert section
             assert all(f"<code>{one['name']}</code>" in section for one in operation.get("parameters", []))
             assert all(f"<dt>{status}</dt>" in section for status in operation["responses"])
             headers = {
-                header for one in answers(operation["operationId"]).values() for header in one.get("headers", {})
+                header for one in responses(operation["operationId"]).values() for header in one.get("headers", {})
             }
             assert all(f"<code>{header}</code>" in section for header in headers)
-    assert all(f"<h3 id={name}>" in text for name in PAPER["components"]["schemas"])
+    assert all(f"<h3 id={name}>" in text for name in DOCUMENT["components"]["schemas"])
     assert set(re.findall(r"(?:href|src)=\"?([^\" >]+)", text)) <= {"/openapi.json"} | {
-        f"#{name}" for name in PAPER["components"]["schemas"]
+        f"#{name}" for name in DOCUMENT["components"]["schemas"]
     }
 
 
-def test_it_is_json_that_everybody_can_read() -> None:
-    assert json.loads(openapi()) == PAPER
+def test_openapi_json_parses_to_the_same_document() -> None:
+    assert json.loads(openapi()) == DOCUMENT

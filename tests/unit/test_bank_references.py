@@ -1,4 +1,4 @@
-"""Creditor references: made from a payment's id, found in whatever a customer wrote."""
+"""Creditor references derive from a payment's id and are found in free text."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ OURS = reference_of(PAYMENT)
 
 
 @given(st.uuids())
-def test_a_reference_is_valid_fits_the_standard_and_is_the_same_at_every_attempt(payment_id: UUID) -> None:
+def test_a_reference_is_valid_iso_11649_and_deterministic(payment_id: UUID) -> None:
     reference = reference_of(payment_id)
     assert iso11649.validate(reference) == reference == reference_of(payment_id)
     assert len(reference) == 20
 
 
-def test_a_reference_never_changes_from_release_to_release() -> None:
-    """Customers have it in their standing forms: another rule would orphan their transfers."""
+def test_references_stay_the_same_across_releases() -> None:
+    """Customers store them in standing orders: a different rule would orphan their transfers."""
     assert OURS == "RF85HFFY4NDHEY5TH47J"
     assert iso11649.format(OURS) == "RF85 HFFY 4NDH EY5T H47J"
 
 
-def test_ten_thousand_payments_have_ten_thousand_references() -> None:
+def test_ten_thousand_payments_have_distinct_references() -> None:
     assert len({reference_of(uuid4()) for _ in range(10_000)}) == 10_000
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.lists(st.sampled_from(" -./\t"), min_size=19, max_size=19))
-def test_a_reference_is_found_in_any_text_in_any_case_and_with_anything_between(
+def test_a_reference_is_found_despite_case_separators_and_other_text(
     before: str, after: str, between: list[str]
 ) -> None:
     written = "".join(letter + gap for letter, gap in zip(OURS, [*between, ""], strict=True)).lower()
@@ -52,18 +52,18 @@ def test_a_reference_is_found_in_any_text_in_any_case_and_with_anything_between(
         OURS.replace("H", "K"),
     ],
 )
-def test_what_is_no_reference_of_ours_is_not_found(text: str) -> None:
+def test_invalid_references_are_not_found(text: str) -> None:
     assert find_references(text) == ()
 
 
-def test_several_references_are_all_found_each_once() -> None:
+def test_several_references_are_each_found_once() -> None:
     other = reference_of(UUID(int=7))
     assert find_references(f"{OURS}, {other} and again {iso11649.format(OURS)}") == (OURS, other)
 
 
 @given(st.integers(0, 19), st.sampled_from("0123456789ABCDEFGHJKMNPQRSTVWXYZ"))
-def test_one_wrong_character_is_always_noticed(place: int, letter: str) -> None:
-    """A letter for a letter, a digit for a digit; of the others, which count for two digits or for one, 96 in 97 are."""
+def test_one_wrong_character_is_detected(place: int, letter: str) -> None:
+    """Exchange a letter for a letter or a digit for a digit. Of the other exchanges, 96 in 97 are detected."""
     assume(letter.isdigit() == OURS[place].isdigit())
     wrong = OURS[:place] + letter + OURS[place + 1 :]
     assert wrong == OURS or OURS not in find_references(wrong)

@@ -1,4 +1,4 @@
-"""Bank statements as CSV: strict, a line at a time."""
+"""Bank statements in CSV are parsed strictly, line by line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read(*lines: bytes, header: bytes = HEADER) -> list[tuple[int, Transfer] | B
     return list(read_statement([header, *lines], today=TODAY))
 
 
-def test_a_line_becomes_a_transfer() -> None:
+def test_a_valid_line_becomes_a_transfer() -> None:
     assert read(GOOD) == [
         (
             2,
@@ -41,7 +41,7 @@ def test_a_line_becomes_a_transfer() -> None:
     ]
 
 
-def test_columns_are_found_by_name_with_a_byte_order_mark_quotes_and_windows_line_ends() -> None:
+def test_columns_are_found_by_name_despite_bom_quotes_and_crlf() -> None:
     header = b"\xef\xbb\xbfvalue_date,Transaction_ID,reference,currency,amount,booking_date\r\n"
     line = b'2026-12-23,t-1,"Bill, with ""quotes""",eur,5,2026-12-24\r\n'
     [(number, transfer)] = read(line, b"\r\n", header=header)  # type: ignore[misc]
@@ -74,7 +74,7 @@ def test_columns_are_found_by_name_with_a_byte_order_mark_quotes_and_windows_lin
         (b"1999-12-31,19.90,EUR,text,t-1\n", "2000-01-01"),
     ],
 )
-def test_a_bad_line_is_told_with_its_number_and_stops_no_other(line: bytes, problem: str) -> None:
+def test_a_bad_line_is_reported_by_number_and_the_rest_is_read(line: bytes, problem: str) -> None:
     before, bad, after = read(GOOD, line, GOOD)
     assert isinstance(bad, BadLine)
     assert bad.number == 3
@@ -83,18 +83,18 @@ def test_a_bad_line_is_told_with_its_number_and_stops_no_other(line: bytes, prob
     assert after == (4, before[1])
 
 
-def test_money_that_went_out_is_passed_over() -> None:
+def test_outgoing_money_is_skipped() -> None:
     assert read(b"2026-12-24,-19.90,EUR,rent,t-9\n") == [Outgoing(2)]
 
 
 @pytest.mark.parametrize("header", [b"", b"\n", b"a,b\n", HEADER[:-1] + b",amount\n", b"\xff\xfe\n", b'"\n'])
-def test_a_file_without_the_columns_is_refused_whole(header: bytes) -> None:
+def test_a_file_without_the_columns_is_rejected_as_a_whole(header: bytes) -> None:
     with pytest.raises(StatementRefused):
         read(GOOD, header=header)
 
 
 @given(st.lists(st.binary(max_size=200), max_size=8))
-def test_whatever_a_file_holds_each_line_is_read_or_told(lines: list[bytes]) -> None:
+def test_every_line_of_any_file_is_read_or_reported(lines: list[bytes]) -> None:
     for found in read(*lines):
         match found:
             case (int(), Transfer(amount=amount)):
@@ -105,6 +105,6 @@ def test_whatever_a_file_holds_each_line_is_read_or_told(lines: list[bytes]) -> 
                 pass
 
 
-def test_a_control_character_in_what_a_customer_wrote_becomes_a_space() -> None:
+def test_control_characters_in_the_reference_become_spaces() -> None:
     [(_, transfer)] = read(b"2026-12-24,1,EUR,a\x00b\x1b[0m,t-1\n")  # type: ignore[misc]
     assert transfer.text == "a b [0m"

@@ -1,4 +1,4 @@
-"""Card numbers are found and masked however they are written; what only looks like one is left alone."""
+"""Card numbers are found and masked in every notation; lookalikes are left alone."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ TEST_CARDS = [
 
 
 def luhn_digit(digits: str) -> str:
-    """The check digit that makes these digits a valid number."""
+    """Return the check digit that makes these digits a valid number."""
     doubled = [int(d) * (2 if i % 2 == 0 else 1) for i, d in enumerate(reversed(digits))]
     return str(-sum(n // 10 + n % 10 for n in doubled) % 10)
 
 
 @st.composite
 def card_numbers(draw: st.DrawFn) -> str:
-    """Any number of any network, of 14 digits or more."""
+    """Draw any number of any network, of 14 digits or more."""
     prefix, length = draw(st.sampled_from(PREFIXES))
     digits = prefix + draw(st.text("0123456789", min_size=length - len(prefix) - 1, max_size=length - len(prefix) - 1))
     return digits + luhn_digit(digits)
@@ -40,24 +40,24 @@ def card_numbers(draw: st.DrawFn) -> str:
 
 @st.composite
 def written_card_numbers(draw: st.DrawFn) -> str:
-    """With single spaces or dashes anywhere between its digits."""
+    """Draw a card number with single spaces or dashes anywhere between its digits."""
     digits = draw(card_numbers())
     return "".join(d + draw(st.sampled_from(["", "", "", " ", "-"])) for d in digits[:-1]) + digits[-1]
 
 
-# Text that can't lengthen a number: what stands beside one is no digit, and no separator that would join other digits to it.
+# Text that cannot lengthen a number: it holds no digit, and no separator that would join other digits to it.
 BESIDE = st.text(st.characters(exclude_characters="0123456789 -", codec="utf-8"), max_size=10)
 
 
 @given(BESIDE, written_card_numbers(), BESIDE)
-def test_a_card_number_is_found_wherever_it_stands(before: str, number: str, after: str) -> None:
+def test_a_card_number_is_found_anywhere_in_a_text(before: str, number: str, after: str) -> None:
     text = before + number + after
     assert may_contain(text)
     assert (len(before), len(before) + len(number)) in list(find(text))
 
 
 @given(BESIDE, written_card_numbers(), BESIDE)
-def test_masking_keeps_at_most_the_last_four_digits_and_everything_else(before: str, number: str, after: str) -> None:
+def test_masking_keeps_the_text_and_at_most_the_last_four_digits(before: str, number: str, after: str) -> None:
     masked = mask(before + number + after)
     assert len(masked) == len(before + number + after)
     assert masked.startswith(before)
@@ -69,21 +69,21 @@ def test_masking_keeps_at_most_the_last_four_digits_and_everything_else(before: 
 
 
 @given(st.lists(st.one_of(written_card_numbers(), st.text("0123456789 -x", max_size=12)), max_size=8).map(" ".join))
-def test_nothing_is_found_in_what_was_masked(text: str) -> None:
+def test_masked_text_contains_no_card_number(text: str) -> None:
     masked = mask(text)
     assert not contains(masked)
     assert mask(masked) == masked
 
 
-def test_the_digits_left_of_one_number_do_not_begin_another() -> None:
-    """Whatever four digits are left of a number may make up another with the twelve that follow, and so on."""
+def test_digits_left_after_masking_do_not_form_another_number() -> None:
+    """The last four digits of a number can form another number with the next twelve digits."""
     masked = mask("4242424242424242 424242424242 424242424242")
     assert masked == "**************** ************ 424242424242"
     assert not contains(masked)
 
 
 @given(st.text())
-def test_text_without_card_numbers_stays_as_it_is(text: str) -> None:
+def test_text_without_card_numbers_is_unchanged(text: str) -> None:
     assert contains(text) or mask(text) == text
 
 
@@ -93,7 +93,7 @@ def test_any_bytes_can_be_masked(value: bytes) -> None:
 
 
 @pytest.mark.parametrize("number", TEST_CARDS)
-def test_the_known_test_cards_are_found(number: str) -> None:
+def test_stripe_test_cards_are_found(number: str) -> None:
     assert contains(number)
     assert contains(" ".join(number[i : i + 4] for i in range(0, len(number), 4)))
     assert mask(f"card {number}.") == f"card {'*' * (len(number) - 4)}{number[-4:]}."
@@ -109,7 +109,7 @@ def test_the_known_test_cards_are_found(number: str) -> None:
         ("2 x 4242424242424242 and 5555555555554444", "2 x ************4242 and ************4444"),
     ],
 )
-def test_examples_of_masking(text: str, masked: str) -> None:
+def test_masking_examples(text: str, masked: str) -> None:
     assert mask(text) == masked
 
 
@@ -130,13 +130,13 @@ def test_examples_of_masking(text: str, masked: str) -> None:
         "3c2f6a53-5c7a-5f0e-9d3c-6f0f8f6f2b11",
     ],
 )
-def test_what_only_looks_like_a_card_number_is_left_alone(text: str) -> None:
+def test_numbers_that_resemble_card_numbers_are_left_alone(text: str) -> None:
     assert not contains(text)
     assert mask(text) == text
 
 
-def test_a_thirteen_digit_card_that_is_also_a_bar_code_is_taken_for_a_bar_code() -> None:
-    """Stores write bar codes in orders; no network issues 13 digits any more."""
+def test_a_thirteen_digit_number_is_treated_as_a_bar_code() -> None:
+    """Shops write bar codes in orders; no network issues 13 digits any more."""
     both = next(
         number
         for number in (f"400000{n:06d}{luhn_digit(f'400000{n:06d}')}" for n in range(1000))
@@ -155,12 +155,12 @@ def test_a_thirteen_digit_card_that_is_also_a_bar_code_is_taken_for_a_bar_code()
         "4242424242424242".encode("utf-16"),
     ],
 )
-def test_raw_bytes_are_masked_though_they_can_not_be_read(value: bytes) -> None:
+def test_bytes_that_cannot_be_decoded_are_masked(value: bytes) -> None:
     assert b"************4242" in mask_bytes(value).replace(b" ", b"").replace(b"-", b"")
 
 
 @given(written_card_numbers(), st.booleans())
-def test_a_number_in_json_is_masked_however_it_is_escaped(number: str, escaped: bool) -> None:
+def test_card_numbers_in_escaped_json_are_masked(number: str, escaped: bool) -> None:
     text = "".join(f"\\u{ord(c):04x}" for c in number) if escaped else number
     masked = mask_bytes(f'{{"note": "{text}"}}'.encode())
     assert not contains(json.loads(masked)["note"])

@@ -1,4 +1,7 @@
-"""The checker of fault runs finds what it is there to find: a checker that finds nothing would let everything pass."""
+"""The checker of fault runs detects each kind of violation.
+
+A checker that detects nothing would pass every run.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.support.kafka import Record
 
 PAYMENT = UUID(int=1)
 KEY = str(PAYMENT).encode()
-TOLD = ("payments.initiated", "payments.succeeded")
+PUBLISHED = ("payments.initiated", "payments.succeeded")
 
 Tables = dict[str, list[dict[str, Any]]]
 
@@ -43,7 +46,7 @@ def _record(sequence: int, topic: str, *, name: str | None = None, value: bytes 
 
 
 def _tables() -> Tables:
-    numbered = list(enumerate(TOLD, 1))
+    numbered = list(enumerate(PUBLISHED, 1))
     return {
         "payments": [
             {
@@ -99,63 +102,67 @@ def _tables() -> Tables:
     }
 
 
-def _right(**changes: Any) -> Evidence:
-    """Evidence of a run in which one order was paid."""
+def _clean_run(**changes: Any) -> Evidence:
+    """Return the evidence of a run in which one order was paid."""
     evidence = Evidence(
         ledger=[_entry("intent.created"), _entry("charge.captured")],
         intents=[{"id": "pi_1", "status": "succeeded", "amount_received": 1990, "last_payment_error": None}],
         delivered=["evt_1"],
         tables=_tables(),
         orders=[Record("orders.created", 0, 0, b"o-1", b'{"order_id": "o-1"}', {})],
-        announced=[_record(number, topic) for number, topic in enumerate(TOLD, 1)],
+        published=[_record(number, topic) for number, topic in enumerate(PUBLISHED, 1)],
     )
     return replace(evidence, **changes)
 
 
-def test_a_right_run_has_no_violations() -> None:
-    """Nor has one in which a record went out twice."""
-    twice = [_record(1, TOLD[0]), _record(1, TOLD[0], offset=1), _record(2, TOLD[1])]
-    assert violations(_right()) == violations(_right(announced=twice)) == []
+def test_a_clean_run_has_no_violations() -> None:
+    """A record that was published twice is no violation."""
+    twice = [_record(1, PUBLISHED[0]), _record(1, PUBLISHED[0], offset=1), _record(2, PUBLISHED[1])]
+    assert violations(_clean_run()) == violations(_clean_run(published=twice)) == []
 
 
 @pytest.mark.parametrize(
     ("invariant", "changes"),
     [
-        pytest.param("I1", {"ledger": [*_right().ledger, _entry("charge.captured")]}, id="charged twice"),
-        pytest.param("I1", {"ledger": [*_right().ledger, _entry("intent.created", "pi_2")]}, id="two intents"),
+        pytest.param("I1", {"ledger": [*_clean_run().ledger, _entry("charge.captured")]}, id="charged twice"),
+        pytest.param("I1", {"ledger": [*_clean_run().ledger, _entry("intent.created", "pi_2")]}, id="two intents"),
         pytest.param("I2", {"orders": [Record("orders.created", 0, 0, None, b"no json", {})]}, id="a lost record"),
         pytest.param(
             "I2", {"orders": [Record("orders.created", 0, 0, None, b'{"order_id": "o-2"}', {})]}, id="a lost order"
         ),
-        pytest.param("I7", {"ledger": [*_right().ledger, _entry("refund.created")]}, id="a refund that we don't know"),
-        pytest.param("I3", {"intents": []}, id="an intent that the provider has not"),
-        pytest.param("I4", {"announced": [_record(1, TOLD[0])]}, id="a record that was not published"),
-        pytest.param("I4", {"announced": [*_right().announced, _record(3, TOLD[1])]}, id="a record that nobody wrote"),
+        pytest.param("I7", {"ledger": [*_clean_run().ledger, _entry("refund.created")]}, id="an unknown refund"),
+        pytest.param("I3", {"intents": []}, id="an intent missing at the provider"),
+        pytest.param("I4", {"published": [_record(1, PUBLISHED[0])]}, id="a record that was not published"),
         pytest.param(
             "I4",
-            {"announced": [_record(1, TOLD[0]), _record(2, TOLD[1], value=b"[]")]},
+            {"published": [*_clean_run().published, _record(3, PUBLISHED[1])]},
+            id="a record without an outbox row",
+        ),
+        pytest.param(
+            "I4",
+            {"published": [_record(1, PUBLISHED[0]), _record(2, PUBLISHED[1], value=b"[]")]},
             id="a record with another value",
         ),
-        pytest.param("I5", {"announced": [_record(2, TOLD[1])]}, id="a gap"),
+        pytest.param("I5", {"published": [_record(2, PUBLISHED[1])]}, id="a gap"),
         pytest.param(
             "I5",
-            {"announced": [_record(1, TOLD[0], timestamp_ms=9), _record(2, TOLD[1], timestamp_ms=8)]},
+            {"published": [_record(1, PUBLISHED[0], timestamp_ms=9), _record(2, PUBLISHED[1], timestamp_ms=8)]},
             id="sent in the wrong order",
         ),
         pytest.param(
             "I5",
-            {"announced": [_record(2, TOLD[0]), _record(1, TOLD[0], offset=1)]},
-            id="lying in the wrong order",
+            {"published": [_record(2, PUBLISHED[0]), _record(1, PUBLISHED[0], offset=1)]},
+            id="stored in the wrong order",
         ),
-        pytest.param("I8", {"delivered": ["evt_1", "evt_2"]}, id="an event that was answered and is not there"),
+        pytest.param("I8", {"delivered": ["evt_1", "evt_2"]}, id="an accepted event that was not stored"),
         pytest.param(
             "I7", {"ledger": [_entry("intent.created"), _entry("charge.captured", amount=1)]}, id="a lost cent"
         ),
     ],
 )
-def test_what_the_world_shows_is_found(invariant: str, changes: dict[str, Any]) -> None:
-    """Each invariant by its name."""
-    assert invariant in {found.invariant for found in violations(_right(**changes))}
+def test_violations_at_the_provider_and_on_topics_are_found(invariant: str, changes: dict[str, Any]) -> None:
+    """Each case names its invariant."""
+    assert invariant in {found.invariant for found in violations(_clean_run(**changes))}
 
 
 def _change(table: str, **fields: Any) -> Callable[[Tables], None]:
@@ -170,12 +177,12 @@ def _repeat(table: str) -> Callable[[Tables], None]:
     ("invariant", "spoil"),
     [
         pytest.param("I3", _change("payments", status="declined"), id="another status"),
-        pytest.param("I3", _change("operations", state="claimed"), id="an operation under way"),
-        pytest.param("I3", _change("operations", state="parked"), id="an operation that waits for a person"),
-        pytest.param("I3", _change("payment_events", processed=False, retry_at="soon"), id="an event that waits"),
+        pytest.param("I3", _change("operations", state="claimed"), id="an operation in progress"),
+        pytest.param("I3", _change("operations", state="parked"), id="a parked operation"),
+        pytest.param("I3", _change("payment_events", processed=False, retry_at="soon"), id="a pending event"),
         pytest.param("I4", lambda tables: tables["outbox_pending"].append({"position": 2}), id="an unpublished row"),
         pytest.param("I4", _repeat("outbox"), id="two rows for one record"),
-        pytest.param("I4", lambda tables: tables["outbox"].pop(), id="a change that was not announced"),
+        pytest.param("I4", lambda tables: tables["outbox"].pop(), id="a change without an event"),
         pytest.param("I5", _change("outbox", position=3), id="written in the wrong order"),
         pytest.param("I7", _change("payments", refunded=1991), id="more refunded than captured"),
         pytest.param("I7", _change("payments", currency="usd"), id="another currency"),
@@ -183,8 +190,8 @@ def _repeat(table: str) -> Callable[[Tables], None]:
         pytest.param("I9", _repeat("payment_history"), id="a change made twice"),
     ],
 )
-def test_what_the_database_shows_is_found(invariant: str, spoil: Callable[[Tables], None]) -> None:
-    """Each invariant by its name."""
+def test_violations_in_the_database_are_found(invariant: str, spoil: Callable[[Tables], None]) -> None:
+    """Each case names its invariant."""
     tables = _tables()
     spoil(tables)
-    assert invariant in {found.invariant for found in violations(_right(tables=tables))}
+    assert invariant in {found.invariant for found in violations(_clean_run(tables=tables))}

@@ -23,32 +23,32 @@ BOTH = {READS, WRITES}
 
 
 def of(**fields: Any) -> dict[str, Any]:
-    """An object with these fields, all of them required."""
+    """Return an object schema with these required fields."""
     return {"type": "object", "required": sorted(fields), "properties": fields}
 
 
 TEXT: dict[str, Any] = {"type": "string"}
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], set[Side]]] = [
-    ("nothing", of(a=TEXT), of(a=TEXT), set()),
-    ("other words about it", of(a={**TEXT, "description": "x"}), of(a={**TEXT, "description": "y"}), set()),
+    ("no change", of(a=TEXT), of(a=TEXT), set()),
+    ("a description changed", of(a={**TEXT, "description": "x"}), of(a={**TEXT, "description": "y"}), set()),
     ("a field removed", of(a=TEXT, b=TEXT), of(a=TEXT), BOTH),
     ("an optional field removed", {**of(a=TEXT), "required": []}, {**of(), "required": []}, BOTH),
     ("a field added", of(a=TEXT), {**of(a=TEXT, b=TEXT), "required": ["a"]}, set()),
     ("a required field added", of(a=TEXT), of(a=TEXT, b=TEXT), {READS}),
-    ("required dropped", of(a=TEXT), {**of(a=TEXT), "required": []}, {WRITES}),
-    ("required begun", {**of(a=TEXT), "required": []}, of(a=TEXT), {READS}),
+    ("a field made optional", of(a=TEXT), {**of(a=TEXT), "required": []}, {WRITES}),
+    ("a field made required", {**of(a=TEXT), "required": []}, of(a=TEXT), {READS}),
     ("a type changed", TEXT, {"type": "integer"}, BOTH),
     ("a type widened", TEXT, {"type": ["string", "null"]}, {WRITES}),
     ("a type narrowed", {"type": ["string", "null"]}, TEXT, {READS}),
-    ("a type no longer said", TEXT, {}, {WRITES}),
+    ("a type removed", TEXT, {}, {WRITES}),
     ("a closed enum widened", {"enum": ["a"]}, {"enum": ["a", "b"]}, {WRITES}),
     ("a closed enum narrowed", {"enum": ["a", "b"]}, {"enum": ["a"]}, BOTH),
     ("a closed enum opened", {"enum": ["a"]}, TEXT, {READS, WRITES}),
-    ("an enum begun", {**TEXT}, {**TEXT, "enum": ["a"]}, {READS}),
+    ("an enum added", {**TEXT}, {**TEXT, "enum": ["a"]}, {READS}),
     ("an open enum widened", {"x-extensible-enum": ["a"]}, {"x-extensible-enum": ["a", "b"]}, set()),
     ("an open enum narrowed", {"x-extensible-enum": ["a", "b"]}, {"x-extensible-enum": ["a"]}, BOTH),
     ("a pattern changed", {"pattern": "^a$"}, {"pattern": "^b$"}, BOTH),
-    ("a pattern begun", TEXT, {**TEXT, "pattern": "^a$"}, {READS}),
+    ("a pattern added", TEXT, {**TEXT, "pattern": "^a$"}, {READS}),
     ("a pattern removed", {**TEXT, "pattern": "^a$"}, TEXT, {WRITES}),
     ("a format changed", {"format": "uuid"}, {"format": "date"}, BOTH),
     ("a constant changed", {"const": "1.0"}, {"const": "2.0"}, BOTH),
@@ -64,19 +64,19 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], set[Side]]] = [
         {**of(a=TEXT), "required": [], "additionalProperties": False},
         {WRITES},
     ),
-    ("deep inside", of(a=of(b=of(c=TEXT))), of(a=of(b=of(c={"type": "integer"}))), BOTH),
+    ("a nested type changed", of(a=of(b=of(c=TEXT))), of(a=of(b=of(c={"type": "integer"}))), BOTH),
     ("a keyword without a rule", {"items": TEXT}, {"items": {}}, BOTH),
 ]
 
 
 @pytest.mark.parametrize("side", Side)
 @pytest.mark.parametrize(("old", "new", "broken"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_each_rule(old: dict[str, Any], new: dict[str, Any], broken: set[Side], side: Side) -> None:
+def test_each_compatibility_rule(old: dict[str, Any], new: dict[str, Any], broken: set[Side], side: Side) -> None:
     assert bool(list(breaks(old, new, side))) == (side in broken)
 
 
 values = st.sampled_from(["", "a", "b", "aa", "ab", 0, 1, 2, None])
-# Strings and numbers apart: a length says nothing of a number.
+# Strings and numbers get separate rules: a length does not apply to a number.
 rules = st.fixed_dictionaries(
     {},
     optional={
@@ -110,7 +110,7 @@ def fits(schema: dict[str, Any], instance: object) -> bool:
 
 @st.composite
 def changes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A schema and one that differs from it little enough to be compatible now and then."""
+    """Draw a schema and a variant that differs little, so that some pairs are compatible."""
     old = draw(objects)
     new = json.loads(json.dumps(old))
     other = draw(objects)
@@ -126,10 +126,10 @@ def changes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @given(changes(), st.lists(st.dictionaries(names, values), min_size=5, max_size=20))
-def test_what_passes_lets_no_value_through_that_the_other_side_would_refuse(
+def test_a_compatible_change_keeps_every_value_valid_for_the_other_side(
     change: tuple[dict[str, Any], dict[str, Any]], instances: list[dict[str, Any]]
 ) -> None:
-    """Fields that are new to an open object apart: those who don't know them look past them, so nothing is asked of them."""
+    """Fields that are new to an open object are exempt: a reader that does not know them ignores them."""
     old, new = change
     known = old["properties"]
     for instance in instances:
@@ -140,26 +140,26 @@ def test_what_passes_lets_no_value_through_that_the_other_side_would_refuse(
             assert fits(new, seen)
 
 
-def test_a_schema_that_is_gone_is_a_break_and_a_new_one_is_none() -> None:
+def test_removing_a_schema_is_breaking_and_adding_one_is_not() -> None:
     assert broken_by({"a": TEXT}, {}, {"a": WRITES}) == ["a: is gone"]
     assert broken_by({}, {"a": TEXT}, {}) == []
     assert broken_by({"a": of(b=TEXT)}, {"a": of()}, {"a": READS}) == ["a $.b: was removed"]
 
 
-def test_the_last_release_is_not_broken() -> None:
-    """A change that has to break it gets a new topic or call (CONTRIBUTING.md). Without a release nothing can break."""
+def test_the_last_release_stays_compatible() -> None:
+    """A breaking change gets a new topic or operation (CONTRIBUTING.md). Without a release nothing can break."""
     assert [fault for release in releases()[-1:] for fault in broken_since(release)] == []
 
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """Give a release that has the contracts of now."""
+    """Return a release that has the current contracts."""
     keep(tmp_path / "1.0.0")
     return tmp_path / "1.0.0"
 
 
 def test_every_schema_of_a_release_can_be_compared(release: Path) -> None:
-    """Each equals itself and differs from the empty schema."""
+    """Each schema equals itself and differs from the empty schema."""
     assert broken_since(release) == []
     for name, schema in read(release).items():
         Draft202012Validator.check_schema(schema)
@@ -168,26 +168,26 @@ def test_every_schema_of_a_release_can_be_compared(release: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["amount", "final"])
-def test_a_field_removed_from_a_topic_is_found(field: str, release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_field_removed_from_a_topic_is_detected(field: str, release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = all_schemas()
     del changed["payments.failed.value"]["properties"][field]
     monkeypatch.setattr(release_contracts, "all_schemas", lambda: changed)
     assert broken_since(release) == [f"payments.failed.value $.{field}: was removed"]
 
 
-def test_a_field_that_senders_must_now_send_is_found(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_field_made_required_for_senders_is_detected(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = all_schemas()
     changed["orders.created.value"]["required"].append("user_id")
     monkeypatch.setattr(release_contracts, "all_schemas", lambda: changed)
     assert broken_since(release) == ["orders.created.value $.user_id: is now required"]
 
 
-def test_a_version_that_is_released_has_its_schemas_kept() -> None:
+def test_a_released_version_has_stored_schemas() -> None:
     undated = in_changelog(version(), (ROOT / "CHANGELOG.md").read_text())
     assert (RELEASED / version()).is_dir() or undated
 
 
-def test_the_schemas_of_a_release_are_kept_again_until_it_has_its_tag(
+def test_schemas_of_a_release_can_be_stored_again_until_it_is_tagged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
@@ -204,7 +204,7 @@ def test_the_schemas_of_a_release_are_kept_again_until_it_has_its_tag(
     assert "is released and never changes" in capsys.readouterr().out
 
 
-def test_releases_are_in_the_order_of_their_versions(tmp_path: Path) -> None:
+def test_releases_are_sorted_by_version(tmp_path: Path) -> None:
     for name in ("0.10.0", "0.9.0", "1.0.0"):
         (tmp_path / name).mkdir()
     (tmp_path / "README.md").touch()

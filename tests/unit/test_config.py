@@ -1,4 +1,4 @@
-"""The environment: what is wrong is one clear line, and what is documented is what is read."""
+"""Settings from the environment: each error is one clear line, and the docs list exactly the settings that are read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def problem() -> str:
     return str(raised.value)
 
 
-def test_what_has_no_default_is_enough() -> None:
+def test_required_settings_are_enough() -> None:
     config = Config.from_environment()
     assert config.kafka_group_id == "payment-service-group"
     assert config.service_port == 8082
@@ -45,13 +45,13 @@ def test_what_has_no_default_is_enough() -> None:
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_what_has_no_default_is_asked_for_by_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_required_setting_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(name)
     assert problem().startswith(f"{name} is not set: ")
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_an_empty_variable_is_one_that_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "")
     assert problem().startswith(f"{name} is not set: ")
 
@@ -85,20 +85,20 @@ def test_an_empty_variable_is_one_that_is_not_set(name: str, monkeypatch: pytest
         ("STRIPE_WEBHOOK_SECRET", "whsec_canary1,x"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named_in_one_line_without_being_shown(
+def test_an_invalid_value_is_reported_in_one_line_without_showing_it(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
     line = problem()
-    assert line.startswith(f"{name} can't be used: ")
+    assert line.startswith(f"{name} ")
     assert "\n" not in line
     assert "canary" not in line
     assert "hunter22" not in line
 
 
 @pytest.mark.parametrize("name", ["KAFKA_BROKER", "STRIPE_SECRET", "PROVIDER_RATE", "DB_URL", "ORDER_MAXAGE"])
-def test_a_name_that_begins_like_ours_and_is_none_stops_the_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A typing error would silently do nothing."""
+def test_an_unknown_variable_with_our_prefix_stops_the_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a typo would have no effect, and nobody would notice."""
     monkeypatch.setenv(name, "1")
     assert problem().startswith(f"Unknown variable {name}: ")
 
@@ -106,24 +106,20 @@ def test_a_name_that_begins_like_ours_and_is_none_stops_the_start(name: str, mon
 @pytest.mark.parametrize(
     "name", ["KAFKA_SERVICE_HOST", "KAFKA_SERVICE_PORT_CLIENT", "DB_PORT", "DB_PORT_5432_TCP_ADDR"]
 )
-def test_variables_that_kubernetes_makes_for_its_services_are_not_taken_for_ours(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kubernetes_service_variables_are_ignored(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "tcp://10.0.0.1:5432")
     assert Config.from_environment()
 
 
 @pytest.mark.parametrize("key", ["sk_test_canary", "canary", "pk_", "pk_a b", "rk_test_canary", "pk_live_canary"])
-def test_nothing_but_a_publishable_key_of_the_same_mode_is_given_to_customers(
-    monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
+def test_only_a_publishable_key_of_the_same_mode_is_accepted(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("STRIPE_PUBLISHABLE_KEY", key)
     with pytest.raises(ConfigError, match="STRIPE_PUBLISHABLE_KEY") as refused:
         Config.from_environment()
     assert "canary" not in str(refused.value)
 
 
-def test_a_live_key_is_never_sent_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_key_requires_https(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_live_canary")
     monkeypatch.setenv("STRIPE_API_BASE", "http://127.0.0.1:12111")
     assert problem() == "STRIPE_API_BASE must be https with a live key."
@@ -132,21 +128,19 @@ def test_a_live_key_is_never_sent_in_the_clear(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("text", "age"), [("90m", timedelta(minutes=90)), ("12h", timedelta(hours=12)), ("3600", timedelta(hours=1))]
 )
-def test_a_duration_is_written_with_its_unit_or_in_seconds(
-    text: str, age: timedelta, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_duration_has_a_unit_or_counts_seconds(text: str, age: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORDER_MAX_AGE", text)
     assert Config.from_environment().order_max_age == age
 
 
-def test_secrets_are_several_while_one_is_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_webhook_secrets_are_accepted_during_rotation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_canary1, whsec_canary2")
     secrets = Config.from_environment().stripe_webhook_secret
     assert [secret.get_secret_value() for secret in secrets] == ["whsec_canary1", "whsec_canary2"]
 
 
 @pytest.mark.invariant("I12")
-def test_a_config_that_is_printed_shows_no_secret() -> None:
+def test_printing_the_config_shows_no_secret() -> None:
     text = repr(Config.from_environment())
     assert "canary" not in text
     assert "hunter22" not in text
@@ -163,27 +157,27 @@ def put_into_file(name: str, content: bytes, folder: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
-def test_every_secret_may_stand_in_a_file(end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line end that an editor adds is no part of it."""
+def test_every_secret_can_be_read_from_a_file(end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trailing line end, as editors add it, is not part of the secret."""
     in_variables = Config.from_environment()
     for name in SECRETS:
         put_into_file(name, REQUIRED[name].encode() + end, tmp_path, monkeypatch)
     assert Config.from_environment() == in_variables
 
 
-def test_every_setting_that_is_masked_is_one_that_a_file_may_hold() -> None:
+def test_every_masked_setting_can_be_read_from_a_file() -> None:
     assert tuple(name.upper() for name, field in Config.model_fields.items() if is_secret(field)) == SECRETS
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_secret_in_two_places_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_set_twice_is_rejected(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_into_file(name, REQUIRED[name].encode(), tmp_path, monkeypatch)
     monkeypatch.setenv(name, REQUIRED[name])
     assert problem() == f"{name} and {name}_FILE are both set: remove one of them."
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_an_empty_variable_beside_a_file_is_one_that_is_not_set(
+def test_an_empty_variable_does_not_conflict_with_its_file(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_into_file(name, REQUIRED[name].encode(), tmp_path, monkeypatch)
@@ -197,10 +191,10 @@ def test_an_empty_variable_beside_a_file_is_one_that_is_not_set(
         (b"", "names a file that is empty: "),
         (b"\n\n", "names a file that is empty: "),
         (b"sk_canary" * 10_000, "names a file that is too large: "),
-        (b"sk_canary\xff", "can't be read (no text in UTF-8): "),
+        (b"sk_canary\xff", "cannot be read: not UTF-8 text"),
     ],
 )
-def test_a_file_without_a_secret_is_told_in_one_line(
+def test_an_unusable_secret_file_is_reported_in_one_line(
     content: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_into_file("STRIPE_SECRET_KEY", content, tmp_path, monkeypatch)
@@ -209,14 +203,12 @@ def test_a_file_without_a_secret_is_told_in_one_line(
 
 
 @pytest.mark.parametrize("path", ["sk_test_canary", "/dev/", "/dev/null/canary", "canary" * 1_000])
-def test_a_file_that_can_not_be_read_is_told_in_one_line_without_its_path(
-    path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who puts the secret itself into the variable of the file must not find it in the log."""
+def test_an_unreadable_secret_file_is_reported_without_its_path(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator may put the secret itself into the file variable: the log must not show it."""
     monkeypatch.delenv("STRIPE_SECRET_KEY")
     monkeypatch.setenv("STRIPE_SECRET_KEY_FILE", path)
     line = problem()
-    assert line.startswith("STRIPE_SECRET_KEY_FILE can't be read (")
+    assert line.startswith("STRIPE_SECRET_KEY_FILE cannot be read: ")
     assert "\n" not in line
     assert path not in line
     assert "canary" not in line
@@ -228,7 +220,7 @@ def test_only_secrets_are_read_from_files(name: str, monkeypatch: pytest.MonkeyP
     assert problem().startswith(f"Unknown variable {name}: ")
 
 
-def test_a_part_needs_nothing_but_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_section_reads_only_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KAFKA_BROKERS", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
         monkeypatch.delenv(name)
     assert DatabaseSettings.from_environment().db_dsn.get_secret_value() == REQUIRED["DB_DSN"]
@@ -236,17 +228,17 @@ def test_a_part_needs_nothing_but_itself(monkeypatch: pytest.MonkeyPatch) -> Non
         KafkaSettings.from_environment()
 
 
-def test_the_page_of_configuration_says_what_the_settings_say() -> None:
-    """`make docs` writes it."""
+def test_the_configuration_page_is_current() -> None:
+    """Run `make docs` after a change of the settings."""
     assert document_configuration.PAGE.read_text() == document_configuration.document()
 
 
-def test_every_setting_says_what_it_is_for_and_when_to_change_it() -> None:
+def test_every_setting_states_its_purpose_and_when_to_change_it() -> None:
     fields = document_configuration.FIELDS.items()
     assert [name for name, field in fields if not field.description or not mark(field, "change")] == []
 
 
-def test_env_example_lists_the_environment() -> None:
+def test_env_example_is_current() -> None:
     assert (ROOT / ".env.example").read_text() == env_example()
 
 

@@ -1,4 +1,4 @@
-"""`schemas/` and `asyncapi.yaml` say what the code does, for every topic."""
+"""`schemas/` and `asyncapi.yaml` match the code for every topic."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from payment_service_events.types import DATA, EVENTS
 from scripts.document_contracts import ASYNCAPI, ROOT, SCHEMAS, asyncapi, schema_files
 from scripts.document_events import TABLES, with_tables
 from scripts.sample_records import ANNOUNCEMENTS
-from tests.support.contracts import against, hold, validator
+from tests.support.contracts import against, validate_record, validator
 
 LETTERS = [f"{topic}.dlq" for topic in INCOMING]
 
 
-def paper() -> Any:
+def document() -> Any:
     return yaml.safe_load(ASYNCAPI.read_text())
 
 
-def followed(reference: dict[str, str]) -> Any:
-    """What a `$ref` of the paper names: a file beside it, or a place in it."""
+def resolve(reference: dict[str, str]) -> Any:
+    """Return the target of a `$ref`: a file beside the document, or a node in it."""
     file, _, pointer = reference["$ref"].partition("#")
-    found = json.loads((ROOT / file).read_text()) if file else paper()
+    found = json.loads((ROOT / file).read_text()) if file else document()
     for step in pointer.split("/")[1:]:
         found = found[step]
     return found
 
 
 def messages() -> dict[str, Any]:
-    found: dict[str, Any] = paper()["components"]["messages"]
+    found: dict[str, Any] = document()["components"]["messages"]
     return found
 
 
@@ -58,78 +58,78 @@ def references(node: Any) -> list[dict[str, str]]:
     return [node] if "$ref" in node else [found for item in node.values() for found in references(item)]
 
 
-def test_what_lies_in_the_repository_is_what_the_models_say() -> None:
-    """`make docs` writes it again."""
+def test_schemas_and_asyncapi_are_current() -> None:
+    """Run `make docs` after a change of the models."""
     assert {path.name: path.read_text() for path in SCHEMAS.glob("*.json")} == schema_files()
     assert ASYNCAPI.read_text() == asyncapi()
 
 
 def test_every_topic_is_described() -> None:
-    """A topic is read, holds what was not accepted of one that is read, or announces: there is no other."""
+    """Every topic is consumed, published, or the dead-letter topic of a consumed one."""
     assert {*INCOMING, *LETTERS, *EVENTS} == set(TOPICS)
-    channels = paper()["channels"]
+    channels = document()["channels"]
     assert {channel["address"] for channel in channels.values()} == set(TOPICS)
     assert {channel["bindings"]["kafka"]["topic"] for channel in channels.values()} == set(TOPICS)
     actions = {
-        followed(operation["channel"])["address"]: operation["action"] for operation in paper()["operations"].values()
+        resolve(operation["channel"])["address"]: operation["action"] for operation in document()["operations"].values()
     }
     assert actions == {topic: "receive" if topic in INCOMING else "send" for topic in TOPICS}
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_every_topic_has_a_schema_of_what_it_promises(topic: str) -> None:
+def test_every_topic_has_a_schema(topic: str) -> None:
     names = {name for name in (value_name(topic), headers_name(topic)) if name is not None}
     assert names
     assert names <= set(all_schemas())
 
 
-def test_every_schema_is_one_and_names_no_host() -> None:
+def test_every_schema_is_valid_and_names_no_host() -> None:
     schemas = all_schemas()
     for schema in schemas.values():
         Draft202012Validator.check_schema(schema)
     assert {schema["$id"] for schema in schemas.values()} == {f"urn:payment-service:schema:{name}" for name in schemas}
 
 
-def test_every_reference_leads_somewhere() -> None:
-    found = references(paper())
+def test_every_reference_resolves() -> None:
+    found = references(document())
     assert len(found) > 4 * len(TOPICS)
-    assert [reference for reference in found if not followed(reference)] == []
+    assert [reference for reference in found if not resolve(reference)] == []
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_every_example_is_a_record_that_would_be_sent(topic: str) -> None:
+def test_every_example_is_a_valid_record(topic: str) -> None:
     message = messages()[topic]
     assert message["examples"]
     for shown in message["examples"]:
         if topic in EVENTS:
             headers = {name: content.encode() for name, content in shown["headers"].items()}
             key, value = shown["payload"]["payment_id"].encode(), json.dumps(shown["payload"]).encode()
-            hold(topic, key, value, headers)
+            validate_record(topic, key, value, headers)
         else:
             assert shown.get("headers", {}).get("dlq_topic", topic) == topic.removesuffix(".dlq")
             for part in {"headers", "payload"} & set(shown):
                 schema = message[part]
-                Draft202012Validator(followed(schema) if "$ref" in schema else schema).validate(shown[part])
+                Draft202012Validator(resolve(schema) if "$ref" in schema else schema).validate(shown[part])
 
 
-def test_there_is_a_sample_of_every_published_event() -> None:
+def test_every_event_type_has_a_sample() -> None:
     assert {type(event.data) for event in ANNOUNCEMENTS} == set(DATA)
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in TABLES}))
-def test_the_tables_of_published_events_are_as_declared(name: str) -> None:
-    """`make docs` writes them again."""
+def test_the_tables_of_published_events_are_current(name: str) -> None:
+    """`make docs` writes them."""
     page = (ROOT / name).read_text()
     assert with_tables(name, page) == page
 
 
-def test_a_page_without_the_markers_of_its_table_is_refused() -> None:
+def test_a_page_without_the_markers_of_its_table_is_rejected() -> None:
     with pytest.raises(RuntimeError, match="markers"):
         with_tables("docs/records.md", "# Records")
 
 
-def test_the_statuses_of_a_dispute_are_those_of_the_state_machine() -> None:
-    """The declaration cannot import them: it belongs to the package of the consumers."""
+def test_the_declared_statuses_of_a_dispute_are_those_of_the_state_machine() -> None:
+    """The consumers' package cannot import the state machine."""
     status = all_schemas()["payments.disputed.value"]["properties"]["status"]
     assert set(status["x-extensible-enum"]) == set(DisputeStatus)
 
@@ -138,11 +138,11 @@ zones = st.builds(timezone, st.timedeltas(timedelta(hours=-14), timedelta(hours=
 
 
 @given(st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=zones))  # noqa: DTZ001
-def test_every_time_that_is_told_fits_its_pattern(time: datetime) -> None:
+def test_every_published_time_fits_its_pattern(time: datetime) -> None:
     assert re.fullmatch(TIME_PATTERN, rfc3339(time))
 
 
-def test_every_field_of_an_order_that_is_read_is_described() -> None:
+def test_every_field_read_from_an_order_is_described() -> None:
     read = set(re.findall(r'fields\.get\("(\w+)"\)', Path(orders.__file__).read_text()))
     assert {"order_id", "total", "currency"} <= read <= set(INCOMING[ORDERS_CREATED]["properties"])
     read = set(re.findall(r'fields\.get\("(\w+)"\)', Path(cancelled_orders.__file__).read_text()))
@@ -165,7 +165,7 @@ sent = st.fixed_dictionaries(
 
 @given(sent)
 @example({"order_id": "a", "total": "1.00", "currency": "EUR", "user_id": None})
-def test_an_order_that_breaks_the_schema_is_refused(order: dict[str, Any]) -> None:
+def test_an_order_that_breaks_the_schema_is_rejected(order: dict[str, Any]) -> None:
     decoded = decode_order(json.dumps(order).encode(), timestamp_ms=0)
     if isinstance(decoded, Order):
         assert list(against("orders.created.value", order)) == []
@@ -173,8 +173,8 @@ def test_an_order_that_breaks_the_schema_is_refused(order: dict[str, Any]) -> No
 
 @given(sent)
 @example({"order_id": "a", "total": "1.00", "currency": "EUR", "user_id": None})
-def test_an_order_that_fits_the_schema_is_refused_only_for_what_a_schema_can_not_say(order: dict[str, Any]) -> None:
-    """The decimals of its currency and the largest amount, characters that print, card numbers."""
+def test_a_schema_valid_order_is_rejected_only_by_rules_beyond_schemas(order: dict[str, Any]) -> None:
+    """A schema cannot express currency decimals, the largest amount, printable characters, or card numbers."""
     decoded = decode_order(json.dumps(order).encode(), timestamp_ms=0)
     if isinstance(decoded, Rejected) and validator("orders.created.value").is_valid(order):
         assert decoded.reason in {Reason.BAD_AMOUNT, Reason.BAD_USER_ID, Reason.CARD_NUMBER}
@@ -186,10 +186,10 @@ def test_an_order_that_fits_the_schema_is_refused_only_for_what_a_schema_can_not
 
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("topic", INCOMING)
-def test_the_headers_of_every_dead_letter_fit(topic: str, reason: Reason) -> None:
+def test_the_headers_of_every_dead_letter_fit_their_schema(topic: str, reason: Reason) -> None:
     record = Record(
         topic=topic, partition=0, offset=0, timestamp_ms=-1, key=b"k", value=None, headers=(("h", None), ("i", b"\xff"))
     )
     letter = dead_letter(record, Rejected(reason, "One sentence."))
-    hold(f"{topic}.dlq", letter.key, letter.value, dict(letter.headers))
+    validate_record(f"{topic}.dlq", letter.key, letter.value, dict(letter.headers))
     assert str(reason) in all_schemas()[f"{topic}.dlq.headers"]["properties"]["dlq_reason"]["x-extensible-enum"]

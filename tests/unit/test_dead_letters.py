@@ -1,4 +1,4 @@
-"""A record that was not accepted is kept as it was, within limits and without card numbers."""
+"""A rejected record is stored unchanged, within limits and without card numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CARD = b"4242424242424242"
 
 
 def record(**fields: Any) -> Record:
-    """Give the record at orders.created/2/41."""
+    """Return a record at orders.created/2/41."""
     return Record(
         **{
             "topic": "orders.created",
@@ -53,7 +53,7 @@ def record(**fields: Any) -> Record:
     st.none() | st.binary(),
     st.lists(st.tuples(st.text(max_size=9), st.none() | st.binary()), max_size=9),
 )
-def test_key_value_and_headers_are_kept_as_they_were(
+def test_key_value_and_headers_are_preserved(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
 ) -> None:
     letter = dead_letter(record(key=key, value=value, headers=tuple(headers)), BAD_AMOUNT)
@@ -61,7 +61,7 @@ def test_key_value_and_headers_are_kept_as_they_were(
     assert letter.headers == WHERE + tuple(h for h in headers if not h[0].startswith("dlq_"))
 
 
-def test_an_id_that_looks_like_a_card_number_is_kept() -> None:
+def test_an_id_that_looks_like_a_card_number_is_preserved() -> None:
     letter = dead_letter(record(key=CARD, value=b'{"order_id":"' + CARD + b'","total":1}'), BAD_AMOUNT)
     assert letter.key == CARD
     assert letter.value == b'{"order_id":"' + CARD + b'","total":1}'
@@ -90,7 +90,7 @@ def test_card_numbers_are_masked_in_key_value_and_headers() -> None:
         b'{"note":"' + CARD + b'"}' + b" " * 300_000,
     ],
 )
-def test_no_card_number_is_kept_of_any_record_that_is_refused(value: bytes) -> None:
+def test_no_rejected_record_leaves_a_card_number(value: bytes) -> None:
     answer = decode_order(value, timestamp_ms=0)
     assert isinstance(answer, Rejected)
     letter = dead_letter(record(value=value), answer)
@@ -99,7 +99,7 @@ def test_no_card_number_is_kept_of_any_record_that_is_refused(value: bytes) -> N
     assert not contains(letter.value.decode("unicode_escape"))
 
 
-def test_a_value_too_large_to_pass_on_becomes_a_reference() -> None:
+def test_a_value_too_large_is_replaced_by_a_reference() -> None:
     value = b"x" * (DEAD_LETTER_VALUE_LIMIT_BYTES + 1)
     letter = dead_letter(record(value=value), Rejected(Reason.TOO_LARGE, "Too large."))
     assert letter.value is not None
@@ -113,14 +113,14 @@ def test_a_value_too_large_to_pass_on_becomes_a_reference() -> None:
     assert dead_letter(record(value=value[:-1]), BAD_AMOUNT).value == value[:-1]
 
 
-def test_a_key_too_long_to_pass_on_becomes_its_hash() -> None:
+def test_a_key_too_long_is_replaced_by_its_hash() -> None:
     key = b"k" * (DEAD_LETTER_KEY_LIMIT_BYTES + 1)
     assert dead_letter(record(key=key), BAD_AMOUNT).key == hashlib.sha256(key).hexdigest().encode()
     assert dead_letter(record(key=key[:-1]), BAD_AMOUNT).key == key[:-1]
 
 
 @pytest.mark.invariant("I11")
-def test_the_headers_that_are_kept_are_bounded() -> None:
+def test_the_number_and_size_of_headers_are_limited() -> None:
     many = tuple((f"h{i}", b"") for i in range(DEAD_LETTER_HEADERS_LIMIT + 1))
     assert dead_letter(record(headers=many), BAD_AMOUNT).headers == WHERE + many[:-1]
     just = (("a", b"x" * (DEAD_LETTER_HEADERS_LIMIT_BYTES - 1)),)
@@ -129,7 +129,7 @@ def test_the_headers_that_are_kept_are_bounded() -> None:
     assert dead_letter(record(headers=large), BAD_AMOUNT).headers == (*WHERE, ("a", b"1"))
 
 
-def test_what_an_earlier_dead_letter_told_is_not_passed_on() -> None:
-    """A dead letter that was sent in again and refused again tells of its own place."""
+def test_headers_of_an_earlier_dead_letter_are_dropped() -> None:
+    """A dead letter that is sent again and rejected again carries only its own position."""
     again = record(headers=(("dlq_reason", b"too_old"), ("traceparent", b"00-1")))
     assert dead_letter(again, BAD_AMOUNT).headers == (*WHERE, ("traceparent", b"00-1"))

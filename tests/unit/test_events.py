@@ -1,4 +1,4 @@
-"""What other teams import: records of `payments.*` become events, once and in order."""
+"""The typed consumer turns records of `payments.*` into events, once and in order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 
 import payment_service_events
 from payment_service.contracts.schemas import all_schemas
-from payment_service.domain.events import PaymentEvent
 from payment_service_events import (
     TOPICS,
     Event,
@@ -43,38 +42,41 @@ from payment_service_events import (
 )
 from payment_service_events.currency import CURRENCIES, Currency
 from payment_service_events.money import Money
-from payment_service_events.types import DATA, EVENTS, Disputed, Failed, Initiated, Refunded, RefundInitiated, Succeeded
-from scripts.sample_records import ANNOUNCEMENTS, PAYMENT, TIME, record_of
+from payment_service_events.types import (
+    DATA,
+    EVENTS,
+    Disputed,
+    Failed,
+    Initiated,
+    Refunded,
+    RefundInitiated,
+    Succeeded,
+)
+from scripts.sample_records import ANNOUNCEMENTS, PAYMENT, TIME, record_of, samples
 
 EUR = CURRENCIES["eur"]
-
-
-def samples(kind: type[Any]) -> list[PaymentEvent]:
-    return [event for event in ANNOUNCEMENTS if isinstance(event.data, kind)]
-
-
 [SUCCEEDED] = samples(Succeeded)
 DECLINED, ENDED = samples(Failed)
 
 
-def event_of(told: Any, **options: Any) -> Event:
-    """The event of an announcement, by way of its record."""
-    made = record_of(told, **options)
+def event_of(payment_event: Any, **options: Any) -> Event:
+    """Return the event of a sample, by way of its record."""
+    made = record_of(payment_event, **options)
     return read(made.topic, made.value, made.headers)
 
 
-def changed(told: Any = SUCCEEDED, **changes: Any) -> Event:
-    """Read a record with fields changed; those changed to `...` are left out."""
-    made = record_of(told)
+def changed(payment_event: Any = SUCCEEDED, **changes: Any) -> Event:
+    """Read a record with changed fields; fields set to `...` are left out."""
+    made = record_of(payment_event)
     value = {**json.loads(made.value or b""), **changes}
     return read(made.topic, json.dumps({k: v for k, v in value.items() if v is not ...}).encode(), made.headers)
 
 
-@pytest.mark.parametrize("told", ANNOUNCEMENTS)
-def test_every_record_that_the_service_makes_is_read_with_all_that_it_tells(told: Any) -> None:
-    made = record_of(told, sequence=3, attempt=2)
+@pytest.mark.parametrize("payment_event", ANNOUNCEMENTS)
+def test_every_published_record_is_read_with_all_its_fields(payment_event: Any) -> None:
+    made = record_of(payment_event, sequence=3, attempt=2)
     event = read(made.topic, made.value, made.headers)
-    assert type(event) is EVENTS[told.data.topic]
+    assert type(event) is EVENTS[payment_event.data.topic]
     assert (event.sequence, event.attempt, event.time, event.id) == (3, 2, TIME, str(made.id))
     value = json.loads(made.value or b"")
     for name, content in value.items():
@@ -87,22 +89,21 @@ def test_every_record_that_the_service_makes_is_read_with_all_that_it_tells(told
                 assert plain == content
 
 
-def test_every_published_topic_and_field_belongs_to_an_event() -> None:
+def test_every_published_topic_and_field_has_its_counterpart_in_an_event() -> None:
     """`currency` is part of each amount."""
     envelope = {"id", "sequence", "attempt", "time", "record"}
     for topic, kind in EVENTS.items():
-        promised = set(all_schemas()[f"{topic}.value"]["properties"])
-        assert {field.name for field in fields(kind)} - envelope == promised - {"currency"}
+        published = set(all_schemas()[f"{topic}.value"]["properties"])
+        assert {field.name for field in fields(kind)} - envelope == published - {"currency"}
 
 
-def test_every_declared_event_is_exported_and_has_one_topic() -> None:
+def test_every_declared_event_is_exported_under_its_topic() -> None:
     assert {kind.__name__ for kind in EVENTS.values()} == set(types.__all__) <= set(payment_service_events.__all__)
     assert [kind.__name__ for kind in EVENTS.values()] == [f"Payment{data.__name__}" for data in DATA]
-    assert list(EVENTS) == [data.topic for data in DATA]
-    assert list(TOPICS) == list(EVENTS)
+    assert list(TOPICS) == list(EVENTS) == [data.topic for data in DATA]
 
 
-def test_money_is_minor_units_and_nothing_can_be_changed() -> None:
+def test_money_is_in_minor_units_and_events_are_immutable() -> None:
     event = changed(amount="19.90")
     assert isinstance(event, PaymentSucceeded)
     assert (event.amount, event.amount.minor, str(event.amount)) == (Money(1990, EUR), 1990, "19.90 eur")
@@ -118,19 +119,19 @@ def test_every_amount_in_every_currency_is_read_exactly(minor: int, code: str) -
     assert event.amount == event.amount_ordered == money
 
 
-def test_a_currency_that_is_new_is_read_by_the_decimals_that_it_has() -> None:
+def test_an_unknown_currency_takes_its_decimals_from_the_amount() -> None:
     event = changed(amount="1.2345"[:5], amount_ordered="0.000", currency="xyz")
     assert isinstance(event, PaymentSucceeded)
     assert event.amount == Money(1234, Currency("xyz", 3))
 
 
-def test_fields_that_are_new_are_passed_over_and_kept_in_the_record() -> None:
+def test_unknown_fields_are_ignored_and_kept_in_the_record() -> None:
     event = changed(something_new={"a": 1.5})
     assert replace(event, record=event_of(SUCCEEDED).record) == event_of(SUCCEEDED)
     assert b"something_new" in event.record.value
 
 
-def test_a_topic_that_is_new_is_an_unknown_event_in_its_place() -> None:
+def test_an_unknown_topic_becomes_an_unknown_event() -> None:
     made = record_of(SUCCEEDED, sequence=4)
     event = read("payments.settled", b'{"payment_id": "p", "order_id": "o", "rate": 0.1}', made.headers)
     assert isinstance(event, Unknown)
@@ -139,12 +140,12 @@ def test_a_topic_that_is_new_is_an_unknown_event_in_its_place() -> None:
     assert event.record.topic == "payments.settled"
 
 
-def test_what_is_kept_of_an_unknown_record_is_read_by_a_version_that_knows_it() -> None:
+def test_a_stored_unknown_record_is_read_by_a_later_version() -> None:
     kept = event_of(SUCCEEDED).record
     assert read(kept.topic, kept.value, json.loads(json.dumps(dict(kept.headers)))) == event_of(SUCCEEDED)
 
 
-def test_words_that_are_new_are_given_as_they_are() -> None:
+def test_unknown_enum_values_are_passed_through() -> None:
     [disputed] = samples(Disputed)
     event = changed(disputed, stage="arbitration", evidence_due_by="")
     assert isinstance(event, PaymentDisputed)
@@ -152,7 +153,7 @@ def test_words_that_are_new_are_given_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("headers", [list, dict], ids=["pairs", "a mapping"])
-def test_messages_of_the_client_library_are_read(headers: Any) -> None:
+def test_messages_of_the_kafka_client_are_read(headers: Any) -> None:
     made = record_of(SUCCEEDED)
 
     class Message:
@@ -163,7 +164,7 @@ def test_messages_of_the_client_library_are_read(headers: Any) -> None:
             return made.value
 
         def headers(self) -> Any:
-            return headers([*made.headers, ("foreign", b"\xff"), ("empty", None)])
+            return headers([*made.headers, ("other", b"\xff"), ("empty", None)])
 
     assert read_message(Message()) == event_of(SUCCEEDED)
 
@@ -171,7 +172,7 @@ def test_messages_of_the_client_library_are_read(headers: Any) -> None:
 @pytest.mark.parametrize(
     "value", [None, b"", b"\xff", b"[]", b"null", b"{", b'{"a": NaN}', b"[" * 100_000, b"1" * 10_000, b'{"a":' * 90_000]
 )
-def test_a_value_that_is_no_object_is_one_clear_error(value: bytes | None) -> None:
+def test_a_value_that_is_no_object_is_malformed(value: bytes | None) -> None:
     with pytest.raises(MalformedRecord, match=r"^The record of 'payments.succeeded' can't be read: .+\.$"):
         read("payments.succeeded", value, record_of(SUCCEEDED).headers)
 
@@ -203,7 +204,7 @@ def test_a_field_that_breaks_the_contract_is_named(field: str, content: object) 
 
 
 @pytest.mark.parametrize("final", ["true", 1, None, ...])
-def test_a_flag_that_is_none_is_named(final: object) -> None:
+def test_an_invalid_flag_is_named(final: object) -> None:
     with pytest.raises(MalformedRecord, match="final"):
         changed(DECLINED, final=final)
 
@@ -220,13 +221,13 @@ def test_a_header_that_breaks_the_contract_is_named(name: str, content: bytes | 
 
 
 @pytest.mark.parametrize("topic", ["orders.created", "orders.created.dlq", "payments", ""])
-def test_a_topic_of_others_is_refused(topic: str) -> None:
+def test_topics_of_other_services_are_rejected(topic: str) -> None:
     with pytest.raises(MalformedRecord, match=r"not one of payments\.\*"):
         read(topic, b"{}", None)
 
 
 @given(st.binary(), st.dictionaries(st.sampled_from(["ce_id", "ce_sequence", "ce_time", "ce_attempt"]), st.binary()))
-def test_whatever_comes_is_an_event_or_malformed(value: bytes, headers: dict[str, bytes]) -> None:
+def test_any_bytes_are_an_event_or_malformed(value: bytes, headers: dict[str, bytes]) -> None:
     for topic in ("payments.failed", "payments.unheard_of"):
         with contextlib.suppress(MalformedRecord):
             assert isinstance(read(topic, value, headers), Event)
@@ -268,29 +269,28 @@ def test_the_source_uses_no_syntax_that_python_3_9_lacks(path: Path) -> None:
 
 
 def life() -> list[Event]:
-    """An order that was paid by its second payment, and what came of that."""
-    [initiated] = samples(Initiated)
-    refund = [event for kind in (RefundInitiated, Refunded) for event in samples(kind)]
-    first = [event_of(told, sequence=number) for number, told in enumerate((initiated, DECLINED, ENDED), 1)]
-    kinds = (initiated, SUCCEEDED, *refund)
-    return first + [event_of(told, sequence=number, attempt=2) for number, told in enumerate(kinds, 1)]
+    """Return the events of an order that its second payment paid."""
+    [initiated], [requested], [refunded] = samples(Initiated), samples(RefundInitiated), samples(Refunded)
+    unpaid, paid = (initiated, DECLINED, ENDED), (initiated, SUCCEEDED, requested, refunded)
+    first = [event_of(payment_event, sequence=number) for number, payment_event in enumerate(unpaid, 1)]
+    return first + [event_of(payment_event, sequence=number, attempt=2) for number, payment_event in enumerate(paid, 1)]
 
 
-def test_whatever_repeats_and_overtakes_the_history_ends_the_same() -> None:
+def test_repeated_and_reordered_events_give_the_same_history() -> None:
     whole = tuple(event for event in life() if event.attempt == 2)
     assert [type(event) for event in whole[:2]] == [PaymentInitiated, PaymentSucceeded]
     chance = random.Random(1)
-    for inbound_record in itertools.islice(itertools.permutations(life()), 0, None, 37):
+    for shuffled in itertools.islice(itertools.permutations(life()), 0, None, 37):
         store = MemoryStore()
-        repeated = [*inbound_record, *chance.choices(inbound_record, k=5)]
+        repeated = [*shuffled, *chance.choices(shuffled, k=5)]
         histories = [take(store, event) for event in repeated]
         assert in_order(store.of_order(whole[0].order_id)) == whole
-        assert histories[len(inbound_record) :] == [None] * 5, "a repetition asks for nothing"
-        assert None not in histories[: len(inbound_record)]
+        assert histories[len(shuffled) :] == [None] * 5, "a repeated event requires no action"
+        assert None not in histories[: len(shuffled)]
 
 
-def test_a_payment_that_was_replaced_says_nothing_more() -> None:
-    """Its final decline comes late, by another topic: the order is being paid by the next one."""
+def test_events_of_a_replaced_payment_are_ignored() -> None:
+    """The final decline of the first payment arrives late by another topic, while the next payment is in progress."""
     store = MemoryStore()
     *_, ended, again = life()[:4]
     assert take(store, again) == (again,)
@@ -299,27 +299,29 @@ def test_a_payment_that_was_replaced_says_nothing_more() -> None:
     assert take(store, ended) == (again,)
 
 
-def test_events_of_other_orders_are_another_history() -> None:
+def test_each_order_has_its_own_history() -> None:
     store = MemoryStore()
-    context, there = event_of(SUCCEEDED), event_of(SUCCEEDED, order="order-2")
-    assert take(store, context) == (context,)
-    assert take(store, there) == (there,)
+    first, second = event_of(SUCCEEDED), event_of(SUCCEEDED, order="order-2")
+    assert take(store, first) == (first,)
+    assert take(store, second) == (second,)
     assert in_order([]) == ()
 
 
-def test_the_memory_is_bounded_and_forgets_what_was_longest_untouched() -> None:
+def test_the_memory_store_is_bounded_and_evicts_the_least_recent_order() -> None:
     store = MemoryStore(events_max=3)
     a, b, c, d = (event_of(SUCCEEDED, order=name) for name in "abcd")
     for event in (a, b, c, a, d):
         store.add(event)
     assert [bool(store.of_order(name)) for name in "abcd"] == [True, False, True, True]
-    later = [event_of(told, order="d", sequence=number) for number, told in enumerate(ANNOUNCEMENTS, 2)]
+    later = [
+        event_of(payment_event, order="d", sequence=number) for number, payment_event in enumerate(ANNOUNCEMENTS, 2)
+    ]
     assert [store.add(event) for event in later] == [event.id != d.id for event in later]
-    assert len(store.of_order("d")) == len(later), "an order is never torn"
+    assert len(store.of_order("d")) == len(later), "an order is kept or evicted as a whole"
 
 
-def test_it_imports_nothing_but_the_standard_library() -> None:
-    """An order service needs none of what the payment service runs on."""
+def test_the_consumer_imports_only_the_standard_library() -> None:
+    """A consumer needs none of the service's dependencies."""
     script = "import sys; import payment_service_events; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
     bare = subprocess.run(
@@ -331,7 +333,7 @@ def test_it_imports_nothing_but_the_standard_library() -> None:
     assert set(printed.split()) - set(bare.split()) - set(sys.stdlib_module_names) == {"payment_service_events"}
 
 
-def test_the_paths_of_refunds_tell_sums() -> None:
+def test_a_refund_event_has_its_amount_time_and_payment() -> None:
     refunded = event_of(*samples(Refunded))
     assert isinstance(refunded, PaymentRefunded)
     assert (refunded.amount, refunded.full, refunded.time) == (Money(500, EUR), False, TIME.astimezone(UTC))
@@ -341,12 +343,12 @@ def test_the_paths_of_refunds_tell_sums() -> None:
 PAGE = (Path(__file__).parents[2] / "docs" / "consuming.md").read_text()
 
 
-def test_the_page_for_listeners_tells_what_every_event_asks_for() -> None:
+def test_the_consumer_page_lists_every_event() -> None:
     rows = set(re.findall(r"^\| `(\w+)`", PAGE, re.MULTILINE))
     assert rows == {kind.__name__ for kind in EVENTS.values()}
 
 
-def test_what_the_page_for_listeners_shows_works(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_of_the_consumer_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     [shown] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     made = record_of(SUCCEEDED)
     message = SimpleNamespace(topic=lambda: made.topic, value=lambda: made.value, headers=lambda: list(made.headers))

@@ -1,4 +1,4 @@
-"""`KAFKA_CONFIG_…`: any property of librdkafka, but none that a guarantee rests on, and never its value."""
+"""`KAFKA_CONFIG_…` sets any property of librdkafka except those that guarantees depend on. Values are never shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from payment_service.config.kafka_properties import REFUSED, property_of, variable_of
+from payment_service.config.kafka_properties import REFUSED, property_name, variable_name
 from payment_service.config.sections import ConfigError, KafkaSettings
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
@@ -27,8 +27,10 @@ def problem() -> str:
     return str(raised.value)
 
 
-def test_a_property_is_given_to_every_client_by_its_own_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A secret may stand in a file."""
+def test_properties_are_passed_to_the_clients_by_their_own_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A secret may come from a file."""
     password = tmp_path / "password"
     password.write_text(f"{CANARY}\n")
     for name, value in {
@@ -49,13 +51,15 @@ def test_a_property_is_given_to_every_client_by_its_own_name(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_what_a_guarantee_rests_on_is_refused_with_the_reason(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(variable_of(name), CANARY)
-    assert property_of(variable_of(name)) == name
-    assert problem() == f"{variable_of(name)} can't be set: {REFUSED[name]}."
+def test_properties_that_guarantees_depend_on_are_rejected_with_a_reason(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable_name(name), CANARY)
+    assert property_name(variable_name(name)) == name
+    assert problem() == f"{variable_name(name)} cannot be set: {REFUSED[name]}."
 
 
-async def test_what_the_guarantees_rest_on_is_set_by_the_clients_and_by_nobody_else() -> None:
+async def test_only_the_clients_set_properties_that_guarantees_depend_on() -> None:
     config = config_of(
         {
             "DB_DSN": "postgresql://x@127.0.0.1:9/x",
@@ -94,7 +98,7 @@ async def test_what_the_guarantees_rest_on_is_set_by_the_clients_and_by_nobody_e
         ({"SECURITY_PROTOCOL": "sasl_ssl", "SASL_MECHANISM": CANARY}, "Unsupported SASL mechanism: …"),
     ],
 )
-def test_what_librdkafka_cannot_use_is_told_in_one_line_before_anything_starts(
+def test_an_invalid_property_is_reported_in_one_line_before_the_start(
     variables: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
@@ -105,7 +109,7 @@ def test_what_librdkafka_cannot_use_is_told_in_one_line_before_anything_starts(
     assert CANARY not in line
 
 
-def test_a_value_and_its_file_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_property_set_twice_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_CONFIG_SASL_PASSWORD", CANARY)
     monkeypatch.setenv("KAFKA_CONFIG_SASL_PASSWORD_FILE", "/run/secrets/password")
     assert (

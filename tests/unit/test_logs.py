@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, and never a secret in them."""
+"""Logs hold one JSON object per line and never a secret."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def lines(output: io.StringIO) -> Lines:
     return lambda: [json.loads(line) for line in output.getvalue().splitlines()]
 
 
-def test_a_fact_is_one_line_with_its_time_level_and_fields(lines: Lines) -> None:
+def test_a_log_event_is_one_line_with_time_level_and_fields(lines: Lines) -> None:
     structlog.get_logger().info("order_accepted", order_id="A-1", count=3)
     (line,) = lines()
     assert list(line)[:3] == ["timestamp", "level", "event"]
@@ -66,7 +66,7 @@ def test_a_fact_is_one_line_with_its_time_level_and_fields(lines: Lines) -> None
     assert datetime.fromisoformat(line["timestamp"]).utcoffset() == datetime.now(UTC).utcoffset()
 
 
-def test_what_is_below_the_level_is_not_written(lines: Lines) -> None:
+def test_events_below_the_log_level_are_not_written(lines: Lines) -> None:
     structlog.get_logger().debug("detail")
     logging.getLogger("library").info("detail")
     assert lines() == []
@@ -74,14 +74,16 @@ def test_what_is_below_the_level_is_not_written(lines: Lines) -> None:
 
 @dataclass
 class Thing:
-    """An object that shows its secret."""
+    """An object whose representation shows its secret."""
 
     secret: str
 
 
 @pytest.mark.invariant("I12")
 @pytest.mark.parametrize(("secret", "canary"), CANARIES.values(), ids=CANARIES.keys())
-def test_no_secret_gets_out_wherever_it_stands(output: io.StringIO, lines: Lines, secret: str, canary: str) -> None:
+def test_secrets_are_masked_everywhere_in_a_log_line(
+    output: io.StringIO, lines: Lines, secret: str, canary: str
+) -> None:
     log = structlog.get_logger()
     said = "said " + secret
     log.info(said, text=f"x {secret}", inside={"a": [secret, (secret,)], secret: 1}, odd={secret})
@@ -106,7 +108,7 @@ def test_a_card_number_written_as_a_number_is_masked(lines: Lines) -> None:
 
 
 @given(st.text())
-def test_text_without_a_secret_stays_as_it_is(text: str) -> None:
+def test_text_without_a_secret_is_unchanged(text: str) -> None:
     assert mask(text) == text
 
 
@@ -122,16 +124,16 @@ def test_text_without_a_secret_stays_as_it_is(text: str) -> None:
         "2026-11-23T21:19:29.931074Z",
     ],
 )
-def test_ids_stay_readable(text: str) -> None:
+def test_ids_are_not_masked(text: str) -> None:
     assert mask(text) == text
 
 
-def test_a_line_stays_one_line(output: io.StringIO) -> None:
+def test_line_breaks_do_not_split_a_log_line(output: io.StringIO) -> None:
     structlog.get_logger().info("a\nb", text="c\r\n\u2028d", thing=Thing("e\nf"))
     assert len(output.getvalue().splitlines()) == 1
 
 
-def test_libraries_speak_json_on_the_same_stream(lines: Lines) -> None:
+def test_libraries_log_json_to_the_same_stream(lines: Lines) -> None:
     for name in ("uvicorn.error", "uvicorn.access", "asyncio", "aiohttp.client", "librdkafka"):
         logging.getLogger(name).warning("hello from %s", name)
     assert {line["library"] for line in lines()} == {
@@ -141,10 +143,10 @@ def test_libraries_speak_json_on_the_same_stream(lines: Lines) -> None:
         "aiohttp.client",
         "librdkafka",
     }
-    assert {line["event"] for line in lines()} == {"library_said"}
+    assert {line["event"] for line in lines()} == {"library_log"}
 
 
-def test_a_warning_of_python_is_a_line_too(lines: Lines) -> None:
+def test_python_warnings_are_logged(lines: Lines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(capture=True)
@@ -152,7 +154,7 @@ def test_a_warning_of_python_is_a_line_too(lines: Lines) -> None:
     assert "Canary" not in lines()[0]["message"]
 
 
-def test_a_thread_that_dies_leaves_a_line(lines: Lines) -> None:
+def test_an_exception_in_a_thread_is_logged(lines: Lines) -> None:
     def fail() -> None:
         message = "sk_test_Canary"
         raise RuntimeError(message)
@@ -164,7 +166,7 @@ def test_a_thread_that_dies_leaves_a_line(lines: Lines) -> None:
     assert "Canary" not in lines()[0]["exception"]
 
 
-def test_an_object_that_contains_itself_is_written(lines: Lines) -> None:
+def test_a_recursive_object_is_logged(lines: Lines) -> None:
     loop: dict[str, Any] = {}
     loop["loop"] = loop
     structlog.get_logger().info("x", loop=loop)

@@ -1,4 +1,4 @@
-"""Amounts: exact or refused, in every currency."""
+"""Amounts are exact or rejected, in every currency."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MINORS = st.integers(0, AMOUNT_MINOR_MAX)
 
 @st.composite
 def amounts_as_written(draw: st.DrawFn) -> tuple[str, Currency]:
-    """Any text that the contract lets a store write, in any currency."""
+    """Draw any text that the contract lets a shop write, in any currency."""
     known = CURRENCIES[draw(CODES)]
     whole = draw(st.integers(0, AMOUNT_MINOR_MAX // 10**known.decimals))
     decimals = draw(st.integers(0, known.decimals))
@@ -28,7 +28,7 @@ def amounts_as_written(draw: st.DrawFn) -> tuple[str, Currency]:
 
 @pytest.mark.invariant("I13")
 @given(amounts_as_written())
-def test_what_is_written_reaches_stripe_and_comes_back_exactly_or_is_refused(written: tuple[str, Currency]) -> None:
+def test_an_amount_round_trips_through_stripe_or_is_rejected(written: tuple[str, Currency]) -> None:
     text, known = written
     try:
         money = parse(text, known)
@@ -41,14 +41,14 @@ def test_what_is_written_reaches_stripe_and_comes_back_exactly_or_is_refused(wri
 
 
 @pytest.mark.parametrize("code", sorted(CURRENCIES))
-def test_every_currency_goes_to_stripe_and_back(code: str) -> None:
+def test_every_currency_round_trips_through_stripe(code: str) -> None:
     for minor in (0, 10, 1990, 100_000, AMOUNT_MINOR_MAX - AMOUNT_MINOR_MAX % 10):
         money = Money(minor, CURRENCIES[code])
         assert from_stripe(to_stripe(money), CURRENCIES[code]) == money
 
 
 @given(amounts_as_written())
-def test_parsing_and_writing_gives_the_same_amount_with_all_its_decimals(written: tuple[str, Currency]) -> None:
+def test_parsed_amounts_are_written_with_all_decimals(written: tuple[str, Currency]) -> None:
     text, known = written
     whole, _, fraction = text.partition(".")
     padded = fraction.ljust(known.decimals, "0")
@@ -56,13 +56,13 @@ def test_parsing_and_writing_gives_the_same_amount_with_all_its_decimals(written
 
 
 @given(MINORS, CODES)
-def test_an_amount_written_out_is_read_back(minor: int, code: str) -> None:
+def test_written_amounts_parse_to_the_same_amount(minor: int, code: str) -> None:
     money = Money(minor, CURRENCIES[code])
     assert parse(money.decimal_text, money.currency) == money
 
 
 @given(st.integers(0, AMOUNT_MINOR_MAX * 100), CODES)
-def test_what_stripe_says_is_kept_exactly_or_refused(amount: int, code: str) -> None:
+def test_stripe_amounts_convert_exactly_or_are_rejected(amount: int, code: str) -> None:
     known = CURRENCIES[code]
     try:
         money = from_stripe(amount, known)
@@ -76,7 +76,7 @@ def test_what_stripe_says_is_kept_exactly_or_refused(amount: int, code: str) -> 
 
 
 @given(st.text(max_size=20), CODES)
-def test_any_text_is_an_amount_or_a_money_error(text: str, code: str) -> None:
+def test_any_text_parses_or_raises_a_money_error(text: str, code: str) -> None:
     try:
         money = parse(text, CURRENCIES[code])
     except MoneyError:
@@ -99,7 +99,7 @@ def test_any_text_is_an_amount_or_a_money_error(text: str, code: str) -> None:
         ("999999999999", JPY, AMOUNT_MINOR_MAX, "999999999999"),
     ],
 )
-def test_examples_of_amounts(text: str, known: Currency, minor: int, written: str) -> None:
+def test_amount_examples(text: str, known: Currency, minor: int, written: str) -> None:
     money = parse(text, known)
     assert money == Money(minor, known)
     assert money.decimal_text == written
@@ -130,17 +130,17 @@ def test_examples_of_amounts(text: str, known: Currency, minor: int, written: st
         "1.0.0",
     ],
 )
-def test_what_is_no_plain_decimal_is_refused(text: str) -> None:
+def test_text_that_is_no_plain_decimal_is_rejected(text: str) -> None:
     with pytest.raises(AmountNotDecimalError):
         parse(text, EUR)
 
 
-def test_a_currency_without_decimals_takes_no_point() -> None:
+def test_a_currency_without_decimals_rejects_a_decimal_point() -> None:
     with pytest.raises(AmountNotDecimalError, match="at most 0 decimals"):
         parse("500.00", JPY)
 
 
-def test_an_amount_above_the_largest_is_refused() -> None:
+def test_an_amount_above_the_maximum_is_rejected() -> None:
     with pytest.raises(AmountOutOfRangeError):
         parse("10000000000.00", EUR)
     with pytest.raises(AmountOutOfRangeError, match=r"100\.00 eur"):
@@ -149,7 +149,7 @@ def test_an_amount_above_the_largest_is_refused() -> None:
 
 
 @pytest.mark.parametrize("minor", [-1, AMOUNT_MINOR_MAX + 1, 1.0, True, "1", None])
-def test_money_is_made_of_whole_minor_units_only(minor: object) -> None:
+def test_money_accepts_only_whole_minor_units(minor: object) -> None:
     with pytest.raises(MoneyError):
         Money(minor, EUR)  # type: ignore[arg-type]
 
@@ -165,23 +165,23 @@ def test_money_is_made_of_whole_minor_units_only(minor: object) -> None:
         ("5", "huf", 500),
     ],
 )
-def test_stripe_counts_some_currencies_in_its_own_way(text: str, code: str, amount: int) -> None:
+def test_currencies_with_special_units_at_stripe_are_converted(text: str, code: str, amount: int) -> None:
     assert to_stripe(parse(text, currency(code))) == amount
 
 
 @pytest.mark.parametrize("code", ["bhd", "jod", "kwd", "omr", "tnd"])
-def test_a_third_decimal_that_stripe_can_not_charge_is_refused(code: str) -> None:
+def test_a_third_decimal_that_stripe_cannot_charge_is_rejected(code: str) -> None:
     with pytest.raises(AmountNotRepresentable, match="third decimal is 0"):
         to_stripe(parse("5.124", currency(code)))
 
 
 @pytest.mark.parametrize("amount", [50_001, -100, 500.0, True, None, "500"])
-def test_what_stripe_should_never_say_is_refused(amount: object) -> None:
+def test_invalid_stripe_amounts_are_rejected(amount: object) -> None:
     with pytest.raises(MoneyError):
         from_stripe(amount, ISK)  # type: ignore[arg-type]
 
 
-def test_the_decimals_are_those_of_iso_4217_but_for_the_ariary() -> None:
+def test_currency_decimals_follow_iso_4217_except_for_the_ariary() -> None:
     by_decimals = {n: {c.code for c in CURRENCIES.values() if c.decimals == n} for n in (0, 2, 3)}
     assert by_decimals[0] == {
         "bif",
@@ -207,7 +207,7 @@ def test_the_decimals_are_those_of_iso_4217_but_for_the_ariary() -> None:
 
 
 @pytest.mark.parametrize("code", ["", "EUR", "zzz", "eu", "euro", "xau", "eur\n", "\u212awd", "4242424242424242"])
-def test_an_unknown_currency_is_refused_and_not_repeated_at_length(code: str) -> None:
+def test_an_unknown_currency_is_rejected_without_repeating_long_text(code: str) -> None:
     with pytest.raises(UnknownCurrency) as caught:
         currency(code)
     assert len(code) <= 3 or code not in str(caught.value).replace("'eur'", "")

@@ -1,4 +1,4 @@
-"""What a record of `orders.created` holds is an order or is rejected with a reason; nothing else can happen."""
+"""A record of `orders.created` decodes to an order or to a rejection with a reason."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ JSON = st.recursive(
 
 
 def decode(value: bytes | None) -> Order | Rejected:
-    """Decode as if the record were of the first days of 2026."""
+    """Decode a record with a timestamp of 2026-01-01."""
     return decode_order(value, timestamp_ms=AT_MS)
 
 
 def decode_with(**fields: object) -> Order | Rejected:
-    """Decode the sample order with other fields, or without those that are MISSING."""
+    """Decode the sample order with changed fields; fields set to MISSING are left out."""
     return decode(json.dumps({k: v for k, v in {**ORDER, **fields}.items() if v is not MISSING}).encode())
 
 
 def rejected_for(answer: Order | Rejected) -> Reason:
-    """Give the reason; fail if it was accepted."""
+    """Return the reason of a rejection; fail if the order was accepted."""
     assert isinstance(answer, Rejected), answer
     assert answer.detail.endswith(".")
     return answer.reason
 
 
-def test_an_order_is_read() -> None:
+def test_a_valid_order_is_decoded() -> None:
     assert decode_with() == Order(
         order_id="order-1",
         user_id="user-1",
@@ -63,19 +63,19 @@ def test_an_order_is_read() -> None:
 
 
 @pytest.mark.parametrize(("method", "manual"), [("manual", True), ("automatic", False), (None, None), (MISSING, None)])
-def test_how_the_money_is_captured_is_read(method: object, manual: bool | None) -> None:
+def test_the_capture_method_is_decoded(method: object, manual: bool | None) -> None:
     answer = decode_with(capture_method=method)
     assert isinstance(answer, Order)
     assert answer.manual_capture is manual
 
 
 @pytest.mark.parametrize("method", ["", "Manual", "manual ", "automatic_async", True, 1, [], ["manual"], {}])
-def test_a_capture_method_that_is_none_is_refused(method: object) -> None:
+def test_an_invalid_capture_method_is_rejected(method: object) -> None:
     assert rejected_for(decode_with(capture_method=method)) is Reason.BAD_CAPTURE_METHOD
 
 
 @given(st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=ZONES))  # noqa: DTZ001
-def test_every_time_of_rfc_3339_is_read_as_what_it_is(time: datetime) -> None:
+def test_every_rfc_3339_time_is_decoded_exactly(time: datetime) -> None:
     minutes = time.utcoffset() or timedelta()
     whole = time.replace(tzinfo=timezone(timedelta(minutes=minutes // timedelta(minutes=1))))
     answer = decode_with(expires_at=whole.isoformat())
@@ -106,23 +106,23 @@ def test_every_time_of_rfc_3339_is_read_as_what_it_is(time: datetime) -> None:
         [],
     ],
 )
-def test_a_time_that_is_none_is_refused(text: object) -> None:
+def test_an_invalid_time_is_rejected(text: object) -> None:
     assert rejected_for(decode_with(expires_at=text)) is Reason.BAD_EXPIRES_AT
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_an_order_or_rejected(value: bytes) -> None:
+def test_random_bytes_are_rejected(value: bytes) -> None:
     assert rejected_for(decode(value)) is not None
 
 
 @given(st.binary(max_size=200) | JSON.map(lambda parsed: json.dumps(parsed).encode()))
-def test_anything_is_a_cancelled_order_or_rejected(value: bytes) -> None:
+def test_invalid_order_cancellations_are_rejected(value: bytes) -> None:
     assert isinstance(decode_cancelled_order(value, timestamp_ms=AT_MS), Rejected)
 
 
 @given(st.from_regex(r"\A[!-~]{1,64}\Z"), JSON)
-def test_a_cancelled_order_needs_nothing_but_its_name(order_id: str, reason: object) -> None:
-    """A reason that is no line of text is as if it had been left out."""
+def test_an_order_cancellation_needs_only_an_order_id(order_id: str, reason: object) -> None:
+    """A reason that is no line of text is treated as absent."""
     answer = decode_cancelled_order(json.dumps({"order_id": order_id, "reason": reason}).encode(), timestamp_ms=AT_MS)
     if isinstance(answer, Rejected):
         assert answer.reason in {Reason.NOT_JSON, Reason.DUPLICATE_FIELD, Reason.CARD_NUMBER}
@@ -134,15 +134,15 @@ def test_a_cancelled_order_needs_nothing_but_its_name(order_id: str, reason: obj
 
 
 @given(JSON)
-def test_any_json_is_an_order_or_rejected(parsed: object) -> None:
-    """Python writes NaN and Infinity, which are not JSON."""
+def test_random_json_is_rejected(parsed: object) -> None:
+    """Python also writes NaN and Infinity, which are not JSON."""
     assert isinstance(decode(json.dumps(parsed).encode()), Rejected)
 
 
 @given(
     st.fixed_dictionaries({}, optional={name: JSON | st.just(value) for name, value in ORDER.items()}), st.integers()
 )
-def test_an_order_with_any_fields_is_taken_or_rejected(fields: dict[str, object], timestamp_ms: int) -> None:
+def test_an_order_with_random_fields_is_accepted_or_rejected(fields: dict[str, object], timestamp_ms: int) -> None:
     answer = decode_order(json.dumps(fields).encode(), timestamp_ms=timestamp_ms)
     if isinstance(answer, Order):
         assert isinstance(fields["total"], str)
@@ -155,7 +155,7 @@ def test_an_order_with_any_fields_is_taken_or_rejected(fields: dict[str, object]
     st.sampled_from(sorted(CURRENCIES)),
     st.integers(0, AMOUNT_MINOR_MAX),
 )
-def test_every_order_that_keeps_the_contract_is_taken(order_id: str, code: str, minor: int) -> None:
+def test_every_order_that_fits_the_contract_is_accepted(order_id: str, code: str, minor: int) -> None:
     money = Money(minor, CURRENCIES[code])
     answer = decode_with(order_id=order_id, currency=code.upper(), total=money.decimal_text)
     assert isinstance(answer, Order)
@@ -193,7 +193,7 @@ def test_every_order_that_keeps_the_contract_is_taken(order_id: str, code: str, 
         pytest.param(b"{}", Reason.BAD_ORDER_ID, id="nothing in it"),
     ],
 )
-def test_what_is_no_object_is_rejected(value: bytes | None, reason: Reason) -> None:
+def test_unusable_values_are_rejected_with_a_reason(value: bytes | None, reason: Reason) -> None:
     assert rejected_for(decode(value)) is reason
 
 
@@ -201,7 +201,7 @@ def test_what_is_no_object_is_rejected(value: bytes | None, reason: Reason) -> N
     "order_id",
     [MISSING, None, "", 1, 1.5, True, ["a"], {}, "a" * 65, "a b", "a\n", "\x7f", "é", "\ud800", "a\u0000b", "\u200b"],
 )
-def test_a_bad_order_id_is_rejected(order_id: object) -> None:
+def test_an_invalid_order_id_is_rejected(order_id: object) -> None:
     assert rejected_for(decode_with(order_id=order_id)) is Reason.BAD_ORDER_ID
 
 
@@ -210,47 +210,47 @@ def test_a_bad_order_id_is_rejected(order_id: object) -> None:
     [MISSING, None, "", 59.7, 59, -1, 0, True, ["1"], "-1", "+1", "1e3", "1,000.00", "59.701", " 1", "1.", ".5", "01", "\uff11", "NaN",
      "10000000000.00", "9" * 400],
 )  # fmt: skip
-def test_a_bad_total_is_rejected(total: object) -> None:
+def test_an_invalid_total_is_rejected(total: object) -> None:
     assert rejected_for(decode_with(total=total)) is Reason.BAD_AMOUNT
 
 
-def test_a_total_that_is_a_json_number_is_told_to_be_a_string() -> None:
+def test_the_rejection_of_a_numeric_total_asks_for_a_string() -> None:
     answer = decode_with(total=59.7)
     assert isinstance(answer, Rejected)
     assert "not a string" in answer.detail
 
 
-def test_more_decimals_than_the_currency_has_are_rejected() -> None:
+def test_more_decimals_than_the_currency_allows_are_rejected() -> None:
     assert rejected_for(decode_with(currency="JPY", total="500.00")) is Reason.BAD_AMOUNT
 
 
-def test_the_largest_amount_can_be_lowered() -> None:
+def test_the_maximum_amount_can_be_lowered() -> None:
     value = json.dumps(ORDER).encode()
     assert rejected_for(decode_order(value, timestamp_ms=AT_MS, amount_minor_max=5969)) is Reason.BAD_AMOUNT
     assert isinstance(decode_order(value, timestamp_ms=AT_MS, amount_minor_max=5970), Order)
 
 
 @pytest.mark.parametrize("code", [MISSING, None, "", 978, "zzz", "EURO", "xau", " eur", "eur\n", "\u212aWD", ["EUR"]])
-def test_a_bad_currency_is_rejected(code: object) -> None:
+def test_an_invalid_currency_is_rejected(code: object) -> None:
     assert rejected_for(decode_with(currency=code)) is Reason.BAD_CURRENCY
 
 
 @pytest.mark.parametrize("user_id", [1, 1.5, False, ["a"], {}, "a" * 256, "a\nb", "a\u0000", "\ud800", "\u202e"])
-def test_a_bad_user_id_is_rejected(user_id: object) -> None:
+def test_an_invalid_user_id_is_rejected(user_id: object) -> None:
     assert rejected_for(decode_with(user_id=user_id)) is Reason.BAD_USER_ID
 
 
 @pytest.mark.parametrize(
     ("user_id", "read"), [(MISSING, ""), (None, ""), ("", ""), ("Zoë Ünal", "Zoë Ünal"), ("a" * 255, "a" * 255)]
 )
-def test_a_user_is_optional(user_id: object, read: str) -> None:
+def test_the_user_id_is_optional(user_id: object, read: str) -> None:
     answer = decode_with(user_id=user_id)
     assert isinstance(answer, Order)
     assert answer.user_id == read
 
 
 @pytest.mark.parametrize("total", ["0", "0.00"])
-def test_an_order_may_cost_nothing(total: str) -> None:
+def test_a_zero_total_is_accepted(total: str) -> None:
     answer = decode_with(total=total)
     assert isinstance(answer, Order)
     assert answer.amount.minor == 0
@@ -261,7 +261,7 @@ def test_an_order_may_cost_nothing(total: str) -> None:
     {"items": "none"}, {"items": [1, {"price": 19.9}]}, {"tenant": "other"},
     {"coupon": {"deep": [[[None]]]}}, {"fraction": 1e999},
 ])  # fmt: skip
-def test_what_money_does_not_need_stops_no_order(fields: dict[str, object]) -> None:
+def test_fields_that_a_payment_does_not_need_are_not_validated(fields: dict[str, object]) -> None:
     assert isinstance(decode(_json_with(fields)), Order)
 
 
@@ -300,17 +300,17 @@ def test_a_card_number_behind_json_escapes_is_rejected() -> None:
 
 @pytest.mark.parametrize("fields", [{"order_id": CARD}, {"user_id": CARD}, {"id": CARD}, {"cart_id": int(CARD)}])
 def test_an_id_may_look_like_a_card_number(fields: dict[str, object]) -> None:
-    """Names of 16 digits exist; a tenth of those with a network's prefix pass for a card number."""
+    """Ids of 16 digits exist; a tenth of those with a network's prefix pass as card numbers."""
     assert isinstance(decode_with(**fields), Order)
 
 
-def test_a_list_that_holds_a_card_number_is_known_to_hold_one() -> None:
+def test_a_list_with_a_card_number_is_rejected_as_a_card_number() -> None:
     assert rejected_for(decode(f"[{CARD}]".encode())) is Reason.CARD_NUMBER
 
 
 @pytest.mark.parametrize("field", ["order_id", "user_id", "total", "currency"])
 @given(text=st.text("abcdefgh", min_size=12, max_size=12))
-def test_a_rejection_never_repeats_what_the_record_held(field: str, text: str) -> None:
+def test_a_rejection_never_repeats_the_content_of_the_record(field: str, text: str) -> None:
     answer = decode_with(**{field: f"{text} \n"})
     assert isinstance(answer, Rejected)
     assert text not in answer.detail
@@ -327,5 +327,5 @@ def test_a_rejection_never_repeats_what_the_record_held(field: str, text: str) -
         (2**63, None),
     ],
 )
-def test_the_time_of_a_record_is_told_where_there_is_one(timestamp_ms: int, time: datetime | None) -> None:
+def test_a_record_time_outside_the_calendar_is_none(timestamp_ms: int, time: datetime | None) -> None:
     assert record_time(timestamp_ms) == time

@@ -1,4 +1,4 @@
-"""The state machine, alone: every order of the provider's facts ends the same."""
+"""The payment state machine gives the same result for every order of the provider's facts."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def end_of(state: Payment) -> tuple[object, ...]:
 @pytest.mark.invariant("I6")
 @pytest.mark.parametrize("last", [Status.SUCCEEDED, Status.CANCELED, Status.DECLINED])
 @pytest.mark.parametrize("same_second", [False, True])
-def test_every_order_of_the_facts_of_one_payment_ends_the_same(last: Status, same_second: bool) -> None:
-    """All permutations of a whole life, one fact doubled, with the seconds apart and all alike."""
+def test_facts_in_any_order_give_the_same_payment(last: Status, same_second: bool) -> None:
+    """Try all permutations of a life, with one fact repeated, at different seconds and within one second."""
     life: list[Fact] = [
         fact(status, 7 if same_second else 10 + i)
         for i, status in enumerate([Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.PROCESSING])
@@ -134,8 +134,8 @@ def test_every_order_of_the_facts_of_one_payment_ends_the_same(last: Status, sam
 
 
 @pytest.mark.invariant("I6")
-def test_every_subset_in_every_order_keeps_the_greatest_fact() -> None:
-    """With up to four facts of any kind, the end is that of the greatest key, whichever came first."""
+def test_any_subset_of_facts_ends_at_the_greatest_fact() -> None:
+    """With up to four facts of any kind, the fact with the greatest key decides."""
     facts = [fact(status, at) for status in UNPAID_THEN_PAID for at in (10, 11)]
     for size in (2, 3, 4):
         for chosen in combinations(facts, size):
@@ -146,7 +146,7 @@ def test_every_subset_in_every_order_keeps_the_greatest_fact() -> None:
 
 
 @pytest.mark.invariant("I4")
-def test_the_records_of_a_life_are_told_once_each_whatever_is_repeated() -> None:
+def test_repeated_facts_publish_each_event_once() -> None:
     life = (fact(Status.PENDING, 10), fact(Status.DECLINED, 11), fact(Status.DECLINED, 12), fact(Status.SUCCEEDED, 13))
     _, events = fold_events(payment(), (*life, *life, *reversed(life)))
     assert [type(event.data) for event in events] == [Initiated, Failed, Failed, Succeeded]
@@ -154,42 +154,42 @@ def test_the_records_of_a_life_are_told_once_each_whatever_is_repeated() -> None
 
 
 @pytest.mark.invariant("I6")
-def test_a_late_decline_after_success_changes_nothing_and_is_not_told() -> None:
+def test_late_decline_after_success_is_ignored() -> None:
     paid, _ = fold(payment(), (fact(Status.SUCCEEDED, 20),))
     verdict = apply(paid, fact(Status.DECLINED, 30))
     assert verdict == Ignored("known")
 
 
-def test_a_decline_is_never_the_end_and_the_same_intent_can_still_be_paid() -> None:
-    state, told = fold(payment(), (fact(Status.PENDING, 1), fact(Status.DECLINED, 2), fact(Status.SUCCEEDED, 3)))
+def test_a_declined_intent_can_still_be_paid() -> None:
+    state, events = fold(payment(), (fact(Status.PENDING, 1), fact(Status.DECLINED, 2), fact(Status.SUCCEEDED, 3)))
     assert state.status is Status.SUCCEEDED
-    assert [one.final for one in told if isinstance(one, Failed)] == [False]
+    assert [one.final for one in events if isinstance(one, Failed)] == [False]
 
 
-def test_a_cancel_is_told_as_canceled_and_as_a_final_failure() -> None:
-    _, told = fold(payment(), (fact(Status.PENDING, 1), fact(Status.CANCELED, 2)))
-    assert [type(one) for one in told] == [Initiated, Canceled, Failed]
-    assert told[-1].final is True  # type: ignore[attr-defined]
+def test_a_cancellation_publishes_canceled_and_a_final_failure() -> None:
+    _, events = fold(payment(), (fact(Status.PENDING, 1), fact(Status.CANCELED, 2)))
+    assert [type(one) for one in events] == [Initiated, Canceled, Failed]
+    assert events[-1].final is True  # type: ignore[attr-defined]
 
 
-def test_a_decline_without_a_charge_is_told_once_per_event_and_never_from_a_read() -> None:
+def test_a_decline_without_a_charge_is_published_once_per_provider_event() -> None:
     bare = Decline(code="expired_card", reason="The card has expired.", charge_id=None)
-    state, told = fold(payment(), (fact(Status.DECLINED, 5, decline=bare, from_event=False, source="read:1"),))
-    assert [type(one) for one in told] == [Initiated]
-    _, told = fold(
+    state, events = fold(payment(), (fact(Status.DECLINED, 5, decline=bare, from_event=False, source="read:1"),))
+    assert [type(one) for one in events] == [Initiated]
+    _, events = fold(
         state, tuple(fact(Status.DECLINED, 5, decline=bare, source=source) for source in ("evt_a", "evt_b", "evt_a"))
     )
-    assert [type(one) for one in told] == [Failed, Failed]
+    assert [type(one) for one in events] == [Failed, Failed]
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED])
-def test_another_unpaid_intent_that_bears_our_name_is_canceled_and_never_applied(status: Status) -> None:
+def test_an_unpaid_duplicate_intent_is_canceled_and_not_applied(status: Status) -> None:
     own = payment(provider_payment_id="pi_own", status=Status.PENDING)
     assert apply(own, fact(status, 5)) == Stray(INTENT, cancel=True)
 
 
 @pytest.mark.parametrize("ended", [Status.CANCELED, Status.FAILED, Status.SUCCEEDED])
-def test_a_stray_is_canceled_even_after_the_payment_has_ended(ended: Status) -> None:
+def test_a_duplicate_intent_is_canceled_even_after_the_payment_ended(ended: Status) -> None:
     assert apply(payment(provider_payment_id="pi_own", status=ended), fact(Status.PENDING, 5)) == Stray(
         INTENT, cancel=True
     )
@@ -197,7 +197,7 @@ def test_a_stray_is_canceled_even_after_the_payment_has_ended(ended: Status) -> 
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.AUTHORIZED, Status.SUCCEEDED])
-def test_another_intent_that_holds_money_is_parked(status: Status) -> None:
+def test_a_duplicate_intent_that_holds_money_is_parked(status: Status) -> None:
     verdict = apply(payment(provider_payment_id="pi_own", status=Status.PENDING), fact(status, 5))
     assert isinstance(verdict, Parked)
     assert verdict.reason == "unexpected_money"
@@ -214,45 +214,45 @@ def test_another_intent_that_holds_money_is_parked(status: Status) -> None:
         pytest.param({"received": NOTHING}, id="succeeded with nothing received"),
     ],
 )
-def test_money_that_is_not_ours_is_parked_and_never_applied(changes: dict[str, object]) -> None:
+def test_unexpected_money_is_parked_and_not_applied(changes: dict[str, object]) -> None:
     verdict = apply(payment(), fact(Status.SUCCEEDED, 5, **changes))
     assert isinstance(verdict, Parked)
     assert verdict.reason == "unexpected_money"
 
 
-def test_a_capture_on_a_payment_that_was_canceled_is_parked() -> None:
+def test_a_capture_of_a_canceled_payment_is_parked() -> None:
     canceled, _ = fold(payment(), (fact(Status.CANCELED, 5),))
     verdict = apply(canceled, fact(Status.SUCCEEDED, 6))
     assert isinstance(verdict, Parked)
     assert verdict.reason == "unexpected_money"
 
 
-def test_a_cancel_of_a_payment_that_was_paid_is_a_conflict() -> None:
+def test_a_cancellation_of_a_paid_payment_is_parked_as_a_conflict() -> None:
     paid, _ = fold(payment(), (fact(Status.SUCCEEDED, 5),))
     verdict = apply(paid, fact(Status.CANCELED, 6))
     assert isinstance(verdict, Parked)
     assert verdict.reason == "conflict"
 
 
-def test_a_refused_creation_ends_the_payment_unless_an_intent_exists_after_all() -> None:
+def test_a_refused_create_fails_the_payment_unless_an_intent_exists() -> None:
     refused = RefusedFact(
         code="amount_too_small", reason="The amount is below the least that can be charged.", at=5, source="answer:1"
     )
-    state, told = fold(payment(), (refused, refused))
+    state, events = fold(payment(), (refused, refused))
     assert state.status is Status.FAILED
-    assert [(type(one), one.final) for one in told] == [(Failed, True)]  # type: ignore[attr-defined]
+    assert [(type(one), one.final) for one in events] == [(Failed, True)]  # type: ignore[attr-defined]
     pending, _ = fold(payment(), (fact(Status.PENDING, 4),))
     assert isinstance(apply(pending, refused), Ignored)
 
 
-def test_an_order_of_nothing_is_initiated_and_succeeded_at_once() -> None:
-    state, told = fold(payment(amount=NOTHING, provider="none"), (FreeFact(at=9), FreeFact(at=9)))
+def test_a_free_order_succeeds_at_once() -> None:
+    state, events = fold(payment(amount=NOTHING, provider="none"), (FreeFact(at=9), FreeFact(at=9)))
     assert (state.status, state.method, state.paid_at) == (Status.SUCCEEDED, "none", 9)
-    assert [type(one) for one in told] == [Initiated, Succeeded]
+    assert [type(one) for one in events] == [Initiated, Succeeded]
 
 
-def test_no_fact_moves_a_payment_against_the_table() -> None:
-    """Whatever is folded into whatever, the change is one that the table allows."""
+def test_no_fact_makes_a_forbidden_transition() -> None:
+    """Apply every fact in every state: each change is in the transition table."""
     for start in Status:
         own = payment(status=start, provider_payment_id=None if start is Status.CREATED else INTENT)
         for to in STATUS_ORDER:

@@ -1,4 +1,4 @@
-"""Refunds and disputes fold to the same sums in whatever order their facts come, and never to more than was captured."""
+"""Refunds and disputes add up to the same sums for any order of facts, and never exceed the captured amount."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ PAID = replace(
 
 
 class Book:
-    """A payment with its refunds, folded as the service folds them."""
+    """A payment with its refunds, updated the way the service updates them."""
 
     def __init__(self, payment: Payment = PAID) -> None:
         self.payment = payment
         self.refunds: dict[UUID, Refund] = {}
-        self.told: list[EventData] = []
+        self.events: list[EventData] = []
 
     def take(self, fact: AnyRefundFact) -> RefundVerdict:
         verdict = apply_refund(self.payment, self.refunds, fact)
         if isinstance(verdict, RefundsChanged):
             self.payment = verdict.payment
             self.refunds |= {refund.id: refund for refund in verdict.refunds}
-            self.told += [event.data for event in verdict.events]
+            self.events += [event.data for event in verdict.events]
         return verdict
 
     @property
@@ -90,7 +90,7 @@ def fact(
     )
 
 
-def test_what_is_asked_for_is_reserved_until_the_provider_has_given_it_back() -> None:
+def test_a_requested_refund_is_reserved_until_the_provider_refunds_it() -> None:
     book = Book()
     book.take(ask(400))
     assert book.sums == (0, 400)
@@ -98,10 +98,10 @@ def test_what_is_asked_for_is_reserved_until_the_provider_has_given_it_back() ->
     assert book.sums == (0, 400)
     book.take(fact(RefundStatus.SUCCEEDED, 6))
     assert book.sums == (400, 0)
-    assert [type(told) for told in book.told] == [RefundInitiated, Refunded]
+    assert [type(event) for event in book.events] == [RefundInitiated, Refunded]
 
 
-def test_without_an_amount_all_that_is_left_is_refunded() -> None:
+def test_a_refund_without_an_amount_takes_the_remainder() -> None:
     book = Book()
     book.take(ask(400))
     book.take(ask(None, UUID(int=8)))
@@ -118,7 +118,7 @@ def test_without_an_amount_all_that_is_left_is_refunded() -> None:
         (replace(PAID, provider_payment_id=None), 1, "nothing_captured"),
     ],
 )
-def test_what_cannot_be_refunded_is_said(payment: Payment, amount: int, code: str) -> None:
+def test_impossible_refunds_are_refused_with_a_code(payment: Payment, amount: int, code: str) -> None:
     verdict = Book(payment).take(ask(amount))
     assert isinstance(verdict, NotRefundable)
     assert verdict.code == code
@@ -130,19 +130,19 @@ def test_a_chargeback_blocks_refunds() -> None:
     assert verdict.code == "disputed"
 
 
-def test_a_refund_that_fails_late_gives_the_money_back_to_the_balance() -> None:
+def test_a_late_failure_makes_the_amount_refundable_again() -> None:
     book = Book()
     book.take(ask(400))
     book.take(fact(RefundStatus.SUCCEEDED, 6))
     book.take(fact(RefundStatus.FAILED, 9))
     assert book.sums == (0, 0)
-    told = book.told[-1]
-    assert isinstance(told, RefundFailed)
-    assert (told.code, told.amount_refunded.minor) == ("declined", 0)
+    event = book.events[-1]
+    assert isinstance(event, RefundFailed)
+    assert (event.code, event.amount_refunded.minor) == ("declined", 0)
     assert isinstance(book.take(ask(1000, UUID(int=8))), RefundsChanged)
 
 
-def test_a_refund_made_by_hand_is_taken_in() -> None:
+def test_an_external_refund_is_recorded() -> None:
     book = Book()
     book.take(fact(RefundStatus.SUCCEEDED, ours=None))
     [refund] = book.refunds.values()
@@ -150,8 +150,8 @@ def test_a_refund_made_by_hand_is_taken_in() -> None:
     assert isinstance(book.take(ask(601)), NotRefundable)
 
 
-def test_a_refund_that_bears_a_name_of_ours_keeps_it_though_its_row_is_lost() -> None:
-    """So the job that asked for it finds it, and consumers know what is told of it."""
+def test_a_refund_with_our_id_keeps_it_even_if_its_row_is_lost() -> None:
+    """The job that requested it finds it, and consumers recognize its events."""
     book = Book()
     book.take(replace(fact(RefundStatus.SUCCEEDED), payment_id=PAID.id))
     assert list(book.refunds) == [OURS]
@@ -161,7 +161,7 @@ def test_a_refund_that_bears_a_name_of_ours_keeps_it_though_its_row_is_lost() ->
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_name_that_was_copied_from_another_payment_is_nobodys(known: bool) -> None:
+def test_a_refund_id_copied_from_another_payment_is_not_used(known: bool) -> None:
     book = Book()
     if known:
         book.take(ask(400))
@@ -171,7 +171,7 @@ def test_a_name_that_was_copied_from_another_payment_is_nobodys(known: bool) -> 
     assert made.id != OURS
 
 
-def test_our_own_refund_is_known_though_its_event_comes_before_the_answer() -> None:
+def test_our_refund_is_recognized_if_its_event_precedes_the_answer() -> None:
     book = Book()
     book.take(ask(400))
     book.take(fact(RefundStatus.SUCCEEDED))
@@ -180,8 +180,8 @@ def test_our_own_refund_is_known_though_its_event_comes_before_the_answer() -> N
     assert book.sums == (400, 0)
 
 
-def test_a_second_refund_that_bears_our_name_is_counted_by_itself() -> None:
-    """What the provider gave back is gone, whatever name it bears."""
+def test_a_second_provider_refund_with_our_id_is_counted_separately() -> None:
+    """The provider has paid the money back, whatever id the refund carries."""
     book = Book()
     book.take(ask(400))
     book.take(fact(RefundStatus.SUCCEEDED))
@@ -189,19 +189,19 @@ def test_a_second_refund_that_bears_our_name_is_counted_by_itself() -> None:
     assert book.sums == (800, 0)
 
 
-def test_a_refused_refund_frees_its_reservation_unless_it_was_made_after_all() -> None:
+def test_a_refused_refund_is_released_unless_the_provider_made_it() -> None:
     refused = RefundRefused(refund_id=OURS, code="charge_already_refunded", reason="All.", at=5, source="answer:1")
     book = Book()
     book.take(ask(400))
     book.take(refused)
     assert book.sums == (0, 0)
-    assert isinstance(book.told[-1], RefundFailed)
+    assert isinstance(book.events[-1], RefundFailed)
     book.take(fact(RefundStatus.SUCCEEDED, 4))
     assert book.sums == (400, 0)
     assert book.take(refused) == Ignored("known")
 
 
-def test_a_refusal_weighs_less_than_what_the_provider_had_told_before_in_either_order() -> None:
+def test_a_refusal_never_overrides_a_known_refund_in_either_order() -> None:
     refused = RefundRefused(refund_id=OURS, code="refused", reason="No.", at=5, source="answer:1")
     facts: list[AnyRefundFact] = [refused, fact(RefundStatus.PENDING, 4)]
     for order in permutations(facts):
@@ -212,34 +212,34 @@ def test_a_refusal_weighs_less_than_what_the_provider_had_told_before_in_either_
         assert (book.refunds[OURS].status, book.sums) == (RefundStatus.PENDING, (0, 400))
 
 
-def test_more_than_was_captured_asks_for_a_read_of_all_refunds_which_settles_it() -> None:
-    """A success and a refund by hand overtook the failure that made room for it."""
+def test_refunds_above_the_captured_amount_trigger_a_read_of_all_refunds() -> None:
+    """A success and an external refund arrive before the failure that made room for it."""
     book = Book()
     book.take(ask(1000))
     book.take(fact(RefundStatus.SUCCEEDED, amount=1000))
-    by_hand = fact(RefundStatus.SUCCEEDED, 9, name="re_2", amount=1000, ours=None)
-    assert isinstance(book.take(by_hand), ReadRefunds)
+    external = fact(RefundStatus.SUCCEEDED, 9, name="re_2", amount=1000, ours=None)
+    assert isinstance(book.take(external), ReadRefunds)
     assert book.sums == (1000, 0)
     failed = fact(RefundStatus.FAILED, 9, amount=1000)
-    book.take(RefundListFact(intent_id=INTENT, refunds=(by_hand, failed), whole=True, at=9, source="answer:2"))
+    book.take(RefundListFact(intent_id=INTENT, refunds=(external, failed), whole=True, at=9, source="answer:2"))
     assert book.sums == (1000, 0)
-    assert isinstance(book.take(by_hand), Ignored)
+    assert isinstance(book.take(external), Ignored)
 
 
-def test_a_list_with_more_than_was_captured_waits_for_a_person() -> None:
+def test_a_refund_list_above_the_captured_amount_is_parked() -> None:
     twice = (fact(RefundStatus.SUCCEEDED, amount=900), fact(RefundStatus.SUCCEEDED, amount=900, name="re_2", ours=None))
     verdict = Book().take(RefundListFact(intent_id=INTENT, refunds=twice, whole=True, at=9, source="answer:2"))
     assert isinstance(verdict, Parked)
 
 
-def test_a_refund_before_its_capture_is_known_asks_for_a_read() -> None:
+def test_a_refund_before_its_capture_triggers_a_read() -> None:
     book = Book(replace(PAID, captured=Money(0, EUR), status=Status.PENDING))
     assert isinstance(book.take(fact(RefundStatus.SUCCEEDED)), ReadIntent)
     moved = RefundTotalFact(intent_id=INTENT, total=Money(1, EUR), at=5, source="evt")
     assert isinstance(book.take(moved), ReadIntent)
 
 
-def test_a_charges_total_asks_for_a_read_only_where_it_tells_something_new() -> None:
+def test_a_charge_total_triggers_a_read_only_if_it_is_new() -> None:
     book = Book()
     book.take(ask(400))
     known = RefundTotalFact(intent_id=INTENT, total=Money(400, EUR), at=5, source="evt")
@@ -264,7 +264,7 @@ STORY = (
 
 
 @pytest.mark.parametrize("order", list(permutations(STORY)), ids=range(120))
-def test_the_end_does_not_depend_on_the_order_or_on_repetition(order: Sequence[RefundFact]) -> None:
+def test_refund_facts_in_any_order_give_the_same_sums(order: Sequence[RefundFact]) -> None:
     book = Book()
     book.take(ask(400))
     for one in [*order, *order[:2]]:
@@ -288,7 +288,7 @@ _asks = st.builds(ask, st.one_of(st.none(), st.integers(1, 1200)), st.integers(2
 
 
 @given(st.lists(st.one_of(_facts, _asks), max_size=12))
-def test_never_more_than_was_captured_is_refunded_nor_promised(facts: list[AnyRefundFact]) -> None:
+def test_refunded_plus_reserved_never_exceed_the_captured_amount(facts: list[AnyRefundFact]) -> None:
     book = Book()
     for one in facts:
         before = book.payment
@@ -316,16 +316,16 @@ def dispute(status: DisputeStatus, at: int) -> DisputeFact:
 
 def fold_disputes(facts: Sequence[DisputeFact]) -> tuple[Dispute | None, list[EventData]]:
     now: Dispute | None = None
-    told: list[EventData] = []
+    events: list[EventData] = []
     for one in facts:
         verdict = apply_dispute(PAID, now, one)
         if isinstance(verdict, DisputeChanged):
             now = verdict.dispute
-            told += [event.data for event in verdict.events]
-    return now, told
+            events += [event.data for event in verdict.events]
+    return now, events
 
 
-def test_an_inquiry_a_chargeback_and_the_end_are_told_once_each() -> None:
+def test_inquiry_chargeback_and_closing_are_each_published_once() -> None:
     story = [
         dispute(DisputeStatus.WARNING_NEEDS_RESPONSE, 1),
         dispute(DisputeStatus.WARNING_UNDER_REVIEW, 2),
@@ -334,17 +334,17 @@ def test_an_inquiry_a_chargeback_and_the_end_are_told_once_each() -> None:
         dispute(DisputeStatus.WON, 5),
         dispute(DisputeStatus.WON, 6),
     ]
-    now, told = fold_disputes([one for one in story for _ in range(2)])
+    now, events = fold_disputes([one for one in story for _ in range(2)])
     assert now is not None
     assert now.status is DisputeStatus.WON
-    assert [getattr(one, "stage", "closed") for one in told] == ["inquiry", "chargeback", "closed"]
-    assert [type(one) for one in told] == [Disputed, Disputed, DisputeClosed]
+    assert [getattr(one, "stage", "closed") for one in events] == ["inquiry", "chargeback", "closed"]
+    assert [type(one) for one in events] == [Disputed, Disputed, DisputeClosed]
 
 
 @pytest.mark.parametrize(
     "end", [DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.PREVENTED], ids=lambda status: status.value
 )
-def test_the_end_of_a_dispute_does_not_depend_on_the_order(end: DisputeStatus) -> None:
+def test_dispute_facts_in_any_order_give_the_same_status(end: DisputeStatus) -> None:
     story = [dispute(DisputeStatus.NEEDS_RESPONSE, 1), dispute(DisputeStatus.UNDER_REVIEW, 1), dispute(end, 1)]
     ends: set[DisputeStatus] = set()
     for order in permutations(story):
@@ -354,7 +354,7 @@ def test_the_end_of_a_dispute_does_not_depend_on_the_order(end: DisputeStatus) -
     assert ends == {end}
 
 
-def test_only_a_chargeback_takes_the_money() -> None:
+def test_only_chargebacks_take_the_money() -> None:
     takes: Mapping[DisputeStatus, bool] = {
         status: now.funds_withdrawn
         for status in DisputeStatus
@@ -367,7 +367,7 @@ def test_only_a_chargeback_takes_the_money() -> None:
     }
 
 
-def test_a_dispute_of_another_intent_is_parked_and_one_before_its_capture_asks_for_a_read() -> None:
+def test_unexpected_disputes_are_parked_or_trigger_a_read() -> None:
     one = dispute(DisputeStatus.NEEDS_RESPONSE, 1)
     assert isinstance(apply_dispute(PAID, None, replace(one, intent_id="pi_2")), Parked)
     unpaid = replace(PAID, captured=Money(0, EUR), status=Status.PENDING)

@@ -1,4 +1,4 @@
-"""The quick checks of a release."""
+"""Checks of a release that run before the slow checks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import pytest
 from scripts.release_check import PROJECTS, ROOT, in_changelog, licences, other_versions
 
 
-def test_a_version_that_is_dated_in_the_changelog_may_be_released() -> None:
+def test_a_version_dated_in_the_changelog_can_be_released() -> None:
     assert in_changelog("1.2.3", "# Changelog\n\n## [1.2.3] - 2026-12-25\n") == ""
 
 
 @pytest.mark.parametrize(
     "text", ["", "## [Unreleased] 1.2.3\n", "## [1.2.3]\n", "## [1.2.30] - 2026-12-25\n", "## [1x2x3] - 2026-12-25\n"]
 )
-def test_one_that_is_not_is_told_with_what_to_write(text: str) -> None:
+def test_a_missing_changelog_entry_is_reported_with_the_line_to_write(text: str) -> None:
     assert "`## [1.2.3] - YYYY-MM-DD`" in in_changelog("1.2.3", text)
 
 
-def test_every_library_that_is_shipped_says_its_licence_and_none_binds_who_runs_it() -> None:
-    """The GPL and the AGPL would; the LGPL asks no more than to name and to let exchange the library."""
+def test_every_shipped_library_states_a_license_without_strong_copyleft() -> None:
+    """The GPL and the AGPL would bind operators; the LGPL requires only attribution and a replaceable library."""
     found = licences()
     assert {"aiohttp", "asyncpg", "stripe"} <= found.keys()
     assert [name for name, licence in found.items() if not licence] == []

@@ -1,4 +1,4 @@
-"""A start that fails half-way ends too."""
+"""A failed start ends within the grace period too."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from payment_service.runtime import Service
 from tests.support.flows import config_for
 
 
-async def test_a_start_that_fails_gives_what_had_begun_no_more_time_than_a_stop() -> None:
-    """Such as a port in use while the broker is away: without an end, the relay would wait for its acknowledgements."""
+async def test_a_failed_start_stops_within_the_shutdown_grace_period() -> None:
+    """Example: a port is in use while the broker is unavailable. Without a limit the relay would wait for acknowledgements."""
     config = config_for("postgresql://x@127.0.0.1:9/x", "http://127.0.0.1:9")
     service = Service(config, None, frozenset())  # type: ignore[arg-type]
     given: list[float] = []

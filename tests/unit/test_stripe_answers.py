@@ -1,4 +1,4 @@
-"""Answers that nobody would send on purpose."""
+"""Unusual answers from Stripe."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from payment_service.provider.stripe.responses import Response, classify
 PAYMENT = UUID("8d8b3c0e-6a4e-5b7c-9a51-0c5d5e1c8f00")
 
 
-def sort(status: int, body: object, **headers: str) -> Outcome:
-    """Sort an answer to a create."""
+def outcome_of(status: int, body: object, **headers: str) -> Outcome:
+    """Classify an answer to a create."""
     call = Call(
         kind=Kind.CREATE,
         operation_id=PAYMENT,
@@ -27,19 +27,19 @@ def sort(status: int, body: object, **headers: str) -> Outcome:
     return classify(call, Response(status=status, headers=named, body=body), deployment="default", now_s=0)
 
 
-def test_a_replayed_500_is_read_even_if_its_header_says_to_try_again() -> None:
-    """The key will answer so for as long as it is kept: trying again is no way out."""
-    outcome = sort(500, None, Idempotent_Replayed="true", Stripe_Should_Retry="true")
+def test_a_replayed_500_is_unknown_despite_a_retry_header() -> None:
+    """Stripe repeats this answer as long as it stores the key, so a retry cannot help."""
+    outcome = outcome_of(500, None, Idempotent_Replayed="true", Stripe_Should_Retry="true")
     assert isinstance(outcome, Unknown)
     assert outcome.replayed
 
 
 @pytest.mark.parametrize("odd", ["a\x00b", "\ud800", {"a": 1}, ["x"], 7, "x" * 10_000, "card 4242 4242 4242 4242"])
-def test_nothing_of_an_answer_is_kept_that_the_database_would_refuse(odd: object) -> None:
-    """Else the answer could not even be parked, and every other would wait behind it."""
+def test_stored_parts_of_an_answer_fit_the_database(odd: object) -> None:
+    """Otherwise the operation could not even be parked, and would block all others."""
     outcomes = [
-        sort(400, {"error": {"code": odd, "type": odd, "param": odd}}),
-        sort(200, {"object": "payment_intent", "id": odd, "metadata": {}}),
+        outcome_of(400, {"error": {"code": odd, "type": odd, "param": odd}}),
+        outcome_of(200, {"object": "payment_intent", "id": odd, "metadata": {}}),
     ]
     for outcome in outcomes:
         assert isinstance(outcome, Unexpected)

@@ -1,4 +1,7 @@
-"""Stripe's answer to a read becomes a checkout, or trouble: no other intent's secret is ever given, and none is shown by a repr."""
+"""Stripe's answer to a read becomes a checkout or a transient error.
+
+No other intent's secret is returned, and no `repr` shows a secret.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import pytest
 
 from payment_service.contracts.api import Checkout as Offered
 from payment_service.contracts.api import StripePay
-from payment_service.http.examples import ANSWERS
+from payment_service.http.examples import RESPONSES
 from payment_service.provider.port import Checkout, Transient
 from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.responses import Response
@@ -32,7 +35,7 @@ def read(status: int = 200, body: object = INTENT, **headers: str) -> Checkout |
     return read_checkout(answer, "pi_1", publishable_key="pk_test_1", now_s=0)
 
 
-def test_a_page_is_given_the_key_the_secret_and_the_types() -> None:
+def test_a_checkout_has_the_key_the_secret_and_the_method_types() -> None:
     found = read()
     assert isinstance(found, Checkout)
     assert found.pay == {"publishable_key": "pk_test_1", "client_secret": SECRET, "method_types": ["card", "link"]}
@@ -57,19 +60,19 @@ def test_a_page_is_given_the_key_the_secret_and_the_types() -> None:
         {"currency": "xyz"},
     ],
 )
-def test_an_answer_about_anything_else_gives_no_secret(changes: dict[str, Any]) -> None:
+def test_an_unexpected_answer_gives_no_secret(changes: dict[str, Any]) -> None:
     assert isinstance(read(body={**INTENT, **changes}), Transient)
 
 
 @pytest.mark.parametrize("status", [201, 302, 400, 401, 403, 404, 409, 429, 500, 503])
 @pytest.mark.parametrize("body", [INTENT, {"error": {"message": SECRET}}, None, [], "text"])
-def test_a_refusal_is_trouble_and_repeats_nothing(status: int, body: object) -> None:
+def test_an_error_answer_is_transient_and_not_repeated(status: int, body: object) -> None:
     found = read(status, body, **{"Retry-After": "7"})
     assert found == Transient(code=f"http_{status}", retry_after_s=7, request_id="req_1")
 
 
-def test_the_example_of_the_description_is_an_answer() -> None:
-    example = ANSWERS["read_checkout"]
+def test_the_documented_example_is_a_valid_checkout() -> None:
+    example = RESPONSES["read_checkout"]
     assert Offered.model_validate(example).model_dump(mode="json") == example
     assert isinstance(Offered.model_validate(example).pay, StripePay)
 

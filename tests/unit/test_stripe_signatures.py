@@ -1,4 +1,4 @@
-"""Signatures of webhooks: whatever a stranger sends is refused by its reason, and nothing else is ever raised."""
+"""Webhook signatures: each invalid delivery is refused with its reason, and no other exception is raised."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ FULL_WIDTH = "".join(chr(0xFF10 + int(digit)) for digit in str(NOW))
 
 
 def sign(body: bytes = BODY, *, secret: str = SECRET, at: int = NOW) -> str:
-    """Give the header that Stripe would send, made by the official SDK."""
+    """Return the header that Stripe would send, made by the official SDK."""
     return str(WebhookSignature.generate_signature_header(body.decode(), secret, at))
 
 
 def signature(**changes: Any) -> str:
-    """Give only the hexadecimal digits of a signature."""
+    """Return only the hexadecimal digits of a signature."""
     return sign(**changes).partition("v1=")[2]
 
 
 def refusal(header: str | None, body: bytes = BODY) -> str:
-    """Give the reason for which a delivery is refused; fail if it is accepted."""
+    """Return the reason why a delivery is refused; fail if it is accepted."""
     with pytest.raises(SignatureRefused) as caught:
         verify(body, header, [SECRET], now_s=NOW)
     return caught.value.reason
@@ -47,13 +47,13 @@ def refusal(header: str | None, body: bytes = BODY) -> str:
         sign(at=NOW + 300),
     ],
 )
-def test_what_stripe_signs_is_believed(header: str) -> None:
-    """Several signatures while a secret is rotated, other schemes, and clocks that differ a little."""
+def test_valid_signatures_are_accepted(header: str) -> None:
+    """Cases: several signatures during rotation, other schemes, and small differences between clocks."""
     assert verify(BODY, header, [SECRET], now_s=NOW) == "secret-1"
 
 
-def test_every_configured_secret_is_tried_and_the_label_tells_which_matched() -> None:
-    """So that one can see when the old one is used no longer. The label holds nothing of the secret."""
+def test_the_label_names_the_secret_that_matched() -> None:
+    """Operators see when the old secret is no longer in use. The label holds nothing of the secret."""
     assert verify(BODY, sign(secret=OLD_SECRET), [SECRET, OLD_SECRET], now_s=NOW) == "secret-2"
 
 
@@ -91,12 +91,12 @@ def test_every_configured_secret_is_tried_and_the_label_tells_which_matched() ->
         (sign(b"{}"), "no_match"),
     ],
 )
-def test_what_is_not_signed_as_it_must_be_is_refused(header: str | None, reason: str) -> None:
-    """Each with the reason that the metric names."""
+def test_invalid_signatures_are_refused_with_a_reason(header: str | None, reason: str) -> None:
+    """Each reason is a label value of the metric."""
     assert refusal(header) == reason
 
 
-def test_a_body_that_is_not_utf8_is_refused_like_any_other() -> None:
+def test_a_body_that_is_not_utf8_is_refused() -> None:
     """The SDK alone would raise UnicodeDecodeError here."""
     assert refusal(sign(), b"\xff\xfe") == "not_utf8"
 
@@ -105,8 +105,8 @@ def test_a_body_that_is_not_utf8_is_refused_like_any_other() -> None:
     header=st.text(max_size=300)
     | st.lists(st.sampled_from(["t=", "v1=", ",", "=", str(NOW), "a" * 64, "é", "v0=", " "])).map("".join)
 )
-def test_the_header_parser_raises_nothing_but_its_refusal(header: str) -> None:
-    """Whatever a header holds."""
+def test_any_header_raises_only_a_refusal(header: str) -> None:
+    """Try random headers."""
     with pytest.raises(SignatureRefused):
         verify(BODY, header, [SECRET], now_s=NOW)
 

@@ -1,4 +1,4 @@
-"""Parse and translate: nothing that an event holds raises what nobody expects, and nothing secret gets through."""
+"""Parsing and translating events: no content raises an unexpected exception, and no secret is stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAYMENT_ID = "6f1d9a52-0c4e-4b7b-9d53-2f5b1a7c8e10"
 
 
 def intent(**changes: Any) -> dict[str, Any]:
-    """A PaymentIntent of ours, paid."""
+    """Return a paid PaymentIntent of ours."""
     return {
         "id": "pi_1",
         "object": "payment_intent",
@@ -38,7 +38,7 @@ def intent(**changes: Any) -> dict[str, Any]:
 
 
 def charge(**changes: Any) -> dict[str, Any]:
-    """A charge of ours that went through."""
+    """Return a successful charge of ours."""
     return {
         "id": "ch_1",
         "object": "charge",
@@ -52,7 +52,7 @@ def charge(**changes: Any) -> dict[str, Any]:
 
 
 def event(kind: str = "payment_intent.succeeded", subject: Any = None, **changes: Any) -> dict[str, Any]:
-    """An event about `subject`."""
+    """Return an event about `subject`."""
     return {
         "id": "evt_1",
         "object": "event",
@@ -70,7 +70,7 @@ def read(value: dict[str, Any]) -> ProviderEvent:
 
 
 @given(body=st.binary(max_size=200))
-def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
+def test_random_bytes_are_refused(body: bytes) -> None:
     """Random bytes are no event."""
     with pytest.raises(BodyRefused):
         parse(body)
@@ -100,8 +100,8 @@ DEEP = 100_000
         (b"null", "not_an_event"),
     ],
 )
-def test_a_signed_body_that_is_no_strict_json_is_refused(body: bytes, reason: str) -> None:
-    """The standard library alone takes NaN, and the last of two equal keys, and dies of a hundred thousand brackets."""
+def test_a_body_that_is_not_strict_json_is_refused(body: bytes, reason: str) -> None:
+    """The standard library alone accepts NaN and duplicate keys, and fails on a hundred thousand brackets."""
     with pytest.raises(BodyRefused) as caught:
         parse(body)
     assert caught.value.reason == reason
@@ -125,8 +125,8 @@ def test_a_signed_body_that_is_no_strict_json_is_refused(body: bytes, reason: st
         {"data": {"object": []}},
     ],
 )
-def test_an_event_without_what_every_event_has_is_refused(changes: dict[str, Any]) -> None:
-    """It could be neither stored once nor told apart."""
+def test_an_event_without_a_required_field_is_refused(changes: dict[str, Any]) -> None:
+    """Such an event could not be stored exactly once."""
     with pytest.raises(BodyRefused) as caught:
         parse(json.dumps(event(**changes)).encode())
     assert caught.value.reason == "not_an_event"
@@ -134,13 +134,13 @@ def test_an_event_without_what_every_event_has_is_refused(changes: dict[str, Any
 
 @pytest.mark.invariant("I13")
 def test_no_number_becomes_a_float() -> None:
-    """What has a point stays the text it was, so that nothing is rounded."""
+    """A number with a decimal point stays text, so that nothing is rounded."""
     read_back = parse(json.dumps(event()).replace('"created"', '"rate": 0.10, "huge": 1e999999, "created"').encode())
     assert (read_back["rate"], read_back["huge"]) == ("0.10", "1e999999")
 
 
 def test_a_thin_event_is_stored_and_ignored() -> None:
-    """It carries no object; its time is text."""
+    """A thin event has no object, and its time is text."""
     thin = {
         "id": "evt_1",
         "object": "v2.core.event",
@@ -165,8 +165,10 @@ def test_a_thin_event_is_stored_and_ignored() -> None:
         ("payment_intent.succeeded", {"status": "canceled"}, Status.CANCELED),
     ],
 )
-def test_the_snapshot_itself_says_the_status(kind: str, changes: dict[str, Any], status: Status) -> None:
-    """Not the event's type: a snapshot is rendered when the event is made."""
+def test_the_status_comes_from_the_snapshot_and_not_from_the_event_type(
+    kind: str, changes: dict[str, Any], status: Status
+) -> None:
+    """Stripe renders the snapshot when it creates the event."""
     translated = read(event(kind, intent(**changes)))
     assert translated.disposition is Disposition.APPLY
     assert translated.payment_id == UUID(PAYMENT_ID)
@@ -176,7 +178,7 @@ def test_the_snapshot_itself_says_the_status(kind: str, changes: dict[str, Any],
 
 
 @pytest.mark.parametrize("code", ["lost_card", "stolen_card", "fraudulent", "pickup_card", "merchant_blacklist"])
-def test_a_decline_tells_the_customer_no_reason_that_would_help_a_thief(code: str) -> None:
+def test_decline_reasons_that_would_help_a_thief_are_hidden(code: str) -> None:
     """Stripe asks to present these as a plain decline (https://docs.stripe.com/declines/codes)."""
     error = {"code": "card_declined", "decline_code": code, "charge": "ch_1", "message": f"secret: {code}"}
     translated = read(
@@ -189,8 +191,8 @@ def test_a_decline_tells_the_customer_no_reason_that_would_help_a_thief(code: st
     assert translated.fact.decline.reason == "The payment was declined."
 
 
-def test_a_charge_tells_the_method() -> None:
-    """It is the only event that does when several are offered."""
+def test_a_charge_states_the_payment_method() -> None:
+    """No other event names it when several methods are offered."""
     translated = read(event("charge.succeeded", charge()))
     assert isinstance(translated.fact, ChargeFact)
     assert (translated.fact.intent_id, translated.fact.method) == ("pi_1", "card")
@@ -211,8 +213,8 @@ def test_a_charge_tells_the_method() -> None:
         {"deployment": "default", "payment_id": 7},
     ],
 )
-def test_what_does_not_bear_our_name_is_foreign(metadata: object) -> None:
-    """The account may serve other shops, and people make payments by hand. Only its intent may show that it is ours all the same."""
+def test_objects_without_our_metadata_are_classified_as_foreign(metadata: object) -> None:
+    """The account may serve other shops, and people create payments in the dashboard. Later, the intent decides."""
     translated = read(event(subject=intent(metadata=metadata)))
     assert (translated.disposition, translated.payment_id) == (Disposition.EXTERNAL, None)
     assert translated.intent_id == "pi_1"
@@ -220,7 +222,7 @@ def test_what_does_not_bear_our_name_is_foreign(metadata: object) -> None:
 
 @pytest.mark.parametrize("changes", [{"livemode": True}, {"account": "acct_1"}])
 def test_an_event_of_another_mode_or_account_is_never_applied(changes: dict[str, Any]) -> None:
-    """An endpoint is set up wrong: a test payment must not ship real goods."""
+    """A misconfigured endpoint must not let a test payment ship real goods."""
     translated = read(event(**changes))
     assert (translated.disposition, translated.fact) == (Disposition.MISDIRECTED, None)
 
@@ -234,7 +236,7 @@ def test_an_event_of_another_mode_or_account_is_never_applied(changes: dict[str,
         ("a.type.of.the.future", Disposition.IGNORED),
     ],
 )
-def test_other_types_are_ignored(kind: str, disposition: Disposition) -> None:
+def test_other_event_types_are_ignored(kind: str, disposition: Disposition) -> None:
     """New types appear without notice."""
     assert read(event(kind, charge())).disposition is disposition
 
@@ -262,8 +264,8 @@ def test_other_types_are_ignored(kind: str, disposition: Disposition) -> None:
         ("charge.succeeded", {"metadata": charge()["metadata"]}),
     ],
 )
-def test_an_object_of_ours_that_cannot_be_read_waits_for_a_person(kind: str, subject: dict[str, Any]) -> None:
-    """It names a payment of ours, so it is never dropped; it has no fact, so it is never applied."""
+def test_an_unreadable_object_of_ours_has_no_fact(kind: str, subject: dict[str, Any]) -> None:
+    """It names a payment of ours, so it is never dropped. It has no fact, so it is never applied."""
     translated = read(event(kind, subject))
     assert (translated.disposition, translated.fact) == (Disposition.APPLY, None)
     assert translated.payment_id == UUID(PAYMENT_ID)
@@ -281,15 +283,15 @@ json_values = st.recursive(
     field=st.sampled_from(sorted(intent() | charge())),
     value=json_values,
 )
-def test_no_content_of_an_object_makes_translate_raise(kind: str, field: str, value: Any) -> None:
-    """And what it gives is text that UTF-8 and jsonb can hold."""
+def test_translate_never_raises_on_any_content(kind: str, field: str, value: Any) -> None:
+    """Its result is text that UTF-8 and jsonb can hold."""
     translated = read(event(kind, intent(**charge()) | {field: value}))
     assert "\\u0000" not in json.dumps(json.loads(translated.payload.encode()))
 
 
 @pytest.mark.invariant("I12")
-def test_no_client_secret_is_kept_at_any_depth() -> None:
-    """Who has it can pay, and see, another's payment."""
+def test_client_secrets_are_removed_at_any_depth() -> None:
+    """A client secret lets its holder see and pay another customer's payment."""
     secret = "pi_1_secret_abc"
     value = event(
         subject=intent(client_secret=secret, nested=[{"client_secret": secret, "deeper": {"client_secret": 1}}])
@@ -298,15 +300,15 @@ def test_no_client_secret_is_kept_at_any_depth() -> None:
     assert "secret" not in translate(value, deployment="default", livemode=False).payload
 
 
-def test_what_the_database_cannot_hold_is_replaced() -> None:
-    """PostgreSQL's text has no U+0000, and UTF-8 no half of a surrogate pair; a whole one stays."""
+def test_characters_that_the_database_cannot_hold_are_replaced() -> None:
+    """PostgreSQL text cannot hold U+0000, and UTF-8 cannot hold half of a surrogate pair."""
     odd = {"a\x00b": "c\x00d", "half": "\ud800", "whole": "\U0001f600", "text": "\\u0000"}
     kept = json.loads(read(event(subject=intent(odd=odd))).payload)["data"]["object"]["odd"]
     assert kept == {"a\ufffdb": "c\ufffdd", "half": "\ufffd", "whole": "\U0001f600", "text": "\\u0000"}
 
 
-def test_what_was_stored_can_be_translated_again() -> None:
-    """That is how an event is applied later, and how replays run."""
+def test_a_stored_event_translates_to_the_same_result() -> None:
+    """Events are applied and replayed from the stored text."""
     first = read(event(subject=intent(client_secret="x", rate=0.5)))
     again = translate(json.loads(first.payload), deployment="default", livemode=False)
     assert again == first

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong reaches people in the words of this service."""
+"""Validation errors of pydantic are shown in the words of this service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationErr
 from pydantic_core import ErrorDetails, ErrorTypeInfo, PydanticCustomError
 from pydantic_core._pydantic_core import list_all_errors
 
-from payment_service.config.validation_messages import say
+from payment_service.config.validation_messages import validation_message
 
 
 class Named(BaseModel, extra="forbid"):
@@ -27,22 +27,22 @@ class Named(BaseModel, extra="forbid"):
         return name
 
 
-OWN_SENTENCES = {"value_error", "assertion_error"}  # those of the check that raised them
+OWN_SENTENCES = {"value_error", "assertion_error"}  # the check that raised them wrote the message
 KNOWN = [known for known in list_all_errors() if known["type"] not in OWN_SENTENCES]
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known["type"])
-def test_whatever_pydantic_finds_no_sentence_of_its_own_gets_out(known: ErrorTypeInfo) -> None:
+def test_no_message_of_pydantic_is_shown(known: ErrorTypeInfo) -> None:
     found = {"type": known["type"], "msg": known["example_message_python"], "ctx": known.get("example_context") or {}}
-    said = say(cast("ErrorDetails", found))
-    assert said
-    assert said not in found["msg"]
-    assert not {"{", "\n"} & set(said)
-    assert "nput should" not in said
+    message = validation_message(cast("ErrorDetails", found))
+    assert message
+    assert message not in found["msg"]
+    assert not {"{", "\n"} & set(message)
+    assert "nput should" not in message
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "said"),
+    ("kind", "value", "message"),
     [
         (Annotated[int, Field(le=100)], 101, "must be at most 100"),
         (Annotated[int, Field(ge=1)], 0, "must be at least 1"),
@@ -50,17 +50,17 @@ def test_whatever_pydantic_finds_no_sentence_of_its_own_gets_out(known: ErrorTyp
         (Annotated[timedelta, Field(ge=timedelta(minutes=1))], timedelta(seconds=5), "must be at least 1 minute"),
         (Literal["automatic", "manual"], "later", "must be 'automatic' or 'manual'"),
         (UUID, "o-1", "must be a UUID"),
-        (AwareDatetime, "2026-12-25T14:00:00", "must be a time with its zone, such as 2026-12-25T14:00:00Z"),
+        (AwareDatetime, "2026-12-25T14:00:00", "must be a time with a time zone, such as 2026-12-25T14:00:00Z"),
         (Annotated[str, Field(pattern="^[a-z]{1,64}$")], "A", "must match ^[a-z]{1,64}$"),
         (Named, "x", "must be an object"),
         (Named, {}, "is missing"),
         (Named, {"name": "long"}, "must have at most 3 characters"),
-        (Named, {"name": "x", "nam": "x"}, "is not known here: leave it out"),
+        (Named, {"name": "x", "nam": "x"}, "is unknown: remove it"),
         (Named, {"name": "bad"}, "write a better one"),
         (Named, {"name": "odd"}, "write an even one"),
     ],
 )
-def test_a_sentence_says_what_to_write(kind: Any, value: object, said: str) -> None:
+def test_a_message_states_what_to_write(kind: Any, value: object, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(kind).validate_python(value)
-    assert say(caught.value.errors()[0]) == said
+    assert validation_message(caught.value.errors()[0]) == message

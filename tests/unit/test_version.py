@@ -1,4 +1,4 @@
-"""One version, written in the four pyproject.toml files; everything else that carries it follows."""
+"""The version is written once, in pyproject.toml, and every artifact repeats it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_te
 VERSION: Final = str(PROJECT["version"])
 
 
-def test_the_installed_version_is_that_of_the_project() -> None:
-    """`make install` follows a change of pyproject.toml."""
+def test_the_installed_version_matches_the_project() -> None:
+    """Run `make install` after a change of pyproject.toml."""
     assert version("payment-service") == VERSION
 
 
@@ -34,18 +34,18 @@ def test_the_four_distributions_have_one_version_and_depend_on_exactly_each_othe
     assert [text for text in needed if not text.endswith(f"=={VERSION}")] == []
 
 
-def test_the_contracts_bear_the_version() -> None:
-    """`make docs` writes them."""
+def test_the_contracts_state_the_version() -> None:
+    """Run `make docs` after a change of the version."""
     assert json.loads((ROOT / "openapi.json").read_text())["info"]["version"] == VERSION
     assert yaml.safe_load((ROOT / "asyncapi.yaml").read_text())["info"]["version"] == VERSION
 
 
-def test_a_chart_is_released_with_the_service_that_it_was_tested_with() -> None:
+def test_the_chart_has_the_version_of_the_service() -> None:
     charts = [yaml.safe_load(path.read_text()) for path in (ROOT / "deploy").rglob("Chart.yaml")]
     assert {str(chart[name]) for chart in charts for name in ("version", "appVersion")} <= {VERSION}
 
 
-def test_the_image_is_labelled_with_the_version_that_its_build_reads_from_the_project() -> None:
+def test_the_image_label_takes_the_version_from_pyproject() -> None:
     script, dockerfile = (ROOT / "scripts" / "build-image").read_text(), (ROOT / "Dockerfile").read_text()
     pattern = re.search(r"sed -n 's/(\^version = .*?)/\\1/p' pyproject\.toml", script)
     assert pattern is not None

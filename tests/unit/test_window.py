@@ -1,4 +1,4 @@
-"""What goes out alone goes out alone."""
+"""A suspect record is published alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from payment_service.kafka.window import Window
 
 
 def row(position: int) -> OutboxRow:
-    """A record of a payment of its own."""
+    """Return a record of a payment of its own."""
     return OutboxRow(
         position=position,
         aggregate_id=UUID(int=position),
@@ -22,33 +22,33 @@ def row(position: int) -> OutboxRow:
     )
 
 
-def test_nothing_goes_out_beside_the_last_suspect() -> None:
-    """A broker refuses a batch whole: beside a bad neighbour a good record would be parked as if it were at fault."""
+def test_nothing_is_published_beside_a_suspect_record() -> None:
+    """A broker refuses a whole batch: a good record beside a bad one would be parked as well."""
     window = Window()
     window.add([row(1), row(2)])
-    first = window.take_ready()
+    first = window.next_ready()
     assert first is not None
     window.suspect(first)
-    suspect = window.take_ready()
+    suspect = window.next_ready()
     assert suspect is not None
     assert window.is_alone(suspect)
-    assert window.take_ready() is None
+    assert window.next_ready() is None
     window.acknowledge(suspect, Placement(1, 0, 0))
-    after = window.take_ready()
+    after = window.next_ready()
     assert after is not None
     assert after.position == 2
     assert not window.is_alone(after)
 
 
-def test_a_suspect_that_must_go_out_again_is_not_taken_to_be_alone_beside_others() -> None:
+def test_a_recalled_suspect_does_not_count_as_published_alone() -> None:
     window = Window()
     window.add([row(1), row(2)])
-    first = window.take_ready()
+    first = window.next_ready()
     assert first is not None
     window.suspect(first)
-    suspect = window.take_ready()
+    suspect = window.next_ready()
     assert suspect is not None
     window.recall()
-    taken = [window.take_ready(), window.take_ready()]
+    taken = [window.next_ready(), window.next_ready()]
     assert [r and r.position for r in taken] == [1, 2]
     assert not any(window.is_alone(r) for r in taken if r)

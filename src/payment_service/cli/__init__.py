@@ -1,9 +1,10 @@
-"""The command line: every command is a few lines into the code; each group of commands has a module beside this one.
+"""The command line. Each command calls a module of `commands/`; each group of commands has a module here.
 
-Exit codes: 0 done, or done before; 1 failed or refused; 2 usage or configuration; 3 schema or topics missing; 4 there is no such
-thing; 5 not now, the same again in a moment.
+Exit codes: 0 done, now or before; 1 failed or refused; 2 usage or configuration; 3 schema or topics missing; 4 not
+found; 5 not now, retry shortly.
 
-Modules are imported by the command that needs them, so that `migrate` doesn't load a Kafka client, nor `--help` anything.
+Commands import the modules that they need, so that `migrate` does not load a Kafka client and `--help` loads almost
+nothing.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from payment_service.config.config import ROLES, Config, ConfigError, DatabaseSe
 
 app = typer.Typer(
     name="payment-service",
-    help="Takes money for orders, and tells the rest of the store what became of it.",
+    help="Take payments for a store's orders and publish their outcome.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.callback()(version.tell)
+app.callback()(version.version_option)
 for _part in (topics, keys, bank, parked, outbox, quarantine):
     app.add_typer(_part.group, name=_part.group.info.name)
 
@@ -54,10 +55,12 @@ def migrate(
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL and change nothing.")] = False,
     roles: Annotated[
         bool,
-        typer.Option("--roles", help="Print SQL that makes the roles of owner, service and reader; change nothing."),
+        typer.Option(
+            "--roles", help="Print the SQL that creates the roles of owner, service and reader; change nothing."
+        ),
     ] = False,
 ) -> None:
-    """Bring the database to the schema of this version, and make its partitions. Needs DB_DSN alone, as the owner."""
+    """Migrate the database to this version's schema and create its partitions. Needs only DB_DSN, as the owner."""
     from payment_service.db import migrate as migration
     from payment_service.db.rights import Roles
 
@@ -74,7 +77,7 @@ def migrate(
 
 @app.command()
 def maintain() -> None:
-    """Make the partitions that are missing, drop those past retention. Daily, as the owner; needs DB_DSN alone."""
+    """Create missing partitions and drop those past retention. Run it daily, as the owner. Needs only DB_DSN."""
     from payment_service.db import maintain as maintenance
 
     maintenance.maintain(_dsn(), report=typer.echo)
@@ -82,7 +85,7 @@ def maintain() -> None:
 
 @app.command()
 def show(name: Name, as_json: Json = False) -> None:
-    """Show everything that is known of a payment, or of an order's payments. Needs DB_DSN alone."""
+    """Show all data of a payment, or of an order's payments. Needs only DB_DSN."""
     from payment_service.commands import show as code
 
     code.show(name, as_json=as_json)
@@ -93,12 +96,16 @@ def refund(
     name: Name,
     amount: Amount = None,
     reason: Reason = "",
-    metadata: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept; repeatable.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Stored with the refund; repeatable.")
+    ] = None,
     key: Key = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Refund a payment: all that is left, or an amount. The same command again is the same refund; another needs a --key."""
+    """Refund a payment, fully or partly. Repeating the command repeats the same refund; a second refund needs its own
+    --key.
+    """
     from payment_service.commands import payments as code
 
     code.refund(name, amount, reason, metadata or [], key, yes=yes, as_json=as_json)
@@ -106,7 +113,7 @@ def refund(
 
 @app.command()
 def capture(name: Name, amount: Amount = None, key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
-    """Capture what is held, all or an amount; the rest is released."""
+    """Capture an authorized payment, fully or partly. The rest is released."""
     from payment_service.commands import payments as code
 
     code.capture(name, amount, key, yes=yes, as_json=as_json)
@@ -114,7 +121,7 @@ def capture(name: Name, amount: Amount = None, key: Key = "", yes: Yes = False, 
 
 @app.command()
 def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
-    """Cancel a payment that is not paid; what is held is released."""
+    """Cancel an unpaid payment. An authorization is released."""
     from payment_service.commands import payments as code
 
     code.cancel(name, reason, key, yes=yes, as_json=as_json)
@@ -122,7 +129,7 @@ def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def sandbox(context: typer.Context) -> None:
-    """Run the Stripe emulator: --port N --state FILE --webhook URL --webhook-secret S (as `stripe-sandbox`)."""
+    """Run the Stripe emulator: --port N --state FILE --webhook URL --webhook-secret S (same as `stripe-sandbox`)."""
     try:
         from stripe_sandbox.cli import main as run
     except ModuleNotFoundError as error:
@@ -133,19 +140,19 @@ def sandbox(context: typer.Context) -> None:
 
 @app.command()
 def doctor() -> None:
-    """Check what the service depends on: a line each, with the cure."""
-    from payment_service.doctor import examine
+    """Check every dependency of the service, one line each, with the fix."""
+    from payment_service.doctor import run_checks
 
-    raise typer.Exit(examine(Config.from_environment()))
+    raise typer.Exit(run_checks(Config.from_environment()))
 
 
 @app.command()
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End when the sample orders have settled.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit when the sample orders are finished.")] = False,
     serve_only: Annotated[str, typer.Option(hidden=True)] = "",
     patience_s: Annotated[float, typer.Option(hidden=True)] = 60,
 ) -> None:
-    """Show orders, payments and events live, on an embedded PostgreSQL, an embedded broker and the Stripe emulator."""
+    """Show orders, payments and events live, with an embedded PostgreSQL, an embedded broker and the Stripe emulator."""
     try:
         from payment_service_demo import show
     except ModuleNotFoundError as error:
@@ -154,23 +161,23 @@ def demo(
 
 
 def main() -> None:
-    """Run the command that the arguments name; a failure that a person can mend is one line on standard error."""
+    """Run the command in the arguments. Print expected failures as one line on standard error."""
     from payment_service.telemetry.logs import configure_logs
 
     configure_logs("warning", sys.stderr)
     try:
-        typer.main.get_command(app)()  # not app(): that sets a hook of its own for tracebacks, past the mask
+        typer.main.get_command(app)()  # not app(): that installs its own traceback hook, which bypasses the mask
     except ConfigError as error:
-        sys.exit(_say(str(error), exit_codes.USAGE))
+        sys.exit(_print_error(str(error), exit_codes.USAGE))
     except Exception as error:
-        from payment_service.commands.failures import explain
+        from payment_service.commands.errors import explain
 
         if (explained := explain(error)) is None:
             raise
-        sys.exit(_say(*explained))
+        sys.exit(_print_error(*explained))
 
 
-def _say(sentence: str, code: int) -> int:
+def _print_error(sentence: str, code: int) -> int:
     from payment_service.telemetry.logs import mask
 
     sys.stderr.write(f"payment-service: {mask(' '.join(sentence.split()))}\n")

@@ -1,4 +1,4 @@
-"""`bank`: transfers that came, and that went back."""
+"""`bank`: commands for bank transfers, incoming and outgoing."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ group = typer.Typer(name="bank", help="Payments by bank transfer.", no_args_is_h
 
 @group.command("import")
 def import_statement(
-    file: Annotated[str, typer.Argument(help="The statement as CSV; - is standard input.")], as_json: Json = False
+    file: Annotated[str, typer.Argument(help="The statement as CSV; - reads standard input.")], as_json: Json = False
 ) -> None:
-    """Take the transfers of a bank statement; importing one twice changes nothing. Needs DB_DSN and BANK_TRANSFER_…."""
+    """Import the transfers of a bank statement. Importing it again changes nothing. Needs DB_DSN and BANK_TRANSFER_…."""
     from payment_service.commands import bank as code
 
     taken = code.import_statement(file, as_json=as_json)
@@ -27,14 +27,14 @@ def import_statement(
 
 @group.command("confirm")
 def confirm_transfer(
-    name: Annotated[str, typer.Argument(metavar="ORDER|PAYMENT|REFERENCE", help="What was paid.")],
-    transaction: Annotated[str, typer.Option(help="The bank's name for the transfer; taken once.")],
-    amount: Annotated[str, typer.Option(help="What came, a decimal; else what was asked for.")] = "",
-    currency: Annotated[str, typer.Option(help="Its currency; else the payment's.")] = "",
-    booked: Annotated[str, typer.Option(help="Day of booking, such as 2026-12-25; else today.")] = "",
+    name: Annotated[str, typer.Argument(metavar="ORDER|PAYMENT|REFERENCE", help="The payment that was paid.")],
+    transaction: Annotated[str, typer.Option(help="The bank's id of the transfer; it counts once.")],
+    amount: Annotated[str, typer.Option(help="Amount received, as a decimal; default: the amount due.")] = "",
+    currency: Annotated[str, typer.Option(help="Its currency; default: the payment's.")] = "",
+    booked: Annotated[str, typer.Option(help="Booking date, such as 2026-12-25; default: today.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Say that the money for a payment has come. Needs DB_DSN and BANK_TRANSFER_…."""
+    """Confirm that the money for a payment has arrived. Needs DB_DSN and BANK_TRANSFER_…."""
     from payment_service.commands import bank as code
 
     taken = code.confirm(
@@ -46,12 +46,12 @@ def confirm_transfer(
 @group.command("refund")
 def end_refund(
     refund_id: Annotated[UUID, typer.Argument(help="The refund's id.")],
-    made: Annotated[bool, typer.Option("--made", help="The money was transferred back.")] = False,
-    failed: Annotated[str, typer.Option(help="It could not be, or came back: why, in a word.")] = "",
+    made: Annotated[bool, typer.Option("--made", help="The money was transferred to the customer.")] = False,
+    failed: Annotated[str, typer.Option(help="The transfer failed or was returned: a reason code.")] = "",
 ) -> None:
-    """Say what became of a transfer back. Needs DB_DSN and BANK_TRANSFER_…."""
+    """Record the result of a refund by transfer. Needs DB_DSN and BANK_TRANSFER_…."""
     from payment_service.commands import bank as code
 
     if made == bool(failed):
-        raise ConfigError("Say one of the two: --made, or --failed WHY.")
+        raise ConfigError("Use either --made or --failed WHY.")
     code.end_refund(refund_id, failure=failed)

@@ -1,4 +1,4 @@
-"""`outbox`: records on their way to Kafka."""
+"""`outbox`: commands for records to be published."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 from payment_service.cli.options import TIME_HELP, Json, Key
 
-group = typer.Typer(name="outbox", help="Records on their way to Kafka.", no_args_is_help=True)
+group = typer.Typer(name="outbox", help="Records to be published to Kafka.", no_args_is_help=True)
 
 
 @group.command("status")
 def outbox_status(as_json: Json = False) -> None:
-    """Show how many records wait to be published, since when and why, and who publishes. Needs DB_DSN alone."""
+    """Show how many records wait to be published, since when and why, and which relay publishes. Needs only DB_DSN."""
     from payment_service.commands import outbox as code
 
     code.show_status(as_json=as_json)
@@ -23,13 +23,15 @@ def outbox_status(as_json: Json = False) -> None:
 @group.command("republish")
 def republish(
     since: Annotated[str, typer.Option(metavar="TIME", help=TIME_HELP)],
-    payment: Annotated[UUID | None, typer.Option(help="Of this payment alone.")] = None,
-    topic: Annotated[str | None, typer.Option(help="Of this topic alone.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many it would be; change nothing.")] = False,
+    payment: Annotated[UUID | None, typer.Option(help="Only records of this payment.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Only records of this topic.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the number of records; change nothing.")] = False,
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """Publish again what was published since a time, under the same ce_id: consumers notice. Needs DB_DSN alone."""
+    """Publish again all records since a time, with the same ce_id, so that consumers can ignore them. Needs only
+    DB_DSN.
+    """
     from payment_service.commands import outbox as code
 
     code.republish(since, payment, topic, key, dry_run=dry_run, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`parked`: what waits for a person, and letting it go on."""
+"""`parked`: commands for items that need attention."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import typer
 
 from payment_service.cli.options import Json, Key, Limit, Yes
 
-ParkedName = Annotated[str, typer.Argument(metavar="ID", help="As `parked list` shows it, or PROVIDER:ID.")]
+ParkedName = Annotated[str, typer.Argument(metavar="ID", help="From `parked list`, or PROVIDER:ID.")]
 
-group = typer.Typer(name="parked", help="What waits for a person.", no_args_is_help=True)
+group = typer.Typer(name="parked", help="Items that need attention.", no_args_is_help=True)
 
 
 @group.command("list")
 def list_parked(
-    what: Annotated[str, typer.Option(help="operation, event, record or transfer; left out: all.")] = "",
+    what: Annotated[str, typer.Option(help="operation, event, record or transfer; default: all.")] = "",
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
-    """List what waits for a person. Needs DB_DSN alone."""
+    """List the items that need attention. Needs only DB_DSN."""
     from payment_service.commands import parked as code
 
     code.show_list(what, limit, as_json=as_json)
@@ -27,7 +27,7 @@ def list_parked(
 
 @group.command("retry")
 def retry_parked(name: ParkedName, key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
-    """Let it be tried again. Money never moves twice by it: what may have happened is looked for first."""
+    """Retry a parked item. Money never moves twice: the service first checks what the provider has."""
     from payment_service.commands import parked as code
 
     code.retry(name, key, yes=yes, as_json=as_json)
@@ -36,18 +36,20 @@ def retry_parked(name: ParkedName, key: Key = "", yes: Yes = False, as_json: Jso
 @group.command("resolve")
 def resolve_parked(
     name: ParkedName,
-    note: Annotated[str, typer.Option(help="How you know it; kept with your name.")],
+    note: Annotated[str, typer.Option(help="How you know it; stored with your account name.")],
     happened: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="It happened: the provider's id of the refund, or else of the intent."),
+        typer.Option(metavar="ID", help="It happened: the provider's id of the refund, otherwise of the intent."),
     ] = None,
-    never: Annotated[bool, typer.Option("--never", help="It never happened, and won't.")] = False,
-    close: Annotated[bool, typer.Option("--close", help="Of an event or a transfer: it needs nothing more.")] = False,
+    never: Annotated[bool, typer.Option("--never", help="It did not happen, and will not.")] = False,
+    close: Annotated[bool, typer.Option("--close", help="For an event or a transfer: no action is needed.")] = False,
     key: Key = "",
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """End it by what you know to be true, if the provider shows the same. Needs STRIPE_SECRET_KEY too, but for --close."""
+    """Record the outcome of a parked item, if the provider confirms it. Needs STRIPE_SECRET_KEY too, except with
+    --close.
+    """
     from payment_service.commands import parked as code
 
     code.resolve(name, happened, note, key, never=never, close=close, yes=yes, as_json=as_json)

@@ -1,1 +1,6 @@
-"""What the commands of operators do: one module for each group of `cli/`."""
+"""Implementation of the operators' commands, one module for each group of `cli/`.
+
+`session` opens the database and identifies the operator; `output` prints tables and JSON; `errors` maps exceptions to
+messages and exit codes. These modules may import everything except `cli`, `doctor` and the demo. Start reading at
+`payments`.
+"""

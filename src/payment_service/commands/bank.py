@@ -1,4 +1,4 @@
-"""`bank`: what an operator tells of transfers, in and back, for payments by bank transfer."""
+"""`bank`: import statements, confirm transfers, and record refunds by transfer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from payment_service.bank_transfer.statement import (
     read_statement,
     read_transfer,
 )
-from payment_service.commands import screen, session
+from payment_service.commands import output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import BankTransferSettings, ConfigError
 from payment_service.contracts.operators import Statement, StatementLine
@@ -30,6 +30,7 @@ from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.provider.plugins import ProviderContext
 from payment_service.provider.providers import Providers
+from payment_service.telemetry.errors import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,34 +41,38 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# What makes an import fail, so that a job that runs it is looked at; everything else was taken, or is parked and counted.
-_NOT_TAKEN: Final = frozenset({"bad", TransferOutcome.CONTRADICTED.value})
+# Results that make an import fail, so that an operator looks at the job. Others were imported, or are parked and
+# counted.
+_NOT_IMPORTED: Final = frozenset({"bad", TransferOutcome.CONTRADICTED.value})
 STANDARD_INPUT: Final = "-"
-# Announced as the code of payments.refund_failed, beside what other providers say.
+# Published as the code of payments.refund_failed, beside other providers' codes.
 _FAILURE: Final = re.compile(r"[a-z0-9_]{1,100}")
 
 
 def import_statement(path: str, *, as_json: bool) -> bool:
-    """Take every transfer of a statement; tell of each line, and give whether all could be taken."""
+    """Import every transfer of a statement, print each line, and return True if all could be imported."""
     settings = CommandSettings.from_environment()
     with _open(path) as file:
-        told = session.run(lambda pool: _import(pool, settings, file), settings)
-    statement = Statement(data=told)
+        lines = session.run(lambda pool: _import(pool, settings, file), settings)
+    statement = Statement(data=lines)
     if as_json:
-        screen.show_json(statement)
+        output.print_json(statement)
     else:
-        _show(told)
-    return not any(line.became in _NOT_TAKEN for line in told)
+        _show(lines)
+    return not any(line.result in _NOT_IMPORTED for line in lines)
 
 
 def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_on: str, as_json: bool) -> bool:
-    """Take one transfer on an operator's word: the money that a payment (its order, id or reference) asked for, unless said otherwise."""
+    """Record one transfer for a payment, found by order, id or reference. The amount due is the default."""
     settings = CommandSettings.from_environment()
 
     async def work(pool: Pool) -> StatementLine:
         asked = await ledger.asked_for(pool, _reference_in(name) or name)
         if asked is None:
-            raise Refusal(RefusalReason.NOT_FOUND, "No payment by bank transfer has this order, id or reference.")
+            raise Refusal(
+                RefusalReason.NOT_FOUND,
+                "No payment by bank transfer has this order, id or reference: check it with `payment-service show`.",
+            )
         today = datetime.now(UTC).date()
         row = {
             "booking_date": booked_on or today.isoformat(),
@@ -76,54 +81,54 @@ def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_o
             "reference": asked.reference,
             "transaction_id": transaction,
         }
-        return await _take(_transfers(pool, settings), None, read_transfer(row, today=today))
+        return await _import_transfer(_transfers(pool, settings), None, read_transfer(row, today=today))
 
     line = session.run(work, settings)
     if as_json:
-        screen.show_json(line)
+        output.print_json(line)
     else:
         _show([line])
-    return line.became not in _NOT_TAKEN
+    return line.result not in _NOT_IMPORTED
 
 
 def end_refund(refund_id: UUID, *, failure: str) -> None:
-    """Note that a transfer back was made, or that it failed, and why. Raises ConfigError, Refusal."""
+    """Record that a refund was transferred, or why it failed. Raises ConfigError, Refusal."""
     if failure and not _FAILURE.fullmatch(failure):
-        raise ConfigError("--failed takes one word of small letters, digits and _, such as account_closed.")
+        raise ConfigError("--failed takes one word of lower-case letters, digits and _, such as account_closed.")
     settings = CommandSettings.from_environment()
     session.run(
         lambda pool: _transfers(pool, settings).end_refund(refund_id, session.actor(), failure=failure), settings
     )
-    screen.say(f"{refund_id} is noted as {'failed' if failure else 'transferred back'}.")
+    output.print_note(f"Refund {refund_id} is recorded as {'failed' if failure else 'transferred'}.")
 
 
-async def _import(pool: Pool, settings: CommandSettings, lines: Iterable[bytes]) -> list[StatementLine]:
+async def _import(pool: Pool, settings: CommandSettings, file: Iterable[bytes]) -> list[StatementLine]:
     transfers = _transfers(pool, settings)
-    told: list[StatementLine] = []
-    for found in read_statement(lines, today=datetime.now(UTC).date()):
+    lines: list[StatementLine] = []
+    for found in read_statement(file, today=datetime.now(UTC).date()):
         match found:
             case BadLine(number=number, problem=problem):
-                told.append(StatementLine(line=number, became="bad", reason=problem))
+                lines.append(StatementLine(line=number, result="bad", reason=problem))
             case Outgoing(number=number):
-                told.append(StatementLine(line=number, became="outgoing"))
+                lines.append(StatementLine(line=number, result="outgoing"))
             case (number, transfer):
-                told.append(await _take(transfers, number, transfer))
-    return told
+                lines.append(await _import_transfer(transfers, number, transfer))
+    return lines
 
 
-async def _take(transfers: Transfers, number: int | None, transfer: Transfer) -> StatementLine:
+async def _import_transfer(transfers: Transfers, number: int | None, transfer: Transfer) -> StatementLine:
     try:
         taken = await transfers.take(transfer, session.actor())
     except TRANSIENT_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001 - one line that trips the database must not stop the others
-        log.error("transfer_not_taken", transaction_id=transfer.transaction_id, error=type(error).__name__)
-        reason = f"the database refused it ({type(error).__name__}): report this as a defect"
-        return StatementLine(line=number, transaction_id=transfer.transaction_id, became="bad", reason=reason)
+        log.error("transfer_not_taken", transaction_id=transfer.transaction_id, error=describe_error(error))
+        reason = f"PostgreSQL refused it: {describe_error(error)}; report this as a defect"
+        return StatementLine(line=number, transaction_id=transfer.transaction_id, result="bad", reason=reason)
     return StatementLine(
         line=number,
         transaction_id=transfer.transaction_id,
-        became=taken.outcome.value,
+        result=taken.outcome.value,
         payment_id=taken.payment_id,
         reference=taken.reference,
         reason=taken.reason,
@@ -132,7 +137,7 @@ async def _take(transfers: Transfers, number: int | None, transfer: Transfer) ->
 
 def _transfers(pool: Pool, settings: CommandSettings) -> Transfers:
     if PROVIDER not in settings.providers:
-        raise ConfigError(f"PROVIDERS does not name {PROVIDER}: nobody can pay by bank transfer here.")
+        raise ConfigError(f"PROVIDERS does not contain {PROVIDER}: add it to accept bank transfers.")
     provider_context = ProviderContext(
         deployment=settings.deployment,
         now_s=lambda: datetime.now(UTC).timestamp(),
@@ -159,11 +164,13 @@ def _reference_in(name: str) -> str:
 
 
 def _show(lines: list[StatementLine]) -> None:
-    """Show what needs a look, line by line; of the rest, how much there is."""
-    fields = ("line", "transaction_id", "became", "payment_id", "reason")
+    """Print the lines that need a look, and the number of lines by result."""
+    fields = ("line", "transaction_id", "result", "payment_id", "reason")
     quiet = {TransferOutcome.KNOWN.value, "outgoing"}
-    screen.show_table(
-        "Transfers", fields, ([getattr(line, name) for name in fields] for line in lines if line.became not in quiet)
+    output.print_table(
+        "Transfers", fields, ([getattr(line, name) for name in fields] for line in lines if line.result not in quiet)
     )
-    counts = {became: sum(line.became == became for line in lines) for became in sorted({one.became for one in lines})}
-    screen.say(", ".join(f"{count} {became}" for became, count in counts.items()) or "There are no transfers in it.")
+    counts = {result: sum(line.result == result for line in lines) for result in sorted({one.result for one in lines})}
+    output.print_note(
+        ", ".join(f"{count} {result}" for result, count in counts.items()) or "The statement contains no transfers."
+    )

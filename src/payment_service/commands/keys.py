@@ -1,10 +1,10 @@
-"""`keys`: who may call the API."""
+"""`keys`: create, list and revoke API keys."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payment_service.commands import screen, session
+from payment_service.commands import output, session
 from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import ApiKey, ApiKeys
 from payment_service.crash_points import reached
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def create(client: str, scopes: Sequence[str]) -> str:
-    """Make a key and give it, this once. Raises ConfigError for a name or scope that can't be."""
+    """Create a key and return it once. Raises ConfigError for an invalid name or scope."""
 
     async def work(pool: Pool) -> str:
         async with pool.acquire() as connection, connection.transaction():
@@ -38,34 +38,34 @@ def create(client: str, scopes: Sequence[str]) -> str:
 
 
 def show_list(client: str, *, revoked: bool, as_json: bool) -> None:
-    """List keys, those that are good or all."""
+    """List the valid keys, or all keys."""
     keys = session.run(lambda pool: _read(pool, client, revoked=revoked))
     columns = ("id", "client", "prefix", "scopes", "created_at", "revoked_at")
-    screen.show_list("Keys of the API", keys, columns, empty="There are none.", as_json=as_json)
+    output.print_list("API keys", keys, columns, empty="There are no keys.", as_json=as_json)
 
 
 def revoke(key_id: UUID | None, client: str, key: str, *, as_json: bool) -> None:
     """Revoke a key, or all keys of a client. Raises ConfigError, Refusal."""
     if (key_id is None) == (not client):
-        raise ConfigError("Name one: the id of a key (see `keys list`), or --client.")
+        raise ConfigError("Give either the id of a key (see `keys list`) or --client.")
     named = {"id": str(key_id)} if key_id else {"client": client}
     change_request = session.change_request("keys.revoke", named, key=session.read_key(key))
 
     async def work(connection: Connection) -> ChangeResult:
         rows = await api_keys.revoke(connection, key_id=key_id, client=client)
         if not rows:
-            raise Refusal(RefusalReason.NOT_FOUND, "There is no such key.")
+            raise Refusal(RefusalReason.NOT_FOUND, "No such key exists: `keys list` shows the valid ones.")
         keys = ApiKeys(data=[ApiKey(**row) for row in rows])
         return ChangeResult(keys.model_dump(mode="json"))
 
     answer = session.run(lambda pool: change_once(pool, change_request, work))
-    screen.say_key(change_request, answer)
+    output.print_key(change_request, answer)
     keys = ApiKeys.model_validate(answer.result)
     if as_json:
-        screen.show_json(keys)
+        output.print_json(keys)
         return
     for one in keys.data:
-        screen.say(f"{one.prefix}… of {one.client} is revoked; a process may take it for 5 s more.")
+        output.print_note(f"Key {one.prefix}… of {one.client} is revoked; processes may accept it for another 5 s.")
 
 
 async def _read(pool: Pool, client: str, *, revoked: bool) -> ApiKeys:

@@ -1,11 +1,11 @@
-"""`outbox`: how publishing stands, and to publish again."""
+"""`outbox`: show the state of publishing, and publish again."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from payment_service.commands import screen, session
+from payment_service.commands import output, session
 from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import OutboxStatus, RefusingTopic, Republished
 from payment_service.contracts.records import TOPICS
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 def show_status(*, as_json: bool) -> None:
-    """Show how much waits, since when, why, and who publishes."""
+    """Show how many records wait, since when and why, and which relay publishes."""
     status = session.run(_status)
     if as_json:
-        screen.show_json(status)
+        output.print_json(status)
         return
-    screen.show_fields(status, *(name for name in OutboxStatus.model_fields if name != "refusing_topics"))
+    output.print_fields(status, *(name for name in OutboxStatus.model_fields if name != "refusing_topics"))
     fields = tuple(RefusingTopic.model_fields)
     rows = ([getattr(one, name) for name in fields] for one in status.refusing_topics)
-    screen.show_table("\nTopics that take nothing", fields, rows)
+    output.print_table("\nTopics that refuse records", fields, rows)
 
 
 def republish(
     since: str, payment_id: UUID | None, topic: str | None, key: str, *, dry_run: bool, as_json: bool
 ) -> None:
-    """Let what was published since a time go out again. Raises ConfigError, Refusal."""
+    """Publish again the records since a time. Raises ConfigError, Refusal."""
     begin = session.read_time(since, datetime.now(UTC))
     if topic is not None and topic not in TOPICS:
         raise ConfigError(f"--topic takes one of: {', '.join(TOPICS)}.")
@@ -50,14 +50,14 @@ def republish(
 
     done = Republished(records=session.run(work), dry_run=dry_run)
     if not dry_run:
-        screen.say(
-            f"--key {change_request.key} --since {begin.isoformat()} (it goes on where it was stopped, and does nothing twice)"
+        output.print_note(
+            f"--key {change_request.key} --since {begin.isoformat()} (repeat with these options to resume; no record is republished twice)"
         )
     if as_json:
-        screen.show_json(done)
+        output.print_json(done)
         return
-    screen.say(
-        f"{done.records} records {'would go' if dry_run else 'go'} out again; payment-service outbox status   tells how far."
+    output.print_note(
+        f"{done.records} records {'would be' if dry_run else 'will be'} published again. Progress: payment-service outbox status"
     )
 
 

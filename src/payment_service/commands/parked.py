@@ -1,10 +1,10 @@
-"""`parked`: what waits for a person, and how it goes on."""
+"""`parked`: list, retry and resolve items that need attention."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from payment_service.commands import screen, session
+from payment_service.commands import output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.commands.show import as_uuid
 from payment_service.config.config import ConfigError
@@ -27,54 +27,56 @@ NOTE_MAX: Final = 200
 
 
 def show_list(what: str, limit: int, *, as_json: bool) -> None:
-    """List what is parked. Raises ConfigError."""
+    """List parked items. Raises ConfigError."""
     if what and what not in KINDS:
         raise ConfigError(f"--what takes one of: {', '.join(KINDS)}.")
     found = session.run(lambda pool: _read(pool, what or None, limit))
     columns = ("since", "what", "id", "payment_id", "subject", "reason", "detail", "provider_request_id")
-    screen.show_list("Parked", found, columns, empty="Nothing is parked.", as_json=as_json)
+    output.print_list("Parked", found, columns, empty="Nothing needs attention.", as_json=as_json)
     if found.has_more and not as_json:
-        screen.say("There is more: see --what and --limit.")
+        output.print_note("More items exist: use --what or a higher --limit.")
 
 
 def retry(name: str, key: str, *, yes: bool, as_json: bool) -> None:
-    """Let something that is parked be tried again."""
+    """Retry a parked item."""
 
     async def change(parking: ParkedItems, found: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
         return await parking.retry(found, change_request)
 
-    _release("parked.retry", name, {}, key, change, question="Try {what} {name} again?", yes=yes, as_json=as_json)
+    _release("parked.retry", name, {}, key, change, question="Retry {what} {name}?", yes=yes, as_json=as_json)
 
 
 def resolve(
     name: str, happened: str | None, note: str, key: str, *, never: bool, close: bool, yes: bool, as_json: bool
 ) -> None:
-    """End something that is parked by what a person knows."""
+    """Record the outcome of a parked item, as an operator knows it."""
     truth = _truth(happened, note, never=never, close=close)
     settings = CommandSettings.from_environment()
 
     async def change(parking: ParkedItems, found: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
         if found.owner == STRIPE and needs_provider_check(found, truth):
-            settings.require_stripe_key(
-                "what you say is compared with what Stripe has, so set it as the service has it"
-            )
+            settings.require_stripe_key("your claim is checked at Stripe, so set it as the service has it")
         return await parking.resolve(found, truth, change_request)
 
     said = {"truth": truth.what, "provider_id": truth.provider_id, "note": note}
-    meant = {"happened": f"happened, as {truth.provider_id}", "never": "never happened", "close": "needs nothing more"}
-    question = f"Take it for true, for good, that {{what}} {{name}} {meant[truth.what]}?"
+    meant = {
+        "happened": f"as completed at the provider ({truth.provider_id})",
+        "never": "as never done",
+        "close": "as closed without action",
+    }
+    question = f"Record {{what}} {{name}} {meant[truth.what]}? This cannot be undone."
     _release("parked.resolve", name, said, key, change, question=question, yes=yes, as_json=as_json)
 
 
 def _truth(happened: str | None, note: str, *, never: bool, close: bool) -> OperatorClaim:
     if (happened is not None) + never + close != 1:
-        raise ConfigError("Say one: --happened ID (the provider's), --never, or of an event or a transfer --close.")
+        raise ConfigError("Use one of --happened ID, --never or, for an event or a transfer, --close.")
     if not note.strip() or len(note) > NOTE_MAX or not note.isprintable() or card_numbers.contains(note):
         raise ConfigError(
-            f"--note takes how you know it, on one line of at most {NOTE_MAX} characters, without card numbers."
+            f"--note takes one line of at most {NOTE_MAX} characters that says how you know, without card numbers."
         )
     if happened is not None and not PROVIDER_ID.fullmatch(happened):
-        raise ConfigError("--happened takes the id that the provider gave it, such as re_….")
+        raise ConfigError("--happened takes the provider's id, such as re_….")
     return OperatorClaim(
         what="never" if never else "close" if close else "happened", provider_id=happened or "", note=note
     )
@@ -96,14 +98,14 @@ def _release(
     async def work(context: Context) -> Released:
         parking = ParkedItems(context)
         found = await parking.find(name, as_uuid(name))
-        session.confirm(question.replace("{what}", found.what).replace("{name}", screen.plain(name)), yes=yes)
+        session.confirm(question.replace("{what}", found.what).replace("{name}", output.plain(name)), yes=yes)
         asked = {"what": found.what, "id": found.name, "owner": found.owner, **said}
         change_request = session.change_request(action, asked, key=key, payment_id=found.payment_id)
         answer = await change(parking, found, change_request)
-        screen.say_key(change_request, answer)
+        output.print_key(change_request, answer)
         return Released.model_validate(answer.result)
 
-    screen.show_done(session.run_change(work), as_json=as_json)
+    output.print_result(session.run_change(work), as_json=as_json)
 
 
 async def _read(pool: Pool, what: str | None, limit: int) -> ParkedList:

@@ -1,7 +1,7 @@
-"""`refund`, `capture` and `cancel`: asked for by the same code as the API's, under a key that the same wish always has.
+"""`refund`, `capture` and `cancel`: the same code as the API, with an idempotency key derived from the request.
 
-So whoever runs a command twice, or after a colleague has run it, asks for the same change again and not for another one. What is
-wanted a second time on purpose needs a key of its own.
+Repeating a command, also by a colleague, therefore repeats the same change. To make the change a second time on
+purpose, use a different key.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from payment_service import exit_codes
-from payment_service.commands import screen, session
+from payment_service.commands import output, session
 from payment_service.commands.show import payments_named
 from payment_service.config.config import ConfigError
 from payment_service.contracts.api import Payment, Refund
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from payment_service.flows.requests.idempotency import ChangeRequest, ChangeResult
     from payment_service.flows.state.context import Context
 
-# Enough to notice that a colleague was here before.
+# Enough to notice a colleague's earlier refund.
 _EARLIER_MAX: Final = 5
 _FAILED: Final = frozenset({RefundStatus.FAILED.value, RefundStatus.CANCELED.value})
 _UNPAID_ENDS: Final = frozenset({Status.CANCELED.value, Status.FAILED.value})
@@ -46,12 +46,12 @@ _UNPAID_ENDS: Final = frozenset({Status.CANCELED.value, Status.FAILED.value})
 def refund(
     name: str, amount: str | None, reason: str, metadata: Sequence[str], key: str, *, yes: bool, as_json: bool
 ) -> None:
-    """Refund a payment, all that is left or an amount (decimal text)."""
+    """Refund a payment: the remaining amount, or an amount as decimal text."""
     reason, kept = _line("--reason", reason), _metadata(metadata)
 
     async def work(context: Context) -> Refund:
-        payment = await _the_payment(context, name)
-        wanted = RefundTerms(amount=_plain_amount(payment, amount), reason=reason, metadata=kept)
+        payment = await _find_payment(context, name)
+        wanted = RefundTerms(amount=_normal_amount(payment, amount), reason=reason, metadata=kept)
         change_request = _change_request(
             "refund",
             payment.id,
@@ -61,63 +61,63 @@ def refund(
         )
         refund_id = operation_id(payment.id, Kind.REFUND, session.CLIENT, change_request.key)
         if await refund_reads.refund(context.pool, refund_id) is None:
-            await _tell_earlier(context, payment.id)
-            what = f"{wanted.amount} {payment.currency}" if wanted.amount else "all that is left"
-            session.confirm(f"Refund {what} of {_in_words(payment)}?", yes=yes)
-        await _ask(Refunds(context).request(payment.id, wanted, change_request), change_request, payment.id)
+            await _print_earlier(context, payment.id)
+            what = f"{wanted.amount} {payment.currency}" if wanted.amount else "the remaining amount"
+            session.confirm(f"Refund {what} of {_summary(payment)}?", yes=yes)
+        await _request(Refunds(context).request(payment.id, wanted, change_request), change_request, payment.id)
         row = await refund_reads.refund(context.pool, refund_id)
         return Refund.model_validate(row)
 
     made = session.run_change(work)
     _show(made, ("id", "payment_id", "status", "amount", "currency", "reason", "failure_code"), as_json=as_json)
     if made.status in _FAILED:
-        screen.say("This refund has failed and gave nothing back; another needs a --key of its own.")
+        output.print_note("The refund failed and returned no money. To try another, use a different --key.")
         raise typer.Exit(exit_codes.FAILED)
 
 
 def capture(name: str, amount: str | None, key: str, *, yes: bool, as_json: bool) -> None:
-    """Capture what is held, all or an amount (decimal text); the rest is released."""
+    """Capture the authorized amount or less, as decimal text. The rest is released."""
 
     async def work(context: Context) -> Payment:
-        payment = await _the_payment(context, name)
-        wanted = _plain_amount(payment, amount)
+        payment = await _find_payment(context, name)
+        wanted = _normal_amount(payment, amount)
         change_request = _change_request("capture", payment.id, {"amount": wanted}, key, wanted or "all")
-        if not await _known(context, payment.id, Kind.CAPTURE, change_request):
-            what = f"{wanted} {payment.currency}, and release the rest," if wanted else "all that is held"
-            session.confirm(f"Capture {what} of {_in_words(payment)}?", yes=yes)
-        await _ask(Captures(context).request(payment.id, wanted, change_request), change_request, payment.id)
+        if not await _was_requested(context, payment.id, Kind.CAPTURE, change_request):
+            what = f"{wanted} {payment.currency}, and release the rest," if wanted else "the whole authorized amount"
+            session.confirm(f"Capture {what} of {_summary(payment)}?", yes=yes)
+        await _request(Captures(context).request(payment.id, wanted, change_request), change_request, payment.id)
         return await _read(context, payment.id)
 
     _show_payment(session.run_change(work), as_json=as_json)
 
 
 def cancel(name: str, reason: str, key: str, *, yes: bool, as_json: bool) -> None:
-    """Cancel an unpaid payment: what is held is released, and nobody can pay any more."""
+    """Cancel an unpaid payment. An authorization is released, and the payment cannot be paid any more."""
     reason = _line("--reason", reason)
 
     async def work(context: Context) -> Payment:
-        payment = await _the_payment(context, name)
+        payment = await _find_payment(context, name)
         change_request = _change_request("cancel", payment.id, {"reason": reason}, key)
-        if not await _known(context, payment.id, Kind.CANCEL, change_request):
-            session.confirm(f"Cancel {_in_words(payment)}?", yes=yes)
-        await _ask(Cancellations(context).request(payment.id, reason, change_request), change_request, payment.id)
+        if not await _was_requested(context, payment.id, Kind.CANCEL, change_request):
+            session.confirm(f"Cancel {_summary(payment)}?", yes=yes)
+        await _request(Cancellations(context).request(payment.id, reason, change_request), change_request, payment.id)
         return await _read(context, payment.id)
 
     _show_payment(session.run_change(work), as_json=as_json)
 
 
-async def _the_payment(context: Context, name: str) -> Payment:
-    """Find the payment that is meant: of an order's, the one that did not end unpaid, else the newest. Raises Refusal."""
+async def _find_payment(context: Context, name: str) -> Payment:
+    """Return the payment: of an order's payments, the one that did not end unpaid, else the newest. Raises Refusal."""
     found = await payments_named(context.pool, name)
     return next((payment for payment in found if payment.status not in _UNPAID_ENDS), found[-1])
 
 
-async def _tell_earlier(context: Context, payment_id: UUID) -> None:
-    """Show a person what was given back before, or is asked to be, whoever asked."""
+async def _print_earlier(context: Context, payment_id: UUID) -> None:
+    """Show earlier refunds of the payment, by any client."""
     for row in await refund_reads.refunds(context.pool, payment_id, after=None, limit=_EARLIER_MAX):
         one = Refund.model_validate(row)
-        screen.say(
-            f"Earlier: {one.amount} {one.currency}, {one.status}, {screen.plain(one.created_at)} {one.reason}".rstrip()
+        output.print_note(
+            f"Earlier: {one.amount} {one.currency}, {one.status}, {output.plain(one.created_at)} {one.reason}".rstrip()
         )
 
 
@@ -126,35 +126,35 @@ async def _read(context: Context, payment_id: UUID) -> Payment:
     return Payment.model_validate(row)
 
 
-async def _known(context: Context, payment_id: UUID, kind: Kind, change_request: ChangeRequest) -> bool:
-    """Whether this was asked for before, so that there is nothing to confirm."""
+async def _was_requested(context: Context, payment_id: UUID, kind: Kind, change_request: ChangeRequest) -> bool:
+    """Return True if the change was requested before, so that it needs no confirmation."""
     name = operation_id(payment_id, kind, session.CLIENT, change_request.key)
     async with context.pool.acquire() as connection:
         return await operations.request_of(connection, name) is not None
 
 
-async def _ask(change: Any, change_request: ChangeRequest, payment_id: UUID) -> None:
-    """Ask for the change, and tell how to ask for the same again and how to watch it. Raises Refusal."""
+async def _request(change: Any, change_request: ChangeRequest, payment_id: UUID) -> None:
+    """Request the change, and print how to repeat it and how to follow it. Raises Refusal."""
     try:
         answer: ChangeResult = await change
     except Refusal as refusal:
         if refusal.reason is not RefusalReason.KEY_MISMATCH:
             raise
-        message = f"{change_request.key} has asked for something else of this payment (see `show {payment_id}`): say --key with a new one."
+        message = f"The key {change_request.key} was used for a different change of this payment (see `show {payment_id}`): use --key with a new key."
         raise Refusal(RefusalReason.KEY_MISMATCH, message) from None
-    screen.say_key(change_request, answer)
-    screen.say(f"payment-service show {payment_id}   tells what comes of it")
+    output.print_key(change_request, answer)
+    output.print_note(f"Follow it with: payment-service show {payment_id}")
 
 
 def _change_request(action: str, payment_id: UUID, asked: dict[str, Any], key: str, *subject: str) -> ChangeRequest:
-    """Word the request; without a key, under the one that the same wish always has."""
+    """Build the request. Without a key, derive one from the request."""
     meant = {name: value for name, value in asked.items() if value is not None}
     name = session.read_key(key) if key else session.derived_key(action, payment_id, *subject)
     return session.change_request(action, meant, key=name, payment_id=payment_id)
 
 
-def _plain_amount(payment: Payment, text: str | None) -> str | None:
-    """An amount with all of its currency's decimals, so that 5 and 5.00 are one wish. Raises Refusal."""
+def _normal_amount(payment: Payment, text: str | None) -> str | None:
+    """Return an amount with all of its currency's decimals, so that 5 and 5.00 get the same key. Raises Refusal."""
     try:
         return None if text is None else parse(text, currency(payment.currency)).decimal_text
     except MoneyError as error:
@@ -179,11 +179,11 @@ def _metadata(pairs: Sequence[str]) -> dict[str, str]:
         raise ConfigError(message) from None
 
 
-def _in_words(payment: Payment) -> str:
+def _summary(payment: Payment) -> str:
     sums = (
         f"{payment.amount_captured} of {payment.amount} {payment.currency} captured, {payment.amount_refunded} refunded"
     )
-    return f"order {screen.plain(payment.order_id)} (payment {payment.id}, {payment.status}, {sums})"
+    return f"order {output.plain(payment.order_id)} (payment {payment.id}, {payment.status}, {sums})"
 
 
 def _show_payment(payment: Payment, *, as_json: bool) -> None:
@@ -192,6 +192,6 @@ def _show_payment(payment: Payment, *, as_json: bool) -> None:
 
 def _show(model: Payment | Refund, fields: Sequence[str], *, as_json: bool) -> None:
     if as_json:
-        screen.show_json(model)
+        output.print_json(model)
     else:
-        screen.show_fields(model, *fields)
+        output.print_fields(model, *fields)

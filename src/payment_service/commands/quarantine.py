@@ -1,4 +1,4 @@
-"""`quarantine`: what could not be accepted, looked at and decided again."""
+"""`quarantine`: list, show and replay records and webhooks that could not be accepted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from payment_service.commands import screen, session
+from payment_service.commands import output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import Config, ConfigError
 from payment_service.contracts.operators import Quarantined, QuarantinedContent, QuarantinedList, Replayed
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
 
 SOURCES: Final = ("kafka", "webhook")
-# What a person reads of a value; --json shows all of it.
+# Limit for terminals; --json prints the whole value.
 _SHOWN_CHARACTERS: Final = 4_000
 
 
 def show_list(reason: str, source: str, since: str, limit: int, *, replayed: bool, as_json: bool) -> None:
-    """List what was set aside. Raises ConfigError."""
+    """List quarantined records and webhooks. Raises ConfigError."""
     if source and source not in SOURCES:
         raise ConfigError(f"--source takes one of: {', '.join(SOURCES)}.")
     now = datetime.now(UTC)
@@ -49,16 +49,16 @@ def show_list(reason: str, source: str, since: str, limit: int, *, replayed: boo
         data=[Quarantined.model_validate(asdict(row)) for row in kept[:limit]], has_more=len(kept) > limit
     )
     columns = ("created_at", "id", "source", "topic", "partition", "offset", "reason", "replayed_at")
-    screen.show_list("Quarantine", found, columns, empty="Nothing is in quarantine.", as_json=as_json)
+    output.print_list("Quarantine", found, columns, empty="The quarantine is empty.", as_json=as_json)
     if found.has_more and not as_json:
-        screen.say("There is more: see --since, --reason and --limit.")
+        output.print_note("More entries exist: use --since, --reason or a higher --limit.")
 
 
 def show(name: UUID, *, as_json: bool) -> None:
-    """Show one row whole, safely. Raises Refusal."""
+    """Show one entry with its content. Raises Refusal."""
     kept = session.run(lambda pool: quarantine.find(pool, name))
     if kept is None:
-        raise Refusal(RefusalReason.NOT_FOUND, "Nothing of this id is in quarantine: `quarantine list` shows what is.")
+        raise Refusal(RefusalReason.NOT_FOUND, "No such entry is in quarantine: `quarantine list` shows the entries.")
     content = QuarantinedContent(
         **{field: getattr(kept, field) for field in Quarantined.model_fields},
         key=_text(kept.key),
@@ -67,17 +67,17 @@ def show(name: UUID, *, as_json: bool) -> None:
         headers=[(name, _text(value)) for name, value in kept.headers],
     )
     if as_json:
-        screen.show_json(content)
+        output.print_json(content)
         return
     shown = content.model_copy(update={"value": (content.value or "")[:_SHOWN_CHARACTERS]})
-    screen.show_fields(shown, *(field for field in QuarantinedContent.model_fields if field != "headers"))
-    screen.show_table("\nHeaders", ("name", "value"), content.headers)
+    output.print_fields(shown, *(field for field in QuarantinedContent.model_fields if field != "headers"))
+    output.print_table("\nHeaders", ("name", "value"), content.headers)
     if len(content.value or "") > _SHOWN_CHARACTERS:
-        screen.say(f"The value is longer than {_SHOWN_CHARACTERS} characters: --json shows all of it.")
+        output.print_note(f"The value is longer than {_SHOWN_CHARACTERS} characters: --json prints all of it.")
 
 
 def replay(name: UUID, key: str, *, any_age: bool, yes: bool, as_json: bool) -> None:
-    """Decide one row again; `any_age`: even an order that is too old by now."""
+    """Replay one entry. `any_age` accepts an order that is too old."""
     change_request = session.change_request(
         "quarantine.replay", {"id": str(name), "any_age": any_age}, key=session.read_key(key)
     )
@@ -86,20 +86,20 @@ def replay(name: UUID, key: str, *, any_age: bool, yes: bool, as_json: bool) -> 
     async def work(context: Context) -> Replayed:
         kept = await quarantine.find(context.pool, name)
         if kept is not None and kept.source == "webhook" and webhook_provider(kept) == STRIPE:
-            settings.require_stripe_key("it tells of which mode, test or live, the events are to be")
+            settings.require_stripe_key("it determines the mode, test or live, of the events")
         replays = _replays(context, settings, any_age=any_age)
         if kept is not None and (terms := await replays.terms(kept)) is not None:
             _require_all_settings()
-            session.confirm(_word(terms), yes=yes)
+            session.confirm(_question(terms), yes=yes)
         answer = await replays.replay(name, change_request)
-        screen.say_key(change_request, answer)
+        output.print_key(change_request, answer)
         return Replayed.model_validate(answer.result)
 
-    screen.show_done(session.run_change(work), as_json=as_json)
+    output.print_result(session.run_change(work), as_json=as_json)
 
 
 def _replays(context: Context, settings: CommandSettings, *, any_age: bool) -> Replays:
-    """What decides is what decides in the service, by the same settings."""
+    """Build the replay from the service's own flows and settings."""
     intake = OrderIntake(
         context,
         order_max_age=timedelta.max if any_age else settings.order_max_age,
@@ -116,26 +116,24 @@ def _replays(context: Context, settings: CommandSettings, *, any_age: bool) -> R
 
 
 def _require_all_settings() -> None:
-    """Raise ConfigError where the environment is not one in which the service would start.
+    """Raise ConfigError unless the service could start in this environment.
 
-    Here an order is worded as the service words it, for good: by settings that are missing it would be by defaults.
+    The replay creates the payment with these settings for good. Missing settings would be replaced by defaults.
     """
     try:
         Config.from_environment()
     except ConfigError as error:
-        message = f"An order is taken by the settings of the service, so run this where they are set. {error}"
+        message = f"A replayed order uses the service's settings: run this command where they are set. {error}"
         raise ConfigError(message) from None
 
 
-def _word(terms: Terms) -> str:
-    captured = "held until it is captured" if terms.manual_capture else "captured at once"
-    until = (
-        f"canceled if unpaid at {terms.expires_at:%Y-%m-%dT%H:%M:%SZ}" if terms.expires_at else "open until it is paid"
-    )
-    order = f"{screen.plain(terms.order.order_id)} of {terms.order.amount}"
-    return f"Take order {order}, to be paid by {terms.provider}, {captured}, {until}?"
+def _question(terms: Terms) -> str:
+    captured = "captured on request" if terms.manual_capture else "captured when paid"
+    until = f"canceled if unpaid at {terms.expires_at:%Y-%m-%dT%H:%M:%SZ}" if terms.expires_at else "without expiry"
+    order = f"{output.plain(terms.order.order_id)} of {terms.order.amount}"
+    return f"Accept order {order}, paid by {terms.provider}, {captured}, {until}?"
 
 
 def _text(content: bytes | None) -> str | None:
-    """Bytes as text. What was kept was masked where text and ids can't be told apart; here ids are masked too."""
+    """Return bytes as text. Stored bytes are masked where text and ids cannot be told apart; this masks ids too."""
     return None if content is None else mask_bytes(content).decode(errors="backslashreplace")

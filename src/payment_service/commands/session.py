@@ -1,4 +1,4 @@
-"""What a command works with: a database whose schema fits, who asks, and under which key."""
+"""Shared parts of commands: a database connection, the operator's identity, and idempotency keys."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Whose idempotency keys these are; the API gives no key to a client of this name.
+# Owner of the idempotency keys of commands. The API creates no key for a client of this name.
 CLIENT: Final = "cli"
-# A command asks one thing after another; the second is for what must be seen beside an open transaction.
+# A command runs one query at a time; the second connection is for reads beside an open transaction.
 POOL_SIZE: Final = 2
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def run(work: Callable[[Pool], Awaitable[T]], settings: DatabaseSettings | None = None) -> T:
-    """Do `work` on the database of DB_DSN. Raises ConfigError, SchemaError, and what the database says."""
+    """Run `work` on the database of DB_DSN. Raises ConfigError, SchemaError, and database errors."""
     settings = settings or DatabaseSettings.from_environment()
 
     async def within() -> T:
@@ -58,12 +58,14 @@ def run(work: Callable[[Pool], Awaitable[T]], settings: DatabaseSettings | None 
 
 
 def run_change(work: Callable[[Context], Awaitable[T]]) -> T:
-    """Do `work` with all that a change needs. What it words, a running service sends; it may read. Raises as `run`, and Refusal."""
+    """Run `work` with a context for changes. It queues operations, which the service sends; it may read. Raises as
+    `run`, and Refusal.
+    """
     settings = CommandSettings.from_environment()
 
     async def within(pool: Pool) -> T:
         await require_deployment(pool, settings.deployment)
-        async with _wording(settings, pool) as providers:
+        async with _open_for_requests(settings, pool) as providers:
             return await work(
                 Context(pool=pool, providers=providers, deployment=settings.deployment, now=lambda: datetime.now(UTC))
             )
@@ -72,20 +74,22 @@ def run_change(work: Callable[[Context], Awaitable[T]]) -> T:
 
 
 async def require_deployment(pool: Pool, deployment: str) -> None:
-    """Raise ConfigError where the payments of this database are named after another deployment.
+    """Raise ConfigError if this database belongs to another deployment.
 
-    Under a wrong name an order that is replayed would get a second payment.
+    With a wrong name, a replayed order would get a second payment.
     """
     row = await payment_reads.newest_names(pool)
-    if row and row["id"] != name_of_payment(deployment, row["order_id"], row["n"]):
+    if row and row["id"] != name_of_payment(deployment, row["order_id"], row["attempt"]):
         raise ConfigError(
-            f"DEPLOYMENT is {deployment!r}, and this database is another's: set it as the service has it."
+            f"DEPLOYMENT is {deployment!r}, but this database belongs to another deployment: set it as the service has it."
         )
 
 
 @asynccontextmanager
-async def _wording(settings: CommandSettings, pool: Pool) -> AsyncIterator[Providers]:
-    """Open the providers for their words; nothing is asked of them but to read what a person says of them (`flows/operators/provider_lookup.py`)."""
+async def _open_for_requests(settings: CommandSettings, pool: Pool) -> AsyncIterator[Providers]:
+    """Open the providers to build requests. The only calls are reads that check an operator's claim
+    (`flows/operators/provider_lookup.py`).
+    """
     context = ProviderContext(
         deployment=settings.deployment,
         now_s=time.time,
@@ -102,7 +106,7 @@ async def _wording(settings: CommandSettings, pool: Pool) -> AsyncIterator[Provi
 
 @asynccontextmanager
 async def open_database(settings: DatabaseSettings) -> AsyncIterator[Pool]:
-    """Open a small pool on a schema that fits. Raises SchemaError."""
+    """Open a small pool after checking the schema. Raises SchemaError."""
     few = settings.model_copy(update={"db_pool_size": POOL_SIZE})
     pool = await open_pool(few, application_name="payment-service-command")
     try:
@@ -114,7 +118,7 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Pool]:
 
 
 def actor() -> Actor:
-    """Say who sits here, for the audit: the account on this machine, and who became root by sudo."""
+    """Return the operator for the audit: the account on this machine, or the account that used sudo."""
     uid = os.getuid()
     try:
         person = pwd.getpwuid(uid).pw_name
@@ -126,19 +130,19 @@ def actor() -> Actor:
 
 
 def change_request(action: str, asked: Mapping[str, Any], *, key: str, payment_id: UUID | None = None) -> ChangeRequest:
-    """Word a request for a change under a key."""
+    """Build the request for a change with an idempotency key."""
     return ChangeRequest(actor=actor(), key=key, action=action, payment_id=payment_id, parameters=asked)
 
 
 def read_key(key: str) -> str:
-    """Take a key that somebody typed, or make one. Raises ConfigError."""
+    """Check a given key, or generate one. Raises ConfigError."""
     if key and not _KEY.fullmatch(key):
         raise ConfigError("--key takes 1 to 255 printable ASCII characters without spaces.")
     return key or f"cli-{uuid4()}"
 
 
 def read_time(text: str, now: datetime) -> datetime:
-    """Read `2026-12-25T14:00Z`, or how long ago: `90m`, `12h`, `7d`. Raises ConfigError."""
+    """Parse `2026-12-25T14:00Z`, or an age: `90m`, `12h`, `7d`. Raises ConfigError."""
     try:
         ago = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
         moment = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else datetime.fromisoformat(text)
@@ -146,22 +150,22 @@ def read_time(text: str, now: datetime) -> datetime:
         moment = None
     if moment is None or moment.tzinfo is None or moment > now:
         raise ConfigError(
-            "--since takes a time in the past with its zone, such as 2026-12-25T14:00Z, or how long ago, such as 90m, 12h, 7d."
+            "--since takes a past time with its zone, such as 2026-12-25T14:00Z, or an age, such as 90m, 12h, 7d."
         )
     return moment
 
 
 def derived_key(*subject: object) -> str:
-    """Make the key that the same wish always has, so that it is granted once however often the command is run."""
+    """Derive the key that the same request always gets, so that repeated commands change nothing twice."""
     return "cli-" + sha256("\n".join(map(str, subject)).encode()).hexdigest()[:16]
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask a person before money moves. Raises ConfigError where nobody can be asked, and typer.Exit at a no."""
+    """Ask for confirmation. Raises ConfigError without a terminal, and typer.Exit for a no."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise ConfigError("There is no terminal to ask on: say --yes.")
+        raise ConfigError("There is no terminal for the confirmation: use --yes.")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

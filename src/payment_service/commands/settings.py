@@ -1,4 +1,4 @@
-"""What commands need of the environment."""
+"""Settings of commands."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from payment_service.config.config import Config, ConfigError
 
 
 class CommandSettings(Config):
-    """What a command needs that asks for a change: the database. It words requests and leaves the sending to the service.
+    """Settings of a command that requests a change. It needs the database; the service makes the calls.
 
-    What stands here in the place of secrets and addresses is never sent anywhere; where one is needed, `require_stripe_key`.
+    Placeholders replace secrets and addresses; they are never sent. A command that needs Stripe's key calls
+    `require_stripe_key`.
     """
 
     kafka_brokers: str = Field("unset:9", description=Config.model_fields["kafka_brokers"].description)
@@ -25,6 +26,6 @@ class CommandSettings(Config):
     )
 
     def require_stripe_key(self, reason: str) -> None:
-        """Raise ConfigError where no key for Stripe is set. `why`: a clause that says what it is needed for."""
+        """Raise ConfigError if STRIPE_SECRET_KEY is not set. `reason` is a clause that says why it is needed."""
         if "stripe_secret_key" not in self.model_fields_set:
             raise ConfigError(f"STRIPE_SECRET_KEY is not set: {reason}.")

@@ -1,11 +1,11 @@
-"""`show`: everything known of a payment, or of all payments of an order."""
+"""`show`: all data of a payment, or of the payments of an order."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from payment_service.commands import screen, session
+from payment_service.commands import output, session
 from payment_service.contracts.api import Dispute, Payment, Refund
 from payment_service.contracts.operators import Case, Cases
 from payment_service.db import payment_reads, refund_reads
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
     from payment_service.contracts.timeline import TimelineEntry
     from payment_service.db.pool import Connection, Pool
 
-# An order has a second payment only when the first ended unpaid.
+# An order gets another payment only after the previous one ended unpaid.
 _PAYMENTS_MAX: Final = 100
-# The newest; who has more of them reads on through the API.
+# The newest; the API returns the rest.
 _CHILDREN_MAX: Final = 1_000
-# Entries of the timeline that are read at once.
+# Timeline entries per query.
 _PAGE: Final = 500
 
 
 def show(name: str, *, as_json: bool) -> None:
-    """Show a payment by its id, or an order's payments by the order's."""
+    """Show a payment by its id, or an order's payments by the order's id."""
     cases = session.run(lambda pool: find(pool, name))
     if as_json:
-        screen.show_json(cases)
+        output.print_json(cases)
         return
     for case in cases.data:
         _show(case)
 
 
 async def find(pool: Pool, name: str) -> Cases:
-    """Find what a person means. Raises Refusal."""
+    """Find a payment or an order's payments. Raises Refusal."""
     payments = await payments_named(pool, name)
     return Cases(data=[await _case(pool, payment.id) for payment in payments])
 
 
 async def payments_named(pool: Pool, name: str) -> list[Payment]:
-    """Find the payment of this id, else the payments of this order, the oldest first. Raises Refusal."""
+    """Return the payment with this id, else the payments of this order, oldest first. Raises Refusal."""
     rows = []
     if (payment_id := as_uuid(name)) is not None and (row := await payment_reads.payment(pool, payment_id)) is not None:
         rows = [row]
@@ -55,13 +55,14 @@ async def payments_named(pool: Pool, name: str) -> list[Payment]:
         rows = (await payment_reads.payments(pool, Filters(order_id=name), limit=_PAYMENTS_MAX))[::-1]
     if not rows:
         raise Refusal(
-            RefusalReason.NOT_FOUND, f"There is no payment and no order {screen.plain(name)!r} with a payment."
+            RefusalReason.NOT_FOUND,
+            f"No payment and no order with a payment has the id {output.plain(name)!r}: check the id.",
         )
     return [Payment(**row) for row in rows]
 
 
 def as_uuid(text: str) -> UUID | None:
-    """Read an id as this service writes them; None for anything else."""
+    """Parse an id in this service's format; return None for anything else."""
     try:
         return UUID(text) if len(text) == len(str(UUID(int=0))) else None
     except ValueError:
@@ -90,7 +91,7 @@ async def _timeline(connection: Connection, payment_id: UUID) -> list[TimelineEn
 
 
 def _show(case: Case) -> None:
-    screen.show_fields(case.payment, *Payment.model_fields)
+    output.print_fields(case.payment, *Payment.model_fields)
     _list("Refunds", case.refunds, "id", "status", "amount", "currency", "reason", "failure_code", "provider_refund_id")
     _list("Disputes", case.disputes, "status", "amount", "currency", "reason", "evidence_due_by", "provider_dispute_id")
     _list("Timeline", case.timeline, "at", "kind", "text", wrapped="text")
@@ -98,4 +99,4 @@ def _show(case: Case) -> None:
 
 def _list(title: str, models: Sequence[BaseModel], *fields: str, wrapped: str = "") -> None:
     rows = ([getattr(model, name) for name in fields] for model in models)
-    screen.show_table(f"\n{title}", fields, rows, wrapped=wrapped)
+    output.print_table(f"\n{title}", fields, rows, wrapped=wrapped)

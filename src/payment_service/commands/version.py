@@ -1,4 +1,4 @@
-"""The version that is installed. It is written in pyproject.toml, and nowhere else by hand."""
+"""The installed version. Its only source is pyproject.toml."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def _print(asked: bool) -> None:  # noqa: FBT001 - typer gives what was parsed b
         raise typer.Exit
 
 
-def tell(
+def version_option(
     *,
     asked: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print, help="Print the version and end.")
+        bool, typer.Option("--version", is_eager=True, callback=_print, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Take what stands before all commands."""
+    """Define the options before the command."""

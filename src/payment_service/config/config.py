@@ -1,4 +1,6 @@
-"""The environment, read once into one frozen Config. What is wrong or unknown stops the start with one clear line."""
+"""The configuration, read once from the environment into one frozen object. Invalid or unknown variables stop the
+start.
+"""
 
 from __future__ import annotations
 
@@ -41,85 +43,89 @@ Duration = Annotated[timedelta, BeforeValidator(_read_duration)]
 
 
 class BankTransferSettings(Settings):
-    """What the provider `bank_transfer` needs."""
+    """Settings of the provider `bank_transfer`."""
 
     bank_transfer_iban: str = Field(
-        description="Account to which customers transfer, an IBAN.",
+        description="IBAN of the account that customers transfer to.",
         json_schema_extra=about(
-            "When customers are to transfer to another account; open payments keep their reference.",
+            "To use another account. Open payments keep their reference.",
             needed_by="bank_transfer",
         ),
     )
     bank_transfer_holder: str = Field(
         min_length=1,
-        max_length=70,  # what a SEPA transfer carries of a name
+        max_length=70,  # the maximum length of a name in a SEPA transfer
         description="Holder of that account, as customers write it.",
-        json_schema_extra=about("With the account.", needed_by="bank_transfer"),
+        json_schema_extra=about("Together with the account.", needed_by="bank_transfer"),
     )
     bank_transfer_expires_after: Duration = Field(
         timedelta(days=14),
         ge=timedelta(),
-        description="In the place of PAYMENT_EXPIRES_AFTER, since transfers take days: 14d, 36h; 0: never.",
-        json_schema_extra=about("As long as stock is kept for customers who transfer; weekends and holidays count."),
+        description="Replaces PAYMENT_EXPIRES_AFTER, since transfers take days: 14d, 36h; 0: never.",
+        json_schema_extra=about(
+            "The time for which you reserve stock for customers who transfer. Weekends and holidays count."
+        ),
     )
 
     @field_validator("bank_transfer_iban")
     @classmethod
     def _require_iban(cls, value: str) -> str:
         if not iban.is_valid(value):
-            raise ValueError("write an IBAN whose check digits are right")
+            raise ValueError("must be an IBAN with correct check digits")
         return iban.compact(value)
 
     @field_validator("bank_transfer_holder")
     @classmethod
     def _require_holder(cls, value: str) -> str:
         if not value.strip() or not value.isprintable():
-            raise ValueError("write a name of printable characters")
+            raise ValueError("must be a name of printable characters")
         return value.strip()
 
 
 class Config(DatabaseSettings, KafkaSettings):
-    """Every setting. The environment variable is the field's name in capitals."""
+    """All settings. The environment variable is the field's name in capitals."""
 
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("stripe",),
-        description="Payment providers that run, comma-separated; the first takes the orders that nothing sends elsewhere.",
+        description="Enabled payment providers, comma-separated. The first is the default for new orders.",
         json_schema_extra=about(
-            "To take bank transfers, or a provider of your own. One with open payments stays, or its calls wait."
+            "To accept bank transfers or to add your own provider. Keep a provider while it has open payments: its calls wait otherwise."
         ),
     )
     provider_by_currency: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Providers of orders that name none, by currency, comma-separated: `sek:bank_transfer`.",
-        json_schema_extra=about("When a currency is to be paid elsewhere. Payments that exist stay where they are."),
+        description="Default provider by currency, comma-separated: `sek:bank_transfer`.",
+        json_schema_extra=about("To use another provider for a currency. Existing payments keep their provider."),
     )
     stripe_secret_key: SecretStr = Field(
         SecretStr(""),
         description="Stripe's secret or restricted key (sk_… or rk_…).",
-        json_schema_extra=about("When it is rotated: then restart. A wrong one fails no order.", needed_by="stripe"),
+        json_schema_extra=about(
+            "When you rotate the key; restart afterwards. A wrong key fails no order.", needed_by="stripe"
+        ),
     )
     stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="Webhook signing secrets, comma-separated while one is rotated.",
+        description="Webhook signing secrets, comma-separated during a rotation.",
         json_schema_extra=about(
-            "While it is rotated, name both; drop the old one when Stripe has.", needed_by="stripe"
+            "During a rotation, set both secrets. Remove the old one after Stripe has dropped it.", needed_by="stripe"
         ),
     )
     stripe_publishable_key: str = Field(
         "",
         description="Stripe's publishable key (pk_…), for the shop's page.",
-        json_schema_extra=about("Set it where customers pay on a page of yours; it is of the secret key's mode."),
+        json_schema_extra=about("When customers pay on your own page. Its mode must match the secret key's."),
     )
     stripe_api_base: str = Field(
         "https://api.stripe.com",
-        description="Stripe's address; the sandbox's for development.",
-        json_schema_extra=about("For the sandbox, or a proxy towards Stripe. With a live key it must be https."),
+        description="URL of Stripe's API, or of the sandbox in development.",
+        json_schema_extra=about("To use the sandbox, or a proxy to Stripe. A live key requires https."),
     )
     stripe_payment_methods: Annotated[tuple[str, ...], NoDecode] = Field(
         ("card",),
-        description="Payment method types offered, comma-separated.",
+        description="Payment method types to offer, comma-separated.",
         json_schema_extra=about(
-            "To offer more ways to pay; each must be switched on in Stripe's dashboard. Payments that exist keep theirs."
+            "To offer more payment methods. Enable each in Stripe's dashboard. Existing payments keep theirs."
         ),
     )
     service_port: int = Field(
@@ -127,113 +133,111 @@ class Config(DatabaseSettings, KafkaSettings):
         ge=0,
         le=65_535,
         description="Port of webhooks and the API.",
-        json_schema_extra=about("Where the port is taken. 0: any that is free, for tests."),
+        json_schema_extra=about("When the port is in use. 0 selects a free port, for tests."),
     )
     service_host: str = Field(
         "0.0.0.0",  # noqa: S104 - a container's only address
         description="Address that both ports listen on.",
-        json_schema_extra=about("127.0.0.1, where only a proxy on the same machine may reach it."),
+        json_schema_extra=about("Set 127.0.0.1 if only a proxy on the same machine may connect."),
     )
     metrics_port: int = Field(
         9464,
         ge=0,
         le=65_535,
         description="Port of metrics and API documentation.",
-        json_schema_extra=about("Where the port is taken. It asks for no key: keep it inside."),
+        json_schema_extra=about("When the port is in use. It needs no key: keep it on the internal network."),
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Addresses or networks of proxies whose X-Forwarded-For names the client, comma-separated; nobody else's does.",
+        description="Addresses or networks of trusted proxies, comma-separated. X-Forwarded-For is used from these only.",
         json_schema_extra=about(
-            "Behind a proxy: without it, audit rows and limits show and count the proxy's address."
+            "When the service runs behind a proxy. Otherwise audit rows and rate limits use the proxy's address."
         ),
     )
     deployment: str = Field(
         "default",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
-        description="Name of this installation; part of every id that is made.",
+        description="Name of this installation; part of every generated id.",
         json_schema_extra=about(
-            "Before the first order, and never after: ids and keys at the provider are made of it. Each installation that shares an account at Stripe needs its own."
+            "Before the first order, and never after: ids and keys at the provider derive from it. Installations that share a Stripe account need different names."
         ),
     )
     provider_rate_per_second: float = Field(
         20,
         gt=0,
         le=100_000,
-        description="Calls a second to the provider, all replicas together (Stripe allows 25).",
+        description="Calls per second to the provider, for all replicas together (Stripe allows 25).",
         json_schema_extra=about(
-            "When calls wait (`payments_oldest_due_operation_seconds`) and Stripe allows the account more. Above its limit, Stripe refuses."
+            "When calls wait (`payments_oldest_due_operation_seconds`) and Stripe allows the account more. Stripe refuses calls above its limit."
         ),
     )
     provider_concurrency: int = Field(
         16,
         ge=1,
         le=512,
-        description="Calls to the provider at once, per process.",
+        description="Concurrent calls to the provider, per process.",
         json_schema_extra=about(
-            "When the rate is not reached: about the rate times the seconds that a call takes, in each process."
+            "When the rate limit is not reached. A process needs about its rate times the seconds per call."
         ),
     )
     provider_timeout_s: float = Field(
         10,
         gt=0,
         le=60,
-        description="After this time a call's outcome is unknown (s).",
-        json_schema_extra=about("Hardly ever. Shorter, and more outcomes are unknown and must be read again."),
+        description="Timeout of a call to the provider in seconds; its outcome is unknown after that.",
+        json_schema_extra=about(
+            "Rarely. Lower values turn more calls into unknown outcomes, which must be read again."
+        ),
     )
     order_max_age: Duration = Field(
         timedelta(days=7),
         ge=timedelta(minutes=1),
-        description="An order record older than this and without a payment is quarantined: 7d, 12h, 90m or seconds.",
-        json_schema_extra=about("Raise it before the service starts again after a longer standstill."),
+        description="Quarantine order records that are older than this and have no payment: 7d, 12h, 90m or seconds.",
+        json_schema_extra=about("Raise it before you start the service after a long outage."),
     )
     capture_method: str = Field(
         "automatic",
         pattern="^(automatic|manual)$",
-        description="Of orders that say nothing: automatic takes the money at once, manual only holds it until it is captured.",
-        json_schema_extra=about("When you charge at shipping. Stripe keeps a card's hold for about seven days."),
+        description="Default for orders: automatic captures at once, manual authorizes and waits for a capture.",
+        json_schema_extra=about("When you charge at shipping. A card authorization at Stripe lasts about seven days."),
     )
     payment_expires_after: Duration = Field(
         timedelta(hours=24),
         ge=timedelta(),
-        description="A payment that is unpaid for so long is canceled: 24h, 30m, 7d or seconds; 0: never. An order's `expires_at` goes first.",
-        json_schema_extra=about("As long as a customer may take to pay, and stock is kept for them."),
+        description="Cancel unpaid payments after this time: 24h, 30m, 7d or seconds; 0: never. An order's `expires_at` takes precedence.",
+        json_schema_extra=about("The time that customers have to pay, and for which you reserve stock."),
     )
     orders_cancelled_refund: bool = Field(
         default=False,
-        description="Whether a cancelled order that is paid is refunded; else it was too late.",
-        json_schema_extra=about("When a cancellation of a paid order is to give the money back without a person."),
+        description="Refund paid orders when they are cancelled. If false, the cancellation is too late.",
+        json_schema_extra=about("To refund cancelled orders without an operator."),
     )
     max_amount_minor: int = Field(
         999_999_999_999,
         ge=1,
         le=999_999_999_999,
         description="Largest order accepted, in minor units.",
-        json_schema_extra=about(
-            "Lower it to your dearest basket: what is above can only be a mistake, and goes to quarantine."
-        ),
+        json_schema_extra=about("Lower it to your largest realistic order. Larger orders go to quarantine."),
     )
     webhook_body_limit_bytes: int = Field(
         262_144,
         ge=16_384,
         le=4_194_304,
-        description="Largest webhook body read (bytes).",
-        json_schema_extra=about(
-            "When `payments_webhooks_refused_total` counts `too_large`; nginx has a limit of its own."
-        ),
+        description="Largest webhook body in bytes.",
+        json_schema_extra=about("When `payments_webhooks_refused_total` counts `too_large`. nginx has its own limit."),
     )
     shutdown_grace_s: float = Field(
         20,
         ge=1,
         le=600,
-        description="Time to finish what has begun after SIGTERM (s).",
-        json_schema_extra=about("Keep it below the time after which your platform kills (`docker stop --time 30`)."),
+        description="Seconds to finish running work after SIGTERM.",
+        json_schema_extra=about("Keep it below your platform's kill timeout (`docker stop --time 30`)."),
     )
     log_level: str = Field(
         "info",
         pattern="^(debug|info|warning|error)$",
-        description="Least level that is logged.",
-        json_schema_extra=about("`debug`, to look for a fault."),
+        description="Minimum log level.",
+        json_schema_extra=about("Set `debug` to investigate a fault."),
     )
 
     @field_validator(
@@ -249,14 +253,14 @@ class Config(DatabaseSettings, KafkaSettings):
         if not isinstance(value, str):
             return value
         if not (parts := tuple(part.strip() for part in value.split(",") if part.strip())):
-            raise ValueError("has nothing between its commas")
+            raise ValueError("must contain a value between its commas")
         return parts
 
     @field_validator("providers")
     @classmethod
     def _require_providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) < len(value) or not all(_PROVIDER.fullmatch(name) for name in value):
-            raise ValueError("needs names of payment providers such as stripe, each once, comma-separated")
+            raise ValueError("must be names of payment providers such as stripe, each once, comma-separated")
         return value
 
     @field_validator("provider_by_currency")
@@ -264,31 +268,29 @@ class Config(DatabaseSettings, KafkaSettings):
     def _require_rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         codes = [rule.partition(":")[0].strip().lower() for rule in value]
         if len(set(codes)) < len(codes) or not all(_is_rule(rule) for rule in value):
-            raise ValueError("write currency:provider such as sek:bank_transfer, each currency once, comma-separated")
+            raise ValueError("must be currency:provider such as sek:bank_transfer, each currency once, comma-separated")
         return value
 
     @field_validator("stripe_secret_key")
     @classmethod
     def _require_key(cls, value: SecretStr) -> SecretStr:
         if value and not re.fullmatch(r"(sk|rk)_\S+", value.get_secret_value()):
-            raise ValueError(
-                "a secret key begins with sk_ or rk_ (the publishable one, pk_…, goes to STRIPE_PUBLISHABLE_KEY)"
-            )
+            raise ValueError("must begin with sk_ or rk_ (put the publishable key, pk_…, into STRIPE_PUBLISHABLE_KEY)")
         return value
 
     @field_validator("stripe_publishable_key")
     @classmethod
     def _require_publishable(cls, value: str) -> str:
-        # Whatever stands here is given to every customer.
+        # Every customer receives this value.
         if value and not re.fullmatch(r"pk_[!-~]+", value):
-            raise ValueError("a publishable key begins with pk_")
+            raise ValueError("must begin with pk_")
         return value
 
     @field_validator("stripe_api_base")
     @classmethod
     def _require_url(cls, value: str) -> str:
         if not re.fullmatch(r"https?://[^\s/]+/?", value):
-            raise ValueError("write https://host, without a path")
+            raise ValueError("must be https://host, without a path")
         return value
 
     @field_validator("stripe_webhook_secret")
@@ -296,7 +298,7 @@ class Config(DatabaseSettings, KafkaSettings):
     def _require_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         # An empty secret would verify a signature made with an empty key, which anyone can forge.
         if any(len(secret.get_secret_value()) < 8 for secret in value):  # noqa: PLR2004 - said in the message
-            raise ValueError("needs secrets of 8 characters or more")
+            raise ValueError("must be secrets of 8 characters or more")
         return value
 
     @field_validator("trusted_proxies")
@@ -305,27 +307,29 @@ class Config(DatabaseSettings, KafkaSettings):
         try:
             open_to_all = any(ipaddress.ip_network(proxy).prefixlen == 0 for proxy in value)
         except ValueError:
-            raise ValueError("write addresses or networks, such as 10.0.0.7 or 10.0.1.0/24, comma-separated") from None
+            raise ValueError(
+                "must be addresses or networks, such as 10.0.0.7 or 10.0.1.0/24, comma-separated"
+            ) from None
         if open_to_all:
-            raise ValueError("it would let everybody say who they are: name the proxies alone")
+            raise ValueError("would let every client choose its address: list only the proxies")
         return value
 
     @field_validator("stripe_payment_methods")
     @classmethod
     def _require_methods(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or not all(method.isascii() and method.replace("_", "").isalnum() for method in value):
-            raise ValueError("needs payment method types such as card, comma-separated")
+            raise ValueError("must be payment method types such as card, comma-separated")
         return value
 
     @property
     def providers_by_currency(self) -> dict[str, str]:
-        """Which provider takes a currency (its code in lower case)."""
+        """Return the default provider by currency, in lower case."""
         rules = (rule.partition(":") for rule in self.provider_by_currency)
         return {code.strip().lower(): name.strip() for code, _, name in rules}
 
     @property
     def stripe_livemode(self) -> bool:
-        """Whether Stripe moves real money under our key."""
+        """Return True if the secret key is of live mode."""
         return "_live_" in self.stripe_secret_key.get_secret_value()
 
     @model_validator(mode="after")
@@ -339,13 +343,17 @@ class Config(DatabaseSettings, KafkaSettings):
     @model_validator(mode="after")
     def _require_known_providers(self) -> Self:
         if unknown := sorted(set(self.providers_by_currency.values()) - set(self.providers)):
-            raise ValueError(f"PROVIDER_BY_CURRENCY names {unknown[0]}, which PROVIDERS does not")
+            raise ValueError(
+                f"PROVIDER_BY_CURRENCY contains {unknown[0]}, which is not in PROVIDERS: add it there or remove it"
+            )
         return self
 
     @model_validator(mode="after")
     def _require_one_mode_and_https(self) -> Self:
         if self.stripe_publishable_key and self.stripe_livemode != ("_live_" in self.stripe_publishable_key):
-            raise ValueError("STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must be of one mode, both live or both test")
+            raise ValueError(
+                "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY differ in mode: use two live or two test keys"
+            )
         if self.stripe_livemode and not self.stripe_api_base.startswith("https://"):
             raise ValueError("STRIPE_API_BASE must be https with a live key")
         return self

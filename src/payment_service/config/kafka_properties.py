@@ -1,5 +1,7 @@
-"""Any property of librdkafka by the environment: `KAFKA_CONFIG_SSL_CA_LOCATION` is `ssl.ca.location`. What our guarantees
-rest on can't be set, and what librdkafka does not know, or can't use, is told before anything starts.
+"""librdkafka properties from the environment: `KAFKA_CONFIG_SSL_CA_LOCATION` sets `ssl.ca.location`.
+
+Properties that guarantees depend on cannot be set. Unknown properties and invalid values are reported before anything
+starts.
 """
 
 from __future__ import annotations
@@ -8,31 +10,31 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 PREFIX: Final = "KAFKA_CONFIG_"
-TELLING_LENGTH: Final = 6  # of a value that is masked wherever it stands, not in quotes alone
+MASK_LENGTH_MIN: Final = 6  # of a value that is masked everywhere, and not only in quotes
 
-_BROKERS: Final = "set KAFKA_BROKERS"
-_LOSS: Final = "offsets are committed by the service, after their orders are durable, and in no other way"
-_ORDER: Final = "without it records are lost, doubled or overtaken"
-_OWN: Final = "the service has chosen it with its time limits"
-# Why each can't be set.
+_BROKERS: Final = "set KAFKA_BROKERS instead"
+_LOSS: Final = "the service commits offsets itself, after the orders are durable"
+_ORDER: Final = "changing it loses, duplicates or reorders records"
+_OWN: Final = "it must match the service's timeouts"
+# The reason why each property cannot be set.
 REFUSED: Final[Mapping[str, str]] = {
     "bootstrap.servers": _BROKERS,
     "metadata.broker.list": _BROKERS,
-    "client.id": "set KAFKA_CLIENT_ID",
-    "group.id": "set KAFKA_GROUP_ID",
-    "session.timeout.ms": "set KAFKA_SESSION_TIMEOUT_MS",
-    "heartbeat.interval.ms": "it follows KAFKA_SESSION_TIMEOUT_MS",
-    "group.instance.id": "two replicas would have the same one",
-    "group.protocol": "the group's protocol is tested with the assignment that the service asks for",
-    "partition.assignment.strategy": "replicas that differ in it can't be in one group",
+    "client.id": "set KAFKA_CLIENT_ID instead",
+    "group.id": "set KAFKA_GROUP_ID instead",
+    "session.timeout.ms": "set KAFKA_SESSION_TIMEOUT_MS instead",
+    "heartbeat.interval.ms": "it derives from KAFKA_SESSION_TIMEOUT_MS",
+    "group.instance.id": "all replicas would share it",
+    "group.protocol": "the service is tested with its own assignment strategy",
+    "partition.assignment.strategy": "replicas with different values cannot join one group",
     "enable.auto.commit": _LOSS,
     "enable.auto.offset.store": _LOSS,
     "auto.commit.enable": _LOSS,
-    "auto.offset.reset": "a new group reads orders from the beginning, so that none is passed over",
+    "auto.offset.reset": "a new group must read orders from the beginning, so that none is skipped",
     "acks": _ORDER,
     "request.required.acks": _ORDER,
     "enable.idempotence": _ORDER,
-    "transactional.id": "records are published at least once, and known by their ce_id",
+    "transactional.id": "records are published at least once and deduplicated by ce_id",
     "max.in.flight": _ORDER,
     "max.in.flight.requests.per.connection": _ORDER,
     "partitioner": "a payment's records would go to other partitions than before",
@@ -41,38 +43,38 @@ REFUSED: Final[Mapping[str, str]] = {
     "request.timeout.ms": _OWN,
     "linger.ms": _OWN,
     "queue.buffering.max.ms": _OWN,
-    "plugin.library.paths": "it would load other code into the service",
+    "plugin.library.paths": "it would load foreign code into the service",
 }
 
 
-def property_of(variable: str) -> str:
-    """Give the property that a variable sets."""
+def property_name(variable: str) -> str:
+    """Return the property that a variable sets."""
     return variable.removeprefix(PREFIX).lower().replace("_", ".")
 
 
-def variable_of(name: str) -> str:
-    """Give the variable that sets a property."""
+def variable_name(name: str) -> str:
+    """Return the variable that sets a property."""
     return PREFIX + name.upper().replace(".", "_")
 
 
-def why_refused(properties: Mapping[str, str]) -> str:
-    """Say in one sentence which of these can't be used, and why, without any value; nothing: empty."""
+def unusable_reason(properties: Mapping[str, str]) -> str:
+    """Return one sentence that names an unusable property and the reason, without its value; empty if all are usable."""
     for name in properties:
         if name in REFUSED:
-            return f"{variable_of(name)} can't be set: {REFUSED[name]}"
+            return f"{variable_name(name)} cannot be set: {REFUSED[name]}"
     from confluent_kafka import KafkaException  # noqa: PLC0415 - most commands need no client of Kafka
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
     try:
-        AdminClient({**properties, "log_level": 0})  # without brokers: it is made, and reaches nobody
+        AdminClient({**properties, "log_level": 0})  # without brokers: the client is created and connects to nothing
     except KafkaException as error:
-        return f"KAFKA_CONFIG_… can't be used: {_without_values(error.args[0].str(), properties.values())}"
+        return f"KAFKA_CONFIG_… cannot be used: {_without_values(error.args[0].str(), properties.values())}"
     return ""
 
 
 def _without_values(text: str, values: Collection[str]) -> str:
     for value in sorted(values, key=len, reverse=True):
-        # A short one by itself may be a part of a word.
+        # A short value may be part of an ordinary word.
         text = text.replace(f'"{value}"', '"…"')
-        text = text.replace(value, "…") if len(value) >= TELLING_LENGTH else text
+        text = text.replace(value, "…") if len(value) >= MASK_LENGTH_MIN else text
     return " ".join(text.split())

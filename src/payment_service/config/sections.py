@@ -1,4 +1,4 @@
-"""Parts of the environment that a command may read by themselves: the base of all settings, Kafka's and the database's."""
+"""Parts of the configuration that a command may read alone: the base class, Kafka and the database."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydantic import Field, JsonValue, SecretStr, ValidationError, field_validat
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from payment_service.config.kafka_properties import PREFIX, property_of, why_refused
+from payment_service.config.kafka_properties import PREFIX, property_name, unusable_reason
 from payment_service.config.secret_files import FILE_SUFFIX, SecretFileError, is_secret, read_named, read_secrets
-from payment_service.config.validation_messages import say
+from payment_service.config.validation_messages import validation_message
 
-# A variable that begins like one of ours and is none of ours is a typing error, and would silently do nothing.
+# An unknown variable with one of these prefixes is a typing error, and would otherwise have no effect.
 _OUR_PREFIXES: Final = (
     "KAFKA_",
     "STRIPE_",
@@ -33,39 +33,37 @@ _OUR_PREFIXES: Final = (
     "BANK_TRANSFER_",
     "TRUSTED_",
 )
-# Kubernetes puts such variables into every container, for each service of the namespace (one may be called "kafka").
+# Kubernetes sets such variables in every container, for each service of the namespace (one may be called "kafka").
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")
 _TLS_FILES: Final = {"sslrootcert", "sslcert", "sslkey", "sslcrl"}
 _KNOWN: Final[dict[str, FieldInfo]] = {}
 
 
 def about(change: str, *, needed_by: str = "") -> dict[str, JsonValue]:
-    """Tell of a setting when to change it, and which provider can't run without it (empty: none)."""
+    """Return a setting's documentation: when to change it, and the provider that requires it (empty: none)."""
     return {"change": change, "needed_by": needed_by}
 
 
 class ConfigError(Exception):
-    """The environment can't be used; the message says which variable and what to write."""
+    """The configuration is invalid; the message names the variable and the fix."""
 
 
 class Settings(BaseSettings):
-    """A part of the environment that can be read by itself: a field's variable is its name in capitals."""
+    """A part of the configuration that can be read alone. The variable is the field's name in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_options: object) -> None:
-        """Make the names of this part known, so that another part does not take them for typing errors."""
+        """Register the names of this part, so that other parts do not report them as unknown."""
         if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
             _KNOWN.update(cls.model_fields)
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read the environment. Raises ConfigError with one line a person can act on."""
+        """Read the environment. Raises ConfigError with one line that says what to do."""
         if unknown := sorted(name for name in os.environ if _is_unknown(name)):
-            raise ConfigError(
-                f"Unknown variable {unknown[0]}: correct or remove it (docs/configuration.md has them all)."
-            )
+            raise ConfigError(f"Unknown variable {unknown[0]}: correct or remove it (see docs/configuration.md).")
         try:
             return cls(**read_secrets(cls.model_fields), **cls._read_more())
         except ValidationError as error:
@@ -75,7 +73,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def _read_more(cls) -> dict[str, Any]:
-        """Read what is no field by its name. Raises SecretFileError."""
+        """Read settings whose variables are not field names. Raises SecretFileError."""
         return {}
 
     @classmethod
@@ -84,101 +82,99 @@ class Settings(BaseSettings):
         name = str(problem["loc"][0]).upper() if problem["loc"] else ""
         if problem["type"] == "missing":
             return f"{name} is not set: {cls.model_fields[name.lower()].description}"
-        return f"{name} can't be used: {say(problem)}." if name else f"{say(problem)}."
+        return f"{name} {validation_message(problem)}." if name else f"{validation_message(problem)}."
 
 
 class KafkaSettings(Settings):
-    """What is needed to make topics."""
+    """Settings needed to create topics."""
 
     kafka_brokers: str = Field(
         description="Bootstrap servers of Kafka, host:port, comma-separated.",
-        json_schema_extra=about("When brokers move. Name two or more, so that a start does not hang on one."),
+        json_schema_extra=about("When brokers move. List two or more, so that a start does not depend on one."),
     )
     kafka_client_id: str = Field(
         "payment-service",
-        description="Name under which the service appears at the broker.",
-        json_schema_extra=about("Where quotas or logs of the broker must tell installations apart."),
+        description="Client id at the broker.",
+        json_schema_extra=about("When the broker's quotas or logs must distinguish installations."),
     )
     kafka_group_id: str = Field(
         "payment-service-group",
         description="Consumer group of the order intake.",
         json_schema_extra=about(
-            "Before the first start, where two installations share a cluster. A new group reads from the oldest record on; an order that was taken stays taken."
+            "Before the first start, if two installations share a cluster. A new group reads from the oldest record; repeated orders change nothing."
         ),
     )
     kafka_session_timeout_ms: int = Field(
         6_000,
         ge=1_000,
         le=300_000,
-        description="After this silence the group gives a member's partitions to others (ms).",
+        description="Milliseconds without a heartbeat after which the group reassigns a consumer's partitions.",
         json_schema_extra=about(
-            "Raise it where frozen machines make partitions wander: so long the orders of a dead replica wait."
+            "Raise it if paused machines cause rebalances. The orders of a dead replica wait this long."
         ),
     )
     kafka_topic_partitions: int = Field(
         6,
         ge=1,
         le=1_000,
-        description="Partitions of topics that `topics create` makes.",
+        description="Number of partitions for `topics create`.",
         json_schema_extra=about(
-            "Before the first start: at most so many replicas take orders. Later, more partitions move keys to others."
+            "Before the first start: at most this many replicas read orders. Adding partitions later moves keys to other partitions."
         ),
     )
     orders_cancelled: bool = Field(
         default=False,
-        description="Whether orders.cancelled is read too, and what is unpaid of such orders canceled.",
-        json_schema_extra=about("When the store announces cancellations; then run `topics create`."),
+        description="Consume orders.cancelled, and cancel the unpaid payments of those orders.",
+        json_schema_extra=about("When the store publishes cancellations. Then run `topics create`."),
     )
 
     kafka_config: Annotated[tuple[tuple[str, SecretStr], ...], NoDecode] = Field(
         (),
         description="Any property of librdkafka: `KAFKA_CONFIG_SSL_CA_LOCATION` is `ssl.ca.location`.",
-        json_schema_extra=about("For TLS and SASL. What guarantees rest on is refused."),
+        json_schema_extra=about("For TLS and SASL. Properties that guarantees depend on are refused."),
     )
 
     @classmethod
     def _read_more(cls) -> dict[str, Any]:
         named = read_named(PREFIX)
-        return {"kafka_config": tuple((property_of(name), value) for name, value in named.items())} if named else {}
+        return {"kafka_config": tuple((property_name(name), value) for name, value in named.items())} if named else {}
 
     @model_validator(mode="after")
     def _require_properties(self) -> Self:
-        if self.kafka_config and (message := why_refused(self.kafka_properties)):
+        if self.kafka_config and (message := unusable_reason(self.kafka_properties)):
             raise ValueError(message)
         return self
 
     @property
     def kafka_properties(self) -> dict[str, str]:
-        """What every client of Kafka is given beside its own settings."""
+        """Return the properties that every Kafka client gets besides its own."""
         return {name: value.get_secret_value() for name, value in self.kafka_config}
 
     @field_validator("kafka_brokers")
     @classmethod
     def _require_brokers(cls, value: str) -> str:
         if not all(re.fullmatch(r"\S+:[0-9]{1,5}", broker.strip()) for broker in value.split(",")):
-            raise ValueError("write host:port, several separated by commas")
+            raise ValueError("must be host:port, comma-separated")
         return value
 
 
 class RoleSettings(Settings):
-    """What is needed to name the roles of the database."""
+    """Settings needed for the database roles."""
 
     db_role_prefix: str = Field(
         "payments",
         pattern="^[a-z][a-z0-9_]{0,31}$",
-        description="Roles in PostgreSQL are this and _owner, _service, _reader.",
-        json_schema_extra=about(
-            "Where two installations share a server of PostgreSQL, whose roles belong to all of its databases."
-        ),
+        description="Prefix of the PostgreSQL roles: this name, and with _owner, _service and _reader.",
+        json_schema_extra=about("When two installations share a PostgreSQL server: roles are global to the server."),
     )
 
 
 class DatabaseSettings(RoleSettings):
-    """What is needed to migrate."""
+    """Settings needed to migrate."""
 
     db_dsn: SecretStr = Field(
-        description="PostgreSQL, as a URI or in libpq's key=value form; TLS by `sslmode=verify-full` and `sslrootcert`.",
-        json_schema_extra=about("`serve` gets a role that may do little, `migrate` and `maintain` the owner."),
+        description="PostgreSQL connection, as a URI or in libpq's key=value form. For TLS add `sslmode=verify-full` and `sslrootcert`.",
+        json_schema_extra=about("Use the restricted role for `serve`, and the owner for `migrate` and `maintain`."),
     )
     db_pool_size: int = Field(
         10,
@@ -186,7 +182,7 @@ class DatabaseSettings(RoleSettings):
         le=200,
         description="Connections to PostgreSQL per process.",
         json_schema_extra=about(
-            "Raise it where one process is to do more at once; `max_connections` must carry it for every replica."
+            "Raise it for more concurrency per process. `max_connections` must cover all replicas."
         ),
     )
 
@@ -196,11 +192,13 @@ class DatabaseSettings(RoleSettings):
         try:
             parts = conninfo_to_dict(value.get_secret_value())
         except psycopg.ProgrammingError:
-            # libpq's own message repeats parts of the text, and with them the password.
-            raise ValueError("write postgresql://user:password@host:5432/database, or host=… dbname=… user=…") from None
+            # libpq's message repeats parts of the text, including the password.
+            raise ValueError(
+                "must be postgresql://user:password@host:5432/database, or host=… dbname=… user=…"
+            ) from None
         for name in _TLS_FILES & parts.keys():
             if not os.access(str(parts[name]), os.R_OK):
-                raise ValueError(f"{name} names no file that this user may read")
+                raise ValueError(f"must name a readable file as {name}")
         return value
 
 

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a value, in words for those who sent or set it: what to write, never what was written."""
+"""Validation messages: pydantic's errors as instructions. They never repeat the invalid value."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _DURATION: Final = "must be a duration such as 90m, 12h or 7d"
 _INTEGER: Final = "must be a whole number"
 _NUMBER: Final = "must be a number"
 _OBJECT: Final = "must be an object"
-_TIME: Final = "must be a time with its zone, such as 2026-12-25T14:00:00Z"
+_TIME: Final = "must be a time with a time zone, such as 2026-12-25T14:00:00Z"
 _UUID: Final = "must be a UUID"
 
-# https://docs.pydantic.dev/latest/errors/validation_errors/; in braces: what pydantic tells of the limit.
+# See https://docs.pydantic.dev/latest/errors/validation_errors/. Names in braces are limits from pydantic's context.
 _SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "bool_parsing": _BOOLEAN,
@@ -31,7 +31,7 @@ _SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
         "datetime_type": _TIME,
         "dict_type": _OBJECT,
         "enum": _CHOICE,
-        "extra_forbidden": "is not known here: leave it out",
+        "extra_forbidden": "is unknown: remove it",
         "float_parsing": _NUMBER,
         "float_type": _NUMBER,
         "greater_than": "must be more than {gt}",
@@ -59,14 +59,14 @@ _SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
         "uuid_type": _UUID,
     }
 )
-_PYDANTICS_OWN: Final = frozenset(get_args(ErrorType))
+_PYDANTIC_TYPES: Final = frozenset(get_args(ErrorType))
 
 
-def say(problem: ErrorDetails) -> str:
-    """Give half a sentence, to stand behind the name of the value and a colon, without a full stop."""
+def validation_message(problem: ErrorDetails) -> str:
+    """Return the predicate of a sentence whose subject is the value's name, without a full stop."""
     kind, context = problem["type"], problem.get("ctx", {})
     if kind in _SENTENCES:
         return _SENTENCES[kind].format(**context)
-    if kind == "value_error":  # raised by a check of ours
+    if kind == "value_error":  # raised by a validator of this service
         return str(context["error"])
-    return "is not valid" if kind in _PYDANTICS_OWN else problem["msg"]
+    return "is not valid" if kind in _PYDANTIC_TYPES else problem["msg"]

@@ -1,4 +1,4 @@
-"""What `/v1` and the command line show: one model a resource. The models are the contract of the API."""
+"""Resources of `/v1` and the command line, one model each. These models are the API's contract."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ ShownStatus = Literal[
 ]
 STATUSES: Final[tuple[str, ...]] = get_args(ShownStatus)
 
-_AMOUNT: Final = "Decimal text with exactly the currency's decimals."
+_AMOUNT: Final = "Decimal text with exactly the currency's number of decimals."
 
 
 T = TypeVar("T")
 
 
 class Page(BaseModel, Generic[T]):
-    """A part of a list."""
+    """A page of a list."""
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
-        """PaymentPage and the like: names that a client made from the description can bear. Entries of timelines are a union."""
+        """Return names such as PaymentPage, which client generators accept. Timeline entries are a union."""
         return f"{params[0].__name__ if isinstance(params[0], type) else 'TimelineEntry'}Page"
 
     data: list[T]
     has_more: bool
     next_cursor: str | None = Field(
-        description="Send it as `cursor` to read on, with the same filters; null at the end."
+        description="Send it as `cursor`, with the same filters, to get the next page; null on the last page."
     )
 
 
 class Payment(BaseModel):
-    """One attempt to be paid for one order."""
+    """A payment of one order."""
 
     id: UUID
     order_id: str = Field(examples=["order-1001"])
-    user_id: str = Field(description="Empty where the order named none.", examples=["user-7"])
+    user_id: str = Field(description="Empty if the order has no user.", examples=["user-7"])
     status: str = Field(
         description="created, pending, requires_action, processing, declined (may still be paid), authorized, succeeded, "
         "canceled, failed; derived: partially_refunded, refunded.",
@@ -62,45 +62,47 @@ class Payment(BaseModel):
     amount_refunded: str = Field(description=_AMOUNT, examples=["0.00"])
     currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
     provider: str = Field(examples=["stripe"])
-    provider_payment_id: str | None = Field(description="The provider's name for it, once it has one.")
+    provider_payment_id: str | None = Field(description="The provider's id; null until it has one.")
     capture_method: str = Field(
-        description="automatic; manual: what the customer pays is held until it is captured.",
+        description="automatic: captured when paid. manual: authorized when paid, and captured on request.",
         examples=["automatic"],
         json_schema_extra={"x-extensible-enum": ["automatic", "manual"]},
     )
     expires_at: datetime | None = Field(
-        description="When it is canceled if it is still unpaid; null: never.", examples=["2026-12-26T14:00:00Z"]
+        description="An unpaid payment is canceled at this time; null: never.", examples=["2026-12-26T14:00:00Z"]
     )
     created_at: datetime
     updated_at: datetime
 
 
 class StripePay(BaseModel):
-    """What Stripe.js needs to let the customer pay."""
+    """Data for Stripe.js to let the customer pay."""
 
     provider: Literal["stripe"]
-    publishable_key: str = Field(description="Empty where the service is not told it.", examples=["pk_test_51Example"])
+    publishable_key: str = Field(
+        description="Empty if STRIPE_PUBLISHABLE_KEY is not set.", examples=["pk_test_51Example"]
+    )
     client_secret: str = Field(
         repr=False,
-        description="For the paying customer alone: store it nowhere, log it nowhere, put it into no address.",
+        description="For the paying customer only. Do not store it, log it or put it into a URL.",
         examples=["pi_3SxYz1_secret_example"],
     )
     method_types: list[str] = Field(examples=[["card"]])
 
 
 class BankTransferPay(BaseModel):
-    """What a customer's bank needs to transfer `amount`."""
+    """Data for a customer's bank transfer of `amount`."""
 
     provider: Literal["bank_transfer"]
     iban: str = Field(examples=["DE02120300000000202051"])
     account_holder: str = Field(examples=["A Shop Ltd"])
     reference: str = Field(
-        description="The transfer must bear it: the money is known by it.", examples=["RF18539007547034"]
+        description="The transfer must contain it: payments are matched by it.", examples=["RF18539007547034"]
     )
 
 
 class OtherPay(BaseModel):
-    """What another provider needs; its own documentation says what that is."""
+    """Data of another provider; see the provider's documentation."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -114,36 +116,38 @@ Step = Literal["pay", "wait", "done", "open_new"]
 
 
 class Checkout(BaseModel):
-    """What a shop's page needs to let a customer pay an order, and whether there is anything to pay."""
+    """Data for a shop's page to let a customer pay an order, if the order can be paid."""
 
     payment_id: UUID
     order_id: str
     status: str = Field(
-        description="Of the payment.", examples=["pending"], json_schema_extra={"x-extensible-enum": list(STATUSES)}
+        description="The payment's status.",
+        examples=["pending"],
+        json_schema_extra={"x-extensible-enum": list(STATUSES)},
     )
     amount: str = Field(description=_AMOUNT, examples=["19.90"])
     currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
-    provider: str = Field(description="`none` where there was nothing to pay.", examples=["stripe"])
+    provider: str = Field(description="`none` if there was nothing to pay.", examples=["stripe"])
     next: Step = Field(
-        description="pay: let the customer pay by `pay`; wait: the provider is at work, its end will be announced; done: "
-        "there is nothing to pay; open_new: it ended unpaid, POST /v1/payments opens a new one."
+        description="pay: let the customer pay with `pay`. wait: an event will be published when the provider is done. done: "
+        "nothing is left to pay. open_new: the payment ended unpaid; POST /v1/payments opens a new one."
     )
-    detail: str = Field(description="The same in a sentence.", examples=["The customer can pay."])
+    detail: str = Field(description="The next step in one sentence.", examples=["The customer can pay."])
     pay: Annotated[StripePay | BankTransferPay | OtherPay, Field(union_mode="left_to_right")] | None = Field(
-        description="How to pay, as `provider` needs it; null where there is nothing to pay."
+        description="How to pay, in the form of `provider`; null if there is nothing to pay."
     )
 
 
 class PaymentEvent(BaseModel):
-    """What the provider told about a payment, without its content."""
+    """A provider event of a payment, without its content."""
 
     id: UUID
     type: str = Field(examples=["payment_intent.succeeded"])
     provider_event_id: str
     processed: bool
-    result: str | None = Field(description="What became of it, or why it waits.", examples=["applied"])
-    occurred_at: datetime = Field(description="The provider's clock.")
-    created_at: datetime = Field(description="When it was stored.")
+    result: str | None = Field(description="The result of applying it, or why it waits.", examples=["applied"])
+    occurred_at: datetime = Field(description="Time at the provider.")
+    created_at: datetime = Field(description="Time when it was stored.")
 
 
 def _parse(value: Any) -> Any:
@@ -151,7 +155,7 @@ def _parse(value: Any) -> Any:
 
 
 class Refund(BaseModel):
-    """Money given back, or on its way."""
+    """A refund, completed or in progress."""
 
     id: UUID
     payment_id: UUID
@@ -162,18 +166,18 @@ class Refund(BaseModel):
     )
     amount: str = Field(description=_AMOUNT, examples=["5.00"])
     currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
-    reason: str = Field(description="As it was asked for; empty where none was given.")
-    failure_code: str = Field(description="Why it failed, in the provider's word; empty where it did not.")
-    external: bool = Field(description="True: made at the provider, not asked of this service as far as it knows.")
+    reason: str = Field(description="The reason given in the request; empty if none.")
+    failure_code: str = Field(description="The provider's failure code; empty if it did not fail.")
+    external: bool = Field(description="True: created at the provider, not by this service as far as it is known.")
     provider: str = Field(examples=["stripe"])
-    provider_refund_id: str | None = Field(description="The provider's name for it, once it has one.")
+    provider_refund_id: str | None = Field(description="The provider's id; null until it has one.")
     metadata: Annotated[dict[str, str], BeforeValidator(_parse)]
     created_at: datetime
     updated_at: datetime
 
 
 class Dispute(BaseModel):
-    """A customer's bank asks about a payment, or has taken the money."""
+    """A dispute: a customer's bank questions a payment or has withdrawn the money."""
 
     id: UUID
     payment_id: UUID
@@ -184,10 +188,11 @@ class Dispute(BaseModel):
     )
     amount: str = Field(description=_AMOUNT, examples=["19.90"])
     currency: str = Field(
-        description="ISO 4217, lower case; the account's, which may not be the payment's.", examples=["eur"]
+        description="ISO 4217, lower case. It is the account's currency and may differ from the payment's.",
+        examples=["eur"],
     )
-    reason: str = Field(description="The provider's word.", examples=["fraudulent"])
-    evidence_due_by: datetime | None = Field(description="Until when evidence is taken; null where none is.")
+    reason: str = Field(description="The provider's reason code.", examples=["fraudulent"])
+    evidence_due_by: datetime | None = Field(description="Deadline for evidence; null if none is accepted.")
     provider: str = Field(examples=["stripe"])
     provider_dispute_id: str
     created_at: datetime
@@ -195,7 +200,7 @@ class Dispute(BaseModel):
 
 
 class PaymentDetail(Payment):
-    """A payment with what hangs on it: the first page of its refunds and of its disputes, the newest first."""
+    """A payment with the first page of its refunds and of its disputes, newest first."""
 
-    refunds: Page[Refund] = Field(description="Read on at `/v1/payments/{id}/refunds`.")
-    disputes: Page[Dispute] = Field(description="Read on at `/v1/payments/{id}/disputes`.")
+    refunds: Page[Refund] = Field(description="More: `/v1/payments/{id}/refunds`.")
+    disputes: Page[Dispute] = Field(description="More: `/v1/payments/{id}/disputes`.")

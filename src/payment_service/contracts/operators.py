@@ -1,4 +1,4 @@
-"""What the command line shows beyond the resources of the API (`contracts/api.py`): the contract of `--json`."""
+"""Output of `--json` beyond the resources of the API (`contracts/api.py`). These models are its contract."""
 
 from __future__ import annotations
 
@@ -12,36 +12,34 @@ from payment_service.contracts.timeline import TimelineEntry
 
 
 class ApiKey(BaseModel):
-    """A key of the API, without what opens it."""
+    """An API key, without its secret part."""
 
     id: UUID
-    client: str = Field(description="Whose it is; idempotency keys belong to the client, not to one of its keys.")
-    prefix: str = Field(description="How it begins, to tell keys apart.")
+    client: str = Field(description="Owner of the key. Idempotency keys belong to the client, not to one of its keys.")
+    prefix: str = Field(description="First characters of the key, to tell keys apart.")
     scopes: list[str]
     created_at: datetime
     revoked_at: datetime | None
 
 
 class ApiKeys(BaseModel):
-    """Keys, the oldest first."""
+    """API keys, oldest first."""
 
     data: list[ApiKey]
 
 
 class StatementLine(BaseModel):
-    """What became of a transfer."""
+    """The result of one transfer."""
 
-    line: int | None = Field(
-        None, description="Its number in the file, from 1; null for one that was confirmed by hand."
-    )
-    transaction_id: str | None = Field(None, description="The bank's.")
-    became: str = Field(
-        description="paid; parked (names a payment and is not what that asked for); unmatched (bears no reference of ours); "
-        "known (taken before); contradicted (taken before with another amount, or for another payment); outgoing; bad (can't be read)."
+    line: int | None = Field(None, description="Line number in the file, from 1; null for a confirmed transfer.")
+    transaction_id: str | None = Field(None, description="The bank's id of the transfer.")
+    result: str = Field(
+        description="paid; parked (it names a payment but does not match it); unmatched (it contains no known reference); "
+        "known (imported before); contradicted (imported before with another amount or payment); outgoing; bad (cannot be read)."
     )
     payment_id: UUID | None = None
     reference: str | None = None
-    reason: str = Field("", description="Why it was parked or could not be taken.")
+    reason: str = Field("", description="Reason why it was parked or refused.")
 
 
 class Statement(BaseModel):
@@ -51,116 +49,118 @@ class Statement(BaseModel):
 
 
 class Case(BaseModel):
-    """Everything known of one payment at one moment."""
+    """All data of one payment, from one snapshot."""
 
     payment: Payment
-    refunds: list[Refund] = Field(description="The newest first.")
-    disputes: list[Dispute] = Field(description="The newest first.")
-    timeline: list[TimelineEntry] = Field(description="What happened, in order.")
+    refunds: list[Refund] = Field(description="Newest first.")
+    disputes: list[Dispute] = Field(description="Newest first.")
+    timeline: list[TimelineEntry] = Field(description="All events in order.")
 
 
 class Cases(BaseModel):
-    """The payments of an order, the oldest first, or the one that was named."""
+    """The payments of an order, oldest first, or one payment by its id."""
 
     data: list[Case]
 
 
 class Parked(BaseModel):
-    """Something that waits for a person. Nothing else waits for it but later calls or records of the same payment."""
+    """A parked item that needs an operator. Only later calls or records of the same payment wait behind it."""
 
     what: str = Field(
-        description="operation (a call to the provider), event (of the provider), record (on its way to Kafka), transfer "
-        "(money that bears no reference of ours)."
+        description="operation (a call to the provider), event (of the provider), record (for Kafka), transfer "
+        "(without a known reference)."
     )
-    id: str = Field(description="Its name for `parked retry` and `parked resolve`.")
+    id: str = Field(description="Id for `parked retry` and `parked resolve`.")
     payment_id: UUID | None
-    subject: str = Field(description="The kind of the call, the type of the event, the topic, or the amount.")
+    subject: str = Field(description="The operation's kind, the event's type, the topic, or the amount.")
     reason: str
     detail: str
-    provider_request_id: str = Field(description="The provider's name for its last answer; empty where there is none.")
+    provider_request_id: str = Field(description="The provider's request id of the last response; empty if none.")
     since: datetime
 
 
 class ParkedList(BaseModel):
-    """What waits for a person, each kind the oldest first."""
+    """Parked items, each kind oldest first."""
 
     data: list[Parked]
     has_more: bool
 
 
 class Released(BaseModel):
-    """What became of something that was parked."""
+    """The result of releasing a parked item."""
 
     what: str
     id: str
     payment_id: UUID | None
     done: str = Field(
-        description="sent_anew (under a new key: nothing existed under the old one), read_first (looked for before it is sent), "
+        description="sent_anew (with a new key: nothing existed under the old one), read_first (reconciled before it is sent), "
         "tried_again, closed, happened, never_happened."
     )
 
 
 class RefusingTopic(BaseModel):
-    """A topic that takes nothing. It is tried every 5 s, and what waits for it goes on by itself."""
+    """A topic that refuses records. It is probed every 5 s; its records are published once it accepts them."""
 
     topic: str
-    waiting: int = Field(description="Payments whose next record goes there.")
+    waiting: int = Field(description="Payments whose next record goes to this topic.")
     since: datetime
 
 
 class OutboxStatus(BaseModel):
-    """How publishing stands."""
+    """The state of publishing."""
 
-    pending: int = Field(description="Records that are not published yet, or are to be published again.")
-    oldest_at: datetime | None = Field(description="When the first of them was written.")
-    lag_s: int = Field(description="How long ago that was, in seconds; 0 where nothing waits.")
-    refused_records: int = Field(description="Payments whose next record is refused itself: see `parked list`.")
+    pending: int = Field(description="Records to be published, including those to be republished.")
+    oldest_at: datetime | None = Field(description="Time when the oldest of them was written.")
+    lag_s: int = Field(description="Age of the oldest in seconds; 0 if none.")
+    refused_records: int = Field(description="Payments whose next record is itself refused: see `parked list`.")
     refusing_topics: list[RefusingTopic]
-    leader: UUID | None = Field(description="Which relay publishes; null: none.")
-    lease_epoch: int = Field(description="How often the lease has been taken.")
+    leader: UUID | None = Field(description="The relay that publishes; null: none.")
+    lease_epoch: int = Field(description="Number of times the lease was taken.")
 
 
 class Republished(BaseModel):
-    """What goes out again."""
+    """Records to be published again."""
 
     records: int
-    dry_run: bool = Field(description="True: it would, and nothing was changed.")
+    dry_run: bool = Field(description="True: nothing was changed; this is the number that would be published.")
 
 
 class Quarantined(BaseModel):
-    """A record, or a webhook, that could not be accepted."""
+    """A quarantined record or webhook."""
 
     id: UUID
-    source: str = Field(description="kafka, webhook.")
-    topic: str | None = Field(description="Of a webhook: its provider.")
+    source: str = Field(description="kafka or webhook.")
+    topic: str | None = Field(description="The provider of a webhook.")
     partition: int | None
     offset: int | None
-    reason: str = Field(description="A code: of a record its `dlq_reason`.")
+    reason: str = Field(description="Reason code; for a record, its `dlq_reason`.")
     detail: str
-    recorded_at: datetime | None = Field(description="The record's own time.")
+    recorded_at: datetime | None = Field(description="Timestamp of the record.")
     created_at: datetime
-    replayed_at: datetime | None = Field(description="When it was decided again and accepted; null: it was not.")
+    replayed_at: datetime | None = Field(description="Time when a replay was accepted; null: none.")
 
 
 class QuarantinedContent(Quarantined):
-    """The same with what it holds, as text: card numbers masked, bytes that are no UTF-8 as \\xNN."""
+    """A quarantined record or webhook with its content as text. Card numbers are masked; bytes that are not UTF-8
+    appear as \\xNN.
+    """
 
     key: str | None
     value: str | None
-    value_bytes: int = Field(description="How long the value is, in bytes.")
+    value_bytes: int = Field(description="Size of the value in bytes.")
     headers: list[tuple[str, str | None]]
 
 
 class QuarantinedList(BaseModel):
-    """What was set aside, the newest first."""
+    """Quarantined records and webhooks, newest first."""
 
     data: list[Quarantined]
     has_more: bool
 
 
 class Replayed(BaseModel):
-    """What became of a row that was decided again."""
+    """The result of a replay."""
 
     id: UUID
     payment_id: UUID | None
-    done: str = Field(description="accepted, accepted_before (nothing was done now).")
+    done: str = Field(description="accepted, or accepted_before (nothing was done now).")

@@ -1,4 +1,6 @@
-"""What is known of one payment, in order: `GET /v1/payments/{id}/timeline` and the command line show these. No payloads, no secrets."""
+"""The timeline of a payment: entries of `GET /v1/payments/{id}/timeline` and the command line, without payloads or
+secrets.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +10,19 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter, computed_field
 
-# What became of an event, where its word says too little.
-_TAKEN: Final = {"known": "nothing new", "stray": "about an intent that is not the payment's"}
+# Results of events in words, where the code alone is unclear.
+_TAKEN: Final = {"known": "no change", "stray": "for an intent of another payment"}
 
 
 class _Entry(BaseModel):
-    """Something that happened at `at`, by the database's clock."""
+    """An entry at the time `at` of the database's clock."""
 
     at: datetime
 
-    @computed_field(description="The same in one sentence, for people; its wording may change.")  # type: ignore[prop-decorator]
+    @computed_field(description="The entry in one sentence. The text may change.")  # type: ignore[prop-decorator]
     @property
     def text(self) -> str:
-        """The entry in one sentence."""
+        """Return the entry in one sentence."""
         return self._sentence()
 
     def _sentence(self) -> str:
@@ -28,12 +30,12 @@ class _Entry(BaseModel):
 
 
 class OrderEntry(_Entry):
-    """The order record from which the payment was made."""
+    """The order record that created the payment."""
 
     kind: Literal["order"] = "order"
     order_id: str
     payment_attempt: int = Field(
-        description="1; 2 and more: opened again, after the payment before had ended unpaid.", examples=[1]
+        description="1; 2 or more if reopened after the previous payment ended unpaid.", examples=[1]
     )
     amount: str = Field(examples=["19.90"])
     currency: str = Field(examples=["eur"])
@@ -43,17 +45,18 @@ class OrderEntry(_Entry):
 
     def _sentence(self) -> str:
         where = f"{self.topic}, partition {self.partition}, offset {self.offset}"
-        made = "made" if self.payment_attempt == 1 else f"is paid anew, for the {self.payment_attempt}. time, by"
-        return f"The order {self.order_id} of {self.amount} {self.currency} {made} this payment ({where})."
+        how = "" if self.payment_attempt == 1 else f", reopened as attempt {self.payment_attempt},"
+        return f"The order {self.order_id} of {self.amount} {self.currency}{how} created this payment ({where})."
 
 
 class CancellationEntry(_Entry):
-    """The order was cancelled by the shop; the record may have come before the order's own."""
+    """A cancellation of the order by the shop. Its record may precede the order's."""
 
     kind: Literal["cancellation"] = "cancellation"
-    reason: str = Field(description="The shop's word; empty where it gave none.")
+    reason: str = Field(description="The shop's reason; empty if none.")
     outcome: str | None = Field(
-        description="canceled, refunded, too_late, nothing_paid; null: not decided yet.", examples=["canceled"]
+        description="canceled, refunded, refund_failed, too_late or nothing_paid; null: not decided yet.",
+        examples=["canceled"],
     )
     finished_at: datetime | None
     topic: str = Field(examples=["orders.cancelled"])
@@ -67,115 +70,115 @@ class CancellationEntry(_Entry):
 
 
 class RequestEntry(_Entry):
-    """A change that somebody asked for, and that was done."""
+    """A change that a caller requested and the service accepted."""
 
     kind: Literal["request"] = "request"
     action: str = Field(examples=["refund"])
-    client: str = Field(description="Of the API key, or `cli:` and a name.", examples=["shop"])
-    key_id: UUID | None = Field(description="Which API key; null: the command line.")
-    address: str = Field(description="Where from; empty for the command line.", examples=["10.0.0.7"])
-    asked: dict[str, Any] = Field(description="What exactly, with the caller's Idempotency-Key as `key`.")
+    client: str = Field(description="Client of the API key, or `cli:` and an account name.", examples=["shop"])
+    key_id: UUID | None = Field(description="The API key; null for the command line.")
+    address: str = Field(description="Network address; empty for the command line.", examples=["10.0.0.7"])
+    asked: dict[str, Any] = Field(description="The request, with the caller's Idempotency-Key as `key`.")
 
     def _sentence(self) -> str:
         where = f" from {self.address}" if self.address else ""
         key = f", key {self.asked['key']}" if "key" in self.asked else ""
-        return f"{self.client} asked for: {self.action}{where}{key}."
+        return f"{self.client} requested: {self.action}{where}{key}."
 
 
 class OperationEntry(_Entry):
-    """A call to the provider, queued at `at`, and how it stands."""
+    """A call to the provider, queued at `at`, in its current state."""
 
     kind: Literal["operation"] = "operation"
     operation_id: UUID
     operation: str = Field(description="create, capture, cancel, refund, retrieve.", examples=["create"])
-    cause: str = Field(description="What asked for it.")
+    cause: str = Field(description="The reason for the call.")
     state: str = Field(description="due, claimed, done, refused, parked.", examples=["done"])
-    attempts: int = Field(description="How often it was taken up.")
+    attempts: int = Field(description="Number of attempts.")
     idempotency_key: str | None = Field(
-        description="The name under which the provider does it once; null for a read.",
+        description="The idempotency key at the provider; null for a read.",
         examples=["create:ae21913b-5b2f-5c29-8abf-153dfb1cfa87:1"],
     )
     outcome: str = Field(description="Of the last attempt; empty before it has ended.", examples=["done"])
     code: str
     detail: str
     provider_request_id: str = Field(
-        description="The provider's name for the last call that it answered.", examples=["req_8OcXvZ"]
+        description="The provider's id of the last request that it answered.", examples=["req_8OcXvZ"]
     )
-    due_at: datetime | None = Field(description="When it is tried next; null unless it is due.")
+    due_at: datetime | None = Field(description="Time of the next attempt; null unless due.")
     finished_at: datetime | None
 
     def _sentence(self) -> str:
         match self.state:
             case "due" if self.attempts:
-                state = f"was tried {self.attempts} times, last {_result(self.outcome, self.code)}, and waits for its next turn"
+                state = f"was tried {self.attempts} times, last {_result(self.outcome, self.code)}, and will be retried"
             case "due":
-                state = "waits for its turn"
+                state = "is queued"
             case "claimed":
-                state = f"is at the provider (attempt {self.attempts})"
+                state = f"is in progress (attempt {self.attempts})"
             case _:
                 state = f"is {self.state}: {_result(self.outcome, self.code)}"
-        return f"The call {self.operation} was queued ({self.cause}); it {state}."
+        return f"Call {self.operation} ({self.cause}) {state}."
 
 
 class AttemptEntry(_Entry):
-    """An attempt that ended at `at`. Of each operation the last ten are kept; a number that is missing was never settled."""
+    """An attempt that ended at `at`. The last ten of each operation are kept; a missing number has no recorded result."""
 
     kind: Literal["attempt"] = "attempt"
     operation_id: UUID
     operation: str = Field(examples=["create"])
     attempt: int
-    idempotency_key: str | None = Field(description="Null: it only read what became of earlier ones.")
-    sent_at: datetime | None = Field(description="Null: it only read.")
+    idempotency_key: str | None = Field(description="Null: the attempt only read the outcome of earlier ones.")
+    sent_at: datetime | None = Field(description="Null: the attempt only read.")
     outcome: str = Field(examples=["transient"])
     code: str = Field(examples=["lock_timeout"])
-    provider_request_id: str = Field(description="Empty where the provider did not answer.", examples=["req_8OcXvZ"])
+    provider_request_id: str = Field(description="Empty if the provider did not answer.", examples=["req_8OcXvZ"])
 
     def _sentence(self) -> str:
-        what = f"of {self.operation}" if self.idempotency_key else f"of {self.operation}, a read,"
-        answer = f" ({self.provider_request_id})" if self.provider_request_id else ", without an answer"
-        return f"Attempt {self.attempt} {what} ended: {_result(self.outcome, self.code)}{answer}."
+        call = self.operation if self.idempotency_key else f"{self.operation}, read only"
+        answer = f" ({self.provider_request_id})" if self.provider_request_id else ", without a response"
+        return f"Attempt {self.attempt} ({call}): {_result(self.outcome, self.code)}{answer}."
 
 
 class WebhookEntry(_Entry):
-    """An event of the provider, which came at `at`."""
+    """A provider event, received at `at`."""
 
     kind: Literal["webhook"] = "webhook"
     provider_event_id: str = Field(examples=["evt_3SxYz1"])
     type: str = Field(examples=["payment_intent.succeeded"])
-    result: str = Field(description="What became of it, or why it waits; empty while nobody has looked.")
-    parked_reason: str = Field(description="Why it waits for a person; empty where it does not.")
-    occurred_at: datetime = Field(description="The provider's clock.")
+    result: str = Field(description="The result of applying it, or why it waits; empty before that.")
+    parked_reason: str = Field(description="Why it is parked; empty if it is not.")
+    occurred_at: datetime = Field(description="Time at the provider.")
     processed_at: datetime | None = Field(
-        description="When it was applied, or found to change nothing; null: it waits."
+        description="Time when it was applied or found to change nothing; null: not yet."
     )
 
     def _sentence(self) -> str:
         result = (
             f"parked, {self.parked_reason}" if self.parked_reason else _TAKEN.get(self.result, self.result or "waits")
         )
-        return f"The provider told {self.type} ({self.provider_event_id}): {result}."
+        return f"Provider event {self.type} ({self.provider_event_id}): {result}."
 
 
 class TransitionEntry(_Entry):
-    """A change of the payment, or of what hangs on it, and what it is announced as."""
+    """A change of the payment, its refunds or disputes, and the topic of its event."""
 
     kind: Literal["transition"] = "transition"
     from_status: str = Field(examples=["pending"])
     to_status: str = Field(examples=["succeeded"])
     cause: str = Field(description="The provider's object and its state.", examples=["pi_3SxYz1:succeeded"])
-    published_topic: str | None = Field(description="The topic; null for what is not announced.")
-    sequence: int | None = Field(description="`ce_sequence` of the record; null for what is not announced.")
-    occurred_at: datetime | None = Field(description="The provider's clock.")
+    published_topic: str | None = Field(description="Topic of the published event; null if none is published.")
+    sequence: int | None = Field(description="`ce_sequence` of the record; null if none is published.")
+    occurred_at: datetime | None = Field(description="Time at the provider.")
 
     def _sentence(self) -> str:
         moved = self.from_status != self.to_status
         change = f"{self.from_status} → {self.to_status}" if moved else f"Still {self.to_status}"
-        told = f", told as {self.published_topic} number {self.sequence}" if self.published_topic else ""
+        told = f"; published as {self.published_topic} number {self.sequence}" if self.published_topic else ""
         return f"{change} ({self.cause}){told}."
 
 
 class RefundEntry(_Entry):
-    """A refund, made at `at`, and how it stands."""
+    """A refund, created at `at`, in its current state."""
 
     kind: Literal["refund"] = "refund"
     refund_id: UUID
@@ -185,18 +188,18 @@ class RefundEntry(_Entry):
     reason: str
     failure_code: str
     external: bool
-    client: str | None = Field(description="Whose key asked for it; null where it was made at the provider.")
+    client: str | None = Field(description="Client that requested it; null if it was created at the provider.")
     provider_refund_id: str | None
     updated_at: datetime
 
     def _sentence(self) -> str:
-        who = "by hand at the provider" if self.external else f"for {self.client}"
+        who = "at the provider" if self.external else f"for {self.client}"
         reason = f" ({self.failure_code})" if self.failure_code else ""
         return f"A refund of {self.amount} {self.currency} was made {who}; it is {self.status}{reason}."
 
 
 class DisputeEntry(_Entry):
-    """A dispute, told at `at`, and how it stands."""
+    """A dispute, received at `at`, in its current state."""
 
     kind: Literal["dispute"] = "dispute"
     dispute_id: UUID
@@ -209,31 +212,35 @@ class DisputeEntry(_Entry):
     updated_at: datetime
 
     def _sentence(self) -> str:
-        until = f"; evidence is taken until {self.evidence_due_by:%Y-%m-%d %H:%M} UTC" if self.evidence_due_by else ""
+        until = (
+            f"; evidence is accepted until {self.evidence_due_by:%Y-%m-%d %H:%M} UTC" if self.evidence_due_by else ""
+        )
         return f"The bank disputes {self.amount} {self.currency} ({self.reason}); it is {self.status}{until}."
 
 
 class RecordEntry(_Entry):
-    """A record on Kafka: published at `at`, once for each time, or written then and still waiting. Kept for a week or two."""
+    """A Kafka record, published at `at`, or written then and not published yet. A repeated publication is a separate
+    entry. Entries are kept for a week or two.
+    """
 
     kind: Literal["record"] = "record"
     topic: str = Field(examples=["payments.succeeded"])
     sequence: int
     ce_id: UUID
     written_at: datetime
-    published_at: datetime | None = Field(description="Null: it waits, or was published before placements were kept.")
+    published_at: datetime | None = Field(description="Null: not published, or published before offsets were stored.")
     partition: int | None
     offset: int | None
     waiting: bool
-    parked_reason: str = Field(description="Why it can't go out by itself; empty where it can.")
+    parked_reason: str = Field(description="Why it is parked; empty if it is not.")
 
     def _sentence(self) -> str:
         name = f"{self.topic} number {self.sequence}"
         if self.published_at is not None:
             return f"Published {name}: partition {self.partition}, offset {self.offset}."
         if self.parked_reason:
-            return f"{name} can't be published: {self.parked_reason}."
-        return f"{name} waits to be published." if self.waiting else f"{name} was published."
+            return f"{name} cannot be published: {self.parked_reason}."
+        return f"{name} is waiting to be published." if self.waiting else f"{name} was published."
 
 
 TimelineEntry = Annotated[
@@ -253,4 +260,4 @@ ENTRY: TypeAdapter[TimelineEntry] = TypeAdapter(TimelineEntry)
 
 
 def _result(outcome: str, code: str) -> str:
-    return f"{outcome} ({code})" if code and code != outcome else outcome or "nothing known"
+    return f"{outcome} ({code})" if code and code != outcome else outcome or "unknown"

@@ -22,7 +22,7 @@ _GAUGES: Final[dict[str, Gauge]] = {
     "parked": metrics.PARKED,
     "events_waiting": metrics.EVENTS_WAITING,
     "disputes_due": metrics.DISPUTES_DUE,
-    "holds_ending": metrics.HOLDS_ENDING,
+    "holds_ending": metrics.AUTHORIZATIONS_EXPIRING,
     "provider_blocked": metrics.PROVIDER_BLOCKED,
     "partition_days_left": metrics.PARTITION_DAYS_LEFT,
     "partition_default_rows": metrics.PARTITION_DEFAULT_ROWS,

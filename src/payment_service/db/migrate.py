@@ -52,7 +52,7 @@ def migrate(
     """
     with _connection(dsn) as connection, _turn(connection):
         before = _revision(connection)
-        preparations: list[Callable[[], None]] = [partial(_refuse_foreign_tables, connection, before)]
+        preparations: list[Callable[[], None]] = [partial(_refuse_other_tables, connection, before)]
         for revision in _missing(before, to) or [before or to]:
             with_lock_retries(partial(_apply, connection, revision, preparations))
         after = _revision(connection)
@@ -144,7 +144,7 @@ def _explain(error: DBAPIError) -> str:
 def _turn(connection: Connection) -> Iterator[None]:
     """Hold the advisory lock of migrations until the session ends.
 
-    Polls for the lock: a wait inside the server would end by `lock_timeout` and could not be told from a locked table.
+    Polls for the lock: a wait inside the server would end by `lock_timeout` and could not be distinguished from a locked table.
     """
     deadline = time.monotonic() + WAIT_FOR_OTHERS_S
     while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({ADVISORY_LOCK})").scalar():
@@ -156,7 +156,7 @@ def _turn(connection: Connection) -> Iterator[None]:
     yield
 
 
-def _refuse_foreign_tables(connection: Connection, revision: str | None) -> None:
+def _refuse_other_tables(connection: Connection, revision: str | None) -> None:
     if revision is None and connection.exec_driver_sql("SELECT to_regclass('payments')").scalar() is not None:
         message = "The database has a table payments that payment-service did not create. Give payment-service its own database."
         raise MigrationError(message)

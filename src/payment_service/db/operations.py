@@ -164,6 +164,17 @@ async def unfinished_kinds(connection: Connection, payment_id: UUID, kinds: Coll
     return [Kind(row["kind"]) for row in rows]
 
 
+async def parked_kind(connection: Connection, payment_id: UUID) -> Kind | None:
+    """Return the kind of the oldest parked operation that later operations of the payment wait for."""
+    kind = await connection.fetchval(_SQL.parked_kind, payment_id)
+    return Kind(kind) if kind is not None else None
+
+
+async def finish_known_creates(connection: Connection, payment_ids: Sequence[UUID]) -> None:
+    """Finish parked creates of payments that have their intent by now."""
+    await connection.execute(_SQL.finish_known_creates, payment_ids)
+
+
 async def being_canceled(connection: Connection, payment_ids: Sequence[UUID]) -> set[UUID]:
     """Return the payments that have an unfinished cancel."""
     rows = await connection.fetch(_SQL.being_canceled, payment_ids)

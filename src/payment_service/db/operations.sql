@@ -28,10 +28,11 @@ WITH alive AS (
     CROSS JOIN LATERAL (
         SELECT o.id, o.due_at FROM operations o
         WHERE o.state = 'due' AND o.provider = $2 AND o.kind = k.kind AND o.due_at <= now()
-          AND o.position = (
+          AND (o.kind = 'retrieve' OR o.cause LIKE 'stray:%' OR o.position = (
               SELECT e.position FROM operations e
               WHERE e.payment_id = o.payment_id AND e.state IN ('due', 'claimed', 'parked')
-              ORDER BY e.position LIMIT 1)
+                AND e.kind <> 'retrieve' AND e.cause NOT LIKE 'stray:%'
+              ORDER BY e.position LIMIT 1))
         ORDER BY o.due_at
         LIMIT 64
         FOR UPDATE OF o SKIP LOCKED
@@ -58,7 +59,7 @@ SET state = 'claimed', worker = $1, attempt = o.attempt + 1, tries = o.tries + 1
     resolving = o.resolving OR coalesce(o.first_sent_at < now() - $7::float8 * interval '1 s', false),
     first_sent_at = coalesce(o.first_sent_at, now()),
     last_sent_at = CASE WHEN o.resolving OR coalesce(o.first_sent_at < now() - $7::float8 * interval '1 s', false) THEN o.last_sent_at ELSE now() END
-WHERE o.id = ANY (ARRAY(SELECT id FROM picked LIMIT (SELECT granted FROM debit)))
+WHERE o.id = ANY (ARRAY(SELECT id FROM picked LIMIT coalesce((SELECT granted FROM debit), 0)))
 RETURNING o.id, o.payment_id, o.kind, o.cause, o.request_method, o.request_path, o.request_body, o.api_version, o.epoch,
           o.attempt, o.tries, o.resolving, o.outcome AS last_outcome, o.withdrawal, o.first_sent_at, o.last_sent_at, o.empty_read_at, o.due_at, now() AS claimed_at
 
@@ -86,6 +87,17 @@ RETURNING o.id
 
 -- name: request_of
 SELECT request_method, request_path, request_body, api_version FROM operations WHERE id = $1
+
+-- name: finish_known_creates
+-- Creates that were parked without a known result, whose intents are now the payments' own.
+UPDATE operations SET state = 'done', outcome = 'found', outcome_code = '', finished_at = now()
+WHERE payment_id = ANY ($1::uuid[]) AND kind = 'create' AND state = 'parked'
+
+-- name: parked_kind
+-- The oldest parked operation that later ones wait for. Reads and strays block nothing.
+SELECT kind FROM operations
+WHERE payment_id = $1 AND state = 'parked' AND kind <> 'retrieve' AND cause NOT LIKE 'stray:%'
+ORDER BY position LIMIT 1
 
 -- name: unfinished_kinds
 SELECT kind FROM operations

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from payment_service.db.pool import Connection, Pool
 
-Outcome = Literal["canceled", "refunded", "too_late", "nothing_paid"]
+Outcome = Literal["canceled", "refunded", "refund_failed", "too_late", "nothing_paid"]
 
 _SQL = load(__package__, "order_cancellations.sql")
 

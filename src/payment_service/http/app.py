@@ -1,4 +1,4 @@
-"""All routes, on one screen: the public app (webhooks, `/v1`, health) and the operations app (metrics, API docs, health)."""
+"""All routes: the public app (webhooks, `/v1`, health) and the operations app (metrics, API docs, health)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from payment_service.flows.requests.capture import Captures
 from payment_service.flows.requests.checkout import Checkouts
 from payment_service.flows.requests.open_payment import Payments
 from payment_service.flows.requests.refund import Refunds
-from payment_service.http import description, docs, problems
-from payment_service.http.auth import keys_of
+from payment_service.http import docs, openapi, problems
+from payment_service.http.auth import authenticator_for
 from payment_service.http.captures import captures_router
 from payment_service.http.checkout import checkout_router
-from payment_service.http.details import details_router
 from payment_service.http.health import CheckReadiness, health_routes
+from payment_service.http.middleware import RequestMiddleware
+from payment_service.http.payment_lists import payment_lists_router
 from payment_service.http.payments import payments_router
 from payment_service.http.refunds import refunds_router
-from payment_service.http.requests import Requests
-from payment_service.http.webhooks import Quarantine, Take, WebhookEndpoint, refuse_unknown
+from payment_service.http.webhooks import Quarantine, StoreEvent, WebhookEndpoint, refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,60 +44,62 @@ def build_app(
     config: Config,
     context: Context,
     receivers: Mapping[str, WebhookReceiver],
-    take: Take,
+    store_event: StoreEvent,
     quarantine: Quarantine,
     readiness: CheckReadiness,
 ) -> FastAPI:
-    """Make the app of SERVICE_PORT. Docs and metrics are not here: this port is open to the world."""
+    """Build the app of SERVICE_PORT. It has no docs and no metrics, because this port may face the internet."""
     endpoints = {
         f"/webhooks/{name}": WebhookEndpoint(
             name=name,
             receiver=one,
             body_limit_bytes=config.webhook_body_limit_bytes,
-            take=take,
+            store_event=store_event,
             quarantine=quarantine,
         )
         for name, one in receivers.items()
     }
     app = FastAPI(
-        title=description.TITLE,
+        title=openapi.TITLE,
         version=version("payment-service"),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        generate_unique_id_function=lambda route: route.name,  # the function's name, which generated clients take over
-        redirect_slashes=False,  # a webhook answered by a redirect is a failed delivery
+        generate_unique_id_function=lambda route: route.name,  # the function's name, which generated clients use
+        redirect_slashes=False,  # a webhook that is answered with a redirect counts as a failed delivery
         routes=[
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()),
             Route("/webhooks/{provider}", refuse_unknown, methods=["POST"]),
             *health_routes(readiness),
         ],
         middleware=[
-            Middleware(Requests),
-            # Who throttles and audits by address sees the client's: a proxy's word is taken, nobody else's.
+            Middleware(RequestMiddleware),
+            # Rate limits and audit rows need the client's address. Only proxies in TRUSTED_PROXIES may set it.
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies)),
         ],
     )
-    pool, keys = context.pool, keys_of(context.pool)
-    app.include_router(payments_router(pool, keys))
-    app.include_router(details_router(pool, keys))
-    app.include_router(refunds_router(pool, keys, Refunds(context)))
-    app.include_router(captures_router(keys, Captures(context), Cancellations(context)))
+    pool, authenticator = context.pool, authenticator_for(context.pool)
+    app.include_router(payments_router(pool, authenticator))
+    app.include_router(payment_lists_router(pool, authenticator))
+    app.include_router(refunds_router(pool, authenticator, Refunds(context)))
+    app.include_router(captures_router(authenticator, Captures(context), Cancellations(context)))
     checkouts = Checkouts(context, rate_per_s=config.provider_rate_per_second)
-    app.include_router(checkout_router(keys, checkouts, Payments(context, expires_after=config.payment_expires_after)))
+    app.include_router(
+        checkout_router(authenticator, checkouts, Payments(context, expires_after=config.payment_expires_after))
+    )
     problems.install(app)
     return app
 
 
 def build_operations_app(*, readiness: CheckReadiness, openapi_of: FastAPI) -> Starlette:
-    """Make the app of METRICS_PORT, which only operators reach. `openapi_of`: the app whose API is described."""
-    described: dict[str, Any] = description.describe(openapi_of)
+    """Build the app of METRICS_PORT, for operators only. `openapi_of` is the app to describe."""
+    described: dict[str, Any] = openapi.describe(openapi_of)
     page = docs.page(described)
 
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def openapi(_request: Request) -> Response:
+    async def openapi_json(_request: Request) -> Response:
         return JSONResponse(described)
 
     async def docs_page(_request: Request) -> Response:
@@ -107,10 +109,10 @@ def build_operations_app(*, readiness: CheckReadiness, openapi_of: FastAPI) -> S
         routes=[
             *health_routes(readiness),
             Route("/metrics", metrics),
-            Route("/openapi.json", openapi),
+            Route("/openapi.json", openapi_json),
             Route("/docs", docs_page),
         ],
-        middleware=[Middleware(Requests)],
+        middleware=[Middleware(RequestMiddleware)],
     )
     app.router.redirect_slashes = False
     problems.install(app)

@@ -1,4 +1,4 @@
-"""JSON bodies of `/v1`, read strictly: what can't be meant is refused in one sentence."""
+"""JSON bodies of `/v1`, read strictly: invalid input is refused with one sentence."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from payment_service.config.validation_messages import say
+from payment_service.config.validation_messages import validation_message
 from payment_service.domain import card_numbers
 from payment_service.http.problems import BAD_REQUEST, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-# The largest that can be meant, a refund with all its metadata, has 12 kB.
+# The largest valid body, a refund with all its metadata, has 12 kB.
 BODY_LIMIT_BYTES: Final = 16_384
-# As many as Stripe keeps with an object (https://docs.stripe.com/metadata), and as long.
+# As many entries, and as long, as Stripe allows for an object (https://docs.stripe.com/metadata).
 METADATA_MAX: Final = 50
 
 
 def _without_card_number(text: str) -> str:
     if card_numbers.contains(text):
-        raise PydanticCustomError("card_number", "this holds a card number, which is kept nowhere: leave it out")
+        raise PydanticCustomError("card_number", "contains a card number, which the service never stores: remove it")
     return text
 
 
 _NoCard = AfterValidator(_without_card_number)
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[\x20-\x7e]+$"), _NoCard]
-# For people: one line of a log, a screen or a mail.
+# A line of text for people, as a log, a terminal or an email shows it.
 Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), _NoCard]
 _METADATA_SCHEMA: Final = {
     "type": "object",
@@ -41,7 +41,7 @@ Metadata = Annotated[dict[_Name, Line], Field(max_length=METADATA_MAX), WithJson
 
 
 class Body(BaseModel):
-    """What a caller sends: fields that are unknown, and types that are others, are refused."""
+    """A request body. Unknown fields and wrong types are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -60,7 +60,7 @@ async def read_body(request: Request, model: type[T]) -> T:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise Problem(INVALID, f"{where}: {say(first)}.") from None
+        raise Problem(INVALID, f"{where}: {validation_message(first)}.") from None
     except (ValueError, RecursionError):
         raise Problem(BAD_REQUEST, "The body is not JSON in UTF-8.") from None
 
@@ -79,7 +79,7 @@ async def _read(request: Request) -> bytes:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Problem(INVALID, "The body names the same field twice.")
+        raise Problem(INVALID, "The body contains the same field twice.")
     return found
 
 

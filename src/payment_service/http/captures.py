@@ -1,4 +1,4 @@
-"""`/v1`: what is held is captured, and what is unpaid is canceled."""
+"""Routes of `/v1` that capture authorized payments and cancel unpaid ones."""
 
 from __future__ import annotations
 
@@ -12,82 +12,81 @@ from payment_service.contracts.api import Payment
 from payment_service.db.api_keys import Client, Scope
 from payment_service.flows.requests.cancel import Cancellations
 from payment_service.flows.requests.capture import Captures
-from payment_service.http.answers import ANSWERS, NO_PAYMENT, change_answers
-from payment_service.http.auth import Keys, require
+from payment_service.http.auth import Authenticator, require
 from payment_service.http.bodies import Body, Line, Metadata, read_body
-from payment_service.http.changes import answer, change_request, describe
-from payment_service.http.lists import PaymentId
-from payment_service.http.payments import only_parameters
+from payment_service.http.changes import change_request, describe_change, respond
+from payment_service.http.parameters import PaymentId, only_parameters
+from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT, change_responses
 
 
 class CaptureRequest(Body):
-    """What is to be captured."""
+    """The body of a capture."""
 
     amount: str | None = Field(
         default=None,
-        description="Decimal text with at most the currency's decimals; left out: all that is held. The rest is released.",
+        description="Decimal text with at most the currency's number of decimals. Absent: the whole authorized amount. The rest is released.",
         examples=["15.00"],
     )
-    metadata: Metadata = Field(default_factory=dict, description="Kept with the audit row of this change.")
+    metadata: Metadata = Field(default_factory=dict, description="Stored with the audit row of this change.")
 
 
 class CancelRequest(Body):
-    """Why a payment is to be canceled."""
+    """The body of a cancellation."""
 
     reason: Line = Field(
         default="",
-        description="For people. abandoned, duplicate, fraudulent and requested_by_customer are told to Stripe too.",
+        description="Free text. Stripe also receives abandoned, duplicate, fraudulent and requested_by_customer.",
         examples=["requested_by_customer"],
     )
 
 
-_CAPTURE_REFUSED: Final = change_answers(
-    not_allowed="Nothing is held yet: the customer has to pay first.",
+_CAPTURE_RESPONSES: Final = change_responses(
+    not_allowed="The payment is not authorized yet: the customer has to pay first.",
     invalid="amount: at most 19.90 eur can be captured.",
-    not_yet="A capture of this payment is under way: see what comes of it first.",
+    not_yet="A capture of this payment is in progress: wait for its outcome.",
 )
-_CANCEL_REFUSED: Final = change_answers(
-    not_allowed="The payment was paid: refund it instead.",
+_CANCEL_RESPONSES: Final = change_responses(
+    not_allowed="The payment is already paid: refund it instead.",
     invalid="reason: must have at most 200 characters.",
-    not_yet="A capture of this payment is under way: see what comes of it first.",
+    not_yet="A capture of this payment is in progress: wait for its outcome.",
 )
 
 
-def captures_router(keys: Keys, captures: Captures, cancellations: Cancellations) -> APIRouter:
-    """Give the routes of captures and cancellations."""
-    # Those who may give money back may also decide that less of it is taken, or none.
-    changer = Depends(require(keys, Scope.REFUND))
-    router = APIRouter(prefix="/v1", tags=["payments"], responses=ANSWERS | NO_PAYMENT)
+def captures_router(authenticator: Authenticator, captures: Captures, cancellations: Cancellations) -> APIRouter:
+    """Return the routes of captures and cancellations."""
+    # A client that may refund may also capture less, or cancel.
+    changer = Depends(require(authenticator, Scope.REFUND))
+    router = APIRouter(prefix="/v1", tags=["payments"], responses=COMMON_RESPONSES | NO_PAYMENT)
 
     @router.post(
         "/payments/{payment_id}/capture",
         status_code=201,
         response_model=Payment,
-        responses=_CAPTURE_REFUSED,
+        responses=_CAPTURE_RESPONSES,
         dependencies=[Depends(only_parameters())],
-        summary="Capture what is held, all or a part",
-        description="Asked of the provider after this answer, which shows the payment as it was then.",
-        openapi_extra=describe(CaptureRequest),
+        summary="Capture an authorized payment, fully or partly",
+        description="The service calls the provider after this response. The response shows the payment as it was before the call.",
+        openapi_extra=describe_change(CaptureRequest),
     )
     async def capture_payment(payment_id: PaymentId, request: Request, client: Client = changer) -> Response:
         body = await read_body(request, CaptureRequest)
-        asked = change_request(request, client, "capture", payment_id, body)
-        return await answer(captures.request(payment_id, body.amount, asked))
+        requested = change_request(request, client, "capture", payment_id, body)
+        return await respond(captures.request(payment_id, body.amount, requested))
 
     @router.post(
         "/payments/{payment_id}/cancel",
         status_code=201,
         response_model=Payment,
-        responses=_CANCEL_REFUSED,
+        responses=_CANCEL_RESPONSES,
         dependencies=[Depends(only_parameters())],
-        summary="Cancel an unpaid payment, or release what is held",
-        description="Asked of the provider after this answer, which shows the payment as it was then. A customer who pays in "
-        "the same second may be first: then it ends paid.",
-        openapi_extra=describe(CancelRequest),
+        summary="Cancel an unpaid payment, or release an authorization",
+        description="The service calls the provider after this response. The response shows the payment as it was before the call. "
+        "If the customer pays at the same time, the payment may still end as paid.",
+        openapi_extra=describe_change(CancelRequest),
     )
     async def cancel_payment(payment_id: PaymentId, request: Request, client: Client = changer) -> Response:
         body = await read_body(request, CancelRequest)
-        asked = change_request(request, client, "cancel", payment_id, body)
-        return await answer(cancellations.request(payment_id, body.reason, asked))
+        requested = change_request(request, client, "cancel", payment_id, body)
+        return await respond(cancellations.request(payment_id, body.reason, requested))
 
     return router

@@ -1,4 +1,4 @@
-"""Routes that change something: who asks, under which Idempotency-Key, and how a refusal is answered."""
+"""Requests that change something: caller, Idempotency-Key and the response to a refusal."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from payment_service.flows.requests.idempotency import ChangeResult
     from payment_service.http.bodies import Body
 
-# As long as Stripe's own (https://docs.stripe.com/api/idempotent_requests), of characters that every log can hold.
+# The length is Stripe's own limit (https://docs.stripe.com/api/idempotent_requests). Every log can hold these
+# characters.
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_CREATED: Final = 201  # every change makes something: a refund, a payment, a call to the provider
-_KINDS: Final = {
+_CREATED: Final = 201  # every change creates something: a refund, a payment or a call to the provider
+_PROBLEM_TYPES: Final = {
     RefusalReason.NOT_FOUND: problems.NOT_FOUND,
     RefusalReason.NOT_ALLOWED: problems.NOT_ALLOWED,
     RefusalReason.NOT_YET: problems.NOT_YET,
@@ -42,20 +43,22 @@ KEY_PARAMETER: Final[dict[str, Any]] = {
     "in": "header",
     "required": True,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    "description": "A name for this change, of your choice: the same key asks for the same change, and has the same answer. It "
-    "belongs to the client of the API key. What is refused is not kept: the same key may be sent again.",
+    "description": "A name of your choice for this change. The same key repeats the same change and gets the same response. It "
+    "belongs to the client of the API key. Refusals are not stored: you may send the same key again.",
     "example": "refund-order-1001-1",
 }
 
 
-def describe(body: type[Body]) -> dict[str, Any]:
-    """Describe in OpenAPI what a change needs."""
+def describe_change(body: type[Body]) -> dict[str, Any]:
+    """Describe the header and the body of a change in OpenAPI."""
     content = {"application/json": {"schema": body.model_json_schema()}}
     return {"parameters": [KEY_PARAMETER], "requestBody": {"required": True, "content": content}}
 
 
 def change_request(request: Request, client: Client, action: str, payment_id: UUID | None, body: Body) -> ChangeRequest:
-    """Say who asks for what under which key. Raises Problem (400) where the key is missing or can't be one."""
+    """Build the request for a change from the caller, the key and the body. Raises Problem (400) for a missing or
+    malformed key.
+    """
     keys = request.headers.getlist("idempotency-key")
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         detail = "Send one header Idempotency-Key of 1 to 255 printable ASCII characters."
@@ -70,19 +73,21 @@ def change_request(request: Request, client: Client, action: str, payment_id: UU
     )
 
 
-async def answer(change: Awaitable[ChangeResult], *, found_under: str = "") -> Response:
-    """Answer with what a change came to, and where the thing that it made is found. Raises Problem for a refusal."""
+async def respond(change: Awaitable[ChangeResult], *, location: str = "") -> Response:
+    """Return the result of a change, with the URL of the new object if `location` is set. Raises Problem for a
+    refusal.
+    """
     try:
         done = await change
     except Refusal as refusal:
-        raise refused(refusal) from None
+        raise refusal_problem(refusal) from None
     replayed = {"Idempotent-Replayed": "true"} if done.replayed else {}
-    place = {"Location": f"{found_under}/{done.result['id']}"} if found_under else {}
+    place = {"Location": f"{location}/{done.result['id']}"} if location else {}
     body = json.dumps(done.result, ensure_ascii=False, separators=(",", ":"))
     return Response(body, _CREATED, {**place, **replayed}, "application/json")
 
 
-def refused(refusal: Refusal, *, headers: Mapping[str, str] | None = None) -> Problem:
-    """Make the answer of a refusal."""
+def refusal_problem(refusal: Refusal, *, headers: Mapping[str, str] | None = None) -> Problem:
+    """Return the problem that a refusal is answered with."""
     wait = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s else {}
-    return Problem(_KINDS[refusal.reason], str(refusal), headers={**(headers or {}), **wait})
+    return Problem(_PROBLEM_TYPES[refusal.reason], str(refusal), headers={**(headers or {}), **wait})

@@ -1,4 +1,4 @@
-"""The API's description as one page, which needs no script from elsewhere."""
+"""The API description as one HTML page without scripts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LIMITS: Final = ("minimum", "maximum", "minLength", "maxLength", "maxProperties
 
 
 def page(description: dict[str, Any]) -> str:
-    """Render a description as one HTML page."""
+    """Render an API description as one HTML page."""
     title = escape(description["info"]["title"])
     operations = "".join(
         _operation(f"{method.upper()} {path}", operation, description["components"])
@@ -116,8 +116,8 @@ def _type(schema: Schema) -> str:
 
 
 def _limits(schema: Schema) -> str:
-    told = ", ".join(f"{name} {_plain(schema[name])}" for name in _LIMITS if name in schema)
-    return f" <small>({escape(told)})</small>" if told else ""
+    limits = ", ".join(f"{name} {_plain(schema[name])}" for name in _LIMITS if name in schema)
+    return f" <small>({escape(limits)})</small>" if limits else ""
 
 
 def _plain(value: Any) -> str:
@@ -125,6 +125,6 @@ def _plain(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    """Words between backquotes are code."""
+    """Render text between backquotes as code."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if odd % 2 else part for odd, part in enumerate(parts))

@@ -1,4 +1,6 @@
-"""One order's life as examples: what is asked of each route of `/v1`, and what it answers. Made of the models, so each is possible."""
+"""Examples of every request and response body of `/v1`, from the life of one order. They are built from the models, so
+each is valid.
+"""
 
 from __future__ import annotations
 
@@ -202,14 +204,14 @@ _TIMELINE: Final[list[TimelineEntry]] = [
     ),
 ]
 
-# By operationId.
+# Keyed by operationId.
 REQUESTS: Final[dict[str, dict[str, Any]]] = {
     "refund_payment": {"amount": "5.00", "reason": "requested_by_customer", "metadata": {"ticket": "4711"}},
     "capture_payment": {"amount": "15.00"},
     "cancel_payment": {"reason": "requested_by_customer"},
     "open_payment": {"order_id": "order-1001"},
 }
-_ANSWERS: Final[dict[str, BaseModel]] = {
+_RESPONSES: Final[dict[str, BaseModel]] = {
     "list_payments": Page[Payment](data=[Payment(**PAYMENT)], has_more=False, next_cursor=None),
     "read_payment": PaymentDetail(
         **PAYMENT,
@@ -227,7 +229,7 @@ _ANSWERS: Final[dict[str, BaseModel]] = {
     "open_payment": Payment(**PAYMENT | _OPEN | {"status": "created", "provider_payment_id": None}),
     "read_checkout": _CHECKOUT,
 }
-ANSWERS: Final[dict[str, Any]] = {name: model.model_dump(mode="json") for name, model in _ANSWERS.items()} | {
+RESPONSES: Final[dict[str, Any]] = {name: model.model_dump(mode="json") for name, model in _RESPONSES.items()} | {
     "receive_stripe_event": {"received": True},
     "receive_provider_event": {"received": True},
     "read_health": {"status": "ok"},

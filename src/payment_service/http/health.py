@@ -1,4 +1,4 @@
-"""Is the process alive (`/health`), and can it do its work (`/ready`)?"""
+"""Liveness (`/health`) and readiness (`/ready`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`ready`: the schema fits and the database answers. `checks`: name and state of every part, `ok` or a sentence."""
+    """`ready`: the schema matches this version and the database answers. `checks`: each part with `ok` or a sentence."""
 
     ready: bool
     checks: dict[str, str]
@@ -28,7 +28,7 @@ CheckReadiness = Callable[[], Awaitable[Readiness]]
 
 
 def health_routes(readiness: CheckReadiness) -> list[Route]:
-    """Give the two routes; both are served on both ports, whatever roles run."""
+    """Return both routes. Both ports serve them, in every role."""
 
     async def health(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -37,7 +37,7 @@ def health_routes(readiness: CheckReadiness) -> list[Route]:
         found = await readiness()
         if found.ready:
             return JSONResponse({"ready": True, "checks": found.checks})
-        detail = "The service can't work now; `checks` says what is missing."
+        detail = "The service is not ready: `checks` lists the reasons."
         return respond(UNAVAILABLE, detail, headers={"Retry-After": "1"}, ready=False, checks=found.checks)
 
     return [Route("/health", health, methods=["GET"]), Route("/ready", ready, methods=["GET"])]

@@ -1,12 +1,10 @@
-"""`/v1`: what callers may read of payments."""
+"""Routes of `/v1` that read payments."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
-from uuid import UUID
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
@@ -16,43 +14,28 @@ from payment_service.db import payment_reads, refund_reads
 from payment_service.db.api_keys import Scope
 from payment_service.db.payment_reads import Filters
 from payment_service.db.pool import Pool
-from payment_service.http.answers import ANSWERS, NO_PAYMENT, PAGE
-from payment_service.http.auth import Keys, require
-from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Moment, Pages, PaymentId
-from payment_service.http.problems import INVALID, NOT_FOUND, Problem
+from payment_service.http.auth import Authenticator, require
+from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Pages, payment_list_key
+from payment_service.http.parameters import ORDER_ID, Moment, PaymentId, only_parameters
+from payment_service.http.problems import payment_not_found
+from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT, PAGE
 from payment_service_events.currency import CURRENCIES
-
-ORDER_ID: Final = r"^[!-~]{1,64}$"
-
-
-def only_parameters(*names: str) -> Callable[[Request], Awaitable[None]]:
-    """Make a dependency that refuses query parameters that mean nothing here, or are given twice: both are typing errors."""
-
-    async def dependency(request: Request) -> None:
-        given = [name for name, _ in request.query_params.multi_items()]
-        if not set(given) <= set(names):
-            known = ", ".join(names) or "none"
-            raise Problem(INVALID, f"A query parameter is unknown here; known: {known}.")
-        if len(given) != len(set(given)):
-            raise Problem(INVALID, "A query parameter is given more than once.")
-
-    return dependency
 
 
 def _known_currency(code: str) -> str:
     if code.lower() not in CURRENCIES:
-        raise PydanticCustomError("currency", "write an ISO 4217 code that can be charged, such as eur")
+        raise PydanticCustomError("currency", "must be an ISO 4217 code of a supported currency, such as eur")
     return code.lower()
 
 
 def _printable(text: str) -> str:
     if not text.isprintable():
-        raise PydanticCustomError("user_id", "an id has printable characters only")
+        raise PydanticCustomError("user_id", "must contain printable characters only")
     return text
 
 
 class PaymentsQuery(BaseModel):
-    """Which payments are wanted, and which part of their list."""
+    """Filters and paging of the list of payments."""
 
     order_id: str | None = Field(
         default=None,
@@ -64,41 +47,43 @@ class PaymentsQuery(BaseModel):
         default=None,
         min_length=1,
         max_length=USER_ID_LIMIT_CHARACTERS,
-        description="As the order named the user.",
+        description="The order's user id.",
         examples=["user-7"],
     )
     status: ShownStatus | None = Field(
-        default=None, description="As it is shown; the derived ones too.", examples=["partially_refunded"]
+        default=None,
+        description="A status as responses show it, including derived ones.",
+        examples=["partially_refunded"],
     )
     currency: Annotated[str, AfterValidator(_known_currency)] | None = Field(
         default=None,
-        description="ISO 4217, in lower case (upper case is taken too).",
+        description="ISO 4217 code, in lower or upper case.",
         examples=["eur"],
         json_schema_extra=lambda schema: schema.update(enum=[*sorted(CURRENCIES)]),
     )
     created_from: Moment | None = Field(
-        default=None, description="RFC 3339; from this moment on.", examples=["2026-12-01T00:00:00Z"]
+        default=None, description="RFC 3339, inclusive.", examples=["2026-12-01T00:00:00Z"]
     )
     created_to: Moment | None = Field(
-        default=None, description="RFC 3339; before this moment.", examples=["2027-01-01T00:00:00Z"]
+        default=None, description="RFC 3339, exclusive.", examples=["2027-01-01T00:00:00Z"]
     )
     limit: Limit = PAGE_DEFAULT
     cursor: Cursor = None
 
     def filters(self) -> Filters:
-        """The filters alone."""
+        """Return the filters without the paging."""
         return Filters(**{name: getattr(self, name) for name in Filters.__slots__})
 
-    def of(self) -> dict[str, str | None]:
-        """What a cursor of this list is bound to."""
+    def list_key(self) -> dict[str, str | None]:
+        """Return the list's name and filters, which a cursor is bound to."""
         given = {name: getattr(self, name) for name in Filters.__slots__}
         return {"list": "payments", **{name: None if value is None else str(value) for name, value in given.items()}}
 
 
-def payments_router(pool: Pool, keys: Keys) -> APIRouter:
-    """Give the routes under `/v1`."""
-    reader = Depends(require(keys, Scope.READ))
-    router = APIRouter(prefix="/v1", tags=["payments"], responses=ANSWERS)
+def payments_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
+    """Return the routes that read payments."""
+    reader = Depends(require(authenticator, Scope.READ))
+    router = APIRouter(prefix="/v1", tags=["payments"], responses=COMMON_RESPONSES)
     pages = Pages(pool)
 
     @router.get(
@@ -109,41 +94,33 @@ def payments_router(pool: Pool, keys: Keys) -> APIRouter:
         summary="Read a payment",
     )
     async def read_payment(payment_id: PaymentId) -> PaymentDetail:
-        """With its refunds and disputes, all of one moment."""
+        """Return the payment with its refunds and disputes, from one snapshot."""
         async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             row = await payment_reads.payment(connection, payment_id)
             limit = PAGE_DEFAULT + 1
             refunds = await refund_reads.refunds(connection, payment_id, after=None, limit=limit)
             disputes = await refund_reads.disputes(connection, payment_id, after=None, limit=limit)
         if row is None:
-            raise unknown_payment()
+            raise payment_not_found()
         return PaymentDetail(
             **row,
-            refunds=await pages.page(Refund, refunds, PAGE_DEFAULT, part_of(payment_id, "refunds")),
-            disputes=await pages.page(Dispute, disputes, PAGE_DEFAULT, part_of(payment_id, "disputes")),
+            refunds=await pages.page(Refund, refunds, PAGE_DEFAULT, payment_list_key(payment_id, "refunds")),
+            disputes=await pages.page(Dispute, disputes, PAGE_DEFAULT, payment_list_key(payment_id, "disputes")),
         )
 
     @router.get(
         "/payments",
         responses=PAGE,
         dependencies=[reader, Depends(only_parameters(*PaymentsQuery.model_fields))],
-        summary="List payments, the newest first",
+        summary="List payments, newest first",
     )
     async def list_payments(query: Annotated[PaymentsQuery, Query()]) -> Page[Payment]:
-        """All filters that are given must fit. Payments that come while a list is read on change no page of it."""
-        of = query.of()
-        after = await pages.begin(query.cursor, of)
+        """Return the payments that match all given filters. Payments created while you read the list do not change its
+        pages.
+        """
+        list_key = query.list_key()
+        after = await pages.start_after(query.cursor, list_key)
         rows = await payment_reads.payments(pool, query.filters(), after=after, limit=query.limit + 1)
-        return await pages.page(Payment, rows, query.limit, of)
+        return await pages.page(Payment, rows, query.limit, list_key)
 
     return router
-
-
-def part_of(payment_id: UUID, name: str) -> dict[str, str | None]:
-    """What a cursor of a list of a payment is bound to."""
-    return {"list": name, "payment": str(payment_id)}
-
-
-def unknown_payment() -> Problem:
-    """There is none with this id."""
-    return Problem(NOT_FOUND, "There is no payment with this id.")

@@ -1,4 +1,4 @@
-"""`/v1`: refunds, asked for and read."""
+"""Routes of `/v1` that make and read refunds."""
 
 from __future__ import annotations
 
@@ -14,33 +14,32 @@ from payment_service.db import refund_reads
 from payment_service.db.api_keys import Client, Scope
 from payment_service.db.pool import Pool
 from payment_service.flows.requests.refund import Refunds, RefundTerms
-from payment_service.http.answers import ANSWERS, NO_PAYMENT, NO_REFUND, change_answers
-from payment_service.http.auth import Keys, require
+from payment_service.http.auth import Authenticator, require
 from payment_service.http.bodies import Body, Line, Metadata, read_body
-from payment_service.http.changes import answer, change_request, describe
-from payment_service.http.lists import PaymentId
-from payment_service.http.payments import only_parameters
+from payment_service.http.changes import change_request, describe_change, respond
+from payment_service.http.parameters import PaymentId, only_parameters
 from payment_service.http.problems import NOT_FOUND, Problem
+from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT, NO_REFUND, change_responses
 
 
 class RefundRequest(Body):
-    """What is to be refunded."""
+    """The body of a refund."""
 
     amount: str | None = Field(
         default=None,
-        description="Decimal text with at most the currency's decimals; left out: all that is left.",
+        description="Decimal text with at most the currency's number of decimals. Absent: the whole remaining amount.",
         examples=["5.00"],
     )
     reason: Line = Field(
         default="",
-        description="For people. duplicate, fraudulent and requested_by_customer are told to Stripe too.",
+        description="Free text. Stripe also receives duplicate, fraudulent and requested_by_customer.",
         examples=["requested_by_customer"],
     )
-    metadata: Metadata = Field(default_factory=dict, description="Kept with the refund.")
+    metadata: Metadata = Field(default_factory=dict, description="Stored with the refund.")
 
 
-_REFUSED: Final = change_answers(
-    not_allowed="Nothing is left to refund: all is refunded, or asked to be.",
+_REFUND_RESPONSES: Final = change_responses(
+    not_allowed="Nothing is left to refund: the whole amount is refunded or has refunds in progress.",
     invalid="amount: at most 14.90 eur can still be refunded.",
     location=True,
 )
@@ -49,28 +48,28 @@ RefundId = Annotated[
 ]
 
 
-def refunds_router(pool: Pool, keys: Keys, refunds: Refunds) -> APIRouter:
-    """Give the routes of refunds."""
-    reader = Depends(require(keys, Scope.READ))
-    refunder = Depends(require(keys, Scope.REFUND))
-    router = APIRouter(prefix="/v1", tags=["refunds"], responses=ANSWERS)
+def refunds_router(pool: Pool, authenticator: Authenticator, refunds: Refunds) -> APIRouter:
+    """Return the routes of refunds."""
+    reader = Depends(require(authenticator, Scope.READ))
+    refunder = Depends(require(authenticator, Scope.REFUND))
+    router = APIRouter(prefix="/v1", tags=["refunds"], responses=COMMON_RESPONSES)
 
     @router.post(
         "/payments/{payment_id}/refunds",
         status_code=201,
         response_model=Refund,
-        responses=NO_PAYMENT | _REFUSED,
+        responses=NO_PAYMENT | _REFUND_RESPONSES,
         dependencies=[Depends(only_parameters())],
         summary="Refund a payment, fully or partly",
-        description="The amount is reserved at once and asked of the provider after this answer: the refund is `pending` until "
-        "the provider has said more, which a read and the records tell.",
-        openapi_extra=describe(RefundRequest),
+        description="The service reserves the amount at once and calls the provider after this response. The refund stays `pending` until "
+        "the provider reports its outcome, which reads and published records show.",
+        openapi_extra=describe_change(RefundRequest),
     )
     async def refund_payment(payment_id: PaymentId, request: Request, client: Client = refunder) -> Response:
         body = await read_body(request, RefundRequest)
-        asked = change_request(request, client, "refund", payment_id, body)
+        requested = change_request(request, client, "refund", payment_id, body)
         terms = RefundTerms(amount=body.amount, reason=body.reason, metadata=body.metadata)
-        return await answer(refunds.request(payment_id, terms, asked), found_under="/v1/refunds")
+        return await respond(refunds.request(payment_id, terms, requested), location="/v1/refunds")
 
     @router.get(
         "/refunds/{refund_id}",

@@ -1,4 +1,4 @@
-"""`POST /webhooks/{provider}`: read, verify, translate, hand over, and answer 200 only when the event is durable."""
+"""`POST /webhooks/{provider}`: read, verify, translate and store an event. Answer 200 only once the event is durable."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from payment_service.http.problems import (
     TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED_TYPE,
-    Kind,
     Problem,
+    ProblemType,
 )
 from payment_service.provider.port import BodyRefused, Disposition, SignatureRefused
 from payment_service.telemetry import metrics
@@ -35,33 +35,34 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# A body of the largest size over a slow line; Stripe itself sends its few kilobytes at once.
+# Enough for a body of the maximum size over a slow line. Stripe sends its few kilobytes at once.
 READ_TIMEOUT_S: Final = 10.0
-# Under a second of work at the rate that this process reaches. What waits longer is better sent again, which Stripe does.
+# Less than a second of work at the rate of one process. Later deliveries are better sent again, which Stripe does.
 WAITING_MAX: Final = 2_048
-# Bodies held at once, so that a few hundred large ones can't take the memory that the process may have (150 MB).
-HELD_LIMIT_BYTES: Final = 33_554_432
+# Total size of the bodies in memory. It keeps a few hundred large ones from exhausting the process's 150 MB.
+BUFFER_LIMIT_BYTES: Final = 33_554_432
 RETRY_AFTER_S: Final = 5
 
 _CLIENT_SECRET: Final = re.compile(r"_secret_[A-Za-z0-9]+")
 _RECEIVED: Final = Response(b'{"received":true}', media_type="application/json")
 
-Take = Callable[["ProviderEvent", str], Awaitable[None]]
+StoreEvent = Callable[["ProviderEvent", str], Awaitable[None]]
 Quarantine = Callable[[str, bytes, str, str], Awaitable[None]]
 
 
-NO_SUCH_PROVIDER: Final = "No provider of this name that sends webhooks runs here."
+NO_SUCH_PROVIDER: Final = "No provider with this name sends webhooks to this service."
 
 
-class _Gone(Exception):
-    """The sender hung up before its body was complete."""
+class _Disconnected(Exception):
+    """The sender closed the connection before the body was complete."""
 
 
 class WebhookEndpoint:
-    """An ASGI app for one path, that of the provider `name`.
+    """An ASGI app for the webhooks of the provider `name`.
 
-    `take(event, verified_by)` returns when the event is durable; `quarantine(provider, body, reason, detail)` keeps a body that was
-    signed and can't be read. Both may raise Unavailable, which is answered 503: the provider sends the event again.
+    `store_event(event, verified_by)` returns once the event is durable. `quarantine(provider, body, reason, detail)` stores a
+    signed body that cannot be read. Both may raise Unavailable, which is answered with 503: the provider sends the
+    event again.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class WebhookEndpoint:
         name: str,
         receiver: WebhookReceiver,
         body_limit_bytes: int,
-        take: Take,
+        store_event: StoreEvent,
         quarantine: Quarantine,
         now_s: Callable[[], int] = lambda: int(time.time()),
         read_timeout_s: float = READ_TIMEOUT_S,
@@ -79,16 +80,16 @@ class WebhookEndpoint:
         self._name = name
         self._receiver = receiver
         self._body_limit_bytes = body_limit_bytes
-        self._take = take
+        self._store_event = store_event
         self._quarantine = quarantine
         self._now_s = now_s
         self._read_timeout_s = read_timeout_s
         self._waiting_max = waiting_max
         self._waiting = 0
-        self._held_bytes = 0
+        self._buffered_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take one delivery."""
+        """Handle one delivery."""
         if self._waiting >= self._waiting_max:
             raise _overloaded()
         headers = Headers(scope=scope)
@@ -98,13 +99,13 @@ class WebhookEndpoint:
         try:
             body = await self._read(receive, chunks)
             label = self._verify(body, headers)
-            await self._take(await self._read_event(body), label)
-        except _Gone:
+            await self._store_event(await self._read_event(body), label)
+        except _Disconnected:
             metrics.WEBHOOKS_REFUSED.labels("gone").inc()
             return
         finally:
             self._waiting -= 1
-            self._held_bytes -= sum(map(len, chunks))
+            self._buffered_bytes -= sum(map(len, chunks))
         await _RECEIVED(scope, receive, send)
 
     def _check_head(self, headers: Headers) -> None:
@@ -112,27 +113,27 @@ class WebhookEndpoint:
             raise _refused(UNSUPPORTED_TYPE, "content_type", "Send the event as application/json.")
         if headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise _refused(UNSUPPORTED_TYPE, "content_encoding", "Send the event without a content encoding.")
-        # The parser below us takes digits only, and not more than 64 bits of them.
+        # The HTTP parser accepts only digits, up to 64 bits.
         if int(headers.get("content-length", "0")) > self._body_limit_bytes:
             raise self._too_large()
 
     async def _read(self, receive: Receive, chunks: list[bytes]) -> bytes:
-        """Read the body into `chunks`; give it whole."""
+        """Read the body into `chunks` and return it as a whole."""
         size, more = 0, True
         try:
             async with asyncio.timeout(self._read_timeout_s):
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise _Gone
+                        raise _Disconnected
                     chunk: bytes = message.get("body", b"")
                     chunks.append(chunk)
                     size += len(chunk)
-                    self._held_bytes += len(chunk)
+                    self._buffered_bytes += len(chunk)
                     more = message.get("more_body", False)
                     if size > self._body_limit_bytes:
                         raise self._too_large()
-                    if self._held_bytes > HELD_LIMIT_BYTES:
+                    if self._buffered_bytes > BUFFER_LIMIT_BYTES:
                         raise _overloaded()
         except TimeoutError:
             detail = f"The body was not complete after {self._read_timeout_s:g} s."
@@ -140,33 +141,34 @@ class WebhookEndpoint:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _verify(self, body: bytes, headers: Headers) -> str:
-        # Two headers of one name, joined as HTTP allows, have a space after the comma: no choice of ours.
+        # HTTP allows repeated headers to be joined with a comma. The space after it follows Starlette and proxies.
         plain = {name: ", ".join(headers.getlist(name)) for name in headers}
         try:
             return self._receiver.verify(body, plain, now_s=self._now_s())
         except SignatureRefused as refusal:
             raise _refused(NOT_SIGNED, refusal.reason, str(refusal)) from None
         except Exception as error:  # noqa: BLE001 - the provider's code may be anybody's; nothing is believed that it trips over
-            raise self._tripped(error) from None
+            raise self._provider_failed(error) from None
 
     async def _read_event(self, body: bytes) -> ProviderEvent:
         try:
             event = self._receiver.translate(self._receiver.parse(body))
         except BodyRefused as refusal:
-            # It was signed, so it is the provider's: kept for a person, less what must not be stored.
+            # A signed body comes from the provider: quarantine it for an operator, without data that must not be
+            # stored.
             masked = card_numbers.mask(_CLIENT_SECRET.sub("_secret_***", body.decode(errors="replace")))
             await self._quarantine(self._name, masked.encode(), refusal.reason, str(refusal))
             raise _refused(NOT_AN_EVENT, refusal.reason, str(refusal)) from None
-        except Exception as error:  # noqa: BLE001 - as above: it is sent again, until the provider's code is mended
-            raise self._tripped(error) from None
+        except Exception as error:  # noqa: BLE001 - as above: the provider sends it again, until its code is fixed
+            raise self._provider_failed(error) from None
         if event.disposition is Disposition.MISDIRECTED:
             log.warning("webhook_misdirected", provider=self._name, event_id=event.event_id)
         return event
 
-    def _tripped(self, error: Exception) -> Problem:
+    def _provider_failed(self, error: Exception) -> Problem:
         log.error("provider_failed", provider=self._name, code=f"raised:{type(error).__name__}")
         metrics.WEBHOOKS_REFUSED.labels("provider_failed").inc()
-        detail = "The event can't be read now: send it again later."
+        detail = "The event cannot be read now: send it again later."
         return Problem(UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
     def _too_large(self) -> Problem:
@@ -174,17 +176,17 @@ class WebhookEndpoint:
 
 
 async def refuse_unknown(_request: Request) -> Response:
-    """Answer the addresses of providers that do not run here, or send nothing. Raises Problem."""
+    """Refuse paths of unknown providers and of providers without webhooks. Raises Problem."""
     raise Problem(NOT_FOUND, NO_SUCH_PROVIDER)
 
 
-def _refused(kind: Kind, reason: str, detail: str, *, close: bool = False) -> Problem:
+def _refused(problem_type: ProblemType, reason: str, detail: str, *, close: bool = False) -> Problem:
     metrics.WEBHOOKS_REFUSED.labels(reason).inc()
-    log.info("webhook_refused", status=kind.status, reason=reason)
-    return Problem(kind, detail, headers={"Connection": "close"} if close else None)
+    log.info("webhook_refused", status=problem_type.status, reason=reason)
+    return Problem(problem_type, detail, headers={"Connection": "close"} if close else None)
 
 
 def _overloaded() -> Problem:
     metrics.WEBHOOKS.labels("overloaded").inc()
-    detail = "More deliveries are waiting than can be stored soon: send it again later."
+    detail = "Too many deliveries are waiting to be stored: send it again later."
     return Problem(UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER_S)})

@@ -1,5 +1,7 @@
-"""Orders from Kafka, in a thread of its own: a batch is handed to the event loop, and its offsets are committed only after
-it has been accepted. Nothing is in flight between two polls, so a rebalance never meets half-done work.
+"""A Kafka consumer for orders, in a thread of its own.
+
+It passes each batch to the event loop and commits the offsets only after the batch was accepted. Nothing is in flight
+between two polls, so a rebalance never interrupts a batch.
 """
 
 from __future__ import annotations
@@ -34,34 +36,35 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 BATCH_RECORDS: Final = 500  # one transaction of some tens of milliseconds
-POLL_S: Final = 0.1  # how late a stop is noticed while nothing comes
-STALL_S: Final = 30.0  # with records waiting, no progress for so long means that something hangs
+POLL_S: Final = 0.1  # maximum delay before an idle consumer notices a stop
+STALL_S: Final = 30.0  # no progress for this long while records wait means that the consumer hangs
 RECREATION_PAUSE_S: Final = 2.0
-LOG_INTERVAL_S: Final = 60.0  # how often the same trouble is logged
+LOG_INTERVAL_S: Final = 60.0  # how often the same error is logged
 LAG_INTERVAL_S: Final = 1.0
 COMMITTED_TIMEOUT_S: Final = 2.0
-# Records fetched ahead, in bytes: enough for several batches, and a bound on memory whatever their size.
+# Prefetch limit in bytes: enough for several batches, and a bound on memory for records of any size.
 PREFETCH_KBYTES: Final = 16_384
 PREFETCH_RECORDS: Final = 2_000
 FETCH_LIMIT_BYTES: Final = 8_388_608
 CLOSE_S: Final = 2.0
-SOCKET_TIMEOUT_MS: Final = 10_000  # a broker that hangs must not hold up a stop for a minute
+SOCKET_TIMEOUT_MS: Final = 10_000  # a hanging broker must not delay a stop for a minute
 RECONNECT_MAX_MS: Final = 1_000
-LIBRARY_LOG_LEVEL: Final = 2  # what is of use comes through the error callback, once
+LIBRARY_LOG_LEVEL: Final = 2  # the error callback reports what matters, once
 
-Place: TypeAlias = tuple[str, int]
+PartitionKey: TypeAlias = tuple[str, int]
 
-# On a header whose name is not UTF-8 `Message.headers` returns a broken list *and* sets an error. A plain call that the
-# interpreter has specialised does not notice (the error strikes later, or the process dies); one through here does.
+# For a header whose name is not UTF-8, `Message.headers` returns a broken list *and* sets an error. A specialized plain
+# call of CPython does not notice that: the error surfaces later, or the process crashes. A call through `methodcaller`
+# does notice.
 _call_headers: Final = methodcaller("headers")
 
 
-class _StartAfreshError(Exception):
-    """This consumer can't go on; the next one begins at the committed offsets."""
+class _RestartConsumerError(Exception):
+    """This consumer cannot continue; a new one starts at the committed offsets."""
 
 
 class OrderConsumer:
-    """A member of the consumer group. `accept` runs in `loop`; when it returns, every record given to it is durable."""
+    """A member of the consumer group. `accept` runs in `loop` and returns once every record of the batch is durable."""
 
     def __init__(
         self,
@@ -79,11 +82,11 @@ class OrderConsumer:
         self._topics = list(topics)
         self._stopping = threading.Event()
         self._abandoned = threading.Event()
-        self._positions: dict[Place, int] = {}  # of the partitions assigned; -1: nothing read yet
-        self._lag: dict[Place, int] = {}
+        self._positions: dict[PartitionKey, int] = {}  # of the assigned partitions; -1: nothing read yet
+        self._lag: dict[PartitionKey, int] = {}
         self._lag_at = 0.0
         self._progress_at = time.monotonic()
-        self._news = RateLimiter(burst=1, every_s=LOG_INTERVAL_S)
+        self._log_limiter = RateLimiter(burst=1, every_s=LOG_INTERVAL_S)
         self._thread = threading.Thread(target=self._run, name="order-consumer", daemon=True)
 
     def start(self) -> None:
@@ -92,9 +95,10 @@ class OrderConsumer:
         self._thread.start()
 
     def stop(self, grace_s: float = 10.0) -> None:
-        """Stop polling, finish the batch in hand, commit it and leave the group.
+        """Stop polling, finish and commit the current batch, and leave the group.
 
-        A batch that isn't accepted within `grace_s` is abandoned, uncommitted: it comes again. Blocks: not for the event loop.
+        A batch that is not accepted within `grace_s` is abandoned without a commit and is read again. This call blocks:
+        do not use it in the event loop.
         """
         self._stopping.set()
         if not self._thread.is_alive():
@@ -104,12 +108,12 @@ class OrderConsumer:
             self._abandoned.set()
             self._thread.join(CLOSE_S)
 
-    def positions(self) -> Mapping[Place, int]:
-        """The next offset of each partition that is ours; -1 where nothing has been read yet."""
+    def positions(self) -> Mapping[PartitionKey, int]:
+        """Return the next offset of each assigned partition; -1 if nothing was read yet."""
         return dict(self._positions)
 
     def alive(self) -> bool:
-        """False when the thread has ended, or records wait and nothing has moved for `STALL_S`."""
+        """Return False if the thread has ended, or if records wait without progress for `STALL_S`."""
         return self._thread.is_alive() and time.monotonic() - self._progress_at < STALL_S
 
     def _run(self) -> None:
@@ -130,7 +134,7 @@ class OrderConsumer:
             while not self._stopping.is_set():
                 batch = self._poll(consumer)
                 accepted = not batch or self._process(consumer, batch)
-                self._measure(consumer)
+                self._update_lag(consumer)
                 if not accepted:
                     self._stopping.wait(pause_s)
                     pause_s = min(pause_s * 2, ERROR_PAUSE_MAX_S)
@@ -140,95 +144,97 @@ class OrderConsumer:
                     self._progress_at = time.monotonic()
         finally:
             consumer.close()
-            self._forget(list(self._positions))
+            self._drop_partitions(list(self._positions))
 
     def _poll(self, consumer: Consumer) -> list[InboundRecord]:
-        # Wait for one, then take what else is here: `consume` itself would wait until the batch is full.
+        # Wait for one record, then take those already fetched: a single `consume` would wait until the batch is full.
         messages = consumer.consume(num_messages=1, timeout=POLL_S)
         if messages:
             messages += consumer.consume(num_messages=BATCH_RECORDS - 1, timeout=0)
         inbound = []
         for message in messages:
             if (error := message.error()) is None:
-                self._broker_status.works()
-                inbound.append(_arrival(message, self._config.max_amount_minor))
+                self._broker_status.record_success()
+                inbound.append(_inbound_record(message, self._config.max_amount_minor))
             else:
-                self._judge(error)
+                self._handle_error(error)
         return inbound
 
-    def _judge(self, error: KafkaError) -> None:
+    def _handle_error(self, error: KafkaError) -> None:
         if error.fatal():
             raise KafkaException(error)
-        self._broker_status.failed(error)
-        self._log_sometimes("consumer_error", reason=error.name(), detail=error.str()[:300])
+        self._broker_status.record_error(error)
+        self._log_limited("consumer_error", reason=error.name(), detail=error.str()[:300])
 
     def _process(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> bool:
-        """Accept a batch and commit it; False when it was not accepted, and comes again."""
+        """Accept a batch and commit it. Return False if it was not accepted; it is then read again."""
         try:
-            self._wait_accepted(batch)
+            self._wait_until_accepted(batch)
         except Exception as error:  # noqa: BLE001 - whatever it was, the records are not safe yet: they are read again
-            self._log_sometimes(
+            self._log_limited(
                 "batch_not_accepted", records=len(batch), error=type(error).__name__, detail=str(error)[:300]
             )
-            self._go_back(consumer, batch)
+            self._rewind(consumer, batch)
             return False
         self._commit(consumer, batch)
         return True
 
-    def _wait_accepted(self, batch: Sequence[InboundRecord]) -> None:
+    def _wait_until_accepted(self, batch: Sequence[InboundRecord]) -> None:
         future = asyncio.run_coroutine_threadsafe(_call(self._accept, batch), self._loop)
         while not self._abandoned.is_set():
             try:
                 return future.result(timeout=POLL_S)
             except TimeoutError:
-                if future.done():  # the error is that of `accept` itself
+                if future.done():  # `accept` itself raised it
                     raise
         future.cancel()
-        message = "The batch was not accepted in the time given to a stop."
-        raise _StartAfreshError(message)
+        message = "The batch was not accepted within the grace period."
+        raise _RestartConsumerError(message)
 
-    def _go_back(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> None:
+    def _rewind(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> None:
         for (topic, partition), offset in _first_offsets(batch).items():
             if (topic, partition) not in self._positions:
                 continue
             try:
                 consumer.seek(TopicPartition(topic, partition, offset))
             except KafkaException as error:
-                # Going on from here would pass over records that nobody has.
-                message = f"Can't return to offset {offset} of {topic}-{partition}: {error}"
-                raise _StartAfreshError(message) from error
+                # Continuing here would skip records that were not accepted.
+                message = f"Cannot seek to offset {offset} of {topic}-{partition}: {error}"
+                raise _RestartConsumerError(message) from error
 
     def _commit(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> None:
         reached("offset_commit.before")
-        ours = {place: offset for place, offset in _next_offsets(batch).items() if place in self._positions}
+        ours = {partition: offset for partition, offset in _next_offsets(batch).items() if partition in self._positions}
         if ours:
             self._positions.update(ours)
             try:
                 consumer.commit(
-                    offsets=[TopicPartition(*place, offset) for place, offset in ours.items()], asynchronous=False
+                    offsets=[TopicPartition(*partition, offset) for partition, offset in ours.items()],
+                    asynchronous=False,
                 )
             except KafkaException as error:
-                # The records are safe; at worst they come again (to us or to who has the partition now) and change nothing.
+                # The records are durable. At worst they are read again, here or by the partition's new owner, and
+                # change nothing.
                 log.warning("offsets_not_committed", detail=str(error)[:300])
         reached("offset_commit.after")
 
-    def _measure(self, consumer: Consumer) -> None:
+    def _update_lag(self, consumer: Consumer) -> None:
         now = time.monotonic()
         if now - self._lag_at < LAG_INTERVAL_S:
             return
         self._lag_at = now
-        self._learn_positions(consumer)
-        for place, position in list(self._positions.items()):
-            low, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+        self._load_committed_offsets(consumer)
+        for partition, position in list(self._positions.items()):
+            low, high = consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
             known = high >= 0
             if known:
-                # The embedded broker tells ends that are too low.
-                self._lag[place] = max(0, high - (position if position >= 0 else max(low, 0)))
-            metrics.CONSUMER_LAG.labels(place[0], str(place[1])).set(self._lag[place] if known else -1)
+                # The embedded broker reports end offsets that are too low.
+                self._lag[partition] = max(0, high - (position if position >= 0 else max(low, 0)))
+            metrics.CONSUMER_LAG.labels(partition[0], str(partition[1])).set(self._lag[partition] if known else -1)
 
-    def _learn_positions(self, consumer: Consumer) -> None:
-        """Where nothing was read yet, we stand where the group has committed."""
-        unknown = [TopicPartition(*place) for place, position in self._positions.items() if position < 0]
+    def _load_committed_offsets(self, consumer: Consumer) -> None:
+        """Load the committed offsets of partitions from which nothing was read yet."""
+        unknown = [TopicPartition(*partition) for partition, position in self._positions.items() if position < 0]
         if not unknown:
             return
         with contextlib.suppress(KafkaException):
@@ -239,32 +245,32 @@ class OrderConsumer:
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._positions.update({(p.topic, p.partition): -1 for p in partitions})
         self._lag_at = 0.0
-        self._broker_status.works()
+        self._broker_status.record_success()
         log.info("partitions_assigned", partitions=_names(partitions))
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._forget([(p.topic, p.partition) for p in partitions])
+        self._drop_partitions([(p.topic, p.partition) for p in partitions])
         log.info("partitions_revoked", partitions=_names(partitions))
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._forget([(p.topic, p.partition) for p in partitions])
+        self._drop_partitions([(p.topic, p.partition) for p in partitions])
         log.warning("partitions_lost", partitions=_names(partitions))
 
-    def _forget(self, places: Sequence[Place]) -> None:
-        for place in places:
-            self._positions.pop(place, None)
-            self._lag.pop(place, None)
+    def _drop_partitions(self, partitions: Sequence[PartitionKey]) -> None:
+        for partition in partitions:
+            self._positions.pop(partition, None)
+            self._lag.pop(partition, None)
             with contextlib.suppress(KeyError):
-                metrics.CONSUMER_LAG.remove(place[0], str(place[1]))
+                metrics.CONSUMER_LAG.remove(partition[0], str(partition[1]))
 
-    def _log_sometimes(self, event: str, **facts: object) -> None:
-        if self._news.allows(f"{event}:{facts.get('reason') or facts.get('error')}"):
+    def _log_limited(self, event: str, **facts: object) -> None:
+        if self._log_limiter.allows(f"{event}:{facts.get('reason') or facts.get('error')}"):
             log.error(event, **facts)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._broker_status.failed(error)
+        self._broker_status.record_error(error)
         if not error.fatal():
-            self._log_sometimes("consumer_error", reason=error.name(), detail=error.str()[:300])
+            self._log_limited("consumer_error", reason=error.name(), detail=error.str()[:300])
 
     def _settings(self) -> dict[str, Any]:
         session_ms = self._config.kafka_session_timeout_ms
@@ -295,7 +301,7 @@ async def _call(accept: Accept, batch: Sequence[InboundRecord]) -> None:
     await accept(batch)
 
 
-def _arrival(message: Message, amount_minor_max: int) -> InboundRecord:
+def _inbound_record(message: Message, amount_minor_max: int) -> InboundRecord:
     kind, timestamp_ms = message.timestamp()
     if kind == TIMESTAMP_NOT_AVAILABLE:
         timestamp_ms = -1
@@ -316,7 +322,7 @@ def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
     try:
         headers: Any = _call_headers(message) or []
     except (UnicodeDecodeError, SystemError):
-        # The client can't tell us headers of which one has a name that is not UTF-8; the order is no worse for it.
+        # The client cannot return headers if one name is not UTF-8; the order is valid without them.
         return ()
     return tuple((name, _bytes(value)) for name, value in headers)
 
@@ -327,11 +333,11 @@ def _bytes(value: object) -> bytes | None:
     return str(value).encode()
 
 
-def _first_offsets(batch: Sequence[InboundRecord]) -> dict[Place, int]:
+def _first_offsets(batch: Sequence[InboundRecord]) -> dict[PartitionKey, int]:
     return {(a.topic, a.partition): a.offset for a in reversed(batch)}
 
 
-def _next_offsets(batch: Sequence[InboundRecord]) -> dict[Place, int]:
+def _next_offsets(batch: Sequence[InboundRecord]) -> dict[PartitionKey, int]:
     return {(a.topic, a.partition): a.offset + 1 for a in batch}
 
 

@@ -1,6 +1,6 @@
-"""One relay publishes: the one that holds the lease, a row that every replica can take when it has expired.
+"""The relay's lease: a database row whose holder publishes. Every replica may take it once it has expired.
 
-No session lock: it would survive a host that died without closing its connection, and break behind a pooler.
+A session lock would not do: it survives a host that died without closing its connection, and breaks behind a pooler.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from payment_service.db.pool import Pool
 
-LEASE_S: Final = 6.0  # with the second between two attempts to take it, a successor publishes 7 s after a kill -9
+LEASE_S: Final = 6.0  # with the second between two attempts, another relay publishes 7 s after a kill -9
 RENEWAL_INTERVAL_S: Final = 2.0  # two renewals may fail before the lease is lost
 TAKING_INTERVAL_S: Final = 1.0
-# We stop this long before the lease may be another's: about as long as what is being handed to the broker takes.
+# Stop this long before another replica may take the lease. Handing records to the broker takes about as long.
 MARGIN_S: Final = 0.5
 
 
 def boot_clock() -> float:
-    """Seconds that also pass while this machine is suspended, where the system has such a clock."""
+    """Return seconds from a clock that also runs while the machine is suspended, if the system has one."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Lease:
-    """The lease as this process knows it. Expiry is judged by our own clock, from before the database was asked."""
+    """The lease as this process sees it. Expiry counts on the local clock, from before the query was sent."""
 
     def __init__(self, pool: Pool, *, clock: Callable[[], float] = boot_clock) -> None:
         self._pool = pool
@@ -40,19 +40,19 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether it is certainly still ours."""
+        """Return True while the lease is certainly held."""
         return self._fence is not None and self._clock() < self._valid_until
 
     @property
     def fence(self) -> outbox.Fence:
-        """Name the lease in what is written under it."""
+        """Return the holder and epoch to guard writes with."""
         if self._fence is None:
             message = "The lease is not held."
             raise RuntimeError(message)
         return self._fence
 
     async def take(self) -> bool:
-        """Try to become the one who publishes."""
+        """Try to take the lease."""
         asked_at = self._clock()
         epoch = await outbox.take_lease(self._pool, self._holder, duration_s=LEASE_S)
         if epoch is not None:
@@ -61,7 +61,7 @@ class Lease:
         return epoch is not None
 
     async def renew(self) -> bool:
-        """Extend it. False: another has taken it, and it is lost."""
+        """Extend the lease. Return False if another relay has taken it."""
         asked_at = self._clock()
         if await outbox.renew_lease(self._pool, self.fence, duration_s=LEASE_S):
             self._valid_until = asked_at + LEASE_S - MARGIN_S
@@ -70,11 +70,11 @@ class Lease:
         return False
 
     async def release(self) -> None:
-        """Give it back, so that a successor need not wait until it expires."""
+        """Release the lease, so that another relay need not wait until it expires."""
         if self._fence is not None:
             await outbox.release_lease(self._pool, self._fence)
             self.lose()
 
     def lose(self) -> None:
-        """Know that it is another's."""
+        """Drop the lease locally after another relay has taken it."""
         self._fence = None

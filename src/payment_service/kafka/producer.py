@@ -1,4 +1,4 @@
-"""A producer in threads of its own: records go in from the event loop, reports of their delivery come back in batches."""
+"""A Kafka producer with its own threads: the event loop hands records over, and delivery reports come back in batches."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Long enough for a broker that fails over; after it the outcome is unknown and the record is sent again.
+# Long enough for a broker's failover. After it the outcome is unknown and the record is sent again.
 MESSAGE_TIMEOUT_MS: Final = 15_000
 REQUEST_TIMEOUT_MS: Final = 10_000
-LINGER_MS: Final = 3  # what waits for company is what came within a round trip
-# A batch above a topic's limit is refused whole. With small batches only a record that is itself large can be refused.
+LINGER_MS: Final = 3  # collects the records of about one network round trip
+# A broker refuses a batch above the topic's limit as a whole. With small batches, only a record that is itself large
+# can be refused.
 BATCH_LIMIT_BYTES: Final = 65_536
-QUEUE_LIMIT_KBYTES: Final = 65_536  # above what the relay ever has in hand
-# So soon after its first mention an unknown topic is believed to be missing.
+QUEUE_LIMIT_KBYTES: Final = 65_536  # more than the relay ever has in flight
+# An unknown topic counts as missing this long after its first use.
 TOPIC_PROPAGATION_MS: Final = 2_000
-RECONNECT_MAX_MS: Final = 1_000  # how late the return of a broker may be noticed
+RECONNECT_MAX_MS: Final = 1_000  # maximum delay before a recovered broker is noticed
 POLL_S: Final = 0.1
-LOG_INTERVAL_S: Final = 10.0  # how often the same trouble is logged
-LIBRARY_LOG_LEVEL: Final = 2  # what is of use comes through the error callback, once
+LOG_INTERVAL_S: Final = 10.0  # how often the same error is logged
+LIBRARY_LOG_LEVEL: Final = 2  # the error callback reports what matters, once
 CLOSE_S: Final = 2.0
 
 _TOPIC_ERRORS: Final = frozenset(
@@ -67,45 +68,45 @@ _RECORD_ERRORS: Final = frozenset(
 )
 
 
-class Fault(Enum):
-    """Whose fault it is that a record was not acknowledged, and so who waits."""
+class FailureScope(Enum):
+    """The scope of a failed delivery, and so of the records that have to wait."""
 
-    BROKER = auto()  # everybody, until it is back
-    TOPIC = auto()  # aggregates whose next record goes there
-    RECORD = auto()  # its aggregate, until a person has looked
+    BROKER = auto()  # every record, until the broker recovers
+    TOPIC = auto()  # aggregates whose next record goes to this topic
+    RECORD = auto()  # this record's aggregate, until an operator has looked at it
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What became of one record. `fault` None: the broker has it, on all replicas in sync, at this partition and offset."""
+class DeliveryReport:
+    """The outcome of one record. With `failure` None, all in-sync replicas have it at this partition and offset."""
 
     position: int
-    fault: Fault | None = None
+    failure: FailureScope | None = None
     reason: str = ""
-    refused_here: bool = False  # by the client, so the record itself and not its neighbours in a batch
+    refused_here: bool = False  # by the client, so this record is at fault and not another in its batch
     partition: int = -1
     offset: int = -1
 
 
 class RecordProducer(Protocol):
-    """What the relay needs of a producer."""
+    """The producer interface that the relay needs."""
 
     @property
     def failed(self) -> bool:
-        """Whether it can't be used any more."""
+        """Return True if the producer cannot be used any more."""
 
     def send(self, row: OutboxRow) -> None:
-        """Hand a record over; its report comes later."""
+        """Hand over a record; its report follows later."""
 
-    def take_reports(self) -> list[Report]:
-        """Give the reports that came since the last call."""
+    def drain_reports(self) -> list[DeliveryReport]:
+        """Return the reports since the last call."""
 
     async def close(self) -> None:
-        """Drop what is not acknowledged; reports that come late are lost."""
+        """Drop unacknowledged records; their late reports are lost."""
 
 
 class Producer:
-    """librdkafka's idempotent producer, acks=all. `notify` is called in `loop` when there are reports."""
+    """librdkafka's idempotent producer with acks=all. It calls `notify` in `loop` when reports are ready."""
 
     def __init__(
         self,
@@ -118,25 +119,25 @@ class Producer:
         self._loop = loop
         self._broker_status = broker_status or BrokerStatus()
         self._notify = notify
-        self._reports: deque[Report] = deque()
+        self._reports: deque[DeliveryReport] = deque()
         self._notified = False
         self._closing = threading.Event()
         self._failure: str | None = None
-        self._news = RateLimiter(burst=1, every_s=LOG_INTERVAL_S)
+        self._log_limiter = RateLimiter(burst=1, every_s=LOG_INTERVAL_S)
         self._client = Client(self._settings(config), logger=logging.getLogger("librdkafka"))
         self._thread = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
         self._thread.start()
 
     @property
     def failed(self) -> bool:
-        """Whether the library has given up, or a record timed out in it; a new producer is needed.
+        """Return True if the library has failed or a record timed out in it; a new producer is needed.
 
-        After a time-out the library may be waiting for something that never comes, such as a broker that remembers it.
+        After a time-out the library may wait forever, for example for a broker that no longer exists.
         """
         return self._failure is not None
 
     def send(self, row: OutboxRow) -> None:
-        """Hand a record over. What the client itself refuses is reported like what the broker refuses."""
+        """Hand over a record. A refusal by the client is reported like one by the broker."""
         try:
             self._client.produce(
                 row.topic,
@@ -148,12 +149,12 @@ class Producer:
         except KafkaException as error:
             self._report(_report(row.position, error.args[0], context=True))
         except BufferError:
-            self._report(Report(row.position, Fault.BROKER, "_QUEUE_FULL"))
-        except (TypeError, ValueError) as error:
-            self._report(Report(row.position, Fault.RECORD, type(error).__name__, refused_here=True))
+            self._report(DeliveryReport(row.position, FailureScope.BROKER, "_QUEUE_FULL"))
+        except (TypeError, ValueError):
+            self._report(DeliveryReport(row.position, FailureScope.RECORD, "_INVALID_ARG", refused_here=True))
 
-    def take_reports(self) -> list[Report]:
-        """Give the reports that came since the last call."""
+    def drain_reports(self) -> list[DeliveryReport]:
+        """Return the reports since the last call."""
         self._notified = False
         reports = []
         while self._reports:
@@ -161,7 +162,7 @@ class Producer:
         return reports
 
     async def close(self) -> None:
-        """Drop what is not acknowledged. The broker may still write some of it: a duplicate, which readers know by `ce_id`."""
+        """Drop unacknowledged records. The broker may still write some: consumers detect such duplicates by `ce_id`."""
         self._client.purge()
         self._closing.set()
         await self._loop.run_in_executor(None, self._thread.join, CLOSE_S)
@@ -192,10 +193,10 @@ class Producer:
         self._client.flush(0)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._broker_status.failed(error)
+        self._broker_status.record_error(error)
         if error.fatal():
             self._fail(error)
-        elif self._news.allows(error.name()):
+        elif self._log_limiter.allows(error.name()):
             log.warning("producer_error", reason=error.name(), detail=error.str()[:300])
 
     def _fail(self, error: KafkaError) -> None:
@@ -208,30 +209,32 @@ class Producer:
         if error is not None and (error.fatal() or error.code() == KafkaError._MSG_TIMED_OUT):  # noqa: SLF001
             self._fail(error)
         if error is None:
-            self._broker_status.works()
+            self._broker_status.record_success()
         self._report(_delivered(position, message) if error is None else _report(position, error))
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: DeliveryReport) -> None:
         self._reports.append(report)
         if not self._notified:
-            # Waking the loop costs more than a report, so it is done once for all that come until it looks.
+            # Waking the loop costs more than a report, so wake it once until it has collected them all.
             self._notified = True
             self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits for reports
             self._loop.call_soon_threadsafe(self._notify)
 
 
-def _delivered(position: int, message: Message) -> Report:
+def _delivered(position: int, message: Message) -> DeliveryReport:
     partition, offset = message.partition(), message.offset()
-    return Report(position, partition=-1 if partition is None else partition, offset=-1 if offset is None else offset)
+    return DeliveryReport(
+        position, partition=-1 if partition is None else partition, offset=-1 if offset is None else offset
+    )
 
 
-def _report(position: int, error: KafkaError, *, context: bool = False) -> Report:
+def _report(position: int, error: KafkaError, *, context: bool = False) -> DeliveryReport:
     code = error.code()
     if code in _TOPIC_ERRORS:
-        return Report(position, Fault.TOPIC, error.name())
+        return DeliveryReport(position, FailureScope.TOPIC, error.name())
     if code in _RECORD_ERRORS:
-        return Report(position, Fault.RECORD, error.name(), refused_here=context)
-    return Report(position, Fault.BROKER, error.name())
+        return DeliveryReport(position, FailureScope.RECORD, error.name(), refused_here=context)
+    return DeliveryReport(position, FailureScope.BROKER, error.name())

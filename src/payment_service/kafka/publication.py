@@ -1,4 +1,6 @@
-"""What a relay does while it leads: fetch, send, mark what was acknowledged, hold back what can't go out."""
+"""The publishing rounds of a leading relay: fetch, send, mark acknowledged records, park records that cannot be
+published.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import structlog
 
 from payment_service.crash_points import reached
 from payment_service.db import outbox
-from payment_service.kafka.producer import Fault
+from payment_service.kafka.producer import FailureScope
 from payment_service.kafka.window import Window
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
 from payment_service.rate_limiter import RateLimiter
@@ -22,59 +24,61 @@ if TYPE_CHECKING:
     from payment_service.db.outbox import OutboxRow
     from payment_service.db.pool import Pool
     from payment_service.kafka.lease import Lease
-    from payment_service.kafka.producer import RecordProducer, Report
+    from payment_service.kafka.producer import DeliveryReport, RecordProducer
 
 log = structlog.get_logger(__name__)
 
 FETCH_ROWS: Final = 500
-# Fetching goes on while acknowledgements of the last rows are on their way, but not beyond what a broker takes in a moment.
+# Fetch ahead while acknowledgements are outstanding, but not more than a broker handles in a moment.
 WINDOW_ROWS: Final = 1_000
-FETCH_LIMIT_BYTES: Final = 8_388_608  # of values; a dead letter has up to 512 kB, so rows alone are no bound on memory
-RELEASE_ROWS: Final = 5_000  # holds let go at once after a topic is back; a statement of some 50 ms
-LOG_INTERVAL_S: Final = 5.0  # how often the same trouble is logged
+FETCH_LIMIT_BYTES: Final = (
+    8_388_608  # of values; a dead letter has up to 512 kB, so a row count alone does not bound memory
+)
+RELEASE_ROWS: Final = 5_000  # parked aggregates released per statement after a topic recovers; about 50 ms
+LOG_INTERVAL_S: Final = 5.0  # how often the same error is logged
 
 
 class LeaseLostError(Exception):
-    """Another publishes now: nothing more may be sent or marked."""
+    """Another relay publishes now: send and mark nothing more."""
 
 
 class Publication:
-    """The records in hand during one leadership, whatever happens to producers meanwhile."""
+    """The records in progress during one term of leadership; it outlives a failed producer."""
 
     def __init__(self, pool: Pool, lease: Lease, *, clock: Callable[[], float]) -> None:
         self._pool = pool
         self._lease = lease
         self._clock = clock
         self._window = Window()
-        self._holds: list[outbox.ParkedAggregate] = []  # decided, not written yet
-        self._held_topics: set[str] = set()
+        self._unsaved_parked: list[outbox.ParkedAggregate] = []  # decided, not written yet
+        self._refusing_topics: set[str] = set()
         self._released_topics: set[str] = set()
         self._probes: set[UUID] = set()
         self._resume_at = 0.0
         self._pause_s = ERROR_PAUSE_MIN_S
-        self._news = RateLimiter(burst=1, every_s=LOG_INTERVAL_S, clock=clock)
+        self._log_limiter = RateLimiter(burst=1, every_s=LOG_INTERVAL_S, clock=clock)
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing is on its way and nothing waits to be written down."""
-        return not (self._window.in_flight or self._window.acknowledged or self._holds)
+    def drained(self) -> bool:
+        """Return True if nothing is in flight and nothing remains to be written."""
+        return not (self._window.in_flight or self._window.acknowledged or self._unsaved_parked)
 
     def recall(self) -> None:
-        """The producer is gone: what was on its way goes out again by the next one."""
+        """Return the records in flight to the queue after the producer failed; the next producer sends them."""
         self._window.recall()
 
     async def round(self, producer: RecordProducer, *, sending: bool) -> bool:
-        """Do what can be done now; True when it was something. Raises LeaseLostError, and errors of the database.
+        """Do one round and return True if it did any work. Raises LeaseLostError, and errors of the database.
 
-        After an error nothing is lost: what could not be written stays in hand for the next round.
+        An error loses nothing: results that could not be written are kept for the next round.
         """
-        reports = producer.take_reports()
+        reports = producer.drain_reports()
         for report in reports:
-            self._take(report)
+            self._handle_report(report)
         if sending:
             self._send(producer)
         await self._mark()
-        await self._hold()
+        await self._save_parked()
         await self._release()
         fetched = await self._fetch() if sending else 0
         if fetched:
@@ -82,35 +86,35 @@ class Publication:
         return bool(reports or fetched)
 
     async def probe(self) -> None:
-        """Let one record go to each topic that refused its last."""
-        self._held_topics = await outbox.parked_topics(self._pool) - self._released_topics
-        for topic in self._held_topics:
+        """Release one record to each topic that refused its last record."""
+        self._refusing_topics = await outbox.parked_topics(self._pool) - self._released_topics
+        for topic in self._refusing_topics:
             self._probes.update(await outbox.release_topic(self._pool, topic, limit=1))
 
-    def _take(self, report: Report) -> None:
+    def _handle_report(self, report: DeliveryReport) -> None:
         row = self._window.get(report.position)
         if row is None:
             return
-        match report.fault:
+        match report.failure:
             case None:
                 self._acknowledge(row, report)
-            case Fault.BROKER:
+            case FailureScope.BROKER:
                 self._window.retry(row)
-                self._retreat(report.reason)
-            case Fault.TOPIC:
-                self._held_topics.add(row.topic)
-                self._hold_back(row, topic=row.topic, reason=report.reason)
-            case Fault.RECORD if report.refused_here or self._window.is_alone(row):
-                self._hold_back(row, topic=None, reason=report.reason)
-            case Fault.RECORD:
-                # A broker refuses a batch whole, so this may be the fault of another record in it.
+                self._back_off(report.reason)
+            case FailureScope.TOPIC:
+                self._refusing_topics.add(row.topic)
+                self._park(row, topic=row.topic, reason=report.reason)
+            case FailureScope.RECORD if report.refused_here or self._window.is_alone(row):
+                self._park(row, topic=None, reason=report.reason)
+            case FailureScope.RECORD:
+                # A broker refuses a batch as a whole, so another record in it may be at fault.
                 self._window.suspect(row)
 
-    def _acknowledge(self, row: OutboxRow, report: Report) -> None:
+    def _acknowledge(self, row: OutboxRow, report: DeliveryReport) -> None:
         self._pause_s = ERROR_PAUSE_MIN_S
         self._probes.discard(row.aggregate_id)
-        if row.topic in self._held_topics:
-            self._held_topics.discard(row.topic)
+        if row.topic in self._refusing_topics:
+            self._refusing_topics.discard(row.topic)
             self._released_topics.add(row.topic)
         self._window.acknowledge(row, outbox.Placement(row.position, report.partition, report.offset))
         metrics.PUBLISHED.labels(row.topic).inc()
@@ -118,19 +122,19 @@ class Publication:
             max(0.0, (datetime.now(UTC) - row.created_at).total_seconds())
         )
 
-    def _retreat(self, reason: str) -> None:
-        """Send nothing for a while: the broker is in trouble, and whoever came next would fare no better."""
+    def _back_off(self, reason: str) -> None:
+        """Stop sending for a while: the broker has a problem that affects every record."""
         now = self._clock()
         if now >= self._resume_at:
             self._resume_at = now + self._pause_s
             self._pause_s = min(self._pause_s * 2, ERROR_PAUSE_MAX_S)
-        if self._news.allows(reason):
+        if self._log_limiter.allows(reason):
             log.warning("relay_broker_error", reason=reason, in_progress=len(self._window))
 
-    def _hold_back(self, row: OutboxRow, *, topic: str | None, reason: str) -> None:
+    def _park(self, row: OutboxRow, *, topic: str | None, reason: str) -> None:
         self._window.drop(row)
         self._probes.discard(row.aggregate_id)
-        self._holds.append(
+        self._unsaved_parked.append(
             outbox.ParkedAggregate(aggregate_id=row.aggregate_id, position=row.position, topic=topic, reason=reason)
         )
         if topic is None:
@@ -141,15 +145,15 @@ class Publication:
                 topic=row.topic,
                 reason=reason,
             )
-        elif self._news.allows(topic):
+        elif self._log_limiter.allows(topic):
             log.error("topic_refuses_records", topic=topic, reason=reason)
 
     def _send(self, producer: RecordProducer) -> None:
         if self._clock() < self._resume_at:
             return
-        while self._lease.held and (row := self._window.take_ready()) is not None:
-            if row.topic in self._held_topics and row.aggregate_id not in self._probes:
-                self._hold_back(row, topic=row.topic, reason="TOPIC_HELD")
+        while self._lease.held and (row := self._window.next_ready()) is not None:
+            if row.topic in self._refusing_topics and row.aggregate_id not in self._probes:
+                self._park(row, topic=row.topic, reason="TOPIC_REFUSES")
                 continue
             reached("relay.produce.before")
             producer.send(row)
@@ -164,13 +168,13 @@ class Publication:
         self._window.marked(placements)
         reached("relay.mark.after")
 
-    async def _hold(self) -> None:
-        holds = list(self._holds)
-        if not holds:
+    async def _save_parked(self) -> None:
+        parked = list(self._unsaved_parked)
+        if not parked:
             return
-        if not await outbox.park_aggregates(self._pool, holds, self._lease.fence):
+        if not await outbox.park_aggregates(self._pool, parked, self._lease.fence):
             raise LeaseLostError
-        self._holds = self._holds[len(holds) :]
+        self._unsaved_parked = self._unsaved_parked[len(parked) :]
 
     async def _release(self) -> None:
         for topic in list(self._released_topics):
@@ -179,7 +183,7 @@ class Publication:
                 log.info("topic_takes_records_again", topic=topic)
 
     async def _fetch(self) -> int:
-        if self._holds or len(self._window) > WINDOW_ROWS - FETCH_ROWS:
+        if self._unsaved_parked or len(self._window) > WINDOW_ROWS - FETCH_ROWS:
             return 0
         rows = await outbox.fetch_unpublished(
             self._pool, limit=FETCH_ROWS, in_progress=self._window.positions, limit_bytes=FETCH_LIMIT_BYTES

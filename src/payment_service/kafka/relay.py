@@ -1,7 +1,7 @@
-"""From the outbox to Kafka: each record at least once, those of a payment one after another.
+"""The relay publishes the outbox to Kafka: each record at least once, and those of a payment in order.
 
-Order: of each payment at most one record is unacknowledged, so neither a time-out in the producer's queue, nor a duplicate,
-nor a predecessor that was stopped and goes on can put a later record before an earlier one; a record can only be repeated.
+At most one record of each payment is unacknowledged. So a producer time-out, a duplicate or a stopped predecessor that
+resumes can only repeat a record, never reorder two.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from payment_service.kafka.producer import Producer, RecordProducer
 from payment_service.kafka.publication import LeaseLostError, Publication
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S, INTERVAL_MAX_S, INTERVAL_MIN_S
 from payment_service.telemetry import metrics
+from payment_service.telemetry.errors import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,22 +28,22 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PROBE_INTERVAL_S: Final = 5.0  # how often a topic that refused records is tried with one
-RECREATION_PAUSE_S: Final = 1.0  # between a producer that failed and the next
+PROBE_INTERVAL_S: Final = 5.0  # how often a topic that refused records is probed with one record
+RECREATION_PAUSE_S: Final = 1.0  # between a failed producer and the next
 _DATABASE_ERRORS: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class MakeProducer(Protocol):
-    """Opens a producer; `notify` is to be called in `loop` when it has reports."""
+    """Opens a producer that calls `notify` in `loop` when it has reports."""
 
     def __call__(
         self, config: Config, *, loop: asyncio.AbstractEventLoop, notify: Callable[[], None]
     ) -> RecordProducer:
-        """Open it."""
+        """Open a producer."""
 
 
 class Relay:
-    """Publishes while it holds the lease, and tries to take it otherwise."""
+    """Publishes while it holds the lease; otherwise tries to take the lease."""
 
     def __init__(
         self,
@@ -65,19 +66,19 @@ class Relay:
 
     @property
     def leads(self) -> bool:
-        """Whether this one publishes."""
+        """Return True while this relay publishes."""
         return self._lease.held
 
     async def start(self) -> None:
-        """Begin in a task of its own."""
+        """Start in a task of its own."""
         self._task = asyncio.create_task(self._run(), name="relay")
 
     def wake(self) -> None:
-        """Say that records were written; the relay looks without waiting for its interval."""
+        """Signal that records were written, so that the relay does not wait for its interval."""
         self._signal.set()
 
     async def stop(self, grace_s: float = 5.0) -> None:
-        """Send nothing new, wait up to `grace_s` for what is on its way, mark it, and let a successor take over at once."""
+        """Send nothing new, wait up to `grace_s` for acknowledgements, mark them, and release the lease."""
         self._stopping.set()
         self._signal.set()
         if self._task is None:
@@ -102,25 +103,25 @@ class Relay:
                 pause_s = min(pause_s * 2, ERROR_PAUSE_MAX_S)
 
     async def _lead(self) -> None:
-        log.info("relay_leads", epoch=self._lease.fence.epoch)
+        log.info("relay_started_leading", epoch=self._lease.fence.epoch)
         metrics.RELAY_LEADER.set(1)
         renewal = asyncio.create_task(self._renew(), name="relay-lease")
         publication = Publication(self._pool, self._lease, clock=self._clock)
         try:
-            while self._goes_on(publication):
+            while self._active(publication):
                 await self._publish(publication)
         except LeaseLostError:
             self._lease.lose()
         finally:
             metrics.RELAY_LEADER.set(0)
             renewal.cancel()
-            await self._retire()
+            await self._step_down()
 
-    def _goes_on(self, publication: Publication) -> bool:
-        return self._lease.held and not (self._stopping.is_set() and publication.settled)
+    def _active(self, publication: Publication) -> bool:
+        return self._lease.held and not (self._stopping.is_set() and publication.drained)
 
     async def _publish(self, publication: Publication) -> None:
-        """Publish with one producer until it fails, the lease is lost, or we are stopped and all is settled."""
+        """Publish with one producer until it fails, the lease is lost, or a stop has drained all records."""
         producer = self._make_producer(self._config, loop=asyncio.get_running_loop(), notify=self._signal.set)
         try:
             await self._publish_with(producer, publication)
@@ -132,7 +133,7 @@ class Relay:
 
     async def _publish_with(self, producer: RecordProducer, publication: Publication) -> None:
         interval_s, error_pause_s, probe_at = INTERVAL_MIN_S, ERROR_PAUSE_MIN_S, 0.0
-        while self._goes_on(publication) and not producer.failed:
+        while self._active(publication) and not producer.failed:
             self._signal.clear()
             try:
                 if self._clock() >= probe_at:
@@ -140,8 +141,8 @@ class Relay:
                     probe_at = self._clock() + self._probe_interval_s
                 busy = await publication.round(producer, sending=not self._stopping.is_set())
             except _DATABASE_ERRORS as error:
-                # What is in hand stays in hand: acknowledged records are marked when the database is back.
-                log.warning("relay_database_error", error=type(error).__name__, detail=str(error)[:300])
+                # Keep acknowledged records and mark them when the database answers again.
+                log.warning("relay_database_error", error=describe_error(error))
                 await asyncio.sleep(error_pause_s)
                 error_pause_s = min(error_pause_s * 2, ERROR_PAUSE_MAX_S)
                 continue
@@ -158,10 +159,10 @@ class Relay:
                         self._signal.set()
                         return
             except _DATABASE_ERRORS as error:
-                log.warning("relay_lease_not_renewed", error=type(error).__name__, detail=str(error)[:300])
+                log.warning("relay_lease_not_renewed", error=describe_error(error))
 
-    async def _retire(self) -> None:
-        log.info("relay_retires", lease_lost=not self._lease.held)
+    async def _step_down(self) -> None:
+        log.info("relay_stopped_leading", lease_lost=not self._lease.held)
         try:
             await self._lease.release()
         except _DATABASE_ERRORS:

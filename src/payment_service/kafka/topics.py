@@ -1,4 +1,4 @@
-"""The topics that the service needs: making them, and saying which are missing."""
+"""The topics that the service needs: create them, and report missing ones."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
     from payment_service.config.config import KafkaSettings
 
-ANSWER_TIMEOUT_S: Final = 30.0  # a cluster that has to elect leaders for new partitions takes seconds
-LIST_TIMEOUT_S: Final = 10.0  # a broker that runs answers in milliseconds
+ANSWER_TIMEOUT_S: Final = 30.0  # a cluster needs seconds to elect leaders for new partitions
+LIST_TIMEOUT_S: Final = 10.0  # a running broker answers in milliseconds
 BROKERS_DEFAULT: Final = -1
-# They say that no broker was reached, and not why.
-_UNTELLING: Final = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}  # noqa: SLF001 - the library's names
+# These codes say that no broker was reached, but not why.
+_UNSPECIFIC: Final = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}  # noqa: SLF001 - the library's names
 
 
 def create_topics(config: KafkaSettings, timeout_s: float = ANSWER_TIMEOUT_S) -> list[str]:
-    """Create what is missing, with the broker's default replication; gives the names of those created.
+    """Create the missing topics with the broker's default replication, and return their names.
 
-    Topics that exist are left as they are. Raises KafkaException when the broker can't be reached or refuses.
+    Existing topics stay as they are. Raises KafkaException if the broker cannot be reached or refuses.
     """
     missing = missing_topics(config, LIST_TIMEOUT_S)
     if not missing:
@@ -35,29 +35,29 @@ def create_topics(config: KafkaSettings, timeout_s: float = ANSWER_TIMEOUT_S) ->
         NewTopic(name, num_partitions=config.kafka_topic_partitions, replication_factor=BROKERS_DEFAULT)
         for name in missing
     ]
-    client = _client(config)  # held on to: a client that is collected fails what it was asked
+    client = _client(config)  # keep a reference: a client that is garbage-collected fails its pending requests
     futures = client.create_topics(wanted, request_timeout=timeout_s)
     return [name for name, future in futures.items() if _is_created(future.exception(timeout=timeout_s))]
 
 
 def missing_topics(config: KafkaSettings, timeout_s: float) -> list[str]:
-    """Give the names of topics that the broker does not have. Raises KafkaException when it can't be reached.
+    """Return the needed topics that the broker does not have. Raises KafkaException if it cannot be reached.
 
-    All topics are listed: asking for one by its name makes some brokers create it.
+    This lists all topics, because some brokers create a topic that is requested by name.
     """
     existing = topic_partitions(config, timeout_s)
     return [name for name in topics_needed(orders_cancelled=config.orders_cancelled) if name not in existing]
 
 
 def topic_partitions(config: KafkaSettings, timeout_s: float) -> dict[str, int]:
-    """Give the number of partitions of every topic. Raises KafkaException when the broker can't be reached."""
+    """Return the number of partitions of every topic. Raises KafkaException if the broker cannot be reached."""
     errors: list[KafkaError] = []
     client = _client(config, errors.append)
     try:
         existing = client.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
-        client.poll(0)  # hands over what became of each connection
-        raise next((KafkaException(one) for one in reversed(errors) if one.code() not in _UNTELLING), error) from None
+        client.poll(0)  # delivers the errors of each connection
+        raise next((KafkaException(one) for one in reversed(errors) if one.code() not in _UNSPECIFIC), error) from None
     return {name: len(topic.partitions) for name, topic in existing.items()}
 
 

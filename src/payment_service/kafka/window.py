@@ -1,4 +1,4 @@
-"""The records that the relay has in hand: of each aggregate one at most is unacknowledged, the others wait in line. Pure."""
+"""The relay's in-flight window: at most one unacknowledged record per aggregate, the others queue behind it. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Window:
-    """Bookkeeping of rows between fetch and mark. A line's head is ready, on its way, or alone (sent with nothing beside it)."""
+    """Tracks rows from fetch to mark. The head of a queue is ready, sent, or sent alone (with nothing else in flight)."""
 
     def __init__(self) -> None:
-        self._known: dict[int, OutboxRow] = {}  # by position, from fetch to mark
-        self._lines: dict[UUID, deque[OutboxRow]] = {}
+        self._rows: dict[int, OutboxRow] = {}  # by position, from fetch to mark
+        self._queues: dict[UUID, deque[OutboxRow]] = {}
         self._ready: deque[UUID] = deque()
         self._suspects: deque[UUID] = deque()
         self._sent: set[int] = set()
@@ -25,34 +25,34 @@ class Window:
         self._acknowledged: list[Placement] = []
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._rows)
 
     @property
     def positions(self) -> list[int]:
-        """What is in hand, marked or not."""
-        return list(self._known)
+        """Return the positions of all rows in the window, marked or not."""
+        return list(self._rows)
 
     @property
     def in_flight(self) -> int:
-        """How many records are unacknowledged."""
+        """Return the number of unacknowledged records."""
         return len(self._sent)
 
     @property
     def acknowledged(self) -> Sequence[Placement]:
-        """What the broker has and the database does not know of yet."""
+        """Return the acknowledged placements that are not yet marked in the database."""
         return self._acknowledged
 
     def add(self, rows: Iterable[OutboxRow]) -> None:
-        """Put rows, in order of position, at the ends of their lines."""
+        """Append rows, in order of position, to the queues of their aggregates."""
         for row in rows:
-            self._known[row.position] = row
-            line = self._lines.setdefault(row.aggregate_id, deque())
-            line.append(row)
-            if len(line) == 1:
+            self._rows[row.position] = row
+            queue = self._queues.setdefault(row.aggregate_id, deque())
+            queue.append(row)
+            if len(queue) == 1:
                 self._ready.append(row.aggregate_id)
 
-    def take_ready(self) -> OutboxRow | None:
-        """Give a record that may go out now. Suspects go one by one, with nothing else on its way."""
+    def next_ready(self) -> OutboxRow | None:
+        """Return a record that may be sent now. Suspects are sent one at a time, with nothing else in flight."""
         if self._alone in self._sent:
             return None
         if self._suspects:
@@ -60,52 +60,52 @@ class Window:
         return self._send(self._ready.popleft()) if self._ready else None
 
     def get(self, position: int) -> OutboxRow | None:
-        """Give a row that is on its way; None for one that is not (any more)."""
-        return self._known[position] if position in self._sent else None
+        """Return a row in flight, or None."""
+        return self._rows[position] if position in self._sent else None
 
     def is_alone(self, row: OutboxRow) -> bool:
-        """Whether it went out with nothing beside it: what became of it is then its own fault."""
+        """Return True if the row was sent alone, so that a refusal is caused by the row itself."""
         return row.position == self._alone
 
     def acknowledge(self, row: OutboxRow, placement: Placement) -> None:
-        """The broker has it: the next one of its line may go."""
+        """Record an acknowledgement: the next row of the aggregate may be sent."""
         self._sent.discard(row.position)
         self._acknowledged.append(placement)
-        line = self._lines[row.aggregate_id]
-        line.popleft()
-        if line:
+        queue = self._queues[row.aggregate_id]
+        queue.popleft()
+        if queue:
             self._ready.append(row.aggregate_id)
         else:
-            del self._lines[row.aggregate_id]
+            del self._queues[row.aggregate_id]
 
     def marked(self, placements: Sequence[Placement]) -> None:
-        """The database knows: forget them."""
+        """Remove placements that are marked in the database."""
         for placement in placements:
-            del self._known[placement.position]
+            del self._rows[placement.position]
         self._acknowledged = self._acknowledged[len(placements) :]
 
     def retry(self, row: OutboxRow) -> None:
-        """It did not go out, or nobody knows: it is the next of its line again."""
+        """Make the row the next of its aggregate again: it was not sent, or its outcome is unknown."""
         self._sent.discard(row.position)
         if self._alone == row.position:
             self._alone = None
         self._ready.appendleft(row.aggregate_id)
 
     def suspect(self, row: OutboxRow) -> None:
-        """It was refused, perhaps for a neighbour's sake: to be sent alone."""
+        """Mark a row to be sent alone: it was refused, perhaps because of another record in its batch."""
         self._sent.discard(row.position)
         self._suspects.append(row.aggregate_id)
 
     def drop(self, row: OutboxRow) -> None:
-        """Forget it and those behind it: its aggregate is held."""
+        """Remove the row and those behind it: its aggregate is parked."""
         self._sent.discard(row.position)
-        for waiting in self._lines.pop(row.aggregate_id):
-            del self._known[waiting.position]
+        for waiting in self._queues.pop(row.aggregate_id):
+            del self._rows[waiting.position]
 
     def recall(self) -> None:
-        """The producer is gone: all that was on its way is next of its line again, in order of position."""
+        """Return all rows in flight to the heads of their queues, in order of position, after the producer failed."""
         for position in sorted(self._sent, reverse=True):
-            self.retry(self._known[position])
+            self.retry(self._rows[position])
 
     def _send_alone(self, aggregate_id: UUID) -> OutboxRow:
         row = self._send(aggregate_id)
@@ -113,6 +113,6 @@ class Window:
         return row
 
     def _send(self, aggregate_id: UUID) -> OutboxRow:
-        row = self._lines[aggregate_id][0]
+        row = self._queues[aggregate_id][0]
         self._sent.add(row.position)
         return row

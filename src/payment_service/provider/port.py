@@ -99,6 +99,14 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceTooLow:
+    """Our own balance at the provider does not cover the refund. Nothing was done; retry with a new key for days."""
+
+    code: str
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """A definite refusal, which ends the operation. `fact`: its meaning for the payment, if any."""
 
@@ -145,7 +153,7 @@ class Unexpected:
     request_id: str
 
 
-Outcome = Done | Transient | Unknown | Refused | WrongState | Blocked | Misused | Unexpected
+Outcome = Done | Transient | Unknown | BalanceTooLow | Refused | WrongState | Blocked | Misused | Unexpected
 
 
 # The provider and its id of an event.

@@ -1,7 +1,6 @@
-"""Logs: one JSON object a line on one stream, one line per fact, and never a secret in them.
+"""Structured logs: one JSON object per line and event, on one stream, without secrets.
 
-Whatever is logged, here or by a library through `logging`, goes through `mask`: a secret that somebody puts into a message
-by mistake doesn't get out.
+Every log line of the service and its libraries passes `mask`, so that a secret in a message by mistake is not written.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from payment_service.domain import card_numbers
 
-# What a secret looks like, and what is left of it. Prefixes: https://docs.stripe.com/keys; ours (psk_) are API keys.
+# Patterns of secrets and their replacements. Stripe's prefixes: https://docs.stripe.com/keys; psk_ is an API key of
+# this service.
 _SECRETS: Final = (
     (re.compile(r"(?<![A-Za-z0-9])(sk|rk|psk|whsec)_[A-Za-z0-9_+/=-]+"), r"\1_***"),
     (re.compile(r"_secret_[A-Za-z0-9]+"), "_secret_***"),
@@ -28,16 +28,16 @@ _SECRETS: Final = (
     (re.compile(r"(://[^\s:/@]*):[^\s/@]+@"), r"\1:***@"),
     (re.compile(r"(?i)\b(password)=(?:'[^']*'|[^\s&']+)"), r"\1=***"),
 )
-# One look that tells whether any of the above can match; nearly all texts end here.
+# A cheap check if any pattern above can match; nearly all texts end here.
 _MAYBE: Final = re.compile(r"(?i)[rs]k_|whsec_|_secret_|\bv[01]=|bearer|basic|://|password=|[2-6][0-9 -]{12}")
 
 _LIBRARIES_LEVEL: Final = logging.WARNING
-# Deeper than any fact of ours; a library's object that contains itself ends here.
+# Deeper than any log field of this service; bounds library objects that contain themselves.
 _DEPTH_MAX: Final = 6
 
 
 def configure_logs(level: str = "info", stream: TextIO | None = None) -> None:
-    """Send our logs and those of libraries to `stream` (standard output) from `level` on; libraries from warning on."""
+    """Send logs from `level` on to `stream` (standard output by default); those of libraries from warning on."""
     stream = stream or sys.stdout
     least = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
@@ -62,7 +62,7 @@ def configure_logs(level: str = "info", stream: TextIO | None = None) -> None:
 
 
 def mask(text: str) -> str:
-    """Replace what looks like a secret, a signature or a card number."""
+    """Replace secrets, signatures and card numbers."""
     if _MAYBE.search(text) is None:
         return text
     for pattern, left in _SECRETS:
@@ -80,7 +80,7 @@ def _route_libraries(stream: TextIO, least: int, first: list[Processor], last: l
     root = logging.getLogger()
     root.handlers[:] = [output]
     root.setLevel(least)
-    # Some libraries bring handlers of their own, which would write past the mask.
+    # Some libraries install their own handlers, which would bypass the mask.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "aiohttp", "alembic", "librdkafka", "stripe"):
         library = logging.getLogger(name)
         library.handlers.clear()
@@ -95,7 +95,7 @@ def _log_crash(kind: type[BaseException], error: BaseException | None, traceback
 
 def _name_library(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     record: logging.LogRecord = line["_record"]
-    line["message"], line["event"], line["library"] = line["event"], "library_said", record.name
+    line["message"], line["event"], line["library"] = line["event"], "library_log", record.name
     return line
 
 
@@ -104,7 +104,7 @@ def _mask_all(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDic
 
 
 def _masked(value: object, depth: int) -> object:
-    """Give the value with its texts masked, in types that JSON knows; what JSON doesn't know is shown as text."""
+    """Return the value with masked texts, in JSON types. Other types are shown as text."""
     match value:
         case None | bool() | float():
             return value
@@ -121,6 +121,6 @@ def _masked(value: object, depth: int) -> object:
 
 
 def _order(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Put what every line has first, for the eyes of people."""
+    """Put the fields that every line has first, for people who read logs."""
     first = {name: line.pop(name) for name in ("timestamp", "level", "event") if name in line}
     return first | dict(line)

@@ -1,4 +1,4 @@
-"""Every metric of the service, declared once, with the question that it answers. Labels hold no ids and no secrets."""
+"""Every metric of the service, declared once, with the question that it answers. Labels contain no ids and no secrets."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# From a memory access to Stripe's slowest answers: 1 ms to 60 s.
+# From a memory access to Stripe's slowest responses: 1 ms to 60 s.
 _STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
-# How many order records come in, and what becomes of them (accepted, repeated, quarantined)?
-ORDERS = Counter("payments_orders_total", "Order records taken from Kafka, by result.", ["result"])
-# How many orders are cancelled, and what becomes of them (accepted, repeated, quarantined; canceled, refunded, too_late, nothing_paid)?
+# How many orders arrive, and with what result (accepted, repeated, quarantined)?
+ORDERS = Counter("payments_orders_total", "Order records read from Kafka, by result.", ["result"])
+# How many records of orders.cancelled arrive, and with what result (accepted, repeated, quarantined; canceled, refunded, too_late,
+# nothing_paid)?
 CANCELLED_ORDERS = Counter(
     "payments_cancelled_orders_total",
-    "Records of orders.cancelled by result, and what became of the orders.",
+    "Records of orders.cancelled and their outcomes, by result.",
     ["result"],
 )
-# How far behind the orders are we? -1: not known.
+# How far behind is the order intake? -1: unknown.
 CONSUMER_LAG = Gauge(
-    "payments_consumer_lag_records", "Records between our position and the end of a partition.", ["topic", "partition"]
+    "payments_consumer_lag_records",
+    "Records between the consumer's position and the end of a partition; -1 if unknown.",
+    ["topic", "partition"],
 )
-# Which bad records come in, and from whom must we ask a fix?
+# Which invalid records arrive, and who has to fix them?
 QUARANTINED = Counter(
     "payments_quarantined_total", "Records and webhooks put into quarantine, by reason.", ["source", "reason"]
 )
-# Is the provider answering, and how?
+# Does the provider answer, and how?
 PROVIDER_CALLS = Counter(
     "payments_provider_calls_total",
-    "Calls to the provider, by kind and class of answer.",
+    "Calls to the provider, by kind and outcome.",
     ["provider", "kind", "outcome"],
 )
 # How long does the provider take?
@@ -38,59 +41,66 @@ PROVIDER_CALL_SECONDS = Histogram(
     ["provider", "kind"],
     buckets=_STAGE_BUCKETS_S,
 )
-# Is work piling up, and of which kind?
-OPERATIONS = Gauge("payments_operations", "Operations that are not finished, by kind and state.", ["kind", "state"])
-# How long has the oldest due operation been waiting?
-OLDEST_OPERATION_SECONDS = Gauge("payments_oldest_due_operation_seconds", "Age of the oldest operation that is due.")
-# Has the provider locked us out (wrong key, missing permission)?
-PROVIDER_BLOCKED = Gauge("payments_provider_blocked", "1 while calls of a kind are paused.", ["provider", "kind"])
-# Which provider events come in, and what becomes of them?
+# Does work pile up, and of which kind?
+OPERATIONS = Gauge("payments_operations", "Unfinished operations, by kind and state.", ["kind", "state"])
+# How long does the oldest due operation wait?
+OLDEST_OPERATION_SECONDS = Gauge("payments_oldest_due_operation_seconds", "Age of the oldest due operation.")
+# Does the provider refuse all calls (wrong key, missing permission)?
+PROVIDER_BLOCKED = Gauge(
+    "payments_provider_blocked",
+    "1 while calls of a kind are paused because the provider refuses them all.",
+    ["provider", "kind"],
+)
+# Which provider events arrive, and with what result?
 WEBHOOKS = Counter("payments_webhooks_total", "Webhook deliveries, by result.", ["result"])
-# Does anybody send us webhooks that we refuse, and why?
-WEBHOOKS_REFUSED = Counter("payments_webhooks_refused_total", "Webhook deliveries answered 4xx, by reason.", ["reason"])
-# How large do the groups get, that is: how busy are we?
-GROUP_SIZE = Histogram(
-    "payments_group_size",
+# Which webhooks are refused, and why?
+WEBHOOKS_REFUSED = Counter(
+    "payments_webhooks_refused_total", "Webhook deliveries answered with 4xx, by reason.", ["reason"]
+)
+# How large are the batches, and so how busy is the service?
+BATCH_SIZE = Histogram(
+    "payments_batch_size",
     "Items committed together, by flow.",
     ["flow"],
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
 )
-# Where does time go between an order and its announcement? (order_to_accepted and webhook_to_durable: the oldest of a group)
+# Which stage between an order and its published event takes long? (order_to_accepted and webhook_to_durable: the oldest
+# of a batch)
 STAGE_SECONDS = Histogram(
     "payments_stage_seconds", "Duration of one stage of the pipeline.", ["stage"], buckets=_STAGE_BUCKETS_S
 )
-# What do we tell the rest of the store, and how often?
-ANNOUNCED = Counter("payments_announced_total", "Records written to the outbox, by topic.", ["topic"])
-# Are changes of state happening, and which?
+# Which events does the service write, and how often?
+OUTBOX_RECORDS = Counter("payments_outbox_records_total", "Records written to the outbox, by topic.", ["topic"])
+# Which state changes happen?
 TRANSITIONS = Counter("payments_transitions_total", "Changes of a payment's status.", ["from_status", "to_status"])
-# How many customers do not come back?
-EXPIRED = Counter("payments_expired_total", "Cancels asked for because an unpaid payment's time was over.")
-# Does the broker let us in?
-BROKER_TROUBLE = Gauge(
-    "payments_broker_trouble",
-    "1 while this process reaches no broker, or its login, certificate or rules are refused; /ready says which.",
+# How many customers never pay?
+EXPIRED = Counter("payments_expired_total", "Cancellations requested because an unpaid payment expired.")
+# Can the service use its brokers?
+BROKER_UNAVAILABLE = Gauge(
+    "payments_broker_unavailable",
+    "1 while this process reaches no broker, or its login, certificate or permissions are refused; see /ready.",
 )
-# Do records leave us?
+# Do records reach the broker?
 PUBLISHED = Counter("payments_published_total", "Records acknowledged by the broker, by topic.", ["topic"])
 # Is publishing stuck?
-OLDEST_OUTBOX_SECONDS = Gauge(
-    "payments_oldest_unpublished_seconds", "Age of the oldest outbox row that is not published."
-)
-OUTBOX_BACKLOG = Gauge("payments_unpublished_records", "Outbox rows that are not published.")
-# Who publishes?
-RELAY_LEADER = Gauge("payments_relay_leader", "1 where this process holds the relay's lease.")
-# What waits for a person, and of which kind (operation, event, record, transfer)?
-PARKED = Gauge("payments_parked", "Things parked for a person, by what they are and why.", ["what", "reason"])
+OLDEST_OUTBOX_SECONDS = Gauge("payments_oldest_unpublished_seconds", "Age of the oldest unpublished outbox row.")
+OUTBOX_BACKLOG = Gauge("payments_unpublished_records", "Unpublished outbox rows.")
+# Which process publishes?
+RELAY_LEADER = Gauge("payments_relay_leader", "1 if this process holds the relay's lease.")
+# How many items need attention, and of which kind (operation, event, record, transfer)?
+PARKED = Gauge("payments_parked", "Parked items that need an operator, by kind and reason.", ["what", "reason"])
 # Do provider events wait for their payment?
 EVENTS_WAITING = Gauge("payments_events_waiting", "Provider events that are stored and not applied yet.")
-# When do rows begin to pile up in the default partition, because `maintain` has not run?
+# When will rows collect in the default partition, because `maintain` has not run?
 PARTITION_DAYS_LEFT = Gauge("payments_partition_days_left", "Days until the last partition of a table ends.", ["table"])
 PARTITION_DEFAULT_ROWS = Gauge("payments_partition_default_rows", "Rows in a table's default partition.", ["table"])
-# Which disputes are lost unless somebody acts now?
-DISPUTES_DUE = Gauge("payments_disputes_due", "Disputes that want evidence within three days.")
-# Which held money goes back to customers unless it is captured?
-HOLDS_ENDING = Gauge("payments_holds_ending", "Payments that are held, not captured, and older than five days.")
+# Which disputes are lost without action now?
+DISPUTES_DUE = Gauge("payments_disputes_due", "Disputes that need evidence within three days.")
+# Which authorizations expire soon unless captured?
+AUTHORIZATIONS_EXPIRING = Gauge(
+    "payments_authorizations_expiring", "Authorized payments that are not captured and older than five days."
+)
 # How many requests does the API answer, and how?
 HTTP_REQUESTS = Counter("payments_http_requests_total", "API requests, by route and status.", ["route", "status"])
 # Is the event loop blocked?
-LOOP_LAG_SECONDS = Gauge("payments_event_loop_lag_seconds", "How late the event loop woke at its last check.")
+LOOP_LAG_SECONDS = Gauge("payments_event_loop_lag_seconds", "Delay of the event loop at its last check.")

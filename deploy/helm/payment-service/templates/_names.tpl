@@ -1,10 +1,10 @@
-{{/* The name that all names begin with; suffixes of 23 characters fit behind it. */}}
+{{/* The prefix of all names. It leaves room for suffixes of 23 characters. */}}
 {{- define "payment-service.name" -}}
 {{- $name := ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) -}}
 {{- $name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* What selects the pods of this release. */}}
+{{/* The labels that select the pods of this release. */}}
 {{- define "payment-service.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -17,7 +17,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* The Deployments as JSON, by role; `all` is one that runs every role. */}}
+{{/* The Deployments as JSON, by role. `all` is a Deployment that runs every role. */}}
 {{- define "payment-service.roles" -}}
 {{- toJson (default (dict "all" (dict "replicas" .Values.replicas)) .Values.roles) -}}
 {{- end -}}
@@ -35,12 +35,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* Whether Stripe is one of the providers that run; it is by default. */}}
+{{/* `yes` if Stripe is one of the running providers, as it is by default. */}}
 {{- define "payment-service.stripe" -}}
 {{- if has "stripe" (splitList "," (default "stripe" .Values.settings.PROVIDERS | nospace)) }}yes{{ end -}}
 {{- end -}}
 
-{{/* The Secrets that hold DB_DSN: of the service, and of the owner of the tables. */}}
+{{/* The Secrets with DB_DSN: for the service, and for the owner of the tables. */}}
 {{- define "payment-service.databaseSecret" -}}
 {{- default (printf "%s-database" (include "payment-service.name" .)) .Values.database.existingSecret -}}
 {{- end -}}
@@ -57,7 +57,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* The owner's connection string where it stands in the values; empty where it is in a Secret that exists. */}}
+{{/* The owner's connection string if the values contain it; empty if an existing Secret does. */}}
 {{- define "payment-service.ownerDsn" -}}
 {{- if not .Values.database.owner.existingSecret -}}
 {{- .Values.database.owner.dsn | default (ternary "" .Values.database.dsn (ne .Values.database.existingSecret "")) -}}

@@ -1,4 +1,4 @@
-{{/* Settings that are no secrets. A number in values comes as a float, which would be written as 1e+06. */}}
+{{/* Settings that are not secrets. Helm reads a number as a float, which would be printed as 1e+06. */}}
 {{- define "payment-service.env" -}}
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
@@ -13,13 +13,13 @@
 {{- end }}
 {{- end -}}
 
-{{/* Where a secret's file is. Takes its name. */}}
+{{/* The variable that names a secret's file. Takes the secret's name. */}}
 {{- define "payment-service.secretEnv" -}}
 - name: {{ . }}_FILE
   value: /run/secrets/payment-service/{{ . }}
 {{- end -}}
 
-{{/* The files of secrets. Takes a dict of root, database (the Secret with DB_DSN) and stripe (whether its secrets are there). */}}
+{{/* The files of secrets. Takes a dict of root, database (the Secret with DB_DSN) and stripe (non-empty if Stripe runs). */}}
 {{- define "payment-service.volumes" -}}
 - name: secrets
   projected:
@@ -55,14 +55,14 @@ image: {{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Va
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end -}}
 
-{{/* What a container may do: nothing. */}}
+{{/* The least privileges of a container. */}}
 {{- define "payment-service.confined" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* What is the same for every pod. Service links would put variables into the environment for each service of the namespace. */}}
+{{/* The common part of every pod. Service links would add variables for each Service of the namespace to the environment. */}}
 {{- define "payment-service.podSpec" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -86,7 +86,7 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* The container that brings the database to the schema of this version. */}}
+{{/* The container that migrates the database to the schema of this version. */}}
 {{- define "payment-service.migrate" -}}
 name: migrate
 {{ include "payment-service.image" . }}

@@ -1,4 +1,4 @@
-{{/* What has no default, each with what to do. */}}
+{{/* Values without a default. Each error says what to do. */}}
 {{- define "payment-service.required" -}}
 {{- $_ := required "settings.KAFKA_BROKERS is not set: the bootstrap servers of Kafka, host:port, comma-separated." .Values.settings.KAFKA_BROKERS -}}
 {{- with .Values.database -}}

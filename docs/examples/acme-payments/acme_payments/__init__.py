@@ -1,4 +1,4 @@
-"""The payment provider `acme`: words requests, makes one attempt of each, and sorts the answers into the port's outcomes."""
+"""The payment provider `acme`: it builds requests, makes a single attempt of each, and maps answers to the port's outcomes."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ _STATES: Final = {
 
 
 class AcmeSettings(Settings):
-    """What Acme needs of the environment: ACME_SECRET, or ACME_SECRET_FILE."""
+    """The settings of Acme: ACME_SECRET, or ACME_SECRET_FILE."""
 
     acme_secret: SecretStr = Field(min_length=8, description="The secret with which Acme signs its webhooks.")
 
 
 class Acme:
-    """Acme's API. A real one would hold an HTTP session where this one has the server itself."""
+    """A client of Acme's API. A real one would have an HTTP session instead of the simulated server."""
 
     name = "acme"
 
@@ -68,53 +68,53 @@ class Acme:
     def create_request(
         self, *, payment_id: UUID, order_id: str, amount: Money, manual_capture: bool = False
     ) -> Request:
-        """Word the making of a payment. It bears our names, by which it is found again."""
+        """Build the request that creates a payment. It carries our ids, so that the payment can be found again."""
         names = {"deployment": self._deployment, "order_id": order_id, "payment_id": str(payment_id)}
         form = {"amount": amount.minor, "currency": amount.currency.code, "hold": manual_capture, "names": names}
         return _post("/payments", form)
 
     def cancel_request(self, intent_id: str, *, reason: str = "") -> Request:
-        """Word a cancellation. The intent stands in the path, quoted."""
+        """Build a cancellation. The intent is in the path, quoted."""
         return _post(f"/payments/{quote(intent_id, safe='')}/cancel", {"why": reason})
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:
-        """Word a capture."""
+        """Build a capture."""
         return _post(f"/payments/{quote(intent_id, safe='')}/capture", {"amount": amount.minor})
 
     def refund_request(
         self, intent_id: str, *, refund_id: UUID, payment_id: UUID, amount: Money, reason: str
     ) -> Request:
-        """Word a refund. It bears our name for it."""
+        """Build a refund. It carries our id of the refund."""
         form = {"payment": intent_id, "amount": amount.minor, "refund_id": str(refund_id), "reason": reason}
         return _post("/refunds", {**form, "payment_id": str(payment_id)})
 
     def refunds_request(self, intent_id: str) -> Request:
-        """Word the reading of a payment's refunds."""
+        """Build the request that reads a payment's refunds."""
         return _get(f"/refunds/{quote(intent_id, safe='')}")
 
     def retrieve_request(self, intent_id: str) -> Request:
-        """Word the reading of a payment."""
+        """Build the request that reads a payment."""
         return _get(f"/payments/{quote(intent_id, safe='')}")
 
     def lookup_request(self, request: Request) -> Request:
-        """Word the reading of what a request was about."""
+        """Build the request that reads the subject of another request."""
         if request.path == "/refunds":
             return self.refunds_request(json.loads(request.body)["payment"])
         return self.retrieve_request(_subject(request))
 
     async def send(self, call: Call) -> Outcome:
-        """Make one attempt; `refuse_late` is called just before it goes out."""
+        """Make a single attempt. Call `refuse_late` just before it is sent."""
         request = call.request
         try:
             form = json.loads(request.body) if request.body else {}
         except ValueError:
-            return Unexpected(code="no_json", detail="the stored request can't be read", request_id="")
+            return Unexpected(code="no_json", detail="the stored request is unreadable", request_id="")
         call.refuse_late()
         status, body = self.server.handle(request.method, request.path, form, call.idempotency_key)
         return self._sort(call, status, body)
 
     async def checkout(self, intent_id: str) -> Checkout | Transient:
-        """Say where the customer pays."""
+        """Return the address at which the customer pays."""
         one = self.server.payments.get(intent_id)
         if one is None:
             return Transient(code="not_found", retry_after_s=0)
@@ -123,7 +123,7 @@ class Acme:
     async def find_intents(
         self, *, created_from: int, created_to: int, limit: int
     ) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
-        """List our payments of a window."""
+        """List our payments of a time window."""
         window = [one for one in self.server.payments.values() if created_from <= one["created"] <= created_to]
         if len(window) > limit:
             return None
@@ -147,11 +147,11 @@ class Acme:
             event = json.loads(body)
             self.translate(event)
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise BodyRefused("not_an_event", "The body is no event of Acme.") from None
+            raise BodyRefused("not_an_event", "The body is not an event of Acme.") from None
         return dict(event)
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
-        """Say what an event means. An event without our metadata is external."""
+        """Translate an event. An event without our metadata is external."""
         subject, source = event["subject"], event["id"]
         names = subject.get("names") or {"payment_id": subject.get("payment_id"), "deployment": self._deployment}
         ours = names.get("deployment") == self._deployment
@@ -177,7 +177,7 @@ class Acme:
         if code == "wrong_state":
             return WrongState(code=code, fact=_payment(body["payment"], call.source), request_id="")
         if code == "too_much" and call.kind is Kind.REFUND:
-            reason = "More would be given back than was taken."
+            reason = "The refund exceeds the captured amount."
             at = int(self.server.now_s())
             fact = RefundRefused(refund_id=call.operation_id, code=code, reason=reason, at=at, source=call.source)
             return Refused(code=code, reason=reason, fact=fact, request_id="")

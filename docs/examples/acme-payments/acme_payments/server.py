@@ -1,4 +1,4 @@
-"""What stands for Acme's servers: payments and refunds in memory, each call done once under its key, events told in order."""
+"""The simulated servers of Acme: payments and refunds in memory, idempotent calls, events in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Answer = tuple[int, dict[str, Any]]
 
 @dataclass
 class Server:
-    """`now_s`: its clock, seconds since 1970."""
+    """The state of the servers. `now_s` is the clock, in seconds since 1970."""
 
     now_s: Callable[[], float]
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class Server:
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def handle(self, method: str, path: str, form: dict[str, Any], key: str) -> Answer:
-        """Answer a call. The same key with the same request has the same answer; with another it is refused."""
+        """Answer a call. A repeated key gets the same answer, or a refusal if the request differs."""
         if method == "GET":
             return self._do(method, path, form)
         asked = (path, form)
@@ -34,7 +34,7 @@ class Server:
         return answer if known == asked else (409, {"code": "key_reused"})
 
     def customer_pays(self, payment: str) -> None:
-        """Let a customer pay, where that is still possible: money is held, or taken at once."""
+        """Pay as a customer if that is still possible. The money is held, or captured at once."""
         one = self.payments[payment]
         if one["state"] == "open":
             self._move(one, "held" if one["hold"] else "paid", taken=0 if one["hold"] else one["amount"])

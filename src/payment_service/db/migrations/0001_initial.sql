@@ -294,7 +294,7 @@ CREATE INDEX quarantine_by_time ON quarantine (created_at);
 CREATE TABLE order_cancellations (
     order_id         text        PRIMARY KEY CONSTRAINT order_cancellations_order_id_is_1_to_64_printable CHECK (order_id ~ '^[\x21-\x7e]{1,64}$'),
     reason           text        NOT NULL DEFAULT '',
-    outcome          text        CONSTRAINT order_cancellations_outcome_is_known CHECK (outcome IN ('canceled', 'refunded', 'too_late', 'nothing_paid')),
+    outcome          text        CONSTRAINT order_cancellations_outcome_is_known CHECK (outcome IN ('canceled', 'refunded', 'refund_failed', 'too_late', 'nothing_paid')),
     due_at           timestamptz,
     tries            integer     NOT NULL DEFAULT 0,
     record_topic     text        NOT NULL,

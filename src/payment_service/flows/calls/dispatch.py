@@ -134,14 +134,10 @@ class Dispatcher:
         if slots <= 0:
             return 0
         blocked = await self._blocked_kinds()
-        claimed: list[Claimed] = []
-        if health.EVERYTHING in blocked:
-            # Nothing can be claimed. A query would scan the whole backlog ten times a second.
-            blocked = frozenset(Kind)
-        else:
-            claimed = await self._claim(slots, blocked)
+        # While everything is blocked, a query would scan the whole backlog ten times a second.
+        claimed = [] if health.EVERYTHING in blocked else await self._claim(slots, blocked)
         if blocked:
-            claimed += await self._claim_probe(blocked)
+            claimed += await self._claim_probe()
         return len(claimed)
 
     async def record_once(self) -> int:
@@ -157,7 +153,7 @@ class Dispatcher:
             raise
         self._unrecorded.extend(done.deferred)
         self._owned.difference_update(s.operation.id for s in done.recorded)
-        metrics.GROUP_SIZE.labels("results").observe(len(group))
+        metrics.BATCH_SIZE.labels("results").observe(len(group))
         await self._recover(done.recorded)
         self._claiming.wake()
         return len(done.recorded)
@@ -193,13 +189,13 @@ class Dispatcher:
         self._begin(claimed, claimed_boot_s)
         return claimed
 
-    async def _claim_probe(self, blocked: frozenset[str]) -> list[Claimed]:
+    async def _claim_probe(self) -> list[Claimed]:
         """Let one replica at a time probe each blocked kind with one operation."""
         probes = await health.take_probe(self._pool, self._provider.name)
         claimed: list[Claimed] = []
         for probe in probes:
-            allowed = frozenset(Kind) if probe == health.EVERYTHING else frozenset({probe})
-            claimed += await self._claim(1, blocked - allowed)
+            kinds = frozenset(Kind) - self._blocked if probe == health.EVERYTHING else frozenset({Kind(probe)})
+            claimed += await self._claim(1, frozenset(Kind) - kinds)
         return claimed
 
     def _begin(self, claimed: list[Claimed], claimed_boot_s: float) -> None:
@@ -365,6 +361,8 @@ class Dispatcher:
             return
         if released := await operations.release_unknown(self._pool, self.worker, self._owned):
             log.warning("operations_released", count=released)
+        # Without its row, for example after a faulty restore, claims get no calls.
+        await operations.ensure_budget(self._pool, self._provider.name)
         self._released_at = self._boot_s()
 
     async def _heartbeat_once(self) -> int:

@@ -9,6 +9,7 @@ from payment_service.db.operations import OperationUpdate
 from payment_service.domain.payment import IntentFact, Status, WithdrawnFact
 from payment_service.domain.refund import RefundListFact, RefundRefused
 from payment_service.provider.port import (
+    BalanceTooLow,
     Blocked,
     Done,
     Kind,
@@ -37,6 +38,10 @@ EMPTY_READS_APART_S: Final = 60.0
 # Stripe keeps keys for at least 24 h (https://docs.stripe.com/api/idempotent_requests). One hour is left for clock
 # differences.
 KEY_VALID_S: Final = 23 * 3600.0
+# A balance is topped up by hand or by the next payments: first after a minute, then every hour for a week.
+BALANCE_RETRY_BASE_S: Final = 30.0
+BALANCE_RETRY_MAX_S: Final = 3600.0
+BALANCE_RETRIES_MAX: Final = 7 * 24
 # Outcome: a lookup before the first attempt found nothing.
 NOTHING_YET: Final = "nothing_yet"
 # Outcome: the call was not made, because its intent was never created.
@@ -96,6 +101,8 @@ def conclude(operation: Claimed, outcome: Outcome, *, jitter: Callable[[], float
         case Transient(code=code, retry_after_s=retry_after_s):
             delay_s = retry_after_s + backoff_s(operation.tries, jitter())
             return _retry(operation, "transient", outcome, code=code, delay_s=delay_s)
+        case BalanceTooLow():
+            return _retry_with_balance(operation, outcome)
         case Unknown(code=code, replayed=replayed):
             delay_s = SEND_WINDOW_S if replayed else backoff_s(operation.tries, jitter())
             return _retry(operation, "unknown", outcome, code=code, delay_s=delay_s, resolving=replayed)
@@ -142,6 +149,23 @@ def conclude_read(
     if operation.last_outcome == "misused":
         return CallResult(operation=operation, update=_update(operation, "parked", "misused", code="idempotency_error"))
     return CallResult(operation=operation, update=_update(operation, "due", "nothing_exists", next_epoch=True))
+
+
+def _retry_with_balance(operation: Claimed, outcome: BalanceTooLow) -> CallResult:
+    """Retry under the next key, since the provider replays the refusal of this one. Give up after about a week."""
+    if operation.epoch > BALANCE_RETRIES_MAX:
+        return _release_reservation(_final(operation, "refused", "balance_too_low", outcome, None, code=outcome.code))
+    delay_s = min(BALANCE_RETRY_MAX_S, BALANCE_RETRY_BASE_S * 2.0 ** min(operation.epoch, 10))
+    update = _update(
+        operation,
+        "due",
+        "balance_too_low",
+        code=outcome.code,
+        request_id=outcome.request_id,
+        delay_s=delay_s,
+        next_epoch=True,
+    )
+    return CallResult(operation=operation, update=update)
 
 
 def _withdrawn(operation: Claimed, reason: str) -> CallResult:

@@ -269,7 +269,7 @@ class OrderIntake:
         self, inbound: Sequence[InboundRecord], accepted: int, quarantined: Sequence[tuple[Record, Rejected]]
     ) -> None:
         arrived = len(inbound)
-        metrics.GROUP_SIZE.labels("intake").observe(arrived)
+        metrics.BATCH_SIZE.labels("intake").observe(arrived)
         oldest_ms = min((a.timestamp_ms for a in inbound if a.timestamp_ms > 0), default=None)
         if oldest_ms is not None:
             metrics.STAGE_SECONDS.labels("order_to_accepted").observe(

@@ -16,6 +16,7 @@ from payment_service.domain.ids import operation_id
 from payment_service.domain.payment import CANCELABLE, Status
 from payment_service.flows.requests.checks import (
     lock_payment,
+    require_none_parked,
     require_none_under_way,
     require_same_request,
     show_payment,
@@ -98,6 +99,7 @@ class Cancellations:
     async def _cancel(self, connection: Connection, payment: Payment, request: CancelRequest) -> Fold:
         if payment.status not in CANCELABLE:
             raise _refusal(payment)
+        await require_none_parked(connection, payment)
         await require_none_under_way(connection, payment, Kind.CANCEL, Kind.CAPTURE)
         fold = self._context.fold({payment.id: payment})
         await cancel(connection, self._context, fold, payment.id, request)

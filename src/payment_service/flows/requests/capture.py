@@ -14,6 +14,7 @@ from payment_service.domain.money import parse
 from payment_service.domain.payment import Status
 from payment_service.flows.requests.checks import (
     lock_payment,
+    require_none_parked,
     require_none_under_way,
     require_same_request,
     show_payment,
@@ -62,6 +63,7 @@ class Captures:
         if payment.status is not Status.AUTHORIZED:
             raise _refusal(payment)
         request = self._request(payment, amount)
+        await require_none_parked(connection, payment)
         await require_none_under_way(connection, payment, Kind.CAPTURE, Kind.CANCEL)
         fold = self._context.fold({payment.id: payment})
         fold.enqueue(

@@ -41,6 +41,14 @@ async def require_none_under_way(connection: Connection, payment: Payment, *kind
         raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=1)
 
 
+async def require_none_parked(connection: Connection, payment: Payment) -> None:
+    """Raise Refusal if a parked operation blocks the payment: a new one would wait behind it without a result."""
+    kind = await operations.parked_kind(connection, payment.id)
+    if kind is not None:
+        message = f"The {kind} of this payment needs attention, and later operations wait for it: an operator must resolve it first."
+        raise Refusal(RefusalReason.NOT_ALLOWED, message)
+
+
 def require_same_request(known: str, now: str) -> None:
     """Raise Refusal if a key is reused for another request after its stored response expired."""
     if known != now:

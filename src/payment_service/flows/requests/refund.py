@@ -19,7 +19,7 @@ from payment_service.db.refunds import NO_FINGERPRINT, Requester
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import parse
 from payment_service.domain.refund import NotRefundable, RefundRequested
-from payment_service.flows.requests.checks import lock_payment, require_same_request
+from payment_service.flows.requests.checks import lock_payment, require_none_parked, require_same_request
 from payment_service.flows.requests.idempotency import ChangeResult, change_payments_once, require_same
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import Kind
@@ -83,6 +83,7 @@ class Refunds:
         change_request: ChangeRequest,
     ) -> Fold:
         payment = await lock_payment(connection, payment_id)
+        await require_none_parked(connection, payment)
         fold = self._context.fold({payment_id: payment})
         await fold.load(connection, [payment_id])
         requester = Requester(

@@ -100,6 +100,10 @@ class Fold:
         """Return the payment as folded so far."""
         return self._current[payment_id]
 
+    def find_refund(self, payment_id: UUID, refund_id: UUID) -> Refund | None:
+        """Return a refund of a loaded payment, or None."""
+        return self._children[payment_id].refunds.get(refund_id)
+
     def refund(self, payment_id: UUID, refund_id: UUID) -> Refund:
         """Return a refund as folded so far. Its payment must be loaded. Raise KeyError."""
         return self._children[payment_id].refunds[refund_id]
@@ -180,10 +184,19 @@ class Fold:
     def count(self) -> None:
         """Count the changes. Call it after the commit."""
         for record in self._outbox:
-            metrics.ANNOUNCED.labels(record.topic).inc()
+            metrics.OUTBOX_RECORDS.labels(record.topic).inc()
         for key, now in self._current.items():
             if now.status is not self._before[key].status:
                 metrics.TRANSITIONS.labels(self._before[key].status, now.status).inc()
+
+    @property
+    def new_intents(self) -> list[UUID]:
+        """Return the payments whose intent became known in this fold."""
+        return [
+            key
+            for key, now in self._current.items()
+            if now.provider_payment_id is not None and self._before[key].provider_payment_id is None
+        ]
 
     @property
     def has_events(self) -> bool:

@@ -18,6 +18,7 @@ from payment_service.db.order_cancellations import CancellationUpdate
 from payment_service.db.refunds import Requester
 from payment_service.domain.ids import operation_id
 from payment_service.domain.payment import CANCELABLE, Status
+from payment_service.domain.refund import RefundStatus
 from payment_service.domain.unpaid import ORDER_CANCELLED
 from payment_service.flows.requests.cancel import CancelRequest, cancel
 from payment_service.flows.requests.refund import reserve
@@ -51,6 +52,7 @@ RETRY_MAX_S: Final = 60.0
 TRIES_WITHOUT_ORDER: Final = 6
 # A transaction that does not see the cancellation may open the order's next payment. None is idle for longer than 3 s.
 NEXT_PAYMENT_S: Final = 5.0
+_REFUND_FAILED: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
 
 
 class CancelledOrders:
@@ -129,7 +131,7 @@ class CancelledOrders:
         payment = fold.payment(payment_id)
         match payment.status:
             case Status.SUCCEEDED:
-                return self._handle_paid(fold, payment, cancellation)
+                return self._handle_paid(fold, payment, cancellation, later)
             case Status.CANCELED | Status.FAILED if tries == 0:
                 return CancellationUpdate(order_id=order_id, retry_s=NEXT_PAYMENT_S)
             case Status.CANCELED | Status.FAILED:
@@ -139,12 +141,21 @@ class CancelledOrders:
                 await cancel(connection, self._context, fold, payment_id, request)
         return later
 
-    def _handle_paid(self, fold: Fold, payment: Payment, cancellation: DueCancellation) -> CancellationUpdate:
-        """Refund a payment, or report that the cancellation came too late."""
+    def _handle_paid(
+        self, fold: Fold, payment: Payment, cancellation: DueCancellation, later: CancellationUpdate
+    ) -> CancellationUpdate:
+        """Refund a payment and wait for the result, or report that the cancellation came too late."""
         if payment.captured.minor == 0:
             return CancellationUpdate(order_id=cancellation.order_id, outcome="nothing_paid")
-        if self._refund_paid and self._request_refund(fold, payment, cancellation):
+        if payment.refunded == payment.captured:
             return CancellationUpdate(order_id=cancellation.order_id, outcome="refunded")
+        refund = fold.find_refund(payment.id, operation_id(payment.id, Kind.REFUND, SYSTEM, ORDER_CANCELLED_KEY))
+        if refund is not None and refund.status in _REFUND_FAILED:
+            return CancellationUpdate(order_id=cancellation.order_id, outcome="refund_failed")
+        if refund is not None and refund.status is RefundStatus.SUCCEEDED:
+            return CancellationUpdate(order_id=cancellation.order_id, outcome="refunded")
+        if refund is not None or (self._refund_paid and self._request_refund(fold, payment, cancellation)):
+            return later
         fold.append_history(payment.id, f"{ORDER_CANCELLED_KEY}:too_late")
         log.warning("order_canceled_too_late", order_id=cancellation.order_id, payment_id=str(payment.id))
         return CancellationUpdate(order_id=cancellation.order_id, outcome="too_late")

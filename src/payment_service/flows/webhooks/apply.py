@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from payment_service.crash_points import reached
-from payment_service.db import events, payments
+from payment_service.db import events, operations, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.dispute import DisputeChanged
 from payment_service.domain.payment import Applied, Ignored, Parked, Stray
@@ -104,7 +104,7 @@ class Webhooks:
         group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
         if not group:
             return 0
-        metrics.GROUP_SIZE.labels("webhooks").observe(len(group))
+        metrics.BATCH_SIZE.labels("webhooks").observe(len(group))
         try:
             await self._store([(d.event, d.verified_by) for d in group])
         except TRANSIENT_ERRORS as error:
@@ -238,6 +238,8 @@ class Webhooks:
         await fold.load_for(connection, [(key, e.fact) for e, key in named if key is not None and e.fact is not None])
         results = [self._fold_in(fold, event, key, known) for event, key in named]
         await fold.write(connection)
+        if fold.new_intents:
+            await operations.finish_known_creates(connection, fold.new_intents)
         return fold, results
 
     async def _match_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[EventKey, UUID]:

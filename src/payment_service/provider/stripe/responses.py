@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from payment_service.domain.payment import RefusedFact
 from payment_service.domain.refund import RefundRefused
 from payment_service.provider.port import (
+    BalanceTooLow,
     Blocked,
     Done,
     Kind,
@@ -47,8 +48,9 @@ REFUND_REFUSALS: Final = {
     "charge_disputed": "The customer's bank has withdrawn the money.",
     "refund_disputed_payment": "The customer's bank has withdrawn the money.",
     "charge_not_refundable": "The payment cannot be refunded any more.",
-    "insufficient_funds": "The provider's balance is too low.",
 }
+# Our own Stripe balance does not cover the refund (https://docs.stripe.com/refunds#insufficient-balance).
+BALANCE_TOO_LOW: Final = frozenset({"insufficient_funds", "balance_insufficient"})
 # Codes of a late capture. A read shows the intent's current status.
 CAPTURE_TOO_LATE: Final = frozenset(
     {
@@ -95,6 +97,9 @@ def classify(call: Call, response: Response, *, deployment: str, now_s: float) -
         return Blocked(code="http_401", kind=None, request_id=request_id)
     if response.status == 403:
         return Blocked(code="http_403", kind=call.kind, request_id=request_id)
+    if not _error(response):
+        # Something in between answered, perhaps after Stripe did the work: a proxy's 408, for example.
+        return Unknown(code=code, replayed=_replayed(response), request_id=request_id)
     return _sort_refusal(call, response, code, now_s, request_id)
 
 
@@ -106,6 +111,8 @@ def _sort_refusal(call: Call, response: Response, code: str, now_s: float, reque
         reason = _REASONS[code]
         fact = RefusedFact(code=code, reason=reason, at=read_date(response, now_s), source=call.source)
         return Refused(code=code, reason=reason, fact=fact, request_id=request_id)
+    if call.kind is Kind.REFUND and code in BALANCE_TOO_LOW:
+        return BalanceTooLow(code=code, request_id=request_id)
     if call.kind is Kind.REFUND and (
         code in REFUND_REFUSALS or (response.status == 400 and error.get("param") == "amount")
     ):

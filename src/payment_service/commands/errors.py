@@ -1,0 +1,65 @@
+"""Messages and exit codes of failed commands."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import asyncpg
+from confluent_kafka import KafkaException
+
+from payment_service import exit_codes
+from payment_service.bank_transfer.statement import StatementRefused
+from payment_service.db.maintain import MaintainError
+from payment_service.db.migrate import MigrationError
+from payment_service.db.rights import RightsError
+from payment_service.db.schema import NO_SCHEMA, SchemaError
+from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.telemetry.errors import describe_error
+
+_EXITS: Final = {
+    RefusalReason.NOT_FOUND: exit_codes.NOT_FOUND,
+    RefusalReason.NOT_YET: exit_codes.NOT_NOW,
+    RefusalReason.IN_PROGRESS: exit_codes.NOT_NOW,
+}
+_CONNECTION_ERRORS: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,  # the server is starting or stopping
+)
+_BUSY: Final = "Another process is changing this now. Nothing was changed: run the same command again in a second."
+
+
+def explain(error: Exception) -> tuple[str, int] | None:
+    """Return a message and an exit code for an expected failure, or None for a defect."""
+    match error:
+        case Refusal(reason=reason):
+            return str(error), _EXITS.get(reason, exit_codes.FAILED)
+        case SchemaError():
+            return str(error), exit_codes.NOT_PREPARED
+        case asyncpg.UndefinedTableError():
+            return NO_SCHEMA, exit_codes.NOT_PREPARED
+        case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
+            return _BUSY, exit_codes.NOT_NOW
+        case asyncpg.InsufficientPrivilegeError():
+            return (
+                f"The role in DB_DSN lacks a privilege: {error}. Run `payment-service doctor` for the missing privileges.",
+                exit_codes.FAILED,
+            )
+        case MigrationError() | RightsError() | MaintainError() | StatementRefused():
+            return str(error), exit_codes.FAILED
+        case KafkaException():
+            return f"Request to Kafka failed: {error.args[0].str()}. Check KAFKA_BROKERS.", exit_codes.FAILED
+        case OSError(filename=str()):
+            return str(error), exit_codes.FAILED
+        case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
+            return _database_message(error), exit_codes.FAILED
+        case _:
+            return None
+
+
+def _database_message(error: Exception) -> str:
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _CONNECTION_ERRORS):
+        return f"PostgreSQL refused the request: {describe_error(error)}."
+    return f"Cannot connect to PostgreSQL: {describe_error(error)}. Check DB_DSN and that the server runs."
