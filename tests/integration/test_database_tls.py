@@ -87,9 +87,7 @@ def test_an_invalid_certificate_is_refused_in_one_line_without_the_password(
 ) -> None:
     changes: dict[str, dict[str, object]] = {
         "another authority": {"sslrootcert": tls_server.stranger.certificate},
-        "another name": {
-            "host": "127.0.0.1"
-        },  # the certificate is for localhostthe certificate is for localhostthe certificate is for localhost
+        "another name": {"host": "127.0.0.1"},  # the certificate is for localhost
         "no TLS": {"sslmode": "disable", "sslrootcert": ""},
         "no certificate": {"user": "by_certificate"},
         "forged": {"user": "by_certificate", "sslcert": tls_server.forged.certificate, "sslkey": tls_server.forged.key},

@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 
 from payment_service.db.operations import OperationUpdate, record_results
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
+from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from tests.support.api import assert_problem
+from tests.support.eventually import eventually_async
 from tests.support.flows import cancelled, name_of
 from tests.support.harness import Harness
 
@@ -109,6 +111,14 @@ async def test_an_order_cancellation_is_shown_even_if_it_arrived_before_the_orde
         [cancelled({"order_id": "o-1", "reason": "out of stock"}, 7)]
     )
     await harness.flows.accept("o-1")
+
+    async def completed() -> bool:
+        await harness.flows.pool.execute("UPDATE order_cancellations SET due_at = now() WHERE due_at IS NOT NULL")
+        await CancelledOrders(harness.context(), refund=False).run_once()
+        await harness.run_until_idle()
+        return bool(await harness.flows.pool.fetchval("SELECT outcome IS NOT NULL FROM order_cancellations"))
+
+    await eventually_async(completed)
     [first, second, *_] = await entries(harness, name_of("o-1"))
     assert (first["kind"], second["kind"]) == ("cancellation", "order")
     assert (first["reason"], first["outcome"], first["offset"]) == ("out of stock", "canceled", 7)
