@@ -112,6 +112,7 @@ docs: install
 	$(BIN)/python -m scripts.document_schema
 	$(BIN)/python -m scripts.document_states
 	$(BIN)/python -m scripts.document_contracts
+	$(BIN)/python -m scripts.document_events
 	$(BIN)/python -m scripts.document_commands
 	$(BIN)/python -m scripts.document_api
 	$(BIN)/python -m scripts.document_invariants

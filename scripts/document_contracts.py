@@ -10,8 +10,16 @@ from typing import Any, Final
 import yaml
 
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
-from payment_service.contracts.schemas import DEAD_LETTERS, INCOMING, all_schemas, headers_name, value_name
-from payment_service.contracts.values import BY_TOPIC
+from payment_service.contracts.schemas import (
+    DEAD_LETTERS,
+    INCOMING,
+    all_schemas,
+    description,
+    headers_name,
+    value_name,
+)
+from payment_service.domain.events import PaymentEvent
+from payment_service_events.types import EVENTS
 from scripts.sample_records import ANNOUNCEMENTS, ORDER, record_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -71,7 +79,7 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 
 def document() -> dict[str, Any]:
     """Return AsyncAPI 3.0 with a channel, an operation and a message for each topic."""
-    topics = [*INCOMING, *(f"{topic}.dlq" for topic in INCOMING), *BY_TOPIC]
+    topics = [*INCOMING, *(f"{topic}.dlq" for topic in INCOMING), *EVENTS]
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     return {
         "asyncapi": "3.0.0",
@@ -117,7 +125,7 @@ def _message(topic: str) -> dict[str, Any]:
             **_key({"type": "string", "description": _BY_SENDER}),
             "examples": [{"name": "order", "payload": EXAMPLES[topic]}],
         }
-    if topic in BY_TOPIC:
+    if topic in EVENTS:
         return _announced(topic)
     return {
         **_described(topic, "DeadLetter", _LETTER),
@@ -136,14 +144,16 @@ def _message(topic: str) -> dict[str, Any]:
 
 
 def _announced(topic: str) -> dict[str, Any]:
-    model = BY_TOPIC[topic]
+    kind = EVENTS[topic]
     return {
-        **_described(topic, model.__name__, model.__doc__ or ""),
+        **_described(topic, kind.__name__, description(kind)),
         "contentType": "application/json",
         "headers": _ref(headers_name(topic)),
         "payload": _ref(value_name(topic)),
         **_key({"type": "string", "format": "uuid", "description": _BY_PAYMENT}),
-        "examples": [_example(number, told) for number, told in enumerate(ANNOUNCEMENTS, 1) if told.topic == topic],
+        "examples": [
+            _example(number, event) for number, event in enumerate(ANNOUNCEMENTS, 1) if event.data.topic == topic
+        ],
     }
 
 
@@ -155,10 +165,10 @@ def _key(schema: dict[str, Any]) -> dict[str, Any]:
     return {"bindings": {"kafka": {"key": schema, "bindingVersion": BINDING}}}
 
 
-def _example(number: int, told: Any) -> dict[str, Any]:
-    record = record_of(told, sequence=number)
+def _example(number: int, event: PaymentEvent) -> dict[str, Any]:
+    record = record_of(event, sequence=number)
     return {
-        "name": f"{type(told).__name__}{number}",
+        "name": f"{type(event.data).__name__}{number}",
         "headers": {name: (content or b"").decode() for name, content in record.headers},
         "payload": json.loads(record.value or b""),
     }

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from payment_service.db.operations import Claimed
-from payment_service.domain.events import Failed, PaymentEvent
+from payment_service.domain.events import PaymentEvent
 from payment_service.domain.payment import (
     CANCELABLE,
     STATUS_ORDER,
@@ -31,6 +31,7 @@ from payment_service.flows.calls.outcomes import CallResult, conclude
 from payment_service.provider import port
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
+from payment_service_events.types import Failed
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PATH: Final = ROOT / "docs" / "state-machines.md"
@@ -276,7 +277,8 @@ def main() -> None:
 
 def _names(events: tuple[PaymentEvent, ...]) -> str:
     return ", ".join(
-        f"`{event.topic}`" + (f" (final: {str(event.final).lower()})" if isinstance(event, Failed) else "")
+        f"`{event.data.topic}`"
+        + (f" (final: {str(event.data.final).lower()})" if isinstance(event.data, Failed) else "")
         for event in events
     )
 

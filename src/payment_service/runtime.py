@@ -21,8 +21,8 @@ import asyncpg
 import structlog
 import uvloop
 
+import payment_service_events
 from payment_service import exit_codes
-from payment_service.contracts import values
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.db import health
 from payment_service.db.gauges import sample
@@ -119,7 +119,7 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
 
 def _initialize_counters() -> None:
     """Initialize the counters that alerts watch: a counter that first appears with 1 shows no increase."""
-    for topic in values.BY_TOPIC:
+    for topic in payment_service_events.TOPICS:
         metrics.OUTBOX_RECORDS.labels(topic)
     for reason in Reason:
         metrics.QUARANTINED.labels("kafka", reason)

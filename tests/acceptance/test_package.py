@@ -198,7 +198,7 @@ def test_the_example_order_service_runs_with_the_events_wheel_alone(
     environment.resolve("confluent-kafka", "psycopg[binary]", wheels[EVENTS.name])
     for name in ("order_service.py", "order_service.sql"):
         shutil.copy(ROOT / "docs" / "examples" / name, tmp_path)
-    record = next(record_of(published) for published in ANNOUNCEMENTS if published.topic == "payments.succeeded")
+    record = next(record_of(published) for published in ANNOUNCEMENTS if published.data.topic == "payments.succeeded")
     headers: dict[str, str | bytes] = {name: text or b"" for name, text in record.headers}
     topics.produce([record.value], topic=record.topic, key=lambda _value: record.key, headers=headers)
     env = {"KAFKA_BROKERS": topics.bootstrap_servers, "ORDERS_DSN": empty_database_dsn, "KAFKA_GROUP_ID": group_id()}

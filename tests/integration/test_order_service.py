@@ -21,24 +21,27 @@ from payment_service_demo.embedded.process import ChildProcess
 from payment_service_events import Event, read
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
-from scripts.sample_records import ANNOUNCEMENTS, record_of
+from payment_service_events.types import (
+    Authorized,
+    Canceled,
+    DisputeClosed,
+    Disputed,
+    Failed,
+    Initiated,
+    Refunded,
+    RefundFailed,
+    RefundInitiated,
+    Succeeded,
+)
+from scripts.sample_records import record_of, samples
 from tests.support.eventually import eventually
 from tests.support.kafka import Topics, group_id
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "order_service.py"
-(
-    INITIATED,
-    DECLINED,
-    ENDED,
-    CANCELED,
-    AUTHORIZED,
-    SUCCEEDED,
-    REFUND_INITIATED,
-    REFUNDED,
-    REFUND_FAILED,
-    DISPUTED,
-    DISPUTE_WON,
-) = ANNOUNCEMENTS
+[INITIATED], [AUTHORIZED], [SUCCEEDED] = samples(Initiated), samples(Authorized), samples(Succeeded)
+[DECLINED, ENDED], [CANCELED] = samples(Failed), samples(Canceled)
+[REFUND_INITIATED], [REFUNDED], [REFUND_FAILED] = samples(RefundInitiated), samples(Refunded), samples(RefundFailed)
+[DISPUTED], [DISPUTE_WON] = samples(Disputed), samples(DisputeClosed)
 PAID = Money(1990, currency("eur"))
 PART, NOTHING = Money(500, PAID.currency), Money(0, PAID.currency)
 

@@ -18,13 +18,13 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from payment_service.contracts.values import BY_TOPIC
+from payment_service_events.types import EVENTS
 from tests.support import contracts
 from tests.support.eventually import TIMEOUT_S, NeverHappenedError, eventually
 
 ORDERS: Final = "orders.created"
 DEAD_LETTERS: Final = "orders.created.dlq"
-ANNOUNCEMENTS: Final = tuple(BY_TOPIC)
+ANNOUNCEMENTS: Final = tuple(EVENTS)
 CANCELLED: Final = "orders.cancelled"
 CANCELLED_DEAD_LETTERS: Final = "orders.cancelled.dlq"
 TOPICS: Final = (ORDERS, DEAD_LETTERS, CANCELLED, CANCELLED_DEAD_LETTERS, *ANNOUNCEMENTS)

@@ -36,7 +36,7 @@ def records(
 
 
 def _record(payment: uuid.UUID, sequence: int, topic: str, value: bytes | None) -> OutboxRecord:
-    announcement = next(announcement for announcement in ANNOUNCEMENTS if announcement.topic == topic)
+    announcement = next(announcement for announcement in ANNOUNCEMENTS if announcement.data.topic == topic)
     announcement = replace(announcement, cause=str(uuid.uuid4()))
     made = outbox_record(
         replace(SAMPLE, id=payment, sequence=sequence),

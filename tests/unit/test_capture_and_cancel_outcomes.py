@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from payment_service.domain.events import Failed
 from payment_service.domain.payment import Applied, Ignored, Status, WithdrawnFact, apply
 from payment_service.domain.refund import RefundRefused
 from payment_service.flows.calls.outcomes import NO_INTENT, conclude, conclude_without_intent
@@ -28,6 +27,7 @@ from payment_service.provider.stripe.responses import CAPTURE_TOO_LATE, Response
 from payment_service.provider.stripe.webhooks import translate
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
+from payment_service_events.types import Failed
 from scripts.document_states import SAMPLE, intent_fact
 from tests.unit.test_outcomes import claimed
 
@@ -53,7 +53,7 @@ def test_a_final_failure_states_why_the_payment_was_not_paid(before: Status, wor
     """Stripe also cancels an intent after too many attempts. Only an authorized payment has a hold that expires."""
     verdict = apply(replace(SAMPLE, status=before), replace(intent_fact(Status.CANCELED), cancellation=word))
     assert isinstance(verdict, Applied)
-    [failed] = [event for event in verdict.events if isinstance(event, Failed)]
+    [failed] = [event.data for event in verdict.events if isinstance(event.data, Failed)]
     assert (failed.code, failed.final) == (code, True)
 
 

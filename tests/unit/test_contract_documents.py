@@ -6,7 +6,7 @@ import json
 import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
@@ -19,12 +19,13 @@ from payment_service.contracts.dead_letters import Record, dead_letter
 from payment_service.contracts.orders import decode_order
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED, TIME_PATTERN, TOPICS, rfc3339
 from payment_service.contracts.schemas import INCOMING, all_schemas, headers_name, value_name
-from payment_service.contracts.values import BY_TOPIC
-from payment_service.domain.events import PaymentEvent
+from payment_service.domain.dispute import DisputeStatus
 from payment_service.domain.order import Order, Reason, Rejected
 from payment_service_events.currency import CURRENCIES
 from payment_service_events.money import AMOUNT_MINOR_MAX
+from payment_service_events.types import DATA, EVENTS
 from scripts.document_contracts import ASYNCAPI, ROOT, SCHEMAS, asyncapi, schema_files
+from scripts.document_events import TABLES, with_tables
 from scripts.sample_records import ANNOUNCEMENTS
 from tests.support.contracts import against, validate_record, validator
 
@@ -65,7 +66,7 @@ def test_schemas_and_asyncapi_are_current() -> None:
 
 def test_every_topic_is_described() -> None:
     """Every topic is consumed, published, or the dead-letter topic of a consumed one."""
-    assert {*INCOMING, *LETTERS, *BY_TOPIC} == set(TOPICS)
+    assert {*INCOMING, *LETTERS, *EVENTS} == set(TOPICS)
     channels = document()["channels"]
     assert {channel["address"] for channel in channels.values()} == set(TOPICS)
     assert {channel["bindings"]["kafka"]["topic"] for channel in channels.values()} == set(TOPICS)
@@ -100,7 +101,7 @@ def test_every_example_is_a_valid_record(topic: str) -> None:
     message = messages()[topic]
     assert message["examples"]
     for shown in message["examples"]:
-        if topic in BY_TOPIC:
+        if topic in EVENTS:
             headers = {name: content.encode() for name, content in shown["headers"].items()}
             key, value = shown["payload"]["payment_id"].encode(), json.dumps(shown["payload"]).encode()
             validate_record(topic, key, value, headers)
@@ -112,7 +113,25 @@ def test_every_example_is_a_valid_record(topic: str) -> None:
 
 
 def test_every_event_type_has_a_sample() -> None:
-    assert {type(event) for event in ANNOUNCEMENTS} == set(get_args(PaymentEvent))
+    assert {type(event.data) for event in ANNOUNCEMENTS} == set(DATA)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in TABLES}))
+def test_the_tables_of_published_events_are_current(name: str) -> None:
+    """`make docs` writes them."""
+    page = (ROOT / name).read_text()
+    assert with_tables(name, page) == page
+
+
+def test_a_page_without_the_markers_of_its_table_is_rejected() -> None:
+    with pytest.raises(RuntimeError, match="markers"):
+        with_tables("docs/records.md", "# Records")
+
+
+def test_the_declared_statuses_of_a_dispute_are_those_of_the_state_machine() -> None:
+    """The consumers' package cannot import the state machine."""
+    status = all_schemas()["payments.disputed.value"]["properties"]["status"]
+    assert set(status["x-extensible-enum"]) == set(DisputeStatus)
 
 
 zones = st.builds(timezone, st.timedeltas(timedelta(hours=-14), timedelta(hours=14)))

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
-from payment_service.domain.events import DisputeClosed, PaymentEvent, RefundFailed
+from payment_service.domain.events import PaymentEvent
 from payment_service.domain.payment import (
     Applied,
     ChargeFact,
@@ -40,6 +40,7 @@ from payment_service.domain.refund import (
 )
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
+from payment_service_events.types import DisputeClosed, RefundFailed
 from scripts.document_states import SAMPLE
 
 EUR = currency("eur")
@@ -53,7 +54,7 @@ PAID = replace(NEW, provider_payment_id=INTENT, captured=AMOUNT, status=Status.S
 
 def ids(events: Sequence[PaymentEvent]) -> list[tuple[str, str]]:
     """Return the parts of each record's id beside the payment."""
-    return [(one.topic, one.cause) for one in events]
+    return [(one.data.topic, one.cause) for one in events]
 
 
 def refund(status: RefundStatus, at: int) -> AnyRefundFact:
@@ -86,7 +87,7 @@ def events_of_refund(facts: Sequence[AnyRefundFact]) -> list[PaymentEvent]:
 
 def test_a_failure_after_refusal_and_success_has_its_own_event_id() -> None:
     events = events_of_refund([refusal(1), refund(RefundStatus.SUCCEEDED, 2), refund(RefundStatus.FAILED, 3)])
-    assert sum(isinstance(one, RefundFailed) for one in events) == 2
+    assert sum(isinstance(one.data, RefundFailed) for one in events) == 2
     assert len(set(ids(events))) == len(events)
 
 
@@ -94,7 +95,7 @@ def test_a_failed_refund_publishes_its_failure_once() -> None:
     events = events_of_refund(
         [refund(RefundStatus.FAILED, 1), refund(RefundStatus.CANCELED, 2), refund(RefundStatus.FAILED, 3)]
     )
-    assert sum(isinstance(one, RefundFailed) for one in events) == 1
+    assert sum(isinstance(one.data, RefundFailed) for one in events) == 1
 
 
 _REFUND_STEPS: list[Callable[[int], AnyRefundFact]] = [
@@ -149,7 +150,7 @@ def test_each_decision_of_a_bank_publishes_an_event() -> None:
     events = events_of_dispute(
         [dispute(status, at) for at, status in enumerate([DisputeStatus.NEEDS_RESPONSE, *decisions])]
     )
-    assert [one.status for one in events if isinstance(one, DisputeClosed)] == decisions
+    assert [one.data.status for one in events if isinstance(one.data, DisputeClosed)] == decisions
 
 
 def intent(status: Status, at: int, **changes: Any) -> IntentFact:

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import payment_service_events
-from payment_service.contracts.values import BY_TOPIC
+from payment_service.contracts.schemas import all_schemas
 from payment_service_events import (
     TOPICS,
     Event,
@@ -38,14 +38,25 @@ from payment_service_events import (
     read,
     read_message,
     take,
+    types,
 )
 from payment_service_events.currency import CURRENCIES, Currency
 from payment_service_events.money import Money
-from payment_service_events.reading import _KINDS
-from scripts.sample_records import ANNOUNCEMENTS, PAYMENT, TIME, record_of
+from payment_service_events.types import (
+    DATA,
+    EVENTS,
+    Disputed,
+    Failed,
+    Initiated,
+    Refunded,
+    RefundInitiated,
+    Succeeded,
+)
+from scripts.sample_records import ANNOUNCEMENTS, PAYMENT, TIME, record_of, samples
 
 EUR = CURRENCIES["eur"]
-SUCCEEDED = next(payment_event for payment_event in ANNOUNCEMENTS if payment_event.topic == "payments.succeeded")
+[SUCCEEDED] = samples(Succeeded)
+DECLINED, ENDED = samples(Failed)
 
 
 def event_of(payment_event: Any, **options: Any) -> Event:
@@ -65,7 +76,7 @@ def changed(payment_event: Any = SUCCEEDED, **changes: Any) -> Event:
 def test_every_published_record_is_read_with_all_its_fields(payment_event: Any) -> None:
     made = record_of(payment_event, sequence=3, attempt=2)
     event = read(made.topic, made.value, made.headers)
-    assert type(event) is _KINDS[payment_event.topic]
+    assert type(event) is EVENTS[payment_event.data.topic]
     assert (event.sequence, event.attempt, event.time, event.id) == (3, 2, TIME, str(made.id))
     value = json.loads(made.value or b"")
     for name, content in value.items():
@@ -80,12 +91,16 @@ def test_every_published_record_is_read_with_all_its_fields(payment_event: Any) 
 
 def test_every_published_topic_and_field_has_its_counterpart_in_an_event() -> None:
     """`currency` is part of each amount."""
-    assert set(TOPICS) == set(BY_TOPIC)
     envelope = {"id", "sequence", "attempt", "time", "record"}
-    for topic, model in BY_TOPIC.items():
-        assert {field.name for field in fields(_KINDS[topic])} - envelope == set(model.model_fields) - {"currency"}
-        assert _KINDS[topic].__name__ == model.__name__
-        assert _KINDS[topic].__name__ in payment_service_events.__all__
+    for topic, kind in EVENTS.items():
+        published = set(all_schemas()[f"{topic}.value"]["properties"])
+        assert {field.name for field in fields(kind)} - envelope == published - {"currency"}
+
+
+def test_every_declared_event_is_exported_under_its_topic() -> None:
+    assert {kind.__name__ for kind in EVENTS.values()} == set(types.__all__) <= set(payment_service_events.__all__)
+    assert [kind.__name__ for kind in EVENTS.values()] == [f"Payment{data.__name__}" for data in DATA]
+    assert list(TOPICS) == list(EVENTS) == [data.topic for data in DATA]
 
 
 def test_money_is_in_minor_units_and_events_are_immutable() -> None:
@@ -131,7 +146,7 @@ def test_a_stored_unknown_record_is_read_by_a_later_version() -> None:
 
 
 def test_unknown_enum_values_are_passed_through() -> None:
-    disputed = next(payment_event for payment_event in ANNOUNCEMENTS if payment_event.topic == "payments.disputed")
+    [disputed] = samples(Disputed)
     event = changed(disputed, stage="arbitration", evidence_due_by="")
     assert isinstance(event, PaymentDisputed)
     assert (event.stage, event.evidence_due_by) == ("arbitration", None)
@@ -191,7 +206,7 @@ def test_a_field_that_breaks_the_contract_is_named(field: str, content: object) 
 @pytest.mark.parametrize("final", ["true", 1, None, ...])
 def test_an_invalid_flag_is_named(final: object) -> None:
     with pytest.raises(MalformedRecord, match="final"):
-        changed(ANNOUNCEMENTS[1], final=final)
+        changed(DECLINED, final=final)
 
 
 @pytest.mark.parametrize(
@@ -255,11 +270,10 @@ def test_the_source_uses_no_syntax_that_python_3_9_lacks(path: Path) -> None:
 
 def life() -> list[Event]:
     """Return the events of an order that its second payment paid."""
-    first = [event_of(payment_event, sequence=number) for number, payment_event in enumerate(ANNOUNCEMENTS[:3], 1)]
-    kinds = (ANNOUNCEMENTS[0], *ANNOUNCEMENTS[5:8])
-    return first + [
-        event_of(payment_event, sequence=number, attempt=2) for number, payment_event in enumerate(kinds, 1)
-    ]
+    [initiated], [requested], [refunded] = samples(Initiated), samples(RefundInitiated), samples(Refunded)
+    unpaid, paid = (initiated, DECLINED, ENDED), (initiated, SUCCEEDED, requested, refunded)
+    first = [event_of(payment_event, sequence=number) for number, payment_event in enumerate(unpaid, 1)]
+    return first + [event_of(payment_event, sequence=number, attempt=2) for number, payment_event in enumerate(paid, 1)]
 
 
 def test_repeated_and_reordered_events_give_the_same_history() -> None:
@@ -320,9 +334,7 @@ def test_the_consumer_imports_only_the_standard_library() -> None:
 
 
 def test_a_refund_event_has_its_amount_time_and_payment() -> None:
-    refunded = event_of(
-        next(payment_event for payment_event in ANNOUNCEMENTS if payment_event.topic == "payments.refunded")
-    )
+    refunded = event_of(*samples(Refunded))
     assert isinstance(refunded, PaymentRefunded)
     assert (refunded.amount, refunded.full, refunded.time) == (Money(500, EUR), False, TIME.astimezone(UTC))
     assert refunded.payment_id == str(PAYMENT)
@@ -333,7 +345,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "consuming.md").read_text()
 
 def test_the_consumer_page_lists_every_event() -> None:
     rows = set(re.findall(r"^\| `(\w+)`", PAGE, re.MULTILINE))
-    assert rows == {kind.__name__ for kind in _KINDS.values()}
+    assert rows == {kind.__name__ for kind in EVENTS.values()}
 
 
 def test_the_example_of_the_consumer_page_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from scripts.sample_records import ANNOUNCEMENTS, record_of
+from payment_service_events.types import Failed
+from scripts.sample_records import ANNOUNCEMENTS, record_of, samples
 from tests.support.contracts import ContractBrokenError, validate_record
 from tests.support.kafka import Topics
 
 TESTS = Path(__file__).parents[1]
-FAILED = record_of(ANNOUNCEMENTS[1], trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+FAILED = record_of(samples(Failed)[0], trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 LETTER = {"dlq_reason": b"empty", "dlq_topic": b"orders.created", "dlq_partition": b"0", "dlq_offset": b"7"}
 
 

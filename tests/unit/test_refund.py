@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
-from payment_service.domain.events import DisputeClosed, Disputed, PaymentEvent, Refunded, RefundFailed, RefundInitiated
 from payment_service.domain.payment import Ignored, Parked, Payment, Status
 from payment_service.domain.refund import (
     AnyRefundFact,
@@ -31,7 +30,9 @@ from payment_service.domain.refund import (
     apply_refund,
 )
 from payment_service_events.currency import currency
+from payment_service_events.declaration import EventData
 from payment_service_events.money import Money
+from payment_service_events.types import DisputeClosed, Disputed, Refunded, RefundFailed, RefundInitiated
 from scripts.document_states import SAMPLE
 
 EUR = currency("eur")
@@ -54,14 +55,14 @@ class Book:
     def __init__(self, payment: Payment = PAID) -> None:
         self.payment = payment
         self.refunds: dict[UUID, Refund] = {}
-        self.events: list[PaymentEvent] = []
+        self.events: list[EventData] = []
 
     def take(self, fact: AnyRefundFact) -> RefundVerdict:
         verdict = apply_refund(self.payment, self.refunds, fact)
         if isinstance(verdict, RefundsChanged):
             self.payment = verdict.payment
             self.refunds |= {refund.id: refund for refund in verdict.refunds}
-            self.events += verdict.events
+            self.events += [event.data for event in verdict.events]
         return verdict
 
     @property
@@ -137,7 +138,7 @@ def test_a_late_failure_makes_the_amount_refundable_again() -> None:
     assert book.sums == (0, 0)
     event = book.events[-1]
     assert isinstance(event, RefundFailed)
-    assert (event.code, event.total.minor) == ("declined", 0)
+    assert (event.code, event.amount_refunded.minor) == ("declined", 0)
     assert isinstance(book.take(ask(1000, UUID(int=8))), RefundsChanged)
 
 
@@ -313,14 +314,14 @@ def dispute(status: DisputeStatus, at: int) -> DisputeFact:
     )
 
 
-def fold_disputes(facts: Sequence[DisputeFact]) -> tuple[Dispute | None, list[PaymentEvent]]:
+def fold_disputes(facts: Sequence[DisputeFact]) -> tuple[Dispute | None, list[EventData]]:
     now: Dispute | None = None
-    events: list[PaymentEvent] = []
+    events: list[EventData] = []
     for one in facts:
         verdict = apply_dispute(PAID, now, one)
         if isinstance(verdict, DisputeChanged):
             now = verdict.dispute
-            events += verdict.events
+            events += [event.data for event in verdict.events]
     return now, events
 
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+import payment_service_events
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
@@ -14,16 +16,6 @@ ORDERS_CREATED: Final = "orders.created"
 ORDERS_CREATED_DLQ: Final = "orders.created.dlq"
 ORDERS_CANCELLED: Final = "orders.cancelled"
 ORDERS_CANCELLED_DLQ: Final = "orders.cancelled.dlq"
-PAYMENTS_INITIATED: Final = "payments.initiated"
-PAYMENTS_SUCCEEDED: Final = "payments.succeeded"
-PAYMENTS_FAILED: Final = "payments.failed"
-PAYMENTS_CANCELED: Final = "payments.canceled"
-PAYMENTS_AUTHORIZED: Final = "payments.authorized"
-PAYMENTS_REFUND_INITIATED: Final = "payments.refund_initiated"
-PAYMENTS_REFUNDED: Final = "payments.refunded"
-PAYMENTS_REFUND_FAILED: Final = "payments.refund_failed"
-PAYMENTS_DISPUTED: Final = "payments.disputed"
-PAYMENTS_DISPUTE_CLOSED: Final = "payments.dispute_closed"
 
 # Where the records of a topic go that can't be accepted.
 DEAD_LETTERS: Final[Mapping[str, str]] = MappingProxyType(
@@ -38,16 +30,7 @@ TOPICS: Final = (
     ORDERS_CREATED_DLQ,
     ORDERS_CANCELLED,
     ORDERS_CANCELLED_DLQ,
-    PAYMENTS_INITIATED,
-    PAYMENTS_SUCCEEDED,
-    PAYMENTS_FAILED,
-    PAYMENTS_CANCELED,
-    PAYMENTS_AUTHORIZED,
-    PAYMENTS_REFUND_INITIATED,
-    PAYMENTS_REFUNDED,
-    PAYMENTS_REFUND_FAILED,
-    PAYMENTS_DISPUTED,
-    PAYMENTS_DISPUTE_CLOSED,
+    *payment_service_events.TOPICS,
 )
 
 # What `rfc3339` writes.
@@ -92,6 +75,6 @@ def cloud_event_headers(
 def rfc3339(time: datetime) -> str:
     """`2026-01-31T23:59:59Z`, with a fraction where there is one. Raises `ValueError` for a time without a zone."""
     if time.tzinfo is None:
-        message = "A time without a zone can't be announced: pass one in UTC."
+        message = "A time without a zone cannot be published: pass one in UTC."
         raise ValueError(message)
     return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"

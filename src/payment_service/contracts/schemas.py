@@ -7,6 +7,7 @@ they don't know, so that fields can be added. They stay within what draft 7 know
 from __future__ import annotations
 
 from copy import deepcopy
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,12 +19,16 @@ from payment_service.contracts.orders import (
     TIME_PATTERN,
     USER_ID_LIMIT_CHARACTERS,
 )
-from payment_service.contracts.values import BY_TOPIC
 from payment_service.domain.order import Reason
 from payment_service_events.currency import CURRENCIES
+from payment_service_events.declaration import currency_source, value_fields
+from payment_service_events.money import Money
+from payment_service_events.types import DATA, EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from payment_service_events.declaration import EventData
 
 Schema = dict[str, Any]
 
@@ -94,6 +99,17 @@ INCOMING: Final[Mapping[str, Schema]] = MappingProxyType(
     {records.ORDERS_CREATED: _ORDER, records.ORDERS_CANCELLED: _CANCELLED_ORDER}
 )
 
+_CURRENCY: Final[Schema] = {"pattern": "^[a-z]{3}$", "type": "string"}
+# How `contracts/values.py` encodes a field of a type.
+_BY_TYPE: Final[Mapping[Any, Schema]] = MappingProxyType(
+    {
+        str: {"type": "string"},
+        bool: {"type": "boolean"},
+        Money: {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,11})(\.[0-9]{2,3})?$"},
+        datetime: {"type": "string", "pattern": records.TIME_PATTERN},
+        datetime | None: {"type": "string", "pattern": f"^$|{records.TIME_PATTERN}"},
+    }
+)
 _COUNT: Final = "^[1-9][0-9]*$"
 _ANNOUNCED: Final[Schema] = {
     "title": "AnnouncedHeaders",
@@ -163,7 +179,7 @@ def value_name(topic: str) -> str | None:
 
 def headers_name(topic: str) -> str | None:
     """The name of the schema of a topic's headers; None where they are the sender's own."""
-    if topic in BY_TOPIC:
+    if topic in EVENTS:
         return ANNOUNCED_HEADERS
     return f"{topic}.headers" if topic.endswith(DEAD_LETTERS) else None
 
@@ -177,7 +193,7 @@ def all_schemas() -> dict[str, Schema]:
     """Every schema by its name, which is also the name of its file without `.json`; the caller's to keep."""
     found = {f"{topic}.value": schema for topic, schema in INCOMING.items()}
     found |= {f"{topic}{DEAD_LETTERS}.headers": _DEAD_LETTER for topic in INCOMING}
-    found |= {f"{topic}.value": _announced(topic) for topic in BY_TOPIC}
+    found |= {f"{topic}.value": _announced(topic) for topic in EVENTS}
     found[ANNOUNCED_HEADERS] = _ANNOUNCED
     return {
         name: {"$schema": DIALECT, "$id": f"urn:payment-service:schema:{name}", **deepcopy(schema)}
@@ -186,11 +202,27 @@ def all_schemas() -> dict[str, Schema]:
 
 
 def _announced(topic: str) -> Schema:
-    """The model forbids what it does not name, so that we can't slip; a reader must allow it."""
-    schema = BY_TOPIC[topic].model_json_schema()
-    properties = {
-        name: {keyword: content for keyword, content in field.items() if keyword != "title"}
-        for name, field in schema["properties"].items()
+    """Return the schema of a value, from its declaration. Every field is required."""
+    kind = EVENTS[topic]
+    fields = value_fields(kind)
+    properties: Schema = {}
+    for field in fields:
+        properties[field.name] = {
+            "description": field.about.description,
+            **dict(sorted({**_BY_TYPE[field.type], **field.about.keywords}.items())),
+        }
+        if field is currency_source(fields):
+            properties["currency"] = {"description": field.about.currency, **_CURRENCY}
+    return {
+        "title": kind.__name__,
+        "description": description(kind),
+        "type": "object",
+        "required": list(properties),
+        "properties": properties,
     }
-    first = {keyword: schema[keyword] for keyword in ("title", "description", "type", "required")}
-    return {**first, "properties": properties}
+
+
+def description(kind: type[EventData]) -> str:
+    """Return the docstring of the data that an event is declared by."""
+    data = next(data for data in DATA if issubclass(kind, data))
+    return " ".join((data.__doc__ or "").split())

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import DisputeClosed, Disputed, PaymentEvent
+from payment_service.domain.events import PaymentEvent, utc
 from payment_service.domain.ids import dispute_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
 from payment_service.domain.refund import ReadIntent
+from payment_service_events.types import DisputeClosed, Disputed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,12 +138,20 @@ def _events_of(was: Dispute | None, now: Dispute) -> tuple[PaymentEvent, ...]:
     if now.status in _CLOSED:
         if was is not None and was.status is now.status:
             return ()
-        return (DisputeClosed(cause=_close_cause(was, now), dispute=now.id, **_fields(now)),)
+        closed = DisputeClosed(dispute_id=str(now.id), amount=now.amount, reason=now.reason, status=now.status.value)
+        return (PaymentEvent(_close_cause(was, now), closed),)
     if was is not None and (was.inquiry == now.inquiry or not was.inquiry):
         return ()
     stage = "inquiry" if now.inquiry else "chargeback"
-    due = now.evidence_due_at
-    return (Disputed(cause=f"{now.id}:{stage}", dispute=now.id, stage=stage, evidence_due_at=due, **_fields(now)),)
+    disputed = Disputed(
+        dispute_id=str(now.id),
+        stage=stage,
+        amount=now.amount,
+        reason=now.reason,
+        status=now.status.value,
+        evidence_due_by=utc(now.evidence_due_at) if now.evidence_due_at is not None else None,
+    )
+    return (PaymentEvent(f"{now.id}:{stage}", disputed),)
 
 
 def _close_cause(was: Dispute | None, now: Dispute) -> str:
@@ -151,7 +160,3 @@ def _close_cause(was: Dispute | None, now: Dispute) -> str:
     """
     decided_before = was is not None and was.status in _CLOSED and not was.inquiry
     return f"{now.id}:{now.status}:{now.key.at}" if decided_before else f"{now.id}:{now.status}"
-
-
-def _fields(dispute: Dispute) -> dict[str, Any]:
-    return {"amount": dispute.amount, "reason": dispute.reason, "status": dispute.status.value}

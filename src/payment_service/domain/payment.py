@@ -18,8 +18,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import Authorized, Canceled, Failed, Initiated, PaymentEvent, Succeeded
-from payment_service.domain.unpaid import unpaid_outcome
+from payment_service.domain.events import PaymentEvent, utc
+from payment_service.domain.unpaid import unpaid_events
+from payment_service_events.types import Authorized, Failed, Initiated, Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -288,7 +289,8 @@ def _adopt_intent(payment: Payment, intent_id: str, method: str | None) -> tuple
     if payment.provider_payment_id is not None:
         return payment, ()
     adopted = replace(payment, provider_payment_id=intent_id, method=payment.method or method)
-    return adopted, (Initiated(cause=f"{intent_id}:created", method=adopted.method or "unknown"),)
+    initiated = Initiated(amount=payment.amount, method=adopted.method or "unknown")
+    return adopted, (PaymentEvent(f"{intent_id}:created", initiated),)
 
 
 def _apply_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[PaymentEvent, ...]]:
@@ -303,8 +305,8 @@ def _apply_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[P
     cause = f"{charge_id or fact.source}:declined"
     if cause in payment.declines:
         return payment, ()
-    failed = Failed(cause=cause, code=fact.decline.code, reason=fact.decline.reason, final=False)
-    return replace(payment, declines=(*payment.declines, cause)), (failed,)
+    failed = Failed(amount=payment.amount, reason=fact.decline.reason, code=fact.decline.code, final=False)
+    return replace(payment, declines=(*payment.declines, cause)), (PaymentEvent(cause, failed),)
 
 
 def _rank(payment: Payment) -> int:
@@ -329,25 +331,24 @@ def _advance(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[Payment
 def _status_events(payment: Payment, fact: IntentFact, *, was_authorized: bool) -> tuple[PaymentEvent, ...]:
     cause = f"{fact.intent_id}:{fact.status}"
     if fact.status is Status.SUCCEEDED:
-        return (
-            Succeeded(
-                cause=cause,
-                captured=fact.received,
-                method=payment.method or "unknown",
-                paid_at=fact.at,
-                intent_id=fact.intent_id,
-            ),
-        )
+        return (PaymentEvent(cause, _succeeded(payment, fact.received, fact.at, fact.intent_id)),)
     if fact.status is Status.CANCELED:
-        return _unpaid_events(cause, fact.cancellation, was_authorized=was_authorized)
+        return unpaid_events(payment.amount, cause, fact.cancellation, authorized=was_authorized)
     if fact.status is Status.AUTHORIZED:
-        return (Authorized(cause=cause, method=payment.method or "unknown", intent_id=fact.intent_id),)
+        method = payment.method or "unknown"
+        authorized = Authorized(amount=payment.amount, payment_method=method, provider_id=fact.intent_id)
+        return (PaymentEvent(cause, authorized),)
     return ()
 
 
-def _unpaid_events(cause: str, reason: str, *, was_authorized: bool) -> tuple[PaymentEvent, ...]:
-    code, reason = unpaid_outcome(reason, authorized=was_authorized)
-    return (Canceled(cause=cause, reason=reason), Failed(cause=cause, code=code, reason=reason, final=True))
+def _succeeded(payment: Payment, captured: Money, paid_at: int, intent_id: str) -> Succeeded:
+    return Succeeded(
+        amount=captured,
+        amount_ordered=payment.amount,
+        payment_date=utc(paid_at),
+        payment_method=payment.method or "unknown",
+        provider_id=intent_id,
+    )
 
 
 def _apply_charge(payment: Payment, fact: ChargeFact) -> Verdict:
@@ -368,8 +369,9 @@ def _apply_refusal(payment: Payment, fact: RefusedFact) -> Verdict:
     if payment.provider_payment_id is not None:
         return Ignored("an intent exists")
     key = FactKey(2, fact.at, 0, fact.source)
-    failed = replace(payment, status=Status.FAILED, key=key)
-    return Applied(failed, (Failed(cause=f"{fact.source}:refused", code=fact.code, reason=fact.reason, final=True),))
+    refused = replace(payment, status=Status.FAILED, key=key)
+    failed = Failed(amount=payment.amount, reason=fact.reason, code=fact.code, final=True)
+    return Applied(refused, (PaymentEvent(f"{fact.source}:refused", failed),))
 
 
 def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
@@ -377,7 +379,7 @@ def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
         return Ignored("an intent exists" if payment.provider_payment_id else "known")
     key = FactKey(2, fact.at, 0, fact.source)
     canceled = replace(payment, status=Status.CANCELED, key=key)
-    return Applied(canceled, _unpaid_events("withdrawn:canceled", fact.code, was_authorized=False))
+    return Applied(canceled, unpaid_events(payment.amount, "withdrawn:canceled", fact.code, authorized=False))
 
 
 def _apply_free(payment: Payment, fact: FreeFact) -> Verdict:
@@ -387,7 +389,7 @@ def _apply_free(payment: Payment, fact: FreeFact) -> Verdict:
     return Applied(
         paid,
         (
-            Initiated(cause="free:created", method="none"),
-            Succeeded(cause="free:succeeded", captured=payment.amount, method="none", paid_at=fact.at, intent_id=""),
+            PaymentEvent("free:created", Initiated(amount=payment.amount, method="none")),
+            PaymentEvent("free:succeeded", _succeeded(paid, payment.amount, fact.at, "")),
         ),
     )

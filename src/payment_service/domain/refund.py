@@ -14,10 +14,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import PaymentEvent, Refunded, RefundFailed, RefundInitiated
+from payment_service.domain.events import PaymentEvent
 from payment_service.domain.ids import external_refund_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
 from payment_service_events.money import Money
+from payment_service_events.types import Refunded, RefundFailed, RefundInitiated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -312,12 +313,16 @@ def _event_of(payment: Payment, was: Refund | None, now: Refund) -> PaymentEvent
     # A refused refund may exist after all and fail later. The second event needs another cause.
     refused = now.key is not None and now.key == _refusal(now.key.source)
     cause = f"{now.id}:{'refused' if refused else now.status}"
+    refund, total = str(now.id), payment.refunded
     if now.status is RefundStatus.SUCCEEDED:
         full = payment.refunded == payment.captured
-        return Refunded(cause=cause, refund_id=now.id, amount=now.amount, total=payment.refunded, full=full)
+        refunded = Refunded(refund_id=refund, amount=now.amount, amount_refunded=total, full=full)
+        return PaymentEvent(cause, refunded)
     if now.status in _WITHOUT_EFFECT:
         code = now.failure or now.status.value
-        return RefundFailed(cause=cause, refund_id=now.id, amount=now.amount, total=payment.refunded, code=code)
+        failed = RefundFailed(refund_id=refund, amount=now.amount, amount_refunded=total, code=code)
+        return PaymentEvent(cause, failed)
     if was is None:
-        return RefundInitiated(cause=f"{now.id}:initiated", refund_id=now.id, amount=now.amount, reason=now.reason)
+        initiated = RefundInitiated(refund_id=refund, amount=now.amount, reason=now.reason)
+        return PaymentEvent(f"{now.id}:initiated", initiated)
     return None

@@ -1,4 +1,4 @@
-"""The code and reason that are published when a payment ends unpaid, by the provider's cancellation reason.
+"""The events, code and reason that are published when a payment ends unpaid, by the provider's cancellation reason.
 
 https://docs.stripe.com/api/payment_intents/object#payment_intent_object-cancellation_reason
 """
@@ -8,8 +8,13 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from payment_service.domain.events import PaymentEvent
+from payment_service_events.types import Canceled, Failed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from payment_service_events.money import Money
 
 # The reasons that the service itself sends.
 ABANDONED: Final = "abandoned"
@@ -35,3 +40,12 @@ def unpaid_outcome(reason: str, *, authorized: bool) -> tuple[str, str]:
     if authorized and reason in _AUTOMATIC:
         return _AUTHORIZATION_EXPIRED
     return _OUTCOMES.get(reason, _OUTCOMES[""])
+
+
+def unpaid_events(amount: Money, cause: str, reason: str, *, authorized: bool) -> tuple[PaymentEvent, ...]:
+    """Return the events of a payment of `amount` that was canceled, by the arguments of `unpaid_outcome`."""
+    code, reason = unpaid_outcome(reason, authorized=authorized)
+    return (
+        PaymentEvent(cause, Canceled(amount=amount, reason=reason)),
+        PaymentEvent(cause, Failed(amount=amount, reason=reason, code=code, final=True)),
+    )

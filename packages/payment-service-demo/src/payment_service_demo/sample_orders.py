@@ -6,14 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from payment_service.contracts.records import (
-    ORDERS_CREATED_DLQ,
-    PAYMENTS_FAILED,
-    PAYMENTS_INITIATED,
-    PAYMENTS_SUCCEEDED,
-)
+from payment_service.contracts.records import ORDERS_CREATED_DLQ
+from payment_service_events.types import Failed, Initiated, Succeeded
 
-_PAID: Final = (PAYMENTS_INITIATED, PAYMENTS_SUCCEEDED)
+_PAID: Final = (Initiated.topic, Succeeded.topic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +45,9 @@ SAMPLES: Final = (
     Sample("order-3", "5400", "jpy", "pays in yen, which have no decimals", ("pm_card_visa",), _PAID, "succeeded"),
     Sample("order-4", "12.340", "kwd", "pays in dinars, which have three", ("pm_card_visa",), _PAID, "succeeded"),
     Sample("order-5", "75.00", "gbp", "is declined and gives up", ("pm_card_chargeDeclined",),
-           (PAYMENTS_INITIATED, PAYMENTS_FAILED), "declined"),
+           (Initiated.topic, Failed.topic), "declined"),
     Sample("order-6", "18.50", "eur", "is declined, then pays by another card",
-           ("pm_card_chargeDeclinedInsufficientFunds", "pm_card_visa"), (PAYMENTS_INITIATED, PAYMENTS_FAILED, PAYMENTS_SUCCEEDED),
+           ("pm_card_chargeDeclinedInsufficientFunds", "pm_card_visa"), (Initiated.topic, Failed.topic, Succeeded.topic),
            "succeeded"),
     Sample("order-7", "0.00", "usd", "has nothing to pay", (), _PAID, "succeeded"),
     Sample("order-8", "33.00", "chf", "pays; the order is delivered twice", ("pm_card_visa",), _PAID, "succeeded", copies=2),

@@ -14,16 +14,11 @@ from urllib.parse import quote, urlencode, urlsplit
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from payment_service.contracts.records import (
-    ORDERS_CREATED,
-    ORDERS_CREATED_DLQ,
-    PAYMENTS_FAILED,
-    PAYMENTS_INITIATED,
-    TOPICS,
-)
+from payment_service.contracts.records import ORDERS_CREATED, ORDERS_CREATED_DLQ, TOPICS
 from payment_service_demo.environment import DemoError, Environment
 from payment_service_demo.received import ReceivedRecord, ReceivedRecords
 from payment_service_demo.sample_orders import Sample
+from payment_service_events.types import Failed, Initiated
 
 BROKER_TIMEOUT_S: Final = 10
 REQUEST_TIMEOUT_S: Final = 5
@@ -61,7 +56,7 @@ class Progress:
     @property
     def to_pay(self) -> bool:
         """True when the customer can try the next card: once when the payment exists, and once after each decline."""
-        chances = sum(topic in {PAYMENTS_INITIATED, PAYMENTS_FAILED} for topic in self.published.values())
+        chances = sum(topic in {Initiated.topic, Failed.topic} for topic in self.published.values())
         return self.cards_tried < min(chances, len(self.sample.cards))
 
     @property

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from payment_service_events.types import Event
+from payment_service_events.event import Event
 
 EVENTS_MAX: Final = 100_000  # about 100 MB, and some 20,000 orders
 

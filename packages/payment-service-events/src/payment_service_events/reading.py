@@ -5,38 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, Optional, Protocol, Union, get_type_hints
+from typing import Any, Final, NoReturn, Optional, Protocol, Union
 
-from payment_service_events import types
 from payment_service_events.currency import CURRENCIES, Currency
+from payment_service_events.declaration import value_fields
+from payment_service_events.event import Event, Record, Unknown
 from payment_service_events.money import Money
-from payment_service_events.types import Event, Record, Unknown
+from payment_service_events.types import EVENTS
 
 # These aliases are evaluated at run time, and Python 3.9 has no `X | Y` between types.
 _Content = Union[bytes, str, None]
 Headers = Union[Mapping[str, _Content], Iterable[tuple[str, _Content]], None]
 
 PREFIX: Final = "payments."
-_KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
-    {
-        "payments.initiated": types.PaymentInitiated,
-        "payments.authorized": types.PaymentAuthorized,
-        "payments.succeeded": types.PaymentSucceeded,
-        "payments.failed": types.PaymentFailed,
-        "payments.canceled": types.PaymentCanceled,
-        "payments.refund_initiated": types.PaymentRefundInitiated,
-        "payments.refunded": types.PaymentRefunded,
-        "payments.refund_failed": types.PaymentRefundFailed,
-        "payments.disputed": types.PaymentDisputed,
-        "payments.dispute_closed": types.PaymentDisputeClosed,
-    }
-)
 # The topics to subscribe to: each has a type of its own here.
-TOPICS: Final = tuple(_KINDS)
+TOPICS: Final = tuple(EVENTS)
 
 _HEADERS: Final = ("ce_", "content-type", "traceparent")
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,17}")
@@ -86,7 +72,7 @@ def _read(topic: str, value: bytes | None, headers: dict[str, str]) -> Event:
     if not topic.startswith(PREFIX):
         raise ValueError("its topic is not one of payments.*")
     found = _object(value)
-    kind = _KINDS.get(topic)
+    kind = EVENTS.get(topic)
     envelope: dict[str, Any] = {
         "id": _header(headers, "ce_id"),
         "sequence": _count(headers, "ce_sequence"),
@@ -196,12 +182,6 @@ def _time(name: str, text: str) -> datetime:
 _BY_TYPE: Final[Mapping[Any, Callable[[dict[str, Any], str], Any]]] = MappingProxyType(
     {str: _string, bool: _boolean, Money: _money, datetime: _moment, Optional[datetime]: _moment_or_none}
 )
-_ENVELOPE: Final = frozenset({"id", "sequence", "attempt", "time", "record"})
-
-
-def _readers(kind: type[Event]) -> dict[str, Callable[[dict[str, Any], str], Any]]:
-    hints = get_type_hints(kind)
-    return {field.name: _BY_TYPE[hints[field.name]] for field in fields(kind) if field.name not in _ENVELOPE}
-
-
-_READERS: Final = MappingProxyType({topic: _readers(kind) for topic, kind in _KINDS.items()})
+_READERS: Final = MappingProxyType(
+    {topic: {field.name: _BY_TYPE[field.type] for field in value_fields(kind)} for topic, kind in EVENTS.items()}
+)

@@ -230,7 +230,7 @@ class Fold:
             self._append_history(was, now, None, f"{getattr(fact, 'intent_id', '')}:{now.status}", occurred_at)
         for event in events:
             now = replace(now, sequence=now.sequence + 1)
-            self._append_history(was, now, event.topic, event.cause, occurred_at)
+            self._append_history(was, now, event.data.topic, event.cause, occurred_at)
             self._outbox.append(outbox_record(now, event, deployment=self._deployment, now=self._now))
         return now
 
