@@ -4,19 +4,22 @@
 SHELL = /bin/sh
 BIN = .venv/bin
 ARGS =
+# Half of the suite waits for leases and heartbeats, so two cores serve four workers.
+PYTEST = $(BIN)/pytest --numprocesses 4 --dist worksteal
 COMPOSE = docker compose
 
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test fuzz test-kafka test-browser test-clients test-asyncapi test-openapi check release-check fmt docs bench shots lock \
+.PHONY: help install demo test test-sandbox fuzz test-kafka test-browser test-clients test-asyncapi test-openapi check release-check fmt docs bench shots lock \
 	image image-test nginx-config-test test-nginx test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make install                 install everything into .venv; quick when nothing changed (other targets call it)'
 	@echo 'make demo                    run the demo: orders, payments and events on a real PostgreSQL and broker; ARGS=--once exits by itself'
-	@echo 'make test                    run the whole suite; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
+	@echo 'make test                    run the tests of the service; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
+	@echo 'make test-sandbox            run the tests of the Stripe emulator'
 	@echo 'make test-kafka              run the tests that use a broker on Apache Kafka (needs Java and Maven, else exits 4)'
 	@echo 'make test-browser            drive the pages of the sandbox and the demo in Chromium (else exits 4)'
 	@echo 'make image                   build the container image with Docker, Podman or Buildah (else exits 4)'
@@ -48,7 +51,10 @@ demo: install
 	@$(BIN)/payment-service demo $(ARGS)
 
 test: install
-	@$(BIN)/pytest --numprocesses 3 --dist worksteal $(ARGS)
+	@$(PYTEST) --ignore tests/sandbox $(ARGS)
+
+test-sandbox: install
+	@$(PYTEST) tests/sandbox $(ARGS)
 
 test-kafka: install
 	@scripts/test-kafka $(ARGS)

@@ -16,10 +16,10 @@ from tests.support.sandbox import SandboxProcess
 # Each command is a process of its own, which takes seconds on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
-INSUFFICIENT = {
+REFUSED = {
     "action": "status",
     "code": 400,
-    "body": '{"error": {"code": "insufficient_funds", "type": "invalid_request_error"}}',
+    "body": '{"error": {"code": "charge_not_refundable", "type": "invalid_request_error"}}',
     "times": 1,
 }
 
@@ -85,7 +85,7 @@ async def test_concurrent_refund_commands_refund_once(harness: Harness) -> None:
 
 async def test_a_failed_refund_is_reported_and_repeated_only_under_a_new_key(harness: Harness) -> None:
     payment = await harness.pay("o-1")
-    harness.sandbox.faults({"match": {"method": "POST", "path": "/v1/refunds"}, "phase": "before", **INSUFFICIENT})
+    harness.sandbox.faults({"match": {"method": "POST", "path": "/v1/refunds"}, "phase": "before", **REFUSED})
     done(await command(harness, "refund", "o-1", "5.00", "--yes", "--json"))
     await harness.run_until_idle()
     again = await command(harness, "refund", "o-1", "5.00", "--yes")
@@ -132,9 +132,9 @@ async def test_moving_money_needs_a_confirmation_or_the_option_yes(harness: Harn
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("refund", "o-9"), 4, "There is no payment"),
+        (("refund", "o-9"), 4, "No payment and no order"),
         (("refund", "o-1", "0"), 1, "more than 0"),
-        (("refund", "o-1", "5.001"), 1, "AMOUNT: Write it as a plain decimal"),
+        (("refund", "o-1", "5.001"), 1, "AMOUNT: Use a plain decimal"),
         (("refund", "o-1", "1e3"), 1, "AMOUNT"),
         (("refund", "o-1", "\u0665"), 1, "AMOUNT"),
         (("refund", "o-1", "20.00"), 1, "at most 19.90 eur"),

@@ -47,7 +47,7 @@ async def test_a_wrong_or_unverifiable_claim_changes_nothing(harness: Harness) -
     typo = await resolve(harness, name, "--happened", "re_TYPO", "--json")
     assert_fails(typo, 1, "has no refund re_TYPO of this payment, so nothing was changed")
     nowhere = await resolve(harness, name, "--happened", made, "--json", STRIPE_API_BASE="http://127.0.0.1:9")
-    assert_fails(nowhere, 5, "stripe can't be read now")
+    assert_fails(nowhere, 5, "stripe cannot be read now")
     unset = await resolve(harness, name, "--happened", made, "--json", STRIPE_SECRET_KEY="")
     assert_fails(unset, 2, "STRIPE_SECRET_KEY is not set")
     assert_fails(await resolve(harness, name, "--never", "--json", STRIPE_SECRET_KEY=""), 2, "STRIPE_SECRET_KEY")
