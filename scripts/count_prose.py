@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Per group: words per sentence (river, stamina and dramatiq have 15 to 19), forbidden openings, forbidden words. The goal
 # is 18, 0, 0. After you have rewritten a part, lower its numbers to those that this script prints; never raise one.
-LIMITS = {"*.md": (11.0, 0, 0), "docs/**/*.md": (11.0, 0, 2), "src/**/*.py": (10.0, 3, 2), "packages/**/*.py": (11.0, 0, 0), "tests/**/*.py": (11.0, 1, 0), "scripts/**/*.py": (10.0, 0, 0), "bench/**/*.py": (11.0, 0, 0)}  # fmt: skip
+LIMITS = {"*.md": (11.0, 0, 0), "docs/**/*.md": (11.0, 0, 0), "src/**/*.py": (10.0, 0, 0), "packages/**/*.py": (11.0, 0, 0), "tests/**/*.py": (11.0, 0, 0), "scripts/**/*.py": (10.0, 0, 0), "bench/**/*.py": (11.0, 0, 0)}  # fmt: skip
 BLOCKS = r"(?ms:^ *```.*?^ *```)|(?s:<!--.*?-->)|(?m:(?<=\n\n)(?:(?: {4}|\t).*\n?\n?)+|^#.*$|^\|[-|: ]+$)"
 SPANS = r"``.+?``|`[^`]+`|https?:\S+|\]\([^)]*\)|\b\w+[./]\w[\w./-]*\b|\w*[a-z]_[a-z]\w*|\b[A-Z]+_[A-Z_]+\b"
 SENTENCE = r"""(?<=[.!?])['")*_\]~]*\s+(?=['"(*_\[]*[A-Z~\d])|\n\s*\n|\n\s*(?=[-*] |\d+\. )|(?<!\\)\|"""

@@ -176,8 +176,7 @@ def test_serve_without_privileges_exits_with_3_and_points_to_doctor(
     result = run("serve", env={**service_env, "SERVICE_PORT": "0", "METRICS_PORT": "0"})
     assert (result.returncode, result.stderr) == (
         3,
-        "The role in DB_DSN lacks a privilege: permission denied for table alembic_version. "
-        "Run `payment-service doctor` for the missing privileges.\n",
+        "The role in DB_DSN lacks a privilege: permission denied for table alembic_version. Run `payment-service doctor` for the missing privileges.\n",
     )
 
 

@@ -21,7 +21,7 @@ COMMAND_TIMEOUT_S: Final = 200  # a busy machine unpacks fifty libraries in a mi
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """One distribution. `folder` holds its pyproject.toml, relative to the root of the repository."""
+    """A distribution. `folder` holds its pyproject.toml, relative to the root of the repository."""
 
     folder: str
 

@@ -209,8 +209,8 @@ class Config(DatabaseSettings, KafkaSettings):
     )
     orders_cancelled_refund: bool = Field(
         default=False,
-        description="Refund paid orders when they are cancelled. If false, the cancellation is too late.",
-        json_schema_extra=about("To refund cancelled orders without an operator."),
+        description="Refund paid orders when they are canceled. If false, the cancellation is too late.",
+        json_schema_extra=about("To refund canceled orders without an operator."),
     )
     max_amount_minor: int = Field(
         999_999_999_999,

@@ -33,12 +33,12 @@ TOPICS: Final = (
     *payment_service_events.TOPICS,
 )
 
-# What `rfc3339` writes.
+# The format that `rfc3339` writes.
 TIME_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?Z$"
 
 
 def topics_needed(*, orders_cancelled: bool) -> tuple[str, ...]:
-    """What `topics create` makes, and `serve` looks for."""
+    """Return the topics that `topics create` creates and `serve` requires."""
     return tuple(name for name in TOPICS if orders_cancelled or name not in OPTIONAL_TOPICS)
 
 

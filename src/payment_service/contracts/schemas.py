@@ -185,7 +185,7 @@ def headers_name(topic: str) -> str | None:
 
 
 def is_read(name: str) -> bool:
-    """Whether a schema, by its name, describes what the service reads; else what it writes."""
+    """Return whether the schema of this name describes a consumed topic."""
     return name.removesuffix(".value") in INCOMING
 
 

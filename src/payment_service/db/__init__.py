@@ -1,6 +1,6 @@
 """The database: everything that reads or writes PostgreSQL, and the schema itself.
 
-Each table has a module and a `.sql` file of named queries (`queries.py`), written by hand: the statements are the concurrency
+Each table has a module and a `.sql` file of named queries (`queries.py`). The statements are the concurrency
 design. Functions take a connection or the pool and return values of the domain; they open no transaction. The flows do.
 
 - `pool.py`: the connection pool, and the limits of every session. `keyset.py`: cursors of lists.

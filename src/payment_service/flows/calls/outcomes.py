@@ -38,7 +38,7 @@ EMPTY_READS_APART_S: Final = 60.0
 # Stripe keeps keys for at least 24 h (https://docs.stripe.com/api/idempotent_requests). One hour is left for clock
 # differences.
 KEY_VALID_S: Final = 23 * 3600.0
-# A balance is topped up by hand or by the next payments: first after a minute, then every hour for a week.
+# An operator or the next payments top a balance up: first after a minute, then every hour for a week.
 BALANCE_RETRY_BASE_S: Final = 30.0
 BALANCE_RETRY_MAX_S: Final = 3600.0
 BALANCE_RETRIES_MAX: Final = 7 * 24
