@@ -75,10 +75,10 @@ def test_opening_a_payment_survives_a_kill_and_happens_once(shop: Shop, point: s
     shop.serve()
     assert shop.open_payment(ORDERS[0], "job-2") == 201
     eventually(lambda: '"next":"pay"' in shop.checkout(ORDERS[0])[1])
-    [row] = shop.query("SELECT provider_payment_id FROM payments WHERE n = 2")
+    [row] = shop.query("SELECT provider_payment_id FROM payments WHERE attempt = 2")
     client: Any = shop.sandbox.client()
     client.v1.payment_intents.confirm(row["provider_payment_id"], {"payment_method": "pm_card_visa"})
-    eventually(lambda: shop.count("payments", "n = 2 AND status = 'succeeded'") == 1)
+    eventually(lambda: shop.count("payments", "attempt = 2 AND status = 'succeeded'") == 1)
     shop.wait_quiet(timeout_s=RESUMED_WITHIN_S)
     assert shop.count("payments") == 2
     shop.check()

@@ -198,8 +198,9 @@ async def test_bad_cancellations_are_quarantined_and_block_no_other(harness: Har
     bad = [b"", b"\xff", b"{", b"[]", {"order_id": ""}, {"order_id": 7}, {"reason": "none"}]
     bad += [b'{"order_id":"o-1","order_id":"o-2"}', {"order_id": "o-9", "reason": "card 4242424242424242"}]
     good = [{"order_id": "o-1", "reason": 5}, {"order_id": "o-2", "reason": "x" * 999}, {"order_id": "o-3", "more": []}]
-    await accept(harness, *bad, *good)
-    await accept(harness, *bad, *good)
+    records = [cancelled(value, at) for at, value in enumerate((*bad, *good))]
+    for _ in range(2):
+        await OrderCancellationIntake(harness.context()).accept(records)
     rows = await harness.flows.pool.fetch(
         "SELECT reason, record_topic, record_value FROM quarantine ORDER BY record_offset"
     )

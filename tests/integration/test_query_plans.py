@@ -11,7 +11,7 @@ from payment_service.db.queries import load
 from tests.support.flows import config_for, open_flows
 
 FLOWING = {
-    "operations.sql": ("claim", "settle", "release_unknown"),
+    "operations.sql": ("claim", "record_results", "release_unknown"),
     "payments.sql": ("lock_available", "existing", "save"),
     "events.sql": ("insert", "record_results", "lock_pending"),
     "outbox.sql": ("fetch_unpublished", "mark_published"),

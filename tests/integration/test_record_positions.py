@@ -42,7 +42,7 @@ async def test_the_timeline_shows_the_kafka_position_of_each_record(config: Conf
     assert (waiting.waiting, waiting.partition, waiting.text) == (
         True,
         None,
-        f"{INITIATED} number 1 waits to be published.",
+        f"{INITIATED} number 1 is waiting to be published.",
     )
     async with relaying(config, pool):
         await drained(pool)
