@@ -121,14 +121,14 @@ def test_a_client_certificate_replaces_a_password(
         "KAFKA_CONFIG_SECURITY_PROTOCOL": "SSL",
         "KAFKA_CONFIG_SSL_CA_LOCATION": str(trusted.certificate),
     }
-    for authority, verdict in ((trusted, "ok broker answers"), (stranger, "failed broker can't be reached: ")):
+    for authority, verdict in ((trusted, "ok broker answers"), (stranger, "failed broker cannot connect: ")):
         client = authority.issue(USER)
         certificate = {
             "KAFKA_CONFIG_SSL_CERTIFICATE_LOCATION": str(client.certificate),
             "KAFKA_CONFIG_SSL_KEY_LOCATION": str(client.key),
         }
         assert doctor_report({**env, **certificate})[0].startswith(verdict)
-    assert doctor_report(env)[0].startswith("failed broker can't be reached: ")
+    assert doctor_report(env)[0].startswith("failed broker cannot connect: ")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_refused_connection_is_explained_in_one_line(
         "by address": kafka_with_rules.sasl.replace("localhost", "127.0.0.1"),
     }
     [line] = doctor_report({**scram, **{name: places.get(value, value) for name, value in trouble.items()}})
-    assert line.startswith("failed broker can't be reached: ")
+    assert line.startswith("failed broker cannot connect: ")
     assert reason in line
     assert "canary" not in line
 
