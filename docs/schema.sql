@@ -107,7 +107,7 @@ CREATE TABLE operations (
     worker              uuid,  -- The worker that holds the claim; workers.id.
     first_sent_at       timestamptz,  -- Earliest time at which this epoch's request can have been sent. The provider forgets keys after 24 h.
     last_sent_at        timestamptz,
-    ever_sent           boolean     NOT NULL DEFAULT false,  -- Whether a request may have left in any epoch. A create that was never sent can be withdrawn without a call.
+    ever_sent           boolean     NOT NULL DEFAULT false,  -- Whether a request may have left in any epoch. A create that this database never sent can be withdrawn after a look at the provider.
     withdrawal          text,  -- Reason why a create is not wanted any more: it is looked for, and ends if the provider has no intent.
     resolving           boolean     NOT NULL DEFAULT false,  -- The key no longer protects the call, so its result is read at the provider instead.
     empty_read_at       timestamptz,  -- First read of this epoch that found nothing. A second one, at least 60 s later, starts the next epoch.

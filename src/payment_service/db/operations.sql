@@ -8,12 +8,12 @@ ON CONFLICT (id) DO NOTHING
 
 -- name: claim
 -- One autocommitted statement: picks operations, debits the shared bucket, marks the claim. It picks the oldest unfinished operation
--- of each payment, and marks as many as there are slots ($3) and tokens. The literal limits keep the plan on the index: a limit that
+-- of each payment (reads and strays wait for nothing), and marks as many as there are slots ($3) and tokens. The literal limits keep the plan on the index: a limit that
 -- the planner cannot see is 100 times slower. So is NOT EXISTS (an older one): planned while the table was small, it scanned all
 -- unfinished operations for each row, and with 10,000 waiting orders a claim took 28 ms instead of 1.4. Each kind is searched
 -- separately, because stepping over 100,000 operations of a blocked kind took 50 ms per claim. A worker takes operations of a dead
 -- one only after 5 s of heartbeats of its own without a gap. $1 worker, $2 provider, $4 tokens per second, $5 burst, $6 kinds that
--- are not blocked, $7 keys first used before this time no longer protect a call.
+-- are not blocked, $7 seconds after its first use, a key no longer protects a call.
 WITH alive AS (
     SELECT 1 FROM workers WHERE id = $1 AND heartbeat_at > now() - interval '5 s' AND heartbeating_since < now() - interval '5 s'
 ), orphaned AS MATERIALIZED (

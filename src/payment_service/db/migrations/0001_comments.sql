@@ -40,7 +40,7 @@ COMMENT ON COLUMN operations.attempt IS 'Fencing token. Every claim raises it, a
 COMMENT ON COLUMN operations.tries IS 'Attempts in this epoch, for the backoff.';
 COMMENT ON COLUMN operations.worker IS 'The worker that holds the claim; workers.id.';
 COMMENT ON COLUMN operations.first_sent_at IS 'Earliest time at which this epoch''s request can have been sent. The provider forgets keys after 24 h.';
-COMMENT ON COLUMN operations.ever_sent IS 'Whether a request may have left in any epoch. A create that was never sent can be withdrawn without a call.';
+COMMENT ON COLUMN operations.ever_sent IS 'Whether a request may have left in any epoch. A create that this database never sent can be withdrawn after a look at the provider.';
 COMMENT ON COLUMN operations.withdrawal IS 'Reason why a create is not wanted any more: it is looked for, and ends if the provider has no intent.';
 COMMENT ON COLUMN operations.resolving IS 'The key no longer protects the call, so its result is read at the provider instead.';
 COMMENT ON COLUMN operations.empty_read_at IS 'First read of this epoch that found nothing. A second one, at least 60 s later, starts the next epoch.';
