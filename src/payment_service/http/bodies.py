@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
+from starlette.requests import ClientDisconnect
 
 from payment_service.config.validation_messages import validation_message
 from payment_service.domain.guard import clean
-from payment_service.http.problems import BAD_REQUEST, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
+from payment_service.http.problems import BAD_REQUEST, INVALID, TOO_LARGE, TOO_SLOW, UNSUPPORTED_TYPE, Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 # The largest valid body, a refund with all its metadata, has 12 kB.
 BODY_LIMIT_BYTES: Final = 16_384
+# Enough for a body of the maximum size over a slow line, as for webhooks.
+READ_TIMEOUT_S: Final = 10.0
+_CLOSE: Final = {"Connection": "close"}
 # As many entries, and as long, as Stripe allows for an object (https://docs.stripe.com/metadata).
 METADATA_MAX: Final = 50
 
@@ -70,12 +75,16 @@ async def read_body(request: Request, model: type[T]) -> T:
 
 async def _read(request: Request) -> bytes:
     content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > BODY_LIMIT_BYTES:
-            raise Problem(
-                TOO_LARGE, f"A body may have at most {BODY_LIMIT_BYTES} bytes.", headers={"Connection": "close"}
-            )
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > BODY_LIMIT_BYTES:
+                    raise Problem(TOO_LARGE, f"A body may have at most {BODY_LIMIT_BYTES} bytes.", headers=_CLOSE)
+    except TimeoutError:
+        raise Problem(TOO_SLOW, f"The body was not complete after {READ_TIMEOUT_S:g} s.", headers=_CLOSE) from None
+    except ClientDisconnect:  # nobody reads this answer
+        raise Problem(BAD_REQUEST, "The connection was closed before the body was complete.", headers=_CLOSE) from None
     return bytes(content)
 
 
