@@ -21,7 +21,7 @@ async def api(database_dsn: str) -> AsyncIterator[Api]:
 
 
 async def head_of_refund(api: Api) -> bytes:
-    """Return the head of a refund request that announces ten bytes of body."""
+    """Return the head of a refund request whose body has ten bytes."""
     payment, key = await api.insert(status="succeeded", captured=1990), await api.key_for("read", "refund")
     lines = [f"POST /v1/payments/{payment}/refunds HTTP/1.1", "host: test", f"authorization: Bearer {key}"]
     lines += ["content-type: application/json", "idempotency-key: k-1", "content-length: 10", "", ""]

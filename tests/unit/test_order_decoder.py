@@ -317,6 +317,12 @@ def test_ids_may_look_like_card_numbers_if_the_store_allows_it(fields: dict[str,
     assert isinstance(decode_order(value, timestamp_ms=AT_MS), Rejected)
 
 
+@pytest.mark.parametrize("number", ["1e99999999999999999999", "1e999", "-0.0", "4e15"])
+def test_unusual_numbers_raise_no_error(number: str) -> None:
+    value = json.dumps(ORDER).replace('"items_count": 3', f'"items_count": {number}').encode()
+    assert isinstance(decode(value), Order | Rejected)
+
+
 def test_other_texts_with_card_numbers_are_rejected_even_if_ids_may_look_like_them() -> None:
     value = json.dumps({**ORDER, "note": CARD}).encode()
     assert rejected_for(decode_order(value, timestamp_ms=AT_MS, card_like_ids=True)) is Reason.CARD_NUMBER

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final, NoReturn
 
 from payment_service.domain.guard import holds_card_number, may_need_cleaning
@@ -111,7 +112,7 @@ def _read_json(text: str) -> object:
         raise RefusedError(
             Reason.DUPLICATE_FIELD, "An object of the value has the same field twice: send each once."
         ) from None
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         raise RefusedError(
             Reason.NOT_JSON,
             "The value contains NaN, Infinity, a number of thousands of digits, or too many nested levels: send plain JSON.",
@@ -130,7 +131,9 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique_fields, parse_constant=_refuse_constant)
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique_fields, parse_float=Decimal, parse_constant=_refuse_constant
+)
 
 
 def read_order_id(fields: dict[str, object]) -> str:

@@ -7,8 +7,8 @@ It masks card numbers (PCI DSS 3.5) and client secrets, with which anybody can c
 from __future__ import annotations
 
 import json
-import math
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from payment_service.domain import card_numbers
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CLIENT_SECRET: Final = re.compile(r"_secret_[A-Za-z0-9]+")
+_DIGITS_MAX: Final = 19  # of a card number; a number such as 1e999 would become a text of a thousand digits
 _SECRET_FIELDS: Final = frozenset({"client_secret"})
 
 
@@ -43,8 +44,8 @@ def clean_json(value: Any) -> Any:
             return [clean_json(inner) for inner in value]
         case bool() | None:
             return value
-        case int() | float() if card_numbers.contains_any(_digits_of(value)):
-            return card_numbers.mask(next(form for form in _digits_of(value) if card_numbers.contains(form)))
+        case int() if card_numbers.contains(str(value)):
+            return card_numbers.mask(str(value))
         case _:
             return value
 
@@ -53,13 +54,13 @@ def clean_payload(payload: str) -> str:
     """Clean JSON text. Return it unchanged if it holds nothing to mask."""
     if not may_need_cleaning(payload):
         return payload
-    value = json.loads(payload)
+    value = json.loads(payload, parse_float=str)
     cleaned = clean_json(value)
     return payload if cleaned == value else json.dumps(cleaned, ensure_ascii=False, separators=(",", ":"))
 
 
 def holds_card_number(value: object, *, except_fields: frozenset[str] = frozenset()) -> bool:
-    """Return whether a text, a number or a field name of a JSON value holds a card number.
+    """Return whether a text, a number or a field name of a JSON value holds a card number. Fractions are `Decimal`.
 
     `except_fields`: names of fields whose text or number is not searched.
     """
@@ -79,14 +80,9 @@ def _texts_of(value: object, except_fields: frozenset[str]) -> Iterator[str]:
                 yield text
             case bool():
                 pass
-            case int() | float() as number:
-                yield from _digits_of(number)
+            case int() as number:
+                yield str(number)
+            case Decimal() as number if number.is_finite() and number.adjusted() < _DIGITS_MAX:
+                yield f"{number:.0f}"
             case _:
                 pass
-
-
-def _digits_of(number: float) -> tuple[str, ...]:
-    """Return the digits of a number. A float that is a whole number may be written with an exponent."""
-    if isinstance(number, int):
-        return (str(number),)
-    return (f"{number:.0f}",) if math.isfinite(number) else ()
