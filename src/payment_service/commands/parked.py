@@ -10,7 +10,7 @@ from payment_service.commands.show import as_uuid
 from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import Parked, ParkedList, Released
 from payment_service.db import parked
-from payment_service.domain import card_numbers
+from payment_service.domain.guard import clean
 from payment_service.flows.operators.parked import PROVIDER_ID, OperatorClaim, ParkedItems, needs_provider_check
 from payment_service.provider.plugins import attention_sources
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
@@ -72,9 +72,9 @@ def resolve(
 def _truth(happened: str | None, note: str, *, never: bool, close: bool) -> OperatorClaim:
     if (happened is not None) + never + close != 1:
         raise ConfigError("Use one of --happened ID, --never or, for an event or a provider's item, --close.")
-    if not note.strip() or len(note) > NOTE_MAX or not note.isprintable() or card_numbers.contains(note):
+    if not note.strip() or len(note) > NOTE_MAX or not note.isprintable() or clean(note) != note:
         raise ConfigError(
-            f"--note takes one line of at most {NOTE_MAX} characters that says how you know, without card numbers."
+            f"--note takes one line of at most {NOTE_MAX} characters that says how you know, without card numbers or secrets."
         )
     if happened is not None and not PROVIDER_ID.fullmatch(happened):
         raise ConfigError("--happened takes the provider's id, such as re_….")
