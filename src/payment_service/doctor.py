@@ -25,6 +25,8 @@ from rich.console import Console
 from payment_service import exit_codes
 from payment_service.config.config import Config, ConfigError
 from payment_service.contracts.records import topics_needed
+from payment_service.db.clock import database_time
+from payment_service.db.clock_skew import SKEW_MAX_S, describe
 from payment_service.db.gauges import partition_days_left
 from payment_service.db.maintain import AHEAD
 from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_arguments
@@ -40,8 +42,6 @@ from payment_service.telemetry.logs import mask
 
 # An operator waits for the result; a dependency that takes longer counts as down.
 CHECK_TIMEOUT_S: Final = 10
-# A fifth of the tolerance of webhook signatures. A larger offset warns before signatures are refused.
-CLOCK_TOLERANCE_S: Final = TOLERANCE_S / 5
 # `maintain` creates partitions 14 days ahead; a week less means that it does not run.
 DAYS_LEFT_MIN: Final = AHEAD.days / 2
 
@@ -199,17 +199,16 @@ def _few(rights: list[str]) -> str:
 
 
 async def _check_database_clock(connection: Connection) -> Finding:
-    return _clock_finding("the database's clock", await connection.fetchval("SELECT clock_timestamp()"))
+    effect = "a process here sends no calls and runs no timers"
+    return _clock_finding("the database's", await database_time(connection), effect)
 
 
-def _clock_finding(whose: str, theirs: datetime) -> Finding:
-    off_s = (datetime.now(UTC) - theirs).total_seconds()
-    if abs(off_s) > CLOCK_TOLERANCE_S:
-        found = f"this machine's clock is {abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} {whose}"
-        return Finding(
-            Verdict.FAILED, "clock", found, f"synchronize it (NTP): webhooks are refused beyond {TOLERANCE_S} s"
-        )
-    return Finding(Verdict.OK, "clock", f"agrees with {whose}")
+def _clock_finding(whose: str, theirs: datetime, effect: str) -> Finding:
+    """Compare this host's clock with another. `effect`: a clause about the result of a large difference."""
+    skew_s = (datetime.now(UTC) - theirs).total_seconds()
+    if abs(skew_s) > SKEW_MAX_S:
+        return Finding(Verdict.FAILED, "clock", describe(skew_s, whose), f"synchronize it (NTP): {effect}")
+    return Finding(Verdict.OK, "clock", f"agrees with {whose} clock")
 
 
 async def _check_broker(config: Config) -> Findings:
@@ -285,7 +284,7 @@ async def _check_stripe(config: Config) -> Findings:
             finding = _key_finding(config, status, answer)
             yield finding
             if date is not None:
-                yield _clock_finding("Stripe's clock", date)
+                yield _clock_finding("Stripe's", date, f"webhooks are refused beyond {TOLERANCE_S} s")
             if finding.verdict is Verdict.OK:
                 status, answer, _ = await _get(
                     session, f"{config.stripe_api_base.rstrip('/')}/v1/webhook_endpoints?limit=100"
