@@ -8,13 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -33,6 +30,8 @@ from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_argum
 from payment_service.db.queries import load
 from payment_service.db.rights import Roles, compare_role
 from payment_service.db.schema import schema_problem
+from payment_service.doctor_installation import check_installation
+from payment_service.findings import Finding, Findings, Verdict
 from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import require_providers
 from payment_service.provider.stripe.adapter import API_VERSION
@@ -53,26 +52,6 @@ RIGHTS_SHOWN: Final = 5
 
 _sql = load(__package__, "doctor.sql")
 
-
-class Verdict(StrEnum):
-    """The result of a check. Only `FAILED` makes the exit code 1."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A line of the report: the subject, the finding and the fix."""
-
-    verdict: Verdict
-    subject: str
-    found: str
-    fix: str = ""
-
-
-Findings: TypeAlias = AsyncIterator[Finding]
 
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red"}
 
@@ -157,6 +136,9 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
         else:
             yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
     yield await _check_parked(connection)
+    yield await _check_balance(connection)
+    async for finding in check_installation(config, connection):
+        yield finding
     yield await _check_disabled_providers(config, connection)
     if "stripe" in config.providers and not config.stripe_publishable_key:
         yield await _check_checkout(connection)
@@ -171,6 +153,15 @@ async def _check_parked(connection: Connection) -> Finding:
     if any(row.values()):
         return Finding(Verdict.WARNING, "parked", f"needs attention: {found}", "payment-service parked list")
     return Finding(Verdict.OK, "parked", "nothing needs attention")
+
+
+async def _check_balance(connection: Connection) -> Finding:
+    """Warn about refunds that wait until our own balance at the provider covers them."""
+    waiting = await connection.fetchval(_sql.refunds_without_balance)
+    if not waiting:
+        return Finding(Verdict.OK, "balance", "no refund waits for it")
+    found = f"{waiting} {'refund waits' if waiting == 1 else 'refunds wait'} for our balance at the provider"
+    return Finding(Verdict.WARNING, "balance", found, "top it up; refunds are retried for a week, then they fail")
 
 
 async def _check_role(connection: Connection, roles: Roles) -> Findings:
@@ -331,7 +322,7 @@ def _key_finding(config: Config, status: int, answer: dict[str, Any]) -> Finding
                 Verdict.FAILED,
                 "stripe key",
                 "has no permission to read payment intents",
-                "grant the restricted key: PaymentIntents write, Charges and Refunds write",
+                "grant the restricted key: PaymentIntents write, Charges and Refunds write, Products write",
             )
         case _:
             return Finding(

@@ -260,7 +260,7 @@ async def test_same_order_of_two_installations_shares_no_intent(
         await dispatchers[1].start()
 
         async def refused() -> bool:
-            return (await two.flows.operation("o-1"))["outcome"] == "misused"
+            return bool((await two.flows.operation("o-1"))["outcome"] == "misused")
 
         await eventually_async(refused)
         assert (await two.flows.payment("o-1"))["provider_payment_id"] is None

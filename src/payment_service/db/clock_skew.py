@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 # Synchronized hosts differ by milliseconds. The shortest limit that a clock decides is the hour that an idempotency key
 # has left, and Stripe's tolerance of 300 s: half a minute is far below both.
 SKEW_MAX_S: Final = 30.0
-# One query of 0.1 ms per process; a host's clock that jumps is noticed without it.
+# Each process makes one query of 0.1 ms; a host's clock that jumps is noticed without it.
 MEASURE_INTERVAL_S: Final = 5.0
 # The error of a measurement is half its round trip. A slower one would say more about the network than about clocks.
 ROUND_TRIP_MAX_S: Final = 2.0

@@ -100,6 +100,10 @@ DISPUTES_DUE = Gauge("payments_disputes_due", "Disputes that need evidence withi
 AUTHORIZATIONS_EXPIRING = Gauge(
     "payments_authorizations_expiring", "Authorized payments that are not captured and older than five days."
 )
+# Which refunds wait until our balance at the provider is topped up?
+REFUNDS_WITHOUT_BALANCE = Gauge(
+    "payments_refunds_waiting_for_balance", "Refunds that are retried because our balance at the provider is too low."
+)
 # How many requests does the API answer, and how?
 HTTP_REQUESTS = Counter("payments_http_requests_total", "API requests, by route and status.", ["route", "status"])
 # Does this host's clock agree with the database's, which decides?

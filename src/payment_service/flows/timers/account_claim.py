@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# One read per process. A second installation is noticed within this time, and before it by the first start of that one.
+# Each check is one read. A second installation is noticed within this time, and before it by the first start of that one.
 CHECK_INTERVAL_S: Final = 300.0
 # Orders wait for the first confirmation, so it is retried at once.
 RETRY_INTERVAL_S: Final = 1.0

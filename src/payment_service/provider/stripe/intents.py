@@ -60,7 +60,7 @@ def intent_fact(intent: dict[str, Any], *, at: int, source: str, from_event: boo
 
 
 def is_foreign(metadata: dict[str, Any], installation: str) -> bool:
-    """Return whether an object of our deployment name belongs to another installation. One without an id may be ours."""
+    """Return whether an object of our deployment name belongs to another installation. Without an id, the object may be ours."""
     return bool(installation) and metadata.get("installation", installation) != installation
 
 
