@@ -23,8 +23,6 @@ from tests.support.flows import Flows, open_flows
 from tests.support.sandbox import SandboxProcess
 from tests.support.service import READY_TIMEOUT_S, StartService
 
-pytestmark = pytest.mark.invariant("I18")
-
 CREATES = frozenset({"create"})
 ALL = frozenset({health.EVERYTHING})
 
@@ -64,6 +62,7 @@ def product(sandbox: SandboxProcess) -> Any:
     return client.v1.products.retrieve(product_id("default"))
 
 
+@pytest.mark.invariant("I18")
 async def test_first_start_claims_the_name_in_two_calls_and_a_restart_checks_it_in_one(
     database_dsn: str, sandbox: SandboxProcess
 ) -> None:
@@ -82,6 +81,7 @@ async def test_first_start_claims_the_name_in_two_calls_and_a_restart_checks_it_
         assert again.claim.confirmed
 
 
+@pytest.mark.invariant("I18")
 async def test_second_database_under_the_same_name_is_refused(
     database_dsn: str, other_dsn: str, sandbox: SandboxProcess
 ) -> None:
@@ -96,6 +96,7 @@ async def test_second_database_under_the_same_name_is_refused(
         assert one.claim.confirmed
 
 
+@pytest.mark.invariant("I18")
 async def test_two_databases_with_two_names_share_an_account(
     database_dsn: str, other_dsn: str, sandbox: SandboxProcess
 ) -> None:
@@ -106,6 +107,7 @@ async def test_two_databases_with_two_names_share_an_account(
         assert [await one.claim.claim(), await two.claim.claim()] == ["", ""]
 
 
+@pytest.mark.invariant("I18")
 async def test_running_process_that_loses_the_claim_sends_nothing_more(
     database_dsn: str, sandbox: SandboxProcess
 ) -> None:
@@ -123,6 +125,7 @@ async def test_running_process_that_loses_the_claim_sends_nothing_more(
         assert client.v1.payment_intents.list().data == []
 
 
+@pytest.mark.invariant("I18")
 async def test_copied_database_takes_the_name_and_stops_the_original(
     database: DatabaseServer, database_dsn: str, sandbox: SandboxProcess
 ) -> None:
@@ -145,6 +148,7 @@ async def test_copied_database_takes_the_name_and_stops_the_original(
                 assert (original.claim.lost, copied.claim.confirmed) == (True, True)
 
 
+@pytest.mark.invariant("I18")
 async def test_restart_of_the_same_database_is_no_copy(database_dsn: str, sandbox: SandboxProcess) -> None:
     async with replica(database_dsn, sandbox.base_url) as one, replica(database_dsn, sandbox.base_url) as two:
         await one.claim.claim()
@@ -154,6 +158,7 @@ async def test_restart_of_the_same_database_is_no_copy(database_dsn: str, sandbo
         assert two.claim.confirmed
 
 
+@pytest.mark.invariant("I18")
 @pytest.mark.parametrize("claimed", [True, False])
 async def test_key_of_another_account_is_refused(database_dsn: str, sandbox: SandboxProcess, claimed: bool) -> None:
     """Both mean that the first start was at another account: its product is not here."""
@@ -170,6 +175,7 @@ async def test_key_of_another_account_is_refused(database_dsn: str, sandbox: San
         assert [event.type for event in client.v1.events.list().data] == []
 
 
+@pytest.mark.invariant("I18")
 async def test_deleted_product_is_claimed_again(database_dsn: str, sandbox: SandboxProcess) -> None:
     client: Any = sandbox.client()
     async with replica(database_dsn, sandbox.base_url) as one:
@@ -180,6 +186,7 @@ async def test_deleted_product_is_claimed_again(database_dsn: str, sandbox: Sand
         assert product(sandbox).metadata["installation"]
 
 
+@pytest.mark.invariant("I18")
 async def test_key_of_another_mode_is_refused_without_a_call(flows: Flows) -> None:
     found = await installations.claim(flows.pool, "default")
     live = await installations.confirm(flows.pool, account="", livemode=True, claimed=False)
@@ -189,6 +196,7 @@ async def test_key_of_another_mode_is_refused_without_a_call(flows: Flows) -> No
     assert not claim.confirmed
 
 
+@pytest.mark.invariant("I18")
 async def test_creates_wait_while_stripe_is_unreachable_and_are_sent_afterwards(
     database_dsn: str, sandbox: SandboxProcess
 ) -> None:
@@ -210,6 +218,7 @@ async def test_creates_wait_while_stripe_is_unreachable_and_are_sent_afterwards(
         assert (await connected.flows.payment("o-1"))["status"] == "pending"
 
 
+@pytest.mark.invariant("I18")
 async def test_refused_key_is_shown_as_a_blocked_provider_until_it_is_accepted(
     database_dsn: str, sandbox: SandboxProcess
 ) -> None:
@@ -229,6 +238,7 @@ def without_products(sandbox: SandboxProcess) -> None:
     sandbox.faults(*({"match": {"operation": name}, "action": "status", "code": 403} for name in operations))
 
 
+@pytest.mark.invariant("I18")
 async def test_restricted_key_finds_another_installation_by_its_intents(
     database_dsn: str, other_dsn: str, sandbox: SandboxProcess
 ) -> None:
@@ -247,6 +257,7 @@ async def test_restricted_key_finds_another_installation_by_its_intents(
         assert two.claim.confirmed
 
 
+@pytest.mark.invariant("I18")
 async def test_same_order_of_two_installations_shares_no_intent(
     database_dsn: str, other_dsn: str, sandbox: SandboxProcess
 ) -> None:
@@ -268,12 +279,14 @@ async def test_same_order_of_two_installations_shares_no_intent(
             await dispatcher.stop(5)
 
 
+@pytest.mark.invariant("I18")
 async def test_another_deployment_name_than_the_databases_is_refused(flows: Flows) -> None:
     await installations.claim(flows.pool, "default")
     with pytest.raises(installations.AnotherDeployment, match="belongs to the deployment 'default'"):
         await installations.claim(flows.pool, "second")
 
 
+@pytest.mark.invariant("I18")
 async def test_payments_of_another_deployment_refuse_a_first_start(flows: Flows) -> None:
     """A database whose payments derive from another name, without the row of an installation."""
     await flows.accept("o-1")
@@ -286,6 +299,7 @@ def dispatcher_of(one: Replica, context: Any) -> Dispatcher:
     return Dispatcher(context, name="stripe", config=one.flows.config, random=Random(7))
 
 
+@pytest.mark.invariant("I18")
 @pytest.mark.timeout(120)
 def test_serve_exits_when_the_name_belongs_to_another_database(
     start_service: StartService, database: DatabaseServer, other_dsn: str, sandbox: SandboxProcess
