@@ -74,6 +74,8 @@ READY_TIMEOUT_S: Final = 2.0
 # A start does not wait longer for the provider; new payments then wait for the claim instead.
 CLAIM_TIMEOUT_S: Final = 3.0
 GC_THRESHOLDS: Final = (50_000, 20, 20)  # new objects before a collection: at most a few megabytes of cycles
+# The roles that call a provider. The others need no network access to it.
+CALLING_ROLES: Final = frozenset({"dispatch", "http"})
 # Minimum time for a part to clean up if its turn comes after the grace period has ended.
 MIN_GRACE_S: Final = 1.0
 
@@ -202,7 +204,7 @@ class Service:
         self._claims = {
             name: AccountClaim(pool, provider, installation)
             for name, provider in self._providers.by_name.items()
-            if installation is not None and isinstance(provider, AccountClaims)
+            if installation is not None and roles & CALLING_ROLES and isinstance(provider, AccountClaims)
         }
         self._context = self._flow_context()
         self._broker_status = BrokerStatus()
