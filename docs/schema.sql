@@ -418,6 +418,19 @@ CREATE TABLE provider_schemas (
     CONSTRAINT provider_schemas_pkey PRIMARY KEY (provider)
 );
 
+-- The deployment name that this database belongs to, since the first start. One row.
+CREATE TABLE installation (
+    one_row    boolean     NOT NULL DEFAULT true,
+    id         uuid        NOT NULL,  -- Random. In the metadata of created intents, and of the object that claims the name at the provider. A restored backup keeps it.
+    deployment text        NOT NULL,  -- DEPLOYMENT of the first start. Ids and idempotency keys derive from it, so it never changes.
+    account    text,  -- Id of the account at the provider. NULL until a start has read it.
+    livemode   boolean,  -- Whether the key of the first start was of live mode. NULL until then.
+    created_at timestamptz NOT NULL DEFAULT now(),
+    claimed_at timestamptz,  -- When the account first confirmed the claim of the name. NULL until then.
+    CONSTRAINT installation_pkey PRIMARY KEY (one_row),
+    CONSTRAINT installation_is_one_row CHECK (one_row)
+);
+
 -- Oldest SCHEMA_REVISION_NEEDED of a service that still works on this schema. A later migration may raise it. One row.
 CREATE TABLE schema_minimum (
     id       boolean NOT NULL DEFAULT true,

@@ -15,8 +15,8 @@ from socket import create_server
 import psycopg
 import pytest
 
+from payment_service.db.clock_skew import SKEW_MAX_S
 from payment_service.db.maintain import AHEAD
-from payment_service.doctor import CLOCK_TOLERANCE_S
 from payment_service_demo.embedded.broker import EmbeddedBroker
 from tests.support.databases import DatabaseServer
 from tests.support.kafka import TOPICS, create_topics
@@ -253,7 +253,7 @@ def stripe_with_clock_offset(off_s: float) -> Iterator[str]:
 
 
 def test_a_clock_difference_is_reported(env: dict[str, str]) -> None:
-    with stripe_with_clock_offset(CLOCK_TOLERANCE_S + 30) as base:
+    with stripe_with_clock_offset(SKEW_MAX_S + 30) as base:
         code, lines = examine(env, STRIPE_API_BASE=base)
     assert code == 1
     assert "behind Stripe's clock → synchronize it" in failures(lines)[0]

@@ -1,6 +1,6 @@
 """The command line. Each command calls a module of `commands/`; each group of commands has a module here.
 
-Exit codes: 0 done, now or before; 1 failed or refused; 2 usage or configuration; 3 schema or topics missing; 4 not
+Exit codes: 0 done, now or before; 1 failed or refused; 2 usage or configuration; 3 schema, topics or installation do not match; 4 not
 found; 5 not now, retry shortly.
 
 Commands import the modules that they need, so that `migrate` does not load a Kafka client and `--help` loads almost
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import keys, outbox, parked, quarantine, topics
+from payment_service.cli import installation, keys, outbox, parked, quarantine, topics
 from payment_service.cli.options import Amount, Json, Key, Name, Reason, Yes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands import version
@@ -29,7 +29,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.callback()(version.version_option)
-for _group in (topics.group, keys.group, *provider_groups(), parked.group, outbox.group, quarantine.group):
+for _group in (
+    topics.group,
+    keys.group,
+    installation.group,
+    *provider_groups(),
+    parked.group,
+    outbox.group,
+    quarantine.group,
+):
     app.add_typer(_group, name=_group.info.name)
 
 

@@ -53,6 +53,14 @@ FROM (
     LIMIT 100000
 ) p
 UNION ALL
+SELECT 'refunds_without_balance', '{}', count(*)::float8
+FROM (
+    SELECT FROM provider_budget p
+    JOIN operations o ON o.provider = p.provider
+    WHERE o.state = 'due' AND o.kind = 'refund' AND o.outcome = 'balance_too_low'
+    LIMIT 100000
+) b
+UNION ALL
 SELECT 'provider_blocked', ARRAY[provider, kind], 1 FROM provider_health WHERE blocked_since IS NOT NULL
 UNION ALL
 SELECT 'partition_days_left', ARRAY[i.inhparent::regclass::text],

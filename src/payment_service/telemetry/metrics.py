@@ -100,7 +100,20 @@ DISPUTES_DUE = Gauge("payments_disputes_due", "Disputes that need evidence withi
 AUTHORIZATIONS_EXPIRING = Gauge(
     "payments_authorizations_expiring", "Authorized payments that are not captured and older than five days."
 )
+# Which refunds wait until our balance at the provider is topped up?
+REFUNDS_WITHOUT_BALANCE = Gauge(
+    "payments_refunds_waiting_for_balance", "Refunds that are retried because our balance at the provider is too low."
+)
 # How many requests does the API answer, and how?
 HTTP_REQUESTS = Counter("payments_http_requests_total", "API requests, by route and status.", ["route", "status"])
+# Does this host's clock agree with the database's, which decides?
+CLOCK_SKEW_SECONDS = Gauge(
+    "payments_clock_skew_seconds",
+    "Seconds by which this host's clock is ahead of the database's; negative: behind. Above 30 the process decides nothing.",
+)
+# Does this process send calls, and why not (clock_skew, claim_lost, claim_unconfirmed)?
+SENDING_PAUSED = Gauge(
+    "payments_sending_paused", "1 while this process holds back calls to the provider, by reason.", ["reason"]
+)
 # Is the event loop blocked?
 LOOP_LAG_SECONDS = Gauge("payments_event_loop_lag_seconds", "Delay of the event loop at its last check.")

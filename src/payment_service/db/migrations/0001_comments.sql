@@ -139,6 +139,13 @@ COMMENT ON COLUMN audit.client IS 'Client of the API key, or cli: and the name o
 COMMENT ON COLUMN audit.key_id IS 'api_keys.id. NULL: the command line.';
 COMMENT ON COLUMN audit.address IS 'IP address of the caller; empty for the command line.';
 
+COMMENT ON TABLE installation IS 'The deployment name that this database belongs to, since the first start. One row.';
+COMMENT ON COLUMN installation.id IS 'Random. In the metadata of created intents, and of the object that claims the name at the provider. A restored backup keeps it.';
+COMMENT ON COLUMN installation.deployment IS 'DEPLOYMENT of the first start. Ids and idempotency keys derive from it, so it never changes.';
+COMMENT ON COLUMN installation.account IS 'Id of the account at the provider. NULL until a start has read it.';
+COMMENT ON COLUMN installation.livemode IS 'Whether the key of the first start was of live mode. NULL until then.';
+COMMENT ON COLUMN installation.claimed_at IS 'When the account first confirmed the claim of the name. NULL until then.';
+
 COMMENT ON TABLE cursor_key IS 'Signs the cursors of lists. Created by the migration, so that all replicas share it without configuration. One row.';
 
 COMMENT ON TABLE provider_schemas IS 'Tables that providers bring. The service needs as many scripts as its plugins have.';

@@ -351,6 +351,16 @@ CREATE TABLE provider_schemas (
     revision integer NOT NULL
 );
 
+CREATE TABLE installation (
+    one_row    boolean     PRIMARY KEY DEFAULT true CONSTRAINT installation_is_one_row CHECK (one_row),
+    id         uuid        NOT NULL,
+    deployment text        NOT NULL,
+    account    text,
+    livemode   boolean,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    claimed_at timestamptz
+);
+
 CREATE TABLE schema_minimum (
     id       boolean PRIMARY KEY DEFAULT true CONSTRAINT schema_minimum_is_one_row CHECK (id),
     revision integer NOT NULL

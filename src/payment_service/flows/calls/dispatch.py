@@ -133,10 +133,13 @@ class Dispatcher:
         slots = min(self._config.provider_concurrency - len(self._calls), self._result_capacity())
         if slots <= 0:
             return 0
+        paused = self._context.paused_kinds(self._provider.name)
+        if health.EVERYTHING in paused:
+            return 0
         blocked = await self._blocked_kinds()
         # While everything is blocked, a query would scan the whole backlog ten times a second.
-        claimed = [] if health.EVERYTHING in blocked else await self._claim(slots, blocked)
-        if blocked:
+        claimed = [] if health.EVERYTHING in blocked else await self._claim(slots, blocked | paused)
+        if blocked and not paused:
             claimed += await self._claim_probe()
         return len(claimed)
 

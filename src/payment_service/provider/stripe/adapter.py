@@ -20,8 +20,9 @@ from payment_service.provider.plugins import Plugin
 from payment_service.provider.port import CHECKOUTS_MAX, Request, TooLate, Transient, Unknown
 from payment_service.provider.stripe.amounts import to_stripe
 from payment_service.provider.stripe.checkout import read_checkout
+from payment_service.provider.stripe.claim import claim
 from payment_service.provider.stripe.deliveries import StripeDeliveries
-from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe.intents import MalformedIntent, intent_fact, is_foreign
 from payment_service.provider.stripe.pay import StripePay
 from payment_service.provider.stripe.refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
 from payment_service.provider.stripe.responses import Response, classify, read_date
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from payment_service.domain.payment import IntentFact
+    from payment_service.provider.account_claims import ClaimAnswer, Installation
     from payment_service.provider.plugins import ProviderContext
     from payment_service.provider.port import Call, Checkout, Outcome, ProviderEvent
     from payment_service_events.money import Money
@@ -53,12 +55,14 @@ class Stripe:
 
     name = "stripe"
 
-    def __init__(self, config: Config, *, now_s: Callable[[], float]) -> None:
+    def __init__(self, config: Config, *, now_s: Callable[[], float], installation: str = "") -> None:
         self._base = config.stripe_api_base.rstrip("/")
         self._deployment = config.deployment
+        self._installation = installation
+        self.livemode = config.stripe_livemode
         self._methods = config.stripe_payment_methods
         self._publishable_key = config.stripe_publishable_key
-        self._deliveries = StripeDeliveries.of(config)
+        self._deliveries = StripeDeliveries.of(config, installation=installation)
         self._now_s = now_s
         self._headers = {
             "Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}",
@@ -93,6 +97,7 @@ class Stripe:
         form += [(f"payment_method_types[{i}]", method) for i, method in enumerate(self._methods)]
         form += [
             ("metadata[deployment]", self._deployment),
+            *([("metadata[installation]", self._installation)] if self._installation else []),
             ("metadata[order_id]", order_id),
             ("metadata[payment_id]", str(payment_id)),
         ]
@@ -158,7 +163,18 @@ class Stripe:
             return Transient(code=f"not_connected:{type(error.os_error).__name__}", retry_after_s=0)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unknown(code=f"connection:{type(error).__name__}")
-        return classify(call, response, deployment=self._deployment, now_s=self._now_s())
+        return classify(
+            call, response, deployment=self._deployment, installation=self._installation, now_s=self._now_s()
+        )
+
+    async def claim(self, installation: Installation, *, move: bool = False) -> ClaimAnswer:
+        """Claim the deployment name at the account, or check the claim."""
+
+        async def exchange(method: str, path: str, body: str, key: str) -> Response:
+            request = Request(method=method, path=path, body=body, api_version=API_VERSION)
+            return await self._exchange(request, idempotency_key=key)
+
+        return await claim(exchange, installation, move=move)
 
     async def checkout(self, intent_id: str) -> Checkout | Transient:
         """Read an intent with its client secret (https://docs.stripe.com/api/payment_intents/retrieve)."""
@@ -191,7 +207,7 @@ class Stripe:
     def _add_listed(self, found: dict[UUID, tuple[IntentFact | None, ...]], intent: dict[str, Any], at: int) -> None:
         """Add an intent with our metadata. Add None for one that cannot be parsed, because it exists nevertheless."""
         metadata = intent.get("metadata") or {}
-        if metadata.get("deployment") != self._deployment:
+        if metadata.get("deployment") != self._deployment or is_foreign(metadata, self._installation):
             return
         try:
             payment_id = UUID(metadata["payment_id"])
@@ -266,7 +282,7 @@ def _get(path: str) -> Request:
 
 
 def _make(config: Config, context: ProviderContext) -> Stripe:
-    return Stripe(config, now_s=context.now_s)
+    return Stripe(config, now_s=context.now_s, installation=context.installation)
 
 
 PLUGIN: Final = Plugin(settings=Config, make=_make, pay=StripePay)

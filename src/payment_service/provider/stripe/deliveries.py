@@ -21,12 +21,18 @@ class StripeDeliveries:
     secrets: Sequence[str]
     deployment: str
     livemode: bool
+    installation: str = ""
 
     @classmethod
-    def of(cls, config: Config) -> Self:
+    def of(cls, config: Config, *, installation: str = "") -> Self:
         """Read the settings from the configuration."""
         secrets = [secret.get_secret_value() for secret in config.stripe_webhook_secret]
-        return cls(secrets=secrets, deployment=config.deployment, livemode=config.stripe_livemode)
+        return cls(
+            secrets=secrets,
+            deployment=config.deployment,
+            livemode=config.stripe_livemode,
+            installation=installation,
+        )
 
     def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
         """Verify the signature and return the name of its secret. Raise SignatureRefused."""
@@ -38,4 +44,6 @@ class StripeDeliveries:
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
         """Translate an event for this deployment."""
-        return webhooks.translate(event, deployment=self.deployment, livemode=self.livemode)
+        return webhooks.translate(
+            event, deployment=self.deployment, livemode=self.livemode, installation=self.installation
+        )

@@ -59,6 +59,11 @@ def intent_fact(intent: dict[str, Any], *, at: int, source: str, from_event: boo
         raise MalformedIntent(message) from None
 
 
+def is_foreign(metadata: dict[str, Any], installation: str) -> bool:
+    """Return whether an object of our deployment name belongs to another installation. Without an id, the object may be ours."""
+    return bool(installation) and metadata.get("installation", installation) != installation
+
+
 def only_method(intent: dict[str, Any]) -> str | None:
     """Return the payment method type if only one is offered."""
     types = intent.get("payment_method_types")

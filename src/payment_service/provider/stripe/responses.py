@@ -24,7 +24,7 @@ from payment_service.provider.port import (
     Unknown,
     WrongState,
 )
-from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe.intents import MalformedIntent, intent_fact, is_foreign
 from payment_service.provider.stripe.refunds import (
     REFUNDS,
     MalformedRefund,
@@ -80,10 +80,16 @@ class Response:
     body: object
 
 
-def classify(call: Call, response: Response, *, deployment: str, now_s: float) -> Outcome:
+def classify(call: Call, response: Response, *, deployment: str, now_s: float, installation: str = "") -> Outcome:
     """Classify a response to `call`. `now_s`: our clock, used only if the response has no Date."""
     request_id = read_token(response.headers.get("Request-Id"))
     if 200 <= response.status < 300:
+        if call.kind is Kind.CREATE and _is_of_another_installation(response, installation):
+            return Unexpected(
+                code="another_installation",
+                detail="another installation uses this deployment name",
+                request_id=request_id,
+            )
         return _done(call, response, deployment, now_s, request_id)
     if response.status >= 500 and _replayed(response):
         # Ignore any retry hint: this key will never return another response.
@@ -129,6 +135,11 @@ def _sort_refusal(call: Call, response: Response, code: str, now_s: float, reque
         detail=f"HTTP {response.status} {read_token(error.get('type'))} {read_token(error.get('param'))}".strip(),
         request_id=request_id,
     )
+
+
+def _is_of_another_installation(response: Response, installation: str) -> bool:
+    metadata = response.body.get("metadata") if isinstance(response.body, dict) else None
+    return isinstance(metadata, dict) and is_foreign(metadata, installation)
 
 
 def _done(call: Call, response: Response, deployment: str, now_s: float, request_id: str) -> Outcome:

@@ -20,7 +20,7 @@ from stripe import WebhookSignature as OfficialSignature
 from payment_service.domain.payment import ChargeFact
 from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, SignatureRefused
 from payment_service.provider.stripe.amounts import from_stripe
-from payment_service.provider.stripe.intents import intent_fact
+from payment_service.provider.stripe.intents import intent_fact, is_foreign
 from payment_service.provider.stripe.refunds import dispute_fact, is_release, refund_fact, refund_total_fact
 from payment_service_events.currency import currency
 
@@ -232,7 +232,7 @@ def _seconds(created: object) -> int | None:
     return created if type(created) is int and _CREATED_MIN <= created <= _CREATED_MAX else None
 
 
-def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> ProviderEvent:
+def translate(event: dict[str, Any], *, deployment: str, livemode: bool, installation: str = "") -> ProviderEvent:
     """Translate a parsed event for this deployment. Never raises.
 
     An event about a payment of ours that cannot be translated has Disposition.APPLY and no fact, so it is parked. An
@@ -243,7 +243,7 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> Prov
         event = _storable(event)
         payload = _ENCODER.encode(event)
     occurred_at = _seconds(event["created"]) or _CREATED_MIN
-    disposition, payment_id = _dispose(event, deployment=deployment, livemode=livemode)
+    disposition, payment_id = _dispose(event, deployment=deployment, livemode=livemode, installation=installation)
     return ProviderEvent(
         provider=PROVIDER,
         event_id=event["id"],
@@ -278,13 +278,15 @@ def _storable(value: Any) -> Any:
             return value
 
 
-def _dispose(event: dict[str, Any], *, deployment: str, livemode: bool) -> tuple[Disposition, UUID | None]:
+def _dispose(
+    event: dict[str, Any], *, deployment: str, livemode: bool, installation: str
+) -> tuple[Disposition, UUID | None]:
     kind: str = event["type"]
     if event["livemode"] is not livemode or event.get("account") is not None:
         return Disposition.MISDIRECTED, None
     if event.get("object") == _THIN:
         return Disposition.IGNORED, None
-    payment_id = _payment_id(event["data"]["object"], deployment)
+    payment_id = _payment_id(event["data"]["object"], deployment, installation)
     if kind in _BY_METADATA_TYPES:
         return (Disposition.EXTERNAL if payment_id is None else Disposition.APPLY), payment_id
     if kind in _BY_INTENT_TYPES:
@@ -300,9 +302,11 @@ def _intent_id(event: dict[str, Any]) -> str | None:
     return intent_id if _matches(_EVENT_ID, intent_id) else None
 
 
-def _payment_id(subject: dict[str, Any], deployment: str) -> UUID | None:
+def _payment_id(subject: dict[str, Any], deployment: str, installation: str) -> UUID | None:
     metadata = subject.get("metadata")
     if not isinstance(metadata, dict) or metadata.get("deployment") != deployment:
+        return None
+    if is_foreign(metadata, installation):
         return None
     text = metadata.get("payment_id")
     try:
