@@ -102,6 +102,8 @@ async def _cancel_orders(harness: Harness) -> None:
         await harness.flows.pool.execute("UPDATE order_cancellations SET due_at = now() WHERE due_at IS NOT NULL")
         await worker.run_once()
         await harness.run_until_idle()
-        return not await harness.flows.pool.fetchval("SELECT count(*) FROM order_cancellations WHERE due_at IS NOT NULL")
+        return not await harness.flows.pool.fetchval(
+            "SELECT count(*) FROM order_cancellations WHERE due_at IS NOT NULL"
+        )
 
     await eventually_async(finished, timeout_s=30)

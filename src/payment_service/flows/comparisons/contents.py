@@ -40,10 +40,13 @@ def compare_contents(row: Mapping[str, Any]) -> Iterator[Difference]:
     wrong = [name for name, found, expected in _envelope(row, event) if found != expected]
     if wrong:
         yield _difference(row, "record_envelope_differs", f"{', '.join(wrong)} differ from the rows")
-    for name, found, minor, code in _amounts(row, event):
-        if minor is None or (found.minor, found.currency.code) != (minor, code):
-            expected = "no such refund" if minor is None else str(Money(minor, unit))
-            yield _difference(row, "record_amount_differs", f"{name} is {found}, the rows have {expected}")
+    wrong = [
+        f"{name} is {found}, the rows have {'no such refund' if minor is None else Money(minor, unit)}"
+        for name, found, minor, code in _amounts(row, event)
+        if minor is None or (found.minor, found.currency.code) != (minor, code)
+    ]
+    if wrong:
+        yield _difference(row, "record_amount_differs", "; ".join(wrong))
 
 
 def _envelope(row: Mapping[str, Any], event: Event) -> Iterator[tuple[str, object, object]]:
