@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from payment_service.db.pool import Pool, open_pool
-from payment_service.domain.consistency import ROW_ACTIONS
+from payment_service.domain.consistency import RECORD_ACTIONS, ROW_ACTIONS
 from payment_service.flows.comparisons.rows import compare_rows
 from tests.support import sample_store
 from tests.support.databases import DatabaseServer
@@ -99,3 +99,9 @@ async def test_slices_of_one_payment_find_the_same(store_dsn: str, pool: Pool) -
     small = [difference.key async for difference in compare_rows(pool, slice_payments=1)]
     assert sorted(small) == sorted([difference.key async for difference in compare_rows(pool)])
     assert len(small) >= 10
+
+
+def test_the_runbook_lists_every_code_with_its_action() -> None:
+    runbook = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
+    actions = {**ROW_ACTIONS, **RECORD_ACTIONS}
+    assert [code for code, action in actions.items() if f"| `{code}` | {action} |" not in runbook] == []

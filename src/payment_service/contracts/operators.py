@@ -170,7 +170,7 @@ class FoundDifference(BaseModel):
     """A difference between two records of the same fact."""
 
     sides: str = Field(description="rows (our rows contradict each other) or topics (Kafka contradicts the outbox).")
-    code: str = Field(description="The rule: see the runbook, Differences.")
+    code: str = Field(description="The rule: see the runbook, Differences that verify finds.")
     subject: str = Field(description="The object that differs: an id, or topic-partition@offset.")
     payment_id: UUID | None
     detail: str
