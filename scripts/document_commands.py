@@ -35,6 +35,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "quarantine list": operators.QuarantinedList,
     "quarantine show": operators.QuarantinedContent,
     "quarantine replay": operators.Replayed,
+    "verify": operators.Verification,
 }
 INTRODUCTION: Final = """# The command line
 
@@ -52,6 +53,7 @@ error. Control characters are escaped, so output cannot control a terminal.
 | 3 | schema, topics or installation do not match |
 | 4 | not found |
 | 5 | temporarily not possible, nothing was changed: run the same command again |
+| 6 | a comparison found differences. 1 means that it could not compare |
 
 **Changes happen once.** Each change has a key, which is printed. The same command with that `--key` has no second effect,
 whoever runs it. `refund`, `capture` and `cancel` derive the key from action, payment and amount. So a command that is repeated

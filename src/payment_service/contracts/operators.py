@@ -169,3 +169,22 @@ class Replayed(BaseModel):
     id: UUID
     payment_id: UUID | None
     done: str = Field(description="accepted, or accepted_before (nothing was done now).")
+
+
+class FoundDifference(BaseModel):
+    """A difference between two records of the same fact."""
+
+    sides: str = Field(description="rows (our rows contradict each other) or topics (Kafka contradicts the outbox).")
+    code: str = Field(description="The rule: see the runbook, Differences that verify finds.")
+    subject: str = Field(description="The object that differs: an id, or topic-partition@offset.")
+    payment_id: UUID | None
+    detail: str
+    action: str = Field(description="The next step of an operator.")
+
+
+class Verification(BaseModel):
+    """The differences that a comparison found."""
+
+    data: list[FoundDifference]
+    has_more: bool = Field(description="True: there are more than 10,000 differences.")
+    topics: bool = Field(description="True: the topics were compared too.")
