@@ -59,7 +59,8 @@ CREATE TABLE payments (
     fact_precedence     smallint,  -- Key, third part: orders facts of the same second.
     fact_source         text,  -- Key, last part: the event or operation that brought the fact.
     declines            text[]      NOT NULL DEFAULT '{}'::text[],  -- Causes of the declines already published, one per charge, so that each is published once.
-    paid_at             timestamptz,  -- When the provider collected the money, by its clock.
+    paid_at             timestamptz,  -- When the provider collected the money, by its clock. Set once.
+    capture_before      timestamptz,  -- When the authorization ends, by the clock of the provider. NULL: not authorized, or not known yet.
     expires_at          timestamptz,  -- When an unpaid payment is canceled. NULL: never.
     expiry_due_at       timestamptz,  -- When the expiry loop looks at the payment next. NULL: never.
     order_topic         text        NOT NULL,  -- Topic of the order record that created the payment, with order_partition and order_offset.
@@ -491,6 +492,7 @@ CREATE VIEW payments_decimal AS
     created_at,
     updated_at,
     capture_method,
+    capture_before,
     expires_at
    FROM payments;
 
