@@ -341,11 +341,15 @@ def _charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
         amount=from_stripe(charge["amount"], currency(charge["currency"])),
         at=at,
         source=source,
-        # A bank's charge is made days before it succeeds, so the event's own time counts.
-        captured_at=None
-        if charge["captured"] is not True
-        else times.seconds(charge.get("created"))
-        if method == "card"
-        else at,
+        captured_at=_captured_at(charge, method, at),
         capture_before=times.capture_before(charge),
     )
+
+
+def _captured_at(charge: dict[str, Any], method: str, at: int) -> int | None:
+    """Return when a charge was captured, or None for an authorization. A bank's charge is made days before it succeeds, so
+    the event's own time counts.
+    """
+    if charge.get("captured") is not True:
+        return None
+    return times.seconds(charge.get("created")) if method == "card" else at
