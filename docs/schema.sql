@@ -197,7 +197,7 @@ CREATE TABLE payment_history (
     to_status       text        NOT NULL,
     published_topic text,  -- Topic of the event. NULL: the change was not published.
     cause           text        NOT NULL,  -- The object at the provider and the state that it reached.
-    occurred_at     timestamptz,  -- The clock of the provider.
+    occurred_at     timestamptz,  -- The clock of the provider. NULL: a read showed the status, but not its time.
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT payment_history_pkey PRIMARY KEY (id),
     CONSTRAINT payment_history_one_row_per_sequence UNIQUE (payment_id, sequence),

@@ -96,6 +96,16 @@ async def test_a_payment_that_is_read_before_its_event_has_the_date_of_its_charg
     assert int(happened.timestamp()) == paid
 
 
+async def test_a_cancel_that_comes_too_late_does_not_date_the_payment(harness: Harness) -> None:
+    """The refusal of the cancel contains the paid intent, but not its charge."""
+    intent_id = await confirm_without_webhook(harness)
+    harness.sandbox.advance(DAY_S)
+    assert (await harness.post(f"/v1/payments/{name_of('o-1')}/cancel", {})).status == 201
+    await harness.flows.run_calls()
+    paid = charge_of(harness, intent_id)["created"]
+    assert await dates(harness) == (paid, [paid])
+
+
 async def test_a_listed_intent_has_the_date_of_its_charge(harness: Harness) -> None:
     intent_id = await confirm_without_webhook(harness)
     paid = charge_of(harness, intent_id)["created"]
@@ -184,11 +194,11 @@ async def test_more_captured_later_is_published_with_its_sum(flows: Flows) -> No
 async def test_a_part_captured_before_the_final_capture_is_published(flows: Flows) -> None:
     """With `final_capture=false` the intent stays authorized (https://docs.stripe.com/payments/multicapture)."""
     await flows.accept("o-1")
-    held = {"kind": "payment_intent.amount_capturable_updated", "at": 1_800_000_000}
+    held = "payment_intent.amount_capturable_updated"
     published = await apply(
         flows,
-        event("o-1", "requires_capture", **held),
-        event("o-1", "requires_capture", **held, amount_received=500),
+        event("o-1", "requires_capture", kind=held, at=1_800_000_000),
+        event("o-1", "requires_capture", kind=held, at=1_800_000_000, amount_received=500),
         event("o-1", at=1_800_000_500, amount_received=1990),
     )
     assert [topic for topic, _ in published] == ["initiated", "authorized", "captured", "succeeded"]

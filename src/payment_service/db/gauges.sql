@@ -47,7 +47,7 @@ FROM (
     LIMIT 100000
 ) d
 UNION ALL
--- The provider says when a hold ends: after 5 to 7 days for most cards. Two days are left to ship and capture
+-- The provider says when a hold ends: after 4 days 18 hours to 7 days for most cards. Two days are left to ship and capture
 -- (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method).
 SELECT 'holds_ending', '{}', count(*)::float8
 FROM (

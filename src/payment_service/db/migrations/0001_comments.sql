@@ -73,7 +73,7 @@ COMMENT ON TABLE payment_history IS 'Changes of payments, one row per change and
 COMMENT ON COLUMN payment_history.sequence IS 'ce_sequence of the event. NULL: the change was not published.';
 COMMENT ON COLUMN payment_history.published_topic IS 'Topic of the event. NULL: the change was not published.';
 COMMENT ON COLUMN payment_history.cause IS 'The object at the provider and the state that it reached.';
-COMMENT ON COLUMN payment_history.occurred_at IS 'The clock of the provider.';
+COMMENT ON COLUMN payment_history.occurred_at IS 'The clock of the provider. NULL: a read showed the status, but not its time.';
 
 COMMENT ON TABLE refunds IS 'Refunds of payments. Amounts are in minor units.';
 COMMENT ON COLUMN refunds.id IS 'The id of its operation; for an external refund derived from the id at the provider.';

@@ -22,6 +22,8 @@ from payment_service.domain.payment import Status
 # The objects to expand in a read: the charge, and the balance transaction in it (https://docs.stripe.com/expand).
 EXPANDED: Final = "latest_charge.balance_transaction"
 _CARD: Final = "card"
+# 2286-11-20, the last time of ten digits: Stripe cannot mean a later one, and PostgreSQL could not store any.
+_LAST: Final = 9_999_999_999
 
 
 def occurred_at(intent: dict[str, Any], status: Status) -> int | None:
@@ -69,4 +71,4 @@ def method_of(charge: dict[str, Any]) -> object:
 
 def seconds(value: object) -> int | None:
     """Return a time in seconds since 1970, or None for anything else."""
-    return value if type(value) is int and value > 0 else None
+    return value if type(value) is int and 0 < value <= _LAST else None
