@@ -63,7 +63,7 @@ def in_seconds(text: str) -> int:
 
 
 async def dates(harness: Harness) -> tuple[int, list[int]]:
-    """Return `paid_at` and every announced `payment_date`, in seconds."""
+    """Return `paid_at` and every published `payment_date`, in seconds."""
     paid_at: datetime = (await harness.flows.payment("o-1"))["paid_at"]
     values = [value for topic, value in await harness.published(name_of("o-1")) if topic == "succeeded"]
     return int(paid_at.timestamp()), [in_seconds(value["payment_date"]) for value in values]
