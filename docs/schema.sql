@@ -59,7 +59,8 @@ CREATE TABLE payments (
     fact_precedence     smallint,  -- Key, third part: orders facts of the same second.
     fact_source         text,  -- Key, last part: the event or operation that brought the fact.
     declines            text[]      NOT NULL DEFAULT '{}'::text[],  -- Causes of the declines already published, one per charge, so that each is published once.
-    paid_at             timestamptz,  -- When the provider collected the money, by its clock.
+    paid_at             timestamptz,  -- When the provider collected the money, by its clock. Set once.
+    capture_before      timestamptz,  -- When the authorization ends, by the clock of the provider. NULL: not authorized, or not known yet.
     expires_at          timestamptz,  -- When an unpaid payment is canceled. NULL: never.
     expiry_due_at       timestamptz,  -- When the expiry loop looks at the payment next. NULL: never.
     order_topic         text        NOT NULL,  -- Topic of the order record that created the payment, with order_partition and order_offset.
@@ -196,7 +197,7 @@ CREATE TABLE payment_history (
     to_status       text        NOT NULL,
     published_topic text,  -- Topic of the event. NULL: the change was not published.
     cause           text        NOT NULL,  -- The object at the provider and the state that it reached.
-    occurred_at     timestamptz,  -- The clock of the provider.
+    occurred_at     timestamptz,  -- The clock of the provider. NULL: a read showed the status, but not its time.
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT payment_history_pkey PRIMARY KEY (id),
     CONSTRAINT payment_history_one_row_per_sequence UNIQUE (payment_id, sequence),
@@ -511,6 +512,7 @@ CREATE VIEW payments_decimal AS
     created_at,
     updated_at,
     capture_method,
+    capture_before,
     expires_at
    FROM payments;
 

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from payment_service.domain.payment import Applied, Ignored, Status, WithdrawnFact, apply
+from payment_service.domain.facts_without_intent import WithdrawnFact
+from payment_service.domain.payment import Applied, Ignored, Status, apply
 from payment_service.domain.refund import RefundRefused
 from payment_service.flows.calls.outcomes import NO_INTENT, conclude, conclude_without_intent
 from payment_service.provider.port import (

@@ -15,19 +15,8 @@ import pytest
 
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
 from payment_service.domain.events import PaymentEvent
-from payment_service.domain.payment import (
-    Applied,
-    ChargeFact,
-    Decline,
-    Fact,
-    FreeFact,
-    IntentFact,
-    Payment,
-    RefusedFact,
-    Status,
-    WithdrawnFact,
-    apply,
-)
+from payment_service.domain.facts_without_intent import FreeFact, RefusedFact, WithdrawnFact
+from payment_service.domain.payment import Applied, ChargeFact, Decline, Fact, IntentFact, Payment, Status, apply
 from payment_service.domain.refund import (
     AnyRefundFact,
     Refund,

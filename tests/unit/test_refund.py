@@ -226,6 +226,27 @@ def test_refunds_above_the_captured_amount_trigger_a_read_of_all_refunds() -> No
     assert isinstance(book.take(external), Ignored)
 
 
+def test_refunds_of_one_list_have_the_sums_right_after_each() -> None:
+    """A failure comes first, since it made room; then the order of creation counts, whatever the order of the list."""
+    book = Book()
+    book.take(fact(RefundStatus.SUCCEEDED, 5, amount=400))
+    listed = (
+        replace(fact(RefundStatus.SUCCEEDED, 90, name="re_3", amount=600, ours=None), created_at=30, from_read=True),
+        replace(fact(RefundStatus.SUCCEEDED, 90, name="re_2", amount=400, ours=None), created_at=20, from_read=True),
+        replace(fact(RefundStatus.FAILED, 90, amount=400), created_at=10, from_read=True),
+    )
+    verdict = book.take(RefundListFact(intent_id=INTENT, refunds=listed, whole=True, at=90, source="answer:2"))
+    assert isinstance(verdict, RefundsChanged)
+    failed, *refunded = [event.data for event in verdict.events]
+    assert isinstance(failed, RefundFailed)
+    assert failed.amount_refunded.minor == 0
+    assert [(one.amount_refunded.minor, one.full) for one in refunded if isinstance(one, Refunded)] == [
+        (400, False),
+        (1000, True),
+    ]
+    assert [event.at for event in verdict.events] == [None, 20, 30]
+
+
 def test_a_refund_list_above_the_captured_amount_is_parked() -> None:
     twice = (fact(RefundStatus.SUCCEEDED, amount=900), fact(RefundStatus.SUCCEEDED, amount=900, name="re_2", ours=None))
     verdict = Book().take(RefundListFact(intent_id=INTENT, refunds=twice, whole=True, at=9, source="answer:2"))

@@ -68,6 +68,10 @@ class Payment(BaseModel):
         examples=["automatic"],
         json_schema_extra={"x-extensible-enum": ["automatic", "manual"]},
     )
+    capture_before: datetime | None = Field(
+        description="The authorization ends at this time: capture before it. null: not authorized, or not known yet.",
+        examples=["2027-01-01T14:00:00Z"],
+    )
     expires_at: datetime | None = Field(
         description="An unpaid payment is canceled at this time; null: never.", examples=["2026-12-26T14:00:00Z"]
     )

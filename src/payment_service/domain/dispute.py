@@ -83,7 +83,10 @@ class Dispute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeFact:
-    """A dispute as the provider reported it at `at` (its clock, seconds). Its currency may differ from the payment's."""
+    """A dispute as the provider reported it at `at` (its clock, seconds). Its currency may differ from the payment's.
+
+    `from_read`: `at` is only the time of a reading, and `created_at` is the time at which the dispute was opened.
+    """
 
     intent_id: str
     provider_dispute_id: str
@@ -93,6 +96,15 @@ class DisputeFact:
     evidence_due_at: int | None
     at: int
     source: str
+    created_at: int | None = None
+    from_read: bool = False
+
+    @property
+    def occurred_at(self) -> int | None:
+        """Return when the dispute reached the status: at the event, or when it was opened. A read shows no other time."""
+        if not self.from_read:
+            return self.at
+        return None if self.status in _CLOSED else self.created_at
 
 
 @dataclass(frozen=True, slots=True)

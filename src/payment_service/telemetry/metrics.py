@@ -98,7 +98,7 @@ PARTITION_DEFAULT_ROWS = Gauge("payments_partition_default_rows", "Rows in a tab
 DISPUTES_DUE = Gauge("payments_disputes_due", "Disputes that need evidence within three days.")
 # Which authorizations expire soon unless captured?
 AUTHORIZATIONS_EXPIRING = Gauge(
-    "payments_authorizations_expiring", "Authorized payments that are not captured and older than five days."
+    "payments_authorizations_expiring", "Authorized payments whose hold ends within two days."
 )
 # Which refunds wait until our balance at the provider is topped up?
 REFUNDS_WITHOUT_BALANCE = Gauge(

@@ -23,7 +23,8 @@ COMMENT ON COLUMN payments.fact_at IS 'Key, second part: the clock of the provid
 COMMENT ON COLUMN payments.fact_precedence IS 'Key, third part: orders facts of the same second.';
 COMMENT ON COLUMN payments.fact_source IS 'Key, last part: the event or operation that brought the fact.';
 COMMENT ON COLUMN payments.declines IS 'Causes of the declines already published, one per charge, so that each is published once.';
-COMMENT ON COLUMN payments.paid_at IS 'When the provider collected the money, by its clock.';
+COMMENT ON COLUMN payments.paid_at IS 'When the provider collected the money, by its clock. Set once.';
+COMMENT ON COLUMN payments.capture_before IS 'When the authorization ends, by the clock of the provider. NULL: not authorized, or not known yet.';
 COMMENT ON COLUMN payments.expires_at IS 'When an unpaid payment is canceled. NULL: never.';
 COMMENT ON COLUMN payments.expiry_due_at IS 'When the expiry loop looks at the payment next. NULL: never.';
 COMMENT ON COLUMN payments.order_topic IS 'Topic of the order record that created the payment, with order_partition and order_offset.';
@@ -72,7 +73,7 @@ COMMENT ON TABLE payment_history IS 'Changes of payments, one row per change and
 COMMENT ON COLUMN payment_history.sequence IS 'ce_sequence of the event. NULL: the change was not published.';
 COMMENT ON COLUMN payment_history.published_topic IS 'Topic of the event. NULL: the change was not published.';
 COMMENT ON COLUMN payment_history.cause IS 'The object at the provider and the state that it reached.';
-COMMENT ON COLUMN payment_history.occurred_at IS 'The clock of the provider.';
+COMMENT ON COLUMN payment_history.occurred_at IS 'The clock of the provider. NULL: a read showed the status, but not its time.';
 
 COMMENT ON TABLE refunds IS 'Refunds of payments. Amounts are in minor units.';
 COMMENT ON COLUMN refunds.id IS 'The id of its operation; for an external refund derived from the id at the provider.';

@@ -45,6 +45,7 @@ CREATE TABLE payments (
     fact_source         text,
     declines            text[]      NOT NULL DEFAULT '{}',
     paid_at             timestamptz,
+    capture_before      timestamptz,
     expires_at          timestamptz,
     expiry_due_at       timestamptz,
     order_topic         text        NOT NULL,
@@ -371,7 +372,7 @@ CREATE VIEW payments_decimal AS
 SELECT id, order_id, user_id, provider, provider_payment_id, in_major_units(amount, currency) AS amount,
        in_major_units(captured, currency) AS amount_captured, in_major_units(refunded, currency) AS amount_refunded, currency,
        derived_status(status, captured, refunded) AS status, payment_method_id, payment_method_type, metadata, created_at, updated_at,
-       capture_method, expires_at
+       capture_method, capture_before, expires_at
 FROM payments;
 
 CREATE VIEW refunds_decimal AS

@@ -19,7 +19,7 @@ from payment_service.crash_points import reached
 from payment_service.db import events, operations, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.dispute import DisputeChanged
-from payment_service.domain.payment import Applied, Ignored, Parked, Stray
+from payment_service.domain.payment import Applied, ChargeFact, Ignored, Parked, Stray
 from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds, RefundsChanged, RefundTotalFact
 from payment_service.flows.intake.quarantine import quarantine_event
 from payment_service.flows.state.batches import isolate_errors, process_batches
@@ -233,7 +233,7 @@ class Webhooks:
         missing = wanted - locked.keys()
         known = await payments.existing(connection, missing) if missing else {}
         fold = self._context.fold(locked)
-        ordered = sorted(work, key=lambda e: (e.occurred_at, e.event_id))
+        ordered = sorted(work, key=_order)
         named = [(event, names.get(event.key)) for event in ordered]
         await fold.load_for(connection, [(key, e.fact) for e, key in named if key is not None and e.fact is not None])
         results = [self._fold_in(fold, event, key, known) for event, key in named]
@@ -294,6 +294,12 @@ class Webhooks:
                 return replace(result, processed=True, result="external", retry_s=None)
             return replace(result, parked_reason=result.result, retry_s=None)
         return replace(result, retry_s=min(UNMATCHED_RETRY_MAX_S, 2.0 ** min(waiting.tries, 12)))
+
+
+def _order(event: ProviderEvent) -> tuple[int, bool, int, str]:
+    """Order events by the provider's seconds. Within one, a charge comes before its intent and an older refund first."""
+    created_at = getattr(event.fact, "created_at", None) or 0
+    return event.occurred_at, not isinstance(event.fact, ChargeFact), created_at, event.event_id
 
 
 def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from payment_service.domain.payment import Decline, IntentFact, Status
+from payment_service.provider.stripe import times
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service_events.currency import currency
 
@@ -36,15 +37,22 @@ class MalformedIntent(ValueError):
     """The object is not a valid PaymentIntent."""
 
 
-def intent_fact(intent: dict[str, Any], *, at: int, source: str, from_event: bool) -> IntentFact:
-    """Translate an intent. `at`: the provider's clock, seconds. Raise MalformedIntent."""
+def intent_fact(
+    intent: dict[str, Any], *, at: int, source: str, from_event: bool, from_read: bool | None = None
+) -> IntentFact:
+    """Translate an intent. `at`: the provider's clock, seconds. Raise MalformedIntent.
+
+    `times.py` says when it reached its status. If the objects do not show it, it is `at`: the time of the event, or of the
+    call that did it. A fact `from_read` has no such time. By default, only events have.
+    """
     try:
         unit = currency(intent["currency"])
         status = _STATUSES[intent["status"]]
         decline = _decline(intent) if intent["status"] == "requires_payment_method" else None
+        status = Status.DECLINED if decline else status
         return IntentFact(
             intent_id=_text(intent["id"]),
-            status=Status.DECLINED if decline else status,
+            status=status,
             at=at,
             source=source,
             from_event=from_event,
@@ -53,6 +61,9 @@ def intent_fact(intent: dict[str, Any], *, at: int, source: str, from_event: boo
             method=only_method(intent),
             decline=decline,
             cancellation=str(intent.get("cancellation_reason") or "")[:100],
+            occurred_at=times.occurred_at(intent, status),
+            from_read=not from_event if from_read is None else from_read,
+            capture_before=times.capture_before(times.expanded_charge(intent)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"not a valid PaymentIntent: {type(error).__name__}"

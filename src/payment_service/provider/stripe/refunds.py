@@ -10,6 +10,7 @@ from uuid import UUID
 from payment_service.domain.dispute import DisputeFact, DisputeStatus
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundStatus, RefundTotalFact
 from payment_service.provider.stripe.amounts import from_stripe
+from payment_service.provider.stripe.times import seconds
 from payment_service_events.currency import currency
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def is_release(refund: Any) -> bool:
     return isinstance(refund, dict) and refund.get("reason") == _RELEASE
 
 
-def refund_fact(refund: Any, *, at: int, source: str) -> RefundFact:
-    """Translate a refund. Raise MalformedRefund."""
+def refund_fact(refund: Any, *, at: int, source: str, from_read: bool = False) -> RefundFact:
+    """Translate a refund. Raise MalformedRefund. Stripe reports when it was created, not when its status changed."""
     try:
         if refund["object"] != "refund":
             raise TypeError
@@ -82,15 +83,21 @@ def refund_fact(refund: Any, *, at: int, source: str) -> RefundFact:
             failure=_text(refund.get("failure_reason") or "unknown")[:100] if refund["status"] == "failed" else "",
             at=at,
             source=source,
+            created_at=seconds(refund.get("created")),
+            from_read=from_read,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("refund", error) from None
 
 
 def refund_list_fact(page: Any, *, intent_id: str, at: int, source: str) -> RefundListFact:
-    """Translate a list of refunds. Raise MalformedRefund."""
+    """Translate a list of refunds, in Stripe's order of creation. Raise MalformedRefund.
+
+    A list has the newest first (https://docs.stripe.com/api/refunds/list).
+    """
     try:
-        refunds = tuple(refund_fact(one, at=at, source=source) for one in page["data"] if not is_release(one))
+        oldest_first = [one for one in reversed(page["data"]) if not is_release(one)]
+        refunds = tuple(refund_fact(one, at=at, source=source, from_read=True) for one in oldest_first)
         whole = page["has_more"] is False
     except (KeyError, TypeError) as error:
         raise _malformed("list of refunds", error) from None
@@ -108,7 +115,7 @@ def refund_total_fact(charge: Any, *, at: int, source: str) -> RefundTotalFact:
         raise _malformed("charge", error) from None
 
 
-def dispute_fact(dispute: Any, *, at: int, source: str) -> DisputeFact:
+def dispute_fact(dispute: Any, *, at: int, source: str, from_read: bool = False) -> DisputeFact:
     """Translate a dispute. Raise MalformedRefund."""
     try:
         details = dispute.get("evidence_details") or {}
@@ -122,6 +129,8 @@ def dispute_fact(dispute: Any, *, at: int, source: str) -> DisputeFact:
             evidence_due_at=due_by if type(due_by) is int else None,
             at=at,
             source=source,
+            created_at=seconds(dispute.get("created")),
+            from_read=from_read,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("dispute", error) from None

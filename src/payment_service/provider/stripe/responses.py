@@ -8,8 +8,10 @@ import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
-from payment_service.domain.payment import RefusedFact
+from payment_service.domain.facts_without_intent import RefusedFact
+from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundRefused
 from payment_service.provider.port import (
     BalanceTooLow,
@@ -36,7 +38,7 @@ from payment_service.provider.stripe.refunds import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from payment_service.domain.payment import IntentFact
+    from payment_service.domain.facts import AnyFact
     from payment_service.domain.refund import RefundFact, RefundListFact
     from payment_service.provider.port import Call
 
@@ -128,8 +130,12 @@ def _sort_refusal(call: Call, response: Response, code: str, now_s: float, reque
         return Refused(code=code, reason=reason, fact=refused, request_id=request_id)
     too_late = call.kind is Kind.CAPTURE and code in CAPTURE_TOO_LATE
     if too_late or (code == WRONG_STATE and call.kind is not Kind.CREATE):
-        fresh = None if _replayed(response) else _fact(call, error.get("payment_intent"), read_date(response, now_s))
-        return WrongState(code=code, fact=fresh, request_id=request_id)
+        fresh = (
+            None
+            if _replayed(response)
+            else _fact(call, error.get("payment_intent"), read_date(response, now_s), from_read=True)
+        )
+        return WrongState(code=code, fact=_with_known_time(fresh), request_id=request_id)
     return Unexpected(
         code=code,
         detail=f"HTTP {response.status} {read_token(error.get('type'))} {read_token(error.get('param'))}".strip(),
@@ -159,7 +165,7 @@ def _done(call: Call, response: Response, deployment: str, now_s: float, request
         at = created if isinstance(created, int) else int(now_s)
     else:
         at = read_date(response, now_s)
-    if (fact := _fact(call, body, at)) is None:
+    if (fact := _fact(call, body, at, from_read=call.request.method == "GET")) is None:
         detail = f"the response is not a valid {expected}"
         return Unexpected(code=f"malformed_{expected.removeprefix('payment_')}", detail=detail, request_id=request_id)
     return Done(fact=fact, request_id=request_id, outdated=_replayed(response))
@@ -179,23 +185,31 @@ def _matches_call(call: Call, body: dict[str, Any], deployment: str) -> bool:
         ours = {"payment_id": str(call.payment_id)}
         ours |= {"deployment": deployment} if call.kind is Kind.CREATE else {"refund_id": str(call.operation_id)}
         return isinstance(metadata, dict) and ours.items() <= metadata.items()
-    return str(body.get("id")) in call.request.path.split("/")
+    return str(body.get("id")) in urlsplit(call.request.path).path.split("/")
 
 
-def _fact(call: Call, body: object, at: int) -> IntentFact | RefundFact | RefundListFact | None:
+def _fact(call: Call, body: object, at: int, *, from_read: bool) -> IntentFact | RefundFact | RefundListFact | None:
+    """Translate a body. `from_read`: the call did not cause its status, so `at` is not the time of that."""
     if not isinstance(body, dict):
         return None
     try:
         match body.get("object"):
             case "refund":
-                return refund_fact(body, at=at, source=call.source)
+                return refund_fact(body, at=at, source=call.source, from_read=from_read)
             case "list":
                 intent_id = intent_of_refund(call.request)
                 return refund_list_fact(body, intent_id=intent_id, at=at, source=call.source)
             case _:
-                return intent_fact(body, at=at, source=call.source, from_event=False)
+                return intent_fact(body, at=at, source=call.source, from_event=False, from_read=from_read)
     except (MalformedIntent, MalformedRefund):
         return None
+
+
+def _with_known_time(fact: AnyFact | None) -> AnyFact | None:
+    """Return the fact, or None for a paid intent without its charge: the read that follows has the time of the payment."""
+    if isinstance(fact, IntentFact) and fact.status is Status.SUCCEEDED and fact.occurred_at is None:
+        return None
+    return fact
 
 
 def _error(response: Response) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from stripe import WebhookSignature as OfficialSignature
 
 from payment_service.domain.payment import ChargeFact
 from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, SignatureRefused
+from payment_service.provider.stripe import times
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.intents import intent_fact, is_foreign
 from payment_service.provider.stripe.refunds import dispute_fact, is_release, refund_fact, refund_total_fact
@@ -337,5 +338,22 @@ def _charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
     intent_id, charge_id, method = charge["payment_intent"], charge["id"], charge["payment_method_details"]["type"]
     if not isinstance(intent_id, str) or not isinstance(charge_id, str) or not _matches(_METHOD, method):
         raise TypeError
-    amount = from_stripe(charge["amount"], currency(charge["currency"]))
-    return ChargeFact(intent_id=intent_id, charge_id=charge_id, method=method, amount=amount, at=at, source=source)
+    return ChargeFact(
+        intent_id=intent_id,
+        charge_id=charge_id,
+        method=method,
+        amount=from_stripe(charge["amount"], currency(charge["currency"])),
+        at=at,
+        source=source,
+        captured_at=_captured_at(charge, method, at),
+        capture_before=times.capture_before(charge),
+    )
+
+
+def _captured_at(charge: dict[str, Any], method: str, at: int) -> int | None:
+    """Return when a charge was captured, or None for an authorization. A bank's charge is made days before it succeeds, so
+    the event's own time counts.
+    """
+    if charge.get("captured") is not True:
+        return None
+    return times.seconds(charge.get("created")) if method == "card" else at
