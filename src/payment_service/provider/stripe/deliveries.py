@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from payment_service.provider.stripe import webhooks
+from payment_service.provider.stripe.unknown_values import report_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,8 +34,10 @@ class StripeDeliveries:
         return webhooks.verify(body, headers.get("stripe-signature"), self.secrets, now_s=now_s)
 
     def parse(self, body: bytes) -> dict[str, Any]:
-        """Parse a body. Raise BodyRefused."""
-        return webhooks.parse(body)
+        """Parse a body, and count it if another API version rendered it. Raise BodyRefused."""
+        event = webhooks.parse(body)
+        report_version(event.get("api_version"))
+        return event
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
         """Translate an event for this deployment."""

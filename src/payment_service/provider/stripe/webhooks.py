@@ -1,4 +1,4 @@
-"""Stripe's webhooks: `verify` the raw bytes, `parse` them strictly, `translate` the event. Pure: no I/O, no clock.
+"""Stripe's webhooks: `verify` the raw bytes, `parse` them strictly, `translate` the event. No I/O except logs, no clock.
 
 The official SDK checks the signature (https://docs.stripe.com/webhooks#verify-official-libraries). A strict parser of
 the header runs first, because the SDK accepts future timestamps and `t=+1_7`, and raises TypeError for a non-ASCII
@@ -18,16 +18,26 @@ from stripe import SignatureVerificationError
 from stripe import WebhookSignature as OfficialSignature
 
 from payment_service.domain.payment import ChargeFact
-from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, SignatureRefused
+from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, ReadAgain, SignatureRefused
 from payment_service.provider.stripe.amounts import from_stripe
-from payment_service.provider.stripe.intents import intent_fact
-from payment_service.provider.stripe.refunds import dispute_fact, is_release, refund_fact, refund_total_fact
+from payment_service.provider.stripe.api_versions import OWN, major_of
+from payment_service.provider.stripe.disputes import dispute_fact, retrieve_dispute
+from payment_service.provider.stripe.intents import intent_fact, retrieve_intent
+from payment_service.provider.stripe.refunds import (
+    is_release,
+    list_refunds,
+    may_be_release,
+    names_refund,
+    refund_fact,
+    refund_total_fact,
+)
 from payment_service_events.currency import currency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from payment_service.domain.facts import AnyFact
+    from payment_service.provider.stripe.api_versions import Major
 
 PROVIDER: Final = "stripe"
 
@@ -235,8 +245,9 @@ def _seconds(created: object) -> int | None:
 def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> ProviderEvent:
     """Translate a parsed event for this deployment. Never raises.
 
-    An event about a payment of ours that cannot be translated has Disposition.APPLY and no fact, so it is parked. An
-    event without our metadata is external, unless its intent belongs to a payment.
+    An event about a payment of ours that cannot be translated has Disposition.APPLY and no fact. Its object is read
+    again in our version (I17), or the event is parked if it does not name the object. An event without our metadata is
+    external, unless its intent belongs to a payment.
     """
     payload = _ENCODER.encode(event)
     if '"client_secret":' in payload or "\\u0000" in payload or not _is_utf8(payload):
@@ -244,6 +255,7 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> Prov
         payload = _ENCODER.encode(event)
     occurred_at = _seconds(event["created"]) or _CREATED_MIN
     disposition, payment_id = _dispose(event, deployment=deployment, livemode=livemode)
+    fact = _fact(event, occurred_at) if disposition in _WITH_FACT else None
     return ProviderEvent(
         provider=PROVIDER,
         event_id=event["id"],
@@ -253,7 +265,8 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool) -> Prov
         disposition=disposition,
         payment_id=payment_id,
         intent_id=_intent_id(event) if disposition in _WITH_FACT and payment_id is None else None,
-        fact=_fact(event, occurred_at) if disposition in _WITH_FACT else None,
+        fact=fact,
+        read_again=_read_again(event) if disposition in _WITH_FACT and fact is None else None,
     )
 
 
@@ -313,19 +326,48 @@ def _payment_id(subject: dict[str, Any], deployment: str) -> UUID | None:
 
 
 def _fact(event: dict[str, Any], at: int) -> AnyFact | None:
+    """Translate the object by the rules of the version that rendered it. Return None if it must be read again."""
     kind, subject, source = event["type"], event["data"]["object"], event["id"]
+    major = _major_of(event)
+    if major is None:
+        return None
     try:
         if kind in _CHARGE_TYPES:
             return _charge_fact(subject, at=at, source=source)
         if kind in _REFUND_TYPES:
-            return refund_fact(subject, at=at, source=source)
+            return None if may_be_release(subject, major) else refund_fact(subject, at=at, source=source)
         if kind in _TOTAL_TYPES:
-            return refund_total_fact(subject, at=at, source=source)
+            return refund_total_fact(subject, at=at, source=source, major=major)
         if kind in _DISPUTE_TYPES:
             return dispute_fact(subject, at=at, source=source)
         return intent_fact(subject, at=at, source=source, from_event=True)
-    except (ValueError, KeyError, TypeError):  # MalformedIntent and MalformedRefund are ValueErrors
+    except (ValueError, KeyError, TypeError):  # the errors of malformed objects are ValueErrors
         return None
+
+
+def _major_of(event: dict[str, Any]) -> Major | None:
+    """Return the rules of the version that rendered the event. Return None if they are unknown.
+
+    Stripe names the version in every event since 2014 (`api_version` of the event object). Without a version, only the
+    objects are read that every supported version renders alike.
+    """
+    version, kind = event.get("api_version"), event["type"]
+    if version is not None:
+        return major_of(version)
+    differs = kind in _TOTAL_TYPES or (kind in _REFUND_TYPES and not names_refund(event["data"]["object"]))
+    return None if differs else OWN
+
+
+def _read_again(event: dict[str, Any]) -> ReadAgain | None:
+    """Return how to read the event's object in our version. Return None if the event does not name it."""
+    kind, subject_id, intent_id = event["type"], event["data"]["object"].get("id"), _intent_id(event)
+    if kind in _DISPUTE_TYPES and _matches(_EVENT_ID, subject_id):
+        return ReadAgain(request=retrieve_dispute(subject_id), after_capture=True)
+    if intent_id is None:
+        return None
+    if kind in _REFUND_TYPES | _TOTAL_TYPES:
+        return ReadAgain(request=list_refunds(intent_id), after_capture=True)
+    return ReadAgain(request=retrieve_intent(intent_id), after_capture=False)
 
 
 def _charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
