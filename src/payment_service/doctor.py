@@ -279,18 +279,15 @@ async def _check_stripe(config: Config) -> Findings:
         async with aiohttp.ClientSession(
             headers=_headers(config), timeout=aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S / 2)
         ) as session:
-            status, answer, date, _ = await _get(
-                session, f"{config.stripe_api_base.rstrip('/')}/v1/payment_intents?limit=1", version=API_VERSION
-            )
+            base = config.stripe_api_base.rstrip("/")
+            status, answer, date, _ = await _get(session, f"{base}/v1/payment_intents?limit=1", version=API_VERSION)
             finding = _key_finding(config, status, answer)
             yield finding
             if date is not None:
                 yield _clock_finding("Stripe's clock", date)
             if finding.verdict is Verdict.OK:
                 # Without a version in the request, Stripe answers in that of the account, and names it.
-                status, answer, _, version = await _get(
-                    session, f"{config.stripe_api_base.rstrip('/')}/v1/webhook_endpoints?limit=100"
-                )
+                status, answer, _, version = await _get(session, f"{base}/v1/webhook_endpoints?limit=100")
                 yield _endpoints_finding(status, answer)
                 yield _versions_finding(_ours(answer), version)
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -375,11 +372,8 @@ def _endpoints_finding(status: int, answer: dict[str, Any]) -> Finding:
 
 
 def _ours(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        endpoint
-        for endpoint in answer.get("data", [])
-        if urlsplit(str(endpoint.get("url"))).path.rstrip("/") == WEBHOOK_PATH
-    ]
+    found = answer.get("data", [])
+    return [one for one in found if urlsplit(str(one.get("url"))).path.rstrip("/") == WEBHOOK_PATH]
 
 
 def _versions_finding(ours: list[dict[str, Any]], account: str) -> Finding:

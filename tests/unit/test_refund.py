@@ -364,7 +364,6 @@ def test_only_chargebacks_take_the_money() -> None:
         DisputeStatus.NEEDS_RESPONSE,
         DisputeStatus.UNDER_REVIEW,
         DisputeStatus.LOST,
-        # These say nothing about the money. Without the provider's fields, the bank has it.
         DisputeStatus.APPEAL_NEEDS_RESPONSE,
         DisputeStatus.APPEAL_UNDER_REVIEW,
     }
@@ -372,7 +371,7 @@ def test_only_chargebacks_take_the_money() -> None:
 
 @pytest.mark.parametrize("status", [*DisputeStatus, "appeal_pending", "appeal_won", "arbitration", "warning_later"])
 def test_a_status_is_kept_as_the_provider_names_it(status: str) -> None:
-    now, events = fold_disputes([replace(dispute(DisputeStatus.NEEDS_RESPONSE, 1), status=status)])
+    now, events = fold_disputes([dispute(status, 1)])
     assert now is not None
     assert now.status == status
     assert [getattr(one, "status", "") for one in events] == [status]
@@ -381,16 +380,14 @@ def test_a_status_is_kept_as_the_provider_names_it(status: str) -> None:
 @pytest.mark.parametrize("status", ["appeal_needs_response", "appeal_won", "arbitration"])
 @pytest.mark.parametrize("bank_has_money", [True, False])
 def test_the_providers_fields_decide_who_has_the_money_of_an_unknown_status(status: str, bank_has_money: bool) -> None:
-    lost = dispute(DisputeStatus.NEEDS_RESPONSE, 1)
-    now, _ = fold_disputes([lost, replace(lost, status=status, at=2, bank_has_money=bank_has_money)])
+    now, _ = fold_disputes([replace(dispute(status, 2), bank_has_money=bank_has_money)])
     assert now is not None
     assert (now.status, now.funds_withdrawn) == (status, bank_has_money)
 
 
 def test_an_appeal_reopens_a_lost_dispute_and_its_decision_is_published_again() -> None:
     story = ["needs_response", "lost", "appeal_needs_response", "appeal_under_review", "lost"]
-    facts = [replace(dispute(DisputeStatus.LOST, at), status=status) for at, status in enumerate(story)]
-    now, events = fold_disputes(facts)
+    now, events = fold_disputes([dispute(status, at) for at, status in enumerate(story)])
     assert now is not None
     assert now.status == "lost"
     assert [getattr(one, "stage", "closed") for one in events] == ["chargeback", "closed", "appeal", "appeal", "closed"]
