@@ -30,6 +30,7 @@ from payment_service.provider.stripe.intents import (
     intent_path,
     retrieve_intent,
 )
+from payment_service.provider.stripe.pay import StripePay
 from payment_service.provider.stripe.refunds import (
     REFUNDS,
     intent_of_refund,
@@ -279,7 +280,7 @@ def _make(config: Config, context: ProviderContext) -> Stripe:
     return Stripe(config, now_s=context.now_s)
 
 
-PLUGIN: Final = Plugin(settings=Config, make=_make)
+PLUGIN: Final = Plugin(settings=Config, make=_make, pay=StripePay)
 
 
 async def _refuse_if_late(
