@@ -22,8 +22,9 @@ from payment_service.provider.stripe.amounts import to_stripe
 from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.deliveries import StripeDeliveries
 from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe.list_pages import PAGE_SIZE, created_between, read_page
 from payment_service.provider.stripe.refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
-from payment_service.provider.stripe.responses import Response, classify, read_date
+from payment_service.provider.stripe.responses import Response, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +40,6 @@ API_VERSION: Final = "2026-08-26.dahlia"
 CONNECT_TIMEOUT_S: Final = 2
 # A PaymentIntent has about 3 kB, a page of a hundred 300 kB.
 ANSWER_LIMIT_BYTES: Final = 2_097_152
-PAGE_SIZE: Final = 100  # Stripe's maximum
 # A thousand refunds of one intent, more than any shop makes.
 REFUND_PAGES_MAX: Final = 10
 # Connections in addition to those of operations, for listings and checkouts.
@@ -174,17 +174,16 @@ class Stripe:
         search is not.
         """
         found: dict[UUID, tuple[IntentFact | None, ...]] = {}
-        after = ""
+        window, after = created_between(created_from, created_to), ""
         for _ in range(0, limit, PAGE_SIZE):
-            page = await self._list_page(created_from, created_to, after)
-            if page is None:
+            page = await read_page(self._get, _INTENTS, window, now_s=self._now_s(), after=after)
+            if isinstance(page, Transient):
                 return None
-            intents, at, more = page
-            for intent in intents:
-                self._add_listed(found, intent, at)
-            if not more:
+            for intent in page.objects:
+                self._add_listed(found, intent, page.at)
+            if not page.has_more:
                 return found
-            after = intents[-1]["id"]
+            after = page.last_id
         return None
 
     def _add_listed(self, found: dict[UUID, tuple[IntentFact | None, ...]], intent: dict[str, Any], at: int) -> None:
@@ -202,23 +201,8 @@ class Stripe:
             fact = None
         found[payment_id] = (*found.get(payment_id, ()), fact)
 
-    async def _list_page(
-        self, created_from: int, created_to: int, after: str
-    ) -> tuple[list[dict[str, Any]], int, bool] | None:
-        query = {"created[gte]": str(created_from), "created[lte]": str(created_to), "limit": str(PAGE_SIZE)}
-        if after:
-            query["starting_after"] = after
-        try:
-            response = await self._exchange(_get(f"{_INTENTS}?{urlencode(query)}"))
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return None
-        if (
-            response.status != 200
-            or not isinstance(response.body, dict)
-            or not isinstance(response.body.get("data"), list)
-        ):
-            return None
-        return response.body["data"], read_date(response, self._now_s()), bool(response.body.get("has_more"))
+    async def _get(self, path: str) -> Response:
+        return await self._exchange(_get(path))
 
     async def _read_following_pages(self, request: Request, response: Response) -> Response:
         """Append the following pages of refunds. If one fails, `has_more` stays true in the result."""
