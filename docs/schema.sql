@@ -151,6 +151,20 @@ CREATE TABLE provider_budget (
     CONSTRAINT provider_budget_pkey PRIMARY KEY (provider)
 );
 
+-- How far the events of a provider are read, so that none depends on a webhook. One row per provider.
+CREATE TABLE polling (
+    provider          text        NOT NULL,
+    events_read_until bigint      NOT NULL,  -- All events of the provider up to this second (its clock, since 1970) are stored.
+    window_until      bigint,  -- End of the window that is being read; NULL between windows.
+    events_after      text        NOT NULL DEFAULT '',  -- Position inside the window: the last event of the page before.
+    clock_ahead_s     integer     NOT NULL DEFAULT 0,  -- The clock of the provider minus that of the database, seconds.
+    round             bigint      NOT NULL DEFAULT 0,  -- Fencing token. Claiming a page raises it, and saving the position tests it.
+    failures          integer     NOT NULL DEFAULT 0,  -- Failed pages in a row; the pause doubles with each.
+    events_due_at     timestamptz NOT NULL DEFAULT now(),  -- When the next page is due. A replica that reads a page moves it for the time of a call.
+    events_claimed_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT polling_pkey PRIMARY KEY (provider)
+);
+
 -- Kinds of calls that a provider rejects as a whole. Blocked calls wait; one call at a time probes.
 CREATE TABLE provider_health (
     provider         text        NOT NULL,
@@ -176,7 +190,7 @@ CREATE TABLE payment_events (
     retry_at          timestamptz,  -- When the apply loop tries the event again. NULL: it does not.
     tries             integer     NOT NULL DEFAULT 0,
     parked_reason     text,  -- Why the event needs attention. NULL: it does not.
-    verified_by       text        NOT NULL,  -- Label of the webhook secret that verified the event, never the signature.
+    verified_by       text        NOT NULL,  -- Label of the webhook secret that verified the event, never the signature; read if it was read from the provider.
     verified_at       timestamptz NOT NULL,
     occurred_at       timestamptz NOT NULL,  -- The clock of the provider.
     created_at        timestamptz NOT NULL DEFAULT now(),

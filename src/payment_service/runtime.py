@@ -36,6 +36,7 @@ from payment_service.flows.intake.quarantine import quarantine_webhook_body
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
+from payment_service.flows.timers.recent_events import RecentEventsReader
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
@@ -47,7 +48,7 @@ from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.loop import Loop
 from payment_service.provider.plugins import ProviderContext, open_providers, require_providers
-from payment_service.provider.port import WebhookReceiver
+from payment_service.provider.port import RecentEvents, WebhookReceiver
 from payment_service.telemetry import metrics
 from payment_service.telemetry.errors import describe_error
 
@@ -228,6 +229,9 @@ class Service:
             expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
+            for reader in self._make_event_readers():
+                await reader.start()
+                stack.push_async_callback(self._within_grace, reader.stop)
             # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
@@ -294,6 +298,20 @@ class Service:
         return [
             Dispatcher(self._context, name=name, config=self._config, random=SystemRandom())
             for name in self._providers.by_name
+        ]
+
+    def _make_event_readers(self) -> list[RecentEventsReader]:
+        return [
+            RecentEventsReader(
+                self._context,
+                self._webhooks,
+                name=name,
+                provider=provider,
+                rate_per_s=self._config.provider_rate_per_second,
+                timeout_s=self._config.provider_timeout_s,
+            )
+            for name, provider in self._providers.by_name.items()
+            if isinstance(provider, RecentEvents)
         ]
 
     def _wake_relay(self) -> None:

@@ -56,6 +56,8 @@ FROM (
     LIMIT 100000
 ) p
 UNION ALL
+SELECT 'events_unread', ARRAY[provider], extract(epoch FROM now())::float8 + clock_ahead_s - events_read_until FROM polling
+UNION ALL
 SELECT 'provider_blocked', ARRAY[provider, kind], 1 FROM provider_health WHERE blocked_since IS NOT NULL
 UNION ALL
 SELECT 'partition_days_left', ARRAY[i.inhparent::regclass::text],

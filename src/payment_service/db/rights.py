@@ -40,6 +40,7 @@ SERVICE: Final[Mapping[str, str]] = {
     "payment_history": "SELECT, INSERT",
     "payments": "SELECT, INSERT, UPDATE",
     "payments_decimal": "SELECT",
+    "polling": "SELECT, INSERT, UPDATE",
     "provider_budget": "SELECT, INSERT, UPDATE",
     "provider_health": "SELECT, INSERT, UPDATE, DELETE",
     "quarantine": "SELECT, INSERT, UPDATE",

@@ -122,6 +122,18 @@ CREATE TABLE provider_budget (
     checkout_refilled_at timestamptz      NOT NULL DEFAULT now()
 );
 
+CREATE TABLE polling (
+    provider          text        PRIMARY KEY,
+    events_read_until bigint      NOT NULL,
+    window_until      bigint,
+    events_after      text        NOT NULL DEFAULT '',
+    clock_ahead_s     integer     NOT NULL DEFAULT 0,
+    round             bigint      NOT NULL DEFAULT 0,
+    failures          integer     NOT NULL DEFAULT 0,
+    events_due_at     timestamptz NOT NULL DEFAULT now(),
+    events_claimed_at timestamptz NOT NULL DEFAULT now()
+);
+
 CREATE TABLE provider_health (
     provider         text        NOT NULL,
     kind             text        NOT NULL,

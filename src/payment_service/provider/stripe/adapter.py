@@ -23,6 +23,7 @@ from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.deliveries import StripeDeliveries
 from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
 from payment_service.provider.stripe.list_pages import PAGE_SIZE, created_between, read_page
+from payment_service.provider.stripe.recent_events import EVENTS_KEPT, read_recent_events
 from payment_service.provider.stripe.refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
 from payment_service.provider.stripe.responses import Response, classify
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from payment_service.domain.payment import IntentFact
     from payment_service.provider.plugins import ProviderContext
-    from payment_service.provider.port import Call, Checkout, Outcome, ProviderEvent
+    from payment_service.provider.port import Call, Checkout, EventPage, Outcome, ProviderEvent
     from payment_service_events.money import Money
 
 API_VERSION: Final = "2026-08-26.dahlia"
@@ -51,6 +52,7 @@ class Stripe:
     """Stripe's API. Holds connections only; one instance per event loop."""
 
     name = "stripe"
+    events_kept = EVENTS_KEPT
 
     def __init__(self, config: Config, *, now_s: Callable[[], float]) -> None:
         self._base = config.stripe_api_base.rstrip("/")
@@ -185,6 +187,20 @@ class Stripe:
                 return found
             after = page.last_id
         return None
+
+    async def recent_events(
+        self, *, created_from: int, created_to: int | None, after: str = "", undelivered: bool = False
+    ) -> EventPage | Transient:
+        """Read a page of the events of a window."""
+        return await read_recent_events(
+            self._get,
+            self._deliveries,
+            created_from=created_from,
+            created_to=created_to,
+            after=after,
+            undelivered=undelivered,
+            now_s=self._now_s(),
+        )
 
     def _add_listed(self, found: dict[UUID, tuple[IntentFact | None, ...]], intent: dict[str, Any], at: int) -> None:
         """Add an intent with our metadata. Add None for one that cannot be parsed, because it exists nevertheless."""
