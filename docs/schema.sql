@@ -87,6 +87,17 @@ CREATE INDEX payments_by_time ON payments (created_at, id);
 CREATE INDEX payments_of_user ON payments (user_id, created_at, id) WHERE user_id <> '';
 CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);
 
+-- Payments of which something is open, and when the provider is asked about them. The row is deleted when nothing is open.
+CREATE TABLE polls (
+    payment_id uuid        NOT NULL,
+    provider   text        NOT NULL,
+    due_at     timestamptz NOT NULL,
+    tries      integer     NOT NULL DEFAULT 0,  -- The wait doubles with each: 3 min, 6 min, up to 6 h.
+    CONSTRAINT polls_pkey PRIMARY KEY (payment_id),
+    CONSTRAINT polls_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id)
+) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
+CREATE INDEX polls_due ON polls (provider, due_at);
+
 -- Every call to a provider. The row is committed before the call is made.
 CREATE TABLE operations (
     id                  uuid        NOT NULL,  -- Derived from the payment, the kind and the request (domain/ids.py). Part of the idempotency key, except for create.
@@ -162,6 +173,7 @@ CREATE TABLE polling (
     failures          integer     NOT NULL DEFAULT 0,  -- Failed pages in a row; the pause doubles with each.
     events_due_at     timestamptz NOT NULL DEFAULT now(),  -- When the next page is due. A replica that reads a page moves it for the time of a call.
     events_claimed_at timestamptz NOT NULL DEFAULT now(),
+    reads_due_at      timestamptz NOT NULL DEFAULT now(),  -- When the next single reads may be requested.
     CONSTRAINT polling_pkey PRIMARY KEY (provider)
 );
 

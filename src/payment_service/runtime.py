@@ -36,6 +36,7 @@ from payment_service.flows.intake.quarantine import quarantine_webhook_body
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
+from payment_service.flows.timers.polls import Polls
 from payment_service.flows.timers.recent_events import RecentEventsReader
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.http.app import build_app, build_operations_app
@@ -229,6 +230,9 @@ class Service:
             expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
+            for polls in self._make_polls():
+                await polls.start()
+                stack.push_async_callback(polls.stop)
             for reader in self._make_event_readers():
                 await reader.start()
                 stack.push_async_callback(self._within_grace, reader.stop)
@@ -298,6 +302,14 @@ class Service:
         return [
             Dispatcher(self._context, name=name, config=self._config, random=SystemRandom())
             for name in self._providers.by_name
+        ]
+
+    def _make_polls(self) -> list[Polls]:
+        """Poll providers that report by webhook. Others have their own records."""
+        return [
+            Polls(self._context, name=name, rate_per_s=self._config.provider_rate_per_second)
+            for name, provider in self._providers.by_name.items()
+            if isinstance(provider, WebhookReceiver)
         ]
 
     def _make_event_readers(self) -> list[RecentEventsReader]:

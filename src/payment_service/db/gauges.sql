@@ -56,6 +56,10 @@ FROM (
     LIMIT 100000
 ) p
 UNION ALL
+SELECT 'oldest_poll', '{}', coalesce(max(extract(epoch FROM now() - w.due_at)), 0)::float8
+FROM polling p
+CROSS JOIN LATERAL (SELECT due_at FROM polls WHERE provider = p.provider AND due_at <= now() ORDER BY due_at LIMIT 1) w
+UNION ALL
 SELECT 'events_unread', ARRAY[provider], extract(epoch FROM now())::float8 + clock_ahead_s - events_read_until FROM polling
 UNION ALL
 SELECT 'provider_blocked', ARRAY[provider, kind], 1 FROM provider_health WHERE blocked_since IS NOT NULL

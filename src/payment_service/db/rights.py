@@ -41,6 +41,7 @@ SERVICE: Final[Mapping[str, str]] = {
     "payments": "SELECT, INSERT, UPDATE",
     "payments_decimal": "SELECT",
     "polling": "SELECT, INSERT, UPDATE",
+    "polls": "SELECT, INSERT, UPDATE, DELETE",
     "provider_budget": "SELECT, INSERT, UPDATE",
     "provider_health": "SELECT, INSERT, UPDATE, DELETE",
     "quarantine": "SELECT, INSERT, UPDATE",

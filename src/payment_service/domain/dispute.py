@@ -53,6 +53,7 @@ DISPUTE_STATUS_ORDER: Final[Mapping[DisputeStatus, tuple[int, int]]] = MappingPr
 _CLOSED: Final = frozenset(
     {DisputeStatus.WARNING_CLOSED, DisputeStatus.PREVENTED, DisputeStatus.LOST, DisputeStatus.WON}
 )
+OPEN_DISPUTES: Final = frozenset(DisputeStatus) - _CLOSED
 # While a chargeback is open or lost the bank has the money, so a refund would pay twice.
 _FUNDS_WITHDRAWN: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST})
 
@@ -91,6 +92,15 @@ class DisputeFact:
     status: DisputeStatus
     reason: str
     evidence_due_at: int | None
+    at: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeListFact:
+    """All disputes of an intent as the provider listed them."""
+
+    disputes: tuple[DisputeFact, ...]
     at: int
     source: str
 

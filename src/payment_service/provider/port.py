@@ -278,6 +278,15 @@ class RecentEvents(Protocol):
 
 
 @runtime_checkable
+class DisputeReads(Protocol):
+    """The optional method of a provider with disputes."""
+
+    def disputes_request(self, intent_id: str) -> Request:
+        """Build the request that reads all disputes of an intent."""
+        ...
+
+
+@runtime_checkable
 class PaymentExpiry(Protocol):
     """A provider whose payments stay open longer: the default expiry of its payments; 0 means never."""
 

@@ -62,6 +62,9 @@ COMMENT ON COLUMN polling.clock_ahead_s IS 'The clock of the provider minus that
 COMMENT ON COLUMN polling.round IS 'Fencing token. Claiming a page raises it, and saving the position tests it.';
 COMMENT ON COLUMN polling.failures IS 'Failed pages in a row; the pause doubles with each.';
 COMMENT ON COLUMN polling.events_due_at IS 'When the next page is due. A replica that reads a page moves it for the time of a call.';
+COMMENT ON COLUMN polling.reads_due_at IS 'When the next single reads may be requested.';
+COMMENT ON TABLE polls IS 'Payments of which something is open, and when the provider is asked about them. The row is deleted when nothing is open.';
+COMMENT ON COLUMN polls.tries IS 'The wait doubles with each: 3 min, 6 min, up to 6 h.';
 COMMENT ON TABLE provider_health IS 'Kinds of calls that a provider rejects as a whole. Blocked calls wait; one call at a time probes.';
 COMMENT ON COLUMN provider_health.kind IS 'Kind of operation, or * for all calls to the provider.';
 COMMENT ON COLUMN provider_health.refused_payments IS 'Payments with an unexpected refusal since the last success. Ten of them block the kind.';

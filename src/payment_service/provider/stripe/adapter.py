@@ -24,7 +24,14 @@ from payment_service.provider.stripe.deliveries import StripeDeliveries
 from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
 from payment_service.provider.stripe.list_pages import PAGE_SIZE, created_between, read_page
 from payment_service.provider.stripe.recent_events import EVENTS_KEPT, read_recent_events
-from payment_service.provider.stripe.refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
+from payment_service.provider.stripe.refunds import (
+    DISPUTES,
+    REFUNDS,
+    intent_of_refund,
+    join_pages,
+    next_page,
+    refund_form,
+)
 from payment_service.provider.stripe.responses import Response, classify
 
 if TYPE_CHECKING:
@@ -124,6 +131,11 @@ class Stripe:
     def refunds_request(intent_id: str) -> Request:
         """Build the list of an intent's refunds (https://docs.stripe.com/api/refunds/list)."""
         return _get(f"{REFUNDS}?{urlencode({'payment_intent': intent_id, 'limit': PAGE_SIZE})}")
+
+    @staticmethod
+    def disputes_request(intent_id: str) -> Request:
+        """Build the list of an intent's disputes (https://docs.stripe.com/api/disputes/list)."""
+        return _get(f"{DISPUTES}?{urlencode({'payment_intent': intent_id, 'limit': PAGE_SIZE})}")
 
     def lookup_request(self, request: Request) -> Request:
         """Build the retrieval of the PaymentIntent in `/v1/payment_intents/{id}/…`, or the list of refunds of a

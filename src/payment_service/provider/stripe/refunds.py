@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
-from payment_service.domain.dispute import DisputeFact, DisputeStatus
+from payment_service.domain.dispute import DisputeFact, DisputeListFact, DisputeStatus
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundStatus, RefundTotalFact
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service_events.currency import currency
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from payment_service.provider.port import Request
 
 REFUNDS: Final = "/v1/refunds"
+DISPUTES: Final = "/v1/disputes"
 # The reasons that Stripe accepts. Any other is stored here only.
 _REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 
@@ -125,6 +126,15 @@ def dispute_fact(dispute: Any, *, at: int, source: str) -> DisputeFact:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("dispute", error) from None
+
+
+def dispute_list_fact(page: Any, *, at: int, source: str) -> DisputeListFact:
+    """Translate a list of disputes. Raise MalformedRefund."""
+    try:
+        disputes = tuple(dispute_fact(one, at=at, source=source) for one in page["data"])
+    except (KeyError, TypeError) as error:
+        raise _malformed("list of disputes", error) from None
+    return DisputeListFact(disputes=disputes, at=at, source=source)
 
 
 def _malformed(what: str, error: Exception) -> MalformedRefund:

@@ -26,8 +26,10 @@ from payment_service.provider.port import (
 )
 from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
 from payment_service.provider.stripe.refunds import (
+    DISPUTES,
     REFUNDS,
     MalformedRefund,
+    dispute_list_fact,
     intent_of_refund,
     refund_fact,
     refund_list_fact,
@@ -36,6 +38,7 @@ from payment_service.provider.stripe.refunds import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from payment_service.domain.dispute import DisputeListFact
     from payment_service.domain.payment import IntentFact
     from payment_service.domain.refund import RefundFact, RefundListFact
     from payment_service.provider.port import Call
@@ -157,6 +160,8 @@ def _done(call: Call, response: Response, deployment: str, now_s: float, request
 def _expected_object(call: Call) -> str:
     if call.request.path.startswith(REFUNDS):
         return "refund" if call.request.method == "POST" else "list"
+    if call.request.path.startswith(DISPUTES):
+        return "list"
     return "payment_intent"
 
 
@@ -171,13 +176,15 @@ def _matches_call(call: Call, body: dict[str, Any], deployment: str) -> bool:
     return str(body.get("id")) in call.request.path.split("/")
 
 
-def _fact(call: Call, body: object, at: int) -> IntentFact | RefundFact | RefundListFact | None:
+def _fact(call: Call, body: object, at: int) -> IntentFact | RefundFact | RefundListFact | DisputeListFact | None:
     if not isinstance(body, dict):
         return None
     try:
         match body.get("object"):
             case "refund":
                 return refund_fact(body, at=at, source=call.source)
+            case "list" if call.request.path.startswith(DISPUTES):
+                return dispute_list_fact(body, at=at, source=call.source)
             case "list":
                 intent_id = intent_of_refund(call.request)
                 return refund_list_fact(body, intent_id=intent_id, at=at, source=call.source)
