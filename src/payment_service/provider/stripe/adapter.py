@@ -23,6 +23,7 @@ from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.deliveries import StripeDeliveries
 from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
 from payment_service.provider.stripe.list_pages import PAGE_SIZE, created_between, read_page
+from payment_service.provider.stripe.pay import StripePay
 from payment_service.provider.stripe.recent_events import EVENTS_KEPT, read_recent_events
 from payment_service.provider.stripe.refunds import (
     DISPUTES,
@@ -280,7 +281,7 @@ def _make(config: Config, context: ProviderContext) -> Stripe:
     return Stripe(config, now_s=context.now_s)
 
 
-PLUGIN: Final = Plugin(settings=Config, make=_make)
+PLUGIN: Final = Plugin(settings=Config, make=_make, pay=StripePay)
 
 
 async def _refuse_if_late(
