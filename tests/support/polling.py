@@ -39,7 +39,7 @@ async def poller(harness: Harness, **changes: Any) -> Polls:
     settings = {"name": "stripe", "rate_per_s": 100.0, **changes}
     polls = Polls(harness.context(), **settings)
     await polls.start()
-    await polls.stop()
+    await polls.stop(5)
     return polls
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db.queries import load
-from payment_service.domain.dispute import OPEN_DISPUTES
+from payment_service.domain.dispute import CLOSED
 from payment_service.domain.payment import Status
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def begin_round(pool: Pool, provider: str, *, interval_s: float, rate_per_
 
 async def lock_due(connection: Connection, provider: str, limit: int) -> list[Poll]:
     """Lock due polls; skip those that other sessions have locked."""
-    rows = await connection.fetch(_SQL.lock_due, provider, limit, [status.value for status in OPEN_DISPUTES])
+    rows = await connection.fetch(_SQL.lock_due, provider, limit, [status.value for status in CLOSED])
     return [
         Poll(
             id=row["payment_id"],

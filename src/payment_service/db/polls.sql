@@ -10,9 +10,10 @@ WHERE provider = $1 AND reads_due_at <= now()
 RETURNING provider
 
 -- name: lock_due
--- The payments are not locked: their rows only say what to read. $3: the statuses of open disputes.
+-- The payments are not locked: their rows only say what to read. $3: the statuses of closed disputes. Any other is open, also one that is
+-- not known.
 SELECT w.payment_id, w.tries, p.provider, p.provider_payment_id, p.status, p.reserved > 0 AS refunds_pending,
-       EXISTS (SELECT FROM disputes d WHERE d.payment_id = w.payment_id AND d.status = ANY ($3::text[])) AS disputed
+       EXISTS (SELECT FROM disputes d WHERE d.payment_id = w.payment_id AND d.status <> ALL ($3::text[])) AS disputed
 FROM polls w
 JOIN payments p ON p.id = w.payment_id
 WHERE w.provider = $1 AND w.due_at <= now()

@@ -5,6 +5,8 @@ The list of events comes first and needs a hundredth of the calls. A single read
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from payment_service.crash_points import reached
@@ -43,12 +45,16 @@ class Polls:
         await polling.ensure(self._context.pool, self._name)
         self._loop.start()
 
-    async def stop(self) -> None:
-        """Finish the round, then stop."""
-        await self._loop.stop()
+    async def stop(self, grace_s: float) -> None:
+        """Give the round `grace_s` to finish, then stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._loop.stop()
 
     async def poll_once(self) -> int:
         """Request due reads, unless other work waits. Return the number of polls."""
+        if not self._context.may_decide():
+            return 0
         burst = budget.burst(self._rate_per_s)
         if not await polls.begin_round(
             self._context.pool, self._name, interval_s=ROUND_S, rate_per_s=self._rate_per_s, burst=burst

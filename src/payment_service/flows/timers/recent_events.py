@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from payment_service.crash_points import reached
-from payment_service.db import budget, events, operations, polling
+from payment_service.db import budget, events, health, operations, polling
 from payment_service.db.polling import EventsPosition
 from payment_service.loop import Loop
 from payment_service.provider.calls import GRACE_S, read_events
@@ -63,6 +63,7 @@ class RecentEventsReader:
         rate_per_s: float,
         timeout_s: float,
     ) -> None:
+        self._context = context
         self._pool = context.pool
         self._webhooks = webhooks
         self._name = name
@@ -85,6 +86,8 @@ class RecentEventsReader:
 
     async def read_once(self) -> int:
         """Read a page if one is due and the budget allows it. Return the number of pages read."""
+        if health.EVERYTHING in self._context.paused_kinds(self._name):
+            return 0
         claimed = await polling.claim_events(
             self._pool,
             self._name,
