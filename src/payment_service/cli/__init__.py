@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import bank, keys, outbox, parked, quarantine, topics
+from payment_service.cli import bank, keys, outbox, parked, quarantine, topics, webhooks
 from payment_service.cli.options import Amount, Json, Key, Name, Reason, Yes
 from payment_service.commands import version
 from payment_service.config.config import ROLES, Config, ConfigError, DatabaseSettings, RoleSettings
@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.callback()(version.version_option)
-for _part in (topics, keys, bank, parked, outbox, quarantine):
+for _part in (topics, keys, bank, parked, outbox, quarantine, webhooks):
     app.add_typer(_part.group, name=_part.group.info.name)
 
 

@@ -164,3 +164,27 @@ class Replayed(BaseModel):
     id: UUID
     payment_id: UUID | None
     done: str = Field(description="accepted, or accepted_before (nothing was done now).")
+
+
+class ReplayedEvent(BaseModel):
+    """A stored event that a replay applied."""
+
+    provider: str
+    id: str
+    type: str
+    payment_id: UUID | None
+    before: str = Field(description="Its result before the replay.")
+    result: str = Field(description="Its result now.")
+
+
+class ReplayedEvents(BaseModel):
+    """The result of a replay of stored events."""
+
+    events: int = Field(description="Events that were applied again.")
+    changes: int = Field(description="Events that changed something.")
+    unresolved: int = Field(description="Events that still cannot be applied: parked, or waiting for their payment.")
+    failed: int = Field(description="Events whose replay failed; the log has the errors.")
+    locked: int = Field(description="Events whose payment was locked for 5 s: replay them again.")
+    unknown: list[str] = Field(description="Ids that are not stored.")
+    dry_run: bool = Field(description="True: nothing was changed.")
+    changed: list[ReplayedEvent] = Field(description="The first 1,000 events that changed something.")
