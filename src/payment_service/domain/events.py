@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 class PaymentEvent:
     """An event to publish.
 
-    `cause` names the provider's object and the state it reached, never a webhook or an operation. The same fact from
-    another source, or from another replica, therefore produces an event with the same id.
+    `cause` names the provider's object and the state it reached, or the payment's end, never an operation. The same fact
+    from another source, or from another replica, therefore produces an event with the same id. A decline without a charge
+    has no object of its own, so its event names it.
     """
 
     cause: str

@@ -80,6 +80,11 @@ STATUS_ORDER: Final[Mapping[Status, tuple[int, int]]] = MappingProxyType(
     }
 )
 
+# Causes of events that a payment has at most once, however it ends: a create that was withdrawn before a backup was restored
+# may be sent afterwards, and be canceled as an intent.
+_CANCELED: Final = "canceled"
+_REFUSED: Final = "refused"
+
 # Statuses in which a cancel may be requested. A payment that a bank is processing may be paid already.
 CANCELABLE: Final = frozenset(
     {Status.CREATED, Status.PENDING, Status.REQUIRES_ACTION, Status.DECLINED, Status.AUTHORIZED}
@@ -333,7 +338,7 @@ def _status_events(payment: Payment, fact: IntentFact, *, was_authorized: bool) 
     if fact.status is Status.SUCCEEDED:
         return (PaymentEvent(cause, _succeeded(payment, fact.received, fact.at, fact.intent_id)),)
     if fact.status is Status.CANCELED:
-        return unpaid_events(payment.amount, cause, fact.cancellation, authorized=was_authorized)
+        return unpaid_events(payment.amount, _CANCELED, fact.cancellation, authorized=was_authorized)
     if fact.status is Status.AUTHORIZED:
         method = payment.method or "unknown"
         authorized = Authorized(amount=payment.amount, payment_method=method, provider_id=fact.intent_id)
@@ -371,7 +376,7 @@ def _apply_refusal(payment: Payment, fact: RefusedFact) -> Verdict:
     key = FactKey(2, fact.at, 0, fact.source)
     refused = replace(payment, status=Status.FAILED, key=key)
     failed = Failed(amount=payment.amount, reason=fact.reason, code=fact.code, final=True)
-    return Applied(refused, (PaymentEvent(f"{fact.source}:refused", failed),))
+    return Applied(refused, (PaymentEvent(_REFUSED, failed),))
 
 
 def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
@@ -379,7 +384,7 @@ def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
         return Ignored("an intent exists" if payment.provider_payment_id else "known")
     key = FactKey(2, fact.at, 0, fact.source)
     canceled = replace(payment, status=Status.CANCELED, key=key)
-    return Applied(canceled, unpaid_events(payment.amount, "withdrawn:canceled", fact.code, authorized=False))
+    return Applied(canceled, unpaid_events(payment.amount, _CANCELED, fact.code, authorized=False))
 
 
 def _apply_free(payment: Payment, fact: FreeFact) -> Verdict:
