@@ -32,6 +32,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "quarantine list": operators.QuarantinedList,
     "quarantine show": operators.QuarantinedContent,
     "quarantine replay": operators.Replayed,
+    "recover": operators.RecoveryReport,
     "webhooks replay": operators.ReplayedEvents,
 }
 INTRODUCTION: Final = """# The command line

@@ -24,7 +24,7 @@ import uvloop
 import payment_service_events
 from payment_service import exit_codes
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
-from payment_service.db import health
+from payment_service.db import health, recovery
 from payment_service.db.gauges import sample
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
 from payment_service.db.schema import schema_problem
@@ -163,6 +163,11 @@ async def _close_pool(pool: Pool) -> None:
 async def _require_prepared(config: Config, pool: Pool, roles: frozenset[str]) -> None:
     if problem := await schema_problem(pool):
         raise NotPrepared(problem)
+    if restored_to := await recovery.unfinished(pool):
+        message = (
+            f"The recovery of this database is unfinished. Run: payment-service recover --to {restored_to.isoformat()}"
+        )
+        raise NotPrepared(message)
     if not roles & {"intake", "relay"}:
         return
     try:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from payment_service.db import payments
+from payment_service.db.recovery import PublishedRecord
+from payment_service.flows.operators.recover import Recovery
 from tests.support.flows import inbound_record, name_of
 from tests.support.flows import order as flows_order
 from tests.support.harness import Harness
@@ -124,7 +126,9 @@ async def test_a_lost_refund_is_found_beyond_the_first_page(harness: Harness) ->
 
 async def restore_without_orders(harness: Harness) -> None:
     """Restore the state before any order arrived."""
-    await harness.flows.pool.execute("TRUNCATE payments, operations, payment_events, payment_history, outbox CASCADE")
+    await harness.flows.pool.execute(
+        "TRUNCATE payments, operations, payment_events, payment_history, outbox, outbox_pending CASCADE"
+    )
 
 
 @pytest.mark.invariant("I1")
@@ -293,4 +297,81 @@ async def test_events_are_published_again_with_the_same_id_and_content(harness: 
     }
     assert sorted(topic for name, (topic, _) in now.items() if name not in before) == ["payments.initiated"], (
         "only the intent of the create that had been withdrawn is new"
+    )
+
+
+@pytest.mark.invariant("I14")
+async def test_unfinished_refund_of_a_backup_is_looked_for_before_it_is_sent(harness: Harness) -> None:
+    """The backup has the refund as due in epoch 1. It was sent afterwards, and the provider has forgotten the key."""
+    payment = await harness.pay("o-1")
+    refund = await harness.refund(payment, "5.00", "job-1")
+    await harness.run_until_idle()
+    await harness.dispatcher.stop(5)
+    pool = harness.flows.pool
+    await pool.execute(
+        "UPDATE operations SET state = 'due', epoch = 1, first_sent_at = NULL, last_sent_at = NULL, resolving = false,"
+        " outcome = 'nothing_yet', finished_at = NULL WHERE kind = 'refund'"
+    )
+    await pool.execute(
+        "UPDATE refunds SET status = 'pending', provider_refund_id = NULL, fact_rank = NULL, fact_at = NULL,"
+        " fact_precedence = NULL, fact_source = NULL"
+    )
+    await pool.execute("UPDATE payments SET refunded = 0, reserved = 500, sequence = 3")
+    await pool.execute("DELETE FROM payment_history WHERE sequence > 3")
+    await pool.execute("DELETE FROM outbox WHERE sequence > 3")
+    pass_a_day(harness)
+    recovery = Recovery(harness.context(), datetime.now(UTC), rate_per_s=1000, dry_run=False)
+    await recovery.look_first()
+    assert recovery.done.operations_to_look_first == 1
+    again = harness.flows.dispatcher()
+    await again.start()
+    await harness.flows.run_calls()
+    await again.stop(5)
+    assert refunded(harness.sandbox) == [500]
+    assert (await harness.get(f"/v1/refunds/{refund.json['id']}")).json["status"] == "succeeded"
+
+
+async def test_order_whose_end_was_published_gets_no_intent_when_it_is_read_again(harness: Harness) -> None:
+    """The payment was canceled before its create was sent. A topic has its records, and the backup has no row of it."""
+    await harness.dispatcher.stop(5)
+    await harness.flows.accept("o-1")
+    await harness.post(f"/v1/payments/{name_of('o-1')}/cancel", {"reason": "requested_by_customer"}, "cancel-1")
+    first = harness.flows.dispatcher()
+    await first.start()
+    await harness.flows.run_calls()
+    await first.stop(5)
+    pool = harness.flows.pool
+    rows = await pool.fetch("SELECT * FROM outbox ORDER BY sequence")
+    await restore_without_orders(harness)
+    recovery = Recovery(harness.context(), datetime.now(UTC), rate_per_s=1000, dry_run=False)
+    await recovery.store([published_record(row, offset) for offset, row in enumerate(rows)])
+    await recovery.write_records()
+    await harness.flows.intake.accept([inbound_record(flows_order("o-1"), 0)])
+    again = harness.flows.dispatcher()
+    await again.start()
+    await harness.flows.run_calls()
+    await again.stop(5)
+    assert (await harness.flows.payment("o-1"))["status"] == "canceled"
+    assert [entry["effect"] for entry in harness.sandbox.ledger()] == []
+    now = await pool.fetch("SELECT * FROM outbox ORDER BY sequence")
+    assert [(row["id"], row["sequence"], row["payload"]) for row in now] == [
+        (row["id"], row["sequence"], row["payload"]) for row in rows
+    ]
+    assert await pool.fetchval("SELECT count(*) FROM outbox_pending") == 0
+
+
+def published_record(row: Any, offset: int) -> PublishedRecord:
+    """Return a row of the outbox as its topic has it."""
+    return PublishedRecord(
+        ce_id=row["id"],
+        payment_id=row["aggregateid"],
+        attempt=1,
+        sequence=row["sequence"],
+        topic=row["type"],
+        partition=0,
+        offset=offset,
+        key=row["key"],
+        value=row["payload"],
+        headers=[(name, text.encode("latin-1")) for name, text in json.loads(row["headers"])],
+        recorded_at=row["created_at"],
     )

@@ -16,7 +16,7 @@ import typer
 
 from payment_service import exit_codes
 from payment_service.cli import bank, keys, outbox, parked, quarantine, topics, webhooks
-from payment_service.cli.options import Amount, Json, Key, Name, Reason, Yes
+from payment_service.cli.options import TIME_HELP, Amount, Json, Key, Name, Reason, Yes
 from payment_service.commands import version
 from payment_service.config.config import ROLES, Config, ConfigError, DatabaseSettings, RoleSettings
 
@@ -81,6 +81,20 @@ def maintain() -> None:
     from payment_service.db import maintain as maintenance
 
     maintenance.maintain(_dsn(), report=typer.echo)
+
+
+@app.command()
+def recover(
+    to: Annotated[str, typer.Option("--to", metavar="TIME", help=f"The time of the backup. {TIME_HELP}")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a restored backup up to date with the provider and the topics, before `serve`. Needs all settings of the
+    service.
+    """
+    from payment_service.commands import recover as code
+
+    raise typer.Exit(code.recover(to, dry_run=dry_run, as_json=as_json))
 
 
 @app.command()

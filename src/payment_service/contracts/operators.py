@@ -188,3 +188,31 @@ class ReplayedEvents(BaseModel):
     unknown: list[str] = Field(description="Ids that are not stored.")
     dry_run: bool = Field(description="True: nothing was changed.")
     changed: list[ReplayedEvent] = Field(description="The first 1,000 events that changed something.")
+
+
+class OffsetSetBack(BaseModel):
+    """A partition of an order topic whose committed offset is set back."""
+
+    topic: str
+    partition: int
+    committed: int
+    offset: int = Field(description="The offset from which orders are read again.")
+
+
+class RecoveryReport(BaseModel):
+    """The result of a recovery after a restored backup."""
+
+    restored_to: datetime = Field(description="The time of the backup.")
+    dry_run: bool = Field(description="True: nothing was changed.")
+    records_recovered: int = Field(description="Published records that the backup lacked.")
+    records_already_published: int = Field(description="Records that the backup had as pending and the topics have.")
+    operations_to_look_first: int = Field(
+        description="Unfinished operations that read at the provider before they send."
+    )
+    creates_withdrawn: int = Field(description="Creates of payments whose end without money was published.")
+    intents_found: int = Field(description="Payments with an intent that was created since the backup.")
+    intents_applied: int = Field(description="Those that have a row here. The others follow with their orders.")
+    payments_to_read: int = Field(description="Payments that the service reads at the provider when it starts.")
+    orders_to_read: int = Field(description="Published payments whose orders the service reads again.")
+    offsets: list[OffsetSetBack]
+    open: list[str] = Field(description="What needs attention; the command exits with 1.")

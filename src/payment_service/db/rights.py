@@ -43,6 +43,8 @@ SERVICE: Final[Mapping[str, str]] = {
     "provider_budget": "SELECT, INSERT, UPDATE",
     "provider_health": "SELECT, INSERT, UPDATE, DELETE",
     "quarantine": "SELECT, INSERT, UPDATE",
+    "recovered_records": "SELECT, INSERT",
+    "recovery": "SELECT, INSERT, UPDATE",
     "refunds": "SELECT, INSERT, UPDATE",
     "refunds_decimal": "SELECT",
     "parked_aggregates": "SELECT, INSERT, UPDATE, DELETE",
