@@ -439,6 +439,13 @@ CREATE TABLE cursor_key (
     CONSTRAINT cursor_key_is_sha256 CHECK (octet_length(key) = 32)
 );
 
+-- Tables that providers bring. The service needs as many scripts as its plugins have.
+CREATE TABLE provider_schemas (
+    provider text    NOT NULL,
+    revision integer NOT NULL,  -- Number of scripts in Plugin.migrations that have run.
+    CONSTRAINT provider_schemas_pkey PRIMARY KEY (provider)
+);
+
 -- Oldest SCHEMA_REVISION_NEEDED of a service that still works on this schema. A later migration may raise it. One row.
 CREATE TABLE schema_minimum (
     id       boolean NOT NULL DEFAULT true,

@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from payment_service.domain.money import parse
+from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service_events.currency import UnknownCurrency, currency
 from payment_service_events.money import MoneyError
 
@@ -35,8 +36,11 @@ _TRANSACTION: Final = re.compile(r"[\x21-\x7e]{1,100}")
 _OUTGOING: Final = re.compile(r"-[0-9]+(\.[0-9]+)?")
 
 
-class StatementRefused(ValueError):
+class StatementRefused(Refusal):
     """The file is not a readable statement. The message says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(RefusalReason.INVALID, message)
 
 
 class _BadError(ValueError):
