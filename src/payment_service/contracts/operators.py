@@ -191,8 +191,10 @@ class RecoveryReport(BaseModel):
     )
     creates_withdrawn: int = Field(description="Creates of payments whose end without money was published.")
     intents_found: int = Field(description="Payments with an intent that was created since the backup.")
-    intents_applied: int = Field(description="Those that have a row here. The others follow with their orders.")
-    payments_to_read: int = Field(description="Payments that the service reads at the provider when it starts.")
+    intents_applied: int = Field(
+        description="The part of them that has a row here. The others follow with their orders."
+    )
+    reads_enqueued: int = Field(description="Payments that the service reads at the provider when it starts.")
     orders_to_read: int = Field(description="Published payments whose orders the service reads again.")
     offsets: list[OffsetSetBack]
-    open: list[str] = Field(description="What needs attention; the command exits with 1.")
+    open: list[str] = Field(description="Items that need attention. If there are any, the command exits with 1.")

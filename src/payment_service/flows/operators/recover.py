@@ -44,7 +44,7 @@ class Recovered:
     creates_withdrawn: int = 0
     intents_found: int = 0
     intents_applied: int = 0
-    payments_to_read: int = 0
+    reads_enqueued: int = 0
     orders_to_read: int = 0
     open: list[str] = field(default_factory=list)
 
@@ -135,7 +135,7 @@ class Recovery:
             async with self._step() as connection:
                 ids = await recovery.open_payments(connection, after, providers, GROUP_MAX)
                 await self._enqueue_reads(connection, ids)
-            self.done.payments_to_read += len(ids)
+            self.done.reads_enqueued += len(ids)
             if len(ids) < GROUP_MAX:
                 return
             after = ids[-1]

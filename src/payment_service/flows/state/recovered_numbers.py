@@ -54,7 +54,7 @@ def renumber(
 
 
 def _renumbered(entry: HistoryEntry, numbers: Mapping[tuple[UUID, int | None], int | None]) -> HistoryEntry:
-    """Return the entry with its number. The history has an entry for each recovered record, so a change that it announces has none."""
+    """Return the entry with its number. The history has an entry for each recovered record, so its change gets no second number."""
     if (entry.payment_id, entry.sequence) not in numbers:
         return entry
     number = numbers[entry.payment_id, entry.sequence]
