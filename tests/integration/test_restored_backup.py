@@ -233,7 +233,7 @@ async def test_request_is_not_refused_by_a_row_that_is_being_read(harness: Harne
         locked = await payments.lock_one(connection, payment)
         assert locked is not None
         fold = harness.flows.context().fold({payment: locked})
-        fold.enqueue_own_read(payment, "restored")
+        fold.enqueue_own_read(payment, "recovery:suite")
         await fold.write(connection)
     refused = await harness.post(f"/v1/payments/{payment}/capture", {}, "job-1")
     assert (refused.status, refused.json["type"].rpartition(":")[2]) == (409, "not_yet")

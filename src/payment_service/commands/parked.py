@@ -8,9 +8,9 @@ from payment_service.commands import output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.commands.show import as_uuid
 from payment_service.config.config import ConfigError
-from payment_service.contracts.operators import Parked, ParkedList, Released
+from payment_service.contracts.operators import BalanceWait, Parked, ParkedList, Released
 from payment_service.db import parked
-from payment_service.domain import card_numbers
+from payment_service.domain.guard import clean
 from payment_service.flows.operators.parked import PROVIDER_ID, OperatorClaim, ParkedItems, needs_provider_check
 from payment_service.provider.plugins import attention_sources
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
@@ -34,6 +34,10 @@ def show_list(what: str, limit: int, *, as_json: bool) -> None:
     found = session.run(lambda pool: _read(pool, what or None, limit))
     columns = ("since", "what", "id", "payment_id", "subject", "reason", "detail", "provider_request_id")
     output.print_list("Parked", found, columns, empty="Nothing needs attention.", as_json=as_json)
+    if not as_json:
+        fields = tuple(BalanceWait.model_fields)
+        rows = ([getattr(one, name) for name in fields] for one in found.waiting_for_balance)
+        output.print_table("\nRefunds that wait for our balance at the provider", fields, rows)
     if found.has_more and not as_json:
         output.print_note("More items exist: use --what or a higher --limit.")
 
@@ -72,9 +76,9 @@ def resolve(
 def _truth(happened: str | None, note: str, *, never: bool, close: bool) -> OperatorClaim:
     if (happened is not None) + never + close != 1:
         raise ConfigError("Use one of --happened ID, --never or, for an event or a provider's item, --close.")
-    if not note.strip() or len(note) > NOTE_MAX or not note.isprintable() or card_numbers.contains(note):
+    if not note.strip() or len(note) > NOTE_MAX or not note.isprintable() or clean(note) != note:
         raise ConfigError(
-            f"--note takes one line of at most {NOTE_MAX} characters that says how you know, without card numbers."
+            f"--note takes one line of at most {NOTE_MAX} characters that says how you know, without card numbers or secrets."
         )
     if happened is not None and not PROVIDER_ID.fullmatch(happened):
         raise ConfigError("--happened takes the provider's id, such as re_….")
@@ -113,4 +117,5 @@ async def _read(pool: Pool, what: str | None, limit: int) -> ParkedList:
     async with pool.acquire() as connection:
         rows = await parked.listed(connection, what, limit=limit + 1)
     data = [Parked(id=row.pop("name"), **row) for row in rows]
-    return ParkedList(data=data[:limit], has_more=len(data) > limit)
+    waiting = [BalanceWait(**row) for row in await parked.waiting_for_balance(pool, limit=limit)]
+    return ParkedList(data=data[:limit], has_more=len(data) > limit, waiting_for_balance=waiting)

@@ -39,8 +39,9 @@ def recover(to: str, *, dry_run: bool, as_json: bool) -> int:
 
 async def _recover(config: Config, pool: Pool, restored_to: datetime, *, dry_run: bool) -> RecoveryReport:
     await session.require_deployment(pool, config.deployment)
-    async with session.open_for_requests(config, pool) as providers:
-        context = Context(pool=pool, providers=providers, deployment=config.deployment, now=lambda: datetime.now(UTC))
+    clock = await session.measured_clock(pool)
+    async with session.open_for_requests(config, pool, clock) as providers:
+        context = Context(pool=pool, providers=providers, deployment=config.deployment, now=clock.now)
         await _require_stopped(config, context, restored_to)
         if not dry_run:
             restored_to = await recovery.begin(pool, restored_to)

@@ -28,6 +28,7 @@ _GAUGES: Final[dict[str, Gauge]] = {
     "events_waiting": metrics.EVENTS_WAITING,
     "disputes_due": metrics.DISPUTES_DUE,
     "holds_ending": metrics.AUTHORIZATIONS_EXPIRING,
+    "refunds_without_balance": metrics.REFUNDS_WITHOUT_BALANCE,
     "provider_blocked": metrics.PROVIDER_BLOCKED,
     "partition_days_left": metrics.PARTITION_DAYS_LEFT,
     "partition_default_rows": metrics.PARTITION_DEFAULT_ROWS,

@@ -180,6 +180,11 @@ async def is_being_read(connection: Connection, payment_id: UUID) -> bool:
     return bool(await connection.fetchval(_SQL.is_being_read, payment_id))
 
 
+async def retry_strays(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Make unfinished or refused cancels of strays due now."""
+    await connection.execute(_SQL.retry_strays, ids)
+
+
 async def finish_known_creates(connection: Connection, payment_ids: Sequence[UUID]) -> None:
     """Finish parked creates of payments that have their intent by now."""
     await connection.execute(_SQL.finish_known_creates, payment_ids)

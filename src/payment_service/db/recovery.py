@@ -46,10 +46,12 @@ async def finish(connection: Connection | Pool) -> None:
     await connection.execute(_SQL.finish)
 
 
-async def unfinished(connection: Connection | Pool) -> datetime | None:
-    """Return the time of the backup whose recovery is unfinished, or None."""
-    found: datetime | None = await connection.fetchval(_SQL.unfinished)
-    return found
+async def problem(connection: Connection | Pool) -> str | None:
+    """Return why the service must not start: a recovery that is unfinished. Return None if there is none."""
+    restored_to: datetime | None = await connection.fetchval(_SQL.unfinished)
+    if restored_to is None:
+        return None
+    return f"The recovery of this database is unfinished. Run: payment-service recover --to {restored_to.isoformat()}"
 
 
 async def running_processes(connection: Connection | Pool) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +10,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from payment_service.domain import card_numbers
+from payment_service.domain.guard import clean
 from payment_service.http.problems import (
     NOT_AN_EVENT,
     NOT_FOUND,
@@ -43,7 +41,6 @@ WAITING_MAX: Final = 2_048
 BUFFER_LIMIT_BYTES: Final = 33_554_432
 RETRY_AFTER_S: Final = 5
 
-_CLIENT_SECRET: Final = re.compile(r"_secret_[A-Za-z0-9]+")
 _RECEIVED: Final = Response(b'{"received":true}', media_type="application/json")
 
 StoreEvent = Callable[["ProviderEvent", str], Awaitable[None]]
@@ -62,7 +59,7 @@ class WebhookEndpoint:
 
     `store_event(event, verified_by)` returns once the event is durable. `quarantine(provider, body, reason, detail)` stores a
     signed body that cannot be read. Both may raise Unavailable, which is answered with 503: the provider sends the
-    event again.
+    event again. `now_s`: the database's clock, seconds, which decides the age of a signature.
     """
 
     def __init__(
@@ -73,7 +70,7 @@ class WebhookEndpoint:
         body_limit_bytes: int,
         store_event: StoreEvent,
         quarantine: Quarantine,
-        now_s: Callable[[], int] = lambda: int(time.time()),
+        now_s: Callable[[], int],
         read_timeout_s: float = READ_TIMEOUT_S,
         waiting_max: int = WAITING_MAX,
     ) -> None:
@@ -156,8 +153,8 @@ class WebhookEndpoint:
         except BodyRefused as refusal:
             # A signed body comes from the provider: quarantine it for an operator, without data that must not be
             # stored.
-            masked = card_numbers.mask(_CLIENT_SECRET.sub("_secret_***", body.decode(errors="replace")))
-            await self._quarantine(self._name, masked.encode(), refusal.reason, str(refusal))
+            cleaned = clean(body.decode(errors="replace"))
+            await self._quarantine(self._name, cleaned.encode(), refusal.reason, str(refusal))
             raise _refused(NOT_AN_EVENT, refusal.reason, str(refusal)) from None
         except Exception as error:  # noqa: BLE001 - as above: the provider sends it again, until its code is fixed
             raise self._provider_failed(error) from None

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from payment_service.crash_points import reached
 from payment_service.db import operations, order_cancellations, payments, recovery
+from payment_service.domain.facts_without_intent import FreeFact
 from payment_service.domain.ids import operation_id, payment_id
 from payment_service.domain.order import Order, Reason, Rejected
-from payment_service.domain.payment import FreeFact
 from payment_service.domain.unpaid import ORDER_CANCELLED, cancellation_reason
 from payment_service.flows.calls.listing_windows import LOST_BEFORE
 from payment_service.flows.intake.quarantine import count_quarantined, quarantine_records
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from payment_service.contracts.dead_letters import Record
     from payment_service.db.pool import Connection
     from payment_service.flows.intake.records import InboundRecord
     from payment_service.flows.state.context import Context
@@ -269,7 +268,7 @@ class OrderIntake:
         )
 
     def _count(
-        self, inbound: Sequence[InboundRecord], accepted: int, quarantined: Sequence[tuple[Record, Rejected]]
+        self, inbound: Sequence[InboundRecord], accepted: int, quarantined: Sequence[tuple[InboundRecord, Rejected]]
     ) -> None:
         arrived = len(inbound)
         metrics.BATCH_SIZE.labels("intake").observe(arrived)
