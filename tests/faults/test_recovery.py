@@ -128,4 +128,5 @@ def test_restored_backup_repeats_nothing_and_loses_nothing(shop: Shop) -> None:
     assert max(numbers.values()) == 1, "no number twice"
     assert contents(first).keys() <= contents(second).keys()
     # An operation that was looked for and found ends in epoch 0, which the checker does not count.
-    assert [one for one in violations(shop.evidence()) if "epochs" not in one.detail] == []
+    found = [(one.invariant, one.about, one.detail) for one in violations(shop.evidence())]
+    assert [one for one in found if "epochs" not in one[2]][:8] == []

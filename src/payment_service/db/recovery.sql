@@ -64,15 +64,20 @@ WITH next AS MATERIALIZED (
     SELECT w.position, w.created_at, l.partition, l.record_offset, l.recorded_at FROM written w JOIN lost l ON l.ce_id = w.id
 ), told AS (
     INSERT INTO payment_history (payment_id, sequence, from_status, to_status, published_topic, cause, occurred_at)
-    SELECT payment_id, sequence, status, status, topic, 'recovered:' || ce_id, recorded_at
+    SELECT payment_id, sequence, status, status, topic, concat_ws(':', coalesce(child, topic), ce_id, 'recovered'), recorded_at
     FROM lost CROSS JOIN LATERAL (
         SELECT CASE topic WHEN 'payments.initiated' THEN 'pending' WHEN 'payments.authorized' THEN 'authorized'
                           WHEN 'payments.canceled' THEN 'canceled'
                           WHEN 'payments.failed' THEN CASE WHEN convert_from(value, 'UTF8')::json ->> 'final' = 'true' THEN 'failed' ELSE 'declined' END
-                          ELSE 'succeeded' END AS status
+                          ELSE 'succeeded' END AS status,
+               coalesce(convert_from(value, 'UTF8')::json ->> 'refund_id', convert_from(value, 'UTF8')::json ->> 'dispute_id') AS child
     ) s
     ORDER BY payment_id, sequence
     ON CONFLICT (payment_id, sequence) DO NOTHING
+), numbered AS (
+    UPDATE payments p SET sequence = l.last
+    FROM (SELECT payment_id, max(sequence) AS last FROM lost GROUP BY payment_id) l
+    WHERE p.id = l.payment_id AND p.sequence < l.last
 )
 SELECT payment_id FROM next ORDER BY payment_id DESC LIMIT 1
 
