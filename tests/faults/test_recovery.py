@@ -21,7 +21,7 @@ from tests.support.kafka import ANNOUNCEMENTS, Record
 from tests.support.service import ServiceProcess
 from tests.support.shop import Shop
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 BEFORE = [f"o-before-{i}" for i in range(8)]
 DURING = [f"o-during-{i}" for i in range(8)]
