@@ -266,9 +266,8 @@ class Service:
             await self._serve_http(stack, self._public, self._config.service_port)
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
-            loop = asyncio.get_running_loop()
             self._consumer = OrderConsumer(
-                self._config, self._accept, loop, topics=topics, broker_status=self._broker_status
+                self._config, self._accept, asyncio.get_running_loop(), topics=topics, broker_status=self._broker_status
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
@@ -293,8 +292,7 @@ class Service:
 
     async def _within_grace(self, stop: Callable[[float], Awaitable[None]]) -> None:
         # Without a signal there is no deadline: a start failed, and the started parts stop as usual.
-        remaining_s = min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())
-        await stop(max(MIN_GRACE_S, remaining_s))
+        await stop(max(MIN_GRACE_S, min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())))
 
     async def readiness(self) -> Readiness:
         """Return ready if the schema matches and the database answers; broker and provider are reported only."""
