@@ -27,14 +27,12 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "keys revoke": operators.ApiKeys,
     "bank import": bank_transfer.Statement,
     "bank confirm": bank_transfer.StatementLine,
-    "parked list": operators.ParkedList,
-    "parked retry": operators.Released,
-    "parked resolve": operators.Released,
+    "attention list": operators.AttentionList,
+    "attention show": operators.AttentionDetail,
+    "attention retry": operators.AttentionResult,
+    "attention resolve": operators.AttentionResult,
     "outbox status": operators.OutboxStatus,
     "outbox republish": operators.Republished,
-    "quarantine list": operators.QuarantinedList,
-    "quarantine show": operators.QuarantinedContent,
-    "quarantine replay": operators.Replayed,
     "verify": operators.Verification,
 }
 INTRODUCTION: Final = """# The command line
