@@ -101,7 +101,7 @@ def test_refund_events_have_distinct_ids() -> None:
         assert len(set(ids(events))) == len(events), ids(events)
 
 
-def dispute(status: DisputeStatus, at: int) -> DisputeFact:
+def dispute(status: str, at: int) -> DisputeFact:
     return DisputeFact(
         intent_id=INTENT,
         provider_dispute_id="du_1",
@@ -127,7 +127,7 @@ def events_of_dispute(facts: Sequence[DisputeFact]) -> list[PaymentEvent]:
 
 def test_dispute_events_have_distinct_ids() -> None:
     """Try every sequence of four steps in the provider's order of time, one and two steps per second."""
-    for statuses in product(DisputeStatus, repeat=4):
+    for statuses in product([*DisputeStatus, "appeal_later", "arbitration"], repeat=4):
         for steps_per_second in (1, 2):
             facts = [dispute(status, i // steps_per_second) for i, status in enumerate(statuses)]
             events = events_of_dispute(facts)

@@ -63,7 +63,7 @@ def run_change(work: Callable[[Context], Awaitable[T]]) -> T:
     settings = CommandSettings.from_environment()
 
     async def within(pool: Pool) -> T:
-        await _require_deployment(pool, settings.deployment)
+        await require_deployment(pool, settings.deployment)
         clock = await measured_clock(pool)
         async with _open_for_requests(settings, pool, clock) as providers:
             return await work(Context(pool=pool, providers=providers, deployment=settings.deployment, now=clock.now))
@@ -71,7 +71,7 @@ def run_change(work: Callable[[Context], Awaitable[T]]) -> T:
     return run(within, settings)
 
 
-async def _require_deployment(pool: Pool, deployment: str) -> None:
+async def require_deployment(pool: Pool, deployment: str) -> None:
     """Raise ConfigError if this database belongs to another deployment."""
     try:
         await installations.require_name(pool, deployment)

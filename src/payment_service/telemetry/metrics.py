@@ -57,6 +57,18 @@ WEBHOOKS = Counter("payments_webhooks_total", "Webhook deliveries, by result.", 
 WEBHOOKS_REFUSED = Counter(
     "payments_webhooks_refused_total", "Webhook deliveries answered with 4xx, by reason.", ["reason"]
 )
+# Does Stripe send events in another API version than ours (a major version, or "unsupported")?
+PROVIDER_FOREIGN_VERSIONS = Counter(
+    "payments_provider_foreign_versions_total",
+    "Events of another major API version than the service's, by version.",
+    ["provider", "version"],
+)
+# Does the provider use words that the service does not know?
+PROVIDER_UNKNOWN_VALUES = Counter(
+    "payments_provider_unknown_values_total",
+    "Statuses of the provider that this version does not know, by field.",
+    ["provider", "field"],
+)
 # How large are the batches, and so how busy is the service?
 BATCH_SIZE = Histogram(
     "payments_batch_size",

@@ -86,6 +86,8 @@ COMMENT ON COLUMN refunds.fact_rank IS 'Key of the latest applied fact, as in pa
 COMMENT ON COLUMN refunds.fact_at IS 'The clock of the provider, in seconds since 1970.';
 
 COMMENT ON TABLE disputes IS 'Disputes (chargebacks and inquiries) of payments. Amounts are in minor units.';
+COMMENT ON COLUMN disputes.status IS 'The word of the provider, which may be newer than this version.';
+COMMENT ON COLUMN disputes.funds_withdrawn IS 'Whether the bank has the money. For a status that does not say it: what the fields of the provider say.';
 COMMENT ON COLUMN disputes.evidence_due_at IS 'Until when the provider accepts evidence. NULL: it does not ask for any.';
 COMMENT ON COLUMN disputes.fact_rank IS 'Key of the latest applied fact, as in payments.';
 COMMENT ON COLUMN disputes.fact_at IS 'The clock of the provider, in seconds since 1970.';

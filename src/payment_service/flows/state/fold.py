@@ -28,7 +28,13 @@ from payment_service.domain.refund import (
 )
 from payment_service.domain.unexpected import UnexpectedFact, park
 from payment_service.flows.state.outbox_records import outbox_record
-from payment_service.flows.state.system_operations import cancel_stray, read_after, read_own_intent, read_refunds
+from payment_service.flows.state.system_operations import (
+    cancel_stray,
+    read_after,
+    read_object,
+    read_own_intent,
+    read_refunds,
+)
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -159,6 +165,10 @@ class Fold:
     def enqueue_read(self, payment_id: UUID, after: Request, cause: str) -> None:
         """Enqueue a read of the object of a request: the payment's own intent, a stray or refunds."""
         self.enqueue(read_after(self._current[payment_id], after, cause, self._providers))
+
+    def enqueue_read_again(self, payment_id: UUID, request: Request, cause: str) -> None:
+        """Enqueue a read of an object in our version."""
+        self.enqueue(read_object(self._current[payment_id], request, cause))
 
     def enqueue_own_read(self, payment_id: UUID, cause: str) -> None:
         """Enqueue a read of the payment's own intent, if it has one."""
