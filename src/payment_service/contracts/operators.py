@@ -113,7 +113,7 @@ class QuarantinedContent(BaseModel):
 
 
 class AttentionDetail(Attention):
-    """One item, with its content if it is in quarantine."""
+    """An item, with its content if it is in quarantine."""
 
     content: QuarantinedContent | None = Field(
         description="The record or webhook in quarantine; null for another kind."
