@@ -53,6 +53,16 @@ PROVIDER_BLOCKED = Gauge(
 )
 # Which provider events arrive, and with what result?
 WEBHOOKS = Counter("payments_webhooks_total", "Webhook deliveries, by result.", ["result"])
+# Which events had to be read from the provider, because no webhook brought them?
+EVENTS_READ = Counter("payments_events_read_total", "Events read from the provider's list, by result.", ["result"])
+# How often is the provider asked about something that is open for long?
+POLLS = Counter("payments_polls_total", "Reads of what is open for longer than usual, by kind.", ["kind"])
+# Is asking behind?
+OLDEST_POLL_SECONDS = Gauge("payments_oldest_due_poll_seconds", "Age of the oldest due poll.")
+# How far behind is reading the provider's events?
+EVENTS_UNREAD_SECONDS = Gauge(
+    "payments_events_unread_seconds", "Age of the oldest events that were not read yet.", ["provider"]
+)
 # Which webhooks are refused, and why?
 WEBHOOKS_REFUSED = Counter(
     "payments_webhooks_refused_total", "Webhook deliveries answered with 4xx, by reason.", ["reason"]
