@@ -468,6 +468,34 @@ CREATE TABLE schema_minimum (
     CONSTRAINT schema_minimum_is_one_row CHECK (id)
 );
 
+-- The last recovery of a restored backup. One row or none.
+CREATE TABLE recovery (
+    id          boolean     NOT NULL DEFAULT true,
+    restored_to timestamptz NOT NULL,  -- The time of the backup. The service looks at the provider and the topics from then on.
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,  -- NULL: the service does not start.
+    CONSTRAINT recovery_pkey PRIMARY KEY (id),
+    CONSTRAINT recovery_is_one_row CHECK (id)
+);
+
+-- Records of payments.* that the restored backup lacked. Their facts are not published again, and their numbers are not used again.
+CREATE TABLE recovered_records (
+    ce_id         uuid        NOT NULL,
+    payment_id    uuid        NOT NULL,
+    attempt       integer     NOT NULL,
+    sequence      integer     NOT NULL,  -- The number that the topic has. The payment continues above it.
+    topic         text        NOT NULL,
+    partition     integer     NOT NULL,
+    record_offset bigint      NOT NULL,
+    key           bytea,
+    value         bytea,
+    headers       json        NOT NULL,
+    recorded_at   timestamptz NOT NULL,
+    CONSTRAINT recovered_records_pkey PRIMARY KEY (ce_id),
+    CONSTRAINT recovered_records_sequence_counts_from_1 CHECK (sequence >= 1)
+);
+CREATE INDEX recovered_records_of_payment ON recovered_records (payment_id, sequence);
+
 -- Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.
 CREATE TABLE bank_intents (
     reference  text        NOT NULL,  -- ISO 11649 creditor reference, derived from the id of the payment.

@@ -33,6 +33,8 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "attention resolve": operators.AttentionResult,
     "outbox status": operators.OutboxStatus,
     "outbox republish": operators.Republished,
+    "recover": operators.RecoveryReport,
+    "webhooks replay": operators.ReplayedEvents,
     "verify": operators.Verification,
 }
 INTRODUCTION: Final = """# The command line

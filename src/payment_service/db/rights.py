@@ -46,6 +46,8 @@ _CORE: Final[dict[str, str]] = {
     "provider_health": "SELECT, INSERT, UPDATE, DELETE",
     "provider_schemas": "SELECT",
     "quarantine": "SELECT, INSERT, UPDATE",
+    "recovered_records": "SELECT, INSERT",
+    "recovery": "SELECT, INSERT, UPDATE",
     "refunds": "SELECT, INSERT, UPDATE",
     "refunds_decimal": "SELECT",
     "parked_aggregates": "SELECT, INSERT, UPDATE, DELETE",
