@@ -337,11 +337,12 @@ CREATE TABLE quarantine (
     record_headers   json        NOT NULL DEFAULT '[]'::json,  -- [[name, value], ...], values as Latin-1.
     recorded_at      timestamptz,  -- Timestamp of the record. NULL: it has none.
     created_at       timestamptz NOT NULL DEFAULT now(),
-    replayed_at      timestamptz,  -- When an operator replayed the record and it was accepted.
+    replayed_at      timestamptz,  -- When an operator retried the record and it was accepted.
+    closed_at        timestamptz,  -- When an operator closed it without accepting it. NULL, as is replayed_at: it needs attention.
     CONSTRAINT quarantine_pkey PRIMARY KEY (id),
     CONSTRAINT quarantine_source_is_known CHECK (source = ANY (ARRAY['kafka', 'webhook']))
 );
-CREATE INDEX quarantine_by_time ON quarantine (created_at);
+CREATE INDEX quarantine_open ON quarantine (created_at, id) WHERE replayed_at IS NULL AND closed_at IS NULL;
 
 -- Canceled orders, one row each. Kept for good, so that a cancellation also applies to an order that arrives later.
 CREATE TABLE order_cancellations (

@@ -46,13 +46,13 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         "5m",
     ),
     "PaymentUnexpectedMoney": (
-        {'payments_parked{what="event",reason="unexpected_money"}': "1x5"},
-        {'payments_parked{what="event",reason="conflict"}': "1x5"},
+        {'payments_needs_attention{what="event",reason="unexpected_money"}': "1x5"},
+        {'payments_needs_attention{what="event",reason="conflict"}': "1x5"},
         "1m",
     ),
-    "PaymentParked": (
-        {'payments_parked{what="operation",reason="refused"}': "2x10"},
-        {'payments_parked{what="event",reason="unexpected_money"}': "1x10"},
+    "PaymentNeedsAttention": (
+        {'payments_needs_attention{what="operation",reason="refused"}': "2x10"},
+        {'payments_needs_attention{what="event",reason="unexpected_money"}': "1x10"},
         "8m",
     ),
     "PaymentCallsWaiting": (

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import installation, keys, outbox, parked, quarantine, topics, webhooks
+from payment_service.cli import attention, installation, keys, outbox, topics, webhooks
 from payment_service.cli.options import TIME_HELP, Amount, Json, Key, Name, Reason, Yes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands import version
@@ -34,9 +34,8 @@ for _group in (
     keys.group,
     installation.group,
     *provider_groups(),
-    parked.group,
+    attention.group,
     outbox.group,
-    quarantine.group,
     webhooks.group,
 ):
     app.add_typer(_group, name=_group.info.name)

@@ -54,16 +54,19 @@ class Cases(BaseModel):
     data: list[Case]
 
 
-class Parked(BaseModel):
-    """A parked item that needs an operator. Only later calls or records of the same payment wait behind it."""
+class Attention(BaseModel):
+    """An item that needs an operator. Only later calls or records of the same payment wait for it."""
 
     what: str = Field(
-        description="operation (a call to the provider), event (of the provider), record (for Kafka), or a kind "
-        "of a provider's own items."
+        description="operation (a call to the provider), event (of the provider), record (for Kafka), quarantine (a record or "
+        "webhook that was not accepted), or a kind of a provider's own items."
     )
-    id: str = Field(description="Id for `parked retry` and `parked resolve`.")
+    id: str = Field(description="Id for `attention show`, `attention retry` and `attention resolve`.")
+    owner: str = Field(
+        description="Tells items with one id apart, as OWNER:ID: the provider, the account of a transfer, or the kind."
+    )
     payment_id: UUID | None
-    subject: str = Field(description="The operation's kind, the event's type, the topic, or the amount.")
+    subject: str = Field(description="The operation's kind, the event's type, the topic, the provider, or the amount.")
     reason: str
     detail: str
     provider_request_id: str = Field(description="The provider's request id of the last response; empty if none.")
@@ -81,25 +84,51 @@ class BalanceWait(BaseModel):
     next_try_at: datetime
 
 
-class ParkedList(BaseModel):
-    """Parked items, each kind oldest first."""
+class AttentionList(BaseModel):
+    """Everything that needs attention, each kind oldest first."""
 
-    data: list[Parked]
-    has_more: bool
+    data: list[Attention]
+    has_more: bool = Field(description="True: at least one kind has more items than the limit.")
     waiting_for_balance: list[BalanceWait] = Field(
-        description="Refunds that need no operator, but a higher balance at the provider. Oldest first."
+        description="Refunds that need no operator, but a higher balance at the provider. Oldest first; empty with a filter."
     )
 
 
-class Released(BaseModel):
-    """The result of releasing a parked item."""
+class QuarantinedContent(BaseModel):
+    """A quarantined record or webhook with its content as text. Card numbers are masked; bytes that are not UTF-8
+    appear as \\xNN.
+    """
+
+    source: str = Field(description="kafka or webhook.")
+    topic: str | None = Field(description="The provider of a webhook.")
+    partition: int | None
+    offset: int | None
+    recorded_at: datetime | None = Field(description="Timestamp of the record.")
+    replayed_at: datetime | None = Field(description="Time when a retry was accepted; null: none.")
+    closed_at: datetime | None = Field(description="Time when an operator closed it; null: not closed.")
+    key: str | None
+    value: str | None
+    value_bytes: int = Field(description="Size of the value in bytes.")
+    headers: list[tuple[str, str | None]]
+
+
+class AttentionDetail(Attention):
+    """An item, with its content if it is in quarantine."""
+
+    content: QuarantinedContent | None = Field(
+        description="The record or webhook in quarantine; null for another kind."
+    )
+
+
+class AttentionResult(BaseModel):
+    """The result of a retry or a resolution."""
 
     what: str
     id: str
     payment_id: UUID | None
     done: str = Field(
         description="sent_anew (with a new key: nothing existed under the old one), read_first (reconciled before it is sent), "
-        "tried_again, closed, happened, never_happened."
+        "tried_again, closed, happened, never_happened; from quarantine: accepted, or accepted_before (nothing was done now)."
     )
 
 
@@ -117,7 +146,7 @@ class OutboxStatus(BaseModel):
     pending: int = Field(description="Records to be published, including those to be republished.")
     oldest_at: datetime | None = Field(description="Time when the oldest of them was written.")
     lag_s: int = Field(description="Age of the oldest in seconds; 0 if none.")
-    refused_records: int = Field(description="Payments whose next record is itself refused: see `parked list`.")
+    refused_records: int = Field(description="Payments whose next record is itself refused: see `attention list`.")
     refusing_topics: list[RefusingTopic]
     leader: UUID | None = Field(description="The relay that publishes; null: none.")
     lease_epoch: int = Field(description="Number of times the lease was taken.")
@@ -128,47 +157,6 @@ class Republished(BaseModel):
 
     records: int
     dry_run: bool = Field(description="True: nothing was changed; this is the number that would be published.")
-
-
-class Quarantined(BaseModel):
-    """A quarantined record or webhook."""
-
-    id: UUID
-    source: str = Field(description="kafka or webhook.")
-    topic: str | None = Field(description="The provider of a webhook.")
-    partition: int | None
-    offset: int | None
-    reason: str = Field(description="Reason code; for a record, its `dlq_reason`.")
-    detail: str
-    recorded_at: datetime | None = Field(description="Timestamp of the record.")
-    created_at: datetime
-    replayed_at: datetime | None = Field(description="Time when a replay was accepted; null: none.")
-
-
-class QuarantinedContent(Quarantined):
-    """A quarantined record or webhook with its content as text. Card numbers are masked; bytes that are not UTF-8
-    appear as \\xNN.
-    """
-
-    key: str | None
-    value: str | None
-    value_bytes: int = Field(description="Size of the value in bytes.")
-    headers: list[tuple[str, str | None]]
-
-
-class QuarantinedList(BaseModel):
-    """Quarantined records and webhooks, newest first."""
-
-    data: list[Quarantined]
-    has_more: bool
-
-
-class Replayed(BaseModel):
-    """The result of a replay."""
-
-    id: UUID
-    payment_id: UUID | None
-    done: str = Field(description="accepted, or accepted_before (nothing was done now).")
 
 
 class ReplayedEvent(BaseModel):

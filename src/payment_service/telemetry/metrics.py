@@ -109,8 +109,10 @@ OLDEST_OUTBOX_SECONDS = Gauge("payments_oldest_unpublished_seconds", "Age of the
 OUTBOX_BACKLOG = Gauge("payments_unpublished_records", "Unpublished outbox rows.")
 # Which process publishes?
 RELAY_LEADER = Gauge("payments_relay_leader", "1 if this process holds the relay's lease.")
-# How many items need attention, and of which kind (operation, event, record, transfer)?
-PARKED = Gauge("payments_parked", "Parked items that need an operator, by kind and reason.", ["what", "reason"])
+# How many items need attention, and of which kind (operation, event, record, quarantine, transfer)?
+NEEDS_ATTENTION = Gauge(
+    "payments_needs_attention", "Items that need an operator, by kind and reason.", ["what", "reason"]
+)
 # Do provider events wait for their payment?
 EVENTS_WAITING = Gauge("payments_events_waiting", "Provider events that are stored and not applied yet.")
 # When will rows collect in the default partition, because `maintain` has not run?

@@ -136,7 +136,8 @@ COMMENT ON COLUMN quarantine.record_topic IS 'The topic; of a webhook the name o
 COMMENT ON COLUMN quarantine.record_value IS 'The record, with card numbers masked.';
 COMMENT ON COLUMN quarantine.record_headers IS '[[name, value], ...], values as Latin-1.';
 COMMENT ON COLUMN quarantine.recorded_at IS 'Timestamp of the record. NULL: it has none.';
-COMMENT ON COLUMN quarantine.replayed_at IS 'When an operator replayed the record and it was accepted.';
+COMMENT ON COLUMN quarantine.replayed_at IS 'When an operator retried the record and it was accepted.';
+COMMENT ON COLUMN quarantine.closed_at IS 'When an operator closed it without accepting it. NULL, as is replayed_at: it needs attention.';
 
 COMMENT ON TABLE order_cancellations IS 'Canceled orders, one row each. Kept for good, so that a cancellation also applies to an order that arrives later.';
 COMMENT ON COLUMN order_cancellations.reason IS 'The word of the shop; empty if it gave none.';
