@@ -316,7 +316,7 @@ def _fact(event: dict[str, Any], at: int) -> AnyFact | None:
     kind, subject, source = event["type"], event["data"]["object"], event["id"]
     try:
         if kind in _CHARGE_TYPES:
-            return _charge_fact(subject, at=at, source=source)
+            return charge_fact(subject, at=at, source=source)
         if kind in _REFUND_TYPES:
             return refund_fact(subject, at=at, source=source)
         if kind in _TOTAL_TYPES:
@@ -328,7 +328,7 @@ def _fact(event: dict[str, Any], at: int) -> AnyFact | None:
         return None
 
 
-def _charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
+def charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
     """Translate a charge (https://docs.stripe.com/api/charges/object). Raise ValueError, KeyError or TypeError."""
     intent_id, charge_id, method = charge["payment_intent"], charge["id"], charge["payment_method_details"]["type"]
     if not isinstance(intent_id, str) or not isinstance(charge_id, str) or not _matches(_METHOD, method):
