@@ -20,6 +20,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "refund": Refund,
     "capture": Payment,
     "cancel": Payment,
+    "reconcile": operators.ReconciliationReport,
     "keys list": operators.ApiKeys,
     "keys revoke": operators.ApiKeys,
     "bank import": operators.Statement,

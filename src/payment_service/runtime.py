@@ -33,6 +33,8 @@ from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
 from payment_service.flows.intake.quarantine import quarantine_webhook_body
+from payment_service.flows.reconciliation.engine import comparisons_of
+from payment_service.flows.reconciliation.schedule import ScheduledReconciliation
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
@@ -231,6 +233,14 @@ class Service:
             # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
+        if "reconcile" in self._roles and self._config.reconcile_interval:
+            reconciliation = ScheduledReconciliation(
+                self._context,
+                comparisons_of(self._context, self._config),
+                interval=self._config.reconcile_interval,
+            )
+            reconciliation.start()
+            stack.push_async_callback(reconciliation.stop)
         if "http" in self._roles:
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)

@@ -141,8 +141,8 @@ def read_key(key: str) -> str:
     return key or f"cli-{uuid4()}"
 
 
-def read_time(text: str, now: datetime) -> datetime:
-    """Parse `2026-12-25T14:00Z`, or an age: `90m`, `12h`, `7d`. Raises ConfigError."""
+def read_time(text: str, now: datetime, *, option: str = "--since") -> datetime:
+    """Parse `2026-12-25T14:00Z`, or an age: `90m`, `12h`, `7d`. Raises ConfigError, with the name of the option."""
     try:
         ago = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
         moment = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else datetime.fromisoformat(text)
@@ -150,7 +150,7 @@ def read_time(text: str, now: datetime) -> datetime:
         moment = None
     if moment is None or moment.tzinfo is None or moment > now:
         raise ConfigError(
-            "--since takes a past time with its zone, such as 2026-12-25T14:00Z, or an age, such as 90m, 12h, 7d."
+            f"{option} takes a past time with its zone, such as 2026-12-25T14:00Z, or an age, such as 90m, 12h, 7d."
         )
     return moment
 

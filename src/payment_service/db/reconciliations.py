@@ -125,9 +125,9 @@ async def is_due(pool: Pool, interval: timedelta) -> bool:
     return bool(await pool.fetchval(_SQL.is_due, interval.total_seconds()))
 
 
-async def is_covered(pool: Pool, since: datetime, *, begun_from: datetime) -> bool:
-    """Return whether a finished run that began at or after `begun_from` covers the time since `since`."""
-    return bool(await pool.fetchval(_SQL.covered_since, begun_from, since))
+async def has_long_run(pool: Pool, *, within: timedelta, length: timedelta) -> bool:
+    """Return whether a run over at least `length` began within the last `within`."""
+    return bool(await pool.fetchval(_SQL.has_long_run, within.total_seconds(), length.total_seconds()))
 
 
 async def add_objects(connection: Connection, run_id: UUID, object_ids: Collection[str]) -> None:

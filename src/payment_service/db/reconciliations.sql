@@ -37,9 +37,10 @@ RETURNING id
 -- True if the last run began longer than $1 seconds ago, or there was none.
 SELECT NOT EXISTS (SELECT FROM reconciliations WHERE started_at > clock_timestamp() - $1::float8 * interval '1 s')
 
--- name: covered_since
--- True if a run that began at or after $1 covers the time since $2.
-SELECT EXISTS (SELECT FROM reconciliations WHERE started_at >= $1 AND since <= $2 AND state = 'finished')
+-- name: has_long_run
+-- True if a run of at least $2 seconds began within the last $1 seconds.
+SELECT EXISTS (SELECT FROM reconciliations
+               WHERE started_at > clock_timestamp() - $1::float8 * interval '1 s' AND until - since >= $2::float8 * interval '1 s')
 
 -- name: add_objects
 INSERT INTO reconciliation_objects (reconciliation_id, object_id)

@@ -100,6 +100,12 @@ DISPUTES_DUE = Gauge("payments_disputes_due", "Disputes that need evidence withi
 AUTHORIZATIONS_EXPIRING = Gauge(
     "payments_authorizations_expiring", "Authorized payments that are not captured and older than five days."
 )
+# Do provider and database differ, and how?
+DIFFERENCES_OPEN = Gauge("payments_differences_open", "Differences that need attention, by reason code.", ["code"])
+# Is somebody comparing them?
+RECONCILIATION_AGE_SECONDS = Gauge(
+    "payments_reconciliation_age_seconds", "Time since the last finished reconciliation, or since the first payment."
+)
 # How many requests does the API answer, and how?
 HTTP_REQUESTS = Counter("payments_http_requests_total", "API requests, by route and status.", ["route", "status"])
 # Is the event loop blocked?
