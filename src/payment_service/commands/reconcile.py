@@ -9,7 +9,7 @@ from payment_service import exit_codes
 from payment_service.commands import output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError
-from payment_service.contracts.operators import FoundDifference, ReconciliationReport
+from payment_service.contracts.operators import ReconciledDifference, ReconciliationReport
 from payment_service.db.differences import count_open
 from payment_service.db.reconciliations import LeaseLost, Window
 from payment_service.domain.differences import describe
@@ -32,7 +32,7 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
     settings = CommandSettings.from_environment()
     if STRIPE in settings.providers:
         settings.require_stripe_key("its objects are compared, so set it as the service has it")
-    found: list[FoundDifference] = []
+    found: list[ReconciledDifference] = []
 
     def report(difference: Difference) -> None:
         found.append(_shown(difference))
@@ -81,8 +81,8 @@ def _read_window(since: str, until: str) -> Window:
     return window
 
 
-def _shown(difference: Difference) -> FoundDifference:
-    return FoundDifference(
+def _shown(difference: Difference) -> ReconciledDifference:
+    return ReconciledDifference(
         code=difference.code,
         subject=difference.subject,
         payment_id=difference.payment_id,
@@ -92,7 +92,7 @@ def _shown(difference: Difference) -> FoundDifference:
     )
 
 
-def _print(one: FoundDifference, *, dry_run: bool) -> None:
+def _print(one: ReconciledDifference, *, dry_run: bool) -> None:
     certain = dry_run and describe(one.code).certain
     result = "repaired" if one.repaired else "would be repaired" if certain else "open"
     output.print_line(f"{result}: {one.code} {one.subject} payment {one.payment_id or '-'}: {one.detail}")

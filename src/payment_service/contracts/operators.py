@@ -125,7 +125,7 @@ class Republished(BaseModel):
     dry_run: bool = Field(description="True: nothing was changed; this is the number that would be published.")
 
 
-class FoundDifference(BaseModel):
+class ReconciledDifference(BaseModel):
     """A difference that a reconciliation found."""
 
     code: str = Field(description="Reason code of the kind of difference.")
@@ -147,7 +147,9 @@ class ReconciliationReport(BaseModel):
     postponed: int = Field(
         description="Differences that may be timing: a call about the payment is in flight. Reconcile again later."
     )
-    differences: list[FoundDifference] = Field(description="Those of this run, in the order in which they were found.")
+    differences: list[ReconciledDifference] = Field(
+        description="Those of this run, in the order in which they were found."
+    )
     open: int = Field(description="Number of differences that need attention.")
 
 

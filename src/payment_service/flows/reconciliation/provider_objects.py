@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from payment_service.crash_points import reached
 from payment_service.db import comparisons
 from payment_service.db.keyset import NO_ID, KeysetCursor
 from payment_service.db.reconciliations import Counts
@@ -238,6 +239,8 @@ class ProviderObjects:
                 found=done.found,
                 provider=self._reads.name,
             )
+            reached("reconcile.commit.before")
+        reached("reconcile.commit.after")
         self._context.after_commit(done.fold)
         journal.report(done.found)
         return done.locked
