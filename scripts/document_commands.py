@@ -10,6 +10,7 @@ import typer
 from pydantic import BaseModel
 
 from payment_service import cli
+from payment_service.bank_transfer import contracts as bank_transfer
 from payment_service.contracts import operators
 from payment_service.contracts.api import Payment, Refund
 
@@ -23,8 +24,8 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "reconcile": operators.ReconciliationReport,
     "keys list": operators.ApiKeys,
     "keys revoke": operators.ApiKeys,
-    "bank import": operators.Statement,
-    "bank confirm": operators.StatementLine,
+    "bank import": bank_transfer.Statement,
+    "bank confirm": bank_transfer.StatementLine,
     "parked list": operators.ParkedList,
     "parked retry": operators.Released,
     "parked resolve": operators.Released,

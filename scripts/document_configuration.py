@@ -16,9 +16,10 @@ from annotated_types import Ge, Gt, Le, MaxLen
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from payment_service.config.config import BankTransferSettings, Config
+from payment_service.config.config import Config
 from payment_service.config.kafka_properties import PREFIX
 from payment_service.config.secret_files import FILE_SUFFIX, is_secret
+from payment_service.provider.plugins import installed
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "configuration.md"
@@ -26,7 +27,14 @@ ENV_EXAMPLE: Final = ROOT / ".env.example"
 CHART_SCHEMA: Final = ROOT / "deploy" / "helm" / "payment-service" / "values.schema.json"
 # The chart's Services and probes name the ports that are the defaults.
 FIXED_BY_CHART: Final = ("service_port", "metrics_port")
-FIELDS: Final[Mapping[str, FieldInfo]] = {**Config.model_fields, **BankTransferSettings.model_fields}
+# Providers that bring settings of their own.
+_OF_PROVIDERS: Final = {
+    name: plugin.settings for name, plugin in installed().items() if not issubclass(Config, plugin.settings)
+}
+FIELDS: Final[Mapping[str, FieldInfo]] = {
+    **Config.model_fields,
+    **{name: field for settings in _OF_PROVIDERS.values() for name, field in settings.model_fields.items()},
+}
 DEFAULT_PROVIDERS: Final = Config.model_fields["providers"].default
 
 # The parts of the page, by prefix of the name. A setting belongs to the first part that matches.
@@ -36,7 +44,7 @@ PARTS: Final = {
     "Orders and payments": ("order", "capture_", "payment_", "max_amount_"),
     "Payment providers": ("provider",),
     "Stripe": ("stripe_",),
-    "Bank transfers": ("bank_transfer_",),
+    **{f"Provider `{name}`": (settings.prefix.lower() or f"{name}_",) for name, settings in _OF_PROVIDERS.items()},
     "HTTP": ("service_", "metrics_", "trusted_", "webhook_"),
     "The process": ("",),
 }

@@ -32,7 +32,7 @@ from payment_service.db.queries import load
 from payment_service.db.rights import Roles, compare_role
 from payment_service.db.schema import schema_problem
 from payment_service.kafka.topics import topic_partitions
-from payment_service.provider.plugins import require_providers
+from payment_service.provider.plugins import attention_sources, require_providers
 from payment_service.provider.stripe.adapter import API_VERSION
 from payment_service.provider.stripe.webhooks import APPLIED_TYPES, TOLERANCE_S
 from payment_service.telemetry.errors import describe_error
@@ -164,11 +164,11 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
 
 async def _check_parked(connection: Connection) -> Finding:
     row: Any = await connection.fetchrow(_sql.parked)
-    found = ", ".join(
-        f"{row[column]} {noun}{'' if row[column] == 1 else 's'}"
-        for column, noun in (("operations", "operation"), ("events", "event"), ("transfers", "unmatched transfer"))
-    )
-    if any(row.values()):
+    counts = {"operation": row["operations"], "event": row["events"]}
+    for source in attention_sources().values():
+        counts[source.noun] = sum((await source.count(connection)).values())
+    found = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
+    if any(counts.values()):
         return Finding(Verdict.WARNING, "parked", f"needs attention: {found}", "payment-service parked list")
     return Finding(Verdict.OK, "parked", "nothing needs attention")
 

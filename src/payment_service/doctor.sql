@@ -6,5 +6,4 @@ SELECT DISTINCT client FROM api_keys WHERE 'checkout' = ANY (scopes) AND revoked
 
 -- name: parked
 SELECT (SELECT count(*) FROM operations WHERE state = 'parked') AS operations,
-       (SELECT count(*) FROM payment_events WHERE parked_reason IS NOT NULL AND NOT processed) AS events,
-       (SELECT count(*) FROM bank_transfers WHERE outcome = 'transfer.unmatched') AS transfers
+       (SELECT count(*) FROM payment_events WHERE parked_reason IS NOT NULL AND NOT processed) AS events

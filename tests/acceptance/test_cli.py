@@ -84,7 +84,10 @@ def test_migrate_needs_only_the_database_and_reports_its_changes(empty_database_
     env = {"DB_DSN": empty_database_dsn}
     first, again = run("migrate", env=env), run("migrate", env=env)
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout.startswith("schema migrated from revision None to 1\ncreated payment_events_")
+    assert first.stdout.startswith(
+        "schema migrated from revision None to 1\ntables of the provider bank_transfer migrated to revision 1\n"
+        "created payment_events_"
+    )
     assert (again.returncode, again.stdout) == (0, "schema is at revision 1\n")
 
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from stdnum import iso11649
 
-from payment_service.contracts.operators import Statement
+from payment_service.bank_transfer.contracts import Statement
 from tests.support.bank import IBAN, open_bank, reference
 from tests.support.command import NOWHERE, assert_fails, done, run
 from tests.support.eventually import eventually

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from urllib.parse import unquote
 
 import psycopg
 import pytest
@@ -57,6 +59,84 @@ def test_no_secret_leaves_the_process(shop: Shop) -> None:
     assert len(rows) > 30
     for text in [*topics, *logs, *rows, metrics]:
         assert [text[max(0, m.start() - 200) : m.end()] for m in SECRETS.finditer(text)] == []
+
+
+# A card number in any notation: the digits in order, with up to three other characters between two of them.
+CANARY = "4000056655665556"
+CANARIES = re.compile(r"[\W_]{0,3}".join(CANARY))
+NOTATIONS = [
+    CANARY,
+    *(
+        separator.join(re.findall("....", CANARY))
+        for separator in (".", "_", "\N{NO-BREAK SPACE}", "  ", "\N{EN DASH}", "/", "\t")
+    ),
+    CANARY.translate(
+        {ord(digit): chr(ord(digit) - ord("0") + ord("\N{FULLWIDTH DIGIT ZERO}")) for digit in "0123456789"}
+    ),
+    f"{CANARY}1226",
+    CANARY.replace("00", "%30%30"),
+]
+ORDER = {"total": "1", "currency": "eur"}
+
+
+@pytest.mark.invariant("I12")
+def test_no_card_number_is_stored_published_or_logged(shop: Shop) -> None:
+    """Plant card numbers wherever text comes in (PCI DSS 3.2), then search all places where it could be."""
+    service = shop.serve(LOG_LEVEL="debug")
+    shop.order("o-1")
+    shop.intent_of("o-1")
+    shop.write(
+        [
+            *({**ORDER, "order_id": f"o-{i}", "user_id": card} for i, card in enumerate(NOTATIONS, 10)),
+            *({**ORDER, "order_id": f"o-{i}", "card_id": card} for i, card in enumerate(NOTATIONS, 30)),
+            {**ORDER, "order_id": CANARY},
+            {**ORDER, "order_id": "o-50", "card": {"id": int(CANARY)}},
+            {**ORDER, "order_id": "o-51", "price": float(CANARY)},
+            {**ORDER, "order_id": "o-52", CANARY: 1},
+            f'{{"order_id": "{CANARY}"'.encode("utf-16"),
+        ],
+        bad=2 * len(NOTATIONS) + 5,
+    )
+    headers = {"x-card": CANARY, CANARY: "1"}
+    shop.topics.produce([None, {"order_id": "o-60"}], key=lambda _: CANARY, headers=headers)
+    shop.expect_bad(2)
+    for i, card in enumerate(NOTATIONS):
+        assert shop.request_change("refunds", "o-1", {"amount": "1.00", "reason": f"to {card}"}, f"reason-{i}") == 422
+    assert shop.request_change("refunds", "o-1", {"amount": "1.00"}, CANARY) == 400
+    event = shop.events("payment_intent.created")[0]
+    action = {
+        "redirect_to_url": {
+            "url": f"https://hooks.test/?payment_intent_client_secret={event['data']['object']['id']}_secret_canary"
+        }
+    }
+    subject = {
+        **event["data"]["object"],
+        "description": NOTATIONS,
+        "next_action": action,
+        "transfer_group": int(CANARY),
+    }
+    planted = {**event, "id": "evt_planted", "type": "payment_intent.requires_action", "data": {"object": subject}}
+    assert post((shop.webhook_url(service), planted)) == [200]
+    shop.wait_quiet()
+    _, metrics = ask(f"{service.metrics_url}/metrics")
+    service.stop()
+    topics = [
+        str(
+            (
+                r.key and r.key.decode("utf-8", "replace"),
+                r.value and r.value.decode("utf-8", "replace").replace("\0", ""),
+                r.headers,
+            )
+        )
+        for r in shop.topics.read_all([*ANNOUNCEMENTS, DEAD_LETTERS])
+    ]
+    rows = _rows(shop.dsn)
+    assert any("evt_planted" in row for row in rows)
+    assert len(topics) > len(NOTATIONS)
+    for text in [*topics, *rows, service.log.read_text(), metrics]:
+        plain = unicodedata.normalize("NFKC", unquote(text))
+        assert [plain[max(0, m.start() - 200) : m.end()] for m in CANARIES.finditer(plain)] == []
+        assert SECRETS.search(text) is None
 
 
 def _show_checkouts(shop: Shop, *order_ids: str) -> None:

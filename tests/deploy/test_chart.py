@@ -13,8 +13,9 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from payment_service.config.config import ROLES, BankTransferSettings, Config
+from payment_service.config.config import ROLES, Config
 from payment_service.config.secret_files import is_secret
+from scripts.document_configuration import FIELDS
 from tests.support.chart import (
     CHART,
     KUBERNETES,
@@ -160,8 +161,7 @@ def test_only_the_jobs_get_the_database_login_of_the_owner() -> None:
 @pytest.mark.parametrize("name", VALUES)
 def test_every_variable_of_a_pod_is_a_setting(name: str) -> None:
     """An unknown variable would stop the start, and only secrets are read from files."""
-    fields = {**Config.model_fields, **BankTransferSettings.model_fields}
-    known = {field.upper() + ("_FILE" if is_secret(it) else "") for field, it in fields.items()}
+    known = {field.upper() + ("_FILE" if is_secret(it) else "") for field, it in FIELDS.items()}
     known |= {"ACME_API_KEY_FILE", "ACME_BASE"}
     for _, container in containers(render(name)):
         assert {it for it in environment(container) if not it.startswith("KAFKA_CONFIG_")} <= known

@@ -12,9 +12,9 @@ import pytest
 import typer
 
 from payment_service import cli
-from payment_service.config.config import BankTransferSettings, Config
 from payment_service.config.secret_files import FILE_SUFFIX, is_secret
 from payment_service.contracts.records import topics_needed
+from scripts.document_configuration import FIELDS
 
 ROOT: Final = Path(__file__).parents[2]
 SERVICE: Final = ROOT / "src" / "payment_service"
@@ -68,10 +68,9 @@ def unknown_options(text: str) -> list[str]:
 
 @cache
 def settings() -> frozenset[str]:
-    fields = {**Config.model_fields, **BankTransferSettings.model_fields}
     return frozenset(
         name.upper() + suffix
-        for name, field in fields.items()
+        for name, field in FIELDS.items()
         for suffix in (("", FILE_SUFFIX) if is_secret(field) else ("",))
     )
 

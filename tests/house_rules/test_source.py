@@ -120,6 +120,18 @@ def test_no_remote_call_is_awaited_inside_a_transaction() -> None:
     assert [where(path, node) for path in files for node in remote_awaits(parse(path))] == []
 
 
+def test_the_core_names_neither_bank_transfers_nor_their_tables() -> None:
+    """A provider brings its own settings, tables, items and commands, so a new one touches no other module."""
+    package = SERVICE / "bank_transfer"
+    tables = re.findall(r"CREATE TABLE (\w+)", "".join(path.read_text() for path in package.glob("migrations/*.sql")))
+    assert tables
+    names = re.compile("|".join(("bank_transfer", "BankTransfer", "payment-service bank", *tables)), re.IGNORECASE)
+    files = [path for path in SERVICE.rglob("*") if path.suffix in {".py", ".sql"}]
+    named = [path for path in files if names.search(path.read_text())]
+    assert package / "plugin.py" in named
+    assert [str(path.relative_to(SERVICE)) for path in named if not path.is_relative_to(package)] == []
+
+
 def test_no_unfinished_note_is_left() -> None:
     """A note to oneself belongs in an issue, where others see it."""
     folders = [ROOT / name for name in ("src", "packages", "tests", "bench", "scripts", "docs", "deploy", ".ci")]

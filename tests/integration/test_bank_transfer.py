@@ -11,20 +11,23 @@ from uuid import UUID, uuid4
 import pytest
 from stdnum import iso11649
 
-from payment_service.contracts.api import BankTransferPay
+from payment_service.bank_transfer.contracts import BankTransferPay
+from payment_service.bank_transfer.transfers import TransferOutcome
 from payment_service.db import payments
 from payment_service.db.audit import Actor
+from payment_service.db.gauges import sample
 from payment_service.db.operations import NewOperation, enqueue
-from payment_service.flows.operators.bank_transfers import TransferOutcome
 from payment_service.flows.requests.checkout import Checkouts
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.requests.refund import Refunds, RefundTerms
 from payment_service.flows.state.errors import Refusal
 from payment_service.flows.timers.expiry import Expiry
 from payment_service.provider.port import Kind
+from payment_service.telemetry import metrics
 from tests.support.bank import CLERK, Bank, open_bank, reference
 from tests.support.eventually import eventually_async
 from tests.support.flows import name_of
+from tests.support.operator import Operator
 
 
 @pytest.fixture
@@ -71,8 +74,8 @@ async def test_checkout_shows_the_transfer_details_until_the_payment_ends(bank: 
     checkouts = Checkouts(bank.context, rate_per_s=1000)
     offered = await checkouts.offer("o-1")
     assert (offered.next, offered.amount, offered.currency) == ("pay", "19.90", "eur")
-    assert isinstance(offered.pay, BankTransferPay)
-    assert offered.pay.model_dump() == {
+    assert offered.pay is not None
+    assert BankTransferPay.model_validate(offered.pay.model_dump()).model_dump() == {
         "provider": "bank_transfer",
         "iban": bank.provider.account,
         "account_holder": bank.provider.holder,
@@ -276,6 +279,16 @@ async def test_a_transfer_without_our_reference_is_stored_as_unmatched(bank: Ban
     assert (stored["outcome"], stored["amount"]) == ("transfer.unmatched", 1990)
     assert "4242 4242" not in stored["text"]
     assert "4242 4242" not in await bank.pool.fetchval("SELECT payload::text FROM payment_events")
+
+
+async def test_unmatched_transfers_are_measured_until_they_are_closed(bank: Bank) -> None:
+    await bank.take("for you")
+    await sample(bank.pool)
+    gauge = metrics.PARKED.labels("transfer", "no_reference")
+    assert gauge._value.get() == 1
+    await Operator(bank).resolve("t-1", "close")
+    await sample(bank.pool)
+    assert gauge._value.get() == 0
 
 
 async def test_a_transfer_naming_several_payments_is_parked_and_pays_none(bank: Bank) -> None:

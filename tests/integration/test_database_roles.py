@@ -21,7 +21,15 @@ import payment_service
 from payment_service.db.maintain import maintain
 from payment_service.db.migrate import migrate
 from payment_service.db.pool import connect_arguments
-from payment_service.db.rights import HIDDEN, READER, SERVICE, RightsError, RoleReport, Roles, compare_role
+from payment_service.db.rights import (
+    HIDDEN,
+    RightsError,
+    RoleReport,
+    Roles,
+    compare_role,
+    reader_rights,
+    service_rights,
+)
 from payment_service.db.schema import SCHEMA_REVISION_NEEDED
 
 PACKAGE: Final = Path(payment_service.__file__).parent
@@ -89,7 +97,7 @@ def test_the_service_role_has_exactly_the_privileges_its_sql_needs() -> None:
         if path.name not in OWNERS and path.parent.name != "migrations":
             for query in re.split(r"^-- name: ", path.read_text(), flags=re.MULTILINE):
                 _collect(re.sub(r"--.*", "", query), needed)
-    tables = {relation: set(names.split(", ")) for relation, names in SERVICE.items() if names != "USAGE"}
+    tables = {relation: set(names.split(", ")) for relation, names in service_rights().items() if names != "USAGE"}
     assert {relation: rights for relation, rights in needed.items() if relation in tables} == tables
 
 
@@ -185,8 +193,8 @@ def test_the_reader_reads_everything_but_secrets_and_stored_responses(migrated: 
         )
         if not PARTITION.search(name)
     }
-    assert every - set(READER) - {"outbox_placements_default"} == set(HIDDEN)
-    for relation in READER:
+    assert every - set(reader_rights()) - {"outbox_placements_default"} == set(HIDDEN)
+    for relation in reader_rights():
         migrated.run(f"TABLE {relation} LIMIT 0", role=migrated.roles.reader)
     for relation in HIDDEN:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

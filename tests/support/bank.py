@@ -10,12 +10,12 @@ from typing import Any
 
 from payment_service.bank_transfer.provider import BankTransfer
 from payment_service.bank_transfer.references import reference_of
+from payment_service.bank_transfer.settings import BankTransferSettings
 from payment_service.bank_transfer.statement import Transfer, read_transfer
-from payment_service.config.config import BankTransferSettings
+from payment_service.bank_transfer.transfers import TransferResult, Transfers
 from payment_service.db.audit import Actor
 from payment_service.db.pool import Pool
 from payment_service.flows.calls.dispatch import Dispatcher
-from payment_service.flows.operators.bank_transfers import TransferResult, Transfers
 from payment_service.flows.state.context import Context
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.provider.plugins import ProviderContext

@@ -100,6 +100,11 @@ class Shop:
         self._written += len(values)
         self._bad += bad
 
+    def expect_bad(self, records: int) -> None:
+        """Expect records in quarantine that were written without `write`."""
+        self._written += records
+        self._bad += records
+
     def send_only(self, *types: str) -> None:
         """Make the provider send only events of these types."""
         self._sent_types = types

@@ -61,10 +61,12 @@ def test_key_value_and_headers_are_preserved(
     assert letter.headers == WHERE + tuple(h for h in headers if not h[0].startswith("dlq_"))
 
 
-def test_an_id_that_looks_like_a_card_number_is_preserved() -> None:
-    letter = dead_letter(record(key=CARD, value=b'{"order_id":"' + CARD + b'","total":1}'), BAD_AMOUNT)
-    assert letter.key == CARD
-    assert letter.value == b'{"order_id":"' + CARD + b'","total":1}'
+def test_card_numbers_outside_the_value_are_masked_whatever_the_reason() -> None:
+    """The decoder searches the value only, and rejects it if it holds one."""
+    headers = (("x", CARD), (CARD.decode(), b"1"))
+    letter = dead_letter(record(key=CARD, value=b'{"total":1}', headers=headers), BAD_AMOUNT)
+    assert letter.key == b"************4242"
+    assert letter.headers[-2:] == (("x", b"************4242"), ("************4242", b"1"))
 
 
 def test_card_numbers_are_masked_in_key_value_and_headers() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from payment_service.contracts.api import Checkout as Offered
-from payment_service.contracts.api import StripePay
 from payment_service.http.examples import RESPONSES
 from payment_service.provider.port import Checkout, Transient
 from payment_service.provider.stripe.checkout import read_checkout
+from payment_service.provider.stripe.pay import StripePay
 from payment_service.provider.stripe.responses import Response
 
 SECRET = "pi_1_secret_canary"
@@ -74,7 +74,7 @@ def test_an_error_answer_is_transient_and_not_repeated(status: int, body: object
 def test_the_documented_example_is_a_valid_checkout() -> None:
     example = RESPONSES["read_checkout"]
     assert Offered.model_validate(example).model_dump(mode="json") == example
-    assert isinstance(Offered.model_validate(example).pay, StripePay)
+    StripePay.model_validate(example["pay"])
 
 
 @pytest.mark.invariant("I12")

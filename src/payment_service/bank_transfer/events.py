@@ -11,7 +11,6 @@ from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from payment_service.domain import card_numbers
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundFact, RefundStatus
 from payment_service.domain.unexpected import UnexpectedFact
@@ -103,7 +102,7 @@ def transfer_event(
         "amount": transfer.amount.minor,
         "currency": transfer.amount.currency.code,
         "booked_on": transfer.booked_on.isoformat(),
-        "text": card_numbers.mask(transfer.text),
+        "text": transfer.text,
         "reason": reason,
     }
     if intent is not None:

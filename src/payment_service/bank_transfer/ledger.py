@@ -64,8 +64,8 @@ async def cancel_intent(connection: Connection, reference: str) -> Intent | None
     return await intent(connection, reference)
 
 
-async def claim_transfer(connection: Connection, account: str, transfer: Transfer, text: str) -> bool:
-    """Insert a transaction of the account. Return False if it is known. `text` must be masked."""
+async def claim_transfer(connection: Connection, account: str, transfer: Transfer) -> bool:
+    """Insert a transaction of the account. Return False if it is known."""
     amount = transfer.amount
     return (
         await connection.fetchval(
@@ -75,7 +75,7 @@ async def claim_transfer(connection: Connection, account: str, transfer: Transfe
             amount.minor,
             amount.currency.code,
             transfer.booked_on,
-            text,
+            transfer.text,
         )
         is not None
     )

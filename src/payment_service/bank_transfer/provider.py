@@ -1,6 +1,6 @@
 """The provider `bank_transfer`. Its requests look like calls to a server, and the ledger answers them.
 
-Money arrives by transfer a day or two later; an operator or a statement reports it (`flows/operators/bank_transfers.py`). A
+Money arrives by transfer a day or two later; an operator or a statement reports it (`transfers.py`). A
 transfer cannot be authorized first, so it is captured at once. A refund succeeds when an operator has transferred the money back.
 """
 
@@ -14,11 +14,9 @@ from uuid import UUID
 
 from payment_service.bank_transfer import events, ledger
 from payment_service.bank_transfer.references import reference_of
-from payment_service.config.config import BankTransferSettings
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundListFact, RefundRefused, RefundStatus
-from payment_service.provider.plugins import Plugin
 from payment_service.provider.port import (
     Checkout,
     Done,
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from payment_service.bank_transfer.events import Intent, LedgerRefund
+    from payment_service.bank_transfer.settings import BankTransferSettings
     from payment_service.db.pool import Connection
     from payment_service.domain.payment import IntentFact
     from payment_service.provider.plugins import ProviderContext
@@ -216,9 +215,6 @@ class BankTransfer:
             source=call.source,
         )
         return Done(fact=fact, request_id="")
-
-
-PLUGIN: Final = Plugin(settings=BankTransferSettings, make=BankTransfer)
 
 
 def _cancelled(intent: Intent | None, call: Call) -> Outcome:

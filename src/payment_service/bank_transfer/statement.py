@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
+from payment_service.domain.guard import clean
 from payment_service.domain.money import parse
+from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service_events.currency import UnknownCurrency, currency
 from payment_service_events.money import MoneyError
 
@@ -35,8 +37,11 @@ _TRANSACTION: Final = re.compile(r"[\x21-\x7e]{1,100}")
 _OUTGOING: Final = re.compile(r"-[0-9]+(\.[0-9]+)?")
 
 
-class StatementRefused(ValueError):
+class StatementRefused(Refusal):
     """The file is not a readable statement. The message says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(RefusalReason.INVALID, message)
 
 
 class _BadError(ValueError):
@@ -119,6 +124,10 @@ def _split(line: bytes) -> list[str]:
 def _read_transfer(row: Mapping[str, str], today: date) -> Transfer:
     if _TRANSACTION.fullmatch(row["transaction_id"]) is None:
         raise _BadError("transaction_id must have 1 to 100 printable ASCII characters without spaces")
+    if clean(row["transaction_id"]) != row["transaction_id"]:
+        raise _BadError(
+            "transaction_id looks like a card number, which is never stored: put letters between its digits"
+        )
     text = "".join(one if one.isprintable() else " " for one in row["reference"])
     if len(text) > REFERENCE_LIMIT_CHARACTERS:
         raise _BadError(f"reference has more than {REFERENCE_LIMIT_CHARACTERS} characters")
@@ -126,7 +135,7 @@ def _read_transfer(row: Mapping[str, str], today: date) -> Transfer:
         transaction_id=row["transaction_id"],
         amount=_read_amount(row["amount"], row["currency"]),
         booked_on=_read_date(row["booking_date"], today),
-        text=text,
+        text=clean(text),
     )
 
 

@@ -15,8 +15,9 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import bank, keys, outbox, parked, quarantine, topics
+from payment_service.cli import keys, outbox, parked, quarantine, topics
 from payment_service.cli.options import TIME_HELP, Amount, Json, Key, Name, Reason, Yes
+from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands import version
 from payment_service.config.config import ROLES, Config, ConfigError, DatabaseSettings, RoleSettings
 
@@ -28,8 +29,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.callback()(version.version_option)
-for _part in (topics, keys, bank, parked, outbox, quarantine):
-    app.add_typer(_part.group, name=_part.group.info.name)
+for _group in (topics.group, keys.group, *provider_groups(), parked.group, outbox.group, quarantine.group):
+    app.add_typer(_group, name=_group.info.name)
 
 
 @app.command()

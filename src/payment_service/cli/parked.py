@@ -15,7 +15,7 @@ group = typer.Typer(name="parked", help="Items that need attention.", no_args_is
 
 @group.command("list")
 def list_parked(
-    what: Annotated[str, typer.Option(help="operation, event, record or transfer; default: all.")] = "",
+    what: Annotated[str, typer.Option(help="operation, event, record, or a kind of a provider; default: all.")] = "",
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
@@ -42,7 +42,9 @@ def resolve_parked(
         typer.Option(metavar="ID", help="It happened: the provider's id of the refund, otherwise of the intent."),
     ] = None,
     never: Annotated[bool, typer.Option("--never", help="It did not happen, and will not.")] = False,
-    close: Annotated[bool, typer.Option("--close", help="For an event or a transfer: no action is needed.")] = False,
+    close: Annotated[
+        bool, typer.Option("--close", help="For an event or a provider's item: no action is needed.")
+    ] = False,
     key: Key = "",
     yes: Yes = False,
     as_json: Json = False,

@@ -8,7 +8,6 @@ import asyncpg
 from confluent_kafka import KafkaException
 
 from payment_service import exit_codes
-from payment_service.bank_transfer.statement import StatementRefused
 from payment_service.db.maintain import MaintainError
 from payment_service.db.migrate import MigrationError
 from payment_service.db.rights import RightsError
@@ -47,7 +46,7 @@ def explain(error: Exception) -> tuple[str, int] | None:
                 f"The role in DB_DSN lacks a privilege: {error}. Run `payment-service doctor` for the missing privileges.",
                 exit_codes.FAILED,
             )
-        case MigrationError() | RightsError() | MaintainError() | StatementRefused():
+        case MigrationError() | RightsError() | MaintainError():
             return str(error), exit_codes.FAILED
         case KafkaException():
             return f"Request to Kafka failed: {error.args[0].str()}. Check KAFKA_BROKERS.", exit_codes.FAILED

@@ -10,8 +10,9 @@ from payment_service.commands.show import as_uuid
 from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import Parked, ParkedList, Released
 from payment_service.db import parked
-from payment_service.domain import card_numbers
+from payment_service.domain.guard import clean
 from payment_service.flows.operators.parked import PROVIDER_ID, OperatorClaim, ParkedItems, needs_provider_check
+from payment_service.provider.plugins import attention_sources
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from payment_service.flows.requests.idempotency import ChangeRequest, ChangeResult
     from payment_service.flows.state.context import Context
 
-KINDS: Final = ("operation", "event", "record", "transfer")
+KINDS: Final = ("operation", "event", "record")
 NOTE_MAX: Final = 200
 
 
 def show_list(what: str, limit: int, *, as_json: bool) -> None:
     """List parked items. Raises ConfigError."""
-    if what and what not in KINDS:
-        raise ConfigError(f"--what takes one of: {', '.join(KINDS)}.")
+    if what and what not in (kinds := (*KINDS, *attention_sources())):
+        raise ConfigError(f"--what takes one of: {', '.join(kinds)}.")
     found = session.run(lambda pool: _read(pool, what or None, limit))
     columns = ("since", "what", "id", "payment_id", "subject", "reason", "detail", "provider_request_id")
     output.print_list("Parked", found, columns, empty="Nothing needs attention.", as_json=as_json)
@@ -70,10 +71,10 @@ def resolve(
 
 def _truth(happened: str | None, note: str, *, never: bool, close: bool) -> OperatorClaim:
     if (happened is not None) + never + close != 1:
-        raise ConfigError("Use one of --happened ID, --never or, for an event or a transfer, --close.")
-    if not note.strip() or len(note) > NOTE_MAX or not note.isprintable() or card_numbers.contains(note):
+        raise ConfigError("Use one of --happened ID, --never or, for an event or a provider's item, --close.")
+    if not note.strip() or len(note) > NOTE_MAX or not note.isprintable() or clean(note) != note:
         raise ConfigError(
-            f"--note takes one line of at most {NOTE_MAX} characters that says how you know, without card numbers."
+            f"--note takes one line of at most {NOTE_MAX} characters that says how you know, without card numbers or secrets."
         )
     if happened is not None and not PROVIDER_ID.fullmatch(happened):
         raise ConfigError("--happened takes the provider's id, such as re_….")
@@ -109,6 +110,7 @@ def _release(
 
 
 async def _read(pool: Pool, what: str | None, limit: int) -> ParkedList:
-    rows = await parked.listed(pool, what, limit=limit + 1)
+    async with pool.acquire() as connection:
+        rows = await parked.listed(connection, what, limit=limit + 1)
     data = [Parked(id=row.pop("name"), **row) for row in rows]
     return ParkedList(data=data[:limit], has_more=len(data) > limit)

@@ -112,6 +112,7 @@ def _replays(context: Context, settings: CommandSettings, *, any_age: bool) -> R
         cancelled=OrderCancellationIntake(context),
         webhooks=Webhooks(context),
         amount_minor_max=settings.max_amount_minor,
+        card_like_ids=settings.allow_card_like_ids,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -16,8 +16,9 @@ from payment_service.config.kafka_properties import PREFIX, property_name, unusa
 from payment_service.config.secret_files import FILE_SUFFIX, SecretFileError, is_secret, read_named, read_secrets
 from payment_service.config.validation_messages import validation_message
 
-# An unknown variable with one of these prefixes is a typing error, and would otherwise have no effect.
-_OUR_PREFIXES: Final = (
+# An unknown variable with one of these prefixes is a typing error, and would otherwise have no effect. A provider adds its
+# own with its settings.
+_PREFIXES: Final = {
     "KAFKA_",
     "STRIPE_",
     "PROVIDER_",
@@ -30,10 +31,9 @@ _OUR_PREFIXES: Final = (
     "CAPTURE_",
     "PAYMENT_EXPIRES_",
     "ORDERS_",
-    "BANK_TRANSFER_",
     "TRUSTED_",
     "RECONCILE_",
-)
+}
 # Kubernetes sets such variables in every container, for each service of the namespace (one may be called "kafka").
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")
 _TLS_FILES: Final = {"sslrootcert", "sslcert", "sslkey", "sslcrl"}
@@ -50,15 +50,23 @@ class ConfigError(Exception):
 
 
 class Settings(BaseSettings):
-    """A part of the configuration that can be read alone. The variable is the field's name in capitals."""
+    """A part of the configuration that can be read alone. The variable is the field's name in capitals.
+
+    A provider sets `prefix` to the prefix of its variables, such as `ACME_`. Then an unknown variable with it stops the
+    start.
+    """
+
+    prefix: ClassVar[str] = ""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_options: object) -> None:
         """Register the names of this part, so that other parts do not report them as unknown."""
-        if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        if cls.prefix or cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
             _KNOWN.update(cls.model_fields)
+        if cls.prefix:
+            _PREFIXES.add(cls.prefix)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -204,7 +212,7 @@ class DatabaseSettings(RoleSettings):
 
 
 def _is_unknown(name: str) -> bool:
-    if not name.startswith(_OUR_PREFIXES) or name.startswith(PREFIX) or _SERVICE_LINK.search(name):
+    if not name.startswith(tuple(_PREFIXES)) or name.startswith(PREFIX) or _SERVICE_LINK.search(name):
         return False
     field = _KNOWN.get(name.removesuffix(FILE_SUFFIX).lower())
     return field is None or (name.endswith(FILE_SUFFIX) and not is_secret(field))

@@ -75,34 +75,8 @@ class Payment(BaseModel):
     updated_at: datetime
 
 
-class StripePay(BaseModel):
-    """Data for Stripe.js to let the customer pay."""
-
-    provider: Literal["stripe"]
-    publishable_key: str = Field(
-        description="Empty if STRIPE_PUBLISHABLE_KEY is not set.", examples=["pk_test_51Example"]
-    )
-    client_secret: str = Field(
-        repr=False,
-        description="For the paying customer only. Do not store it, log it or put it into a URL.",
-        examples=["pi_3SxYz1_secret_example"],
-    )
-    method_types: list[str] = Field(examples=[["card"]])
-
-
-class BankTransferPay(BaseModel):
-    """Data for a customer's bank transfer of `amount`."""
-
-    provider: Literal["bank_transfer"]
-    iban: str = Field(examples=["DE02120300000000202051"])
-    account_holder: str = Field(examples=["A Shop Ltd"])
-    reference: str = Field(
-        description="The transfer must contain it: payments are matched by it.", examples=["RF18539007547034"]
-    )
-
-
-class OtherPay(BaseModel):
-    """Data of another provider; see the provider's documentation."""
+class Pay(BaseModel):
+    """Data of the provider to let the customer pay. It may be secret, so `repr` shows the provider only."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -133,9 +107,7 @@ class Checkout(BaseModel):
         "nothing is left to pay. open_new: the payment ended unpaid; POST /v1/payments opens a new one."
     )
     detail: str = Field(description="The next step in one sentence.", examples=["The customer can pay."])
-    pay: Annotated[StripePay | BankTransferPay | OtherPay, Field(union_mode="left_to_right")] | None = Field(
-        description="How to pay, in the form of `provider`; null if there is nothing to pay."
-    )
+    pay: Pay | None = Field(description="How to pay, in the form of `provider`; null if there is nothing to pay.")
 
 
 class PaymentEvent(BaseModel):

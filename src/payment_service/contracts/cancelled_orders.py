@@ -13,10 +13,12 @@ from payment_service.domain.order import CancelledOrder, Rejected, record_time
 REASON_LIMIT_CHARACTERS: Final = 200  # the limit of a refund's reason, which it may become
 
 
-def decode_cancelled_order(value: bytes | None, *, timestamp_ms: int) -> CancelledOrder | Rejected:
+def decode_cancelled_order(
+    value: bytes | None, *, timestamp_ms: int, card_like_ids: bool = False
+) -> CancelledOrder | Rejected:
     """Decode the value of a record of `orders.cancelled`. `timestamp_ms`: the record's, milliseconds since 1970."""
     try:
-        fields = read_object(value)
+        fields = read_object(value, card_like_ids=card_like_ids)
         return CancelledOrder(
             order_id=read_order_id(fields), reason=_read_reason(fields), recorded_at=record_time(timestamp_ms)
         )

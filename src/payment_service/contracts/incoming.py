@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 
 def decode(
-    topic: str, value: bytes | None, *, timestamp_ms: int, amount_minor_max: int
+    topic: str, value: bytes | None, *, timestamp_ms: int, amount_minor_max: int, card_like_ids: bool = False
 ) -> Order | CancelledOrder | Rejected:
-    """Decode the value of a record. `timestamp_ms`: the record's, milliseconds since 1970; `amount_minor_max`: minor units."""
+    """Decode the value of a record. `timestamp_ms`: the record's, milliseconds since 1970; `amount_minor_max`: minor units.
+
+    `card_like_ids`: accept ids that look like card numbers.
+    """
     if topic == ORDERS_CANCELLED:
-        return decode_cancelled_order(value, timestamp_ms=timestamp_ms)
-    return decode_order(value, timestamp_ms=timestamp_ms, amount_minor_max=amount_minor_max)
+        return decode_cancelled_order(value, timestamp_ms=timestamp_ms, card_like_ids=card_like_ids)
+    return decode_order(
+        value, timestamp_ms=timestamp_ms, amount_minor_max=amount_minor_max, card_like_ids=card_like_ids
+    )

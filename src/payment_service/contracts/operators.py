@@ -28,26 +28,6 @@ class ApiKeys(BaseModel):
     data: list[ApiKey]
 
 
-class StatementLine(BaseModel):
-    """The result of one transfer."""
-
-    line: int | None = Field(None, description="Line number in the file, from 1; null for a confirmed transfer.")
-    transaction_id: str | None = Field(None, description="The bank's id of the transfer.")
-    result: str = Field(
-        description="paid; parked (it names a payment but does not match it); unmatched (it contains no known reference); "
-        "known (imported before); contradicted (imported before with another amount or payment); outgoing; bad (cannot be read)."
-    )
-    payment_id: UUID | None = None
-    reference: str | None = None
-    reason: str = Field("", description="Reason why it was parked or refused.")
-
-
-class Statement(BaseModel):
-    """A bank statement, line by line."""
-
-    data: list[StatementLine]
-
-
 class Case(BaseModel):
     """All data of one payment, from one snapshot."""
 
@@ -67,8 +47,8 @@ class Parked(BaseModel):
     """A parked item that needs an operator. Only later calls or records of the same payment wait behind it."""
 
     what: str = Field(
-        description="operation (a call to the provider), event (of the provider), record (for Kafka), transfer "
-        "(without a known reference)."
+        description="operation (a call to the provider), event (of the provider), record (for Kafka), or a kind "
+        "of a provider's own items."
     )
     id: str = Field(description="Id for `parked retry` and `parked resolve`.")
     payment_id: UUID | None
@@ -148,7 +128,7 @@ class ReconciliationReport(BaseModel):
         description="Differences that may be timing: a call about the payment is in flight. Reconcile again later."
     )
     differences: list[ReconciledDifference] = Field(
-        description="Those of this run, in the order in which they were found."
+        description="All differences of this run, in the order in which they were found."
     )
     open: int = Field(description="Number of differences that need attention.")
 

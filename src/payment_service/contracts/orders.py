@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final, NoReturn
 
-from payment_service.domain import card_numbers
+from payment_service.domain.guard import holds_card_number, may_need_cleaning
 from payment_service.domain.money import parse
 from payment_service.domain.order import Order, Reason, Rejected, record_time
 from payment_service_events.currency import Currency, UnknownCurrency, currency
@@ -29,7 +30,7 @@ _ORDER_ID: Final = re.compile(ORDER_ID_PATTERN)
 PROVIDER_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
 _PROVIDER: Final = re.compile(PROVIDER_PATTERN)
 
-# These fields hold ids, and ids of 16 digits exist, so card numbers are searched in other fields only.
+# The fields that ALLOW_CARD_LIKE_IDS exempts from the search for card numbers.
 _ID_FIELDS: Final = frozenset({"id", "order_id", "user_id", "product_id"})
 
 
@@ -46,15 +47,20 @@ class RefusedError(Exception):
 
 
 def decode_order(
-    value: bytes | None, *, timestamp_ms: int, amount_minor_max: int = AMOUNT_MINOR_MAX
+    value: bytes | None,
+    *,
+    timestamp_ms: int,
+    amount_minor_max: int = AMOUNT_MINOR_MAX,
+    card_like_ids: bool = False,
 ) -> Order | Rejected:
     """Decode the value of a record of `orders.created`.
 
-    `timestamp_ms`: the record's, milliseconds since 1970. `amount_minor_max`: the largest accepted amount, minor units. The
-    caller checks the age, and whether the order is known with another amount.
+    `timestamp_ms`: the record's, milliseconds since 1970. `amount_minor_max`: the largest accepted amount, minor units.
+    `card_like_ids`: accept ids that look like card numbers. The caller checks the age, and whether the order is known
+    with another amount.
     """
     try:
-        fields = read_object(value)
+        fields = read_object(value, card_like_ids=card_like_ids)
         return Order(
             order_id=read_order_id(fields),
             user_id=_read_user_id(fields),
@@ -68,14 +74,16 @@ def decode_order(
         return refused.rejected
 
 
-def read_object(value: bytes | None) -> dict[str, object]:
+def read_object(value: bytes | None, *, card_like_ids: bool = False) -> dict[str, object]:
     """Parse the value as a JSON object. Raise RefusedError."""
     text = _read_text(value)
     parsed = _read_json(text)
-    if card_numbers.may_contain(text) and _holds_card_number(parsed):
+    exempt = _ID_FIELDS if card_like_ids else frozenset[str]()
+    if may_need_cleaning(text) and holds_card_number(parsed, except_fields=exempt):
         raise RefusedError(
             Reason.CARD_NUMBER,
-            "The order contains a card number: customers enter card numbers on the provider's page only.",
+            "The order contains a card number, or an id that looks like one: customers enter card numbers on the "
+            "provider's page only. If ids of this store look like card numbers, set ALLOW_CARD_LIKE_IDS=true.",
         )
     if not isinstance(parsed, dict):
         raise RefusedError(Reason.NOT_AN_OBJECT, "The value must be a JSON object with the fields of an order.")
@@ -104,7 +112,7 @@ def _read_json(text: str) -> object:
         raise RefusedError(
             Reason.DUPLICATE_FIELD, "An object of the value has the same field twice: send each once."
         ) from None
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         raise RefusedError(
             Reason.NOT_JSON,
             "The value contains NaN, Infinity, a number of thousands of digits, or too many nested levels: send plain JSON.",
@@ -123,28 +131,9 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique_fields, parse_constant=_refuse_constant)
-
-
-def _holds_card_number(parsed: object) -> bool:
-    """Search all texts, integers and field names, except values of id fields."""
-    waiting = [parsed]
-    while waiting:
-        match waiting.pop():
-            case dict() as fields:
-                waiting.extend(fields)
-                waiting.extend(v for k, v in fields.items() if not _is_id(k) or isinstance(v, (dict, list)))
-            case list() as items:
-                waiting.extend(items)
-            case str() | int() as plain if card_numbers.contains(str(plain)):
-                return True
-            case _:
-                pass
-    return False
-
-
-def _is_id(name: str) -> bool:
-    return name in _ID_FIELDS or name.endswith("_id")
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique_fields, parse_float=Decimal, parse_constant=_refuse_constant
+)
 
 
 def read_order_id(fields: dict[str, object]) -> str:

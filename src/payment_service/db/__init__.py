@@ -8,6 +8,7 @@ design. Functions take a connection or the pool and return values of the domain;
   shows the schema with every comment.
 - `maintain.py`: partitions and retention. `lock_retries.py`: table locks that do not block the running service.
 
-Imports `domain`, `contracts`, `telemetry` and the port of providers (`provider/port.py`), but no flow and no provider. Start with
+Imports `domain`, `contracts`, `telemetry`, the port of providers (`provider/port.py`) and their plugins, but no flow and no
+provider. Start with
 `payments.py`, then `operations.py`: `claim` in `operations.sql` is the core of the service.
 """

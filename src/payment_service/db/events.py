@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from payment_service.db.queries import load
+from payment_service.domain.guard import clean_payload
 from payment_service.provider.port import Disposition, EventKey, ProviderEvent
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, s
         [e.event_type for e, _ in events],
         [e.provider for e, _ in events],
         [e.event_id for e, _ in events],
-        [e.payload for e, _ in events],
+        [clean_payload(e.payload) for e, _ in events],
         ["applied" if e.disposition is Disposition.APPLY else e.disposition.value for e, _ in events],
         [label for _, label in events],
         [datetime.fromtimestamp(e.occurred_at, UTC) for e, _ in events],

@@ -1,5 +1,5 @@
 -- name: gauges
--- One round trip for all gauges: (gauge, labels, value). Counts stop at 100,000 rows, so that monitoring adds little load to a
+-- One round trip for all gauges but those of providers: (gauge, labels, value). Counts stop at 100,000 rows, so that monitoring adds little load to a
 -- backlog. $1: the kinds of operations.
 SELECT 'operations' AS gauge, ARRAY[kind, state] AS labels, count(*)::float8 AS value
 FROM (SELECT kind, state FROM operations WHERE state IN ('due', 'claimed', 'parked') LIMIT 100000) o
@@ -32,9 +32,6 @@ UNION ALL
 SELECT 'parked', ARRAY['record', CASE WHEN topic IS NULL THEN 'record' ELSE 'topic' END], count(*)::float8
 FROM (SELECT topic FROM parked_aggregates LIMIT 100000) h
 GROUP BY topic IS NULL, 2
-UNION ALL
-SELECT 'parked', ARRAY['transfer', 'no_reference'], count(*)::float8
-FROM (SELECT FROM bank_transfers WHERE outcome = 'transfer.unmatched' LIMIT 100000) t
 UNION ALL
 SELECT 'events_waiting', '{}', count(*)::float8
 FROM (SELECT FROM payment_events WHERE NOT processed AND retry_at IS NOT NULL LIMIT 100000) e

@@ -24,6 +24,7 @@ from payment_service.db.lock_retries import LAST_LOCK_TIMEOUT_MS, is_lock_timeou
 from payment_service.db.maintain import maintain
 from payment_service.db.pool import CONNECT_TIMEOUT_S
 from payment_service.db.rights import DEFAULT_ROLES, Roles
+from payment_service.provider.plugins import installed
 
 # "payments" in ASCII. Advisory locks are per database, so no other program takes this one.
 ADVISORY_LOCK: Final = 0x7061796D656E7473
@@ -31,6 +32,11 @@ ADVISORY_LOCK: Final = 0x7061796D656E7473
 WAIT_FOR_OTHERS_S: Final = 60
 WAIT_INTERVAL_S: Final = 0.2
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+# The name of a provider is a name in PROVIDERS, without quotes.
+_RECORD_SCRIPT: Final = (
+    "INSERT INTO provider_schemas (provider, revision) VALUES ('{provider}', {number}) "
+    "ON CONFLICT (provider) DO UPDATE SET revision = excluded.revision"
+)
 VERSIONS: tuple[Path, ...] = (MIGRATIONS / "versions",)  # tests add a folder with an example
 
 
@@ -45,7 +51,8 @@ def migrate(
     roles: Roles = DEFAULT_ROLES,
     report: Callable[[str], None] = lambda _line: None,
 ) -> None:
-    """Migrate the database at `dsn` (a URI, or the `key=value` form of libpq) to revision `to`, grant rights, create partitions.
+    """Migrate the database at `dsn` (a URI, or the `key=value` form of libpq) to revision `to`, create the tables of all
+    installed providers, grant rights, create partitions.
 
     Each revision is applied completely or not at all, and the next run continues after the last complete one. `report` receives
     a line for everything that was done. Raises MigrationError, RightsError, MaintainError.
@@ -56,18 +63,31 @@ def migrate(
         for revision in _missing(before, to) or [before or to]:
             with_lock_retries(partial(_apply, connection, revision, preparations))
         after = _revision(connection)
-    report(
-        f"schema is at revision {after}" if before == after else f"schema migrated from revision {before} to {after}"
-    )
+        report(
+            f"schema is at revision {after}"
+            if before == after
+            else f"schema migrated from revision {before} to {after}"
+        )
+        for provider, number, script in _missing_scripts(connection):
+            with_lock_retries(partial(_apply_script, connection, provider, number, script))
+            report(f"tables of the provider {provider} migrated to revision {number}")
     roles.grant(dsn, report=report)
     maintain(dsn, report=report)
 
 
 def migration_sql(*, to: str = "head") -> str:
-    """Return the SQL of all revisions up to `to`, to review or to run with psql. `maintain` creates the partitions."""
+    """Return the SQL of all revisions up to `to` and of all installed providers, to review or to run with psql.
+
+    `maintain` creates the partitions.
+    """
     output = io.StringIO()
     command.upgrade(_alembic(output=output), to, sql=True)
-    return output.getvalue()
+    scripts = (
+        f"BEGIN;\n\n{script.rstrip()}\n\n{_RECORD_SCRIPT.format(provider=provider, number=number)};\n\nCOMMIT;\n\n"
+        for provider, plugin in installed().items()
+        for number, script in enumerate(plugin.migrations, 1)
+    )
+    return output.getvalue() + "".join(scripts)
 
 
 def _alembic(
@@ -102,6 +122,28 @@ def _apply(connection: Connection, revision: str, preparations: list[Callable[[]
     connection.commit()
     command.upgrade(_alembic(connection=connection, preparations=preparations), revision)
     preparations.clear()
+
+
+def _missing_scripts(connection: Connection) -> list[tuple[str, int, str]]:
+    """Return the scripts of installed providers that have not run: provider, number from 1, SQL."""
+    rows = connection.exec_driver_sql("SELECT provider, revision FROM provider_schemas").all()
+    done: dict[str, int] = {row.provider: row.revision for row in rows}
+    return [
+        (provider, number, script)
+        for provider, plugin in installed().items()
+        for number, script in enumerate(plugin.migrations, 1)
+        if number > done.get(provider, 0)
+    ]
+
+
+def _apply_script(connection: Connection, provider: str, number: int, script: str, lock_timeout_ms: int) -> None:
+    """Run one script of a provider in a transaction."""
+    connection.rollback()  # the previous try
+    connection.exec_driver_sql(f"SET lock_timeout = {lock_timeout_ms}")
+    for statement in (script, _RECORD_SCRIPT.format(provider=provider, number=number)):
+        # SQLAlchemy would read `:x` and `%` as parameters.
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+    connection.commit()
 
 
 @contextmanager

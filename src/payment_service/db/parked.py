@@ -1,4 +1,4 @@
-"""Everything that needs attention: parked operations, events and aggregates, and unmatched bank transfers."""
+"""Everything that needs attention: parked operations, events and aggregates, and items of providers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from payment_service.db.queries import load
+from payment_service.provider.plugins import attention_sources
 from payment_service.provider.port import Kind, Request
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.db.pool import Connection, Pool
+    from payment_service.provider.attention import AttentionItem
 
 _SQL = load(__package__, "parked.sql")
 
@@ -34,16 +36,28 @@ class ParkedOperation:
     answered_by: str
 
 
-async def listed(connection: Connection | Pool, what: str | None, *, limit: int) -> list[Row]:
+async def listed(connection: Connection, what: str | None, *, limit: int) -> list[Row]:
     """List what needs attention, up to `limit` of each kind, the oldest first. `what` selects one kind; None means all."""
-    statements = {
-        "operation": _SQL.operations,
-        "event": _SQL.events,
-        "record": _SQL.records,
-        "transfer": _SQL.transfers,
-    }
+    statements = {"operation": _SQL.operations, "event": _SQL.events, "record": _SQL.records}
     chosen = [sql for name, sql in statements.items() if what in {None, name}]
-    return [dict(row) for sql in chosen for row in await connection.fetch(sql, limit)]
+    rows = [dict(row) for sql in chosen for row in await connection.fetch(sql, limit)]
+    for name, source in attention_sources().items():
+        if what in {None, name}:
+            rows += [_row(name, item) for item in await source.items(connection, limit)]
+    return rows
+
+
+def _row(what: str, item: AttentionItem) -> Row:
+    return {
+        "what": what,
+        "name": item.name,
+        "payment_id": item.payment_id,
+        "subject": item.subject,
+        "reason": item.reason,
+        "detail": item.detail,
+        "provider_request_id": "",
+        "since": item.since,
+    }
 
 
 async def find_operation(connection: Connection | Pool, operation_id: UUID) -> Row | None:
@@ -110,16 +124,6 @@ async def retry_event(connection: Connection, event_id: str, provider: str) -> b
 async def close_event(connection: Connection, event_id: str, provider: str) -> bool:
     """Close a parked event without applying it; False if it is not parked."""
     return bool(await connection.fetch(_SQL.close_event, event_id, provider))
-
-
-async def find_transfers(connection: Connection | Pool, transaction_id: str) -> list[Row]:
-    """Find unmatched transfers with this transaction id, one per account."""
-    return [dict(row) for row in await connection.fetch(_SQL.find_transfers, transaction_id)]
-
-
-async def close_transfer(connection: Connection, transaction_id: str, account: str) -> bool:
-    """Close an unmatched transfer; False if it is not unmatched."""
-    return bool(await connection.fetch(_SQL.close_transfer, transaction_id, account))
 
 
 async def is_parked(connection: Connection | Pool, aggregate_id: UUID) -> bool:

@@ -1,4 +1,4 @@
--- Everything that needs attention: operations, events, records, transfers.
+-- What needs attention: operations, events, records. Providers add their own items (provider/attention.py).
 
 -- name: operations
 SELECT 'operation' AS what, o.id::text AS name, o.payment_id, o.kind AS subject, coalesce(o.outcome, '') AS reason,
@@ -26,16 +26,6 @@ FROM parked_aggregates h
 LEFT JOIN payments p ON p.id = h.aggregateid
 LEFT JOIN outbox o ON o.aggregateid = h.aggregateid AND o.position = h.position
 ORDER BY h.parked_at, h.aggregateid
-LIMIT $1
-
--- name: transfers
--- Money without a reference of this service.
-SELECT 'transfer' AS what, transaction_id AS name, NULL::uuid AS payment_id,
-       concat_ws(' ', in_major_units(amount, currency), currency) AS subject, 'no_reference' AS reason, text AS detail,
-       '' AS provider_request_id, created_at AS since
-FROM bank_transfers
-WHERE outcome = 'transfer.unmatched'
-ORDER BY created_at, transaction_id
 LIMIT $1
 
 -- name: find_operation
@@ -85,15 +75,6 @@ RETURNING payment_id
 UPDATE payment_events SET processed = true, processed_at = now(), result = 'closed', parked_reason = NULL, retry_at = NULL
 WHERE provider_event_id = $1 AND provider = $2 AND parked_reason IS NOT NULL AND NOT processed
 RETURNING payment_id
-
--- name: find_transfers
-SELECT account AS owner, NULL::uuid AS payment_id FROM bank_transfers WHERE transaction_id = $1 AND outcome = 'transfer.unmatched' ORDER BY account
-
--- name: close_transfer
--- The row stays, so that a repeated import changes nothing.
-UPDATE bank_transfers SET outcome = 'transfer.closed'
-WHERE transaction_id = $1 AND account = $2 AND outcome = 'transfer.unmatched'
-RETURNING transaction_id
 
 -- name: is_parked
 SELECT EXISTS (SELECT FROM parked_aggregates WHERE aggregateid = $1)

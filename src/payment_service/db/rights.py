@@ -15,16 +15,15 @@ import psycopg
 
 from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection
 from payment_service.db.queries import load
+from payment_service.provider.plugins import installed
 
 _SEQUENCES: Final = ("operations_position", "outbox_position")
 
-SERVICE: Final[Mapping[str, str]] = {
+# Without the tables of providers, which bring their own.
+_CORE: Final[dict[str, str]] = {
     "alembic_version": "SELECT",
     "api_keys": "SELECT, INSERT, UPDATE",
     "audit": "SELECT, INSERT",
-    "bank_intents": "SELECT, INSERT, UPDATE",
-    "bank_refunds": "SELECT, INSERT, UPDATE",
-    "bank_transfers": "SELECT, INSERT, UPDATE",
     "cursor_key": "SELECT",
     "differences": "SELECT, INSERT, UPDATE",
     "disputes": "SELECT, INSERT, UPDATE",
@@ -43,6 +42,7 @@ SERVICE: Final[Mapping[str, str]] = {
     "payments_decimal": "SELECT",
     "provider_budget": "SELECT, INSERT, UPDATE",
     "provider_health": "SELECT, INSERT, UPDATE, DELETE",
+    "provider_schemas": "SELECT",
     "quarantine": "SELECT, INSERT, UPDATE",
     "reconciliation_objects": "SELECT, INSERT, DELETE",
     "reconciliations": "SELECT, INSERT, UPDATE",
@@ -59,11 +59,18 @@ SERVICE: Final[Mapping[str, str]] = {
 ADVISORY_LOCK: Final = 0x7061796D656E7472
 
 HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys")
-READER: Final[Mapping[str, str]] = {
-    relation: "SELECT" for relation in SERVICE if relation not in {*HIDDEN, *_SEQUENCES}
-}
 
 _sql = load(__package__, "rights.sql")
+
+
+def service_rights() -> dict[str, str]:
+    """Return the privileges of the service, with those on the tables of all installed providers."""
+    return {name: rights for plugin in installed().values() for name, rights in plugin.rights.items()} | _CORE
+
+
+def reader_rights() -> dict[str, str]:
+    """Return the privileges of the reader."""
+    return {relation: "SELECT" for relation in service_rights() if relation not in {*HIDDEN, *_SEQUENCES}}
 
 
 class RightsError(Exception):
@@ -118,7 +125,7 @@ class Roles:
             raise RightsError(message) from error
 
     def _rights(self) -> dict[str, Mapping[str, str]]:
-        return {self.service: SERVICE, self.reader: READER}
+        return {self.service: service_rights(), self.reader: reader_rights()}
 
 
 DEFAULT_ROLES: Final = Roles()
@@ -141,7 +148,7 @@ async def compare_role(connection: Connection) -> RoleReport | None:
     row = await connection.fetchrow(_sql.current_role)
     if row is None:
         return None
-    compared = await connection.fetch(_sql.compare, row["name"], *_pairs(SERVICE))
+    compared = await connection.fetch(_sql.compare, row["name"], *_pairs(service_rights()))
     return RoleReport(
         **row,
         missing=[found["what"] for found in compared if found["missing"]],

@@ -8,6 +8,7 @@ import asyncpg
 
 from payment_service.db.pool import Connection, Pool
 from payment_service.db.queries import load
+from payment_service.provider.plugins import installed
 
 # The oldest schema that the queries of this version run on. Raise it with the first query that needs a later migration.
 SCHEMA_REVISION_NEEDED: Final = 1
@@ -49,4 +50,12 @@ def judge(revision: int | None, minimum: int) -> str | None:
 
 async def schema_problem(pool: Connection | Pool) -> str | None:
     """Return the reason why this version cannot run on the schema of this database, in one sentence; None if it can."""
-    return judge(*await schema_state(pool))
+    return judge(*await schema_state(pool)) or await _missing_tables(pool)
+
+
+async def _missing_tables(pool: Connection | Pool) -> str | None:
+    revisions = {row["provider"]: row["revision"] for row in await pool.fetch(_sql.provider_schemas)}
+    missing = [name for name, plugin in installed().items() if revisions.get(name, 0) < len(plugin.migrations)]
+    if not missing:
+        return None
+    return f"The database lacks tables of the installed provider {missing[0]}: run `payment-service migrate`."

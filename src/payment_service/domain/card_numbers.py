@@ -1,19 +1,28 @@
 """Find and mask card numbers, so that none is ever stored, logged or forwarded.
 
-A card number has 13 to 19 ASCII digits, a network's prefix and length, and a valid check digit (Luhn, ISO/IEC 7812-1).
-Single spaces or dashes may separate the digits. The number begins and ends at a group boundary. A 13-digit number that
-is a valid bar code (GTIN-13) is not a card number: stores use bar codes, and no network issues 13 digits any more.
+A card number has 13 to 19 digits, a network's prefix and length, and a valid check digit (Luhn, ISO/IEC 7812-1). The
+digits may be of any script. Up to three spaces, dashes, dots or underscores may stand between any two of them, and any
+other separator between groups as printed on a card. The number begins at a group of digits, and ends with one or with
+an expiry date. A 13-digit number that is a valid bar code (GTIN-13) is not a card number: stores use bar codes, and no
+network issues 13 digits any more.
+
+The time is linear. A text with more than `CANDIDATES_MAX` places to check is treated as full of card numbers.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+# Groups of digits to check: up to 20 ms of work. An order of 2,000 items with two long numbers each stays below it.
+CANDIDATES_MAX: Final = 5_000
 _LENGTH_MIN: Final = 13
+_LENGTH_MAX: Final = 19
 _SHOWN_DIGITS: Final = 4  # PCI DSS 3.4.1 allows the last four to be displayed
 
 _NETWORKS: Final = re.compile(
@@ -32,74 +41,224 @@ _NETWORKS: Final = re.compile(
     )
 )
 _GTIN_LENGTH: Final = 13
-# A cheap test that rules out most texts.
-_MAYBE: Final = re.compile(r"[2-6][0-9 -]{12}")
-# Every start of a group of digits, with what follows it, up to 19 digits.
-_CANDIDATE: Final = re.compile(r"(?<![0-9])(?=([2-6](?:[ -]?[0-9]){12,18}))")
-_DIGIT: Final = re.compile(r"[0-9]")
-_WITHOUT_SEPARATORS: Final = str.maketrans("", "", " -")
+# Zero bytes are those of UTF-16 or UTF-32.
+_SEPARATORS: Final = r"\0*+(?:[ \t\r\n._-]\0*+){0,3}+"
+_CLUSTER: Final = re.compile(rf"[0-9](?:{_SEPARATORS}[0-9])*+")
+_GROUP: Final = re.compile(r"[0-9]+")
+# A number in the groups that cards show, with the same separator of any kind between them.
+_PRINTED: Final = re.compile(
+    r"(?<![0-9])(?:[2-6][0-9]{3}([^0-9A-Za-z]{1,3})[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,3})?"
+    r"|3[0-9]{3}([^0-9A-Za-z]{1,3})[0-9]{6}\2[0-9]{4,5})(?![0-9])"
+)
+# A cheap test that rules out most texts: digits become 0 and separators vanish, or everything else becomes a letter or a dot.
+_JOINED: Final = bytes.maketrans(b"123456789", b"000000000")
+_SHAPES: Final = bytes(ord("0" if chr(c).isdecimal() else "x" if chr(c).isalnum() else ".") for c in range(256))
+_LONG_NUMBER: Final = b"0" * _LENGTH_MIN
+_PRINTED_SHAPES: Final = (b"0000.0000", b"0000..0000", b"0000...0000")
+# An expiry date (MMYY, MMYYYY or YYMM) directly after the number, with or without the security code.
+_EXPIRY: Final = re.compile(r"(?:(?:0[1-9]|1[0-2])(?:20)?[2-4][0-9]|[2-4][0-9](?:0[1-9]|1[0-2]))(?:[0-9]{3,4})?")
+_NOT_DIGITS: Final = re.compile(r"[^0-9]+")
+_ALL_DIGITS: Final = str.maketrans("0123456789", "*" * 10)
 _VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
 _DOUBLED: Final = bytes.maketrans(bytes(range(10)), bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
-# In raw bytes, JSON escapes or the zero bytes of UTF-16 may hide digits, spaces and dashes.
-_ESCAPED: Final = re.compile(r"\\u00(3[0-9]|20|2[dD])")
+# In JSON text, an escape may hide any character.
+_ESCAPED: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([tnrfb/]))")
+
+
+class TooManyCandidates(Exception):
+    """The text has too many groups of digits to check."""
+
+
+class _Budget:
+    """The number of groups of digits that may still be checked."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = CANDIDATES_MAX
+
+    def spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise TooManyCandidates
 
 
 def may_contain(text: str) -> bool:
-    """Return whether a full search is needed. Fast; also true for JSON text whose escapes could hide digits."""
-    return _MAYBE.search(text) is not None or "\\u00" in text
+    """Return whether a full search is needed. Fast; also true for text whose encoding could hide digits."""
+    return not text.isascii() or "\\" in text or "%" in text or _maybe(text)
 
 
 def find(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans (start, end) of card numbers. They overlap if several readings are possible."""
-    if _MAYBE.search(text) is None:
-        return
-    for match in _CANDIDATE.finditer(text):
-        yield from _readings(text, match.start(), match[1])
+    """Yield the spans (start, end) of card numbers. They overlap if several readings are possible.
+
+    Raise TooManyCandidates.
+    """
+    yield from _find(text, _Budget())
 
 
 def contains(text: str) -> bool:
-    """Return whether the text contains a card number."""
-    return next(find(text), None) is not None
+    """Return whether the text contains a card number, perhaps behind JSON escapes or percent encoding."""
+    return contains_any((text,))
+
+
+def contains_any(texts: Iterable[str]) -> bool:
+    """Return whether a text contains a card number, or whether all together have too many candidates."""
+    budget = _Budget()
+    try:
+        return any(next(_find(form, budget), None) is not None for text in texts for form in _forms(text))
+    except TooManyCandidates:
+        return True
 
 
 def mask(text: str) -> str:
-    """Replace every card number's digits except the last four by `*`. The length does not change."""
+    """Replace every card number's digits except the last four by `*`. The length does not change.
+
+    JSON escapes and percent encoding are resolved if they hide numbers. Every digit is replaced if there are too many
+    candidates.
+    """
+    try:
+        masked = _mask_plain(text)
+        resolved = next((form for form in _forms(masked) if form is not masked and contains(form)), None)
+        return masked if resolved is None else _mask_plain(resolved)
+    except TooManyCandidates:
+        return _fold(text)[0].translate(_ALL_DIGITS)
+
+
+def mask_bytes(value: bytes) -> bytes:
+    """Mask card numbers in raw bytes of any encoding. All other bytes stay unchanged."""
+    return mask(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def _forms(text: str) -> Iterator[str]:
+    """Yield the text, and what it says after JSON escapes and percent encoding are resolved."""
+    yield text
+    if "\\" in text:
+        yield _ESCAPED.sub(_unescape, text)
+    if "%" in text:
+        yield unquote(text, errors="surrogateescape")
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if match[1] is None:
+        return match[2] if match[2] == "/" else " "
+    character = chr(int(match[1], 16))
+    return match[0] if unicodedata.category(character) == "Cs" else character  # half of a pair
+
+
+def _maybe(text: str) -> bool:
+    content = text.encode("ascii", "replace")
+    if _LONG_NUMBER in content.translate(_JOINED, b"\0 \t\r\n._-"):
+        return True
+    shapes = content.translate(_SHAPES)
+    return any(shape in shapes for shape in _PRINTED_SHAPES)
+
+
+def _find(text: str, budget: _Budget) -> Iterator[tuple[int, int]]:
+    folded, origins = _fold(text)
+    if not _maybe(folded):
+        return
+    for start, end in _find_folded(folded, budget):
+        yield (start, end) if origins is None else (origins[start], origins[end - 1] + 1)
+
+
+def _find_folded(text: str, budget: _Budget) -> Iterator[tuple[int, int]]:
+    for cluster in _CLUSTER.finditer(text):
+        if cluster.end() - cluster.start() >= _LENGTH_MIN:
+            yield from _readings(text, cluster.start(), cluster.end(), budget)
+    for match in _PRINTED.finditer(text):
+        budget.spend()
+        if _is_card_number(_NOT_DIGITS.sub("", match[0])):
+            yield match.span()
+
+
+def _readings(text: str, begin: int, end: int, budget: _Budget) -> Iterator[tuple[int, int]]:
+    """Yield the card numbers in a cluster: each starts with a group of digits."""
+    groups = _GROUP.finditer(text, begin, end)
+    ahead: list[tuple[int, int]] = []
+    for group in groups:
+        ahead.append(group.span())
+        digits = sum(stop - start for start, stop in ahead)
+        while ahead and digits >= _LENGTH_MAX:
+            yield from _starting_at(text, ahead, budget)
+            digits -= ahead[0][1] - ahead[0][0]
+            del ahead[0]
+    while ahead:
+        yield from _starting_at(text, ahead, budget)
+        del ahead[0]
+
+
+def _starting_at(text: str, groups: list[tuple[int, int]], budget: _Budget) -> Iterator[tuple[int, int]]:
+    """Yield the card numbers that start with the first group and end with a group or before an expiry date."""
+    if text[groups[0][0]] not in "23456":
+        return
+    budget.spend()
+    before = ""
+    for start, stop in groups:
+        if len(before) >= _LENGTH_MAX:
+            return
+        digits = before + text[start:stop]
+        for length in range(max(_LENGTH_MIN, len(before) + 1), min(_LENGTH_MAX, len(digits)) + 1):
+            rest = digits[length : length + _LENGTH_MAX]
+            if (not rest or _EXPIRY.fullmatch(rest)) and _is_card_number(digits[:length]):
+                yield groups[0][0], start + length - len(before)
+        before = digits
+
+
+def _mask_plain(text: str) -> str:
     masked = _mask_once(text, _SHOWN_DIGITS)
     # Four visible digits may start another number together with later digits. Mask that number completely.
     return masked if masked is text else _mask_once(masked, 0)
 
 
-def mask_bytes(value: bytes) -> bytes:
-    """Mask card numbers in raw bytes of any encoding.
-
-    JSON escapes and zero bytes are resolved if they hide numbers. All other bytes stay unchanged.
-    """
-    masked = mask(value.decode("latin-1"))
-    plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), masked.replace("\0", ""))
-    return (mask(plain) if plain != masked and contains(plain) else masked).encode("latin-1")
-
-
 def _mask_once(text: str, shown: int) -> str:
-    masked: list[str] | None = None
-    for start, end in find(text):
-        masked = masked or list(text)
-        digits = [i for i in range(start, end) if text[i].isdigit()]
+    spans = list(find(text))
+    if not spans:
+        return text
+    masked = list(text)
+    for start, end in spans:
+        digits = [i for i in range(start, end) if _GROUP.search(text[i].translate(_FOLDED))]
         for i in digits[: len(digits) - shown]:
             masked[i] = "*"
-    return text if masked is None else "".join(masked)
+    return "".join(masked)
 
 
-def _readings(text: str, start: int, candidate: str) -> Iterator[tuple[int, int]]:
-    """Yield the card numbers that start with the candidate and end with one of its groups of digits."""
-    digits = candidate.translate(_WITHOUT_SEPARATORS)
-    lengths = [n for n in range(_LENGTH_MIN, len(digits) + 1) if _is_card_number(digits[:n])]
-    if not lengths:
-        return
-    ends = [match.end() for match in _DIGIT.finditer(candidate)]
-    for length in lengths:
-        end = start + ends[length - 1]
-        if not "0" <= text[end : end + 1] <= "9":
-            yield start, end
+def _fold(text: str) -> tuple[str, list[int] | None]:
+    """Return the text in ASCII, and for each of its characters the position in the original (None: the same)."""
+    if text.isascii():
+        return text, None
+    folded = text.translate(_FOLDED)
+    if len(folded) == len(text):
+        return folded, None
+    return folded, [i for i, character in enumerate(text) for _ in character.translate(_FOLDED)]
+
+
+class _FoldedCharacters(dict[int, str]):
+    """The ASCII form of characters: digits of any script, spaces and dashes of any kind, compatibility forms (NFKC)."""
+
+    def __missing__(self, code: int) -> str:
+        folded = _fold_character(chr(code))
+        if len(self) < _FOLDED_MAX:
+            self[code] = folded
+        return folded
+
+
+def _fold_character(character: str) -> str:
+    if character.isascii():
+        return character
+    if (digit := unicodedata.decimal(character, None)) is not None:
+        return str(digit)
+    category = unicodedata.category(character)
+    if category in {"Zs", "Zl", "Zp", "Cf", "Mn", "Me"}:
+        return " "
+    if category == "Pd" or character == "\N{MINUS SIGN}":
+        return "-"
+    if (plain := unicodedata.normalize("NFKC", character)).isascii() and plain:
+        return plain
+    return "x" if character.isalnum() else "|"
+
+
+_FOLDED_MAX: Final = 4_096  # the alphabets of a store's languages, in about 400 kB
+_FOLDED: Final = _FoldedCharacters()
 
 
 def _is_card_number(digits: str) -> bool:

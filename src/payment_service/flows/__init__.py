@@ -1,7 +1,7 @@
 """The flows: every change of a payment, one module per use case.
 
 Flows open the transactions over payments, call the domain's pure functions and write the result. They may import `db`,
-`provider`, `contracts`, `bank_transfer` and `domain`, but not `http` or `kafka`. Imports between the packages of this
+`provider`, `contracts` and `domain`, but not `http` or `kafka`. Imports between the packages of this
 room point down:
 
     reconciliation             compares provider and database

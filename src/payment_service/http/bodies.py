@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
+from starlette.requests import ClientDisconnect
 
 from payment_service.config.validation_messages import validation_message
-from payment_service.domain import card_numbers
-from payment_service.http.problems import BAD_REQUEST, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
+from payment_service.domain.guard import clean
+from payment_service.http.problems import BAD_REQUEST, INVALID, TOO_LARGE, TOO_SLOW, UNSUPPORTED_TYPE, Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 # The largest valid body, a refund with all its metadata, has 12 kB.
 BODY_LIMIT_BYTES: Final = 16_384
+# Enough for a body of the maximum size over a slow line, as for webhooks.
+READ_TIMEOUT_S: Final = 10.0
+_CLOSE: Final = {"Connection": "close"}
 # As many entries, and as long, as Stripe allows for an object (https://docs.stripe.com/metadata).
 METADATA_MAX: Final = 50
 
 
 def _without_card_number(text: str) -> str:
-    if card_numbers.contains(text):
-        raise PydanticCustomError("card_number", "contains a card number, which the service never stores: remove it")
+    if clean(text) != text:
+        message = "contains a card number or a secret, which the service never stores: remove it"
+        raise PydanticCustomError("card_number", message)
     return text
 
 
 _NoCard = AfterValidator(_without_card_number)
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[\x20-\x7e]+$"), _NoCard]
+# Control characters, line separators, and marks that reverse or hide text (Unicode TR 36, "bidirectional text spoofing").
+_LINE_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]*$"
 # A line of text for people, as a log, a terminal or an email shows it.
-Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), _NoCard]
+Line = Annotated[str, StringConstraints(max_length=200, pattern=_LINE_PATTERN), _NoCard]
 _METADATA_SCHEMA: Final = {
     "type": "object",
     "maxProperties": METADATA_MAX,
     "propertyNames": {"type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[ -~]+$"},
-    "additionalProperties": {"type": "string", "maxLength": 200, "pattern": "^[^\\x00-\\x1f\\x7f]*$"},
+    "additionalProperties": {"type": "string", "maxLength": 200, "pattern": _LINE_PATTERN},
 }
 Metadata = Annotated[dict[_Name, Line], Field(max_length=METADATA_MAX), WithJsonSchema(_METADATA_SCHEMA)]
 
@@ -67,12 +75,16 @@ async def read_body(request: Request, model: type[T]) -> T:
 
 async def _read(request: Request) -> bytes:
     content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > BODY_LIMIT_BYTES:
-            raise Problem(
-                TOO_LARGE, f"A body may have at most {BODY_LIMIT_BYTES} bytes.", headers={"Connection": "close"}
-            )
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > BODY_LIMIT_BYTES:
+                    raise Problem(TOO_LARGE, f"A body may have at most {BODY_LIMIT_BYTES} bytes.", headers=_CLOSE)
+    except TimeoutError:
+        raise Problem(TOO_SLOW, f"The body was not complete after {READ_TIMEOUT_S:g} s.", headers=_CLOSE) from None
+    except ClientDisconnect:  # nobody reads this answer
+        raise Problem(BAD_REQUEST, "The connection was closed before the body was complete.", headers=_CLOSE) from None
     return bytes(content)
 
 

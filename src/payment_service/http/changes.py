@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 
 from payment_service.db.audit import Actor
+from payment_service.domain.guard import clean
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.http import problems
@@ -62,6 +63,11 @@ def change_request(request: Request, client: Client, action: str, payment_id: UU
     keys = request.headers.getlist("idempotency-key")
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         detail = "Send one header Idempotency-Key of 1 to 255 printable ASCII characters."
+        raise Problem(problems.BAD_REQUEST, detail)
+    if clean(keys[0]) != keys[0]:
+        detail = (
+            "The Idempotency-Key contains a card number or a secret, which the service never stores: use another key."
+        )
         raise Problem(problems.BAD_REQUEST, detail)
     address = request.client.host if request.client else ""
     return ChangeRequest(

@@ -12,12 +12,12 @@ from payment_service.contracts.api import (
     Checkout,
     Dispute,
     Page,
+    Pay,
     Payment,
     PaymentDetail,
     PaymentEvent,
     Reconciliation,
     Refund,
-    StripePay,
 )
 from payment_service.contracts.timeline import (
     AttemptEntry,
@@ -108,7 +108,7 @@ _CHECKOUT: Final = Checkout(
     provider="stripe",
     next="pay",
     detail="The customer can pay.",
-    pay=StripePay(
+    pay=Pay(
         provider="stripe",
         publishable_key="pk_test_51Example",
         client_secret="pi_3SxYz1_secret_example",  # noqa: S106 - an example opens nothing

@@ -12,6 +12,7 @@ from payment_service.http.examples import REQUESTS, RESPONSES
 from payment_service.http.problems import NotReadyBody, ProblemBody
 from payment_service.http.responses import ALWAYS, PROBLEM, RETRY_AFTER, SHARED, WEBHOOK, problem
 from payment_service.http.webhooks import NO_SUCH_PROVIDER
+from payment_service.provider.plugins import installed
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -166,6 +167,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     )
     schemas = description["components"]["schemas"]
     schemas[PROBLEM], schemas[_NOT_READY] = ProblemBody.model_json_schema(), NotReadyBody.model_json_schema()
+    _describe_pay(schemas)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     description["components"]["responses"] = SHARED
@@ -174,6 +176,18 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for operation in path.values():
             _complete(operation, schemas)
     return _named_by_title(description)
+
+
+def _describe_pay(schemas: dict[str, Any]) -> None:
+    """Add the forms of `Checkout.pay` that the installed providers bring."""
+    for plugin in installed().values():
+        if plugin.pay is not None:
+            model = plugin.pay.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= model.pop("$defs", {})
+            schemas[model["title"]] = model
+            schemas["Checkout"]["properties"]["pay"]["anyOf"].insert(
+                0, {"$ref": f"#/components/schemas/{model['title']}"}
+            )
 
 
 def _named_by_title(description: dict[str, Any]) -> dict[str, Any]:

@@ -118,6 +118,9 @@ REPLAYED: Final = {
         const="true",
     )
 }
+TOO_SLOW: Final = problem(
+    "The body was not complete after 10 s.", (problems.TOO_SLOW, "The body was not complete after 10 s.")
+)
 _KEY_MISMATCH: Final = "This Idempotency-Key was used for a different request: use a new key for each change."
 _IN_PROGRESS: Final = "A request with this Idempotency-Key is in progress: send it again in a second."
 
@@ -141,6 +144,7 @@ def change_responses(
             "The Idempotency-Key is missing or malformed, or the request or its body cannot be read.",
             (problems.BAD_REQUEST, "Send one header Idempotency-Key of 1 to 255 printable ASCII characters."),
         ),
+        408: TOO_SLOW,
         409: problem(
             f"{when}; or, with Retry-After, it is not possible yet or a request with the same key is in progress.",
             (problems.NOT_ALLOWED, not_allowed),
@@ -167,7 +171,7 @@ WEBHOOK: Final[Responses] = {
         (problems.NOT_SIGNED, "The signature is older than 300 s."),
         (problems.NOT_AN_EVENT, "The body is not JSON."),
     ),
-    408: problem("The body was not complete after 10 s.", (problems.TOO_SLOW, "The body was not complete after 10 s.")),
+    408: TOO_SLOW,
     413: problem("The body is too large.", (problems.TOO_LARGE, "A body may have at most 262144 bytes.")),
     415: problem(
         "The body is not `application/json`, or has a content encoding.",

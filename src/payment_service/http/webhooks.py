@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
@@ -12,7 +11,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from payment_service.domain import card_numbers
+from payment_service.domain.guard import clean
 from payment_service.http.problems import (
     NOT_AN_EVENT,
     NOT_FOUND,
@@ -43,7 +42,6 @@ WAITING_MAX: Final = 2_048
 BUFFER_LIMIT_BYTES: Final = 33_554_432
 RETRY_AFTER_S: Final = 5
 
-_CLIENT_SECRET: Final = re.compile(r"_secret_[A-Za-z0-9]+")
 _RECEIVED: Final = Response(b'{"received":true}', media_type="application/json")
 
 StoreEvent = Callable[["ProviderEvent", str], Awaitable[None]]
@@ -156,8 +154,8 @@ class WebhookEndpoint:
         except BodyRefused as refusal:
             # A signed body comes from the provider: quarantine it for an operator, without data that must not be
             # stored.
-            masked = card_numbers.mask(_CLIENT_SECRET.sub("_secret_***", body.decode(errors="replace")))
-            await self._quarantine(self._name, masked.encode(), refusal.reason, str(refusal))
+            cleaned = clean(body.decode(errors="replace"))
+            await self._quarantine(self._name, cleaned.encode(), refusal.reason, str(refusal))
             raise _refused(NOT_AN_EVENT, refusal.reason, str(refusal)) from None
         except Exception as error:  # noqa: BLE001 - as above: the provider sends it again, until its code is fixed
             raise self._provider_failed(error) from None

@@ -11,15 +11,18 @@ import contextlib
 import logging
 import threading
 import time
+from dataclasses import replace
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import structlog
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from payment_service.contracts.dead_letters import dead_letter
 from payment_service.contracts.incoming import decode
 from payment_service.contracts.records import ORDERS_CREATED
 from payment_service.crash_points import reached
+from payment_service.domain.order import Rejected
 from payment_service.flows.intake.records import InboundRecord
 from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
@@ -155,7 +158,7 @@ class OrderConsumer:
         for message in messages:
             if (error := message.error()) is None:
                 self._broker_status.record_success()
-                inbound.append(_inbound_record(message, self._config.max_amount_minor))
+                inbound.append(_inbound_record(message, self._config))
             else:
                 self._handle_error(error)
         return inbound
@@ -301,12 +304,20 @@ async def _call(accept: Accept, batch: Sequence[InboundRecord]) -> None:
     await accept(batch)
 
 
-def _inbound_record(message: Message, amount_minor_max: int) -> InboundRecord:
+def _inbound_record(message: Message, config: Config) -> InboundRecord:
+    """Decode a record, and build its dead letter if it is rejected: both before a transaction is open."""
     kind, timestamp_ms = message.timestamp()
     if kind == TIMESTAMP_NOT_AVAILABLE:
         timestamp_ms = -1
     topic, value = message.topic() or "", _bytes(message.value())
-    return InboundRecord(
+    decoded = decode(
+        topic,
+        value,
+        timestamp_ms=timestamp_ms,
+        amount_minor_max=config.max_amount_minor,
+        card_like_ids=config.allow_card_like_ids,
+    )
+    inbound_record = InboundRecord(
         topic=topic,
         partition=message.partition() or 0,
         offset=message.offset() or 0,
@@ -314,8 +325,11 @@ def _inbound_record(message: Message, amount_minor_max: int) -> InboundRecord:
         key=_bytes(message.key()),
         value=value,
         headers=_headers(message),
-        decoded=decode(topic, value, timestamp_ms=timestamp_ms, amount_minor_max=amount_minor_max),
+        decoded=decoded,
     )
+    if isinstance(decoded, Rejected):
+        return replace(inbound_record, letter=dead_letter(inbound_record, decoded))
+    return inbound_record
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:

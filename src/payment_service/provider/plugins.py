@@ -1,24 +1,34 @@
 """Load payment providers as plugins. Packages register them as entry points; the environment selects which run.
 
+A plugin brings all that its provider needs: settings, tables, privileges, items that need attention. The service only
+iterates over the plugins. Tables and items of every installed package count, so that they stay when a provider is disabled.
+
 A package registers a provider's name and its `Plugin` in the group `payment_service.providers`. The service's own
 providers do the same. `docs/providers.md` has a complete example.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import structlog
 
 from payment_service.config.config import ConfigError, Settings
 from payment_service.provider.providers import Providers
 
 if TYPE_CHECKING:
     import asyncpg
+    from pydantic import BaseModel
 
     from payment_service.config.config import Config
+    from payment_service.provider.attention import AttentionSource
     from payment_service.provider.port import Provider
+
+log = structlog.get_logger(__name__)
 
 GROUP: Final = "payment_service.providers"
 
@@ -45,12 +55,42 @@ class ProviderContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin(Generic[S]):
-    """The registration of a provider. `settings`: read from the environment. `make`: called once, in the event loop's
-    thread.
+    """A provider and all that it brings. Only `settings` and `make` are required.
+
+    - `settings`: read from the environment.
+    - `make`: called once, in the event loop's thread.
+    - `pay`: the model of `Checkout.pay`, for the description of the API. Its title is unique.
+    - `migrations`: SQL scripts of its own tables. `migrate` runs each once, in this order, in a transaction of its own.
+      Append scripts; never change a released one.
+    - `rights`: the privileges of the service's role on these tables. The reader's role may read them.
+    - `attention`: its items that need an operator.
     """
 
     settings: type[S]
     make: Callable[[S, ProviderContext], Provider]
+    pay: type[BaseModel] | None = None
+    migrations: tuple[str, ...] = ()
+    rights: Mapping[str, str] = field(default_factory=dict)
+    attention: AttentionSource | None = None
+
+
+@cache
+def installed() -> Mapping[str, Plugin[Any]]:
+    """Return the plugins of all installed packages by name. Leave out, with a warning, one that cannot be loaded."""
+    plugins: dict[str, Plugin[Any]] = {}
+    for name in sorted(entry_points(group=GROUP).names):
+        if not name.isidentifier():
+            continue  # PROVIDERS cannot name it
+        try:
+            plugins[name] = _load(name)
+        except ConfigError as error:
+            log.warning("provider_not_loaded", provider=name, error=str(error))
+    return plugins
+
+
+def attention_sources() -> dict[str, AttentionSource]:
+    """Return the items of all installed providers that need an operator, by kind."""
+    return {plugin.attention.what: plugin.attention for plugin in installed().values() if plugin.attention is not None}
 
 
 def open_providers(config: Config, context: ProviderContext) -> Providers:

@@ -139,22 +139,10 @@ COMMENT ON COLUMN audit.client IS 'Client of the API key, or cli: and the name o
 COMMENT ON COLUMN audit.key_id IS 'api_keys.id. NULL: the command line.';
 COMMENT ON COLUMN audit.address IS 'IP address of the caller; empty for the command line.';
 
-COMMENT ON TABLE bank_intents IS 'Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.';
-COMMENT ON COLUMN bank_intents.reference IS 'ISO 11649 creditor reference, derived from the id of the payment.';
-COMMENT ON COLUMN bank_intents.ended_at IS 'When the money was booked, or the intent canceled.';
-
-COMMENT ON TABLE bank_transfers IS 'Ledger of the provider bank_transfer: incoming transfers, once each. Amounts are in minor units.';
-COMMENT ON COLUMN bank_transfers.account IS 'IBAN of the shop.';
-COMMENT ON COLUMN bank_transfers.transaction_id IS 'The id that the bank gave the transaction.';
-COMMENT ON COLUMN bank_transfers.text IS 'What the customer wrote, with card numbers masked.';
-COMMENT ON COLUMN bank_transfers.outcome IS 'Type of the resulting event. transfer.unmatched: no reference of this service; needs attention.';
-COMMENT ON COLUMN bank_transfers.reference IS 'bank_intents.reference of the intent that the transfer names.';
-
-COMMENT ON TABLE bank_refunds IS 'Ledger of the provider bank_transfer: transfers that the shop has to send back. Amounts are in minor units.';
-COMMENT ON COLUMN bank_refunds.refund_id IS 'refunds.id.';
-COMMENT ON COLUMN bank_refunds.failure IS 'Why the transfer failed; empty if it did not.';
-
 COMMENT ON TABLE cursor_key IS 'Signs the cursors of lists. Created by the migration, so that all replicas share it without configuration. One row.';
+
+COMMENT ON TABLE provider_schemas IS 'Tables that providers bring. The service needs as many scripts as its plugins have.';
+COMMENT ON COLUMN provider_schemas.revision IS 'Number of scripts in Plugin.migrations that have run.';
 
 COMMENT ON TABLE schema_minimum IS 'Oldest SCHEMA_REVISION_NEEDED of a service that still works on this schema. A later migration may raise it. One row.';
 

@@ -1,4 +1,4 @@
--- The schema, without the ledger of bank transfers (0001_bank_transfer.sql), reconciliation (0001_reconciliation.sql) and comments.
+-- The schema, without the tables of providers (Plugin.migrations), of reconciliation (0001_reconciliation.sql) and without comments.
 -- docs/schema.sql shows all of it together.
 -- `payment-service maintain` creates and drops the partitions.
 
@@ -347,6 +347,11 @@ CREATE TABLE cursor_key (
     key bytea   NOT NULL CONSTRAINT cursor_key_is_sha256 CHECK (octet_length(key) = 32)
 );
 INSERT INTO cursor_key (key) VALUES (sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));
+
+CREATE TABLE provider_schemas (
+    provider text    PRIMARY KEY,
+    revision integer NOT NULL
+);
 
 CREATE TABLE schema_minimum (
     id       boolean PRIMARY KEY DEFAULT true CONSTRAINT schema_minimum_is_one_row CHECK (id),

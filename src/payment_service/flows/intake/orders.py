@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from payment_service.contracts.dead_letters import Record
     from payment_service.db.pool import Connection
     from payment_service.flows.intake.records import InboundRecord
     from payment_service.flows.state.context import Context
@@ -266,7 +265,7 @@ class OrderIntake:
         )
 
     def _count(
-        self, inbound: Sequence[InboundRecord], accepted: int, quarantined: Sequence[tuple[Record, Rejected]]
+        self, inbound: Sequence[InboundRecord], accepted: int, quarantined: Sequence[tuple[InboundRecord, Rejected]]
     ) -> None:
         arrived = len(inbound)
         metrics.BATCH_SIZE.labels("intake").observe(arrived)

@@ -11,6 +11,7 @@ from payment_service.contracts.dead_letters import DeadLetter, dead_letter
 from payment_service.contracts.records import DEAD_LETTERS
 from payment_service.db import quarantine, records
 from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.domain.guard import clean_payload
 from payment_service.domain.ids import quarantine_id
 from payment_service.domain.order import Reason, Rejected, record_time
 from payment_service.flows.state.errors import Unavailable
@@ -22,19 +23,24 @@ if TYPE_CHECKING:
 
     from payment_service.contracts.dead_letters import Record
     from payment_service.db.pool import Connection, Pool
+    from payment_service.flows.intake.records import InboundRecord
     from payment_service.provider.port import ProviderEvent
 
 log = structlog.get_logger(__name__)
 
 
 async def quarantine_records(
-    connection: Connection, rejected: Sequence[tuple[Record, Rejected]]
-) -> list[tuple[Record, Rejected]]:
+    connection: Connection, rejected: Sequence[tuple[InboundRecord, Rejected]]
+) -> list[tuple[InboundRecord, Rejected]]:
     """Insert rejected records with their dead letters. Return the records that are new."""
     if not rejected:
         return []
     rows = {
-        quarantine_id(r.topic, r.partition, r.offset, content=_digest(r)): (r, reason, dead_letter(r, reason))
+        quarantine_id(r.topic, r.partition, r.offset, content=_digest(r)): (
+            r,
+            reason,
+            r.letter or dead_letter(r, reason),
+        )
         for r, reason in rejected
     }
     new = await quarantine.insert(connection, [_quarantined(key, *rest) for key, rest in rows.items()])
@@ -81,7 +87,7 @@ def _dead_letter_record(key: UUID, topic: str, letter: DeadLetter) -> records.Ou
     )
 
 
-def count_quarantined(rows: Sequence[tuple[Record, Rejected]]) -> None:
+def count_quarantined(rows: Sequence[tuple[InboundRecord, Rejected]]) -> None:
     """Count and log new rows. Call it after the commit."""
     for record, reason in rows:
         metrics.QUARANTINED.labels("kafka", reason.reason).inc()
@@ -104,7 +110,7 @@ async def quarantine_webhook_body(pool: Pool, provider: str, body: bytes, reason
 async def quarantine_event(pool: Pool, event: ProviderEvent, detail: str) -> None:
     """Quarantine an event that the database rejects. Raise Unavailable."""
     name = quarantine_id(f"webhook:{event.provider}:{event.event_id}", 0, event.occurred_at)
-    key, body = event.event_id.encode(), event.payload.encode(errors="replace")
+    key, body = event.event_id.encode(), clean_payload(event.payload).encode(errors="replace")
     await _insert_webhook(pool, name, event.provider, key, body, Reason.NOT_STORABLE, detail)
 
 

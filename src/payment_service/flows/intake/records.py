@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from payment_service.contracts.dead_letters import Record
+from payment_service.contracts.dead_letters import DeadLetter, Record
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.order import CancelledOrder, Order, Reason, Rejected
 from payment_service.flows.state.batches import isolate_errors
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundRecord(Record):
-    """A consumed record, decoded or rejected."""
+    """A consumed record, decoded or rejected. `letter`: its dead letter, if it was rejected when it was decoded."""
 
     decoded: Order | CancelledOrder | Rejected
+    letter: DeadLetter | None = None
 
 
 async def accept_records(inbound: Sequence[InboundRecord], accept: Accept) -> None:
@@ -42,4 +43,4 @@ async def _accept_alone(inbound_record: InboundRecord, accept: Accept) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - the record is quarantined with the reason
         detail = f"The database rejected the record ({type(error).__name__}): report this as a bug."
-        await accept([replace(inbound_record, decoded=Rejected(Reason.NOT_STORABLE, detail))])
+        await accept([replace(inbound_record, decoded=Rejected(Reason.NOT_STORABLE, detail), letter=None)])

@@ -1,4 +1,4 @@
-"""Changes that operators start: parked items, quarantine, republishing and bank transfers.
+"""Changes that operators start: parked items, quarantine and republishing.
 
 It may import every other package of the flows except `flows/timers`. Start with `parked.py`.
 """

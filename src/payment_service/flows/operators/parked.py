@@ -21,10 +21,12 @@ from payment_service.flows.operators.provider_lookup import check_against_intent
 from payment_service.flows.requests.idempotency import ChangeResult, change_once
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.flows.state.system_operations import read_after, read_own_intent
+from payment_service.provider.attention import AttentionRefused
+from payment_service.provider.plugins import attention_sources
 from payment_service.provider.port import OWN_INTENT, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from payment_service.db.parked import ParkedOperation
     from payment_service.db.pool import Connection
@@ -41,9 +43,10 @@ PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedItem:
-    """An item that is or was parked. `what`: operation, event, record or transfer. `payment_id` is None if unknown.
+    """An item that is or was parked. `what`: operation, event, record, or a kind of a provider's own items.
 
-    `owner`: the provider of an operation or event, or the account of a transfer. `kind`: of an operation.
+    `payment_id` is None if unknown. `owner`: the provider of an operation or event, or the owner that a provider gave its
+    item. `kind`: of an operation.
     """
 
     what: str
@@ -57,7 +60,7 @@ class ParkedItem:
 class OperatorClaim:
     """An operator's claim: the call happened at the provider under this id, it never happened, or the item is closed.
 
-    Events and transfers are closed. A `note` says how the operator found out.
+    Events and the items of providers are closed. A `note` says how the operator found out.
     """
 
     what: Literal["happened", "never", "close"]
@@ -72,9 +75,9 @@ class ParkedItems:
         self._context = context
 
     async def find(self, name: str, as_id: UUID | None) -> ParkedItem:
-        """Find a parked item: an operation, records (by their payment's id), an event or a transfer. Raise Refusal.
+        """Find a parked item: an operation, records (by their payment's id), an event or an item of a provider.
 
-        Qualify an ambiguous id with the provider or account, for example `stripe:evt_…`.
+        Qualify an ambiguous id with its owner, for example `stripe:evt_…`. Raise Refusal.
         """
         pool = self._context.pool
         if as_id is not None and (call := await parked.find_operation(pool, as_id)) is not None:
@@ -97,24 +100,25 @@ class ParkedItems:
         return found
 
     async def _find_by_external_id(self, name: str, owner: str = "") -> ParkedItem | None:
-        """Find an event or transfer by its external id. Raise Refusal if several have it."""
-        for what, rows in (
-            ("event", await parked.find_events(self._context.pool, name, self._context.providers.by_name.keys())),
-            ("transfer", await parked.find_transfers(self._context.pool, name)),
-        ):
-            found = [row for row in rows if owner in {"", row["owner"]}]
-            if len(found) > 1:
-                choice = ", ".join(f"{row['owner']}:{name}" for row in found)
-                raise Refusal(RefusalReason.INVALID, f"Several parked items have this id: use one of {choice}.")
-            if found:
-                return ParkedItem(what=what, name=name, payment_id=found[0]["payment_id"], owner=found[0]["owner"])
-        return None
+        """Find an event or an item of a provider by its external id. Raise Refusal if several have it."""
+        async with self._context.pool.acquire() as connection:
+            rows = await parked.find_events(connection, name, self._context.providers.by_name.keys())
+            items = [
+                ParkedItem(what="event", name=name, payment_id=row["payment_id"], owner=row["owner"]) for row in rows
+            ]
+            for what, source in attention_sources().items():
+                items += [
+                    ParkedItem(what=what, name=name, payment_id=item.payment_id, owner=item.owner)
+                    for item in await source.find(connection, name)
+                ]
+        found = [item for item in items if owner in {"", item.owner}]
+        if len(found) > 1:
+            choice = ", ".join(f"{item.owner}:{name}" for item in found)
+            raise Refusal(RefusalReason.INVALID, f"Several parked items have this id: use one of {choice}.")
+        return found[0] if found else None
 
     async def retry(self, item: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
         """Retry an item. Raise Refusal."""
-        if item.what == "transfer":
-            message = "A transfer cannot be retried: assign it with `payment-service bank confirm ORDER --transaction ID`, or close it."
-            raise Refusal(RefusalReason.NOT_ALLOWED, message)
 
         async def work(connection: Connection) -> ChangeResult:
             match item.what:
@@ -122,8 +126,10 @@ class ParkedItems:
                     return _answer(item, await self._retry_operation(connection, item))
                 case "event":
                     done = await parked.retry_event(connection, item.name, item.owner)
-                case _:
+                case "record":
                     done = await parked.release_aggregate(connection, UUID(item.name))
+                case _:
+                    done = await _change(attention_sources()[item.what].retry, connection, item)
             if not done:
                 raise _not_parked()
             return _answer(item, "tried_again")
@@ -136,15 +142,16 @@ class ParkedItems:
             raise Refusal(
                 RefusalReason.NOT_ALLOWED, "A record cannot be skipped: raise the limit that rejects it, then retry."
             )
-        close = {"event": parked.close_event, "transfer": parked.close_transfer}.get(item.what)
+        closes = {"event": parked.close_event} | {what: source.close for what, source in attention_sources().items()}
+        close = closes.get(item.what)
         if (close is not None) != (claim.what == "close"):
-            message = "Use --close for an event or a transfer, and --happened or --never for an operation."
+            message = "Use --close for an event or a provider's item, and --happened or --never for an operation."
             raise Refusal(RefusalReason.INVALID, message)
         lookup = await self._look_up(item) if needs_provider_check(item, claim) else None
 
         async def work(connection: Connection) -> ChangeResult:
             if close is not None:
-                if not await close(connection, item.name, item.owner):
+                if not await _change(close, connection, item):
                     raise _not_parked()
                 return _answer(item, "closed")
             payment, operation = await self._lock(connection, item)
@@ -277,6 +284,16 @@ def needs_provider_check(item: ParkedItem, claim: OperatorClaim) -> bool:
     """Return whether to check a claim against the provider: every claim that is irreversible."""
     ends = {"happened": {Kind.REFUND, Kind.CAPTURE, Kind.CANCEL}, "never": {Kind.REFUND}}
     return item.kind in ends.get(claim.what, set())
+
+
+async def _change(
+    change: Callable[[Connection, str, str], Awaitable[bool]], connection: Connection, item: ParkedItem
+) -> bool:
+    """Retry or close an item; False if it is not parked any more. Raise Refusal as its provider says."""
+    try:
+        return await change(connection, item.name, item.owner)
+    except AttentionRefused as refused:
+        raise Refusal(RefusalReason.NOT_ALLOWED, str(refused)) from None
 
 
 def _take(fold: Fold, payment: Payment, fact: AnyFact) -> None:

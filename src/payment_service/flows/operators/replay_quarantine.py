@@ -37,7 +37,10 @@ _MASK: Final = b"****"
 
 
 class Replays:
-    """Decide rows again. `amount_minor_max`: the largest order accepted, in minor units."""
+    """Decide rows again.
+
+    `amount_minor_max`: the largest order accepted, in minor units. `card_like_ids`: accept ids that look like card numbers.
+    """
 
     def __init__(
         self,
@@ -47,12 +50,14 @@ class Replays:
         cancelled: OrderCancellationIntake,
         webhooks: Webhooks,
         amount_minor_max: int,
+        card_like_ids: bool = False,
     ) -> None:
         self._context = context
         self._intake = intake
         self._cancelled = cancelled
         self._webhooks = webhooks
         self._amount_minor_max = amount_minor_max
+        self._card_like_ids = card_like_ids
 
     async def terms(self, row: QuarantinedRecord) -> Terms | None:
         """Return the terms for the order in a row, or None if it contains none or would be rejected. Raise Refusal."""
@@ -95,7 +100,13 @@ class Replays:
         """Rebuild the record as it was consumed, without the headers added in quarantine."""
         topic, at = row.topic or "", row.recorded_at
         timestamp_ms = int(at.timestamp() * 1000) if at else -1
-        decoded = decode(topic, row.value, timestamp_ms=timestamp_ms, amount_minor_max=self._amount_minor_max)
+        decoded = decode(
+            topic,
+            row.value,
+            timestamp_ms=timestamp_ms,
+            amount_minor_max=self._amount_minor_max,
+            card_like_ids=self._card_like_ids,
+        )
         return InboundRecord(
             topic=topic,
             partition=row.partition or 0,

@@ -23,6 +23,7 @@ from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.deliveries import StripeDeliveries
 from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
 from payment_service.provider.stripe.object_lists import list_path, read_one, read_page, read_path
+from payment_service.provider.stripe.pay import StripePay
 from payment_service.provider.stripe.refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
 from payment_service.provider.stripe.responses import Response, classify, read_date
 
@@ -291,7 +292,7 @@ def _make(config: Config, context: ProviderContext) -> Stripe:
     return Stripe(config, now_s=context.now_s)
 
 
-PLUGIN: Final = Plugin(settings=Config, make=_make)
+PLUGIN: Final = Plugin(settings=Config, make=_make, pay=StripePay)
 
 
 async def _refuse_if_late(

@@ -11,7 +11,6 @@ down_revision = None
 def upgrade() -> None:
     """Create every table, index and view."""
     run_script("0001_initial.sql")
-    run_script("0001_bank_transfer.sql")
     run_script("0001_reconciliation.sql")
     run_script("0001_comments.sql")
 

@@ -10,21 +10,22 @@ from typing import IO, TYPE_CHECKING, Final
 import structlog
 
 from payment_service.bank_transfer import ledger
+from payment_service.bank_transfer.contracts import Statement, StatementLine
 from payment_service.bank_transfer.events import PROVIDER
 from payment_service.bank_transfer.provider import BankTransfer
 from payment_service.bank_transfer.references import find_references
+from payment_service.bank_transfer.settings import BankTransferSettings
 from payment_service.bank_transfer.statement import (
     BadLine,
     Outgoing,
     read_statement,
     read_transfer,
 )
+from payment_service.bank_transfer.transfers import TransferOutcome, Transfers
 from payment_service.commands import output, session
 from payment_service.commands.settings import CommandSettings
-from payment_service.config.config import BankTransferSettings, ConfigError
-from payment_service.contracts.operators import Statement, StatementLine
+from payment_service.config.config import ConfigError
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.flows.operators.bank_transfers import TransferOutcome, Transfers
 from payment_service.flows.state.context import Context
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.flows.webhooks.apply import Webhooks

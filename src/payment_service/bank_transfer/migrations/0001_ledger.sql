@@ -39,3 +39,18 @@ CREATE TABLE bank_refunds (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX bank_refunds_of_intent ON bank_refunds (reference);
+
+COMMENT ON TABLE bank_intents IS 'Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.';
+COMMENT ON COLUMN bank_intents.reference IS 'ISO 11649 creditor reference, derived from the id of the payment.';
+COMMENT ON COLUMN bank_intents.ended_at IS 'When the money was booked, or the intent canceled.';
+
+COMMENT ON TABLE bank_transfers IS 'Ledger of the provider bank_transfer: incoming transfers, once each. Amounts are in minor units.';
+COMMENT ON COLUMN bank_transfers.account IS 'IBAN of the shop.';
+COMMENT ON COLUMN bank_transfers.transaction_id IS 'The id that the bank gave the transaction.';
+COMMENT ON COLUMN bank_transfers.text IS 'What the customer wrote, with card numbers masked.';
+COMMENT ON COLUMN bank_transfers.outcome IS 'Type of the resulting event. transfer.unmatched: no reference of this service; needs attention.';
+COMMENT ON COLUMN bank_transfers.reference IS 'bank_intents.reference of the intent that the transfer names.';
+
+COMMENT ON TABLE bank_refunds IS 'Ledger of the provider bank_transfer: transfers that the shop has to send back. Amounts are in minor units.';
+COMMENT ON COLUMN bank_refunds.refund_id IS 'refunds.id.';
+COMMENT ON COLUMN bank_refunds.failure IS 'Why the transfer failed; empty if it did not.';

@@ -18,7 +18,6 @@ from payment_service.bank_transfer import events, ledger
 from payment_service.bank_transfer.references import find_references
 from payment_service.crash_points import reached
 from payment_service.db import audit
-from payment_service.domain import card_numbers
 from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundStatus
 from payment_service.flows.state.errors import Refusal, RefusalReason
@@ -65,8 +64,7 @@ class Transfers:
     async def take(self, transfer: Transfer, actor: Actor) -> TransferResult:
         """Record one transfer. Raise TRANSIENT_ERRORS when the outcome is unknown: record it again then."""
         async with self._pool.acquire() as connection, connection.transaction():
-            masked = card_numbers.mask(transfer.text)
-            known = not await ledger.claim_transfer(connection, self._account, transfer, masked)
+            known = not await ledger.claim_transfer(connection, self._account, transfer)
             before = await ledger.lock_transfer(connection, self._account, transfer.transaction_id) if known else None
             named = await _lock_named(connection, transfer)
             if before is not None and (result := _compare(before, transfer, named)) is not None:

@@ -8,8 +8,9 @@ from uuid import UUID
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli.options import Json
 from payment_service.config.config import ConfigError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 group = typer.Typer(name="bank", help="Payments by bank transfer.", no_args_is_help=True)
 
@@ -19,7 +20,7 @@ def import_statement(
     file: Annotated[str, typer.Argument(help="The statement as CSV; - reads standard input.")], as_json: Json = False
 ) -> None:
     """Import the transfers of a bank statement. Importing it again changes nothing. Needs DB_DSN and BANK_TRANSFER_…."""
-    from payment_service.commands import bank as code
+    from payment_service.bank_transfer import commands as code
 
     taken = code.import_statement(file, as_json=as_json)
     raise typer.Exit(exit_codes.DONE if taken else exit_codes.FAILED)
@@ -35,7 +36,7 @@ def confirm_transfer(
     as_json: Json = False,
 ) -> None:
     """Confirm that the money for a payment has arrived. Needs DB_DSN and BANK_TRANSFER_…."""
-    from payment_service.commands import bank as code
+    from payment_service.bank_transfer import commands as code
 
     taken = code.confirm(
         name, transaction=transaction, amount=amount, currency=currency, booked_on=booked, as_json=as_json
@@ -50,7 +51,7 @@ def end_refund(
     failed: Annotated[str, typer.Option(help="The transfer failed or was returned: a reason code.")] = "",
 ) -> None:
     """Record the result of a refund by transfer. Needs DB_DSN and BANK_TRANSFER_…."""
-    from payment_service.commands import bank as code
+    from payment_service.bank_transfer import commands as code
 
     if made == bool(failed):
         raise ConfigError("Use either --made or --failed WHY.")

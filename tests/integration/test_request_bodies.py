@@ -1,0 +1,54 @@
+"""Test bodies of `/v1` that arrive slowly, in part, or with characters that deceive the eye."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+
+from payment_service.http import bodies
+from tests.support.api import Api, assert_problem, open_api
+from tests.support.http import ask, send
+
+
+@pytest.fixture
+async def api(database_dsn: str) -> AsyncIterator[Api]:
+    async with open_api(database_dsn) as opened:
+        yield opened
+
+
+async def head_of_refund(api: Api) -> bytes:
+    """Return the head of a refund request whose body has ten bytes."""
+    payment, key = await api.insert(status="succeeded", captured=1990), await api.key_for("read", "refund")
+    lines = [f"POST /v1/payments/{payment}/refunds HTTP/1.1", "host: test", f"authorization: Bearer {key}"]
+    lines += ["content-type: application/json", "idempotency-key: k-1", "content-length: 10", "", ""]
+    return "\r\n".join(lines).encode()
+
+
+async def test_caller_who_leaves_in_the_middle_of_a_body_is_no_defect(api: Api) -> None:
+    head = await head_of_refund(api)
+    with structlog.testing.capture_logs() as logs:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(head)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        assert (await api.get("/v1/payments")).status == 200
+    assert [line for line in logs if line["log_level"] == "error"] == []
+
+
+async def test_body_that_does_not_arrive_in_time_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "READ_TIMEOUT_S", 0.05)
+    answer = await send(api.port, await head_of_refund(api), wait_close=True)
+    assert_problem(answer, 408)
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\x9b", "\u202e", "\u2066", "\u2028", "\u200b", "\ufeff", "\x00"])
+async def test_invisible_characters_in_a_reason_are_refused(api: Api, character: str) -> None:
+    payment, key = await api.insert(status="succeeded", captured=1990), await api.key_for("read", "refund")
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json", "idempotency-key": "k-1"}
+    body = json.dumps({"amount": "1.00", "reason": f"to{character}day"}).encode()
+    assert_problem(await ask(api.port, "POST", f"/v1/payments/{payment}/refunds", headers, body), 422)
