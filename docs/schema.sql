@@ -59,7 +59,8 @@ CREATE TABLE payments (
     fact_precedence     smallint,  -- Key, third part: orders facts of the same second.
     fact_source         text,  -- Key, last part: the event or operation that brought the fact.
     declines            text[]      NOT NULL DEFAULT '{}'::text[],  -- Causes of the declines already published, one per charge, so that each is published once.
-    paid_at             timestamptz,  -- When the provider collected the money, by its clock.
+    paid_at             timestamptz,  -- When the provider collected the money, by its clock. Set once.
+    capture_before      timestamptz,  -- When the authorization ends, by the clock of the provider. NULL: not authorized, or not known yet.
     expires_at          timestamptz,  -- When an unpaid payment is canceled. NULL: never.
     expiry_due_at       timestamptz,  -- When the expiry loop looks at the payment next. NULL: never.
     order_topic         text        NOT NULL,  -- Topic of the order record that created the payment, with order_partition and order_offset.
@@ -196,7 +197,7 @@ CREATE TABLE payment_history (
     to_status       text        NOT NULL,
     published_topic text,  -- Topic of the event. NULL: the change was not published.
     cause           text        NOT NULL,  -- The object at the provider and the state that it reached.
-    occurred_at     timestamptz,  -- The clock of the provider.
+    occurred_at     timestamptz,  -- The clock of the provider. NULL: a read showed the status, but not its time.
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT payment_history_pkey PRIMARY KEY (id),
     CONSTRAINT payment_history_one_row_per_sequence UNIQUE (payment_id, sequence),
@@ -244,9 +245,10 @@ CREATE TABLE disputes (
     provider_dispute_id text        NOT NULL,
     amount              bigint      NOT NULL,
     currency            text        NOT NULL,
-    status              text        NOT NULL,
+    status              text        NOT NULL,  -- The word of the provider, which may be newer than this version.
     reason              text        NOT NULL,
     evidence_due_at     timestamptz,  -- Until when the provider accepts evidence. NULL: it does not ask for any.
+    funds_withdrawn     boolean     NOT NULL DEFAULT true,  -- Whether the bank has the money. For a status that does not say it: what the fields of the provider say.
     fact_rank           smallint    NOT NULL,  -- Key of the latest applied fact, as in payments.
     fact_at             bigint      NOT NULL,  -- The clock of the provider, in seconds since 1970.
     fact_precedence     smallint    NOT NULL,
@@ -258,11 +260,11 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id),
     CONSTRAINT disputes_amount_in_range CHECK (amount >= 0 AND amount <= '999999999999'::bigint),
     CONSTRAINT disputes_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
-    CONSTRAINT disputes_status_is_known CHECK (status = ANY (ARRAY['warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response', 'under_review', 'prevented', 'lost', 'won']))
+    CONSTRAINT disputes_status_is_a_word CHECK (status ~ '^[a-z0-9_]{1,64}$')
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
 CREATE INDEX disputes_by_time ON disputes (created_at, id);
-CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status = ANY (ARRAY['needs_response', 'warning_needs_response']);
+CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status ~~ '%needs_response';
 
 -- Records to be published, written in the transaction of the change. Only inserted into. Partitioned by week of created_at; kept for 7 days.
 CREATE TABLE outbox (
@@ -420,6 +422,19 @@ CREATE TABLE provider_schemas (
     CONSTRAINT provider_schemas_pkey PRIMARY KEY (provider)
 );
 
+-- The deployment name that this database belongs to, since the first start. One row.
+CREATE TABLE installation (
+    one_row    boolean     NOT NULL DEFAULT true,
+    id         uuid        NOT NULL,  -- Random. In the metadata of created intents, and of the object that claims the name at the provider. A restored backup keeps it.
+    deployment text        NOT NULL,  -- DEPLOYMENT of the first start. Ids and idempotency keys derive from it, so it never changes.
+    account    text,  -- Id of the account at the provider. NULL until a start has read it.
+    livemode   boolean,  -- Whether the key of the first start was of live mode. NULL until then.
+    created_at timestamptz NOT NULL DEFAULT now(),
+    claimed_at timestamptz,  -- When the account first confirmed the claim of the name. NULL until then.
+    CONSTRAINT installation_pkey PRIMARY KEY (one_row),
+    CONSTRAINT installation_is_one_row CHECK (one_row)
+);
+
 -- Oldest SCHEMA_REVISION_NEEDED of a service that still works on this schema. A later migration may raise it. One row.
 CREATE TABLE schema_minimum (
     id       boolean NOT NULL DEFAULT true,
@@ -553,6 +568,7 @@ CREATE VIEW payments_decimal AS
     created_at,
     updated_at,
     capture_method,
+    capture_before,
     expires_at
    FROM payments;
 

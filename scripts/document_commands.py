@@ -22,6 +22,8 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "capture": Payment,
     "cancel": Payment,
     "reconcile": operators.ReconciliationReport,
+    "installation show": operators.InstallationState,
+    "installation move": operators.InstallationState,
     "keys list": operators.ApiKeys,
     "keys revoke": operators.ApiKeys,
     "bank import": bank_transfer.Statement,
@@ -34,6 +36,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "quarantine list": operators.QuarantinedList,
     "quarantine show": operators.QuarantinedContent,
     "quarantine replay": operators.Replayed,
+    "verify": operators.Verification,
 }
 INTRODUCTION: Final = """# The command line
 
@@ -48,9 +51,10 @@ error. Control characters are escaped, so output cannot control a terminal.
 | 0 | done now or before. A call to the provider is requested and durable; `show` has its result later |
 | 1 | failed or refused, with the reason; nothing was changed |
 | 2 | usage or configuration error |
-| 3 | schema or topics are missing |
+| 3 | schema, topics or installation do not match |
 | 4 | not found |
 | 5 | temporarily not possible, nothing was changed: run the same command again |
+| 6 | a comparison found differences. 1 means that it could not compare |
 
 **Changes happen once.** Each change has a key, which is printed. The same command with that `--key` has no second effect,
 whoever runs it. `refund`, `capture` and `cancel` derive the key from action, payment and amount. So a command that is repeated

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from payment_service.db.operations import Claimed
 from payment_service.domain.events import PaymentEvent
+from payment_service.domain.facts_without_intent import FreeFact, RefusedFact
 from payment_service.domain.payment import (
     CANCELABLE,
     STATUS_ORDER,
@@ -18,10 +19,8 @@ from payment_service.domain.payment import (
     Applied,
     Decline,
     Fact,
-    FreeFact,
     IntentFact,
     Payment,
-    RefusedFact,
     Status,
     apply,
 )

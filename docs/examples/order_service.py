@@ -28,6 +28,7 @@ from payment_service_events import (
     MalformedRecord,
     Money,
     PaymentAuthorized,
+    PaymentCaptured,
     PaymentDisputeClosed,
     PaymentDisputed,
     PaymentFailed,
@@ -80,6 +81,8 @@ def follow(before: Standing, event: Event) -> Standing:
             return replace(before, status="held")
         case PaymentSucceeded(amount=amount):
             return replace(before, status="paid", paid=amount)
+        case PaymentCaptured(amount_captured=total):
+            return replace(before, paid=total)
         case PaymentRefunded(amount_refunded=total, full=full):
             return replace(before, status="refunded" if full else before.status, refunded=total)
         case PaymentRefundFailed(amount_refunded=total):

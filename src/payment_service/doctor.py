@@ -8,13 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -25,23 +22,26 @@ from rich.console import Console
 from payment_service import exit_codes
 from payment_service.config.config import Config, ConfigError
 from payment_service.contracts.records import topics_needed
+from payment_service.db.clock import database_time
+from payment_service.db.clock_skew import SKEW_MAX_S, describe
 from payment_service.db.gauges import partition_days_left
 from payment_service.db.maintain import AHEAD
 from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_arguments
 from payment_service.db.queries import load
 from payment_service.db.rights import Roles, compare_role
 from payment_service.db.schema import schema_problem
+from payment_service.doctor_installation import check_installation
+from payment_service.findings import Finding, Findings, Verdict
 from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import attention_sources, require_providers
-from payment_service.provider.stripe.adapter import API_VERSION
-from payment_service.provider.stripe.webhooks import APPLIED_TYPES, TOLERANCE_S
+from payment_service.provider.stripe.api_versions import API_VERSION, compare_versions
+from payment_service.provider.stripe.signatures import TOLERANCE_S
+from payment_service.provider.stripe.webhooks import APPLIED_TYPES
 from payment_service.telemetry.errors import describe_error
 from payment_service.telemetry.logs import mask
 
 # An operator waits for the result; a dependency that takes longer counts as down.
 CHECK_TIMEOUT_S: Final = 10
-# A fifth of the tolerance of webhook signatures. A larger offset warns before signatures are refused.
-CLOCK_TOLERANCE_S: Final = TOLERANCE_S / 5
 # `maintain` creates partitions 14 days ahead; a week less means that it does not run.
 DAYS_LEFT_MIN: Final = AHEAD.days / 2
 
@@ -53,26 +53,6 @@ RIGHTS_SHOWN: Final = 5
 
 _sql = load(__package__, "doctor.sql")
 
-
-class Verdict(StrEnum):
-    """The result of a check. Only `FAILED` makes the exit code 1."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A line of the report: the subject, the finding and the fix."""
-
-    verdict: Verdict
-    subject: str
-    found: str
-    fix: str = ""
-
-
-Findings: TypeAlias = AsyncIterator[Finding]
 
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red"}
 
@@ -157,6 +137,9 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
         else:
             yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
     yield await _check_parked(connection)
+    yield await _check_balance(connection)
+    async for finding in check_installation(config, connection):
+        yield finding
     yield await _check_disabled_providers(config, connection)
     if "stripe" in config.providers and not config.stripe_publishable_key:
         yield await _check_checkout(connection)
@@ -171,6 +154,15 @@ async def _check_parked(connection: Connection) -> Finding:
     if any(counts.values()):
         return Finding(Verdict.WARNING, "parked", f"needs attention: {found}", "payment-service parked list")
     return Finding(Verdict.OK, "parked", "nothing needs attention")
+
+
+async def _check_balance(connection: Connection) -> Finding:
+    """Warn about refunds that wait until our own balance at the provider covers them."""
+    waiting = await connection.fetchval(_sql.refunds_without_balance)
+    if not waiting:
+        return Finding(Verdict.OK, "balance", "no refund waits for it")
+    found = f"{waiting} {'refund waits' if waiting == 1 else 'refunds wait'} for our balance at the provider"
+    return Finding(Verdict.WARNING, "balance", found, "top it up; refunds are retried for a week, then they fail")
 
 
 async def _check_role(connection: Connection, roles: Roles) -> Findings:
@@ -199,17 +191,16 @@ def _few(rights: list[str]) -> str:
 
 
 async def _check_database_clock(connection: Connection) -> Finding:
-    return _clock_finding("the database's clock", await connection.fetchval("SELECT clock_timestamp()"))
+    effect = "a process here sends no calls and runs no timers"
+    return _clock_finding("the database's", await database_time(connection), effect)
 
 
-def _clock_finding(whose: str, theirs: datetime) -> Finding:
-    off_s = (datetime.now(UTC) - theirs).total_seconds()
-    if abs(off_s) > CLOCK_TOLERANCE_S:
-        found = f"this machine's clock is {abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} {whose}"
-        return Finding(
-            Verdict.FAILED, "clock", found, f"synchronize it (NTP): webhooks are refused beyond {TOLERANCE_S} s"
-        )
-    return Finding(Verdict.OK, "clock", f"agrees with {whose}")
+def _clock_finding(whose: str, theirs: datetime, effect: str) -> Finding:
+    """Compare this host's clock with another. `effect`: a clause about the result of a large difference."""
+    skew_s = (datetime.now(UTC) - theirs).total_seconds()
+    if abs(skew_s) > SKEW_MAX_S:
+        return Finding(Verdict.FAILED, "clock", describe(skew_s, whose), f"synchronize it (NTP): {effect}")
+    return Finding(Verdict.OK, "clock", f"agrees with {whose} clock")
 
 
 async def _check_broker(config: Config) -> Findings:
@@ -279,18 +270,17 @@ async def _check_stripe(config: Config) -> Findings:
         async with aiohttp.ClientSession(
             headers=_headers(config), timeout=aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S / 2)
         ) as session:
-            status, answer, date = await _get(
-                session, f"{config.stripe_api_base.rstrip('/')}/v1/payment_intents?limit=1"
-            )
+            base = config.stripe_api_base.rstrip("/")
+            status, answer, date, _ = await _get(session, f"{base}/v1/payment_intents?limit=1", version=API_VERSION)
             finding = _key_finding(config, status, answer)
             yield finding
             if date is not None:
-                yield _clock_finding("Stripe's clock", date)
+                yield _clock_finding("Stripe's", date, f"webhooks are refused beyond {TOLERANCE_S} s")
             if finding.verdict is Verdict.OK:
-                status, answer, _ = await _get(
-                    session, f"{config.stripe_api_base.rstrip('/')}/v1/webhook_endpoints?limit=100"
-                )
+                # Without a version in the request, Stripe answers in that of the account, and names it.
+                status, answer, _, version = await _get(session, f"{base}/v1/webhook_endpoints?limit=100")
                 yield _endpoints_finding(status, answer)
+                yield _versions_finding(_ours(answer), version)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         yield Finding(
             Verdict.FAILED,
@@ -301,17 +291,21 @@ async def _check_stripe(config: Config) -> Findings:
 
 
 def _headers(config: Config) -> dict[str, str]:
-    return {"Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}", "Stripe-Version": API_VERSION}
+    return {"Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}"}
 
 
-async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, Any], datetime | None]:
-    async with session.get(url) as response:
+async def _get(
+    session: aiohttp.ClientSession, url: str, *, version: str = ""
+) -> tuple[int, dict[str, Any], datetime | None, str]:
+    """Return status, body, date and API version of a response."""
+    async with session.get(url, headers={"Stripe-Version": version} if version else {}) as response:
         date = response.headers.get("Date")
         answer = await response.json(content_type=None)
         return (
             response.status,
             answer if isinstance(answer, dict) else {},
             parsedate_to_datetime(date) if date else None,
+            response.headers.get("Stripe-Version", ""),
         )
 
 
@@ -332,7 +326,7 @@ def _key_finding(config: Config, status: int, answer: dict[str, Any]) -> Finding
                 Verdict.FAILED,
                 "stripe key",
                 "has no permission to read payment intents",
-                "grant the restricted key: PaymentIntents write, Charges and Refunds write",
+                "grant the restricted key: PaymentIntents write, Charges and Refunds write, Products write",
             )
         case _:
             return Finding(
@@ -359,17 +353,23 @@ def _endpoints_finding(status: int, answer: dict[str, Any]) -> Finding:
             f"could not be checked: Stripe returned {status}: {_message(answer)}",
             "try again",
         )
-    ours = [
-        endpoint
-        for endpoint in answer.get("data", [])
-        if urlsplit(str(endpoint.get("url"))).path.rstrip("/") == WEBHOOK_PATH
-    ]
+    ours = _ours(answer)
     if not ours:
         return Finding(Verdict.FAILED, "webhook", f"no endpoint ends in {WEBHOOK_PATH}", create)
     faults = [_fault_of(endpoint) for endpoint in ours]
     if "" in faults:
         return Finding(Verdict.OK, "webhook", f"{ours[faults.index('')]['url']} receives every needed event")
     return Finding(Verdict.FAILED, "webhook", f"{ours[0]['url']} {faults[0]}", create)
+
+
+def _ours(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    found = answer.get("data", [])
+    return [one for one in found if urlsplit(str(one.get("url"))).path.rstrip("/") == WEBHOOK_PATH]
+
+
+def _versions_finding(ours: list[dict[str, Any]], account: str) -> Finding:
+    problem, fix = compare_versions([str(endpoint.get("api_version") or account) for endpoint in ours], account)
+    return Finding(Verdict.WARNING if fix else Verdict.OK, "api version", problem, fix)
 
 
 def _fault_of(endpoint: dict[str, Any]) -> str:
@@ -381,8 +381,6 @@ def _fault_of(endpoint: dict[str, Any]) -> str:
         return "is disabled"
     if missing := sorted(TYPES_NEEDED - enabled) if "*" not in enabled else []:
         return f"does not receive {', '.join(missing)}"
-    if endpoint.get("api_version") != API_VERSION:
-        return f"sends API version {endpoint.get('api_version') or 'of the account'}, not {API_VERSION}"
     return ""
 
 

@@ -11,8 +11,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final
@@ -25,6 +24,8 @@ import payment_service_events
 from payment_service import exit_codes
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.db import health
+from payment_service.db import installation as installations
+from payment_service.db.clock_skew import MEASURE_INTERVAL_S, ClockSkew
 from payment_service.db.gauges import sample
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
 from payment_service.db.schema import schema_problem
@@ -36,6 +37,7 @@ from payment_service.flows.intake.quarantine import quarantine_webhook_body
 from payment_service.flows.reconciliation.engine import comparisons_of
 from payment_service.flows.reconciliation.schedule import ScheduledReconciliation
 from payment_service.flows.state.context import Context
+from payment_service.flows.timers.account_claim import AccountClaim
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
 from payment_service.flows.webhooks.apply import Webhooks
@@ -48,6 +50,7 @@ from payment_service.kafka.producer import Producer
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.loop import Loop
+from payment_service.provider.account_claims import AccountClaims
 from payment_service.provider.plugins import ProviderContext, open_providers, require_providers
 from payment_service.provider.port import WebhookReceiver
 from payment_service.telemetry import metrics
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from payment_service.config.config import Config
     from payment_service.db.pool import Pool
     from payment_service.flows.intake.records import InboundRecord
+    from payment_service.provider.account_claims import Installation
 
 log = structlog.get_logger(__name__)
 
@@ -69,13 +73,17 @@ SAMPLE_INTERVAL_S: Final = 5.0
 LAG_CHECK_INTERVAL_S: Final = 0.5
 TOPICS_TIMEOUT_S: Final = 5.0
 READY_TIMEOUT_S: Final = 2.0
+# A start does not wait longer for the provider; new payments then wait for the claim instead.
+CLAIM_TIMEOUT_S: Final = 3.0
 GC_THRESHOLDS: Final = (50_000, 20, 20)  # new objects before a collection: at most a few megabytes of cycles
+# The roles that call a provider. The others need no network access to it.
+CALLING_ROLES: Final = frozenset({"dispatch", "http"})
 # Minimum time for a part to clean up if its turn comes after the grace period has ended.
 MIN_GRACE_S: Final = 1.0
 
 
 class NotPrepared(Exception):
-    """The schema or the topics do not match this version; the message says what to run."""
+    """The schema, the topics or the installation do not match; the message says what to do."""
 
 
 def serve(config: Config, roles: Collection[str]) -> int:
@@ -110,7 +118,7 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         stack.push_async_callback(_close_pool, pool)
         await _require_prepared(config, pool, roles)
         _initialize_counters()
-        service = Service(config, pool, roles)
+        service = Service(config, pool, roles, await _claim_database(config, pool))
         await service.start(stack)
         _tune_garbage_collection()
         log.info("started", roles=sorted(roles), service_port=config.service_port, metrics_port=config.metrics_port)
@@ -177,14 +185,29 @@ async def _require_prepared(config: Config, pool: Pool, roles: frozenset[str]) -
         raise NotPrepared(message)
 
 
+async def _claim_database(config: Config, pool: Pool) -> Installation:
+    try:
+        return await installations.claim(pool, config.deployment)
+    except installations.AnotherDeployment as error:
+        raise NotPrepared(str(error)) from None
+
+
 class Service:
     """The connected parts of one process."""
 
-    def __init__(self, config: Config, pool: Pool, roles: frozenset[str]) -> None:
+    def __init__(
+        self, config: Config, pool: Pool, roles: frozenset[str], installation: Installation | None = None
+    ) -> None:
         self._config = config
+        self._clock = ClockSkew(pool)
         self._pool = pool
         self._roles = roles
-        self._providers = open_providers(config, self._provider_context())
+        self._providers = open_providers(config, self._provider_context(installation))
+        self._claims = {
+            name: AccountClaim(pool, provider, installation)
+            for name, provider in self._providers.by_name.items()
+            if installation is not None and roles & CALLING_ROLES and isinstance(provider, AccountClaims)
+        }
         self._context = self._flow_context()
         self._broker_status = BrokerStatus()
         make_producer = partial(Producer, broker_status=self._broker_status)
@@ -218,6 +241,8 @@ class Service:
     async def start(self, stack: AsyncExitStack) -> None:
         """Start the parts from the last stage of the pipeline to the first; `stack` stops them in reverse order."""
         stack.push_async_callback(self._providers.close)
+        await self._clock.measure_once()
+        await self._claim_names(stack)
         operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
         await self._serve_http(stack, operations, self._config.metrics_port)
         if self._relay is not None:
@@ -255,6 +280,16 @@ class Service:
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
         self._start_sampling(stack)
 
+    async def _claim_names(self, stack: AsyncExitStack) -> None:
+        """Claim the deployment name. Raises NotPrepared if it is not ours. An account that is down is asked again later."""
+        for claim in self._claims.values():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLAIM_TIMEOUT_S):
+                    if refused := await claim.claim():
+                        raise NotPrepared(refused)
+            claim.start()
+            stack.push_async_callback(claim.stop)
+
     async def _accept(self, batch: Sequence[InboundRecord]) -> None:
         """Make a batch durable. Orders come first, because the same batch may cancel them."""
         if created := [inbound_record for inbound_record in batch if inbound_record.topic != ORDERS_CANCELLED]:
@@ -269,21 +304,24 @@ class Service:
 
     async def readiness(self) -> Readiness:
         """Return ready if the schema matches and the database answers; broker and provider are reported only."""
-        checks = {"broker": self._broker_state(), "provider": "ok"}
+        checks = {"broker": self._broker_state(), "provider": "ok", "clock": self._clock.problem() or "ok"}
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 problem = await schema_problem(self._pool)
                 blocked = await health.all_blocked(self._pool)
         except TRANSIENT_ERRORS:  # the text stays out of /ready, which faces the internet
             return Readiness(ready=False, checks={**checks, "database": "does not answer"})
+        if problem_of_claim := next((found for claim in self._claims.values() if (found := claim.problem())), ""):
+            checks["installation"] = problem_of_claim
         if blocked:
             checks["provider"] = "blocked: " + ", ".join(blocked)
         return Readiness(ready=problem is None, checks={**checks, "database": "ok", "schema": problem or "ok"})
 
-    def _provider_context(self) -> ProviderContext:
+    def _provider_context(self, installation: Installation | None) -> ProviderContext:
         return ProviderContext(
+            installation=str(installation.id) if installation else "",
             deployment=self._config.deployment,
-            now_s=lambda: _now().timestamp(),
+            now_s=lambda: self._clock.now().timestamp(),
             timeout_s=self._config.provider_timeout_s,
             concurrency=self._config.provider_concurrency,
             pool=self._pool,
@@ -294,10 +332,26 @@ class Service:
             pool=self._pool,
             providers=self._providers,
             deployment=self._config.deployment,
-            now=_now,
+            now=self._clock.now,
+            may_decide=self._may_decide,
+            paused_kinds=self._paused_kinds,
             wake_dispatcher=self._wake_dispatcher,
             wake_relay=self._wake_relay,
         )
+
+    def _may_decide(self) -> bool:
+        return self._clock.agrees() and not any(claim.lost for claim in self._claims.values())
+
+    def _paused_kinds(self, provider: str) -> frozenset[str]:
+        if not self._clock.agrees():
+            return frozenset({health.EVERYTHING})
+        return self._claims[provider].paused_kinds() if provider in self._claims else frozenset()
+
+    def _show_pauses(self) -> None:
+        metrics.SENDING_PAUSED.labels("clock_skew").set(not self._clock.agrees())
+        metrics.SENDING_PAUSED.labels("claim_lost").set(any(claim.lost for claim in self._claims.values()))
+        unconfirmed = any(not claim.confirmed and not claim.lost for claim in self._claims.values())
+        metrics.SENDING_PAUSED.labels("claim_unconfirmed").set(unconfirmed)
 
     def _make_dispatchers(self) -> list[Dispatcher]:
         """Create one dispatcher per provider, so that a hanging provider takes no call slots from another."""
@@ -328,6 +382,7 @@ class Service:
 
     def _start_sampling(self, stack: AsyncExitStack) -> None:
         async def sample_once() -> int:
+            self._show_pauses()
             metrics.BROKER_UNAVAILABLE.set(bool(self._broker_status.problem()))
             await sample(self._pool)
             return 0
@@ -342,10 +397,12 @@ class Service:
         for loop in (
             Loop("gauges", sample_once, interval_min_s=SAMPLE_INTERVAL_S, interval_max_s=SAMPLE_INTERVAL_S),
             Loop("event_loop_lag", check_lag),
+            Loop(
+                "clock_skew",
+                self._clock.measure_once,
+                interval_min_s=MEASURE_INTERVAL_S,
+                interval_max_s=MEASURE_INTERVAL_S,
+            ),
         ):
             loop.start()
             stack.push_async_callback(loop.stop)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

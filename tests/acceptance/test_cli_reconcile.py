@@ -39,7 +39,7 @@ async def paid_without_webhook(harness: Harness) -> str:
 async def test_differences_are_printed_with_what_to_do_until_none_is_open(harness: Harness) -> None:
     intent = await paid_without_webhook(harness)
     dry = await reconcile(harness, "--since", "1h", "--dry-run")
-    assert (dry.returncode, "would be repaired" in dry.stdout) == (1, True)
+    assert (dry.returncode, "would be repaired" in dry.stdout) == (6, True)
     repaired = await reconcile(harness, "--since", "1h", "--json")
     report = json.loads(repaired.stdout)
     assert repaired.returncode == 0
@@ -48,7 +48,7 @@ async def test_differences_are_printed_with_what_to_do_until_none_is_open(harnes
     ]
     await harness.flows.pool.execute("UPDATE payments SET amount = 3000")
     left = await reconcile(harness, "--since", "1h")
-    assert left.returncode == 1
+    assert left.returncode == 6
     assert "amount_differs" in left.stdout
     assert "Compare both amounts" in left.stdout
     await harness.flows.pool.execute("UPDATE payments SET amount = 1990")

@@ -30,6 +30,21 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_provider_blocked{provider="stripe",kind="*"}': "1 0x10"},
         "5m",
     ),
+    "PaymentClaimLost": (
+        {'payments_sending_paused{reason="claim_lost"}': "1x5"},
+        {'payments_sending_paused{reason="claim_lost"}': "0x5", 'payments_sending_paused{reason="clock_skew"}': "1x5"},
+        "1m",
+    ),
+    "PaymentClaimUnconfirmed": (
+        {'payments_sending_paused{reason="claim_unconfirmed"}': "1x10"},
+        {'payments_sending_paused{reason="claim_unconfirmed"}': "1 0x10"},
+        "5m",
+    ),
+    "PaymentClockSkew": (
+        {"payments_clock_skew_seconds": "-31x10"},
+        {"payments_clock_skew_seconds": "29x10"},
+        "5m",
+    ),
     "PaymentUnexpectedMoney": (
         {'payments_parked{what="event",reason="unexpected_money"}': "1x5"},
         {'payments_parked{what="event",reason="conflict"}': "1x5"},
@@ -95,6 +110,11 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_outbox_records_total{topic="payments.refund_failed"}': "0x5 1x20"},
         {'payments_outbox_records_total{topic="payments.refunded"}': "0+1x30"},
         "10m",
+    ),
+    "PaymentRefundsWaitForBalance": (
+        {"payments_refunds_waiting_for_balance": "2x10"},
+        {"payments_refunds_waiting_for_balance": "1 0x10"},
+        "8m",
     ),
     "PaymentDisputeEvidenceDue": ({"payments_disputes_due": "1x60"}, {"payments_disputes_due": "0x60"}, "30m"),
     "PaymentHoldsEnding": ({"payments_authorizations_expiring": "1x120"}, {"payments_authorizations_expiring": "0x120"}, "90m"),

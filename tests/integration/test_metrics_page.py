@@ -71,8 +71,8 @@ async def test_only_disputes_with_evidence_due_soon_are_counted(flows: Flows) ->
 
 async def test_authorizations_that_expire_soon_are_counted(flows: Flows) -> None:
     await flows.accept("old", "new", "paid")
-    await flows.pool.execute("UPDATE payments SET status = 'authorized', created_at = now() - interval '6 days'")
-    await flows.pool.execute("UPDATE payments SET created_at = now() - interval '4 days' WHERE order_id = 'new'")
+    await flows.pool.execute("UPDATE payments SET status = 'authorized', capture_before = now() + interval '47 hours'")
+    await flows.pool.execute("UPDATE payments SET capture_before = now() + interval '49 hours' WHERE order_id = 'new'")
     await flows.pool.execute("UPDATE payments SET status = 'succeeded', captured = amount WHERE order_id = 'paid'")
     await sample(flows.pool)
     assert metrics.AUTHORIZATIONS_EXPIRING._value.get() == 1

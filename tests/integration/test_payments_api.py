@@ -36,6 +36,7 @@ async def test_a_payment_shows_amounts_as_decimal_text(api: Api) -> None:
         "provider": "stripe",
         "provider_payment_id": None,
         "capture_method": "automatic",
+        "capture_before": None,
         "expires_at": None,
         "refunds": {"data": [], "has_more": False, "next_cursor": None},
         "disputes": {"data": [], "has_more": False, "next_cursor": None},

@@ -41,5 +41,5 @@ async def test_a_stray_intent_that_cannot_be_canceled_is_read_itself(flows: Flow
     paths = await flows.pool.fetch("SELECT kind, request_path, state FROM operations ORDER BY position OFFSET 1")
     assert [tuple(row) for row in paths] == [
         ("cancel", "/v1/payment_intents/pi_stray/cancel", "refused"),
-        ("retrieve", "/v1/payment_intents/pi_stray", "due"),
+        ("retrieve", "/v1/payment_intents/pi_stray?expand%5B%5D=latest_charge.balance_transaction", "due"),
     ]

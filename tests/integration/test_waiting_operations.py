@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from payment_service.db import health
+from payment_service.db import health, parked
+from payment_service.db.gauges import sample
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
+from payment_service.telemetry import metrics
 from tests.support.eventually import eventually_async
 from tests.support.flows import cancelled, name_of
 from tests.support.harness import Harness
@@ -89,6 +91,23 @@ async def test_refund_waits_for_our_balance_at_the_provider(harness: Harness) ->
 
     await eventually_async(retried)
     assert (await harness.flows.operation("o-1", "refund"))["epoch"] == 3, "each retry has a key of its own"
+
+
+async def test_refund_that_waits_for_our_balance_is_shown_to_operators(harness: Harness) -> None:
+    payment = await harness.pay("o-1")
+    harness.sandbox.faults({"match": REFUND, "action": "status", "code": 400, "body": BALANCE_TOO_LOW})
+    assert (await harness.refund(payment, "5.00", "job-1")).status == 201
+
+    async def waits() -> list[Any]:
+        return await parked.waiting_for_balance(harness.flows.pool, limit=10)
+
+    [shown] = await eventually_async(waits)
+    assert (shown["payment_id"], shown["amount"], shown["currency"]) == (payment, "5.00", "eur")
+    assert shown["next_try_at"] > shown["since"]
+    await sample(harness.flows.pool)
+    assert metrics.REFUNDS_WITHOUT_BALANCE._value.get() == 1
+    async with harness.flows.pool.acquire() as connection:
+        assert await parked.listed(connection, None, limit=10) == [], "nobody has to decide"
 
 
 @pytest.mark.invariant("I15")

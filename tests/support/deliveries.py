@@ -101,6 +101,7 @@ def endpoint(inbox: Inbox, *, secrets: Sequence[str] = (SECRET,), **changes: Any
             "body_limit_bytes": BODY_LIMIT_BYTES,
             "store_event": inbox.take,
             "quarantine": inbox.quarantine,
+            "now_s": lambda: int(time.time()),
             **changes,
         }
     )

@@ -29,20 +29,26 @@ def config_of(env: Mapping[str, str], **changes: str) -> Config:
 
 
 def records(
-    payment: uuid.UUID, count: int = 1, *, first: int = 1, topic: str = INITIATED, value: bytes | None = None
+    payment: uuid.UUID,
+    count: int = 1,
+    *,
+    first: int = 1,
+    topic: str = INITIATED,
+    value: bytes | None = None,
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC),
 ) -> list[OutboxRecord]:
     """Build the records `first`, `first + 1`, … of a payment. `value` replaces the event by other bytes."""
-    return [_record(payment, sequence, topic, value) for sequence in range(first, first + count)]
+    return [_record(payment, sequence, topic, value, now) for sequence in range(first, first + count)]
 
 
-def _record(payment: uuid.UUID, sequence: int, topic: str, value: bytes | None) -> OutboxRecord:
+def _record(payment: uuid.UUID, sequence: int, topic: str, value: bytes | None, now: datetime) -> OutboxRecord:
     announcement = next(announcement for announcement in ANNOUNCEMENTS if announcement.data.topic == topic)
     announcement = replace(announcement, cause=str(uuid.uuid4()))
     made = outbox_record(
         replace(SAMPLE, id=payment, sequence=sequence),
         announcement,
         deployment="default",
-        now=datetime(2026, 1, 1, tzinfo=UTC),
+        now=now,
     )
     return made if value is None else replace(made, value=value)
 

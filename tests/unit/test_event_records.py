@@ -20,6 +20,7 @@ from payment_service_events.types import (
     EVENTS,
     Authorized,
     Canceled,
+    Captured,
     DisputeClosed,
     Disputed,
     Failed,
@@ -60,8 +61,11 @@ DISPUTED_EURO = '"amount":"19.90","currency":"eur","reason":"fraudulent"'
     [
         (Initiated(amount=PRICE, method="card"), f'{OF},"amount":"19.90","currency":"eur","method":"card"'),
         (
-            Authorized(amount=PRICE, payment_method="card", provider_id="pi_1"),
-            f'{OF},"amount":"19.90","currency":"eur","payment_method":"card","provider_id":"pi_1"',
+            Authorized(amount=PRICE, payment_method="card", provider_id="pi_1", capture_before=PAID_AT),
+            (
+                f'{OF},"amount":"19.90","currency":"eur","payment_method":"card","provider_id":"pi_1",'
+                '"capture_before":"2026-01-01T00:00:00Z"'
+            ),
         ),
         (
             Succeeded(
@@ -74,6 +78,13 @@ DISPUTED_EURO = '"amount":"19.90","currency":"eur","reason":"fraudulent"'
             (
                 f'{OF},"amount":"10.00","amount_ordered":"19.90","currency":"eur","payment_date":"2026-01-01T00:00:00Z",'
                 '"payment_method":"card","provider_id":"pi_1"'
+            ),
+        ),
+        (
+            Captured(amount=FIVE, amount_captured=PRICE, amount_ordered=PRICE, provider_id="pi_1"),
+            (
+                f'{OF},"amount":"5.00","amount_captured":"19.90","amount_ordered":"19.90","currency":"eur",'
+                '"provider_id":"pi_1"'
             ),
         ),
         (

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from payment_service.domain.events import PaymentEvent
+from payment_service.domain.facts_without_intent import FreeFact, RefusedFact
 from payment_service.domain.payment import (
     STATUS_ORDER,
     TRANSITIONS,
@@ -16,12 +17,10 @@ from payment_service.domain.payment import (
     ChargeFact,
     Decline,
     Fact,
-    FreeFact,
     Ignored,
     IntentFact,
     Parked,
     Payment,
-    RefusedFact,
     Status,
     Stray,
     apply,

@@ -226,6 +226,27 @@ def test_refunds_above_the_captured_amount_trigger_a_read_of_all_refunds() -> No
     assert isinstance(book.take(external), Ignored)
 
 
+def test_refunds_of_one_list_have_the_sums_right_after_each() -> None:
+    """A failure comes first, since it made room; then the order of creation counts, whatever the order of the list."""
+    book = Book()
+    book.take(fact(RefundStatus.SUCCEEDED, 5, amount=400))
+    listed = (
+        replace(fact(RefundStatus.SUCCEEDED, 90, name="re_3", amount=600, ours=None), created_at=30, from_read=True),
+        replace(fact(RefundStatus.SUCCEEDED, 90, name="re_2", amount=400, ours=None), created_at=20, from_read=True),
+        replace(fact(RefundStatus.FAILED, 90, amount=400), created_at=10, from_read=True),
+    )
+    verdict = book.take(RefundListFact(intent_id=INTENT, refunds=listed, whole=True, at=90, source="answer:2"))
+    assert isinstance(verdict, RefundsChanged)
+    failed, *refunded = [event.data for event in verdict.events]
+    assert isinstance(failed, RefundFailed)
+    assert failed.amount_refunded.minor == 0
+    assert [(one.amount_refunded.minor, one.full) for one in refunded if isinstance(one, Refunded)] == [
+        (400, False),
+        (1000, True),
+    ]
+    assert [event.at for event in verdict.events] == [None, 20, 30]
+
+
 def test_a_refund_list_above_the_captured_amount_is_parked() -> None:
     twice = (fact(RefundStatus.SUCCEEDED, amount=900), fact(RefundStatus.SUCCEEDED, amount=900, name="re_2", ours=None))
     verdict = Book().take(RefundListFact(intent_id=INTENT, refunds=twice, whole=True, at=9, source="answer:2"))
@@ -301,7 +322,7 @@ def test_refunded_plus_reserved_never_exceed_the_captured_amount(facts: list[Any
             assert book.payment == before
 
 
-def dispute(status: DisputeStatus, at: int) -> DisputeFact:
+def dispute(status: str, at: int) -> DisputeFact:
     return DisputeFact(
         intent_id=INTENT,
         provider_dispute_id="du_1",
@@ -346,7 +367,7 @@ def test_inquiry_chargeback_and_closing_are_each_published_once() -> None:
 )
 def test_dispute_facts_in_any_order_give_the_same_status(end: DisputeStatus) -> None:
     story = [dispute(DisputeStatus.NEEDS_RESPONSE, 1), dispute(DisputeStatus.UNDER_REVIEW, 1), dispute(end, 1)]
-    ends: set[DisputeStatus] = set()
+    ends: set[str] = set()
     for order in permutations(story):
         now, _ = fold_disputes(order)
         assert now is not None
@@ -364,7 +385,33 @@ def test_only_chargebacks_take_the_money() -> None:
         DisputeStatus.NEEDS_RESPONSE,
         DisputeStatus.UNDER_REVIEW,
         DisputeStatus.LOST,
+        DisputeStatus.APPEAL_NEEDS_RESPONSE,
+        DisputeStatus.APPEAL_UNDER_REVIEW,
     }
+
+
+@pytest.mark.parametrize("status", [*DisputeStatus, "appeal_pending", "appeal_won", "arbitration", "warning_later"])
+def test_a_status_is_kept_as_the_provider_names_it(status: str) -> None:
+    now, events = fold_disputes([dispute(status, 1)])
+    assert now is not None
+    assert now.status == status
+    assert [getattr(one, "status", "") for one in events] == [status]
+
+
+@pytest.mark.parametrize("status", ["appeal_needs_response", "appeal_won", "arbitration"])
+@pytest.mark.parametrize("bank_has_money", [True, False])
+def test_the_providers_fields_decide_who_has_the_money_of_an_unknown_status(status: str, bank_has_money: bool) -> None:
+    now, _ = fold_disputes([replace(dispute(status, 2), bank_has_money=bank_has_money)])
+    assert now is not None
+    assert (now.status, now.funds_withdrawn) == (status, bank_has_money)
+
+
+def test_an_appeal_reopens_a_lost_dispute_and_its_decision_is_published_again() -> None:
+    story = ["needs_response", "lost", "appeal_needs_response", "appeal_under_review", "lost"]
+    now, events = fold_disputes([dispute(status, at) for at, status in enumerate(story)])
+    assert now is not None
+    assert now.status == "lost"
+    assert [getattr(one, "stage", "closed") for one in events] == ["chargeback", "closed", "appeal", "appeal", "closed"]
 
 
 def test_unexpected_disputes_are_parked_or_trigger_a_read() -> None:

@@ -36,7 +36,7 @@ INTENT = {
 def page(*objects: Any, has_more: bool = False, kind: ObjectKind = ObjectKind.INTENT) -> ListedPage | Transient:
     """Read a page with these objects."""
     body = {"object": "list", "data": list(objects), "has_more": has_more}
-    return read_page(kind, Response(status=200, headers={}, body=body), now_s=1_798_207_300)
+    return read_page(kind, Response(status=200, headers={}, body=body), installation="i-1", now_s=1_798_207_300)
 
 
 def one(raw: Any, kind: ObjectKind = ObjectKind.INTENT) -> ListedObject:
@@ -87,7 +87,9 @@ def test_paths_limit_the_window_and_expand_the_charge() -> None:
     assert list_path(ObjectKind.REFUND, created_from=1, created_to=2, after="re_1") == (
         "/v1/refunds?created%5Bgte%5D=1&created%5Blte%5D=2&limit=100&starting_after=re_1"
     )
-    assert "expand%5B%5D=data.latest_charge" in list_path(ObjectKind.INTENT, created_from=1, created_to=2, after="")
+    assert "expand%5B%5D=data.latest_charge.balance_transaction" in list_path(
+        ObjectKind.INTENT, created_from=1, created_to=2, after=""
+    )
     assert read_path(ObjectKind.DISPUTE, "du/1") == "/v1/disputes/du%2F1"
 
 
@@ -102,7 +104,10 @@ def test_pages_are_followed_until_the_last_one() -> None:
     "body", [None, [], {"data": None}, {"data": [], "has_more": True}, {"data": [1], "has_more": True}]
 )
 def test_a_page_that_cannot_be_continued_is_read_again(body: object) -> None:
-    assert isinstance(read_page(ObjectKind.INTENT, Response(status=200, headers={}, body=body), now_s=0), Transient)
+    assert isinstance(
+        read_page(ObjectKind.INTENT, Response(status=200, headers={}, body=body), installation="i-1", now_s=0),
+        Transient,
+    )
 
 
 def test_an_equal_object_is_no_difference() -> None:
@@ -128,7 +133,16 @@ def test_a_malformed_object_of_ours_is_a_difference_and_blocks_no_other(
 
 
 @pytest.mark.parametrize(
-    "raw", [1, None, {}, {"id": 7}, {"id": "pi_2", "metadata": [1]}, {"id": "pi_2", "metadata": {"deployment": "x"}}]
+    "raw",
+    [
+        1,
+        None,
+        {},
+        {"id": 7},
+        {"id": "pi_2", "metadata": [1]},
+        {"id": "pi_2", "metadata": {"deployment": "x"}},
+        {"id": "pi_2", "metadata": {**METADATA, "installation": "i-2"}},
+    ],
 )
 @pytest.mark.parametrize("kind", list(ObjectKind))
 def test_an_object_of_another_program_is_ignored_whatever_it_is(kind: ObjectKind, raw: object) -> None:
@@ -147,7 +161,11 @@ def test_only_stripes_own_answer_says_that_an_object_does_not_exist() -> None:
     missing = {"error": {"type": "invalid_request_error", "code": "resource_missing"}}
     answers = [(404, missing), (404, None), (500, missing), (200, {**INTENT, "id": "pi_9"}), (200, INTENT)]
     found = [
-        type(read_one(ObjectKind.INTENT, "pi_1", Response(status=status, headers={}, body=body), now_s=0))
+        type(
+            read_one(
+                ObjectKind.INTENT, "pi_1", Response(status=status, headers={}, body=body), installation="i-1", now_s=0
+            )
+        )
         for status, body in answers
     ]
     assert found == [NoObject, Transient, Transient, Transient, ListedObject]

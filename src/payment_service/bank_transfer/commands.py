@@ -82,7 +82,7 @@ def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_o
             "reference": asked.reference,
             "transaction_id": transaction,
         }
-        return await _import_transfer(_transfers(pool, settings), None, read_transfer(row, today=today))
+        return await _import_transfer(await _transfers(pool, settings), None, read_transfer(row, today=today))
 
     line = session.run(work, settings)
     if as_json:
@@ -97,14 +97,17 @@ def end_refund(refund_id: UUID, *, failure: str) -> None:
     if failure and not _FAILURE.fullmatch(failure):
         raise ConfigError("--failed takes one word of lower-case letters, digits and _, such as account_closed.")
     settings = CommandSettings.from_environment()
-    session.run(
-        lambda pool: _transfers(pool, settings).end_refund(refund_id, session.actor(), failure=failure), settings
-    )
+
+    async def work(pool: Pool) -> None:
+        transfers = await _transfers(pool, settings)
+        await transfers.end_refund(refund_id, session.actor(), failure=failure)
+
+    session.run(work, settings)
     output.print_note(f"Refund {refund_id} is recorded as {'failed' if failure else 'transferred'}.")
 
 
 async def _import(pool: Pool, settings: CommandSettings, file: Iterable[bytes]) -> list[StatementLine]:
-    transfers = _transfers(pool, settings)
+    transfers = await _transfers(pool, settings)
     lines: list[StatementLine] = []
     for found in read_statement(file, today=datetime.now(UTC).date()):
         match found:
@@ -136,12 +139,13 @@ async def _import_transfer(transfers: Transfers, number: int | None, transfer: T
     )
 
 
-def _transfers(pool: Pool, settings: CommandSettings) -> Transfers:
+async def _transfers(pool: Pool, settings: CommandSettings) -> Transfers:
     if PROVIDER not in settings.providers:
         raise ConfigError(f"PROVIDERS does not contain {PROVIDER}: add it to accept bank transfers.")
+    clock = await session.measured_clock(pool)
     provider_context = ProviderContext(
         deployment=settings.deployment,
-        now_s=lambda: datetime.now(UTC).timestamp(),
+        now_s=lambda: clock.now().timestamp(),
         timeout_s=settings.provider_timeout_s,
         concurrency=1,
         pool=pool,
@@ -151,7 +155,7 @@ def _transfers(pool: Pool, settings: CommandSettings) -> Transfers:
         pool=pool,
         providers=Providers({PROVIDER: provider}),
         deployment=settings.deployment,
-        now=lambda: datetime.now(UTC),
+        now=clock.now,
     )
     return Transfers(pool=pool, webhooks=Webhooks(context), account=provider.account)
 

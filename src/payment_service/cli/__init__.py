@@ -1,7 +1,7 @@
 """The command line. Each command calls a module of `commands/`; each group of commands has a module here.
 
-Exit codes: 0 done, now or before; 1 failed or refused; 2 usage or configuration; 3 schema or topics missing; 4 not
-found; 5 not now, retry shortly.
+Exit codes: 0 done, now or before; 1 failed or refused; 2 usage or configuration; 3 schema, topics or installation do not match; 4 not
+found; 5 not now, retry shortly; 6 differences found.
 
 Commands import the modules that they need, so that `migrate` does not load a Kafka client and `--help` loads almost
 nothing.
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import keys, outbox, parked, quarantine, topics
+from payment_service.cli import installation, keys, outbox, parked, quarantine, topics
 from payment_service.cli.options import TIME_HELP, Amount, Json, Key, Name, Reason, Yes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands import version
@@ -29,7 +29,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.callback()(version.version_option)
-for _group in (topics.group, keys.group, *provider_groups(), parked.group, outbox.group, quarantine.group):
+for _group in (
+    topics.group,
+    keys.group,
+    installation.group,
+    *provider_groups(),
+    parked.group,
+    outbox.group,
+    quarantine.group,
+):
     app.add_typer(_group, name=_group.info.name)
 
 
@@ -137,7 +145,7 @@ def reconcile(
 ) -> None:
     """Compare the provider's objects with the database, repair what is certain, and report the rest.
 
-    Exits 1 if a difference is open. An interrupted reconciliation is finished first.
+    Exits 6 if a difference is open. An interrupted reconciliation is finished first.
     """
     from payment_service.commands import reconcile as code
 
@@ -161,6 +169,23 @@ def doctor() -> None:
     from payment_service.doctor import run_checks
 
     raise typer.Exit(run_checks(Config.from_environment()))
+
+
+@app.command()
+def verify(
+    since: Annotated[
+        str,
+        typer.Option(metavar="TIME", help=f"Only payments that changed and records written since then. {TIME_HELP}"),
+    ] = "",
+    topics_too: Annotated[
+        bool, typer.Option("--topics", help="Also compare the outbox with its records on Kafka. Needs KAFKA_BROKERS.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare our rows with each other, and published records with the outbox. It changes nothing. Needs only DB_DSN."""
+    from payment_service.commands import verify as code
+
+    raise typer.Exit(code.verify(since, topics=topics_too, as_json=as_json))
 
 
 @app.command()

@@ -8,6 +8,7 @@ import asyncpg
 from confluent_kafka import KafkaException
 
 from payment_service import exit_codes
+from payment_service.db.installation import AnotherDeployment
 from payment_service.db.maintain import MaintainError
 from payment_service.db.migrate import MigrationError
 from payment_service.db.rights import RightsError
@@ -35,7 +36,7 @@ def explain(error: Exception) -> tuple[str, int] | None:
     match error:
         case Refusal(reason=reason):
             return str(error), _EXITS.get(reason, exit_codes.FAILED)
-        case SchemaError():
+        case SchemaError() | AnotherDeployment():
             return str(error), exit_codes.NOT_PREPARED
         case asyncpg.UndefinedTableError():
             return NO_SCHEMA, exit_codes.NOT_PREPARED

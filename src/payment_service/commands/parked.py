@@ -8,7 +8,7 @@ from payment_service.commands import output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.commands.show import as_uuid
 from payment_service.config.config import ConfigError
-from payment_service.contracts.operators import Parked, ParkedList, Released
+from payment_service.contracts.operators import BalanceWait, Parked, ParkedList, Released
 from payment_service.db import parked
 from payment_service.domain.guard import clean
 from payment_service.flows.operators.parked import PROVIDER_ID, OperatorClaim, ParkedItems, needs_provider_check
@@ -34,6 +34,10 @@ def show_list(what: str, limit: int, *, as_json: bool) -> None:
     found = session.run(lambda pool: _read(pool, what or None, limit))
     columns = ("since", "what", "id", "payment_id", "subject", "reason", "detail", "provider_request_id")
     output.print_list("Parked", found, columns, empty="Nothing needs attention.", as_json=as_json)
+    if not as_json:
+        fields = tuple(BalanceWait.model_fields)
+        rows = ([getattr(one, name) for name in fields] for one in found.waiting_for_balance)
+        output.print_table("\nRefunds that wait for our balance at the provider", fields, rows)
     if found.has_more and not as_json:
         output.print_note("More items exist: use --what or a higher --limit.")
 
@@ -113,4 +117,5 @@ async def _read(pool: Pool, what: str | None, limit: int) -> ParkedList:
     async with pool.acquire() as connection:
         rows = await parked.listed(connection, what, limit=limit + 1)
     data = [Parked(id=row.pop("name"), **row) for row in rows]
-    return ParkedList(data=data[:limit], has_more=len(data) > limit)
+    waiting = [BalanceWait(**row) for row in await parked.waiting_for_balance(pool, limit=limit)]
+    return ParkedList(data=data[:limit], has_more=len(data) > limit, waiting_for_balance=waiting)

@@ -58,7 +58,7 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
         output.print_json(done)
     else:
         _summarize(done)
-    return exit_codes.FAILED if done.open else exit_codes.DONE
+    return exit_codes.DIFFERENCES if done.open else exit_codes.DONE
 
 
 async def _finish(run: Awaitable[Finished]) -> Finished:

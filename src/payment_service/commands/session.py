@@ -8,9 +8,8 @@ import pwd
 import re
 import socket
 import sys
-import time
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
@@ -20,11 +19,11 @@ import typer
 from payment_service import exit_codes
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError, DatabaseSettings
-from payment_service.db import payment_reads
+from payment_service.db import installation as installations
 from payment_service.db.audit import Actor
+from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import open_pool
 from payment_service.db.schema import SchemaError, schema_problem
-from payment_service.domain.ids import payment_id as name_of_payment
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.state.context import Context
 from payment_service.provider.plugins import ProviderContext, open_providers
@@ -65,34 +64,38 @@ def run_change(work: Callable[[Context], Awaitable[T]]) -> T:
 
     async def within(pool: Pool) -> T:
         await require_deployment(pool, settings.deployment)
-        async with _open_for_requests(settings, pool) as providers:
-            return await work(
-                Context(pool=pool, providers=providers, deployment=settings.deployment, now=lambda: datetime.now(UTC))
-            )
+        clock = await measured_clock(pool)
+        async with _open_for_requests(settings, pool, clock) as providers:
+            return await work(Context(pool=pool, providers=providers, deployment=settings.deployment, now=clock.now))
 
     return run(within, settings)
 
 
 async def require_deployment(pool: Pool, deployment: str) -> None:
-    """Raise ConfigError if this database belongs to another deployment.
+    """Raise ConfigError if this database belongs to another deployment."""
+    try:
+        await installations.require_name(pool, deployment)
+    except installations.AnotherDeployment as error:
+        raise ConfigError(str(error)) from None
 
-    With a wrong name, a replayed order would get a second payment.
-    """
-    row = await payment_reads.newest_names(pool)
-    if row and row["id"] != name_of_payment(deployment, row["order_id"], row["attempt"]):
-        raise ConfigError(
-            f"DEPLOYMENT is {deployment!r}, but this database belongs to another deployment: set it as the service has it."
-        )
+
+async def measured_clock(pool: Pool) -> ClockSkew:
+    """Return the database's clock, so that a command on a host with a wrong clock writes correct times."""
+    clock = ClockSkew(pool)
+    await clock.measure_once()
+    return clock
 
 
 @asynccontextmanager
-async def _open_for_requests(settings: CommandSettings, pool: Pool) -> AsyncIterator[Providers]:
+async def _open_for_requests(settings: CommandSettings, pool: Pool, clock: ClockSkew) -> AsyncIterator[Providers]:
     """Open the providers to build requests. The only calls are reads that check an operator's claim
     (`flows/operators/provider_lookup.py`).
     """
+    found = await installations.read(pool)
     context = ProviderContext(
+        installation=str(found.id) if found else "",
         deployment=settings.deployment,
-        now_s=time.time,
+        now_s=lambda: clock.now().timestamp(),
         timeout_s=settings.provider_timeout_s,
         concurrency=settings.provider_concurrency,
         pool=pool,

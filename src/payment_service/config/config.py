@@ -159,7 +159,9 @@ class Config(DatabaseSettings, KafkaSettings):
         "automatic",
         pattern="^(automatic|manual)$",
         description="Default for orders: automatic captures at once, manual authorizes and waits for a capture.",
-        json_schema_extra=about("When you charge at shipping. A card authorization at Stripe lasts about seven days."),
+        json_schema_extra=about(
+            "When you charge at shipping. A card authorization ends after 5 to 7 days: a payment shows when."
+        ),
     )
     payment_expires_after: Duration = Field(
         timedelta(hours=24),

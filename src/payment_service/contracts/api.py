@@ -68,6 +68,10 @@ class Payment(BaseModel):
         examples=["automatic"],
         json_schema_extra={"x-extensible-enum": ["automatic", "manual"]},
     )
+    capture_before: datetime | None = Field(
+        description="The authorization ends at this time: capture before it. null: not authorized, or not known yet.",
+        examples=["2027-01-01T14:00:00Z"],
+    )
     expires_at: datetime | None = Field(
         description="An unpaid payment is canceled at this time; null: never.", examples=["2026-12-26T14:00:00Z"]
     )
@@ -155,7 +159,7 @@ class Dispute(BaseModel):
     payment_id: UUID
     status: str = Field(
         description="warning_needs_response, warning_under_review, warning_closed (inquiries); needs_response, under_review, "
-        "prevented, lost, won.",
+        "prevented, lost, won; appeal_needs_response, appeal_under_review; or a word that the provider added.",
         examples=["needs_response"],
     )
     amount: str = Field(description=_AMOUNT, examples=["19.90"])

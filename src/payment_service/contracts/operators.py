@@ -28,6 +28,17 @@ class ApiKeys(BaseModel):
     data: list[ApiKey]
 
 
+class InstallationState(BaseModel):
+    """The deployment name of a database, and its claim at the provider's account."""
+
+    id: UUID = Field(description="Random; in the metadata of created intents.")
+    deployment: str
+    account: str | None = Field(description="Id of the account; null until a start has read it.")
+    mode: str | None = Field(description="live or test, by the key of the first start; null before.")
+    created_at: datetime
+    claimed_at: datetime | None = Field(description="Time when the account first confirmed the claim; null: never.")
+
+
 class Case(BaseModel):
     """All data of one payment, from one snapshot."""
 
@@ -59,11 +70,25 @@ class Parked(BaseModel):
     since: datetime
 
 
+class BalanceWait(BaseModel):
+    """A refund that is retried until our balance at the provider covers it."""
+
+    id: UUID
+    payment_id: UUID
+    amount: str
+    currency: str
+    since: datetime
+    next_try_at: datetime
+
+
 class ParkedList(BaseModel):
     """Parked items, each kind oldest first."""
 
     data: list[Parked]
     has_more: bool
+    waiting_for_balance: list[BalanceWait] = Field(
+        description="Refunds that need no operator, but a higher balance at the provider. Oldest first."
+    )
 
 
 class Released(BaseModel):
@@ -172,3 +197,22 @@ class Replayed(BaseModel):
     id: UUID
     payment_id: UUID | None
     done: str = Field(description="accepted, or accepted_before (nothing was done now).")
+
+
+class FoundDifference(BaseModel):
+    """A difference between two records of the same fact."""
+
+    sides: str = Field(description="rows (our rows contradict each other) or topics (Kafka contradicts the outbox).")
+    code: str = Field(description="The rule: see the runbook, Differences that verify finds.")
+    subject: str = Field(description="The object that differs: an id, or topic-partition@offset.")
+    payment_id: UUID | None
+    detail: str
+    action: str = Field(description="The next step of an operator.")
+
+
+class Verification(BaseModel):
+    """The differences that a comparison found."""
+
+    data: list[FoundDifference]
+    has_more: bool = Field(description="True: there are more than 10,000 differences.")
+    topics: bool = Field(description="True: the topics were compared too.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from payment_service.db.payments import from_row
 from payment_service.db.queries import load
-from payment_service.domain.dispute import DisputeStatus
+from payment_service.domain.dispute import read_status
 from payment_service.domain.refund import RefundStatus
 from payment_service.provider.listed_objects import ObjectKind
 from payment_service_events.currency import currency
@@ -67,7 +67,7 @@ class KnownDispute:
 
     payment_id: UUID
     amount: Money
-    status: DisputeStatus
+    status: str
     evidence_due_at: int | None
 
 
@@ -121,7 +121,7 @@ async def disputes_of_objects(
         row["provider_dispute_id"]: KnownDispute(
             payment_id=row["payment_id"],
             amount=Money(row["amount"], currency(row["currency"])),
-            status=DisputeStatus(row["status"]),
+            status=read_status(row["status"]),
             evidence_due_at=int(row["evidence_due_at"].timestamp()) if row["evidence_due_at"] else None,
         )
         for row in await connection.fetch(_SQL.disputes_of_objects, provider, list(provider_ids))

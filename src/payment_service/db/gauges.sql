@@ -40,16 +40,16 @@ UNION ALL
 SELECT 'disputes_due', '{}', count(*)::float8
 FROM (
     SELECT FROM disputes
-    WHERE status IN ('needs_response', 'warning_needs_response') AND evidence_due_at BETWEEN now() AND now() + interval '3 days'
+    WHERE status LIKE '%needs_response' AND evidence_due_at BETWEEN now() AND now() + interval '3 days'
     LIMIT 100000
 ) d
 UNION ALL
--- A hold on a card ends after 7 days (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method). It begins after the
--- payment was created, so at least two days are left after five.
+-- The provider says when a hold ends: after 4 days 18 hours to 7 days for most cards. Two days are left to ship and capture
+-- (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method).
 SELECT 'holds_ending', '{}', count(*)::float8
 FROM (
     SELECT FROM payments
-    WHERE derived_status(status, captured, refunded) = 'authorized' AND created_at < now() - interval '5 days'
+    WHERE derived_status(status, captured, refunded) = 'authorized' AND capture_before < now() + interval '2 days'
     LIMIT 100000
 ) p
 UNION ALL
@@ -60,6 +60,14 @@ UNION ALL
 SELECT 'reconciliation_age', '{}', coalesce(extract(epoch FROM now() - coalesce(
            (SELECT max(finished_at) FROM reconciliations WHERE finished_at IS NOT NULL),
            (SELECT created_at FROM payments ORDER BY created_at, id LIMIT 1))), 0)::float8
+UNION ALL
+SELECT 'refunds_without_balance', '{}', count(*)::float8
+FROM (
+    SELECT FROM provider_budget p
+    JOIN operations o ON o.provider = p.provider
+    WHERE o.state = 'due' AND o.kind = 'refund' AND o.outcome = 'balance_too_low'
+    LIMIT 100000
+) b
 UNION ALL
 SELECT 'provider_blocked', ARRAY[provider, kind], 1 FROM provider_health WHERE blocked_since IS NOT NULL
 UNION ALL

@@ -170,6 +170,11 @@ async def parked_kind(connection: Connection, payment_id: UUID) -> Kind | None:
     return Kind(kind) if kind is not None else None
 
 
+async def retry_strays(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Make unfinished or refused cancels of strays due now."""
+    await connection.execute(_SQL.retry_strays, ids)
+
+
 async def finish_known_creates(connection: Connection, payment_ids: Sequence[UUID]) -> None:
     """Finish parked creates of payments that have their intent by now."""
     await connection.execute(_SQL.finish_known_creates, payment_ids)

@@ -6,6 +6,14 @@ FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text
             $11::timestamptz[]) AS v (id, payment_id, provider, kind, cause, method, path, body, api_version, epoch, first_sent_at)
 ON CONFLICT (id) DO NOTHING
 
+-- name: retry_strays
+-- Cancels of strays that are unpaid again. A refused cancel needs a new key: the provider stores the refusal under the old one.
+UPDATE operations
+SET due_at = now(), state = 'due', finished_at = NULL, tries = 0, resolving = false, empty_read_at = NULL,
+    epoch = CASE WHEN state = 'due' THEN epoch ELSE epoch + 1 END,
+    first_sent_at = CASE WHEN state = 'due' THEN first_sent_at END
+WHERE id = ANY ($1::uuid[]) AND state IN ('due', 'refused', 'parked') AND kind = 'cancel' AND cause LIKE 'stray:%'
+
 -- name: claim
 -- One autocommitted statement: picks operations, debits the shared bucket, marks the claim. It picks the oldest unfinished operation
 -- of each payment (reads and strays wait for nothing), and marks as many as there are slots ($3) and tokens. The literal limits keep the plan on the index: a limit that

@@ -60,6 +60,11 @@ def _row(what: str, item: AttentionItem) -> Row:
     }
 
 
+async def waiting_for_balance(connection: Connection | Pool, *, limit: int) -> list[Row]:
+    """List the refunds that wait until our balance at the provider covers them, the oldest first."""
+    return [dict(row) for row in await connection.fetch(_SQL.waiting_for_balance, limit)]
+
+
 async def find_operation(connection: Connection | Pool, operation_id: UUID) -> Row | None:
     """Return payment, kind and provider of an operation, parked or not; None if there is none."""
     row = await connection.fetchrow(_SQL.find_operation, operation_id)

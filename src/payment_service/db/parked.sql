@@ -28,6 +28,18 @@ LEFT JOIN outbox o ON o.aggregateid = h.aggregateid AND o.position = h.position
 ORDER BY h.parked_at, h.aggregateid
 LIMIT $1
 
+-- name: waiting_for_balance
+-- A refund is named like its operation.
+SELECT r.id, r.payment_id, in_major_units(r.amount, r.currency)::text AS amount, r.currency, r.created_at AS since, o.due_at AS next_try_at
+FROM provider_budget p
+CROSS JOIN LATERAL (
+    SELECT id, due_at FROM operations
+    WHERE state = 'due' AND provider = p.provider AND kind = 'refund' AND outcome = 'balance_too_low'
+) o
+JOIN refunds r ON r.id = o.id
+ORDER BY r.created_at, r.id
+LIMIT $1
+
 -- name: find_operation
 SELECT payment_id, provider, kind FROM operations WHERE id = $1
 

@@ -1,8 +1,25 @@
 -- All reads use the view, which computes decimals and the derived status.
 
+-- columns: shown
+-- The fields of a payment in the API (contracts/api.py).
+id
+order_id
+user_id
+status
+amount::text
+amount_captured::text
+amount_refunded::text
+currency
+provider
+provider_payment_id
+capture_method
+capture_before
+expires_at
+created_at
+updated_at
+
 -- name: payment
-SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
-       provider_payment_id, capture_method, expires_at, created_at, updated_at
+SELECT {shown}
 FROM payments_decimal
 WHERE id = $1
 
@@ -16,8 +33,7 @@ SELECT EXISTS (SELECT FROM payments WHERE id = $1)
 
 -- name: payments_of_order
 -- An order has few payments, so the other filters need no index.
-SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
-       provider_payment_id, capture_method, expires_at, created_at, updated_at
+SELECT {shown}
 FROM payments_decimal
 WHERE order_id = $5 AND created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
   AND ($6::text IS NULL OR user_id = $6) AND ($7::text IS NULL OR status = $7) AND ($8::text IS NULL OR currency = $8)
@@ -26,8 +42,7 @@ LIMIT $4
 
 -- name: payments_of_user
 -- A user has few payments, too.
-SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
-       provider_payment_id, capture_method, expires_at, created_at, updated_at
+SELECT {shown}
 FROM payments_decimal
 WHERE user_id = $5 AND user_id <> '' AND created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
   AND ($6::text IS NULL OR status = $6) AND ($7::text IS NULL OR currency = $7)
@@ -35,8 +50,7 @@ ORDER BY created_at DESC, id DESC
 LIMIT $4
 
 -- name: payments_by_time
-SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
-       provider_payment_id, capture_method, expires_at, created_at, updated_at
+SELECT {shown}
 FROM payments_decimal
 WHERE created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
 ORDER BY created_at DESC, id DESC
@@ -49,8 +63,7 @@ SELECT p.*
 FROM unnest($5::text[]) AS s (status)
 CROSS JOIN unnest($6::text[]) AS c (currency)
 CROSS JOIN LATERAL (
-    SELECT id, order_id, user_id, status, amount::text, amount_captured::text, amount_refunded::text, currency, provider,
-           provider_payment_id, capture_method, expires_at, created_at, updated_at
+    SELECT {shown}
     FROM payments_decimal d
     WHERE d.status = s.status AND d.currency = c.currency AND d.created_at >= $1 AND (d.created_at, d.id) < ($2, $3::uuid)
     ORDER BY created_at DESC, id DESC

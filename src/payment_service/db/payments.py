@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from payment_service.db.queries import load
+from payment_service.db.queries import columns, load
 from payment_service.domain.payment import FactKey, Payment, Status
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Connection, Pool
 
 _SQL = load(__package__, "payments.sql")
+_SAVED = tuple(column.name for column in columns(__package__, "payments.sql", "saved"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,27 +161,13 @@ async def of_orders(connection: Connection, order_ids: Sequence[str]) -> dict[st
 
 async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]]) -> None:
     """Write pairs (before, after) of locked payments. Raises SaveConflict if a row differs from `before`."""
-    was = [before for before, _ in changes]
-    now = [after for _, after in changes]
-    keys = [p.key for p in now]
+    now = [_to_row(after) for _, after in changes]
     rows = await connection.fetch(
         _SQL.save,
-        [p.id for p in now],
-        [p.status.value for p in was],
-        [p.sequence for p in was],
-        [p.status.value for p in now],
-        [p.provider_payment_id for p in now],
-        [p.captured.minor for p in now],
-        [p.method for p in now],
-        [p.sequence for p in now],
-        [k.rank if k else None for k in keys],
-        [k.at if k else None for k in keys],
-        [k.precedence if k else None for k in keys],
-        [k.source if k else None for k in keys],
-        ["\n".join(p.declines) for p in now],
-        [datetime.fromtimestamp(p.paid_at, UTC) if p.paid_at is not None else None for p in now],
-        [p.refunded.minor for p in now],
-        [p.reserved.minor for p in now],
+        [before.id for before, _ in changes],
+        [before.status.value for before, _ in changes],
+        [before.sequence for before, _ in changes],
+        *([row[name] for row in now] for name in _SAVED),
     )
     if len(rows) != len(changes):
         message = f"{len(changes) - len(rows)} of {len(changes)} payments changed although they were locked"
@@ -189,6 +176,35 @@ async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]
 
 def _known(row: asyncpg.Record) -> KnownOrder:
     return KnownOrder(Money(row["amount"], currency(row["currency"])), row["user_id"], row["provider"])
+
+
+def _to_row(payment: Payment) -> dict[str, Any]:
+    """Return the values of the columns that `save` writes."""
+    key = payment.key
+    return {
+        "status": payment.status.value,
+        "provider_payment_id": payment.provider_payment_id,
+        "captured": payment.captured.minor,
+        "refunded": payment.refunded.minor,
+        "reserved": payment.reserved.minor,
+        "payment_method_type": payment.method,
+        "sequence": payment.sequence,
+        "fact_rank": key.rank if key else None,
+        "fact_at": key.at if key else None,
+        "fact_precedence": key.precedence if key else None,
+        "fact_source": key.source if key else None,
+        "declines": "\n".join(payment.declines),
+        "paid_at": _to_time(payment.paid_at),
+        "capture_before": _to_time(payment.capture_before),
+    }
+
+
+def _to_time(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _to_seconds(time: datetime | None) -> int | None:
+    return None if time is None else int(time.timestamp())
 
 
 def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
@@ -213,6 +229,7 @@ def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
         sequence=row["sequence"],
         key=key,
         declines=tuple(row["declines"]),
-        paid_at=int(row["paid_at"].timestamp()) if row["paid_at"] else None,
+        paid_at=_to_seconds(row["paid_at"]),
+        capture_before=_to_seconds(row["capture_before"]),
         traceparent=row["traceparent"],
     )

@@ -1,3 +1,31 @@
+-- columns: terms
+-- The columns of a Payment that never change.
+id
+order_id
+attempt
+user_id
+provider
+amount
+currency
+traceparent
+
+-- columns: saved
+-- The columns of a Payment that facts change, with the type of each in `save`. Arrays of arrays are not possible there.
+status text
+provider_payment_id text
+captured bigint
+refunded bigint
+reserved bigint
+payment_method_type text
+sequence integer
+fact_rank smallint
+fact_at bigint
+fact_precedence smallint
+fact_source text
+declines text = string_to_array(v.declines, E'\n')
+paid_at timestamptz
+capture_before timestamptz
+
 -- name: insert
 -- An order that already has its payment is skipped; the caller compares the two.
 INSERT INTO payments (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
@@ -11,8 +39,7 @@ RETURNING id
 
 -- name: lock_available
 -- Always in the order of ids, so that two groups cannot deadlock. Rows that another session has locked are skipped.
-SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
-       payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
+SELECT {terms}, {saved}
 FROM payments
 WHERE id = ANY ($1::uuid[])
 ORDER BY id
@@ -20,8 +47,7 @@ FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: lock_one
 -- For a single request, which waits up to lock_timeout.
-SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
-       payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
+SELECT {terms}, {saved}
 FROM payments
 WHERE id = $1
 FOR NO KEY UPDATE
@@ -31,8 +57,7 @@ SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($
 
 -- name: lock_expiring
 -- The statuses are those of the index payments_expiring. Payments in process at a bank and authorized ones do not expire.
-SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
-       payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent, expiry_due_at
+SELECT {terms}, {saved}, expiry_due_at
 FROM payments
 WHERE expiry_due_at <= $1 AND status IN ('created', 'pending', 'requires_action', 'declined') AND provider = ANY ($2::text[])
 ORDER BY expiry_due_at
@@ -43,8 +68,7 @@ FOR NO KEY UPDATE SKIP LOCKED
 UPDATE payments SET expiry_due_at = $2 WHERE id = ANY ($1::uuid[])
 
 -- name: last_of_order
-SELECT id, order_id, attempt, user_id, provider, provider_payment_id, amount, currency, captured, refunded, reserved, status,
-       payment_method_type, sequence, fact_rank, fact_at, fact_precedence, fact_source, declines, paid_at, traceparent
+SELECT {terms}, {saved}
 FROM payments
 WHERE order_id = $1
 ORDER BY attempt DESC
@@ -86,14 +110,8 @@ SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_i
 -- name: save
 -- One row per payment: UPDATE ... FROM applies only one of several rows for the same payment, so the caller folds first.
 UPDATE payments p
-SET status = v.status, provider_payment_id = v.provider_payment_id, captured = v.captured,
-    refunded = v.refunded, reserved = v.reserved, payment_method_type = v.method,
-    sequence = v.sequence, fact_rank = v.fact_rank, fact_at = v.fact_at, fact_precedence = v.fact_precedence,
-    fact_source = v.fact_source, declines = string_to_array(v.declines, E'\n'), paid_at = v.paid_at, updated_at = now()
-FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::integer[], $9::smallint[],
-            $10::bigint[], $11::smallint[], $12::text[], $13::text[], $14::timestamptz[], $15::bigint[], $16::bigint[])
-     AS v (id, was_status, was_sequence, status, provider_payment_id, captured, method, sequence, fact_rank,
-           fact_at, fact_precedence, fact_source, declines, paid_at, refunded, reserved)
+SET {saved.set}, updated_at = now()
+FROM unnest($1::uuid[], $2::text[], $3::integer[], {saved.arrays 4}) AS v (id, was_status, was_sequence, {saved})
 WHERE p.id = v.id AND p.status = v.was_status AND p.sequence = v.was_sequence
   AND (p.provider_payment_id IS NULL OR p.provider_payment_id = v.provider_payment_id)
 RETURNING p.id

@@ -29,6 +29,7 @@ _CORE: Final[dict[str, str]] = {
     "disputes": "SELECT, INSERT, UPDATE",
     "disputes_decimal": "SELECT",
     "idempotency_keys": "SELECT, INSERT",
+    "installation": "SELECT, INSERT, UPDATE",
     "operations": "SELECT, INSERT, UPDATE",
     "order_cancellations": "SELECT, INSERT, UPDATE",
     "outbox": "SELECT, INSERT",

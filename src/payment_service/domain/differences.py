@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from payment_service.domain.consistency import RECORD_ACTIONS, ROW_ACTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -196,5 +198,8 @@ _UNLISTED: Final = Code(certain=False, action="This version does not know the co
 
 
 def describe(code: str) -> Code:
-    """Return the entry of a code in the catalog."""
-    return CATALOG.get(code, _UNLISTED)
+    """Return the entry of a code in the catalog, or that of our own data (`consistency.py`), which is never certain."""
+    if code in CATALOG:
+        return CATALOG[code]
+    action = ROW_ACTIONS.get(code) or RECORD_ACTIONS.get(code)
+    return Code(certain=False, action=action) if action else _UNLISTED

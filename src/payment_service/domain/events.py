@@ -15,11 +15,13 @@ class PaymentEvent:
     """An event to publish.
 
     `cause` names the provider's object and the state it reached, never a webhook or an operation. The same fact from
-    another source, or from another replica, therefore produces an event with the same id.
+    another source, or from another replica, therefore produces an event with the same id. `at`: the provider's time of
+    this event, if it is not the fact's.
     """
 
     cause: str
     data: EventData
+    at: int | None = None
 
 
 def utc(seconds: int) -> datetime:

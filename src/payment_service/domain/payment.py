@@ -18,9 +18,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from payment_service.domain.captures import captured_event, succeeded
 from payment_service.domain.events import PaymentEvent, utc
+from payment_service.domain.facts_without_intent import FreeFact, RefusedFact, WithdrawnFact
 from payment_service.domain.unpaid import unpaid_events
-from payment_service_events.types import Authorized, Failed, Initiated, Succeeded
+from payment_service_events.types import Authorized, Failed, Initiated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +51,8 @@ class Status(StrEnum):
 
 
 _UNPAID: Final = frozenset({Status.PENDING, Status.REQUIRES_ACTION, Status.PROCESSING, Status.DECLINED})
-_ENDS: Final = frozenset({Status.SUCCEEDED, Status.CANCELED, Status.FAILED})
+_ENDED_UNPAID: Final = frozenset({Status.CANCELED, Status.FAILED})
+_ENDS: Final = _ENDED_UNPAID | {Status.SUCCEEDED}
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
     {
@@ -103,7 +106,8 @@ class FactKey:
 class Payment:
     """An attempt to be paid for an order. `attempt` counts the payments of the order from 1.
 
-    `refunded` and `reserved` are parts of `captured`: refunded already, and reserved by pending refunds.
+    `refunded` and `reserved` are parts of `captured`: refunded already, and reserved by pending refunds. `paid_at` is set
+    once; `capture_before` is when an authorization ends. Both are the provider's seconds.
     """
 
     id: UUID
@@ -122,6 +126,7 @@ class Payment:
     key: FactKey | None
     declines: tuple[str, ...]
     paid_at: int | None
+    capture_before: int | None = None
     traceparent: str | None = None
 
 
@@ -139,7 +144,8 @@ class IntentFact:
     """An intent as the provider reported it at `at` (its clock, seconds).
 
     `source` is the id of an event or the name of a response, and `from_event` distinguishes them. A decline without a
-    charge is published once per event. `cancellation`: the provider's reason for a cancellation.
+    charge is published once per event. `cancellation`: the provider's reason for a cancellation. `occurred_at`: when the
+    intent reached the status, if the provider reports it; else it is `at`, or unknown if the fact is `from_read`.
     """
 
     intent_id: str
@@ -152,11 +158,14 @@ class IntentFact:
     method: str | None
     decline: Decline | None = None
     cancellation: str = ""
+    occurred_at: int | None = None
+    from_read: bool = False
+    capture_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeFact:
-    """A successful charge, which names the method that the customer used."""
+    """A successful charge, which names the method that the customer used. `captured_at` is None for an authorization."""
 
     intent_id: str
     charge_id: str
@@ -164,32 +173,8 @@ class ChargeFact:
     amount: Money
     at: int
     source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedFact:
-    """A final refusal to create an intent, so the payment can never be paid."""
-
-    code: str
-    reason: str
-    at: int
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithdrawnFact:
-    """A create that was withdrawn before it was sent, so the payment can never be paid. `code`: the reason."""
-
-    code: str
-    at: int
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FreeFact:
-    """An order of total 0: nothing to collect. `at`: the order record's time, seconds."""
-
-    at: int
+    captured_at: int | None = None
+    capture_before: int | None = None
 
 
 Fact = IntentFact | ChargeFact | RefusedFact | WithdrawnFact | FreeFact
@@ -252,6 +237,8 @@ def _apply_intent(payment: Payment, fact: IntentFact) -> Verdict:
     if payment.status.ended and fact.status.ended and payment.status is not fact.status:
         reason = "unexpected_money" if fact.status is Status.SUCCEEDED else "conflict"
         return Parked(reason, f"{fact.intent_id} is {fact.status}, the payment had ended as {payment.status}")
+    if fact.received.minor and (fact.status is Status.CANCELED or payment.status in _ENDED_UNPAID):
+        return Parked("unexpected_money", f"{fact.intent_id} received {fact.received}, but the payment ended unpaid")
     was = payment
     payment, initiated = _adopt_intent(payment, fact.intent_id, fact.method)
     payment, declined = _apply_decline(payment, fact)
@@ -314,41 +301,55 @@ def _rank(payment: Payment) -> int:
 
 
 def _advance(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[PaymentEvent, ...]]:
+    was = payment
     rank, precedence = STATUS_ORDER[fact.status]
     key = FactKey(rank, fact.at, precedence, fact.source)
-    changed = fact.status is not payment.status
-    if (payment.key is not None and key <= payment.key) or (changed and fact.status not in TRANSITIONS[payment.status]):
-        return payment, ()
-    paid_at = fact.at if fact.status is Status.SUCCEEDED else payment.paid_at
-    captured = fact.received if fact.status is Status.SUCCEEDED else payment.captured
-    was_authorized = payment.status is Status.AUTHORIZED
-    payment = replace(
-        payment, status=fact.status, key=key, captured=captured, paid_at=paid_at, method=payment.method or fact.method
-    )
-    return payment, (_status_events(payment, fact, was_authorized=was_authorized) if changed else ())
+    payment = _capture(payment, fact)
+    changed = fact.status is not was.status
+    if (was.key is None or key > was.key) and (not changed or fact.status in TRANSITIONS[was.status]):
+        payment = replace(payment, status=fact.status, key=key, method=payment.method or fact.method)
+    reached = _status_events(was, payment, fact) if payment.status is not was.status else ()
+    if payment.captured == was.captured or (reached and payment.status is Status.SUCCEEDED):
+        return payment, reached
+    return payment, (*reached, captured_event(was, payment))
 
 
-def _status_events(payment: Payment, fact: IntentFact, *, was_authorized: bool) -> tuple[PaymentEvent, ...]:
+def _capture(payment: Payment, fact: IntentFact) -> Payment:
+    """Take over the amount captured so far, which only grows, and the times that the provider reports.
+
+    An authorized intent has received money after a partial capture with `final_capture=false`
+    (https://docs.stripe.com/payments/multicapture). `paid_at` is set by the success and never moves.
+    """
+    payment = with_capture_before(payment, fact.capture_before)
+    if fact.status not in {Status.AUTHORIZED, Status.SUCCEEDED}:
+        return payment
+    if fact.status is Status.SUCCEEDED and payment.paid_at is None:
+        payment = replace(payment, paid_at=fact.at if fact.occurred_at is None else fact.occurred_at)
+    return replace(payment, captured=max(payment.captured, fact.received, key=lambda money: money.minor))
+
+
+def with_capture_before(payment: Payment, capture_before: int | None) -> Payment:
+    """Set when the authorization ends. An extension is later, so the latest time wins in every order of facts."""
+    if capture_before is None:
+        return payment
+    return replace(payment, capture_before=max(capture_before, payment.capture_before or 0))
+
+
+def _status_events(was: Payment, payment: Payment, fact: IntentFact) -> tuple[PaymentEvent, ...]:
     cause = f"{fact.intent_id}:{fact.status}"
-    if fact.status is Status.SUCCEEDED:
-        return (PaymentEvent(cause, _succeeded(payment, fact.received, fact.at, fact.intent_id)),)
+    if fact.status is Status.SUCCEEDED and payment.paid_at is not None:
+        return (PaymentEvent(cause, succeeded(payment, payment.paid_at)),)
     if fact.status is Status.CANCELED:
-        return unpaid_events(payment.amount, cause, fact.cancellation, authorized=was_authorized)
+        return unpaid_events(payment.amount, cause, fact.cancellation, authorized=was.status is Status.AUTHORIZED)
     if fact.status is Status.AUTHORIZED:
-        method = payment.method or "unknown"
-        authorized = Authorized(amount=payment.amount, payment_method=method, provider_id=fact.intent_id)
+        authorized = Authorized(
+            amount=payment.amount,
+            payment_method=payment.method or "unknown",
+            provider_id=fact.intent_id,
+            capture_before=utc(payment.capture_before) if payment.capture_before is not None else None,
+        )
         return (PaymentEvent(cause, authorized),)
     return ()
-
-
-def _succeeded(payment: Payment, captured: Money, paid_at: int, intent_id: str) -> Succeeded:
-    return Succeeded(
-        amount=captured,
-        amount_ordered=payment.amount,
-        payment_date=utc(paid_at),
-        payment_method=payment.method or "unknown",
-        provider_id=intent_id,
-    )
 
 
 def _apply_charge(payment: Payment, fact: ChargeFact) -> Verdict:
@@ -359,7 +360,9 @@ def _apply_charge(payment: Payment, fact: ChargeFact) -> Verdict:
     if fact.amount.currency != payment.amount.currency or fact.amount.minor > payment.amount.minor:
         return Parked("unexpected_money", f"{fact.charge_id} is for {fact.amount}, the order for {payment.amount}")
     adopted, initiated = _adopt_intent(payment, fact.intent_id, None)
-    adopted = replace(adopted, method=fact.method)
+    adopted = with_capture_before(replace(adopted, method=fact.method), fact.capture_before)
+    if adopted.paid_at is None and not adopted.status.ended:
+        adopted = replace(adopted, paid_at=fact.captured_at)
     return Ignored("known") if adopted == payment else Applied(adopted, initiated)
 
 
@@ -390,6 +393,6 @@ def _apply_free(payment: Payment, fact: FreeFact) -> Verdict:
         paid,
         (
             PaymentEvent("free:created", Initiated(amount=payment.amount, method="none")),
-            PaymentEvent("free:succeeded", _succeeded(paid, payment.amount, fact.at, "")),
+            PaymentEvent("free:succeeded", succeeded(paid, fact.at)),
         ),
     )

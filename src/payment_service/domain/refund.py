@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from payment_service.domain.events import PaymentEvent
 from payment_service.domain.ids import external_refund_id
@@ -21,7 +21,7 @@ from payment_service_events.money import Money
 from payment_service_events.types import Refunded, RefundFailed, RefundInitiated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
 
@@ -82,7 +82,8 @@ class RefundRequested:
 class RefundFact:
     """A refund as the provider reported it at `at` (its clock, seconds). `refund_id`: ours, if its metadata names one.
 
-    `payment_id`: the payment named by the metadata, None if it names none.
+    `payment_id`: the payment named by the metadata, None if it names none. `from_read`: `at` is only the time of a reading,
+    and `created_at` is the time at which the provider made the refund.
     """
 
     intent_id: str
@@ -94,17 +95,32 @@ class RefundFact:
     at: int
     source: str
     payment_id: UUID | None = None
+    created_at: int | None = None
+    from_read: bool = False
+
+    @property
+    def occurred_at(self) -> int | None:
+        """Return when the refund reached the status: at the event, or when it was made. A read shows no other time."""
+        if not self.from_read:
+            return self.at
+        return None if self.status in _WITHOUT_EFFECT else self.created_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundListFact:
-    """Refunds of an intent, read together. `whole`: the list is complete."""
+    """Refunds of an intent, read together, in the order of their creation. `whole`: the list is complete.
+
+    `with_release`: the released part of a partly captured or canceled payment is listed as a refund.
+    """
+
+    from_read: ClassVar[bool] = True
 
     intent_id: str
     refunds: tuple[RefundFact, ...]
     whole: bool
     at: int
     source: str
+    with_release: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,15 +241,35 @@ def _refusal(source: str) -> FactKey:
 
 
 def _apply_list(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundListFact) -> RefundVerdict:
-    verdict = _apply_facts(payment, refunds, fact.refunds)
+    verdict = _apply_facts(payment, refunds, _without_release(payment, refunds, fact))
     if isinstance(verdict, ReadRefunds):
         return Parked("unexpected_money", f"the refunds of {fact.intent_id} exceed the captured {payment.captured}")
     return verdict
 
 
-def _apply_facts(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterable[RefundFact]) -> RefundVerdict:
+def _without_release(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundListFact) -> Sequence[RefundFact]:
+    """Leave out the refund that stands for the released part of the authorization, if the list has one.
+
+    It is the oldest of that amount, made by the capture or the cancellation itself. It is certainly there if the
+    provider's version says so, or if the refunds would exceed the captured amount.
+    """
+    released = payment.amount.minor - payment.captured.minor
+    total = sum(one.amount.minor for one in fact.refunds if one.status not in _WITHOUT_EFFECT)
+    certain = fact.with_release or total > payment.captured.minor
+    if not fact.whole or not certain or not payment.status.ended:
+        return fact.refunds
+    known = {refund.provider_refund_id for refund in refunds.values()}
+    for one in fact.refunds:
+        if one.refund_id is None and one.amount.minor == released and one.provider_refund_id not in known:
+            return [other for other in fact.refunds if other is not one]
+    return fact.refunds
+
+
+def _apply_facts(payment: Payment, refunds: Mapping[UUID, Refund], facts: Sequence[RefundFact]) -> RefundVerdict:
+    """Apply facts of one moment. Failures come first, since they make room; then the order of creation counts."""
     now = dict(refunds)
-    for fact in facts:
+    times: dict[UUID, int | None] = {}
+    for fact in sorted(facts, key=lambda fact: (fact.status not in _WITHOUT_EFFECT, fact.created_at or fact.at)):
         if payment.provider_payment_id != fact.intent_id:
             return Parked(
                 "unexpected_money", f"{fact.provider_refund_id} refunds {fact.intent_id}, not the payment's own"
@@ -246,8 +282,9 @@ def _apply_facts(payment: Payment, refunds: Mapping[UUID, Refund], facts: Iterab
                 "unexpected_money", f"{fact.provider_refund_id} is for {fact.amount}, requested was {refund.amount}"
             )
         now[refund.id] = _advance(refund, fact)
-    changed = [refund for refund in now.values() if refund != refunds.get(refund.id)]
-    return _sum_up(payment, refunds, changed) if changed else Ignored("known")
+        if now[refund.id] != refunds.get(refund.id):
+            times[refund.id] = fact.occurred_at
+    return _sum_up(payment, refunds, [now[key] for key in times], times) if times else Ignored("known")
 
 
 def _find_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundFact) -> Refund:
@@ -294,17 +331,31 @@ def _compare_total(payment: Payment, fact: RefundTotalFact) -> RefundVerdict:
     return ReadRefunds(f"{fact.total} are refunded at the provider")
 
 
-def _sum_up(payment: Payment, refunds: Mapping[UUID, Refund], changed: list[Refund]) -> RefundVerdict:
-    """Replace the changed refunds and recompute the sums."""
-    now = {**refunds, **{refund.id: refund for refund in changed}}
+def _sum_up(
+    payment: Payment,
+    refunds: Mapping[UUID, Refund],
+    changed: Sequence[Refund],
+    times: Mapping[UUID, int | None] = MappingProxyType({}),
+) -> RefundVerdict:
+    """Replace the changed refunds one by one, so that each event has the sums right after its refund."""
+    now = dict(refunds)
+    events: list[PaymentEvent] = []
+    for refund in changed:
+        now[refund.id] = refund
+        payment = _with_sums(payment, now.values())
+        event = _event_of(payment, refunds.get(refund.id), refund)
+        if event is not None:
+            events.append(replace(event, at=times.get(refund.id)))
+    if payment.refunded.minor > payment.captured.minor:
+        return ReadRefunds(f"{payment.refunded} of {payment.captured} captured would be refunded")
+    return RefundsChanged(payment, tuple(changed), tuple(events))
+
+
+def _with_sums(payment: Payment, refunds: Collection[Refund]) -> Payment:
     unit = payment.captured.currency
-    refunded = sum(refund.amount.minor for refund in now.values() if refund.status is RefundStatus.SUCCEEDED)
-    reserved = sum(refund.amount.minor for refund in now.values() if refund.status in _PENDING)
-    if refunded > payment.captured.minor:
-        return ReadRefunds(f"{Money(refunded, unit)} of {payment.captured} captured would be refunded")
-    payment = replace(payment, refunded=Money(refunded, unit), reserved=Money(reserved, unit))
-    events = [_event_of(payment, refunds.get(refund.id), refund) for refund in changed]
-    return RefundsChanged(payment, tuple(changed), tuple(one for one in events if one is not None))
+    refunded = sum(refund.amount.minor for refund in refunds if refund.status is RefundStatus.SUCCEEDED)
+    reserved = sum(refund.amount.minor for refund in refunds if refund.status in _PENDING)
+    return replace(payment, refunded=Money(refunded, unit), reserved=Money(reserved, unit))
 
 
 def _event_of(payment: Payment, was: Refund | None, now: Refund) -> PaymentEvent | None:

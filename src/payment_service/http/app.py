@@ -57,6 +57,7 @@ def build_app(
             body_limit_bytes=config.webhook_body_limit_bytes,
             store_event=store_event,
             quarantine=quarantine,
+            now_s=lambda: int(context.now().timestamp()),
         )
         for name, one in receivers.items()
     }

@@ -57,6 +57,7 @@ PAYMENT: Final[dict[str, Any]] = {
     "provider": "stripe",
     "provider_payment_id": _INTENT,
     "capture_method": "automatic",
+    "capture_before": None,
     "expires_at": _at(0, 417_000) + timedelta(days=1),
     "created_at": _at(0, 417_000),
     "updated_at": _at(2, 93_000),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -60,7 +59,7 @@ class WebhookEndpoint:
 
     `store_event(event, verified_by)` returns once the event is durable. `quarantine(provider, body, reason, detail)` stores a
     signed body that cannot be read. Both may raise Unavailable, which is answered with 503: the provider sends the
-    event again.
+    event again. `now_s`: the database's clock, seconds, which decides the age of a signature.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class WebhookEndpoint:
         body_limit_bytes: int,
         store_event: StoreEvent,
         quarantine: Quarantine,
-        now_s: Callable[[], int] = lambda: int(time.time()),
+        now_s: Callable[[], int],
         read_timeout_s: float = READ_TIMEOUT_S,
         waiting_max: int = WAITING_MAX,
     ) -> None:

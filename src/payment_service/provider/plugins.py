@@ -44,6 +44,7 @@ class ProviderContext:
     - `timeout_s`: the time after which the service treats a call as unknown.
     - `concurrency`: the number of concurrent calls.
     - `pool`: the service's database, for a provider that keeps a ledger in tables of its own.
+    - `installation`: the id of this database's installation, for the metadata of objects; empty before the first start.
     """
 
     deployment: str
@@ -51,6 +52,7 @@ class ProviderContext:
     timeout_s: float
     concurrency: int
     pool: asyncpg.Pool[asyncpg.Record]
+    installation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

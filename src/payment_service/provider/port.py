@@ -182,10 +182,19 @@ class Disposition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadAgain:
+    """The request that reads an event's object in our own version. `after_capture`: read it once a capture is known."""
+
+    request: Request
+    after_capture: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderEvent:
     """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text for jsonb, without secrets.
 
-    `intent_id` finds the payment of events without our metadata, such as those of refunds and disputes.
+    `intent_id` finds the payment of events without our metadata, such as those of refunds and disputes. `read_again`:
+    how to read the object instead, if the event has no fact because its version or content is not supported.
     """
 
     provider: str
@@ -197,6 +206,7 @@ class ProviderEvent:
     payment_id: UUID | None
     intent_id: str | None
     fact: AnyFact | None
+    read_again: ReadAgain | None = None
 
     @property
     def key(self) -> EventKey:

@@ -57,6 +57,18 @@ WEBHOOKS = Counter("payments_webhooks_total", "Webhook deliveries, by result.", 
 WEBHOOKS_REFUSED = Counter(
     "payments_webhooks_refused_total", "Webhook deliveries answered with 4xx, by reason.", ["reason"]
 )
+# Does Stripe send events in another API version than ours (a major version, or "unsupported")?
+PROVIDER_FOREIGN_VERSIONS = Counter(
+    "payments_provider_foreign_versions_total",
+    "Events of another major API version than the service's, by version.",
+    ["provider", "version"],
+)
+# Does the provider use words that the service does not know?
+PROVIDER_UNKNOWN_VALUES = Counter(
+    "payments_provider_unknown_values_total",
+    "Statuses of the provider that this version does not know, by field.",
+    ["provider", "field"],
+)
 # How large are the batches, and so how busy is the service?
 BATCH_SIZE = Histogram(
     "payments_batch_size",
@@ -98,7 +110,11 @@ PARTITION_DEFAULT_ROWS = Gauge("payments_partition_default_rows", "Rows in a tab
 DISPUTES_DUE = Gauge("payments_disputes_due", "Disputes that need evidence within three days.")
 # Which authorizations expire soon unless captured?
 AUTHORIZATIONS_EXPIRING = Gauge(
-    "payments_authorizations_expiring", "Authorized payments that are not captured and older than five days."
+    "payments_authorizations_expiring", "Authorized payments whose hold ends within two days."
+)
+# Which refunds wait until our balance at the provider is topped up?
+REFUNDS_WITHOUT_BALANCE = Gauge(
+    "payments_refunds_waiting_for_balance", "Refunds that are retried because our balance at the provider is too low."
 )
 # Do provider and database differ, and how?
 DIFFERENCES_OPEN = Gauge("payments_differences_open", "Differences that need attention, by reason code.", ["code"])
@@ -108,5 +124,14 @@ RECONCILIATION_AGE_SECONDS = Gauge(
 )
 # How many requests does the API answer, and how?
 HTTP_REQUESTS = Counter("payments_http_requests_total", "API requests, by route and status.", ["route", "status"])
+# Does this host's clock agree with the database's, which decides?
+CLOCK_SKEW_SECONDS = Gauge(
+    "payments_clock_skew_seconds",
+    "Seconds by which this host's clock is ahead of the database's; negative: behind. Above 30 the process decides nothing.",
+)
+# Does this process send calls, and why not (clock_skew, claim_lost, claim_unconfirmed)?
+SENDING_PAUSED = Gauge(
+    "payments_sending_paused", "1 while this process holds back calls to the provider, by reason.", ["reason"]
+)
 # Is the event loop blocked?
 LOOP_LAG_SECONDS = Gauge("payments_event_loop_lag_seconds", "Delay of the event loop at its last check.")

@@ -18,6 +18,7 @@ from payment_service_events.money import Money
 __all__ = [
     "PaymentAuthorized",
     "PaymentCanceled",
+    "PaymentCaptured",
     "PaymentDisputeClosed",
     "PaymentDisputed",
     "PaymentFailed",
@@ -78,12 +79,19 @@ class Authorized(EventData):
     topic: ClassVar[str] = "payments.authorized"
     docs: ClassVar[Docs] = Docs(
         when="the money is held until it is captured",
-        responses=[Response("held", "pack, then request the capture before the hold expires")],
+        responses=[Response("held", "pack, then request the capture before `capture_before`")],
     )
 
     amount: Money = field(metadata=about("The amount that is held, with the currency's decimals.", _PRICE))
     payment_method: str = field(metadata=about("The method that the customer used, else `unknown`.", "card"))
     provider_id: str = field(metadata=_PROVIDER_ID)
+    capture_before: Optional[datetime] = field(  # noqa: UP045 - evaluated at run time, on Python 3.9 too
+        metadata=about(
+            "When the hold ends, RFC 3339 in UTC; empty when the provider had not reported it yet."
+            " `GET /v1/payments/{id}` shows it as soon as it is known.",
+            _A_WEEK_LATER,
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,30 @@ class Succeeded(EventData):
 @dataclass(frozen=True)
 class PaymentSucceeded(Succeeded, Event):
     """`Succeeded`, as read from its topic."""
+
+
+@dataclass(frozen=True)
+class Captured(EventData):
+    """More was captured: after `payments.succeeded`, or in part before it. `amount_captured` is the sum of all captures."""
+
+    topic: ClassVar[str] = "payments.captured"
+    docs: ClassVar[Docs] = Docs(
+        when="more was captured: after `payments.succeeded`, or a part before it."
+        " A payment that is captured once has no such record",
+        responses=[Response("unchanged", "store `amount_captured`, the sum of all captures; do not ship again")],
+    )
+
+    amount: Money = field(metadata=about("The amount captured in addition.", _PART))
+    amount_captured: Money = field(
+        metadata=about("The sum of all captures, the amount of `payments.succeeded` included.", _PRICE)
+    )
+    amount_ordered: Money = field(metadata=about("The amount of the order.", _PRICE))
+    provider_id: str = field(metadata=_PROVIDER_ID)
+
+
+@dataclass(frozen=True)
+class PaymentCaptured(Captured, Event):
+    """`Captured`, as read from its topic."""
 
 
 @dataclass(frozen=True)
@@ -246,17 +278,23 @@ class PaymentRefundFailed(RefundFailed, Event):
 
 @dataclass(frozen=True)
 class Disputed(EventData):
-    """The customer's bank inquires (`stage` inquiry) or took the money (chargeback)."""
+    """The customer's bank inquires (`stage` inquiry) or took the money (chargeback), or its decision is appealed."""
 
     topic: ClassVar[str] = "payments.disputed"
     docs: ClassVar[Docs] = Docs(
-        when="the customer's bank asks (`inquiry`) or has withdrawn the money (`chargeback`);"
-        " submit evidence until `evidence_due_by`",
+        when="the customer's bank asks (`inquiry`) or has withdrawn the money (`chargeback`), its decision is appealed"
+        " (`appeal`), or the provider's status is new (`unknown`); submit evidence until `evidence_due_by`",
         responses=[Response("disputed", "hold the parcel, send evidence by `evidence_due_by`")],
     )
 
     dispute_id: str = field(metadata=_DISPUTE_ID)
-    stage: str = field(metadata=about("`inquiry` or `chargeback`.", "chargeback", enum=["inquiry", "chargeback"]))
+    stage: str = field(
+        metadata=about(
+            "`inquiry`, `chargeback`, `appeal` of a decision, or `unknown`: see `status`.",
+            "chargeback",
+            enum=["appeal", "chargeback", "inquiry", "unknown"],
+        )
+    )
     amount: Money = field(metadata=_DISPUTED)
     reason: str = field(metadata=_DISPUTE_REASON)
     status: str = field(
@@ -264,6 +302,8 @@ class Disputed(EventData):
             "The provider's word.",
             "needs_response",
             open_enum=[
+                "appeal_needs_response",
+                "appeal_under_review",
                 "lost",
                 "needs_response",
                 "prevented",

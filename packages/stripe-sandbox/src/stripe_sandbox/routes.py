@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stripe_sandbox.api import Operation
 from stripe_sandbox.resources import (
+    account,
     balance_transactions,
     captures,
     charges,
@@ -13,6 +14,7 @@ from stripe_sandbox.resources import (
     events,
     intents,
     payment_methods,
+    products,
     refunds,
     schemas,
 )
@@ -47,6 +49,11 @@ OPERATIONS = (
     Operation("POST", "/v1/payment_methods/{id}/attach", customers.attach, schemas.ATTACH_METHOD),
     Operation("POST", "/v1/customers", customers.create, schemas.CREATE_CUSTOMER),
     Operation("GET", "/v1/customers/{id}", customers.retrieve, schemas.RETRIEVE),
+    Operation("POST", "/v1/products", products.create, schemas.CREATE_PRODUCT),
+    Operation("GET", "/v1/products/{id}", products.retrieve, schemas.RETRIEVE),
+    Operation("POST", "/v1/products/{id}", products.update, schemas.UPDATE_PRODUCT),
+    Operation("DELETE", "/v1/products/{id}", products.delete, schemas.NO_PARAMETERS),
+    Operation("GET", "/v1/account", account.retrieve, schemas.RETRIEVE),
     Operation("GET", "/v1/disputes", disputes.list_all, schemas.LIST_DISPUTES),
     Operation("GET", "/v1/disputes/{id}", disputes.retrieve, schemas.RETRIEVE),
     Operation("POST", "/v1/disputes/{id}", disputes.update, schemas.UPDATE_DISPUTE),

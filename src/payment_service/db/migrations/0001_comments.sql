@@ -23,7 +23,8 @@ COMMENT ON COLUMN payments.fact_at IS 'Key, second part: the clock of the provid
 COMMENT ON COLUMN payments.fact_precedence IS 'Key, third part: orders facts of the same second.';
 COMMENT ON COLUMN payments.fact_source IS 'Key, last part: the event or operation that brought the fact.';
 COMMENT ON COLUMN payments.declines IS 'Causes of the declines already published, one per charge, so that each is published once.';
-COMMENT ON COLUMN payments.paid_at IS 'When the provider collected the money, by its clock.';
+COMMENT ON COLUMN payments.paid_at IS 'When the provider collected the money, by its clock. Set once.';
+COMMENT ON COLUMN payments.capture_before IS 'When the authorization ends, by the clock of the provider. NULL: not authorized, or not known yet.';
 COMMENT ON COLUMN payments.expires_at IS 'When an unpaid payment is canceled. NULL: never.';
 COMMENT ON COLUMN payments.expiry_due_at IS 'When the expiry loop looks at the payment next. NULL: never.';
 COMMENT ON COLUMN payments.order_topic IS 'Topic of the order record that created the payment, with order_partition and order_offset.';
@@ -72,7 +73,7 @@ COMMENT ON TABLE payment_history IS 'Changes of payments, one row per change and
 COMMENT ON COLUMN payment_history.sequence IS 'ce_sequence of the event. NULL: the change was not published.';
 COMMENT ON COLUMN payment_history.published_topic IS 'Topic of the event. NULL: the change was not published.';
 COMMENT ON COLUMN payment_history.cause IS 'The object at the provider and the state that it reached.';
-COMMENT ON COLUMN payment_history.occurred_at IS 'The clock of the provider.';
+COMMENT ON COLUMN payment_history.occurred_at IS 'The clock of the provider. NULL: a read showed the status, but not its time.';
 
 COMMENT ON TABLE refunds IS 'Refunds of payments. Amounts are in minor units.';
 COMMENT ON COLUMN refunds.id IS 'The id of its operation; for an external refund derived from the id at the provider.';
@@ -85,6 +86,8 @@ COMMENT ON COLUMN refunds.fact_rank IS 'Key of the latest applied fact, as in pa
 COMMENT ON COLUMN refunds.fact_at IS 'The clock of the provider, in seconds since 1970.';
 
 COMMENT ON TABLE disputes IS 'Disputes (chargebacks and inquiries) of payments. Amounts are in minor units.';
+COMMENT ON COLUMN disputes.status IS 'The word of the provider, which may be newer than this version.';
+COMMENT ON COLUMN disputes.funds_withdrawn IS 'Whether the bank has the money. For a status that does not say it: what the fields of the provider say.';
 COMMENT ON COLUMN disputes.evidence_due_at IS 'Until when the provider accepts evidence. NULL: it does not ask for any.';
 COMMENT ON COLUMN disputes.fact_rank IS 'Key of the latest applied fact, as in payments.';
 COMMENT ON COLUMN disputes.fact_at IS 'The clock of the provider, in seconds since 1970.';
@@ -138,6 +141,13 @@ COMMENT ON TABLE audit IS 'Changes that a person or an API key requested. Only i
 COMMENT ON COLUMN audit.client IS 'Client of the API key, or cli: and the name of the person on that machine.';
 COMMENT ON COLUMN audit.key_id IS 'api_keys.id. NULL: the command line.';
 COMMENT ON COLUMN audit.address IS 'IP address of the caller; empty for the command line.';
+
+COMMENT ON TABLE installation IS 'The deployment name that this database belongs to, since the first start. One row.';
+COMMENT ON COLUMN installation.id IS 'Random. In the metadata of created intents, and of the object that claims the name at the provider. A restored backup keeps it.';
+COMMENT ON COLUMN installation.deployment IS 'DEPLOYMENT of the first start. Ids and idempotency keys derive from it, so it never changes.';
+COMMENT ON COLUMN installation.account IS 'Id of the account at the provider. NULL until a start has read it.';
+COMMENT ON COLUMN installation.livemode IS 'Whether the key of the first start was of live mode. NULL until then.';
+COMMENT ON COLUMN installation.claimed_at IS 'When the account first confirmed the claim of the name. NULL until then.';
 
 COMMENT ON TABLE cursor_key IS 'Signs the cursors of lists. Created by the migration, so that all replicas share it without configuration. One row.';
 

@@ -45,6 +45,7 @@ CREATE TABLE payments (
     fact_source         text,
     declines            text[]      NOT NULL DEFAULT '{}',
     paid_at             timestamptz,
+    capture_before      timestamptz,
     expires_at          timestamptz,
     expiry_due_at       timestamptz,
     order_topic         text        NOT NULL,
@@ -206,11 +207,10 @@ CREATE TABLE disputes (
     provider_dispute_id text        NOT NULL,
     amount              bigint      NOT NULL CONSTRAINT disputes_amount_in_range CHECK (amount BETWEEN 0 AND 999999999999),
     currency            text        NOT NULL CONSTRAINT disputes_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
-    status              text        NOT NULL CONSTRAINT disputes_status_is_known CHECK (status IN (
-                                        'warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response',
-                                        'under_review', 'prevented', 'lost', 'won')),
+    status              text        NOT NULL CONSTRAINT disputes_status_is_a_word CHECK (status ~ '^[a-z0-9_]{1,64}$'),
     reason              text        NOT NULL,
     evidence_due_at     timestamptz,
+    funds_withdrawn     boolean     NOT NULL DEFAULT true,
     fact_rank           smallint    NOT NULL,
     fact_at             bigint      NOT NULL,
     fact_precedence     smallint    NOT NULL,
@@ -221,7 +221,7 @@ CREATE TABLE disputes (
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
 CREATE INDEX disputes_by_time ON disputes (created_at, id);
-CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status IN ('needs_response', 'warning_needs_response');
+CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status LIKE '%needs_response';
 
 -- Column names are the ones that the event router of Debezium expects.
 CREATE SEQUENCE outbox_position;
@@ -353,6 +353,16 @@ CREATE TABLE provider_schemas (
     revision integer NOT NULL
 );
 
+CREATE TABLE installation (
+    one_row    boolean     PRIMARY KEY DEFAULT true CONSTRAINT installation_is_one_row CHECK (one_row),
+    id         uuid        NOT NULL,
+    deployment text        NOT NULL,
+    account    text,
+    livemode   boolean,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    claimed_at timestamptz
+);
+
 CREATE TABLE schema_minimum (
     id       boolean PRIMARY KEY DEFAULT true CONSTRAINT schema_minimum_is_one_row CHECK (id),
     revision integer NOT NULL
@@ -363,7 +373,7 @@ CREATE VIEW payments_decimal AS
 SELECT id, order_id, user_id, provider, provider_payment_id, in_major_units(amount, currency) AS amount,
        in_major_units(captured, currency) AS amount_captured, in_major_units(refunded, currency) AS amount_refunded, currency,
        derived_status(status, captured, refunded) AS status, payment_method_id, payment_method_type, metadata, created_at, updated_at,
-       capture_method, expires_at
+       capture_method, capture_before, expires_at
 FROM payments;
 
 CREATE VIEW refunds_decimal AS

@@ -45,6 +45,8 @@ def conclude_guard(operation: Claimed, outcome: Outcome, *, jitter: Callable[[],
     fact = outcome.fact
     if fact.status in (_sent_in(operation) or frozenset()):
         return None
+    if fact.status is Status.PROCESSING and _is_stray(operation):
+        return CallResult(operation=operation, update=_wait_for_bank(operation, outcome.request_id))
     update = OperationUpdate(
         id=operation.id,
         attempt=operation.attempt,
@@ -53,9 +55,34 @@ def conclude_guard(operation: Claimed, outcome: Outcome, *, jitter: Callable[[],
         code="" if fact.status.ended else fact.status,
         request_id=outcome.request_id,
     )
-    if fact.status is Status.PROCESSING and operation.cause.startswith(f"{STRAY}:"):
-        update = replace(update, state="due", delay_s=PROCESSING_RETRY_S)
     return CallResult(operation=operation, update=update, facts=(fact,))
+
+
+def retry_stray(result: CallResult) -> CallResult:
+    """Keep a stray's cancel due if the stray's status refused it: the bank may have begun to process it after the read.
+
+    The next attempt reads again, so a paid stray is found then. It needs a new key, since the refusal is stored under this.
+    """
+    if result.update.outcome != "wrong_state" or not _is_stray(result.operation):
+        return result
+    update = _wait_for_bank(result.operation, result.update.request_id)
+    return CallResult(operation=result.operation, update=replace(update, code=result.update.code, next_epoch=True))
+
+
+def _wait_for_bank(operation: Claimed, request_id: str) -> OperationUpdate:
+    return OperationUpdate(
+        id=operation.id,
+        attempt=operation.attempt,
+        state="due",
+        outcome=NOT_UNPAID,
+        code=Status.PROCESSING,
+        request_id=request_id,
+        delay_s=PROCESSING_RETRY_S,
+    )
+
+
+def _is_stray(operation: Claimed) -> bool:
+    return operation.cause.startswith(f"{STRAY}:")
 
 
 def _sent_in(operation: Claimed) -> frozenset[Status] | None:

@@ -16,7 +16,7 @@ import structlog
 from payment_service.crash_points import reached
 from payment_service.db import budget, health, operations, payments, workers
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.flows.calls.cancel_guard import conclude_guard, is_guarded
+from payment_service.flows.calls.cancel_guard import conclude_guard, is_guarded, retry_stray
 from payment_service.flows.calls.find_intents import find_intents
 from payment_service.flows.calls.listing_windows import group_by_window
 from payment_service.flows.calls.outcomes import (
@@ -133,10 +133,13 @@ class Dispatcher:
         slots = min(self._config.provider_concurrency - len(self._calls), self._result_capacity())
         if slots <= 0:
             return 0
+        paused = self._context.paused_kinds(self._provider.name)
+        if health.EVERYTHING in paused:
+            return 0
         blocked = await self._blocked_kinds()
         # While everything is blocked, a query would scan the whole backlog ten times a second.
-        claimed = [] if health.EVERYTHING in blocked else await self._claim(slots, blocked)
-        if blocked:
+        claimed = [] if health.EVERYTHING in blocked else await self._claim(slots, blocked | paused)
+        if blocked and not paused:
             claimed += await self._claim_probe()
         return len(claimed)
 
@@ -230,7 +233,7 @@ class Dispatcher:
             if result is None:
                 outcome = await self._call(operation, refuse_late)
                 classify = conclude_lookup if operation.resolving else conclude
-                result = classify(operation, outcome, jitter=self._random.random)
+                result = retry_stray(classify(operation, outcome, jitter=self._random.random))
         except TooLate:
             # Discard it first: if the database fails now, the next sweep releases the operation.
             self._owned.discard(operation.id)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db.operations import OperationUpdate
-from payment_service.domain.payment import IntentFact, Status, WithdrawnFact
+from payment_service.domain.facts_without_intent import WithdrawnFact
+from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundListFact, RefundRefused
 from payment_service.provider.port import (
     BalanceTooLow,

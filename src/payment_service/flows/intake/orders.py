@@ -13,9 +13,9 @@ from uuid import UUID
 
 from payment_service.crash_points import reached
 from payment_service.db import operations, order_cancellations, payments
+from payment_service.domain.facts_without_intent import FreeFact
 from payment_service.domain.ids import operation_id, payment_id
 from payment_service.domain.order import Order, Reason, Rejected
-from payment_service.domain.payment import FreeFact
 from payment_service.domain.unpaid import ORDER_CANCELLED
 from payment_service.flows.calls.listing_windows import LOST_BEFORE
 from payment_service.flows.intake.quarantine import count_quarantined, quarantine_records

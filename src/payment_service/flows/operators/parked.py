@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 from payment_service.db import parked, payment_reads, payments
-from payment_service.domain.payment import Applied, Parked, RefusedFact
+from payment_service.domain.facts_without_intent import RefusedFact
+from payment_service.domain.payment import Applied, Parked
 from payment_service.domain.refund import RefundListFact, RefundRefused, RefundsChanged
 from payment_service.flows.operators.provider_lookup import check_against_intent, check_against_refunds, read_provider
 from payment_service.flows.requests.idempotency import ChangeResult, change_once

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 class Context:
     """The database, the providers, the deployment and the clocks. Call `wake_…` when that loop has work.
 
-    `database_now` decides. `now` is this host's clock, for the times that records show.
+    `database_now` decides inside a transaction. `now` is the same clock without a query (`db/clock_skew.py`), for the times
+    that records show. `may_decide` is false while the clocks disagree or a claim is lost; timers and system-initiated operations pause.
+    `paused_kinds` returns the kinds of a provider's calls that this process must not send now; `*` stands for all.
     """
 
     pool: Pool
@@ -33,6 +35,8 @@ class Context:
     deployment: str
     now: Callable[[], datetime]
     database_now: Callable[[Connection | Pool], Awaitable[datetime]] = database_time
+    may_decide: Callable[[], bool] = lambda: True
+    paused_kinds: Callable[[str], frozenset[str]] = lambda _provider: frozenset()
     wake_dispatcher: Callable[[], None] = lambda: None
     wake_relay: Callable[[], None] = lambda: None
 

@@ -14,7 +14,7 @@ import structlog
 from payment_service.db import disputes, operations, payments, records, refunds
 from payment_service.domain.dispute import DisputeChanged, DisputeFact, apply_dispute
 from payment_service.domain.ids import dispute_id
-from payment_service.domain.payment import Applied, Parked, Stray, apply
+from payment_service.domain.payment import Applied, IntentFact, Parked, Status, Stray, apply
 from payment_service.domain.refund import (
     ReadIntent,
     ReadRefunds,
@@ -28,7 +28,13 @@ from payment_service.domain.refund import (
 )
 from payment_service.domain.unexpected import UnexpectedFact, park
 from payment_service.flows.state.outbox_records import outbox_record
-from payment_service.flows.state.system_operations import cancel_stray, read_after, read_own_intent, read_refunds
+from payment_service.flows.state.system_operations import (
+    cancel_stray,
+    read_after,
+    read_object,
+    read_own_intent,
+    read_refunds,
+)
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -75,6 +81,7 @@ class Fold:
         self._history: list[records.HistoryEntry] = []
         self._outbox: list[records.OutboxRecord] = []
         self._operations: dict[UUID, operations.NewOperation] = {}
+        self._strays: set[UUID] = set()
         self._refunds: dict[UUID, Refund] = {}
         self._disputes: dict[UUID, Dispute] = {}
         self._requesters: dict[UUID, Requester] = {}
@@ -129,13 +136,16 @@ class Fold:
                 self._children[payment_id].disputes[dispute.id] = dispute
                 self._disputes[dispute.id] = dispute
             case Stray(intent_id=intent_id, cancel=True):
-                self.enqueue(cancel_stray(payment, intent_id, self._providers))
+                self._enqueue_stray(payment, intent_id)
             case ReadIntent():
                 self._enqueue_if_any(read_own_intent(payment, _source(fact), self._providers))
             case ReadRefunds():
                 self._enqueue_if_any(read_refunds(payment, _source(fact), self._providers))
             case Parked(reason=reason, detail=detail):
                 log.error("payment_parked", payment_id=str(payment_id), reason=reason, detail=detail)
+                if isinstance(fact, IntentFact) and fact.status is Status.PROCESSING:
+                    # The cancel reads the stray first and waits for the bank, so that it is not payable after a decline.
+                    self._enqueue_stray(payment, fact.intent_id)
             case _:
                 pass
         return verdict
@@ -161,12 +171,17 @@ class Fold:
         """Enqueue a read of the object of a request: the payment's own intent, a stray or refunds."""
         self.enqueue(read_after(self._current[payment_id], after, cause, self._providers))
 
+    def enqueue_read_again(self, payment_id: UUID, request: Request, cause: str) -> None:
+        """Enqueue a read of an object in our version."""
+        self.enqueue(read_object(self._current[payment_id], request, cause))
+
     def enqueue_own_read(self, payment_id: UUID, cause: str) -> None:
         """Enqueue a read of the payment's own intent, if it has one."""
         self._enqueue_if_any(read_own_intent(self._current[payment_id], cause, self._providers))
 
     async def write(self, connection: Connection) -> None:
         """Write payments, then refunds and disputes, then history, events and operations."""
+        self._read_authorizations()
         changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
         if changes:
             await payments.save(connection, changes)
@@ -185,6 +200,8 @@ class Fold:
             await records.append_outbox(connection, self._outbox)
         if self._operations:
             await operations.enqueue(connection, list(self._operations.values()))
+        if self._strays:
+            await operations.retry_strays(connection, sorted(self._strays))
 
     def count(self) -> None:
         """Count the changes. Call it after the commit."""
@@ -229,19 +246,34 @@ class Fold:
         if read is not None:
             self.enqueue(read)
 
+    def _enqueue_stray(self, payment: Payment, intent_id: str) -> None:
+        operation = cancel_stray(payment, intent_id, self._providers)
+        self.enqueue(operation)
+        self._strays.add(operation.id)
+
+    def _read_authorizations(self) -> None:
+        """Read new authorizations whose end is unknown: the event of an intent names its charge only."""
+        for key, now in self._current.items():
+            new = now.status is Status.AUTHORIZED and self._before[key].status is not Status.AUTHORIZED
+            if new and now.capture_before is None:
+                self.enqueue_own_read(key, "authorized")
+
     def _record(self, was: Payment, now: Payment, events: tuple[PaymentEvent, ...], fact: AnyFact) -> Payment:
-        occurred_at = datetime.fromtimestamp(fact.at, UTC)
+        occurred_at = _occurred_at(fact)
         known = self._published.get(now.id, ())
         events = tuple(event for event in events if (event.data.topic, event.cause) not in known)
         if not events and now.status is not was.status:
             self._append_history(was, now, None, f"{getattr(fact, 'intent_id', '')}:{now.status}", occurred_at)
         for event in events:
             now = replace(now, sequence=now.sequence + 1)
-            self._append_history(was, now, event.data.topic, event.cause, occurred_at)
+            at = occurred_at if event.at is None else datetime.fromtimestamp(event.at, UTC)
+            self._append_history(was, now, event.data.topic, event.cause, at)
             self._outbox.append(outbox_record(now, event, deployment=self._deployment, now=self._now))
         return now
 
-    def _append_history(self, was: Payment, now: Payment, topic: str | None, cause: str, occurred_at: datetime) -> None:
+    def _append_history(
+        self, was: Payment, now: Payment, topic: str | None, cause: str, occurred_at: datetime | None
+    ) -> None:
         self._history.append(
             records.HistoryEntry(
                 payment_id=now.id,
@@ -253,6 +285,14 @@ class Fold:
                 occurred_at=occurred_at,
             )
         )
+
+
+def _occurred_at(fact: AnyFact) -> datetime | None:
+    """Return the provider's time of a fact. The time of a reading is none: it says only what was true then."""
+    at = getattr(fact, "occurred_at", None)
+    if at is None and not getattr(fact, "from_read", False):
+        at = fact.at
+    return None if at is None else datetime.fromtimestamp(at, UTC)
 
 
 def _source(fact: AnyFact) -> str:

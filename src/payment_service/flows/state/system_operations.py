@@ -35,6 +35,11 @@ def read_after(payment: Payment, after: Request, cause: str, providers: Provider
     return _operation(payment, Kind.RETRIEVE, cause, providers.named(payment.provider).lookup_request(after))
 
 
+def read_object(payment: Payment, request: Request, cause: str) -> NewOperation:
+    """Read an object of the payment again, because an event about it was not rendered in our version."""
+    return _operation(payment, Kind.RETRIEVE, f"again:{cause}", request)
+
+
 def read_own_intent(payment: Payment, cause: str, providers: Providers) -> NewOperation | None:
     """Read the payment's own intent, because a fact depends on unknown state. Return None if it has no intent."""
     if payment.provider_payment_id is None:

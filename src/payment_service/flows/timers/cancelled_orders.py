@@ -77,6 +77,8 @@ class CancelledOrders:
 
     async def run_once(self) -> int:
         """Process the due cancellations. Return their number."""
+        if not self._context.may_decide():
+            return 0
         return len(await process_batches(self._look, GROUP_MAX, failure_event="cancelled_orders_group_failed"))
 
     async def _look(self, limit: int) -> Sequence[DueCancellation]:

@@ -56,6 +56,8 @@ class Expiry:
 
     async def expire_once(self) -> int:
         """Request the cancellation of due payments. Return their number."""
+        if not self._context.may_decide():
+            return 0
         return len(await process_batches(self._expire, GROUP_MAX, failure_event="expiry_group_failed"))
 
     async def _expire(self, limit: int) -> Sequence[Expiring]:

@@ -19,7 +19,7 @@ from payment_service.crash_points import reached
 from payment_service.db import events, operations, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.dispute import DisputeChanged
-from payment_service.domain.payment import Applied, Ignored, Parked, Stray
+from payment_service.domain.payment import Applied, ChargeFact, Ignored, Parked, Stray
 from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds, RefundsChanged, RefundTotalFact
 from payment_service.flows.intake.quarantine import quarantine_event
 from payment_service.flows.state.batches import isolate_errors, process_batches
@@ -233,7 +233,7 @@ class Webhooks:
         missing = wanted - locked.keys()
         known = await payments.existing(connection, missing) if missing else {}
         fold = self._context.fold(locked)
-        ordered = sorted(work, key=lambda e: (e.occurred_at, e.event_id))
+        ordered = sorted(work, key=_order)
         named = [(event, names.get(event.key)) for event in ordered]
         await fold.load_for(connection, [(key, e.fact) for e, key in named if key is not None and e.fact is not None])
         results = [self._fold_in(fold, event, key, known) for event, key in named]
@@ -252,7 +252,7 @@ class Webhooks:
     def _fold_in(
         self, fold: Fold, event: ProviderEvent, payment_id: UUID | None, known: Mapping[UUID, object]
     ) -> events.Result:
-        if event.fact is None:
+        if event.fact is None and event.read_again is None:
             return events.Result(event=event, processed=False, result="malformed", parked_reason="malformed")
         if payment_id is None or (payment_id not in fold and payment_id not in known):
             return events.Result(event=event, processed=False, result="unmatched", retry_s=1.0, tried=1)
@@ -265,6 +265,8 @@ class Webhooks:
             return events.Result(
                 event=event, processed=False, result=reason, parked_reason=reason, payment_id=payment_id
             )
+        if event.fact is None:
+            return replace(_read_again(fold, event, payment_id), payment_id=payment_id)
         return replace(_result(event, fold.take(payment_id, event.fact)), payment_id=payment_id)
 
     def _translate(self, waiting: PendingEvent) -> ProviderEvent:
@@ -294,6 +296,22 @@ class Webhooks:
                 return replace(result, processed=True, result="external", retry_s=None)
             return replace(result, parked_reason=result.result, retry_s=None)
         return replace(result, retry_s=min(UNMATCHED_RETRY_MAX_S, 2.0 ** min(waiting.tries, 12)))
+
+
+def _order(event: ProviderEvent) -> tuple[int, bool, int, str]:
+    """Order events by the provider's seconds. Within one, a charge comes before its intent and an older refund first."""
+    created_at = getattr(event.fact, "created_at", None) or 0
+    return event.occurred_at, not isinstance(event.fact, ChargeFact), created_at, event.event_id
+
+
+def _read_again(fold: Fold, event: ProviderEvent, payment_id: UUID) -> events.Result:
+    """Enqueue a read of the event's object in our version. Without a known capture, that is read first."""
+    payment, again = fold.payment(payment_id), event.read_again
+    if again is None or (again.after_capture and payment.captured.minor == 0 and not payment.status.ended):
+        fold.enqueue_own_read(payment_id, event.event_id)
+        return events.Result(event=event, processed=False, result="too_early", retry_s=1.0, tried=1)
+    fold.enqueue_read_again(payment_id, again.request, event.event_id)
+    return events.Result(event=event, processed=True, result="read_again")
 
 
 def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 from uuid import UUID
 
 import aiohttp
@@ -18,13 +18,31 @@ import aiohttp
 from payment_service.config.config import Config
 from payment_service.provider.plugins import Plugin
 from payment_service.provider.port import CHECKOUTS_MAX, Request, TooLate, Transient, Unknown
+from payment_service.provider.stripe import times
 from payment_service.provider.stripe.amounts import to_stripe
+from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service.provider.stripe.checkout import read_checkout
+from payment_service.provider.stripe.claim import claim
 from payment_service.provider.stripe.deliveries import StripeDeliveries
-from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe.intents import (
+    INTENTS,
+    UNKNOWN_STATUS,
+    MalformedIntent,
+    intent_fact,
+    intent_path,
+    is_foreign,
+    retrieve_intent,
+)
 from payment_service.provider.stripe.object_lists import list_path, read_one, read_page, read_path
 from payment_service.provider.stripe.pay import StripePay
-from payment_service.provider.stripe.refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
+from payment_service.provider.stripe.refunds import (
+    REFUNDS,
+    intent_of_refund,
+    join_pages,
+    list_refunds,
+    next_page,
+    refund_form,
+)
 from payment_service.provider.stripe.responses import Response, classify, read_date
 
 if TYPE_CHECKING:
@@ -32,22 +50,21 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from payment_service.domain.payment import IntentFact
+    from payment_service.provider.account_claims import ClaimAnswer, Installation
     from payment_service.provider.listed_objects import ListedObject, ListedPage, NoObject, ObjectKind
     from payment_service.provider.plugins import ProviderContext
     from payment_service.provider.port import Call, Checkout, Outcome, ProviderEvent
     from payment_service_events.money import Money
 
-API_VERSION: Final = "2026-08-26.dahlia"
 # Retrying beats waiting for a server that does not accept a connection within two seconds.
 CONNECT_TIMEOUT_S: Final = 2
-# A PaymentIntent has about 3 kB, a page of a hundred 300 kB.
+# A PaymentIntent with its charge has about 8 kB, a page of a hundred 800 kB.
 ANSWER_LIMIT_BYTES: Final = 2_097_152
 PAGE_SIZE: Final = 100  # Stripe's maximum
 # A thousand refunds of one intent, more than any shop makes.
 REFUND_PAGES_MAX: Final = 10
 # Connections in addition to those of operations, for listings and checkouts.
 LISTINGS_MAX: Final = 4
-_INTENTS: Final = "/v1/payment_intents"
 
 
 class Stripe:
@@ -55,12 +72,14 @@ class Stripe:
 
     name = "stripe"
 
-    def __init__(self, config: Config, *, now_s: Callable[[], float]) -> None:
+    def __init__(self, config: Config, *, now_s: Callable[[], float], installation: str = "") -> None:
         self._base = config.stripe_api_base.rstrip("/")
         self._deployment = config.deployment
+        self._installation = installation
+        self.livemode = config.stripe_livemode
         self._methods = config.stripe_payment_methods
         self._publishable_key = config.stripe_publishable_key
-        self._deliveries = StripeDeliveries.of(config)
+        self._deliveries = StripeDeliveries.of(config, installation=installation)
         self._now_s = now_s
         self._headers = {
             "Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}",
@@ -95,25 +114,26 @@ class Stripe:
         form += [(f"payment_method_types[{i}]", method) for i, method in enumerate(self._methods)]
         form += [
             ("metadata[deployment]", self._deployment),
+            *([("metadata[installation]", self._installation)] if self._installation else []),
             ("metadata[order_id]", order_id),
             ("metadata[payment_id]", str(payment_id)),
         ]
-        return _post(_INTENTS, urlencode(form))
+        return _post(INTENTS, urlencode(form))
 
     @staticmethod
     def cancel_request(intent_id: str, *, reason: str = "") -> Request:
         """Build the cancellation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/cancel)."""
         body = urlencode({"cancellation_reason": reason}) if reason else ""
-        return _post(f"{_path_of(intent_id)}/cancel", body)
+        return _post(f"{intent_path(intent_id)}/cancel", body)
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:
         """Build the capture of a PaymentIntent (https://docs.stripe.com/api/payment_intents/capture)."""
-        return _post(f"{_path_of(intent_id)}/capture", urlencode({"amount_to_capture": to_stripe(amount)}))
+        return _post(f"{intent_path(intent_id)}/capture", urlencode({"amount_to_capture": to_stripe(amount)}))
 
     @staticmethod
     def retrieve_request(intent_id: str) -> Request:
-        """Build the retrieval of a PaymentIntent."""
-        return _get(_path_of(intent_id))
+        """Build the retrieval of a PaymentIntent with its charge, which has the times that are published."""
+        return retrieve_intent(intent_id)
 
     def refund_request(
         self, intent_id: str, *, refund_id: UUID, payment_id: UUID, amount: Money, reason: str
@@ -124,7 +144,7 @@ class Stripe:
     @staticmethod
     def refunds_request(intent_id: str) -> Request:
         """Build the list of an intent's refunds (https://docs.stripe.com/api/refunds/list)."""
-        return _get(f"{REFUNDS}?{urlencode({'payment_intent': intent_id, 'limit': PAGE_SIZE})}")
+        return list_refunds(intent_id)
 
     def lookup_request(self, request: Request) -> Request:
         """Build the retrieval of the PaymentIntent in `/v1/payment_intents/{id}/…`, or the list of refunds of a
@@ -132,7 +152,8 @@ class Stripe:
         """
         if request.path.startswith(REFUNDS):
             return self.refunds_request(intent_of_refund(request))
-        return self.retrieve_request(unquote(request.path.removeprefix(f"{_INTENTS}/").partition("/")[0]))
+        name = urlsplit(request.path).path.removeprefix(f"{INTENTS}/").partition("/")[0]
+        return self.retrieve_request(unquote(name))
 
     def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
         """Verify a delivery's signature. Raise SignatureRefused."""
@@ -160,7 +181,18 @@ class Stripe:
             return Transient(code=f"not_connected:{type(error.os_error).__name__}", retry_after_s=0)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unknown(code=f"connection:{type(error).__name__}")
-        return classify(call, response, deployment=self._deployment, now_s=self._now_s())
+        return classify(
+            call, response, deployment=self._deployment, installation=self._installation, now_s=self._now_s()
+        )
+
+    async def claim(self, installation: Installation, *, move: bool = False) -> ClaimAnswer:
+        """Claim the deployment name at the account, or check the claim."""
+
+        async def exchange(method: str, path: str, body: str, key: str) -> Response:
+            request = Request(method=method, path=path, body=body, api_version=API_VERSION)
+            return await self._exchange(request, idempotency_key=key)
+
+        return await claim(exchange, installation, move=move)
 
     async def checkout(self, intent_id: str) -> Checkout | Transient:
         """Read an intent with its client secret (https://docs.stripe.com/api/payment_intents/retrieve)."""
@@ -176,14 +208,18 @@ class Stripe:
         """List a page of objects for reconciliation."""
         path = list_path(kind, created_from=created_from, created_to=created_to, after=after)
         response = await self._read(path)
-        return response if isinstance(response, Transient) else read_page(kind, response, now_s=self._now_s())
+        return (
+            response
+            if isinstance(response, Transient)
+            else read_page(kind, response, installation=self._installation, now_s=self._now_s())
+        )
 
     async def read_object(self, kind: ObjectKind, object_id: str) -> ListedObject | NoObject | Transient:
         """Read an object for reconciliation."""
         response = await self._read(read_path(kind, object_id))
         if isinstance(response, Transient):
             return response
-        return read_one(kind, object_id, response, now_s=self._now_s())
+        return read_one(kind, object_id, response, installation=self._installation, now_s=self._now_s())
 
     async def _read(self, path: str) -> Response | Transient:
         try:
@@ -214,14 +250,16 @@ class Stripe:
     def _add_listed(self, found: dict[UUID, tuple[IntentFact | None, ...]], intent: dict[str, Any], at: int) -> None:
         """Add an intent with our metadata. Add None for one that cannot be parsed, because it exists nevertheless."""
         metadata = intent.get("metadata") or {}
-        if metadata.get("deployment") != self._deployment:
+        if metadata.get("deployment") != self._deployment or is_foreign(metadata, self._installation):
             return
         try:
             payment_id = UUID(metadata["payment_id"])
         except (KeyError, ValueError, TypeError, AttributeError):
             return
         try:
-            fact = intent_fact(intent, at=at, source=f"list:{intent['id']}", from_event=False)
+            fact = intent_fact(
+                intent, at=at, source=f"list:{intent['id']}", from_event=False, unknown_status=UNKNOWN_STATUS
+            )
         except MalformedIntent:
             fact = None
         found[payment_id] = (*found.get(payment_id, ()), fact)
@@ -230,10 +268,11 @@ class Stripe:
         self, created_from: int, created_to: int, after: str
     ) -> tuple[list[dict[str, Any]], int, bool] | None:
         query = {"created[gte]": str(created_from), "created[lte]": str(created_to), "limit": str(PAGE_SIZE)}
+        query["expand[]"] = f"data.{times.EXPANDED}"
         if after:
             query["starting_after"] = after
         try:
-            response = await self._exchange(_get(f"{_INTENTS}?{urlencode(query)}"))
+            response = await self._exchange(_get(f"{INTENTS}?{urlencode(query)}"))
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
         if (
@@ -276,10 +315,6 @@ class Stripe:
             return Response(status=reply.status, headers=reply.headers, body=_parse(content))
 
 
-def _path_of(intent_id: str) -> str:
-    return f"{_INTENTS}/{quote(intent_id, safe='')}"
-
-
 def _post(path: str, body: str) -> Request:
     return Request(method="POST", path=path, body=body, api_version=API_VERSION)
 
@@ -289,7 +324,7 @@ def _get(path: str) -> Request:
 
 
 def _make(config: Config, context: ProviderContext) -> Stripe:
-    return Stripe(config, now_s=context.now_s)
+    return Stripe(config, now_s=context.now_s, installation=context.installation)
 
 
 PLUGIN: Final = Plugin(settings=Config, make=_make, pay=StripePay)

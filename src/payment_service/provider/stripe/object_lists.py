@@ -13,9 +13,11 @@ from uuid import UUID
 
 from payment_service.provider.listed_objects import PAGE_SIZE, ListedObject, ListedPage, NoObject, ObjectKind
 from payment_service.provider.port import Transient
-from payment_service.provider.stripe.intents import intent_fact
-from payment_service.provider.stripe.refunds import dispute_fact, is_release, refund_fact
+from payment_service.provider.stripe.disputes import dispute_fact
+from payment_service.provider.stripe.intents import intent_fact, is_foreign
+from payment_service.provider.stripe.refunds import is_release, refund_fact
 from payment_service.provider.stripe.responses import read_date, read_retry_after, read_token
+from payment_service.provider.stripe.times import EXPANDED
 from payment_service.provider.stripe.webhooks import charge_fact
 
 if TYPE_CHECKING:
@@ -36,23 +38,23 @@ def list_path(kind: ObjectKind, *, created_from: int, created_to: int, after: st
     if after:
         query["starting_after"] = after
     if kind is ObjectKind.INTENT:
-        query["expand[]"] = "data.latest_charge"
+        query["expand[]"] = f"data.{EXPANDED}"
     return f"{_PATHS[kind]}?{urlencode(query)}"
 
 
 def read_path(kind: ObjectKind, object_id: str) -> str:
     """Build the path of one object."""
-    expansion = "?" + urlencode({"expand[]": "latest_charge"}) if kind is ObjectKind.INTENT else ""
+    expansion = "?" + urlencode({"expand[]": EXPANDED}) if kind is ObjectKind.INTENT else ""
     return f"{_PATHS[kind]}/{quote(object_id, safe='')}{expansion}"
 
 
-def read_page(kind: ObjectKind, response: Response, *, now_s: float) -> ListedPage | Transient:
+def read_page(kind: ObjectKind, response: Response, *, installation: str, now_s: float) -> ListedPage | Transient:
     """Translate a page. An object that cannot be parsed has no fact."""
     body = response.body
     if response.status != 200 or not isinstance(body, dict) or not isinstance(body.get("data"), list):
         return _failure(response)
     at, data = read_date(response, now_s), body["data"]
-    objects = tuple(_translate(kind, one, at) for one in data)
+    objects = tuple(_translate(kind, one, at, installation) for one in data)
     last = objects[-1].object_id if objects else ""
     if body.get("has_more") is False:
         return ListedPage(objects=objects, after=None)
@@ -60,7 +62,7 @@ def read_page(kind: ObjectKind, response: Response, *, now_s: float) -> ListedPa
 
 
 def read_one(
-    kind: ObjectKind, object_id: str, response: Response, *, now_s: float
+    kind: ObjectKind, object_id: str, response: Response, *, installation: str, now_s: float
 ) -> ListedObject | NoObject | Transient:
     """Translate one object. Only Stripe's own 404 says that there is none."""
     body = response.body if isinstance(response.body, dict) else {}
@@ -69,7 +71,7 @@ def read_one(
         return NoObject()
     if response.status != 200 or body.get("id") != object_id:
         return _failure(response)
-    return _translate(kind, body, read_date(response, now_s))
+    return _translate(kind, body, read_date(response, now_s), installation)
 
 
 def _failure(response: Response) -> Transient:
@@ -78,8 +80,8 @@ def _failure(response: Response) -> Transient:
     return Transient(code=code, retry_after_s=read_retry_after(response.headers), request_id=request_id)
 
 
-def _translate(kind: ObjectKind, raw: Any, at: int) -> ListedObject:
-    """Translate an object. Never raises."""
+def _translate(kind: ObjectKind, raw: Any, at: int, installation: str) -> ListedObject:
+    """Translate an object. An object of another installation with our deployment name is not ours. Never raises."""
     subject: dict[str, Any] = raw if isinstance(raw, dict) else {}
     object_id, created = read_token(subject.get("id")), subject.get("created")
     metadata = subject.get("metadata")
@@ -90,7 +92,7 @@ def _translate(kind: ObjectKind, raw: Any, at: int) -> ListedObject:
         object_id=object_id,
         created=created if type(created) is int else 0,
         intent_id=(object_id if kind is ObjectKind.INTENT else read_token(subject.get("payment_intent"))) or None,
-        deployment=_text_or_none(names.get("deployment")),
+        deployment=None if is_foreign(names, installation) else _text_or_none(names.get("deployment")),
         order_id=_text_or_none(names.get("order_id")),
         payment_id=_uuid_or_none(names.get("payment_id")),
         fact=_fact(kind, subject, at) if relevant else None,
@@ -108,9 +110,9 @@ def _fact(kind: ObjectKind, subject: dict[str, Any], at: int) -> AnyFact | None:
             case ObjectKind.CHARGE:
                 return charge_fact(subject, at=at, source=source)
             case ObjectKind.REFUND:
-                return refund_fact(subject, at=at, source=source)
+                return refund_fact(subject, at=at, source=source, from_read=True)
             case ObjectKind.DISPUTE:
-                return dispute_fact(subject, at=at, source=source)
+                return dispute_fact(subject, at=at, source=source, from_read=True)
     except (ValueError, KeyError, TypeError):  # MalformedIntent and MalformedRefund are ValueErrors
         return None
 

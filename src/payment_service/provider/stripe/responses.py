@@ -8,8 +8,10 @@ import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
-from payment_service.domain.payment import RefusedFact
+from payment_service.domain.facts_without_intent import RefusedFact
+from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundRefused
 from payment_service.provider.port import (
     BalanceTooLow,
@@ -24,7 +26,9 @@ from payment_service.provider.port import (
     Unknown,
     WrongState,
 )
-from payment_service.provider.stripe.intents import MalformedIntent, intent_fact
+from payment_service.provider.stripe.api_versions import OWN, major_of
+from payment_service.provider.stripe.disputes import DISPUTES, MalformedDispute, dispute_fact
+from payment_service.provider.stripe.intents import UNKNOWN_STATUS, MalformedIntent, intent_fact, is_foreign
 from payment_service.provider.stripe.refunds import (
     REFUNDS,
     MalformedRefund,
@@ -36,9 +40,11 @@ from payment_service.provider.stripe.refunds import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from payment_service.domain.payment import IntentFact
+    from payment_service.domain.dispute import DisputeFact
+    from payment_service.domain.facts import AnyFact
     from payment_service.domain.refund import RefundFact, RefundListFact
     from payment_service.provider.port import Call
+    from payment_service.provider.stripe.api_versions import Major
 
 # Codes of a create that no retry can change: the payment has failed.
 CREATE_REFUSALS: Final = frozenset({"amount_too_small", "amount_too_large", "invalid_charge_amount"})
@@ -80,10 +86,16 @@ class Response:
     body: object
 
 
-def classify(call: Call, response: Response, *, deployment: str, now_s: float) -> Outcome:
+def classify(call: Call, response: Response, *, deployment: str, now_s: float, installation: str = "") -> Outcome:
     """Classify a response to `call`. `now_s`: our clock, used only if the response has no Date."""
     request_id = read_token(response.headers.get("Request-Id"))
     if 200 <= response.status < 300:
+        if call.kind is Kind.CREATE and _is_of_another_installation(response, installation):
+            return Unexpected(
+                code="another_installation",
+                detail="another installation uses this deployment name",
+                request_id=request_id,
+            )
         return _done(call, response, deployment, now_s, request_id)
     if response.status >= 500 and _replayed(response):
         # Ignore any retry hint: this key will never return another response.
@@ -122,13 +134,20 @@ def _sort_refusal(call: Call, response: Response, code: str, now_s: float, reque
         return Refused(code=code, reason=reason, fact=refused, request_id=request_id)
     too_late = call.kind is Kind.CAPTURE and code in CAPTURE_TOO_LATE
     if too_late or (code == WRONG_STATE and call.kind is not Kind.CREATE):
-        fresh = None if _replayed(response) else _fact(call, error.get("payment_intent"), read_date(response, now_s))
-        return WrongState(code=code, fact=fresh, request_id=request_id)
+        at = read_date(response, now_s)
+        intent = error.get("payment_intent")
+        fresh = None if _replayed(response) else _fact(call, intent, at, OWN, from_read=True)
+        return WrongState(code=code, fact=_with_known_time(fresh), request_id=request_id)
     return Unexpected(
         code=code,
         detail=f"HTTP {response.status} {read_token(error.get('type'))} {read_token(error.get('param'))}".strip(),
         request_id=request_id,
     )
+
+
+def _is_of_another_installation(response: Response, installation: str) -> bool:
+    metadata = response.body.get("metadata") if isinstance(response.body, dict) else None
+    return isinstance(metadata, dict) and is_foreign(metadata, installation)
 
 
 def _done(call: Call, response: Response, deployment: str, now_s: float, request_id: str) -> Outcome:
@@ -148,7 +167,8 @@ def _done(call: Call, response: Response, deployment: str, now_s: float, request
         at = created if isinstance(created, int) else int(now_s)
     else:
         at = read_date(response, now_s)
-    if (fact := _fact(call, body, at)) is None:
+    from_read = call.request.method == "GET"
+    if (fact := _fact(call, body, at, _major_of(call, response), from_read=from_read)) is None:
         detail = f"the response is not a valid {expected}"
         return Unexpected(code=f"malformed_{expected.removeprefix('payment_')}", detail=detail, request_id=request_id)
     return Done(fact=fact, request_id=request_id, outdated=_replayed(response))
@@ -157,6 +177,8 @@ def _done(call: Call, response: Response, deployment: str, now_s: float, request
 def _expected_object(call: Call) -> str:
     if call.request.path.startswith(REFUNDS):
         return "refund" if call.request.method == "POST" else "list"
+    if call.request.path.startswith(DISPUTES):
+        return "dispute"
     return "payment_intent"
 
 
@@ -168,23 +190,47 @@ def _matches_call(call: Call, body: dict[str, Any], deployment: str) -> bool:
         ours = {"payment_id": str(call.payment_id)}
         ours |= {"deployment": deployment} if call.kind is Kind.CREATE else {"refund_id": str(call.operation_id)}
         return isinstance(metadata, dict) and ours.items() <= metadata.items()
-    return str(body.get("id")) in call.request.path.split("/")
+    return str(body.get("id")) in urlsplit(call.request.path).path.split("/")
 
 
-def _fact(call: Call, body: object, at: int) -> IntentFact | RefundFact | RefundListFact | None:
+def _major_of(call: Call, response: Response) -> Major:
+    """Return the rules of the version that rendered the response: it names it, or the request did."""
+    return major_of(response.headers.get("Stripe-Version") or call.request.api_version) or OWN
+
+
+def _fact(
+    call: Call, body: object, at: int, major: Major, *, from_read: bool
+) -> IntentFact | RefundFact | RefundListFact | DisputeFact | None:
+    """Translate a body. `from_read`: the call did not cause its status, so `at` is not the time of that."""
     if not isinstance(body, dict):
         return None
     try:
         match body.get("object"):
             case "refund":
-                return refund_fact(body, at=at, source=call.source)
+                return refund_fact(body, at=at, source=call.source, from_read=from_read)
             case "list":
                 intent_id = intent_of_refund(call.request)
-                return refund_list_fact(body, intent_id=intent_id, at=at, source=call.source)
+                return refund_list_fact(body, intent_id=intent_id, at=at, source=call.source, major=major)
+            case "dispute":
+                return dispute_fact(body, at=at, source=call.source, from_read=from_read)
             case _:
-                return intent_fact(body, at=at, source=call.source, from_event=False)
-    except (MalformedIntent, MalformedRefund):
+                return intent_fact(
+                    body,
+                    at=at,
+                    source=call.source,
+                    from_event=False,
+                    from_read=from_read,
+                    unknown_status=UNKNOWN_STATUS,
+                )
+    except (MalformedIntent, MalformedRefund, MalformedDispute):
         return None
+
+
+def _with_known_time(fact: AnyFact | None) -> AnyFact | None:
+    """Return the fact, or None for a paid intent without its charge: the read that follows has the time of the payment."""
+    if isinstance(fact, IntentFact) and fact.status is Status.SUCCEEDED and fact.occurred_at is None:
+        return None
+    return fact
 
 
 def _error(response: Response) -> dict[str, Any]:

@@ -12,6 +12,7 @@ const SENTENCES = {
   "payments.failed": (v) => (v.final ? `Ended unpaid: ${v.reason}` : `${v.reason} The customer may try again.`),
   "payments.canceled": (v) => v.reason,
   "payments.authorized": (v) => `${money(v)} is held.`,
+  "payments.captured": (v) => `${money(v)} more was captured.`,
   "payments.refund_initiated": (v) => `A refund of ${money(v)} was requested.`,
   "payments.refunded": (v) => `${money(v)} was refunded.`,
   "payments.refund_failed": (v) => `The refund of ${money(v)} failed.`,

@@ -241,6 +241,15 @@ UPDATE_DISPUTE = Schema(
 LIST_DISPUTES = Schema(list_fields(charge=text(), payment_intent=text()))
 
 # https://docs.stripe.com/api/customers
+_PRODUCT: dict[str, Parser] = {
+    "active": boolean,
+    "description": unsettable(),
+    "expand": EXPAND,
+    "metadata": metadata,
+    "name": text(),
+}
+CREATE_PRODUCT = Schema({**_PRODUCT, "id": text()}, required=("name",))
+UPDATE_PRODUCT = Schema(_PRODUCT)
 CREATE_CUSTOMER = Schema(
     {
         "address": unset_or(_ADDRESS),

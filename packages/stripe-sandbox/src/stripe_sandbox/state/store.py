@@ -120,6 +120,7 @@ class Store:
             "customer": Table(),
             "payment_method": Table(),
             "event": Table(),
+            "product": Table(),
             "webhook_endpoint": Table(),
             "delivery": Table(owner="event"),
             "instrument": Table(),

@@ -1,0 +1,175 @@
+"""Read published records: since a time, or at given places. The reader joins no group and commits nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter, methodcaller
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from payment_service.db.published import Place
+from payment_service.flows.comparisons.topics import TopicRecord
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from payment_service.config.config import KafkaSettings
+
+BATCH_RECORDS: Final = 500
+POLL_S: Final = 0.2
+REQUEST_TIMEOUT_S: Final = 10.0
+# A partition that neither sends a record nor reports its end for this long has no more, if the broker still answers.
+IDLE_S: Final = 5.0
+# Two places on a partition that are closer than this are read in one go.
+GAP_RECORDS: Final = 1_000
+PREFETCH_KBYTES: Final = 16_384
+LIBRARY_LOG_LEVEL: Final = 2  # errors are raised instead
+_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the library's names for its own findings begin so
+# A plain call does not report a header whose name is not UTF-8 (`kafka/consumer.py`).
+_call_headers: Final = methodcaller("headers")
+
+
+class PublishedRecords:
+    """A reader of topics. Topics that the broker does not have are empty. Raises KafkaException if it cannot be read."""
+
+    def __init__(self, config: KafkaSettings, topics: Sequence[str], *, idle_s: float = IDLE_S) -> None:
+        self._topics = topics
+        self._idle_s = idle_s
+        self._partitions: list[tuple[str, int]] = []
+        self._consumer = Consumer(_settings(config), logger=logging.getLogger("librdkafka"))
+
+    async def __aenter__(self) -> Self:
+        existing = (await asyncio.to_thread(self._consumer.list_topics, timeout=REQUEST_TIMEOUT_S)).topics
+        self._partitions = [
+            (name, number) for name in self._topics if name in existing for number in existing[name].partitions
+        ]
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._consumer.close)
+
+    async def scan(self, since: datetime) -> AsyncIterator[Sequence[TopicRecord]]:
+        """Yield batches of the records since a time, up to the end that each partition had when it was reached."""
+        since_ms = int(since.timestamp() * 1000)
+        asked = [TopicPartition(topic, number, since_ms) for topic, number in self._partitions]
+        if not asked:
+            return
+        starts = await asyncio.to_thread(self._consumer.offsets_for_times, asked, timeout=REQUEST_TIMEOUT_S)
+        if (error := next((start.error for start in starts if start.error), None)) is not None:
+            raise KafkaException(error)
+        # A negative offset means the end: no record is that new.
+        async for batch in self._read([start for start in starts if start.offset >= 0]):
+            yield batch
+
+    async def read_at(self, places: Collection[Place]) -> Mapping[Place, TopicRecord | None]:
+        """Return the records at places. None: the topic's retention has deleted it. Absent: there is none."""
+        found: dict[Place, TopicRecord | None] = {}
+        existing = set(self._partitions)
+        runs = [run for run in _runs(places) if (run[0].topic, run[0].partition) in existing]
+        while runs:
+            now = {(run[0].topic, run[0].partition): run for run in reversed(runs)}
+            runs = [run for run in runs if now[run[0].topic, run[0].partition] is not run]
+            starts = [TopicPartition(*run[0]) for run in now.values()]
+            wanted = {place for run in now.values() for place in run}
+            ends = {partition: run[-1].offset for partition, run in now.items()}
+            async for batch in self._read(starts, ends):
+                found.update({record.place: record for record in batch if record.place in wanted})
+        for place in set(places) - found.keys():
+            if (place.topic, place.partition) in existing and place.offset < await self._first_offset(place):
+                found[place] = None
+        return found
+
+    async def _first_offset(self, place: Place) -> int:
+        partition = TopicPartition(place.topic, place.partition)
+        low: int = (
+            await asyncio.to_thread(self._consumer.get_watermark_offsets, partition, timeout=REQUEST_TIMEOUT_S)
+        )[0]
+        return low
+
+    async def _read(
+        self, starts: Sequence[TopicPartition], ends: Mapping[tuple[str, int], int] | None = None
+    ) -> AsyncIterator[list[TopicRecord]]:
+        """Yield batches from `starts` until each partition has reached its last wanted offset, or else its end."""
+        left = {(start.topic, start.partition) for start in starts}
+        self._consumer.assign(list(starts))
+        active_at = monotonic()
+        while left:
+            messages = await asyncio.to_thread(self._consumer.consume, BATCH_RECORDS, POLL_S)
+            batch: list[TopicRecord] = []
+            for message in messages:
+                partition = (message.topic() or "", message.partition() or 0)
+                if (error := message.error()) is not None and error.code() != _END:
+                    raise KafkaException(error)
+                if partition in left and error is None:
+                    batch.append(_record(message))
+                if error is not None or (ends is not None and (message.offset() or 0) >= ends[partition]):
+                    left.discard(partition)
+            if messages:
+                active_at = monotonic()
+            elif monotonic() - active_at > self._idle_s:
+                # Nothing came, so ask whether the broker still answers: otherwise records would count as missing.
+                await asyncio.to_thread(self._consumer.list_topics, timeout=REQUEST_TIMEOUT_S)
+                left.clear()
+            if batch:
+                yield batch
+        self._consumer.unassign()
+
+
+def _runs(places: Iterable[Place]) -> list[list[Place]]:
+    """Group places into runs on one partition that are worth reading in one go."""
+    runs: list[list[Place]] = []
+    for _, of_partition in groupby(sorted(places), key=attrgetter("topic", "partition")):
+        run: list[Place] = []
+        for place in of_partition:
+            if run and place.offset - run[-1].offset > GAP_RECORDS:
+                runs.append(run)
+                run = []
+            run.append(place)
+        runs.append(run)
+    return runs
+
+
+def _record(message: Message) -> TopicRecord:
+    return TopicRecord(
+        place=Place(message.topic() or "", message.partition() or 0, message.offset() or 0),
+        timestamp_ms=message.timestamp()[1],
+        key=_bytes(message.key()),
+        value=_bytes(message.value()),
+        headers=_headers(message),
+    )
+
+
+def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
+    try:
+        headers: Any = _call_headers(message) or []
+    except (UnicodeDecodeError, SystemError):
+        return ()  # a record of another program
+    return tuple((name, _bytes(value)) for name, value in headers)
+
+
+def _bytes(value: object) -> bytes | None:
+    return value if value is None or isinstance(value, bytes) else str(value).encode()
+
+
+def _settings(config: KafkaSettings) -> dict[str, Any]:
+    return {
+        **config.kafka_properties,
+        "bootstrap.servers": config.kafka_brokers,
+        "client.id": config.kafka_client_id,
+        "group.id": f"{config.kafka_client_id}-verify",  # the library needs a name, and never uses it
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
+        "queued.max.messages.kbytes": PREFETCH_KBYTES,
+        "log_level": LIBRARY_LOG_LEVEL,
+        "error_cb": lambda _error: None,
+    }
