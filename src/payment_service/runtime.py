@@ -34,8 +34,7 @@ from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
 from payment_service.flows.intake.quarantine import quarantine_webhook_body
-from payment_service.flows.reconciliation.engine import comparisons_of
-from payment_service.flows.reconciliation.schedule import ScheduledReconciliation
+from payment_service.flows.reconciliation.schedule import start_reconciliation
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
@@ -258,14 +257,8 @@ class Service:
             # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
-        if "reconcile" in self._roles and self._config.reconcile_interval:
-            reconciliation = ScheduledReconciliation(
-                self._context,
-                comparisons_of(self._context, self._config),
-                interval=self._config.reconcile_interval,
-            )
-            reconciliation.start()
-            stack.push_async_callback(reconciliation.stop)
+        if "reconcile" in self._roles:
+            stack.push_async_callback(start_reconciliation(self._context, self._config))
         if "http" in self._roles:
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)

@@ -18,6 +18,9 @@ from tests.support.flows import name_of
 from tests.support.harness import Harness
 from tests.support.reconcile import reconcile
 
+# Each plants through several calls and events.
+pytestmark = pytest.mark.timeout(180)
+
 Plant = Callable[[Harness], Awaitable[str]]
 
 

@@ -3,7 +3,7 @@
 -- makes it, or while it is due and young; an older one does not explain a difference.
 SELECT p.id, p.order_id, p.attempt, p.user_id, p.provider, p.provider_payment_id, p.amount, p.currency, p.captured, p.refunded, p.reserved,
        p.status, p.payment_method_type, p.sequence, p.fact_rank, p.fact_at, p.fact_precedence, p.fact_source, p.declines, p.paid_at,
-       p.traceparent, p.capture_method, p.created_at,
+       p.traceparent, p.capture_before, p.capture_method, p.created_at,
        EXISTS (SELECT FROM operations o
                WHERE o.payment_id = p.id
                  AND (o.state = 'claimed' OR o.state = 'due' AND o.created_at > now() - interval '5 minutes')) AS in_flight,

@@ -141,7 +141,8 @@ _PROVIDER_CODES: Final[Mapping[str, Code]] = {
     CANCELED_EXTERNALLY: Code(certain=True, action="If it stays open, compare the timeline with the provider's."),
     CAPTURED_DIFFERS: Code(
         certain=True,
-        action="If it stays open, more was refunded here than the provider captured. Compare the refunds with the provider's.",
+        action="If it stays open, our row has more than the provider captured. Compare its refunds with the provider's, and "
+        "correct the row.",
     ),
     METADATA_DIFFERS: Code(
         certain=False,

@@ -10,14 +10,15 @@ import structlog
 
 from payment_service.db import reconciliations
 from payment_service.db.reconciliations import LeaseLost, Window
-from payment_service.flows.reconciliation.engine import AlreadyRunning, Reconciliation
+from payment_service.flows.reconciliation.engine import AlreadyRunning, Reconciliation, comparisons_of
 from payment_service.flows.reconciliation.journal import Interrupted, Pace
 from payment_service.flows.reconciliation.provider_reads import ProviderUnavailable
 from payment_service.loop import Loop
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from payment_service.config.config import Config
     from payment_service.flows.reconciliation.comparison import Comparison
     from payment_service.flows.state.context import Context
 
@@ -30,6 +31,15 @@ WINDOW: Final = timedelta(hours=24)
 # an operator may capture or cancel it at the provider.
 LONG_WINDOW: Final = timedelta(days=8)
 DAY: Final = timedelta(days=1)
+
+
+def start_reconciliation(context: Context, config: Config) -> Callable[[], Awaitable[None]]:
+    """Start the role as configured. Return what stops it."""
+    interval = config.reconcile_interval
+    scheduled = ScheduledReconciliation(context, comparisons_of(context, config), interval=interval)
+    if interval:
+        scheduled.start()
+    return scheduled.stop
 
 
 class ScheduledReconciliation:
