@@ -20,7 +20,6 @@ import asyncpg
 import structlog
 import uvloop
 
-import payment_service_events
 from payment_service import exit_codes
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.db import health
@@ -29,7 +28,6 @@ from payment_service.db.clock_skew import MEASURE_INTERVAL_S, ClockSkew
 from payment_service.db.gauges import sample
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
 from payment_service.db.schema import schema_problem
-from payment_service.domain.order import Reason
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
@@ -39,6 +37,7 @@ from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
+from payment_service.flows.timers.polling import make_polling
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
@@ -116,7 +115,7 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
         await _require_prepared(config, pool, roles)
-        _initialize_counters()
+        metrics.initialize_counters()
         service = Service(config, pool, roles, await _claim_database(config, pool))
         await service.start(stack)
         _tune_garbage_collection()
@@ -124,18 +123,6 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         await stopping.wait()
         service.begin_to_stop()
     log.info("stopped")
-
-
-def _initialize_counters() -> None:
-    """Initialize the counters that alerts watch: a counter that first appears with 1 shows no increase."""
-    for topic in payment_service_events.TOPICS:
-        metrics.OUTBOX_RECORDS.labels(topic)
-    for reason in Reason:
-        metrics.QUARANTINED.labels("kafka", reason)
-    for refusal in ("no_match", "stale", "future"):
-        metrics.WEBHOOKS_REFUSED.labels(refusal)
-    for result in ("overloaded", "misdirected"):
-        metrics.WEBHOOKS.labels(result)
 
 
 def _tune_garbage_collection() -> None:
@@ -254,6 +241,9 @@ class Service:
             expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
+            for timer in make_polling(self._context, self._webhooks, self._config):
+                await timer.start()
+                stack.push_async_callback(self._within_grace, timer.stop)
             # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)

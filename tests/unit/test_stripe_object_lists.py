@@ -13,7 +13,7 @@ from payment_service.domain.payment import IntentFact, Payment, Status
 from payment_service.flows.reconciliation.judgments import Rows, judge
 from payment_service.provider.listed_objects import ListedObject, ListedPage, NoObject, ObjectKind
 from payment_service.provider.port import Transient
-from payment_service.provider.stripe.object_lists import list_path, read_one, read_page, read_path
+from payment_service.provider.stripe.object_lists import list_path, read_objects, read_one, read_path
 from payment_service.provider.stripe.responses import Response
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
@@ -36,7 +36,7 @@ INTENT = {
 def page(*objects: Any, has_more: bool = False, kind: ObjectKind = ObjectKind.INTENT) -> ListedPage | Transient:
     """Read a page with these objects."""
     body = {"object": "list", "data": list(objects), "has_more": has_more}
-    return read_page(kind, Response(status=200, headers={}, body=body), installation="i-1", now_s=1_798_207_300)
+    return read_objects(kind, Response(status=200, headers={}, body=body), installation="i-1", now_s=1_798_207_300)
 
 
 def one(raw: Any, kind: ObjectKind = ObjectKind.INTENT) -> ListedObject:
@@ -105,7 +105,7 @@ def test_pages_are_followed_until_the_last_one() -> None:
 )
 def test_a_page_that_cannot_be_continued_is_read_again(body: object) -> None:
     assert isinstance(
-        read_page(ObjectKind.INTENT, Response(status=200, headers={}, body=body), installation="i-1", now_s=0),
+        read_objects(ObjectKind.INTENT, Response(status=200, headers={}, body=body), installation="i-1", now_s=0),
         Transient,
     )
 

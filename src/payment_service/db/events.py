@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from uuid import UUID
 
-    from payment_service.db.pool import Connection
+    from payment_service.db.pool import Connection, Pool
 
 _SQL = load(__package__, "events.sql")
 
@@ -64,6 +64,18 @@ async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, s
         [datetime.fromtimestamp(e.occurred_at, UTC) for e, _ in events],
     )
     return {(row["provider"], row["provider_event_id"]) for row in rows}
+
+
+async def unknown(connection: Connection | Pool, events: Sequence[ProviderEvent]) -> list[ProviderEvent]:
+    """Return the events that are not stored yet."""
+    rows = await connection.fetch(
+        _SQL.known,
+        [e.provider for e in events],
+        [e.event_id for e in events],
+        [datetime.fromtimestamp(e.occurred_at, UTC) for e in events],
+    )
+    known = {(row["provider"], row["provider_event_id"]) for row in rows}
+    return [event for event in events if event.key not in known]
 
 
 async def record_results(connection: Connection, results: Sequence[Result]) -> None:

@@ -9,6 +9,12 @@ ORDER BY provider, provider_event_id
 ON CONFLICT (provider, provider_event_id, occurred_at) DO NOTHING
 RETURNING provider, provider_event_id
 
+-- name: known
+-- One index lookup per event, in the partition of its time.
+SELECT e.provider, e.provider_event_id
+FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS v (provider, provider_event_id, occurred_at)
+JOIN payment_events e ON e.provider = v.provider AND e.provider_event_id = v.provider_event_id AND e.occurred_at = v.occurred_at
+
 -- name: record_results
 UPDATE payment_events e
 SET processed = v.processed, processed_at = CASE WHEN v.processed THEN now() END, result = v.result,

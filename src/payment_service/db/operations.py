@@ -116,6 +116,22 @@ async def enqueue(connection: Connection, operations: Sequence[NewOperation]) ->
     )
 
 
+async def enqueue_again(connection: Connection, reads: Sequence[NewOperation]) -> None:
+    """Queue reads, or make them due again if they are finished."""
+    await connection.execute(
+        _SQL.enqueue_again,
+        [o.id for o in reads],
+        [o.payment_id for o in reads],
+        [o.provider for o in reads],
+        [o.kind.value for o in reads],
+        [o.cause for o in reads],
+        [o.request.method for o in reads],
+        [o.request.path for o in reads],
+        [o.request.body for o in reads],
+        [o.request.api_version for o in reads],
+    )
+
+
 async def claim(
     pool: Pool,
     *,

@@ -41,6 +41,8 @@ _CORE: Final[dict[str, str]] = {
     "payment_history": "SELECT, INSERT",
     "payments": "SELECT, INSERT, UPDATE",
     "payments_decimal": "SELECT",
+    "polling": "SELECT, INSERT, UPDATE",
+    "polls": "SELECT, INSERT, UPDATE, DELETE",
     "provider_budget": "SELECT, INSERT, UPDATE",
     "provider_health": "SELECT, INSERT, UPDATE, DELETE",
     "provider_schemas": "SELECT",

@@ -68,7 +68,7 @@ DISPUTE_STATUS_ORDER: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
 _UNKNOWN_ORDER: Final[Mapping[str, tuple[int, int]]] = MappingProxyType({"warning": (0, 2), "appeal": (3, 4)})
 _OTHER_ORDER: Final = (2, 2)
 _DECIDED_RANK: Final = 3
-_CLOSED: Final = frozenset(
+CLOSED: Final = frozenset(
     {DisputeStatus.WARNING_CLOSED, DisputeStatus.PREVENTED, DisputeStatus.LOST, DisputeStatus.WON}
 )
 # While a chargeback is open or lost the bank has the money, so a refund would pay twice. For a status that is not listed
@@ -139,7 +139,16 @@ class DisputeFact:
         """Return when the dispute reached the status: at the event, or when it was opened. A read shows no other time."""
         if not self.from_read:
             return self.at
-        return None if self.status in _CLOSED else self.created_at
+        return None if self.status in CLOSED else self.created_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeListFact:
+    """All disputes of an intent as the provider listed them."""
+
+    disputes: tuple[DisputeFact, ...]
+    at: int
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +200,7 @@ def _events_of(was: Dispute | None, now: Dispute) -> tuple[PaymentEvent, ...]:
     """
     if was is not None and was.status == now.status:
         return ()
-    if now.status in _CLOSED:
+    if now.status in CLOSED:
         closed = DisputeClosed(dispute_id=str(now.id), amount=now.amount, reason=now.reason, status=str(now.status))
         return (PaymentEvent(_close_cause(was, now), closed),)
     before = was.stage if was is not None else ""

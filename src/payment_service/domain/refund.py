@@ -196,6 +196,11 @@ def apply_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: AnyRefu
             return _compare_total(payment, fact)
 
 
+def is_pending(refund: Refund) -> bool:
+    """Return whether the provider has not decided about the refund yet."""
+    return refund.status in _PENDING
+
+
 def refundable(payment: Payment) -> Money:
     """Return the captured amount that is neither refunded nor reserved."""
     left = payment.captured.minor - payment.refunded.minor - payment.reserved.minor

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from payment_service.domain.payment import IntentFact
     from payment_service.provider.listed_objects import ListedObject, ListedPage, NoObject, ObjectKind, Reconcilable
-    from payment_service.provider.port import Call, Checkout, Provider
+    from payment_service.provider.port import Call, Checkout, EventPage, Provider, RecentEvents
 
 T = TypeVar("T")
 
@@ -69,6 +69,15 @@ async def read_checkout(provider: Provider, intent_id: str, *, limit_s: float) -
     except Exception as error:  # noqa: BLE001 - as above
         log.error("provider_failed", provider=provider.name, code=_raised(error))
         return Transient(code="raised", retry_after_s=0)
+
+
+async def read_events(
+    provider: RecentEvents, *, created_from: int, created_to: int | None, after: str, limit_s: float
+) -> EventPage | Transient:
+    """Read a page of the provider's latest events, within `limit_s`."""
+    return await _read_within(
+        provider.recent_events(created_from=created_from, created_to=created_to, after=after), limit_s
+    )
 
 
 async def list_objects(

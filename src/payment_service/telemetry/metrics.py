@@ -6,6 +6,9 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+import payment_service_events
+from payment_service.domain.order import Reason
+
 # From a memory access to Stripe's slowest responses: 1 ms to 60 s.
 _STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -53,6 +56,16 @@ PROVIDER_BLOCKED = Gauge(
 )
 # Which provider events arrive, and with what result?
 WEBHOOKS = Counter("payments_webhooks_total", "Webhook deliveries, by result.", ["result"])
+# Which events had to be read from the provider, because no webhook brought them?
+EVENTS_READ = Counter("payments_events_read_total", "Events read from the provider's list, by result.", ["result"])
+# How often is the provider asked about something that is open for long?
+POLLS = Counter("payments_polls_total", "Reads of what is open for longer than usual, by kind.", ["kind"])
+# Is asking behind?
+OLDEST_POLL_SECONDS = Gauge("payments_oldest_due_poll_seconds", "Age of the oldest due poll.")
+# How far behind is reading the provider's events?
+EVENTS_UNREAD_SECONDS = Gauge(
+    "payments_events_unread_seconds", "Age of the oldest events that were not read yet.", ["provider"]
+)
 # Which webhooks are refused, and why?
 WEBHOOKS_REFUSED = Counter(
     "payments_webhooks_refused_total", "Webhook deliveries answered with 4xx, by reason.", ["reason"]
@@ -135,3 +148,15 @@ SENDING_PAUSED = Gauge(
 )
 # Is the event loop blocked?
 LOOP_LAG_SECONDS = Gauge("payments_event_loop_lag_seconds", "Delay of the event loop at its last check.")
+
+
+def initialize_counters() -> None:
+    """Initialize the counters that alerts watch: a counter that first appears with 1 shows no increase."""
+    for topic in payment_service_events.TOPICS:
+        OUTBOX_RECORDS.labels(topic)
+    for reason in Reason:
+        QUARANTINED.labels("kafka", reason)
+    for refusal in ("no_match", "stale", "future"):
+        WEBHOOKS_REFUSED.labels(refusal)
+    for result in ("overloaded", "misdirected"):
+        WEBHOOKS.labels(result)

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from payment_service.db import disputes, operations, payments, records, refunds
-from payment_service.domain.dispute import DisputeChanged, DisputeFact, apply_dispute
+from payment_service.db import disputes, operations, payments, polls, records, refunds
+from payment_service.domain.dispute import (
+    CLOSED,
+    DisputeChanged,
+    DisputeFact,
+    DisputeListFact,
+    apply_dispute,
+)
 from payment_service.domain.ids import dispute_id
-from payment_service.domain.payment import Applied, IntentFact, Parked, Status, Stray, apply
+from payment_service.domain.payment import Applied, Ignored, IntentFact, Parked, Status, Stray, apply
 from payment_service.domain.refund import (
     ReadIntent,
     ReadRefunds,
@@ -25,6 +31,7 @@ from payment_service.domain.refund import (
     RefundsChanged,
     RefundTotalFact,
     apply_refund,
+    is_pending,
 )
 from payment_service.domain.unexpected import UnexpectedFact, park
 from payment_service.flows.state.outbox_records import outbox_record
@@ -45,7 +52,7 @@ if TYPE_CHECKING:
     from payment_service.db.refunds import Requester
     from payment_service.domain.dispute import Dispute
     from payment_service.domain.events import PaymentEvent
-    from payment_service.domain.facts import AnyFact, AnyVerdict
+    from payment_service.domain.facts import AnyFact, AnyVerdict, SingleFact
     from payment_service.domain.payment import Payment
     from payment_service.domain.refund import Refund
     from payment_service.provider.port import Request
@@ -54,7 +61,15 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 # Facts that depend on the payment's refunds or disputes.
-_ABOUT_CHILDREN = (RefundRequested, RefundFact, RefundListFact, RefundRefused, RefundTotalFact, DisputeFact)
+_ABOUT_CHILDREN = (
+    RefundRequested,
+    RefundFact,
+    RefundListFact,
+    RefundRefused,
+    RefundTotalFact,
+    DisputeFact,
+    DisputeListFact,
+)
 
 
 @dataclass(slots=True)
@@ -122,6 +137,9 @@ class Fold:
 
     def take(self, payment_id: UUID, fact: AnyFact) -> AnyVerdict:
         """Fold one fact. Enqueue the operations that it requires. The caller handles a parked verdict."""
+        if isinstance(fact, DisputeListFact):
+            verdicts = [self.take(payment_id, one) for one in fact.disputes]
+            return next((v for v in verdicts if isinstance(v, Parked)), Ignored("each was taken"))
         payment = self._current[payment_id]
         verdict = self._verdict_on(payment, fact)
         match verdict:
@@ -180,7 +198,7 @@ class Fold:
         self._enqueue_if_any(read_own_intent(self._current[payment_id], cause, self._providers))
 
     async def write(self, connection: Connection) -> None:
-        """Write payments, then refunds and disputes, then history, events and operations."""
+        """Write payments, then refunds and disputes, then polls, history, events and operations."""
         self._read_authorizations()
         changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
         if changes:
@@ -194,6 +212,7 @@ class Fold:
             await disputes.save(
                 connection, [(d, self._current[d.payment_id].provider) for d in self._disputes.values()]
             )
+        await self._follow(connection)
         if self._history:
             await records.append_history(connection, self._history)
         if self._outbox:
@@ -230,7 +249,23 @@ class Fold:
         """Return whether the dispatcher has work."""
         return bool(self._operations)
 
-    def _verdict_on(self, payment: Payment, fact: AnyFact) -> AnyVerdict:
+    async def _follow(self, connection: Connection) -> None:
+        """Poll what is open now, and end the polls of payments that ended."""
+        wanted = {d.payment_id: polls.DISPUTE_TRIES for d in self._disputes.values() if d.status not in CLOSED}
+        wanted |= {r.payment_id: 0 for r in self._refunds.values() if is_pending(r)}
+        if wanted:
+            await polls.request(
+                connection, [(key, self._current[key].provider, tries) for key, tries in wanted.items()]
+            )
+        ended = [
+            key
+            for key, now in self._current.items()
+            if now.status.ended and not self._before[key].status.ended and key not in wanted
+        ]
+        if ended:
+            await polls.end(connection, ended)
+
+    def _verdict_on(self, payment: Payment, fact: SingleFact) -> AnyVerdict:
         match fact:
             case RefundRequested() | RefundFact() | RefundListFact() | RefundRefused() | RefundTotalFact():
                 return apply_refund(payment, self._children[payment.id].refunds, fact)

@@ -24,6 +24,7 @@ from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.claim import claim
 from payment_service.provider.stripe.deliveries import StripeDeliveries
+from payment_service.provider.stripe.disputes import list_disputes
 from payment_service.provider.stripe.intents import (
     INTENTS,
     UNKNOWN_STATUS,
@@ -33,8 +34,10 @@ from payment_service.provider.stripe.intents import (
     is_foreign,
     retrieve_intent,
 )
-from payment_service.provider.stripe.object_lists import list_path, read_one, read_page, read_path
+from payment_service.provider.stripe.list_pages import PAGE_SIZE, created_between, read_page
+from payment_service.provider.stripe.object_lists import list_path, read_one, read_path
 from payment_service.provider.stripe.pay import StripePay
+from payment_service.provider.stripe.recent_events import EVENTS_KEPT, read_recent_events
 from payment_service.provider.stripe.refunds import (
     REFUNDS,
     intent_of_refund,
@@ -43,7 +46,7 @@ from payment_service.provider.stripe.refunds import (
     next_page,
     refund_form,
 )
-from payment_service.provider.stripe.responses import Response, classify, read_date
+from payment_service.provider.stripe.responses import Response, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,14 +56,13 @@ if TYPE_CHECKING:
     from payment_service.provider.account_claims import ClaimAnswer, Installation
     from payment_service.provider.listed_objects import ListedObject, ListedPage, NoObject, ObjectKind
     from payment_service.provider.plugins import ProviderContext
-    from payment_service.provider.port import Call, Checkout, Outcome, ProviderEvent
+    from payment_service.provider.port import Call, Checkout, EventPage, Outcome, ProviderEvent
     from payment_service_events.money import Money
 
 # Retrying beats waiting for a server that does not accept a connection within two seconds.
 CONNECT_TIMEOUT_S: Final = 2
 # A PaymentIntent with its charge has about 8 kB, a page of a hundred 800 kB.
 ANSWER_LIMIT_BYTES: Final = 2_097_152
-PAGE_SIZE: Final = 100  # Stripe's maximum
 # A thousand refunds of one intent, more than any shop makes.
 REFUND_PAGES_MAX: Final = 10
 # Connections in addition to those of operations, for listings and checkouts.
@@ -71,6 +73,7 @@ class Stripe:
     """Stripe's API. Holds connections only; one instance per event loop."""
 
     name = "stripe"
+    events_kept = EVENTS_KEPT
 
     def __init__(self, config: Config, *, now_s: Callable[[], float], installation: str = "") -> None:
         self._base = config.stripe_api_base.rstrip("/")
@@ -146,6 +149,11 @@ class Stripe:
         """Build the list of an intent's refunds (https://docs.stripe.com/api/refunds/list)."""
         return list_refunds(intent_id)
 
+    @staticmethod
+    def disputes_request(intent_id: str) -> Request:
+        """Build the list of an intent's disputes (https://docs.stripe.com/api/disputes/list)."""
+        return list_disputes(intent_id)
+
     def lookup_request(self, request: Request) -> Request:
         """Build the retrieval of the PaymentIntent in `/v1/payment_intents/{id}/…`, or the list of refunds of a
         refund's intent.
@@ -211,7 +219,7 @@ class Stripe:
         return (
             response
             if isinstance(response, Transient)
-            else read_page(kind, response, installation=self._installation, now_s=self._now_s())
+            else read_objects(kind, response, installation=self._installation, now_s=self._now_s())
         )
 
     async def read_object(self, kind: ObjectKind, object_id: str) -> ListedObject | NoObject | Transient:
@@ -234,18 +242,32 @@ class Stripe:
         search is not.
         """
         found: dict[UUID, tuple[IntentFact | None, ...]] = {}
+        window = created_between(created_from, created_to) | {"expand[]": f"data.{times.EXPANDED}"}
         after = ""
         for _ in range(0, limit, PAGE_SIZE):
-            page = await self._list_page(created_from, created_to, after)
-            if page is None:
+            page = await read_page(self._get, INTENTS, window, now_s=self._now_s(), after=after)
+            if isinstance(page, Transient):
                 return None
-            intents, at, more = page
-            for intent in intents:
-                self._add_listed(found, intent, at)
-            if not more:
+            for intent in page.objects:
+                self._add_listed(found, intent, page.at)
+            if not page.has_more:
                 return found
-            after = intents[-1]["id"]
+            after = page.last_id
         return None
+
+    async def recent_events(
+        self, *, created_from: int, created_to: int | None, after: str = "", undelivered: bool = False
+    ) -> EventPage | Transient:
+        """Read a page of the events of a window."""
+        return await read_recent_events(
+            self._get,
+            self._deliveries,
+            created_from=created_from,
+            created_to=created_to,
+            after=after,
+            undelivered=undelivered,
+            now_s=self._now_s(),
+        )
 
     def _add_listed(self, found: dict[UUID, tuple[IntentFact | None, ...]], intent: dict[str, Any], at: int) -> None:
         """Add an intent with our metadata. Add None for one that cannot be parsed, because it exists nevertheless."""
@@ -264,24 +286,8 @@ class Stripe:
             fact = None
         found[payment_id] = (*found.get(payment_id, ()), fact)
 
-    async def _list_page(
-        self, created_from: int, created_to: int, after: str
-    ) -> tuple[list[dict[str, Any]], int, bool] | None:
-        query = {"created[gte]": str(created_from), "created[lte]": str(created_to), "limit": str(PAGE_SIZE)}
-        query["expand[]"] = f"data.{times.EXPANDED}"
-        if after:
-            query["starting_after"] = after
-        try:
-            response = await self._exchange(_get(f"{INTENTS}?{urlencode(query)}"))
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return None
-        if (
-            response.status != 200
-            or not isinstance(response.body, dict)
-            or not isinstance(response.body.get("data"), list)
-        ):
-            return None
-        return response.body["data"], read_date(response, self._now_s()), bool(response.body.get("has_more"))
+    async def _get(self, path: str) -> Response:
+        return await self._exchange(_get(path))
 
     async def _read_following_pages(self, request: Request, response: Response) -> Response:
         """Append the following pages of refunds. If one fails, `has_more` stays true in the result."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from payment_service.domain.dispute import DisputeFact, DisputeStatus, read_status
+from payment_service.domain.dispute import DisputeFact, DisputeListFact, DisputeStatus, read_status
 from payment_service.provider.port import Request
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.api_versions import API_VERSION
@@ -15,6 +15,7 @@ from payment_service.provider.stripe.unknown_values import report_unknown
 from payment_service_events.currency import currency
 
 DISPUTES: Final = "/v1/disputes"
+_PAGE_SIZE: Final = 100  # Stripe's maximum
 _STATUS: Final = re.compile(r"[a-z0-9_]{1,64}")
 
 
@@ -25,6 +26,22 @@ class MalformedDispute(ValueError):
 def retrieve_dispute(dispute_id: str) -> Request:
     """Build the retrieval of a dispute (https://docs.stripe.com/api/disputes/retrieve)."""
     return Request(method="GET", path=f"{DISPUTES}/{quote(dispute_id, safe='')}", body="", api_version=API_VERSION)
+
+
+def list_disputes(intent_id: str) -> Request:
+    """Build the list of an intent's disputes (https://docs.stripe.com/api/disputes/list)."""
+    query = urlencode({"payment_intent": intent_id, "limit": _PAGE_SIZE})
+    return Request(method="GET", path=f"{DISPUTES}?{query}", body="", api_version=API_VERSION)
+
+
+def dispute_list_fact(page: Any, *, at: int, source: str) -> DisputeListFact:
+    """Translate a list of disputes. Raise MalformedDispute."""
+    try:
+        disputes = tuple(dispute_fact(one, at=at, source=source, from_read=True) for one in page["data"])
+    except (KeyError, TypeError) as error:
+        message = f"not a valid list of disputes: {type(error).__name__}"
+        raise MalformedDispute(message) from None
+    return DisputeListFact(disputes=disputes, at=at, source=source)
 
 
 def dispute_fact(dispute: Any, *, at: int, source: str, from_read: bool = False) -> DisputeFact:

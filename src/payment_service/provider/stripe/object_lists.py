@@ -48,7 +48,7 @@ def read_path(kind: ObjectKind, object_id: str) -> str:
     return f"{_PATHS[kind]}/{quote(object_id, safe='')}{expansion}"
 
 
-def read_page(kind: ObjectKind, response: Response, *, installation: str, now_s: float) -> ListedPage | Transient:
+def read_objects(kind: ObjectKind, response: Response, *, installation: str, now_s: float) -> ListedPage | Transient:
     """Translate a page. An object that cannot be parsed has no fact."""
     body = response.body
     if response.status != 200 or not isinstance(body, dict) or not isinstance(body.get("data"), list):

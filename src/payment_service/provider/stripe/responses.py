@@ -27,7 +27,7 @@ from payment_service.provider.port import (
     WrongState,
 )
 from payment_service.provider.stripe.api_versions import OWN, major_of
-from payment_service.provider.stripe.disputes import DISPUTES, MalformedDispute, dispute_fact
+from payment_service.provider.stripe.disputes import DISPUTES, MalformedDispute, dispute_fact, dispute_list_fact
 from payment_service.provider.stripe.intents import UNKNOWN_STATUS, MalformedIntent, intent_fact, is_foreign
 from payment_service.provider.stripe.refunds import (
     REFUNDS,
@@ -40,7 +40,7 @@ from payment_service.provider.stripe.refunds import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from payment_service.domain.dispute import DisputeFact
+    from payment_service.domain.dispute import DisputeFact, DisputeListFact
     from payment_service.domain.facts import AnyFact
     from payment_service.domain.refund import RefundFact, RefundListFact
     from payment_service.provider.port import Call
@@ -178,8 +178,12 @@ def _expected_object(call: Call) -> str:
     if call.request.path.startswith(REFUNDS):
         return "refund" if call.request.method == "POST" else "list"
     if call.request.path.startswith(DISPUTES):
-        return "dispute"
+        return "list" if _lists_disputes(call) else "dispute"
     return "payment_intent"
+
+
+def _lists_disputes(call: Call) -> bool:
+    return call.request.path.startswith(f"{DISPUTES}?")
 
 
 def _matches_call(call: Call, body: dict[str, Any], deployment: str) -> bool:
@@ -200,7 +204,7 @@ def _major_of(call: Call, response: Response) -> Major:
 
 def _fact(
     call: Call, body: object, at: int, major: Major, *, from_read: bool
-) -> IntentFact | RefundFact | RefundListFact | DisputeFact | None:
+) -> IntentFact | RefundFact | RefundListFact | DisputeFact | DisputeListFact | None:
     """Translate a body. `from_read`: the call did not cause its status, so `at` is not the time of that."""
     if not isinstance(body, dict):
         return None
@@ -208,6 +212,8 @@ def _fact(
         match body.get("object"):
             case "refund":
                 return refund_fact(body, at=at, source=call.source, from_read=from_read)
+            case "list" if _lists_disputes(call):
+                return dispute_list_fact(body, at=at, source=call.source)
             case "list":
                 intent_id = intent_of_refund(call.request)
                 return refund_list_fact(body, intent_id=intent_id, at=at, source=call.source, major=major)
