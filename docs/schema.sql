@@ -260,8 +260,8 @@ CREATE TABLE refunds (
     CONSTRAINT refunds_status_is_known CHECK (status = ANY (ARRAY['pending', 'requires_action', 'succeeded', 'failed', 'canceled']))
 );
 CREATE INDEX refunds_of_payment ON refunds (payment_id, created_at, id);
-CREATE INDEX refunds_by_time ON refunds (created_at, id);
 CREATE UNIQUE INDEX refunds_one_row_per_refund ON refunds (provider, provider_refund_id) WHERE provider_refund_id IS NOT NULL;
+CREATE INDEX refunds_by_time ON refunds (created_at, id);
 
 -- Disputes (chargebacks and inquiries) of payments. Amounts are in minor units.
 CREATE TABLE disputes (
@@ -289,8 +289,8 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_status_is_a_word CHECK (status ~ '^[a-z0-9_]{1,64}$')
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
-CREATE INDEX disputes_by_time ON disputes (created_at, id);
 CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status ~~ '%needs_response';
+CREATE INDEX disputes_by_time ON disputes (created_at, id);
 
 -- Records to be published, written in the transaction of the change. Only inserted into. Partitioned by week of created_at; kept for 7 days.
 CREATE TABLE outbox (

@@ -218,7 +218,6 @@ CREATE TABLE refunds (
     CONSTRAINT refunds_external_has_no_client CHECK (external = (client IS NULL))
 );
 CREATE INDEX refunds_of_payment ON refunds (payment_id, created_at, id);
-CREATE INDEX refunds_by_time ON refunds (created_at, id);
 CREATE UNIQUE INDEX refunds_one_row_per_refund ON refunds (provider, provider_refund_id) WHERE provider_refund_id IS NOT NULL;
 
 CREATE TABLE disputes (
@@ -241,7 +240,6 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_one_row_per_dispute UNIQUE (provider, provider_dispute_id)
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
-CREATE INDEX disputes_by_time ON disputes (created_at, id);
 CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status LIKE '%needs_response';
 
 -- Column names are the ones that the event router of Debezium expects.

@@ -46,3 +46,7 @@ CREATE TABLE differences (
 );
 CREATE INDEX differences_open ON differences (first_seen_at, code, subject) WHERE resolved_at IS NULL;
 CREATE INDEX differences_of_payment ON differences (payment_id) WHERE payment_id IS NOT NULL;
+
+-- Rows in the order of their creation, to find those that the provider does not have.
+CREATE INDEX refunds_by_time ON refunds (created_at, id);
+CREATE INDEX disputes_by_time ON disputes (created_at, id);

@@ -35,7 +35,7 @@ from payment_service.provider.stripe.intents import (
     retrieve_intent,
 )
 from payment_service.provider.stripe.list_pages import PAGE_SIZE, created_between, read_page
-from payment_service.provider.stripe.object_lists import list_path, read_one, read_path
+from payment_service.provider.stripe.object_lists import list_path, read_objects, read_one, read_path
 from payment_service.provider.stripe.pay import StripePay
 from payment_service.provider.stripe.recent_events import EVENTS_KEPT, read_recent_events
 from payment_service.provider.stripe.refunds import (
