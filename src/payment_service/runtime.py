@@ -22,7 +22,7 @@ import uvloop
 
 from payment_service import exit_codes
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
-from payment_service.db import health
+from payment_service.db import health, recovery
 from payment_service.db import installation as installations
 from payment_service.db.clock_skew import MEASURE_INTERVAL_S, ClockSkew
 from payment_service.db.gauges import sample
@@ -157,7 +157,7 @@ async def _close_pool(pool: Pool) -> None:
 
 
 async def _require_prepared(config: Config, pool: Pool, roles: frozenset[str]) -> None:
-    if problem := await schema_problem(pool):
+    if problem := await schema_problem(pool) or await recovery.problem(pool):
         raise NotPrepared(problem)
     if not roles & {"intake", "relay"}:
         return

@@ -186,6 +186,16 @@ async def parked_kind(connection: Connection, payment_id: UUID) -> Kind | None:
     return Kind(kind) if kind is not None else None
 
 
+async def explains(connection: Connection, payment_id: UUID, kind: Kind) -> bool:
+    """Return whether a known operation of this kind can have changed the payment's own intent."""
+    return bool(await connection.fetchval(_SQL.explains, payment_id, kind.value))
+
+
+async def is_being_read(connection: Connection, payment_id: UUID) -> bool:
+    """Return whether a read of the payment's own intent is queued."""
+    return bool(await connection.fetchval(_SQL.is_being_read, payment_id))
+
+
 async def retry_strays(connection: Connection, ids: Sequence[UUID]) -> None:
     """Make unfinished or refused cancels of strays due now."""
     await connection.execute(_SQL.retry_strays, ids)

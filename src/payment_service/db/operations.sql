@@ -122,6 +122,16 @@ SELECT kind FROM operations
 WHERE payment_id = $1 AND state IN ('due', 'claimed', 'parked') AND kind = ANY ($2::text[]) AND cause NOT LIKE 'stray:%'
 ORDER BY position
 
+-- name: explains
+-- Whether an operation of this kind is known that can have changed the payment's own intent.
+SELECT EXISTS (SELECT FROM operations WHERE payment_id = $1 AND kind = $2 AND state <> 'refused' AND cause NOT LIKE 'stray:%')
+
+-- name: is_being_read
+-- Whether a read of the payment's own intent is queued after a recovery or a replayed answer, so that its row may be behind the
+-- provider.
+SELECT EXISTS (SELECT FROM operations WHERE payment_id = $1 AND kind = 'retrieve' AND state IN ('due', 'claimed')
+               AND (cause LIKE 'intent:recovery:%' OR cause LIKE 'intent:after:%'))
+
 -- name: being_canceled
 SELECT DISTINCT payment_id FROM operations
 WHERE payment_id = ANY ($1::uuid[]) AND state IN ('due', 'claimed', 'parked') AND kind = 'cancel' AND cause NOT LIKE 'stray:%'

@@ -95,6 +95,17 @@ async def lock_one(connection: Connection, payment_id: UUID) -> Payment | None:
     return from_row(row) if row else None
 
 
+async def is_captured_manually(connection: Connection, payment_id: UUID) -> bool:
+    """Return whether a payment is captured on request."""
+    return bool(await connection.fetchval(_SQL.is_captured_manually, payment_id))
+
+
+async def unpaid_code(connection: Connection, payment_id: UUID) -> str | None:
+    """Return the code with which the end of an unpaid payment was published; None if its record is gone."""
+    code: str | None = await connection.fetchval(_SQL.unpaid_code, payment_id)
+    return code
+
+
 async def newest_of_orders(connection: Connection, order_ids: Sequence[str]) -> dict[str, UUID]:
     """Return the newest payment of each order that has one. All earlier payments ended unpaid."""
     rows = await connection.fetch(_SQL.newest_of_orders, order_ids)

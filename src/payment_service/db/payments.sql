@@ -126,3 +126,13 @@ FROM unnest($1::uuid[], $2::text[], $3::integer[], {saved.arrays 4}) AS v (id, w
 WHERE p.id = v.id AND p.status = v.was_status AND p.sequence = v.was_sequence
   AND (p.provider_payment_id IS NULL OR p.provider_payment_id = v.provider_payment_id)
 RETURNING p.id
+
+-- name: is_captured_manually
+SELECT capture_method = 'manual' FROM payments WHERE id = $1
+
+-- name: unpaid_code
+-- The code with which the end of an unpaid payment was published.
+SELECT convert_from(payload, 'UTF8')::json ->> 'code' FROM outbox
+WHERE aggregateid = $1 AND type = 'payments.failed'
+ORDER BY position DESC
+LIMIT 1

@@ -49,6 +49,8 @@ _CORE: Final[dict[str, str]] = {
     "quarantine": "SELECT, INSERT, UPDATE",
     "reconciliation_objects": "SELECT, INSERT, DELETE",
     "reconciliations": "SELECT, INSERT, UPDATE",
+    "recovered_records": "SELECT, INSERT",
+    "recovery": "SELECT, INSERT, UPDATE",
     "refunds": "SELECT, INSERT, UPDATE",
     "refunds_decimal": "SELECT",
     "parked_aggregates": "SELECT, INSERT, UPDATE, DELETE",

@@ -122,6 +122,11 @@ COMMENT ON COLUMN parked_aggregates.aggregateid IS 'outbox.aggregateid.';
 COMMENT ON COLUMN parked_aggregates.position IS 'outbox.position of the record that cannot be published.';
 COMMENT ON COLUMN parked_aggregates.topic IS 'The topic that accepts no records; publishing resumes with it. NULL: the broker refused the record itself, which needs attention.';
 
+COMMENT ON TABLE recovery IS 'The last recovery of a restored backup. One row or none.';
+COMMENT ON COLUMN recovery.restored_to IS 'The time of the backup. The service looks at the provider and the topics from then on.';
+COMMENT ON COLUMN recovery.finished_at IS 'NULL: the service does not start.';
+COMMENT ON TABLE recovered_records IS 'Records of payments.* that the restored backup lacked. Their facts are not published again, and their numbers are not used again.';
+COMMENT ON COLUMN recovered_records.sequence IS 'The number that the topic has. The payment continues above it.';
 COMMENT ON TABLE relay_lease IS 'The replica that publishes. One row.';
 COMMENT ON COLUMN relay_lease.epoch IS 'Fencing token. Taking the lease raises it, and every write of the relay tests it.';
 

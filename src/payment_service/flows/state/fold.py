@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from payment_service.db import disputes, operations, payments, polls, records, refunds
+from payment_service.db import disputes, operations, payments, polls, records, recovery, refunds
 from payment_service.domain.dispute import (
     CLOSED,
     DisputeChanged,
@@ -35,6 +35,7 @@ from payment_service.domain.refund import (
 )
 from payment_service.domain.unexpected import UnexpectedFact, park
 from payment_service.flows.state.outbox_records import outbox_record
+from payment_service.flows.state.recovered_numbers import renumber
 from payment_service.flows.state.system_operations import (
     cancel_stray,
     read_after,
@@ -200,6 +201,8 @@ class Fold:
     async def write(self, connection: Connection) -> None:
         """Write payments, then refunds and disputes, then polls, history, events and operations."""
         self._read_authorizations()
+        if self._outbox:
+            await self._continue_numbers(connection)
         changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
         if changes:
             await payments.save(connection, changes)
@@ -276,6 +279,20 @@ class Fold:
                 return park(fact)
             case _:
                 return apply(payment, fact)
+
+    async def _continue_numbers(self, connection: Connection) -> None:
+        """Publish no event that a topic has already. The table is empty unless a backup was restored."""
+        found = await recovery.sequences_of(connection, {record.aggregate_id for record in self._outbox})
+        if not found:
+            return
+        before = {key: payment.sequence for key, payment in self._before.items()}
+        numbered = renumber(self._outbox, self._history, before=before, recovered=found)
+        self._outbox, self._history = numbered.outbox, numbered.history
+        for key, last in numbered.last.items():
+            now = self._current[key] = replace(self._current[key], sequence=last)
+            if now.status is Status.SUCCEEDED and self._before[key].status is not Status.SUCCEEDED:
+                # The lost rows may include refunds, whose events are not sent again.
+                self._enqueue_if_any(read_refunds(now, "recovered", self._providers))
 
     def _enqueue_if_any(self, read: operations.NewOperation | None) -> None:
         if read is not None:

@@ -173,6 +173,24 @@ class Webhooks:
             for event in work
         ]
 
+    async def apply_stored(
+        self, connection: Connection, stored: Sequence[events.StoredEvent]
+    ) -> tuple[Fold, list[events.Result]]:
+        """Apply stored events again in the caller's transaction, and record no results. Skip those without a fact for us."""
+        translated = [(self._translate(one), "") for one in stored]
+        claimed = await self._claim_own_intents(connection, translated)
+        # A total only requests a read of the refunds. A total that was applied before is out of date.
+        spent = {(one.provider, one.event_id) for one in stored if one.processed}
+        return await self._apply(
+            connection,
+            [
+                event
+                for event, _ in claimed
+                if event.disposition is Disposition.APPLY
+                and not (event.key in spent and isinstance(event.fact, RefundTotalFact))
+            ],
+        )
+
     async def store_within(
         self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False
     ) -> Stored:
