@@ -21,6 +21,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "refund": Refund,
     "capture": Payment,
     "cancel": Payment,
+    "reconcile": operators.ReconciliationReport,
     "installation show": operators.InstallationState,
     "installation move": operators.InstallationState,
     "keys list": operators.ApiKeys,

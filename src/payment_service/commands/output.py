@@ -106,6 +106,11 @@ def print_result(done: AttentionResult, *, as_json: bool) -> None:
         print_note(f"Follow it with: payment-service show {done.payment_id}")
 
 
+def print_line(sentence: str) -> None:
+    """Print a sentence on standard output."""
+    sys.stdout.write(plain(sentence) + "\n")
+
+
 def print_note(sentence: str) -> None:
     """Print a sentence on standard error, apart from the data."""
     sys.stderr.write(plain(sentence) + "\n")

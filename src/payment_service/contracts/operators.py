@@ -159,6 +159,34 @@ class Republished(BaseModel):
     dry_run: bool = Field(description="True: nothing was changed; this is the number that would be published.")
 
 
+class ReconciledDifference(BaseModel):
+    """A difference that a reconciliation found."""
+
+    code: str = Field(description="Reason code of the kind of difference.")
+    subject: str = Field(description="Id of the object that differs.")
+    payment_id: UUID | None
+    detail: str = Field(description="Both values, in words.")
+    repaired: bool = Field(description="True: our row is repaired. False: it is open.")
+    action: str = Field(description="The sentence that says what to do; empty if it is repaired.")
+
+
+class ReconciliationReport(BaseModel):
+    """The result of a reconciliation."""
+
+    id: UUID | None = Field(description="Id of the run; null for a dry run.")
+    since: datetime
+    until: datetime
+    compared: int = Field(description="Number of objects and rows compared.")
+    ignored: int = Field(description="Objects of other programs in the same account.")
+    postponed: int = Field(
+        description="Differences that may be timing: a call about the payment is in flight. Reconcile again later."
+    )
+    differences: list[ReconciledDifference] = Field(
+        description="All differences of this run, in the order in which they were found."
+    )
+    open: int = Field(description="Number of differences that need attention.")
+
+
 class ReplayedEvent(BaseModel):
     """A stored event that a replay applied."""
 

@@ -6,6 +6,9 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+import payment_service_events
+from payment_service.domain.order import Reason
+
 # From a memory access to Stripe's slowest responses: 1 ms to 60 s.
 _STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -128,6 +131,12 @@ AUTHORIZATIONS_EXPIRING = Gauge(
 REFUNDS_WITHOUT_BALANCE = Gauge(
     "payments_refunds_waiting_for_balance", "Refunds that are retried because our balance at the provider is too low."
 )
+# Do provider and database differ, and how?
+DIFFERENCES_OPEN = Gauge("payments_differences_open", "Differences that need attention, by reason code.", ["code"])
+# Is somebody comparing them?
+RECONCILIATION_AGE_SECONDS = Gauge(
+    "payments_reconciliation_age_seconds", "Time since the last finished reconciliation, or since the first payment."
+)
 # How many requests does the API answer, and how?
 HTTP_REQUESTS = Counter("payments_http_requests_total", "API requests, by route and status.", ["route", "status"])
 # Does this host's clock agree with the database's, which decides?
@@ -141,3 +150,15 @@ SENDING_PAUSED = Gauge(
 )
 # Is the event loop blocked?
 LOOP_LAG_SECONDS = Gauge("payments_event_loop_lag_seconds", "Delay of the event loop at its last check.")
+
+
+def initialize_counters() -> None:
+    """Initialize the counters that alerts watch: a counter that first appears with 1 shows no increase."""
+    for topic in payment_service_events.TOPICS:
+        OUTBOX_RECORDS.labels(topic)
+    for reason in Reason:
+        QUARANTINED.labels("kafka", reason)
+    for refusal in ("no_match", "stale", "future"):
+        WEBHOOKS_REFUSED.labels(refusal)
+    for result in ("overloaded", "misdirected"):
+        WEBHOOKS.labels(result)

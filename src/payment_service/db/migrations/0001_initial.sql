@@ -1,4 +1,4 @@
--- The schema, without the tables of providers (Plugin.migrations) and without comments (0001_comments.sql).
+-- The schema, without the tables of providers (Plugin.migrations), of reconciliation (0001_reconciliation.sql) and without comments.
 -- docs/schema.sql shows all of it together.
 -- `payment-service maintain` creates and drops the partitions.
 
