@@ -54,7 +54,13 @@ TYPES_NEEDED: Final = APPLIED_TYPES - {"payment_intent.created"}
 RIGHTS_SHOWN: Final = 5
 
 # The service's own kinds of items that need attention. Providers name theirs.
-_NOUNS: Final = {"operation": "operation", "event": "event", "record": "record", "quarantine": "quarantined item"}
+_NOUNS: Final = {
+    "operation": "operation",
+    "event": "event",
+    "record": "record",
+    "quarantine": "quarantined item",
+    "difference": "difference",
+}
 
 _sql = load(__package__, "doctor.sql")
 

@@ -124,8 +124,8 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
     "PaymentDisputeEvidenceDue": ({"payments_disputes_due": "1x60"}, {"payments_disputes_due": "0x60"}, "30m"),
     "PaymentHoldsEnding": ({"payments_authorizations_expiring": "1x120"}, {"payments_authorizations_expiring": "0x120"}, "90m"),
     "PaymentDifferencesOpen": (
-        {'payments_differences_open{code="duplicate_charge"}': "1x20"},
-        {'payments_differences_open{code="duplicate_charge"}': "0x20"},
+        {'payments_needs_attention{what="difference",reason="duplicate_charge"}': "1x20"},
+        {'payments_needs_attention{what="difference",reason="duplicate_charge"}': "0x20"},
         "10m",
     ),
     "PaymentReconciliationStale": (

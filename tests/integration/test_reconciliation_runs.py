@@ -235,7 +235,7 @@ async def test_an_open_difference_is_resolved_when_it_ends_outside_the_window(ha
     client(harness).v1.payment_intents.update(intent, {"metadata": {"order_id": "another"}})
     assert (await reconcile(harness)).codes == [("metadata_differs", False)]
     await sample(harness.flows.pool)
-    assert metrics.DIFFERENCES_OPEN.labels("metadata_differs")._value.get() == 1
+    assert metrics.NEEDS_ATTENTION.labels("difference", "metadata_differs")._value.get() == 1
     client(harness).v1.payment_intents.update(intent, {"metadata": {"order_id": "o-1"}})
     harness.flows.clock.ahead = timedelta(days=30)
     later = window()
@@ -243,7 +243,7 @@ async def test_an_open_difference_is_resolved_when_it_ends_outside_the_window(ha
     await reconciliation(harness, Result()).run(later)
     assert await differences.count_open(harness.flows.pool) == 0
     await sample(harness.flows.pool)
-    assert metrics.DIFFERENCES_OPEN.labels("metadata_differs")._value.get() == 0
+    assert metrics.NEEDS_ATTENTION.labels("difference", "metadata_differs")._value.get() == 0
 
 
 async def test_a_duplicate_charge_is_resolved_when_it_is_refunded(harness: Harness) -> None:

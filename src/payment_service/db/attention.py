@@ -29,7 +29,7 @@ Row = dict[str, Any]
 log = structlog.get_logger(__name__)
 
 # The service's own kinds, in the order of lists. Providers add theirs.
-KINDS: Final = ("operation", "event", "record", "quarantine")
+KINDS: Final = ("operation", "event", "record", "quarantine", "difference")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,15 @@ UNION ALL
     ORDER BY q.created_at, q.id
     LIMIT $5
 )
+UNION ALL
+(
+    SELECT 'difference', d.code || ':' || d.subject, 'difference', d.payment_id, d.subject, d.code, d.detail, '', d.first_seen_at
+    FROM differences d
+    WHERE d.resolved_at IS NULL AND ($1 IS NULL OR $1 = 'difference') AND ($2 IS NULL OR d.first_seen_at >= $2)
+      AND ($3 IS NULL OR d.code = $3) AND ($4 IS NULL OR d.code || ':' || d.subject = $4)
+    ORDER BY d.first_seen_at, d.code, d.subject
+    LIMIT $5
+)
 
 -- name: count
 -- Open items by kind and reason, for the gauges and `doctor`. Each kind stops at $1 rows, so that monitoring adds little load.
@@ -62,6 +71,10 @@ GROUP BY 2
 UNION ALL
 SELECT 'quarantine', reason, count(*)
 FROM (SELECT reason FROM quarantine WHERE replayed_at IS NULL AND closed_at IS NULL LIMIT $1) q
+GROUP BY 2
+UNION ALL
+SELECT 'difference', code, count(*)
+FROM (SELECT code FROM differences WHERE resolved_at IS NULL LIMIT $1) d
 GROUP BY 2
 
 -- name: waiting_for_balance

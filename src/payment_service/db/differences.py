@@ -9,6 +9,7 @@ from payment_service.db.queries import load
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from uuid import UUID
 
     from payment_service.db.pool import Connection, Pool
     from payment_service.db.reconciliations import Window
@@ -72,3 +73,14 @@ async def open_differences(
 async def count_open(connection: Connection | Pool) -> int:
     """Return the number of open differences."""
     return int(await connection.fetchval(_SQL.count_open))
+
+
+async def find_open(connection: Connection, code: str, subject: str) -> tuple[UUID | None] | None:
+    """Return the payment of an open difference in a tuple, or None if it is not open."""
+    row = await connection.fetchrow(_SQL.find_open, code, subject)
+    return None if row is None else (row["payment_id"],)
+
+
+async def close(connection: Connection, code: str, subject: str) -> bool:
+    """Close an open difference. Return False if it is not open."""
+    return await connection.fetchval(_SQL.close, code, subject) is not None

@@ -22,6 +22,13 @@ WHERE d.code = v.code AND d.subject = v.subject AND d.resolved_at IS NULL
 UPDATE differences SET resolved_at = now()
 WHERE resolved_at IS NULL AND sides = $1 AND last_seen_at < $2 AND occurred_at BETWEEN $3 AND $4
 
+-- name: find_open
+SELECT payment_id FROM differences WHERE code = $1 AND subject = $2 AND resolved_at IS NULL
+
+-- name: close
+-- The next reconciliation opens it again if the two sides still differ.
+UPDATE differences SET resolved_at = now() WHERE code = $1 AND subject = $2 AND resolved_at IS NULL RETURNING code
+
 -- name: open_subjects
 SELECT DISTINCT subject FROM differences WHERE resolved_at IS NULL AND sides = 'provider' AND subject = ANY ($1::text[])
 

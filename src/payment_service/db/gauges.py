@@ -26,7 +26,6 @@ _GAUGES: Final[dict[str, Gauge]] = {
     "events_waiting": metrics.EVENTS_WAITING,
     "disputes_due": metrics.DISPUTES_DUE,
     "holds_ending": metrics.AUTHORIZATIONS_EXPIRING,
-    "differences_open": metrics.DIFFERENCES_OPEN,
     "reconciliation_age": metrics.RECONCILIATION_AGE_SECONDS,
     "refunds_without_balance": metrics.REFUNDS_WITHOUT_BALANCE,
     "provider_blocked": metrics.PROVIDER_BLOCKED,

@@ -40,10 +40,6 @@ FROM (
     LIMIT 100000
 ) p
 UNION ALL
-SELECT 'differences_open', ARRAY[code], count(*)::float8
-FROM (SELECT code FROM differences WHERE resolved_at IS NULL LIMIT 100000) d
-GROUP BY code
-UNION ALL
 SELECT 'reconciliation_age', '{}', coalesce(extract(epoch FROM now() - coalesce(
            (SELECT max(finished_at) FROM reconciliations WHERE finished_at IS NOT NULL),
            (SELECT created_at FROM payments ORDER BY created_at, id LIMIT 1))), 0)::float8

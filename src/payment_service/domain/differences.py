@@ -188,7 +188,7 @@ _PROVIDER_CODES: Final[Mapping[str, Code]] = {
 _EVENT_CODES: Final[Mapping[str, Code]] = {
     EVENT_MISSING: Code(
         certain=True,
-        action="The webhook of this event never arrived. If it stays open, see `parked list`, and check the endpoint.",
+        action="The webhook of this event never arrived. If it stays open, see `attention list`, and check the endpoint.",
     ),
 }
 CATALOG: Final[Mapping[str, Code]] = MappingProxyType({**_PROVIDER_CODES, **_EVENT_CODES})

@@ -132,7 +132,6 @@ REFUNDS_WITHOUT_BALANCE = Gauge(
     "payments_refunds_waiting_for_balance", "Refunds that are retried because our balance at the provider is too low."
 )
 # Do provider and database differ, and how?
-DIFFERENCES_OPEN = Gauge("payments_differences_open", "Differences that need attention, by reason code.", ["code"])
 # Is somebody comparing them?
 RECONCILIATION_AGE_SECONDS = Gauge(
     "payments_reconciliation_age_seconds", "Time since the last finished reconciliation, or since the first payment."

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
-from payment_service.db import attention, payment_reads, payments, quarantine
+from payment_service.db import attention, differences, payment_reads, payments, quarantine
 from payment_service.domain.facts_without_intent import RefusedFact
 from payment_service.domain.ids import as_uuid
 from payment_service.domain.payment import Applied, Parked
@@ -97,6 +97,9 @@ class AttentionItems:
     async def _find_all(self, name: str) -> list[FoundItem]:
         async with self._context.pool.acquire() as connection:
             items = [] if (as_id := as_uuid(name)) is None else await _find_by_uuid(connection, as_id)
+            code, _, subject = name.partition(":")
+            if (about := await differences.find_open(connection, code, subject)) is not None:
+                items.append(FoundItem(what="difference", name=name, payment_id=about[0], owner="difference"))
             for row in await attention.find_events(connection, name, self._context.providers.by_name.keys()):
                 items.append(FoundItem(what="event", name=name, payment_id=row["payment_id"], owner=row["owner"]))
             for what, source in attention_sources().items():
@@ -115,6 +118,11 @@ class AttentionItems:
                     return _answer(item, await self._retry_operation(connection, item))
                 case "event":
                     done = await attention.retry_event(connection, item.name, item.owner)
+                case "difference":
+                    message = (
+                        "Reconciliation looks at it again: run `payment-service reconcile`, or wait for the next run."
+                    )
+                    raise Refusal(RefusalReason.NOT_ALLOWED, message)
                 case "record":
                     done = await attention.release_aggregate(connection, UUID(item.name))
                 case _:
@@ -131,7 +139,7 @@ class AttentionItems:
             raise Refusal(
                 RefusalReason.NOT_ALLOWED, "A record cannot be skipped: raise the limit that rejects it, then retry."
             )
-        closes = {"event": attention.close_event, "quarantine": _close_quarantined}
+        closes = {"event": attention.close_event, "quarantine": _close_quarantined, "difference": _close_difference}
         close = (closes | {what: source.close for what, source in attention_sources().items()}).get(item.what)
         if (close is not None) != (claim.what == "close"):
             message = "Use --happened or --never for an operation, and --close for everything else."
@@ -297,6 +305,11 @@ async def _find_by_uuid(connection: Connection, name: UUID) -> list[FoundItem]:
 
 async def _close_quarantined(connection: Connection, name: str, _owner: str) -> bool:
     return await quarantine.close(connection, UUID(name))
+
+
+async def _close_difference(connection: Connection, name: str, _owner: str) -> bool:
+    code, _, subject = name.partition(":")
+    return await differences.close(connection, code, subject)
 
 
 async def _change(
