@@ -101,13 +101,6 @@ def test_a_requested_refund_is_reserved_until_the_provider_refunds_it() -> None:
     assert [type(event) for event in book.events] == [RefundInitiated, Refunded]
 
 
-def test_a_refund_of_all_that_was_captured_is_full_even_after_a_partial_capture() -> None:
-    book = Book(replace(PAID, captured=Money(400, EUR)))
-    book.take(fact(RefundStatus.SUCCEEDED, amount=100, ours=None))
-    book.take(fact(RefundStatus.SUCCEEDED, name="re_2", amount=300, ours=None))
-    assert [event.full for event in book.events if isinstance(event, Refunded)] == [False, True]
-
-
 def test_a_refund_without_an_amount_takes_the_remainder() -> None:
     book = Book()
     book.take(ask(400))
