@@ -88,6 +88,17 @@ CREATE INDEX payments_by_time ON payments (created_at, id);
 CREATE INDEX payments_of_user ON payments (user_id, created_at, id) WHERE user_id <> '';
 CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);
 
+-- Payments of which something is open, and when the provider is asked about them. The row is deleted when nothing is open.
+CREATE TABLE polls (
+    payment_id uuid        NOT NULL,
+    provider   text        NOT NULL,
+    due_at     timestamptz NOT NULL,
+    tries      integer     NOT NULL DEFAULT 0,  -- The wait doubles with each: 3 min, 6 min, up to 6 h.
+    CONSTRAINT polls_pkey PRIMARY KEY (payment_id),
+    CONSTRAINT polls_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id)
+) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
+CREATE INDEX polls_due ON polls (provider, due_at);
+
 -- Every call to a provider. The row is committed before the call is made.
 CREATE TABLE operations (
     id                  uuid        NOT NULL,  -- Derived from the payment, the kind and the request (domain/ids.py). Part of the idempotency key, except for create.
@@ -152,6 +163,21 @@ CREATE TABLE provider_budget (
     CONSTRAINT provider_budget_pkey PRIMARY KEY (provider)
 );
 
+-- How far the events of a provider are read, so that none depends on a webhook. One row per provider.
+CREATE TABLE polling (
+    provider          text        NOT NULL,
+    events_read_until bigint      NOT NULL,  -- All events of the provider up to this second (its clock, since 1970) are stored.
+    window_until      bigint,  -- End of the window that is being read; NULL between windows.
+    events_after      text        NOT NULL DEFAULT '',  -- Position inside the window: the last event of the page before.
+    clock_ahead_s     integer     NOT NULL DEFAULT 0,  -- The clock of the provider minus that of the database, seconds.
+    round             bigint      NOT NULL DEFAULT 0,  -- Fencing token. Claiming a page raises it, and saving the position tests it.
+    failures          integer     NOT NULL DEFAULT 0,  -- Failed pages in a row; the pause doubles with each.
+    events_due_at     timestamptz NOT NULL DEFAULT now(),  -- When the next page is due. A replica that reads a page moves it for the time of a call.
+    events_claimed_at timestamptz NOT NULL DEFAULT now(),
+    reads_due_at      timestamptz NOT NULL DEFAULT now(),  -- When the next single reads may be requested.
+    CONSTRAINT polling_pkey PRIMARY KEY (provider)
+);
+
 -- Kinds of calls that a provider rejects as a whole. Blocked calls wait; one call at a time probes.
 CREATE TABLE provider_health (
     provider         text        NOT NULL,
@@ -177,7 +203,7 @@ CREATE TABLE payment_events (
     retry_at          timestamptz,  -- When the apply loop tries the event again. NULL: it does not.
     tries             integer     NOT NULL DEFAULT 0,
     parked_reason     text,  -- Why the event needs attention. NULL: it does not.
-    verified_by       text        NOT NULL,  -- Label of the webhook secret that verified the event, never the signature.
+    verified_by       text        NOT NULL,  -- Label of the webhook secret that verified the event, never the signature; read if it was read from the provider.
     verified_at       timestamptz NOT NULL,
     occurred_at       timestamptz NOT NULL,  -- The clock of the provider.
     created_at        timestamptz NOT NULL DEFAULT now(),
@@ -244,9 +270,10 @@ CREATE TABLE disputes (
     provider_dispute_id text        NOT NULL,
     amount              bigint      NOT NULL,
     currency            text        NOT NULL,
-    status              text        NOT NULL,
+    status              text        NOT NULL,  -- The word of the provider, which may be newer than this version.
     reason              text        NOT NULL,
     evidence_due_at     timestamptz,  -- Until when the provider accepts evidence. NULL: it does not ask for any.
+    funds_withdrawn     boolean     NOT NULL DEFAULT true,  -- Whether the bank has the money. For a status that does not say it: what the fields of the provider say.
     fact_rank           smallint    NOT NULL,  -- Key of the latest applied fact, as in payments.
     fact_at             bigint      NOT NULL,  -- The clock of the provider, in seconds since 1970.
     fact_precedence     smallint    NOT NULL,
@@ -258,10 +285,10 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id),
     CONSTRAINT disputes_amount_in_range CHECK (amount >= 0 AND amount <= '999999999999'::bigint),
     CONSTRAINT disputes_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
-    CONSTRAINT disputes_status_is_known CHECK (status = ANY (ARRAY['warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response', 'under_review', 'prevented', 'lost', 'won']))
+    CONSTRAINT disputes_status_is_a_word CHECK (status ~ '^[a-z0-9_]{1,64}$')
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
-CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status = ANY (ARRAY['needs_response', 'warning_needs_response']);
+CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status ~~ '%needs_response';
 
 -- Records to be published, written in the transaction of the change. Only inserted into. Partitioned by week of created_at; kept for 7 days.
 CREATE TABLE outbox (
@@ -439,6 +466,34 @@ CREATE TABLE schema_minimum (
     CONSTRAINT schema_minimum_pkey PRIMARY KEY (id),
     CONSTRAINT schema_minimum_is_one_row CHECK (id)
 );
+
+-- The last recovery of a restored backup. One row or none.
+CREATE TABLE recovery (
+    id          boolean     NOT NULL DEFAULT true,
+    restored_to timestamptz NOT NULL,  -- The time of the backup. The service looks at the provider and the topics from then on.
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,  -- NULL: the service does not start.
+    CONSTRAINT recovery_pkey PRIMARY KEY (id),
+    CONSTRAINT recovery_is_one_row CHECK (id)
+);
+
+-- Records of payments.* that the restored backup lacked. Their facts are not published again, and their numbers are not used again.
+CREATE TABLE recovered_records (
+    ce_id         uuid        NOT NULL,
+    payment_id    uuid        NOT NULL,
+    attempt       integer     NOT NULL,
+    sequence      integer     NOT NULL,  -- The number that the topic has. The payment continues above it.
+    topic         text        NOT NULL,
+    partition     integer     NOT NULL,
+    record_offset bigint      NOT NULL,
+    key           bytea,
+    value         bytea,
+    headers       json        NOT NULL,
+    recorded_at   timestamptz NOT NULL,
+    CONSTRAINT recovered_records_pkey PRIMARY KEY (ce_id),
+    CONSTRAINT recovered_records_sequence_counts_from_1 CHECK (sequence >= 1)
+);
+CREATE INDEX recovered_records_of_payment ON recovered_records (payment_id, sequence);
 
 -- Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.
 CREATE TABLE bank_intents (

@@ -35,6 +35,8 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "quarantine list": operators.QuarantinedList,
     "quarantine show": operators.QuarantinedContent,
     "quarantine replay": operators.Replayed,
+    "recover": operators.RecoveryReport,
+    "webhooks replay": operators.ReplayedEvents,
     "verify": operators.Verification,
 }
 INTRODUCTION: Final = """# The command line

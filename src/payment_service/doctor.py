@@ -34,8 +34,9 @@ from payment_service.doctor_installation import check_installation
 from payment_service.findings import Finding, Findings, Verdict
 from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import attention_sources, require_providers
-from payment_service.provider.stripe.adapter import API_VERSION
-from payment_service.provider.stripe.webhooks import APPLIED_TYPES, TOLERANCE_S
+from payment_service.provider.stripe.api_versions import API_VERSION, compare_versions
+from payment_service.provider.stripe.signatures import TOLERANCE_S
+from payment_service.provider.stripe.webhooks import APPLIED_TYPES
 from payment_service.telemetry.errors import describe_error
 from payment_service.telemetry.logs import mask
 
@@ -269,18 +270,17 @@ async def _check_stripe(config: Config) -> Findings:
         async with aiohttp.ClientSession(
             headers=_headers(config), timeout=aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S / 2)
         ) as session:
-            status, answer, date = await _get(
-                session, f"{config.stripe_api_base.rstrip('/')}/v1/payment_intents?limit=1"
-            )
+            base = config.stripe_api_base.rstrip("/")
+            status, answer, date, _ = await _get(session, f"{base}/v1/payment_intents?limit=1", version=API_VERSION)
             finding = _key_finding(config, status, answer)
             yield finding
             if date is not None:
                 yield _clock_finding("Stripe's", date, f"webhooks are refused beyond {TOLERANCE_S} s")
             if finding.verdict is Verdict.OK:
-                status, answer, _ = await _get(
-                    session, f"{config.stripe_api_base.rstrip('/')}/v1/webhook_endpoints?limit=100"
-                )
+                # Without a version in the request, Stripe answers in that of the account, and names it.
+                status, answer, _, version = await _get(session, f"{base}/v1/webhook_endpoints?limit=100")
                 yield _endpoints_finding(status, answer)
+                yield _versions_finding(_ours(answer), version)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         yield Finding(
             Verdict.FAILED,
@@ -291,17 +291,21 @@ async def _check_stripe(config: Config) -> Findings:
 
 
 def _headers(config: Config) -> dict[str, str]:
-    return {"Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}", "Stripe-Version": API_VERSION}
+    return {"Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}"}
 
 
-async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, Any], datetime | None]:
-    async with session.get(url) as response:
+async def _get(
+    session: aiohttp.ClientSession, url: str, *, version: str = ""
+) -> tuple[int, dict[str, Any], datetime | None, str]:
+    """Return status, body, date and API version of a response."""
+    async with session.get(url, headers={"Stripe-Version": version} if version else {}) as response:
         date = response.headers.get("Date")
         answer = await response.json(content_type=None)
         return (
             response.status,
             answer if isinstance(answer, dict) else {},
             parsedate_to_datetime(date) if date else None,
+            response.headers.get("Stripe-Version", ""),
         )
 
 
@@ -349,17 +353,23 @@ def _endpoints_finding(status: int, answer: dict[str, Any]) -> Finding:
             f"could not be checked: Stripe returned {status}: {_message(answer)}",
             "try again",
         )
-    ours = [
-        endpoint
-        for endpoint in answer.get("data", [])
-        if urlsplit(str(endpoint.get("url"))).path.rstrip("/") == WEBHOOK_PATH
-    ]
+    ours = _ours(answer)
     if not ours:
         return Finding(Verdict.FAILED, "webhook", f"no endpoint ends in {WEBHOOK_PATH}", create)
     faults = [_fault_of(endpoint) for endpoint in ours]
     if "" in faults:
         return Finding(Verdict.OK, "webhook", f"{ours[faults.index('')]['url']} receives every needed event")
     return Finding(Verdict.FAILED, "webhook", f"{ours[0]['url']} {faults[0]}", create)
+
+
+def _ours(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    found = answer.get("data", [])
+    return [one for one in found if urlsplit(str(one.get("url"))).path.rstrip("/") == WEBHOOK_PATH]
+
+
+def _versions_finding(ours: list[dict[str, Any]], account: str) -> Finding:
+    problem, fix = compare_versions([str(endpoint.get("api_version") or account) for endpoint in ours], account)
+    return Finding(Verdict.WARNING if fix else Verdict.OK, "api version", problem, fix)
 
 
 def _fault_of(endpoint: dict[str, Any]) -> str:
@@ -371,8 +381,6 @@ def _fault_of(endpoint: dict[str, Any]) -> str:
         return "is disabled"
     if missing := sorted(TYPES_NEEDED - enabled) if "*" not in enabled else []:
         return f"does not receive {', '.join(missing)}"
-    if endpoint.get("api_version") != API_VERSION:
-        return f"sends API version {endpoint.get('api_version') or 'of the account'}, not {API_VERSION}"
     return ""
 
 

@@ -23,7 +23,7 @@ import uvloop
 import payment_service_events
 from payment_service import exit_codes
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
-from payment_service.db import health
+from payment_service.db import health, recovery
 from payment_service.db import installation as installations
 from payment_service.db.clock_skew import MEASURE_INTERVAL_S, ClockSkew
 from payment_service.db.gauges import sample
@@ -38,6 +38,7 @@ from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
+from payment_service.flows.timers.polling import make_polling
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
@@ -169,7 +170,7 @@ async def _close_pool(pool: Pool) -> None:
 
 
 async def _require_prepared(config: Config, pool: Pool, roles: frozenset[str]) -> None:
-    if problem := await schema_problem(pool):
+    if problem := await schema_problem(pool) or await recovery.problem(pool):
         raise NotPrepared(problem)
     if not roles & {"intake", "relay"}:
         return
@@ -253,6 +254,9 @@ class Service:
             expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
+            for timer in make_polling(self._context, self._webhooks, self._config):
+                await timer.start()
+                stack.push_async_callback(self._within_grace, timer.stop)
             # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)

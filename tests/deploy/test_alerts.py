@@ -100,6 +100,11 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_webhooks_total{result="external"}': "0+1x60"},
         "50m",
     ),
+    "PaymentPollingBehind": (
+        {'payments_events_unread_seconds{provider="stripe"}': "0+60x30"},
+        {'payments_events_unread_seconds{provider="stripe"}': "90x10 950x3 90x20"},
+        "30m",
+    ),
     "PaymentEventsWaiting": ({"payments_events_waiting": "2x30"}, {"payments_events_waiting": "2x5 0x5 2x5 0x5"}, "20m"),
     "PaymentQuarantineGrowing": (
         {'payments_quarantined_total{source="kafka",reason="bad_amount"}': "0x5 1x20"},

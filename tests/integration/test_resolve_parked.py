@@ -10,7 +10,7 @@ import pytest
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.requests.refund import Refunds, RefundTerms
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.provider.stripe import adapter
+from payment_service.provider.stripe import adapter, refunds
 from tests.support.bank import CLERK, open_bank, reference
 from tests.support.flows import name_of
 from tests.support.harness import Harness
@@ -121,7 +121,7 @@ async def test_a_refund_cannot_be_resolved_as_never_from_an_incomplete_list(
     before = await resolvable_state(harness, name)
     for amount in (100, 200):
         await refund_externally(harness, payment, amount)
-    monkeypatch.setattr(adapter, "PAGE_SIZE", 1)
+    monkeypatch.setattr(refunds, "_PAGE_SIZE", 1)
     monkeypatch.setattr(adapter, "REFUND_PAGES_MAX", 1)
     with pytest.raises(Refusal, match="Not all refunds of this payment could be read"):
         await operator.resolve(name, "never")

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import installation, keys, outbox, parked, quarantine, topics
+from payment_service.cli import installation, keys, outbox, parked, quarantine, topics, webhooks
 from payment_service.cli.options import TIME_HELP, Amount, Json, Key, Name, Reason, Yes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands import version
@@ -37,6 +37,7 @@ for _group in (
     parked.group,
     outbox.group,
     quarantine.group,
+    webhooks.group,
 ):
     app.add_typer(_group, name=_group.info.name)
 
@@ -90,6 +91,20 @@ def maintain() -> None:
     from payment_service.db import maintain as maintenance
 
     maintenance.maintain(_dsn(), report=typer.echo)
+
+
+@app.command()
+def recover(
+    to: Annotated[str, typer.Option("--to", metavar="TIME", help=f"The time of the backup. {TIME_HELP}")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a restored backup up to date with the provider and the topics, before `serve`. Needs all settings of the
+    service.
+    """
+    from payment_service.commands import recover as code
+
+    raise typer.Exit(code.recover(to, dry_run=dry_run, as_json=as_json))
 
 
 @app.command()

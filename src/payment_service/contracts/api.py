@@ -159,7 +159,7 @@ class Dispute(BaseModel):
     payment_id: UUID
     status: str = Field(
         description="warning_needs_response, warning_under_review, warning_closed (inquiries); needs_response, under_review, "
-        "prevented, lost, won.",
+        "prevented, lost, won; appeal_needs_response, appeal_under_review; or a word that the provider added.",
         examples=["needs_response"],
     )
     amount: str = Field(description=_AMOUNT, examples=["19.90"])

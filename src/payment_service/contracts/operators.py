@@ -171,6 +171,60 @@ class Replayed(BaseModel):
     done: str = Field(description="accepted, or accepted_before (nothing was done now).")
 
 
+class ReplayedEvent(BaseModel):
+    """A stored event that a replay applied."""
+
+    provider: str
+    id: str
+    type: str
+    payment_id: UUID | None
+    before: str = Field(description="Its result before the replay.")
+    result: str = Field(description="Its result now.")
+
+
+class ReplayedEvents(BaseModel):
+    """The result of a replay of stored events."""
+
+    events: int = Field(description="Events that were applied again.")
+    changes: int = Field(description="Events that changed something.")
+    unresolved: int = Field(description="Events that still cannot be applied: parked, or waiting for their payment.")
+    failed: int = Field(description="Events whose replay failed; the log has the errors.")
+    locked: int = Field(description="Events whose payment was locked for 5 s: replay them again.")
+    unknown: list[str] = Field(description="Ids that are not stored.")
+    dry_run: bool = Field(description="True: nothing was changed.")
+    changed: list[ReplayedEvent] = Field(description="The first 1,000 events that changed something.")
+
+
+class OffsetSetBack(BaseModel):
+    """A partition of an order topic whose committed offset is set back."""
+
+    topic: str
+    partition: int
+    committed: int
+    offset: int = Field(description="The offset from which orders are read again.")
+
+
+class RecoveryReport(BaseModel):
+    """The result of a recovery after a restored backup."""
+
+    restored_to: datetime = Field(description="The time of the backup.")
+    dry_run: bool = Field(description="True: nothing was changed.")
+    records_recovered: int = Field(description="Published records that the backup lacked.")
+    records_already_published: int = Field(description="Records that the backup had as pending and the topics have.")
+    operations_to_look_first: int = Field(
+        description="Unfinished operations that read at the provider before they send."
+    )
+    creates_withdrawn: int = Field(description="Creates of payments whose end without money was published.")
+    intents_found: int = Field(description="Payments with an intent that was created since the backup.")
+    intents_applied: int = Field(
+        description="The part of them that has a row here. The others follow with their orders."
+    )
+    reads_enqueued: int = Field(description="Payments that the service reads at the provider when it starts.")
+    orders_to_read: int = Field(description="Published payments whose orders the service reads again.")
+    offsets: list[OffsetSetBack]
+    open: list[str] = Field(description="Items that need attention. If there are any, the command exits with 1.")
+
+
 class FoundDifference(BaseModel):
     """A difference between two records of the same fact."""
 

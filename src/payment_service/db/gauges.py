@@ -25,6 +25,8 @@ _GAUGES: Final[dict[str, Gauge]] = {
     "oldest_outbox": metrics.OLDEST_OUTBOX_SECONDS,
     "outbox_backlog": metrics.OUTBOX_BACKLOG,
     "parked": metrics.PARKED,
+    "oldest_poll": metrics.OLDEST_POLL_SECONDS,
+    "events_unread": metrics.EVENTS_UNREAD_SECONDS,
     "events_waiting": metrics.EVENTS_WAITING,
     "disputes_due": metrics.DISPUTES_DUE,
     "holds_ending": metrics.AUTHORIZATIONS_EXPIRING,

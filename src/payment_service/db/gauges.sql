@@ -40,7 +40,7 @@ UNION ALL
 SELECT 'disputes_due', '{}', count(*)::float8
 FROM (
     SELECT FROM disputes
-    WHERE status IN ('needs_response', 'warning_needs_response') AND evidence_due_at BETWEEN now() AND now() + interval '3 days'
+    WHERE status LIKE '%needs_response' AND evidence_due_at BETWEEN now() AND now() + interval '3 days'
     LIMIT 100000
 ) d
 UNION ALL
@@ -52,6 +52,12 @@ FROM (
     WHERE derived_status(status, captured, refunded) = 'authorized' AND capture_before < now() + interval '2 days'
     LIMIT 100000
 ) p
+UNION ALL
+SELECT 'oldest_poll', '{}', coalesce(max(extract(epoch FROM now() - w.due_at)), 0)::float8
+FROM polling p
+CROSS JOIN LATERAL (SELECT due_at FROM polls WHERE provider = p.provider AND due_at <= now() ORDER BY due_at LIMIT 1) w
+UNION ALL
+SELECT 'events_unread', ARRAY[provider], extract(epoch FROM now())::float8 + clock_ahead_s - events_read_until FROM polling
 UNION ALL
 SELECT 'refunds_without_balance', '{}', count(*)::float8
 FROM (

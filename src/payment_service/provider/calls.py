@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.domain.payment import IntentFact
-    from payment_service.provider.port import Call, Checkout, Provider
+    from payment_service.provider.port import Call, Checkout, EventPage, Provider, RecentEvents
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +65,20 @@ async def read_checkout(provider: Provider, intent_id: str, *, limit_s: float) -
         return Transient(code="timeout", retry_after_s=0)
     except Exception as error:  # noqa: BLE001 - as above
         log.error("provider_failed", provider=provider.name, code=_raised(error))
+        return Transient(code="raised", retry_after_s=0)
+
+
+async def read_events(
+    provider: RecentEvents, *, created_from: int, created_to: int | None, after: str, limit_s: float
+) -> EventPage | Transient:
+    """Read a page of the provider's latest events, within `limit_s`."""
+    try:
+        async with asyncio.timeout(limit_s + GRACE_S):
+            return await provider.recent_events(created_from=created_from, created_to=created_to, after=after)
+    except TimeoutError:
+        return Transient(code="timeout", retry_after_s=0)
+    except Exception as error:  # noqa: BLE001 - as above
+        log.error("provider_failed", code=_raised(error))
         return Transient(code="raised", retry_after_s=0)
 
 

@@ -53,9 +53,31 @@ PROVIDER_BLOCKED = Gauge(
 )
 # Which provider events arrive, and with what result?
 WEBHOOKS = Counter("payments_webhooks_total", "Webhook deliveries, by result.", ["result"])
+# Which events had to be read from the provider, because no webhook brought them?
+EVENTS_READ = Counter("payments_events_read_total", "Events read from the provider's list, by result.", ["result"])
+# How often is the provider asked about something that is open for long?
+POLLS = Counter("payments_polls_total", "Reads of what is open for longer than usual, by kind.", ["kind"])
+# Is asking behind?
+OLDEST_POLL_SECONDS = Gauge("payments_oldest_due_poll_seconds", "Age of the oldest due poll.")
+# How far behind is reading the provider's events?
+EVENTS_UNREAD_SECONDS = Gauge(
+    "payments_events_unread_seconds", "Age of the oldest events that were not read yet.", ["provider"]
+)
 # Which webhooks are refused, and why?
 WEBHOOKS_REFUSED = Counter(
     "payments_webhooks_refused_total", "Webhook deliveries answered with 4xx, by reason.", ["reason"]
+)
+# Does Stripe send events in another API version than ours (a major version, or "unsupported")?
+PROVIDER_FOREIGN_VERSIONS = Counter(
+    "payments_provider_foreign_versions_total",
+    "Events of another major API version than the service's, by version.",
+    ["provider", "version"],
+)
+# Does the provider use words that the service does not know?
+PROVIDER_UNKNOWN_VALUES = Counter(
+    "payments_provider_unknown_values_total",
+    "Statuses of the provider that this version does not know, by field.",
+    ["provider", "field"],
 )
 # How large are the batches, and so how busy is the service?
 BATCH_SIZE = Histogram(

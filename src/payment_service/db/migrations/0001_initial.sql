@@ -66,6 +66,14 @@ CREATE INDEX payments_by_time ON payments (created_at, id);
 CREATE INDEX payments_of_user ON payments (user_id, created_at, id) WHERE user_id <> '';
 CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);
 
+CREATE TABLE polls (
+    payment_id uuid        PRIMARY KEY CONSTRAINT polls_of_a_payment REFERENCES payments (id),
+    provider   text        NOT NULL,
+    due_at     timestamptz NOT NULL,
+    tries      integer     NOT NULL DEFAULT 0
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+CREATE INDEX polls_due ON polls (provider, due_at);
+
 CREATE SEQUENCE operations_position;
 CREATE TABLE operations (
     id                  uuid        PRIMARY KEY,
@@ -121,6 +129,19 @@ CREATE TABLE provider_budget (
     refilled_at          timestamptz      NOT NULL DEFAULT now(),
     checkout_tokens      double precision NOT NULL DEFAULT 0,
     checkout_refilled_at timestamptz      NOT NULL DEFAULT now()
+);
+
+CREATE TABLE polling (
+    provider          text        PRIMARY KEY,
+    events_read_until bigint      NOT NULL,
+    window_until      bigint,
+    events_after      text        NOT NULL DEFAULT '',
+    clock_ahead_s     integer     NOT NULL DEFAULT 0,
+    round             bigint      NOT NULL DEFAULT 0,
+    failures          integer     NOT NULL DEFAULT 0,
+    events_due_at     timestamptz NOT NULL DEFAULT now(),
+    events_claimed_at timestamptz NOT NULL DEFAULT now(),
+    reads_due_at      timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE provider_health (
@@ -206,11 +227,10 @@ CREATE TABLE disputes (
     provider_dispute_id text        NOT NULL,
     amount              bigint      NOT NULL CONSTRAINT disputes_amount_in_range CHECK (amount BETWEEN 0 AND 999999999999),
     currency            text        NOT NULL CONSTRAINT disputes_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
-    status              text        NOT NULL CONSTRAINT disputes_status_is_known CHECK (status IN (
-                                        'warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response',
-                                        'under_review', 'prevented', 'lost', 'won')),
+    status              text        NOT NULL CONSTRAINT disputes_status_is_a_word CHECK (status ~ '^[a-z0-9_]{1,64}$'),
     reason              text        NOT NULL,
     evidence_due_at     timestamptz,
+    funds_withdrawn     boolean     NOT NULL DEFAULT true,
     fact_rank           smallint    NOT NULL,
     fact_at             bigint      NOT NULL,
     fact_precedence     smallint    NOT NULL,
@@ -220,7 +240,7 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_one_row_per_dispute UNIQUE (provider, provider_dispute_id)
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
-CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status IN ('needs_response', 'warning_needs_response');
+CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status LIKE '%needs_response';
 
 -- Column names are the ones that the event router of Debezium expects.
 CREATE SEQUENCE outbox_position;
