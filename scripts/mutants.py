@@ -78,15 +78,15 @@ def copy_tree(tree: Path) -> None:
             shutil.copy2(ROOT / name, tree / name)
 
 
-def run_tests(tree: Path, *tests: str) -> int:
-    """Run tests on the source of a tree. Return pytest's exit code."""
+def run_tests(tree: Path, *tests: str, shown: bool = False) -> int:
+    """Run tests on the source of a tree, with their output or without. Return pytest's exit code."""
     sources = [tree / "src", *sorted((tree / "packages").glob("*/src"))]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", *tests],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sources))},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=None if shown else subprocess.DEVNULL,
+        stderr=None if shown else subprocess.DEVNULL,
         timeout=TEST_TIMEOUT_S * len(tests),
         check=False,
     )
@@ -119,8 +119,9 @@ def main(names: list[str]) -> int:
         tree = Path(folder)
         copy_tree(tree)
         tests = sorted({test for mutant in chosen for test in mutant.tests})
-        if run_tests(tree, *tests) != 0:
-            print("The named tests fail without any mutant: fix them first.")
+        print("Without any mutant, the named tests pass:", flush=True)
+        if run_tests(tree, *tests, shown=True) != 0:
+            print("The named tests must pass without any mutant: fix them first.")
             return 1
         for mutant in chosen:
             problem = problem_of(mutant, tree)
