@@ -88,17 +88,6 @@ CREATE INDEX payments_by_time ON payments (created_at, id);
 CREATE INDEX payments_of_user ON payments (user_id, created_at, id) WHERE user_id <> '';
 CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);
 
--- Payments of which something is open, and when the provider is asked about them. The row is deleted when nothing is open.
-CREATE TABLE polls (
-    payment_id uuid        NOT NULL,
-    provider   text        NOT NULL,
-    due_at     timestamptz NOT NULL,
-    tries      integer     NOT NULL DEFAULT 0,  -- The wait doubles with each: 3 min, 6 min, up to 6 h.
-    CONSTRAINT polls_pkey PRIMARY KEY (payment_id),
-    CONSTRAINT polls_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id)
-) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
-CREATE INDEX polls_due ON polls (provider, due_at);
-
 -- Every call to a provider. The row is committed before the call is made.
 CREATE TABLE operations (
     id                  uuid        NOT NULL,  -- Derived from the payment, the kind and the request (domain/ids.py). Part of the idempotency key, except for create.
@@ -161,21 +150,6 @@ CREATE TABLE provider_budget (
     checkout_tokens      double precision NOT NULL DEFAULT 0,  -- The share of calls that waiting customers may take, as of checkout_refilled_at.
     checkout_refilled_at timestamptz      NOT NULL DEFAULT now(),
     CONSTRAINT provider_budget_pkey PRIMARY KEY (provider)
-);
-
--- How far the events of a provider are read, so that none depends on a webhook. One row per provider.
-CREATE TABLE polling (
-    provider          text        NOT NULL,
-    events_read_until bigint      NOT NULL,  -- All events of the provider up to this second (its clock, since 1970) are stored.
-    window_until      bigint,  -- End of the window that is being read; NULL between windows.
-    events_after      text        NOT NULL DEFAULT '',  -- Position inside the window: the last event of the page before.
-    clock_ahead_s     integer     NOT NULL DEFAULT 0,  -- The clock of the provider minus that of the database, seconds.
-    round             bigint      NOT NULL DEFAULT 0,  -- Fencing token. Claiming a page raises it, and saving the position tests it.
-    failures          integer     NOT NULL DEFAULT 0,  -- Failed pages in a row; the pause doubles with each.
-    events_due_at     timestamptz NOT NULL DEFAULT now(),  -- When the next page is due. A replica that reads a page moves it for the time of a call.
-    events_claimed_at timestamptz NOT NULL DEFAULT now(),
-    reads_due_at      timestamptz NOT NULL DEFAULT now(),  -- When the next single reads may be requested.
-    CONSTRAINT polling_pkey PRIMARY KEY (provider)
 );
 
 -- Kinds of calls that a provider rejects as a whole. Blocked calls wait; one call at a time probes.
@@ -465,6 +439,32 @@ CREATE TABLE schema_minimum (
     revision integer NOT NULL,
     CONSTRAINT schema_minimum_pkey PRIMARY KEY (id),
     CONSTRAINT schema_minimum_is_one_row CHECK (id)
+);
+
+-- Payments of which something is open, and when the provider is asked about them. The row is deleted when nothing is open.
+CREATE TABLE polls (
+    payment_id uuid        NOT NULL,
+    provider   text        NOT NULL,
+    due_at     timestamptz NOT NULL,
+    tries      integer     NOT NULL DEFAULT 0,  -- The wait doubles with each: 3 min, 6 min, up to 6 h.
+    CONSTRAINT polls_pkey PRIMARY KEY (payment_id),
+    CONSTRAINT polls_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id)
+) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
+CREATE INDEX polls_due ON polls (provider, due_at);
+
+-- How far the events of a provider are read, so that none depends on a webhook. One row per provider.
+CREATE TABLE polling (
+    provider          text        NOT NULL,
+    events_read_until bigint      NOT NULL,  -- All events of the provider up to this second (its clock, since 1970) are stored.
+    window_until      bigint,  -- End of the window that is being read; NULL between windows.
+    events_after      text        NOT NULL DEFAULT '',  -- Position inside the window: the last event of the page before.
+    clock_ahead_s     integer     NOT NULL DEFAULT 0,  -- The clock of the provider minus that of the database, seconds.
+    round             bigint      NOT NULL DEFAULT 0,  -- Fencing token. Claiming a page raises it, and saving the position tests it.
+    failures          integer     NOT NULL DEFAULT 0,  -- Failed pages in a row; the pause doubles with each.
+    events_due_at     timestamptz NOT NULL DEFAULT now(),  -- When the next page is due. A replica that reads a page moves it for the time of a call.
+    events_claimed_at timestamptz NOT NULL DEFAULT now(),
+    reads_due_at      timestamptz NOT NULL DEFAULT now(),  -- When the next single reads may be requested.
+    CONSTRAINT polling_pkey PRIMARY KEY (provider)
 );
 
 -- The last recovery of a restored backup. One row or none.

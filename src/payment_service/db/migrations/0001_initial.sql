@@ -66,14 +66,6 @@ CREATE INDEX payments_by_time ON payments (created_at, id);
 CREATE INDEX payments_of_user ON payments (user_id, created_at, id) WHERE user_id <> '';
 CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);
 
-CREATE TABLE polls (
-    payment_id uuid        PRIMARY KEY CONSTRAINT polls_of_a_payment REFERENCES payments (id),
-    provider   text        NOT NULL,
-    due_at     timestamptz NOT NULL,
-    tries      integer     NOT NULL DEFAULT 0
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
-CREATE INDEX polls_due ON polls (provider, due_at);
-
 CREATE SEQUENCE operations_position;
 CREATE TABLE operations (
     id                  uuid        PRIMARY KEY,
@@ -129,19 +121,6 @@ CREATE TABLE provider_budget (
     refilled_at          timestamptz      NOT NULL DEFAULT now(),
     checkout_tokens      double precision NOT NULL DEFAULT 0,
     checkout_refilled_at timestamptz      NOT NULL DEFAULT now()
-);
-
-CREATE TABLE polling (
-    provider          text        PRIMARY KEY,
-    events_read_until bigint      NOT NULL,
-    window_until      bigint,
-    events_after      text        NOT NULL DEFAULT '',
-    clock_ahead_s     integer     NOT NULL DEFAULT 0,
-    round             bigint      NOT NULL DEFAULT 0,
-    failures          integer     NOT NULL DEFAULT 0,
-    events_due_at     timestamptz NOT NULL DEFAULT now(),
-    events_claimed_at timestamptz NOT NULL DEFAULT now(),
-    reads_due_at      timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE provider_health (
