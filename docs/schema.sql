@@ -235,6 +235,7 @@ CREATE TABLE refunds (
 );
 CREATE INDEX refunds_of_payment ON refunds (payment_id, created_at, id);
 CREATE UNIQUE INDEX refunds_one_row_per_refund ON refunds (provider, provider_refund_id) WHERE provider_refund_id IS NOT NULL;
+CREATE INDEX refunds_by_time ON refunds (created_at, id);
 
 -- Disputes (chargebacks and inquiries) of payments. Amounts are in minor units.
 CREATE TABLE disputes (
@@ -263,6 +264,7 @@ CREATE TABLE disputes (
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
 CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status ~~ '%needs_response';
+CREATE INDEX disputes_by_time ON disputes (created_at, id);
 
 -- Records to be published, written in the transaction of the change. Only inserted into. Partitioned by week of created_at; kept for 7 days.
 CREATE TABLE outbox (
@@ -337,11 +339,12 @@ CREATE TABLE quarantine (
     record_headers   json        NOT NULL DEFAULT '[]'::json,  -- [[name, value], ...], values as Latin-1.
     recorded_at      timestamptz,  -- Timestamp of the record. NULL: it has none.
     created_at       timestamptz NOT NULL DEFAULT now(),
-    replayed_at      timestamptz,  -- When an operator replayed the record and it was accepted.
+    replayed_at      timestamptz,  -- When an operator retried the record and it was accepted.
+    closed_at        timestamptz,  -- When an operator closed it without accepting it. NULL, as is replayed_at: it needs attention.
     CONSTRAINT quarantine_pkey PRIMARY KEY (id),
     CONSTRAINT quarantine_source_is_known CHECK (source = ANY (ARRAY['kafka', 'webhook']))
 );
-CREATE INDEX quarantine_by_time ON quarantine (created_at);
+CREATE INDEX quarantine_open ON quarantine (created_at, id) WHERE replayed_at IS NULL AND closed_at IS NULL;
 
 -- Canceled orders, one row each. Kept for good, so that a cancellation also applies to an order that arrives later.
 CREATE TABLE order_cancellations (
@@ -440,6 +443,59 @@ CREATE TABLE schema_minimum (
     CONSTRAINT schema_minimum_pkey PRIMARY KEY (id),
     CONSTRAINT schema_minimum_is_one_row CHECK (id)
 );
+
+-- Runs of reconciliation. At most one runs; another process resumes it after its lease has ended.
+CREATE TABLE reconciliations (
+    id          uuid        NOT NULL DEFAULT gen_random_uuid(),
+    since       timestamptz NOT NULL,  -- The window that is compared, by the time of creation; `until` is inclusive.
+    until       timestamptz NOT NULL,
+    state       text        NOT NULL DEFAULT 'running',
+    comparison  text        NOT NULL DEFAULT '',  -- The comparison that runs, and the position from which it resumes after a crash.
+    position    text        NOT NULL DEFAULT '',
+    compared    bigint      NOT NULL DEFAULT 0,  -- Number of objects and rows compared.
+    ignored     bigint      NOT NULL DEFAULT 0,  -- Objects of other programs in the same account.
+    found       bigint      NOT NULL DEFAULT 0,  -- Differences found, repaired ones included.
+    repaired    bigint      NOT NULL DEFAULT 0,
+    postponed   bigint      NOT NULL DEFAULT 0,  -- Differences that may be timing: the payment was locked or had a call in flight. A later run compares them again.
+    holder      uuid        NOT NULL,  -- The process that runs it, until `lease_until` by the clock of the database. Each step renews the lease.
+    lease_until timestamptz NOT NULL,
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,
+    CONSTRAINT reconciliations_pkey PRIMARY KEY (id),
+    CONSTRAINT reconciliations_finished_has_a_time CHECK ((state = 'finished') = (finished_at IS NOT NULL)),
+    CONSTRAINT reconciliations_state_is_known CHECK (state = ANY (ARRAY['running', 'finished'])),
+    CONSTRAINT reconciliations_window_is_not_empty CHECK (since < until)
+);
+CREATE UNIQUE INDEX reconciliations_one_runs ON reconciliations (state) WHERE state = 'running';
+CREATE INDEX reconciliations_by_time ON reconciliations (started_at, id);
+CREATE INDEX reconciliations_finished ON reconciliations (finished_at) WHERE finished_at IS NOT NULL;
+
+-- Objects that the provider listed during a run, to find rows without an object. Deleted when the run ends.
+CREATE TABLE reconciliation_objects (
+    reconciliation_id uuid NOT NULL,
+    object_id         text NOT NULL,
+    CONSTRAINT reconciliation_objects_pkey PRIMARY KEY (reconciliation_id, object_id)
+);
+
+-- Differences that reconciliation found, one row per code and object. Open ones have no resolved_at and need attention.
+CREATE TABLE differences (
+    code          text        NOT NULL,  -- Reason code; domain/differences.py says what to do for each.
+    subject       text        NOT NULL,  -- Id of the object that differs: at the provider, of a row, or topic, partition and offset.
+    sides         text        NOT NULL,  -- The two sides that were compared.
+    provider      text        NOT NULL DEFAULT '',  -- The provider of the object; empty if the difference is between our rows or topics.
+    payment_id    uuid,  -- The payment, if known. It may have no row.
+    detail        text        NOT NULL,  -- Both values, in words.
+    occurred_at   timestamptz NOT NULL,  -- The time by which a window contains the object.
+    first_seen_at timestamptz NOT NULL DEFAULT now(),  -- When the difference was found first since it was last resolved.
+    last_seen_at  timestamptz NOT NULL DEFAULT now(),
+    resolved_at   timestamptz,  -- When it was repaired, or when a run no longer found it. NULL: open.
+    repaired      boolean     NOT NULL DEFAULT false,  -- True: reconciliation repaired it. False and resolved: it disappeared by other means.
+    CONSTRAINT differences_pkey PRIMARY KEY (code, subject),
+    CONSTRAINT differences_repaired_is_resolved CHECK (NOT repaired OR resolved_at IS NOT NULL),
+    CONSTRAINT differences_sides_are_known CHECK (sides = ANY (ARRAY['provider', 'events', 'rows', 'topics']))
+);
+CREATE INDEX differences_open ON differences (first_seen_at, code, subject) WHERE resolved_at IS NULL;
+CREATE INDEX differences_of_payment ON differences (payment_id) WHERE payment_id IS NOT NULL;
 
 -- Payments of which something is open, and when the provider is asked about them. The row is deleted when nothing is open.
 CREATE TABLE polls (

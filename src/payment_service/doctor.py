@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from rich.console import Console
 from payment_service import exit_codes
 from payment_service.config.config import Config, ConfigError
 from payment_service.contracts.records import topics_needed
+from payment_service.db import attention
 from payment_service.db.clock import database_time
 from payment_service.db.clock_skew import SKEW_MAX_S, describe
 from payment_service.db.gauges import partition_days_left
@@ -50,6 +52,15 @@ WEBHOOK_PATH: Final = "/webhooks/stripe"
 TYPES_NEEDED: Final = APPLIED_TYPES - {"payment_intent.created"}
 # A role may have excess privileges on every table and partition; the first few show which kind.
 RIGHTS_SHOWN: Final = 5
+
+# The service's own kinds of items that need attention. Providers name theirs.
+_NOUNS: Final = {
+    "operation": "operation",
+    "event": "event",
+    "record": "record",
+    "quarantine": "quarantined item",
+    "difference": "difference",
+}
 
 _sql = load(__package__, "doctor.sql")
 
@@ -136,7 +147,7 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
             )
         else:
             yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
-    yield await _check_parked(connection)
+    yield await _check_attention(connection)
     yield await _check_balance(connection)
     async for finding in check_installation(config, connection):
         yield finding
@@ -145,15 +156,17 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
         yield await _check_checkout(connection)
 
 
-async def _check_parked(connection: Connection) -> Finding:
-    row: Any = await connection.fetchrow(_sql.parked)
-    counts = {"operation": row["operations"], "event": row["events"]}
-    for source in attention_sources().values():
-        counts[source.noun] = sum((await source.count(connection)).values())
-    found = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
-    if any(counts.values()):
-        return Finding(Verdict.WARNING, "parked", f"needs attention: {found}", "payment-service parked list")
-    return Finding(Verdict.OK, "parked", "nothing needs attention")
+async def _check_attention(connection: Connection) -> Finding:
+    counts: Counter[str] = Counter()
+    for (what, _), items in (await attention.count(connection)).items():
+        counts[what] += items
+    nouns = _NOUNS | {what: source.noun for what, source in attention_sources().items()}
+    found = ", ".join(
+        f"{counts[what]} {noun}{'' if counts[what] == 1 else 's'}" for what, noun in nouns.items() if counts[what]
+    )
+    if found:
+        return Finding(Verdict.WARNING, "attention", f"needs attention: {found}", "payment-service attention list")
+    return Finding(Verdict.OK, "attention", "nothing needs attention")
 
 
 async def _check_balance(connection: Connection) -> Finding:

@@ -139,15 +139,15 @@ def test_missing_future_partitions_are_a_failure(env: dict[str, str], database_d
     assert failures(lines)[0].endswith("run `payment-service maintain` daily, as the owner of the tables")
 
 
-def test_parked_items_are_a_warning(env: dict[str, str], database_dsn: str) -> None:
-    assert ["ok", "parked      nothing needs attention"] in examine(env)[1]
+def test_items_that_need_attention_are_a_warning(env: dict[str, str], database_dsn: str) -> None:
+    assert ["ok", "attention   nothing needs attention"] in examine(env)[1]
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome) "
             "VALUES ('DE1', 't-1', 1, 'eur', now(), '', 'transfer.unmatched')"
         )
     code, lines = examine(env)
-    found = "parked      needs attention: 0 operations, 0 events, 1 unmatched transfer → payment-service parked list"
+    found = "attention   needs attention: 1 unmatched transfer → payment-service attention list"
     assert (code, ["warning", found] in lines) == (0, True)
 
 

@@ -13,6 +13,7 @@ from payment_service.flows.timers.recent_events import LEFT_TO_WEBHOOKS_S
 from tests.support.checker import Evidence
 from tests.support.eventually import eventually
 from tests.support.flows import name_of
+from tests.support.service import ServiceProcess
 from tests.support.shop import Shop, assert_died_at
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.invariant("I16")]
@@ -46,6 +47,12 @@ def eventually_settled(shop: Shop, settled: Callable[[], bool]) -> None:
         return settled()
 
     eventually(after_a_while, timeout_s=60, interval_s=1)
+
+
+def assert_dies_as_time_passes(shop: Shop, process: ServiceProcess, point: str) -> None:
+    """Let time pass until the process dies at this crash point."""
+    eventually_settled(shop, lambda: not process.running)
+    assert_died_at(process, point)
 
 
 def act_at_the_provider(shop: Shop) -> None:
@@ -133,8 +140,7 @@ def test_three_hundred_payments_settle_with_two_replicas_of_which_one_is_killed(
     shop.serve_beside()
     shop.wait_status("pending")
     act_at_the_provider(shop)
-    pass_time(shop)
-    eventually(lambda: shop.count("payment_events") > 0)
+    eventually_settled(shop, lambda: shop.count("payment_events") > 0)
     killed.kill()
     eventually_settled(shop, lambda: statuses(shop) == expected())
     eventually_settled(shop, lambda: shop.count("disputes") == len(DISPUTED) and shop.count("refunds") == len(REFUNDED))
@@ -150,8 +156,7 @@ def test_a_process_killed_while_it_reads_events_loses_none(shop: Shop, point: st
     shop.wait_status("pending")
     first.stop()
     shop.pay(*PAID[:40])
-    pass_time(shop)
-    assert_died_at(shop.serve_armed(point), point)
+    assert_dies_as_time_passes(shop, shop.serve_armed(point), point)
     shop.serve()
     eventually_settled(shop, lambda: set(statuses(shop).values()) == {"succeeded"})
     shop.wait_quiet(deliveries=False)
@@ -168,8 +173,7 @@ def test_a_process_killed_while_it_polls_loses_no_poll(shop: Shop, point: str) -
     shop.wait_status("pending")
     first.stop()
     shop.pay(*PAID[:20])
-    pass_time(shop)
-    assert_died_at(shop.serve_armed(point), point)
+    assert_dies_as_time_passes(shop, shop.serve_armed(point), point)
     shop.serve()
     eventually_settled(shop, lambda: set(statuses(shop).values()) == {"succeeded"})
     shop.sandbox.faults()

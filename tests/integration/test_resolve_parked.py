@@ -35,7 +35,7 @@ async def resolvable_state(harness: Harness, name: UUID) -> tuple[object, ...]:
         " JOIN refunds r USING (id) JOIN payments p ON p.id = o.payment_id WHERE o.id = $1",
         name,
     )
-    count = await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'parked.resolve'")
+    count = await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'attention.resolve'")
     return (*tuple(row), count)  # type: ignore[arg-type]
 
 

@@ -175,6 +175,26 @@ class Dispute(BaseModel):
     updated_at: datetime
 
 
+class Reconciliation(BaseModel):
+    """A comparison of the provider's objects with the database, over a window of their creation."""
+
+    id: UUID
+    state: str = Field(
+        description="running or finished.",
+        examples=["finished"],
+        json_schema_extra={"x-extensible-enum": ["running", "finished"]},
+    )
+    since: datetime = Field(description="Begin of the window, inclusive.")
+    until: datetime = Field(description="End of the window, inclusive.")
+    compared: int = Field(description="Number of objects and rows compared so far.")
+    ignored: int = Field(description="Objects of other programs in the same account.")
+    found: int = Field(description="Differences found, repaired ones included.")
+    repaired: int = Field(description="Differences that were certain, and repaired.")
+    postponed: int = Field(description="Differences that may be timing. A later reconciliation compares them again.")
+    started_at: datetime
+    finished_at: datetime | None = Field(description="Null while it runs.")
+
+
 class PaymentDetail(Payment):
     """A payment with the first page of its refunds and of its disputes, newest first."""
 

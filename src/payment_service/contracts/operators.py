@@ -54,16 +54,19 @@ class Cases(BaseModel):
     data: list[Case]
 
 
-class Parked(BaseModel):
-    """A parked item that needs an operator. Only later calls or records of the same payment wait behind it."""
+class Attention(BaseModel):
+    """An item that needs an operator. Only later calls or records of the same payment wait for it."""
 
     what: str = Field(
-        description="operation (a call to the provider), event (of the provider), record (for Kafka), or a kind "
-        "of a provider's own items."
+        description="operation (a call to the provider), event (of the provider), record (for Kafka), quarantine (a record or "
+        "webhook that was not accepted), or a kind of a provider's own items."
     )
-    id: str = Field(description="Id for `parked retry` and `parked resolve`.")
+    id: str = Field(description="Id for `attention show`, `attention retry` and `attention resolve`.")
+    owner: str = Field(
+        description="Tells items with one id apart, as OWNER:ID: the provider, the account of a transfer, or the kind."
+    )
     payment_id: UUID | None
-    subject: str = Field(description="The operation's kind, the event's type, the topic, or the amount.")
+    subject: str = Field(description="The operation's kind, the event's type, the topic, the provider, or the amount.")
     reason: str
     detail: str
     provider_request_id: str = Field(description="The provider's request id of the last response; empty if none.")
@@ -81,25 +84,51 @@ class BalanceWait(BaseModel):
     next_try_at: datetime
 
 
-class ParkedList(BaseModel):
-    """Parked items, each kind oldest first."""
+class AttentionList(BaseModel):
+    """Everything that needs attention, each kind oldest first."""
 
-    data: list[Parked]
-    has_more: bool
+    data: list[Attention]
+    has_more: bool = Field(description="True: at least one kind has more items than the limit.")
     waiting_for_balance: list[BalanceWait] = Field(
-        description="Refunds that need no operator, but a higher balance at the provider. Oldest first."
+        description="Refunds that need no operator, but a higher balance at the provider. Oldest first; empty with a filter."
     )
 
 
-class Released(BaseModel):
-    """The result of releasing a parked item."""
+class QuarantinedContent(BaseModel):
+    """A quarantined record or webhook with its content as text. Card numbers are masked; bytes that are not UTF-8
+    appear as \\xNN.
+    """
+
+    source: str = Field(description="kafka or webhook.")
+    topic: str | None = Field(description="The provider of a webhook.")
+    partition: int | None
+    offset: int | None
+    recorded_at: datetime | None = Field(description="Timestamp of the record.")
+    replayed_at: datetime | None = Field(description="Time when a retry was accepted; null: none.")
+    closed_at: datetime | None = Field(description="Time when an operator closed it; null: not closed.")
+    key: str | None
+    value: str | None
+    value_bytes: int = Field(description="Size of the value in bytes.")
+    headers: list[tuple[str, str | None]]
+
+
+class AttentionDetail(Attention):
+    """An item, with its content if it is in quarantine."""
+
+    content: QuarantinedContent | None = Field(
+        description="The record or webhook in quarantine; null for another kind."
+    )
+
+
+class AttentionResult(BaseModel):
+    """The result of a retry or a resolution."""
 
     what: str
     id: str
     payment_id: UUID | None
     done: str = Field(
         description="sent_anew (with a new key: nothing existed under the old one), read_first (reconciled before it is sent), "
-        "tried_again, closed, happened, never_happened."
+        "tried_again, closed, happened, never_happened; from quarantine: accepted, or accepted_before (nothing was done now)."
     )
 
 
@@ -117,7 +146,7 @@ class OutboxStatus(BaseModel):
     pending: int = Field(description="Records to be published, including those to be republished.")
     oldest_at: datetime | None = Field(description="Time when the oldest of them was written.")
     lag_s: int = Field(description="Age of the oldest in seconds; 0 if none.")
-    refused_records: int = Field(description="Payments whose next record is itself refused: see `parked list`.")
+    refused_records: int = Field(description="Payments whose next record is itself refused: see `attention list`.")
     refusing_topics: list[RefusingTopic]
     leader: UUID | None = Field(description="The relay that publishes; null: none.")
     lease_epoch: int = Field(description="Number of times the lease was taken.")
@@ -130,45 +159,32 @@ class Republished(BaseModel):
     dry_run: bool = Field(description="True: nothing was changed; this is the number that would be published.")
 
 
-class Quarantined(BaseModel):
-    """A quarantined record or webhook."""
+class ReconciledDifference(BaseModel):
+    """A difference that a reconciliation found."""
 
-    id: UUID
-    source: str = Field(description="kafka or webhook.")
-    topic: str | None = Field(description="The provider of a webhook.")
-    partition: int | None
-    offset: int | None
-    reason: str = Field(description="Reason code; for a record, its `dlq_reason`.")
-    detail: str
-    recorded_at: datetime | None = Field(description="Timestamp of the record.")
-    created_at: datetime
-    replayed_at: datetime | None = Field(description="Time when a replay was accepted; null: none.")
-
-
-class QuarantinedContent(Quarantined):
-    """A quarantined record or webhook with its content as text. Card numbers are masked; bytes that are not UTF-8
-    appear as \\xNN.
-    """
-
-    key: str | None
-    value: str | None
-    value_bytes: int = Field(description="Size of the value in bytes.")
-    headers: list[tuple[str, str | None]]
-
-
-class QuarantinedList(BaseModel):
-    """Quarantined records and webhooks, newest first."""
-
-    data: list[Quarantined]
-    has_more: bool
-
-
-class Replayed(BaseModel):
-    """The result of a replay."""
-
-    id: UUID
+    code: str = Field(description="Reason code of the kind of difference.")
+    subject: str = Field(description="Id of the object that differs.")
     payment_id: UUID | None
-    done: str = Field(description="accepted, or accepted_before (nothing was done now).")
+    detail: str = Field(description="Both values, in words.")
+    repaired: bool = Field(description="True: our row is repaired. False: it is open.")
+    action: str = Field(description="The sentence that says what to do; empty if it is repaired.")
+
+
+class ReconciliationReport(BaseModel):
+    """The result of a reconciliation."""
+
+    id: UUID | None = Field(description="Id of the run; null for a dry run.")
+    since: datetime
+    until: datetime
+    compared: int = Field(description="Number of objects and rows compared.")
+    ignored: int = Field(description="Objects of other programs in the same account.")
+    postponed: int = Field(
+        description="Differences that may be timing: a call about the payment is in flight. Reconcile again later."
+    )
+    differences: list[ReconciledDifference] = Field(
+        description="All differences of this run, in the order in which they were found."
+    )
+    open: int = Field(description="Number of differences that need attention.")
 
 
 class ReplayedEvent(BaseModel):

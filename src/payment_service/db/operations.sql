@@ -8,12 +8,12 @@ ON CONFLICT (id) DO NOTHING
 
 -- name: enqueue_again
 -- Makes finished reads due again, so that a payment that is polled a hundred times has one row. A read that waits or is parked stays
--- as it is.
+-- as it is. Each poll is an epoch, because its first attempt is younger than those of the poll before.
 INSERT INTO operations (id, payment_id, provider, kind, cause, request_method, request_path, request_body, api_version)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
 ON CONFLICT (id) DO UPDATE
-SET state = 'due', due_at = now(), tries = 0, resolving = false, first_sent_at = NULL, last_sent_at = NULL, finished_at = NULL,
-    request_path = excluded.request_path, api_version = excluded.api_version
+SET state = 'due', due_at = now(), tries = 0, epoch = operations.epoch + 1, resolving = false, first_sent_at = NULL,
+    last_sent_at = NULL, finished_at = NULL, request_path = excluded.request_path, api_version = excluded.api_version
 WHERE operations.state IN ('done', 'refused') AND operations.kind = 'retrieve'
 
 -- name: retry_strays

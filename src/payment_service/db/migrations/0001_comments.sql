@@ -136,7 +136,8 @@ COMMENT ON COLUMN quarantine.record_topic IS 'The topic; of a webhook the name o
 COMMENT ON COLUMN quarantine.record_value IS 'The record, with card numbers masked.';
 COMMENT ON COLUMN quarantine.record_headers IS '[[name, value], ...], values as Latin-1.';
 COMMENT ON COLUMN quarantine.recorded_at IS 'Timestamp of the record. NULL: it has none.';
-COMMENT ON COLUMN quarantine.replayed_at IS 'When an operator replayed the record and it was accepted.';
+COMMENT ON COLUMN quarantine.replayed_at IS 'When an operator retried the record and it was accepted.';
+COMMENT ON COLUMN quarantine.closed_at IS 'When an operator closed it without accepting it. NULL, as is replayed_at: it needs attention.';
 
 COMMENT ON TABLE order_cancellations IS 'Canceled orders, one row each. Kept for good, so that a cancellation also applies to an order that arrives later.';
 COMMENT ON COLUMN order_cancellations.reason IS 'The word of the shop; empty if it gave none.';
@@ -177,3 +178,26 @@ COMMENT ON VIEW payments_decimal IS 'Payments with amounts in major units and th
 COMMENT ON VIEW refunds_decimal IS 'Refunds with amounts in major units, as the API returns them.';
 
 COMMENT ON VIEW disputes_decimal IS 'Disputes with amounts in major units, as the API returns them.';
+
+COMMENT ON TABLE reconciliations IS 'Runs of reconciliation. At most one runs; another process resumes it after its lease has ended.';
+COMMENT ON COLUMN reconciliations.since IS 'The window that is compared, by the time of creation; `until` is inclusive.';
+COMMENT ON COLUMN reconciliations.comparison IS 'The comparison that runs, and the position from which it resumes after a crash.';
+COMMENT ON COLUMN reconciliations.compared IS 'Number of objects and rows compared.';
+COMMENT ON COLUMN reconciliations.ignored IS 'Objects of other programs in the same account.';
+COMMENT ON COLUMN reconciliations.found IS 'Differences found, repaired ones included.';
+COMMENT ON COLUMN reconciliations.postponed IS 'Differences that may be timing: the payment was locked or had a call in flight. A later run compares them again.';
+COMMENT ON COLUMN reconciliations.holder IS 'The process that runs it, until `lease_until` by the clock of the database. Each step renews the lease.';
+
+COMMENT ON TABLE reconciliation_objects IS 'Objects that the provider listed during a run, to find rows without an object. Deleted when the run ends.';
+
+COMMENT ON TABLE differences IS 'Differences that reconciliation found, one row per code and object. Open ones have no resolved_at and need attention.';
+COMMENT ON COLUMN differences.code IS 'Reason code; domain/differences.py says what to do for each.';
+COMMENT ON COLUMN differences.subject IS 'Id of the object that differs: at the provider, of a row, or topic, partition and offset.';
+COMMENT ON COLUMN differences.sides IS 'The two sides that were compared.';
+COMMENT ON COLUMN differences.provider IS 'The provider of the object; empty if the difference is between our rows or topics.';
+COMMENT ON COLUMN differences.payment_id IS 'The payment, if known. It may have no row.';
+COMMENT ON COLUMN differences.detail IS 'Both values, in words.';
+COMMENT ON COLUMN differences.occurred_at IS 'The time by which a window contains the object.';
+COMMENT ON COLUMN differences.first_seen_at IS 'When the difference was found first since it was last resolved.';
+COMMENT ON COLUMN differences.resolved_at IS 'When it was repaired, or when a run no longer found it. NULL: open.';
+COMMENT ON COLUMN differences.repaired IS 'True: reconciliation repaired it. False and resolved: it disappeared by other means.';

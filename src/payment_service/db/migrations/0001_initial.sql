@@ -1,4 +1,4 @@
--- The schema, without the tables of providers (Plugin.migrations) and without comments (0001_comments.sql).
+-- The schema, without the tables of providers (Plugin.migrations), of reconciliation (0001_reconciliation.sql) and without comments.
 -- docs/schema.sql shows all of it together.
 -- `payment-service maintain` creates and drops the partitions.
 
@@ -287,9 +287,10 @@ CREATE TABLE quarantine (
     record_headers   json        NOT NULL DEFAULT '[]',
     recorded_at      timestamptz,
     created_at       timestamptz NOT NULL DEFAULT now(),
-    replayed_at      timestamptz
+    replayed_at      timestamptz,
+    closed_at        timestamptz
 );
-CREATE INDEX quarantine_by_time ON quarantine (created_at);
+CREATE INDEX quarantine_open ON quarantine (created_at, id) WHERE replayed_at IS NULL AND closed_at IS NULL;
 
 CREATE TABLE order_cancellations (
     order_id         text        PRIMARY KEY CONSTRAINT order_cancellations_order_id_is_1_to_64_printable CHECK (order_id ~ '^[\x21-\x7e]{1,64}$'),

@@ -101,6 +101,7 @@ class Fold:
         self._refunds: dict[UUID, Refund] = {}
         self._disputes: dict[UUID, Dispute] = {}
         self._requesters: dict[UUID, Requester] = {}
+        self._published: Mapping[UUID, Collection[tuple[str, str]]] = {}
 
     def __contains__(self, payment_id: object) -> bool:
         return payment_id in self._current
@@ -172,6 +173,10 @@ class Fold:
         """Add a history entry for a fact that does not change the payment."""
         payment = self._current[payment_id]
         self._append_history(payment, payment, None, cause, self._now)
+
+    def skip_published(self, causes: Mapping[UUID, Collection[tuple[str, str]]]) -> None:
+        """Do not publish these (topic, cause) of each payment again. A row that was set back has published them before."""
+        self._published = causes
 
     def set_requester(self, refund_id: UUID, requester: Requester) -> None:
         """Set the requester of a refund that this fold created."""
@@ -307,6 +312,8 @@ class Fold:
 
     def _record(self, was: Payment, now: Payment, events: tuple[PaymentEvent, ...], fact: AnyFact) -> Payment:
         occurred_at = _occurred_at(fact)
+        known = self._published.get(now.id, ())
+        events = tuple(event for event in events if (event.data.topic, event.cause) not in known)
         if not events and now.status is not was.status:
             self._append_history(was, now, None, f"{getattr(fact, 'intent_id', '')}:{now.status}", occurred_at)
         for event in events:

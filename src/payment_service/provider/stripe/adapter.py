@@ -35,6 +35,7 @@ from payment_service.provider.stripe.intents import (
     retrieve_intent,
 )
 from payment_service.provider.stripe.list_pages import PAGE_SIZE, created_between, read_page
+from payment_service.provider.stripe.object_lists import list_path, read_objects, read_one, read_path
 from payment_service.provider.stripe.pay import StripePay
 from payment_service.provider.stripe.recent_events import EVENTS_KEPT, read_recent_events
 from payment_service.provider.stripe.refunds import (
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
     from payment_service.domain.payment import IntentFact
     from payment_service.provider.account_claims import ClaimAnswer, Installation
+    from payment_service.provider.listed_objects import ListedObject, ListedPage, NoObject, ObjectKind
     from payment_service.provider.plugins import ProviderContext
     from payment_service.provider.port import Call, Checkout, EventPage, Outcome, ProviderEvent
     from payment_service_events.money import Money
@@ -207,6 +209,31 @@ class Stripe:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Transient(code=f"connection:{type(error).__name__}", retry_after_s=0)
         return read_checkout(response, intent_id, publishable_key=self._publishable_key, now_s=self._now_s())
+
+    async def list_objects(
+        self, kind: ObjectKind, *, created_from: int, created_to: int, after: str
+    ) -> ListedPage | Transient:
+        """List a page of objects for reconciliation."""
+        path = list_path(kind, created_from=created_from, created_to=created_to, after=after)
+        response = await self._read(path)
+        return (
+            response
+            if isinstance(response, Transient)
+            else read_objects(kind, response, installation=self._installation, now_s=self._now_s())
+        )
+
+    async def read_object(self, kind: ObjectKind, object_id: str) -> ListedObject | NoObject | Transient:
+        """Read an object for reconciliation."""
+        response = await self._read(read_path(kind, object_id))
+        if isinstance(response, Transient):
+            return response
+        return read_one(kind, object_id, response, installation=self._installation, now_s=self._now_s())
+
+    async def _read(self, path: str) -> Response | Transient:
+        try:
+            return await self._exchange(_get(path))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Transient(code=f"connection:{type(error).__name__}", retry_after_s=0)
 
     async def find_intents(
         self, *, created_from: int, created_to: int, limit: int

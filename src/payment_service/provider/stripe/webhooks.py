@@ -263,7 +263,7 @@ def _fact(event: dict[str, Any], at: int) -> AnyFact | None:
         return None
     try:
         if kind in _CHARGE_TYPES:
-            return _charge_fact(subject, at=at, source=source)
+            return charge_fact(subject, at=at, source=source)
         if kind in _REFUND_TYPES:
             return None if may_be_release(subject, major) else refund_fact(subject, at=at, source=source)
         if kind in _TOTAL_TYPES:
@@ -300,7 +300,7 @@ def _read_again(event: dict[str, Any]) -> ReadAgain | None:
     return ReadAgain(request=retrieve_intent(intent_id), after_capture=False)
 
 
-def _charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
+def charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
     """Translate a charge (https://docs.stripe.com/api/charges/object). Raise ValueError, KeyError or TypeError."""
     intent_id, charge_id, method = charge["payment_intent"], charge["id"], charge["payment_method_details"]["type"]
     if not isinstance(intent_id, str) or not isinstance(charge_id, str) or not _matches(_METHOD, method):
