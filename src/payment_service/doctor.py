@@ -31,6 +31,7 @@ from payment_service.db.queries import load
 from payment_service.db.rights import Roles, compare_role
 from payment_service.db.schema import schema_problem
 from payment_service.doctor_installation import check_installation
+from payment_service.doctor_orders import check_unread_orders
 from payment_service.findings import Finding, Findings, Verdict
 from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import attention_sources, require_providers
@@ -233,6 +234,8 @@ async def _check_broker(config: Config) -> Findings:
         )
     if not missing and not narrow:
         yield Finding(Verdict.OK, "topics", f"all {len(needed)} exist")
+    async for finding in check_unread_orders(config, existing):
+        yield finding
 
 
 async def _check_providers(config: Config) -> Findings:
