@@ -109,7 +109,7 @@ def _literal(value: object) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, list | tuple):
-        return f"ARRAY[{', '.join(map(_literal, value))}]::text[]"
+        return _literal("{" + ",".join(f'"{one}"' for one in value) + "}")
     if isinstance(value, int | float):
         return str(value)
     return "'" + str(value).replace("'", "''") + "'"
