@@ -22,6 +22,7 @@ from payment_service_demo.embedded.process import ChildProcess, WorkFolder, free
 
 ROOT: Final = Path(__file__).parent.parent
 COMMAND: Final = Path(sys.executable).with_name("payment-service")
+SANDBOX: Final = Path(sys.executable).with_name("stripe-sandbox")
 SECRET: Final = "whsec_benchbenchbenchbench"
 START_TIMEOUT_S: Final = 30
 COMMITS_TIMED: Final = 200
@@ -48,11 +49,13 @@ class Durability:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A running service and its dependencies. `service_port` receives webhooks."""
+    """A running service and its dependencies. `service_port` receives webhooks, `provider_port` calls."""
 
     dsn: str
     brokers: str
     service_port: int
+    provider_port: int
+    metrics_port: int
     pids: Mapping[str, int]
     durability: Durability
 
@@ -79,16 +82,17 @@ def _cpu_s(pid: int) -> float:
 
 
 @contextmanager
-def start_environment(concurrency: int) -> Iterator[Environment]:
-    """Start PostgreSQL, the broker, the stub and the service, and stop them. Raises Refused."""
+def start_environment(concurrency: int, *, rate_per_s: int = 100_000, sandbox: bool = False) -> Iterator[Environment]:
+    """Start PostgreSQL, the broker, the stub (or the `sandbox`) and the service, and stop them. Raises Refused."""
     with ExitStack() as stack:
         folder = WorkFolder("bench")
         stack.callback(folder.remove)
         postgres = stack.enter_context(EmbeddedPostgres())
         durability = _require_durability(postgres.dsn)
         broker = stack.enter_context(EmbeddedBroker())
-        stub_port, service_port = free_port(), free_port()
-        stub = _start(stack, [sys.executable, "-m", "bench.stub", str(stub_port)], folder, "stub", {})
+        stub_port, service_port, metrics_port = free_port(), free_port(), free_port()
+        command = [str(SANDBOX), "--port"] if sandbox else [sys.executable, "-m", "bench.stub"]
+        stub = _start(stack, [*command, str(stub_port)], folder, "stub", {})
         stub.wait_until(lambda: listens(stub_port), timeout_s=START_TIMEOUT_S, name="The stub")
         env = {
             "DB_DSN": postgres.dsn,
@@ -97,18 +101,20 @@ def start_environment(concurrency: int) -> Iterator[Environment]:
             "STRIPE_WEBHOOK_SECRET": SECRET,
             "STRIPE_API_BASE": f"http://127.0.0.1:{stub_port}",
             "DEPLOYMENT": "bench",
-            "PROVIDER_RATE_PER_SECOND": "100000",
+            "PROVIDER_RATE_PER_SECOND": str(rate_per_s),
             "PROVIDER_CONCURRENCY": str(concurrency),
             "SERVICE_HOST": "127.0.0.1",
             "SERVICE_PORT": str(service_port),
-            "METRICS_PORT": str(free_port()),
+            "METRICS_PORT": str(metrics_port),
         }
         for arguments in (["migrate"], ["topics", "create"]):
             _run_to_end(stack, [str(COMMAND), *arguments], folder, env)
         service = _start(stack, [str(COMMAND), "serve"], folder, "service", env)
         service.wait_until(lambda: _ready(service_port), timeout_s=START_TIMEOUT_S, name="The service")
         pids = {"service": service.pid, "postgresql": postgres.pid, "broker": broker.pid, "stub": stub.pid}
-        yield Environment(postgres.dsn, broker.bootstrap_servers, service_port, pids, durability)
+        yield Environment(
+            postgres.dsn, broker.bootstrap_servers, service_port, stub_port, metrics_port, pids, durability
+        )
 
 
 def _start(stack: ExitStack, command: list[str], folder: WorkFolder, name: str, env: Mapping[str, str]) -> ChildProcess:

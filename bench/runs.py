@@ -149,16 +149,16 @@ def _produce(environment: Environment, name: str, count: int) -> None:
     )
     for n in range(count):
         order_id = f"{name}-{n:06}"
-        producer.produce("orders.created", key=order_id, value=_order(order_id, n), on_delivery=note)
+        producer.produce("orders.created", key=order_id, value=order(order_id, n), on_delivery=note)
         if n % 1_000 == 0:
             producer.poll(0)
     if producer.flush(PATIENCE_S) or failures:
         raise Refused(f"The broker did not accept the orders: {failures[:1]}")
 
 
-def _order(order_id: str, n: int) -> bytes:
+def order(order_id: str, n: int) -> bytes:
     price = f"{10 + n % 90}.{n % 100:02}"
-    order = {
+    value = {
         "order_id": order_id,
         "user_id": f"user-{n % 1_000}",
         "total": price,
@@ -166,4 +166,4 @@ def _order(order_id: str, n: int) -> bytes:
         "items_count": 1,
         "items": [{"product_id": f"product-{n % 100}", "quantity": 1, "price": price}],
     }
-    return json.dumps(order).encode()
+    return json.dumps(value).encode()

@@ -177,7 +177,7 @@ CREATE TABLE payment_events (
     retry_at          timestamptz,  -- When the apply loop tries the event again. NULL: it does not.
     tries             integer     NOT NULL DEFAULT 0,
     parked_reason     text,  -- Why the event needs attention. NULL: it does not.
-    verified_by       text        NOT NULL,  -- Label of the webhook secret that verified the event, never the signature.
+    verified_by       text        NOT NULL,  -- Label of the webhook secret that verified the event, never the signature; read if it was read from the provider.
     verified_at       timestamptz NOT NULL,
     occurred_at       timestamptz NOT NULL,  -- The clock of the provider.
     created_at        timestamptz NOT NULL DEFAULT now(),
@@ -235,6 +235,7 @@ CREATE TABLE refunds (
 );
 CREATE INDEX refunds_of_payment ON refunds (payment_id, created_at, id);
 CREATE UNIQUE INDEX refunds_one_row_per_refund ON refunds (provider, provider_refund_id) WHERE provider_refund_id IS NOT NULL;
+CREATE INDEX refunds_by_time ON refunds (created_at, id);
 
 -- Disputes (chargebacks and inquiries) of payments. Amounts are in minor units.
 CREATE TABLE disputes (
@@ -244,9 +245,10 @@ CREATE TABLE disputes (
     provider_dispute_id text        NOT NULL,
     amount              bigint      NOT NULL,
     currency            text        NOT NULL,
-    status              text        NOT NULL,
+    status              text        NOT NULL,  -- The word of the provider, which may be newer than this version.
     reason              text        NOT NULL,
     evidence_due_at     timestamptz,  -- Until when the provider accepts evidence. NULL: it does not ask for any.
+    funds_withdrawn     boolean     NOT NULL DEFAULT true,  -- Whether the bank has the money. For a status that does not say it: what the fields of the provider say.
     fact_rank           smallint    NOT NULL,  -- Key of the latest applied fact, as in payments.
     fact_at             bigint      NOT NULL,  -- The clock of the provider, in seconds since 1970.
     fact_precedence     smallint    NOT NULL,
@@ -258,10 +260,11 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id),
     CONSTRAINT disputes_amount_in_range CHECK (amount >= 0 AND amount <= '999999999999'::bigint),
     CONSTRAINT disputes_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
-    CONSTRAINT disputes_status_is_known CHECK (status = ANY (ARRAY['warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response', 'under_review', 'prevented', 'lost', 'won']))
+    CONSTRAINT disputes_status_is_a_word CHECK (status ~ '^[a-z0-9_]{1,64}$')
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
-CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status = ANY (ARRAY['needs_response', 'warning_needs_response']);
+CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status ~~ '%needs_response';
+CREATE INDEX disputes_by_time ON disputes (created_at, id);
 
 -- Records to be published, written in the transaction of the change. Only inserted into. Partitioned by week of created_at; kept for 7 days.
 CREATE TABLE outbox (
@@ -336,11 +339,12 @@ CREATE TABLE quarantine (
     record_headers   json        NOT NULL DEFAULT '[]'::json,  -- [[name, value], ...], values as Latin-1.
     recorded_at      timestamptz,  -- Timestamp of the record. NULL: it has none.
     created_at       timestamptz NOT NULL DEFAULT now(),
-    replayed_at      timestamptz,  -- When an operator replayed the record and it was accepted.
+    replayed_at      timestamptz,  -- When an operator retried the record and it was accepted.
+    closed_at        timestamptz,  -- When an operator closed it without accepting it. NULL, as is replayed_at: it needs attention.
     CONSTRAINT quarantine_pkey PRIMARY KEY (id),
     CONSTRAINT quarantine_source_is_known CHECK (source = ANY (ARRAY['kafka', 'webhook']))
 );
-CREATE INDEX quarantine_by_time ON quarantine (created_at);
+CREATE INDEX quarantine_open ON quarantine (created_at, id) WHERE replayed_at IS NULL AND closed_at IS NULL;
 
 -- Canceled orders, one row each. Kept for good, so that a cancellation also applies to an order that arrives later.
 CREATE TABLE order_cancellations (
@@ -439,6 +443,113 @@ CREATE TABLE schema_minimum (
     CONSTRAINT schema_minimum_pkey PRIMARY KEY (id),
     CONSTRAINT schema_minimum_is_one_row CHECK (id)
 );
+
+-- Runs of reconciliation. At most one runs; another process resumes it after its lease has ended.
+CREATE TABLE reconciliations (
+    id          uuid        NOT NULL DEFAULT gen_random_uuid(),
+    since       timestamptz NOT NULL,  -- The window that is compared, by the time of creation; `until` is inclusive.
+    until       timestamptz NOT NULL,
+    state       text        NOT NULL DEFAULT 'running',
+    comparison  text        NOT NULL DEFAULT '',  -- The comparison that runs, and the position from which it resumes after a crash.
+    position    text        NOT NULL DEFAULT '',
+    compared    bigint      NOT NULL DEFAULT 0,  -- Number of objects and rows compared.
+    ignored     bigint      NOT NULL DEFAULT 0,  -- Objects of other programs in the same account.
+    found       bigint      NOT NULL DEFAULT 0,  -- Differences found, repaired ones included.
+    repaired    bigint      NOT NULL DEFAULT 0,
+    postponed   bigint      NOT NULL DEFAULT 0,  -- Differences that may be timing: the payment was locked or had a call in flight. A later run compares them again.
+    holder      uuid        NOT NULL,  -- The process that runs it, until `lease_until` by the clock of the database. Each step renews the lease.
+    lease_until timestamptz NOT NULL,
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,
+    CONSTRAINT reconciliations_pkey PRIMARY KEY (id),
+    CONSTRAINT reconciliations_finished_has_a_time CHECK ((state = 'finished') = (finished_at IS NOT NULL)),
+    CONSTRAINT reconciliations_state_is_known CHECK (state = ANY (ARRAY['running', 'finished'])),
+    CONSTRAINT reconciliations_window_is_not_empty CHECK (since < until)
+);
+CREATE UNIQUE INDEX reconciliations_one_runs ON reconciliations (state) WHERE state = 'running';
+CREATE INDEX reconciliations_by_time ON reconciliations (started_at, id);
+CREATE INDEX reconciliations_finished ON reconciliations (finished_at) WHERE finished_at IS NOT NULL;
+
+-- Objects that the provider listed during a run, to find rows without an object. Deleted when the run ends.
+CREATE TABLE reconciliation_objects (
+    reconciliation_id uuid NOT NULL,
+    object_id         text NOT NULL,
+    CONSTRAINT reconciliation_objects_pkey PRIMARY KEY (reconciliation_id, object_id)
+);
+
+-- Differences that reconciliation found, one row per code and object. Open ones have no resolved_at and need attention.
+CREATE TABLE differences (
+    code          text        NOT NULL,  -- Reason code; domain/differences.py says what to do for each.
+    subject       text        NOT NULL,  -- Id of the object that differs: at the provider, of a row, or topic, partition and offset.
+    sides         text        NOT NULL,  -- The two sides that were compared.
+    provider      text        NOT NULL DEFAULT '',  -- The provider of the object; empty if the difference is between our rows or topics.
+    payment_id    uuid,  -- The payment, if known. It may have no row.
+    detail        text        NOT NULL,  -- Both values, in words.
+    occurred_at   timestamptz NOT NULL,  -- The time by which a window contains the object.
+    first_seen_at timestamptz NOT NULL DEFAULT now(),  -- When the difference was found first since it was last resolved.
+    last_seen_at  timestamptz NOT NULL DEFAULT now(),
+    resolved_at   timestamptz,  -- When it was repaired, or when a run no longer found it. NULL: open.
+    repaired      boolean     NOT NULL DEFAULT false,  -- True: reconciliation repaired it. False and resolved: it disappeared by other means.
+    CONSTRAINT differences_pkey PRIMARY KEY (code, subject),
+    CONSTRAINT differences_repaired_is_resolved CHECK (NOT repaired OR resolved_at IS NOT NULL),
+    CONSTRAINT differences_sides_are_known CHECK (sides = ANY (ARRAY['provider', 'events', 'rows', 'topics']))
+);
+CREATE INDEX differences_open ON differences (first_seen_at, code, subject) WHERE resolved_at IS NULL;
+CREATE INDEX differences_of_payment ON differences (payment_id) WHERE payment_id IS NOT NULL;
+
+-- Payments of which something is open, and when the provider is asked about them. The row is deleted when nothing is open.
+CREATE TABLE polls (
+    payment_id uuid        NOT NULL,
+    provider   text        NOT NULL,
+    due_at     timestamptz NOT NULL,
+    tries      integer     NOT NULL DEFAULT 0,  -- The wait doubles with each: 3 min, 6 min, up to 6 h.
+    CONSTRAINT polls_pkey PRIMARY KEY (payment_id),
+    CONSTRAINT polls_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id)
+) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
+CREATE INDEX polls_due ON polls (provider, due_at);
+
+-- How far the events of a provider are read, so that none depends on a webhook. One row per provider.
+CREATE TABLE polling (
+    provider          text        NOT NULL,
+    events_read_until bigint      NOT NULL,  -- All events of the provider up to this second (its clock, since 1970) are stored.
+    window_until      bigint,  -- End of the window that is being read; NULL between windows.
+    events_after      text        NOT NULL DEFAULT '',  -- Position inside the window: the last event of the page before.
+    clock_ahead_s     integer     NOT NULL DEFAULT 0,  -- The clock of the provider minus that of the database, seconds.
+    round             bigint      NOT NULL DEFAULT 0,  -- Fencing token. Claiming a page raises it, and saving the position tests it.
+    failures          integer     NOT NULL DEFAULT 0,  -- Failed pages in a row; the pause doubles with each.
+    events_due_at     timestamptz NOT NULL DEFAULT now(),  -- When the next page is due. A replica that reads a page moves it for the time of a call.
+    events_claimed_at timestamptz NOT NULL DEFAULT now(),
+    reads_due_at      timestamptz NOT NULL DEFAULT now(),  -- When the next single reads may be requested.
+    CONSTRAINT polling_pkey PRIMARY KEY (provider)
+);
+
+-- The last recovery of a restored backup. One row or none.
+CREATE TABLE recovery (
+    id          boolean     NOT NULL DEFAULT true,
+    restored_to timestamptz NOT NULL,  -- The time of the backup. The service looks at the provider and the topics from then on.
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,  -- NULL: the service does not start.
+    CONSTRAINT recovery_pkey PRIMARY KEY (id),
+    CONSTRAINT recovery_is_one_row CHECK (id)
+);
+
+-- Records of payments.* that the restored backup lacked. Their facts are not published again, and their numbers are not used again.
+CREATE TABLE recovered_records (
+    ce_id         uuid        NOT NULL,
+    payment_id    uuid        NOT NULL,
+    attempt       integer     NOT NULL,
+    sequence      integer     NOT NULL,  -- The number that the topic has. The payment continues above it.
+    topic         text        NOT NULL,
+    partition     integer     NOT NULL,
+    record_offset bigint      NOT NULL,
+    key           bytea,
+    value         bytea,
+    headers       json        NOT NULL,
+    recorded_at   timestamptz NOT NULL,
+    CONSTRAINT recovered_records_pkey PRIMARY KEY (ce_id),
+    CONSTRAINT recovered_records_sequence_counts_from_1 CHECK (sequence >= 1)
+);
+CREATE INDEX recovered_records_of_payment ON recovered_records (payment_id, sequence);
 
 -- Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.
 CREATE TABLE bank_intents (

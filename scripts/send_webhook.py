@@ -23,8 +23,8 @@ from pydantic import SecretStr
 from stripe import WebhookSignature
 
 from payment_service.config.config import Config, ConfigError, DatabaseSettings
-from payment_service.provider.stripe.adapter import API_VERSION
 from payment_service.provider.stripe.amounts import to_stripe
+from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
 

@@ -104,6 +104,8 @@ def service_env(service_dsn: str, topics: Topics) -> dict[str, str]:
         "STRIPE_SECRET_KEY": "sk_test_suite",
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "STRIPE_API_BASE": "http://127.0.0.1:9",
+        # Reconciliation would repair what a test is about. Its own tests start it.
+        "RECONCILE_INTERVAL": "0",
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -16,12 +17,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
-from confluent_kafka import KafkaException
 from rich.console import Console
 
 from payment_service import exit_codes
 from payment_service.config.config import Config, ConfigError
-from payment_service.contracts.records import topics_needed
+from payment_service.db import attention
 from payment_service.db.clock import database_time
 from payment_service.db.clock_skew import SKEW_MAX_S, describe
 from payment_service.db.gauges import partition_days_left
@@ -30,13 +30,13 @@ from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_argum
 from payment_service.db.queries import load
 from payment_service.db.rights import Roles, compare_role
 from payment_service.db.schema import schema_problem
+from payment_service.doctor_broker import check_broker
 from payment_service.doctor_installation import check_installation
-from payment_service.doctor_orders import check_unread_orders
 from payment_service.findings import Finding, Findings, Verdict
-from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import attention_sources, require_providers
-from payment_service.provider.stripe.adapter import API_VERSION
-from payment_service.provider.stripe.webhooks import APPLIED_TYPES, TOLERANCE_S
+from payment_service.provider.stripe.api_versions import API_VERSION, compare_versions
+from payment_service.provider.stripe.signatures import TOLERANCE_S
+from payment_service.provider.stripe.webhooks import APPLIED_TYPES
 from payment_service.telemetry.errors import describe_error
 from payment_service.telemetry.logs import mask
 
@@ -50,6 +50,15 @@ WEBHOOK_PATH: Final = "/webhooks/stripe"
 TYPES_NEEDED: Final = APPLIED_TYPES - {"payment_intent.created"}
 # A role may have excess privileges on every table and partition; the first few show which kind.
 RIGHTS_SHOWN: Final = 5
+
+# The service's own kinds of items that need attention. Providers name theirs.
+_NOUNS: Final = {
+    "operation": "operation",
+    "event": "event",
+    "record": "record",
+    "quarantine": "quarantined item",
+    "difference": "difference",
+}
 
 _sql = load(__package__, "doctor.sql")
 
@@ -70,7 +79,7 @@ def run_checks(config: Config) -> int:
 
 
 async def _run_checks(config: Config) -> list[Finding]:
-    checks = {"database": _check_database, "broker": _check_broker, "providers": _check_providers}
+    checks = {"database": _check_database, "broker": check_broker, "providers": _check_providers}
     if "stripe" in config.providers:
         checks["stripe"] = _check_stripe
     parts = await asyncio.gather(*(_within_limit(subject, check(config)) for subject, check in checks.items()))
@@ -136,7 +145,7 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
             )
         else:
             yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
-    yield await _check_parked(connection)
+    yield await _check_attention(connection)
     yield await _check_balance(connection)
     async for finding in check_installation(config, connection):
         yield finding
@@ -145,15 +154,17 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
         yield await _check_checkout(connection)
 
 
-async def _check_parked(connection: Connection) -> Finding:
-    row: Any = await connection.fetchrow(_sql.parked)
-    counts = {"operation": row["operations"], "event": row["events"]}
-    for source in attention_sources().values():
-        counts[source.noun] = sum((await source.count(connection)).values())
-    found = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
-    if any(counts.values()):
-        return Finding(Verdict.WARNING, "parked", f"needs attention: {found}", "payment-service parked list")
-    return Finding(Verdict.OK, "parked", "nothing needs attention")
+async def _check_attention(connection: Connection) -> Finding:
+    counts: Counter[str] = Counter()
+    for (what, _), items in (await attention.count(connection)).items():
+        counts[what] += items
+    nouns = _NOUNS | {what: source.noun for what, source in attention_sources().items()}
+    found = ", ".join(
+        f"{counts[what]} {noun}{'' if counts[what] == 1 else 's'}" for what, noun in nouns.items() if counts[what]
+    )
+    if found:
+        return Finding(Verdict.WARNING, "attention", f"needs attention: {found}", "payment-service attention list")
+    return Finding(Verdict.OK, "attention", "nothing needs attention")
 
 
 async def _check_balance(connection: Connection) -> Finding:
@@ -203,41 +214,6 @@ def _clock_finding(whose: str, theirs: datetime, effect: str) -> Finding:
     return Finding(Verdict.OK, "clock", f"agrees with {whose} clock")
 
 
-async def _check_broker(config: Config) -> Findings:
-    try:
-        existing = await asyncio.to_thread(topic_partitions, config, CHECK_TIMEOUT_S / 2)
-    except KafkaException as error:
-        yield Finding(
-            Verdict.FAILED,
-            "broker",
-            f"cannot connect: {error.args[0].str()}",
-            "check KAFKA_BROKERS and that the broker runs",
-        )
-        return
-    yield Finding(Verdict.OK, "broker", "answers")
-    needed = topics_needed(orders_cancelled=config.orders_cancelled)
-    missing = [name for name in needed if name not in existing]
-    if missing:
-        rules = "; if it exists, grant this user READ or WRITE by an ACL" if config.kafka_config else ""
-        fix = f"run `payment-service topics create`{rules}"
-        yield Finding(Verdict.FAILED, "topics", f"missing: {', '.join(missing)}", fix)
-    narrow = [name for name in needed if 0 < existing.get(name, 0) < config.kafka_topic_partitions]
-    if narrow:
-        found = f"fewer than {config.kafka_topic_partitions} partitions: " + ", ".join(
-            f"{name} {existing[name]}" for name in narrow
-        )
-        yield Finding(
-            Verdict.WARNING,
-            "topics",
-            found,
-            "plan the change: more partitions move keys to others and break the order of records",
-        )
-    if not missing and not narrow:
-        yield Finding(Verdict.OK, "topics", f"all {len(needed)} exist")
-    async for finding in check_unread_orders(config, existing):
-        yield finding
-
-
 async def _check_providers(config: Config) -> Findings:
     try:
         require_providers(config)
@@ -272,18 +248,17 @@ async def _check_stripe(config: Config) -> Findings:
         async with aiohttp.ClientSession(
             headers=_headers(config), timeout=aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S / 2)
         ) as session:
-            status, answer, date = await _get(
-                session, f"{config.stripe_api_base.rstrip('/')}/v1/payment_intents?limit=1"
-            )
+            base = config.stripe_api_base.rstrip("/")
+            status, answer, date, _ = await _get(session, f"{base}/v1/payment_intents?limit=1", version=API_VERSION)
             finding = _key_finding(config, status, answer)
             yield finding
             if date is not None:
                 yield _clock_finding("Stripe's", date, f"webhooks are refused beyond {TOLERANCE_S} s")
             if finding.verdict is Verdict.OK:
-                status, answer, _ = await _get(
-                    session, f"{config.stripe_api_base.rstrip('/')}/v1/webhook_endpoints?limit=100"
-                )
+                # Without a version in the request, Stripe answers in that of the account, and names it.
+                status, answer, _, version = await _get(session, f"{base}/v1/webhook_endpoints?limit=100")
                 yield _endpoints_finding(status, answer)
+                yield _versions_finding(_ours(answer), version)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         yield Finding(
             Verdict.FAILED,
@@ -294,17 +269,21 @@ async def _check_stripe(config: Config) -> Findings:
 
 
 def _headers(config: Config) -> dict[str, str]:
-    return {"Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}", "Stripe-Version": API_VERSION}
+    return {"Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}"}
 
 
-async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, Any], datetime | None]:
-    async with session.get(url) as response:
+async def _get(
+    session: aiohttp.ClientSession, url: str, *, version: str = ""
+) -> tuple[int, dict[str, Any], datetime | None, str]:
+    """Return status, body, date and API version of a response."""
+    async with session.get(url, headers={"Stripe-Version": version} if version else {}) as response:
         date = response.headers.get("Date")
         answer = await response.json(content_type=None)
         return (
             response.status,
             answer if isinstance(answer, dict) else {},
             parsedate_to_datetime(date) if date else None,
+            response.headers.get("Stripe-Version", ""),
         )
 
 
@@ -352,17 +331,23 @@ def _endpoints_finding(status: int, answer: dict[str, Any]) -> Finding:
             f"could not be checked: Stripe returned {status}: {_message(answer)}",
             "try again",
         )
-    ours = [
-        endpoint
-        for endpoint in answer.get("data", [])
-        if urlsplit(str(endpoint.get("url"))).path.rstrip("/") == WEBHOOK_PATH
-    ]
+    ours = _ours(answer)
     if not ours:
         return Finding(Verdict.FAILED, "webhook", f"no endpoint ends in {WEBHOOK_PATH}", create)
     faults = [_fault_of(endpoint) for endpoint in ours]
     if "" in faults:
         return Finding(Verdict.OK, "webhook", f"{ours[faults.index('')]['url']} receives every needed event")
     return Finding(Verdict.FAILED, "webhook", f"{ours[0]['url']} {faults[0]}", create)
+
+
+def _ours(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    found = answer.get("data", [])
+    return [one for one in found if urlsplit(str(one.get("url"))).path.rstrip("/") == WEBHOOK_PATH]
+
+
+def _versions_finding(ours: list[dict[str, Any]], account: str) -> Finding:
+    problem, fix = compare_versions([str(endpoint.get("api_version") or account) for endpoint in ours], account)
+    return Finding(Verdict.WARNING if fix else Verdict.OK, "api version", problem, fix)
 
 
 def _fault_of(endpoint: dict[str, Any]) -> str:
@@ -374,8 +359,6 @@ def _fault_of(endpoint: dict[str, Any]) -> str:
         return "is disabled"
     if missing := sorted(TYPES_NEEDED - enabled) if "*" not in enabled else []:
         return f"does not receive {', '.join(missing)}"
-    if endpoint.get("api_version") != API_VERSION:
-        return f"sends API version {endpoint.get('api_version') or 'of the account'}, not {API_VERSION}"
     return ""
 
 

@@ -6,7 +6,3 @@ SELECT DISTINCT client FROM api_keys WHERE 'checkout' = ANY (scopes) AND revoked
 
 -- name: refunds_without_balance
 SELECT count(*) FROM operations WHERE state = 'due' AND kind = 'refund' AND outcome = 'balance_too_low'
-
--- name: parked
-SELECT (SELECT count(*) FROM operations WHERE state = 'parked') AS operations,
-       (SELECT count(*) FROM payment_events WHERE parked_reason IS NOT NULL AND NOT processed) AS events

@@ -9,7 +9,7 @@ import aiohttp
 
 from payment_service.db import installation as installations
 from payment_service.findings import Finding, Findings, Verdict
-from payment_service.provider.stripe.adapter import API_VERSION
+from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service.provider.stripe.claim import PRODUCTS, product_id
 
 if TYPE_CHECKING:

@@ -20,23 +20,23 @@ import asyncpg
 import structlog
 import uvloop
 
-import payment_service_events
 from payment_service import exit_codes
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
-from payment_service.db import health
+from payment_service.db import health, recovery
 from payment_service.db import installation as installations
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
-from payment_service.domain.order import Reason
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
 from payment_service.flows.intake.quarantine import quarantine_webhook_body
+from payment_service.flows.reconciliation.schedule import start_reconciliation
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
+from payment_service.flows.timers.polling import make_polling
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
@@ -113,7 +113,7 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         reads = await open_read_pool(config)
         stack.push_async_callback(_close_pool, reads)
         await _require_prepared(config, pool, roles)
-        _initialize_counters()
+        metrics.initialize_counters()
         service = Service(config, pool, reads, roles, await _claim_database(config, pool))
         await service.start(stack)
         _tune_garbage_collection()
@@ -121,18 +121,6 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         await stopping.wait()
         service.begin_to_stop()
     log.info("stopped")
-
-
-def _initialize_counters() -> None:
-    """Initialize the counters that alerts watch: a counter that first appears with 1 shows no increase."""
-    for topic in payment_service_events.TOPICS:
-        metrics.OUTBOX_RECORDS.labels(topic)
-    for reason in Reason:
-        metrics.QUARANTINED.labels("kafka", reason)
-    for refusal in ("no_match", "stale", "future"):
-        metrics.WEBHOOKS_REFUSED.labels(refusal)
-    for result in ("overloaded", "misdirected"):
-        metrics.WEBHOOKS.labels(result)
 
 
 def _tune_garbage_collection() -> None:
@@ -167,7 +155,7 @@ async def _close_pool(pool: Pool) -> None:
 
 
 async def _require_prepared(config: Config, pool: Pool, roles: frozenset[str]) -> None:
-    if problem := await schema_problem(pool):
+    if problem := await schema_problem(pool) or await recovery.problem(pool):
         raise NotPrepared(problem)
     if not roles & {"intake", "relay"}:
         return
@@ -252,9 +240,14 @@ class Service:
             expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
+            for timer in make_polling(self._context, self._webhooks, self._config):
+                await timer.start()
+                stack.push_async_callback(self._within_grace, timer.stop)
             # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
+        if "reconcile" in self._roles:
+            stack.push_async_callback(start_reconciliation(self._context, self._config))
         if "http" in self._roles:
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
@@ -262,11 +255,7 @@ class Service:
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
             self._consumer = OrderConsumer(
-                self._config,
-                self._accept,
-                asyncio.get_running_loop(),
-                topics=topics,
-                broker_status=self._broker_status,
+                self._config, self._accept, asyncio.get_running_loop(), topics=topics, broker_status=self._broker_status
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
@@ -293,8 +282,7 @@ class Service:
 
     async def _within_grace(self, stop: Callable[[float], Awaitable[None]]) -> None:
         # Without a signal there is no deadline: a start failed, and the started parts stop as usual.
-        remaining_s = min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())
-        await stop(max(MIN_GRACE_S, remaining_s))
+        await stop(max(MIN_GRACE_S, min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())))
 
     async def readiness(self) -> Readiness:
         """Return ready if the schema matches and the database answers; broker and provider are reported only."""

@@ -64,7 +64,7 @@ def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
         (("maintain",), "DB_DSN is not set"),
         (("keys", "create", "--scope", "read"), "DB_DSN is not set"),
         (("topics", "create"), "KAFKA_BROKERS is not set"),
-        (("serve", "--only", "intake,cooking"), "--only takes intake, dispatch, relay, http"),
+        (("serve", "--only", "intake,cooking"), "--only takes intake, dispatch, relay, http, reconcile"),
         (("serve", "--only", ","), "--only takes"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

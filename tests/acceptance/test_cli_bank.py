@@ -124,21 +124,21 @@ def test_unmatched_transfers_are_parked_until_confirmed_or_closed(
 ) -> None:
     path = statement([f"{TODAY},19.90,EUR,for my shoes,t-1", f"{TODAY},3.00,EUR,\x1b[31mred,t-2"])
     assert results(run("bank", "import", path, "--json", env=env)) == [(2, "unmatched"), (3, "unmatched")]
-    listed = done(run("parked", "list", "--what", "transfer", "--json", env=env))["data"]
+    listed = done(run("attention", "list", "--what", "transfer", "--json", env=env))["data"]
     assert [(one["id"], one["subject"], one["reason"]) for one in listed] == [
         ("t-1", "19.90 eur", "no_reference"),
         ("t-2", "3.00 eur", "no_reference"),
     ]
-    assert_fails(run("parked", "retry", "t-1", "--yes", env=env), 1, "bank confirm")
+    assert_fails(run("attention", "retry", "t-1", "--yes", env=env), 1, "bank confirm")
     line = done(run("bank", "confirm", "o-2", "--transaction", "t-1", "--json", env=env))
     assert (line["result"], line["payment_id"]) == ("paid", str(name_of("o-2")))
     assert statuses(env["DB_DSN"])["o-2"] == "succeeded"
-    closed = run("parked", "resolve", "t-2", "--close", "--note", "transferred back", "--yes", env=env)
+    closed = run("attention", "resolve", "t-2", "--close", "--note", "transferred back", "--yes", env=env)
     assert closed.returncode == 0, closed.stderr
-    assert done(run("parked", "list", "--json", env=env))["data"] == []
+    assert done(run("attention", "list", "--json", env=env))["data"] == []
     assert results(run("bank", "import", path, "--json", env=env)) == [(2, "known"), (3, "known")]
     with psycopg.connect(env["DB_DSN"]) as connection:
-        [noted] = connection.execute("SELECT detail ->> 'id' FROM audit WHERE action = 'parked.resolve'").fetchall()
+        [noted] = connection.execute("SELECT detail ->> 'id' FROM audit WHERE action = 'attention.resolve'").fetchall()
     assert noted == ("t-2",)
 
 

@@ -11,12 +11,14 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from socket import create_server
+from typing import Any
 
 import psycopg
 import pytest
 
 from payment_service.db.clock_skew import SKEW_MAX_S
 from payment_service.db.maintain import AHEAD
+from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service_demo.embedded.broker import EmbeddedBroker
 from tests.support.databases import DatabaseServer
 from tests.support.kafka import TOPICS, create_topics
@@ -137,15 +139,15 @@ def test_missing_future_partitions_are_a_failure(env: dict[str, str], database_d
     assert failures(lines)[0].endswith("run `payment-service maintain` daily, as the owner of the tables")
 
 
-def test_parked_items_are_a_warning(env: dict[str, str], database_dsn: str) -> None:
-    assert ["ok", "parked      nothing needs attention"] in examine(env)[1]
+def test_items_that_need_attention_are_a_warning(env: dict[str, str], database_dsn: str) -> None:
+    assert ["ok", "attention   nothing needs attention"] in examine(env)[1]
     with psycopg.connect(database_dsn) as connection:
         connection.execute(
             "INSERT INTO bank_transfers (account, transaction_id, amount, currency, booked_on, text, outcome) "
             "VALUES ('DE1', 't-1', 1, 'eur', now(), '', 'transfer.unmatched')"
         )
     code, lines = examine(env)
-    found = "parked      needs attention: 0 operations, 0 events, 1 unmatched transfer → payment-service parked list"
+    found = "attention   needs attention: 1 unmatched transfer → payment-service attention list"
     assert (code, ["warning", found] in lines) == (0, True)
 
 
@@ -224,6 +226,28 @@ def test_serving_as_the_owner_is_a_warning(env: dict[str, str], database_dsn: st
     [line] = role_lines(lines)
     assert "has excess privileges: " in line
     assert "payment-service migrate --roles" in line
+
+
+@pytest.mark.parametrize(
+    ("version", "cost"),
+    [("2025-02-24.acacia", ""), ("2020-08-27", "; each event of an unsupported version costs a read")],
+)
+@pytest.mark.invariant("I17")
+def test_an_endpoint_of_another_api_version_is_a_warning(
+    service_env: dict[str, str], tmp_path: Path, version: str, cost: str
+) -> None:
+    sandbox = SandboxProcess(tmp_path, in_memory=True)
+    sandbox.start()
+    try:
+        client: Any = sandbox.client()
+        url = "https://shop.example/webhooks/stripe"
+        client.v1.webhook_endpoints.create({"url": url, "enabled_events": ["*"], "api_version": version})
+        code, lines = examine(service_env, STRIPE_API_BASE=sandbox.base_url)
+    finally:
+        sandbox.clean_up()
+    found = f"api version service {API_VERSION}, endpoint {version}, account {API_VERSION}{cost}"
+    fix = f"add an endpoint with API version {API_VERSION}, then remove the old one"
+    assert (code, ["warning", f"{found} → {fix}"] in lines) == (0, True), lines
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def query(env: dict[str, str], statement: str) -> list[tuple[Any, ...]]:
 
 def test_migrate_creates_the_tables_of_an_installed_provider_once(env: dict[str, str]) -> None:
     sentence = "The database lacks tables of the installed provider receipts: run `payment-service migrate`."
-    assert_fails(run("parked", "list", env=env), 3, sentence)
+    assert_fails(run("attention", "list", env=env), 3, sentence)
     first = run("migrate", env=env)
     assert first.returncode == 0, first.stderr
     assert [line for line in first.stdout.splitlines() if "receipts" in line] == [
@@ -53,7 +53,7 @@ def test_migrate_creates_the_tables_of_an_installed_provider_once(env: dict[str,
     assert "receipts" not in run("migrate", env=env).stdout
     assert query(env, "SELECT name, shop FROM receipts") == [("r-1", "shop")]
     query(env, "UPDATE provider_schemas SET revision = 3 WHERE provider = 'receipts'")
-    assert run("parked", "list", env=env).returncode == 0, "an older version of the package works on newer tables"
+    assert run("attention", "list", env=env).returncode == 0, "an older version of the package works on newer tables"
 
 
 def test_the_printed_sql_creates_the_tables_of_a_provider(env: dict[str, str], empty_database_dsn: str) -> None:
@@ -68,13 +68,17 @@ def test_the_printed_sql_creates_the_tables_of_a_provider(env: dict[str, str], e
 def test_an_operator_handles_the_items_of_a_provider(env: dict[str, str]) -> None:
     assert run("migrate", env=env).returncode == 0
     query(env, "INSERT INTO receipts (name) VALUES ('r-1'), ('torn')")
-    [found, _] = done(run("parked", "list", "--what", "receipt", "--json", env=env))["data"]
+    [found, _] = done(run("attention", "list", "--what", "receipt", "--json", env=env))["data"]
     assert {found[name] for name in ("what", "id", "reason", "detail")} == {"receipt", "r-1", "unread", "100%"}
-    assert_fails(run("parked", "list", "--what", "letter", env=env), 2, "operation, event, record, transfer, receipt")
-    assert done(run("parked", "retry", "r-1", "--yes", "--json", env=env))["done"] == "tried_again"
-    assert_fails(run("parked", "retry", "torn", "--yes", env=env), 1, "A torn receipt cannot be read: close it.")
-    resolve = ("parked", "resolve", "shop:torn", "--note", "read it elsewhere", "--yes", "--json")
-    assert_fails(run(*resolve, "--never", env=env), 1, "Use --close for an event or a provider's item")
+    assert_fails(
+        run("attention", "list", "--what", "letter", env=env),
+        2,
+        "operation, event, record, quarantine, transfer, receipt",
+    )
+    assert done(run("attention", "retry", "r-1", "--yes", "--json", env=env))["done"] == "tried_again"
+    assert_fails(run("attention", "retry", "torn", "--yes", env=env), 1, "A torn receipt cannot be read: close it.")
+    resolve = ("attention", "resolve", "shop:torn", "--note", "read it elsewhere", "--yes", "--json")
+    assert_fails(run(*resolve, "--never", env=env), 1, "--close for everything else")
     assert done(run(*resolve, "--close", env=env))["done"] == "closed"
     assert query(env, "SELECT count(*) FROM receipts") == [(0,)]
     assert query(env, "SELECT detail ->> 'id' FROM audit ORDER BY id") == [("r-1",), ("torn",)]
@@ -100,4 +104,4 @@ def test_a_provider_that_cannot_be_loaded_stops_no_command(tmp_path: Path, datab
     assert (result.returncode, "Traceback" in result.stderr) == (0, False), result.stderr
     assert "The commands of broken_provider:group cannot be loaded: ZeroDivisionError" in result.stderr
     assert "The payment provider broken cannot be loaded" in result.stderr
-    assert run("parked", "list", env=env).returncode == 0
+    assert run("attention", "list", env=env).returncode == 0

@@ -46,13 +46,13 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         "5m",
     ),
     "PaymentUnexpectedMoney": (
-        {'payments_parked{what="event",reason="unexpected_money"}': "1x5"},
-        {'payments_parked{what="event",reason="conflict"}': "1x5"},
+        {'payments_needs_attention{what="event",reason="unexpected_money"}': "1x5"},
+        {'payments_needs_attention{what="event",reason="conflict"}': "1x5"},
         "1m",
     ),
-    "PaymentParked": (
-        {'payments_parked{what="operation",reason="refused"}': "2x10"},
-        {'payments_parked{what="event",reason="unexpected_money"}': "1x10"},
+    "PaymentNeedsAttention": (
+        {'payments_needs_attention{what="operation",reason="refused"}': "2x10"},
+        {'payments_needs_attention{what="event",reason="unexpected_money"}': "1x10"},
         "8m",
     ),
     "PaymentCallsWaiting": (
@@ -105,6 +105,11 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_webhooks_total{result="external"}': "0+1x60"},
         "50m",
     ),
+    "PaymentPollingBehind": (
+        {'payments_events_unread_seconds{provider="stripe"}': "0+60x30"},
+        {'payments_events_unread_seconds{provider="stripe"}': "90x10 950x3 90x20"},
+        "30m",
+    ),
     "PaymentEventsWaiting": ({"payments_events_waiting": "2x30"}, {"payments_events_waiting": "2x5 0x5 2x5 0x5"}, "20m"),
     "PaymentQuarantineGrowing": (
         {'payments_quarantined_total{source="kafka",reason="bad_amount"}': "0x5 1x20"},
@@ -123,6 +128,16 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
     ),
     "PaymentDisputeEvidenceDue": ({"payments_disputes_due": "1x60"}, {"payments_disputes_due": "0x60"}, "30m"),
     "PaymentHoldsEnding": ({"payments_authorizations_expiring": "1x120"}, {"payments_authorizations_expiring": "0x120"}, "90m"),
+    "PaymentDifferencesOpen": (
+        {'payments_needs_attention{what="difference",reason="duplicate_charge"}': "1x20"},
+        {'payments_needs_attention{what="difference",reason="duplicate_charge"}': "0x20"},
+        "10m",
+    ),
+    "PaymentReconciliationStale": (
+        {"payments_reconciliation_age_seconds": "21700x30"},
+        {"payments_reconciliation_age_seconds": "3700x30"},
+        "20m",
+    ),
     "PaymentApiFailing": (
         {
             'payments_http_requests_total{route="/v1/checkout",status="503"}': "0+5x30",

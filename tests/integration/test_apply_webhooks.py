@@ -8,12 +8,14 @@ import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from payment_service.flows.state.errors import Unavailable
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.provider.port import ProviderEvent
+from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service.provider.stripe.webhooks import translate
 from tests.support.eventually import eventually_async
 from tests.support.flows import Flows, name_of
@@ -164,8 +166,6 @@ async def test_an_event_without_a_payment_is_parked_after_three_days(flows: Flow
     [
         pytest.param({"amount": 1991, "amount_received": 1991}, "", "unexpected_money", id="another amount"),
         pytest.param({"currency": "usd"}, "", "unexpected_money", id="another currency"),
-        pytest.param({"amount": "1990"}, "", "malformed", id="an amount that is no integer"),
-        pytest.param({"status": "unheard_of"}, "payment_intent.succeeded", "malformed", id="an unknown status"),
     ],
 )
 async def test_a_contradictory_event_is_stored_and_parked(
@@ -176,6 +176,27 @@ async def test_a_contradictory_event_is_stored_and_parked(
     row = await flows.pool.fetchrow("SELECT processed, parked_reason FROM payment_events")
     assert row is not None
     assert tuple(row) == (False, result)
+    assert await state(flows, "o-1") == ("created", 0)
+
+
+@pytest.mark.invariant("I17")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"amount": "1990"}, id="an amount that is no integer"),
+        pytest.param({"status": "unheard_of"}, id="an unknown status"),
+    ],
+)
+async def test_an_event_that_cannot_be_read_is_replaced_by_a_read(
+    flows: Flows, webhooks: Webhooks, changes: dict[str, Any]
+) -> None:
+    await flows.accept("o-1")
+    await webhooks.take(event("o-1", kind="payment_intent.succeeded", **changes), "secret-1")
+    row = await flows.pool.fetchrow("SELECT processed, result, parked_reason FROM payment_events")
+    assert row is not None
+    assert tuple(row) == (True, "read_again", None)
+    reads = await flows.pool.fetch("SELECT request_path, api_version FROM operations WHERE kind = 'retrieve'")
+    assert [(urlsplit(path).path, version) for path, version in reads] == [("/v1/payment_intents/pi_o-1", API_VERSION)]
     assert await state(flows, "o-1") == ("created", 0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from payment_service.db import health, operations
@@ -32,15 +34,28 @@ async def test_a_blocked_provider_reads_no_backlog_between_probes(
     assert looks == 1
 
 
-async def test_counting_parked_events_and_operations_reads_no_others(flows: Flows) -> None:
-    """There may be very many waiting rows, but few parked ones."""
+# Generic parameters: kind, time, reason and id are not known to the plan.
+STATEMENTS = {"list": "NULL, NULL, NULL, NULL, 101", "count": "100000"}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_listing_and_counting_what_needs_attention_reads_no_other_rows(flows: Flows, name: str) -> None:
+    """There may be very many waiting rows, but few that need attention."""
     await flows.pool.execute(
         "INSERT INTO payment_events (event_type, provider, provider_event_id, payload, processed, verified_by, verified_at, occurred_at) "
         "SELECT 'charge.refunded', 'stripe', 'evt_' || i, '{}', false, 's', now(), now() FROM generate_series(1, 5000) i"
     )
+    await flows.pool.execute(
+        "INSERT INTO quarantine (id, source, reason, detail, replayed_at) "
+        "SELECT gen_random_uuid(), 'kafka', 'not_json', '', now() FROM generate_series(1, 5000)"
+    )
     await flows.accept(*[f"o-{i}" for i in range(1000)])
     await flows.pool.execute("ANALYZE")
-    gauges = load("payment_service.db", "gauges.sql").gauges.replace("$1", "'{create,refund}'")
-    plan = "\n".join(row[0] for row in await flows.pool.fetch(f"EXPLAIN {gauges}"))
+    statement = getattr(load("payment_service.db", "attention.sql"), name)
+    async with flows.pool.acquire() as connection:
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        await connection.execute(f"PREPARE asked AS {statement}")
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked ({STATEMENTS[name]})"))
     assert "parked_reason_idx" in plan or "payment_events_parked" in plan, plan
-    assert "operations_parked" in plan, plan
+    assert all(index in plan for index in ("operations_parked", "quarantine_open")), plan
+    assert re.findall(r"Seq Scan on (?!parked_aggregates|payments)\w+", plan) == [], plan

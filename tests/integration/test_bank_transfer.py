@@ -284,7 +284,7 @@ async def test_a_transfer_without_our_reference_is_stored_as_unmatched(bank: Ban
 async def test_unmatched_transfers_are_measured_until_they_are_closed(bank: Bank) -> None:
     await bank.take("for you")
     await sample(bank.pool)
-    gauge = metrics.PARKED.labels("transfer", "no_reference")
+    gauge = metrics.NEEDS_ATTENTION.labels("transfer", "no_reference")
     assert gauge._value.get() == 1
     await Operator(bank).resolve("t-1", "close")
     await sample(bank.pool)

@@ -159,7 +159,7 @@ async def test_a_parked_event_can_be_retried_or_closed(harness: Harness) -> None
     )
     assert [tuple(row) for row in rows] == [(True, "closed", None), (True, "known", None)]
     assert (await shown(harness, payment))["status"] == "succeeded"
-    with pytest.raises(Refusal, match="not parked any more"):
+    with pytest.raises(Refusal, match="needs no attention any more"):
         await operator.retry(second)
 
 
@@ -188,7 +188,7 @@ async def test_a_repeated_retry_key_acts_once_and_every_change_is_audited(harnes
     with pytest.raises(Refusal) as unknown:
         await operator.retry(uuid4())
     assert unknown.value.reason is RefusalReason.NOT_FOUND
-    rows = await pool.fetch("SELECT client, payment_id FROM audit WHERE action = 'parked.retry'")
+    rows = await pool.fetch("SELECT client, payment_id FROM audit WHERE action = 'attention.retry'")
     assert [tuple(row) for row in rows] == [("cli:suite", payment)]
 
 
@@ -211,7 +211,7 @@ async def test_an_event_id_of_two_providers_needs_the_providers_name(harness: Ha
     assert refused.value.reason is RefusalReason.INVALID
     with pytest.raises(Refusal, match=several):
         await operator.retry("evt:1")
-    with pytest.raises(Refusal, match="No parked item has this id"):
+    with pytest.raises(Refusal, match="Nothing that needs attention has this id"):
         await operator.retry("nobody:evt:1")
     assert await parked() == ["acme", "bank_transfer", "stripe"]
     await operator.resolve("acme:evt:1", "close")

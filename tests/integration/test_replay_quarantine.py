@@ -37,7 +37,7 @@ async def replay(harness: Harness, name: UUID, key: str = "", **settings: Any) -
     )
     actor = Actor(client="cli", person="suite")
     change_request = ChangeRequest(
-        actor=actor, key=key or str(uuid4()), action="quarantine.replay", payment_id=None, parameters={"id": str(name)}
+        actor=actor, key=key or str(uuid4()), action="attention.retry", payment_id=None, parameters={"id": str(name)}
     )
     return dict((await replays.replay(name, change_request)).result)
 
@@ -63,7 +63,7 @@ async def test_an_order_that_was_too_old_is_accepted_on_replay(harness: Harness)
     payment = await harness.flows.payment("o-1")
     assert (payment["status"], payment["order_partition"], payment["order_offset"]) == ("pending", 0, 7)
     [row] = await harness.flows.pool.fetch("SELECT action, detail ->> 'id' FROM audit")
-    assert tuple(row) == ("quarantine.replay", str(await at(harness, 7)))
+    assert tuple(row) == ("attention.retry", str(await at(harness, 7)))
 
 
 async def test_a_replayed_record_is_marked_and_not_accepted_twice(harness: Harness) -> None:

@@ -10,7 +10,7 @@ import pytest
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.requests.refund import Refunds, RefundTerms
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.provider.stripe import adapter
+from payment_service.provider.stripe import adapter, refunds
 from tests.support.bank import CLERK, open_bank, reference
 from tests.support.flows import name_of
 from tests.support.harness import Harness
@@ -35,7 +35,7 @@ async def resolvable_state(harness: Harness, name: UUID) -> tuple[object, ...]:
         " JOIN refunds r USING (id) JOIN payments p ON p.id = o.payment_id WHERE o.id = $1",
         name,
     )
-    count = await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'parked.resolve'")
+    count = await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'attention.resolve'")
     return (*tuple(row), count)  # type: ignore[arg-type]
 
 
@@ -121,7 +121,7 @@ async def test_a_refund_cannot_be_resolved_as_never_from_an_incomplete_list(
     before = await resolvable_state(harness, name)
     for amount in (100, 200):
         await refund_externally(harness, payment, amount)
-    monkeypatch.setattr(adapter, "PAGE_SIZE", 1)
+    monkeypatch.setattr(refunds, "_PAGE_SIZE", 1)
     monkeypatch.setattr(adapter, "REFUND_PAGES_MAX", 1)
     with pytest.raises(Refusal, match="Not all refunds of this payment could be read"):
         await operator.resolve(name, "never")

@@ -26,6 +26,7 @@ NEEDED: Final = {
     "POST /v1/payments/{payment_id}/refunds": Scope.REFUND,
     "POST /v1/payments/{payment_id}/capture": Scope.REFUND,
     "POST /v1/payments/{payment_id}/cancel": Scope.REFUND,
+    "GET /v1/reconciliations": Scope.READ,
     "GET /v1/refunds/{refund_id}": Scope.READ,
     "GET /v1/checkout": Scope.CHECKOUT,
     "POST /v1/payments": Scope.CHECKOUT,

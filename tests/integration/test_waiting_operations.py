@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from payment_service.db import health, parked
+from payment_service.db import attention, health
+from payment_service.db.attention import Chosen
 from payment_service.db.gauges import sample
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
@@ -99,7 +100,7 @@ async def test_refund_that_waits_for_our_balance_is_shown_to_operators(harness: 
     assert (await harness.refund(payment, "5.00", "job-1")).status == 201
 
     async def waits() -> list[Any]:
-        return await parked.waiting_for_balance(harness.flows.pool, limit=10)
+        return await attention.waiting_for_balance(harness.flows.pool, limit=10)
 
     [shown] = await eventually_async(waits)
     assert (shown["payment_id"], shown["amount"], shown["currency"]) == (payment, "5.00", "eur")
@@ -107,7 +108,7 @@ async def test_refund_that_waits_for_our_balance_is_shown_to_operators(harness: 
     await sample(harness.flows.pool)
     assert metrics.REFUNDS_WITHOUT_BALANCE._value.get() == 1
     async with harness.flows.pool.acquire() as connection:
-        assert await parked.listed(connection, None, limit=10) == [], "nobody has to decide"
+        assert await attention.listed(connection, Chosen(), limit=10) == [], "nobody has to decide"
 
 
 @pytest.mark.invariant("I15")

@@ -139,4 +139,6 @@ def responses_match_stripes_description() -> Iterator[None]:
     response_observers.append(bodies.append)
     yield
     response_observers.remove(bodies.append)
-    assert contract.violations(bodies) == []
+    # The description is of the current version.
+    current = [body for body in bodies if b'"api_version":"2025-02-24.acacia"' not in body]
+    assert contract.violations(current) == []

@@ -93,7 +93,7 @@ def test_live_refunds_never_exceed_the_capture_and_all_totals_agree(
         live = sum(one["amount"] for one in account.refunds if one["status"] in refunds.EFFECTIVE)
         assert live <= captured
         charge = account.charge
-        assert charge["amount_refunded"] == (AMOUNT - captured) + live
+        assert charge["amount_refunded"] == live, "a release is no refund since 2025-03-31.basil"
         assert charge["refunded"] == (live == captured)
         dead = account.ledger_sum("refund.failed", "refund.canceled")
         assert account.ledger_sum("refund.created") - dead == live

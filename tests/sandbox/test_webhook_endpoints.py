@@ -15,6 +15,7 @@ from tests.support.eventually import eventually
 from tests.support.sandbox import SandboxProcess
 
 INTENT: dict[str, Any] = {"amount": 1000, "currency": "usd", "payment_method_types": ["card"]}
+PAY: dict[str, Any] = {"confirm": True, "payment_method": "pm_card_visa"}
 HOOK: dict[str, Any] = {"url": "http://127.0.0.1:9/nobody", "enabled_events": ["*"]}
 DAY_S = 24 * 3600
 
@@ -141,6 +142,53 @@ def test_endpoint_receives_events_in_its_api_version(client: Any, receiver: Rece
     receiver.wait_for("payment_intent.created")
     assert receiver.deliveries[0].event.api_version == "2025-03-31.basil"
     assert client.v1.events.list({"limit": 1}).data[0].api_version == "2026-08-26.dahlia"
+
+
+RELEASES = {
+    "2025-02-24.acacia": ["charge.captured", "refund.created", "charge.refunded"],
+    "2024-06-20": ["charge.captured", "charge.refunded"],  # refund.* of charges: changelog 2024-10-28.acacia
+    "2025-03-31.basil": ["charge.captured"],
+    None: ["charge.captured"],
+}
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_a_partial_capture_makes_a_refund_only_in_versions_before_basil(
+    client: Any, receiver: Receiver, version: str | None
+) -> None:
+    """`changelog/basil/2025-03-31/remove-refund-from-partial-capture-and-payment-cancellation-flow`."""
+    hook(client, receiver, **({"api_version": version} if version else {}))
+    held = client.v1.payment_intents.create({**INTENT, "capture_method": "manual", **PAY})
+    client.v1.payment_intents.capture(held.id, {"amount_to_capture": 400})
+
+    receiver.wait_for("payment_intent.succeeded", *RELEASES[version])
+    seen = {delivery.event.type: delivery.event.data.object for delivery in receiver.deliveries}
+    assert {kind for kind in seen if "refund" in kind} == {kind for kind in RELEASES[version] if "refund" in kind}
+    old = "charge.refunded" in seen
+    assert seen["charge.captured"].amount_refunded == (600 if old else 0)
+    if old:
+        assert (seen["charge.refunded"].amount_captured, seen["charge.refunded"].amount_refunded) == (400, 600)
+    if "refund.created" in seen:
+        refund = seen["refund.created"]
+        assert (refund.amount, refund.reason, refund.metadata.to_dict()) == (600, None, {})
+    assert client.v1.refunds.list({"payment_intent": held.id}).data == [], "our version does not list it"
+    assert client.v1.events.list({"type": "*refund*", "created": {"gte": held.created}}).data == []
+
+
+@pytest.mark.parametrize(("version", "reason"), [("2025-02-24.acacia", "automatic"), (None, "expired")])
+def test_an_expired_authorization_has_the_reason_of_the_version(
+    client: Any, sandbox: SandboxProcess, receiver: Receiver, version: str | None, reason: str
+) -> None:
+    hook(client, receiver, **({"api_version": version} if version else {}))
+    client.v1.payment_intents.create({**INTENT, "capture_method": "manual", **PAY})
+    sandbox.advance(8 * DAY_S)
+
+    receiver.wait_for("charge.expired", "payment_intent.canceled")
+    seen = {delivery.event.type: delivery.event.data.object for delivery in receiver.deliveries}
+    assert seen["payment_intent.canceled"].cancellation_reason == reason
+    charge = seen["charge.expired"]
+    shown = (charge.amount_captured, charge.amount_refunded, charge.refunded)
+    assert shown == ((None, 1000, True) if version else (0, 0, False))
 
 
 def test_old_and_new_secret_are_both_valid_for_a_day(sandbox: SandboxProcess, client: Any, receiver: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""An operator who retries and resolves parked items."""
+"""An operator who retries and resolves items that need attention."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from payment_service.db.audit import Actor
-from payment_service.flows.operators.parked import OperatorClaim, ParkedItem, ParkedItems
+from payment_service.flows.operators.attention import AttentionItems, FoundItem, OperatorClaim
 from payment_service.flows.requests.idempotency import ChangeRequest
 from tests.support.bank import Bank
 from tests.support.eventually import eventually_async
@@ -20,11 +20,11 @@ PROXY = {"action": "status", "code": 404, "headers": {"Request-Id": ""}, "times"
 
 
 class Operator:
-    """Retry and resolve parked items of a harness or a bank."""
+    """Retry and resolve items of a harness or a bank that need attention."""
 
     def __init__(self, harness: Harness | Bank) -> None:
         self._pool = harness.flows.pool
-        self._parking = ParkedItems(harness.flows.context(wake_dispatcher=harness.dispatcher.wake))
+        self._items = AttentionItems(harness.flows.context(wake_dispatcher=harness.dispatcher.wake))
 
     async def parked(self, kind: str) -> UUID:
         """Wait until a call of this kind is parked."""
@@ -38,7 +38,7 @@ class Operator:
     async def retry(self, name: object, key: str = "") -> str:
         """Retry; return how: `sent_anew`, `read_first` or `tried_again`."""
         found = await self._find(name)
-        return str((await self._parking.retry(found, self._change_request("parked.retry", found, key))).result["done"])
+        return str((await self._items.retry(found, self._change_request("attention.retry", found, key))).result["done"])
 
     async def resolve(
         self, name: object, what: Literal["happened", "never", "close"], provider_id: str = "", key: str = ""
@@ -46,13 +46,13 @@ class Operator:
         """Make an operator's claim; return how it was recorded."""
         found = await self._find(name)
         truth = OperatorClaim(what=what, provider_id=provider_id, note="looked it up")
-        change_request = self._change_request("parked.resolve", found, key)
-        return str((await self._parking.resolve(found, truth, change_request)).result["done"])
+        change_request = self._change_request("attention.resolve", found, key)
+        return str((await self._items.resolve(found, truth, change_request)).result["done"])
 
-    async def _find(self, name: object) -> ParkedItem:
-        return await self._parking.find(str(name), name if isinstance(name, UUID) else None)
+    async def _find(self, name: object) -> FoundItem:
+        return await self._items.find(str(name))
 
-    def _change_request(self, action: str, found: ParkedItem, key: str) -> ChangeRequest:
+    def _change_request(self, action: str, found: FoundItem, key: str) -> ChangeRequest:
         actor = Actor(client="cli", person="suite")
         return ChangeRequest(
             actor=actor,

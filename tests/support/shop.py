@@ -213,7 +213,8 @@ class Shop:
     def check(self) -> Evidence:
         """Assert that no invariant is violated, and return the evidence."""
         evidence = self.evidence()
-        assert violations(evidence) == []
+        found = violations(evidence)
+        assert found == [], found[:10]
         return evidence
 
     def events(self, *types: str) -> list[dict[str, Any]]:

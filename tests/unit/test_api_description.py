@@ -73,6 +73,7 @@ def test_operation_ids_are_stable() -> None:
         "list_payment_events",
         "list_payment_refunds",
         "list_payment_disputes",
+        "list_reconciliations",
         "read_refund",
         "read_checkout",
         "receive_stripe_event",

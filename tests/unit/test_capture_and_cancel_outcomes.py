@@ -23,6 +23,7 @@ from payment_service.provider.port import (
     Unexpected,
     WrongState,
 )
+from payment_service.provider.stripe.api_versions import API_VERSION, major_of
 from payment_service.provider.stripe.refunds import refund_list_fact, refund_total_fact
 from payment_service.provider.stripe.responses import CAPTURE_TOO_LATE, Response, classify
 from payment_service.provider.stripe.webhooks import translate
@@ -125,13 +126,29 @@ def test_every_refund_refusal_frees_its_reserved_amount(outcome: Outcome) -> Non
 
 @pytest.mark.parametrize(
     ("captured", "refunded", "total"),
-    [(1990, 0, 0), (1500, 490, 0), (1500, 990, 500), (1990, 1990, 1990), (0, 1990, 0)],
+    [(1990, 0, 0), (1500, 490, 0), (1500, 990, 500), (1990, 1990, 1990), (0, 1990, 0), (None, 1990, 0)],
 )
-def test_a_released_hold_is_not_counted_as_a_refund(captured: int, refunded: int, total: int) -> None:
-    """Stripe counts it among the refunds of the charge."""
+@pytest.mark.invariant("I17")
+def test_a_version_before_basil_counts_the_released_hold_as_a_refund(
+    captured: int | None, refunded: int, total: int
+) -> None:
+    """`changelog/basil/2025-03-31/remove-refund-from-partial-capture-and-payment-cancellation-flow`."""
     charge = {"amount": 1990, "amount_captured": captured, "amount_refunded": refunded, "currency": "eur"}
-    moved = refund_total_fact({**charge, "payment_intent": "pi_1"}, at=1, source="evt_1")
+    major = major_of("2025-02-24.acacia")
+    assert major is not None
+    moved = refund_total_fact({**charge, "payment_intent": "pi_1"}, at=1, source="evt_1", major=major)
     assert moved.total == Money(total, currency("eur"))
+
+
+@pytest.mark.parametrize(("captured", "refunded"), [(1990, 1990), (500, 300), (1500, 700), (1500, 1500), (0, 0)])
+@pytest.mark.parametrize("version", ["2025-03-31.basil", "2025-09-30.clover", API_VERSION, "2026-10-28.endive"])
+@pytest.mark.invariant("I17")
+def test_every_version_since_basil_counts_refunds_only(captured: int, refunded: int, version: str) -> None:
+    charge = {"amount": 1990, "amount_captured": captured, "amount_refunded": refunded, "currency": "eur"}
+    major = major_of(version)
+    assert major is not None
+    moved = refund_total_fact({**charge, "payment_intent": "pi_1"}, at=1, source="evt_1", major=major)
+    assert moved.total == Money(refunded, currency("eur"))
 
 
 def test_stripes_refund_for_a_released_hold_is_ignored() -> None:

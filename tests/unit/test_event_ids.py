@@ -101,7 +101,7 @@ def test_refund_events_have_distinct_ids() -> None:
         assert len(set(ids(events))) == len(events), ids(events)
 
 
-def dispute(status: DisputeStatus, at: int) -> DisputeFact:
+def dispute(status: str, at: int) -> DisputeFact:
     return DisputeFact(
         intent_id=INTENT,
         provider_dispute_id="du_1",
@@ -127,7 +127,7 @@ def events_of_dispute(facts: Sequence[DisputeFact]) -> list[PaymentEvent]:
 
 def test_dispute_events_have_distinct_ids() -> None:
     """Try every sequence of four steps in the provider's order of time, one and two steps per second."""
-    for statuses in product(DisputeStatus, repeat=4):
+    for statuses in product([*DisputeStatus, "appeal_later", "arbitration"], repeat=4):
         for steps_per_second in (1, 2):
             facts = [dispute(status, i // steps_per_second) for i, status in enumerate(statuses)]
             events = events_of_dispute(facts)
@@ -186,3 +186,22 @@ def test_payment_events_have_distinct_ids(direction: int) -> None:
                 payment = verdict.payment
                 events += verdict.events
         assert len(set(ids(events))) == len(events), ids(events)
+
+
+def test_end_of_an_unpaid_payment_has_one_id_whoever_reports_it() -> None:
+    """A create that was withdrawn before a backup was restored may be sent afterwards, and its intent be canceled."""
+    fresh = replace(NEW, status=Status.CREATED, provider_payment_id=None, key=None)
+    withdrawn = apply(fresh, WithdrawnFact(code="order_cancelled", at=1, source="withdrawn"))
+    canceled = apply(fresh, intent(Status.CANCELED, 2, cancellation="requested_by_customer"))
+    assert isinstance(withdrawn, Applied)
+    assert isinstance(canceled, Applied)
+    assert set(ids(withdrawn.events)) < set(ids(canceled.events))
+
+
+def test_refused_create_has_one_id_under_every_operation() -> None:
+    fresh = replace(NEW, status=Status.CREATED, provider_payment_id=None, key=None)
+    verdicts = [
+        apply(fresh, RefusedFact(code="amount_too_small", reason="", at=1, source=f"answer:{n}")) for n in (1, 2)
+    ]
+    first, second = (ids(verdict.events) for verdict in verdicts if isinstance(verdict, Applied))
+    assert first == second

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 from uuid import UUID
@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
 from payment_service.domain.payment import Ignored, Parked, Payment, Status
 from payment_service.domain.refund import (
     AnyRefundFact,
@@ -32,7 +31,7 @@ from payment_service.domain.refund import (
 from payment_service_events.currency import currency
 from payment_service_events.declaration import EventData
 from payment_service_events.money import Money
-from payment_service_events.types import DisputeClosed, Disputed, Refunded, RefundFailed, RefundInitiated
+from payment_service_events.types import Refunded, RefundFailed, RefundInitiated
 from scripts.document_states import SAMPLE
 
 EUR = currency("eur")
@@ -320,76 +319,3 @@ def test_refunded_plus_reserved_never_exceed_the_captured_amount(facts: list[Any
             assert refunded + reserved <= 1000
         if not isinstance(verdict, RefundsChanged):
             assert book.payment == before
-
-
-def dispute(status: DisputeStatus, at: int) -> DisputeFact:
-    return DisputeFact(
-        intent_id=INTENT,
-        provider_dispute_id="du_1",
-        amount=Money(1000, EUR),
-        status=status,
-        reason="fraudulent",
-        evidence_due_at=99,
-        at=at,
-        source=f"evt_{status}_{at}",
-    )
-
-
-def fold_disputes(facts: Sequence[DisputeFact]) -> tuple[Dispute | None, list[EventData]]:
-    now: Dispute | None = None
-    events: list[EventData] = []
-    for one in facts:
-        verdict = apply_dispute(PAID, now, one)
-        if isinstance(verdict, DisputeChanged):
-            now = verdict.dispute
-            events += [event.data for event in verdict.events]
-    return now, events
-
-
-def test_inquiry_chargeback_and_closing_are_each_published_once() -> None:
-    story = [
-        dispute(DisputeStatus.WARNING_NEEDS_RESPONSE, 1),
-        dispute(DisputeStatus.WARNING_UNDER_REVIEW, 2),
-        dispute(DisputeStatus.NEEDS_RESPONSE, 3),
-        dispute(DisputeStatus.UNDER_REVIEW, 4),
-        dispute(DisputeStatus.WON, 5),
-        dispute(DisputeStatus.WON, 6),
-    ]
-    now, events = fold_disputes([one for one in story for _ in range(2)])
-    assert now is not None
-    assert now.status is DisputeStatus.WON
-    assert [getattr(one, "stage", "closed") for one in events] == ["inquiry", "chargeback", "closed"]
-    assert [type(one) for one in events] == [Disputed, Disputed, DisputeClosed]
-
-
-@pytest.mark.parametrize(
-    "end", [DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.PREVENTED], ids=lambda status: status.value
-)
-def test_dispute_facts_in_any_order_give_the_same_status(end: DisputeStatus) -> None:
-    story = [dispute(DisputeStatus.NEEDS_RESPONSE, 1), dispute(DisputeStatus.UNDER_REVIEW, 1), dispute(end, 1)]
-    ends: set[DisputeStatus] = set()
-    for order in permutations(story):
-        now, _ = fold_disputes(order)
-        assert now is not None
-        ends.add(now.status)
-    assert ends == {end}
-
-
-def test_only_chargebacks_take_the_money() -> None:
-    takes: Mapping[DisputeStatus, bool] = {
-        status: now.funds_withdrawn
-        for status in DisputeStatus
-        if (now := fold_disputes([dispute(status, 1)])[0]) is not None
-    }
-    assert {status for status, taken in takes.items() if taken} == {
-        DisputeStatus.NEEDS_RESPONSE,
-        DisputeStatus.UNDER_REVIEW,
-        DisputeStatus.LOST,
-    }
-
-
-def test_unexpected_disputes_are_parked_or_trigger_a_read() -> None:
-    one = dispute(DisputeStatus.NEEDS_RESPONSE, 1)
-    assert isinstance(apply_dispute(PAID, None, replace(one, intent_id="pi_2")), Parked)
-    unpaid = replace(PAID, captured=Money(0, EUR), status=Status.PENDING)
-    assert isinstance(apply_dispute(unpaid, None, one), ReadIntent)

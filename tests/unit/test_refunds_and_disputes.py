@@ -19,7 +19,8 @@ from payment_service.domain.refund import (
     RefundStatus,
 )
 from payment_service_events.money import Money
-from tests.unit.test_refund import EUR, INTENT, Book, ask, dispute, fact
+from tests.unit.test_dispute import dispute
+from tests.unit.test_refund import EUR, INTENT, Book, ask, fact
 
 CAPTURED = 1000
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stripe import WebhookSignature
 
 from payment_service.provider.port import SignatureRefused
-from payment_service.provider.stripe.webhooks import verify
+from payment_service.provider.stripe.signatures import verify
 
 NOW = 1_790_000_000
 SECRET = "whsec_the_current_one"

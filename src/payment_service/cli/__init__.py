@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import installation, keys, outbox, parked, quarantine, topics
+from payment_service.cli import attention, installation, keys, outbox, topics, webhooks
 from payment_service.cli.options import TIME_HELP, Amount, Json, Key, Name, Reason, Yes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands import version
@@ -34,18 +34,18 @@ for _group in (
     keys.group,
     installation.group,
     *provider_groups(),
-    parked.group,
+    attention.group,
     outbox.group,
-    quarantine.group,
+    webhooks.group,
 ):
     app.add_typer(_group, name=_group.info.name)
 
 
 @app.command()
 def serve(
-    only: Annotated[str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http.")] = ",".join(
-        ROLES
-    ),
+    only: Annotated[
+        str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http, reconcile.")
+    ] = ",".join(ROLES),
 ) -> None:
     """Run the service: all roles in one process, or some."""
     roles = [role.strip() for role in only.split(",") if role.strip()]
@@ -93,6 +93,20 @@ def maintain() -> None:
 
 
 @app.command()
+def recover(
+    to: Annotated[str, typer.Option("--to", metavar="TIME", help=f"The time of the backup. {TIME_HELP}")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a restored backup up to date with the provider and the topics, before `serve`. Needs all settings of the
+    service.
+    """
+    from payment_service.commands import recover as code
+
+    raise typer.Exit(code.recover(to, dry_run=dry_run, as_json=as_json))
+
+
+@app.command()
 def show(name: Name, as_json: Json = False) -> None:
     """Show all data of a payment, or of an order's payments. Needs only DB_DSN."""
     from payment_service.commands import show as code
@@ -134,6 +148,22 @@ def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_
     from payment_service.commands import payments as code
 
     code.cancel(name, reason, key, yes=yes, as_json=as_json)
+
+
+@app.command()
+def reconcile(
+    since: Annotated[str, typer.Option(metavar="TIME", help=TIME_HELP)],
+    until: Annotated[str, typer.Option(metavar="TIME", help="The end of the window; default: now.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare and report; change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the provider's objects with the database, repair what is certain, and report the rest.
+
+    Exits 6 if a difference is open. An interrupted reconciliation is finished first.
+    """
+    from payment_service.commands import reconcile as code
+
+    raise typer.Exit(code.reconcile(since, until, dry_run=dry_run, as_json=as_json))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

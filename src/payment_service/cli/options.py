@@ -16,6 +16,5 @@ Key = Annotated[
     str,
     typer.Option(help="Idempotency key: the same change with the same key is made once. Printed if you do not set it."),
 ]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of entries, up to 1000; default: 100.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 TIME_HELP: Final = "Such as 2026-12-25T14:00Z, or an age: 90m, 12h, 7d."

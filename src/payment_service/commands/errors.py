@@ -13,6 +13,7 @@ from payment_service.db.maintain import MaintainError
 from payment_service.db.migrate import MigrationError
 from payment_service.db.rights import RightsError
 from payment_service.db.schema import NO_SCHEMA, SchemaError
+from payment_service.flows.operators.recover import Incomplete
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.telemetry.errors import describe_error
 
@@ -47,7 +48,7 @@ def explain(error: Exception) -> tuple[str, int] | None:
                 f"The role in DB_DSN lacks a privilege: {error}. Run `payment-service doctor` for the missing privileges.",
                 exit_codes.FAILED,
             )
-        case MigrationError() | RightsError() | MaintainError():
+        case MigrationError() | RightsError() | MaintainError() | Incomplete():
             return str(error), exit_codes.FAILED
         case KafkaException():
             return f"Request to Kafka failed: {error.args[0].str()}. Check KAFKA_BROKERS.", exit_codes.FAILED

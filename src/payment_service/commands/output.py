@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from payment_service.contracts.operators import ApiKeys, ParkedList, QuarantinedList, Released, Replayed
+    from payment_service.contracts.operators import ApiKeys, AttentionList, AttentionResult
     from payment_service.flows.requests.idempotency import ChangeRequest, ChangeResult
 
 # Without a terminal, lines are as long as their content, so that they can be searched.
@@ -85,7 +85,7 @@ def print_fields(model: BaseModel, *names: str) -> None:
 
 
 def print_list(
-    title: str, found: ApiKeys | ParkedList | QuarantinedList, columns: Sequence[str], *, empty: str, as_json: bool
+    title: str, found: ApiKeys | AttentionList, columns: Sequence[str], *, empty: str, as_json: bool
 ) -> None:
     """Print a list as JSON or as a table of some fields; `empty` replaces a table without rows."""
     if as_json:
@@ -96,7 +96,7 @@ def print_list(
         print_note(empty)
 
 
-def print_result(done: Released | Replayed, *, as_json: bool) -> None:
+def print_result(done: AttentionResult, *, as_json: bool) -> None:
     """Print the result of a change, and the command that shows its payment."""
     if as_json:
         print_json(done)
@@ -104,6 +104,11 @@ def print_result(done: Released | Replayed, *, as_json: bool) -> None:
     print_fields(done, *type(done).model_fields)
     if done.payment_id:
         print_note(f"Follow it with: payment-service show {done.payment_id}")
+
+
+def print_line(sentence: str) -> None:
+    """Print a sentence on standard output."""
+    sys.stdout.write(plain(sentence) + "\n")
 
 
 def print_note(sentence: str) -> None:

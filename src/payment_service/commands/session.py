@@ -18,7 +18,7 @@ import typer
 
 from payment_service import exit_codes
 from payment_service.commands.settings import CommandSettings
-from payment_service.config.config import ConfigError, DatabaseSettings
+from payment_service.config.config import Config, ConfigError, DatabaseSettings
 from payment_service.db import installation as installations
 from payment_service.db.audit import Actor
 from payment_service.db.clock_skew import ClockSkew
@@ -65,7 +65,7 @@ def run_change(work: Callable[[Context], Awaitable[T]]) -> T:
     async def within(pool: Pool) -> T:
         await require_deployment(pool, settings.deployment)
         clock = await measured_clock(pool)
-        async with _open_for_requests(settings, pool, clock) as providers:
+        async with open_for_requests(settings, pool, clock) as providers:
             return await work(Context(pool=pool, providers=providers, deployment=settings.deployment, now=clock.now))
 
     return run(within, settings)
@@ -87,7 +87,7 @@ async def measured_clock(pool: Pool) -> ClockSkew:
 
 
 @asynccontextmanager
-async def _open_for_requests(settings: CommandSettings, pool: Pool, clock: ClockSkew) -> AsyncIterator[Providers]:
+async def open_for_requests(settings: Config, pool: Pool, clock: ClockSkew) -> AsyncIterator[Providers]:
     """Open the providers to build requests. The only calls are reads that check an operator's claim
     (`flows/operators/provider_lookup.py`).
     """
@@ -144,8 +144,8 @@ def read_key(key: str) -> str:
     return key or f"cli-{uuid4()}"
 
 
-def read_time(text: str, now: datetime) -> datetime:
-    """Parse `2026-12-25T14:00Z`, or an age: `90m`, `12h`, `7d`. Raises ConfigError."""
+def read_time(text: str, now: datetime, *, option: str = "--since") -> datetime:
+    """Parse the time of an option: `2026-12-25T14:00Z`, or an age: `90m`, `12h`, `7d`. Raises ConfigError."""
     try:
         ago = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
         moment = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else datetime.fromisoformat(text)
@@ -153,7 +153,7 @@ def read_time(text: str, now: datetime) -> datetime:
         moment = None
     if moment is None or moment.tzinfo is None or moment > now:
         raise ConfigError(
-            "--since takes a past time with its zone, such as 2026-12-25T14:00Z, or an age, such as 90m, 12h, 7d."
+            f"{option} takes a past time with its zone, such as 2026-12-25T14:00Z, or an age, such as 90m, 12h, 7d."
         )
     return moment
 

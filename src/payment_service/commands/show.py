@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
 from payment_service.commands import output, session
 from payment_service.contracts.api import Dispute, Payment, Refund
@@ -12,10 +11,12 @@ from payment_service.db import payment_reads, refund_reads
 from payment_service.db.keyset import BEGINNING
 from payment_service.db.payment_reads import Filters
 from payment_service.db.timeline import timeline
+from payment_service.domain.ids import as_uuid
 from payment_service.flows.state.errors import Refusal, RefusalReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from pydantic import BaseModel
 
@@ -59,14 +60,6 @@ async def payments_named(pool: Pool, name: str) -> list[Payment]:
             f"No payment and no order with a payment has the id {output.plain(name)!r}: check the id.",
         )
     return [Payment(**row) for row in rows]
-
-
-def as_uuid(text: str) -> UUID | None:
-    """Parse an id in this service's format; return None for anything else."""
-    try:
-        return UUID(text) if len(text) == len(str(UUID(int=0))) else None
-    except ValueError:
-        return None
 
 
 async def _case(pool: Pool, payment_id: UUID) -> Case:

@@ -27,7 +27,7 @@ __all__ = [
     "about",
 ]
 
-ROLES: Final = ("intake", "dispatch", "relay", "http")
+ROLES: Final = ("intake", "dispatch", "relay", "http", "reconcile")
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -168,6 +168,14 @@ class Config(DatabaseSettings, KafkaSettings):
         ge=timedelta(),
         description="Cancel unpaid payments after this time: 24h, 30m, 7d or seconds; 0: never. An order's `expires_at` takes precedence.",
         json_schema_extra=about("The time that customers have to pay, and for which you reserve stock."),
+    )
+    reconcile_interval: Duration = Field(
+        timedelta(hours=1),
+        ge=timedelta(),
+        description="Time between two reconciliations of the last 24 h, once a day of the last 8 days: 1h, 30m; 0: never.",
+        json_schema_extra=about(
+            "To compare more often, or not at all. A reconciliation uses calls that nothing else needs."
+        ),
     )
     orders_cancelled_refund: bool = Field(
         default=False,

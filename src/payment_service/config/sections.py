@@ -32,6 +32,7 @@ _PREFIXES: Final = {
     "PAYMENT_EXPIRES_",
     "ORDERS_",
     "TRUSTED_",
+    "RECONCILE_",
 }
 # Kubernetes sets such variables in every container, for each service of the namespace (one may be called "kafka").
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_\w+)?)$")

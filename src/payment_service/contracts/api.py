@@ -159,7 +159,7 @@ class Dispute(BaseModel):
     payment_id: UUID
     status: str = Field(
         description="warning_needs_response, warning_under_review, warning_closed (inquiries); needs_response, under_review, "
-        "prevented, lost, won.",
+        "prevented, lost, won; appeal_needs_response, appeal_under_review; or a word that the provider added.",
         examples=["needs_response"],
     )
     amount: str = Field(description=_AMOUNT, examples=["19.90"])
@@ -173,6 +173,26 @@ class Dispute(BaseModel):
     provider_dispute_id: str
     created_at: datetime
     updated_at: datetime
+
+
+class Reconciliation(BaseModel):
+    """A comparison of the provider's objects with the database, over a window of their creation."""
+
+    id: UUID
+    state: str = Field(
+        description="running or finished.",
+        examples=["finished"],
+        json_schema_extra={"x-extensible-enum": ["running", "finished"]},
+    )
+    since: datetime = Field(description="Begin of the window, inclusive.")
+    until: datetime = Field(description="End of the window, inclusive.")
+    compared: int = Field(description="Number of objects and rows compared so far.")
+    ignored: int = Field(description="Objects of other programs in the same account.")
+    found: int = Field(description="Differences found, repaired ones included.")
+    repaired: int = Field(description="Differences that were certain, and repaired.")
+    postponed: int = Field(description="Differences that may be timing. A later reconciliation compares them again.")
+    started_at: datetime
+    finished_at: datetime | None = Field(description="Null while it runs.")
 
 
 class PaymentDetail(Payment):

@@ -54,16 +54,19 @@ class Cases(BaseModel):
     data: list[Case]
 
 
-class Parked(BaseModel):
-    """A parked item that needs an operator. Only later calls or records of the same payment wait behind it."""
+class Attention(BaseModel):
+    """An item that needs an operator. Only later calls or records of the same payment wait for it."""
 
     what: str = Field(
-        description="operation (a call to the provider), event (of the provider), record (for Kafka), or a kind "
-        "of a provider's own items."
+        description="operation (a call to the provider), event (of the provider), record (for Kafka), quarantine (a record or "
+        "webhook that was not accepted), or a kind of a provider's own items."
     )
-    id: str = Field(description="Id for `parked retry` and `parked resolve`.")
+    id: str = Field(description="Id for `attention show`, `attention retry` and `attention resolve`.")
+    owner: str = Field(
+        description="Tells items with one id apart, as OWNER:ID: the provider, the account of a transfer, or the kind."
+    )
     payment_id: UUID | None
-    subject: str = Field(description="The operation's kind, the event's type, the topic, or the amount.")
+    subject: str = Field(description="The operation's kind, the event's type, the topic, the provider, or the amount.")
     reason: str
     detail: str
     provider_request_id: str = Field(description="The provider's request id of the last response; empty if none.")
@@ -81,25 +84,51 @@ class BalanceWait(BaseModel):
     next_try_at: datetime
 
 
-class ParkedList(BaseModel):
-    """Parked items, each kind oldest first."""
+class AttentionList(BaseModel):
+    """Everything that needs attention, each kind oldest first."""
 
-    data: list[Parked]
-    has_more: bool
+    data: list[Attention]
+    has_more: bool = Field(description="True: at least one kind has more items than the limit.")
     waiting_for_balance: list[BalanceWait] = Field(
-        description="Refunds that need no operator, but a higher balance at the provider. Oldest first."
+        description="Refunds that need no operator, but a higher balance at the provider. Oldest first; empty with a filter."
     )
 
 
-class Released(BaseModel):
-    """The result of releasing a parked item."""
+class QuarantinedContent(BaseModel):
+    """A quarantined record or webhook with its content as text. Card numbers are masked; bytes that are not UTF-8
+    appear as \\xNN.
+    """
+
+    source: str = Field(description="kafka or webhook.")
+    topic: str | None = Field(description="The provider of a webhook.")
+    partition: int | None
+    offset: int | None
+    recorded_at: datetime | None = Field(description="Timestamp of the record.")
+    replayed_at: datetime | None = Field(description="Time when a retry was accepted; null: none.")
+    closed_at: datetime | None = Field(description="Time when an operator closed it; null: not closed.")
+    key: str | None
+    value: str | None
+    value_bytes: int = Field(description="Size of the value in bytes.")
+    headers: list[tuple[str, str | None]]
+
+
+class AttentionDetail(Attention):
+    """An item, with its content if it is in quarantine."""
+
+    content: QuarantinedContent | None = Field(
+        description="The record or webhook in quarantine; null for another kind."
+    )
+
+
+class AttentionResult(BaseModel):
+    """The result of a retry or a resolution."""
 
     what: str
     id: str
     payment_id: UUID | None
     done: str = Field(
         description="sent_anew (with a new key: nothing existed under the old one), read_first (reconciled before it is sent), "
-        "tried_again, closed, happened, never_happened."
+        "tried_again, closed, happened, never_happened; from quarantine: accepted, or accepted_before (nothing was done now)."
     )
 
 
@@ -117,7 +146,7 @@ class OutboxStatus(BaseModel):
     pending: int = Field(description="Records to be published, including those to be republished.")
     oldest_at: datetime | None = Field(description="Time when the oldest of them was written.")
     lag_s: int = Field(description="Age of the oldest in seconds; 0 if none.")
-    refused_records: int = Field(description="Payments whose next record is itself refused: see `parked list`.")
+    refused_records: int = Field(description="Payments whose next record is itself refused: see `attention list`.")
     refusing_topics: list[RefusingTopic]
     leader: UUID | None = Field(description="The relay that publishes; null: none.")
     lease_epoch: int = Field(description="Number of times the lease was taken.")
@@ -130,45 +159,86 @@ class Republished(BaseModel):
     dry_run: bool = Field(description="True: nothing was changed; this is the number that would be published.")
 
 
-class Quarantined(BaseModel):
-    """A quarantined record or webhook."""
+class ReconciledDifference(BaseModel):
+    """A difference that a reconciliation found."""
 
-    id: UUID
-    source: str = Field(description="kafka or webhook.")
-    topic: str | None = Field(description="The provider of a webhook.")
-    partition: int | None
-    offset: int | None
-    reason: str = Field(description="Reason code; for a record, its `dlq_reason`.")
-    detail: str
-    recorded_at: datetime | None = Field(description="Timestamp of the record.")
-    created_at: datetime
-    replayed_at: datetime | None = Field(description="Time when a replay was accepted; null: none.")
-
-
-class QuarantinedContent(Quarantined):
-    """A quarantined record or webhook with its content as text. Card numbers are masked; bytes that are not UTF-8
-    appear as \\xNN.
-    """
-
-    key: str | None
-    value: str | None
-    value_bytes: int = Field(description="Size of the value in bytes.")
-    headers: list[tuple[str, str | None]]
-
-
-class QuarantinedList(BaseModel):
-    """Quarantined records and webhooks, newest first."""
-
-    data: list[Quarantined]
-    has_more: bool
-
-
-class Replayed(BaseModel):
-    """The result of a replay."""
-
-    id: UUID
+    code: str = Field(description="Reason code of the kind of difference.")
+    subject: str = Field(description="Id of the object that differs.")
     payment_id: UUID | None
-    done: str = Field(description="accepted, or accepted_before (nothing was done now).")
+    detail: str = Field(description="Both values, in words.")
+    repaired: bool = Field(description="True: our row is repaired. False: it is open.")
+    action: str = Field(description="The sentence that says what to do; empty if it is repaired.")
+
+
+class ReconciliationReport(BaseModel):
+    """The result of a reconciliation."""
+
+    id: UUID | None = Field(description="Id of the run; null for a dry run.")
+    since: datetime
+    until: datetime
+    compared: int = Field(description="Number of objects and rows compared.")
+    ignored: int = Field(description="Objects of other programs in the same account.")
+    postponed: int = Field(
+        description="Differences that may be timing: a call about the payment is in flight. Reconcile again later."
+    )
+    differences: list[ReconciledDifference] = Field(
+        description="All differences of this run, in the order in which they were found."
+    )
+    open: int = Field(description="Number of differences that need attention.")
+
+
+class ReplayedEvent(BaseModel):
+    """A stored event that a replay applied."""
+
+    provider: str
+    id: str
+    type: str
+    payment_id: UUID | None
+    before: str = Field(description="Its result before the replay.")
+    result: str = Field(description="Its result now.")
+
+
+class ReplayedEvents(BaseModel):
+    """The result of a replay of stored events."""
+
+    events: int = Field(description="Events that were applied again.")
+    changes: int = Field(description="Events that changed something.")
+    unresolved: int = Field(description="Events that still cannot be applied: parked, or waiting for their payment.")
+    failed: int = Field(description="Events whose replay failed; the log has the errors.")
+    locked: int = Field(description="Events whose payment was locked for 5 s: replay them again.")
+    unknown: list[str] = Field(description="Ids that are not stored.")
+    dry_run: bool = Field(description="True: nothing was changed.")
+    changed: list[ReplayedEvent] = Field(description="The first 1,000 events that changed something.")
+
+
+class OffsetSetBack(BaseModel):
+    """A partition of an order topic whose committed offset is set back."""
+
+    topic: str
+    partition: int
+    committed: int
+    offset: int = Field(description="The offset from which orders are read again.")
+
+
+class RecoveryReport(BaseModel):
+    """The result of a recovery after a restored backup."""
+
+    restored_to: datetime = Field(description="The time of the backup.")
+    dry_run: bool = Field(description="True: nothing was changed.")
+    records_recovered: int = Field(description="Published records that the backup lacked.")
+    records_already_published: int = Field(description="Records that the backup had as pending and the topics have.")
+    operations_to_look_first: int = Field(
+        description="Unfinished operations that read at the provider before they send."
+    )
+    creates_withdrawn: int = Field(description="Creates of payments whose end without money was published.")
+    intents_found: int = Field(description="Payments with an intent that was created since the backup.")
+    intents_applied: int = Field(
+        description="The part of them that has a row here. The others follow with their orders."
+    )
+    reads_enqueued: int = Field(description="Payments that the service reads at the provider when it starts.")
+    orders_to_read: int = Field(description="Published payments whose orders the service reads again.")
+    offsets: list[OffsetSetBack]
+    open: list[str] = Field(description="Items that need attention. If there are any, the command exits with 1.")
 
 
 class FoundDifference(BaseModel):

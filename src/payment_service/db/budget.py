@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db.queries import load
+from payment_service.provider.port import Kind
 
 if TYPE_CHECKING:
     from payment_service.db.pool import Pool
@@ -33,5 +34,13 @@ async def spend_on_checkout(pool: Pool, provider: str, *, rate_per_s: float) -> 
     share = rate_per_s * CHECKOUT_SHARE
     granted = await pool.fetchval(
         _SQL.spend_on_checkout, provider, rate_per_s, burst(rate_per_s), share, burst(rate_per_s)
+    )
+    return granted is not None
+
+
+async def spend_in_background(pool: Pool, provider: str, *, rate_per_s: float, at_once: bool) -> bool:
+    """Take one call for a background read; False if a call waits or no token is left. `at_once` takes it in any case."""
+    granted = await pool.fetchval(
+        _SQL.spend_in_background, provider, rate_per_s, burst(rate_per_s), at_once, [kind.value for kind in Kind]
     )
     return granted is not None

@@ -1,13 +1,14 @@
 -- Rules over the history of some payments ($1: their ids), in the same form as in consistency.sql.
 
 -- name: history_broken
--- Each row continues the one before. Events of one fact share both statuses.
+-- Each row continues the one before. Events of one fact share both statuses. Rows of recovered records only show what was
+-- published: the facts are applied again after them.
 SELECT payment_id, id::text AS subject, format('it begins at %s, the row before ended at %s', from_status, before) AS detail
 FROM (
     SELECT payment_id, id, from_status, to_status,
            coalesce(lag(to_status) OVER following, 'created') AS before, lag(from_status) OVER following AS from_before
     FROM payment_history
-    WHERE payment_id = ANY ($1::uuid[])
+    WHERE payment_id = ANY ($1::uuid[]) AND cause NOT LIKE '%:recovered'
     WINDOW following AS (PARTITION BY payment_id ORDER BY id)
 ) h
 WHERE from_status <> before AND (from_status, to_status) IS DISTINCT FROM (from_before, before)
@@ -21,7 +22,9 @@ WHERE payment_id = ANY ($1::uuid[]) AND from_status <> to_status AND concat_ws('
 -- name: status_differs_from_history
 SELECT p.id AS payment_id, p.id::text AS subject, format('the status is %s, the history ends at %s', p.status, coalesce(h.to_status, 'created')) AS detail
 FROM payments p
-LEFT JOIN LATERAL (SELECT to_status FROM payment_history WHERE payment_id = p.id ORDER BY id DESC LIMIT 1) h ON true
+LEFT JOIN LATERAL (
+    SELECT to_status FROM payment_history WHERE payment_id = p.id AND cause NOT LIKE '%:recovered' ORDER BY id DESC LIMIT 1
+) h ON true
 WHERE p.id = ANY ($1::uuid[]) AND p.status <> coalesce(h.to_status, 'created')
 
 -- name: sequence_has_gaps

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from payment_service.db.queries import load
-from payment_service.domain.dispute import Dispute, DisputeStatus
+from payment_service.domain.dispute import Dispute, read_status
 from payment_service.domain.payment import FactKey
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
@@ -39,12 +39,13 @@ async def save(connection: Connection, disputes: Sequence[tuple[Dispute, str]]) 
         [d.provider_dispute_id for d, _ in disputes],
         [d.amount.minor for d, _ in disputes],
         [d.amount.currency.code for d, _ in disputes],
-        [d.status.value for d, _ in disputes],
+        [str(d.status) for d, _ in disputes],
         [d.reason for d, _ in disputes],
         [
             datetime.fromtimestamp(d.evidence_due_at, UTC) if d.evidence_due_at is not None else None
             for d, _ in disputes
         ],
+        [d.funds_withdrawn for d, _ in disputes],
         [d.key.rank for d, _ in disputes],
         [d.key.at for d, _ in disputes],
         [d.key.precedence for d, _ in disputes],
@@ -58,8 +59,9 @@ def _from_row(row: Any) -> Dispute:
         payment_id=row["payment_id"],
         provider_dispute_id=row["provider_dispute_id"],
         amount=Money(row["amount"], currency(row["currency"])),
-        status=DisputeStatus(row["status"]),
+        status=read_status(row["status"]),
         reason=row["reason"],
         evidence_due_at=int(row["evidence_due_at"].timestamp()) if row["evidence_due_at"] else None,
+        funds_withdrawn=row["funds_withdrawn"],
         key=FactKey(row["fact_rank"], row["fact_at"], row["fact_precedence"], row["fact_source"]),
     )

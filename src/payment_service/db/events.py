@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from uuid import UUID
 
-    from payment_service.db.pool import Connection
+    import asyncpg
+
+    from payment_service.db.pool import Connection, Pool
 
 _SQL = load(__package__, "events.sql")
 
@@ -47,6 +49,19 @@ class PendingEvent:
     stored_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent(PendingEvent):
+    """A stored event with its result so far, for a replay."""
+
+    event_type: str
+    processed: bool
+    result: str
+
+
+StoredKey = tuple[str, str, datetime]
+"""Provider, event id and time of a stored event."""
+
+
 async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, str]]) -> set[EventKey]:
     """Store pairs of an event and the label of the secret that verified it; return the keys of new events.
 
@@ -64,6 +79,18 @@ async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, s
         [datetime.fromtimestamp(e.occurred_at, UTC) for e, _ in events],
     )
     return {(row["provider"], row["provider_event_id"]) for row in rows}
+
+
+async def unknown(connection: Connection | Pool, events: Sequence[ProviderEvent]) -> list[ProviderEvent]:
+    """Return the events that are not stored yet."""
+    rows = await connection.fetch(
+        _SQL.known,
+        [e.provider for e in events],
+        [e.event_id for e in events],
+        [datetime.fromtimestamp(e.occurred_at, UTC) for e in events],
+    )
+    known = {(row["provider"], row["provider_event_id"]) for row in rows}
+    return [event for event in events if event.key not in known]
 
 
 async def record_results(connection: Connection, results: Sequence[Result]) -> None:
@@ -95,3 +122,53 @@ async def lock_pending(connection: Connection, providers: Collection[str], limit
         )
         for row in await connection.fetch(_SQL.lock_pending, list(providers), limit)
     ]
+
+
+async def keys_since(pool: Pool, since: datetime, after: StoredKey | None, limit: int) -> list[StoredKey]:
+    """Return the next keys of events that occurred at `since` or later, in the order of time."""
+    provider, event_id, begin = after or ("", "", since)
+    return [_key(row) for row in await pool.fetch(_SQL.keys_since, begin, provider, event_id, limit)]
+
+
+async def keys_of(pool: Pool, providers: Collection[str], event_ids: Sequence[str]) -> list[StoredKey]:
+    """Return the keys of those events that are stored, in the order of time."""
+    return [_key(row) for row in await pool.fetch(_SQL.keys_of, list(providers), event_ids)]
+
+
+async def lock_stored(connection: Connection, keys: Sequence[StoredKey]) -> list[StoredEvent]:
+    """Lock stored events, processed or not. Raises LockNotAvailableError if one stays locked for lock_timeout."""
+    rows = await connection.fetch(_SQL.lock_stored, *_columns(keys))
+    return [
+        StoredEvent(
+            provider=row["provider"],
+            event_id=row["provider_event_id"],
+            event_type=row["event_type"],
+            occurred_at=row["occurred_at"],
+            payload=row["payload"],
+            tries=row["tries"],
+            stored_at=row["created_at"],
+            processed=row["processed"],
+            result=row["result"] or "",
+        )
+        for row in rows
+    ]
+
+
+async def record_replayed(connection: Connection, results: Sequence[Result]) -> None:
+    """Write the results of replayed events, processed before or not."""
+    await connection.execute(
+        _SQL.record_replayed,
+        [r.event.provider for r in results],
+        [r.event.event_id for r in results],
+        [datetime.fromtimestamp(r.event.occurred_at, UTC) for r in results],
+        [r.result for r in results],
+        [r.payment_id or r.event.payment_id for r in results],
+    )
+
+
+def _key(row: asyncpg.Record) -> StoredKey:
+    return row["provider"], row["provider_event_id"], row["occurred_at"]
+
+
+def _columns(keys: Sequence[StoredKey]) -> tuple[list[str], list[str], list[datetime]]:
+    return [key[0] for key in keys], [key[1] for key in keys], [key[2] for key in keys]

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-import structlog
 from prometheus_client import Gauge
 
-from payment_service.db.pool import TRANSIENT_ERRORS, Connection, Pool
+from payment_service.db import attention
+from payment_service.db.pool import Connection, Pool
 from payment_service.db.queries import load
-from payment_service.provider.plugins import attention_sources
 from payment_service.provider.port import Kind
 from payment_service.telemetry import metrics
-from payment_service.telemetry.errors import describe_error
-
-log = structlog.get_logger(__name__)
 
 _sql = load(__package__, "gauges.sql")
 
@@ -24,10 +20,13 @@ _GAUGES: Final[dict[str, Gauge]] = {
     "oldest_operation": metrics.OLDEST_OPERATION_SECONDS,
     "oldest_outbox": metrics.OLDEST_OUTBOX_SECONDS,
     "outbox_backlog": metrics.OUTBOX_BACKLOG,
-    "parked": metrics.PARKED,
+    "needs_attention": metrics.NEEDS_ATTENTION,
+    "oldest_poll": metrics.OLDEST_POLL_SECONDS,
+    "events_unread": metrics.EVENTS_UNREAD_SECONDS,
     "events_waiting": metrics.EVENTS_WAITING,
     "disputes_due": metrics.DISPUTES_DUE,
     "holds_ending": metrics.AUTHORIZATIONS_EXPIRING,
+    "reconciliation_age": metrics.RECONCILIATION_AGE_SECONDS,
     "refunds_without_balance": metrics.REFUNDS_WITHOUT_BALANCE,
     "provider_blocked": metrics.PROVIDER_BLOCKED,
     "partition_days_left": metrics.PARTITION_DAYS_LEFT,
@@ -43,27 +42,13 @@ async def sample(pool: Pool) -> None:
     values: defaultdict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
     for gauge, labels, value in await pool.fetch(_sql.gauges, _KINDS):
         values[gauge][tuple(labels)] = value
-    values["parked"] |= await _count_provider_items(pool)
+    async with pool.acquire() as connection:
+        for labels, items in (await attention.count(connection)).items():
+            values["needs_attention"][labels] = items
     for name, gauge in _GAUGES.items():
         _shown[name] |= values[name].keys()
         for labels in _shown[name]:
             (gauge.labels(*labels) if labels else gauge).set(values[name].get(labels, 0))
-
-
-async def _count_provider_items(pool: Pool) -> dict[tuple[str, ...], float]:
-    """Count the items of providers by kind and reason. A provider that fails does not stop the other gauges."""
-    counts: dict[tuple[str, ...], float] = {}
-    async with pool.acquire() as connection:
-        for what, source in attention_sources().items():
-            try:
-                found = await source.count(connection)
-            except TRANSIENT_ERRORS:
-                raise
-            except Exception as error:  # noqa: BLE001 - the code of another package
-                log.error("provider_items_not_counted", what=what, error=describe_error(error))
-                continue
-            counts |= {(what, reason): number for reason, number in found.items()}
-    return counts
 
 
 async def partition_days_left(pool: Pool | Connection) -> dict[str, float]:

@@ -1,6 +1,6 @@
 -- name: gauges
--- One round trip for all gauges but those of providers: (gauge, labels, value). Counts stop at 100,000 rows, so that monitoring adds little load to a
--- backlog. $1: the kinds of operations.
+-- One round trip for all gauges but one (db/attention.sql: count): (gauge, labels, value). Counts stop at 100,000 rows, so that
+-- monitoring adds little load to a backlog. $1: the kinds of operations.
 SELECT 'operations' AS gauge, ARRAY[kind, state] AS labels, count(*)::float8 AS value
 FROM (SELECT kind, state FROM operations WHERE state IN ('due', 'claimed', 'parked') LIMIT 100000) o
 GROUP BY kind, state
@@ -20,19 +20,6 @@ FROM (SELECT created_at FROM outbox_pending ORDER BY position LIMIT 1) o
 UNION ALL
 SELECT 'outbox_backlog', '{}', count(*)::float8 FROM (SELECT FROM outbox_pending LIMIT 100000) o
 UNION ALL
-SELECT 'parked', ARRAY['operation', coalesce(outcome, 'unknown')], count(*)::float8
-FROM (SELECT outcome FROM operations WHERE state = 'parked' LIMIT 100000) o
-GROUP BY outcome
-UNION ALL
-SELECT 'parked', ARRAY['event', parked_reason], count(*)::float8
-FROM (SELECT parked_reason FROM payment_events WHERE NOT processed AND parked_reason IS NOT NULL LIMIT 100000) e
-GROUP BY parked_reason
-UNION ALL
--- The reason of a refused record is a sentence, which must not become a label.
-SELECT 'parked', ARRAY['record', CASE WHEN topic IS NULL THEN 'record' ELSE 'topic' END], count(*)::float8
-FROM (SELECT topic FROM parked_aggregates LIMIT 100000) h
-GROUP BY topic IS NULL, 2
-UNION ALL
 SELECT 'events_waiting', '{}', count(*)::float8
 FROM (SELECT FROM payment_events WHERE NOT processed AND retry_at IS NOT NULL LIMIT 100000) e
 UNION ALL
@@ -40,7 +27,7 @@ UNION ALL
 SELECT 'disputes_due', '{}', count(*)::float8
 FROM (
     SELECT FROM disputes
-    WHERE status IN ('needs_response', 'warning_needs_response') AND evidence_due_at BETWEEN now() AND now() + interval '3 days'
+    WHERE status LIKE '%needs_response' AND evidence_due_at BETWEEN now() AND now() + interval '3 days'
     LIMIT 100000
 ) d
 UNION ALL
@@ -52,6 +39,16 @@ FROM (
     WHERE derived_status(status, captured, refunded) = 'authorized' AND capture_before < now() + interval '2 days'
     LIMIT 100000
 ) p
+UNION ALL
+SELECT 'reconciliation_age', '{}', coalesce(extract(epoch FROM now() - coalesce(
+           (SELECT max(finished_at) FROM reconciliations WHERE finished_at IS NOT NULL),
+           (SELECT created_at FROM payments ORDER BY created_at, id LIMIT 1))), 0)::float8
+UNION ALL
+SELECT 'oldest_poll', '{}', coalesce(max(extract(epoch FROM now() - w.due_at)), 0)::float8
+FROM polling p
+CROSS JOIN LATERAL (SELECT due_at FROM polls WHERE provider = p.provider AND due_at <= now() ORDER BY due_at LIMIT 1) w
+UNION ALL
+SELECT 'events_unread', ARRAY[provider], extract(epoch FROM now())::float8 + clock_ahead_s - events_read_until FROM polling
 UNION ALL
 SELECT 'refunds_without_balance', '{}', count(*)::float8
 FROM (

@@ -116,6 +116,22 @@ async def enqueue(connection: Connection, operations: Sequence[NewOperation]) ->
     )
 
 
+async def enqueue_again(connection: Connection, reads: Sequence[NewOperation]) -> None:
+    """Queue reads, or make them due again if they are finished."""
+    await connection.execute(
+        _SQL.enqueue_again,
+        [o.id for o in reads],
+        [o.payment_id for o in reads],
+        [o.provider for o in reads],
+        [o.kind.value for o in reads],
+        [o.cause for o in reads],
+        [o.request.method for o in reads],
+        [o.request.path for o in reads],
+        [o.request.body for o in reads],
+        [o.request.api_version for o in reads],
+    )
+
+
 async def claim(
     pool: Pool,
     *,
@@ -168,6 +184,16 @@ async def parked_kind(connection: Connection, payment_id: UUID) -> Kind | None:
     """Return the kind of the oldest parked operation that later operations of the payment wait for."""
     kind = await connection.fetchval(_SQL.parked_kind, payment_id)
     return Kind(kind) if kind is not None else None
+
+
+async def explains(connection: Connection, payment_id: UUID, kind: Kind) -> bool:
+    """Return whether a known operation of this kind can have changed the payment's own intent."""
+    return bool(await connection.fetchval(_SQL.explains, payment_id, kind.value))
+
+
+async def is_being_read(connection: Connection, payment_id: UUID) -> bool:
+    """Return whether a read of the payment's own intent is queued."""
+    return bool(await connection.fetchval(_SQL.is_being_read, payment_id))
 
 
 async def retry_strays(connection: Connection, ids: Sequence[UUID]) -> None:

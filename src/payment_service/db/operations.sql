@@ -6,6 +6,16 @@ FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text
             $11::timestamptz[]) AS v (id, payment_id, provider, kind, cause, method, path, body, api_version, epoch, first_sent_at)
 ON CONFLICT (id) DO NOTHING
 
+-- name: enqueue_again
+-- Makes finished reads due again, so that a payment that is polled a hundred times has one row. A read that waits or is parked stays
+-- as it is. Each poll is an epoch, because its first attempt is younger than those of the poll before.
+INSERT INTO operations (id, payment_id, provider, kind, cause, request_method, request_path, request_body, api_version)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+ON CONFLICT (id) DO UPDATE
+SET state = 'due', due_at = now(), tries = 0, epoch = operations.epoch + 1, resolving = false, first_sent_at = NULL,
+    last_sent_at = NULL, finished_at = NULL, request_path = excluded.request_path, api_version = excluded.api_version
+WHERE operations.state IN ('done', 'refused') AND operations.kind = 'retrieve'
+
 -- name: retry_strays
 -- Cancels of strays that are unpaid again. A refused cancel needs a new key: the provider stores the refusal under the old one.
 UPDATE operations
@@ -111,6 +121,16 @@ ORDER BY position LIMIT 1
 SELECT kind FROM operations
 WHERE payment_id = $1 AND state IN ('due', 'claimed', 'parked') AND kind = ANY ($2::text[]) AND cause NOT LIKE 'stray:%'
 ORDER BY position
+
+-- name: explains
+-- Whether an operation of this kind is known that can have changed the payment's own intent.
+SELECT EXISTS (SELECT FROM operations WHERE payment_id = $1 AND kind = $2 AND state <> 'refused' AND cause NOT LIKE 'stray:%')
+
+-- name: is_being_read
+-- Whether a read of the payment's own intent is queued after a recovery or a replayed answer, so that its row may be behind the
+-- provider.
+SELECT EXISTS (SELECT FROM operations WHERE payment_id = $1 AND kind = 'retrieve' AND state IN ('due', 'claimed')
+               AND (cause LIKE 'intent:recovery:%' OR cause LIKE 'intent:after:%'))
 
 -- name: being_canceled
 SELECT DISTINCT payment_id FROM operations

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from payment_service.db import polls
 from payment_service.db.queries import columns, load
 from payment_service.domain.payment import FactKey, Payment, Status
 from payment_service_events.currency import currency
@@ -77,6 +78,7 @@ async def insert(connection: Connection, payments: Sequence[NewPayment]) -> set[
         [p.traceparent for p in payments],
         ["manual" if p.manual_capture else "automatic" for p in payments],
         [p.expires_at for p in payments],
+        polls.wait_s(0),
     )
     return {row["id"] for row in rows}
 
@@ -91,6 +93,17 @@ async def lock_one(connection: Connection, payment_id: UUID) -> Payment | None:
     """Lock a payment, or return None if there is none. Raises LockNotAvailableError if it stays locked for lock_timeout."""
     row = await connection.fetchrow(_SQL.lock_one, payment_id)
     return from_row(row) if row else None
+
+
+async def is_captured_manually(connection: Connection, payment_id: UUID) -> bool:
+    """Return whether a payment is captured on request."""
+    return bool(await connection.fetchval(_SQL.is_captured_manually, payment_id))
+
+
+async def unpaid_code(connection: Connection, payment_id: UUID) -> str | None:
+    """Return the code with which the end of an unpaid payment was published; None if its record is gone."""
+    code: str | None = await connection.fetchval(_SQL.unpaid_code, payment_id)
+    return code
 
 
 async def newest_of_orders(connection: Connection, order_ids: Sequence[str]) -> dict[str, UUID]:
@@ -143,7 +156,7 @@ async def has_unexpected_money(connection: Connection, order_id: str) -> bool:
 
 async def open_next(connection: Connection, last: UUID, new: UUID, *, expires_at: datetime | None) -> str | None:
     """Insert the next payment after `last`, which ended unpaid, with its terms; return the capture method. None: another request did it."""
-    method: str | None = await connection.fetchval(_SQL.open_next, last, new, expires_at)
+    method: str | None = await connection.fetchval(_SQL.open_next, last, new, expires_at, polls.wait_s(0))
     return method
 
 

@@ -27,15 +27,21 @@ paid_at timestamptz
 capture_before timestamptz
 
 -- name: insert
--- An order that already has its payment is skipped; the caller compares the two.
-INSERT INTO payments (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
-                      capture_method, expires_at, expiry_due_at)
-SELECT *, expires_at
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[],
-            $11::text[], $12::timestamptz[])
-     AS v (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method, expires_at)
-ON CONFLICT DO NOTHING
-RETURNING id
+-- An order that already has its payment is skipped; the caller compares the two. $13: seconds until the first poll.
+WITH inserted AS (
+    INSERT INTO payments (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
+                          capture_method, expires_at, expiry_due_at)
+    SELECT *, expires_at
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[],
+                $11::text[], $12::timestamptz[])
+         AS v (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method, expires_at)
+    ON CONFLICT DO NOTHING
+    RETURNING id, provider, amount
+), polled AS (
+    INSERT INTO polls (payment_id, provider, due_at)
+    SELECT id, provider, now() + $13::float8 * interval '1 s' FROM inserted WHERE amount > 0
+)
+SELECT id FROM inserted
 
 -- name: lock_available
 -- Always in the order of ids, so that two groups cannot deadlock. Rows that another session has locked are skipped.
@@ -84,14 +90,19 @@ SELECT EXISTS (SELECT FROM payment_events WHERE parked_reason = 'unexpected_mone
 
 -- name: open_next
 -- Only after a payment that ended unpaid, which is final. The unique constraints admit one of several concurrent requests.
-INSERT INTO payments (id, order_id, attempt, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
-                      capture_method, expires_at, expiry_due_at)
-SELECT $2, order_id, attempt + 1, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method,
-       $3::timestamptz, $3::timestamptz
-FROM payments
-WHERE id = $1 AND status IN ('canceled', 'failed')
-ON CONFLICT DO NOTHING
-RETURNING capture_method
+WITH opened AS (
+    INSERT INTO payments (id, order_id, attempt, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
+                          capture_method, expires_at, expiry_due_at)
+    SELECT $2, order_id, attempt + 1, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method,
+           $3::timestamptz, $3::timestamptz
+    FROM payments
+    WHERE id = $1 AND status IN ('canceled', 'failed')
+    ON CONFLICT DO NOTHING
+    RETURNING id, provider, capture_method
+), polled AS (
+    INSERT INTO polls (payment_id, provider, due_at) SELECT id, provider, now() + $4::float8 * interval '1 s' FROM opened
+)
+SELECT capture_method FROM opened
 
 -- name: of_intents
 SELECT p.provider, p.provider_payment_id, p.id
@@ -115,3 +126,13 @@ FROM unnest($1::uuid[], $2::text[], $3::integer[], {saved.arrays 4}) AS v (id, w
 WHERE p.id = v.id AND p.status = v.was_status AND p.sequence = v.was_sequence
   AND (p.provider_payment_id IS NULL OR p.provider_payment_id = v.provider_payment_id)
 RETURNING p.id
+
+-- name: is_captured_manually
+SELECT capture_method = 'manual' FROM payments WHERE id = $1
+
+-- name: unpaid_code
+-- The code with which the end of an unpaid payment was published.
+SELECT convert_from(payload, 'UTF8')::json ->> 'code' FROM outbox
+WHERE aggregateid = $1 AND type = 'payments.failed'
+ORDER BY position DESC
+LIMIT 1

@@ -58,26 +58,11 @@ async def insert(connection: Connection | Pool, records: Sequence[Quarantined]) 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantinedRecord(Quarantined):
-    """A stored row. `replayed_at` is when a replay was accepted."""
+    """A stored row. `replayed_at` is when a replay was accepted, `closed_at` when an operator closed it without one."""
 
     created_at: datetime
     replayed_at: datetime | None
-
-
-async def listed(
-    connection: Connection | Pool,
-    *,
-    since: datetime,
-    reason: str | None,
-    source: str | None,
-    replayed: bool,
-    limit: int,
-) -> list[QuarantinedRecord]:
-    """List rows without keys, values and headers, the newest first."""
-    rows = await connection.fetch(_SQL.listed, since, reason, source, replayed, limit)
-    return [
-        _quarantined({"record_key": None, "record_value": None, "record_headers": "[]", **dict(row)}) for row in rows
-    ]
+    closed_at: datetime | None
 
 
 async def find(connection: Connection | Pool, name: UUID) -> QuarantinedRecord | None:
@@ -97,6 +82,11 @@ async def mark_replayed(connection: Connection, name: UUID) -> None:
     await connection.execute(_SQL.mark_replayed, name)
 
 
+async def close(connection: Connection, name: UUID) -> bool:
+    """Close a row without accepting it; False if it is not open."""
+    return bool(await connection.fetch(_SQL.close, name))
+
+
 def _quarantined(row: dict[str, Any]) -> QuarantinedRecord:
     headers = json.loads(row["record_headers"])
     return QuarantinedRecord(
@@ -113,4 +103,5 @@ def _quarantined(row: dict[str, Any]) -> QuarantinedRecord:
         recorded_at=row["recorded_at"],
         created_at=row["created_at"],
         replayed_at=row["replayed_at"],
+        closed_at=row["closed_at"],
     )

@@ -5,26 +5,22 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bigi
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 
--- name: listed
--- The newest first. Replayed rows are included only if $4 is true.
-SELECT id, source, record_topic, record_partition, record_offset, reason, detail, recorded_at, created_at, replayed_at
-FROM quarantine
-WHERE created_at >= $1 AND ($2::text IS NULL OR reason = $2) AND ($3::text IS NULL OR source = $3) AND ($4 OR replayed_at IS NULL)
-ORDER BY created_at DESC, id
-LIMIT $5
-
 -- name: find
 SELECT id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers, recorded_at,
-       created_at, replayed_at
+       created_at, replayed_at, closed_at
 FROM quarantine
 WHERE id = $1
 
 -- name: lock
 SELECT id, source, record_topic, record_partition, record_offset, reason, detail, record_key, record_value, record_headers, recorded_at,
-       created_at, replayed_at
+       created_at, replayed_at, closed_at
 FROM quarantine
 WHERE id = $1
 FOR UPDATE
 
 -- name: mark_replayed
 UPDATE quarantine SET replayed_at = now() WHERE id = $1 AND replayed_at IS NULL
+
+-- name: close
+UPDATE quarantine SET closed_at = now() WHERE id = $1 AND replayed_at IS NULL AND closed_at IS NULL
+RETURNING id

@@ -1,7 +1,10 @@
 """The state machine of a payment's disputes: `apply_dispute(payment, dispute, fact) -> verdict`.
 
 An inquiry (`warning_…`) only asks. A chargeback withdraws the money until it is won
-(https://docs.stripe.com/disputes/how-disputes-work).
+(https://docs.stripe.com/disputes/how-disputes-work). After a lost chargeback the shop may appeal (`appeal_…`).
+
+The list of statuses is open. An unknown status is stored and published as it is, and the provider's own fields say who
+has the money.
 """
 
 from __future__ import annotations
@@ -32,13 +35,22 @@ class DisputeStatus(StrEnum):
     WARNING_CLOSED = "warning_closed"
     NEEDS_RESPONSE = "needs_response"
     UNDER_REVIEW = "under_review"
+    APPEAL_NEEDS_RESPONSE = "appeal_needs_response"
+    APPEAL_UNDER_REVIEW = "appeal_under_review"
     PREVENTED = "prevented"
     LOST = "lost"
     WON = "won"
 
 
-# (rank, precedence). A chargeback follows an inquiry, which never reopens. A lost chargeback may still be won.
-DISPUTE_STATUS_ORDER: Final[Mapping[DisputeStatus, tuple[int, int]]] = MappingProxyType(
+def read_status(word: str) -> str:
+    """Return the known status of this word, or the word itself."""
+    return DisputeStatus(word) if word in _KNOWN else word
+
+
+_KNOWN: Final = frozenset(DisputeStatus)
+# (rank, precedence). A chargeback follows an inquiry, which never reopens. A decision may be appealed and changed: within
+# a rank the provider's later second wins.
+DISPUTE_STATUS_ORDER: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
     {
         DisputeStatus.WARNING_NEEDS_RESPONSE: (0, 0),
         DisputeStatus.WARNING_UNDER_REVIEW: (0, 1),
@@ -47,55 +59,78 @@ DISPUTE_STATUS_ORDER: Final[Mapping[DisputeStatus, tuple[int, int]]] = MappingPr
         DisputeStatus.UNDER_REVIEW: (2, 1),
         DisputeStatus.PREVENTED: (3, 0),
         DisputeStatus.LOST: (3, 1),
-        DisputeStatus.WON: (3, 2),
+        DisputeStatus.APPEAL_NEEDS_RESPONSE: (3, 2),
+        DisputeStatus.APPEAL_UNDER_REVIEW: (3, 3),
+        DisputeStatus.WON: (3, 5),
     }
 )
-_CLOSED: Final = frozenset(
+# Unknown statuses by their prefix. Any other is a step of an open chargeback.
+_UNKNOWN_ORDER: Final[Mapping[str, tuple[int, int]]] = MappingProxyType({"warning": (0, 2), "appeal": (3, 4)})
+_OTHER_ORDER: Final = (2, 2)
+_DECIDED_RANK: Final = 3
+CLOSED: Final = frozenset(
     {DisputeStatus.WARNING_CLOSED, DisputeStatus.PREVENTED, DisputeStatus.LOST, DisputeStatus.WON}
 )
-# While a chargeback is open or lost the bank has the money, so a refund would pay twice.
-_FUNDS_WITHDRAWN: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST})
+# While a chargeback is open or lost the bank has the money, so a refund would pay twice. For a status that is not listed
+# here, the provider's own fields decide.
+_FUNDS_WITHDRAWN: Final[Mapping[str, bool]] = MappingProxyType(
+    {
+        DisputeStatus.WARNING_NEEDS_RESPONSE: False,
+        DisputeStatus.WARNING_UNDER_REVIEW: False,
+        DisputeStatus.WARNING_CLOSED: False,
+        DisputeStatus.NEEDS_RESPONSE: True,
+        DisputeStatus.UNDER_REVIEW: True,
+        DisputeStatus.PREVENTED: False,
+        DisputeStatus.LOST: True,
+        DisputeStatus.WON: False,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
-    """A bank's request to return money. `evidence_due_at`: seconds since 1970, None if no evidence is expected."""
+    """A bank's request to return money. `evidence_due_at`: seconds since 1970, None if no evidence is expected.
+
+    `status`: a DisputeStatus, or the provider's word. `funds_withdrawn`: the bank has the money.
+    """
 
     id: UUID
     payment_id: UUID
     provider_dispute_id: str
     amount: Money
-    status: DisputeStatus
+    status: str
     reason: str
     evidence_due_at: int | None
+    funds_withdrawn: bool
     key: FactKey
 
     @property
-    def funds_withdrawn(self) -> bool:
-        """Return whether the bank has withdrawn the money."""
-        return self.status in _FUNDS_WITHDRAWN
-
-    @property
-    def inquiry(self) -> bool:
-        """Return whether the dispute is an inquiry."""
-        return self.status.value.startswith("warning_")
+    def stage(self) -> str:
+        """Return the stage of an open dispute: inquiry, chargeback, appeal, or unknown."""
+        if self.status.startswith("warning_"):
+            return "inquiry"
+        if self.status.startswith("appeal_"):
+            return "appeal"
+        return "chargeback" if self.status in _KNOWN else "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeFact:
     """A dispute as the provider reported it at `at` (its clock, seconds). Its currency may differ from the payment's.
 
+    `bank_has_money`: what the provider's fields say, for a status that does not say it. If in doubt, the bank has it.
     `from_read`: `at` is only the time of a reading, and `created_at` is the time at which the dispute was opened.
     """
 
     intent_id: str
     provider_dispute_id: str
     amount: Money
-    status: DisputeStatus
+    status: str
     reason: str
     evidence_due_at: int | None
     at: int
     source: str
+    bank_has_money: bool = True
     created_at: int | None = None
     from_read: bool = False
 
@@ -104,7 +139,16 @@ class DisputeFact:
         """Return when the dispute reached the status: at the event, or when it was opened. A read shows no other time."""
         if not self.from_read:
             return self.at
-        return None if self.status in _CLOSED else self.created_at
+        return None if self.status in CLOSED else self.created_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeListFact:
+    """All disputes of an intent as the provider listed them."""
+
+    disputes: tuple[DisputeFact, ...]
+    at: int
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +170,7 @@ def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> D
         )
     if payment.captured.minor == 0:
         return ReadIntent(f"{fact.provider_dispute_id} disputes money that is not captured yet")
-    rank, precedence = DISPUTE_STATUS_ORDER[fact.status]
+    rank, precedence = _order_of(fact.status)
     key = FactKey(rank, fact.at, precedence, fact.source)
     if was is not None and key <= was.key:
         return Ignored("known")
@@ -138,6 +182,7 @@ def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> D
         status=fact.status,
         reason=fact.reason,
         evidence_due_at=fact.evidence_due_at,
+        funds_withdrawn=_FUNDS_WITHDRAWN.get(fact.status, fact.bank_has_money),
         key=key,
     )
     if was is not None and replace(was, key=key) == now:
@@ -145,30 +190,41 @@ def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> D
     return DisputeChanged(now, _events_of(was, now))
 
 
+def _order_of(status: str) -> tuple[int, int]:
+    return DISPUTE_STATUS_ORDER.get(status) or _UNKNOWN_ORDER.get(status.partition("_")[0], _OTHER_ORDER)
+
+
 def _events_of(was: Dispute | None, now: Dispute) -> tuple[PaymentEvent, ...]:
-    """Return an event for an inquiry, its change to a chargeback, and the end. Evidence under review has none."""
-    if now.status in _CLOSED:
-        if was is not None and was.status is now.status:
-            return ()
-        closed = DisputeClosed(dispute_id=str(now.id), amount=now.amount, reason=now.reason, status=now.status.value)
-        return (PaymentEvent(_close_cause(was, now), closed),)
-    if was is not None and (was.inquiry == now.inquiry or not was.inquiry):
+    """Return an event for an inquiry, its change to a chargeback, each status of an appeal or of an unknown stage, and
+    the end. Evidence under review has none.
+    """
+    if was is not None and was.status == now.status:
         return ()
-    stage = "inquiry" if now.inquiry else "chargeback"
+    if now.status in CLOSED:
+        closed = DisputeClosed(dispute_id=str(now.id), amount=now.amount, reason=now.reason, status=str(now.status))
+        return (PaymentEvent(_close_cause(was, now), closed),)
+    before = was.stage if was is not None else ""
+    if now.stage == before and now.stage in {"inquiry", "chargeback"}:
+        return ()
     disputed = Disputed(
         dispute_id=str(now.id),
-        stage=stage,
+        stage=now.stage,
         amount=now.amount,
         reason=now.reason,
-        status=now.status.value,
+        status=str(now.status),
         evidence_due_by=utc(now.evidence_due_at) if now.evidence_due_at is not None else None,
     )
-    return (PaymentEvent(f"{now.id}:{stage}", disputed),)
+    return (PaymentEvent(_stage_cause(before, now), disputed),)
+
+
+def _stage_cause(before: str, now: Dispute) -> str:
+    """Return the cause of a stage. An appeal or an unknown status may return, so its time tells both apart."""
+    if now.stage in {"inquiry", "chargeback"} and before != "unknown":
+        return f"{now.id}:{now.stage}"
+    return f"{now.id}:{now.status}:{now.key.at}"
 
 
 def _close_cause(was: Dispute | None, now: Dispute) -> str:
-    """Return the cause of a closing event. If a chargeback closes again with another result, add its time to tell both
-    apart.
-    """
-    decided_before = was is not None and was.status in _CLOSED and not was.inquiry
+    """Return the cause of a closing event. After an earlier decision, add the time to tell the decisions apart."""
+    decided_before = was is not None and was.key.rank == _DECIDED_RANK
     return f"{now.id}:{now.status}:{now.key.at}" if decided_before else f"{now.id}:{now.status}"

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class PaymentEvent:
     """An event to publish.
 
-    `cause` names the provider's object and the state it reached, never a webhook or an operation. The same fact from
-    another source, or from another replica, therefore produces an event with the same id. `at`: the provider's time of
-    this event, if it is not the fact's.
+    `cause` names the provider's object and the state it reached, or the payment's end, never an operation. The same fact
+    from another source, or from another replica, therefore produces an event with the same id. A decline without a charge
+    has no object of its own, so its event names it. `at`: the provider's time of this event, if it is not the fact's.
     """
 
     cause: str

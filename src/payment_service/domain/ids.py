@@ -54,3 +54,11 @@ def _uuid_from(*parts: str) -> UUID:
         message = "A part of an id contains a newline, which separates the parts: reject it on input."
         raise ValueError(message)
     return uuid5(NAMESPACE, "\n".join(parts))
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Parse an id in this service's format; return None for anything else."""
+    try:
+        return UUID(text) if len(text) == len(str(UUID(int=0))) else None
+    except ValueError:
+        return None

@@ -340,7 +340,7 @@ def _status_events(was: Payment, payment: Payment, fact: IntentFact) -> tuple[Pa
     if fact.status is Status.SUCCEEDED and payment.paid_at is not None:
         return (PaymentEvent(cause, succeeded(payment, payment.paid_at)),)
     if fact.status is Status.CANCELED:
-        return unpaid_events(payment.amount, cause, fact.cancellation, authorized=was.status is Status.AUTHORIZED)
+        return unpaid_events(payment.amount, "canceled", fact.cancellation, authorized=was.status is Status.AUTHORIZED)
     if fact.status is Status.AUTHORIZED:
         authorized = Authorized(
             amount=payment.amount,
@@ -374,7 +374,7 @@ def _apply_refusal(payment: Payment, fact: RefusedFact) -> Verdict:
     key = FactKey(2, fact.at, 0, fact.source)
     refused = replace(payment, status=Status.FAILED, key=key)
     failed = Failed(amount=payment.amount, reason=fact.reason, code=fact.code, final=True)
-    return Applied(refused, (PaymentEvent(f"{fact.source}:refused", failed),))
+    return Applied(refused, (PaymentEvent("refused", failed),))
 
 
 def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
@@ -382,7 +382,7 @@ def _apply_withdrawal(payment: Payment, fact: WithdrawnFact) -> Verdict:
         return Ignored("an intent exists" if payment.provider_payment_id else "known")
     key = FactKey(2, fact.at, 0, fact.source)
     canceled = replace(payment, status=Status.CANCELED, key=key)
-    return Applied(canceled, unpaid_events(payment.amount, "withdrawn:canceled", fact.code, authorized=False))
+    return Applied(canceled, unpaid_events(payment.amount, "canceled", fact.code, authorized=False))
 
 
 def _apply_free(payment: Payment, fact: FreeFact) -> Verdict:

@@ -108,7 +108,10 @@ class RefundFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundListFact:
-    """Refunds of an intent, read together, in the order of their creation. `whole`: the list is complete."""
+    """Refunds of an intent, read together, in the order of their creation. `whole`: the list is complete.
+
+    `with_release`: the released part of a partly captured or canceled payment is listed as a refund.
+    """
 
     from_read: ClassVar[bool] = True
 
@@ -117,6 +120,7 @@ class RefundListFact:
     whole: bool
     at: int
     source: str
+    with_release: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +196,11 @@ def apply_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: AnyRefu
             return _compare_total(payment, fact)
 
 
+def is_pending(refund: Refund) -> bool:
+    """Return whether the provider has not decided about the refund yet."""
+    return refund.status in _PENDING
+
+
 def refundable(payment: Payment) -> Money:
     """Return the captured amount that is neither refunded nor reserved."""
     left = payment.captured.minor - payment.refunded.minor - payment.reserved.minor
@@ -237,10 +246,28 @@ def _refusal(source: str) -> FactKey:
 
 
 def _apply_list(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundListFact) -> RefundVerdict:
-    verdict = _apply_facts(payment, refunds, fact.refunds)
+    verdict = _apply_facts(payment, refunds, _without_release(payment, refunds, fact))
     if isinstance(verdict, ReadRefunds):
         return Parked("unexpected_money", f"the refunds of {fact.intent_id} exceed the captured {payment.captured}")
     return verdict
+
+
+def _without_release(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundListFact) -> Sequence[RefundFact]:
+    """Leave out the refund that stands for the released part of the authorization, if the list has one.
+
+    It is the oldest of that amount, made by the capture or the cancellation itself. It is certainly there if the
+    provider's version says so, or if the refunds would exceed the captured amount.
+    """
+    released = payment.amount.minor - payment.captured.minor
+    total = sum(one.amount.minor for one in fact.refunds if one.status not in _WITHOUT_EFFECT)
+    certain = fact.with_release or total > payment.captured.minor
+    if not fact.whole or not certain or not payment.status.ended:
+        return fact.refunds
+    known = {refund.provider_refund_id for refund in refunds.values()}
+    for one in fact.refunds:
+        if one.refund_id is None and one.amount.minor == released and one.provider_refund_id not in known:
+            return [other for other in fact.refunds if other is not one]
+    return fact.refunds
 
 
 def _apply_facts(payment: Payment, refunds: Mapping[UUID, Refund], facts: Sequence[RefundFact]) -> RefundVerdict:

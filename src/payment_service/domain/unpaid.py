@@ -42,6 +42,11 @@ def unpaid_outcome(reason: str, *, authorized: bool) -> tuple[str, str]:
     return _OUTCOMES.get(reason, _OUTCOMES[""])
 
 
+def cancellation_reason(code: str | None) -> str:
+    """Return a reason whose published code is `code`; empty for a code without one."""
+    return next((reason for reason, (known, _) in _OUTCOMES.items() if known == code), "")
+
+
 def unpaid_events(amount: Money, cause: str, reason: str, *, authorized: bool) -> tuple[PaymentEvent, ...]:
     """Return the events of a payment of `amount` that was canceled, by the arguments of `unpaid_outcome`."""
     code, reason = unpaid_outcome(reason, authorized=authorized)

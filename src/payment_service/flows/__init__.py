@@ -4,6 +4,7 @@ Flows open the transactions over payments, call the domain's pure functions and 
 `provider`, `contracts` and `domain`, but not `http` or `kafka`. Imports between the packages of this
 room point down:
 
+    reconciliation             compares provider and database
     operators | timers         changes by operators and by the clock
     requests | webhooks        changes by API clients and by providers
     intake                     orders and cancellations from Kafka

@@ -26,6 +26,7 @@ from payment_service.http.health import CheckReadiness, health_routes
 from payment_service.http.middleware import RequestMiddleware
 from payment_service.http.payment_lists import payment_lists_router
 from payment_service.http.payments import payments_router
+from payment_service.http.reconciliations import reconciliations_router
 from payment_service.http.refunds import refunds_router
 from payment_service.http.webhooks import Quarantine, StoreEvent, WebhookEndpoint, refuse_unknown
 
@@ -88,6 +89,7 @@ def build_app(
     app.include_router(payments_router(reads, authenticator))
     app.include_router(payment_lists_router(reads, authenticator))
     app.include_router(refunds_router(reads, authenticator, Refunds(context)))
+    app.include_router(reconciliations_router(reads, authenticator))
     app.include_router(captures_router(authenticator, Captures(context), Cancellations(context)))
     checkouts = Checkouts(context, rate_per_s=config.provider_rate_per_second)
     app.include_router(

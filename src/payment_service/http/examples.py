@@ -16,6 +16,7 @@ from payment_service.contracts.api import (
     Payment,
     PaymentDetail,
     PaymentEvent,
+    Reconciliation,
     Refund,
 )
 from payment_service.contracts.timeline import (
@@ -114,6 +115,19 @@ _CHECKOUT: Final = Checkout(
         client_secret="pi_3SxYz1_secret_example",  # noqa: S106 - an example opens nothing
         method_types=["card"],
     ),
+)
+_RECONCILIATION: Final = Reconciliation(
+    id=UUID("7b0f6f0e-2f0a-4a57-9a43-0b0f4a0c8a11"),
+    state="finished",
+    since=_at(0) - timedelta(days=1),
+    until=_at(0),
+    compared=1_204,
+    ignored=3,
+    found=2,
+    repaired=2,
+    postponed=0,
+    started_at=_at(0),
+    finished_at=_at(30),
 )
 _TIMELINE: Final[list[TimelineEntry]] = [
     OrderEntry(
@@ -223,6 +237,7 @@ _RESPONSES: Final[dict[str, BaseModel]] = {
     "list_payment_events": Page[PaymentEvent](data=[_EVENT], has_more=False, next_cursor=None),
     "list_payment_refunds": Page[Refund](data=[REFUND], has_more=False, next_cursor=None),
     "list_payment_disputes": Page[Dispute](data=[DISPUTE], has_more=False, next_cursor=None),
+    "list_reconciliations": Page[Reconciliation](data=[_RECONCILIATION], has_more=False, next_cursor=None),
     "read_refund": REFUND,
     "refund_payment": REFUND,
     "capture_payment": Payment(**PAYMENT | _OPEN | {"status": "authorized"}),

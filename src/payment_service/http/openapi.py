@@ -30,6 +30,7 @@ _TAGS: Final = [
     {"name": "payments", "description": "Read payments, and capture or cancel them."},
     {"name": "refunds", "description": "Make and read refunds."},
     {"name": "checkout", "description": "For the shop's own server, which can check who owns an order."},
+    {"name": "reconciliations", "description": "Comparisons of the provider's objects with the database."},
     {"name": "webhooks", "description": "Events from providers."},
     {"name": "health", "description": "For operators; no key needed."},
 ]

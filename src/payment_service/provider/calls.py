@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
 from payment_service.provider.port import Outcome, TooLate, Transient, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
     from uuid import UUID
 
     from payment_service.domain.payment import IntentFact
-    from payment_service.provider.port import Call, Checkout, Provider
+    from payment_service.provider.listed_objects import ListedObject, ListedPage, NoObject, ObjectKind, Reconcilable
+    from payment_service.provider.port import Call, Checkout, EventPage, Provider, RecentEvents
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +68,42 @@ async def read_checkout(provider: Provider, intent_id: str, *, limit_s: float) -
         return Transient(code="timeout", retry_after_s=0)
     except Exception as error:  # noqa: BLE001 - as above
         log.error("provider_failed", provider=provider.name, code=_raised(error))
+        return Transient(code="raised", retry_after_s=0)
+
+
+async def read_events(
+    provider: RecentEvents, *, created_from: int, created_to: int | None, after: str, limit_s: float
+) -> EventPage | Transient:
+    """Read a page of the provider's latest events, within `limit_s`."""
+    return await _read_within(
+        provider.recent_events(created_from=created_from, created_to=created_to, after=after), limit_s
+    )
+
+
+async def list_objects(
+    provider: Reconcilable, kind: ObjectKind, *, created_from: int, created_to: int, after: str, limit_s: float
+) -> ListedPage | Transient:
+    """List a page of a provider's objects, within `limit_s`."""
+    return await _read_within(
+        provider.list_objects(kind, created_from=created_from, created_to=created_to, after=after), limit_s
+    )
+
+
+async def read_object(
+    provider: Reconcilable, kind: ObjectKind, object_id: str, *, limit_s: float
+) -> ListedObject | NoObject | Transient:
+    """Read one object of a provider, within `limit_s`."""
+    return await _read_within(provider.read_object(kind, object_id), limit_s)
+
+
+async def _read_within(reading: Awaitable[T], limit_s: float) -> T | Transient:
+    try:
+        async with asyncio.timeout(limit_s + GRACE_S):
+            return await reading
+    except TimeoutError:
+        return Transient(code="timeout", retry_after_s=0)
+    except Exception as error:  # noqa: BLE001 - as above
+        log.error("provider_failed", code=_raised(error))
         return Transient(code="raised", retry_after_s=0)
 
 

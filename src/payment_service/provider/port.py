@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # A placeholder for the payment's intent in a request that is built before the intent exists.
 OWN_INTENT: Final = "~own~"
+# The code of a failure: the position in a list does not exist any more, so start the list again.
+CURSOR_LOST: Final = "cursor_lost"
 # Concurrent checkout reads per process. A read takes 0.1 to 0.3 s, so eight exceed the whole rate of 20 a second.
 CHECKOUTS_MAX: Final = 8
 
@@ -182,10 +184,19 @@ class Disposition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadAgain:
+    """The request that reads an event's object in our own version. `after_capture`: read it once a capture is known."""
+
+    request: Request
+    after_capture: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderEvent:
     """A verified event. `occurred_at`: the provider's clock, seconds. `payload`: JSON text for jsonb, without secrets.
 
-    `intent_id` finds the payment of events without our metadata, such as those of refunds and disputes.
+    `intent_id` finds the payment of events without our metadata, such as those of refunds and disputes. `read_again`:
+    how to read the object instead, if the event has no fact because its version or content is not supported.
     """
 
     provider: str
@@ -197,6 +208,7 @@ class ProviderEvent:
     payment_id: UUID | None
     intent_id: str | None
     fact: AnyFact | None
+    read_again: ReadAgain | None = None
 
     @property
     def key(self) -> EventKey:
@@ -243,6 +255,44 @@ class WebhookReceiver(Protocol):
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
         """Translate an event. Pure and deterministic."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPage:
+    """A page of the provider's events, newest first. `at`: the provider's clock, seconds.
+
+    `next_after`: the position after which older events follow, or an empty string at the end.
+    """
+
+    events: tuple[ProviderEvent, ...]
+    at: int
+    next_after: str
+
+
+@runtime_checkable
+class RecentEvents(Protocol):
+    """The optional methods of a provider that lists its latest events. `events_kept`: for how long it does."""
+
+    events_kept: timedelta
+
+    async def recent_events(
+        self, *, created_from: int, created_to: int | None, after: str = "", undelivered: bool = False
+    ) -> EventPage | Transient:
+        """Read a page of the events of a window (provider's seconds, both included; None: no end).
+
+        `after`: the position that the page before returned. `undelivered`: only events that an endpoint has not
+        accepted. Return `Transient` on any failure; code CURSOR_LOST if the position no longer exists. Never raise.
+        """
+        ...
+
+
+@runtime_checkable
+class DisputeReads(Protocol):
+    """The optional method of a provider with disputes."""
+
+    def disputes_request(self, intent_id: str) -> Request:
+        """Build the request that reads all disputes of an intent."""
         ...
 
 

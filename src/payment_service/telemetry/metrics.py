@@ -6,6 +6,9 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+import payment_service_events
+from payment_service.domain.order import Reason
+
 # From a memory access to Stripe's slowest responses: 1 ms to 60 s.
 _STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -59,9 +62,31 @@ PROVIDER_BLOCKED = Gauge(
 )
 # Which provider events arrive, and with what result?
 WEBHOOKS = Counter("payments_webhooks_total", "Webhook deliveries, by result.", ["result"])
+# Which events had to be read from the provider, because no webhook brought them?
+EVENTS_READ = Counter("payments_events_read_total", "Events read from the provider's list, by result.", ["result"])
+# How often is the provider asked about something that is open for long?
+POLLS = Counter("payments_polls_total", "Reads of what is open for longer than usual, by kind.", ["kind"])
+# Is asking behind?
+OLDEST_POLL_SECONDS = Gauge("payments_oldest_due_poll_seconds", "Age of the oldest due poll.")
+# How far behind is reading the provider's events?
+EVENTS_UNREAD_SECONDS = Gauge(
+    "payments_events_unread_seconds", "Age of the oldest events that were not read yet.", ["provider"]
+)
 # Which webhooks are refused, and why?
 WEBHOOKS_REFUSED = Counter(
     "payments_webhooks_refused_total", "Webhook deliveries answered with 4xx, by reason.", ["reason"]
+)
+# Does Stripe send events in another API version than ours (a major version, or "unsupported")?
+PROVIDER_FOREIGN_VERSIONS = Counter(
+    "payments_provider_foreign_versions_total",
+    "Events of another major API version than the service's, by version.",
+    ["provider", "version"],
+)
+# Does the provider use words that the service does not know?
+PROVIDER_UNKNOWN_VALUES = Counter(
+    "payments_provider_unknown_values_total",
+    "Statuses of the provider that this version does not know, by field.",
+    ["provider", "field"],
 )
 # How large are the batches, and so how busy is the service?
 BATCH_SIZE = Histogram(
@@ -93,8 +118,10 @@ OLDEST_OUTBOX_SECONDS = Gauge("payments_oldest_unpublished_seconds", "Age of the
 OUTBOX_BACKLOG = Gauge("payments_unpublished_records", "Unpublished outbox rows.")
 # Which process publishes?
 RELAY_LEADER = Gauge("payments_relay_leader", "1 if this process holds the relay's lease.")
-# How many items need attention, and of which kind (operation, event, record, transfer)?
-PARKED = Gauge("payments_parked", "Parked items that need an operator, by kind and reason.", ["what", "reason"])
+# How many items need attention, and of which kind (operation, event, record, quarantine, transfer)?
+NEEDS_ATTENTION = Gauge(
+    "payments_needs_attention", "Items that need an operator, by kind and reason.", ["what", "reason"]
+)
 # Do provider events wait for their payment?
 EVENTS_WAITING = Gauge("payments_events_waiting", "Provider events that are stored and not applied yet.")
 # When will rows collect in the default partition, because `maintain` has not run?
@@ -110,6 +137,11 @@ AUTHORIZATIONS_EXPIRING = Gauge(
 REFUNDS_WITHOUT_BALANCE = Gauge(
     "payments_refunds_waiting_for_balance", "Refunds that are retried because our balance at the provider is too low."
 )
+# Do provider and database differ, and how?
+# Is somebody comparing them?
+RECONCILIATION_AGE_SECONDS = Gauge(
+    "payments_reconciliation_age_seconds", "Time since the last finished reconciliation, or since the first payment."
+)
 # How many requests does the API answer, and how?
 HTTP_REQUESTS = Counter("payments_http_requests_total", "API requests, by route and status.", ["route", "status"])
 # Does this host's clock agree with the database's, which decides?
@@ -123,3 +155,15 @@ SENDING_PAUSED = Gauge(
 )
 # Is the event loop blocked?
 LOOP_LAG_SECONDS = Gauge("payments_event_loop_lag_seconds", "Delay of the event loop at its last check.")
+
+
+def initialize_counters() -> None:
+    """Initialize the counters that alerts watch: a counter that first appears with 1 shows no increase."""
+    for topic in payment_service_events.TOPICS:
+        OUTBOX_RECORDS.labels(topic)
+    for reason in Reason:
+        QUARANTINED.labels("kafka", reason)
+    for refusal in ("no_match", "stale", "future"):
+        WEBHOOKS_REFUSED.labels(refusal)
+    for result in ("overloaded", "misdirected"):
+        WEBHOOKS.labels(result)

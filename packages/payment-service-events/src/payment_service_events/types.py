@@ -278,17 +278,23 @@ class PaymentRefundFailed(RefundFailed, Event):
 
 @dataclass(frozen=True)
 class Disputed(EventData):
-    """The customer's bank inquires (`stage` inquiry) or took the money (chargeback)."""
+    """The customer's bank inquires (`stage` inquiry) or took the money (chargeback), or its decision is appealed."""
 
     topic: ClassVar[str] = "payments.disputed"
     docs: ClassVar[Docs] = Docs(
-        when="the customer's bank asks (`inquiry`) or has withdrawn the money (`chargeback`);"
-        " submit evidence until `evidence_due_by`",
+        when="the customer's bank asks (`inquiry`) or has withdrawn the money (`chargeback`), its decision is appealed"
+        " (`appeal`), or the provider's status is new (`unknown`); submit evidence until `evidence_due_by`",
         responses=[Response("disputed", "hold the parcel, send evidence by `evidence_due_by`")],
     )
 
     dispute_id: str = field(metadata=_DISPUTE_ID)
-    stage: str = field(metadata=about("`inquiry` or `chargeback`.", "chargeback", enum=["inquiry", "chargeback"]))
+    stage: str = field(
+        metadata=about(
+            "`inquiry`, `chargeback`, `appeal` of a decision, or `unknown`: see `status`.",
+            "chargeback",
+            enum=["appeal", "chargeback", "inquiry", "unknown"],
+        )
+    )
     amount: Money = field(metadata=_DISPUTED)
     reason: str = field(metadata=_DISPUTE_REASON)
     status: str = field(
@@ -296,6 +302,8 @@ class Disputed(EventData):
             "The provider's word.",
             "needs_response",
             open_enum=[
+                "appeal_needs_response",
+                "appeal_under_review",
                 "lost",
                 "needs_response",
                 "prevented",

@@ -55,6 +55,17 @@ COMMENT ON TABLE provider_budget IS 'Token buckets that limit the calls of all r
 COMMENT ON COLUMN provider_budget.tokens IS 'Calls that may be made at once, as of refilled_at. A checkout call may take it below zero.';
 COMMENT ON COLUMN provider_budget.checkout_tokens IS 'The share of calls that waiting customers may take, as of checkout_refilled_at.';
 
+COMMENT ON TABLE polling IS 'How far the events of a provider are read, so that none depends on a webhook. One row per provider.';
+COMMENT ON COLUMN polling.events_read_until IS 'All events of the provider up to this second (its clock, since 1970) are stored.';
+COMMENT ON COLUMN polling.window_until IS 'End of the window that is being read; NULL between windows.';
+COMMENT ON COLUMN polling.events_after IS 'Position inside the window: the last event of the page before.';
+COMMENT ON COLUMN polling.clock_ahead_s IS 'The clock of the provider minus that of the database, seconds.';
+COMMENT ON COLUMN polling.round IS 'Fencing token. Claiming a page raises it, and saving the position tests it.';
+COMMENT ON COLUMN polling.failures IS 'Failed pages in a row; the pause doubles with each.';
+COMMENT ON COLUMN polling.events_due_at IS 'When the next page is due. A replica that reads a page moves it for the time of a call.';
+COMMENT ON COLUMN polling.reads_due_at IS 'When the next single reads may be requested.';
+COMMENT ON TABLE polls IS 'Payments of which something is open, and when the provider is asked about them. The row is deleted when nothing is open.';
+COMMENT ON COLUMN polls.tries IS 'The wait doubles with each: 3 min, 6 min, up to 6 h.';
 COMMENT ON TABLE provider_health IS 'Kinds of calls that a provider rejects as a whole. Blocked calls wait; one call at a time probes.';
 COMMENT ON COLUMN provider_health.kind IS 'Kind of operation, or * for all calls to the provider.';
 COMMENT ON COLUMN provider_health.refused_payments IS 'Payments with an unexpected refusal since the last success. Ten of them block the kind.';
@@ -66,7 +77,7 @@ COMMENT ON COLUMN payment_events.payload IS 'The signed body without client secr
 COMMENT ON COLUMN payment_events.result IS 'applied, known, external, ignored, stray, closed; or the reason why the event waits.';
 COMMENT ON COLUMN payment_events.retry_at IS 'When the apply loop tries the event again. NULL: it does not.';
 COMMENT ON COLUMN payment_events.parked_reason IS 'Why the event needs attention. NULL: it does not.';
-COMMENT ON COLUMN payment_events.verified_by IS 'Label of the webhook secret that verified the event, never the signature.';
+COMMENT ON COLUMN payment_events.verified_by IS 'Label of the webhook secret that verified the event, never the signature; read if it was read from the provider.';
 COMMENT ON COLUMN payment_events.occurred_at IS 'The clock of the provider.';
 
 COMMENT ON TABLE payment_history IS 'Changes of payments, one row per change and per published event. Not partitioned, so that the numbering of events is exact.';
@@ -86,6 +97,8 @@ COMMENT ON COLUMN refunds.fact_rank IS 'Key of the latest applied fact, as in pa
 COMMENT ON COLUMN refunds.fact_at IS 'The clock of the provider, in seconds since 1970.';
 
 COMMENT ON TABLE disputes IS 'Disputes (chargebacks and inquiries) of payments. Amounts are in minor units.';
+COMMENT ON COLUMN disputes.status IS 'The word of the provider, which may be newer than this version.';
+COMMENT ON COLUMN disputes.funds_withdrawn IS 'Whether the bank has the money. For a status that does not say it: what the fields of the provider say.';
 COMMENT ON COLUMN disputes.evidence_due_at IS 'Until when the provider accepts evidence. NULL: it does not ask for any.';
 COMMENT ON COLUMN disputes.fact_rank IS 'Key of the latest applied fact, as in payments.';
 COMMENT ON COLUMN disputes.fact_at IS 'The clock of the provider, in seconds since 1970.';
@@ -109,6 +122,11 @@ COMMENT ON COLUMN parked_aggregates.aggregateid IS 'outbox.aggregateid.';
 COMMENT ON COLUMN parked_aggregates.position IS 'outbox.position of the record that cannot be published.';
 COMMENT ON COLUMN parked_aggregates.topic IS 'The topic that accepts no records; publishing resumes with it. NULL: the broker refused the record itself, which needs attention.';
 
+COMMENT ON TABLE recovery IS 'The last recovery of a restored backup. One row or none.';
+COMMENT ON COLUMN recovery.restored_to IS 'The time of the backup. The service looks at the provider and the topics from then on.';
+COMMENT ON COLUMN recovery.finished_at IS 'NULL: the service does not start.';
+COMMENT ON TABLE recovered_records IS 'Records of payments.* that the restored backup lacked. Their facts are not published again, and their numbers are not used again.';
+COMMENT ON COLUMN recovered_records.sequence IS 'The number that the topic has. The payment continues above it.';
 COMMENT ON TABLE relay_lease IS 'The replica that publishes. One row.';
 COMMENT ON COLUMN relay_lease.epoch IS 'Fencing token. Taking the lease raises it, and every write of the relay tests it.';
 
@@ -118,7 +136,8 @@ COMMENT ON COLUMN quarantine.record_topic IS 'The topic; of a webhook the name o
 COMMENT ON COLUMN quarantine.record_value IS 'The record, with card numbers masked.';
 COMMENT ON COLUMN quarantine.record_headers IS '[[name, value], ...], values as Latin-1.';
 COMMENT ON COLUMN quarantine.recorded_at IS 'Timestamp of the record. NULL: it has none.';
-COMMENT ON COLUMN quarantine.replayed_at IS 'When an operator replayed the record and it was accepted.';
+COMMENT ON COLUMN quarantine.replayed_at IS 'When an operator retried the record and it was accepted.';
+COMMENT ON COLUMN quarantine.closed_at IS 'When an operator closed it without accepting it. NULL, as is replayed_at: it needs attention.';
 
 COMMENT ON TABLE order_cancellations IS 'Canceled orders, one row each. Kept for good, so that a cancellation also applies to an order that arrives later.';
 COMMENT ON COLUMN order_cancellations.reason IS 'The word of the shop; empty if it gave none.';
@@ -159,3 +178,26 @@ COMMENT ON VIEW payments_decimal IS 'Payments with amounts in major units and th
 COMMENT ON VIEW refunds_decimal IS 'Refunds with amounts in major units, as the API returns them.';
 
 COMMENT ON VIEW disputes_decimal IS 'Disputes with amounts in major units, as the API returns them.';
+
+COMMENT ON TABLE reconciliations IS 'Runs of reconciliation. At most one runs; another process resumes it after its lease has ended.';
+COMMENT ON COLUMN reconciliations.since IS 'The window that is compared, by the time of creation; `until` is inclusive.';
+COMMENT ON COLUMN reconciliations.comparison IS 'The comparison that runs, and the position from which it resumes after a crash.';
+COMMENT ON COLUMN reconciliations.compared IS 'Number of objects and rows compared.';
+COMMENT ON COLUMN reconciliations.ignored IS 'Objects of other programs in the same account.';
+COMMENT ON COLUMN reconciliations.found IS 'Differences found, repaired ones included.';
+COMMENT ON COLUMN reconciliations.postponed IS 'Differences that may be timing: the payment was locked or had a call in flight. A later run compares them again.';
+COMMENT ON COLUMN reconciliations.holder IS 'The process that runs it, until `lease_until` by the clock of the database. Each step renews the lease.';
+
+COMMENT ON TABLE reconciliation_objects IS 'Objects that the provider listed during a run, to find rows without an object. Deleted when the run ends.';
+
+COMMENT ON TABLE differences IS 'Differences that reconciliation found, one row per code and object. Open ones have no resolved_at and need attention.';
+COMMENT ON COLUMN differences.code IS 'Reason code; domain/differences.py says what to do for each.';
+COMMENT ON COLUMN differences.subject IS 'Id of the object that differs: at the provider, of a row, or topic, partition and offset.';
+COMMENT ON COLUMN differences.sides IS 'The two sides that were compared.';
+COMMENT ON COLUMN differences.provider IS 'The provider of the object; empty if the difference is between our rows or topics.';
+COMMENT ON COLUMN differences.payment_id IS 'The payment, if known. It may have no row.';
+COMMENT ON COLUMN differences.detail IS 'Both values, in words.';
+COMMENT ON COLUMN differences.occurred_at IS 'The time by which a window contains the object.';
+COMMENT ON COLUMN differences.first_seen_at IS 'When the difference was found first since it was last resolved.';
+COMMENT ON COLUMN differences.resolved_at IS 'When it was repaired, or when a run no longer found it. NULL: open.';
+COMMENT ON COLUMN differences.repaired IS 'True: reconciliation repaired it. False and resolved: it disappeared by other means.';

@@ -1,4 +1,4 @@
--- The schema, without the tables of providers (Plugin.migrations) and without comments (0001_comments.sql).
+-- The schema, without the tables of providers (Plugin.migrations), of reconciliation (0001_reconciliation.sql) and without comments.
 -- docs/schema.sql shows all of it together.
 -- `payment-service maintain` creates and drops the partitions.
 
@@ -206,11 +206,10 @@ CREATE TABLE disputes (
     provider_dispute_id text        NOT NULL,
     amount              bigint      NOT NULL CONSTRAINT disputes_amount_in_range CHECK (amount BETWEEN 0 AND 999999999999),
     currency            text        NOT NULL CONSTRAINT disputes_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
-    status              text        NOT NULL CONSTRAINT disputes_status_is_known CHECK (status IN (
-                                        'warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response',
-                                        'under_review', 'prevented', 'lost', 'won')),
+    status              text        NOT NULL CONSTRAINT disputes_status_is_a_word CHECK (status ~ '^[a-z0-9_]{1,64}$'),
     reason              text        NOT NULL,
     evidence_due_at     timestamptz,
+    funds_withdrawn     boolean     NOT NULL DEFAULT true,
     fact_rank           smallint    NOT NULL,
     fact_at             bigint      NOT NULL,
     fact_precedence     smallint    NOT NULL,
@@ -220,7 +219,7 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_one_row_per_dispute UNIQUE (provider, provider_dispute_id)
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
-CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status IN ('needs_response', 'warning_needs_response');
+CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status LIKE '%needs_response';
 
 -- Column names are the ones that the event router of Debezium expects.
 CREATE SEQUENCE outbox_position;
@@ -288,9 +287,10 @@ CREATE TABLE quarantine (
     record_headers   json        NOT NULL DEFAULT '[]',
     recorded_at      timestamptz,
     created_at       timestamptz NOT NULL DEFAULT now(),
-    replayed_at      timestamptz
+    replayed_at      timestamptz,
+    closed_at        timestamptz
 );
-CREATE INDEX quarantine_by_time ON quarantine (created_at);
+CREATE INDEX quarantine_open ON quarantine (created_at, id) WHERE replayed_at IS NULL AND closed_at IS NULL;
 
 CREATE TABLE order_cancellations (
     order_id         text        PRIMARY KEY CONSTRAINT order_cancellations_order_id_is_1_to_64_printable CHECK (order_id ~ '^[\x21-\x7e]{1,64}$'),

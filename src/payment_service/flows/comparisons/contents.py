@@ -35,7 +35,9 @@ def compare_contents(row: Mapping[str, Any]) -> Iterator[Difference]:
     except (MalformedRecord, UnknownCurrency, ValueError, TypeError) as error:
         yield _difference(row, "record_unreadable", str(error))
         return
-    if row["id"] != event_record_id(row["aggregateid"], row["type"], row["cause"]):
+    # The row of a recovered record names the id, since the cause was lost with the database (`db/recovery.sql`).
+    recovered = row["cause"].endswith(f":{row['id']}:recovered")
+    if not recovered and row["id"] != event_record_id(row["aggregateid"], row["type"], row["cause"]):
         yield _difference(row, "record_id_differs", f"the id does not follow from the cause {row['cause']}")
     wrong = [name for name, found, expected in _envelope(row, event) if found != expected]
     if wrong:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from payment_service.crash_points import reached
-from payment_service.db import operations, order_cancellations, payments
+from payment_service.db import operations, order_cancellations, payments, recovery
 from payment_service.domain.facts_without_intent import FreeFact
 from payment_service.domain.ids import operation_id, payment_id
 from payment_service.domain.order import Order, Reason, Rejected
-from payment_service.domain.unpaid import ORDER_CANCELLED
+from payment_service.domain.unpaid import ORDER_CANCELLED, cancellation_reason
 from payment_service.flows.calls.listing_windows import LOST_BEFORE
 from payment_service.flows.intake.quarantine import count_quarantined, quarantine_records
 from payment_service.flows.intake.records import accept_records
@@ -209,6 +209,9 @@ class OrderIntake:
             fold.take(plan.id, FreeFact(at=int(at.timestamp())))
         for plan in canceled:
             await operations.withdraw_create(connection, plan.id, ORDER_CANCELLED)
+        for name, code in (await recovery.canceled_before(connection, [plan.id for plan in plans])).items():
+            # A consumer knows the end of this payment, so no intent may be created for it.
+            await operations.withdraw_create(connection, name, cancellation_reason(code))
         await fold.write(connection)
         return fold
 

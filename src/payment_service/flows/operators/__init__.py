@@ -1,4 +1,4 @@
-"""Changes that operators start: parked items, quarantine and republishing.
+"""Changes that operators start: what needs attention, quarantine and republishing.
 
-It may import every other package of the flows except `flows/timers`. Start with `parked.py`.
+It may import every other package of the flows except `flows/timers`. Start with `attention.py`.
 """

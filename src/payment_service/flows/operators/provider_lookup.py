@@ -12,7 +12,7 @@ from payment_service.provider.calls import attempt
 from payment_service.provider.port import OWN_INTENT, Blocked, Call, Done, Kind, Transient, Unknown
 
 if TYPE_CHECKING:
-    from payment_service.db.parked import ParkedOperation
+    from payment_service.db.attention import ParkedOperation
     from payment_service.domain.facts import AnyFact
     from payment_service.domain.payment import Payment
     from payment_service.domain.refund import Refund, RefundListFact
@@ -80,7 +80,7 @@ def check_against_refunds(refund: Refund, provider_id: str, lookup: RefundListFa
 def check_against_intent(operation: ParkedOperation, provider_id: str, lookup: AnyFact | None) -> IntentFact:
     """Return the intent as read. Raise Refusal if it is another one, or if the call was not done."""
     if not isinstance(lookup, IntentFact):
-        raise Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` displays its state.")
+        raise Refusal(RefusalReason.NOT_ALLOWED, "It needs no attention any more: `show` displays its state.")
     if lookup.intent_id != provider_id:
         message = f"The operation is about {lookup.intent_id}, not {provider_id}, so nothing was changed: use that id."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)

@@ -73,7 +73,8 @@ class Replays:
             row = await quarantine.lock(connection, name)
             if row is None:
                 raise Refusal(
-                    RefusalReason.NOT_FOUND, "Nothing in quarantine has this id: `quarantine list` shows the rows."
+                    RefusalReason.NOT_FOUND,
+                    "Nothing in quarantine has this id: `attention list --what quarantine` shows the items.",
                 )
             if row.replayed_at is not None:
                 return _answer(name, None, "accepted_before")
@@ -152,4 +153,5 @@ def _require_whole(row: QuarantinedRecord) -> None:
 
 
 def _answer(name: UUID, payment_id: UUID | None, done: str) -> ChangeResult:
-    return ChangeResult({"id": str(name), "payment_id": str(payment_id) if payment_id else None, "done": done})
+    payment = str(payment_id) if payment_id else None
+    return ChangeResult({"what": "quarantine", "id": str(name), "payment_id": payment, "done": done})

@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from payment_service.db import operations
+from payment_service.db import operations, payments
 from payment_service.db.operations import NewOperation
 from payment_service.domain.ids import operation_id
 from payment_service.domain.payment import CANCELABLE, Status
+from payment_service.domain.unpaid import unpaid_outcome
 from payment_service.flows.requests.checks import (
     lock_payment,
     require_none_parked,
     require_none_under_way,
+    require_not_being_read,
     require_same_request,
     show_payment,
 )
@@ -53,9 +55,18 @@ class CancelRequest:
 
 
 async def cancel(
-    connection: Connection, context: Context, fold: Fold, payment_id: UUID, request: CancelRequest
+    connection: Connection,
+    context: Context,
+    fold: Fold,
+    payment_id: UUID,
+    request: CancelRequest,
+    *,
+    look_first: bool = False,
 ) -> None:
-    """Enqueue a cancel of a locked, open payment, and withdraw its create if that was never sent."""
+    """Enqueue a cancel of a locked, open payment, and withdraw its create if that was never sent.
+
+    `look_first`: read the intent, and send nothing if it is canceled.
+    """
     payment = fold.payment(payment_id)
     if payment.provider_payment_id is None:
         await operations.withdraw_create(connection, payment_id, request.reason)
@@ -66,6 +77,7 @@ async def cancel(
         kind=Kind.CANCEL,
         cause=f"{request.client}:{request.key}",
         request=build_request(context, payment, request),
+        look_first=look_first,
     )
     fold.enqueue(operation)
 
@@ -97,14 +109,31 @@ class Cancellations:
         return await change_payments_once(self._context, change_request, work)
 
     async def _cancel(self, connection: Connection, payment: Payment, request: CancelRequest) -> Fold:
-        if payment.status not in CANCELABLE:
+        lost = payment.status not in CANCELABLE
+        if lost and not await _is_lost_cancel(connection, payment, request):
+            await require_not_being_read(connection, payment)
             raise _refusal(payment)
-        await require_none_parked(connection, payment)
-        await require_none_under_way(connection, payment, Kind.CANCEL, Kind.CAPTURE)
+        if not lost:
+            await require_none_parked(connection, payment)
+            await require_none_under_way(connection, payment, Kind.CANCEL, Kind.CAPTURE)
         fold = self._context.fold({payment.id: payment})
-        await cancel(connection, self._context, fold, payment.id, request)
+        await cancel(connection, self._context, fold, payment.id, request, look_first=lost)
         await fold.write(connection)
         return fold
+
+
+async def _is_lost_cancel(connection: Connection, payment: Payment, request: CancelRequest) -> bool:
+    """Return whether the intent was canceled for this reason, and no cancel that is known here explains it.
+
+    A restored backup may have lost the operation. The job that runs again then gets its first response, and the operation
+    reads the intent instead of canceling it.
+    """
+    if payment.status is not Status.CANCELED or payment.provider_payment_id is None:
+        return False
+    if await operations.explains(connection, payment.id, Kind.CANCEL):
+        return False
+    code = await payments.unpaid_code(connection, payment.id)
+    return code is None or code == unpaid_outcome(request.reason, authorized=False)[0]
 
 
 def _refusal(payment: Payment) -> Refusal:

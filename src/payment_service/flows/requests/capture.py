@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payment_service.db import operations
+from payment_service.db import operations, payments
 from payment_service.db.operations import NewOperation
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import parse
@@ -16,6 +16,7 @@ from payment_service.flows.requests.checks import (
     lock_payment,
     require_none_parked,
     require_none_under_way,
+    require_not_being_read,
     require_same_request,
     show_payment,
 )
@@ -60,11 +61,14 @@ class Captures:
     async def _capture(
         self, connection: Connection, payment: Payment, name: UUID, amount: str | None, change_request: ChangeRequest
     ) -> Fold:
-        if payment.status is not Status.AUTHORIZED:
+        captured = payment.status is not Status.AUTHORIZED
+        if captured and not await self._is_lost_capture(connection, payment, amount):
+            await require_not_being_read(connection, payment)
             raise _refusal(payment)
         request = self._request(payment, amount)
-        await require_none_parked(connection, payment)
-        await require_none_under_way(connection, payment, Kind.CAPTURE, Kind.CANCEL)
+        if not captured:
+            await require_none_parked(connection, payment)
+            await require_none_under_way(connection, payment, Kind.CAPTURE, Kind.CANCEL)
         fold = self._context.fold({payment.id: payment})
         fold.enqueue(
             NewOperation(
@@ -74,10 +78,25 @@ class Captures:
                 kind=Kind.CAPTURE,
                 cause=f"{change_request.actor.client}:{change_request.key}",
                 request=request,
+                look_first=captured,
             )
         )
         await fold.write(connection)
         return fold
+
+    async def _is_lost_capture(self, connection: Connection, payment: Payment, amount: str | None) -> bool:
+        """Return whether the provider has captured this amount, and no capture that is known here explains it.
+
+        A restored backup may have lost the operation. The job that runs again then gets its first response, and the operation
+        reads the intent instead of capturing it.
+        """
+        if payment.status is not Status.SUCCEEDED or payment.captured.minor == 0:
+            return False
+        if payment.captured != _amount(payment, amount) or not await payments.is_captured_manually(
+            connection, payment.id
+        ):
+            return False
+        return not await operations.explains(connection, payment.id, Kind.CAPTURE)
 
     def _request(self, payment: Payment, amount: str | None) -> Request:
         try:

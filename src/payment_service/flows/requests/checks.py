@@ -49,6 +49,13 @@ async def require_none_parked(connection: Connection, payment: Payment) -> None:
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
 
 
+async def require_not_being_read(connection: Connection, payment: Payment) -> None:
+    """Raise Refusal while the payment is read at the provider: a refusal now would be by a row that may be out of date."""
+    if await operations.is_being_read(connection, payment.id):
+        message = "The payment is being read at the provider: send the request again in a second."
+        raise Refusal(RefusalReason.NOT_YET, message, retry_after_s=1)
+
+
 def require_same_request(known: str, now: str) -> None:
     """Raise Refusal if a key is reused for another request after its stored response expired."""
     if known != now:

@@ -19,7 +19,12 @@ from payment_service.db.refunds import NO_FINGERPRINT, Requester
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import parse
 from payment_service.domain.refund import NotRefundable, RefundRequested
-from payment_service.flows.requests.checks import lock_payment, require_none_parked, require_same_request
+from payment_service.flows.requests.checks import (
+    lock_payment,
+    require_none_parked,
+    require_not_being_read,
+    require_same_request,
+)
 from payment_service.flows.requests.idempotency import ChangeResult, change_payments_once, require_same
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import Kind
@@ -96,6 +101,7 @@ class Refunds:
         if (
             refused := reserve(self._context, fold, payment_id, refund_id, amount, terms.reason, requester)
         ) is not None:
+            await require_not_being_read(connection, payment)
             raise _refusal(refused)
         await fold.write(connection)
         return fold

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from payment_service.db import disputes, operations, payments, records, refunds
-from payment_service.domain.dispute import DisputeChanged, DisputeFact, apply_dispute
+from payment_service.db import disputes, operations, payments, polls, records, recovery, refunds
+from payment_service.domain.dispute import (
+    CLOSED,
+    DisputeChanged,
+    DisputeFact,
+    DisputeListFact,
+    apply_dispute,
+)
 from payment_service.domain.ids import dispute_id
-from payment_service.domain.payment import Applied, IntentFact, Parked, Status, Stray, apply
+from payment_service.domain.payment import Applied, Ignored, IntentFact, Parked, Status, Stray, apply
 from payment_service.domain.refund import (
     ReadIntent,
     ReadRefunds,
@@ -25,10 +31,18 @@ from payment_service.domain.refund import (
     RefundsChanged,
     RefundTotalFact,
     apply_refund,
+    is_pending,
 )
 from payment_service.domain.unexpected import UnexpectedFact, park
 from payment_service.flows.state.outbox_records import outbox_record
-from payment_service.flows.state.system_operations import cancel_stray, read_after, read_own_intent, read_refunds
+from payment_service.flows.state.recovered_numbers import renumber
+from payment_service.flows.state.system_operations import (
+    cancel_stray,
+    read_after,
+    read_object,
+    read_own_intent,
+    read_refunds,
+)
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -39,7 +53,7 @@ if TYPE_CHECKING:
     from payment_service.db.refunds import Requester
     from payment_service.domain.dispute import Dispute
     from payment_service.domain.events import PaymentEvent
-    from payment_service.domain.facts import AnyFact, AnyVerdict
+    from payment_service.domain.facts import AnyFact, AnyVerdict, SingleFact
     from payment_service.domain.payment import Payment
     from payment_service.domain.refund import Refund
     from payment_service.provider.port import Request
@@ -48,7 +62,15 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 # Facts that depend on the payment's refunds or disputes.
-_ABOUT_CHILDREN = (RefundRequested, RefundFact, RefundListFact, RefundRefused, RefundTotalFact, DisputeFact)
+_ABOUT_CHILDREN = (
+    RefundRequested,
+    RefundFact,
+    RefundListFact,
+    RefundRefused,
+    RefundTotalFact,
+    DisputeFact,
+    DisputeListFact,
+)
 
 
 @dataclass(slots=True)
@@ -79,6 +101,7 @@ class Fold:
         self._refunds: dict[UUID, Refund] = {}
         self._disputes: dict[UUID, Dispute] = {}
         self._requesters: dict[UUID, Requester] = {}
+        self._published: Mapping[UUID, Collection[tuple[str, str]]] = {}
 
     def __contains__(self, payment_id: object) -> bool:
         return payment_id in self._current
@@ -115,6 +138,9 @@ class Fold:
 
     def take(self, payment_id: UUID, fact: AnyFact) -> AnyVerdict:
         """Fold one fact. Enqueue the operations that it requires. The caller handles a parked verdict."""
+        if isinstance(fact, DisputeListFact):
+            verdicts = [self.take(payment_id, one) for one in fact.disputes]
+            return next((v for v in verdicts if isinstance(v, Parked)), Ignored("each was taken"))
         payment = self._current[payment_id]
         verdict = self._verdict_on(payment, fact)
         match verdict:
@@ -148,6 +174,10 @@ class Fold:
         payment = self._current[payment_id]
         self._append_history(payment, payment, None, cause, self._now)
 
+    def skip_published(self, causes: Mapping[UUID, Collection[tuple[str, str]]]) -> None:
+        """Do not publish these (topic, cause) of each payment again. A row that was set back has published them before."""
+        self._published = causes
+
     def set_requester(self, refund_id: UUID, requester: Requester) -> None:
         """Set the requester of a refund that this fold created."""
         self._requesters[refund_id] = requester
@@ -160,13 +190,19 @@ class Fold:
         """Enqueue a read of the object of a request: the payment's own intent, a stray or refunds."""
         self.enqueue(read_after(self._current[payment_id], after, cause, self._providers))
 
+    def enqueue_read_again(self, payment_id: UUID, request: Request, cause: str) -> None:
+        """Enqueue a read of an object in our version."""
+        self.enqueue(read_object(self._current[payment_id], request, cause))
+
     def enqueue_own_read(self, payment_id: UUID, cause: str) -> None:
         """Enqueue a read of the payment's own intent, if it has one."""
         self._enqueue_if_any(read_own_intent(self._current[payment_id], cause, self._providers))
 
     async def write(self, connection: Connection) -> None:
-        """Write payments, then refunds and disputes, then history, events and operations."""
+        """Write payments, then refunds and disputes, then polls, history, events and operations."""
         self._read_authorizations()
+        if self._outbox:
+            await self._continue_numbers(connection)
         changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
         if changes:
             await payments.save(connection, changes)
@@ -179,6 +215,7 @@ class Fold:
             await disputes.save(
                 connection, [(d, self._current[d.payment_id].provider) for d in self._disputes.values()]
             )
+        await self._follow(connection)
         if self._history:
             await records.append_history(connection, self._history)
         if self._outbox:
@@ -215,7 +252,23 @@ class Fold:
         """Return whether the dispatcher has work."""
         return bool(self._operations)
 
-    def _verdict_on(self, payment: Payment, fact: AnyFact) -> AnyVerdict:
+    async def _follow(self, connection: Connection) -> None:
+        """Poll what is open now, and end the polls of payments that ended."""
+        wanted = {d.payment_id: polls.DISPUTE_TRIES for d in self._disputes.values() if d.status not in CLOSED}
+        wanted |= {r.payment_id: 0 for r in self._refunds.values() if is_pending(r)}
+        if wanted:
+            await polls.request(
+                connection, [(key, self._current[key].provider, tries) for key, tries in wanted.items()]
+            )
+        ended = [
+            key
+            for key, now in self._current.items()
+            if now.status.ended and not self._before[key].status.ended and key not in wanted
+        ]
+        if ended:
+            await polls.end(connection, ended)
+
+    def _verdict_on(self, payment: Payment, fact: SingleFact) -> AnyVerdict:
         match fact:
             case RefundRequested() | RefundFact() | RefundListFact() | RefundRefused() | RefundTotalFact():
                 return apply_refund(payment, self._children[payment.id].refunds, fact)
@@ -226,6 +279,20 @@ class Fold:
                 return park(fact)
             case _:
                 return apply(payment, fact)
+
+    async def _continue_numbers(self, connection: Connection) -> None:
+        """Publish no event that a topic has already. The table is empty unless a backup was restored."""
+        found = await recovery.sequences_of(connection, {record.aggregate_id for record in self._outbox})
+        if not found:
+            return
+        before = {key: payment.sequence for key, payment in self._before.items()}
+        numbered = renumber(self._outbox, self._history, before=before, recovered=found)
+        self._outbox, self._history = numbered.outbox, numbered.history
+        for key, last in numbered.last.items():
+            now = self._current[key] = replace(self._current[key], sequence=last)
+            if now.status is Status.SUCCEEDED and self._before[key].status is not Status.SUCCEEDED:
+                # The lost rows may include refunds, whose events are not sent again.
+                self._enqueue_if_any(read_refunds(now, "recovered", self._providers))
 
     def _enqueue_if_any(self, read: operations.NewOperation | None) -> None:
         if read is not None:
@@ -245,6 +312,8 @@ class Fold:
 
     def _record(self, was: Payment, now: Payment, events: tuple[PaymentEvent, ...], fact: AnyFact) -> Payment:
         occurred_at = _occurred_at(fact)
+        known = self._published.get(now.id, ())
+        events = tuple(event for event in events if (event.data.topic, event.cause) not in known)
         if not events and now.status is not was.status:
             self._append_history(was, now, None, f"{getattr(fact, 'intent_id', '')}:{now.status}", occurred_at)
         for event in events:

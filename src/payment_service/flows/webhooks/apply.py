@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
+    from prometheus_client import Counter
+
     from payment_service.db.events import PendingEvent
     from payment_service.db.pool import Connection
     from payment_service.domain.facts import AnyVerdict
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# The verifier of events that were read from the provider: TLS and the API key, not a signature.
+READ: Final = "read"
 # A transaction of about 30 ms, well under the lock timeout of other transactions.
 GROUP_MAX: Final = 256
 REPLAY_GROUP_MAX: Final = 100
@@ -105,20 +109,35 @@ class Webhooks:
         if not group:
             return 0
         metrics.BATCH_SIZE.labels("webhooks").observe(len(group))
+        if await self._store_group(group, metrics.WEBHOOKS):
+            waited_s = asyncio.get_running_loop().time() - group[0].arrived_s
+            metrics.STAGE_SECONDS.labels("webhook_to_durable").observe(waited_s)
+        return len(group)
+
+    async def store_read(self, found: Sequence[ProviderEvent]) -> None:
+        """Store and apply events that were read from the provider. Raise Unavailable if the database is."""
+        loop = asyncio.get_running_loop()
+        group = [_Delivery(event, READ, loop.create_future(), loop.time()) for event in found]
+        await self._store_group(group, metrics.EVENTS_READ)
+        for failure in await asyncio.gather(*(delivery.done for delivery in group), return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _store_group(self, group: Sequence[_Delivery], counter: Counter) -> bool:
+        """Store a group, or each event alone if that fails. Return whether the group was stored at once."""
         try:
-            await self._store([(d.event, d.verified_by) for d in group])
+            await self._store([(d.event, d.verified_by) for d in group], counter)
         except TRANSIENT_ERRORS as error:
             log.warning("webhooks_not_stored", size=len(group), error=type(error).__name__)
             _complete(group, Unavailable())
         except Exception as error:  # noqa: BLE001 - one faulty event must not block the others
             log.warning("webhook_group_failed", size=len(group), error=type(error).__name__, detail=str(error)[:300])
             for delivery in group:
-                await self._store_alone(delivery)
+                await self._store_alone(delivery, counter)
         else:
             _complete(group, None)
-            waited_s = asyncio.get_running_loop().time() - group[0].arrived_s
-            metrics.STAGE_SECONDS.labels("webhook_to_durable").observe(waited_s)
-        return len(group)
+            return True
+        return False
 
     async def replay_once(self) -> int:
         """Apply pending events that are due. Return the number of events processed."""
@@ -153,6 +172,24 @@ class Webhooks:
             events.Result(event=event, processed=False, result="not_applicable", parked_reason="not_applicable")
             for event in work
         ]
+
+    async def apply_stored(
+        self, connection: Connection, stored: Sequence[events.StoredEvent]
+    ) -> tuple[Fold, list[events.Result]]:
+        """Apply stored events again in the caller's transaction, and record no results. Skip those without a fact for us."""
+        translated = [(self._translate(one), "") for one in stored]
+        claimed = await self._claim_own_intents(connection, translated)
+        # A total only requests a read of the refunds. A total that was applied before is out of date.
+        spent = {(one.provider, one.event_id) for one in stored if one.processed}
+        return await self._apply(
+            connection,
+            [
+                event
+                for event, _ in claimed
+                if event.disposition is Disposition.APPLY
+                and not (event.key in spent and isinstance(event.fact, RefundTotalFact))
+            ],
+        )
 
     async def store_within(
         self, connection: Connection, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False
@@ -189,23 +226,25 @@ class Webhooks:
             for event, label in deliveries
         ]
 
-    def after_commit(self, stored: Stored) -> None:
+    def after_commit(self, stored: Stored, counter: Counter = metrics.WEBHOOKS) -> None:
         """Count the committed changes and wake the loops that have work because of them."""
         self._context.after_commit(stored.fold)
-        metrics.WEBHOOKS.labels("repeated").inc(stored.repeated)
+        counter.labels("repeated").inc(stored.repeated)
         for result in (*stored.skipped, *(r.result for r in stored.results)):
-            metrics.WEBHOOKS.labels(result).inc()
+            counter.labels(result).inc()
 
-    async def _store(self, deliveries: Sequence[tuple[ProviderEvent, str]], *, alone: bool = False) -> None:
+    async def _store(
+        self, deliveries: Sequence[tuple[ProviderEvent, str]], counter: Counter, *, alone: bool = False
+    ) -> None:
         async with self._context.pool.acquire() as connection, connection.transaction():
             stored = await self.store_within(connection, deliveries, alone=alone)
             reached("webhook.commit.before")
         reached("webhook.commit.after")
-        self.after_commit(stored)
+        self.after_commit(stored, counter)
 
-    async def _store_alone(self, delivery: _Delivery) -> None:
+    async def _store_alone(self, delivery: _Delivery, counter: Counter) -> None:
         try:
-            await self._store([(delivery.event, delivery.verified_by)], alone=True)
+            await self._store([(delivery.event, delivery.verified_by)], counter, alone=True)
         except TRANSIENT_ERRORS:
             _complete([delivery], Unavailable())
             return
@@ -252,7 +291,7 @@ class Webhooks:
     def _fold_in(
         self, fold: Fold, event: ProviderEvent, payment_id: UUID | None, known: Mapping[UUID, object]
     ) -> events.Result:
-        if event.fact is None:
+        if event.fact is None and event.read_again is None:
             return events.Result(event=event, processed=False, result="malformed", parked_reason="malformed")
         if payment_id is None or (payment_id not in fold and payment_id not in known):
             return events.Result(event=event, processed=False, result="unmatched", retry_s=1.0, tried=1)
@@ -265,6 +304,8 @@ class Webhooks:
             return events.Result(
                 event=event, processed=False, result=reason, parked_reason=reason, payment_id=payment_id
             )
+        if event.fact is None:
+            return replace(_read_again(fold, event, payment_id), payment_id=payment_id)
         return replace(_result(event, fold.take(payment_id, event.fact)), payment_id=payment_id)
 
     def _translate(self, waiting: PendingEvent) -> ProviderEvent:
@@ -300,6 +341,16 @@ def _order(event: ProviderEvent) -> tuple[int, bool, int, str]:
     """Order events by the provider's seconds. Within one, a charge comes before its intent and an older refund first."""
     created_at = getattr(event.fact, "created_at", None) or 0
     return event.occurred_at, not isinstance(event.fact, ChargeFact), created_at, event.event_id
+
+
+def _read_again(fold: Fold, event: ProviderEvent, payment_id: UUID) -> events.Result:
+    """Enqueue a read of the event's object in our version. Without a known capture, that is read first."""
+    payment, again = fold.payment(payment_id), event.read_again
+    if again is None or (again.after_capture and payment.captured.minor == 0 and not payment.status.ended):
+        fold.enqueue_own_read(payment_id, event.event_id)
+        return events.Result(event=event, processed=False, result="too_early", retry_s=1.0, tried=1)
+    fold.enqueue_read_again(payment_id, again.request, event.event_id)
+    return events.Result(event=event, processed=True, result="read_again")
 
 
 def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:

@@ -111,7 +111,10 @@ def _facts(harness: ProviderHarness, one: Trial, events: Iterable[Mapping[str, A
     """Return the facts about a payment from the events that name it."""
     read = (_translate(harness, event) for event in events)
     ours = [e for e in read if e.disposition is Disposition.APPLY and e.payment_id == one.payment_id]
-    require(all(event.fact is not None for event in ours), "an event that names our payment has no fact")
+    require(
+        all(event.fact is not None or event.read_again is not None for event in ours),
+        "an event that names our payment has neither a fact nor a request to read it again",
+    )
     return [event.fact for event in ours if event.fact is not None]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 from uuid import UUID
 
 import aiohttp
@@ -20,13 +20,33 @@ from payment_service.provider.plugins import Plugin
 from payment_service.provider.port import CHECKOUTS_MAX, Request, TooLate, Transient, Unknown
 from payment_service.provider.stripe import times
 from payment_service.provider.stripe.amounts import to_stripe
+from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.claim import claim
 from payment_service.provider.stripe.deliveries import StripeDeliveries
-from payment_service.provider.stripe.intents import MalformedIntent, intent_fact, is_foreign
+from payment_service.provider.stripe.disputes import list_disputes
+from payment_service.provider.stripe.intents import (
+    INTENTS,
+    UNKNOWN_STATUS,
+    MalformedIntent,
+    intent_fact,
+    intent_path,
+    is_foreign,
+    retrieve_intent,
+)
+from payment_service.provider.stripe.list_pages import PAGE_SIZE, created_between, read_page
+from payment_service.provider.stripe.object_lists import list_path, read_objects, read_one, read_path
 from payment_service.provider.stripe.pay import StripePay
-from payment_service.provider.stripe.refunds import REFUNDS, intent_of_refund, join_pages, next_page, refund_form
-from payment_service.provider.stripe.responses import Response, classify, read_date
+from payment_service.provider.stripe.recent_events import EVENTS_KEPT, read_recent_events
+from payment_service.provider.stripe.refunds import (
+    REFUNDS,
+    intent_of_refund,
+    join_pages,
+    list_refunds,
+    next_page,
+    refund_form,
+)
+from payment_service.provider.stripe.responses import Response, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,27 +54,26 @@ if TYPE_CHECKING:
 
     from payment_service.domain.payment import IntentFact
     from payment_service.provider.account_claims import ClaimAnswer, Installation
+    from payment_service.provider.listed_objects import ListedObject, ListedPage, NoObject, ObjectKind
     from payment_service.provider.plugins import ProviderContext
-    from payment_service.provider.port import Call, Checkout, Outcome, ProviderEvent
+    from payment_service.provider.port import Call, Checkout, EventPage, Outcome, ProviderEvent
     from payment_service_events.money import Money
 
-API_VERSION: Final = "2026-08-26.dahlia"
 # Retrying beats waiting for a server that does not accept a connection within two seconds.
 CONNECT_TIMEOUT_S: Final = 2
 # A PaymentIntent with its charge has about 8 kB, a page of a hundred 800 kB.
 ANSWER_LIMIT_BYTES: Final = 2_097_152
-PAGE_SIZE: Final = 100  # Stripe's maximum
 # A thousand refunds of one intent, more than any shop makes.
 REFUND_PAGES_MAX: Final = 10
 # Connections in addition to those of operations, for listings and checkouts.
 LISTINGS_MAX: Final = 4
-_INTENTS: Final = "/v1/payment_intents"
 
 
 class Stripe:
     """Stripe's API. Holds connections only; one instance per event loop."""
 
     name = "stripe"
+    events_kept = EVENTS_KEPT
 
     def __init__(self, config: Config, *, now_s: Callable[[], float], installation: str = "") -> None:
         self._base = config.stripe_api_base.rstrip("/")
@@ -102,22 +121,22 @@ class Stripe:
             ("metadata[order_id]", order_id),
             ("metadata[payment_id]", str(payment_id)),
         ]
-        return _post(_INTENTS, urlencode(form))
+        return _post(INTENTS, urlencode(form))
 
     @staticmethod
     def cancel_request(intent_id: str, *, reason: str = "") -> Request:
         """Build the cancellation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/cancel)."""
         body = urlencode({"cancellation_reason": reason}) if reason else ""
-        return _post(f"{_path_of(intent_id)}/cancel", body)
+        return _post(f"{intent_path(intent_id)}/cancel", body)
 
     def capture_request(self, intent_id: str, amount: Money) -> Request:
         """Build the capture of a PaymentIntent (https://docs.stripe.com/api/payment_intents/capture)."""
-        return _post(f"{_path_of(intent_id)}/capture", urlencode({"amount_to_capture": to_stripe(amount)}))
+        return _post(f"{intent_path(intent_id)}/capture", urlencode({"amount_to_capture": to_stripe(amount)}))
 
     @staticmethod
     def retrieve_request(intent_id: str) -> Request:
         """Build the retrieval of a PaymentIntent with its charge, which has the times that are published."""
-        return _get(f"{_path_of(intent_id)}?{urlencode({'expand[]': times.EXPANDED})}")
+        return retrieve_intent(intent_id)
 
     def refund_request(
         self, intent_id: str, *, refund_id: UUID, payment_id: UUID, amount: Money, reason: str
@@ -128,7 +147,12 @@ class Stripe:
     @staticmethod
     def refunds_request(intent_id: str) -> Request:
         """Build the list of an intent's refunds (https://docs.stripe.com/api/refunds/list)."""
-        return _get(f"{REFUNDS}?{urlencode({'payment_intent': intent_id, 'limit': PAGE_SIZE})}")
+        return list_refunds(intent_id)
+
+    @staticmethod
+    def disputes_request(intent_id: str) -> Request:
+        """Build the list of an intent's disputes (https://docs.stripe.com/api/disputes/list)."""
+        return list_disputes(intent_id)
 
     def lookup_request(self, request: Request) -> Request:
         """Build the retrieval of the PaymentIntent in `/v1/payment_intents/{id}/…`, or the list of refunds of a
@@ -136,7 +160,7 @@ class Stripe:
         """
         if request.path.startswith(REFUNDS):
             return self.refunds_request(intent_of_refund(request))
-        name = urlsplit(request.path).path.removeprefix(f"{_INTENTS}/").partition("/")[0]
+        name = urlsplit(request.path).path.removeprefix(f"{INTENTS}/").partition("/")[0]
         return self.retrieve_request(unquote(name))
 
     def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
@@ -186,6 +210,31 @@ class Stripe:
             return Transient(code=f"connection:{type(error).__name__}", retry_after_s=0)
         return read_checkout(response, intent_id, publishable_key=self._publishable_key, now_s=self._now_s())
 
+    async def list_objects(
+        self, kind: ObjectKind, *, created_from: int, created_to: int, after: str
+    ) -> ListedPage | Transient:
+        """List a page of objects for reconciliation."""
+        path = list_path(kind, created_from=created_from, created_to=created_to, after=after)
+        response = await self._read(path)
+        return (
+            response
+            if isinstance(response, Transient)
+            else read_objects(kind, response, installation=self._installation, now_s=self._now_s())
+        )
+
+    async def read_object(self, kind: ObjectKind, object_id: str) -> ListedObject | NoObject | Transient:
+        """Read an object for reconciliation."""
+        response = await self._read(read_path(kind, object_id))
+        if isinstance(response, Transient):
+            return response
+        return read_one(kind, object_id, response, installation=self._installation, now_s=self._now_s())
+
+    async def _read(self, path: str) -> Response | Transient:
+        try:
+            return await self._exchange(_get(path))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Transient(code=f"connection:{type(error).__name__}", retry_after_s=0)
+
     async def find_intents(
         self, *, created_from: int, created_to: int, limit: int
     ) -> Mapping[UUID, tuple[IntentFact | None, ...]] | None:
@@ -193,18 +242,32 @@ class Stripe:
         search is not.
         """
         found: dict[UUID, tuple[IntentFact | None, ...]] = {}
+        window = created_between(created_from, created_to) | {"expand[]": f"data.{times.EXPANDED}"}
         after = ""
         for _ in range(0, limit, PAGE_SIZE):
-            page = await self._list_page(created_from, created_to, after)
-            if page is None:
+            page = await read_page(self._get, INTENTS, window, now_s=self._now_s(), after=after)
+            if isinstance(page, Transient):
                 return None
-            intents, at, more = page
-            for intent in intents:
-                self._add_listed(found, intent, at)
-            if not more:
+            for intent in page.objects:
+                self._add_listed(found, intent, page.at)
+            if not page.has_more:
                 return found
-            after = intents[-1]["id"]
+            after = page.last_id
         return None
+
+    async def recent_events(
+        self, *, created_from: int, created_to: int | None, after: str = "", undelivered: bool = False
+    ) -> EventPage | Transient:
+        """Read a page of the events of a window."""
+        return await read_recent_events(
+            self._get,
+            self._deliveries,
+            created_from=created_from,
+            created_to=created_to,
+            after=after,
+            undelivered=undelivered,
+            now_s=self._now_s(),
+        )
 
     def _add_listed(self, found: dict[UUID, tuple[IntentFact | None, ...]], intent: dict[str, Any], at: int) -> None:
         """Add an intent with our metadata. Add None for one that cannot be parsed, because it exists nevertheless."""
@@ -216,29 +279,15 @@ class Stripe:
         except (KeyError, ValueError, TypeError, AttributeError):
             return
         try:
-            fact = intent_fact(intent, at=at, source=f"list:{intent['id']}", from_event=False)
+            fact = intent_fact(
+                intent, at=at, source=f"list:{intent['id']}", from_event=False, unknown_status=UNKNOWN_STATUS
+            )
         except MalformedIntent:
             fact = None
         found[payment_id] = (*found.get(payment_id, ()), fact)
 
-    async def _list_page(
-        self, created_from: int, created_to: int, after: str
-    ) -> tuple[list[dict[str, Any]], int, bool] | None:
-        query = {"created[gte]": str(created_from), "created[lte]": str(created_to), "limit": str(PAGE_SIZE)}
-        query["expand[]"] = f"data.{times.EXPANDED}"
-        if after:
-            query["starting_after"] = after
-        try:
-            response = await self._exchange(_get(f"{_INTENTS}?{urlencode(query)}"))
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return None
-        if (
-            response.status != 200
-            or not isinstance(response.body, dict)
-            or not isinstance(response.body.get("data"), list)
-        ):
-            return None
-        return response.body["data"], read_date(response, self._now_s()), bool(response.body.get("has_more"))
+    async def _get(self, path: str) -> Response:
+        return await self._exchange(_get(path))
 
     async def _read_following_pages(self, request: Request, response: Response) -> Response:
         """Append the following pages of refunds. If one fails, `has_more` stays true in the result."""
@@ -270,10 +319,6 @@ class Stripe:
         ) as reply:
             content = await _read_limited(reply)
             return Response(status=reply.status, headers=reply.headers, body=_parse(content))
-
-
-def _path_of(intent_id: str) -> str:
-    return f"{_INTENTS}/{quote(intent_id, safe='')}"
 
 
 def _post(path: str, body: str) -> Request:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from payment_service.provider.stripe import webhooks
+from payment_service.provider.stripe import signatures, webhooks
+from payment_service.provider.stripe.unknown_values import report_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,11 +37,13 @@ class StripeDeliveries:
 
     def verify(self, body: bytes, headers: Mapping[str, str], *, now_s: int) -> str:
         """Verify the signature and return the name of its secret. Raise SignatureRefused."""
-        return webhooks.verify(body, headers.get("stripe-signature"), self.secrets, now_s=now_s)
+        return signatures.verify(body, headers.get("stripe-signature"), self.secrets, now_s=now_s)
 
     def parse(self, body: bytes) -> dict[str, Any]:
-        """Parse a body. Raise BodyRefused."""
-        return webhooks.parse(body)
+        """Parse a body, and count it if another API version rendered it. Raise BodyRefused."""
+        event = webhooks.parse(body)
+        report_version(event.get("api_version"))
+        return event
 
     def translate(self, event: dict[str, Any]) -> ProviderEvent:
         """Translate an event for this deployment."""

@@ -1,14 +1,19 @@
-"""Translate a PaymentIntent into a fact. Pure (https://docs.stripe.com/api/payment_intents/object)."""
+"""Translate a PaymentIntent into a fact. No I/O except logs (https://docs.stripe.com/api/payment_intents/object)."""
 
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from payment_service.domain.payment import Decline, IntentFact, Status
+from payment_service.provider.port import Request
 from payment_service.provider.stripe import times
 from payment_service.provider.stripe.amounts import from_stripe
+from payment_service.provider.stripe.api_versions import API_VERSION
+from payment_service.provider.stripe.unknown_values import report_unknown
 from payment_service_events.currency import currency
 
+INTENTS: Final = "/v1/payment_intents"
 _STATUSES: Final = {
     "requires_payment_method": Status.PENDING,
     "requires_confirmation": Status.PENDING,
@@ -18,6 +23,8 @@ _STATUSES: Final = {
     "succeeded": Status.SUCCEEDED,
     "canceled": Status.CANCELED,
 }
+# An intent with a status that Stripe added later may hold money. While it is read as processing, nothing cancels it.
+UNKNOWN_STATUS: Final = Status.PROCESSING
 # Sentences for customers. Codes that Stripe says to hide from them (https://docs.stripe.com/declines/codes) are not
 # listed and read as a plain decline.
 _SENTENCES: Final = {
@@ -37,17 +44,35 @@ class MalformedIntent(ValueError):
     """The object is not a valid PaymentIntent."""
 
 
+def intent_path(intent_id: str) -> str:
+    """Return the path of an intent."""
+    return f"{INTENTS}/{quote(intent_id, safe='')}"
+
+
+def retrieve_intent(intent_id: str) -> Request:
+    """Build the retrieval of an intent with its charge (https://docs.stripe.com/api/payment_intents/retrieve)."""
+    path = f"{intent_path(intent_id)}?{urlencode({'expand[]': times.EXPANDED})}"
+    return Request(method="GET", path=path, body="", api_version=API_VERSION)
+
+
 def intent_fact(
-    intent: dict[str, Any], *, at: int, source: str, from_event: bool, from_read: bool | None = None
+    intent: dict[str, Any],
+    *,
+    at: int,
+    source: str,
+    from_event: bool,
+    from_read: bool | None = None,
+    unknown_status: Status | None = None,
 ) -> IntentFact:
     """Translate an intent. `at`: the provider's clock, seconds. Raise MalformedIntent.
 
     `times.py` says when it reached its status. If the objects do not show it, it is `at`: the time of the event, or of the
     call that did it. A fact `from_read` has no such time. By default, only events have.
+    `unknown_status`: how to read a status that Stripe added later. Without it, the intent is malformed.
     """
     try:
         unit = currency(intent["currency"])
-        status = _STATUSES[intent["status"]]
+        status = _status(_text(intent["status"]), unknown_status)
         decline = _decline(intent) if intent["status"] == "requires_payment_method" else None
         status = Status.DECLINED if decline else status
         return IntentFact(
@@ -73,6 +98,15 @@ def intent_fact(
 def is_foreign(metadata: dict[str, Any], installation: str) -> bool:
     """Return whether an object of our deployment name belongs to another installation. Without an id, the object may be ours."""
     return bool(installation) and metadata.get("installation", installation) != installation
+
+
+def _status(word: str, unknown: Status | None) -> Status:
+    if word in _STATUSES:
+        return _STATUSES[word]
+    report_unknown("payment_intent.status", word)
+    if unknown is None:
+        raise ValueError
+    return unknown
 
 
 def only_method(intent: dict[str, Any]) -> str | None:

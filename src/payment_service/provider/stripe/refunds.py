@@ -1,4 +1,4 @@
-"""Translate refunds and disputes into facts. Pure (https://docs.stripe.com/api/refunds, /api/disputes)."""
+"""Translate refunds into facts. No I/O except logs (https://docs.stripe.com/api/refunds)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
-from payment_service.domain.dispute import DisputeFact, DisputeStatus
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundStatus, RefundTotalFact
+from payment_service.provider.port import Request
 from payment_service.provider.stripe.amounts import from_stripe
+from payment_service.provider.stripe.api_versions import API_VERSION, OWN
 from payment_service.provider.stripe.times import seconds
+from payment_service.provider.stripe.unknown_values import report_unknown
 from payment_service_events.currency import currency
 
 if TYPE_CHECKING:
-    from payment_service.provider.port import Request
+    from payment_service.provider.stripe.api_versions import Major
 
 REFUNDS: Final = "/v1/refunds"
+_PAGE_SIZE: Final = 100  # Stripe's maximum
 # The reasons that Stripe accepts. Any other is stored here only.
 _REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 
 
-# Stripe records a released authorization as such a refund. Nothing was captured, so nothing is refunded.
+# An expired authorization, in the versions before basil. Nothing was captured, so nothing is refunded.
 _RELEASE: Final = "expired_uncaptured_charge"
 
 
 class MalformedRefund(ValueError):
-    """The object is not a valid refund, charge or dispute."""
+    """The object is not a valid refund or charge."""
 
 
 def refund_form(intent_id: str, refund_id: UUID, payment_id: UUID, amount: int, reason: str) -> str:
@@ -38,6 +41,12 @@ def refund_form(intent_id: str, refund_id: UUID, payment_id: UUID, amount: int, 
         form.append(("reason", reason))
     form += [("metadata[payment_id]", str(payment_id)), ("metadata[refund_id]", str(refund_id))]
     return urlencode(form)
+
+
+def list_refunds(intent_id: str) -> Request:
+    """Build the list of an intent's refunds (https://docs.stripe.com/api/refunds/list)."""
+    query = urlencode({"payment_intent": intent_id, "limit": _PAGE_SIZE})
+    return Request(method="GET", path=f"{REFUNDS}?{query}", body="", api_version=API_VERSION)
 
 
 def intent_of_refund(request: Request) -> str:
@@ -64,8 +73,18 @@ def join_pages(first: Any, second: Any) -> dict[str, Any] | None:
 
 
 def is_release(refund: Any) -> bool:
-    """Return whether a refund is a released authorization."""
+    """Return whether a refund says that it is a released authorization."""
     return isinstance(refund, dict) and refund.get("reason") == _RELEASE
+
+
+def may_be_release(refund: Any, major: Major) -> bool:
+    """Return whether a refund may stand for the released part of an authorization, which nobody requested."""
+    return major.releases_are_refunds and not names_refund(refund)
+
+
+def names_refund(refund: Any) -> bool:
+    """Return whether a refund's metadata names a refund of ours."""
+    return _named_in(refund.get("metadata"), "refund_id") is not None
 
 
 def refund_fact(refund: Any, *, at: int, source: str, from_read: bool = False) -> RefundFact:
@@ -79,7 +98,7 @@ def refund_fact(refund: Any, *, at: int, source: str, from_read: bool = False) -
             refund_id=_named_in(refund.get("metadata"), "refund_id"),
             payment_id=_named_in(refund.get("metadata"), "payment_id"),
             amount=from_stripe(refund["amount"], currency(refund["currency"])),
-            status=RefundStatus(refund["status"]),
+            status=_status(refund["status"]),
             failure=_text(refund.get("failure_reason") or "unknown")[:100] if refund["status"] == "failed" else "",
             at=at,
             source=source,
@@ -90,8 +109,18 @@ def refund_fact(refund: Any, *, at: int, source: str, from_read: bool = False) -
         raise _malformed("refund", error) from None
 
 
-def refund_list_fact(page: Any, *, intent_id: str, at: int, source: str) -> RefundListFact:
-    """Translate a list of refunds, in Stripe's order of creation. Raise MalformedRefund.
+def _status(word: Any) -> RefundStatus:
+    """Translate a status, which may be null. An unknown one reserves the money until a known one follows."""
+    try:
+        return RefundStatus(word)
+    except ValueError:
+        report_unknown("refund.status", str(word))
+        return RefundStatus.PENDING
+
+
+def refund_list_fact(page: Any, *, intent_id: str, at: int, source: str, major: Major = OWN) -> RefundListFact:
+    """Translate a list of refunds that was rendered in a version of `major`, in Stripe's order of creation. Raise
+    MalformedRefund.
 
     A list has the newest first (https://docs.stripe.com/api/refunds/list).
     """
@@ -101,39 +130,25 @@ def refund_list_fact(page: Any, *, intent_id: str, at: int, source: str) -> Refu
         whole = page["has_more"] is False
     except (KeyError, TypeError) as error:
         raise _malformed("list of refunds", error) from None
-    return RefundListFact(intent_id=intent_id, refunds=refunds, whole=whole, at=at, source=source)
+    return RefundListFact(
+        intent_id=intent_id,
+        refunds=refunds,
+        whole=whole,
+        at=at,
+        source=source,
+        with_release=major.releases_are_refunds,
+    )
 
 
-def refund_total_fact(charge: Any, *, at: int, source: str) -> RefundTotalFact:
-    """Translate the sum of a charge's refunds. Raise MalformedRefund."""
+def refund_total_fact(charge: Any, *, at: int, source: str, major: Major = OWN) -> RefundTotalFact:
+    """Translate the sum of the refunds of a charge that was rendered in a version of `major`. Raise MalformedRefund."""
     try:
-        # Stripe counts the released part of an authorization as a refund; it is not one.
-        released = charge["amount"] - charge["amount_captured"]
+        # Before basil, Stripe adds the released part of an authorization; `amount_captured` is null after a cancellation.
+        released = charge["amount"] - (charge["amount_captured"] or 0) if major.releases_are_refunds else 0
         total = from_stripe(charge["amount_refunded"] - released, currency(charge["currency"]))
         return RefundTotalFact(intent_id=_text(charge["payment_intent"]), total=total, at=at, source=source)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("charge", error) from None
-
-
-def dispute_fact(dispute: Any, *, at: int, source: str, from_read: bool = False) -> DisputeFact:
-    """Translate a dispute. Raise MalformedRefund."""
-    try:
-        details = dispute.get("evidence_details") or {}
-        due_by = details.get("due_by")
-        return DisputeFact(
-            intent_id=_text(dispute["payment_intent"]),
-            provider_dispute_id=_text(dispute["id"]),
-            amount=from_stripe(dispute["amount"], currency(dispute["currency"])),
-            status=DisputeStatus(dispute["status"]),
-            reason=_text(dispute["reason"])[:100],
-            evidence_due_at=due_by if type(due_by) is int else None,
-            at=at,
-            source=source,
-            created_at=seconds(dispute.get("created")),
-            from_read=from_read,
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _malformed("dispute", error) from None
 
 
 def _malformed(what: str, error: Exception) -> MalformedRefund:

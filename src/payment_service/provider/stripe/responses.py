@@ -26,7 +26,9 @@ from payment_service.provider.port import (
     Unknown,
     WrongState,
 )
-from payment_service.provider.stripe.intents import MalformedIntent, intent_fact, is_foreign
+from payment_service.provider.stripe.api_versions import OWN, major_of
+from payment_service.provider.stripe.disputes import DISPUTES, MalformedDispute, dispute_fact, dispute_list_fact
+from payment_service.provider.stripe.intents import UNKNOWN_STATUS, MalformedIntent, intent_fact, is_foreign
 from payment_service.provider.stripe.refunds import (
     REFUNDS,
     MalformedRefund,
@@ -38,9 +40,11 @@ from payment_service.provider.stripe.refunds import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from payment_service.domain.dispute import DisputeFact, DisputeListFact
     from payment_service.domain.facts import AnyFact
     from payment_service.domain.refund import RefundFact, RefundListFact
     from payment_service.provider.port import Call
+    from payment_service.provider.stripe.api_versions import Major
 
 # Codes of a create that no retry can change: the payment has failed.
 CREATE_REFUSALS: Final = frozenset({"amount_too_small", "amount_too_large", "invalid_charge_amount"})
@@ -130,11 +134,9 @@ def _sort_refusal(call: Call, response: Response, code: str, now_s: float, reque
         return Refused(code=code, reason=reason, fact=refused, request_id=request_id)
     too_late = call.kind is Kind.CAPTURE and code in CAPTURE_TOO_LATE
     if too_late or (code == WRONG_STATE and call.kind is not Kind.CREATE):
-        fresh = (
-            None
-            if _replayed(response)
-            else _fact(call, error.get("payment_intent"), read_date(response, now_s), from_read=True)
-        )
+        at = read_date(response, now_s)
+        intent = error.get("payment_intent")
+        fresh = None if _replayed(response) else _fact(call, intent, at, OWN, from_read=True)
         return WrongState(code=code, fact=_with_known_time(fresh), request_id=request_id)
     return Unexpected(
         code=code,
@@ -165,7 +167,8 @@ def _done(call: Call, response: Response, deployment: str, now_s: float, request
         at = created if isinstance(created, int) else int(now_s)
     else:
         at = read_date(response, now_s)
-    if (fact := _fact(call, body, at, from_read=call.request.method == "GET")) is None:
+    from_read = call.request.method == "GET"
+    if (fact := _fact(call, body, at, _major_of(call, response), from_read=from_read)) is None:
         detail = f"the response is not a valid {expected}"
         return Unexpected(code=f"malformed_{expected.removeprefix('payment_')}", detail=detail, request_id=request_id)
     return Done(fact=fact, request_id=request_id, outdated=_replayed(response))
@@ -174,7 +177,13 @@ def _done(call: Call, response: Response, deployment: str, now_s: float, request
 def _expected_object(call: Call) -> str:
     if call.request.path.startswith(REFUNDS):
         return "refund" if call.request.method == "POST" else "list"
+    if call.request.path.startswith(DISPUTES):
+        return "list" if _lists_disputes(call) else "dispute"
     return "payment_intent"
+
+
+def _lists_disputes(call: Call) -> bool:
+    return call.request.path.startswith(f"{DISPUTES}?")
 
 
 def _matches_call(call: Call, body: dict[str, Any], deployment: str) -> bool:
@@ -188,7 +197,14 @@ def _matches_call(call: Call, body: dict[str, Any], deployment: str) -> bool:
     return str(body.get("id")) in urlsplit(call.request.path).path.split("/")
 
 
-def _fact(call: Call, body: object, at: int, *, from_read: bool) -> IntentFact | RefundFact | RefundListFact | None:
+def _major_of(call: Call, response: Response) -> Major:
+    """Return the rules of the version that rendered the response: it names it, or the request did."""
+    return major_of(response.headers.get("Stripe-Version") or call.request.api_version) or OWN
+
+
+def _fact(
+    call: Call, body: object, at: int, major: Major, *, from_read: bool
+) -> IntentFact | RefundFact | RefundListFact | DisputeFact | DisputeListFact | None:
     """Translate a body. `from_read`: the call did not cause its status, so `at` is not the time of that."""
     if not isinstance(body, dict):
         return None
@@ -196,12 +212,23 @@ def _fact(call: Call, body: object, at: int, *, from_read: bool) -> IntentFact |
         match body.get("object"):
             case "refund":
                 return refund_fact(body, at=at, source=call.source, from_read=from_read)
+            case "list" if _lists_disputes(call):
+                return dispute_list_fact(body, at=at, source=call.source)
             case "list":
                 intent_id = intent_of_refund(call.request)
-                return refund_list_fact(body, intent_id=intent_id, at=at, source=call.source)
+                return refund_list_fact(body, intent_id=intent_id, at=at, source=call.source, major=major)
+            case "dispute":
+                return dispute_fact(body, at=at, source=call.source, from_read=from_read)
             case _:
-                return intent_fact(body, at=at, source=call.source, from_event=False, from_read=from_read)
-    except (MalformedIntent, MalformedRefund):
+                return intent_fact(
+                    body,
+                    at=at,
+                    source=call.source,
+                    from_event=False,
+                    from_read=from_read,
+                    unknown_status=UNKNOWN_STATUS,
+                )
+    except (MalformedIntent, MalformedRefund, MalformedDispute):
         return None
 
 

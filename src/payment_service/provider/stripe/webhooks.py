@@ -1,4 +1,4 @@
-"""Stripe's webhooks: `verify` the raw bytes, `parse` them strictly, `translate` the event. Pure: no I/O, no clock.
+"""Stripe's webhooks: `verify` the raw bytes, `parse` them strictly, `translate` the event. No I/O except logs, no clock.
 
 The official SDK checks the signature (https://docs.stripe.com/webhooks#verify-official-libraries). A strict parser of
 the header runs first, because the SDK accepts future timestamps and `t=+1_7`, and raises TypeError for a non-ASCII
@@ -14,39 +14,35 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from uuid import UUID
 
-from stripe import SignatureVerificationError
-from stripe import WebhookSignature as OfficialSignature
-
 from payment_service.domain.payment import ChargeFact
-from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, SignatureRefused
+from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, ReadAgain
 from payment_service.provider.stripe import times
 from payment_service.provider.stripe.amounts import from_stripe
-from payment_service.provider.stripe.intents import intent_fact, is_foreign
-from payment_service.provider.stripe.refunds import dispute_fact, is_release, refund_fact, refund_total_fact
+from payment_service.provider.stripe.api_versions import OWN, major_of
+from payment_service.provider.stripe.disputes import dispute_fact, retrieve_dispute
+from payment_service.provider.stripe.intents import intent_fact, is_foreign, retrieve_intent
+from payment_service.provider.stripe.refunds import (
+    is_release,
+    list_refunds,
+    may_be_release,
+    names_refund,
+    refund_fact,
+    refund_total_fact,
+)
 from payment_service_events.currency import currency
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from payment_service.domain.facts import AnyFact
+    from payment_service.provider.stripe.api_versions import Major
 
 PROVIDER: Final = "stripe"
 
-# Stripe's own default, here in both directions: a future time would allow a later replay of a captured request.
-TOLERANCE_S: Final = 300
-# Stripe sends one signature per active secret, two during a rotation. Eight leave room and limit the work.
-SIGNATURES_MAX: Final = 8
-HEADER_LIMIT_CHARACTERS: Final = 4_096
 # Stripe's own objects are about ten levels deep; jsonb and Python's stack allow hundreds.
 DEPTH_MAX: Final = 64
 # 2001-09-09 to 2286-11-20, ten digits: Stripe cannot mean any other time in seconds.
 _CREATED_MIN: Final = 1_000_000_000
 _CREATED_MAX: Final = 9_999_999_999
 
-# No leading zero: the SDK signs the number, not the digits, so `t=017…` would be another spelling of a valid header.
-_TIMESTAMP: Final = re.compile(r"[1-9][0-9]{0,11}")
-_SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
-_SCHEME: Final = re.compile(r"[a-z0-9_]{1,32}")
 _EVENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,255}")
 _METHOD: Final = re.compile(r"[a-z0-9_]{1,64}")
@@ -79,17 +75,6 @@ _THIN: Final = "v2.core.event"
 _WITH_FACT: Final = frozenset({Disposition.APPLY, Disposition.EXTERNAL})
 
 
-class SignatureReason(StrEnum):
-    """The reason why a signature was refused; also a metric label."""
-
-    MISSING_HEADER = "missing_header"
-    MALFORMED_HEADER = "malformed_header"
-    STALE = "stale"
-    FUTURE = "future"
-    NO_MATCH = "no_match"
-    NOT_UTF8 = "not_utf8"
-
-
 class BodyReason(StrEnum):
     """The reason why a signed body was refused; also a metric label."""
 
@@ -98,56 +83,6 @@ class BodyReason(StrEnum):
     DUPLICATE_KEY = "duplicate_key"
     TOO_DEEP = "too_deep"
     NOT_AN_EVENT = "not_an_event"
-
-
-def verify(body: bytes, header: str | None, secrets: Sequence[str], *, now_s: int) -> str:
-    """Verify the signature over the raw bytes. Return the name of the matching secret (`secret-1` is the first
-    configured).
-
-    `header` is `Stripe-Signature`; `now_s` our clock, seconds. Raise SignatureRefused, and nothing else.
-    """
-    timestamp, signatures = _read_header(header)
-    if int(timestamp) < now_s - TOLERANCE_S:
-        raise SignatureRefused(SignatureReason.STALE, f"The signature is older than {TOLERANCE_S} s.")
-    if int(timestamp) > now_s + TOLERANCE_S:
-        raise SignatureRefused(SignatureReason.FUTURE, f"The signature is more than {TOLERANCE_S} s in the future.")
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        raise SignatureRefused(SignatureReason.NOT_UTF8, "The body is not UTF-8.") from None
-    clean = f"t={timestamp}," + ",".join(f"v1={signature}" for signature in signatures)
-    for position, secret in enumerate(secrets, 1):
-        try:
-            OfficialSignature.verify_header(text, clean, secret)
-        except SignatureVerificationError:
-            continue
-        return f"secret-{position}"
-    raise SignatureRefused(SignatureReason.NO_MATCH, "No signature matches the body.")
-
-
-def _read_header(header: str | None) -> tuple[str, list[str]]:
-    """Return the timestamp's digits and the v1 signatures. Other schemes are ignored, as Stripe's documentation
-    requires.
-    """
-    if not header:
-        raise SignatureRefused(SignatureReason.MISSING_HEADER, "The header Stripe-Signature is missing.")
-    if len(header) > HEADER_LIMIT_CHARACTERS:
-        raise _malformed_header()
-    pairs = [item.partition("=") for item in header.split(",")]
-    timestamps = [value for name, _, value in pairs if name == "t"]
-    signatures = [value for name, _, value in pairs if name == "v1"]
-    if not all(_SCHEME.fullmatch(name) for name, _, _ in pairs):
-        raise _malformed_header()
-    if len(timestamps) != 1 or _TIMESTAMP.fullmatch(timestamps[0]) is None:
-        raise _malformed_header()
-    if not 1 <= len(signatures) <= SIGNATURES_MAX or not all(_SIGNATURE.fullmatch(value) for value in signatures):
-        raise _malformed_header()
-    return timestamps[0], signatures
-
-
-def _malformed_header() -> SignatureRefused:
-    message = f"The header Stripe-Signature is not of the form t=…,v1=… with one t and 1 to {SIGNATURES_MAX} v1."
-    return SignatureRefused(SignatureReason.MALFORMED_HEADER, message)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -236,8 +171,9 @@ def _seconds(created: object) -> int | None:
 def translate(event: dict[str, Any], *, deployment: str, livemode: bool, installation: str = "") -> ProviderEvent:
     """Translate a parsed event for this deployment. Never raises.
 
-    An event about a payment of ours that cannot be translated has Disposition.APPLY and no fact, so it is parked. An
-    event without our metadata is external, unless its intent belongs to a payment.
+    An event about a payment of ours that cannot be translated has Disposition.APPLY and no fact. Its object is read
+    again in our version (I17), or the event is parked if it does not name the object. An event without our metadata is
+    external, unless its intent belongs to a payment.
     """
     payload = _ENCODER.encode(event)
     if '"client_secret":' in payload or "\\u0000" in payload or not _is_utf8(payload):
@@ -245,6 +181,7 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool, install
         payload = _ENCODER.encode(event)
     occurred_at = _seconds(event["created"]) or _CREATED_MIN
     disposition, payment_id = _dispose(event, deployment=deployment, livemode=livemode, installation=installation)
+    fact = _fact(event, occurred_at) if disposition in _WITH_FACT else None
     return ProviderEvent(
         provider=PROVIDER,
         event_id=event["id"],
@@ -254,7 +191,8 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool, install
         disposition=disposition,
         payment_id=payment_id,
         intent_id=_intent_id(event) if disposition in _WITH_FACT and payment_id is None else None,
-        fact=_fact(event, occurred_at) if disposition in _WITH_FACT else None,
+        fact=fact,
+        read_again=_read_again(event) if disposition in _WITH_FACT and fact is None else None,
     )
 
 
@@ -318,22 +256,51 @@ def _payment_id(subject: dict[str, Any], deployment: str, installation: str) -> 
 
 
 def _fact(event: dict[str, Any], at: int) -> AnyFact | None:
+    """Translate the object by the rules of the version that rendered it. Return None if it must be read again."""
     kind, subject, source = event["type"], event["data"]["object"], event["id"]
+    major = _major_of(event)
+    if major is None:
+        return None
     try:
         if kind in _CHARGE_TYPES:
-            return _charge_fact(subject, at=at, source=source)
+            return charge_fact(subject, at=at, source=source)
         if kind in _REFUND_TYPES:
-            return refund_fact(subject, at=at, source=source)
+            return None if may_be_release(subject, major) else refund_fact(subject, at=at, source=source)
         if kind in _TOTAL_TYPES:
-            return refund_total_fact(subject, at=at, source=source)
+            return refund_total_fact(subject, at=at, source=source, major=major)
         if kind in _DISPUTE_TYPES:
             return dispute_fact(subject, at=at, source=source)
         return intent_fact(subject, at=at, source=source, from_event=True)
-    except (ValueError, KeyError, TypeError):  # MalformedIntent and MalformedRefund are ValueErrors
+    except (ValueError, KeyError, TypeError):  # the errors of malformed objects are ValueErrors
         return None
 
 
-def _charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
+def _major_of(event: dict[str, Any]) -> Major | None:
+    """Return the rules of the version that rendered the event. Return None if they are unknown.
+
+    Stripe names the version in every event since 2014 (`api_version` of the event object). Without a version, only the
+    objects are read that every supported version renders alike.
+    """
+    version, kind = event.get("api_version"), event["type"]
+    if version is not None:
+        return major_of(version)
+    differs = kind in _TOTAL_TYPES or (kind in _REFUND_TYPES and not names_refund(event["data"]["object"]))
+    return None if differs else OWN
+
+
+def _read_again(event: dict[str, Any]) -> ReadAgain | None:
+    """Return how to read the event's object in our version. Return None if the event does not name it."""
+    kind, subject_id, intent_id = event["type"], event["data"]["object"].get("id"), _intent_id(event)
+    if kind in _DISPUTE_TYPES and _matches(_EVENT_ID, subject_id):
+        return ReadAgain(request=retrieve_dispute(subject_id), after_capture=True)
+    if intent_id is None:
+        return None
+    if kind in _REFUND_TYPES | _TOTAL_TYPES:
+        return ReadAgain(request=list_refunds(intent_id), after_capture=True)
+    return ReadAgain(request=retrieve_intent(intent_id), after_capture=False)
+
+
+def charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
     """Translate a charge (https://docs.stripe.com/api/charges/object). Raise ValueError, KeyError or TypeError."""
     intent_id, charge_id, method = charge["payment_intent"], charge["id"], charge["payment_method_details"]["type"]
     if not isinstance(intent_id, str) or not isinstance(charge_id, str) or not _matches(_METHOD, method):

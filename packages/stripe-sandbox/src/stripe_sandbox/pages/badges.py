@@ -69,12 +69,12 @@ def marks(charges: list[Json]) -> list[Badge]:
 
 
 def refunded_amount(charge: Json) -> int:
-    """Return the refunded amount in minor units; Stripe also counts the uncaptured part as refunded."""
-    captured: int = charge["amount_captured"]
-    return captured - refundable(charge) if charge["captured"] else 0
+    """Return the refunded amount in minor units."""
+    refunded: int = charge["amount_refunded"]
+    return refunded
 
 
 def refundable(charge: Json) -> int:
     """Return the amount that can still be refunded, in minor units."""
-    rest: int = charge["amount"] - charge["amount_refunded"]
-    return rest if charge["captured"] else 0
+    rest: int = charge["amount_captured"] - charge["amount_refunded"]
+    return rest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stripe_sandbox.errors import ApiError, Json, invalid
-from stripe_sandbox.resources import currencies, descriptors, holds
+from stripe_sandbox.resources import currencies, descriptors, holds, old_versions
 from stripe_sandbox.resources.intents import existing
 from stripe_sandbox.resources.transitions import CAPTURE, enter, require_status
 from stripe_sandbox.state.timers import stop_timer
@@ -24,13 +24,14 @@ def capture(work: UnitOfWork, params: Json, path: Json) -> Reply:
     suffix = params.get("statement_descriptor_suffix", intent["statement_descriptor_suffix"])
     charge = work.tx.get("charge", intent["latest_charge"])
     stop_timer(work, holds.EXPIRY, charge["id"])
-    rest = charge["amount"] - amount
-    captured = {"captured": True, "amount_captured": amount, "amount_refunded": rest}
+    captured = {"captured": True, "amount_captured": amount}
     charge = {**charge, **captured, **descriptors.of_charge(suffix)}
     metadata = merged_metadata(intent["metadata"], params.get("metadata", {}))
     changes = {"amount_capturable": 0, "amount_received": amount, "metadata": metadata}
     changes |= {"statement_descriptor_suffix": suffix}
-    return Reply(enter(work, {**intent, **changes}, CAPTURE, charge, amount=amount))
+    intent = enter(work, {**intent, **changes}, CAPTURE, charge, amount=amount)
+    old_versions.emit_release(work, charge["id"], charge["amount"] - amount)
+    return Reply(intent)
 
 
 def _amount(intent: Json, params: Json) -> int:

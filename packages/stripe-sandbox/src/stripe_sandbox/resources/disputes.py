@@ -125,7 +125,7 @@ def dispute_captured(work: UnitOfWork, charge_id: str, dispute_case: DisputeCase
         raise invalid("A fully refunded card payment cannot be disputed.")
     if any(dispute["status"] in CONCEDED for dispute in work.tx.owned_by("dispute", charge_id)):
         raise invalid("This charge already has an open dispute: close it first.")
-    rest = (charge["amount"] - charge["amount_refunded"]) or charge["amount_captured"]
+    rest = (charge["amount_captured"] - charge["amount_refunded"]) or charge["amount_captured"]
     amount = rest if amount is None else amount
     if not 0 < amount <= charge["amount_captured"]:
         raise invalid(f"amount must be between 1 and {charge['amount_captured']}, the captured amount.", "amount")

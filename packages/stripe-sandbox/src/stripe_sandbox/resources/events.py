@@ -12,14 +12,16 @@ from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
 API_VERSION = "2026-08-26.dahlia"
 
+ONLY_OLD = "only_old"  # marks the events that `old_versions` emits
 TYPES_LIMIT = 20  # https://docs.stripe.com/api/events/list
 RETENTION_S = 30 * 24 * 3600  # https://docs.stripe.com/api/events
 
 
-def emit(work: UnitOfWork, kind: str, subject: Json, previous: Json | None = None) -> None:
+def emit(work: UnitOfWork, kind: str, subject: Json, previous: Json | None = None, *, only_old: bool = False) -> None:
     """Record that `kind` happened to `subject`; deliveries are planned at commit.
 
-    `previous` holds the old values of updated fields (`previous_attributes`).
+    `previous` holds the old values of updated fields (`previous_attributes`). `only_old`: the event exists only for
+    endpoints with an API version before basil, and the API does not list it.
     """
     data = {"object": subject} if previous is None else {"object": subject, "previous_attributes": previous}
     event: Json = {
@@ -32,6 +34,8 @@ def emit(work: UnitOfWork, kind: str, subject: Json, previous: Json | None = Non
         "request": {"id": work.request_id, "idempotency_key": work.idempotency_key},
         "type": kind,
     }
+    if only_old:
+        event[ONLY_OLD] = True
     work.tx.put("event", event["id"], event)
     work.events.append(event)
 
@@ -71,7 +75,7 @@ def retrieve(work: UnitOfWork, params: Json, path: Json) -> Reply:
 def retained_event(work: UnitOfWork, event_id: str) -> Json:
     """Return an event within its retention time. Raises `ApiError` 404."""
     event = work.tx.find("event", event_id)
-    if event is None or event["created"] < _oldest(work):
+    if event is None or ONLY_OLD in event or event["created"] < _oldest(work):
         raise missing_resource("event", event_id, "id")
     return event
 
@@ -83,6 +87,8 @@ def list_all(work: UnitOfWork, params: Json, path: Json) -> Reply:
     store = work.tx.store
 
     def wanted(event: Json) -> bool:
+        if ONLY_OLD in event:
+            return False
         if patterns and not any(fnmatchcase(event["type"], pattern) for pattern in patterns):
             return False
         return delivered is None or was_delivered(store, event["id"]) is delivered

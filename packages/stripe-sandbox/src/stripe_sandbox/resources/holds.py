@@ -5,6 +5,7 @@ from __future__ import annotations
 from stripe_sandbox.errors import Json
 from stripe_sandbox.resources import charges
 from stripe_sandbox.resources.cards import Instrument
+from stripe_sandbox.resources.old_versions import emit_release
 from stripe_sandbox.resources.transitions import AUTHORIZE, EXPIRE, enter
 from stripe_sandbox.state.ledger import record
 from stripe_sandbox.state.timers import set_timer, stop_timer
@@ -25,13 +26,12 @@ def hold(work: UnitOfWork, intent: Json, charge: Json, instrument: Instrument, *
     return enter(work, held, AUTHORIZE, charges.authorized(charge, capture_before))
 
 
-def release(work: UnitOfWork, intent: Json) -> Json:
-    """Release the whole hold; returns the charge."""
+def release(work: UnitOfWork, intent: Json, reason: str | None = None) -> Json:
+    """Release the whole hold; returns the charge. `reason` is that of the refund in old API versions."""
     charge = work.tx.get("charge", intent["latest_charge"])
     stop_timer(work, EXPIRY, charge["id"])
-    charge = {**charge, "amount_refunded": charge["amount"], "refunded": True}
-    work.tx.put("charge", charge["id"], charge)
     record(work, "charge.released", intent, charge, charge["amount"])
+    emit_release(work, charge["id"], charge["amount"], reason)
     return charge
 
 
@@ -41,5 +41,5 @@ def expire(work: UnitOfWork, charge_id: str) -> None:
     intent = work.tx.get("payment_intent", charge["payment_intent"])
     if intent["status"] != "requires_capture" or intent["latest_charge"] != charge_id:
         return
-    changes = {"amount_capturable": 0, "canceled_at": work.created, "cancellation_reason": "automatic"}
-    enter(work, {**intent, **changes}, EXPIRE, release(work, intent))
+    changes = {"amount_capturable": 0, "canceled_at": work.created, "cancellation_reason": "expired"}
+    enter(work, {**intent, **changes}, EXPIRE, release(work, intent, "expired_uncaptured_charge"))

@@ -8,19 +8,18 @@ documents no charge event for a failed refund, so none is sent.
 from __future__ import annotations
 
 from stripe_sandbox.errors import ApiError, Json, invalid, missing_resource
-from stripe_sandbox.resources import balance_transactions, charges, currencies, payment_methods
+from stripe_sandbox.resources import balance_transactions, charges, currencies, payment_methods, refund_objects
 from stripe_sandbox.resources.events import emit
 from stripe_sandbox.resources.pagination import list_reply, page_query
 from stripe_sandbox.state import ledger
 from stripe_sandbox.state.timers import set_timer, stop_timer
-from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
+from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork
 from stripe_sandbox.wire.parameters import merged_metadata
 
 SUCCESS = "refund.success"
 FAILURE = "refund.failure"
 PENDING_S = 15.0  # bank debits settle in 15 to 20 s in Stripe's test mode; refunds take as long here
 LATE_FAILURE_S = 30.0  # up to 30 days in live mode (https://docs.stripe.com/refunds#failed-refunds)
-INSTRUCTIONS_S = 45 * 24 * 3600  # the customer's time to say where to send the money
 
 # https://docs.stripe.com/testing#refunds
 PENDING_CARD = "pendingRefund"
@@ -47,7 +46,7 @@ def create(work: UnitOfWork, params: Json, path: Json) -> Reply:
     amount = _amount(charge, params.get("amount"))
     instrument = payment_methods.instrument_of(work, work.tx.get("payment_method", charge["payment_method"]))
     pending = charges.is_debit(charge) or instrument.name == PENDING_CARD
-    refund = _new_refund(work, charge, amount, params, status="pending" if pending else "succeeded")
+    refund = refund_objects.new_refund(work, charge, amount, params, status="pending" if pending else "succeeded")
     transaction = _balance_transaction(work, refund, charge, "refund", -amount)
     refund["balance_transaction"] = transaction["id"]
     work.tx.put("refund", refund["id"], refund)
@@ -120,7 +119,7 @@ def settle(work: UnitOfWork, refund: Json, outcome: str, failure_reason: str = "
     if outcome == "succeed":
         return _succeed(work, refund)
     if outcome == "require_action":
-        return _change(work, refund, {"status": "requires_action", "next_action": _next_action(work)})
+        return _change(work, refund, {"status": "requires_action", "next_action": refund_objects.next_action(work)})
     return _reverse(work, refund, {"status": "failed", "failure_reason": failure_reason})
 
 
@@ -151,7 +150,7 @@ def _charge(work: UnitOfWork, params: Json) -> Json:
     An inquiry can be answered with a refund. A chargeback has already returned the money.
     """
     charge = _named_charge(work, params)
-    if charge is None or charge["status"] != "succeeded" or (charge["refunded"] and not charge["captured"]):
+    if charge is None or charge["status"] != "succeeded" or _is_released(work, charge):
         named = params.get("payment_intent") or params["charge"]
         raise invalid(f"{named} does not have a successful charge to refund.")
     if not charge["captured"]:
@@ -164,6 +163,11 @@ def _charge(work: UnitOfWork, params: Json) -> Json:
     if charge["refunded"]:
         raise invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
     return charge
+
+
+def _is_released(work: UnitOfWork, charge: Json) -> bool:
+    """Return whether the charge's hold was released without a capture."""
+    return not charge["captured"] and work.tx.get("payment_intent", charge["payment_intent"])["status"] == "canceled"
 
 
 def _named_charge(work: UnitOfWork, params: Json) -> Json | None:
@@ -188,7 +192,7 @@ def _find(work: UnitOfWork, table: str, params: Json) -> Json | None:
 
 
 def _amount(charge: Json, requested: int | None) -> int:
-    remaining: int = charge["amount"] - charge["amount_refunded"]
+    remaining: int = charge["amount_captured"] - charge["amount_refunded"]
     if requested is None:
         return remaining
     currencies.positive(requested, "amount")
@@ -202,49 +206,6 @@ def _amount(charge: Json, requested: int | None) -> int:
 
 def _too_much(requested: int, limit_name: str, limit: int, currency: str) -> str:
     return f"Refund amount ({requested} {currency}) is greater than {limit_name} ({limit} {currency})"
-
-
-def _new_refund(work: UnitOfWork, charge: Json, amount: int, params: Json, *, status: str) -> Json:
-    refund = {
-        "id": new_id("pyr_1" if charges.is_debit(charge) else "re_3"),
-        "object": "refund",
-        "amount": amount,
-        "balance_transaction": None,
-        "charge": charge["id"],
-        "created": work.created,
-        "currency": charge["currency"],
-        "customer": charge["customer"],
-        "customer_account": None,
-        "destination_details": _destination(charge["payment_method_details"]["type"]),
-        "metadata": merged_metadata({}, params.get("metadata", {})),
-        "payment_intent": charge["payment_intent"],
-        "payment_method": charge["payment_method"],
-        "reason": params.get("reason"),
-        "receipt_number": None,
-        "source_transfer_reversal": None,
-        "status": status,
-        "transfer_reversal": None,
-    }
-    if status == "pending":
-        refund["pending_reason"] = "processing"
-    if "instructions_email" in params:
-        refund["instructions_email"] = params["instructions_email"]
-    return refund
-
-
-def _destination(kind: str) -> Json:
-    if kind != "card":
-        return {"type": kind}
-    reference = {"reference_status": "pending", "reference_type": "acquirer_reference_number"}
-    return {"card": {**reference, "type": "refund"}, "type": kind}
-
-
-def _next_action(work: UnitOfWork) -> Json:
-    details = {
-        "email_sent": {"email_sent_at": work.created, "email_sent_to": "customer@example.com"},
-        "expires_at": work.created + INSTRUCTIONS_S,
-    }
-    return {"display_details": details, "type": "display_details"}
 
 
 def _succeed(work: UnitOfWork, refund: Json) -> Json:
@@ -288,7 +249,7 @@ def _previous(old: Json, new: Json) -> Json:
 
 def _with_refunded(work: UnitOfWork, charge: Json, amount: int) -> Json:
     refunded = charge["amount_refunded"] + amount
-    charge = {**charge, "amount_refunded": refunded, "refunded": refunded == charge["amount"]}
+    charge = {**charge, "amount_refunded": refunded, "refunded": refunded == charge["amount_captured"]}
     work.tx.put("charge", charge["id"], charge)
     return charge
 

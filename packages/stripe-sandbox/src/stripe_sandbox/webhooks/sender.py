@@ -17,8 +17,8 @@ import aiohttp
 from stripe_sandbox.errors import Json
 from stripe_sandbox.faults.rules import Faults
 from stripe_sandbox.faults.webhooks import EventEffects, WrongSignature
-from stripe_sandbox.resources.endpoints import subscribes_to
 from stripe_sandbox.resources.events import subject_metadata
+from stripe_sandbox.resources.old_versions import receives
 from stripe_sandbox.state.clock import Clock
 from stripe_sandbox.state.store import Record, Store
 from stripe_sandbox.state.unit_of_work import UnitOfWork, new_id
@@ -71,18 +71,14 @@ class Sender:
                 _automatic_delivery(work, event, endpoint, _NO_EFFECTS)
                 for event in work.events
                 for endpoint in endpoints
-                if subscribes_to(endpoint, event["type"])
+                if receives(endpoint, event)
             ]
         return [row for event in work.events for row in self._plan_with_faults(work, event, endpoints)]
 
     def plan_resend(self, work: UnitOfWork, event: Json) -> list[Json]:
         """Plan one extra delivery of `event` per endpoint; existing deliveries stay."""
         endpoints = self._store["webhook_endpoint"].rows.values()
-        return [
-            _single_delivery(work, event, endpoint, 0.0)
-            for endpoint in endpoints
-            if subscribes_to(endpoint, event["type"])
-        ]
+        return [_single_delivery(work, event, endpoint, 0.0) for endpoint in endpoints if receives(endpoint, event)]
 
     def enqueue(self, deliveries: Iterable[Json]) -> None:
         for row in deliveries:
@@ -132,7 +128,7 @@ class Sender:
         rows = []
         for sent in events:
             for endpoint in endpoints:
-                if subscribes_to(endpoint, event["type"]):
+                if receives(endpoint, event):
                     rows.append(_automatic_delivery(work, sent, endpoint, effects))
                     rows += [_single_delivery(work, sent, endpoint, effects.delay_s + late) for late in effects.copies]
         return rows

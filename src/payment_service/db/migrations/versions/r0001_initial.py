@@ -11,6 +11,9 @@ down_revision = None
 def upgrade() -> None:
     """Create every table, index and view."""
     run_script("0001_initial.sql")
+    run_script("0001_reconciliation.sql")
+    run_script("0001_polling.sql")
+    run_script("0001_recovery.sql")
     run_script("0001_comments.sql")
 
 

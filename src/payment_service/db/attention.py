@@ -1,24 +1,45 @@
-"""Everything that needs attention: parked operations, events and aggregates, and items of providers."""
+"""Everything that needs attention: parked operations, events and records, quarantine, and items of providers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+import structlog
+
+from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.db.queries import load
+from payment_service.provider.attention import COUNT_MAX
 from payment_service.provider.plugins import attention_sources
 from payment_service.provider.port import Kind, Request
+from payment_service.telemetry.errors import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
     from uuid import UUID
 
     from payment_service.db.pool import Connection, Pool
-    from payment_service.provider.attention import AttentionItem
+    from payment_service.provider.attention import AttentionSource
 
-_SQL = load(__package__, "parked.sql")
+_SQL = load(__package__, "attention.sql")
 
 Row = dict[str, Any]
+
+log = structlog.get_logger(__name__)
+
+# The service's own kinds, in the order of lists. Providers add theirs.
+KINDS: Final = ("operation", "event", "record", "quarantine", "difference")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Select items; None selects all. `since` is the earliest time."""
+
+    what: str | None = None
+    since: datetime | None = None
+    reason: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,28 +57,60 @@ class ParkedOperation:
     answered_by: str
 
 
-async def listed(connection: Connection, what: str | None, *, limit: int) -> list[Row]:
-    """List what needs attention, up to `limit` of each kind, the oldest first. `what` selects one kind; None means all."""
-    statements = {"operation": _SQL.operations, "event": _SQL.events, "record": _SQL.records}
-    chosen = [sql for name, sql in statements.items() if what in {None, name}]
-    rows = [dict(row) for sql in chosen for row in await connection.fetch(sql, limit)]
-    for name, source in attention_sources().items():
-        if what in {None, name}:
-            rows += [_row(name, item) for item in await source.items(connection, limit)]
-    return rows
+def kinds() -> tuple[str, ...]:
+    """Return all kinds of items that need attention."""
+    return (*KINDS, *attention_sources())
 
 
-def _row(what: str, item: AttentionItem) -> Row:
-    return {
-        "what": what,
-        "name": item.name,
-        "payment_id": item.payment_id,
-        "subject": item.subject,
-        "reason": item.reason,
-        "detail": item.detail,
-        "provider_request_id": "",
-        "since": item.since,
-    }
+async def listed(connection: Connection, chosen: Chosen, *, limit: int) -> list[Row]:
+    """List what needs attention, up to `limit` items of each kind. The oldest of a kind is first."""
+    rows = await connection.fetch(_SQL.list, chosen.what, chosen.since, chosen.reason, chosen.id, limit)
+    found = [dict(row) for row in rows]
+    for what, source in attention_sources().items():
+        if chosen.what in {None, what}:
+            found += await _provider_items(connection, source, chosen, limit)
+    order = {what: place for place, what in enumerate(kinds())}
+    return sorted(found, key=lambda row: (order[row["what"]], row["since"], row["id"]))
+
+
+async def count(connection: Connection) -> dict[tuple[str, str], int]:
+    """Count the items by kind and reason, each kind up to COUNT_MAX. Leave out, with a log, a provider that fails."""
+    counts = {(row["what"], row["reason"]): row["items"] for row in await connection.fetch(_SQL.count, COUNT_MAX)}
+    for what, source in attention_sources().items():
+        try:
+            found = await source.count(connection)
+        except TRANSIENT_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - the code of another package
+            log.error("provider_items_not_counted", what=what, error=describe_error(error))
+            continue
+        counts |= {(what, reason): items for reason, items in found.items()}
+    return counts
+
+
+async def _provider_items(connection: Connection, source: AttentionSource, chosen: Chosen, limit: int) -> list[Row]:
+    """Return the items of a provider. They are filtered here, so a filter reads all of them."""
+    asked = limit if chosen.since is None and chosen.reason is None else COUNT_MAX
+    items = await (source.items(connection, asked) if chosen.id is None else source.find(connection, chosen.id))
+    rows = [
+        {
+            "what": source.what,
+            "id": item.name,
+            "owner": item.owner,
+            "payment_id": item.payment_id,
+            "subject": item.subject,
+            "reason": item.reason,
+            "detail": item.detail,
+            "provider_request_id": "",
+            "since": item.since,
+        }
+        for item in items
+    ]
+    return [row for row in rows if _matches(row, chosen)][:limit]
+
+
+def _matches(row: Row, chosen: Chosen) -> bool:
+    return (chosen.since is None or row["since"] >= chosen.since) and chosen.reason in {None, row["reason"]}
 
 
 async def waiting_for_balance(connection: Connection | Pool, *, limit: int) -> list[Row]:

@@ -1,4 +1,4 @@
-"""`parked resolve` as an operator runs it: it reads at the provider before it changes anything."""
+"""`attention resolve` as an operator runs it: it reads at the provider before it changes anything."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ async def resolve(harness: Harness, name: UUID, *claim: str, **env: str) -> Resu
         "STRIPE_API_BASE": harness.sandbox.base_url,
     }
     chosen = {key: value for key, value in {**of_service, **env}.items() if value}
-    words = ("parked", "resolve", str(name), *claim, "--note", "case 17", "--yes", "--key", "case-17")
+    words = ("attention", "resolve", str(name), *claim, "--note", "case 17", "--yes", "--key", "case-17")
     return await asyncio.to_thread(run, *words, env=chosen)
 
 
 async def resolutions(harness: Harness) -> int:
-    found: int = await harness.flows.pool.fetchval("SELECT count(*) FROM audit WHERE action = 'parked.resolve'")
+    found: int = await harness.flows.pool.fetchval("SELECT count(*) FROM audit WHERE action = 'attention.resolve'")
     return found
 
 
@@ -60,8 +60,8 @@ async def test_a_wrong_or_unverifiable_claim_changes_nothing(harness: Harness) -
     [
         "look_up.call.before",
         "look_up.call.after",
-        "change.parked.resolve.commit.before",
-        "change.parked.resolve.commit.after",
+        "change.attention.resolve.commit.before",
+        "change.attention.resolve.commit.after",
     ],
 )
 async def test_a_killed_resolution_takes_effect_once_when_repeated(harness: Harness, point: str) -> None:

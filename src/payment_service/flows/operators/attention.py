@@ -1,4 +1,4 @@
-"""Retry or resolve parked items on behalf of an operator.
+"""Retry or resolve items that need attention, on behalf of an operator.
 
 A retry never moves money twice. It reads the state at the provider first, and sends an undone create, capture or cancel
 under the next epoch of its key. A refund that two reads did not find is parked again. If the provider refused its only
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
-from payment_service.db import parked, payment_reads, payments
+from payment_service.db import attention, differences, payment_reads, payments, quarantine
 from payment_service.domain.facts_without_intent import RefusedFact
+from payment_service.domain.ids import as_uuid
 from payment_service.domain.payment import Applied, Parked
 from payment_service.domain.refund import RefundListFact, RefundRefused, RefundsChanged
 from payment_service.flows.operators.provider_lookup import check_against_intent, check_against_refunds, read_provider
@@ -29,7 +30,7 @@ from payment_service.provider.port import OWN_INTENT, Kind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from payment_service.db.parked import ParkedOperation
+    from payment_service.db.attention import ParkedOperation
     from payment_service.db.pool import Connection
     from payment_service.domain.facts import AnyFact
     from payment_service.domain.payment import Payment
@@ -43,17 +44,17 @@ PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParkedItem:
-    """An item that is or was parked. `what`: operation, event, record, or a kind of a provider's own items.
+class FoundItem:
+    """An item that needs attention, or did. `what`: operation, event, record, quarantine, or a kind of a provider's own items.
 
-    `payment_id` is None if unknown. `owner`: the provider of an operation or event, or the owner that a provider gave its
-    item. `kind`: of an operation.
+    `owner`: the provider of an operation or event, the owner that a provider gave its item, otherwise `what`. `payment_id` is
+    None if unknown. `kind`: of an operation.
     """
 
     what: str
     name: str
     payment_id: UUID | None
-    owner: str = ""
+    owner: str
     kind: Kind | None = None
 
 
@@ -69,123 +70,118 @@ class OperatorClaim:
     note: str
 
 
-class ParkedItems:
-    """Find, retry and resolve parked items."""
+class AttentionItems:
+    """Find, retry and resolve items that need attention. `replay_quarantine.py` retries those in quarantine."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def find(self, name: str, as_id: UUID | None) -> ParkedItem:
-        """Find a parked item: an operation, records (by their payment's id), an event or an item of a provider.
+    async def find(self, name: str) -> FoundItem:
+        """Find an item by its id. Records have their payment's id. Qualify an ambiguous id as OWNER:ID, for example `stripe:evt_…`.
 
-        Qualify an ambiguous id with its owner, for example `stripe:evt_…`. Raise Refusal.
+        Raise Refusal if nothing has this id, or if several items have it.
         """
-        pool = self._context.pool
-        if as_id is not None and (call := await parked.find_operation(pool, as_id)) is not None:
-            return ParkedItem(
-                what="operation",
-                name=name,
-                payment_id=call["payment_id"],
-                owner=call["provider"],
-                kind=Kind(call["kind"]),
-            )
-        if as_id is not None and await parked.is_parked(pool, as_id):
-            payment = as_id if await payment_reads.exists(pool, as_id) else None
-            return ParkedItem(what="record", name=name, payment_id=payment)
         if "\0" in name:
             raise _unknown()
-        owner, _, own_name = name.partition(":")
-        found = await self._find_by_external_id(name) or await self._find_by_external_id(own_name, owner)
-        if found is None:
+        owner, colon, own_name = name.partition(":")
+        found = await self._find_all(name)
+        if colon and not found:
+            found = [item for item in await self._find_all(own_name) if item.owner == owner]
+        if len(found) > 1:
+            choice = ", ".join(f"{item.owner}:{item.name}" for item in found)
+            raise Refusal(RefusalReason.INVALID, f"Several items have this id: use one of {choice}.")
+        if not found:
             raise _unknown()
-        return found
+        return found[0]
 
-    async def _find_by_external_id(self, name: str, owner: str = "") -> ParkedItem | None:
-        """Find an event or an item of a provider by its external id. Raise Refusal if several have it."""
+    async def _find_all(self, name: str) -> list[FoundItem]:
         async with self._context.pool.acquire() as connection:
-            rows = await parked.find_events(connection, name, self._context.providers.by_name.keys())
-            items = [
-                ParkedItem(what="event", name=name, payment_id=row["payment_id"], owner=row["owner"]) for row in rows
-            ]
+            items = [] if (as_id := as_uuid(name)) is None else await _find_by_uuid(connection, as_id)
+            code, _, subject = name.partition(":")
+            if (about := await differences.find_open(connection, code, subject)) is not None:
+                items.append(FoundItem(what="difference", name=name, payment_id=about[0], owner="difference"))
+            for row in await attention.find_events(connection, name, self._context.providers.by_name.keys()):
+                items.append(FoundItem(what="event", name=name, payment_id=row["payment_id"], owner=row["owner"]))
             for what, source in attention_sources().items():
                 items += [
-                    ParkedItem(what=what, name=name, payment_id=item.payment_id, owner=item.owner)
+                    FoundItem(what=what, name=name, payment_id=item.payment_id, owner=item.owner)
                     for item in await source.find(connection, name)
                 ]
-        found = [item for item in items if owner in {"", item.owner}]
-        if len(found) > 1:
-            choice = ", ".join(f"{item.owner}:{name}" for item in found)
-            raise Refusal(RefusalReason.INVALID, f"Several parked items have this id: use one of {choice}.")
-        return found[0] if found else None
+        return items
 
-    async def retry(self, item: ParkedItem, change_request: ChangeRequest) -> ChangeResult:
-        """Retry an item. Raise Refusal."""
+    async def retry(self, item: FoundItem, change_request: ChangeRequest) -> ChangeResult:
+        """Retry an item that is not in quarantine. Raise Refusal."""
 
         async def work(connection: Connection) -> ChangeResult:
             match item.what:
                 case "operation":
                     return _answer(item, await self._retry_operation(connection, item))
                 case "event":
-                    done = await parked.retry_event(connection, item.name, item.owner)
+                    done = await attention.retry_event(connection, item.name, item.owner)
+                case "difference":
+                    message = (
+                        "Reconciliation looks at it again: run `payment-service reconcile`, or wait for the next run."
+                    )
+                    raise Refusal(RefusalReason.NOT_ALLOWED, message)
                 case "record":
-                    done = await parked.release_aggregate(connection, UUID(item.name))
+                    done = await attention.release_aggregate(connection, UUID(item.name))
                 case _:
                     done = await _change(attention_sources()[item.what].retry, connection, item)
             if not done:
-                raise _not_parked()
+                raise _not_open()
             return _answer(item, "tried_again")
 
         return await change_once(self._context.pool, change_request, work)
 
-    async def resolve(self, item: ParkedItem, claim: OperatorClaim, change_request: ChangeRequest) -> ChangeResult:
+    async def resolve(self, item: FoundItem, claim: OperatorClaim, change_request: ChangeRequest) -> ChangeResult:
         """Resolve an item by an operator's claim. Raise Refusal."""
         if item.what == "record":
             raise Refusal(
                 RefusalReason.NOT_ALLOWED, "A record cannot be skipped: raise the limit that rejects it, then retry."
             )
-        closes = {"event": parked.close_event} | {what: source.close for what, source in attention_sources().items()}
-        close = closes.get(item.what)
+        closes = {"event": attention.close_event, "quarantine": _close_quarantined, "difference": _close_difference}
+        close = (closes | {what: source.close for what, source in attention_sources().items()}).get(item.what)
         if (close is not None) != (claim.what == "close"):
-            message = "Use --close for an event or a provider's item, and --happened or --never for an operation."
+            message = "Use --happened or --never for an operation, and --close for everything else."
             raise Refusal(RefusalReason.INVALID, message)
         lookup = await self._look_up(item) if needs_provider_check(item, claim) else None
 
         async def work(connection: Connection) -> ChangeResult:
             if close is not None:
                 if not await _change(close, connection, item):
-                    raise _not_parked()
+                    raise _not_open()
                 return _answer(item, "closed")
             payment, operation = await self._lock(connection, item)
             fold = self._context.fold({payment.id: payment})
             await fold.load(connection, [payment.id])
             await self._apply_claim(connection, fold, payment, operation, claim, lookup)
             await fold.write(connection)
-            await parked.resolve_operation(
+            await attention.resolve_operation(
                 connection, operation.id, "done" if claim.what == "happened" else "refused", claim.note
             )
             return _answer(item, "happened" if claim.what == "happened" else "never_happened")
 
         return await change_once(self._context.pool, change_request, work)
 
-    async def _lock(self, connection: Connection, item: ParkedItem) -> tuple[Payment, ParkedOperation]:
+    async def _lock(self, connection: Connection, item: FoundItem) -> tuple[Payment, ParkedOperation]:
         payment = await payments.lock_one(connection, item.payment_id) if item.payment_id else None
-        operation = await parked.lock_operation(connection, UUID(item.name))
+        operation = await attention.lock_operation(connection, UUID(item.name))
         if payment is None or operation is None:
-            raise _not_parked()
+            raise _not_open()
         return payment, operation
 
-    async def _retry_operation(self, connection: Connection, item: ParkedItem) -> str:
+    async def _retry_operation(self, connection: Connection, item: FoundItem) -> str:
         _, operation = await self._lock(connection, item)
         if operation.kind is Kind.CREATE and operation.code == "another_object":
             message = "The provider returned an object of another payment: check it at the provider, then resolve this operation."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
         if is_definite(operation):
-            await parked.retry_in_next_epoch(connection, operation.id)
+            await attention.retry_in_next_epoch(connection, operation.id)
             return "sent_anew"
-        await parked.retry_with_read(connection, operation.id)
+        await attention.retry_with_read(connection, operation.id)
         return "read_first"
 
-    async def _look_up(self, item: ParkedItem) -> AnyFact | None:
+    async def _look_up(self, item: FoundItem) -> AnyFact | None:
         """Read the state at the provider without holding locks. Return None if the item is no longer parked. Raise
         Refusal.
         """
@@ -251,7 +247,7 @@ class ParkedItems:
         lookup: AnyFact | None,
     ) -> None:
         if not isinstance(lookup, RefundListFact):
-            raise _not_parked()
+            raise _not_open()
         if claim.what == "never":
             if (made := next((one for one in lookup.refunds if one.refund_id == operation.id), None)) is not None:
                 message = f"The provider made this refund: use --happened {made.provider_refund_id}."
@@ -265,7 +261,7 @@ class ParkedItems:
                     "The provider has reported this refund, so it happened: retry it instead.",
                 )
             return
-        known = await parked.refund_with_provider_id(connection, payment.provider, claim.provider_id)
+        known = await attention.refund_with_provider_id(connection, payment.provider, claim.provider_id)
         if known is not None and known["id"] != operation.id:
             message = f"{claim.provider_id} is already the refund {known['id']}: if it replaced this one, use --never."
             raise Refusal(RefusalReason.NOT_ALLOWED, message)
@@ -281,16 +277,45 @@ class ParkedItems:
         return int(self._context.now().timestamp())
 
 
-def needs_provider_check(item: ParkedItem, claim: OperatorClaim) -> bool:
+def needs_provider_check(item: FoundItem, claim: OperatorClaim) -> bool:
     """Return whether to check a claim against the provider: every claim that is irreversible."""
     ends = {"happened": {Kind.REFUND, Kind.CAPTURE, Kind.CANCEL}, "never": {Kind.REFUND}}
     return item.kind in ends.get(claim.what, set())
 
 
+async def _find_by_uuid(connection: Connection, name: UUID) -> list[FoundItem]:
+    """Return the operation, the records of a payment and the row in quarantine with this id. A dead letter has its row's id."""
+    items = []
+    if (call := await attention.find_operation(connection, name)) is not None:
+        operation = FoundItem(
+            what="operation",
+            name=str(name),
+            payment_id=call["payment_id"],
+            owner=call["provider"],
+            kind=Kind(call["kind"]),
+        )
+        items.append(operation)
+    if await attention.is_parked(connection, name):
+        payment = name if await payment_reads.exists(connection, name) else None
+        items.append(FoundItem(what="record", name=str(name), payment_id=payment, owner="record"))
+    if await quarantine.find(connection, name) is not None:
+        items.append(FoundItem(what="quarantine", name=str(name), payment_id=None, owner="quarantine"))
+    return items
+
+
+async def _close_quarantined(connection: Connection, name: str, _owner: str) -> bool:
+    return await quarantine.close(connection, UUID(name))
+
+
+async def _close_difference(connection: Connection, name: str, _owner: str) -> bool:
+    code, _, subject = name.partition(":")
+    return await differences.close(connection, code, subject)
+
+
 async def _change(
-    change: Callable[[Connection, str, str], Awaitable[bool]], connection: Connection, item: ParkedItem
+    change: Callable[[Connection, str, str], Awaitable[bool]], connection: Connection, item: FoundItem
 ) -> bool:
-    """Retry or close an item; False if it is not parked any more. Raise Refusal as its provider says."""
+    """Retry or close an item; False if it needs no attention any more. Raise Refusal as its provider says."""
     try:
         return await change(connection, item.name, item.owner)
     except AttentionRefused as refused:
@@ -315,14 +340,16 @@ def is_definite(operation: ParkedOperation) -> bool:
 
 
 def _unknown() -> Refusal:
-    return Refusal(RefusalReason.NOT_FOUND, "No parked item has this id: `parked list` shows them.")
+    return Refusal(
+        RefusalReason.NOT_FOUND, "Nothing that needs attention has this id: `attention list` shows the items."
+    )
 
 
-def _not_parked() -> Refusal:
-    return Refusal(RefusalReason.NOT_ALLOWED, "It is not parked any more: `show` displays its state.")
+def _not_open() -> Refusal:
+    return Refusal(RefusalReason.NOT_ALLOWED, "It needs no attention any more: `show` displays its state.")
 
 
-def _answer(item: ParkedItem, done: str) -> ChangeResult:
+def _answer(item: FoundItem, done: str) -> ChangeResult:
     body: Mapping[str, Any] = {
         "what": item.what,
         "id": item.name,

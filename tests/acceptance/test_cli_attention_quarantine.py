@@ -1,4 +1,4 @@
-"""`quarantine` as an operator runs it, with a real database and nothing else."""
+"""`attention` for quarantined records as an operator runs it, with a real database and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from payment_service.contracts.operators import QuarantinedContent, QuarantinedList, Replayed
+from payment_service.contracts.operators import AttentionDetail, AttentionResult
 from payment_service.domain.ids import payment_id, quarantine_id
 from tests.support.command import assert_fails, done, run, run_on_terminal
 
@@ -48,28 +48,15 @@ def rows(env: dict[str, str], sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql.encode()).fetchall()
 
 
-def test_quarantined_records_are_listed_and_filtered(env: dict[str, str]) -> None:
-    listed = done(run("quarantine", "list", "--json", env=env))
-    assert listed == QuarantinedList.model_validate(listed).model_dump(mode="json")
-    assert [one["id"] for one in listed["data"]] == [str(GOOD), str(EVIL), str(HOOK)]
-    filters = {("--since", "1d"): [GOOD], ("--reason", "not_utf8"): [EVIL], ("--source", "webhook"): [HOOK]}
-    for words, expected in filters.items():
-        found = done(run("quarantine", "list", *words, "--json", env=env))
-        assert [one["id"] for one in found["data"]] == [str(one) for one in expected]
-    text = run("quarantine", "list", "--limit", "1", env=env)
-    assert str(GOOD) in text.stdout
-    assert "More entries exist" in text.stderr
-
-
 def test_a_quarantined_record_is_shown_without_control_characters(env: dict[str, str]) -> None:
-    text = run("quarantine", "show", str(EVIL), env=env)
-    document = run("quarantine", "show", str(EVIL), "--json", env=env)
+    text = run("attention", "show", str(EVIL), env=env)
+    document = run("attention", "show", str(EVIL), "--json", env=env)
     for shown in (text.stdout, document.stdout):
         assert not set("\x1b\x07\x9b\u202e\ufffd") & set(shown)
     assert "\\x1b]0;owned\\x07\\x9b31m\\xff\\u202e" in text.stdout
-    assert done(document) == QuarantinedContent.model_validate(done(document)).model_dump(mode="json")
-    assert done(document)["value_bytes"] == len(BYTES)
-    masked = run("quarantine", "show", str(HOOK), env=env)
+    assert done(document) == AttentionDetail.model_validate(done(document)).model_dump(mode="json")
+    assert done(document)["content"]["value_bytes"] == len(BYTES)
+    masked = run("attention", "show", str(HOOK), env=env)
     assert "4242424242424242" not in masked.stdout
     assert "************4242" in masked.stdout
 
@@ -78,35 +65,33 @@ def test_a_quarantined_record_is_shown_without_control_characters(env: dict[str,
 def test_a_replay_killed_at_its_commit_completes_when_repeated(
     env: dict[str, str], service_settings: dict[str, str], moment: str
 ) -> None:
-    line = ("quarantine", "replay", str(GOOD), "--any-age", "--yes")
-    killed = run(*line, env={**service_settings, "CRASH_AT": f"change.quarantine.replay.commit.{moment}"})
+    line = ("attention", "retry", str(GOOD), "--any-age", "--yes")
+    killed = run(*line, env={**service_settings, "CRASH_AT": f"change.attention.retry.commit.{moment}"})
     assert killed.returncode == -signal.SIGKILL
     replayed = done(run(*line, "--json", env=service_settings))
-    assert replayed == Replayed.model_validate(replayed).model_dump(mode="json")
+    assert replayed == AttentionResult.model_validate(replayed).model_dump(mode="json")
     if moment == "before":
         assert replayed["payment_id"] == str(payment_id("default", "o-1", 1))
     assert rows(env, "SELECT order_id, amount FROM payments") == [("o-1", 1990)]
     assert rows(env, "SELECT count(*) FROM operations") == [(1,)]
-    assert [one["id"] for one in done(run("quarantine", "list", "--json", env=env))["data"]] == [str(EVIL), str(HOOK)]
+    assert [one["id"] for one in done(run("attention", "list", "--json", env=env))["data"]] == [str(HOOK), str(EVIL)]
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("show", NOBODY), 4, "Nothing in quarantine has this id"),
-        (("replay", NOBODY), 4, "Nothing in quarantine has this id"),
-        (("replay", str(GOOD), "--yes"), 1, "It is rejected again (too_old)"),
-        (("replay", str(EVIL)), 1, "It is rejected again (not_utf8)"),
-        (("replay", str(HOOK)), 1, "The provider that sent it is not configured"),
-        (("list", "--source", "fax"), 2, "--source takes"),
-        (("list", "--since", "tomorrow"), 2, "--since takes"),
+        (("show", NOBODY), 4, "Nothing that needs attention has this id"),
+        (("retry", NOBODY), 4, "Nothing that needs attention has this id"),
+        (("retry", str(GOOD), "--yes"), 1, "It is rejected again (too_old)"),
+        (("retry", str(EVIL)), 1, "It is rejected again (not_utf8)"),
+        (("retry", str(HOOK)), 1, "The provider that sent it is not configured"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_impossible_requests_fail_with_one_line(
     env: dict[str, str], service_settings: dict[str, str], arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    assert_fails(run("quarantine", *arguments, env=service_settings), code, sentence)
+    assert_fails(run("attention", *arguments, env=service_settings), code, sentence)
     assert rows(env, "SELECT count(*) FROM audit") == [(0,)]
 
 
@@ -114,8 +99,8 @@ def test_a_replayed_order_requires_the_settings_of_the_service(
     env: dict[str, str], service_settings: dict[str, str]
 ) -> None:
     """With DB_DSN alone, defaults would apply to the order: immediate capture, by card."""
-    line = ("quarantine", "replay", str(GOOD), "--any-age")
-    assert_fails(run(*line, "--yes", env=env), 2, "A replayed order uses the service's settings")
+    line = ("attention", "retry", str(GOOD), "--any-age")
+    assert_fails(run(*line, "--yes", env=env), 2, "An order from quarantine uses the service's settings")
     assert_fails(run(*line, env=service_settings), 2, "use --yes")
     of_service = {
         **service_settings,

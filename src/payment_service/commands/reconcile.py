@@ -1,0 +1,108 @@
+"""`reconcile`: compare a window, repair what is certain, and report the rest."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from payment_service import exit_codes
+from payment_service.commands import output, session
+from payment_service.commands.settings import CommandSettings
+from payment_service.config.config import ConfigError
+from payment_service.contracts.operators import ReconciledDifference, ReconciliationReport
+from payment_service.db.differences import count_open
+from payment_service.db.reconciliations import LeaseLost, Window
+from payment_service.domain.differences import describe
+from payment_service.flows.reconciliation.engine import AlreadyRunning, Reconciliation, comparisons_of
+from payment_service.flows.reconciliation.provider_reads import ProviderUnavailable
+from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from payment_service.domain.differences import Difference
+    from payment_service.flows.reconciliation.engine import Finished
+    from payment_service.flows.state.context import Context
+
+
+def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
+    """Reconcile a window, and return the exit code. Raises ConfigError, Refusal."""
+    window = _read_window(since, until)
+    settings = CommandSettings.from_environment()
+    if STRIPE in settings.providers:
+        settings.require_stripe_key("its objects are compared, so set it as the service has it")
+    found: list[ReconciledDifference] = []
+
+    def report(difference: Difference) -> None:
+        found.append(_shown(difference))
+        if not as_json:
+            _print(found[-1], dry_run=dry_run)
+
+    async def work(context: Context) -> ReconciliationReport:
+        run = Reconciliation(context, comparisons_of(context, settings), report=report)
+        finished = await _finish(run.run_dry(window) if dry_run else run.run(window))
+        return ReconciliationReport(
+            id=finished.run_id,
+            since=finished.window.since,
+            until=finished.window.until,
+            compared=finished.counts.compared,
+            ignored=finished.counts.ignored,
+            postponed=finished.counts.postponed,
+            differences=found,
+            open=len(found) if dry_run else await count_open(context.pool),
+        )
+
+    done = session.run_change(work)
+    if as_json:
+        output.print_json(done)
+    else:
+        _summarize(done)
+    return exit_codes.DIFFERENCES if done.open else exit_codes.DONE
+
+
+async def _finish(run: Awaitable[Finished]) -> Finished:
+    """Wait for a run. Raises Refusal if it cannot run or does not end."""
+    try:
+        return await run
+    except (AlreadyRunning, LeaseLost) as error:
+        raise Refusal(RefusalReason.IN_PROGRESS, str(error)) from None
+    except ProviderUnavailable as error:
+        raise Refusal(
+            RefusalReason.BUSY, f"{error} Run the same command again: it resumes the reconciliation."
+        ) from None
+
+
+def _read_window(since: str, until: str) -> Window:
+    now = datetime.now(UTC)
+    window = Window.of(session.read_time(since, now), session.read_time(until, now, option="--until") if until else now)
+    if window.since >= window.until:
+        raise ConfigError("--until takes a time after --since.")
+    return window
+
+
+def _shown(difference: Difference) -> ReconciledDifference:
+    return ReconciledDifference(
+        code=difference.code,
+        subject=difference.subject,
+        payment_id=difference.payment_id,
+        detail=difference.detail,
+        repaired=difference.repaired,
+        action="" if difference.repaired else describe(difference.code).action,
+    )
+
+
+def _print(one: ReconciledDifference, *, dry_run: bool) -> None:
+    certain = dry_run and describe(one.code).certain
+    result = "repaired" if one.repaired else "would be repaired" if certain else "open"
+    output.print_line(f"{result}: {one.code} {one.subject} payment {one.payment_id or '-'}: {one.detail}")
+    if not one.repaired and not certain:
+        output.print_line(f"    {one.action}")
+
+
+def _summarize(done: ReconciliationReport) -> None:
+    repaired = sum(one.repaired for one in done.differences)
+    output.print_note(
+        f"{done.compared} objects compared, {done.ignored} of other programs ignored. "
+        f"Differences: {len(done.differences)}, repaired: {repaired}, open: {done.open}, postponed: {done.postponed}."
+    )

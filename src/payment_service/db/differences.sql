@@ -1,0 +1,51 @@
+-- name: record
+-- In the order of the key, so that two sessions cannot deadlock. A difference that comes back is new.
+INSERT INTO differences AS d (code, subject, sides, provider, payment_id, detail, occurred_at, resolved_at, repaired)
+SELECT v.code, v.subject, v.sides, v.provider, v.payment_id, v.detail,
+       coalesce(v.occurred_at, (SELECT p.created_at FROM payments p WHERE p.id = v.payment_id), now()),
+       CASE WHEN v.repaired THEN now() END, v.repaired
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::timestamptz[], $8::boolean[])
+     AS v (code, subject, sides, provider, payment_id, detail, occurred_at, repaired)
+ORDER BY v.code, v.subject
+ON CONFLICT (code, subject) DO UPDATE
+SET payment_id = EXCLUDED.payment_id, detail = EXCLUDED.detail, occurred_at = EXCLUDED.occurred_at, last_seen_at = now(),
+    first_seen_at = CASE WHEN d.resolved_at IS NULL THEN d.first_seen_at ELSE now() END,
+    resolved_at = EXCLUDED.resolved_at, repaired = EXCLUDED.repaired
+
+-- name: resolve
+UPDATE differences d SET resolved_at = now()
+FROM unnest($1::text[], $2::text[]) AS v (code, subject)
+WHERE d.code = v.code AND d.subject = v.subject AND d.resolved_at IS NULL
+
+-- name: resolve_unseen
+-- A run compared the whole window ($3 to $4) of these sides and did not find them again.
+UPDATE differences SET resolved_at = now()
+WHERE resolved_at IS NULL AND sides = $1 AND last_seen_at < $2 AND occurred_at BETWEEN $3 AND $4
+
+-- name: find_open
+SELECT payment_id FROM differences WHERE code = $1 AND subject = $2 AND resolved_at IS NULL
+
+-- name: close
+-- The next reconciliation opens it again if the two sides still differ.
+UPDATE differences SET resolved_at = now() WHERE code = $1 AND subject = $2 AND resolved_at IS NULL RETURNING code
+
+-- name: open_subjects
+SELECT DISTINCT subject FROM differences WHERE resolved_at IS NULL AND sides = 'provider' AND subject = ANY ($1::text[])
+
+-- name: open_before
+-- Open differences of a provider that no run has looked at since $2, after the key ($3, $4), at most $5.
+SELECT code, subject FROM differences
+WHERE resolved_at IS NULL AND sides = 'provider' AND provider = $1 AND last_seen_at < $2 AND (code, subject) > ($3, $4)
+ORDER BY code, subject
+LIMIT $5
+
+-- name: open
+-- Everything that needs attention, the oldest first, after ($1, $2, $3), at most $4.
+SELECT code, subject, sides, provider, payment_id, detail, first_seen_at, last_seen_at
+FROM differences
+WHERE resolved_at IS NULL AND (first_seen_at, code, subject) > ($1, $2, $3)
+ORDER BY first_seen_at, code, subject
+LIMIT $4
+
+-- name: count_open
+SELECT count(*) FROM differences WHERE resolved_at IS NULL

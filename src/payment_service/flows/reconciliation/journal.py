@@ -1,0 +1,241 @@
+"""The journal of a run: its progress, its differences, and the objects that it has seen.
+
+A stored journal writes them in the transaction of each step, so a run resumes after a crash and only its holder writes. A
+dry run keeps them in memory and writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from payment_service.db import differences, reconciliations
+from payment_service.db.reconciliations import LEASE_S, Counts, StoredRun, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from uuid import UUID
+
+    from payment_service.db.pool import Connection, Pool
+    from payment_service.domain.differences import Difference, Sides
+
+# A wait that is longer renews the lease in between.
+RENEWAL_INTERVAL_S: Final = LEASE_S / 3
+
+
+class Interrupted(Exception):
+    """The process stops. The run resumes from its last step."""
+
+
+class Pace:
+    """Waits that end early when the process stops."""
+
+    def __init__(self, stopping: asyncio.Event | None = None) -> None:
+        self._stopping = stopping or asyncio.Event()
+
+    def require(self) -> None:
+        """Raise Interrupted if the process stops."""
+        if self._stopping.is_set():
+            raise Interrupted
+
+    async def pause(self, seconds: float) -> None:
+        """Wait. Raise Interrupted if the process stops."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+        raise Interrupted
+
+
+class Journal(Protocol):
+    """The progress of a run. `comparison` and `position` tell where it resumes."""
+
+    window: Window
+    comparison: str
+    position: str
+    counts: Counts
+    repairs: bool
+    pace: Pace
+
+    async def commit(
+        self,
+        connection: Connection,
+        comparison: str,
+        position: str,
+        counts: Counts,
+        *,
+        found: Sequence[Difference] = (),
+        resolved: Collection[tuple[str, str]] = (),
+        listed: Collection[str] = (),
+        provider: str = "",
+    ) -> None:
+        """Store a step in its transaction."""
+        ...
+
+    def report(self, found: Sequence[Difference]) -> None:
+        """Report differences after the commit."""
+        ...
+
+    async def unlisted(self, object_ids: Collection[str]) -> set[str]:
+        """Return those of these objects that the provider did not list in this run."""
+        ...
+
+    async def reported(self, subjects: Collection[str]) -> set[str]:
+        """Return those of these objects that have an open difference."""
+        ...
+
+    async def open_before(self, provider: str, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+        """List (code, subject) of open differences that this run has not seen."""
+        ...
+
+    async def keep(self) -> None:
+        """Renew the lease if it is time. Raise LeaseLost or Interrupted."""
+        ...
+
+    async def finish(self, complete: Collection[Sides]) -> None:
+        """End the run. `complete`: sides whose differences of the window were all found."""
+        ...
+
+
+class StoredJournal:
+    """The journal of a run that repairs. Each step is a transaction that also renews the lease."""
+
+    def __init__(
+        self, pool: Pool, holder: UUID, run: StoredRun, *, pace: Pace, report: Callable[[Difference], None]
+    ) -> None:
+        self._pool = pool
+        self._holder = holder
+        self._run = run
+        self._report = report
+        self._renewed_s = time.monotonic()
+        self.window = run.window
+        self.comparison = run.comparison
+        self.position = run.position
+        self.counts = Counts()
+        self.repairs = True
+        self.pace = pace
+
+    @property
+    def run_id(self) -> UUID:
+        """Return the id of the run."""
+        return self._run.id
+
+    async def commit(
+        self,
+        connection: Connection,
+        comparison: str,
+        position: str,
+        counts: Counts,
+        *,
+        found: Sequence[Difference] = (),
+        resolved: Collection[tuple[str, str]] = (),
+        listed: Collection[str] = (),
+        provider: str = "",
+    ) -> None:
+        """Write the step. Raise LeaseLost if another process has taken over the run."""
+        await reconciliations.advance(connection, self._holder, self._run.id, comparison, position, counts)
+        if listed:
+            await reconciliations.add_objects(connection, self._run.id, listed)
+        if found:
+            await differences.record(connection, found, provider=provider)
+        if resolved:
+            await differences.resolve(connection, resolved)
+        self.counts += counts
+        self._renewed_s = time.monotonic()
+
+    def report(self, found: Sequence[Difference]) -> None:
+        """Pass differences on, one by one."""
+        for difference in found:
+            self._report(difference)
+
+    async def unlisted(self, object_ids: Collection[str]) -> set[str]:
+        """Compare with the stored objects of this run."""
+        return await reconciliations.unlisted(self._pool, self._run.id, object_ids)
+
+    async def reported(self, subjects: Collection[str]) -> set[str]:
+        """Look for open differences."""
+        return await differences.open_subjects(self._pool, subjects)
+
+    async def open_before(self, provider: str, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+        """List open differences that were last seen before this run began."""
+        return await differences.open_before(self._pool, provider, self._run.started_at, after=after, limit=limit)
+
+    async def keep(self) -> None:
+        """Renew the lease every third of its time."""
+        self.pace.require()
+        if time.monotonic() - self._renewed_s > RENEWAL_INTERVAL_S:
+            await reconciliations.renew(self._pool, self._holder, self._run.id)
+            self._renewed_s = time.monotonic()
+
+    async def finish(self, complete: Collection[Sides]) -> None:
+        """Resolve what the run no longer found, and end it."""
+        for sides in complete:
+            await differences.resolve_unseen(self._pool, sides, since_seen=self._run.started_at, window=self.window)
+        await reconciliations.finish(self._pool, self._holder, self._run.id)
+
+    async def release(self) -> None:
+        """End the lease early, so that another process resumes the run at once."""
+        await reconciliations.release(self._pool, self._holder, self._run.id)
+
+
+class DryJournal:
+    """The journal of a dry run. It writes nothing, and keeps about 60 bytes per object."""
+
+    def __init__(self, window: Window, *, pace: Pace, report: Callable[[Difference], None]) -> None:
+        self._report = report
+        self._listed: set[int] = set()
+        self._reported: set[str] = set()
+        self.window = window
+        self.comparison = ""
+        self.position = ""
+        self.counts = Counts()
+        self.repairs = False
+        self.pace = pace
+
+    async def commit(
+        self,
+        connection: Connection,  # noqa: ARG002 - the protocol's parameters
+        comparison: str,  # noqa: ARG002
+        position: str,  # noqa: ARG002
+        counts: Counts,
+        *,
+        found: Sequence[Difference] = (),
+        resolved: Collection[tuple[str, str]] = (),  # noqa: ARG002
+        listed: Collection[str] = (),
+        provider: str = "",  # noqa: ARG002
+    ) -> None:
+        """Remember the step."""
+        self._listed.update(map(hash, listed))
+        self._reported.update(difference.subject for difference in found)
+        self.counts += counts
+
+    def report(self, found: Sequence[Difference]) -> None:
+        """Pass differences on, one by one."""
+        for difference in found:
+            self._report(difference)
+
+    async def unlisted(self, object_ids: Collection[str]) -> set[str]:
+        """Compare with the remembered objects."""
+        return {name for name in object_ids if hash(name) not in self._listed}
+
+    async def reported(self, subjects: Collection[str]) -> set[str]:
+        """Compare with the remembered differences."""
+        return self._reported & set(subjects)
+
+    async def open_before(
+        self,
+        provider: str,  # noqa: ARG002 - the protocol's parameters
+        after: tuple[str, str],  # noqa: ARG002
+        limit: int,  # noqa: ARG002
+    ) -> list[tuple[str, str]]:
+        """Return nothing: a dry run changes no stored difference."""
+        return []
+
+    async def keep(self) -> None:
+        """Raise Interrupted if the process stops."""
+        self.pace.require()
+
+    async def finish(self, complete: Collection[Sides]) -> None:
+        """Do nothing: nothing is stored."""
