@@ -127,7 +127,7 @@ async def test_a_signature_is_judged_by_the_clock_of_the_database(flows: Flows, 
 
 async def test_ready_shows_a_wrong_clock_and_stays_ready(flows: Flows) -> None:
     """Webhooks are stored while the clocks differ, so the process stays in the load balancer."""
-    service = Service(flows.config, flows.pool, frozenset())
+    service = Service(flows.config, flows.pool, flows.pool, frozenset())
     service._clock = await measured(flows, timedelta(hours=25))
     found = await service.readiness()
     assert found.ready
