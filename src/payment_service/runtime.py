@@ -22,8 +22,8 @@ import uvloop
 
 from payment_service import exit_codes
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
-from payment_service.db import health, recovery
 from payment_service.db import installation as installations
+from payment_service.db import provider_health, recovery
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
@@ -36,7 +36,7 @@ from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
-from payment_service.flows.timers.polling import make_polling
+from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
@@ -240,7 +240,7 @@ class Service:
             expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
-            for timer in make_polling(self._context, self._webhooks, self._config):
+            for timer in make_provider_timers(self._context, self._webhooks, self._config):
                 await timer.start()
                 stack.push_async_callback(self._within_grace, timer.stop)
             # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
@@ -290,7 +290,7 @@ class Service:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 problem = await schema_problem(self._pool)
-                blocked = await health.all_blocked(self._pool)
+                blocked = await provider_health.all_blocked(self._pool)
         except TRANSIENT_ERRORS:  # the text stays out of /ready, which faces the internet
             return Readiness(ready=False, checks={**checks, "database": "does not answer"})
         if problem_of_claim := next((found for claim in self._claims.values() if (found := claim.problem())), ""):
@@ -326,7 +326,7 @@ class Service:
 
     def _paused_kinds(self, provider: str) -> frozenset[str]:
         if not self._clock.agrees():
-            return frozenset({health.EVERYTHING})
+            return frozenset({provider_health.EVERYTHING})
         return self._claims[provider].paused_kinds() if provider in self._claims else frozenset()
 
     def _make_dispatchers(self) -> list[Dispatcher]:
