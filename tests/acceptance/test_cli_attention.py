@@ -155,6 +155,21 @@ def test_each_kind_of_item_is_released_once(env: dict[str, str]) -> None:
     assert (empty.returncode, empty.stdout, empty.stderr) == (0, "", "Nothing needs attention.\n")
 
 
+def test_an_open_difference_is_listed_shown_and_closed(env: dict[str, str]) -> None:
+    name = "orphan_charge:ch_1"
+    with psycopg.connect(env["DB_DSN"]) as connection:
+        connection.execute(
+            "INSERT INTO differences (code, subject, sides, detail, occurred_at) VALUES ('orphan_charge', 'ch_1', 'provider', 'x', now())"
+        )
+    [listed] = done(run("attention", "list", "--what", "difference", "--json", env=env))["data"]
+    assert (listed["id"], listed["reason"]) == (name, "orphan_charge")
+    assert done(run("attention", "show", name, "--json", env=env))["what"] == "difference"
+    assert_fails(run("attention", "retry", name, "--yes", env=env), 1, "payment-service reconcile")
+    close = ("attention", "resolve", name, "--close", "--note", "of another shop", "--yes")
+    assert run(*close, env=env).returncode == 0
+    assert_fails(run(*close, env=env), 4, "Nothing that needs attention")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
