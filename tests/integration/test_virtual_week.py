@@ -102,7 +102,7 @@ class Week:
                     self._cancel,
                     self._cancel_by_api,
                 ],
-                "requires_capture": [self._capture, self._capture_by_api, self._cancel, self._wait],
+                "requires_capture": [self._capture, self._capture_part, self._capture_by_api, self._cancel, self._wait],
                 "succeeded": [self._refund, self._refund_by_api, self._dispute, self._rename, *[self._wait] * 16],
             }.get(intent.status, [self._wait])
             action = self.random.choice(actions)
@@ -134,6 +134,9 @@ class Week:
 
     async def _capture(self, _order_id: str, intent: Any) -> None:
         self._v1.payment_intents.capture(intent.id)
+
+    async def _capture_part(self, _order_id: str, intent: Any) -> None:
+        self._v1.payment_intents.capture(intent.id, {"amount_to_capture": 1000})
 
     async def _capture_by_api(self, order_id: str, _intent: Any) -> None:
         await self.harness.post(f"/v1/payments/{name_of(order_id)}/capture", {})
