@@ -55,7 +55,7 @@ class LossyEvents:
 
     async def recent_events(self, **window: Any) -> EventPage | Transient:
         """List a page, and leave out what is lost."""
-        page = await self._provider.recent_events(**window)
+        page: EventPage | Transient = await self._provider.recent_events(**window)
         if isinstance(page, Transient) or not self.lost_types:
             return page
         kept = tuple(event for event in page.events if not event.event_type.startswith(self.lost_types))
