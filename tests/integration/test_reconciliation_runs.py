@@ -81,7 +81,7 @@ async def test_nothing_is_found_in_a_clean_set_and_other_programs_are_ignored(ha
         paid = client(harness).v1.payment_intents.create({**foreign, "confirm": True, "payment_method": "pm_card_visa"})
         client(harness).v1.refunds.create({"payment_intent": paid.id, "amount": 100})
     before = await content(harness, *TABLES)
-    result = await reconcile(harness)
+    result = await reconcile(harness, sides=Sides)
     assert result.found == []
     assert (result.counts.compared, result.counts.ignored) == (26, 6)
     assert await content(harness, *TABLES) == before
@@ -323,6 +323,44 @@ async def test_differences_of_iterated_comparisons_are_recorded_and_resolved(har
     later = window()
     await run.run(type(later)(later.since, later.until + timedelta(seconds=1)))
     assert await differences.count_open(harness.flows.pool) == 0
+
+
+async def test_rows_are_compared_with_each_other_after_the_repairs(harness: Harness) -> None:
+    await harness.refund(await harness.pay("o-2"), "5.00")
+    await harness.run_until_idle()
+    await paid_without_webhook(harness, "o-1")
+    await harness.flows.pool.execute("UPDATE payments SET refunded = 700 WHERE order_id = 'o-2'")
+    result = await reconcile(harness, sides=Sides)
+    assert ("status_differs", True) in result.codes
+    rows = [difference for difference in result.found if difference.sides is Sides.ROWS]
+    assert rows
+    assert {difference.payment_id for difference in rows} == {name_of("o-2")}
+    assert await differences.count_open(harness.flows.pool) == len(rows)
+    await harness.flows.pool.execute("UPDATE payments SET refunded = 500 WHERE order_id = 'o-2'")
+    assert (await reconcile(harness, sides=Sides)).found == []
+    assert await differences.count_open(harness.flows.pool) == 0
+
+
+async def test_a_comparison_that_finds_nothing_for_long_keeps_its_run(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payment_service.flows.reconciliation.comparison.KEEP_INTERVAL_S", 0.01)
+    monkeypatch.setattr("payment_service.flows.reconciliation.journal.RENEWAL_INTERVAL_S", 0.0)
+    renew, renewed = reconciliations.renew, asyncio.Event()
+
+    async def renews(*values: Any) -> None:
+        await renew(*values)
+        renewed.set()
+
+    async def iterate(_window: object) -> Any:
+        async with asyncio.timeout(10):
+            await renewed.wait()
+        for difference in list[Difference]():
+            yield difference
+
+    monkeypatch.setattr(reconciliations, "renew", renews)
+    comparison = IteratedComparison(harness.flows.pool, "rows", Sides.ROWS, iterate)
+    assert (await Reconciliation(harness.context(), [comparison]).run(window())).counts.found == 0
 
 
 async def test_runs_are_listed_by_the_api(harness: Harness) -> None:

@@ -14,6 +14,8 @@ import structlog
 
 from payment_service.db import reconciliations
 from payment_service.domain.differences import Sides
+from payment_service.flows.comparisons.rows import compare_rows
+from payment_service.flows.reconciliation.comparison import IteratedComparison
 from payment_service.flows.reconciliation.journal import DryJournal, Interrupted, Pace, StoredJournal
 from payment_service.flows.reconciliation.provider_objects import LOOK_AGAIN_S, ProviderObjects
 from payment_service.flows.reconciliation.provider_reads import ProviderReads, ProviderUnavailable
@@ -46,14 +48,20 @@ class Finished:
 
 
 def comparisons_of(context: Context, config: Config, *, look_again_s: float = LOOK_AGAIN_S) -> list[Comparison]:
-    """Return the comparisons of a run, in their order. A provider that cannot list its objects has none."""
+    """Return the comparisons of a run, in their order. A provider that cannot list its objects has none.
+
+    Rows are compared with each other last, after the repairs.
+    """
     rate, limit_s = config.provider_rate_per_second, config.provider_timeout_s
     reads = [
         ProviderReads(context.pool, name, provider, rate_per_s=rate, limit_s=limit_s)
         for name, provider in context.providers.by_name.items()
         if isinstance(provider, Reconcilable)
     ]
-    return [ProviderObjects(context, one, look_again_s=look_again_s) for one in reads]
+    rows = IteratedComparison(
+        context.pool, "rows", Sides.ROWS, lambda window: compare_rows(context.pool, since=window.since)
+    )
+    return [*(ProviderObjects(context, one, look_again_s=look_again_s) for one in reads), rows]
 
 
 class Reconciliation:
