@@ -19,6 +19,7 @@ from payment_service.flows.reconciliation import provider_objects
 from payment_service.flows.reconciliation.comparison import IteratedComparison
 from payment_service.flows.reconciliation.engine import AlreadyRunning, Reconciliation
 from payment_service.flows.reconciliation.journal import Interrupted, Pace
+from payment_service.flows.reconciliation.missing_events import SETTLED_AFTER_S
 from payment_service.flows.reconciliation.provider_reads import ProviderUnavailable
 from payment_service.flows.reconciliation.schedule import LONG_WINDOW, WINDOW, ScheduledReconciliation
 from payment_service.provider.port import Transient
@@ -81,10 +82,12 @@ async def test_nothing_is_found_in_a_clean_set_and_other_programs_are_ignored(ha
         paid = client(harness).v1.payment_intents.create({**foreign, "confirm": True, "payment_method": "pm_card_visa"})
         client(harness).v1.refunds.create({"payment_intent": paid.id, "amount": 100})
     before = await content(harness, *TABLES)
-    result = await reconcile(harness, sides=Sides)
+    result = await reconcile(harness)
     assert result.found == []
     assert (result.counts.compared, result.counts.ignored) == (26, 6)
     assert await content(harness, *TABLES) == before
+    harness.sandbox.advance(SETTLED_AFTER_S + 1)
+    assert (await reconcile(harness, sides=Sides)).found == []
 
 
 async def test_a_decline_that_stripe_has_cleared_is_no_difference(harness: Harness) -> None:
@@ -290,6 +293,19 @@ async def test_the_schedule_runs_every_interval_and_once_a_day_over_the_long_win
     assert LONG_WINDOW <= lengths[1] <= LONG_WINDOW + timedelta(seconds=2)
     await sample(harness.flows.pool)
     assert 0 <= metrics.RECONCILIATION_AGE_SECONDS._value.get() < 60
+
+
+async def test_the_schedule_pauses_while_the_process_may_not_decide(harness: Harness) -> None:
+    comparisons = [IteratedComparison(harness.flows.pool, "none", Sides.ROWS, nothing)]
+    allowed = False
+    context = harness.flows.context(may_decide=lambda: allowed)
+    schedule = ScheduledReconciliation(context, comparisons, interval=timedelta(hours=1))
+    assert await schedule.run_once() == 0
+    assert await reconciliations.start(harness.flows.pool, uuid4(), window()) is not None
+    await harness.flows.pool.execute("UPDATE reconciliations SET lease_until = now() - interval '1 s'")
+    assert await schedule.run_once() == 0
+    allowed = True
+    assert await schedule.run_once() == 1
 
 
 async def nothing(_window: object) -> Any:
