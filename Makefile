@@ -11,7 +11,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-sandbox fuzz test-kafka test-browser test-clients test-asyncapi test-openapi check release-check fmt docs bench shots lock \
+.PHONY: help install demo test test-sandbox fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check release-check fmt docs bench shots lock \
 	image image-test nginx-config-test test-nginx test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -34,6 +34,8 @@ help:
 	@echo 'make payment-service-restart restart it, and nginx with it'
 	@echo 'make test-payment-webhook    send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
 	@echo 'make fuzz                    send 20,000 requests generated from openapi.json to a running service; the suite sends 2,000'
+	@echo 'make mutants                 check that the tests detect known defects (minutes); ARGS="lock-skipped" selects some'
+	@echo 'make test-scale              fail if a read or a loop walks a million skewed payments; ARGS="--payments 10000000"'
 	@echo 'make check                   check lint, format, types, import directions and prose'
 	@echo 'make release-check           check whether this working copy can be released; publishes nothing'
 	@echo 'make fmt                     fix what lint and format can fix'
@@ -97,6 +99,12 @@ test-payment-webhook:
 
 fuzz: install
 	@FUZZ_EXAMPLES=1900 FUZZ_CASES=20000 $(BIN)/pytest -s tests/integration/test_api_fuzz.py $(ARGS)
+
+mutants: install
+	@$(BIN)/python -m scripts.mutants $(ARGS)
+
+test-scale: install
+	@$(BIN)/python -m bench.scale $(ARGS)
 
 check: install
 	$(BIN)/ruff check

@@ -37,6 +37,7 @@ def public_app() -> FastAPI:
     return build_app(
         config=_CONFIG,
         context=Context(pool=nothing, providers=nothing, deployment="default", now=lambda: datetime.now(UTC)),
+        reads=nothing,
         receivers={"stripe": StripeDeliveries.of(_CONFIG)},
         store_event=unused,
         quarantine=unused,

@@ -17,12 +17,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
-from confluent_kafka import KafkaException
 from rich.console import Console
 
 from payment_service import exit_codes
 from payment_service.config.config import Config, ConfigError
-from payment_service.contracts.records import topics_needed
 from payment_service.db import attention
 from payment_service.db.clock import database_time
 from payment_service.db.clock_skew import SKEW_MAX_S, describe
@@ -32,9 +30,9 @@ from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_argum
 from payment_service.db.queries import load
 from payment_service.db.rights import Roles, compare_role
 from payment_service.db.schema import schema_problem
+from payment_service.doctor_broker import check_broker
 from payment_service.doctor_installation import check_installation
 from payment_service.findings import Finding, Findings, Verdict
-from payment_service.kafka.topics import topic_partitions
 from payment_service.provider.plugins import attention_sources, require_providers
 from payment_service.provider.stripe.api_versions import API_VERSION, compare_versions
 from payment_service.provider.stripe.signatures import TOLERANCE_S
@@ -81,7 +79,7 @@ def run_checks(config: Config) -> int:
 
 
 async def _run_checks(config: Config) -> list[Finding]:
-    checks = {"database": _check_database, "broker": _check_broker, "providers": _check_providers}
+    checks = {"database": _check_database, "broker": check_broker, "providers": _check_providers}
     if "stripe" in config.providers:
         checks["stripe"] = _check_stripe
     parts = await asyncio.gather(*(_within_limit(subject, check(config)) for subject, check in checks.items()))
@@ -214,39 +212,6 @@ def _clock_finding(whose: str, theirs: datetime, effect: str) -> Finding:
     if abs(skew_s) > SKEW_MAX_S:
         return Finding(Verdict.FAILED, "clock", describe(skew_s, whose), f"synchronize it (NTP): {effect}")
     return Finding(Verdict.OK, "clock", f"agrees with {whose} clock")
-
-
-async def _check_broker(config: Config) -> Findings:
-    try:
-        existing = await asyncio.to_thread(topic_partitions, config, CHECK_TIMEOUT_S / 2)
-    except KafkaException as error:
-        yield Finding(
-            Verdict.FAILED,
-            "broker",
-            f"cannot connect: {error.args[0].str()}",
-            "check KAFKA_BROKERS and that the broker runs",
-        )
-        return
-    yield Finding(Verdict.OK, "broker", "answers")
-    needed = topics_needed(orders_cancelled=config.orders_cancelled)
-    missing = [name for name in needed if name not in existing]
-    if missing:
-        rules = "; if it exists, grant this user READ or WRITE by an ACL" if config.kafka_config else ""
-        fix = f"run `payment-service topics create`{rules}"
-        yield Finding(Verdict.FAILED, "topics", f"missing: {', '.join(missing)}", fix)
-    narrow = [name for name in needed if 0 < existing.get(name, 0) < config.kafka_topic_partitions]
-    if narrow:
-        found = f"fewer than {config.kafka_topic_partitions} partitions: " + ", ".join(
-            f"{name} {existing[name]}" for name in narrow
-        )
-        yield Finding(
-            Verdict.WARNING,
-            "topics",
-            found,
-            "plan the change: more partitions move keys to others and break the order of records",
-        )
-    if not missing and not narrow:
-        yield Finding(Verdict.OK, "topics", f"all {len(needed)} exist")
 
 
 async def _check_providers(config: Config) -> Findings:

@@ -22,11 +22,10 @@ import uvloop
 
 from payment_service import exit_codes
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
-from payment_service.db import health, recovery
 from payment_service.db import installation as installations
-from payment_service.db.clock_skew import MEASURE_INTERVAL_S, ClockSkew
-from payment_service.db.gauges import sample
-from payment_service.db.pool import TRANSIENT_ERRORS, open_pool
+from payment_service.db import provider_health, recovery
+from payment_service.db.clock_skew import ClockSkew
+from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
@@ -37,7 +36,7 @@ from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
-from payment_service.flows.timers.polling import make_polling
+from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
@@ -47,10 +46,10 @@ from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
-from payment_service.loop import Loop
 from payment_service.provider.account_claims import AccountClaims
 from payment_service.provider.plugins import ProviderContext, open_providers, require_providers
 from payment_service.provider.port import WebhookReceiver
+from payment_service.sampling import sampling_loops
 from payment_service.telemetry import metrics
 from payment_service.telemetry.errors import describe_error
 
@@ -66,9 +65,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Gauges serve dashboards and alerts: five seconds old is fresh enough, and the queries cost a few milliseconds.
-SAMPLE_INTERVAL_S: Final = 5.0
-LAG_CHECK_INTERVAL_S: Final = 0.5
 TOPICS_TIMEOUT_S: Final = 5.0
 READY_TIMEOUT_S: Final = 2.0
 # A start does not wait longer for the provider; new payments then wait for the claim instead.
@@ -114,9 +110,11 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
     async with AsyncExitStack() as stack:
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
+        reads = await open_read_pool(config)
+        stack.push_async_callback(_close_pool, reads)
         await _require_prepared(config, pool, roles)
         metrics.initialize_counters()
-        service = Service(config, pool, roles, await _claim_database(config, pool))
+        service = Service(config, pool, reads, roles, await _claim_database(config, pool))
         await service.start(stack)
         _tune_garbage_collection()
         log.info("started", roles=sorted(roles), service_port=config.service_port, metrics_port=config.metrics_port)
@@ -182,7 +180,7 @@ class Service:
     """The connected parts of one process."""
 
     def __init__(
-        self, config: Config, pool: Pool, roles: frozenset[str], installation: Installation | None = None
+        self, config: Config, pool: Pool, reads: Pool, roles: frozenset[str], installation: Installation | None = None
     ) -> None:
         self._config = config
         self._clock = ClockSkew(pool)
@@ -211,6 +209,7 @@ class Service:
         self._public = build_app(
             config=config,
             context=self._context,
+            reads=reads,
             receivers={name: one for name, one in self._providers.by_name.items() if isinstance(one, WebhookReceiver)},
             store_event=self._webhooks.take,
             quarantine=partial(quarantine_webhook_body, pool),
@@ -241,7 +240,7 @@ class Service:
             expiry = Expiry(self._context)
             expiry.start()
             stack.push_async_callback(expiry.stop)
-            for timer in make_polling(self._context, self._webhooks, self._config):
+            for timer in make_provider_timers(self._context, self._webhooks, self._config):
                 await timer.start()
                 stack.push_async_callback(self._within_grace, timer.stop)
             # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
@@ -260,7 +259,9 @@ class Service:
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
-        self._start_sampling(stack)
+        for loop in sampling_loops(self._pool, self._clock, self._broker_status, self._claims.values()):
+            loop.start()
+            stack.push_async_callback(loop.stop)
 
     async def _claim_names(self, stack: AsyncExitStack) -> None:
         """Claim the deployment name. Raises NotPrepared if it is not ours. An account that is down is asked again later."""
@@ -289,7 +290,7 @@ class Service:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 problem = await schema_problem(self._pool)
-                blocked = await health.all_blocked(self._pool)
+                blocked = await provider_health.all_blocked(self._pool)
         except TRANSIENT_ERRORS:  # the text stays out of /ready, which faces the internet
             return Readiness(ready=False, checks={**checks, "database": "does not answer"})
         if problem_of_claim := next((found for claim in self._claims.values() if (found := claim.problem())), ""):
@@ -325,14 +326,8 @@ class Service:
 
     def _paused_kinds(self, provider: str) -> frozenset[str]:
         if not self._clock.agrees():
-            return frozenset({health.EVERYTHING})
+            return frozenset({provider_health.EVERYTHING})
         return self._claims[provider].paused_kinds() if provider in self._claims else frozenset()
-
-    def _show_pauses(self) -> None:
-        metrics.SENDING_PAUSED.labels("clock_skew").set(not self._clock.agrees())
-        metrics.SENDING_PAUSED.labels("claim_lost").set(any(claim.lost for claim in self._claims.values()))
-        unconfirmed = any(not claim.confirmed and not claim.lost for claim in self._claims.values())
-        metrics.SENDING_PAUSED.labels("claim_unconfirmed").set(unconfirmed)
 
     def _make_dispatchers(self) -> list[Dispatcher]:
         """Create one dispatcher per provider, so that a hanging provider takes no call slots from another."""
@@ -360,30 +355,3 @@ class Service:
         server = HttpServer(app, self._config.service_host, port)
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)
-
-    def _start_sampling(self, stack: AsyncExitStack) -> None:
-        async def sample_once() -> int:
-            self._show_pauses()
-            metrics.BROKER_UNAVAILABLE.set(bool(self._broker_status.problem()))
-            await sample(self._pool)
-            return 0
-
-        async def check_lag() -> int:
-            loop = asyncio.get_running_loop()
-            due = loop.time() + LAG_CHECK_INTERVAL_S
-            await asyncio.sleep(LAG_CHECK_INTERVAL_S)
-            metrics.LOOP_LAG_SECONDS.set(max(0.0, loop.time() - due))
-            return 1
-
-        for loop in (
-            Loop("gauges", sample_once, interval_min_s=SAMPLE_INTERVAL_S, interval_max_s=SAMPLE_INTERVAL_S),
-            Loop("event_loop_lag", check_lag),
-            Loop(
-                "clock_skew",
-                self._clock.measure_once,
-                interval_min_s=MEASURE_INTERVAL_S,
-                interval_max_s=MEASURE_INTERVAL_S,
-            ),
-        ):
-            loop.start()
-            stack.push_async_callback(loop.stop)

@@ -74,6 +74,11 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {LAG: "5x30", **UNKNOWN_LAG, ACCEPTED_ORDERS: "0+7x30"},
         "20m",
     ),
+    "PaymentOrdersSkipped": (
+        {'payments_skipped_records_total{topic="orders.created",partition="0"}': "3x5"},
+        {'payments_skipped_records_total{topic="orders.created",partition="0"}': "0x5"},
+        "1m",
+    ),
     "PaymentRecordsNotPublished": (
         {"payments_oldest_unpublished_seconds": "0+60x10"},
         {"payments_oldest_unpublished_seconds": "1 45 0 45 0 45 0"},

@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from payment_service.db import health
 from payment_service.db import installation as installations
+from payment_service.db import provider_health
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.timers.account_claim import CHECK_INTERVAL_S, AccountClaim
 from payment_service.provider.providers import Providers
@@ -24,7 +24,7 @@ from tests.support.sandbox import SandboxProcess
 from tests.support.service import READY_TIMEOUT_S, StartService
 
 CREATES = frozenset({"create"})
-ALL = frozenset({health.EVERYTHING})
+ALL = frozenset({provider_health.EVERYTHING})
 
 
 class Replica:
@@ -225,10 +225,10 @@ async def test_refused_key_is_shown_as_a_blocked_provider_until_it_is_accepted(
     async with replica(database_dsn, sandbox.base_url) as one:
         sandbox.accept_keys("sk_test_other")
         await one.claim.check_once()
-        assert await health.all_blocked(one.flows.pool) == ["stripe *"]
+        assert await provider_health.all_blocked(one.flows.pool) == ["stripe *"]
         sandbox.accept_keys()
         await one.claim.check_once()
-        assert await health.all_blocked(one.flows.pool) == []
+        assert await provider_health.all_blocked(one.flows.pool) == []
         assert one.claim.confirmed
 
 

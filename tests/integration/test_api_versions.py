@@ -94,6 +94,7 @@ async def open_wire(dsn: str, sandbox: SandboxProcess, version: str) -> AsyncIte
             app = build_app(
                 config=config,
                 context=harness.context(),
+                reads=harness.flows.pool,
                 receivers=receivers,
                 store_event=webhooks.take,
                 quarantine=inbox.quarantine,

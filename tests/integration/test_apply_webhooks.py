@@ -85,6 +85,20 @@ async def test_an_event_is_stored_applied_and_published_in_one_transaction(flows
     assert [r["type"] for r in topics] == ["payments.initiated", "payments.succeeded"]
 
 
+@pytest.mark.invariant("I12")
+async def test_a_stored_event_has_no_secret_in_an_address_and_no_card_number(flows: Flows, webhooks: Webhooks) -> None:
+    """Stripe puts the client secret into the address of a redirect. A shop may write anything into a description."""
+    await flows.accept("o-1")
+    action = {"redirect_to_url": {"url": "https://pay.example/3ds?client=pi_o-1_secret_Canary1"}}
+    await webhooks.take(
+        event("o-1", "requires_action", next_action=action, description="card 4242 4242 4242 4242"), "secret-1"
+    )
+    payload = await flows.pool.fetchval("SELECT payload FROM payment_events")
+    assert "pay.example" in payload
+    assert "Canary1" not in payload
+    assert "4242 4242 4242" not in payload
+
+
 @pytest.mark.invariant("I9")
 async def test_a_hundred_concurrent_deliveries_of_one_event_have_one_effect(flows: Flows, webhooks: Webhooks) -> None:
     await flows.accept("o-1")

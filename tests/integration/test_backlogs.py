@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from payment_service.db import health, operations
+from payment_service.db import operations, provider_health
 from payment_service.db.operations import Claimed
 from payment_service.db.queries import load
 from tests.support.flows import Flows
@@ -25,7 +25,7 @@ async def test_a_blocked_provider_reads_no_backlog_between_probes(
 
     monkeypatch.setattr(operations, "claim", look)
     await flows.accept("o-1")
-    await health.block(flows.pool, "stripe", health.EVERYTHING, "http_401")
+    await provider_health.block(flows.pool, "stripe", provider_health.EVERYTHING, "http_401")
     dispatcher = flows.dispatcher()
     assert await dispatcher.claim_once() == 0
     assert looks == 0

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from structlog.testing import capture_logs
 
-from payment_service.db import health
+from payment_service.db import provider_health
 from payment_service.db.clock import database_time
 from payment_service.db.clock_skew import ROUND_TRIP_MAX_S, SKEW_MAX_S, ClockSkew
 from payment_service.flows.calls.dispatch import Dispatcher
@@ -90,7 +90,7 @@ async def test_a_slow_measurement_does_not_replace_a_good_one(flows: Flows) -> N
 @pytest.mark.parametrize("ahead", WRONG)
 async def test_a_wrong_clock_pauses_calls_and_timers_until_it_agrees(harness: Harness, ahead: timedelta) -> None:
     """The order's time is over by every clock, so only the pause keeps it open."""
-    paused = frozenset({health.EVERYTHING})
+    paused = frozenset({provider_health.EVERYTHING})
     clock = await measured(harness.flows, ahead)
 
     def may_decide() -> bool:
@@ -127,7 +127,7 @@ async def test_a_signature_is_judged_by_the_clock_of_the_database(flows: Flows, 
 
 async def test_ready_shows_a_wrong_clock_and_stays_ready(flows: Flows) -> None:
     """Webhooks are stored while the clocks differ, so the process stays in the load balancer."""
-    service = Service(flows.config, flows.pool, frozenset())
+    service = Service(flows.config, flows.pool, flows.pool, frozenset())
     service._clock = await measured(flows, timedelta(hours=25))
     found = await service.readiness()
     assert found.ready

@@ -6,117 +6,21 @@ import asyncio
 import ctypes
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import confluent_kafka
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from prometheus_client import REGISTRY
 
 from payment_service.config.config import Config
 from payment_service.domain.order import Order, Rejected
-from payment_service.flows.intake.records import InboundRecord
 from payment_service.kafka.consumer import OrderConsumer
+from tests.support.consumer import BatchReceiver, Start, order
 from tests.support.eventually import eventually_async
-from tests.support.kafka import ORDERS, PARTITIONS, QUIET, Topics, group_id
+from tests.support.kafka import ORDERS, PARTITIONS, QUIET, Topics
 from tests.support.outbox import config_of
-
-Position = tuple[str, int, int]
-
-
-def order(number: int) -> dict[str, Any]:
-    """Build an acceptable order."""
-    return {
-        "order_id": f"o-{number}",
-        "user_id": "u",
-        "total": "19.90",
-        "currency": "EUR",
-        "items_count": 1,
-        "items": [],
-    }
-
-
-def position(inbound_record: InboundRecord) -> Position:
-    """Return a record's topic, partition and offset."""
-    return (inbound_record.topic, inbound_record.partition, inbound_record.offset)
-
-
-def lag_of(partition: int) -> float | None:
-    """Read the lag metric of a partition, or None while the partition is not assigned."""
-    return REGISTRY.get_sample_value("payments_consumer_lag_records", {"topic": ORDERS, "partition": str(partition)})
-
-
-class BatchReceiver:
-    """Accept batches and record them. It can also reject a batch, or block until released."""
-
-    def __init__(self) -> None:
-        self.accepted: list[InboundRecord] = []
-        self.refused: list[Sequence[InboundRecord]] = []
-        self.refusals_left = 0
-        self.open = asyncio.Event()
-        self.open.set()
-        self.waiting = 0
-
-    async def accept(self, batch: Sequence[InboundRecord]) -> None:
-        """Accept a batch or raise."""
-        self.waiting = len(batch)
-        await self.open.wait()
-        self.waiting = 0
-        if self.refusals_left > 0:
-            self.refusals_left -= 1
-            self.refused.append(batch)
-            raise ConnectionError("the database is down")
-        self.accepted += batch
-
-    @property
-    def positions(self) -> set[Position]:
-        """Return the position of every accepted record."""
-        return {position(inbound_record) for inbound_record in self.accepted}
-
-    async def wait_for(self, count: int, timeout_s: float = 30) -> None:
-        """Wait until this many distinct records are accepted."""
-        await eventually_async(lambda: len(self.positions) >= count, timeout_s=timeout_s)
-
-
-@pytest.fixture
-def config() -> Callable[[Topics], Config]:
-    """Return a function that makes a configuration for a broker. No database is needed."""
-    group = group_id()
-
-    def make(topics: Topics) -> Config:
-        return config_of(
-            {
-                "DB_DSN": "postgresql://nobody@127.0.0.1:9/none",
-                "KAFKA_BROKERS": topics.bootstrap_servers,
-                "KAFKA_GROUP_ID": group,
-                "KAFKA_SESSION_TIMEOUT_MS": "2000",
-                "STRIPE_SECRET_KEY": "sk_test_suite",
-                "STRIPE_WEBHOOK_SECRET": "whsec_suite",
-            }
-        )
-
-    return make
-
-
-@pytest.fixture
-async def member(
-    config: Callable[[Topics], Config], topics: Topics
-) -> AsyncIterator[Callable[[BatchReceiver], OrderConsumer]]:
-    """Return a function that starts a member of this test's group."""
-    members: list[OrderConsumer] = []
-
-    def start(receiver: BatchReceiver) -> OrderConsumer:
-        consumer = OrderConsumer(config(topics), receiver.accept, asyncio.get_running_loop())
-        members.append(consumer)
-        consumer.start()
-        return consumer
-
-    yield start
-    for consumer in members:
-        await asyncio.to_thread(consumer.stop, 2)
 
 
 @contextmanager
@@ -158,12 +62,9 @@ def committed(config: Config) -> int:
         return sum(max(0, found.offset) for found in client.committed(positions, timeout=10))
 
 
-Start = Callable[[BatchReceiver], OrderConsumer]
-
-
 @pytest.mark.kafka
 async def test_orders_are_read_from_the_oldest_and_committed_after_acceptance(
-    config: Callable[[Topics], Config], topics: Topics, member: Start
+    group_config: Config, topics: Topics, member: Start
 ) -> None:
     """No offset is committed while a batch is being accepted; afterwards all are."""
     topics.produce(
@@ -173,10 +74,10 @@ async def test_orders_are_read_from_the_oldest_and_committed_after_acceptance(
     receiver.open.clear()
     member(receiver)
     await eventually_async(lambda: receiver.waiting, timeout_s=30)
-    assert await asyncio.to_thread(committed, config(topics)) == 0
+    assert await asyncio.to_thread(committed, group_config) == 0
     receiver.open.set()
     await receiver.wait_for(40)
-    await eventually_async(lambda: asyncio.to_thread(committed, config(topics)), timeout_s=10)
+    await eventually_async(lambda: asyncio.to_thread(committed, group_config), timeout_s=10)
     assert len(receiver.accepted) == 40
     first = receiver.accepted[0]
     assert isinstance(first.decoded, Order)
@@ -187,7 +88,7 @@ async def test_orders_are_read_from_the_oldest_and_committed_after_acceptance(
 @pytest.mark.invariant("I2")
 @pytest.mark.kafka
 async def test_a_rejected_batch_is_retried_and_nothing_is_lost(
-    config: Callable[[Topics], Config], topics: Topics, member: Start
+    group_config: Config, topics: Topics, member: Start
 ) -> None:
     """While the database is down no offset moves. Afterwards the same records follow, each once."""
     receiver = BatchReceiver()
@@ -196,7 +97,7 @@ async def test_a_rejected_batch_is_retried_and_nothing_is_lost(
     member(receiver)
     await eventually_async(lambda: len(receiver.refused) >= 2, timeout_s=30)
     assert receiver.accepted == []
-    assert await asyncio.to_thread(committed, config(topics)) == 0
+    assert await asyncio.to_thread(committed, group_config) == 0
     await receiver.wait_for(30)
     assert len(receiver.accepted) == 30
     for partition in range(PARTITIONS):
@@ -206,7 +107,7 @@ async def test_a_rejected_batch_is_retried_and_nothing_is_lost(
 
 @pytest.mark.invariant("I2")
 @pytest.mark.kafka
-async def test_a_rebalance_loses_no_record(config: Callable[[Topics], Config], topics: Topics, member: Start) -> None:
+async def test_a_rebalance_loses_no_record(group_config: Config, topics: Topics, member: Start) -> None:
     """A second member joins and the first leaves while orders arrive. Every record is accepted."""
     first, second = BatchReceiver(), BatchReceiver()
     one = member(first)
@@ -235,7 +136,7 @@ async def test_a_rebalance_loses_no_record(config: Callable[[Topics], Config], t
 
 @pytest.mark.kafka
 async def test_stopping_finishes_and_commits_the_current_batch(
-    config: Callable[[Topics], Config], topics: Topics, member: Start
+    group_config: Config, topics: Topics, member: Start
 ) -> None:
     """A restart therefore repeats nothing."""
     receiver, successor = BatchReceiver(), BatchReceiver()
@@ -250,7 +151,7 @@ async def test_stopping_finishes_and_commits_the_current_batch(
     assert not consumer.alive()
     taken = len(receiver.accepted)
     assert taken > 0
-    assert await asyncio.to_thread(committed, config(topics)) == taken
+    assert await asyncio.to_thread(committed, group_config) == taken
     member(successor)
     if taken < 25:
         await successor.wait_for(25 - taken)
@@ -259,7 +160,7 @@ async def test_stopping_finishes_and_commits_the_current_batch(
 
 @pytest.mark.kafka
 async def test_stopping_abandons_a_hanging_batch_without_committing_it(
-    config: Callable[[Topics], Config], topics: Topics, member: Start
+    group_config: Config, topics: Topics, member: Start
 ) -> None:
     """A database that does not respond can neither delay the exit nor lose a record."""
     receiver, successor = BatchReceiver(), BatchReceiver()
@@ -269,7 +170,7 @@ async def test_stopping_abandons_a_hanging_batch_without_committing_it(
     await eventually_async(lambda: receiver.waiting, timeout_s=30)
     await asyncio.to_thread(consumer.stop, 0.2)
     assert not consumer.alive()
-    assert await asyncio.to_thread(committed, config(topics)) == 0
+    assert await asyncio.to_thread(committed, group_config) == 0
     member(successor)
     await successor.wait_for(1)
 
@@ -314,37 +215,6 @@ async def test_a_new_group_starts_at_the_oldest_offset(
     await again.wait_for(10)
     await asyncio.to_thread(renamed.stop)
     assert again.positions == receiver.positions
-
-
-@pytest.mark.kafka
-async def test_lag_is_zero_when_all_is_read_despite_wrong_end_offsets(topics: Topics, member: Start) -> None:
-    topics.produce([order(n) for n in range(10)], partition=0)
-    receiver = BatchReceiver()
-    consumer = member(receiver)
-    await receiver.wait_for(10)
-    await eventually_async(lambda: lag_of(0) == 0, timeout_s=10)
-    assert consumer.alive()
-
-
-@pytest.mark.kafka
-async def test_lag_is_reported_while_no_batch_is_accepted(
-    topics: Topics, member: Start, request: pytest.FixtureRequest
-) -> None:
-    """The alerts mainly serve database outages, which can start before the first batch."""
-    if request.getfixturevalue("_apache_kafka") is None:
-        pytest.skip("the embedded broker tells ends that are too low")
-    topics.produce([order(n) for n in range(10)], partition=0)
-    receiver = BatchReceiver()
-    receiver.refusals_left = 1_000_000
-    consumer = member(receiver)
-    await eventually_async(lambda: lag_of(0) == 10, timeout_s=30)
-    topics.produce([order(n) for n in range(10, 15)], partition=0)
-    await eventually_async(lambda: lag_of(0) == 15, timeout_s=30)
-    assert receiver.accepted == []
-    receiver.refusals_left = 0
-    await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
-    assert len(receiver.positions) == 15
-    assert consumer.alive()
 
 
 async def test_a_consumer_without_progress_is_reported(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
+from payment_service.db import operations, workers
 from payment_service.db.pool import TRANSIENT_ERRORS
 from tests.support.eventually import NeverHappenedError
 from tests.support.flows import Flows, inbound_record, open_flows, order
@@ -22,18 +24,18 @@ async def flows(database_dsn: str, sandbox: SandboxProcess) -> AsyncIterator[Flo
 TROUBLES = ["53100", "53200", "42501", "42P01", "57P01", "58030", "25006", "55P03"]
 
 
-async def _raise_on_insert(flows: Flows, table: str, sqlstate: str) -> None:
+async def _raise_on(flows: Flows, change: str, table: str, sqlstate: str) -> None:
     await flows.pool.execute(
         f"CREATE FUNCTION trip() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN RAISE EXCEPTION 'in trouble' USING ERRCODE = '{sqlstate}'; END $$"
     )
-    await flows.pool.execute(f"CREATE TRIGGER trip BEFORE INSERT ON {table} EXECUTE FUNCTION trip()")
+    await flows.pool.execute(f"CREATE TRIGGER trip BEFORE {change} ON {table} EXECUTE FUNCTION trip()")
 
 
 @pytest.mark.parametrize("sqlstate", TROUBLES)
 async def test_a_database_error_quarantines_no_valid_order(flows: Flows, sqlstate: str) -> None:
     """A full disk, a revoked privilege, a table not yet migrated: the orders wait."""
-    await _raise_on_insert(flows, "payments", sqlstate)
+    await _raise_on(flows, "INSERT", "payments", sqlstate)
     batch = [inbound_record(order("o-1"), 1), inbound_record(order("o-2"), 2)]
     with pytest.raises(TRANSIENT_ERRORS):
         await flows.intake.accept(batch)
@@ -47,7 +49,7 @@ async def test_responses_wait_for_the_database_and_are_not_discarded(flows: Flow
     """If parked without its facts, a payment would have an intent that the service does not record."""
     dispatcher = flows.dispatcher()
     await flows.accept("o-1", "o-2", "o-3")
-    await _raise_on_insert(flows, "outbox", "53100")
+    await _raise_on(flows, "INSERT", "outbox", "53100")
     await dispatcher.start()
     with pytest.raises(NeverHappenedError):
         await flows.run_calls(timeout_s=3)
@@ -61,11 +63,29 @@ async def test_responses_wait_for_the_database_and_are_not_discarded(flows: Flow
 async def test_a_response_the_database_rejects_parks_its_operation(flows: Flows, sandbox: SandboxProcess) -> None:
     dispatcher = flows.dispatcher()
     await flows.accept("o-1")
-    await _raise_on_insert(flows, "outbox", "23514")
+    await _raise_on(flows, "INSERT", "outbox", "23514")
     await dispatcher.start()
     await flows.run_calls(timeout_s=5)
     await dispatcher.stop(5)
     assert (await flows.operation("o-1"))["outcome"] == "unrecordable"
+
+
+async def test_a_result_that_is_not_recorded_publishes_nothing(flows: Flows, sandbox: SandboxProcess) -> None:
+    """The outcome, the payment and its events are one transaction, so no consumer sees what is then rolled back."""
+    await flows.accept("o-1")
+    dispatcher = flows.dispatcher()
+    await operations.ensure_budget(flows.pool, "stripe")
+    await workers.register(flows.pool, dispatcher.worker)
+    await flows.pool.execute("UPDATE provider_budget SET tokens = 10")
+    assert await dispatcher.claim_once() == 1
+    await asyncio.wait(dispatcher._calls)
+    await _raise_on(flows, "UPDATE", "operations", "53100")
+    with pytest.raises(TRANSIENT_ERRORS):
+        await dispatcher.record_once()
+    assert await flows.pool.fetchval("SELECT count(*) FROM outbox") == 0
+    await flows.pool.execute("DROP TRIGGER trip ON operations")
+    assert await dispatcher.record_once() == 1
+    assert await flows.pool.fetchval("SELECT type FROM outbox") == "payments.initiated"
 
 
 def test_errors_of_a_record_are_not_treated_as_server_errors() -> None:

@@ -17,7 +17,7 @@ FLOWING = {
     "outbox.sql": ("fetch_unpublished", "mark_published"),
     "payment_reads.sql": (
         *("payment", "payment_exists", "payments_of_order", "payments_of_user"),
-        *("payments_by_time", "payments_by_status", "events"),
+        *("payments_by_time", "payments_by_status", "payments_by_currency", "events"),
     ),
     "refund_reads.sql": ("refund", "refunds", "disputes"),
     "timeline.sql": ("timeline",),

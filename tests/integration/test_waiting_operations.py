@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from payment_service.db import attention, health
+from payment_service.db import attention, provider_health
 from payment_service.db.attention import Chosen
 from payment_service.db.gauges import sample
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
@@ -143,7 +143,7 @@ async def test_probe_takes_an_operation_of_the_blocked_kind(harness: Harness) ->
     await harness.refund(payment, "5.00", "job-1")
     await harness.flows.accept(*(f"other-{n}" for n in range(20)))
     await harness.flows.pool.execute("UPDATE operations SET due_at = now() - interval '1 h' WHERE kind = 'create'")
-    await health.block(harness.flows.pool, "stripe", "refund", "http_403")
+    await provider_health.block(harness.flows.pool, "stripe", "refund", "http_403")
     await harness.flows.pool.execute("UPDATE provider_health SET probe_at = now()")
     prober = harness.flows.dispatcher()
     claimed = await prober._claim_probe()

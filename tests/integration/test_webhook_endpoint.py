@@ -288,6 +288,7 @@ async def durable_port(flows: Flows, inbox: Inbox) -> AsyncIterator[int]:
     app = build_app(
         config=flows.config,
         context=replace(NO_DATABASE, pool=flows.pool),
+        reads=flows.pool,
         store_event=webhooks.take,
         receivers=receivers_of(flows.config),
         quarantine=inbox.quarantine,

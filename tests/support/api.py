@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from payment_service.db import api_keys
-from payment_service.db.pool import Pool, open_pool
+from payment_service.db.pool import Pool, open_pool, open_read_pool
 from payment_service.domain.ids import payment_id
 from payment_service.flows.state.context import Context
 from payment_service.http.app import build_app, build_operations_app
@@ -75,6 +75,7 @@ async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
     """Serve both apps and create a key."""
     config = config_for(database_dsn, "http://127.0.0.1:9", **settings)
     pool = await open_pool(config)
+    reads = await open_read_pool(config)
     opened = Api(pool=pool, readiness=Readiness(ready=True, checks={"broker": "not reached", "database": "ok"}))
 
     async def readiness() -> Readiness:
@@ -90,6 +91,7 @@ async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
     app = build_app(
         config=config,
         context=context,
+        reads=reads,
         receivers=receivers_of(config),
         store_event=_take,
         quarantine=_quarantine,
@@ -103,6 +105,7 @@ async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
     finally:
         await provider.close()
         pool.terminate()
+        reads.terminate()
 
 
 def assert_problem(answer: Answer, status: int) -> None:

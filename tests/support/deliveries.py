@@ -83,6 +83,7 @@ async def open_endpoint(inbox: Inbox) -> AsyncIterator[int]:
     app = build_app(
         config=config,
         context=NO_DATABASE,
+        reads=NO_DATABASE.pool,
         receivers=receivers_of(config),
         store_event=inbox.take,
         quarantine=inbox.quarantine,

@@ -114,6 +114,7 @@ async def open_harness(dsn: str, sandbox: SandboxProcess, **changes: object) -> 
             config=flows.config,
             context=flows.context(wake_dispatcher=dispatcher.wake),
             store_event=inbox.take,
+            reads=flows.pool,
             receivers=receivers_of(flows.config),
             quarantine=inbox.quarantine,
             readiness=ready,

@@ -16,13 +16,14 @@ OURS, OTHER = UUID(int=2), UUID(int=77)
 
 
 class Account:
-    """A provider with a given number of intents a second, and one intent of ours. It records the requested windows."""
+    """A provider with a given number of intents a second, and up to two of ours. It records the requested windows."""
 
     name = "stripe"
 
     def __init__(self, per_second: float, made_at: datetime | None) -> None:
         self.per_second = per_second
         self.made_at = made_at
+        self.more_made_at: datetime | None = None
         self.requested: list[tuple[int, int]] = []
         self.whole = True
 
@@ -30,8 +31,9 @@ class Account:
         self.requested.append((created_from, created_to))
         if not self.whole or (created_to - created_from) * self.per_second > limit:
             return None
-        ours = self.made_at is not None and created_from <= self.made_at.timestamp() <= created_to
-        return {OTHER: (found(intent_id="pi_other"),), **({OURS: (found(),)} if ours else {})}
+        times = [made for made in (self.made_at, self.more_made_at) if made is not None]
+        ours = tuple(found() for made in times if created_from <= made.timestamp() <= created_to)
+        return {OTHER: (found(intent_id="pi_other"),), **({OURS: ours} if ours else {})}
 
 
 async def find(account: Account, begun: timedelta) -> Any:
@@ -63,3 +65,10 @@ async def test_an_incomplete_listing_gives_no_result() -> None:
     account.whole = False
     assert await find(account, timedelta(hours=23)) is None
     assert len(account.requested) == 2
+
+
+async def test_a_second_intent_in_an_earlier_slice_is_found_too() -> None:
+    """Both carry the payment's id: the first becomes its own, and the second must be canceled."""
+    account = Account(25, NOW - timedelta(hours=20))
+    account.more_made_at = NOW - timedelta(hours=2)
+    assert await find(account, timedelta(hours=23)) == {OURS: (found(), found())}

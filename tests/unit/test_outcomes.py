@@ -11,7 +11,14 @@ import pytest
 from payment_service.db.operations import LOOK_FIRST, Claimed
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundStatus
-from payment_service.flows.calls.outcomes import BACKOFF_MAX_S, NOTHING_YET, backoff_s, conclude_lookup, conclude_read
+from payment_service.flows.calls.outcomes import (
+    BACKOFF_MAX_S,
+    NOTHING_YET,
+    backoff_s,
+    conclude,
+    conclude_lookup,
+    conclude_read,
+)
 from payment_service.provider.port import Done, Kind, Request
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
@@ -141,3 +148,15 @@ def test_a_refund_is_sent_only_if_a_complete_list_lacks_it(
     result = conclude_lookup(operation, Done(fact=listed, request_id="req_1"), jitter=lambda: 1.0)
     assert (result.update.state, result.update.next_epoch) == (state, next_epoch)
     assert result.facts == (listed,), "the refunds that were read are always applied"
+
+
+@pytest.mark.parametrize(("fact", "outdated"), [(None, False), (found(), True)])
+def test_a_result_without_a_current_fact_is_read_again(fact: IntentFact | None, outdated: bool) -> None:
+    """A replayed response shows how the object was, which may be a day ago."""
+    outcome = Done(fact=fact, request_id="req_1", outdated=outdated)
+    assert conclude(claimed(), outcome, jitter=lambda: 1.0).needs_read
+
+
+def test_each_attempt_of_an_epoch_has_the_same_idempotency_key() -> None:
+    assert claimed(attempt=3, tries=3).idempotency_key == claimed(attempt=4, tries=1).idempotency_key
+    assert claimed(epoch=2).idempotency_key != claimed(epoch=1).idempotency_key

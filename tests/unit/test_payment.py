@@ -159,6 +159,12 @@ def test_late_decline_after_success_is_ignored() -> None:
     assert verdict == Ignored("known")
 
 
+def test_late_decline_after_an_authorization_is_ignored() -> None:
+    """The customer's second attempt was authorized: the order must not be shown as declined."""
+    authorized, _ = fold(payment(), (fact(Status.AUTHORIZED, 20),))
+    assert apply(authorized, fact(Status.DECLINED, 30)) == Ignored("known")
+
+
 def test_a_declined_intent_can_still_be_paid() -> None:
     state, events = fold(payment(), (fact(Status.PENDING, 1), fact(Status.DECLINED, 2), fact(Status.SUCCEEDED, 3)))
     assert state.status is Status.SUCCEEDED
@@ -217,6 +223,28 @@ def test_unexpected_money_is_parked_and_not_applied(changes: dict[str, object]) 
     verdict = apply(payment(), fact(Status.SUCCEEDED, 5, **changes))
     assert isinstance(verdict, Parked)
     assert verdict.reason == "unexpected_money"
+
+
+@pytest.mark.invariant("I7")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"amount": Money(1991, EUR)}, id="more than the order"),
+        pytest.param({"amount": Money(1990, currency("usd"))}, id="another currency"),
+        pytest.param({"intent_id": "pi_2"}, id="another intent"),
+    ],
+)
+def test_an_unexpected_charge_is_parked_and_not_applied(changes: dict[str, object]) -> None:
+    pending, _ = fold(payment(), (fact(Status.PENDING, 4),))
+    verdict = apply(pending, replace(charge(5), **changes))  # type: ignore[arg-type]
+    assert isinstance(verdict, Parked)
+    assert verdict.reason == "unexpected_money"
+
+
+def test_the_date_of_a_payment_never_moves() -> None:
+    paid, _ = fold(payment(), (fact(Status.PENDING, 4), fact(Status.SUCCEEDED, 5, occurred_at=5)))
+    again, events = fold(paid, (fact(Status.SUCCEEDED, 9, occurred_at=8),))
+    assert (again.paid_at, events) == (5, [])
 
 
 def test_a_capture_of_a_canceled_payment_is_parked() -> None:

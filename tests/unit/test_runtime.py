@@ -9,7 +9,7 @@ from tests.support.flows import config_for
 async def test_a_failed_start_stops_within_the_shutdown_grace_period() -> None:
     """Example: a port is in use while the broker is unavailable. Without a limit the relay would wait for acknowledgements."""
     config = config_for("postgresql://x@127.0.0.1:9/x", "http://127.0.0.1:9")
-    service = Service(config, None, frozenset())  # type: ignore[arg-type]
+    service = Service(config, None, None, frozenset())  # type: ignore[arg-type]
     given: list[float] = []
 
     async def stop(grace_s: float) -> None:

@@ -1,4 +1,4 @@
-"""A suspect record is published alone."""
+"""A suspect record is published alone, and recalled records keep their order."""
 
 from __future__ import annotations
 
@@ -52,3 +52,13 @@ def test_a_recalled_suspect_does_not_count_as_published_alone() -> None:
     taken = [window.next_ready(), window.next_ready()]
     assert [r and r.position for r in taken] == [1, 2]
     assert not any(window.is_alone(r) for r in taken if r)
+
+
+def test_recalled_records_are_sent_again_in_the_order_of_their_positions() -> None:
+    """Another order would make an older record wait for newer ones, whenever a producer fails."""
+    window = Window()
+    window.add([row(1), row(2), row(3), row(4)])
+    for _ in range(3):
+        assert window.next_ready()
+    window.recall()
+    assert [taken and taken.position for taken in (window.next_ready() for _ in range(4))] == [1, 2, 3, 4]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from payment_service.contracts.api import STATUSES
 from payment_service.db.keyset import BEGINNING, END, NO_ID, KeysetCursor
 from payment_service.db.queries import load
-from payment_service_events.currency import CURRENCIES
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Connection, Pool
 
 _SQL = load(__package__, "payment_reads.sql")
-_ALL_CURRENCIES: Final = tuple(CURRENCIES)
 
 Row = dict[str, Any]
 
@@ -54,7 +52,7 @@ async def exists(connection: Connection | Pool, payment_id: UUID) -> bool:
 async def payments(
     connection: Connection | Pool, filters: Filters, *, after: KeysetCursor | None = None, limit: int
 ) -> list[Row]:
-    """List up to `limit` payments, the newest first. Every combination of filters has an index."""
+    """List up to `limit` payments, the newest first. Every combination of filters costs at most a page per status and currency."""
     since = filters.created_from or BEGINNING.at
     # The newest comes first, so the list begins at the end of the range.
     place = after or KeysetCursor(filters.created_to or END.at, NO_ID)
@@ -65,12 +63,13 @@ async def payments(
             rows = await connection.fetch(_SQL.payments_of_order, *common, *rest)
         case Filters(user_id=str(user_id)):
             rows = await connection.fetch(_SQL.payments_of_user, *common, user_id, filters.status, filters.currency)
-        case Filters(status=None, currency=None):
-            rows = await connection.fetch(_SQL.payments_by_time, *common)
-        case _:
+        case Filters(currency=str(currency)):
             statuses = [filters.status] if filters.status else STATUSES
-            currencies = [filters.currency] if filters.currency else _ALL_CURRENCIES
-            rows = await connection.fetch(_SQL.payments_by_status, *common, statuses, currencies)
+            rows = await connection.fetch(_SQL.payments_by_currency, *common, statuses, currency)
+        case Filters(status=str(status)):
+            rows = await connection.fetch(_SQL.payments_by_status, *common, status)
+        case _:
+            rows = await connection.fetch(_SQL.payments_by_time, *common)
     return [dict(row) for row in rows]
 
 

@@ -29,25 +29,9 @@ SELECT id, order_id, attempt FROM payments ORDER BY created_at DESC, id DESC LIM
 -- name: payment_exists
 SELECT EXISTS (SELECT FROM payments WHERE id = $1)
 
--- Lists of payments, the newest first: created at $1 or later, after the cursor ($2, $3), at most $4.
-
--- name: payments_of_order
--- An order has few payments, so the other filters need no index.
-SELECT {shown}
-FROM payments_decimal
-WHERE order_id = $5 AND created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
-  AND ($6::text IS NULL OR user_id = $6) AND ($7::text IS NULL OR status = $7) AND ($8::text IS NULL OR currency = $8)
-ORDER BY created_at DESC, id DESC
-LIMIT $4
-
--- name: payments_of_user
--- A user has few payments, too.
-SELECT {shown}
-FROM payments_decimal
-WHERE user_id = $5 AND user_id <> '' AND created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
-  AND ($6::text IS NULL OR status = $6) AND ($7::text IS NULL OR currency = $7)
-ORDER BY created_at DESC, id DESC
-LIMIT $4
+-- Lists of payments, the newest first: created at $1 or later, after the cursor ($2, $3), at most $4. The sort keys begin with
+-- the columns of the filter, and the filter is a row comparison: no other index returns this order. With equalities, the planner
+-- walks payments_by_time to its end in search of a value that nobody has (ADR 0009).
 
 -- name: payments_by_time
 SELECT {shown}
@@ -56,17 +40,96 @@ WHERE created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
 ORDER BY created_at DESC, id DESC
 LIMIT $4
 
--- name: payments_by_status
--- One index serves a status, a currency, or both: a missing filter becomes the list of all its values, and the newest rows of
--- each pair are merged. A pair without payments costs one index lookup, and a rare one needs no scan.
+-- name: payments_of_order
+-- An order has few payments, so the other filters need no index. Only the index of orders can serve the first query.
+WITH of_order AS MATERIALIZED (SELECT {shown} FROM payments_decimal WHERE order_id = $5)
+SELECT *
+FROM of_order
+WHERE created_at >= $1 AND (created_at, id) < ($2, $3::uuid)
+  AND ($6::text IS NULL OR user_id = $6) AND ($7::text IS NULL OR status = $7) AND ($8::text IS NULL OR currency = $8)
+ORDER BY created_at DESC, id DESC
+LIMIT $4
+
+-- name: payments_of_user
+-- All users may share an id (guests), so a user may have every payment. The pairs of status and currency that the user has are
+-- found by one index lookup each, and the newest payments of each pair are merged.
+WITH RECURSIVE pairs AS (
+    (SELECT user_id, status, currency
+     FROM payments_decimal
+     WHERE user_id <> '' AND (user_id, status, currency) > ($5, '', '')
+     ORDER BY user_id, status, currency
+     LIMIT 1)
+    UNION ALL
+    SELECT following.*
+    FROM pairs
+    CROSS JOIN LATERAL (
+        SELECT user_id, status, currency
+        FROM payments_decimal d
+        WHERE d.user_id <> '' AND (d.user_id, d.status, d.currency) > (pairs.user_id, pairs.status, pairs.currency)
+        ORDER BY d.user_id, d.status, d.currency
+        LIMIT 1
+    ) following
+    WHERE pairs.user_id = $5
+)
 SELECT p.*
-FROM unnest($5::text[]) AS s (status)
-CROSS JOIN unnest($6::text[]) AS c (currency)
+FROM pairs
 CROSS JOIN LATERAL (
     SELECT {shown}
     FROM payments_decimal d
-    WHERE d.status = s.status AND d.currency = c.currency AND d.created_at >= $1 AND (d.created_at, d.id) < ($2, $3::uuid)
-    ORDER BY created_at DESC, id DESC
+    WHERE d.user_id <> ''
+      AND (d.user_id, d.status, d.currency, d.created_at) >= (pairs.user_id, pairs.status, pairs.currency, $1)
+      AND (d.user_id, d.status, d.currency, d.created_at, d.id) < (pairs.user_id, pairs.status, pairs.currency, $2, $3::uuid)
+    ORDER BY d.user_id DESC, d.status DESC, d.currency DESC, d.created_at DESC, d.id DESC
+    LIMIT $4
+) p
+WHERE pairs.user_id = $5 AND ($6::text IS NULL OR pairs.status = $6) AND ($7::text IS NULL OR pairs.currency = $7)
+ORDER BY created_at DESC, id DESC
+LIMIT $4
+
+-- name: payments_by_status
+-- The currencies of the status $5 are found by one index lookup each, and the newest payments of each are merged.
+WITH RECURSIVE pairs AS (
+    (SELECT status, currency
+     FROM payments_decimal
+     WHERE (status, currency) > ($5, '')
+     ORDER BY status, currency
+     LIMIT 1)
+    UNION ALL
+    SELECT following.*
+    FROM pairs
+    CROSS JOIN LATERAL (
+        SELECT status, currency
+        FROM payments_decimal d
+        WHERE (d.status, d.currency) > (pairs.status, pairs.currency)
+        ORDER BY d.status, d.currency
+        LIMIT 1
+    ) following
+    WHERE pairs.status = $5
+)
+SELECT p.*
+FROM pairs
+CROSS JOIN LATERAL (
+    SELECT {shown}
+    FROM payments_decimal d
+    WHERE (d.status, d.currency, d.created_at) >= (pairs.status, pairs.currency, $1)
+      AND (d.status, d.currency, d.created_at, d.id) < (pairs.status, pairs.currency, $2, $3::uuid)
+    ORDER BY d.status DESC, d.currency DESC, d.created_at DESC, d.id DESC
+    LIMIT $4
+) p
+WHERE pairs.status = $5
+ORDER BY created_at DESC, id DESC
+LIMIT $4
+
+-- name: payments_by_currency
+-- The newest payments of each status ($5) in the currency $6 are merged. A status without payments costs one index lookup.
+SELECT p.*
+FROM unnest($5::text[]) AS s (status)
+CROSS JOIN LATERAL (
+    SELECT {shown}
+    FROM payments_decimal d
+    WHERE (d.status, d.currency, d.created_at) >= (s.status, $6, $1)
+      AND (d.status, d.currency, d.created_at, d.id) < (s.status, $6, $2, $3::uuid)
+    ORDER BY d.status DESC, d.currency DESC, d.created_at DESC, d.id DESC
     LIMIT $4
 ) p
 ORDER BY created_at DESC, id DESC

@@ -1,7 +1,8 @@
-"""The connection pool, and the limits of every session of the service."""
+"""The connection pools, and the limits of every session of the service."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlencode
@@ -10,7 +11,7 @@ import asyncpg
 from psycopg.conninfo import conninfo_to_dict
 
 if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
+    from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
     from payment_service.config.config import DatabaseSettings
 
@@ -30,8 +31,18 @@ CONNECT_TIMEOUT_S: Final = 5
 TCP_USER_TIMEOUT_MS: Final = 8_000
 # Statements are planned again after this time: a plan for a small table is bad when many orders arrive.
 PLAN_LIFETIME_S: Final = 15
+# The default of asyncpg: a connection that served so many queries is replaced, and with it what the server cached for it.
+_QUERIES_PER_CONNECTION: Final = 50_000
 # Idle connections close after this time, so that the pool returns to its minimum.
 CONNECTION_IDLE_LIFETIME_S: Final = 120
+
+# Reads of the API have their own connections, so that slow lists never delay webhooks and orders. Three serve some hundred
+# pages per second.
+READ_CONNECTIONS: Final = 3
+# A page takes milliseconds. A longer read answers 503, and its connection serves the next one.
+READ_STATEMENT_TIMEOUT_MS: Final = 2_000
+# A request that finds every read connection in use answers 503 after this time.
+READ_WAIT_S: Final = 2.0
 
 TRANSIENT_ERRORS: Final = (
     asyncpg.InterfaceError,
@@ -67,28 +78,59 @@ def connect_arguments(dsn: str) -> dict[str, Any]:
 async def open_pool(config: DatabaseSettings, *, application_name: str = "payment-service") -> Pool:
     """Open the pool. Raises OSError or asyncpg.PostgresError if the database cannot be reached."""
     pool: Pool = await asyncpg.create_pool(
-        **connect_arguments(config.db_dsn.get_secret_value()),
+        **_pool_arguments(config, application_name),
         min_size=min(2, config.db_pool_size),
         max_size=config.db_pool_size,
-        timeout=CONNECT_TIMEOUT_S,
-        command_timeout=COMMAND_TIMEOUT_S,
-        max_inactive_connection_lifetime=CONNECTION_IDLE_LIFETIME_S,
-        max_cached_statement_lifetime=PLAN_LIFETIME_S,
-        init=_watch_socket,
-        reset=_keep_session,
-        server_settings={
+    )
+    return pool
+
+
+async def open_read_pool(config: DatabaseSettings) -> Pool:
+    """Open the pool for reads of the API. It connects with the first read, so it never fails at a start."""
+    pool: Pool = _ReadPool(
+        **_pool_arguments(config, "payment-service-reads", statement_timeout_ms=READ_STATEMENT_TIMEOUT_MS),
+        min_size=0,
+        max_size=READ_CONNECTIONS,
+        max_queries=_QUERIES_PER_CONNECTION,
+        loop=asyncio.get_running_loop(),
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
+    )
+    await pool
+    return pool
+
+
+class _ReadPool(asyncpg.Pool):  # generic only in its stubs
+    """A pool whose callers wait for a connection at most `READ_WAIT_S`, then get a TimeoutError."""
+
+    def acquire(self, *, timeout: float | None = None) -> PoolAcquireContext[asyncpg.Record]:
+        """Wait for a connection."""
+        return super().acquire(timeout=READ_WAIT_S if timeout is None else timeout)
+
+
+def _pool_arguments(
+    config: DatabaseSettings, application_name: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+) -> dict[str, Any]:
+    return {
+        **connect_arguments(config.db_dsn.get_secret_value()),
+        "timeout": CONNECT_TIMEOUT_S,
+        "command_timeout": COMMAND_TIMEOUT_S,
+        "max_inactive_connection_lifetime": CONNECTION_IDLE_LIFETIME_S,
+        "max_cached_statement_lifetime": PLAN_LIFETIME_S,
+        "init": _watch_socket,
+        "reset": _keep_session,
+        "server_settings": {
             "application_name": application_name,
             "lock_timeout": str(LOCK_TIMEOUT_MS),
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
-            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            "statement_timeout": str(statement_timeout_ms),
             "synchronous_commit": "on",
             "jit": "off",
             # Every statement has an index. A plan that scans a small table would be kept while the table grows.
             "enable_seqscan": "off",
             "timezone": "UTC",
         },
-    )
-    return pool
+    }
 
 
 async def _watch_socket(connection: Connection) -> None:

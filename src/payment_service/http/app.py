@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from payment_service.config.config import Config
+    from payment_service.db.pool import Pool
     from payment_service.flows.state.context import Context
     from payment_service.provider.port import WebhookReceiver
 
@@ -44,12 +45,16 @@ def build_app(
     *,
     config: Config,
     context: Context,
+    reads: Pool,
     receivers: Mapping[str, WebhookReceiver],
     store_event: StoreEvent,
     quarantine: Quarantine,
     readiness: CheckReadiness,
 ) -> FastAPI:
-    """Build the app of SERVICE_PORT. It has no docs and no metrics, because this port may face the internet."""
+    """Build the app of SERVICE_PORT. It has no docs and no metrics, because this port may face the internet.
+
+    `reads` serves GET requests, so that they never take connections from webhooks.
+    """
     endpoints = {
         f"/webhooks/{name}": WebhookEndpoint(
             name=name,
@@ -80,11 +85,11 @@ def build_app(
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies)),
         ],
     )
-    pool, authenticator = context.pool, authenticator_for(context.pool)
-    app.include_router(payments_router(pool, authenticator))
-    app.include_router(payment_lists_router(pool, authenticator))
-    app.include_router(refunds_router(pool, authenticator, Refunds(context)))
-    app.include_router(reconciliations_router(pool, authenticator))
+    authenticator = authenticator_for(context.pool)
+    app.include_router(payments_router(reads, authenticator))
+    app.include_router(payment_lists_router(reads, authenticator))
+    app.include_router(refunds_router(reads, authenticator, Refunds(context)))
+    app.include_router(reconciliations_router(reads, authenticator))
     app.include_router(captures_router(authenticator, Captures(context), Cancellations(context)))
     checkouts = Checkouts(context, rate_per_s=config.provider_rate_per_second)
     app.include_router(

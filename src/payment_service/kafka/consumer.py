@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -25,6 +25,7 @@ from payment_service.crash_points import reached
 from payment_service.domain.order import Rejected
 from payment_service.flows.intake.records import InboundRecord
 from payment_service.kafka.broker_status import BrokerStatus
+from payment_service.kafka.positions import PartitionKey, Positions, Restarted, Skipped, Watermarks
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
 from payment_service.rate_limiter import RateLimiter
 from payment_service.telemetry import metrics
@@ -49,12 +50,11 @@ COMMITTED_TIMEOUT_S: Final = 2.0
 PREFETCH_KBYTES: Final = 16_384
 PREFETCH_RECORDS: Final = 2_000
 FETCH_LIMIT_BYTES: Final = 8_388_608
+METADATA_INTERVAL_MS: Final = 30_000  # a new partition is read within a minute
 CLOSE_S: Final = 2.0
 SOCKET_TIMEOUT_MS: Final = 10_000  # a hanging broker must not delay a stop for a minute
 RECONNECT_MAX_MS: Final = 1_000
 LIBRARY_LOG_LEVEL: Final = 2  # the error callback reports what matters, once
-
-PartitionKey: TypeAlias = tuple[str, int]
 
 # For a header whose name is not UTF-8, `Message.headers` returns a broken list *and* sets an error. A specialized plain
 # call of CPython does not notice that: the error surfaces later, or the process crashes. A call through `methodcaller`
@@ -85,7 +85,9 @@ class OrderConsumer:
         self._topics = list(topics)
         self._stopping = threading.Event()
         self._abandoned = threading.Event()
-        self._positions: dict[PartitionKey, int] = {}  # of the assigned partitions; -1: nothing read yet
+        self._positions = Positions(self._watermarks)
+        self._ends: dict[PartitionKey, int] = {}  # ends that the client reached with the records of the last poll
+        self._consumer: Consumer | None = None
         self._lag: dict[PartitionKey, int] = {}
         self._lag_at = 0.0
         self._progress_at = time.monotonic()
@@ -113,7 +115,7 @@ class OrderConsumer:
 
     def positions(self) -> Mapping[PartitionKey, int]:
         """Return the next offset of each assigned partition; -1 if nothing was read yet."""
-        return dict(self._positions)
+        return self._positions.current()
 
     def alive(self) -> bool:
         """Return False if the thread has ended, or if records wait without progress for `STALL_S`."""
@@ -128,7 +130,7 @@ class OrderConsumer:
                 self._stopping.wait(RECREATION_PAUSE_S)
 
     def _consume(self) -> None:
-        consumer = Consumer(self._settings(), logger=logging.getLogger("librdkafka"))
+        consumer = self._consumer = Consumer(self._settings(), logger=logging.getLogger("librdkafka"))
         try:
             consumer.subscribe(
                 self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -137,6 +139,7 @@ class OrderConsumer:
             while not self._stopping.is_set():
                 batch = self._poll(consumer)
                 accepted = not batch or self._process(consumer, batch)
+                self._advance(consumer, batch if accepted else [])
                 self._update_lag(consumer)
                 if not accepted:
                     self._stopping.wait(pause_s)
@@ -147,7 +150,7 @@ class OrderConsumer:
                     self._progress_at = time.monotonic()
         finally:
             consumer.close()
-            self._drop_partitions(list(self._positions))
+            self._drop_partitions(list(self._positions.current()))
 
     def _poll(self, consumer: Consumer) -> list[InboundRecord]:
         # Wait for one record, then take those already fetched: a single `consume` would wait until the batch is full.
@@ -159,6 +162,8 @@ class OrderConsumer:
             if (error := message.error()) is None:
                 self._broker_status.record_success()
                 inbound.append(_inbound_record(message, self._config))
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's name
+                self._ends[message.topic() or "", message.partition() or 0] = message.offset() or 0
             else:
                 self._handle_error(error)
         return inbound
@@ -170,7 +175,7 @@ class OrderConsumer:
         self._log_limited("consumer_error", reason=error.name(), detail=error.str()[:300])
 
     def _process(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> bool:
-        """Accept a batch and commit it. Return False if it was not accepted; it is then read again."""
+        """Accept a batch. Return False if it was not accepted; it is then read again."""
         try:
             self._wait_until_accepted(batch)
         except Exception as error:  # noqa: BLE001 - whatever it was, the records are not safe yet: they are read again
@@ -179,7 +184,6 @@ class OrderConsumer:
             )
             self._rewind(consumer, batch)
             return False
-        self._commit(consumer, batch)
         return True
 
     def _wait_until_accepted(self, batch: Sequence[InboundRecord]) -> None:
@@ -195,8 +199,10 @@ class OrderConsumer:
         raise _RestartConsumerError(message)
 
     def _rewind(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> None:
+        assigned = self._positions.current()
         for (topic, partition), offset in _first_offsets(batch).items():
-            if (topic, partition) not in self._positions:
+            self._ends.pop((topic, partition), None)  # reached again after the records
+            if (topic, partition) not in assigned:
                 continue
             try:
                 consumer.seek(TopicPartition(topic, partition, offset))
@@ -205,21 +211,42 @@ class OrderConsumer:
                 message = f"Cannot seek to offset {offset} of {topic}-{partition}: {error}"
                 raise _RestartConsumerError(message) from error
 
-    def _commit(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> None:
+    def _advance(self, consumer: Consumer, accepted: Sequence[InboundRecord]) -> None:
+        """Move past the accepted records and the reached ends, report what was skipped, and commit."""
+        before = self._positions.current()
+        read: dict[PartitionKey, list[int]] = {partition: [] for partition in self._ends}
+        for record in accepted:
+            read.setdefault((record.topic, record.partition), []).append(record.offset)
+        for partition, offsets in read.items():
+            for finding in self._positions.advance(partition, offsets, self._ends.get(partition)):
+                _report(finding)
+        self._ends.clear()
+        moved = {
+            partition: offset
+            for partition, offset in self._positions.current().items()
+            if partition in read and offset != before[partition] and offset > 0
+        }
+        if moved:
+            self._commit(consumer, moved)
+
+    def _commit(self, consumer: Consumer, offsets: Mapping[PartitionKey, int]) -> None:
         reached("offset_commit.before")
-        ours = {partition: offset for partition, offset in _next_offsets(batch).items() if partition in self._positions}
-        if ours:
-            self._positions.update(ours)
-            try:
-                consumer.commit(
-                    offsets=[TopicPartition(*partition, offset) for partition, offset in ours.items()],
-                    asynchronous=False,
-                )
-            except KafkaException as error:
-                # The records are durable. At worst they are read again, here or by the partition's new owner, and
-                # change nothing.
-                log.warning("offsets_not_committed", detail=str(error)[:300])
+        try:
+            consumer.commit(
+                offsets=[TopicPartition(*partition, offset) for partition, offset in offsets.items()],
+                asynchronous=False,
+            )
+        except KafkaException as error:
+            # The records are durable. At worst they are read again, here or by the partition's new owner, and
+            # change nothing.
+            log.warning("offsets_not_committed", detail=str(error)[:300])
         reached("offset_commit.after")
+
+    def _watermarks(self, partition: PartitionKey) -> Watermarks:
+        """Return those of the last fetch, without a request."""
+        assert self._consumer is not None  # noqa: S101 - partitions are assigned to a consumer
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        return low, high
 
     def _update_lag(self, consumer: Consumer) -> None:
         now = time.monotonic()
@@ -227,26 +254,25 @@ class OrderConsumer:
             return
         self._lag_at = now
         self._load_committed_offsets(consumer)
-        for partition, position in list(self._positions.items()):
-            low, high = consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
-            known = high >= 0
-            if known:
-                # The embedded broker reports end offsets that are too low.
-                self._lag[partition] = max(0, high - (position if position >= 0 else max(low, 0)))
-            metrics.CONSUMER_LAG.labels(partition[0], str(partition[1])).set(self._lag[partition] if known else -1)
+        for partition in self._positions.current():
+            lag = self._positions.lag(partition)
+            if lag is not None:
+                self._lag[partition] = lag
+            metrics.CONSUMER_LAG.labels(partition[0], str(partition[1])).set(-1 if lag is None else lag)
 
     def _load_committed_offsets(self, consumer: Consumer) -> None:
-        """Load the committed offsets of partitions from which nothing was read yet."""
-        unknown = [TopicPartition(*partition) for partition, position in self._positions.items() if position < 0]
+        """Load the committed offsets of partitions without a position."""
+        unknown = [TopicPartition(*partition) for partition in self._positions.unknown()]
         if not unknown:
             return
         with contextlib.suppress(KafkaException):
             for found in consumer.committed(unknown, timeout=COMMITTED_TIMEOUT_S):
-                if found.offset >= 0 and self._positions.get((found.topic, found.partition)) == -1:
-                    self._positions[found.topic, found.partition] = found.offset
+                self._positions.load((found.topic, found.partition), found.offset)
 
-    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._positions.update({(p.topic, p.partition): -1 for p in partitions})
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._positions.assign((p.topic, p.partition) for p in partitions)
+        # Before the first record: it shows whether records were deleted since the last commit.
+        self._load_committed_offsets(consumer)
         self._lag_at = 0.0
         self._broker_status.record_success()
         log.info("partitions_assigned", partitions=_names(partitions))
@@ -261,7 +287,8 @@ class OrderConsumer:
 
     def _drop_partitions(self, partitions: Sequence[PartitionKey]) -> None:
         for partition in partitions:
-            self._positions.pop(partition, None)
+            self._positions.drop(partition)
+            self._ends.pop(partition, None)
             self._lag.pop(partition, None)
             with contextlib.suppress(KeyError):
                 metrics.CONSUMER_LAG.remove(partition[0], str(partition[1]))
@@ -285,7 +312,9 @@ class OrderConsumer:
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
+            "enable.partition.eof": True,  # offsets have gaps, so only the client knows when all is read
             "partition.assignment.strategy": "cooperative-sticky",
+            "topic.metadata.refresh.interval.ms": METADATA_INTERVAL_MS,
             "session.timeout.ms": session_ms,
             "heartbeat.interval.ms": min(3_000, session_ms // 3),
             "check.crcs": True,
@@ -351,8 +380,12 @@ def _first_offsets(batch: Sequence[InboundRecord]) -> dict[PartitionKey, int]:
     return {(a.topic, a.partition): a.offset for a in reversed(batch)}
 
 
-def _next_offsets(batch: Sequence[InboundRecord]) -> dict[PartitionKey, int]:
-    return {(a.topic, a.partition): a.offset + 1 for a in batch}
+def _report(finding: Skipped | Restarted) -> None:
+    if isinstance(finding, Restarted):
+        log.warning("partition_restarted", **asdict(finding))
+        return
+    metrics.SKIPPED_RECORDS.labels(finding.topic, str(finding.partition)).inc(finding.count)
+    log.error("records_skipped", **asdict(finding), reason="the broker deleted them before they were read")
 
 
 def _names(partitions: Sequence[TopicPartition]) -> list[str]:

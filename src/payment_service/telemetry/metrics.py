@@ -27,6 +27,12 @@ CONSUMER_LAG = Gauge(
     "Records between the consumer's position and the end of a partition; -1 if unknown.",
     ["topic", "partition"],
 )
+# Were orders deleted on Kafka before they were read? Counted since the start of the process.
+SKIPPED_RECORDS = Counter(
+    "payments_skipped_records_total",
+    "Offsets that the broker deleted before they were read, since the start of the process.",
+    ["topic", "partition"],
+)
 # Which invalid records arrive, and who has to fix them?
 QUARANTINED = Counter(
     "payments_quarantined_total", "Records and webhooks put into quarantine, by reason.", ["source", "reason"]

@@ -63,7 +63,7 @@ CREATE UNIQUE INDEX payments_one_row_per_intent ON payments (provider, provider_
 CREATE UNIQUE INDEX payments_one_open_per_order ON payments (order_id) WHERE status NOT IN ('canceled', 'failed');
 CREATE INDEX payments_expiring ON payments (expiry_due_at) WHERE expiry_due_at IS NOT NULL AND status IN ('created', 'pending', 'requires_action', 'declined');
 CREATE INDEX payments_by_time ON payments (created_at, id);
-CREATE INDEX payments_of_user ON payments (user_id, created_at, id) WHERE user_id <> '';
+CREATE INDEX payments_of_user ON payments (user_id, derived_status(status, captured, refunded), currency, created_at, id) WHERE user_id <> '';
 CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);
 
 CREATE SEQUENCE operations_position;

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from payment_service.crash_points import reached
-from payment_service.db import budget, health, operations, payments, workers
+from payment_service.db import budget, operations, payments, provider_health, workers
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.calls.cancel_guard import conclude_guard, is_guarded, retry_stray
 from payment_service.flows.calls.find_intents import find_intents
@@ -134,11 +134,11 @@ class Dispatcher:
         if slots <= 0:
             return 0
         paused = self._context.paused_kinds(self._provider.name)
-        if health.EVERYTHING in paused:
+        if provider_health.EVERYTHING in paused:
             return 0
         blocked = await self._blocked_kinds()
         # While everything is blocked, a query would scan the whole backlog ten times a second.
-        claimed = [] if health.EVERYTHING in blocked else await self._claim(slots, blocked | paused)
+        claimed = [] if provider_health.EVERYTHING in blocked else await self._claim(slots, blocked | paused)
         if blocked and not paused:
             claimed += await self._claim_probe()
         return len(claimed)
@@ -194,10 +194,10 @@ class Dispatcher:
 
     async def _claim_probe(self) -> list[Claimed]:
         """Let one replica at a time probe each blocked kind with one operation."""
-        probes = await health.take_probe(self._pool, self._provider.name)
+        probes = await provider_health.take_probe(self._pool, self._provider.name)
         claimed: list[Claimed] = []
         for probe in probes:
-            kinds = frozenset(Kind) - self._blocked if probe == health.EVERYTHING else frozenset({Kind(probe)})
+            kinds = frozenset(Kind) - self._blocked if probe == provider_health.EVERYTHING else frozenset({Kind(probe)})
             claimed += await self._claim(1, frozenset(Kind) - kinds)
         return claimed
 
@@ -328,12 +328,12 @@ class Dispatcher:
         Refusals that turn out to be a run are not results: their operations stay due.
         """
         for kind, code in {
-            (s.blocked.kind or health.EVERYTHING, s.blocked.code) for s in group if s.blocked is not None
+            (s.blocked.kind or provider_health.EVERYTHING, s.blocked.code) for s in group if s.blocked is not None
         }:
             await self._block(kind, code)
         for kind in {s.operation.kind for s in group if s.unexpected_refusal}:
             run = {s.operation.payment_id for s in group if s.unexpected_refusal and s.operation.kind is kind}
-            if await health.extend_run(self._pool, self._provider.name, kind, run):
+            if await provider_health.extend_run(self._pool, self._provider.name, kind, run):
                 await self._block(kind, "run_of_unexpected_refusals")
                 group = [
                     retry_when_unblocked(s) if s.unexpected_refusal and s.operation.kind is kind else s for s in group
@@ -343,7 +343,7 @@ class Dispatcher:
     async def _recover(self, recorded: tuple[CallResult, ...]) -> None:
         """Unblock the kinds that succeed again."""
         worked = {s.operation.kind.value for s in recorded if s.succeeded}
-        if worked and (opened := await health.recover(self._pool, self._provider.name, worked)):
+        if worked and (opened := await provider_health.recover(self._pool, self._provider.name, worked)):
             self._blocked_read_at = 0.0
             log.warning("provider_unblocked", provider=self._provider.name, kinds=opened)
 
@@ -351,11 +351,11 @@ class Dispatcher:
         if kind not in self._blocked:
             log.error("provider_blocked", provider=self._provider.name, kind=kind, reason=reason)
         self._blocked |= {kind}
-        await health.block(self._pool, self._provider.name, kind, reason)
+        await provider_health.block(self._pool, self._provider.name, kind, reason)
 
     async def _blocked_kinds(self) -> frozenset[str]:
         if self._boot_s() - self._blocked_read_at > BLOCKED_CACHE_S:
-            self._blocked = await health.blocked(self._pool, self._provider.name)
+            self._blocked = await provider_health.blocked(self._pool, self._provider.name)
             self._blocked_read_at = self._boot_s()
         return self._blocked
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from payment_service.db import health
 from payment_service.db import installation as installations
+from payment_service.db import provider_health
 from payment_service.loop import Loop
 from payment_service.provider.account_claims import ClaimState
 from payment_service.provider.port import Kind
@@ -79,7 +79,7 @@ class AccountClaim:
     def paused_kinds(self) -> frozenset[str]:
         """Return the kinds of calls that must wait."""
         if self.lost:
-            return frozenset({health.EVERYTHING})
+            return frozenset({provider_health.EVERYTHING})
         return frozenset() if self.confirmed else frozenset({Kind.CREATE.value})
 
     def problem(self) -> str:
@@ -130,12 +130,14 @@ class AccountClaim:
     async def _block(self) -> None:
         """Block all calls: without a confirmed claim, no create is sent that could show that the key is refused."""
         if not self._blocked:
-            log.error("provider_blocked", provider=self._provider.name, kind=health.EVERYTHING, reason=KEY_REFUSED)
+            log.error(
+                "provider_blocked", provider=self._provider.name, kind=provider_health.EVERYTHING, reason=KEY_REFUSED
+            )
         self._blocked = True
-        await health.block(self._pool, self._provider.name, health.EVERYTHING, KEY_REFUSED)
+        await provider_health.block(self._pool, self._provider.name, provider_health.EVERYTHING, KEY_REFUSED)
 
     async def _unblock(self) -> None:
-        if self._blocked and (kinds := await health.recover(self._pool, self._provider.name, ())):
+        if self._blocked and (kinds := await provider_health.recover(self._pool, self._provider.name, ())):
             log.warning("provider_unblocked", provider=self._provider.name, kinds=kinds)
         self._blocked = False
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from payment_service.crash_points import reached
-from payment_service.db import budget, events, health, operations, polling
+from payment_service.db import budget, events, operations, polling, provider_health
 from payment_service.db.polling import EventsPosition
 from payment_service.loop import Loop
 from payment_service.provider.calls import GRACE_S, read_events
@@ -86,7 +86,7 @@ class RecentEventsReader:
 
     async def read_once(self) -> int:
         """Read a page if one is due and the budget allows it. Return the number of pages read."""
-        if health.EVERYTHING in self._context.paused_kinds(self._name):
+        if provider_health.EVERYTHING in self._context.paused_kinds(self._name):
             return 0
         claimed = await polling.claim_events(
             self._pool,

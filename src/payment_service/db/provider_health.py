@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from payment_service.db.pool import Pool
 
-_SQL = load(__package__, "health.sql")
+_SQL = load(__package__, "provider_health.sql")
 
 # Stands for all kinds of a provider.
 EVERYTHING: Final = "*"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from payment_service.flows.webhooks.apply import Webhooks
 
 
-def make_polling(context: Context, webhooks: Webhooks, config: Config) -> list[Polls | RecentEventsReader]:
+def make_provider_timers(context: Context, webhooks: Webhooks, config: Config) -> list[Polls | RecentEventsReader]:
     """Make the timers of each provider that reports by webhook. Others have their own records."""
     rate_per_s = config.provider_rate_per_second
     polls = [

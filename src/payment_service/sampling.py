@@ -1,0 +1,60 @@
+"""Loops that measure this process and its database for the gauges."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from payment_service.db.clock_skew import MEASURE_INTERVAL_S, ClockSkew
+from payment_service.db.gauges import sample
+from payment_service.loop import Loop
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from payment_service.db.pool import Pool
+    from payment_service.flows.timers.account_claim import AccountClaim
+    from payment_service.kafka.broker_status import BrokerStatus
+
+# Gauges serve dashboards and alerts: five seconds old is fresh enough, and the queries cost a few milliseconds.
+SAMPLE_INTERVAL_S: Final = 5.0
+LAG_CHECK_INTERVAL_S: Final = 0.5
+
+
+def sampling_loops(
+    pool: Pool, clock: ClockSkew, broker_status: BrokerStatus, claims: Collection[AccountClaim]
+) -> list[Loop]:
+    """Return the loops for the gauges, the lag of the event loop and the clock skew."""
+
+    async def sample_once() -> int:
+        _show_pauses(clock, claims)
+        metrics.BROKER_UNAVAILABLE.set(bool(broker_status.problem()))
+        await sample(pool)
+        return 0
+
+    return [
+        Loop("gauges", sample_once, interval_min_s=SAMPLE_INTERVAL_S, interval_max_s=SAMPLE_INTERVAL_S),
+        Loop("event_loop_lag", _check_lag),
+        Loop(
+            "clock_skew",
+            clock.measure_once,
+            interval_min_s=MEASURE_INTERVAL_S,
+            interval_max_s=MEASURE_INTERVAL_S,
+        ),
+    ]
+
+
+async def _check_lag() -> int:
+    loop = asyncio.get_running_loop()
+    due = loop.time() + LAG_CHECK_INTERVAL_S
+    await asyncio.sleep(LAG_CHECK_INTERVAL_S)
+    metrics.LOOP_LAG_SECONDS.set(max(0.0, loop.time() - due))
+    return 1
+
+
+def _show_pauses(clock: ClockSkew, claims: Collection[AccountClaim]) -> None:
+    metrics.SENDING_PAUSED.labels("clock_skew").set(not clock.agrees())
+    metrics.SENDING_PAUSED.labels("claim_lost").set(any(claim.lost for claim in claims))
+    unconfirmed = any(not claim.confirmed and not claim.lost for claim in claims)
+    metrics.SENDING_PAUSED.labels("claim_unconfirmed").set(unconfirmed)
