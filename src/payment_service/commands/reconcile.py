@@ -16,7 +16,7 @@ from payment_service.db.reconciliations import LeaseLost, Window
 from payment_service.domain.differences import describe
 from payment_service.flows.reconciliation.engine import AlreadyRunning, Reconciliation, comparisons_of
 from payment_service.flows.reconciliation.provider_reads import ProviderUnavailable
-from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.flows.state.errors import Refusal, RefusalReason, Unavailable
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ async def _finish(run: Awaitable[Finished]) -> Finished:
         raise Refusal(
             RefusalReason.BUSY, f"{error} Run the same command again: it resumes the reconciliation."
         ) from None
+    except Unavailable:
+        message = "The database did not store events. Run the same command again: it resumes the reconciliation."
+        raise Refusal(RefusalReason.BUSY, message) from None
 
 
 def _read_window(since: str, until: str) -> Window:
