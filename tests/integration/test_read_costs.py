@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from payment_service.db import refund_reads
+from payment_service.db.payment_reads import Filters
 from payment_service.db.pool import Pool, open_pool
 from payment_service.db.queries import load
 from payment_service.provider.port import Kind
@@ -52,6 +53,12 @@ async def test_every_filtered_list_costs_one_page_whatever_the_distribution(pool
         await connection.execute("VACUUM ANALYZE payments")
         for mode in PLAN_MODES:
             assert await walking_lists(connection, filters, mode) == {}, mode
+
+
+def test_every_filter_is_measured() -> None:
+    measured = skewed_filters(NEWEST, NEWEST - timedelta(seconds=ROWS))
+    given = {name for filters in measured for name in Filters.__slots__ if getattr(filters, name) is not None}
+    assert given == set(Filters.__slots__)
 
 
 async def test_a_page_of_refunds_or_disputes_costs_one_page_on_a_payment_with_thousands(pool: Pool) -> None:

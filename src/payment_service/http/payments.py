@@ -75,9 +75,9 @@ class PaymentsQuery(BaseModel):
         return Filters(**{name: getattr(self, name) for name in Filters.__slots__})
 
     def list_key(self) -> dict[str, str | None]:
-        """Return the list's name and filters, which a cursor is bound to."""
+        """Return the list's name and the given filters, which a cursor is bound to. A new filter keeps old cursors valid."""
         given = {name: getattr(self, name) for name in Filters.__slots__}
-        return {"list": "payments", **{name: None if value is None else str(value) for name, value in given.items()}}
+        return {"list": "payments", **{name: str(value) for name, value in given.items() if value is not None}}
 
 
 def payments_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
