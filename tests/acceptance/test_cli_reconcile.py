@@ -40,12 +40,17 @@ async def test_differences_are_printed_with_what_to_do_until_none_is_open(harnes
     intent = await paid_without_webhook(harness)
     dry = await reconcile(harness, "--since", "1h", "--dry-run")
     assert (dry.returncode, "would be repaired" in dry.stdout) == (6, True)
+    audited = "SELECT client, detail FROM audit WHERE action = 'reconcile'"
+    assert await harness.flows.pool.fetch(audited) == []
     repaired = await reconcile(harness, "--since", "1h", "--json")
     report = json.loads(repaired.stdout)
     assert repaired.returncode == 0
     assert [(one["code"], one["subject"], one["repaired"]) for one in report["differences"]] == [
         ("status_differs", intent, True)
     ]
+    (row,) = await harness.flows.pool.fetch(audited)
+    assert row["client"].startswith("cli")
+    assert json.loads(row["detail"])["since"] < json.loads(row["detail"])["until"]
     await harness.flows.pool.execute("UPDATE payments SET amount = 3000")
     left = await reconcile(harness, "--since", "1h")
     assert left.returncode == 6

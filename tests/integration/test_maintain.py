@@ -18,7 +18,16 @@ from psycopg import sql
 
 from payment_service.db import lock_retries
 from payment_service.db.gauges import partition_days_left, sample
-from payment_service.db.maintain import AHEAD, EVENTS_KEPT, OUTBOX_KEPT, WEEK, MaintainError, maintain, week_of
+from payment_service.db.maintain import (
+    AHEAD,
+    EVENTS_KEPT,
+    OUTBOX_KEPT,
+    RECONCILIATIONS_KEPT,
+    WEEK,
+    MaintainError,
+    maintain,
+    week_of,
+)
 from payment_service.telemetry import metrics
 
 NOW = datetime.now(UTC)
@@ -187,6 +196,35 @@ def test_rows_within_retention_are_kept(database_dsn: str, connection: psycopg.C
     run(database_dsn, now=moment + EVENTS_KEPT)
     assert where(connection, "payment_events")
     assert not where(connection, "outbox")
+
+
+def test_resolved_differences_and_finished_reconciliations_past_retention_are_deleted(
+    database_dsn: str, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of one row show that several are deleted."""
+    monkeypatch.setattr("payment_service.db.maintain.DELETED_TOGETHER_MAX", 1)
+    old, kept = NOW - RECONCILIATIONS_KEPT - timedelta(minutes=1), NOW - RECONCILIATIONS_KEPT + timedelta(minutes=1)
+    for subject, resolved in {"old-1": old, "old-2": old, "kept": kept, "open": None}.items():
+        connection.execute(
+            "INSERT INTO differences (code, subject, sides, detail, occurred_at, first_seen_at, resolved_at)"
+            " VALUES ('a', %s, 'rows', '', %s, %s, %s)",
+            [subject, old, old, resolved],
+        )
+    for position, finished in {"old-1": old, "old-2": old, "kept": kept, "running": None}.items():
+        connection.execute(
+            "INSERT INTO reconciliations (holder, lease_until, since, until, state, position, started_at, finished_at)"
+            " VALUES (gen_random_uuid(), now(), %s, now(), %s, %s, %s, %s)",
+            [old, "finished" if finished else "running", position, old, finished],
+        )
+    lines = run(database_dsn, now=NOW)
+    assert [line for line in lines if "past retention" in line] == [
+        "deleted 2 differences past retention",
+        "deleted 2 reconciliations past retention",
+    ]
+    subjects = connection.execute("SELECT subject FROM differences ORDER BY 1").fetchall()
+    assert [row[0] for row in subjects] == ["kept", "open"]
+    positions = connection.execute("SELECT position FROM reconciliations ORDER BY 1").fetchall()
+    assert [row[0] for row in positions] == ["kept", "running"]
 
 
 def test_unpublished_records_are_not_dropped(database_dsn: str, connection: psycopg.Connection[Any]) -> None:

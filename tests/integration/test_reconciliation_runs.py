@@ -14,13 +14,12 @@ from payment_service.db import differences, reconciliations
 from payment_service.db.gauges import sample
 from payment_service.db.reconciliations import Counts, LeaseLost
 from payment_service.domain import differences as codes
-from payment_service.domain.differences import CATALOG, Difference, Sides, describe
+from payment_service.domain.differences import CATALOG, Sides, describe
 from payment_service.flows.reconciliation import provider_objects
-from payment_service.flows.reconciliation.comparison import IteratedComparison
-from payment_service.flows.reconciliation.engine import AlreadyRunning, Reconciliation
+from payment_service.flows.reconciliation.engine import AlreadyRunning
 from payment_service.flows.reconciliation.journal import Interrupted, Pace
+from payment_service.flows.reconciliation.missing_events import SETTLED_AFTER_S
 from payment_service.flows.reconciliation.provider_reads import ProviderUnavailable
-from payment_service.flows.reconciliation.schedule import LONG_WINDOW, WINDOW, ScheduledReconciliation
 from payment_service.provider.port import Transient
 from payment_service.telemetry import metrics
 from tests.support.flows import name_of
@@ -85,6 +84,8 @@ async def test_nothing_is_found_in_a_clean_set_and_other_programs_are_ignored(ha
     assert result.found == []
     assert (result.counts.compared, result.counts.ignored) == (26, 6)
     assert await content(harness, *TABLES) == before
+    harness.sandbox.advance(SETTLED_AFTER_S + 1)
+    assert (await reconcile(harness, sides=Sides)).found == []
 
 
 async def test_a_decline_that_stripe_has_cleared_is_no_difference(harness: Harness) -> None:
@@ -277,27 +278,6 @@ async def test_a_run_stops_when_the_provider_is_unavailable_and_resumes_later(
     assert await statuses(harness) == {"succeeded"}
 
 
-async def test_the_schedule_runs_every_interval_and_once_a_day_over_the_long_window(harness: Harness) -> None:
-    comparisons = [IteratedComparison(harness.flows.pool, "none", Sides.ROWS, nothing)]
-    context = harness.context()
-    schedule = ScheduledReconciliation(context, comparisons, interval=timedelta(hours=1))
-    assert [await schedule.run_once() for _ in range(2)] == [1, 0]
-    await harness.flows.pool.execute("UPDATE reconciliations SET started_at = started_at - interval '1 h'")
-    assert await schedule.run_once() == 1
-    runs = await reconciliations.runs(harness.flows.pool, after=None, limit=10)
-    lengths = [run["until"] - run["since"] for run in runs]
-    assert WINDOW <= lengths[0] <= WINDOW + timedelta(seconds=2)
-    assert LONG_WINDOW <= lengths[1] <= LONG_WINDOW + timedelta(seconds=2)
-    await sample(harness.flows.pool)
-    assert 0 <= metrics.RECONCILIATION_AGE_SECONDS._value.get() < 60
-
-
-async def nothing(_window: object) -> Any:
-    """Yield no difference."""
-    for difference in list[Difference]():
-        yield difference
-
-
 async def test_a_stopping_process_releases_its_run(harness: Harness) -> None:
     await paid_without_webhook(harness, "o-1")
     stopping = asyncio.Event()
@@ -307,21 +287,19 @@ async def test_a_stopping_process_releases_its_run(harness: Harness) -> None:
     assert await reconciliation(harness, Result()).resume() is not None
 
 
-async def test_differences_of_iterated_comparisons_are_recorded_and_resolved(harness: Harness) -> None:
-    """This is the frame for comparisons of rows and of topics."""
-    present = True
-
-    async def iterate(_window: object) -> Any:
-        if present:
-            yield Difference(sides=Sides.ROWS, code="a", subject="row-1", payment_id=None, detail="1 and 2")
-
-    comparison = IteratedComparison(harness.flows.pool, "rows", Sides.ROWS, iterate)
-    run = Reconciliation(harness.context(), [comparison])
-    await run.run(window())
-    assert await differences.count_open(harness.flows.pool) == 1
-    present = False
-    later = window()
-    await run.run(type(later)(later.since, later.until + timedelta(seconds=1)))
+async def test_rows_are_compared_with_each_other_after_the_repairs(harness: Harness) -> None:
+    await harness.refund(await harness.pay("o-2"), "5.00")
+    await harness.run_until_idle()
+    await paid_without_webhook(harness, "o-1")
+    await harness.flows.pool.execute("UPDATE payments SET refunded = 700 WHERE order_id = 'o-2'")
+    result = await reconcile(harness, sides=Sides)
+    assert ("status_differs", True) in result.codes
+    rows = [difference for difference in result.found if difference.sides is Sides.ROWS]
+    assert rows
+    assert {difference.payment_id for difference in rows} == {name_of("o-2")}
+    assert await differences.count_open(harness.flows.pool) == len(rows)
+    await harness.flows.pool.execute("UPDATE payments SET refunded = 500 WHERE order_id = 'o-2'")
+    assert (await reconcile(harness, sides=Sides)).found == []
     assert await differences.count_open(harness.flows.pool) == 0
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from payment_service.db.reconciliations import Counts, Window
-from payment_service.domain.differences import Difference
+from payment_service.domain.differences import Difference, Sides
 from payment_service.flows.reconciliation.engine import Reconciliation, comparisons_of
 from payment_service.flows.reconciliation.journal import Pace
 from tests.support.harness import Harness
@@ -33,11 +34,17 @@ def window(since: timedelta = timedelta(days=1)) -> Window:
 
 
 def reconciliation(
-    harness: Harness, result: Result, *, look_again_s: float = 0.0, pace: Pace | None = None
+    harness: Harness,
+    result: Result,
+    *,
+    sides: Collection[Sides] = (Sides.PROVIDER,),
+    look_again_s: float = 0.0,
+    pace: Pace | None = None,
 ) -> Reconciliation:
-    """Build a reconciliation that looks again at once."""
+    """Build a reconciliation of these sides that looks again at once. An edited row may differ on several sides."""
     context = harness.context()
-    comparisons = comparisons_of(context, harness.flows.config, look_again_s=look_again_s)
+    every = comparisons_of(context, harness.flows.config, look_again_s=look_again_s)
+    comparisons = [comparison for comparison in every if comparison.sides in sides]
     return Reconciliation(context, comparisons, report=result.found.append, pace=pace)
 
 

@@ -86,7 +86,7 @@ def migrate(
 
 @app.command()
 def maintain() -> None:
-    """Create missing partitions and drop those past retention. Run it daily, as the owner. Needs only DB_DSN."""
+    """Create missing partitions and delete rows past retention. Run it daily, as the owner. Needs only DB_DSN."""
     from payment_service.db import maintain as maintenance
 
     maintenance.maintain(_dsn(), report=typer.echo)
@@ -157,7 +157,7 @@ def reconcile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare and report; change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the provider's objects with the database, repair what is certain, and report the rest.
+    """Compare the provider's objects and events with the database, repair what is certain, and report the rest.
 
     Exits 6 if a difference is open. An interrupted reconciliation is finished first.
     """

@@ -10,12 +10,13 @@ from payment_service.commands import output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import ReconciledDifference, ReconciliationReport
+from payment_service.db import audit
 from payment_service.db.differences import count_open
 from payment_service.db.reconciliations import LeaseLost, Window
 from payment_service.domain.differences import describe
 from payment_service.flows.reconciliation.engine import AlreadyRunning, Reconciliation, comparisons_of
 from payment_service.flows.reconciliation.provider_reads import ProviderUnavailable
-from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.flows.state.errors import Refusal, RefusalReason, Unavailable
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
 
     async def work(context: Context) -> ReconciliationReport:
         run = Reconciliation(context, comparisons_of(context, settings), report=report)
+        if not dry_run:
+            await _audit(context, window)
         finished = await _finish(run.run_dry(window) if dry_run else run.run(window))
         return ReconciliationReport(
             id=finished.run_id,
@@ -61,6 +64,13 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
     return exit_codes.DIFFERENCES if done.open else exit_codes.DONE
 
 
+async def _audit(context: Context, window: Window) -> None:
+    """Record the command before it repairs anything, so that one that is killed is recorded too."""
+    detail = {"since": window.since.isoformat(), "until": window.until.isoformat()}
+    async with context.pool.acquire() as connection, connection.transaction():
+        await audit.append(connection, session.actor(), "reconcile", payment_id=None, detail=detail)
+
+
 async def _finish(run: Awaitable[Finished]) -> Finished:
     """Wait for a run. Raises Refusal if it cannot run or does not end."""
     try:
@@ -71,6 +81,9 @@ async def _finish(run: Awaitable[Finished]) -> Finished:
         raise Refusal(
             RefusalReason.BUSY, f"{error} Run the same command again: it resumes the reconciliation."
         ) from None
+    except Unavailable:
+        message = "The database did not store events. Run the same command again: it resumes the reconciliation."
+        raise Refusal(RefusalReason.BUSY, message) from None
 
 
 def _read_window(since: str, until: str) -> Window:

@@ -50,6 +50,11 @@ async def resolve_unseen(pool: Pool, sides: Sides, *, since_seen: datetime, wind
     await pool.execute(_SQL.resolve_unseen, sides.value, since_seen, window.since, window.until)
 
 
+async def resolve_processed_events(pool: Pool, provider: str) -> None:
+    """Resolve the missing events of a provider that are processed by now."""
+    await pool.execute(_SQL.resolve_processed_events, provider)
+
+
 async def open_subjects(connection: Connection | Pool, subjects: Collection[str]) -> set[str]:
     """Return those of these objects of a provider that have an open difference."""
     return {row["subject"] for row in await connection.fetch(_SQL.open_subjects, list(subjects))}

@@ -22,6 +22,13 @@ WHERE d.code = v.code AND d.subject = v.subject AND d.resolved_at IS NULL
 UPDATE differences SET resolved_at = now()
 WHERE resolved_at IS NULL AND sides = $1 AND last_seen_at < $2 AND occurred_at BETWEEN $3 AND $4
 
+-- name: resolve_processed_events
+-- An event that was missing needs no attention once it is processed. Until then it is parked or waits for its payment.
+UPDATE differences d SET resolved_at = now(), repaired = true
+FROM payment_events e
+WHERE d.resolved_at IS NULL AND d.sides = 'events' AND d.provider = $1 AND e.provider = d.provider
+  AND e.provider_event_id = d.subject AND e.occurred_at = d.occurred_at AND e.processed
+
 -- name: find_open
 SELECT payment_id FROM differences WHERE code = $1 AND subject = $2 AND resolved_at IS NULL
 

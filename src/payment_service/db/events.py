@@ -83,14 +83,23 @@ async def insert(connection: Connection, events: Sequence[tuple[ProviderEvent, s
 
 async def unknown(connection: Connection | Pool, events: Sequence[ProviderEvent]) -> list[ProviderEvent]:
     """Return the events that are not stored yet."""
-    rows = await connection.fetch(
+    known = {(row["provider"], row["provider_event_id"]) for row in await _known(connection, events)}
+    return [event for event in events if event.key not in known]
+
+
+async def processed(connection: Connection | Pool, events: Sequence[ProviderEvent]) -> set[EventKey]:
+    """Return the keys of those of these events that are stored and processed."""
+    rows = await _known(connection, events)
+    return {(row["provider"], row["provider_event_id"]) for row in rows if row["processed"]}
+
+
+async def _known(connection: Connection | Pool, events: Sequence[ProviderEvent]) -> list[asyncpg.Record]:
+    return await connection.fetch(
         _SQL.known,
         [e.provider for e in events],
         [e.event_id for e in events],
         [datetime.fromtimestamp(e.occurred_at, UTC) for e in events],
     )
-    known = {(row["provider"], row["provider_event_id"]) for row in rows}
-    return [event for event in events if event.key not in known]
 
 
 async def record_results(connection: Connection, results: Sequence[Result]) -> None:

@@ -11,7 +11,7 @@ RETURNING provider, provider_event_id
 
 -- name: known
 -- One index lookup per event, in the partition of its time.
-SELECT e.provider, e.provider_event_id
+SELECT e.provider, e.provider_event_id, e.processed
 FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS v (provider, provider_event_id, occurred_at)
 JOIN payment_events e ON e.provider = v.provider AND e.provider_event_id = v.provider_event_id AND e.occurred_at = v.occurred_at
 

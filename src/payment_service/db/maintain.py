@@ -1,4 +1,4 @@
-"""Maintenance: create partitions in advance, drop those past retention, delete old idempotency keys. Run it daily; `migrate` runs it, too.
+"""Maintenance: create partitions in advance, drop those past retention, delete old rows of other tables. Run it daily; `migrate` runs it, too.
 
 A partition is a week (from Monday 00:00 UTC). Days would make seven times as many relations, and every plan over a partitioned
 table touches all of them. Each step is one transaction under an advisory lock and checks again before it acts. So two concurrent
@@ -30,6 +30,10 @@ AHEAD: Final = timedelta(days=14)
 EVENTS_KEPT: Final = timedelta(days=35)
 # Published records are kept for questions and for `outbox republish`. Kafka has them, too.
 OUTBOX_KEPT: Final = timedelta(days=7)
+# Questions about a quarter are asked after its end. A difference older than that is in no report, and a run is a few rows a day.
+RECONCILIATIONS_KEPT: Final = timedelta(days=90)
+# A statement of about 50 ms, so that a run that writes differences waits no longer.
+DELETED_TOGETHER_MAX: Final = 10_000
 
 # "paymentt", next to the lock of `migrate`.
 ADVISORY_LOCK: Final = 0x7061796D656E7474
@@ -78,7 +82,8 @@ TABLES: Final = (
 
 
 def maintain(dsn: str, *, now: datetime | None = None, report: Callable[[str], None] = lambda _line: None) -> None:
-    """Create missing partitions, drop those past retention without unfinished rows, and delete old idempotency keys.
+    """Create missing partitions, drop those past retention without unfinished rows, and delete old idempotency keys,
+    differences and reconciliations.
 
     `report` receives a line for everything that was done. A failed step does not stop the others; MaintainError is raised at the
     end, or at once if the database cannot be reached. Raises SchemaError if there is no schema.
@@ -87,6 +92,7 @@ def maintain(dsn: str, *, now: datetime | None = None, report: Callable[[str], N
         with _connect(dsn) as connection:
             failures = [problem for table in TABLES for problem in _maintain(connection, table, now, report)]
             failures += _delete_idempotency_keys(connection, report)
+            failures += _delete_reconciliations(connection, now, report)
     except psycopg.errors.UndefinedTable:
         raise SchemaError(NO_SCHEMA) from None
     except psycopg.Error as error:
@@ -105,6 +111,27 @@ def _delete_idempotency_keys(connection: Session, report: Callable[[str], None])
             report(f"deleted {rows} idempotency keys past retention")
     except psycopg.errors.LockNotAvailable as error:
         yield f"idempotency_keys was locked by other sessions ({_one_line(error)}). Run `payment-service maintain` again."
+
+
+def _delete_reconciliations(connection: Session, now: datetime | None, report: Callable[[str], None]) -> Iterator[str]:
+    """Delete resolved differences and finished reconciliations past retention; yield a sentence for each failure."""
+    for table, query in (("differences", "delete_differences"), ("reconciliations", "delete_reconciliations")):
+        try:
+            moment: datetime = now or _execute(connection, "now").fetchone().now
+            if rows := _delete_in_batches(connection, query, moment - RECONCILIATIONS_KEPT):
+                report(f"deleted {rows} {table} past retention")
+        except psycopg.errors.LockNotAvailable as error:
+            yield f"{table} was locked by other sessions ({_one_line(error)}). Run `payment-service maintain` again."
+
+
+def _delete_in_batches(connection: Session, query: str, until: datetime) -> int:
+    values = {"until": until, "limit": DELETED_TOGETHER_MAX}
+    deleted = 0
+    while rows := _with_lock_retries(
+        connection, partial(connection.execute, getattr(_sql, query).encode(), values)
+    ).rowcount:
+        deleted += rows
+    return deleted
 
 
 def week_of(moment: datetime) -> datetime:

@@ -53,3 +53,13 @@ DELETE FROM {default} WHERE {column} < {until} AND created_at < {until} AND NOT 
 -- name: delete_idempotency_keys
 -- 24 h are promised to callers. The rest is for clients that pause their retries for a day.
 DELETE FROM idempotency_keys WHERE created_at < now() - interval '48 h'
+
+-- name: delete_differences
+-- Open differences stay. One that comes back is inserted again.
+DELETE FROM differences
+WHERE (code, subject) IN (SELECT code, subject FROM differences WHERE resolved_at < %(until)s LIMIT %(limit)s)
+  AND resolved_at < %(until)s
+
+-- name: delete_reconciliations
+-- A running one has no `finished_at`.
+DELETE FROM reconciliations WHERE id IN (SELECT id FROM reconciliations WHERE finished_at < %(until)s LIMIT %(limit)s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
 from payment_service.db.reconciliations import Counts
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # Differences that are written together.
 GROUP_MAX: Final = 100
+# A stopping process waits this long for an iterator that finds nothing. The lease is renewed meanwhile.
+KEEP_INTERVAL_S: Final = 1.0
 
 
 class Comparison(Protocol):
@@ -45,7 +48,7 @@ class IteratedComparison:
     async def compare(self, journal: Journal, position: str) -> None:  # noqa: ARG002 - it has no position
         """Record the differences in groups."""
         group: list[Difference] = []
-        async for difference in self._iterate(journal.window):
+        async for difference in _kept(journal, self._iterate(journal.window)):
             group.append(difference)
             if len(group) == GROUP_MAX:
                 await self._record(journal, group)
@@ -59,3 +62,19 @@ class IteratedComparison:
         async with self._pool.acquire() as connection, connection.transaction():
             await journal.commit(connection, self.name, "", counts, found=group)
         journal.report(group)
+
+
+async def _kept(journal: Journal, found: AsyncIterator[Difference]) -> AsyncIterator[Difference]:
+    """Iterate, and keep the run while the iterator finds nothing."""
+    while True:
+        step = asyncio.ensure_future(anext(found, None))
+        try:
+            while not (await asyncio.wait([step], timeout=KEEP_INTERVAL_S))[0]:
+                await journal.keep()
+        finally:
+            if not step.done():
+                step.cancel()
+                await asyncio.wait([step])
+        if (difference := step.result()) is None:
+            return
+        yield difference

@@ -14,10 +14,15 @@ import structlog
 
 from payment_service.db import reconciliations
 from payment_service.domain.differences import Sides
+from payment_service.flows.comparisons.rows import compare_rows
+from payment_service.flows.reconciliation.comparison import IteratedComparison
 from payment_service.flows.reconciliation.journal import DryJournal, Interrupted, Pace, StoredJournal
+from payment_service.flows.reconciliation.missing_events import MissingEvents
 from payment_service.flows.reconciliation.provider_objects import LOOK_AGAIN_S, ProviderObjects
-from payment_service.flows.reconciliation.provider_reads import ProviderReads, ProviderUnavailable
+from payment_service.flows.reconciliation.provider_reads import BudgetedReads, ProviderReads, ProviderUnavailable
+from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.provider.listed_objects import Reconcilable
+from payment_service.provider.port import RecentEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,14 +51,22 @@ class Finished:
 
 
 def comparisons_of(context: Context, config: Config, *, look_again_s: float = LOOK_AGAIN_S) -> list[Comparison]:
-    """Return the comparisons of a run, in their order. A provider that cannot list its objects has none."""
-    rate, limit_s = config.provider_rate_per_second, config.provider_timeout_s
-    reads = [
-        ProviderReads(context.pool, name, provider, rate_per_s=rate, limit_s=limit_s)
-        for name, provider in context.providers.by_name.items()
-        if isinstance(provider, Reconcilable)
-    ]
-    return [ProviderObjects(context, one, look_again_s=look_again_s) for one in reads]
+    """Return the comparisons of a run, in their order. A provider that cannot list its objects or events has none.
+
+    Objects decide more than events, so they come first. Rows are compared with each other last, after the repairs.
+    """
+    pool, limits = context.pool, {"rate_per_s": config.provider_rate_per_second, "limit_s": config.provider_timeout_s}
+    webhooks = Webhooks(context)
+    objects: list[Comparison] = []
+    events: list[Comparison] = []
+    for name, provider in context.providers.by_name.items():
+        if isinstance(provider, Reconcilable):
+            reads = ProviderReads(pool, name, provider, **limits)
+            objects.append(ProviderObjects(context, reads, look_again_s=look_again_s))
+        if isinstance(provider, RecentEvents):
+            events.append(MissingEvents(pool, webhooks, BudgetedReads(pool, name, **limits), provider))
+    rows = IteratedComparison(pool, "rows", Sides.ROWS, lambda window: compare_rows(pool, since=window.since))
+    return [*objects, *events, rows]
 
 
 class Reconciliation:
@@ -113,6 +126,7 @@ class Reconciliation:
         for comparison in self._comparisons[begin:]:
             position = journal.position if comparison.name == journal.comparison else ""
             await comparison.compare(journal, position)
-        # Open differences with a provider are looked at one by one. Of the other sides, the window shows all that exist.
-        complete = {comparison.sides for comparison in self._comparisons} - {Sides.PROVIDER}
+        # Open differences with a provider are looked at one by one, and an event that was stored meanwhile may be parked. Of
+        # the other sides, the window shows all that exist.
+        complete = {comparison.sides for comparison in self._comparisons} - {Sides.PROVIDER, Sides.EVENTS}
         await journal.finish(sorted(complete))

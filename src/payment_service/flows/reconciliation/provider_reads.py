@@ -33,41 +33,21 @@ class ProviderUnavailable(Exception):
     """The provider does not return its objects. The message has the code of the last answer."""
 
 
-class ProviderReads:
-    """Lists and reads of one provider. `rate_per_s` is that of the shared budget."""
+class BudgetedReads:
+    """Reads of one provider within its shared budget. `rate_per_s` is that of the budget, `limit_s` that of a read."""
 
-    def __init__(self, pool: Pool, name: str, provider: Reconcilable, *, rate_per_s: float, limit_s: float) -> None:
+    def __init__(self, pool: Pool, name: str, *, rate_per_s: float, limit_s: float) -> None:
         self._pool = pool
-        self._provider = provider
         self._rate_per_s = rate_per_s
-        self._limit_s = limit_s
+        self.limit_s = limit_s
         self.name = name
 
     async def prepare(self) -> None:
         """Insert the token bucket of the provider, if it is missing."""
         await operations.ensure_budget(self._pool, self.name)
 
-    async def page(
-        self, journal: Journal, kind: ObjectKind, *, created_from: int, created_to: int, after: str
-    ) -> ListedPage:
-        """List a page. Raise ProviderUnavailable, Interrupted, LeaseLost."""
-        return await self._read(
-            journal,
-            lambda: list_objects(
-                self._provider,
-                kind,
-                created_from=created_from,
-                created_to=created_to,
-                after=after,
-                limit_s=self._limit_s,
-            ),
-        )
-
-    async def one(self, journal: Journal, kind: ObjectKind, object_id: str) -> ListedObject | NoObject:
-        """Read an object. Raise ProviderUnavailable, Interrupted, LeaseLost."""
-        return await self._read(journal, lambda: read_object(self._provider, kind, object_id, limit_s=self._limit_s))
-
-    async def _read(self, journal: Journal, read: Callable[[], Awaitable[T | Transient]]) -> T:
+    async def read(self, journal: Journal, read: Callable[[], Awaitable[T | Transient]]) -> T:
+        """Read, again after a failure. Raise ProviderUnavailable, Interrupted, LeaseLost."""
         code = ""
         for tries in range(TRIES_MAX):
             await self._take_turn(journal)
@@ -90,3 +70,31 @@ class ProviderReads:
             await journal.pace.pause(WAIT_STEP_S)
             waited_s += WAIT_STEP_S
         await journal.keep()
+
+
+class ProviderReads(BudgetedReads):
+    """Lists and reads of the objects of one provider."""
+
+    def __init__(self, pool: Pool, name: str, provider: Reconcilable, *, rate_per_s: float, limit_s: float) -> None:
+        super().__init__(pool, name, rate_per_s=rate_per_s, limit_s=limit_s)
+        self._provider = provider
+
+    async def page(
+        self, journal: Journal, kind: ObjectKind, *, created_from: int, created_to: int, after: str
+    ) -> ListedPage:
+        """List a page. Raise ProviderUnavailable, Interrupted, LeaseLost."""
+        return await self.read(
+            journal,
+            lambda: list_objects(
+                self._provider,
+                kind,
+                created_from=created_from,
+                created_to=created_to,
+                after=after,
+                limit_s=self.limit_s,
+            ),
+        )
+
+    async def one(self, journal: Journal, kind: ObjectKind, object_id: str) -> ListedObject | NoObject:
+        """Read an object. Raise ProviderUnavailable, Interrupted, LeaseLost."""
+        return await self.read(journal, lambda: read_object(self._provider, kind, object_id, limit_s=self.limit_s))

@@ -62,7 +62,12 @@ class ScheduledReconciliation:
         await self._loop.stop()
 
     async def run_once(self) -> int:
-        """Resume a run whose process has died, or start one that is due. Return the number of finished runs."""
+        """Resume a run whose process has died, or start one that is due. Return the number of finished runs.
+
+        Do nothing while the clocks disagree or the deployment's claim is lost.
+        """
+        if not self._context.may_decide():
+            return 0
         try:
             if await self._reconciliation.resume() is not None:
                 return 1
