@@ -35,7 +35,8 @@ STEP: Final = timedelta(hours=12)
 STEPS: Final = 14
 ORDERS_PER_STEP: Final = 6
 SEED: Final = 7
-# The virtual clock is that of the context. Statements of the database have the real one, so only this comparison of both is off.
+# `made_since` of a create is by the context's clock, which is virtual. `sent_at` of its attempts is by `now()` of the database,
+# which is real. So this comparison of both cannot hold here.
 TWO_CLOCKS: Final = frozenset({"operation_key_looks_younger"})
 # Steps in which events of these types are lost.
 LOST_STEPS: Final = range(3, 11)
