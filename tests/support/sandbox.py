@@ -40,7 +40,15 @@ class _Connection(stripe.RequestsClient):
 class SandboxProcess:
     """A `stripe-sandbox` process that keeps its port and state across restarts."""
 
-    def __init__(self, folder: Path, *, keys: Sequence[str] = (), in_memory: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keys: Sequence[str] = (),
+        in_memory: bool = False,
+        ready_timeout_s: float = READY_TIMEOUT_S,
+    ) -> None:
+        self.ready_timeout_s = ready_timeout_s
         self.folder = folder
         self.state = None if in_memory else folder / "sandbox.state"
         self.log = folder / "sandbox.log"
@@ -57,7 +65,7 @@ class SandboxProcess:
         if webhook_url is not None:
             self._webhook = (webhook_url, secret)
         self._child = ChildProcess(self._command(), log=self.log, env={"PYTHONUNBUFFERED": "1"})
-        self._child.wait_until(self.serves, timeout_s=READY_TIMEOUT_S, name="stripe-sandbox")
+        self._child.wait_until(self.serves, timeout_s=self.ready_timeout_s, name="stripe-sandbox")
         return self.base_url
 
     @property
