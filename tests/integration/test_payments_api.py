@@ -134,6 +134,7 @@ async def test_a_database_outage_returns_503_with_retry_after(api: Api) -> None:
     target = "/v1/payments?order_id=a"
     assert (await api.get(target)).status == 200
     api.pool.terminate()
+    api.reads.terminate()
     answer = await api.get(target)
     assert_problem(answer, 503)
     assert int(answer.headers["retry-after"]) >= 1

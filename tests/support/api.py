@@ -40,6 +40,7 @@ class Api(SimpleNamespace):
     """The API under test, with a read-only key."""
 
     pool: Pool
+    reads: Pool
     port: int
     operations_port: int
     key: str
@@ -76,7 +77,9 @@ async def open_api(database_dsn: str, **settings: object) -> AsyncIterator[Api]:
     config = config_for(database_dsn, "http://127.0.0.1:9", **settings)
     pool = await open_pool(config)
     reads = await open_read_pool(config)
-    opened = Api(pool=pool, readiness=Readiness(ready=True, checks={"broker": "not reached", "database": "ok"}))
+    opened = Api(
+        pool=pool, reads=reads, readiness=Readiness(ready=True, checks={"broker": "not reached", "database": "ok"})
+    )
 
     async def readiness() -> Readiness:
         return opened.readiness

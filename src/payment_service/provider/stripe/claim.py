@@ -103,7 +103,7 @@ async def _look_for_others(exchange: Exchange, installation: Installation, accou
     found = await exchange("GET", _INTENTS, "", "")
     _require(found, HTTPStatus.OK)
     body = found.body if isinstance(found.body, dict) else {}
-    since = installation.created_at.timestamp()
+    since = int(installation.created_at.timestamp())  # `created` has whole seconds
     for intent in body.get("data") or []:
         metadata = intent.get("metadata") or {}
         other = metadata.get("installation")
