@@ -127,6 +127,7 @@ async def test_the_description_lists_every_route_and_its_responses(api: Api) -> 
         "/v1/payments/{payment_id}/cancel",
         "/v1/refunds/{refund_id}",
         "/v1/checkout",
+        "/v1/reconciliations",
         "/webhooks/stripe",
         "/webhooks/{provider}",
         "/health",
