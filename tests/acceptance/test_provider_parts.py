@@ -73,7 +73,7 @@ def test_an_operator_handles_the_items_of_a_provider(env: dict[str, str]) -> Non
     assert_fails(
         run("attention", "list", "--what", "letter", env=env),
         2,
-        "operation, event, record, quarantine, transfer, receipt",
+        "operation, event, record, quarantine, difference, transfer, receipt",
     )
     assert done(run("attention", "retry", "r-1", "--yes", "--json", env=env))["done"] == "tried_again"
     assert_fails(run("attention", "retry", "torn", "--yes", env=env), 1, "A torn receipt cannot be read: close it.")
