@@ -130,7 +130,7 @@ def _judge(
     row = rows.get((payment_id, record.header("ce_id")))
     if row is None:
         return None if _written_at(record) < kept_since else _of_record(record, "published_record_unknown", payment_id)
-    if record.place in row.places or _is_record_of(record, row):
+    if record.place in row.places or _repeats(record, row):
         return None
     return _of_record(record, "published_record_differs", payment_id)
 
@@ -139,6 +139,12 @@ def _is_record_of(record: TopicRecord, row: PublishedRow) -> bool:
     """Return whether a record is that of a row. Others may have added headers."""
     same = (record.place.topic, record.key, record.value) == (row.topic, row.key, row.value)
     return same and row.headers <= set(record.headers)
+
+
+def _repeats(record: TopicRecord, row: PublishedRow) -> bool:
+    """Return whether a record says the same as a row. After a restored backup it has the time of its first writing."""
+    same = (record.place.topic, record.key, record.value) == (row.topic, row.key, row.value)
+    return same and {header for header in row.headers if header[0] != "ce_time"} <= set(record.headers)
 
 
 def _payment_of(record: TopicRecord) -> UUID | None:

@@ -19,7 +19,7 @@ from payment_service.crash_points import reached
 from payment_service.db import events, operations, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.dispute import DisputeChanged
-from payment_service.domain.payment import Applied, ChargeFact, Ignored, Parked, Stray
+from payment_service.domain.payment import Applied, ChargeFact, Ignored, IntentFact, Parked, Status, Stray
 from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds, RefundsChanged, RefundTotalFact
 from payment_service.flows.intake.quarantine import quarantine_event
 from payment_service.flows.state.batches import isolate_errors, process_batches
@@ -337,10 +337,14 @@ class Webhooks:
         return replace(result, retry_s=min(UNMATCHED_RETRY_MAX_S, 2.0 ** min(waiting.tries, 12)))
 
 
-def _order(event: ProviderEvent) -> tuple[int, bool, int, str]:
-    """Order events by the provider's seconds. Within one, a charge comes before its intent and an older refund first."""
-    created_at = getattr(event.fact, "created_at", None) or 0
-    return event.occurred_at, not isinstance(event.fact, ChargeFact), created_at, event.event_id
+def _order(event: ProviderEvent) -> tuple[int, int, int, str]:
+    """Order events by the provider's seconds. Within one, the intent begins, its charge is next, an older refund first.
+
+    So the first records of a payment have the same content, whether a response or an event told of it first.
+    """
+    begins = isinstance(event.fact, IntentFact) and event.fact.status is Status.PENDING
+    step = 0 if begins else 1 if isinstance(event.fact, ChargeFact) else 2
+    return event.occurred_at, step, getattr(event.fact, "created_at", None) or 0, event.event_id
 
 
 def _read_again(fold: Fold, event: ProviderEvent, payment_id: UUID) -> events.Result:
