@@ -281,7 +281,7 @@ async def test_an_order_is_paid_and_refunded_through_nginx(shop: Shop, behind_ng
     writer.close()
     assert [str(row["address"]) for row in shop.query("SELECT DISTINCT address FROM audit")] == ["127.0.0.55"]
     await asyncio.to_thread(shop.wait_quiet)
-    shop.check()
+    await asyncio.to_thread(shop.check)
 
 
 async def test_the_log_holds_neither_keys_nor_signatures_nor_queries(front: int, tmp_path: Path) -> None:
