@@ -20,7 +20,12 @@ CREATE = {"method": "POST", "path_prefix": "/v1/payment_intents"}
 def test_a_500_replayed_for_a_key_is_resolved_by_listing_intents(shop: Shop) -> None:
     """The provider did the work but replays a 500 for this key forever, so only a list shows the intent."""
     orders = [f"o-{i}" for i in range(40)]
-    shop.sandbox.faults({"match": CREATE, "times": 30, "action": "status", "code": 500, "phase": "after"})
+    shop.sandbox.faults(
+        *(
+            {"match": {**CREATE, "metadata": {"order_id": order}}, "times": 1, "action": "status", "phase": "after"}
+            for order in orders[:30]
+        )
+    )
     shop.send_only(*PAID_EVENTS)  # no webhook may report the intents
     shop.serve()
     shop.order(*orders)
