@@ -27,6 +27,7 @@ from payment_service.db import provider_health, recovery
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
+from payment_service.db.waiting_calls import WaitingCalls
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
@@ -187,6 +188,7 @@ class Service:
         self._pool = pool
         self._roles = roles
         self._providers = open_providers(config, self._provider_context(installation))
+        self._waiting_calls = WaitingCalls(pool, self._providers.by_name)
         self._claims = {
             name: AccountClaim(pool, provider, installation)
             for name, provider in self._providers.by_name.items()
@@ -259,7 +261,9 @@ class Service:
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
-        for loop in sampling_loops(self._pool, self._clock, self._broker_status, self._claims.values()):
+        for loop in sampling_loops(
+            self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls
+        ):
             loop.start()
             stack.push_async_callback(loop.stop)
 
@@ -286,7 +290,11 @@ class Service:
 
     async def readiness(self) -> Readiness:
         """Return ready if the schema matches and the database answers; broker and provider are reported only."""
-        checks = {"broker": self._broker_state(), "provider": "ok", "clock": self._clock.problem() or "ok"}
+        checks = {
+            "broker": self._broker_state(),
+            "provider": self._waiting_calls.problem() or "ok",
+            "clock": self._clock.problem() or "ok",
+        }
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 problem = await schema_problem(self._pool)

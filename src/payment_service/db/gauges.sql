@@ -1,19 +1,9 @@
 -- name: gauges
 -- One round trip for all gauges but one (db/attention.sql: count): (gauge, labels, value). Counts stop at 100,000 rows, so that
--- monitoring adds little load to a backlog. $1: the kinds of operations.
+-- monitoring adds little load to a backlog.
 SELECT 'operations' AS gauge, ARRAY[kind, state] AS labels, count(*)::float8 AS value
 FROM (SELECT kind, state FROM operations WHERE state IN ('due', 'claimed', 'parked') LIMIT 100000) o
 GROUP BY kind, state
-UNION ALL
-SELECT 'oldest_operation', '{}', coalesce(max(extract(epoch FROM now() - o.due_at)), 0)::float8
-FROM provider_budget p
-CROSS JOIN unnest($1::text[]) k (kind)
-CROSS JOIN LATERAL (
-    SELECT due_at FROM operations
-    WHERE state = 'due' AND provider = p.provider AND kind = k.kind AND due_at <= now()
-    ORDER BY due_at
-    LIMIT 1
-) o
 UNION ALL
 SELECT 'oldest_outbox', '{}', coalesce(max(extract(epoch FROM clock_timestamp() - o.created_at)), 0)::float8
 FROM (SELECT created_at FROM outbox_pending ORDER BY position LIMIT 1) o
