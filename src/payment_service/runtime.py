@@ -39,6 +39,7 @@ from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
 from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
+from payment_service.flows.webhooks.foreign import ForeignEvents
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.http.server import AddressInUse, HttpServer
@@ -199,7 +200,10 @@ class Service:
         make_producer = partial(Producer, broker_status=self._broker_status)
         self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
-        self._webhooks = Webhooks(self._context)
+        self._foreign_events = ForeignEvents(
+            self._context, rate_per_s=config.provider_rate_per_second, limit_s=config.provider_timeout_s
+        )
+        self._webhooks = Webhooks(self._context, self._foreign_events.suspect)
         self._intake = OrderIntake(
             self._context,
             order_max_age=config.order_max_age,
@@ -251,6 +255,8 @@ class Service:
         if "reconcile" in self._roles:
             stack.push_async_callback(start_reconciliation(self._context, self._config))
         if "http" in self._roles:
+            self._foreign_events.start()
+            stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
             await self._serve_http(stack, self._public, self._config.service_port)

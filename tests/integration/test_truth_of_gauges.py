@@ -1,4 +1,4 @@
-"""What the alerts see is true: no retry hides how long a call waits, and no gauge shows an old value."""
+"""No retry hides how long a call waits, and no gauge shows an old value."""
 
 from __future__ import annotations
 

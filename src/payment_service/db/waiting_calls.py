@@ -21,7 +21,7 @@ REPORTED_FROM_S: Final = 30.0
 
 
 class WaitingCalls:
-    """What the database said at the last measurement."""
+    """The unanswered calls as the last measurement found them."""
 
     def __init__(self, pool: Pool, providers: Iterable[str]) -> None:
         self._pool = pool
