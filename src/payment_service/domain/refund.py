@@ -14,11 +14,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from payment_service.domain.events import PaymentEvent
 from payment_service.domain.ids import external_refund_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
+from payment_service.domain.payment_event import PaymentEvent
 from payment_service_events.money import Money
-from payment_service_events.types import Refunded, RefundFailed, RefundInitiated
+from payment_service_events.published_events import Refunded, RefundFailed, RefundInitiated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
