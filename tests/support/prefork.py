@@ -7,6 +7,7 @@ PYTHONPATH starts as usual. The tests of the demo and of the wheels start the in
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -23,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, NoReturn, cast
 
 from payment_service_demo.embedded.process import ChildProcess, die_with_parent
 
@@ -104,7 +105,9 @@ def _server() -> socket.socket:
     if not _servers:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            server = subprocess.Popen([sys.executable, "-m", __name__], stdin=theirs, cwd=ROOT, process_group=0)
+            server = subprocess.Popen(
+                [sys.executable, "-m", __name__], stdin=theirs.fileno(), cwd=ROOT, process_group=0
+            )
         _servers.append((ours, server))
     return _servers[0][0]
 
@@ -169,6 +172,25 @@ def _text(number: int, mode: str) -> Any:
     return open(number, mode, buffering=1, encoding="utf-8", closefd=False)
 
 
+def _end(main: Callable[[], object]) -> NoReturn:
+    """Run a command and end as the interpreter does, but keep its memory: to free it would copy what the forks share."""
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+    except BaseException:  # noqa: BLE001 - what the interpreter does with it
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
 def _import_all() -> None:
     for name in (*_MAINS.values(), *_ALSO):
         importlib.import_module(name)
@@ -183,4 +205,4 @@ def _import_all() -> None:
 if __name__ == "__main__":
     _connection = socket.socket(fileno=os.dup(0))
     _import_all()
-    sys.exit(cast("Any", _serve(_connection)()))
+    _end(_serve(_connection))

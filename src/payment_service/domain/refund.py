@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from payment_service.domain.ids import external_refund_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
@@ -174,7 +174,7 @@ class ReadRefunds:
 class NotRefundable:
     """The request cannot be met. `remaining`: the refundable amount (None: nothing is refundable in this state)."""
 
-    code: str
+    code: Literal["nothing_captured", "disputed", "nothing_left", "more_than_remains"]
     remaining: Money | None
 
 
