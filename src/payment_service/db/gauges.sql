@@ -40,10 +40,10 @@ SELECT 'reconciliation_age', '{}', coalesce(extract(epoch FROM now() - coalesce(
            (SELECT created_at FROM payments ORDER BY created_at, id LIMIT 1))), 0)::float8
 UNION ALL
 SELECT 'oldest_poll', '{}', coalesce(max(extract(epoch FROM now() - w.due_at)), 0)::float8
-FROM polling p
+FROM provider_budget p
 CROSS JOIN LATERAL (SELECT due_at FROM polls WHERE provider = p.provider AND due_at <= now() ORDER BY due_at LIMIT 1) w
 UNION ALL
-SELECT 'events_unread', ARRAY[provider], extract(epoch FROM now())::float8 + clock_ahead_s - events_read_until FROM polling
+SELECT 'events_unread', ARRAY[provider], extract(epoch FROM now())::float8 + clock_ahead_s - events_read_until FROM event_positions
 UNION ALL
 SELECT 'refunds_without_balance', '{}', count(*)::float8
 FROM (
