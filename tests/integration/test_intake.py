@@ -8,7 +8,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from payment_service.flows.intake.records import InboundRecord
+from payment_service.contracts.incoming import InboundRecord
 from tests.support.flows import Flows, inbound_record, name_of, open_flows, order
 
 COUNTS = "SELECT (SELECT count(*) FROM payments), (SELECT count(*) FROM operations), (SELECT count(*) FROM quarantine), (SELECT count(*) FROM outbox)"

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     ORDER_CHANGED = "order_changed"
     TOO_OLD = "too_old"
     NOT_STORABLE = "not_storable"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
