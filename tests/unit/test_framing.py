@@ -63,9 +63,7 @@ def rejected(value: bytes, topic: str = ORDERS_CREATED) -> Rejected:
         pytest.param(b"\x82SNAPPY\x00\x00\x00\x00\x01", "compressed_value", "snappy", id="snappy"),
         pytest.param(b"Obj\x01\x04\x14avro.codec", "binary_format", "Avro", id="an Avro file"),
         pytest.param(b"\x06o-1\x02u\x0a19.90", "binary_format", "Avro", id="bare Avro"),
-        pytest.param(
-            b"\x0a\x03o-1\x12\x01u\x1a\x0519.90", "not_json", "JSON", id="Protobuf, which begins as a new line"
-        ),
+        pytest.param(b"\x0a\x03o-1\x12\x01u\x1a\x0519.90", "binary_format", "Protobuf", id="Protobuf"),
         pytest.param(b"\x84\xa8order_id\xa3o-1", "binary_format", "MessagePack", id="MessagePack"),
         pytest.param(json.dumps(PLAIN.decode()).encode(), "not_an_object", "once", id="JSON in JSON"),
     ],

@@ -24,7 +24,7 @@ _BEGINNINGS: Final = (
 )
 _SCHEMA_ID_BYTES: Final = 5  # the magic byte 0 and a schema id of four bytes
 _GLUE_BYTES: Final = 18  # version 3, compression, and a schema id of sixteen bytes
-_UTF16_SAMPLE_BYTES: Final = 64
+_SAMPLE_BYTES: Final = 64
 
 
 def framing_of_bytes(value: bytes) -> Rejected | None:
@@ -32,7 +32,7 @@ def framing_of_bytes(value: bytes) -> Rejected | None:
     for beginning, reason, name in _BEGINNINGS:
         if value.startswith(beginning):
             return Rejected(reason, _sentence(reason, name))
-    sample = value[:_UTF16_SAMPLE_BYTES]
+    sample = value[:_SAMPLE_BYTES]
     if len(sample) > 1 and (not any(sample[1::2]) or not any(sample[::2])):
         return Rejected(Reason.UTF16, f"The value is UTF-16 without a mark: {_PLAIN}.")
     if len(value) > _SCHEMA_ID_BYTES and value[0] == 0:

@@ -12,44 +12,41 @@ import logging
 import threading
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from payment_service.contracts.records import ORDERS_CREATED
 from payment_service.crash_points import reached
+from payment_service.kafka.acceptor import LOG_INTERVAL_S, Acceptor, RestartConsumerError
 from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.kafka.consumer_settings import UNREADABLE, member_settings
 from payment_service.kafka.inbound import Decoder
 from payment_service.kafka.isolated_reads import BATCH_RECORDS, RECORDS_MAX, IsolatedReads
 from payment_service.kafka.positions import PartitionKey, Positions, Restarted, Skipped, Watermarks
+from payment_service.kafka.topic_ids import TopicIds
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
 from payment_service.rate_limiter import RateLimiter
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from payment_service.config.config import Config
     from payment_service.contracts.incoming import InboundRecord
+    from payment_service.kafka.acceptor import Accept
     from payment_service.kafka.reader_marks import ReaderMarks
 
-    Accept: TypeAlias = Callable[[Sequence[InboundRecord]], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
 POLL_S: Final = 0.1  # maximum delay before an idle consumer notices a stop
 STALL_S: Final = 30.0  # no progress for this long while records wait means that the consumer hangs
 RECREATION_PAUSE_S: Final = 2.0
-LOG_INTERVAL_S: Final = 60.0  # how often the same error is logged
 LAG_INTERVAL_S: Final = 1.0
 COMMITTED_TIMEOUT_S: Final = 2.0
 CLOSE_S: Final = 2.0
-
-
-class _RestartConsumerError(Exception):
-    """This consumer cannot continue; a new one starts at the committed offsets."""
 
 
 class OrderConsumer:
@@ -68,17 +65,19 @@ class OrderConsumer:
         self._config = config
         self._decoder = Decoder.of(config)
         self._marks = marks
+        self._topic_ids = TopicIds(config, topics)
+        self._ids: dict[str, str] = {}  # of the topics to which the positions belong
         self._failed = False  # by an unknown record, perhaps
+        self._replaced: set[PartitionKey] = set()  # their committed offset is of another topic
         self._queried: dict[PartitionKey, Watermarks] = {}
         self._unreadable: set[PartitionKey] = set()  # partitions at a batch that the client cannot read
         self._broker_status = broker_status or BrokerStatus()
-        self._accept = accept
-        self._loop = loop
         self._topics = list(topics)
         self._stopping = threading.Event()
-        self._abandoned = threading.Event()
+        self._acceptor = Acceptor(accept, loop, self._stopping)
         self._positions = Positions(self._watermarks)
         self._ends: dict[PartitionKey, int] = {}  # ends that the client reached with the records of the last poll
+        self._held: dict[PartitionKey, int] = {}  # the last ends; an open transaction holds what is behind them
         self._consumer: Consumer | None = None
         self._lag: dict[PartitionKey, int] = {}
         self._lag_at = 0.0
@@ -102,7 +101,7 @@ class OrderConsumer:
             return
         self._thread.join(grace_s)
         if self._thread.is_alive():
-            self._abandoned.set()
+            self._acceptor.abandon()
             self._thread.join(CLOSE_S)
 
     def positions(self) -> Mapping[PartitionKey, int]:
@@ -118,7 +117,7 @@ class OrderConsumer:
             try:
                 self._consume()
             except Exception as error:  # noqa: BLE001 - a thread that died would leave orders unread, silently
-                self._failed = not isinstance(error, (_RestartConsumerError, KafkaException))
+                self._failed = not isinstance(error, (RestartConsumerError, KafkaException))
                 log.error("consumer_failed", error=type(error).__name__, detail=str(error)[:300])
                 self._stopping.wait(RECREATION_PAUSE_S)
 
@@ -137,16 +136,22 @@ class OrderConsumer:
                 self._advance(consumer, batch if accepted else [])
                 self._update_lag(consumer)
                 self._pass_unreadable(consumer)
+                self._apply_topic_ids(consumer, self._topic_ids.poll())
                 if not accepted:
                     self._stopping.wait(pause_s)
                     pause_s = min(pause_s * 2, ERROR_PAUSE_MAX_S)
                     continue
                 pause_s = ERROR_PAUSE_MIN_S
-                if batch or not any(self._lag.values()):
+                if batch or self._all_read():
                     self._progress_at = time.monotonic()
         finally:
             consumer.close()
             self._drop_partitions(list(self._positions.current()))
+
+    def _all_read(self) -> bool:
+        """Return whether each partition is read to the end that the client may read; a transaction can hold the rest."""
+        positions = self._positions.current()
+        return all(not lag or self._held.get(one) == positions.get(one) for one, lag in self._lag.items())
 
     def _poll(self, consumer: Consumer) -> list[InboundRecord]:
         # Wait for one record, then take those already fetched: a single `consume` would wait until the batch is full.
@@ -162,7 +167,7 @@ class OrderConsumer:
                 self._broker_status.record_success()
                 inbound.append(self._decoder.inbound_record(message))
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's name
-                self._ends[partition] = message.offset() or 0
+                self._ends[partition] = self._held[partition] = message.offset() or 0
             elif error.code() in UNREADABLE:
                 self._unreadable.add(partition)
             else:
@@ -177,34 +182,10 @@ class OrderConsumer:
 
     def _process(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> bool:
         """Accept a batch. Return False if it was not accepted; it is then read again."""
-        accepted = self._try_to_accept(batch)
+        accepted = self._acceptor.accepts(batch)
         if not accepted:
             self._rewind(consumer, batch)
         return accepted
-
-    def _try_to_accept(self, batch: Sequence[InboundRecord]) -> bool:
-        try:
-            self._wait_until_accepted(batch)
-        except _RestartConsumerError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it was, the records are not safe yet: they are read again
-            self._log_limited(
-                "batch_not_accepted", records=len(batch), error=type(error).__name__, detail=str(error)[:300]
-            )
-            return False
-        return True
-
-    def _wait_until_accepted(self, batch: Sequence[InboundRecord]) -> None:
-        future = asyncio.run_coroutine_threadsafe(_call(self._accept, batch), self._loop)
-        while not self._abandoned.is_set():
-            try:
-                return future.result(timeout=POLL_S)
-            except TimeoutError:
-                if future.done():  # `accept` itself raised it
-                    raise
-        future.cancel()
-        message = "The batch was not accepted within the grace period."
-        raise _RestartConsumerError(message)
 
     def _pass_unreadable(self, consumer: Consumer) -> None:
         """Read on behind the batches that the client cannot read."""
@@ -213,6 +194,22 @@ class OrderConsumer:
             offset = self._read_isolated(consumer, partition)
             if offset is not None:
                 self._seek(consumer, partition, offset)
+
+    def _apply_topic_ids(self, consumer: Consumer, ids: Mapping[str, str]) -> None:
+        """Read a topic that was created again from its first record: a position in the old one may skip records."""
+        for topic, current in ids.items():
+            if self._ids.get(topic, current) != current:
+                for partition in [one for one in self._positions.current() if one[0] == topic]:
+                    self._ignore_position(partition, self._positions.current()[partition])
+                    self._positions.restart(partition)
+                    self._seek(consumer, partition, OFFSET_BEGINNING)
+            self._ids[topic] = current
+
+    def _ignore_position(self, partition: PartitionKey, position: int) -> None:
+        if partition not in self._replaced:
+            self._replaced.add(partition)
+            metrics.REPLACED_PARTITIONS.labels(partition[0], str(partition[1])).inc()
+            log.warning("topic_replaced", partition=_name(partition), position=position)
 
     def _read_isolated(self, consumer: Consumer, partition: PartitionKey) -> int | None:
         """Accept the next records of a partition from a process of their own. Return the next offset, None if unknown."""
@@ -231,21 +228,14 @@ class OrderConsumer:
             self._progress_at = time.monotonic()
             batch += [] if record is None else [record]
             if len(batch) == BATCH_RECORDS:
-                self._accept_isolated(batch)
+                self._acceptor.accept_until_stopped(batch)
                 batch = []
-        self._accept_isolated(batch)
+        self._acceptor.accept_until_stopped(batch)
         self._move(partition, [], position)
         log.warning("partition_read_in_isolation", partition=_name(partition), first=start, following=position)
         if position != start:
             self._commit(consumer, {partition: position})
         return position
-
-    def _accept_isolated(self, batch: Sequence[InboundRecord]) -> None:
-        """Wait until a batch is accepted."""
-        while batch and not self._try_to_accept(batch):
-            if self._stopping.wait(ERROR_PAUSE_MAX_S):
-                message = "The records are read again after the next start."
-                raise _RestartConsumerError(message)
 
     def _rewind(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> None:
         assigned = self._positions.current()
@@ -261,7 +251,7 @@ class OrderConsumer:
         except KafkaException as error:
             # Continuing here would skip records that were not accepted.
             message = f"Cannot seek to offset {offset} of {_name(partition)}: {error}"
-            raise _RestartConsumerError(message) from error
+            raise RestartConsumerError(message) from error
 
     def _advance(self, consumer: Consumer, accepted: Sequence[InboundRecord]) -> None:
         """Move past the accepted records and the reached ends, report what was skipped, and commit."""
@@ -288,13 +278,17 @@ class OrderConsumer:
         reached("offset_commit.before")
         try:
             consumer.commit(
-                offsets=[TopicPartition(*partition, offset) for partition, offset in offsets.items()],
+                offsets=[
+                    TopicPartition(*partition, offset, self._ids.get(partition[0], ""))
+                    for partition, offset in offsets.items()
+                ],
                 asynchronous=False,
             )
         except KafkaException as error:
             # The records are durable. At worst they are read again, here or by the partition's new owner, and
             # change nothing.
             log.warning("offsets_not_committed", detail=str(error)[:300])
+        self._replaced.difference_update(offsets)
         reached("offset_commit.after")
 
     def _watermarks(self, partition: PartitionKey) -> Watermarks:
@@ -322,10 +316,15 @@ class OrderConsumer:
             return
         with contextlib.suppress(KafkaException):
             for found in consumer.committed(unknown, timeout=COMMITTED_TIMEOUT_S):
-                self._positions.load((found.topic, found.partition), found.offset)
+                partition, current = (found.topic, found.partition), self._ids.get(found.topic)
+                if found.offset >= 0 and found.metadata and current not in {None, found.metadata}:
+                    self._ignore_position(partition, found.offset)
+                else:
+                    self._positions.load(partition, found.offset)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         assigned = [(p.topic, p.partition) for p in partitions]
+        self._apply_topic_ids(consumer, self._topic_ids.ask())
         self._positions.assign(assigned)
         # Before the first record: it shows whether records were deleted since the last commit.
         self._load_committed_offsets(consumer)
@@ -336,7 +335,8 @@ class OrderConsumer:
         # Before the client fetches: unpacking a batch can end the process.
         starts = {one: self._read_isolated(consumer, one) for one in assigned if self._failed or one in died}
         self._failed = False
-        known = {one: offset for one, offset in starts.items() if offset is not None}
+        known = dict.fromkeys(self._replaced.intersection(assigned), OFFSET_BEGINNING)
+        known |= {one: offset for one, offset in starts.items() if offset is not None}
         if known:
             consumer.incremental_assign(
                 [TopicPartition(p.topic, p.partition, known.get((p.topic, p.partition), p.offset)) for p in partitions]
@@ -354,8 +354,10 @@ class OrderConsumer:
         for partition in partitions:
             self._positions.drop(partition)
             self._unreadable.discard(partition)
+            self._replaced.discard(partition)
             self._queried.pop(partition, None)
             self._ends.pop(partition, None)
+            self._held.pop(partition, None)
             self._lag.pop(partition, None)
             with contextlib.suppress(KeyError):
                 metrics.CONSUMER_LAG.remove(partition[0], str(partition[1]))
@@ -370,10 +372,6 @@ class OrderConsumer:
         self._broker_status.record_error(error)
         if not error.fatal():
             self._log_limited("consumer_error", reason=error.name(), detail=error.str()[:300])
-
-
-async def _call(accept: Accept, batch: Sequence[InboundRecord]) -> None:
-    await accept(batch)
 
 
 def _first_offsets(batch: Sequence[InboundRecord]) -> dict[PartitionKey, int]:

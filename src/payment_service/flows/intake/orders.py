@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 NO_PROVIDER: Final = "none"
 # The expiry setting for payments that never expire.
 NEVER: Final = timedelta()
+# How far back intents are listed for an order of unknown age. A longer list is not completed within a call.
+_LISTED_MAX: Final = timedelta(days=7)
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -260,9 +262,14 @@ class OrderIntake:
         )
 
     def _new_operation(self, plan: _Plan, request: Request) -> operations.NewOperation:
-        """Build the create. A late order may have an intent from a row that a restored backup lost, so look first."""
+        """Build the create. A late order may have an intent from a row that a restored backup lost, so look first.
+
+        An order without a time, or from the future, has an unknown age, up to the maximum.
+        """
         recorded_at = plan.order.recorded_at
-        late = recorded_at is not None and plan.now - recorded_at > LOST_BEFORE
+        if recorded_at is None or recorded_at > plan.now + LOST_BEFORE:
+            recorded_at = plan.now - min(self._order_max_age, _LISTED_MAX)
+        late = plan.now - recorded_at > LOST_BEFORE
         return operations.NewOperation(
             id=operation_id(plan.id, Kind.CREATE, SYSTEM, "order"),
             payment_id=plan.id,
@@ -271,7 +278,7 @@ class OrderIntake:
             cause="order",
             request=request,
             look_first=late,
-            made_since=min(recorded_at, plan.now) if recorded_at is not None else None,
+            made_since=min(recorded_at, plan.now),
         )
 
     def _count(
