@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,14 +14,11 @@ from prometheus_client import REGISTRY
 from payment_service.config.config import Config
 from payment_service.doctor_broker import check_broker
 from payment_service.findings import Finding, Verdict
-from payment_service.kafka.topic_ids import TopicIds
 from tests.support.consumer import BatchReceiver, Start, lag_of, order
 from tests.support.eventually import eventually_async
-from tests.support.flows import Flows, inbound_record
-from tests.support.flows import order as order_value
-from tests.support.kafka import ORDERS, PARTITIONS, QUIET, Topics, admin, create_topics, group_id
+from tests.support.kafka import ORDERS, QUIET, Topics, admin, create_topics, group_id
 
-apache = [pytest.mark.kafka, pytest.mark.usefixtures("exact_ends"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("exact_ends"), pytest.mark.timeout(120)]
 
 
 def recreate(topics: Topics) -> None:
@@ -65,171 +61,125 @@ def order_ids(receiver: BatchReceiver) -> list[str]:
     return [getattr(record.decoded, "order_id", "") for record in receiver.accepted]
 
 
-class TestRecreated:
-    """A topic that was deleted and created again has other records at the same offsets."""
-
-    pytestmark = apache
-
-    async def test_it_is_read_from_its_first_record_after_a_stop(self, topics: Topics, member: Start) -> None:
-        topics.produce([order(n) for n in range(5)], partition=0)
-        receiver, successor = BatchReceiver(), BatchReceiver()
-        consumer = member(receiver)
-        await receiver.wait_for(5)
-        await asyncio.to_thread(consumer.stop)
-        await asyncio.to_thread(recreate, topics)
-        topics.produce([order(n) for n in range(100, 120)], partition=0)
-        member(successor)
-        await successor.wait_for(20)
-        assert order_ids(successor) == [f"o-{n}" for n in range(100, 120)]
-
-    async def test_it_is_read_from_its_first_record_while_the_service_runs(
-        self, topics: Topics, member: Start, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """It soon has more records than the position, so the client sees nothing unusual."""
-        monkeypatch.setattr("payment_service.kafka.topic_ids.CHECK_INTERVAL_S", 0.5)
-        topics.produce([order(n) for n in range(5)], partition=0)
-        receiver, before = BatchReceiver(), replaced()
-        member(receiver)
-        await receiver.wait_for(5)
-        receiver.accepted.clear()
-        await asyncio.to_thread(recreate, topics)
-        topics.produce([order(n) for n in range(100, 120)], partition=0)
-        await eventually_async(lambda: {f"o-{n}" for n in range(100, 120)} <= set(order_ids(receiver)), timeout_s=60)
-        await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
-        assert replaced() >= before
+async def test_a_topic_created_again_is_read_from_its_first_record_after_a_stop(topics: Topics, member: Start) -> None:
+    topics.produce([order(n) for n in range(5)], partition=0)
+    receiver, successor = BatchReceiver(), BatchReceiver()
+    consumer = member(receiver)
+    await receiver.wait_for(5)
+    await asyncio.to_thread(consumer.stop)
+    await asyncio.to_thread(recreate, topics)
+    topics.produce([order(n) for n in range(100, 120)], partition=0)
+    member(successor)
+    await successor.wait_for(20)
+    assert order_ids(successor) == [f"o-{n}" for n in range(100, 120)]
 
 
-class TestMoved:
-    """A group's offsets were copied to a cluster on which the records have others."""
-
-    pytestmark = apache
-
-    async def test_a_position_of_another_topic_is_not_used(
-        self, group_config: Config, topics: Topics, member: Start
-    ) -> None:
-        """It would skip five orders without a word."""
-        topics.produce([order(n) for n in range(10)], partition=0)
-        await asyncio.to_thread(commit, group_config, 5, "another-topic-id")
-        receiver, before = BatchReceiver(), replaced()
-        consumer = member(receiver)
-        await receiver.wait_for(10)
-        assert replaced() == before + 1
-        await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
-        await asyncio.to_thread(consumer.stop)
-        successor = BatchReceiver()
-        again = member(successor)
-        await eventually_async(lambda: again.positions().get((ORDERS, 0)) == 10, timeout_s=30)
-        assert (successor.accepted, replaced()) == ([], before + 1)
-
-    async def test_a_position_that_an_operator_set_is_used(
-        self, group_config: Config, topics: Topics, member: Start
-    ) -> None:
-        topics.produce([order(n) for n in range(10)], partition=0)
-        await asyncio.to_thread(commit, group_config, 5, "")
-        receiver = BatchReceiver()
-        member(receiver)
-        await receiver.wait_for(5)
-        assert order_ids(receiver) == [f"o-{n}" for n in range(5, 10)]
-
-    async def test_a_position_beyond_the_end_is_not_used(
-        self, group_config: Config, topics: Topics, member: Start
-    ) -> None:
-        topics.produce([order(n) for n in range(10)], partition=0)
-        await asyncio.to_thread(commit, group_config, 1_000, "")
-        receiver = BatchReceiver()
-        member(receiver)
-        await receiver.wait_for(10)
+async def test_a_topic_created_again_is_read_from_its_first_record_while_the_service_runs(
+    topics: Topics, member: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It soon has more records than the position, so the client sees nothing unusual."""
+    monkeypatch.setattr("payment_service.kafka.topic_ids.CHECK_INTERVAL_S", 0.5)
+    topics.produce([order(n) for n in range(5)], partition=0)
+    receiver, before = BatchReceiver(), replaced()
+    member(receiver)
+    await receiver.wait_for(5)
+    receiver.accepted.clear()
+    await asyncio.to_thread(recreate, topics)
+    topics.produce([order(n) for n in range(100, 120)], partition=0)
+    await eventually_async(lambda: {f"o-{n}" for n in range(100, 120)} <= set(order_ids(receiver)), timeout_s=60)
+    await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
+    assert replaced() >= before
 
 
-class TestOpenTransaction:
-    """A producer died in a transaction. Until the broker ends it, no consumer may read what is behind."""
-
-    pytestmark = apache
-
-    async def test_it_is_reported_and_the_orders_behind_it_are_read_at_its_end(
-        self, group_config: Config, topics: Topics, member: Start, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("payment_service.kafka.consumer.STALL_S", 2.0)
-        topics.produce([order(0)], partition=0)
-        producer = Producer({"bootstrap.servers": topics.bootstrap_servers, "transactional.id": group_id(), **QUIET})
-        producer.init_transactions(30)
-        producer.begin_transaction()
-        producer.produce(ORDERS, json.dumps(order(1)).encode(), partition=0)
-        producer.flush(30)
-        topics.produce([order(2), order(3)], partition=0)
-        receiver = BatchReceiver()
-        consumer = member(receiver)
-        await receiver.wait_for(1)
-        await eventually_async(lambda: lag_of(0) == 3, timeout_s=30)
-        found = await findings(group_config)
-        [waiting] = [one for one in found if "transaction" in one.found]
-        assert waiting.verdict is Verdict.WARNING
-        assert f"{ORDERS}-0: 3 offsets wait behind a transaction that is open at 1" in waiting.found
-        held_at = asyncio.get_running_loop().time()
-        await eventually_async(lambda: asyncio.get_running_loop().time() > held_at + 3)
-        assert consumer.alive()  # a restart would change nothing
-        producer.abort_transaction(30)
-        await receiver.wait_for(3)
-        assert order_ids(receiver) == ["o-0", "o-2", "o-3"]
-        await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
+async def test_a_position_of_another_topic_is_not_used(group_config: Config, topics: Topics, member: Start) -> None:
+    """It would skip five orders without a word."""
+    topics.produce([order(n) for n in range(10)], partition=0)
+    await asyncio.to_thread(commit, group_config, 5, "another-topic-id")
+    receiver, before = BatchReceiver(), replaced()
+    consumer = member(receiver)
+    await receiver.wait_for(10)
+    assert replaced() == before + 1
+    await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
+    await asyncio.to_thread(consumer.stop)
+    successor = BatchReceiver()
+    again = member(successor)
+    await eventually_async(lambda: again.positions().get((ORDERS, 0)) == 10, timeout_s=30)
+    assert (successor.accepted, replaced()) == ([], before + 1)
 
 
-class TestSettings:
-    """`doctor` reports settings of the topic that endanger orders."""
-
-    pytestmark = apache
-
-    async def test_compaction_and_large_batches_are_reported(self, group_config: Config, topics: Topics) -> None:
-        assert [one for one in await findings(group_config) if one.verdict is Verdict.WARNING] == []
-        await asyncio.to_thread(set_topic, topics, cleanup_policy="compact,delete", max_message_bytes="20000000")
-        reported = [one.found for one in await findings(group_config) if one.verdict is Verdict.WARNING]
-        assert any("max.message.bytes is 20000000" in one for one in reported)
-        assert any("compaction" in one for one in reported)
+async def test_a_position_that_an_operator_set_is_used(group_config: Config, topics: Topics, member: Start) -> None:
+    topics.produce([order(n) for n in range(10)], partition=0)
+    await asyncio.to_thread(commit, group_config, 5, "")
+    receiver = BatchReceiver()
+    member(receiver)
+    await receiver.wait_for(5)
+    assert order_ids(receiver) == [f"o-{n}" for n in range(5, 10)]
 
 
-class TestCompacted:
-    """Compaction leaves gaps in the offsets, even at the end of a batch."""
-
-    pytestmark = apache
-
-    async def test_gaps_lose_no_order_and_leave_no_lag(self, topics: Topics, member: Start) -> None:
-        await asyncio.to_thread(
-            set_topic,
-            topics,
-            cleanup_policy="compact",
-            segment_ms="100",
-            min_cleanable_dirty_ratio="0.01",
-            max_compaction_lag_ms="100",
-        )
-        kept: dict[str, Any] = {}
-        for n in range(30):
-            topics.produce([order(n)], partition=0, key=lambda one: str(int(one["order_id"][2:]) % 3))
-            kept[str(n % 3)] = n
-        receiver = BatchReceiver()
-        member(receiver)
-        await eventually_async(lambda: f"o-{29}" in order_ids(receiver), timeout_s=60)
-        assert {f"o-{n}" for n in kept.values()} <= set(order_ids(receiver))
-        await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
+async def test_a_position_beyond_the_end_is_not_used(group_config: Config, topics: Topics, member: Start) -> None:
+    topics.produce([order(n) for n in range(10)], partition=0)
+    await asyncio.to_thread(commit, group_config, 1_000, "")
+    receiver = BatchReceiver()
+    member(receiver)
+    await receiver.wait_for(10)
 
 
-@pytest.mark.kafka
-async def test_ids_of_topics_differ_where_the_broker_has_them(group_config: Config, topics: Topics) -> None:
-    """The embedded broker may have none: then nothing is compared."""
-    ids = await asyncio.to_thread(TopicIds(group_config, [ORDERS, "orders.cancelled", "no-such-topic"]).ask)
-    assert len(set(ids.values())) == len(ids)
-    assert "no-such-topic" not in ids
-    assert PARTITIONS > 0
+async def test_an_open_transaction_is_reported_and_the_orders_behind_it_are_read_at_its_end(
+    group_config: Config, topics: Topics, member: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payment_service.kafka.consumer.STALL_S", 2.0)
+    topics.produce([order(0)], partition=0)
+    producer = Producer({"bootstrap.servers": topics.bootstrap_servers, "transactional.id": group_id(), **QUIET})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(ORDERS, json.dumps(order(1)).encode(), partition=0)
+    producer.flush(30)
+    topics.produce([order(2), order(3)], partition=0)
+    receiver = BatchReceiver()
+    consumer = member(receiver)
+    await receiver.wait_for(1)
+    await eventually_async(lambda: lag_of(0) == 3, timeout_s=30)
+    found = await findings(group_config)
+    [waiting] = [one for one in found if "transaction" in one.found]
+    assert waiting.verdict is Verdict.WARNING
+    assert f"{ORDERS}-0: 3 offsets wait behind a transaction that is open at 1" in waiting.found
+    held_at = asyncio.get_running_loop().time()
+    await eventually_async(lambda: asyncio.get_running_loop().time() > held_at + 3)
+    assert consumer.alive()  # a restart would change nothing
+    producer.abort_transaction(30)
+    await receiver.wait_for(3)
+    assert order_ids(receiver) == ["o-0", "o-2", "o-3"]
+    await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
 
 
-@pytest.mark.parametrize("ahead", [timedelta(days=400), timedelta(days=40_000)])
-async def test_an_order_from_the_future_is_looked_for_first(flows: Flows, ahead: timedelta) -> None:
-    """Its age is unknown, and a restored backup may have lost its intent."""
-    records = [
-        inbound_record(order_value("future"), 1, age=-ahead),
-        inbound_record(order_value("recent"), 2),
-        inbound_record(order_value("minutes-ahead"), 3, age=timedelta(minutes=-50)),
-    ]
-    await flows.intake.accept(records)
-    assert (await flows.operation("future"))["epoch"] == 0
-    assert (await flows.operation("recent"))["epoch"] == 1
-    assert (await flows.operation("minutes-ahead"))["epoch"] == 1
+async def test_compaction_and_large_batches_are_reported(group_config: Config, topics: Topics) -> None:
+    assert [one for one in await findings(group_config) if one.verdict is Verdict.WARNING] == []
+    await asyncio.to_thread(set_topic, topics, cleanup_policy="compact,delete", max_message_bytes="20000000")
+
+    async def reported() -> list[str]:
+        return [one.found for one in await findings(group_config) if one.verdict is Verdict.WARNING]
+
+    await eventually_async(reported, timeout_s=30)  # the broker applies changes of settings later
+    size, compaction = await reported()
+    assert "max.message.bytes is 20000000" in size
+    assert "compaction" in compaction
+
+
+async def test_gaps_of_compaction_lose_no_order_and_leave_no_lag(topics: Topics, member: Start) -> None:
+    await asyncio.to_thread(
+        set_topic,
+        topics,
+        cleanup_policy="compact",
+        segment_ms="100",
+        min_cleanable_dirty_ratio="0.01",
+        max_compaction_lag_ms="100",
+    )
+    kept: dict[str, Any] = {}
+    for n in range(30):
+        topics.produce([order(n)], partition=0, key=lambda one: str(int(one["order_id"][2:]) % 3))
+        kept[str(n % 3)] = n
+    receiver = BatchReceiver()
+    member(receiver)
+    await eventually_async(lambda: f"o-{29}" in order_ids(receiver), timeout_s=60)
+    assert {f"o-{n}" for n in kept.values()} <= set(order_ids(receiver))
+    await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
