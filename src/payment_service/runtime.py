@@ -46,6 +46,7 @@ from payment_service.http.server import AddressInUse, HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
+from payment_service.kafka.reader_marks import ReaderMarks
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.provider.account_claims import AccountClaims
@@ -61,8 +62,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from payment_service.config.config import Config
+    from payment_service.contracts.incoming import InboundRecord
     from payment_service.db.pool import Pool
-    from payment_service.flows.intake.records import InboundRecord
     from payment_service.provider.account_claims import Installation
 
 log = structlog.get_logger(__name__)
@@ -262,8 +263,14 @@ class Service:
             await self._serve_http(stack, self._public, self._config.service_port)
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
+            running = asyncio.get_running_loop()
             self._consumer = OrderConsumer(
-                self._config, self._accept, asyncio.get_running_loop(), topics=topics, broker_status=self._broker_status
+                self._config,
+                self._accept,
+                running,
+                topics=topics,
+                broker_status=self._broker_status,
+                marks=ReaderMarks(self._pool, running),
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))

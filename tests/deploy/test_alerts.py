@@ -91,6 +91,11 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_skipped_records_total{topic="orders.created",partition="0"}': "0x5"},
         "1m",
     ),
+    "PaymentTopicReplaced": (
+        {'payments_replaced_partitions_total{topic="orders.created",partition="0"}': "1x5"},
+        {'payments_replaced_partitions_total{topic="orders.created",partition="0"}': "0x5"},
+        "1m",
+    ),
     "PaymentRecordsNotPublished": (
         {"payments_oldest_unpublished_seconds": "0+60x10"},
         {"payments_oldest_unpublished_seconds": "1 45 0 45 0 45 0"},

@@ -33,6 +33,12 @@ SKIPPED_RECORDS = Counter(
     "Offsets that the broker deleted before they were read, since the start of the process.",
     ["topic", "partition"],
 )
+# Was a topic created again, or the cluster changed? Unread records of the old topic are gone.
+REPLACED_PARTITIONS = Counter(
+    "payments_replaced_partitions_total",
+    "Partitions read from their first record because their topic has another id, since the start of the process.",
+    ["topic", "partition"],
+)
 # Which invalid records arrive, and who has to fix them?
 QUARANTINED = Counter(
     "payments_quarantined_total", "Records and webhooks put into quarantine, by reason.", ["source", "reason"]
