@@ -551,6 +551,16 @@ CREATE TABLE recovered_records (
 );
 CREATE INDEX recovered_records_of_payment ON recovered_records (payment_id, sequence);
 
+-- The last consumer that was assigned a partition. If it died while it read, the next one reads the first records in a process of their own.
+CREATE TABLE partition_readers (
+    topic     text        NOT NULL,
+    partition integer     NOT NULL,
+    reader    uuid        NOT NULL,  -- Random id of the consumer.
+    began_at  timestamptz NOT NULL DEFAULT now(),
+    ended_at  timestamptz,  -- When it gave the partition up or stopped. NULL: it reads, or it died.
+    CONSTRAINT partition_readers_one_per_partition PRIMARY KEY (topic, partition)
+);
+
 -- Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.
 CREATE TABLE bank_intents (
     reference  text        NOT NULL,  -- ISO 11649 creditor reference, derived from the id of the payment.

@@ -39,6 +39,7 @@ CANCELLED_EXAMPLE: Final = {"order_id": ORDER, "reason": "The customer has chang
 EXAMPLES: Final = {ORDERS_CREATED: ORDER_EXAMPLE, ORDERS_CANCELLED: CANCELLED_EXAMPLE}
 DEAD_LETTER_EXAMPLE: Final = {
     "dlq_reason": "bad_amount",
+    "dlq_detail": 'total is not a string: send a decimal string such as "19.90". A JSON number may be rounded.',
     "dlq_topic": "orders.created",
     "dlq_partition": "0",
     "dlq_offset": "41",

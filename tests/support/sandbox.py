@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -99,6 +101,16 @@ class SandboxProcess:
         assert self._child is not None, "the sandbox was not started"
         self._child.kill()
         self._disconnect()
+
+    def pause(self) -> None:
+        """Suspend the process: it accepts connections and answers nothing."""
+        assert self._child is not None, "the sandbox was not started"
+        os.kill(self._child.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Resume a suspended process."""
+        assert self._child is not None, "the sandbox was not started"
+        os.kill(self._child.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """Stop the process with SIGTERM and assert that it exits with code 0."""

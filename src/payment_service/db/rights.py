@@ -37,6 +37,7 @@ _CORE: Final[dict[str, str]] = {
     "outbox_default": "SELECT",  # counted directly
     "outbox_pending": "SELECT, INSERT, DELETE",
     "outbox_placements": "SELECT, INSERT",
+    "partition_readers": "SELECT, INSERT, UPDATE",
     "payment_events": "SELECT, INSERT, UPDATE",
     "payment_events_default": "SELECT",
     "payment_history": "SELECT, INSERT",

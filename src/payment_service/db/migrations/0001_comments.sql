@@ -201,3 +201,7 @@ COMMENT ON COLUMN differences.occurred_at IS 'The time by which a window contain
 COMMENT ON COLUMN differences.first_seen_at IS 'When the difference was found first since it was last resolved.';
 COMMENT ON COLUMN differences.resolved_at IS 'When it was repaired, or when a run no longer found it. NULL: open.';
 COMMENT ON COLUMN differences.repaired IS 'True: reconciliation repaired it. False and resolved: it disappeared by other means.';
+
+COMMENT ON TABLE partition_readers IS 'The last consumer that was assigned a partition. If it died while it read, the next one reads the first records in a process of their own.';
+COMMENT ON COLUMN partition_readers.reader IS 'Random id of the consumer.';
+COMMENT ON COLUMN partition_readers.ended_at IS 'When it gave the partition up or stopped. NULL: it reads, or it died.';

@@ -14,6 +14,7 @@ def upgrade() -> None:
     run_script("0001_reconciliation.sql")
     run_script("0001_provider_reads.sql")
     run_script("0001_recovery.sql")
+    run_script("0001_reading.sql")
     run_script("0001_comments.sql")
 
 
