@@ -44,6 +44,7 @@ from payment_service.http.server import AddressInUse, HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
+from payment_service.kafka.published import open_published_records
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.provider.account_claims import AccountClaims
@@ -195,7 +196,9 @@ class Service:
         self._context = self._flow_context()
         self._broker_status = BrokerStatus()
         make_producer = partial(Producer, broker_status=self._broker_status)
-        self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
+        self._relay = (
+            Relay(config, pool, now=self._clock.now, make_producer=make_producer) if "relay" in roles else None
+        )
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
         self._webhooks = Webhooks(self._context)
         self._intake = OrderIntake(
@@ -247,7 +250,7 @@ class Service:
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
         if "reconcile" in self._roles:
-            stack.push_async_callback(start_reconciliation(self._context, self._config))
+            stack.push_async_callback(self._start_reconciliation())
         if "http" in self._roles:
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
@@ -262,6 +265,10 @@ class Service:
         for loop in sampling_loops(self._pool, self._clock, self._broker_status, self._claims.values()):
             loop.start()
             stack.push_async_callback(loop.stop)
+
+    def _start_reconciliation(self) -> Callable[[], Awaitable[None]]:
+        open_reader = partial(open_published_records, self._config)
+        return start_reconciliation(self._context, self._config, open_reader=open_reader)
 
     async def _claim_names(self, stack: AsyncExitStack) -> None:
         """Claim the deployment name. Raises NotPrepared if it is not ours. An account that is down is asked again later."""

@@ -19,7 +19,8 @@ CREATED: Final = 'payments_provider_calls_total{provider="stripe",kind="create",
 LAG: Final = 'payments_consumer_lag_records{topic="orders.created",partition="0"}'
 # The end of this partition is unknown: it must not reduce the lag of other partitions.
 UNKNOWN_LAG: Final = {'payments_consumer_lag_records{topic="orders.created",partition="9"}': "-1x30"}
-ACCEPTED_ORDERS: Final = 'payments_orders_total{result="accepted"}'
+READ_ORDERS: Final = 'payments_records_read_total{topic="orders.created"}'
+CANCELLED_LAG: Final = 'payments_consumer_lag_records{topic="orders.cancelled",partition="0"}'
 
 # Values are promtool's: `0+5x60` begins with 0 and rises by 5, 60 times, once a minute.
 CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
@@ -66,12 +67,12 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
             'payments_consumer_lag_records{topic="orders.created",partition="1"}': "250x20",
             **UNKNOWN_LAG,
         },
-        {LAG: "500x20", **UNKNOWN_LAG},
+        {LAG: "500x20", CANCELLED_LAG: "500x20", **UNKNOWN_LAG},
         "10m",
     ),
     "PaymentOrdersNotRead": (
-        {LAG: "1x30", **UNKNOWN_LAG, ACCEPTED_ORDERS: "7x30"},
-        {LAG: "5x30", **UNKNOWN_LAG, ACCEPTED_ORDERS: "0+7x30"},
+        {LAG: "1x30", **UNKNOWN_LAG, READ_ORDERS: "7x30"},
+        {LAG: "5x30", **UNKNOWN_LAG, READ_ORDERS: "0+7x30"},
         "20m",
     ),
     "PaymentOrdersSkipped": (
@@ -105,12 +106,12 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_webhooks_total{result="external"}': "0+1x60"},
         "50m",
     ),
+    "PaymentEventsWaiting": ({"payments_events_waiting": "2x30"}, {"payments_events_waiting": "2x5 0x5 2x5 0x5"}, "20m"),
     "PaymentPollingBehind": (
         {'payments_events_unread_seconds{provider="stripe"}': "0+60x30"},
         {'payments_events_unread_seconds{provider="stripe"}': "90x10 950x3 90x20"},
         "30m",
     ),
-    "PaymentEventsWaiting": ({"payments_events_waiting": "2x30"}, {"payments_events_waiting": "2x5 0x5 2x5 0x5"}, "20m"),
     "PaymentQuarantineGrowing": (
         {'payments_quarantined_total{source="kafka",reason="bad_amount"}': "0x5 1x20"},
         {'payments_quarantined_total{source="kafka",reason="bad_amount"}': "4x30"},
@@ -205,7 +206,15 @@ def test_an_alert_that_does_not_fire_is_detected(name: str, tmp_path: Path) -> N
 def test_missing_lag_metrics_fire_the_alert_for_unread_orders(lag: dict[str, str], tmp_path: Path) -> None:
     name = "PaymentOrdersNotRead"
     expected = [{"labels": f'{{alertname="{name}"}}', "value": 1}]
-    assert run_rule_tests([case(name, {ACCEPTED_ORDERS: "0x20", **lag}, "10m", expected)], tmp_path) == ""
+    assert run_rule_tests([case(name, {READ_ORDERS: "0x20", **lag}, "10m", expected)], tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", ["PaymentOrdersWaiting", "PaymentOrdersNotRead"])
+def test_each_topic_that_is_read_has_its_own_alert(name: str, tmp_path: Path) -> None:
+    """Orders are read while their cancellations wait."""
+    expected = [{"labels": f'{{alertname="{name}"}}', "value": 1}]
+    series = {LAG: "5x30", READ_ORDERS: "0+7x30", CANCELLED_LAG: "600x30"}
+    assert run_rule_tests([case(name, series, "20m", expected)], tmp_path) == ""
 
 
 def test_summaries_name_the_provider_and_the_duration(tmp_path: Path) -> None:

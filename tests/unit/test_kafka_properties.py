@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ async def test_only_the_clients_set_properties_that_guarantees_depend_on() -> No
     async def accept(_batch: object) -> None:
         return
 
-    producer = Producer(config, loop=loop, notify=lambda: None)
+    producer = Producer(config, loop=loop, notify=lambda: None, now=lambda: datetime.now(UTC))
     consumer = OrderConsumer(config, accept, loop)
     guarded = {
         "acks",

@@ -83,6 +83,8 @@ class OrderConsumer:
         self._accept = accept
         self._loop = loop
         self._topics = list(topics)
+        for topic in topics:
+            metrics.RECORDS_READ.labels(topic)  # from 0, so that an alert sees the first increase
         self._stopping = threading.Event()
         self._abandoned = threading.Event()
         self._positions = Positions(self._watermarks)
@@ -217,6 +219,7 @@ class OrderConsumer:
         read: dict[PartitionKey, list[int]] = {partition: [] for partition in self._ends}
         for record in accepted:
             read.setdefault((record.topic, record.partition), []).append(record.offset)
+            metrics.RECORDS_READ.labels(record.topic).inc()
         for partition, offsets in read.items():
             for finding in self._positions.advance(partition, offsets, self._ends.get(partition)):
                 _report(finding)
