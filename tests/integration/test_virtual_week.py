@@ -19,6 +19,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 import stripe
+from payment_service.flows.timers.poller import Poller
 
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.provider_health import EVERYTHING
@@ -29,7 +30,6 @@ from payment_service.flows.reconciliation.engine import comparisons_of
 from payment_service.flows.reconciliation.schedule import ScheduledReconciliation
 from payment_service.flows.timers import recent_events
 from payment_service.flows.timers.expiry import Expiry
-from payment_service.flows.timers.polls import Polls
 from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.provider.port import EventPage, Transient
 from tests.support import checker
@@ -37,7 +37,7 @@ from tests.support.checker import Evidence, Row, Violation, list_all
 from tests.support.eventually import eventually_async
 from tests.support.flows import inbound_record, name_of, order
 from tests.support.harness import Harness, open_harness
-from tests.support.polling import events_reader, poll_all, poller, read_events
+from tests.support.provider_reads import events_reader, poll_all, poller, read_events
 from tests.support.reconcile import Result, reconciliation
 from tests.support.sandbox import SandboxProcess
 from tests.support.wire import open_wire
@@ -315,7 +315,7 @@ class Host:
         await self.clock.measure_once()
         done = await Expiry(self._context).expire_once() + await self._schedule.run_once()
         for timer in make_provider_timers(self._context, self._harness.webhooks, self._harness.flows.config):
-            done += await (timer.poll_once() if isinstance(timer, Polls) else timer.read_once())
+            done += await (timer.poll_once() if isinstance(timer, Poller) else timer.read_once())
         return done + await self._dispatcher.claim_once()
 
     def _paused_kinds(self, _provider: str) -> frozenset[str]:
