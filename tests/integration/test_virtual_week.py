@@ -19,7 +19,6 @@ from typing import Any, Final
 import asyncpg
 import pytest
 import stripe
-from payment_service.flows.timers.poller import Poller
 
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.provider_health import EVERYTHING
@@ -30,6 +29,7 @@ from payment_service.flows.reconciliation.engine import comparisons_of
 from payment_service.flows.reconciliation.schedule import ScheduledReconciliation
 from payment_service.flows.timers import recent_events
 from payment_service.flows.timers.expiry import Expiry
+from payment_service.flows.timers.poller import Poller
 from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.provider.port import EventPage, Transient
 from tests.support import checker
@@ -283,7 +283,7 @@ async def test_a_week_that_lost_whole_types_of_events_is_reconciled(harness: Har
 async def test_a_week_on_an_endpoint_of_an_older_version_ends_as_stripe_has_it(
     database_dsn: str, sandbox: SandboxProcess, version: str
 ) -> None:
-    """Only webhooks tell of anything. Those of acacia are read by its rules, and those of 2020 are read again."""
+    """Only webhooks tell of anything. The rules of acacia read its own ones. A webhook of 2020 is read again."""
     async with open_wire(database_dsn, sandbox, version) as wire:
         week = Week(wire.harness)
 
