@@ -46,6 +46,7 @@ from payment_service.http.server import AddressInUse, HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
+from payment_service.kafka.published import open_published_records
 from payment_service.kafka.reader_marks import ReaderMarks
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
@@ -199,7 +200,9 @@ class Service:
         self._context = self._flow_context()
         self._broker_status = BrokerStatus()
         make_producer = partial(Producer, broker_status=self._broker_status)
-        self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
+        self._relay = (
+            Relay(config, pool, now=self._clock.now, make_producer=make_producer) if "relay" in roles else None
+        )
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
         self._foreign_events = ForeignEvents(
             self._context, rate_per_s=config.provider_rate_per_second, limit_s=config.provider_timeout_s
@@ -254,7 +257,7 @@ class Service:
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
         if "reconcile" in self._roles:
-            stack.push_async_callback(start_reconciliation(self._context, self._config))
+            stack.push_async_callback(self._start_reconciliation())
         if "http" in self._roles:
             self._foreign_events.start()
             stack.push_async_callback(self._foreign_events.stop)
@@ -279,6 +282,10 @@ class Service:
         ):
             loop.start()
             stack.push_async_callback(loop.stop)
+
+    def _start_reconciliation(self) -> Callable[[], Awaitable[None]]:
+        open_reader = partial(open_published_records, self._config)
+        return start_reconciliation(self._context, self._config, open_reader=open_reader)
 
     async def _claim_names(self, stack: AsyncExitStack) -> None:
         """Claim the deployment name. Raises NotPrepared if it is not ours. An account that is down is asked again later."""

@@ -25,7 +25,7 @@ _SQL = load(__package__, "events.sql")
 class Result:
     """The result of an event. `retry_s` is the time until the next try in seconds, or None if there is none.
 
-    `payment_id` is the payment found for an event that names none.
+    `payment_id` is the payment found for the event, which may name none or another.
     """
 
     event: ProviderEvent

@@ -22,6 +22,7 @@ from payment_service.telemetry.errors import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from payment_service.config.config import Config
     from payment_service.db.pool import Pool
@@ -37,7 +38,12 @@ class MakeProducer(Protocol):
     """Opens a producer that calls `notify` in `loop` when it has reports."""
 
     def __call__(
-        self, config: Config, *, loop: asyncio.AbstractEventLoop, notify: Callable[[], None]
+        self,
+        config: Config,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        notify: Callable[[], None],
+        now: Callable[[], datetime],
     ) -> RecordProducer:
         """Open a producer."""
 
@@ -50,12 +56,14 @@ class Relay:
         config: Config,
         pool: Pool,
         *,
+        now: Callable[[], datetime],
         clock: Callable[[], float] = boot_clock,
         make_producer: MakeProducer = Producer,
         probe_interval_s: float = PROBE_INTERVAL_S,
     ) -> None:
         self._config = config
         self._pool = pool
+        self._now = now
         self._clock = clock
         self._make_producer = make_producer
         self._probe_interval_s = probe_interval_s
@@ -122,7 +130,8 @@ class Relay:
 
     async def _publish(self, publication: Publication) -> None:
         """Publish with one producer until it fails, the lease is lost, or a stop has drained all records."""
-        producer = self._make_producer(self._config, loop=asyncio.get_running_loop(), notify=self._signal.set)
+        loop = asyncio.get_running_loop()
+        producer = self._make_producer(self._config, loop=loop, notify=self._signal.set, now=self._now)
         try:
             await self._publish_with(producer, publication)
         finally:

@@ -27,6 +27,8 @@ CONSUMER_LAG = Gauge(
     "Records between the consumer's position and the end of a partition; -1 if unknown.",
     ["topic", "partition"],
 )
+# Does the intake read each topic?
+RECORDS_READ = Counter("payments_records_read_total", "Records read from Kafka and made durable, by topic.", ["topic"])
 # Were orders deleted on Kafka before they were read? Counted since the start of the process.
 SKIPPED_RECORDS = Counter(
     "payments_skipped_records_total",

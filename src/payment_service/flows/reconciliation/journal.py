@@ -16,8 +16,10 @@ from payment_service.db.reconciliations import LEASE_S, Counts, StoredRun, Windo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
     from uuid import UUID
 
+    from payment_service.db.differences import OpenDifference
     from payment_service.db.pool import Connection, Pool
     from payment_service.domain.differences import Difference, Sides
 
@@ -89,16 +91,24 @@ class Journal(Protocol):
         """Return those of these objects that have an open difference."""
         ...
 
-    async def open_before(self, provider: str, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
-        """List (code, subject) of open differences that this run has not seen."""
+    async def open_before(
+        self, sides: Sides, provider: str, after: tuple[str, str], limit: int
+    ) -> list[OpenDifference]:
+        """List open differences that this run has not seen."""
+        ...
+
+    async def resolve_unseen(
+        self, sides: Sides, *, since: datetime | None = None, only: Collection[str] | None = None
+    ) -> None:
+        """Resolve open differences that this run has not seen, since a time or all. `only`: some codes."""
         ...
 
     async def keep(self) -> None:
         """Renew the lease if it is time. Raise LeaseLost or Interrupted."""
         ...
 
-    async def finish(self, complete: Collection[Sides]) -> None:
-        """End the run. `complete`: sides whose differences of the window were all found."""
+    async def finish(self) -> None:
+        """End the run."""
         ...
 
 
@@ -151,9 +161,18 @@ class StoredJournal:
         """Look for open differences."""
         return await differences.open_subjects(self._pool, subjects)
 
-    async def open_before(self, provider: str, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+    async def open_before(
+        self, sides: Sides, provider: str, after: tuple[str, str], limit: int
+    ) -> list[OpenDifference]:
         """List open differences that were last seen before this run began."""
-        return await differences.open_before(self._pool, provider, self._run.started_at, after=after, limit=limit)
+        began = self._run.started_at
+        return await differences.open_before(self._pool, sides, provider, began, after=after, limit=limit)
+
+    async def resolve_unseen(
+        self, sides: Sides, *, since: datetime | None = None, only: Collection[str] | None = None
+    ) -> None:
+        """Resolve what was last seen before this run began."""
+        await differences.resolve_unseen(self._pool, sides, since_seen=self._run.started_at, since=since, only=only)
 
     async def keep(self) -> None:
         """Renew the lease every third of its time."""
@@ -162,10 +181,8 @@ class StoredJournal:
             await reconciliations.renew(self._pool, self._holder, self._run.id)
             self._renewed_s = time.monotonic()
 
-    async def finish(self, complete: Collection[Sides]) -> None:
-        """Resolve what the run no longer found, and end it."""
-        for sides in complete:
-            await differences.resolve_unseen(self._pool, sides, since_seen=self._run.started_at, window=self.window)
+    async def finish(self) -> None:
+        """End the run, and delete its objects."""
         await reconciliations.finish(self._pool, self._holder, self._run.id)
 
     async def release(self) -> None:
@@ -208,16 +225,22 @@ class DryJournal:
 
     async def open_before(
         self,
-        provider: str,  # noqa: ARG002 - the protocol's parameters
+        sides: Sides,  # noqa: ARG002 - the protocol's parameters
+        provider: str,  # noqa: ARG002
         after: tuple[str, str],  # noqa: ARG002
         limit: int,  # noqa: ARG002
-    ) -> list[tuple[str, str]]:
+    ) -> list[OpenDifference]:
         """Return nothing: a dry run changes no stored difference."""
         return []
+
+    async def resolve_unseen(
+        self, sides: Sides, *, since: datetime | None = None, only: Collection[str] | None = None
+    ) -> None:
+        """Do nothing: a dry run changes no stored difference."""
 
     async def keep(self) -> None:
         """Raise Interrupted if the process stops."""
         self.pace.require()
 
-    async def finish(self, complete: Collection[Sides]) -> None:
+    async def finish(self) -> None:
         """Do nothing: nothing is stored."""

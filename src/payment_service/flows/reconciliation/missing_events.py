@@ -125,7 +125,7 @@ def _payment_of(event: ProviderEvent, own: Mapping[tuple[str, str], UUID]) -> UU
     owner = own.get((event.provider, event.intent_id or ""))
     match event.disposition:
         case Disposition.APPLY:
-            return event.payment_id or owner
+            return owner or event.payment_id
         case Disposition.EXTERNAL:
             return owner
         case _:

@@ -136,10 +136,10 @@ class ProviderObjects:
     async def _compare_open(self, journal: Journal, after: Sequence[str]) -> None:
         """Look again at open differences of objects outside the window, so that they are resolved when they end."""
         place = (after[0], after[1]) if after else ("", "")
-        while open_ones := await journal.open_before(self._reads.name, place, PAGE_SIZE):
-            for code, subject in open_ones:
-                await self._look_at_open(journal, code, subject)
-            place = open_ones[-1]
+        while open_ones := await journal.open_before(self.sides, self._reads.name, place, PAGE_SIZE):
+            for one in open_ones:
+                await self._look_at_open(journal, one.code, one.subject)
+            place = open_ones[-1].code, open_ones[-1].subject
 
     async def _look_at_open(self, journal: Journal, code: str, subject: str) -> None:
         kind = KINDS.get(code, ObjectKind.INTENT)
