@@ -149,6 +149,7 @@ CREATE TABLE provider_budget (
     refilled_at          timestamptz      NOT NULL DEFAULT now(),
     checkout_tokens      double precision NOT NULL DEFAULT 0,  -- The share of calls that waiting customers may take, as of checkout_refilled_at.
     checkout_refilled_at timestamptz      NOT NULL DEFAULT now(),
+    polls_due_at         timestamptz      NOT NULL DEFAULT now(),  -- When the next round of polls may begin. One replica gets it.
     CONSTRAINT provider_budget_pkey PRIMARY KEY (provider)
 );
 
@@ -509,7 +510,7 @@ CREATE TABLE polls (
 CREATE INDEX polls_due ON polls (provider, due_at);
 
 -- How far the events of a provider are read, so that none depends on a webhook. One row per provider.
-CREATE TABLE polling (
+CREATE TABLE event_positions (
     provider          text        NOT NULL,
     events_read_until bigint      NOT NULL,  -- All events of the provider up to this second (its clock, since 1970) are stored.
     window_until      bigint,  -- End of the window that is being read; NULL between windows.
@@ -519,8 +520,7 @@ CREATE TABLE polling (
     failures          integer     NOT NULL DEFAULT 0,  -- Failed pages in a row; the pause doubles with each.
     events_due_at     timestamptz NOT NULL DEFAULT now(),  -- When the next page is due. A replica that reads a page moves it for the time of a call.
     events_claimed_at timestamptz NOT NULL DEFAULT now(),
-    reads_due_at      timestamptz NOT NULL DEFAULT now(),  -- When the next single reads may be requested.
-    CONSTRAINT polling_pkey PRIMARY KEY (provider)
+    CONSTRAINT event_positions_pkey PRIMARY KEY (provider)
 );
 
 -- The last recovery of a restored backup. One row or none.

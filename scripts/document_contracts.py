@@ -18,8 +18,8 @@ from payment_service.contracts.schemas import (
     headers_name,
     value_name,
 )
-from payment_service.domain.events import PaymentEvent
-from payment_service_events.types import EVENTS
+from payment_service.domain.payment_event import PaymentEvent
+from payment_service_events.published_events import EVENTS
 from scripts.sample_records import ANNOUNCEMENTS, ORDER, record_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]

@@ -27,6 +27,7 @@ from payment_service.db import provider_health, recovery
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
+from payment_service.db.waiting_calls import WaitingCalls
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
@@ -38,6 +39,7 @@ from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
 from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
+from payment_service.flows.webhooks.foreign import ForeignEvents
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.http.server import AddressInUse, HttpServer
@@ -188,6 +190,7 @@ class Service:
         self._pool = pool
         self._roles = roles
         self._providers = open_providers(config, self._provider_context(installation))
+        self._waiting_calls = WaitingCalls(pool, self._providers.by_name)
         self._claims = {
             name: AccountClaim(pool, provider, installation)
             for name, provider in self._providers.by_name.items()
@@ -198,7 +201,10 @@ class Service:
         make_producer = partial(Producer, broker_status=self._broker_status)
         self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
-        self._webhooks = Webhooks(self._context)
+        self._foreign_events = ForeignEvents(
+            self._context, rate_per_s=config.provider_rate_per_second, limit_s=config.provider_timeout_s
+        )
+        self._webhooks = Webhooks(self._context, self._foreign_events.suspect)
         self._intake = OrderIntake(
             self._context,
             order_max_age=config.order_max_age,
@@ -250,6 +256,8 @@ class Service:
         if "reconcile" in self._roles:
             stack.push_async_callback(start_reconciliation(self._context, self._config))
         if "http" in self._roles:
+            self._foreign_events.start()
+            stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
             await self._serve_http(stack, self._public, self._config.service_port)
@@ -266,7 +274,9 @@ class Service:
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
-        for loop in sampling_loops(self._pool, self._clock, self._broker_status, self._claims.values()):
+        for loop in sampling_loops(
+            self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls
+        ):
             loop.start()
             stack.push_async_callback(loop.stop)
 
@@ -293,7 +303,11 @@ class Service:
 
     async def readiness(self) -> Readiness:
         """Return ready if the schema matches and the database answers; broker and provider are reported only."""
-        checks = {"broker": self._broker_state(), "provider": "ok", "clock": self._clock.problem() or "ok"}
+        checks = {
+            "broker": self._broker_state(),
+            "provider": self._waiting_calls.problem() or "ok",
+            "clock": self._clock.problem() or "ok",
+        }
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 problem = await schema_problem(self._pool)

@@ -13,7 +13,7 @@ from tests.support.kafka import ORDERS, QUIET, Topics
 
 MEGABYTE: Final = 1_000_000
 CODECS: Final = ("gzip", "zstd", "lz4", "snappy")
-# What each codec makes of zeros fits the broker's limit of 1 MiB for a batch. lz4 reaches 1:255, snappy 1:21.
+# Zeros compressed by each codec fit the broker's limit of 1 MiB for a batch. lz4 reaches 1:255, snappy 1:21.
 UNPACKED: Final[Mapping[str, int]] = {
     "gzip": 300 * MEGABYTE,
     "zstd": 300 * MEGABYTE,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from payment_service_events.types import Failed
+from payment_service_events.published_events import Failed
 from scripts.sample_records import ANNOUNCEMENTS, record_of, samples
 from tests.support.contracts import ContractBrokenError, validate_record
 from tests.support.kafka import Topics

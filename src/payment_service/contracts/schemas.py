@@ -23,7 +23,7 @@ from payment_service.domain.order import Reason
 from payment_service_events.currency import CURRENCIES
 from payment_service_events.declaration import currency_source, value_fields
 from payment_service_events.money import Money
-from payment_service_events.types import DATA, EVENTS
+from payment_service_events.published_events import DATA, EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Settings of librdkafka for reading orders, and the limits of the memory that reading takes.
 
 librdkafka decompresses a whole batch of records as soon as a fetch has brought it, and only then counts its bytes. So the
-limits of a fetch hold for compressed bytes, and one batch is always delivered, whatever its size. What bounds the memory:
+limits of a fetch hold for compressed bytes, and one batch is always delivered, whatever its size. The memory is bounded by:
 
 - `max.partition.fetch.bytes` and `fetch.max.bytes`: compressed bytes per fetch, so few batches at once.
 - `queued.max.messages.kbytes`: decompressed bytes that wait. No fetch starts above it.
