@@ -30,11 +30,11 @@ def produce_packed(
         {
             "bootstrap.servers": topics.bootstrap_servers,
             "compression.type": codec,
+            "acks": "all",
             "message.max.bytes": 1_000_000_000,
             "batch.size": 2_000_000_000,
             "queue.buffering.max.kbytes": 2_000_000,
             "linger.ms": 500,
-            "acks": "all",
             **QUIET,
         }
     )

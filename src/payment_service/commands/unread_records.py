@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from payment_service.config.config import ConfigError
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.kafka.isolated_reads import IsolatedReads
+from payment_service.kafka.topic_ids import HEADER, TopicIds
 
 if TYPE_CHECKING:
     from payment_service.commands.settings import CommandSettings
@@ -19,7 +20,15 @@ async def read_unread(settings: CommandSettings, row: QuarantinedRecord) -> Inbo
     """Return the record of a row. Raise ConfigError without a broker, and Refusal if the record cannot be read."""
     if "kafka_brokers" not in settings.model_fields_set:
         raise ConfigError("KAFKA_BROKERS is not set: the record is read again from its topic.")
-    reads = IsolatedReads(settings, row.topic or "", row.partition or 0)
+    topic = row.topic or ""
+    current = (await asyncio.to_thread(TopicIds(settings, [topic]).ask)).get(topic, "").encode()
+    if current and dict(row.headers).get(HEADER, current) != current:
+        raise Refusal(
+            RefusalReason.NOT_ALLOWED,
+            "The topic was created again, so the record is gone: ask the sender to repeat the order, then close this "
+            "item with `attention resolve`.",
+        )
+    reads = IsolatedReads(settings, topic, row.partition or 0)
     record = await asyncio.to_thread(reads.read_one, row.offset or 0)
     if record is None:
         raise Refusal(

@@ -225,7 +225,8 @@ class OrderConsumer:
         self._move(partition, [], start)
         position = start
         batch: list[InboundRecord] = []
-        for record, following in IsolatedReads(self._config, *partition).read(start, start + RECORDS_MAX):
+        reads = IsolatedReads(self._config, *partition, topic_id=self._ids.get(partition[0], ""))
+        for record, following in reads.read(start, start + RECORDS_MAX):
             position = following
             self._progress_at = time.monotonic()
             batch += [] if record is None else [record]

@@ -18,6 +18,7 @@ from payment_service.domain.order import Reason, Rejected
 from payment_service.kafka.consumer_settings import isolated_settings
 from payment_service.kafka.inbound import Decoder
 from payment_service.kafka.isolated_process import OUT_OF_MEMORY, Finished, Reached, Task, Unreadable
+from payment_service.kafka.topic_ids import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,11 +51,18 @@ _Step: TypeAlias = "InboundRecord | Unreadable | Finished | Died"
 
 
 class IsolatedReads:
-    """Isolated reads of one partition."""
+    """Isolated reads of one partition. `topic_id` is kept with each record that cannot be read."""
 
     def __init__(
-        self, config: Config, topic: str, partition: int, *, run: Callable[[Task], Iterator[_Step]] | None = None
+        self,
+        config: Config,
+        topic: str,
+        partition: int,
+        *,
+        topic_id: str = "",
+        run: Callable[[Task], Iterator[_Step]] | None = None,
     ) -> None:
+        self._topic_id = topic_id
         self._properties = isolated_settings(config)
         self._decoder = Decoder.of(config)
         self._topic = topic
@@ -132,6 +140,7 @@ class IsolatedReads:
             timestamp_ms=-1,
             key=None,
             value=None,
+            headers=((HEADER, self._topic_id.encode()),) if self._topic_id else (),
             decoded=Rejected(Reason.UNREADABLE, _DETAIL),
         )
 

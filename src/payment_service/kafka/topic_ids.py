@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ANSWER_TIMEOUT_S: Final = 2.0
 CHECK_INTERVAL_S: Final = 30.0  # as often as the client looks for new partitions
+HEADER: Final = "topic_id"  # of a record that was set aside unread
 _NONE: Final = "AAAAAAAAAAAAAAAAAAAAAA"  # the id of a broker that has none
 
 
