@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from payment_service.db.pool import Pool
+    from payment_service.db.writable import WriteCheck
     from payment_service.flows.timers.account_claim import AccountClaim
     from payment_service.kafka.broker_status import BrokerStatus
 
@@ -23,9 +24,12 @@ LAG_CHECK_INTERVAL_S: Final = 0.5
 
 
 def sampling_loops(
-    pool: Pool, clock: ClockSkew, broker_status: BrokerStatus, claims: Collection[AccountClaim]
+    pool: Pool, clock: ClockSkew, broker_status: BrokerStatus, claims: Collection[AccountClaim], writes: WriteCheck
 ) -> list[Loop]:
-    """Return the loops for the gauges, the lag of the event loop and the clock skew."""
+    """Return the loops for the gauges, the lag of the event loop, the clock skew and the check of the database.
+
+    A process that only reads leaves a server that became read-only by that check.
+    """
 
     async def sample_once() -> int:
         _show_pauses(clock, claims)
@@ -33,9 +37,14 @@ def sampling_loops(
         await sample(pool)
         return 0
 
+    async def check_writes_once() -> int:
+        metrics.DATABASE_NOT_WRITABLE.set(await writes.problem() is not None)
+        return 0
+
     return [
         Loop("gauges", sample_once, interval_min_s=SAMPLE_INTERVAL_S, interval_max_s=SAMPLE_INTERVAL_S),
         Loop("event_loop_lag", _check_lag),
+        Loop("database_writes", check_writes_once, interval_min_s=SAMPLE_INTERVAL_S, interval_max_s=SAMPLE_INTERVAL_S),
         Loop(
             "clock_skew",
             clock.measure_once,

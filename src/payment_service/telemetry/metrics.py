@@ -111,6 +111,11 @@ BROKER_UNAVAILABLE = Gauge(
     "payments_broker_unavailable",
     "1 while this process reaches no broker, or its login, certificate or permissions are refused; see /ready.",
 )
+# Can the service write to its database?
+DATABASE_NOT_WRITABLE = Gauge(
+    "payments_database_not_writable",
+    "1 while the database is read-only, has a table locked or no space left, or does not answer; see /ready.",
+)
 # Do records reach the broker?
 PUBLISHED = Counter("payments_published_total", "Records acknowledged by the broker, by topic.", ["topic"])
 # Is publishing stuck?
