@@ -15,6 +15,7 @@ from tests.support.service import services
 from tests.support.shop import Shop, shops
 from tests.support.system_postgres import SystemPostgres
 
+
 @pytest.fixture(scope="session")
 def migrated_folder() -> Iterator[Path]:
     """Return the data folder of a stopped server whose database `postgres` is migrated."""

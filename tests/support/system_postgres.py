@@ -71,9 +71,9 @@ class SystemPostgres(Server):
     def standby(self) -> SystemPostgres:
         """Start a hot standby of this server. The caller stops it."""
         other = SystemPostgres(settings=self._settings)
-        other._prepare_folder()  # noqa: SLF001 - another one of this class
-        other._run("pg_basebackup", "-d", self.dsn, "-D", other.data, "-R", "-X", "stream", "-c", "fast")  # noqa: SLF001
-        return other._serve()  # noqa: SLF001
+        other._prepare_folder()
+        other._run("pg_basebackup", "-d", self.dsn, "-D", other.data, "-R", "-X", "stream", "-c", "fast")
+        return other._serve()
 
     def promote(self) -> None:
         """Make this standby the primary, and wait for it."""
@@ -169,5 +169,3 @@ class PgBouncer(Server):
     def dsn(self, database: str) -> str:
         """Return the URI of a database through it."""
         return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
-
-
