@@ -37,6 +37,7 @@ from payment_service.doctor_installation import check_installation
 from payment_service.findings import Finding, Findings, Verdict
 from payment_service.provider.plugins import attention_sources, require_providers
 from payment_service.provider.stripe.api_versions import API_VERSION, compare_versions
+from payment_service.provider.stripe.http_client import open_client
 from payment_service.provider.stripe.signatures import TOLERANCE_S
 from payment_service.provider.stripe.webhooks import APPLIED_TYPES
 from payment_service.telemetry.errors import describe_error
@@ -256,9 +257,7 @@ async def _check_checkout(connection: Connection) -> Finding:
 
 async def _check_stripe(config: Config) -> Findings:
     try:
-        async with aiohttp.ClientSession(
-            headers=_headers(config), timeout=aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S / 2)
-        ) as session:
+        async with open_client(config) as session:
             base = config.stripe_api_base.rstrip("/")
             status, answer, date, _ = await _get(session, f"{base}/v1/payment_intents?limit=1", version=API_VERSION)
             finding = _key_finding(config, status, answer)
@@ -270,17 +269,12 @@ async def _check_stripe(config: Config) -> Findings:
                 status, answer, _, version = await _get(session, f"{base}/v1/webhook_endpoints?limit=100")
                 yield _endpoints_finding(status, answer)
                 yield _versions_finding(_ours(answer), version)
+    except aiohttp.ClientHttpProxyError as error:
+        found = f"cannot connect: the proxy refuses the connection with status {error.status}"
+        yield Finding(Verdict.FAILED, "stripe", found, "check HTTPS_PROXY and what the proxy allows, or set NO_PROXY")
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        yield Finding(
-            Verdict.FAILED,
-            "stripe",
-            f"cannot connect: {describe_error(error)}",
-            "check STRIPE_API_BASE and the network",
-        )
-
-
-def _headers(config: Config) -> dict[str, str]:
-    return {"Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}"}
+        found = f"cannot connect: {describe_error(error)}"
+        yield Finding(Verdict.FAILED, "stripe", found, "check STRIPE_API_BASE, HTTPS_PROXY and the network")
 
 
 async def _get(

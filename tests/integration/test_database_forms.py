@@ -16,7 +16,7 @@ from payment_service.db.migrate import migrate
 from payment_service.db.owner import connect_owner
 from payment_service.db.pool import open_pool
 from payment_service_demo.embedded.process import free_port
-from tests.support.command import run
+from tests.support.command import failed_check, run
 from tests.support.databases import DatabaseServer, with_database
 from tests.support.flows import config_for, open_flows
 
@@ -107,7 +107,7 @@ def test_a_database_that_is_not_utf8_is_refused_by_name(
         assert f"encoding {encoding}" in result.stderr
         assert "ENCODING 'UTF8'" in result.stderr
     report = run("doctor", env=env)
-    line = next(line for line in report.stdout.splitlines() if line.startswith("failed  database"))
+    line = failed_check(report, "database")
     assert encoding in line
     assert "ENCODING 'UTF8'" in line
 

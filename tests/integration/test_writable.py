@@ -15,7 +15,7 @@ import pytest
 from payment_service.db import writable
 from payment_service.db.pool import ServicePool, open_pool, open_read_pool
 from payment_service.db.writable import WriteCheck, write_problem
-from tests.support.command import run
+from tests.support.command import failed_check, run
 from tests.support.eventually import eventually, eventually_async
 from tests.support.flows import config_for
 from tests.support.service import ServiceProcess, StartService
@@ -202,7 +202,7 @@ def test_a_process_says_that_a_table_is_locked_and_recovers(
         assert "pg_terminate_backend" not in database_check(service)[1]
         assert ask(f"{service.url}/health")[0] == 200
         report = run("doctor", env=service_env)
-        line = next(line for line in report.stdout.splitlines() if line.startswith("failed  database"))
+        line = failed_check(report, "database")
         with psycopg.connect(database_dsn, autocommit=True) as admin:
             admin.execute(line.rpartition("session: ")[2].encode())
         eventually(lambda: database_check(service) == (200, "ok"))

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.postgres.conftest import shop_on
-from tests.support.command import run
+from tests.support.command import failed_check, run
 from tests.support.eventually import eventually
 from tests.support.kafka import Topics
 from tests.support.service import ServiceProcess
@@ -103,7 +103,7 @@ def test_a_server_without_writes_is_named_until_it_is_promoted(shop: Shop, pair:
         assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
         assert "accepts writes" in result.stderr
     report = run("doctor", env=env)
-    assert "accepts writes" in next(line for line in report.stdout.splitlines() if line.startswith("failed  database"))
+    assert "accepts writes" in failed_check(report, "database")
     pair.standby.promote()
     eventually(lambda: database_check(service) == "ok", timeout_s=RESUMED_WITHIN_S)
 

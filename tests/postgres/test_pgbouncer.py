@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.postgres.conftest import shop_on
-from tests.support.command import run
+from tests.support.command import failed_check, run
 from tests.support.kafka import Topics
 from tests.support.system_postgres import PgBouncer, SystemPostgres
 
@@ -68,7 +68,6 @@ def test_another_mode_is_refused_by_name(
             assert (result.returncode, result.stderr.count("\n")) == (code, 1), result.stderr
             assert named in result.stderr
         report = run("doctor", env=env)
-        line = next(line for line in report.stdout.splitlines() if line.startswith("failed  database"))
-        assert named in line
+        assert named in failed_check(report, "database")
         with psycopg.connect(server.dsn, autocommit=True) as admin:
             assert admin.execute("SELECT count(*) FROM api_keys").fetchone() == (0,)
