@@ -40,6 +40,11 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_sending_paused{reason="claim_unconfirmed"}': "1 0x10"},
         "5m",
     ),
+    "PaymentDatabaseNotWritable": (
+        {"payments_database_not_writable": "1x5"},
+        {"payments_database_not_writable": "1 0 1 0 1 0"},
+        "1m",
+    ),
     "PaymentClockSkew": (
         {"payments_clock_skew_seconds": "-31x10"},
         {"payments_clock_skew_seconds": "29x10"},

@@ -21,7 +21,7 @@ from tests.support.flows import config_for
 from tests.support.service import ServiceProcess, StartService
 from tests.support.shop import ask
 
-# Those that stop orders, publishing, the relay and all calls.
+# Without these there are no orders, no publishing, no relay and no calls.
 TABLES = ["payments", "outbox_pending", "relay_lease", "provider_budget"]
 
 

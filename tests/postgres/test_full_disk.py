@@ -69,8 +69,7 @@ def fill(path: Path) -> None:
     with path.open("wb", buffering=0) as file:
         for size in (1_048_576, 4_096):
             with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-                while True:
-                    file.write(bytes(size))
+                all(file.write(bytes(size)) for _ in iter(int, 1))
 
 
 def database_check(service: ServiceProcess) -> str:

@@ -1,6 +1,7 @@
 -- Three roles for payment-service: {owner} changes the schema (`migrate`, `maintain`), {service} runs `serve`, `doctor` and the
 -- other commands, {reader} only reads. Run this with psql on the database of the service, as an administrator. Running it again
--- changes nothing. It concerns the first schema of `search_path`, `public` by default. Then give each role a way to log in (`\password {owner}`, a certificate, or that of your platform).
+-- changes nothing. It concerns the first schema of `search_path`, `public` by default. Then give each role a way to log in
+-- (`\password {owner}`, a certificate, or that of your platform).
 --
 -- If another role owns the tables: REASSIGN OWNED BY that_role TO {owner}.
 

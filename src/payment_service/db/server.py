@@ -43,7 +43,7 @@ async def require_usable(connect: Connect) -> None:
 async def _require_own_session(connection: Any, connect: Connect) -> None:
     """Refuse a pooler that serves two transactions of a connection by different server sessions.
 
-    A pooler invents the process id that it announces, so a direct connection never gets here.
+    A pooler gives each client an invented process id, so a direct connection never gets here.
     """
     async with _opened(connect) as other:
         for _ in range(ROUNDS):
