@@ -28,6 +28,7 @@ from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
 from payment_service.db.server import UnusableDatabase
+from payment_service.db.waiting_calls import WaitingCalls
 from payment_service.db.writable import WriteCheck
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
@@ -40,12 +41,14 @@ from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
 from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
+from payment_service.flows.webhooks.foreign import ForeignEvents
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.http.server import AddressInUse, HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
+from payment_service.kafka.reader_marks import ReaderMarks
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.provider.account_claims import AccountClaims
@@ -61,8 +64,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from payment_service.config.config import Config
+    from payment_service.contracts.incoming import InboundRecord
     from payment_service.db.pool import Pool
-    from payment_service.flows.intake.records import InboundRecord
     from payment_service.provider.account_claims import Installation
 
 log = structlog.get_logger(__name__)
@@ -190,6 +193,7 @@ class Service:
         self._writes = WriteCheck(pool)
         self._roles = roles
         self._providers = open_providers(config, self._provider_context(installation))
+        self._waiting_calls = WaitingCalls(pool, self._providers.by_name)
         self._claims = {
             name: AccountClaim(pool, provider, installation)
             for name, provider in self._providers.by_name.items()
@@ -200,7 +204,10 @@ class Service:
         make_producer = partial(Producer, broker_status=self._broker_status)
         self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
-        self._webhooks = Webhooks(self._context)
+        self._foreign_events = ForeignEvents(
+            self._context, rate_per_s=config.provider_rate_per_second, limit_s=config.provider_timeout_s
+        )
+        self._webhooks = Webhooks(self._context, self._foreign_events.suspect)
         self._intake = OrderIntake(
             self._context,
             order_max_age=config.order_max_age,
@@ -252,17 +259,27 @@ class Service:
         if "reconcile" in self._roles:
             stack.push_async_callback(start_reconciliation(self._context, self._config))
         if "http" in self._roles:
+            self._foreign_events.start()
+            stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
             await self._serve_http(stack, self._public, self._config.service_port)
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
+            running = asyncio.get_running_loop()
             self._consumer = OrderConsumer(
-                self._config, self._accept, asyncio.get_running_loop(), topics=topics, broker_status=self._broker_status
+                self._config,
+                self._accept,
+                running,
+                topics=topics,
+                broker_status=self._broker_status,
+                marks=ReaderMarks(self._pool, running),
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
-        for loop in sampling_loops(self._pool, self._clock, self._broker_status, self._claims.values(), self._writes):
+        for loop in sampling_loops(
+            self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls, self._writes
+        ):
             loop.start()
             stack.push_async_callback(loop.stop)
 
@@ -289,7 +306,11 @@ class Service:
 
     async def readiness(self) -> Readiness:
         """Return ready if the schema matches and the database takes writes; broker and provider are reported only."""
-        checks = {"broker": self._broker_state(), "provider": "ok", "clock": self._clock.problem() or "ok"}
+        checks = {
+            "broker": self._broker_state(),
+            "provider": self._waiting_calls.problem() or "ok",
+            "clock": self._clock.problem() or "ok",
+        }
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 if not_writable := await self._writes.problem():

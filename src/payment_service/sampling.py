@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from payment_service.db import gauges
 from payment_service.db.clock_skew import MEASURE_INTERVAL_S, ClockSkew
-from payment_service.db.gauges import sample
 from payment_service.loop import Loop
 from payment_service.telemetry import metrics
 
@@ -14,37 +14,37 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from payment_service.db.pool import Pool
+    from payment_service.db.waiting_calls import WaitingCalls
     from payment_service.db.writable import WriteCheck
     from payment_service.flows.timers.account_claim import AccountClaim
     from payment_service.kafka.broker_status import BrokerStatus
 
 # Gauges serve dashboards and alerts: five seconds old is fresh enough, and the queries cost a few milliseconds.
 SAMPLE_INTERVAL_S: Final = 5.0
+# The queries take milliseconds. A database that takes longer than this cannot serve customers.
+SAMPLE_TIMEOUT_S: Final = 4.0
 LAG_CHECK_INTERVAL_S: Final = 0.5
 
 
 def sampling_loops(
-    pool: Pool, clock: ClockSkew, broker_status: BrokerStatus, claims: Collection[AccountClaim], writes: WriteCheck
+    pool: Pool,
+    clock: ClockSkew,
+    broker_status: BrokerStatus,
+    claims: Collection[AccountClaim],
+    waiting_calls: WaitingCalls,
+    writes: WriteCheck,
 ) -> list[Loop]:
-    """Return the loops for the gauges, the lag of the event loop, the clock skew and the check of the database.
-
-    A process that only reads leaves a server that became read-only by that check.
-    """
+    """Return the loops for the gauges, the lag of the event loop and the clock skew."""
 
     async def sample_once() -> int:
         _show_pauses(clock, claims)
         metrics.BROKER_UNAVAILABLE.set(bool(broker_status.problem()))
-        await sample(pool)
-        return 0
-
-    async def check_writes_once() -> int:
-        metrics.DATABASE_NOT_WRITABLE.set(await writes.problem() is not None)
+        await _sample_database(pool, waiting_calls, writes)
         return 0
 
     return [
         Loop("gauges", sample_once, interval_min_s=SAMPLE_INTERVAL_S, interval_max_s=SAMPLE_INTERVAL_S),
         Loop("event_loop_lag", _check_lag),
-        Loop("database_writes", check_writes_once, interval_min_s=SAMPLE_INTERVAL_S, interval_max_s=SAMPLE_INTERVAL_S),
         Loop(
             "clock_skew",
             clock.measure_once,
@@ -52,6 +52,21 @@ def sampling_loops(
             interval_max_s=MEASURE_INTERVAL_S,
         ),
     ]
+
+
+async def _sample_database(pool: Pool, waiting_calls: WaitingCalls, writes: WriteCheck) -> None:
+    """Read the gauges. The check of writes also makes a process that only reads leave a server that became read-only."""
+    answered = writable = False
+    try:
+        async with asyncio.timeout(SAMPLE_TIMEOUT_S):
+            writable = await writes.problem() is None
+            await waiting_calls.measure_once()
+            await gauges.sample(pool)
+        answered = True
+    finally:
+        metrics.DATABASE_UNAVAILABLE.set(not (answered and writable))
+        if not answered:
+            gauges.hide()
 
 
 async def _check_lag() -> int:

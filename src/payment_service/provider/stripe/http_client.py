@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ssl import create_default_context
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -33,7 +34,10 @@ def open_client(config: Config, *, traces: Sequence[aiohttp.TraceConfig] = ()) -
             "User-Agent": "payment-service",
         },
         connector=aiohttp.TCPConnector(
-            limit=config.provider_concurrency + LISTINGS_MAX + CHECKOUTS_MAX, keepalive_timeout=15
+            limit=config.provider_concurrency + LISTINGS_MAX + CHECKOUTS_MAX,
+            keepalive_timeout=15,
+            # With the authorities of SSL_CERT_FILE, or of the system. aiohttp has read them at its import.
+            ssl=create_default_context() if config.stripe_api_base.startswith("https:") else True,
         ),
         proxy=proxy_for(config.stripe_api_base),
         timeout=aiohttp.ClientTimeout(total=config.provider_timeout_s, sock_connect=CONNECT_TIMEOUT_S),
