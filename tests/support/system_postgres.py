@@ -72,7 +72,7 @@ class SystemPostgres(Server):
         """Start a hot standby of this server. The caller stops it."""
         other = SystemPostgres(settings=self._settings)
         other._prepare_folder()
-        other._run("pg_basebackup", "-d", self.dsn, "-D", other.data, "-R", "-X", "stream", "-c", "fast")
+        other._run("pg_basebackup", "-d", self.dsn, "-D", other.data, "-R", "-X", "stream", "-c", "fast", "-N")
         return other._serve()
 
     def promote(self) -> None:
