@@ -12,7 +12,7 @@ COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-
 	--no-emit-index-url --no-emit-find-links --no-header
 
 .PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check release-check fmt docs bench shots lock \
-	image image-test nginx-config-test test-nginx test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
+	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo 'make test-openapi            compile and use a TypeScript client made from openapi.json (needs Node.js and npm, else exits 4)'
 	@echo 'make test-alerts             make twelve faults and let a real Prometheus fire the alerts (else exits 4); about 5 minutes'
 	@echo 'make test-nginx              test deploy/nginx with a real nginx between the sandbox and the service (else exits 4)'
+	@echo 'make test-postgres           test failover, PgBouncer and a full disk on the PostgreSQL of the system (else exits 4)'
 	@echo 'make test-deploy             check the Helm chart and the alerts with helm and promtool (exits 4 if one is missing)'
 	@echo 'make nginx-config-test       let nginx check deploy/nginx (needs nginx, else exits 4)'
 	@echo 'make payment-service-logs    follow the log of the service that compose.yaml runs'
@@ -97,6 +98,9 @@ nginx-config-test:
 
 test-deploy: install
 	@scripts/test-deploy $(ARGS)
+
+test-postgres: install
+	@scripts/test-postgres $(ARGS)
 
 test-alerts: install
 	@scripts/test-alerts $(ARGS)

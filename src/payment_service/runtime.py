@@ -27,7 +27,9 @@ from payment_service.db import provider_health, recovery
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
+from payment_service.db.server import UnusableDatabase
 from payment_service.db.waiting_calls import WaitingCalls
+from payment_service.db.writable import WriteCheck
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
@@ -89,7 +91,7 @@ def serve(config: Config, roles: Collection[str]) -> int:
     require_providers(config)
     try:
         uvloop.run(_serve(config, frozenset(roles)))
-    except NotPrepared as problem:
+    except (NotPrepared, UnusableDatabase) as problem:
         sys.stderr.write(f"{problem}\n")
         return exit_codes.NOT_PREPARED
     except AddressInUse as error:
@@ -114,7 +116,7 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
     async with AsyncExitStack() as stack:
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
-        reads = await open_read_pool(config)
+        reads = await open_read_pool(config, beside=pool)
         stack.push_async_callback(_close_pool, reads)
         await _require_prepared(config, pool, roles)
         metrics.initialize_counters()
@@ -189,6 +191,7 @@ class Service:
         self._config = config
         self._clock = ClockSkew(pool)
         self._pool = pool
+        self._writes = WriteCheck(pool)
         self._roles = roles
         self._providers = open_providers(config, self._provider_context(installation))
         self._waiting_calls = WaitingCalls(pool, self._providers.by_name)
@@ -278,7 +281,7 @@ class Service:
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
         for loop in sampling_loops(
-            self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls
+            self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls, self._writes
         ):
             loop.start()
             stack.push_async_callback(loop.stop)
@@ -309,7 +312,7 @@ class Service:
         await stop(max(MIN_GRACE_S, min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())))
 
     async def readiness(self) -> Readiness:
-        """Return ready if the schema matches and the database answers; broker and provider are reported only."""
+        """Return ready if the schema matches and the database takes writes; broker and provider are reported only."""
         checks = {
             "broker": self._broker_state(),
             "provider": self._waiting_calls.problem() or "ok",
@@ -317,6 +320,10 @@ class Service:
         }
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
+                if not_writable := await self._writes.problem():
+                    # The fix may name a session of the server, and /ready faces the internet.
+                    found = f"{not_writable.found}: run `payment-service doctor`"
+                    return Readiness(ready=False, checks={**checks, "database": found})
                 problem = await schema_problem(self._pool)
                 blocked = await provider_health.all_blocked(self._pool)
         except TRANSIENT_ERRORS:  # the text stays out of /ready, which faces the internet

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import asyncpg
 import structlog
 
-from payment_service.kafka.lease import RENEWAL_INTERVAL_S, TAKING_INTERVAL_S, Lease, boot_clock
+from payment_service.db.clock import steady_s
+from payment_service.kafka.lease import RENEWAL_INTERVAL_S, TAKING_INTERVAL_S, Lease
 from payment_service.kafka.producer import Producer, RecordProducer
 from payment_service.kafka.publication import LeaseLostError, Publication
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S, INTERVAL_MAX_S, INTERVAL_MIN_S
@@ -57,7 +58,7 @@ class Relay:
         pool: Pool,
         *,
         now: Callable[[], datetime],
-        clock: Callable[[], float] = boot_clock,
+        clock: Callable[[], float] = steady_s,
         make_producer: MakeProducer = Producer,
         probe_interval_s: float = PROBE_INTERVAL_S,
     ) -> None:

@@ -69,7 +69,7 @@ OLDEST_OPERATION_SECONDS = Gauge(
 # Can this process use its database?
 DATABASE_UNAVAILABLE = Gauge(
     "payments_database_unavailable",
-    "1 while the database does not answer this process; the gauges that it feeds are then absent.",
+    "1 while the database does not answer this process or takes no writes; without an answer the gauges that it feeds are absent.",
 )
 # Does the provider refuse all calls (wrong key, missing permission)?
 PROVIDER_BLOCKED = Gauge(
