@@ -64,7 +64,9 @@ class Latencies:
     """The time from the commit of a record (`created_at` of its row) to its consumer, on one machine's clock."""
 
     def __init__(self, environment: Environment) -> None:
-        self._consumer = Consumer({"bootstrap.servers": environment.brokers, "group.id": "steady", "fetch.wait.max.ms": 5})
+        self._consumer = Consumer(
+            {"bootstrap.servers": environment.brokers, "group.id": "steady", "fetch.wait.max.ms": 5}
+        )
         partitions = self._consumer.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions
         self._consumer.assign([TopicPartition(TOPIC, number, 0) for number in partitions])
         self.arrived: dict[str, float] = {}
@@ -80,7 +82,8 @@ class Latencies:
         """Return the milliseconds of each record written since."""
         with psycopg.connect(dsn) as connection:
             rows = connection.execute(
-                "SELECT id::text, extract(epoch FROM created_at)::float8 FROM outbox WHERE created_at >= %s AND type = %s", (since, TOPIC)
+                "SELECT id::text, extract(epoch FROM created_at)::float8 FROM outbox WHERE created_at >= %s AND type = %s",
+                (since, TOPIC),
             ).fetchall()
         return sorted(1000 * (self.arrived[ce_id] - at) for ce_id, at in rows if ce_id in self.arrived)
 
@@ -95,12 +98,17 @@ def measure_idle(on: Environment, statements: Statements, shown: int) -> None:
     counted = statements.counted()
     calls = sum(n for _, n, _, _ in counted) / IDLE_S
     cpu = {name: 100 * (after[name] - before[name]) / IDLE_S for name in ("service", "postgresql")}
-    print(f"idle: {calls:.1f} statements/s, service {cpu['service']:.2f} % of a core, PostgreSQL {cpu['postgresql']:.2f} %", flush=True)
+    print(
+        f"idle: {calls:.1f} statements/s, service {cpu['service']:.2f} % of a core, PostgreSQL {cpu['postgresql']:.2f} %",
+        flush=True,
+    )
     for text, n, _, _ in sorted(counted, key=lambda row: -row[1])[:shown]:
         print(f"    {n / IDLE_S:5.2f}/s  {text}")
 
 
-def measure_orders(on: Environment, statements: Statements, title: str, count: int, per_second: int, shown: int) -> None:
+def measure_orders(
+    on: Environment, statements: Statements, title: str, count: int, per_second: int, shown: int
+) -> None:
     """Produce orders at a steady rate; print CPU, statements and latency per order."""
     latencies = Latencies(on)
     producer = Producer({"bootstrap.servers": on.brokers, "linger.ms": 1})
@@ -127,8 +135,12 @@ def measure_orders(on: Environment, statements: Statements, title: str, count: i
         flush=True,
     )
     for text, n, ms, blocks in counted[:shown]:
-        print(f"    {n / count:5.2f} calls/order {ms / count:7.3f} ms/order {blocks / max(n, 1):8.0f} buffers/call  {text}")
-    print("    HOT: " + json.dumps({name: f"{hot} of {updates}" for name, updates, hot in statements.hot()}), flush=True)
+        print(
+            f"    {n / count:5.2f} calls/order {ms / count:7.3f} ms/order {blocks / max(n, 1):8.0f} buffers/call  {text}"
+        )
+    print(
+        "    HOT: " + json.dumps({name: f"{hot} of {updates}" for name, updates, hot in statements.hot()}), flush=True
+    )
 
 
 def main() -> None:
@@ -136,7 +148,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.steady", description=__doc__)
     parser.add_argument("--orders", type=int, default=3_000, help="orders per part (%(default)s)")
     parser.add_argument("--per-second", type=int, default=100, help="orders per second (%(default)s)")
-    parser.add_argument("--statements", type=int, default=0, help="statements to list, the most expensive (%(default)s)")
+    parser.add_argument(
+        "--statements", type=int, default=0, help="statements to list, the most expensive (%(default)s)"
+    )
     arguments = parser.parse_args()
     with start_environment(64, answer_after_ms=ANSWER_AFTER_MS) as on:
         statements = Statements(on.dsn)

@@ -21,8 +21,9 @@ ANSWER_AFTER_S: Final = int(os.environ.get("STUB_ANSWER_AFTER_MS", "0")) / 1000
 _ROUTE: Final = b"POST /v1/payment_intents HTTP/1.1\r\n"
 _LISTS: Final = (b"GET /v1/payment_intents?", b"GET /v1/events?")
 _EMPTY: Final = b'{"object":"list","data":[],"has_more":false}'
-_EMPTY_LIST: Final = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_EMPTY), _EMPTY)
+_EMPTY_LIST: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+    len(_EMPTY),
+    _EMPTY,
 )
 # A key that may not claim the deployment name is enough for a start (I18).
 _FORBIDDEN: Final = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"

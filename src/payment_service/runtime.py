@@ -27,6 +27,7 @@ from payment_service.db import provider_health, recovery
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
+from payment_service.db.wakeups import CANCELLATIONS, DISPATCH, RELAY, Wakeups
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
@@ -35,7 +36,9 @@ from payment_service.flows.reconciliation.schedule import start_reconciliation
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
+from payment_service.flows.timers.due_work import DueWork
 from payment_service.flows.timers.expiry import Expiry
+from payment_service.flows.timers.polls import Polls
 from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.http.app import build_app, build_operations_app
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from payment_service.config.config import Config
     from payment_service.db.pool import Pool
     from payment_service.flows.intake.records import InboundRecord
+    from payment_service.flows.state.reservation import Reservation
     from payment_service.provider.account_claims import Installation
 
 log = structlog.get_logger(__name__)
@@ -197,6 +201,7 @@ class Service:
         make_producer = partial(Producer, broker_status=self._broker_status)
         self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
+        self._due = DueWork(self._context)
         self._webhooks = Webhooks(self._context)
         self._intake = OrderIntake(
             self._context,
@@ -205,7 +210,8 @@ class Service:
             expires_after=config.payment_expires_after,
         )
         self._cancelled_orders = CancelledOrders(self._context, refund=config.orders_cancelled_refund)
-        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancellations=self._cancelled_orders.wake)
+        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancellations=self._wake_cancellations)
+        self._wakeups = self._make_wakeups()
         self._public = build_app(
             config=config,
             context=self._context,
@@ -230,6 +236,8 @@ class Service:
         await self._claim_names(stack)
         operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
         await self._serve_http(stack, operations, self._config.metrics_port)
+        self._wakeups.start()
+        stack.push_async_callback(self._wakeups.stop)
         if self._relay is not None:
             await self._relay.start()
             stack.push_async_callback(self._within_grace, self._relay.stop)
@@ -238,17 +246,21 @@ class Service:
             stack.push_async_callback(self._within_grace, dispatcher.stop)
         if "dispatch" in self._roles:
             expiry = Expiry(self._context)
+            self._due.wakes("expiries", expiry.loop)
             expiry.start()
             stack.push_async_callback(expiry.stop)
             for timer in make_provider_timers(self._context, self._webhooks, self._config):
+                self._due.wakes("polls" if isinstance(timer, Polls) else "pages", timer.loop)
                 await timer.start()
                 stack.push_async_callback(self._within_grace, timer.stop)
+            self._due.wakes("cancellations", self._cancelled_orders.loop)
             # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
         if "reconcile" in self._roles:
             stack.push_async_callback(start_reconciliation(self._context, self._config))
         if "http" in self._roles:
+            self._due.wakes("events", self._webhooks.replaying)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
             await self._serve_http(stack, self._public, self._config.service_port)
@@ -259,6 +271,8 @@ class Service:
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
+        self._due.start()
+        stack.push_async_callback(self._due.stop)
         for loop in sampling_loops(self._pool, self._clock, self._broker_status, self._claims.values()):
             loop.start()
             stack.push_async_callback(loop.stop)
@@ -317,6 +331,7 @@ class Service:
             now=self._clock.now,
             may_decide=self._may_decide,
             paused_kinds=self._paused_kinds,
+            reserve_creates=self._reserve_creates,
             wake_dispatcher=self._wake_dispatcher,
             wake_relay=self._wake_relay,
         )
@@ -337,12 +352,40 @@ class Service:
         ]
 
     def _wake_relay(self) -> None:
-        if self._relay is not None:
+        """Wake our relay if it publishes, or else the process that does."""
+        if self._relay is not None and self._relay.leads:
             self._relay.wake()
+        else:
+            self._wakeups.send(RELAY)
 
     def _wake_dispatcher(self) -> None:
+        """Wake our dispatchers, or those of other processes if we have none or they have no free slot."""
+        self._wake_dispatchers_here()
+        if not any(dispatcher.has_free_slots for dispatcher in self._dispatchers):
+            self._wakeups.send(DISPATCH)
+
+    def _make_wakeups(self) -> Wakeups:
+        received: dict[str, Callable[[], None]] = {}
+        if self._relay is not None:
+            received[RELAY] = self._relay.wake
+        if self._dispatchers:
+            received[DISPATCH] = self._wake_dispatchers_here
+            received[CANCELLATIONS] = self._cancelled_orders.wake
+        return Wakeups(self._config, received)
+
+    async def _reserve_creates(self, provider: str, calls: int) -> Reservation | None:
+        dispatcher = next((one for one in self._dispatchers if one.provider_name == provider), None)
+        return await dispatcher.reserve(calls) if dispatcher is not None else None
+
+    def _wake_dispatchers_here(self) -> None:
         for dispatcher in self._dispatchers:
             dispatcher.wake()
+
+    def _wake_cancellations(self) -> None:
+        if self._dispatchers:
+            self._cancelled_orders.wake()
+        else:
+            self._wakeups.send(CANCELLATIONS)
 
     def _broker_state(self) -> str:
         if self._consumer is not None and not self._consumer.alive():

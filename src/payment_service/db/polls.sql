@@ -5,7 +5,8 @@ UPDATE polling SET reads_due_at = now() + $2::float8 * interval '1 s'
 WHERE provider = $1 AND reads_due_at <= now()
   AND EXISTS (
       SELECT FROM provider_budget
-      WHERE provider = $1 AND tokens + $3::float8 * extract(epoch FROM clock_timestamp() - refilled_at) >= $4::float8 / 2)
+      WHERE provider = $1 AND version >= (SELECT max(version) FROM provider_budget WHERE provider = $1)
+        AND tokens + $3::float8 * extract(epoch FROM clock_timestamp() - refilled_at) >= $4::float8 / 2)
   AND NOT EXISTS (SELECT FROM operations WHERE state = 'due' AND provider = $1 AND kind = 'retrieve' AND due_at <= now() - interval '1 s')
 RETURNING provider
 

@@ -112,13 +112,22 @@ def _pool_arguments(
     config: DatabaseSettings, application_name: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
 ) -> dict[str, Any]:
     return {
+        **session_arguments(config, application_name, statement_timeout_ms=statement_timeout_ms),
+        "max_inactive_connection_lifetime": CONNECTION_IDLE_LIFETIME_S,
+        "init": _watch_socket,
+        "reset": _keep_session,
+    }
+
+
+def session_arguments(
+    config: DatabaseSettings, application_name: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+) -> dict[str, Any]:
+    """Return the arguments of a session of the service."""
+    return {
         **connect_arguments(config.db_dsn.get_secret_value()),
         "timeout": CONNECT_TIMEOUT_S,
         "command_timeout": COMMAND_TIMEOUT_S,
-        "max_inactive_connection_lifetime": CONNECTION_IDLE_LIFETIME_S,
         "max_cached_statement_lifetime": PLAN_LIFETIME_S,
-        "init": _watch_socket,
-        "reset": _keep_session,
         "server_settings": {
             "application_name": application_name,
             "lock_timeout": str(LOCK_TIMEOUT_MS),
