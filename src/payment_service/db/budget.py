@@ -25,7 +25,7 @@ def burst(rate_per_s: float) -> float:
 
 
 async def take(pool: Pool, provider: str, *, rate_per_s: float, calls: int) -> int:
-    """Take up to this many calls. Return how many there were."""
+    """Take at most this many calls. Return how many there were."""
     return int(await pool.fetchval(_SQL.take, provider, rate_per_s, burst(rate_per_s), calls) or 0)
 
 

@@ -1,4 +1,4 @@
-"""What is due for the background loops, in one statement."""
+"""Look in one statement for work that is due for the background loops."""
 
 from __future__ import annotations
 

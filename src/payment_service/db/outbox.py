@@ -48,7 +48,7 @@ BEGINNING: Final = Start(0, None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a statement saw: when its server started, the last drawn position, the oldest running and the next transaction id.
+    """The view of a statement: when its server started, the last drawn position, the oldest running and the next transaction id.
 
     `oldest_pending` is the first position that is not published; None if there is none.
     """

@@ -53,7 +53,7 @@ class Wakeups:
         self._task = asyncio.create_task(self._run(), name="wakeups")
 
     async def stop(self) -> None:
-        """Disconnect. What is unsent is found by looking."""
+        """Disconnect. Unsent signals are lost: the other processes look for themselves."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -24,7 +24,7 @@ async def register(pool: Pool, worker: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """What a heartbeat saw: whether rows of dead processes exist, and the blocked kinds of the provider."""
+    """The view of a heartbeat: whether rows of dead processes exist, and the blocked kinds of the provider."""
 
     some_died: bool
     blocked: frozenset[str]

@@ -24,7 +24,7 @@ RELEASE_SHARE: Final = 0.01
 
 
 class Claims:
-    """What this worker has claimed (`owned`), and its heartbeat."""
+    """The operations that this worker has claimed (`owned`), and its heartbeat."""
 
     def __init__(self, pool: Pool, provider: str, worker: UUID, *, steady_s: Callable[[], float]) -> None:
         self._pool = pool
