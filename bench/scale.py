@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from payment_service.db import polling, workers
+from payment_service.db import event_positions, workers
 from payment_service.db.migrate import migrate
 from payment_service.db.operations import BEGINNING
 from payment_service.db.outbox import Start
@@ -83,14 +83,14 @@ def statements(
         "heartbeat": (named("workers.sql", "heartbeat"), (worker, "stripe")),
         "reservation": (named("budget.sql", "take"), ("stripe", 1000.0, 1000.0, 16)),
         "checkout": (named("budget.sql", "spend_on_checkout"), ("stripe", 1000.0, 1000.0, 500.0, 500.0)),
-        "page of events": (named("polling.sql", "claim_events"), ("stripe", 1000.0, 1000.0, 60.0, 0.1)),
+        "page of events": (named("event_positions.sql", "claim_events"), ("stripe", 1000.0, 1000.0, 60.0, 0.1)),
         "due work": (named("due_work.sql", "due_work"), (["stripe"],)),
         "pending events": (named("events.sql", "lock_pending"), (["stripe"], 100)),
         "unpublished records": (named("outbox.sql", "fetch_unpublished"), fetch),
         "positions": (named("outbox.sql", "look"), (published.after,)),
         "due cancellations": (named("order_cancellations.sql", "lock_due"), (100,)),
         "expiring payments": (named("payments.sql", "lock_expiring"), (newest, ["stripe"], 100)),
-        "gauges": (named("gauges.sql", "gauges"), (KINDS,)),
+        "gauges": (named("gauges.sql", "gauges"), ()),
         "timeline": (named("timeline.sql", "timeline"), (payment_id, datetime(1970, 1, 1, tzinfo=UTC), "", 100)),
     }
 
@@ -164,7 +164,7 @@ async def run(dsn: str, rows: int) -> int:
         await fill_skewed(connection, rows, newest)
         worker = uuid4()
         await workers.register(pool, worker)
-        await polling.ensure(pool, "stripe")
+        await event_positions.ensure(pool, "stripe")
         await connection.execute("INSERT INTO provider_budget (provider, tokens) VALUES ('stripe', 1000)")
         await connection.execute("VACUUM ANALYZE", timeout=3_600)
         print(f"{rows} payments in {time.perf_counter() - started:.0f} s", flush=True)

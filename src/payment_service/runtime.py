@@ -27,7 +27,7 @@ from payment_service.db import provider_health, recovery
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
-from payment_service.db.wakeups import CANCELLATIONS, DISPATCH, RELAY, Wakeups
+from payment_service.db.waiting_calls import WaitingCalls
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
@@ -38,15 +38,17 @@ from payment_service.flows.timers.account_claim import AccountClaim
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.due_work import DueWork
 from payment_service.flows.timers.expiry import Expiry
-from payment_service.flows.timers.polls import Polls
+from payment_service.flows.timers.poller import Poller
 from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
+from payment_service.flows.webhooks.foreign import ForeignEvents
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.http.server import AddressInUse, HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
+from payment_service.kafka.reader_marks import ReaderMarks
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.provider.account_claims import AccountClaims
@@ -55,6 +57,7 @@ from payment_service.provider.port import WebhookReceiver
 from payment_service.sampling import sampling_loops
 from payment_service.telemetry import metrics
 from payment_service.telemetry.errors import describe_error
+from payment_service.wakes import Wakes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -62,9 +65,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from payment_service.config.config import Config
+    from payment_service.contracts.incoming import InboundRecord
     from payment_service.db.pool import Pool
-    from payment_service.flows.intake.records import InboundRecord
-    from payment_service.flows.state.reservation import Reservation
     from payment_service.provider.account_claims import Installation
 
 log = structlog.get_logger(__name__)
@@ -191,18 +193,23 @@ class Service:
         self._pool = pool
         self._roles = roles
         self._providers = open_providers(config, self._provider_context(installation))
+        self._waiting_calls = WaitingCalls(pool, self._providers.by_name)
         self._claims = {
             name: AccountClaim(pool, provider, installation)
             for name, provider in self._providers.by_name.items()
             if installation is not None and roles & CALLING_ROLES and isinstance(provider, AccountClaims)
         }
+        self._wakes = Wakes()
         self._context = self._flow_context()
         self._broker_status = BrokerStatus()
         make_producer = partial(Producer, broker_status=self._broker_status)
         self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
         self._due = DueWork(self._context)
-        self._webhooks = Webhooks(self._context)
+        self._foreign_events = ForeignEvents(
+            self._context, rate_per_s=config.provider_rate_per_second, limit_s=config.provider_timeout_s
+        )
+        self._webhooks = Webhooks(self._context, self._foreign_events.suspect)
         self._intake = OrderIntake(
             self._context,
             order_max_age=config.order_max_age,
@@ -210,8 +217,10 @@ class Service:
             expires_after=config.payment_expires_after,
         )
         self._cancelled_orders = CancelledOrders(self._context, refund=config.orders_cancelled_refund)
-        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancellations=self._wake_cancellations)
-        self._wakeups = self._make_wakeups()
+        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancellations=self._wakes.cancellations)
+        self._wakeups = self._wakes.connect(
+            config, relay=self._relay, dispatchers=self._dispatchers, cancelled_orders=self._cancelled_orders
+        )
         self._public = build_app(
             config=config,
             context=self._context,
@@ -250,7 +259,7 @@ class Service:
             expiry.start()
             stack.push_async_callback(expiry.stop)
             for timer in make_provider_timers(self._context, self._webhooks, self._config):
-                self._due.wakes("polls" if isinstance(timer, Polls) else "pages", timer.loop)
+                self._due.wakes("polls" if isinstance(timer, Poller) else "pages", timer.loop)
                 await timer.start()
                 stack.push_async_callback(self._within_grace, timer.stop)
             self._due.wakes("cancellations", self._cancelled_orders.loop)
@@ -261,19 +270,29 @@ class Service:
             stack.push_async_callback(start_reconciliation(self._context, self._config))
         if "http" in self._roles:
             self._due.wakes("events", self._webhooks.replaying)
+            self._foreign_events.start()
+            stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
             await self._serve_http(stack, self._public, self._config.service_port)
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
+            running = asyncio.get_running_loop()
             self._consumer = OrderConsumer(
-                self._config, self._accept, asyncio.get_running_loop(), topics=topics, broker_status=self._broker_status
+                self._config,
+                self._accept,
+                running,
+                topics=topics,
+                broker_status=self._broker_status,
+                marks=ReaderMarks(self._pool, running),
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
         self._due.start()
         stack.push_async_callback(self._due.stop)
-        for loop in sampling_loops(self._pool, self._clock, self._broker_status, self._claims.values()):
+        for loop in sampling_loops(
+            self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls
+        ):
             loop.start()
             stack.push_async_callback(loop.stop)
 
@@ -300,7 +319,11 @@ class Service:
 
     async def readiness(self) -> Readiness:
         """Return ready if the schema matches and the database answers; broker and provider are reported only."""
-        checks = {"broker": self._broker_state(), "provider": "ok", "clock": self._clock.problem() or "ok"}
+        checks = {
+            "broker": self._broker_state(),
+            "provider": self._waiting_calls.problem() or "ok",
+            "clock": self._clock.problem() or "ok",
+        }
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 problem = await schema_problem(self._pool)
@@ -331,9 +354,9 @@ class Service:
             now=self._clock.now,
             may_decide=self._may_decide,
             paused_kinds=self._paused_kinds,
-            reserve_creates=self._reserve_creates,
-            wake_dispatcher=self._wake_dispatcher,
-            wake_relay=self._wake_relay,
+            reserve_creates=self._wakes.reserve_creates,
+            wake_dispatcher=self._wakes.dispatcher,
+            wake_relay=self._wakes.relay,
         )
 
     def _may_decide(self) -> bool:
@@ -350,42 +373,6 @@ class Service:
             Dispatcher(self._context, name=name, config=self._config, random=SystemRandom())
             for name in self._providers.by_name
         ]
-
-    def _wake_relay(self) -> None:
-        """Wake our relay if it publishes, or else the process that does."""
-        if self._relay is not None and self._relay.leads:
-            self._relay.wake()
-        else:
-            self._wakeups.send(RELAY)
-
-    def _wake_dispatcher(self) -> None:
-        """Wake our dispatchers, or those of other processes if we have none or they have no free slot."""
-        self._wake_dispatchers_here()
-        if not any(dispatcher.has_free_slots for dispatcher in self._dispatchers):
-            self._wakeups.send(DISPATCH)
-
-    def _make_wakeups(self) -> Wakeups:
-        received: dict[str, Callable[[], None]] = {}
-        if self._relay is not None:
-            received[RELAY] = self._relay.wake
-        if self._dispatchers:
-            received[DISPATCH] = self._wake_dispatchers_here
-            received[CANCELLATIONS] = self._cancelled_orders.wake
-        return Wakeups(self._config, received)
-
-    async def _reserve_creates(self, provider: str, calls: int) -> Reservation | None:
-        dispatcher = next((one for one in self._dispatchers if one.provider_name == provider), None)
-        return await dispatcher.reserve(calls) if dispatcher is not None else None
-
-    def _wake_dispatchers_here(self) -> None:
-        for dispatcher in self._dispatchers:
-            dispatcher.wake()
-
-    def _wake_cancellations(self) -> None:
-        if self._dispatchers:
-            self._cancelled_orders.wake()
-        else:
-            self._wakeups.send(CANCELLATIONS)
 
     def _broker_state(self) -> str:
         if self._consumer is not None and not self._consumer.alive():

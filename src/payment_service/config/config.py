@@ -128,7 +128,7 @@ class Config(DatabaseSettings, KafkaSettings):
         le=100_000,
         description="Calls per second to the provider, for all replicas together (Stripe allows 25).",
         json_schema_extra=about(
-            "When calls wait (`payments_oldest_due_operation_seconds`) and Stripe allows the account more. Stripe refuses calls above its limit."
+            "When calls wait (`payments_oldest_unfinished_operation_seconds`) and Stripe allows the account more. Stripe refuses calls above its limit."
         ),
     )
     provider_concurrency: int = Field(

@@ -5,4 +5,4 @@ SELECT EXISTS (SELECT FROM payment_events WHERE NOT processed AND retry_at <= no
        EXISTS (SELECT FROM payments WHERE expiring_at <= now() AND provider = ANY ($1::text[])) AS expiries,
        EXISTS (SELECT FROM unnest($1::text[]) AS v (provider) CROSS JOIN LATERAL (
                    SELECT FROM polls w WHERE w.provider = v.provider AND w.due_at <= now() LIMIT 1) AS due) AS polls,
-       EXISTS (SELECT FROM polling WHERE events_due_at <= now() AND provider = ANY ($1::text[])) AS pages
+       EXISTS (SELECT FROM event_positions WHERE events_due_at <= now() AND provider = ANY ($1::text[])) AS pages

@@ -127,6 +127,7 @@ CREATE TABLE provider_budget (
     refilled_at          timestamptz      NOT NULL DEFAULT now(),
     checkout_tokens      double precision NOT NULL DEFAULT 0,
     checkout_refilled_at timestamptz      NOT NULL DEFAULT now(),
+    polls_due_at         timestamptz      NOT NULL DEFAULT now(),
     PRIMARY KEY (provider, version)  -- a statement begins at the newest version, so it steps over no dead ones
 );
 
