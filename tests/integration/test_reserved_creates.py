@@ -19,7 +19,7 @@ from tests.support.eventually import eventually_async
 from tests.support.flows import Flows, cancelled, inbound_record, open_flows, order
 from tests.support.sandbox import SandboxProcess
 
-# One token in 100 s, and a bucket of one.
+# A token in 100 s, and a bucket that holds a single one.
 SLOW_RATE = 0.01
 
 
