@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Gauges serve dashboards and alerts: ten seconds old is fresh enough, and the queries cost a few milliseconds. An old snapshot makes
 # them slower, so they take at most this part of the time.
 SAMPLE_INTERVAL_S: Final = 10.0
-SAMPLE_SHARE_MAX: Final = 0.01
+SAMPLE_SHARE_MAX: Final = 0.05
 # The queries take milliseconds. A database that takes longer than this cannot serve customers.
 SAMPLE_TIMEOUT_S: Final = 4.0
 LAG_CHECK_INTERVAL_S: Final = 0.5

@@ -87,7 +87,7 @@ def test_a_slow_full_fetch_is_followed_by_a_long_pause() -> None:
     relay.frontier.begin()
     relay.now += 2
     relay.frontier.end()
-    relay.now += 199
+    relay.now += 39
     assert relay.after() == 50
     relay.now += 1
     assert relay.after() == 0

@@ -114,7 +114,7 @@ def _pool_arguments(
     return {
         **session_arguments(config, application_name, statement_timeout_ms=statement_timeout_ms),
         "max_inactive_connection_lifetime": CONNECTION_IDLE_LIFETIME_S,
-        "init": _watch_socket,
+        "init": watch_socket,
         "reset": _keep_session,
     }
 
@@ -142,7 +142,8 @@ def session_arguments(
     }
 
 
-async def _watch_socket(connection: Connection) -> None:
+async def watch_socket(connection: Connection) -> None:
+    """Notice a server that is gone."""
     transport = getattr(connection, "_transport", None)
     sock = transport.get_extra_info("socket") if transport is not None else None
     if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6} and hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 import structlog
 
-from payment_service.db.pool import CONNECT_TIMEOUT_S, TRANSIENT_ERRORS, session_arguments
+from payment_service.db.pool import CONNECT_TIMEOUT_S, TRANSIENT_ERRORS, session_arguments, watch_socket
 from payment_service.db.queries import load
 from payment_service.rate_limiter import RateLimiter
 from payment_service.telemetry.errors import describe_error
@@ -76,6 +76,7 @@ class Wakeups:
     async def _serve(self) -> None:
         connection: Any = await asyncpg.connect(**session_arguments(self._config, "payment-service-wakeups"))
         try:
+            await watch_socket(connection)
             connection.add_termination_listener(lambda _connection: self._signal.set())
             await connection.add_listener(CHANNEL, self._receive)
             for wake in self._received.values():

@@ -23,7 +23,7 @@ LOOK_INTERVAL_S: Final = 1.0
 # How often a fetch begins at the first position. It finds what an operator publishes again.
 FULL_FETCH_INTERVAL_S: Final = 5.0
 # A full fetch takes at most this part of the time, however old the snapshot is.
-FULL_FETCH_SHARE: Final = 0.01
+FULL_FETCH_SHARE: Final = 0.05
 
 
 class Frontier:

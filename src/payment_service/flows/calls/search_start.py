@@ -20,7 +20,7 @@ LATE_COMMIT: Final = timedelta(seconds=1)
 # which an operator ended, and those of another process that died while it claimed them.
 FULL_SEARCH_INTERVAL_S: Final = 5.0
 # A full search takes at most this part of the time, however old the snapshot is.
-FULL_SEARCH_SHARE: Final = 0.01
+FULL_SEARCH_SHARE: Final = 0.05
 
 
 class SearchStart:
