@@ -42,13 +42,10 @@ class PublishedRecords:
         self._topics = topics
         self._idle_s = idle_s
         self._partitions: list[tuple[str, int]] = []
-        self._consumer = Consumer(_settings(config), logger=logging.getLogger("librdkafka"))
+        self._consumer = Consumer(reader_settings(config), logger=logging.getLogger("librdkafka"))
 
     async def __aenter__(self) -> Self:
-        existing = (await asyncio.to_thread(self._consumer.list_topics, timeout=REQUEST_TIMEOUT_S)).topics
-        self._partitions = [
-            (name, number) for name in self._topics if name in existing for number in existing[name].partitions
-        ]
+        self._partitions = await asyncio.to_thread(partitions_of, self._consumer, self._topics)
         return self
 
     async def __aexit__(
@@ -59,12 +56,7 @@ class PublishedRecords:
     async def scan(self, since: datetime) -> AsyncIterator[Sequence[TopicRecord]]:
         """Yield batches of the records since a time, up to the end that each partition had when it was reached."""
         since_ms = int(since.timestamp() * 1000)
-        asked = [TopicPartition(topic, number, since_ms) for topic, number in self._partitions]
-        if not asked:
-            return
-        starts = await asyncio.to_thread(self._consumer.offsets_for_times, asked, timeout=REQUEST_TIMEOUT_S)
-        if (error := next((start.error for start in starts if start.error), None)) is not None:
-            raise KafkaException(error)
+        starts = await asyncio.to_thread(first_offsets, self._consumer, self._partitions, since_ms)
         # A negative offset means the end: no record is that new.
         async for batch in self._read([start for start in starts if start.offset >= 0]):
             yield batch
@@ -123,6 +115,21 @@ class PublishedRecords:
         self._consumer.unassign()
 
 
+def first_offsets(consumer: Consumer, partitions: Iterable[tuple[str, int]], since_ms: int) -> list[TopicPartition]:
+    """Return the first offset since a time of each partition; -1 if no record is that new. Raise KafkaException."""
+    asked = [TopicPartition(topic, number, since_ms) for topic, number in partitions]
+    starts = consumer.offsets_for_times(asked, timeout=REQUEST_TIMEOUT_S) if asked else []
+    if (error := next((start.error for start in starts if start.error), None)) is not None:
+        raise KafkaException(error)
+    return list(starts)
+
+
+def partitions_of(consumer: Consumer, topics: Iterable[str]) -> list[tuple[str, int]]:
+    """Return the partitions of those topics that the broker has."""
+    existing = consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+    return [(name, number) for name in topics if name in existing for number in existing[name].partitions]
+
+
 def _runs(places: Iterable[Place]) -> list[list[Place]]:
     """Group places into runs on one partition that are worth reading in one go."""
     runs: list[list[Place]] = []
@@ -159,17 +166,25 @@ def _bytes(value: object) -> bytes | None:
     return value if value is None or isinstance(value, bytes) else str(value).encode()
 
 
-def _settings(config: KafkaSettings) -> dict[str, Any]:
+def connection_settings(config: KafkaSettings) -> dict[str, Any]:
+    """Return librdkafka's settings for a client whose errors are raised."""
     return {
         **config.kafka_properties,
         "bootstrap.servers": config.kafka_brokers,
         "client.id": config.kafka_client_id,
-        "group.id": f"{config.kafka_client_id}-verify",  # the library needs a name, and never uses it
+        "log_level": LIBRARY_LOG_LEVEL,
+        "error_cb": lambda _error: None,
+    }
+
+
+def reader_settings(config: KafkaSettings) -> dict[str, Any]:
+    """Return librdkafka's settings for a consumer that joins no group and commits nothing."""
+    return {
+        **connection_settings(config),
+        "group.id": f"{config.kafka_client_id}-reader",  # the library needs a name, and never uses it
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "enable.partition.eof": True,
         "queued.max.messages.kbytes": PREFETCH_KBYTES,
-        "log_level": LIBRARY_LOG_LEVEL,
-        "error_cb": lambda _error: None,
     }

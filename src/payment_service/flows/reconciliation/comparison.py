@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
 from payment_service.db.reconciliations import Counts
+from payment_service.flows.reconciliation.journal import Step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -60,7 +61,7 @@ class IteratedComparison:
         repaired = sum(difference.repaired for difference in group)
         counts = Counts(compared=len(group), found=len(group), repaired=repaired)
         async with self._pool.acquire() as connection, connection.transaction():
-            await journal.commit(connection, self.name, "", counts, found=group)
+            await journal.commit(connection, Step(comparison=self.name, position="", counts=counts, found=group))
         journal.report(group)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from payment_service.db import differences, reconciliations
@@ -49,6 +50,19 @@ class Pace:
         raise Interrupted
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step of a run: where the run resumes after it, and what it found, resolved and listed."""
+
+    comparison: str
+    position: str
+    counts: Counts
+    found: Sequence[Difference] = ()
+    resolved: Collection[tuple[str, str]] = ()
+    listed: Collection[str] = ()
+    provider: str = ""
+
+
 class Journal(Protocol):
     """The progress of a run. `comparison` and `position` tell where it resumes."""
 
@@ -59,18 +73,7 @@ class Journal(Protocol):
     repairs: bool
     pace: Pace
 
-    async def commit(
-        self,
-        connection: Connection,
-        comparison: str,
-        position: str,
-        counts: Counts,
-        *,
-        found: Sequence[Difference] = (),
-        resolved: Collection[tuple[str, str]] = (),
-        listed: Collection[str] = (),
-        provider: str = "",
-    ) -> None:
+    async def commit(self, connection: Connection, step: Step) -> None:
         """Store a step in its transaction."""
         ...
 
@@ -122,27 +125,17 @@ class StoredJournal:
         """Return the id of the run."""
         return self._run.id
 
-    async def commit(
-        self,
-        connection: Connection,
-        comparison: str,
-        position: str,
-        counts: Counts,
-        *,
-        found: Sequence[Difference] = (),
-        resolved: Collection[tuple[str, str]] = (),
-        listed: Collection[str] = (),
-        provider: str = "",
-    ) -> None:
+    async def commit(self, connection: Connection, step: Step) -> None:
         """Write the step. Raise LeaseLost if another process has taken over the run."""
-        await reconciliations.advance(connection, self._holder, self._run.id, comparison, position, counts)
-        if listed:
-            await reconciliations.add_objects(connection, self._run.id, listed)
-        if found:
-            await differences.record(connection, found, provider=provider)
-        if resolved:
-            await differences.resolve(connection, resolved)
-        self.counts += counts
+        where = step.comparison, step.position
+        await reconciliations.advance(connection, self._holder, self._run.id, *where, step.counts)
+        if step.listed:
+            await reconciliations.add_objects(connection, self._run.id, step.listed)
+        if step.found:
+            await differences.record(connection, step.found, provider=step.provider)
+        if step.resolved:
+            await differences.resolve(connection, step.resolved)
+        self.counts += step.counts
         self._renewed_s = time.monotonic()
 
     def report(self, found: Sequence[Difference]) -> None:
@@ -194,22 +187,11 @@ class DryJournal:
         self.repairs = False
         self.pace = pace
 
-    async def commit(
-        self,
-        connection: Connection,  # noqa: ARG002 - the protocol's parameters
-        comparison: str,  # noqa: ARG002
-        position: str,  # noqa: ARG002
-        counts: Counts,
-        *,
-        found: Sequence[Difference] = (),
-        resolved: Collection[tuple[str, str]] = (),  # noqa: ARG002
-        listed: Collection[str] = (),
-        provider: str = "",  # noqa: ARG002
-    ) -> None:
+    async def commit(self, connection: Connection, step: Step) -> None:  # noqa: ARG002 - the protocol's parameters
         """Remember the step."""
-        self._listed.update(map(hash, listed))
-        self._reported.update(difference.subject for difference in found)
-        self.counts += counts
+        self._listed.update(map(hash, step.listed))
+        self._reported.update(difference.subject for difference in step.found)
+        self.counts += step.counts
 
     def report(self, found: Sequence[Difference]) -> None:
         """Pass differences on, one by one."""
