@@ -37,7 +37,7 @@ async def claim_ms(pool: Pool, worker: UUID, blocked: tuple[str, ...]) -> tuple[
     times, taken = [], 0
     for _ in range(CLAIMS):
         started = time.perf_counter()
-        claimed = await operations.claim(
+        batch = await operations.claim(
             pool,
             worker=worker,
             provider="stripe",
@@ -47,6 +47,7 @@ async def claim_ms(pool: Pool, worker: UUID, blocked: tuple[str, ...]) -> tuple[
             blocked=blocked,
             key_valid_s=82_800,
         )
+        claimed = batch.operations
         times.append((time.perf_counter() - started) * 1000)
         taken += len(claimed)
         await operations.release_unsent(pool, claimed)

@@ -26,6 +26,8 @@ SANDBOX: Final = Path(sys.executable).with_name("stripe-sandbox")
 SECRET: Final = "whsec_benchbenchbenchbench"
 START_TIMEOUT_S: Final = 30
 COMMITS_TIMED: Final = 200
+# The server counts statements (bench/steady.py). It costs each statement about a microsecond.
+COUNT_STATEMENTS: Final = {"shared_preload_libraries": "pg_stat_statements"}
 # In-memory file systems, on which fsync does nothing.
 _NO_DISK: Final = frozenset({"tmpfs", "ramfs"})
 
@@ -82,17 +84,22 @@ def _cpu_s(pid: int) -> float:
 
 
 @contextmanager
-def start_environment(concurrency: int, *, rate_per_s: int = 100_000, sandbox: bool = False) -> Iterator[Environment]:
-    """Start PostgreSQL, the broker, the stub (or the `sandbox`) and the service, and stop them. Raises Refused."""
+def start_environment(
+    concurrency: int, *, rate_per_s: int = 100_000, sandbox: bool = False, answer_after_ms: int = 0
+) -> Iterator[Environment]:
+    """Start PostgreSQL, the broker, the stub (or the `sandbox`) and the service, and stop them. Raises Refused.
+
+    `answer_after_ms`: how long the stub takes.
+    """
     with ExitStack() as stack:
         folder = WorkFolder("bench")
         stack.callback(folder.remove)
-        postgres = stack.enter_context(EmbeddedPostgres())
+        postgres = stack.enter_context(EmbeddedPostgres(settings=COUNT_STATEMENTS))
         durability = _require_durability(postgres.dsn)
         broker = stack.enter_context(EmbeddedBroker())
         stub_port, service_port, metrics_port = free_port(), free_port(), free_port()
         command = [str(SANDBOX), "--port"] if sandbox else [sys.executable, "-m", "bench.stub"]
-        stub = _start(stack, [*command, str(stub_port)], folder, "stub", {})
+        stub = _start(stack, [*command, str(stub_port)], folder, "stub", {"STUB_ANSWER_AFTER_MS": str(answer_after_ms)})
         stub.wait_until(lambda: listens(stub_port), timeout_s=START_TIMEOUT_S, name="The stub")
         env = {
             "DB_DSN": postgres.dsn,

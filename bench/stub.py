@@ -1,4 +1,4 @@
-"""A provider that answers at once: POST /v1/payment_intents only, with little CPU.
+"""A provider with little CPU: POST /v1/payment_intents, and empty lists. It answers at once, or after STUB_ANSWER_AFTER_MS.
 
 It has no state: the intent's id is computed from the payment's, so the same key gets the same intent. Run: `python -m bench.stub PORT`.
 """
@@ -6,6 +6,7 @@ It has no state: the intent's id is computed from the payment's, so the same key
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from email.utils import formatdate
@@ -16,8 +17,16 @@ import uvloop
 
 from bench.intent import INTENT_TEXT, intent_id
 
+ANSWER_AFTER_S: Final = int(os.environ.get("STUB_ANSWER_AFTER_MS", "0")) / 1000
 _ROUTE: Final = b"POST /v1/payment_intents HTTP/1.1\r\n"
-_NOT_FOUND: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+_LISTS: Final = (b"GET /v1/payment_intents?", b"GET /v1/events?")
+_EMPTY: Final = b'{"object":"list","data":[],"has_more":false}'
+_EMPTY_LIST: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+    len(_EMPTY),
+    _EMPTY,
+)
+# A key that may not claim the deployment name is enough for a start (I18).
+_FORBIDDEN: Final = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
@@ -36,9 +45,18 @@ class Connection(asyncio.Protocol):
         data = self._waiting + data
         while (end := data.find(b"\r\n\r\n") + 4) >= 4 and len(data) >= end + _length(data[:end]):
             length = _length(data[:end])
-            self._transport.write(_answer(data[end : end + length]) if data.startswith(_ROUTE) else _NOT_FOUND)
+            if data.startswith(_ROUTE):
+                self._send(_answer(data[end : end + length]))
+            else:
+                self._transport.write(_EMPTY_LIST if data.startswith(_LISTS) else _FORBIDDEN)
             data = data[end + length :]
         self._waiting = data
+
+    def _send(self, answer: bytes) -> None:
+        if ANSWER_AFTER_S:
+            asyncio.get_running_loop().call_later(ANSWER_AFTER_S, self._transport.write, answer)
+        else:
+            self._transport.write(answer)
 
 
 def _length(head: bytes) -> int:

@@ -63,6 +63,12 @@ CREATE TABLE payments (
     capture_before      timestamptz,  -- When the authorization ends, by the clock of the provider. NULL: not authorized, or not known yet.
     expires_at          timestamptz,  -- When an unpaid payment is canceled. NULL: never.
     expiry_due_at       timestamptz,  -- When the expiry loop looks at the payment next. NULL: never.
+    is_open             boolean     NOT NULL DEFAULT (status <> ALL (ARRAY['canceled', 'failed'])),
+    expiring_at         timestamptz DEFAULT 
+CASE
+    WHEN (status = ANY (ARRAY['created', 'pending', 'requires_action', 'declined'])) THEN expiry_due_at
+    ELSE NULL::timestamptz
+END,
     order_topic         text        NOT NULL,  -- Topic of the order record that created the payment, with order_partition and order_offset.
     order_partition     integer     NOT NULL,
     order_offset        bigint      NOT NULL,
@@ -82,8 +88,8 @@ CREATE TABLE payments (
     CONSTRAINT payments_succeeded_has_captured CHECK (status <> 'succeeded' OR captured > 0 OR amount = 0)
 ) WITH (fillfactor=80);
 CREATE UNIQUE INDEX payments_one_row_per_intent ON payments (provider, provider_payment_id) WHERE provider_payment_id IS NOT NULL;
-CREATE UNIQUE INDEX payments_one_open_per_order ON payments (order_id) WHERE status <> ALL (ARRAY['canceled', 'failed']);
-CREATE INDEX payments_expiring ON payments (expiry_due_at) WHERE expiry_due_at IS NOT NULL AND (status = ANY (ARRAY['created', 'pending', 'requires_action', 'declined']));
+CREATE UNIQUE INDEX payments_one_open_per_order ON payments (order_id) WHERE is_open;
+CREATE INDEX payments_expiring ON payments (expiring_at) WHERE expiring_at IS NOT NULL;
 CREATE INDEX payments_by_time ON payments (created_at, id);
 CREATE INDEX payments_of_user ON payments (user_id, derived_status(status, captured, refunded), currency, created_at, id) WHERE user_id <> '';
 CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);
@@ -129,6 +135,7 @@ CREATE INDEX operations_due ON operations (provider, kind, due_at) WHERE state =
 CREATE INDEX operations_claimed ON operations (worker) WHERE state = 'claimed';
 CREATE INDEX operations_unfinished ON operations (payment_id, "position") WHERE state = ANY (ARRAY['due', 'claimed', 'parked']);
 CREATE INDEX operations_of_payment ON operations (payment_id);
+CREATE INDEX operations_finished_reads ON operations (finished_at) WHERE kind = 'retrieve';
 CREATE INDEX operations_parked ON operations (outcome) WHERE state = 'parked';
 
 -- Processes that claim operations. A worker is dead after 5 s without a heartbeat, by the clock of the database.
@@ -145,12 +152,13 @@ CREATE TABLE workers (
 -- Token buckets that limit the calls of all replicas to a provider. Every claim takes tokens.
 CREATE TABLE provider_budget (
     provider             text             NOT NULL,
+    version              bigint           NOT NULL DEFAULT 0,  -- Counts the updates. It is a key, so that a statement finds the row without stepping over earlier versions, which an old snapshot retains.
     tokens               double precision NOT NULL DEFAULT 0,  -- Calls that may be made at once, as of refilled_at. A checkout call may take it below zero.
     refilled_at          timestamptz      NOT NULL DEFAULT now(),
     checkout_tokens      double precision NOT NULL DEFAULT 0,  -- The share of calls that waiting customers may take, as of checkout_refilled_at.
     checkout_refilled_at timestamptz      NOT NULL DEFAULT now(),
     polls_due_at         timestamptz      NOT NULL DEFAULT now(),  -- When the next round of polls may begin. One replica gets it.
-    CONSTRAINT provider_budget_pkey PRIMARY KEY (provider)
+    CONSTRAINT provider_budget_pkey PRIMARY KEY (provider, version)
 );
 
 -- Kinds of calls that a provider rejects as a whole. Blocked calls wait; one call at a time probes.

@@ -6,6 +6,7 @@ The Kafka consumer and the relay have loops of their own.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -22,7 +23,10 @@ ERROR_PAUSE_MAX_S: Final = 2.0
 
 
 class Loop:
-    """Run `run_once` until stopped. It returns the amount of work done. If that is above 0, it runs again at once."""
+    """Run `run_once` until stopped. It returns the amount of work done. If that is above 0, it runs again at once.
+
+    `share_max`: the part of the time that rounds without work may take. A slow round is followed by a longer pause.
+    """
 
     def __init__(
         self,
@@ -31,11 +35,13 @@ class Loop:
         *,
         interval_max_s: float = INTERVAL_MAX_S,
         interval_min_s: float = INTERVAL_MIN_S,
+        share_max: float = 1.0,
     ) -> None:
         self.name = name
         self._run_once = run_once
         self._interval_max_s = interval_max_s
         self._interval_min_s = interval_min_s
+        self._share_max = share_max
         self._signal = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -48,6 +54,10 @@ class Loop:
         """Run again without waiting for the interval."""
         self._signal.set()
 
+    def wait_for_signals(self, interval_max_s: float) -> None:
+        """Look without a signal only this often."""
+        self._interval_max_s = max(self._interval_max_s, interval_max_s)
+
     async def stop(self) -> None:
         """Let the current round finish, then stop."""
         self._stopping.set()
@@ -59,6 +69,7 @@ class Loop:
         pause_s, error_pause_s = self._interval_min_s, ERROR_PAUSE_MIN_S
         while not self._stopping.is_set():
             self._signal.clear()
+            began_s = time.monotonic()
             try:
                 done = await self._run_once()
             except Exception as error:  # noqa: BLE001 - a background loop must survive every error
@@ -76,7 +87,8 @@ class Loop:
             if done > 0:
                 pause_s = self._interval_min_s
             else:
-                await self._wait(pause_s, wakeable=True)
+                took_s = time.monotonic() - began_s
+                await self._wait(max(pause_s, took_s * (1 / self._share_max - 1)), wakeable=True)
                 pause_s = min(pause_s * 2, self._interval_max_s)
 
     async def _wait(self, seconds: float, *, wakeable: bool) -> None:

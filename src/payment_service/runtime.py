@@ -38,7 +38,9 @@ from payment_service.flows.reconciliation.schedule import start_reconciliation
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
+from payment_service.flows.timers.due_work import DueWork
 from payment_service.flows.timers.expiry import Expiry
+from payment_service.flows.timers.poller import Poller
 from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.flows.webhooks.foreign import ForeignEvents
@@ -58,6 +60,7 @@ from payment_service.provider.port import WebhookReceiver
 from payment_service.sampling import sampling_loops
 from payment_service.telemetry import metrics
 from payment_service.telemetry.errors import describe_error
+from payment_service.wakes import Wakes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -200,6 +203,7 @@ class Service:
             for name, provider in self._providers.by_name.items()
             if installation is not None and roles & CALLING_ROLES and isinstance(provider, AccountClaims)
         }
+        self._wakes = Wakes()
         self._context = self._flow_context()
         self._broker_status = BrokerStatus()
         make_producer = partial(Producer, broker_status=self._broker_status)
@@ -207,6 +211,7 @@ class Service:
             Relay(config, pool, now=self._clock.now, make_producer=make_producer) if "relay" in roles else None
         )
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
+        self._due = DueWork(self._context)
         self._foreign_events = ForeignEvents(
             self._context, rate_per_s=config.provider_rate_per_second, limit_s=config.provider_timeout_s
         )
@@ -218,7 +223,10 @@ class Service:
             expires_after=config.payment_expires_after,
         )
         self._cancelled_orders = CancelledOrders(self._context, refund=config.orders_cancelled_refund)
-        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancellations=self._cancelled_orders.wake)
+        self._cancelled_intake = OrderCancellationIntake(self._context, wake_cancellations=self._wakes.cancellations)
+        self._wakeups = self._wakes.connect(
+            config, relay=self._relay, dispatchers=self._dispatchers, cancelled_orders=self._cancelled_orders
+        )
         self._public = build_app(
             config=config,
             context=self._context,
@@ -243,6 +251,8 @@ class Service:
         await self._claim_names(stack)
         operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
         await self._serve_http(stack, operations, self._config.metrics_port)
+        self._wakeups.start()
+        stack.push_async_callback(self._wakeups.stop)
         if self._relay is not None:
             await self._relay.start()
             stack.push_async_callback(self._within_grace, self._relay.stop)
@@ -251,17 +261,21 @@ class Service:
             stack.push_async_callback(self._within_grace, dispatcher.stop)
         if "dispatch" in self._roles:
             expiry = Expiry(self._context)
+            self._due.wakes("expiries", expiry.loop)
             expiry.start()
             stack.push_async_callback(expiry.stop)
             for timer in make_provider_timers(self._context, self._webhooks, self._config):
+                self._due.wakes("polls" if isinstance(timer, Poller) else "pages", timer.loop)
                 await timer.start()
                 stack.push_async_callback(self._within_grace, timer.stop)
+            self._due.wakes("cancellations", self._cancelled_orders.loop)
             # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
         if "reconcile" in self._roles:
             stack.push_async_callback(self._start_reconciliation())
         if "http" in self._roles:
+            self._due.wakes("events", self._webhooks.replaying)
             self._foreign_events.start()
             stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
@@ -280,6 +294,8 @@ class Service:
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
+        self._due.start()
+        stack.push_async_callback(self._due.stop)
         for loop in sampling_loops(
             self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls, self._writes
         ):
@@ -352,8 +368,9 @@ class Service:
             now=self._clock.now,
             may_decide=self._may_decide,
             paused_kinds=self._paused_kinds,
-            wake_dispatcher=self._wake_dispatcher,
-            wake_relay=self._wake_relay,
+            reserve_creates=self._wakes.reserve_creates,
+            wake_dispatcher=self._wakes.dispatcher,
+            wake_relay=self._wakes.relay,
         )
 
     def _may_decide(self) -> bool:
@@ -370,14 +387,6 @@ class Service:
             Dispatcher(self._context, name=name, config=self._config, random=SystemRandom())
             for name in self._providers.by_name
         ]
-
-    def _wake_relay(self) -> None:
-        if self._relay is not None:
-            self._relay.wake()
-
-    def _wake_dispatcher(self) -> None:
-        for dispatcher in self._dispatchers:
-            dispatcher.wake()
 
     def _broker_state(self) -> str:
         if self._consumer is not None and not self._consumer.alive():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 from payment_service.db import operations, provider_health
-from payment_service.db.operations import Claimed
+from payment_service.db.operations import ClaimedBatch
 from payment_service.db.queries import load
 from tests.support.flows import Flows
 
@@ -18,10 +19,11 @@ async def test_a_blocked_provider_reads_no_backlog_between_probes(
     """Each poll used to pass over all due operations: 30 ms with 100,000 orders, ten times a second."""
     looks = 0
 
-    async def look(*_: object, **__: object) -> list[Claimed]:
+    async def look(*_: object, **__: object) -> ClaimedBatch:
         nonlocal looks
         looks += 1
-        return []
+        now = datetime.now(UTC)
+        return ClaimedBatch(operations=[], at=now, looked_until=now, free_calls=1)
 
     monkeypatch.setattr(operations, "claim", look)
     await flows.accept("o-1")

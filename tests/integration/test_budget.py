@@ -32,7 +32,7 @@ async def spend(flows: Flows) -> bool:
 
 
 async def claim(flows: Flows, worker: UUID) -> int:
-    claimed = await operations.claim(
+    batch = await operations.claim(
         flows.pool,
         worker=worker,
         provider="stripe",
@@ -42,6 +42,7 @@ async def claim(flows: Flows, worker: UUID) -> int:
         blocked=(),
         key_valid_s=82_800,
     )
+    claimed = batch.operations
     return len(claimed)
 
 

@@ -248,7 +248,7 @@ async def test_a_dead_workers_operation_is_resumed_under_the_same_key(flows: Flo
     await operations.ensure_budget(flows.pool, "stripe")
     await workers.register(flows.pool, dead.worker)
     await flows.pool.execute("UPDATE provider_budget SET tokens = 10")
-    claimed = await operations.claim(
+    batch = await operations.claim(
         flows.pool,
         worker=dead.worker,
         provider="stripe",
@@ -258,6 +258,7 @@ async def test_a_dead_workers_operation_is_resumed_under_the_same_key(flows: Flo
         blocked=(),
         key_valid_s=82_800,
     )
+    claimed = batch.operations
     assert len(claimed) == 1
     await flows.pool.execute("UPDATE workers SET heartbeat_at = now() - interval '6 s' WHERE id = $1", dead.worker)
     heir = flows.dispatcher()
@@ -272,13 +273,12 @@ async def test_a_dead_workers_operation_is_resumed_under_the_same_key(flows: Flo
 
 async def test_an_attempt_paused_past_its_claim_is_not_sent(flows: Flows, sandbox: SandboxProcess) -> None:
     """Five seconds after the claim, another worker may own the operation."""
-    boot = iter([0.0] * 4)
+    boot = iter([0.0] * 8)
     late = flows.dispatcher(boot_s=lambda: next(boot, 100.0))
     await operations.ensure_budget(flows.pool, "stripe")
     await workers.register(flows.pool, late.worker)
     await flows.pool.execute("UPDATE provider_budget SET tokens = 10")
     await flows.accept("o-1")
-    late._blocked_read_at = -10.0
     await late.claim_once()
     if late._calls:
         await asyncio.wait(late._calls)
@@ -350,7 +350,7 @@ async def test_two_dispatchers_share_one_budget_exactly(database_dsn: str, sandb
             await workers.register(flows.pool, worker)
 
         async def claim(worker: object) -> list[operations.Claimed]:
-            return await operations.claim(
+            batch = await operations.claim(
                 flows.pool,
                 worker=worker,  # type: ignore[arg-type]
                 provider="stripe",
@@ -360,6 +360,7 @@ async def test_two_dispatchers_share_one_budget_exactly(database_dsn: str, sandb
                 blocked=(),
                 key_valid_s=82_800,
             )
+            return batch.operations
 
         taken = [o.id for round_ in range(4) for group in await asyncio.gather(*map(claim, claimants)) for o in group]
         assert len(taken) == len(set(taken)) == 50

@@ -146,12 +146,12 @@ async def test_a_lost_database_connection_leaves_no_partial_batch(flows: Flows) 
         raise asyncpg.ConnectionDoesNotExistError
 
     batch = mixed(50)
-    original = flows.intake._complete_immediately
-    flows.intake._complete_immediately = cut  # type: ignore[method-assign, assignment]
+    original = flows.intake._complete
+    flows.intake._complete = cut  # type: ignore[method-assign, assignment]
     with pytest.raises(asyncpg.ConnectionDoesNotExistError):
         await flows.intake.accept(batch)
     assert await counts(flows) == (0, 0, 0, 0)
-    flows.intake._complete_immediately = original  # type: ignore[method-assign]
+    flows.intake._complete = original  # type: ignore[method-assign]
     await flows.intake.accept(batch)
     assert (await counts(flows))[0] == 42
 

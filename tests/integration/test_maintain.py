@@ -22,6 +22,7 @@ from payment_service.db.maintain import (
     AHEAD,
     EVENTS_KEPT,
     OUTBOX_KEPT,
+    READS_KEPT,
     RECONCILIATIONS_KEPT,
     WEEK,
     MaintainError,
@@ -225,6 +226,31 @@ def test_resolved_differences_and_finished_reconciliations_past_retention_are_de
     assert [row[0] for row in subjects] == ["kept", "open"]
     positions = connection.execute("SELECT position FROM reconciliations ORDER BY 1").fetchall()
     assert [row[0] for row in positions] == ["kept", "running"]
+
+
+def test_only_finished_reads_past_retention_are_deleted(database_dsn: str, connection: psycopg.Connection[Any]) -> None:
+    """A read changed nothing. Any other row says what may have been sent, under which key."""
+    old, kept = NOW - READS_KEPT - timedelta(minutes=1), NOW - READS_KEPT + timedelta(minutes=1)
+    connection.execute(
+        "INSERT INTO payments (id, order_id, provider, amount, currency, order_topic, order_partition, order_offset)"
+        " VALUES (gen_random_uuid(), 'o-1', 'stripe', 100, 'eur', 'orders.created', 0, 0)"
+    )
+    for cause, kind, state, finished in (
+        ("old read", "retrieve", "done", old),
+        ("recent read", "retrieve", "done", kept),
+        ("waiting read", "retrieve", "due", None),
+        ("parked read", "retrieve", "parked", None),
+        ("old create", "create", "done", old),
+        ("old refund", "refund", "refused", old),
+    ):
+        connection.execute(
+            "INSERT INTO operations (id, payment_id, provider, kind, state, cause, request_method, request_path, request_body,"
+            " api_version, finished_at) SELECT gen_random_uuid(), id, 'stripe', %s, %s, %s, 'GET', '/', '', '', %s FROM payments",
+            [kind, state, cause, finished],
+        )
+    assert "deleted 1 finished reads past retention" in run(database_dsn, now=NOW)
+    causes = {row[0] for row in connection.execute("SELECT cause FROM operations").fetchall()}
+    assert causes == {"recent read", "waiting read", "parked read", "old create", "old refund"}
 
 
 def test_unpublished_records_are_not_dropped(database_dsn: str, connection: psycopg.Connection[Any]) -> None:

@@ -18,7 +18,7 @@ async def test_a_late_attempt_is_released_even_after_a_database_outage(
     """Otherwise it stays claimed for as long as this process lives, and its payment gets no result."""
     ticks = iter([0.0])
     dispatcher = flows.dispatcher(boot_s=lambda: next(ticks, 1_000_000.0))
-    dispatcher._released_at = 1e12  # no sweep before the claim
+    dispatcher._claims._release_at_s = 1e12  # no look before the claim
     await operations.ensure_budget(flows.pool, "stripe")
     await workers.register(flows.pool, dispatcher.worker)
     await flows.accept("o-1")
@@ -28,10 +28,10 @@ async def test_a_late_attempt_is_released_even_after_a_database_outage(
         raise ConnectionResetError
 
     monkeypatch.setattr(operations, "release_unsent", away)
-    assert len(await dispatcher._claim(1, frozenset())) == 1  # the response arrives after 5 s
+    assert len(await dispatcher._claim(1, frozenset(), dispatcher._search)) == 1  # the response arrives after 5 s
     await asyncio.gather(*dispatcher._calls, return_exceptions=True)
-    dispatcher._released_at = 0.0
-    await dispatcher._release_forgotten()
+    dispatcher._claims.look_for_forgotten()
+    await dispatcher._claims.release_forgotten()
     assert (await flows.operation("o-1"))["state"] == "due"
 
 

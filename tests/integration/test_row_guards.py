@@ -29,7 +29,7 @@ async def worker_of(flows: Flows, *, heartbeating: str = "6 s") -> UUID:
 
 
 async def claim(flows: Flows, worker: UUID) -> list[Claimed]:
-    return await operations.claim(
+    batch = await operations.claim(
         flows.pool,
         worker=worker,
         provider="stripe",
@@ -39,6 +39,7 @@ async def claim(flows: Flows, worker: UUID) -> list[Claimed]:
         blocked=(),
         key_valid_s=82_800,
     )
+    return batch.operations
 
 
 @pytest.mark.invariant("I1")
@@ -61,9 +62,19 @@ async def test_a_worker_whose_heartbeats_paused_takes_no_operation_of_others(flo
     silent = await worker_of(flows)
     [owned] = await claim(flows, silent)
     await flows.pool.execute("UPDATE workers SET heartbeat_at = now() - interval '6 s' WHERE id = $1", silent)
-    assert await claim(flows, await worker_of(flows, heartbeating="1 s")) == []
-    [taken] = await claim(flows, await worker_of(flows))
+    paused, steady = await worker_of(flows, heartbeating="1 s"), await worker_of(flows)
+    assert await operations.release_orphaned(flows.pool, paused, of_unknown=True) == 0
+    assert await operations.release_orphaned(flows.pool, steady, of_unknown=False) == 1
+    [taken] = await claim(flows, steady)
     assert taken.id == owned.id
+
+
+async def test_an_operation_of_a_worker_without_a_row_is_released(flows: Flows) -> None:
+    await flows.accept("o-1")
+    lost = await worker_of(flows)
+    await claim(flows, lost)
+    await flows.pool.execute("DELETE FROM workers WHERE id = $1", lost)
+    assert await operations.release_orphaned(flows.pool, await worker_of(flows), of_unknown=True) == 1
 
 
 async def test_a_result_is_recorded_only_while_its_operation_is_claimed(flows: Flows) -> None:
@@ -74,7 +85,7 @@ async def test_a_result_is_recorded_only_while_its_operation_is_claimed(flows: F
     assert await operations.release_unknown(flows.pool, worker, ()) == 1
     update = OperationUpdate(id=owned.id, attempt=owned.attempt, state="done", outcome="done")
     async with flows.pool.acquire() as connection:
-        assert await operations.record_results(connection, [update]) == set()
+        assert (await operations.record_results(connection, [update])).ids == set()
     assert (await flows.operation("o-1"))["state"] == "due"
 
 

@@ -26,7 +26,7 @@ async def test_a_stray_intent_that_cannot_be_canceled_is_read_itself(flows: Flow
     await operations.ensure_budget(flows.pool, "stripe")
     await workers.register(flows.pool, dispatcher.worker)
     await flows.pool.execute("UPDATE provider_budget SET tokens = 10")
-    claimed = await operations.claim(
+    batch = await operations.claim(
         flows.pool,
         worker=dispatcher.worker,
         provider="stripe",
@@ -36,6 +36,7 @@ async def test_a_stray_intent_that_cannot_be_canceled_is_read_itself(flows: Flow
         blocked=(),
         key_valid_s=82_800,
     )
+    claimed = batch.operations
     refused = WrongState(code="payment_intent_unexpected_state", fact=None, request_id="")
     await record_results(flows.context(), [conclude(claimed[0], refused, jitter=lambda: 0.0)])
     paths = await flows.pool.fetch("SELECT kind, request_path, state FROM operations ORDER BY position OFFSET 1")

@@ -101,7 +101,7 @@ async def test_the_last_ten_attempts_are_kept(harness: Harness) -> None:
             update = OperationUpdate(
                 id=operation["id"], attempt=attempt, state="due", outcome="transient", code=f"try {attempt}"
             )
-            assert await record_results(connection, [update]) == {operation["id"]}
+            assert (await record_results(connection, [update])).ids == {operation["id"]}
     attempts = await entries(harness, name_of("o-1"), "attempt")
     assert [(entry["attempt"], entry["code"]) for entry in attempts] == [(n, f"try {n}") for n in range(3, 13)]
 

@@ -189,7 +189,7 @@ class DatabaseSettings(RoleSettings):
         10,
         ge=2,
         le=200,
-        description="Connections to PostgreSQL per process, without the three for reads of the API.",
+        description="Connections to PostgreSQL per process, without the three for reads of the API and the one for signals.",
         json_schema_extra=about(
             "Raise it for more concurrency per process. `max_connections` must cover all replicas."
         ),

@@ -24,6 +24,16 @@ def burst(rate_per_s: float) -> float:
     return max(1.0, rate_per_s * BURST_S)
 
 
+async def take(pool: Pool, provider: str, *, rate_per_s: float, calls: int) -> int:
+    """Take at most this many calls. Return how many there were."""
+    return int(await pool.fetchval(_SQL.take, provider, rate_per_s, burst(rate_per_s), calls) or 0)
+
+
+async def give_back(pool: Pool, provider: str, calls: int) -> None:
+    """Return calls that were taken and not made."""
+    await pool.execute(_SQL.give_back, provider, calls)
+
+
 async def spend(pool: Pool, provider: str) -> None:
     """Count a second call of a claimed operation."""
     await pool.execute(_SQL.spend, provider)

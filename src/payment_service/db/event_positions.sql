@@ -10,7 +10,8 @@ INSERT INTO event_positions (provider, events_read_until) VALUES ($1, floor(extr
 WITH level AS (
     SELECT least($3::float8, b.tokens + $2::float8 * extract(epoch FROM clock_timestamp() - b.refilled_at)) AS tokens
     FROM provider_budget b
-    WHERE b.provider = $1 AND EXISTS (SELECT FROM event_positions WHERE provider = $1 AND events_due_at <= now())
+    WHERE b.provider = $1 AND b.version >= (SELECT max(version) FROM provider_budget WHERE provider = $1)
+      AND EXISTS (SELECT FROM event_positions WHERE provider = $1 AND events_due_at <= now())
     FOR UPDATE
 ), claimed AS (
     UPDATE event_positions p
@@ -20,9 +21,9 @@ WITH level AS (
       AND (l.tokens >= 1 OR l.tokens >= 0 AND p.events_claimed_at < now() - $5::float8 * interval '1 s')
     RETURNING p.round, p.events_read_until, p.window_until, p.events_after, p.clock_ahead_s, p.failures
 ), paid AS (
-    UPDATE provider_budget b SET tokens = l.tokens - 1, refilled_at = clock_timestamp()
+    UPDATE provider_budget b SET tokens = l.tokens - 1, refilled_at = clock_timestamp(), version = b.version + 1
     FROM level l, claimed c
-    WHERE b.provider = $1
+    WHERE b.provider = $1 AND b.version >= (SELECT max(version) FROM provider_budget WHERE provider = $1)
 )
 SELECT round, events_read_until, window_until, events_after, clock_ahead_s, failures, floor(extract(epoch FROM now()))::bigint AS now_s
 FROM claimed

@@ -30,6 +30,8 @@ AHEAD: Final = timedelta(days=14)
 EVENTS_KEPT: Final = timedelta(days=35)
 # Published records are kept for questions and for `outbox republish`. Kafka has them, too.
 OUTBOX_KEPT: Final = timedelta(days=7)
+# As long as the events that a read may explain.
+READS_KEPT: Final = EVENTS_KEPT
 # Questions about a quarter are asked after its end. A difference older than that is in no report, and a run is a few rows a day.
 RECONCILIATIONS_KEPT: Final = timedelta(days=90)
 # A statement of about 50 ms, so that a run that writes differences waits no longer.
@@ -83,7 +85,7 @@ TABLES: Final = (
 
 def maintain(dsn: str, *, now: datetime | None = None, report: Callable[[str], None] = lambda _line: None) -> None:
     """Create missing partitions, drop those past retention without unfinished rows, and delete old idempotency keys,
-    differences and reconciliations.
+    differences, reconciliations and finished reads.
 
     `report` receives a line for everything that was done. A failed step does not stop the others; MaintainError is raised at the
     end, or at once if the database cannot be reached. Raises SchemaError if there is no schema.
@@ -92,7 +94,7 @@ def maintain(dsn: str, *, now: datetime | None = None, report: Callable[[str], N
         with _connect(dsn) as connection:
             failures = [problem for table in TABLES for problem in _maintain(connection, table, now, report)]
             failures += _delete_idempotency_keys(connection, report)
-            failures += _delete_reconciliations(connection, now, report)
+            failures += _delete_old_rows(connection, now, report)
     except psycopg.errors.UndefinedTable:
         raise SchemaError(NO_SCHEMA) from None
     except psycopg.Error as error:
@@ -113,13 +115,17 @@ def _delete_idempotency_keys(connection: Session, report: Callable[[str], None])
         yield f"idempotency_keys was locked by other sessions ({_one_line(error)}). Run `payment-service maintain` again."
 
 
-def _delete_reconciliations(connection: Session, now: datetime | None, report: Callable[[str], None]) -> Iterator[str]:
-    """Delete resolved differences and finished reconciliations past retention; yield a sentence for each failure."""
-    for table, query in (("differences", "delete_differences"), ("reconciliations", "delete_reconciliations")):
+def _delete_old_rows(connection: Session, now: datetime | None, report: Callable[[str], None]) -> Iterator[str]:
+    """Delete resolved differences, finished reconciliations and finished reads past retention; yield a sentence for each failure."""
+    for table, rows_are, query, kept in (
+        ("differences", "differences", "delete_differences", RECONCILIATIONS_KEPT),
+        ("reconciliations", "reconciliations", "delete_reconciliations", RECONCILIATIONS_KEPT),
+        ("operations", "finished reads", "delete_finished_reads", READS_KEPT),
+    ):
         try:
             moment: datetime = now or _execute(connection, "now").fetchone().now
-            if rows := _delete_in_batches(connection, query, moment - RECONCILIATIONS_KEPT):
-                report(f"deleted {rows} {table} past retention")
+            if rows := _delete_in_batches(connection, query, moment - kept):
+                report(f"deleted {rows} {rows_are} past retention")
         except psycopg.errors.LockNotAvailable as error:
             yield f"{table} was locked by other sessions ({_one_line(error)}). Run `payment-service maintain` again."
 

@@ -60,6 +60,13 @@ DELETE FROM differences
 WHERE (code, subject) IN (SELECT code, subject FROM differences WHERE resolved_at < %(until)s LIMIT %(limit)s)
   AND resolved_at < %(until)s
 
+-- name: delete_finished_reads
+-- A read changes nothing at the provider, and what it found is in the payment's history. Rows of all other calls stay: they say what may
+-- have been sent, under which key.
+DELETE FROM operations
+WHERE id IN (SELECT id FROM operations WHERE kind = 'retrieve' AND finished_at < %(until)s LIMIT %(limit)s)
+  AND kind = 'retrieve' AND finished_at < %(until)s AND state IN ('done', 'refused')
+
 -- name: delete_reconciliations
 -- A running one has no `finished_at`.
 DELETE FROM reconciliations WHERE id IN (SELECT id FROM reconciliations WHERE finished_at < %(until)s LIMIT %(limit)s)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from payment_service.db.queries import load
 from payment_service.provider.port import Kind, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
     import asyncpg
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _SQL = load(__package__, "operations.sql")
 
+# Before any operation was due.
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NOBODY: Final[Mapping[UUID, UUID]] = MappingProxyType({})
 # The epoch before the first. Nothing is sent in it: the provider is read, and if nothing is found there, epoch 1 begins.
 LOOK_FIRST: Final = 0
 
@@ -77,6 +81,19 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedBatch:
+    """The operations of a claim, and what it saw. Times are those of the database.
+
+    Nothing that was due before `looked_until` was left. `free_calls` is how many calls the budget had before; None without a budget.
+    """
+
+    operations: list[Claimed]
+    at: datetime
+    looked_until: datetime
+    free_calls: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperationUpdate:
     """The result of an attempt. `delay_s` is the time until the operation is due again, in seconds."""
 
@@ -93,19 +110,34 @@ class OperationUpdate:
     next_epoch: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedResults:
+    """The operations whose results were recorded. `followed`: whether an operation had waited for one of them and is due now."""
+
+    ids: frozenset[UUID]
+    followed: bool
+
+
 def idempotency_key(kind: Kind, *, payment_id: UUID, operation_id: UUID | str, epoch: int) -> str:
     """Return the key under which the provider performs an operation once. An epoch ends only when nothing can exist under its key."""
     return f"{kind}:{payment_id if kind is Kind.CREATE else operation_id}:{epoch}"
 
 
-async def enqueue(connection: Connection, operations: Sequence[NewOperation]) -> None:
-    """Queue calls. An operation that exists already (the same id) stays as it is."""
-    await connection.execute(
+async def enqueue(
+    connection: Connection, operations: Sequence[NewOperation], workers: Mapping[UUID, UUID] = NOBODY
+) -> list[Claimed]:
+    """Queue calls. An operation that exists already (the same id) stays as it is.
+
+    `workers`: the workers that claim operations with these ids, and call at once. Return what is claimed.
+    """
+    rows = await connection.fetch(
         _SQL.enqueue,
         *_columns(operations),
         [LOOK_FIRST if o.look_first else LOOK_FIRST + 1 for o in operations],
         [o.made_since for o in operations],
+        [workers.get(o.id) for o in operations],
     )
+    return [_claimed(row) for row in rows if row["worker"] is not None]
 
 
 async def enqueue_again(connection: Connection, reads: Sequence[NewOperation]) -> None:
@@ -123,15 +155,29 @@ async def claim(
     burst: float,
     blocked: Collection[str],
     key_valid_s: float,
-) -> list[Claimed]:
-    """Claim up to `slots` operations within the shared budget. A key older than `key_valid_s`, by the database's clock, is not sent again."""
+    due_after: datetime = BEGINNING,
+) -> ClaimedBatch:
+    """Claim up to `slots` operations that became due after `due_after`, within the shared budget.
+
+    A key older than `key_valid_s`, by the database's clock, is not sent again.
+    """
     open_kinds = [kind.value for kind in Kind if kind not in blocked]
-    rows = await pool.fetch(_SQL.claim, worker, provider, slots, rate_per_s, burst, open_kinds, key_valid_s)
-    return [_claimed(row) for row in rows]
+    rows = await pool.fetch(_SQL.claim, worker, provider, slots, rate_per_s, burst, open_kinds, key_valid_s, due_after)
+    return ClaimedBatch(
+        operations=[_claimed(row) for row in rows if row["id"] is not None],
+        at=rows[0]["claimed_at"],
+        looked_until=rows[0]["looked_until"],
+        free_calls=rows[0]["free"],
+    )
 
 
-async def record_results(connection: Connection, updates: Sequence[OperationUpdate]) -> set[UUID]:
-    """Record results of attempts that are still current; return the ids of their operations."""
+async def release_orphaned(pool: Pool, worker: UUID, *, of_unknown: bool) -> int:
+    """Release operations of dead workers; `of_unknown`: also of workers without a row. Return how many."""
+    return len(await pool.fetch(_SQL.release_orphaned, worker, of_unknown))
+
+
+async def record_results(connection: Connection, updates: Sequence[OperationUpdate]) -> RecordedResults:
+    """Record results of attempts that are still current."""
     rows = await connection.fetch(
         _SQL.record_results,
         [e.id for e in updates],
@@ -146,7 +192,7 @@ async def record_results(connection: Connection, updates: Sequence[OperationUpda
         [e.empty_read for e in updates],
         [e.next_epoch for e in updates],
     )
-    return {row["id"] for row in rows}
+    return RecordedResults(frozenset(row["id"] for row in rows), followed=any(row["followed"] for row in rows))
 
 
 async def request_of(connection: Connection, operation_id: UUID) -> Request | None:

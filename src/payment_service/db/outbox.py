@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payment_service.db.queries import load
 
@@ -36,6 +36,31 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Where a fetch begins: after a position, if the server is still the one that was started at `server`; else at the first."""
+
+    after: int
+    server: datetime | None
+
+
+BEGINNING: Final = Start(0, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The view of a statement: when its server started, the last drawn position, the oldest running and the next transaction id.
+
+    `oldest_pending` is the first position that is not published; None if there is none.
+    """
+
+    server: datetime
+    drawn: int
+    oldest_transaction: int
+    next_transaction: int
+    oldest_pending: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Partition and offset of an acknowledged record."""
 
@@ -62,7 +87,16 @@ class Fence:
     epoch: int
 
 
-async def fetch_unpublished(pool: Pool, *, limit: int, in_progress: Sequence[int], limit_bytes: int) -> list[OutboxRow]:
+async def look(pool: Pool, after: int) -> Look:
+    """Look what is pending after a position, and which transactions may still write."""
+    row = await pool.fetchrow(_SQL.look, after)
+    assert row is not None  # noqa: S101 - a SELECT without FROM
+    return Look(**row)
+
+
+async def fetch_unpublished(
+    pool: Pool, *, limit: int, in_progress: Sequence[int], limit_bytes: int, start: Start = BEGINNING
+) -> list[OutboxRow]:
     """Return the oldest pending records in order, without those in progress and those of parked aggregates."""
     return [
         OutboxRow(
@@ -74,7 +108,7 @@ async def fetch_unpublished(pool: Pool, *, limit: int, in_progress: Sequence[int
             headers=row["headers"],
             created_at=row["created_at"],
         )
-        for row in await pool.fetch(_SQL.fetch_unpublished, limit, in_progress, limit_bytes)
+        for row in await pool.fetch(_SQL.fetch_unpublished, limit, in_progress, limit_bytes, start.after, start.server)
     ]
 
 

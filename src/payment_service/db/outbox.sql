@@ -1,11 +1,12 @@
 -- name: fetch_unpublished
--- Always from the beginning: positions are drawn before their transactions commit, so a lower one may appear later. Leaves out
--- records in progress ($2) and parked aggregates. Returns at most $1 rows and, except for the last row, $3 bytes of values. LIMIT 1
+-- From the beginning, or after a position ($4) below which nothing is left or can appear (kafka/frontier.py). That position holds
+-- only on the server that was started at $5. Leaves out records in progress ($2) and parked aggregates. Returns at most $1 rows and, except for the last row, $3 bytes of values. LIMIT 1
 -- prevents a plan that hashes the whole outbox, which PostgreSQL would choose while the table is empty.
 WITH candidate AS MATERIALIZED (
     SELECT position, created_at
     FROM outbox_pending p
-    WHERE p.position <> ALL ($2::bigint[])
+    WHERE p.position > CASE WHEN pg_postmaster_start_time() = $5::timestamptz THEN $4::bigint ELSE 0 END
+      AND p.position <> ALL ($2::bigint[])
       AND NOT EXISTS (SELECT FROM parked_aggregates h WHERE h.aggregateid = p.aggregateid)
     ORDER BY position
     LIMIT $1
@@ -23,6 +24,14 @@ FROM (
 ) o
 WHERE coalesce(bytes_before, 0) < $3
 ORDER BY position
+
+-- name: look
+-- `drawn` is read after the snapshot was taken, so only a later look says which transactions may have drawn it.
+SELECT pg_postmaster_start_time() AS server,
+       coalesce(pg_sequence_last_value('outbox_position'), 0) AS drawn,
+       pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_transaction,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_transaction,
+       (SELECT position FROM outbox_pending WHERE position > $1 ORDER BY position LIMIT 1) AS oldest_pending
 
 -- name: mark_published
 -- Returns no row, and marks nothing, if another relay has the lease. Stores one placement per publication.

@@ -62,11 +62,11 @@ FOR NO KEY UPDATE
 SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($1::text[]) ORDER BY order_id, attempt DESC
 
 -- name: lock_expiring
--- The statuses are those of the index payments_expiring. Payments in process at a bank and authorized ones do not expire.
+-- `expiring_at` is null for payments that are paid, ended, authorized or in process at a bank.
 SELECT {terms}, {saved}, expiry_due_at
 FROM payments
-WHERE expiry_due_at <= $1 AND status IN ('created', 'pending', 'requires_action', 'declined') AND provider = ANY ($2::text[])
-ORDER BY expiry_due_at
+WHERE expiring_at <= $1 AND provider = ANY ($2::text[])
+ORDER BY expiring_at
 LIMIT $3
 FOR NO KEY UPDATE SKIP LOCKED
 

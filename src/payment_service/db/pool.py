@@ -250,7 +250,28 @@ class _ReadPool(ServicePool):
 def _pool_arguments(
     dsn: Dsn, application_name: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
 ) -> dict[str, Any]:
-    settings = {
+    settings = _session_settings(dsn, application_name, statement_timeout_ms=statement_timeout_ms)
+    return {
+        "connect": Connector(dsn),
+        "max_inactive_connection_lifetime": CONNECTION_IDLE_LIFETIME_S,
+        "max_cached_statement_lifetime": PLAN_LIFETIME_S,
+        "init": partial(_prepare, dsn=dsn, settings=settings),
+        "reset": _keep_session,
+    }
+
+
+async def open_session(config: DatabaseSettings, application_name: str) -> Connection:
+    """Open a connection outside the pools, with the limits of a session. Raises what opening a pool raises."""
+    dsn = read_dsn(config.db_dsn.get_secret_value())
+    connection: Connection = await Connector(dsn)(max_cached_statement_lifetime=PLAN_LIFETIME_S)
+    await _prepare(connection, dsn=dsn, settings=_session_settings(dsn, application_name))
+    return connection
+
+
+def _session_settings(
+    dsn: Dsn, application_name: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+) -> dict[str, str]:
+    return {
         **dsn.settings,
         "application_name": application_name,
         "lock_timeout": str(LOCK_TIMEOUT_MS),
@@ -262,13 +283,6 @@ def _pool_arguments(
         # Every statement has an index. A plan that scans a small table would be kept while the table grows.
         "enable_seqscan": "off",
         "timezone": "UTC",
-    }
-    return {
-        "connect": Connector(dsn),
-        "max_inactive_connection_lifetime": CONNECTION_IDLE_LIFETIME_S,
-        "max_cached_statement_lifetime": PLAN_LIFETIME_S,
-        "init": partial(_prepare, dsn=dsn, settings=settings),
-        "reset": _keep_session,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from payment_service.db.queries import load
@@ -17,17 +18,32 @@ _SQL = load(__package__, "workers.sql")
 
 
 async def register(pool: Pool, worker: UUID) -> None:
-    """Insert a process under a new id, and delete the rows of long dead ones."""
-    await pool.execute(_SQL.delete_dead)
+    """Insert a process under a new id."""
     await pool.execute(_SQL.register, worker, socket.gethostname()[:255], os.getpid())
 
 
-async def heartbeat(pool: Pool, worker: UUID) -> None:
-    """Record a heartbeat of this process; insert its row again if it is missing."""
-    if not await pool.fetch(_SQL.heartbeat, worker):
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The view of a heartbeat: whether rows of dead processes exist, and the blocked kinds of the provider."""
+
+    some_died: bool
+    blocked: frozenset[str]
+
+
+async def heartbeat(pool: Pool, worker: UUID, provider: str) -> Pulse | None:
+    """Record a heartbeat of this process. If its row is missing, insert it again and return None."""
+    row = await pool.fetchrow(_SQL.heartbeat, worker, provider)
+    if row is None:
         await register(pool, worker)
+        return None
+    return Pulse(row["some_died"], frozenset(row["blocked"]))
+
+
+async def delete_dead(pool: Pool) -> None:
+    """Delete the rows of dead processes that hold no claim."""
+    await pool.execute(_SQL.delete_dead)
 
 
 async def leave(pool: Pool, worker: UUID) -> None:
-    """Delete the row, so that other workers can take its operations at once."""
+    """Mark the process as dead, so that other workers can take its operations at once."""
     await pool.execute(_SQL.leave, worker)

@@ -2,16 +2,18 @@
 INSERT INTO workers (id, host, pid) VALUES ($1, $2, $3)
 
 -- name: heartbeat
--- A gap of 5 s starts a new series: other workers may have taken the operations meanwhile.
+-- Also returns what a claim must know: whether others died, and the blocked kinds of the provider. A gap of 5 s starts a new series: other workers may have taken the operations meanwhile.
 UPDATE workers
 SET heartbeat_at = now(), heartbeating_since = CASE WHEN heartbeat_at < now() - interval '5 s' THEN now() ELSE heartbeating_since END
 WHERE id = $1
-RETURNING id
+RETURNING EXISTS (SELECT FROM workers w WHERE w.heartbeat_at <= now() - interval '5 s') AS some_died,
+          ARRAY(SELECT kind FROM provider_health WHERE provider = $2 AND blocked_since IS NOT NULL) AS blocked
 
 -- name: leave
-DELETE FROM workers WHERE id = $1
+-- The row stays until nothing is claimed under its id, so that another worker finds what is.
+UPDATE workers SET heartbeat_at = '-infinity' WHERE id = $1
 
 -- name: delete_dead
--- Rows of processes that died over an hour ago and hold no claim.
+-- Rows of dead processes that hold no claim. One that was only suspended inserts its row again.
 DELETE FROM workers w
-WHERE w.heartbeat_at < now() - interval '1 h' AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.worker = w.id AND o.state = 'claimed')
+WHERE w.heartbeat_at <= now() - interval '5 s' AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.worker = w.id AND o.state = 'claimed')

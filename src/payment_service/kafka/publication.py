@@ -11,6 +11,7 @@ import structlog
 
 from payment_service.crash_points import reached
 from payment_service.db import outbox
+from payment_service.kafka.frontier import Frontier
 from payment_service.kafka.producer import FailureScope
 from payment_service.kafka.window import Window
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
@@ -50,6 +51,7 @@ class Publication:
         self._lease = lease
         self._clock = clock
         self._window = Window()
+        self._frontier = Frontier(pool, clock=clock)
         self._unsaved_parked: list[outbox.ParkedAggregate] = []  # decided, not written yet
         self._refusing_topics: set[str] = set()
         self._released_topics: set[str] = set()
@@ -166,6 +168,7 @@ class Publication:
         if not await outbox.mark_published(self._pool, placements, self._lease.fence):
             raise LeaseLostError
         self._window.marked(placements)
+        await self._frontier.look()
         reached("relay.mark.after")
 
     async def _save_parked(self) -> None:
@@ -186,7 +189,12 @@ class Publication:
         if self._unsaved_parked or len(self._window) > WINDOW_ROWS - FETCH_ROWS:
             return 0
         rows = await outbox.fetch_unpublished(
-            self._pool, limit=FETCH_ROWS, in_progress=self._window.positions, limit_bytes=FETCH_LIMIT_BYTES
+            self._pool,
+            limit=FETCH_ROWS,
+            in_progress=self._window.positions,
+            limit_bytes=FETCH_LIMIT_BYTES,
+            start=self._frontier.begin(),
         )
+        self._frontier.end()
         self._window.add(rows)
         return len(rows)

@@ -17,7 +17,7 @@ from payment_service.db.clock import steady_s
 from payment_service.kafka.lease import RENEWAL_INTERVAL_S, TAKING_INTERVAL_S, Lease
 from payment_service.kafka.producer import Producer, RecordProducer
 from payment_service.kafka.publication import LeaseLostError, Publication
-from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S, INTERVAL_MAX_S, INTERVAL_MIN_S
+from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S, INTERVAL_MIN_S
 from payment_service.telemetry import metrics
 from payment_service.telemetry.errors import describe_error
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PROBE_INTERVAL_S: Final = 5.0  # how often a topic that refused records is probed with one record
+# Signals report new records. Without them, as behind some poolers, a record of another process waits this long.
+IDLE_INTERVAL_S: Final = 2.0
 RECREATION_PAUSE_S: Final = 1.0  # between a failed producer and the next
 _DATABASE_ERRORS: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -157,7 +159,7 @@ class Relay:
                 error_pause_s = min(error_pause_s * 2, ERROR_PAUSE_MAX_S)
                 continue
             error_pause_s = ERROR_PAUSE_MIN_S
-            interval_s = INTERVAL_MIN_S if busy else min(interval_s * 2, INTERVAL_MAX_S)
+            interval_s = INTERVAL_MIN_S if busy else min(interval_s * 2, IDLE_INTERVAL_S)
             await _wait(self._signal, interval_s)
 
     async def _renew(self) -> None:

@@ -52,6 +52,7 @@ COMMENT ON TABLE workers IS 'Processes that claim operations. A worker is dead a
 COMMENT ON COLUMN workers.heartbeating_since IS 'Start of the current series of heartbeats without a gap of 5 s.';
 
 COMMENT ON TABLE provider_budget IS 'Token buckets that limit the calls of all replicas to a provider. Every claim takes tokens.';
+COMMENT ON COLUMN provider_budget.version IS 'Counts the updates. It is a key, so that a statement finds the row without stepping over earlier versions, which an old snapshot retains.';
 COMMENT ON COLUMN provider_budget.tokens IS 'Calls that may be made at once, as of refilled_at. A checkout call may take it below zero.';
 COMMENT ON COLUMN provider_budget.checkout_tokens IS 'The share of calls that waiting customers may take, as of checkout_refilled_at.';
 COMMENT ON COLUMN provider_budget.polls_due_at IS 'When the next round of polls may begin. One replica gets it.';

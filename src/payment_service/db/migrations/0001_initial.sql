@@ -48,6 +48,10 @@ CREATE TABLE payments (
     capture_before      timestamptz,
     expires_at          timestamptz,
     expiry_due_at       timestamptz,
+    -- Indexes test these columns instead of the status, so that a change of the status that leaves them as they are is a HOT update.
+    is_open             boolean     NOT NULL GENERATED ALWAYS AS (status NOT IN ('canceled', 'failed')) STORED,
+    expiring_at         timestamptz GENERATED ALWAYS AS (
+                                        CASE WHEN status IN ('created', 'pending', 'requires_action', 'declined') THEN expiry_due_at END) STORED,
     order_topic         text        NOT NULL,
     order_partition     integer     NOT NULL,
     order_offset        bigint      NOT NULL,
@@ -60,8 +64,8 @@ CREATE TABLE payments (
     CONSTRAINT payments_succeeded_has_captured CHECK (status <> 'succeeded' OR captured > 0 OR amount = 0)
 ) WITH (fillfactor = 80);  -- free space on each page, so that the few updates of a row stay on it (HOT)
 CREATE UNIQUE INDEX payments_one_row_per_intent ON payments (provider, provider_payment_id) WHERE provider_payment_id IS NOT NULL;
-CREATE UNIQUE INDEX payments_one_open_per_order ON payments (order_id) WHERE status NOT IN ('canceled', 'failed');
-CREATE INDEX payments_expiring ON payments (expiry_due_at) WHERE expiry_due_at IS NOT NULL AND status IN ('created', 'pending', 'requires_action', 'declined');
+CREATE UNIQUE INDEX payments_one_open_per_order ON payments (order_id) WHERE is_open;
+CREATE INDEX payments_expiring ON payments (expiring_at) WHERE expiring_at IS NOT NULL;
 CREATE INDEX payments_by_time ON payments (created_at, id);
 CREATE INDEX payments_of_user ON payments (user_id, derived_status(status, captured, refunded), currency, created_at, id) WHERE user_id <> '';
 CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);
@@ -104,6 +108,7 @@ CREATE INDEX operations_due ON operations (provider, kind, due_at) WHERE state =
 CREATE INDEX operations_claimed ON operations (worker) WHERE state = 'claimed';
 CREATE INDEX operations_unfinished ON operations (payment_id, position) WHERE state IN ('due', 'claimed', 'parked');
 CREATE INDEX operations_of_payment ON operations (payment_id);
+CREATE INDEX operations_finished_reads ON operations (finished_at) WHERE kind = 'retrieve';
 CREATE INDEX operations_parked ON operations (outcome) WHERE state = 'parked';
 
 CREATE TABLE workers (
@@ -116,12 +121,14 @@ CREATE TABLE workers (
 );
 
 CREATE TABLE provider_budget (
-    provider             text             PRIMARY KEY,
+    provider             text             NOT NULL,
+    version              bigint           NOT NULL DEFAULT 0,
     tokens               double precision NOT NULL DEFAULT 0,
     refilled_at          timestamptz      NOT NULL DEFAULT now(),
     checkout_tokens      double precision NOT NULL DEFAULT 0,
     checkout_refilled_at timestamptz      NOT NULL DEFAULT now(),
-    polls_due_at         timestamptz      NOT NULL DEFAULT now()
+    polls_due_at         timestamptz      NOT NULL DEFAULT now(),
+    PRIMARY KEY (provider, version)  -- a statement begins at the newest version, so it steps over no dead ones
 );
 
 CREATE TABLE provider_health (

@@ -16,43 +16,49 @@ from payment_service.crash_points import reached
 from payment_service.db import budget, operations, payments, provider_health, workers
 from payment_service.db.clock import steady_s
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.flows.calls.cancel_guard import conclude_guard, is_guarded, retry_stray
+from payment_service.flows.calls.blocks import Blocks
+from payment_service.flows.calls.cancel_guard import is_guarded, retry_stray
+from payment_service.flows.calls.claims import Claims
 from payment_service.flows.calls.find_intents import find_intents
 from payment_service.flows.calls.listing_windows import group_by_window
 from payment_service.flows.calls.outcomes import (
     KEY_VALID_S,
-    NOTHING_YET,
     conclude,
     conclude_lookup,
     conclude_read,
     conclude_without_intent,
-    retry_when_unblocked,
 )
 from payment_service.flows.calls.record_results import record_results
+from payment_service.flows.calls.search_start import SearchStart
+from payment_service.flows.calls.sender import Sender, log_result
+from payment_service.flows.state.reservation import Reservation
 from payment_service.loop import Loop
-from payment_service.provider.calls import attempt
-from payment_service.provider.port import OWN_INTENT, Call, Kind, TooLate
+from payment_service.provider.port import OWN_INTENT, Kind, TooLate
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from random import Random
 
     from payment_service.config.config import Config
     from payment_service.db.operations import Claimed
     from payment_service.flows.calls.outcomes import CallResult
     from payment_service.flows.state.context import Context
-    from payment_service.provider.port import Outcome
 
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_INTERVAL_S: Final = 1.0
 # After 5 s without a heartbeat another worker may own the claim, so an older claim is not sent.
 SEND_WITHIN_S: Final = 5.0
-RELEASE_INTERVAL_S: Final = 5.0
-BLOCKED_CACHE_S: Final = 1.0
+# Without signals, operations of other processes are found within this time.
+CLAIM_INTERVAL_MAX_S: Final = 2.0
+# The pause of a claim that found no token, or only operations that another process is claiming.
+CLAIM_PAUSE_S: Final = 0.02
 # A transaction of about 20 ms, well under the lock timeout of other transactions.
 RECORD_GROUP_MAX: Final = 256
+# Every result wakes the loop. A lock on a payment lasts milliseconds.
+RECORD_INTERVAL_MAX_S: Final = 5.0
+DEFERRED_PAUSE_S: Final = 0.05
 # Results that may wait per call slot, so that a slow database does not stop the calls at once.
 UNRECORDED_PER_SLOT: Final = 4
 
@@ -72,18 +78,24 @@ class Dispatcher:
         self._context = context
         self._pool = context.pool
         self._provider = context.providers.named(name)
+        self._sender = Sender(context.pool, self._provider, limit_s=config.provider_timeout_s, jitter=random.random)
         self._config = config
         self._random = random
         self._boot_s = boot_s
         self.worker: UUID = uuid4()
-        self._owned: set[UUID] = set()
+        self._claims = Claims(context.pool, name, self.worker, steady_s=boot_s)
+        self._owned = self._claims.owned
+        self._blocks = Blocks(context.pool, name, steady_s=boot_s)
         self._calls: set[asyncio.Task[None]] = set()
         self._unrecorded: list[CallResult] = []
-        self._blocked: frozenset[str] = frozenset()
-        self._blocked_read_at = 0.0
-        self._released_at = 0.0
-        self._claiming = Loop("dispatch.claim", self.claim_once)
-        self._recording = Loop("dispatch.record_results", self.record_once, interval_max_s=0.25)
+        self._claim_again = False
+        self._open = False
+        self._work_left = True  # until a claim finds nothing more
+        self._reserved = 0
+        self._search = SearchStart(boot_s)
+        self._slots_were_short = False
+        self._claiming = Loop("dispatch.claim", self._claim_round, interval_max_s=CLAIM_INTERVAL_MAX_S)
+        self._recording = Loop("dispatch.record_results", self.record_once, interval_max_s=RECORD_INTERVAL_MAX_S)
         self._heartbeating = Loop(
             "dispatch.heartbeat",
             self._heartbeat_once,
@@ -97,12 +109,14 @@ class Dispatcher:
         await workers.register(self._pool, self.worker)
         for loop in (self._heartbeating, self._recording, self._claiming):
             loop.start()
+        self._open = True
 
     async def stop(self, grace_s: float) -> None:
         """Stop claiming, give calls `grace_s` to end, record their results and deregister.
 
         Other workers resume the operations whose calls did not end.
         """
+        self._open = False
         await self._claiming.stop()
         if self._calls:
             await asyncio.wait(self._calls, timeout=grace_s)
@@ -118,22 +132,79 @@ class Dispatcher:
             # Other workers resume these operations, as after a kill.
             log.warning("results_left_unrecorded", count=len(self._unrecorded), error=type(error).__name__)
 
+    @property
+    def provider_name(self) -> str:
+        """Return the name of the provider whose operations it processes."""
+        return self._provider.name
+
+    @property
+    def has_free_slots(self) -> bool:
+        """Return whether a call may start now."""
+        return self._free_slots() > 0
+
     def wake(self) -> None:
         """Look for new operations without waiting for the interval."""
         self._claiming.wake()
 
+    async def _claim_round(self) -> int:
+        """Claim. Return 0 if the next round can wait for a signal or the interval."""
+        self._claim_again = False
+        await self.claim_once()
+        return int(self._claim_again)
+
+    async def reserve(self, calls: int) -> Reservation | None:
+        """Reserve up to so many creates, if they may be sent at once and nothing waits. Use the reservation, or withdraw it."""
+        began_boot_s = self._boot_s()
+        free = min(calls, self._free_slots())
+        paused = self._context.paused_kinds(self._provider.name) | await self._blocks.kinds()
+        if not self._open or self._work_left or free <= 0 or paused & {Kind.CREATE.value, provider_health.EVERYTHING}:
+            return None
+        self._reserved += free
+        reached("dispatch.claim.before")
+        try:
+            granted = await budget.take(
+                self._pool, self._provider.name, rate_per_s=self._config.provider_rate_per_second, calls=free
+            )
+        except BaseException:
+            self._reserved -= free
+            raise
+        self._reserved -= free - granted
+        return Reservation(self, self.worker, granted, began_boot_s) if granted else None
+
+    def hold(self, operation_ids: Sequence[UUID]) -> None:
+        """Count operations as ours before they are committed, so that no look for forgotten ones releases them."""
+        self._owned.update(operation_ids)
+
+    def begin_reserved(self, reservation: Reservation, claimed: Sequence[Claimed]) -> None:
+        """Start the calls that were committed. Tokens that are left go back."""
+        reached("dispatch.claim.after")
+        self._reserved -= reservation.calls
+        self._begin(list(claimed), reservation.since_boot_s)
+        if unused := reservation.calls - len(claimed):
+            self._spawn(budget.give_back(self._pool, self._provider.name, unused))
+
+    def withdraw(self, reservation: Reservation, operation_ids: Sequence[UUID]) -> None:
+        """Free the slots. The operations may be committed although the answer was lost."""
+        self._reserved -= reservation.calls
+        self._owned.difference_update(operation_ids)
+        self._claims.look_for_forgotten()
+        self._claiming.wake()
+
     async def claim_once(self) -> int:
         """Claim what fits into the free slots and start the calls. Return the number of operations claimed."""
-        await self._release_forgotten()
-        slots = min(self._config.provider_concurrency - len(self._calls), self._result_capacity())
+        await self._claims.release_forgotten()
+        slots = self._free_slots()
+        self._slots_were_short = slots <= 0
         if slots <= 0:
             return 0
         paused = self._context.paused_kinds(self._provider.name)
         if provider_health.EVERYTHING in paused:
             return 0
-        blocked = await self._blocked_kinds()
+        blocked = await self._blocks.kinds()
         # While everything is blocked, a query would scan the whole backlog ten times a second.
-        claimed = [] if provider_health.EVERYTHING in blocked else await self._claim(slots, blocked | paused)
+        claimed = (
+            [] if provider_health.EVERYTHING in blocked else await self._claim(slots, blocked | paused, self._search)
+        )
         if blocked and not paused:
             claimed += await self._claim_probe()
         return len(claimed)
@@ -144,27 +215,37 @@ class Dispatcher:
         if not group:
             return 0
         try:
-            group = await self._block_refused_kinds(group)
+            group = await self._blocks.block_refused_kinds(group)
             done = await record_results(self._context, group)
         except BaseException:
             self._unrecorded = group + self._unrecorded
             raise
         self._unrecorded.extend(done.deferred)
+        if done.deferred:
+            asyncio.get_running_loop().call_later(DEFERRED_PAUSE_S, self._recording.wake)
         self._owned.difference_update(s.operation.id for s in done.recorded)
         metrics.BATCH_SIZE.labels("results").observe(len(group))
-        await self._recover(done.recorded)
-        self._claiming.wake()
+        await self._blocks.recover(done.recorded)
+        if self._slots_were_short or done.followed:
+            self._claiming.wake()
+        for delay_s in {s.update.delay_s for s in done.recorded if s.update.state == "due"}:
+            self._wake_later(delay_s)
         return len(done.recorded)
 
-    def _result_capacity(self) -> int:
-        return self._config.provider_concurrency * UNRECORDED_PER_SLOT - len(self._owned)
+    def _free_slots(self) -> int:
+        """Return how many calls may start now. Results that wait to be recorded also take slots."""
+        capacity = self._config.provider_concurrency * UNRECORDED_PER_SLOT - len(self._owned)
+        return min(self._config.provider_concurrency - len(self._calls), capacity) - self._reserved
 
-    async def _claim(self, slots: int, blocked: frozenset[str]) -> list[Claimed]:
+    def _wake_later(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._claiming.wake)
+
+    async def _claim(self, slots: int, blocked: frozenset[str], search: SearchStart) -> list[Claimed]:
         claimed_boot_s = self._boot_s()
         rate = self._config.provider_rate_per_second
         reached("dispatch.claim.before")
         try:
-            claimed = await operations.claim(
+            batch = await operations.claim(
                 self._pool,
                 worker=self.worker,
                 provider=self._provider.name,
@@ -173,10 +254,13 @@ class Dispatcher:
                 burst=budget.burst(rate),
                 blocked=blocked,
                 key_valid_s=KEY_VALID_S,
+                due_after=search.begin(blocked),
             )
         except BaseException:
-            self._released_at = 0.0  # the claim may be committed although its response was lost
+            self._claims.look_for_forgotten()  # the claim may be committed although its response was lost
             raise
+        search.end(batch.looked_until)
+        claimed = batch.operations
         if claimed:
             reached("dispatch.claim.after")
         for operation in claimed:
@@ -185,15 +269,33 @@ class Dispatcher:
                 max(0.0, (operation.claimed_at - operation.due_at).total_seconds())
             )
         self._begin(claimed, claimed_boot_s)
+        if batch.free_calls is None:
+            self._claims.look_for_forgotten()  # without the row of the budget, claims get no calls
+        self._work_left = batch.looked_until < batch.at
+        if self._work_left:
+            self._plan_next_claim(claimed=len(claimed), slots=slots)
         return claimed
+
+    def _plan_next_claim(self, *, claimed: int, slots: int) -> None:
+        """Claim what was left when that is possible: after the end of a call, at once, or when there is a token again."""
+        if claimed >= slots:
+            self._slots_were_short = True
+        elif claimed:
+            self._claim_again = True
+        else:
+            self._wake_later(min(CLAIM_INTERVAL_MAX_S, max(CLAIM_PAUSE_S, 1 / self._config.provider_rate_per_second)))
 
     async def _claim_probe(self) -> list[Claimed]:
         """Let one replica at a time probe each blocked kind with one operation."""
         probes = await provider_health.take_probe(self._pool, self._provider.name)
         claimed: list[Claimed] = []
         for probe in probes:
-            kinds = frozenset(Kind) - self._blocked if probe == provider_health.EVERYTHING else frozenset({Kind(probe)})
-            claimed += await self._claim(1, frozenset(Kind) - kinds)
+            kinds = (
+                frozenset(Kind) - self._blocks.known
+                if probe == provider_health.EVERYTHING
+                else frozenset({Kind(probe)})
+            )
+            claimed += await self._claim(1, frozenset(Kind) - kinds, SearchStart(self._boot_s))
         return claimed
 
     def _begin(self, claimed: list[Claimed], claimed_boot_s: float) -> None:
@@ -212,9 +314,12 @@ class Dispatcher:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # The operation is not in `_owned` any more, so the next sweep releases it.
+            # The operation is not in `_owned` any more, so the next look releases it.
             log.error("attempt_failed", error=type(error).__name__, detail=str(error)[:300])
-        self._claiming.wake()
+            self._claims.look_for_forgotten()
+            self._claiming.wake()
+        elif self._slots_were_short:
+            self._claiming.wake()
 
     async def _attempt(self, claimed: Claimed, claimed_boot_s: float) -> None:
         def refuse_late() -> None:
@@ -224,51 +329,21 @@ class Dispatcher:
         if (operation := await self._fill_intent_id(claimed)) is None:
             return
         try:
-            result = await self._read_first(operation, refuse_late) if is_guarded(operation) else None
+            result = await self._sender.read_first(operation, refuse_late) if is_guarded(operation) else None
             if result is None:
-                outcome = await self._call(operation, refuse_late)
+                outcome = await self._sender.call(operation, refuse_late)
                 classify = conclude_lookup if operation.resolving else conclude
                 result = retry_stray(classify(operation, outcome, jitter=self._random.random))
         except TooLate:
             # Discard it first: if the database fails now, the next sweep releases the operation.
             self._owned.discard(operation.id)
             await operations.release_unsent(self._pool, [operation])
+            self._claiming.wake()
             return
         except BaseException:
             self._owned.discard(operation.id)
             raise
         self._queue_result(result)
-
-    async def _read_first(self, operation: Claimed, refuse_late: Callable[[], None]) -> CallResult | None:
-        """Read what a guarded cancel would end. Return the result if it must not be sent."""
-        await budget.spend(self._pool, self._provider.name)
-        outcome = await self._call(replace(operation, resolving=True), refuse_late)
-        return conclude_guard(operation, outcome, jitter=self._random.random)
-
-    async def _call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Outcome:
-        call = self._build_call(operation, refuse_late)
-        refuse_late()
-        moment = "look" if operation.resolving else "call"
-        reached(f"dispatch.{operation.kind}.{moment}.before")
-        with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
-            outcome = await attempt(self._provider, call, limit_s=self._config.provider_timeout_s)
-        reached(f"dispatch.{operation.kind}.{moment}.after")
-        metrics.PROVIDER_CALLS.labels(self._provider.name, operation.kind, type(outcome).__name__.lower()).inc()
-        return outcome
-
-    def _build_call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Call:
-        request = operation.request
-        if operation.resolving and operation.kind is not Kind.RETRIEVE:
-            request = self._provider.lookup_request(operation.request)
-        return Call(
-            kind=operation.kind,
-            operation_id=operation.id,
-            payment_id=operation.payment_id,
-            request=request,
-            idempotency_key=operation.idempotency_key,
-            source=f"answer:{operation.id}",
-            refuse_late=refuse_late,
-        )
 
     async def _fill_intent_id(self, operation: Claimed) -> Claimed | None:
         """Fill in the intent id of a request that was built before the intent existed.
@@ -301,68 +376,14 @@ class Dispatcher:
             self._queue_result(conclude_read(operation, facts, jitter=self._random.random))
 
     def _queue_result(self, result: CallResult) -> None:
-        operation, update = result.operation, result.update
-        if update.outcome not in {"done", "found", NOTHING_YET}:
-            log.warning(
-                "operation_not_done",
-                operation_id=str(operation.id),
-                payment_id=str(operation.payment_id),
-                kind=operation.kind,
-                state=update.state,
-                outcome=update.outcome,
-                code=update.code,
-                attempt=operation.attempt,
-                provider_request_id=update.request_id,
-            )
+        log_result(result)
         self._unrecorded.append(result)
         self._recording.wake()
 
-    async def _block_refused_kinds(self, group: list[CallResult]) -> list[CallResult]:
-        """Block the kinds that the provider refuses.
-
-        Refusals that turn out to be a run are not results: their operations stay due.
-        """
-        for kind, code in {
-            (s.blocked.kind or provider_health.EVERYTHING, s.blocked.code) for s in group if s.blocked is not None
-        }:
-            await self._block(kind, code)
-        for kind in {s.operation.kind for s in group if s.unexpected_refusal}:
-            run = {s.operation.payment_id for s in group if s.unexpected_refusal and s.operation.kind is kind}
-            if await provider_health.extend_run(self._pool, self._provider.name, kind, run):
-                await self._block(kind, "run_of_unexpected_refusals")
-                group = [
-                    retry_when_unblocked(s) if s.unexpected_refusal and s.operation.kind is kind else s for s in group
-                ]
-        return group
-
-    async def _recover(self, recorded: tuple[CallResult, ...]) -> None:
-        """Unblock the kinds that succeed again."""
-        worked = {s.operation.kind.value for s in recorded if s.succeeded}
-        if worked and (opened := await provider_health.recover(self._pool, self._provider.name, worked)):
-            self._blocked_read_at = 0.0
-            log.warning("provider_unblocked", provider=self._provider.name, kinds=opened)
-
-    async def _block(self, kind: str, reason: str) -> None:
-        if kind not in self._blocked:
-            log.error("provider_blocked", provider=self._provider.name, kind=kind, reason=reason)
-        self._blocked |= {kind}
-        await provider_health.block(self._pool, self._provider.name, kind, reason)
-
-    async def _blocked_kinds(self) -> frozenset[str]:
-        if self._boot_s() - self._blocked_read_at > BLOCKED_CACHE_S:
-            self._blocked = await provider_health.blocked(self._pool, self._provider.name)
-            self._blocked_read_at = self._boot_s()
-        return self._blocked
-
-    async def _release_forgotten(self) -> None:
-        if self._boot_s() - self._released_at < RELEASE_INTERVAL_S:
-            return
-        if released := await operations.release_unknown(self._pool, self.worker, self._owned):
-            log.warning("operations_released", count=released)
-        # Without its row, for example after a faulty restore, claims get no calls.
-        await operations.ensure_budget(self._pool, self._provider.name)
-        self._released_at = self._boot_s()
-
     async def _heartbeat_once(self) -> int:
-        await workers.heartbeat(self._pool, self.worker)
+        pulse = await self._claims.heartbeat()
+        if pulse is not None:
+            self._blocks.saw(pulse.blocked)
+            if pulse.some_died and await self._claims.release_orphaned():
+                self._claiming.wake()
         return 0

@@ -30,10 +30,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The result of one round. `deferred`: results whose payments are locked by another transaction."""
+    """The result of one round.
+
+    `deferred`: results whose payments are locked by another transaction. `followed`: whether an operation waited for one of these.
+    """
 
     recorded: tuple[CallResult, ...]
     deferred: tuple[CallResult, ...]
+    followed: bool = False
 
 
 async def record_results(context: Context, results: Sequence[CallResult]) -> Recorded:
@@ -41,7 +45,11 @@ async def record_results(context: Context, results: Sequence[CallResult]) -> Rec
     with isolate_errors("results_group_failed", size=len(results)):
         return await _record_group(context, results)
     rounds = [await _record_alone(context, one) for one in results]
-    return Recorded(tuple(s for r in rounds for s in r.recorded), tuple(s for r in rounds for s in r.deferred))
+    return Recorded(
+        tuple(s for r in rounds for s in r.recorded),
+        tuple(s for r in rounds for s in r.deferred),
+        followed=any(r.followed for r in rounds),
+    )
 
 
 async def _record_alone(context: Context, result: CallResult) -> Recorded:
@@ -73,13 +81,12 @@ async def _record_group(context: Context, results: Sequence[CallResult]) -> Reco
         await fold.load_for(connection, [(s.operation.payment_id, fact) for s in ours for fact in s.facts])
         updates = [_fold_in(fold, result) for result in ours]
         await fold.write(connection)
-        if updates:
-            await operations.record_results(connection, updates)
+        written = await operations.record_results(connection, updates) if updates else None
         reached("results.commit.before")
     reached("results.commit.after")
     context.after_commit(fold)
     deferred = tuple(s for s in results if s.operation.payment_id not in locked)
-    return Recorded(tuple(ours), deferred)
+    return Recorded(tuple(ours), deferred, followed=written is not None and written.followed)
 
 
 def _fold_in(fold: Fold, result: CallResult) -> operations.OperationUpdate:

@@ -20,6 +20,7 @@ from payment_service.domain.ids import operation_id, payment_id
 from payment_service.domain.order import Order, Reason, Rejected
 from payment_service.domain.unpaid import ORDER_CANCELLED, cancellation_reason
 from payment_service.flows.calls.listing_windows import LOST_BEFORE
+from payment_service.flows.intake.creates import Creates
 from payment_service.flows.intake.quarantine import count_quarantined, quarantine_records
 from payment_service.flows.intake.records import Acceptance, try_out
 from payment_service.flows.state.system_operations import SYSTEM
@@ -114,7 +115,7 @@ class OrderIntake:
         plans, rejected = self._plan([inbound_record], await self._context.database_now(connection))
         inserted = await self._insert(connection, plans)
         rejected += await self._compare(connection, plans, inserted)
-        await self._complete_immediately(connection, list(inserted.values()))
+        await self._complete(connection, list(inserted.values()), Creates())
         return rejected[0][1] if rejected else None
 
     async def _try_out(self) -> None:
@@ -122,17 +123,18 @@ class OrderIntake:
         await try_out(self._context.pool, self.decide, [_trial_order(total) for total in (100, 0)])
 
     async def _accept(self, inbound: Sequence[InboundRecord]) -> None:
-        async with self._context.pool.acquire() as connection, connection.transaction():
-            plans, rejected = self._plan(inbound, await self._context.database_now(connection))
+        plans, rejected = self._plan(inbound, await self._context.database_now(self._context.pool))
+        creates = await Creates.reserve(self._context, [plan.provider for plan in plans if plan.request])
+        async with creates, self._context.pool.acquire() as connection, connection.transaction():
             inserted = await self._insert(connection, plans)
             rejected += await self._compare(connection, plans, inserted)
-            fold = await self._complete_immediately(connection, list(inserted.values()))
+            fold = await self._complete(connection, list(inserted.values()), creates)
             quarantined = await quarantine_records(connection, rejected)
             reached("intake.commit.before")
         reached("intake.commit.after")
         self._context.after_commit(fold)
         self._count(inbound, len(inserted), quarantined)
-        if inserted:
+        if creates.waiting:
             self._context.wake_dispatcher()
         if quarantined:
             self._context.wake_relay()
@@ -171,7 +173,7 @@ class OrderIntake:
         return _Plan(inbound_record, order, name, NO_PROVIDER, None, now, refused)
 
     async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> dict[UUID, _Plan]:
-        """Insert the first plan of each recent payment with its operation. Return the plans that were new."""
+        """Insert the first plan of each recent payment. Return the plans that were new."""
         first: dict[UUID, _Plan] = {}
         for plan in plans:
             if plan.refused is None and not self._too_old(plan):
@@ -179,11 +181,7 @@ class OrderIntake:
         if not first:
             return {}
         new = await payments.insert(connection, [self._new_payment(plan) for plan in first.values()])
-        inserted = {name: plan for name, plan in first.items() if name in new}
-        calls = [self._new_operation(plan, plan.request) for plan in inserted.values() if plan.request]
-        if calls:
-            await operations.enqueue(connection, calls)
-        return inserted
+        return {name: plan for name, plan in first.items() if name in new}
 
     async def _compare(
         self, connection: Connection, plans: Sequence[_Plan], inserted: Mapping[UUID, _Plan]
@@ -207,20 +205,23 @@ class OrderIntake:
                 rejected.append((plan.inbound_record, Rejected(Reason.ORDER_CHANGED, detail)))
         return rejected
 
-    async def _complete_immediately(self, connection: Connection, plans: Sequence[_Plan]) -> Fold:
-        """Mark free orders as paid, and cancel payments of orders that were canceled before they arrived."""
+    async def _complete(self, connection: Connection, plans: Sequence[_Plan], creates: Creates) -> Fold:
+        """Queue the creates, mark free orders as paid, and withdraw creates of orders that were canceled before they arrived."""
         free = [plan for plan in plans if plan.request is None]
-        canceled = await self._canceled_before(connection, [plan for plan in plans if plan.request])
+        canceled = {
+            plan.id: ORDER_CANCELLED
+            for plan in await self._canceled_before(connection, [plan for plan in plans if plan.request])
+        }
+        # A consumer knows the end of these payments, so no intent may be created for them.
+        ended = await recovery.canceled_before(connection, [plan.id for plan in plans])
+        canceled |= {name: cancellation_reason(code) for name, code in ended.items()}
+        calls = [self._new_operation(plan, plan.request) for plan in plans if plan.request]
+        await creates.enqueue(connection, calls, withdrawn=canceled)
         locked = await payments.lock_available(connection, [plan.id for plan in free]) if free else {}
         fold = self._context.fold(locked)
         for plan in free:
             at = plan.order.recorded_at or plan.now
             fold.take(plan.id, FreeFact(at=int(at.timestamp())))
-        for plan in canceled:
-            await operations.withdraw_create(connection, plan.id, ORDER_CANCELLED)
-        for name, code in (await recovery.canceled_before(connection, [plan.id for plan in plans])).items():
-            # A consumer knows the end of this payment, so no intent may be created for it.
-            await operations.withdraw_create(connection, name, cancellation_reason(code))
         await fold.write(connection)
         return fold
 

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
     from payment_service.db.pool import Connection, Pool
     from payment_service.domain.payment import Payment
+    from payment_service.flows.state.reservation import Reservation
     from payment_service.provider.port import Provider
     from payment_service.provider.providers import Providers
+
+
+async def _reserve_nothing(_provider: str, _calls: int) -> Reservation | None:
+    """Reserve no calls: without a dispatcher, operations are inserted as due."""
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +33,7 @@ class Context:
 
     `database_now` decides inside a transaction. `now` is the same clock without a query (`db/clock_skew.py`), for the times
     that records show. `may_decide` is false while the clocks disagree or a claim is lost; timers and system-initiated operations pause.
+    `reserve_creates` reserves calls of a provider for operations that are inserted as claimed.
     `paused_kinds` returns the kinds of a provider's calls that this process must not send now; `*` stands for all.
     """
 
@@ -37,6 +44,7 @@ class Context:
     database_now: Callable[[Connection | Pool], Awaitable[datetime]] = database_time
     may_decide: Callable[[], bool] = lambda: True
     paused_kinds: Callable[[str], frozenset[str]] = lambda _provider: frozenset()
+    reserve_creates: Callable[[str, int], Awaitable[Reservation | None]] = _reserve_nothing
     wake_dispatcher: Callable[[], None] = lambda: None
     wake_relay: Callable[[], None] = lambda: None
 

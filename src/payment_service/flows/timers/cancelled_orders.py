@@ -61,19 +61,19 @@ class CancelledOrders:
     def __init__(self, context: Context, *, refund: bool) -> None:
         self._context = context
         self._refund_paid = refund
-        self._loop = Loop("cancelled_orders", self.run_once, interval_max_s=INTERVAL_MAX_S)
+        self.loop = Loop("cancelled_orders", self.run_once, interval_max_s=INTERVAL_MAX_S)
 
     def start(self) -> None:
         """Start the loop."""
-        self._loop.start()
+        self.loop.start()
 
     def wake(self) -> None:
         """Look for cancellations without waiting for the interval."""
-        self._loop.wake()
+        self.loop.wake()
 
     async def stop(self) -> None:
         """Finish the round, then stop."""
-        await self._loop.stop()
+        await self.loop.stop()
 
     async def run_once(self) -> int:
         """Process the due cancellations. Return their number."""

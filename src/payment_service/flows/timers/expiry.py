@@ -44,15 +44,15 @@ class Expiry:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._loop = Loop("expiry", self.expire_once, interval_max_s=INTERVAL_MAX_S)
+        self.loop = Loop("expiry", self.expire_once, interval_max_s=INTERVAL_MAX_S)
 
     def start(self) -> None:
         """Start the loop."""
-        self._loop.start()
+        self.loop.start()
 
     async def stop(self) -> None:
         """Finish the round, then stop."""
-        await self._loop.stop()
+        await self.loop.stop()
 
     async def expire_once(self) -> int:
         """Request the cancellation of due payments. Return their number."""

@@ -37,18 +37,18 @@ class Poller:
         self._name = name
         self._rate_per_s = rate_per_s
         self._limit = max(1, int(rate_per_s * SHARE * ROUND_S))
-        self._loop = Loop(f"polls.{name}", self.poll_once, interval_max_s=ROUND_S)
+        self.loop = Loop(f"polls.{name}", self.poll_once, interval_max_s=ROUND_S)
 
     async def start(self) -> None:
         """Insert the provider's budget if it is missing, and start the loop."""
         await operations.ensure_budget(self._context.pool, self._name)
-        self._loop.start()
+        self.loop.start()
 
     async def stop(self, grace_s: float) -> None:
         """Give the round `grace_s` to finish, then stop."""
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._loop.stop()
+                await self.loop.stop()
 
     async def poll_once(self) -> int:
         """Request due reads, unless other work waits. Return the number of polls."""

@@ -70,19 +70,19 @@ class RecentEventsReader:
         self._provider = provider
         self._rate_per_s = rate_per_s
         self._timeout_s = timeout_s
-        self._loop = Loop(f"recent_events.{name}", self.read_once, interval_max_s=LOOK_INTERVAL_S)
+        self.loop = Loop(f"recent_events.{name}", self.read_once, interval_max_s=LOOK_INTERVAL_S)
 
     async def start(self) -> None:
         """Insert the provider's rows if they are missing, and start the loop."""
         await operations.ensure_budget(self._pool, self._name)
         await event_positions.ensure(self._pool, self._name)
-        self._loop.start()
+        self.loop.start()
 
     async def stop(self, grace_s: float) -> None:
         """Give the page `grace_s` to finish, then stop. A page that did not finish is read again."""
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._loop.stop()
+                await self.loop.stop()
 
     async def read_once(self) -> int:
         """Read a page if one is due and the budget allows it. Return the number of pages read."""

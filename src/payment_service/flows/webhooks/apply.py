@@ -47,6 +47,8 @@ log = structlog.get_logger(__name__)
 READ: Final = "read"
 # A transaction of about 30 ms, well under the lock timeout of other transactions.
 GROUP_MAX: Final = 256
+# Every delivery wakes the loop.
+STORE_INTERVAL_MAX_S: Final = 5.0
 REPLAY_GROUP_MAX: Final = 100
 # A lock on a payment lasts milliseconds.
 LOCKED_RETRY_S: Final = 0.25
@@ -84,17 +86,17 @@ class Webhooks:
         self._context = context
         self._suspect = suspect
         self._pending: list[_Delivery] = []
-        self._storing = Loop("webhooks.store", self.store_once)
-        self._replaying = Loop("webhooks.replay", self.replay_once, interval_max_s=0.5)
+        self._storing = Loop("webhooks.store", self.store_once, interval_max_s=STORE_INTERVAL_MAX_S)
+        self.replaying = Loop("webhooks.replay", self.replay_once, interval_max_s=0.5)
 
     def start(self) -> None:
         """Start the loops that store and replay events."""
         self._storing.start()
-        self._replaying.start()
+        self.replaying.start()
 
     async def stop(self) -> None:
         """Store what was delivered, then stop."""
-        await self._replaying.stop()
+        await self.replaying.stop()
         await self._storing.stop()
         while self._pending:
             await self.store_once()

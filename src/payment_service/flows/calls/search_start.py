@@ -1,0 +1,52 @@
+"""Where claims begin to search among the due operations.
+
+An old snapshot (a report, a dump) retains the index entry of every operation that was ever due. A claim that begins at the
+first entry steps over all of them. So a claim begins where the last one found nothing left.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from payment_service.db.operations import BEGINNING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+# Operations are due from the begin of their transaction, and visible after its commit. Transactions take milliseconds.
+LATE_COMMIT: Final = timedelta(seconds=1)
+# How often a claim searches from the beginning. It finds operations of longer transactions, those that waited for an operation
+# which an operator ended, and those of another process that died while it claimed them.
+FULL_SEARCH_INTERVAL_S: Final = 5.0
+# A full search takes at most this part of the time, however old the snapshot is.
+FULL_SEARCH_SHARE: Final = 0.05
+
+
+class SearchStart:
+    """The due time above which the next claim searches. `steady_s` returns the seconds of a clock that nobody sets."""
+
+    def __init__(self, steady_s: Callable[[], float]) -> None:
+        self._steady_s = steady_s
+        self._after = BEGINNING
+        self._kinds: frozenset[str] = frozenset()
+        self._full_at_s = float("-inf")
+        self._began_s = 0.0
+        self._full = True
+
+    def begin(self, kinds_left_out: Collection[str]) -> datetime:
+        """Return where a claim begins. It searches everything if that is due, or if it leaves out other kinds than the last."""
+        self._began_s = self._steady_s()
+        self._full = self._began_s >= self._full_at_s or self._kinds != frozenset(kinds_left_out)
+        self._kinds = frozenset(kinds_left_out)
+        if self._full:
+            self._after = BEGINNING
+        return self._after
+
+    def end(self, looked_until: datetime) -> None:
+        """Note that nothing which was due before `looked_until` was left."""
+        if self._full:
+            took_s = self._steady_s() - self._began_s
+            self._full_at_s = self._steady_s() + max(FULL_SEARCH_INTERVAL_S, took_s / FULL_SEARCH_SHARE)
+        if looked_until > BEGINNING:
+            self._after = max(self._after, looked_until - LATE_COMMIT)

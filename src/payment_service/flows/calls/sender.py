@@ -1,0 +1,86 @@
+"""Send the request of one attempt, or read instead of it, with no transaction open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from payment_service.crash_points import reached
+from payment_service.db import budget
+from payment_service.flows.calls.cancel_guard import conclude_guard
+from payment_service.flows.calls.outcomes import NOTHING_YET
+from payment_service.provider.calls import attempt
+from payment_service.provider.port import Call, Kind
+from payment_service.telemetry import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from payment_service.db.operations import Claimed
+    from payment_service.db.pool import Pool
+    from payment_service.flows.calls.outcomes import CallResult
+    from payment_service.provider.port import Outcome, Provider
+
+log = structlog.get_logger(__name__)
+
+
+class Sender:
+    """Makes the calls of one provider. `limit_s`: the time limit of a call, in seconds."""
+
+    def __init__(self, pool: Pool, provider: Provider, *, limit_s: float, jitter: Callable[[], float]) -> None:
+        self._pool = pool
+        self._provider = provider
+        self._limit_s = limit_s
+        self._jitter = jitter
+
+    async def read_first(self, operation: Claimed, refuse_late: Callable[[], None]) -> CallResult | None:
+        """Read what a guarded cancel would end. Return the result if it must not be sent."""
+        await budget.spend(self._pool, self._provider.name)
+        outcome = await self.call(replace(operation, resolving=True), refuse_late)
+        return conclude_guard(operation, outcome, jitter=self._jitter)
+
+    async def call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Outcome:
+        """Call the provider. `refuse_late` raises TooLate if another worker may own the operation."""
+        call = self._build_call(operation, refuse_late)
+        refuse_late()
+        moment = "look" if operation.resolving else "call"
+        reached(f"dispatch.{operation.kind}.{moment}.before")
+        with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
+            outcome = await attempt(self._provider, call, limit_s=self._limit_s)
+        reached(f"dispatch.{operation.kind}.{moment}.after")
+        metrics.PROVIDER_CALLS.labels(self._provider.name, operation.kind, type(outcome).__name__.lower()).inc()
+        return outcome
+
+    def _build_call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Call:
+        request = operation.request
+        if operation.resolving and operation.kind is not Kind.RETRIEVE:
+            request = self._provider.lookup_request(operation.request)
+        return Call(
+            kind=operation.kind,
+            operation_id=operation.id,
+            payment_id=operation.payment_id,
+            request=request,
+            idempotency_key=operation.idempotency_key,
+            source=f"answer:{operation.id}",
+            refuse_late=refuse_late,
+        )
+
+
+def log_result(result: CallResult) -> None:
+    """Log a result other than success."""
+    operation, update = result.operation, result.update
+    if update.outcome in {"done", "found", NOTHING_YET}:
+        return
+    log.warning(
+        "operation_not_done",
+        operation_id=str(operation.id),
+        payment_id=str(operation.payment_id),
+        kind=operation.kind,
+        state=update.state,
+        outcome=update.outcome,
+        code=update.code,
+        attempt=operation.attempt,
+        provider_request_id=update.request_id,
+    )
