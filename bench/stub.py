@@ -1,4 +1,4 @@
-"""A provider that answers at once: POST /v1/payment_intents only, with little CPU.
+"""A provider that answers at once, with little CPU: POST /v1/payment_intents, and empty lists.
 
 It has no state: the intent's id is computed from the payment's, so the same key gets the same intent. Run: `python -m bench.stub PORT`.
 """
@@ -17,7 +17,10 @@ import uvloop
 from bench.intent import INTENT_TEXT, intent_id
 
 _ROUTE: Final = b"POST /v1/payment_intents HTTP/1.1\r\n"
-_NOT_FOUND: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+_LISTS: Final = (b"GET /v1/payment_intents?", b"GET /v1/events?", b"GET /v1/charges?", b"GET /v1/refunds?", b"GET /v1/disputes?")
+_EMPTY: Final = b'{"object":"list","data":[],"has_more":false}'
+# As for a key that may not read the account or the products: the service then starts without a claim.
+_FORBIDDEN: Final = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
@@ -36,7 +39,7 @@ class Connection(asyncio.Protocol):
         data = self._waiting + data
         while (end := data.find(b"\r\n\r\n") + 4) >= 4 and len(data) >= end + _length(data[:end]):
             length = _length(data[:end])
-            self._transport.write(_answer(data[end : end + length]) if data.startswith(_ROUTE) else _NOT_FOUND)
+            self._transport.write(_answer(data, data[end : end + length]))
             data = data[end + length :]
         self._waiting = data
 
@@ -46,7 +49,15 @@ def _length(head: bytes) -> int:
     return 0 if at < 0 else int(head[at + 17 : head.index(b"\r\n", at + 17)])
 
 
-def _answer(form: bytes) -> bytes:
+def _answer(request: bytes, form: bytes) -> bytes:
+    if request.startswith(_ROUTE):
+        return _created(form)
+    if request.startswith(_LISTS):
+        return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_EMPTY) + _EMPTY
+    return _FORBIDDEN
+
+
+def _created(form: bytes) -> bytes:
     asked = dict(parse_qsl(form.decode()))
     payment_id, now = asked["metadata[payment_id]"], int(time.time())
     intent = INTENT_TEXT % {
