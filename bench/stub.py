@@ -17,7 +17,13 @@ import uvloop
 from bench.intent import INTENT_TEXT, intent_id
 
 _ROUTE: Final = b"POST /v1/payment_intents HTTP/1.1\r\n"
-_LISTS: Final = (b"GET /v1/payment_intents?", b"GET /v1/events?", b"GET /v1/charges?", b"GET /v1/refunds?", b"GET /v1/disputes?")
+_LISTS: Final = (
+    b"GET /v1/payment_intents?",
+    b"GET /v1/events?",
+    b"GET /v1/charges?",
+    b"GET /v1/refunds?",
+    b"GET /v1/disputes?",
+)
 _EMPTY: Final = b'{"object":"list","data":[],"has_more":false}'
 # As for a key that may not read the account or the products: the service then starts without a claim.
 _FORBIDDEN: Final = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
