@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from payment_service.db.queries import load
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 _SQL = load(__package__, "outbox.sql")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxRow:
+class OutboxRow(NamedTuple):
     """A record to publish. Records of one `aggregate_id` (a payment, or a dead letter) are published one after another."""
 
     position: int
@@ -35,8 +34,7 @@ class OutboxRow:
         return [(name, None if text is None else text.encode("latin-1")) for name, text in json.loads(self.headers)]
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Partition and offset of an acknowledged record."""
 
     position: int

@@ -64,9 +64,10 @@ def server_settings(app: ASGIApp) -> dict[str, Any]:
 
 
 class HttpServer:
-    """An app on its own port, without signal handlers or threads."""
+    """An app on its own port, without signal handlers or threads. `shared`: other processes listen there too."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, *, shared: bool = False) -> None:
+        self._shared = shared
         self._host = host
         self._port = port
         self._server = uvicorn.Server(uvicorn.Config(app, **server_settings(app)))
@@ -75,7 +76,7 @@ class HttpServer:
 
     async def start(self) -> int:
         """Bind and return the port. It differs from the requested port only if that was 0. Raises AddressInUse."""
-        self._socket = _listen(self._host, self._port)
+        self._socket = _listen(self._host, self._port, shared=self._shared)
         config = self._server.config
         config.load()
         self._server.lifespan = config.lifespan_class(config)
@@ -99,10 +100,10 @@ class HttpServer:
         self._socket = self._serving = None
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         reason = error.strerror or str(error)
         message = f"Cannot listen on {host}:{port}: {reason}. Stop the process that listens there, or set another SERVICE_PORT or METRICS_PORT."

@@ -1,9 +1,4 @@
-"""Stripe's webhooks: `verify` the raw bytes, `parse` them strictly, `translate` the event. No I/O except logs, no clock.
-
-The official SDK checks the signature (https://docs.stripe.com/webhooks#verify-official-libraries). A strict parser of
-the header runs first, because the SDK accepts future timestamps and `t=+1_7`, and raises TypeError for a non-ASCII
-signature.
-"""
+"""Stripe's webhooks: `verify` the raw bytes, `parse` them strictly, `translate` the event. No I/O except logs, no clock."""
 
 from __future__ import annotations
 
