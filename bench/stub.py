@@ -1,6 +1,6 @@
 """A provider that answers at once, with little CPU: POST /v1/payment_intents, and empty lists.
 
-It has no state: the intent's id is computed from the payment's, so the same key gets the same intent. Run: `python -m bench.stub PORT`.
+It has no state: the intent's id is computed from the payment's, so the same key gets the same intent. Run: `python -m bench.stub PORT LATENCY_MS`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _FORBIDDEN: Final = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 class Connection(asyncio.Protocol):
     """A keep-alive connection with requests one after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, latency_s: float) -> None:
+        self._latency_s = latency_s
         self._transport: Any = None
         self._waiting = b""
 
@@ -45,7 +46,11 @@ class Connection(asyncio.Protocol):
         data = self._waiting + data
         while (end := data.find(b"\r\n\r\n") + 4) >= 4 and len(data) >= end + _length(data[:end]):
             length = _length(data[:end])
-            self._transport.write(_answer(data, data[end : end + length]))
+            answer = _answer(data, data[end : end + length])
+            if self._latency_s:
+                asyncio.get_running_loop().call_later(self._latency_s, self._transport.write, answer)
+            else:
+                self._transport.write(answer)
             data = data[end + length :]
         self._waiting = data
 
@@ -86,11 +91,11 @@ def _created(form: bytes) -> bytes:
     return (head + intent).encode()
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, latency_s: float) -> None:
     """Listen until the process ends."""
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(latency_s), "127.0.0.1", port)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2]) / 1000))
