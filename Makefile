@@ -4,21 +4,22 @@
 SHELL = /bin/sh
 BIN = .venv/bin
 ARGS =
-# Half of the suite waits for leases and heartbeats, so two cores serve four workers.
+# Tests wait for processes, leases and heartbeats, so two cores serve four workers.
 PYTEST = $(BIN)/pytest --numprocesses 4 --dist worksteal
 COMPOSE = docker compose
 
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-sandbox test-planted fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check release-check fmt docs bench shots lock \
-	image image-test nginx-config-test test-nginx test-deploy payment-service-logs payment-service-restart test-payment-webhook
+.PHONY: help install demo test test-faults test-sandbox test-planted fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check release-check fmt docs bench shots lock \
+	image image-test nginx-config-test test-nginx test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make install                 install everything into .venv; quick when nothing changed (other targets call it)'
 	@echo 'make demo                    run the demo: orders, payments and events on a real PostgreSQL and broker; ARGS=--once exits by itself'
-	@echo 'make test                    run the tests of the service; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
+	@echo 'make test                    run the everyday tests of the service; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
+	@echo 'make test-faults             kill, freeze and cut off processes of the service; run the tests of each failure'
 	@echo 'make test-sandbox            run the tests of the Stripe emulator'
 	@echo 'make test-planted            find 1,000 planted differences among 100,000 payments, and measure time and memory; about 10 minutes'
 	@echo 'make test-kafka              run the tests that use a broker on Apache Kafka (needs Java and Maven, else exits 4)'
@@ -28,6 +29,7 @@ help:
 	@echo 'make test-clients            test the sandbox with clients for Node, Go and Java (exits 4 if one is missing)'
 	@echo 'make test-asyncapi           read asyncapi.yaml with the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
 	@echo 'make test-openapi            compile and use a TypeScript client made from openapi.json (needs Node.js and npm, else exits 4)'
+	@echo 'make test-alerts             make twelve faults and let a real Prometheus fire the alerts (else exits 4); about 5 minutes'
 	@echo 'make test-nginx              test deploy/nginx with a real nginx between the sandbox and the service (else exits 4)'
 	@echo 'make test-deploy             check the Helm chart and the alerts with helm and promtool (exits 4 if one is missing)'
 	@echo 'make nginx-config-test       let nginx check deploy/nginx (needs nginx, else exits 4)'
@@ -54,7 +56,10 @@ demo: install
 	@$(BIN)/payment-service demo $(ARGS)
 
 test: install
-	@$(PYTEST) --ignore tests/sandbox $(ARGS)
+	@$(PYTEST) --ignore tests/sandbox --ignore tests/faults $(ARGS)
+
+test-faults: install
+	@$(PYTEST) tests/faults $(ARGS)
 
 test-sandbox: install
 	@$(PYTEST) tests/sandbox $(ARGS)
@@ -88,6 +93,9 @@ nginx-config-test:
 
 test-deploy: install
 	@scripts/test-deploy $(ARGS)
+
+test-alerts: install
+	@scripts/test-alerts $(ARGS)
 
 test-nginx: install
 	@scripts/test-nginx $(ARGS)

@@ -53,7 +53,7 @@ def statements(payment_id: object, newest: datetime) -> dict[str, tuple[str, tup
         "unpublished records": (named("outbox.sql", "fetch_unpublished"), (500, [], 1_000_000)),
         "due cancellations": (named("order_cancellations.sql", "lock_due"), (100,)),
         "expiring payments": (named("payments.sql", "lock_expiring"), (newest, ["stripe"], 100)),
-        "gauges": (named("gauges.sql", "gauges"), (KINDS,)),
+        "gauges": (named("gauges.sql", "gauges"), ()),
         "timeline": (named("timeline.sql", "timeline"), (payment_id, datetime(1970, 1, 1, tzinfo=UTC), "", 100)),
     }
 

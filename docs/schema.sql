@@ -149,6 +149,7 @@ CREATE TABLE provider_budget (
     refilled_at          timestamptz      NOT NULL DEFAULT now(),
     checkout_tokens      double precision NOT NULL DEFAULT 0,  -- The share of calls that waiting customers may take, as of checkout_refilled_at.
     checkout_refilled_at timestamptz      NOT NULL DEFAULT now(),
+    polls_due_at         timestamptz      NOT NULL DEFAULT now(),  -- When the next round of polls may begin. One replica gets it.
     CONSTRAINT provider_budget_pkey PRIMARY KEY (provider)
 );
 
@@ -509,7 +510,7 @@ CREATE TABLE polls (
 CREATE INDEX polls_due ON polls (provider, due_at);
 
 -- How far the events of a provider are read, so that none depends on a webhook. One row per provider.
-CREATE TABLE polling (
+CREATE TABLE event_positions (
     provider          text        NOT NULL,
     events_read_until bigint      NOT NULL,  -- All events of the provider up to this second (its clock, since 1970) are stored.
     window_until      bigint,  -- End of the window that is being read; NULL between windows.
@@ -519,8 +520,7 @@ CREATE TABLE polling (
     failures          integer     NOT NULL DEFAULT 0,  -- Failed pages in a row; the pause doubles with each.
     events_due_at     timestamptz NOT NULL DEFAULT now(),  -- When the next page is due. A replica that reads a page moves it for the time of a call.
     events_claimed_at timestamptz NOT NULL DEFAULT now(),
-    reads_due_at      timestamptz NOT NULL DEFAULT now(),  -- When the next single reads may be requested.
-    CONSTRAINT polling_pkey PRIMARY KEY (provider)
+    CONSTRAINT event_positions_pkey PRIMARY KEY (provider)
 );
 
 -- The last recovery of a restored backup. One row or none.
@@ -550,6 +550,16 @@ CREATE TABLE recovered_records (
     CONSTRAINT recovered_records_sequence_counts_from_1 CHECK (sequence >= 1)
 );
 CREATE INDEX recovered_records_of_payment ON recovered_records (payment_id, sequence);
+
+-- The last consumer that was assigned a partition. If it died while it read, the next one reads the first records in a process of their own.
+CREATE TABLE partition_readers (
+    topic     text        NOT NULL,
+    partition integer     NOT NULL,
+    reader    uuid        NOT NULL,  -- Random id of the consumer.
+    began_at  timestamptz NOT NULL DEFAULT now(),
+    ended_at  timestamptz,  -- When it gave the partition up or stopped. NULL: it reads, or it died.
+    CONSTRAINT partition_readers_one_per_partition PRIMARY KEY (topic, partition)
+);
 
 -- Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.
 CREATE TABLE bank_intents (

@@ -18,8 +18,8 @@ from payment_service.contracts.schemas import (
     headers_name,
     value_name,
 )
-from payment_service.domain.events import PaymentEvent
-from payment_service_events.types import EVENTS
+from payment_service.domain.payment_event import PaymentEvent
+from payment_service_events.published_events import EVENTS
 from scripts.sample_records import ANNOUNCEMENTS, ORDER, record_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -39,6 +39,7 @@ CANCELLED_EXAMPLE: Final = {"order_id": ORDER, "reason": "The customer has chang
 EXAMPLES: Final = {ORDERS_CREATED: ORDER_EXAMPLE, ORDERS_CANCELLED: CANCELLED_EXAMPLE}
 DEAD_LETTER_EXAMPLE: Final = {
     "dlq_reason": "bad_amount",
+    "dlq_detail": 'total is not a string: send a decimal string such as "19.90". A JSON number may be rounded.',
     "dlq_topic": "orders.created",
     "dlq_partition": "0",
     "dlq_offset": "41",

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from payment_service.contracts.schemas import all_schemas
-from payment_service_events.types import EVENTS
+from payment_service_events.published_events import EVENTS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 

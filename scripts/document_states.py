@@ -10,7 +10,6 @@ from typing import Final
 from uuid import UUID
 
 from payment_service.db.operations import Claimed
-from payment_service.domain.events import PaymentEvent
 from payment_service.domain.facts_without_intent import FreeFact, RefusedFact
 from payment_service.domain.payment import (
     CANCELABLE,
@@ -24,13 +23,14 @@ from payment_service.domain.payment import (
     Status,
     apply,
 )
+from payment_service.domain.payment_event import PaymentEvent
 from payment_service.domain.refund import REFUND_STATUS_ORDER
 from payment_service.domain.unpaid import CANCELLATION_REASONS, unpaid_outcome
 from payment_service.flows.calls.outcomes import CallResult, conclude
 from payment_service.provider import port
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
-from payment_service_events.types import Failed
+from payment_service_events.published_events import Failed
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PATH: Final = ROOT / "docs" / "state-machines.md"

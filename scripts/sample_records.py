@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import PaymentEvent
 from payment_service.domain.ids import payment_id
+from payment_service.domain.payment_event import PaymentEvent
 from payment_service.flows.state.outbox_records import outbox_record
 from payment_service_events.currency import currency
 from payment_service_events.declaration import EventData, examples
 from payment_service_events.money import Money
-from payment_service_events.types import DATA
+from payment_service_events.published_events import DATA
 from scripts.document_states import SAMPLE
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from payment_service import exit_codes
 from payment_service.config.config import Config, ConfigError
-from payment_service.db import attention
+from payment_service.db import attention, waiting_calls
 from payment_service.db.clock import database_time
 from payment_service.db.clock_skew import SKEW_MAX_S, describe
 from payment_service.db.gauges import partition_days_left
@@ -147,6 +147,8 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
             yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
     yield await _check_attention(connection)
     yield await _check_balance(connection)
+    async for finding in _check_waiting_calls(connection):
+        yield finding
     async for finding in check_installation(config, connection):
         yield finding
     yield await _check_disabled_providers(config, connection)
@@ -174,6 +176,12 @@ async def _check_balance(connection: Connection) -> Finding:
         return Finding(Verdict.OK, "balance", "no refund waits for it")
     found = f"{waiting} {'refund waits' if waiting == 1 else 'refunds wait'} for our balance at the provider"
     return Finding(Verdict.WARNING, "balance", found, "top it up; refunds are retried for a week, then they fail")
+
+
+async def _check_waiting_calls(connection: Connection) -> Findings:
+    for found in await waiting_calls.problems(connection):
+        fix = "see PaymentCallsWaiting in docs/runbook.md; every call is retried under its own key"
+        yield Finding(Verdict.FAILED, "provider", found, fix)
 
 
 async def _check_role(connection: Connection, roles: Roles) -> Findings:

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException
 
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED, topics_needed
 from payment_service.findings import Finding, Findings, Verdict
+from payment_service.kafka.topic_findings import BATCH_LIMIT_BYTES, open_transactions, settings_of
 from payment_service.kafka.topics import topic_partitions
 from payment_service.kafka.unread import deleted_unread
 
@@ -54,14 +55,48 @@ async def check_broker(config: Config) -> Findings:
         )
     if not missing and not narrow:
         yield Finding(Verdict.OK, "topics", f"all {len(needed)} exist")
-    async for finding in _check_unread_orders(config, existing):
-        yield finding
-
-
-async def _check_unread_orders(config: Config, partitions: Mapping[str, int]) -> Findings:
-    """Report each partition whose unread records are gone. `partitions` are those of all topics."""
     read = (ORDERS_CREATED, ORDERS_CANCELLED) if config.orders_cancelled else (ORDERS_CREATED,)
-    wanted = {name: partitions[name] for name in read if name in partitions}
+    wanted = {name: existing[name] for name in read if name in existing}
+    for check in (_check_settings, _check_unread_orders, _check_transactions):
+        async for finding in check(config, wanted):
+            yield finding
+
+
+async def _check_settings(config: Config, wanted: Mapping[str, int]) -> Findings:
+    """Report settings of the topics that can take the memory of a replica, or delete orders."""
+    try:
+        found = await asyncio.to_thread(settings_of, config, list(wanted), TIMEOUT_S)
+    except (KafkaException, TimeoutError):
+        yield Finding(Verdict.WARNING, "topics", "their settings cannot be read", "grant this user DESCRIBE_CONFIGS")
+        return
+    for topic, settings in found.items():
+        limit = int(settings.get("max.message.bytes", BATCH_LIMIT_BYTES))
+        if limit > BATCH_LIMIT_BYTES:
+            problem = (
+                f"{topic}: max.message.bytes is {limit}; one compressed batch can take a thousand times as much memory"
+            )
+            yield Finding(Verdict.WARNING, "topics", problem, f"set it to {BATCH_LIMIT_BYTES} or less")
+        if "compact" in settings.get("cleanup.policy", ""):
+            problem = f"{topic}: compaction deletes an order when a later record has its key"
+            yield Finding(Verdict.WARNING, "topics", problem, "set cleanup.policy=delete")
+
+
+async def _check_transactions(config: Config, wanted: Mapping[str, int]) -> Findings:
+    """Report each partition in which records wait for a transaction. A transaction of now takes milliseconds."""
+    try:
+        found = await asyncio.to_thread(open_transactions, config, wanted, TIMEOUT_S)
+    except (KafkaException, TimeoutError):
+        return  # the broker has no transactions, or the check of the group has said what is wrong
+    for one in found:
+        problem = (
+            f"{one.topic}-{one.partition}: {one.behind} offsets wait behind a transaction that is open at {one.offset}"
+        )
+        fix = "if it stays open, end it: kafka-transactions.sh find-hanging, then abort"
+        yield Finding(Verdict.WARNING, SUBJECT, problem, fix)
+
+
+async def _check_unread_orders(config: Config, wanted: Mapping[str, int]) -> Findings:
+    """Report each partition whose unread records are gone."""
     try:
         skipped = await asyncio.to_thread(deleted_unread, config, wanted, TIMEOUT_S)
     except KafkaException as error:

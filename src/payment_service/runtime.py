@@ -27,6 +27,7 @@ from payment_service.db import provider_health, recovery
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
+from payment_service.db.waiting_calls import WaitingCalls
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
@@ -38,12 +39,14 @@ from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.expiry import Expiry
 from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
+from payment_service.flows.webhooks.foreign import ForeignEvents
 from payment_service.http.app import build_app, build_operations_app
 from payment_service.http.health import Readiness
 from payment_service.http.server import AddressInUse, HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
+from payment_service.kafka.reader_marks import ReaderMarks
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
 from payment_service.provider.account_claims import AccountClaims
@@ -60,8 +63,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from payment_service.config.config import Config
+    from payment_service.contracts.incoming import InboundRecord
     from payment_service.db.pool import Pool
-    from payment_service.flows.intake.records import InboundRecord
     from payment_service.provider.account_claims import Installation
 
 log = structlog.get_logger(__name__)
@@ -87,12 +90,7 @@ def serve(config: Config, roles: Collection[str], workers: int = 1) -> int:
     if workers == 1:
         return _run(config, roles)
     gc.freeze()  # the workers share what is loaded
-    return run_workers(workers, lambda n, parent_pipe: _run(_config_of(config, n), roles, parent_pipe))
-
-
-def _config_of(config: Config, n: int) -> Config:
-    """Return the configuration of worker `n`: they share SERVICE_PORT, and each shows its own metrics."""
-    return config.model_copy(update={"metrics_port": config.metrics_port + n}) if config.metrics_port else config
+    return run_workers(workers, lambda n, parent_pipe: _run(config.of_worker(n), roles, parent_pipe))
 
 
 def _run(config: Config, roles: Collection[str], parent_pipe: int | None = None) -> int:
@@ -213,6 +211,7 @@ class Service:
         self._pool = pool
         self._roles = roles
         self._providers = open_providers(config, self._provider_context(installation))
+        self._waiting_calls = WaitingCalls(pool, self._providers.by_name)
         self._claims = {
             name: AccountClaim(pool, provider, installation)
             for name, provider in self._providers.by_name.items()
@@ -223,7 +222,10 @@ class Service:
         make_producer = partial(Producer, broker_status=self._broker_status)
         self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
-        self._webhooks = Webhooks(self._context)
+        self._foreign_events = ForeignEvents(
+            self._context, rate_per_s=config.provider_rate_per_second, limit_s=config.provider_timeout_s
+        )
+        self._webhooks = Webhooks(self._context, self._foreign_events.suspect)
         self._intake = OrderIntake(
             self._context,
             order_max_age=config.order_max_age,
@@ -275,17 +277,27 @@ class Service:
         if "reconcile" in self._roles:
             stack.push_async_callback(start_reconciliation(self._context, self._config))
         if "http" in self._roles:
+            self._foreign_events.start()
+            stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
             await self._serve_http(stack, self._public, self._config.service_port, shared=self._shares_port)
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
+            running = asyncio.get_running_loop()
             self._consumer = OrderConsumer(
-                self._config, self._accept, asyncio.get_running_loop(), topics=topics, broker_status=self._broker_status
+                self._config,
+                self._accept,
+                running,
+                topics=topics,
+                broker_status=self._broker_status,
+                marks=ReaderMarks(self._pool, running),
             )
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
-        for loop in sampling_loops(self._pool, self._clock, self._broker_status, self._claims.values()):
+        for loop in sampling_loops(
+            self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls
+        ):
             loop.start()
             stack.push_async_callback(loop.stop)
 
@@ -312,7 +324,11 @@ class Service:
 
     async def readiness(self) -> Readiness:
         """Return ready if the schema matches and the database answers; broker and provider are reported only."""
-        checks = {"broker": self._broker_state(), "provider": "ok", "clock": self._clock.problem() or "ok"}
+        checks = {
+            "broker": self._broker_state(),
+            "provider": self._waiting_calls.problem() or "ok",
+            "clock": self._clock.problem() or "ok",
+        }
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 problem = await schema_problem(self._pool)

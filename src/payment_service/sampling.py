@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from payment_service.db import gauges
 from payment_service.db.clock_skew import MEASURE_INTERVAL_S, ClockSkew
-from payment_service.db.gauges import sample
 from payment_service.loop import Loop
 from payment_service.telemetry import metrics
 
@@ -14,23 +14,30 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from payment_service.db.pool import Pool
+    from payment_service.db.waiting_calls import WaitingCalls
     from payment_service.flows.timers.account_claim import AccountClaim
     from payment_service.kafka.broker_status import BrokerStatus
 
 # Gauges serve dashboards and alerts: five seconds old is fresh enough, and the queries cost a few milliseconds.
 SAMPLE_INTERVAL_S: Final = 5.0
+# The queries take milliseconds. A database that takes longer than this cannot serve customers.
+SAMPLE_TIMEOUT_S: Final = 4.0
 LAG_CHECK_INTERVAL_S: Final = 0.5
 
 
 def sampling_loops(
-    pool: Pool, clock: ClockSkew, broker_status: BrokerStatus, claims: Collection[AccountClaim]
+    pool: Pool,
+    clock: ClockSkew,
+    broker_status: BrokerStatus,
+    claims: Collection[AccountClaim],
+    waiting_calls: WaitingCalls,
 ) -> list[Loop]:
     """Return the loops for the gauges, the lag of the event loop and the clock skew."""
 
     async def sample_once() -> int:
         _show_pauses(clock, claims)
         metrics.BROKER_UNAVAILABLE.set(bool(broker_status.problem()))
-        await sample(pool)
+        await _sample_database(pool, waiting_calls)
         return 0
 
     return [
@@ -43,6 +50,19 @@ def sampling_loops(
             interval_max_s=MEASURE_INTERVAL_S,
         ),
     ]
+
+
+async def _sample_database(pool: Pool, waiting_calls: WaitingCalls) -> None:
+    answered = False
+    try:
+        async with asyncio.timeout(SAMPLE_TIMEOUT_S):
+            await waiting_calls.measure_once()
+            await gauges.sample(pool)
+        answered = True
+    finally:
+        metrics.DATABASE_UNAVAILABLE.set(not answered)
+        if not answered:
+            gauges.hide()
 
 
 async def _check_lag() -> int:

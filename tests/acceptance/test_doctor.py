@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -20,18 +18,15 @@ from payment_service.db.clock_skew import SKEW_MAX_S
 from payment_service.db.maintain import AHEAD
 from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service_demo.embedded.broker import EmbeddedBroker
+from tests.support.command import run
 from tests.support.databases import DatabaseServer
 from tests.support.kafka import TOPICS, create_topics
 from tests.support.sandbox import SandboxProcess
 
-COMMAND = Path(sys.executable).with_name("payment-service")
-
 
 def examine(env: Mapping[str, str], **changes: str) -> tuple[int, list[list[str]]]:
     """Return the exit code and the lines as [verdict, rest]."""
-    result = subprocess.run(
-        [COMMAND, "doctor"], env={**env, **changes}, capture_output=True, text=True, check=False, timeout=50
-    )
+    result = run("doctor", env={**env, **changes})
     assert result.stderr == ""
     return result.returncode, [line.split(maxsplit=1) for line in result.stdout.splitlines()]
 

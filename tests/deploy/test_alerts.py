@@ -13,9 +13,10 @@ from tests.support.monitoring import ALERTS, QUERIES, RULES
 
 pytestmark = [pytest.mark.promtool, pytest.mark.timeout(60)]
 
-REFUSED: Final = 'payments_webhooks_refused_total{reason="no_match"}'
 ACCEPTED: Final = 'payments_webhooks_total{result="applied"}'
 CREATED: Final = 'payments_provider_calls_total{provider="stripe",kind="create",outcome="done"}'
+UNKNOWN: Final = 'payments_provider_calls_total{provider="stripe",kind="create",outcome="unknown"}'
+OLDEST: Final = 'payments_oldest_unfinished_operation_seconds{provider="stripe"}'
 LAG: Final = 'payments_consumer_lag_records{topic="orders.created",partition="0"}'
 # The end of this partition is unknown: it must not reduce the lag of other partitions.
 UNKNOWN_LAG: Final = {'payments_consumer_lag_records{topic="orders.created",partition="9"}': "-1x30"}
@@ -25,6 +26,16 @@ ACCEPTED_ORDERS: Final = 'payments_orders_total{result="accepted"}'
 CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
     # alert: (series on which it fires, series on which it does not, time of the evaluation)
     "PaymentServiceAbsent": ({}, {"payments_event_loop_lag_seconds": "0x10"}, "5m"),
+    "PaymentDatabaseUnavailable": (
+        {'payments_database_unavailable{instance="a"}': "1x5"},
+        {'payments_database_unavailable{instance="a"}': "1 0 1 0 1 0"},
+        "3m",
+    ),
+    "PaymentBrokerUnavailable": (
+        {'payments_broker_unavailable{instance="a"}': "1x5"},
+        {'payments_broker_unavailable{instance="a"}': "1 0 1 0 1 0"},
+        "3m",
+    ),
     "PaymentProviderBlocked": (
         {'payments_provider_blocked{provider="stripe",kind="*"}': "1x10"},
         {'payments_provider_blocked{provider="stripe",kind="*"}': "1 0x10"},
@@ -55,10 +66,11 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_needs_attention{what="event",reason="unexpected_money"}': "1x10"},
         "8m",
     ),
-    "PaymentCallsWaiting": (
-        {"payments_oldest_due_operation_seconds": "0+30x10"},
-        {"payments_oldest_due_operation_seconds": "50 90 20 50 90 20 50 90 20"},
-        "8m",
+    "PaymentCallsWaiting": ({f"{OLDEST}": "0+30x10"}, {f"{OLDEST}": "50 90 20 50 90 20 50 90 20"}, "7m"),
+    "PaymentProviderFailing": (
+        {UNKNOWN: "0+10x10", CREATED: "0+9x10"},
+        {UNKNOWN: "0+10x10", CREATED: "0+11x10"},
+        "5m",
     ),
     "PaymentOrdersWaiting": (
         {
@@ -79,6 +91,11 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_skipped_records_total{topic="orders.created",partition="0"}': "0x5"},
         "1m",
     ),
+    "PaymentTopicReplaced": (
+        {'payments_replaced_partitions_total{topic="orders.created",partition="0"}': "1x5"},
+        {'payments_replaced_partitions_total{topic="orders.created",partition="0"}': "0x5"},
+        "1m",
+    ),
     "PaymentRecordsNotPublished": (
         {"payments_oldest_unpublished_seconds": "0+60x10"},
         {"payments_oldest_unpublished_seconds": "1 45 0 45 0 45 0"},
@@ -90,9 +107,9 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         "5m",
     ),
     "PaymentWebhooksRefused": (
-        {REFUSED: "0+5x60", ACCEPTED: "9x60"},
-        {REFUSED: "0+5x60", ACCEPTED: "0+50x60"},
-        "40m",
+        {'payments_webhooks_refused_in_a_row{instance="a"}': "0 5x5"},
+        {'payments_webhooks_refused_in_a_row{instance="a"}': "0 4x5"},
+        "4m",
     ),
     "PaymentWebhooksSilent": ({CREATED: "0+1x120", ACCEPTED: "7x120"}, {CREATED: "0+1x120", ACCEPTED: "0+1x120"}, "110m"),
     "PaymentWebhooksOverloaded": (
@@ -105,15 +122,15 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_webhooks_total{result="external"}': "0+1x60"},
         "50m",
     ),
+    "PaymentEventsWaiting": ({"payments_events_waiting": "2x30"}, {"payments_events_waiting": "2x5 0x5 2x5 0x5"}, "20m"),
     "PaymentPollingBehind": (
         {'payments_events_unread_seconds{provider="stripe"}': "0+60x30"},
         {'payments_events_unread_seconds{provider="stripe"}': "90x10 950x3 90x20"},
         "30m",
     ),
-    "PaymentEventsWaiting": ({"payments_events_waiting": "2x30"}, {"payments_events_waiting": "2x5 0x5 2x5 0x5"}, "20m"),
-    "PaymentQuarantineGrowing": (
-        {'payments_quarantined_total{source="kafka",reason="bad_amount"}': "0x5 1x20"},
-        {'payments_quarantined_total{source="kafka",reason="bad_amount"}': "4x30"},
+    "PaymentQuarantined": (
+        {'payments_needs_attention{what="quarantine",reason="bad_amount"}': "0x5 1x20"},
+        {'payments_needs_attention{what="quarantine",reason="bad_amount"}': "4x5 0x20"},
         "10m",
     ),
     "PaymentRefundFailed": (
@@ -146,6 +163,7 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {
             'payments_http_requests_total{route="/v1/checkout",status="503"}': "0+1x30",
             'payments_http_requests_total{route="/v1/checkout",status="404"}': "0+99x30",
+            'payments_http_requests_total{route="/ready",status="503"}': "0x10 2x20",
         },
         "20m",
     ),
@@ -213,12 +231,12 @@ def test_summaries_name_the_provider_and_the_duration(tmp_path: Path) -> None:
     blocked, waiting = (
         next(it for it in RULES if it["alert"] == f"Payment{name}") for name in ("ProviderBlocked", "CallsWaiting")
     )
-    series = CASES["PaymentProviderBlocked"][0] | {"payments_oldest_due_operation_seconds": "90x10"}
+    series = CASES["PaymentProviderBlocked"][0] | {OLDEST: "90.4x10"}
     labels = {"severity": "critical"}
     url = "docs/runbook.md#payment"
     summaries = {
         "ProviderBlocked": ({**labels, "provider": "stripe", "kind": "*"}, "stripe refuses our calls (kind *): customers with new orders cannot pay, or refunds wait."),
-        "CallsWaiting": (labels, "The oldest call to a provider has waited 1m 30s: customers cannot pay yet, and refunds are late."),
+        "CallsWaiting": ({**labels, "provider": "stripe"}, "A call to stripe has waited 90 s: customers cannot pay yet, and refunds are late."),
     }  # fmt: skip
     assert {blocked["labels"]["severity"], waiting["labels"]["severity"]} == {"critical"}
     alerts = [

@@ -35,7 +35,7 @@ def pass_time(shop: Shop) -> None:
     """Make young events old, and every wait of the timers over."""
     shop.sandbox.advance(LEFT_TO_WEBHOOKS_S + 1)
     with psycopg.connect(shop.dsn, autocommit=True) as connection:
-        connection.execute("UPDATE polling SET events_due_at = now()")
+        connection.execute("UPDATE event_positions SET events_due_at = now()")
         connection.execute("UPDATE polls SET due_at = now()")
 
 

@@ -25,15 +25,15 @@ def workers_of(service: ServiceProcess) -> list[psutil.Process]:
 
 def test_two_workers_take_orders_and_webhooks_and_stop_together(shop: Shop) -> None:
     orders = [f"o-{i}" for i in range(20)]
-    service = shop.serve(arguments=("serve", "--workers", "2"))
-    ports = {line["metrics_port"] for line in eventually(lambda: len(service.logs("started")) == 2 and service.logs("started"))}
+    service = shop.serve_workers(2)
+    found = workers_of(service)
+    ports = {line["metrics_port"] for line in service.logs("started")}
     assert ports == {service.metrics_port, service.metrics_port + 1}
     shop.order(*orders)
     shop.wait_status("pending")
     shop.pay(*orders)
     shop.wait_status("succeeded")
     shop.wait_quiet()
-    found = workers_of(service)
     service.stop()
     assert not any(worker.is_running() for worker in found)
     assert shop.count("workers") == 0
@@ -42,7 +42,7 @@ def test_two_workers_take_orders_and_webhooks_and_stop_together(shop: Shop) -> N
 
 def test_a_worker_that_dies_ends_all(shop: Shop) -> None:
     """The supervisor of the service sees the exit code, and starts it again."""
-    service = shop.serve(arguments=("serve", "--workers", "2"))
+    service = shop.serve_workers(2)
     first, second = workers_of(service)
     first.kill()
     assert service.wait(timeout_s=30) == 128 + signal.SIGKILL
@@ -50,7 +50,7 @@ def test_a_worker_that_dies_ends_all(shop: Shop) -> None:
 
 
 def test_workers_end_when_their_parent_was_killed(shop: Shop) -> None:
-    service = shop.serve(arguments=("serve", "--workers", "2"))
+    service = shop.serve_workers(2)
     found = workers_of(service)
     os.kill(service.pid, signal.SIGKILL)
     service.wait_killed()

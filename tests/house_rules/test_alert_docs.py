@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from payment_service.telemetry import metrics
+from tests.support.drill import DRILLS
 from tests.support.monitoring import DASHBOARD, PANELS, QUERIES, RULES, names
 
 ROOT: Final = Path(__file__).parents[2]
@@ -53,6 +54,15 @@ def test_every_metric_and_label_of_an_alert_exists(rule: dict[str, Any]) -> None
     for name, _, labels in found:
         assert name in declared, name
         assert set(re.findall(r"(\w+)=", labels)) <= labels_of(name)
+
+
+def test_the_runbook_shows_the_drill() -> None:
+    shown = [line for line in RUNBOOK.splitlines() if re.fullmatch(r"\|.*\| \d+ s \|.*\|", line)]
+    assert shown == [
+        f"| {drill.title} | [{drill.alert}](#{drill.alert.lower()}) | {drill.within_s} s |"
+        f" {'by itself' if drill.resolves else 'by you'} |"
+        for drill in DRILLS
+    ]
 
 
 def labels_of(name: str) -> set[str]:

@@ -18,13 +18,13 @@ from starlette.routing import Route
 
 from payment_service import cli
 from payment_service.doctor import TYPES_NEEDED
-from payment_service.domain.events import PaymentEvent
 from payment_service.domain.ids import payment_id
 from payment_service.domain.order import Reason
 from payment_service.domain.payment import Status
+from payment_service.domain.payment_event import PaymentEvent
 from payment_service.flows.state.outbox_records import outbox_record
 from payment_service.http.app import build_operations_app
-from payment_service_events.types import Succeeded
+from payment_service_events.published_events import Succeeded
 from scripts.document_api import public_app
 from scripts.document_states import SAMPLE
 

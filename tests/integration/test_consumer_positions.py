@@ -12,7 +12,7 @@ from confluent_kafka.cimpl import NewPartitions
 from prometheus_client import REGISTRY
 
 from payment_service.config.config import Config
-from payment_service.kafka.consumer import METADATA_INTERVAL_MS
+from payment_service.kafka.consumer_settings import METADATA_INTERVAL_MS
 from payment_service.kafka.unread import deleted_unread
 from tests.support.consumer import BatchReceiver, Start, lag_of, order
 from tests.support.eventually import eventually_async
@@ -122,7 +122,7 @@ async def test_records_that_were_deleted_unread_are_counted(
 async def test_a_new_partition_is_read(topics: Topics, member: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client looks for partitions at the metadata interval, which is under a minute."""
     assert METADATA_INTERVAL_MS < 60_000
-    monkeypatch.setattr("payment_service.kafka.consumer.METADATA_INTERVAL_MS", 1_000)
+    monkeypatch.setattr("payment_service.kafka.consumer_settings.METADATA_INTERVAL_MS", 1_000)
     receiver = BatchReceiver()
     consumer = member(receiver)
     await eventually_async(consumer.positions, timeout_s=30)

@@ -10,6 +10,7 @@ import pytest
 
 from payment_service.db import operations, workers
 from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.flows.intake.records import BATCH_TRIES
 from tests.support.eventually import NeverHappenedError
 from tests.support.flows import Flows, inbound_record, open_flows, order
 from tests.support.sandbox import SandboxProcess
@@ -37,8 +38,9 @@ async def test_a_database_error_quarantines_no_valid_order(flows: Flows, sqlstat
     """A full disk, a revoked privilege, a table not yet migrated: the orders wait."""
     await _raise_on(flows, "INSERT", "payments", sqlstate)
     batch = [inbound_record(order("o-1"), 1), inbound_record(order("o-2"), 2)]
-    with pytest.raises(TRANSIENT_ERRORS):
-        await flows.intake.accept(batch)
+    for _ in range(2 * BATCH_TRIES):
+        with pytest.raises(TRANSIENT_ERRORS):
+            await flows.intake.accept(batch)
     assert await flows.pool.fetchval("SELECT count(*) FROM quarantine") == 0
     await flows.pool.execute("DROP TRIGGER trip ON payments")
     await flows.intake.accept(batch)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from payment_service.flows.intake.records import InboundRecord
+from payment_service.contracts.incoming import InboundRecord
 from tests.support.flows import Flows, inbound_record, name_of, open_flows, order
 
 COUNTS = "SELECT (SELECT count(*) FROM payments), (SELECT count(*) FROM operations), (SELECT count(*) FROM quarantine), (SELECT count(*) FROM outbox)"
@@ -168,3 +168,17 @@ async def test_the_stored_request_is_exactly_this(flows: Flows) -> None:
         "amount=1990&currency=eur&payment_method_types%5B0%5D=card&metadata%5Bdeployment%5D=default"
         f"&metadata%5Border_id%5D=o-1&metadata%5Bpayment_id%5D={name_of('o-1')}"
     )
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=400), timedelta(days=40_000)])
+async def test_an_order_from_the_future_is_looked_for_first(flows: Flows, ahead: timedelta) -> None:
+    """Its age is unknown, and a restored backup may have lost its intent."""
+    records = [
+        inbound_record(order("future"), 1, age=-ahead),
+        inbound_record(order("recent"), 2),
+        inbound_record(order("minutes-ahead"), 3, age=timedelta(minutes=-50)),
+    ]
+    await flows.intake.accept(records)
+    assert (await flows.operation("future"))["epoch"] == 0
+    assert (await flows.operation("recent"))["epoch"] == 1
+    assert (await flows.operation("minutes-ahead"))["epoch"] == 1

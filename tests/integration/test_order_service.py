@@ -16,12 +16,12 @@ import pytest
 
 from docs.examples.order_service import Standing, standing, tasks
 from payment_service.db.records import OutboxRecord
-from payment_service.domain.events import PaymentEvent
+from payment_service.domain.payment_event import PaymentEvent
 from payment_service_demo.embedded.process import ChildProcess
 from payment_service_events import Event, read
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
-from payment_service_events.types import (
+from payment_service_events.published_events import (
     Authorized,
     Canceled,
     DisputeClosed,

@@ -9,14 +9,14 @@ from uuid import UUID
 import pytest
 
 from payment_service.db.polls import FIRST_WAIT_S, WAIT_MAX_S, wait_s
-from payment_service.flows.timers.polls import Polls
+from payment_service.flows.timers.poller import Poller
 from tests.support.flows import name_of
 from tests.support.harness import Harness
-from tests.support.polling import poll_all, poll_due, poller
+from tests.support.provider_reads import poll_all, poll_due, poller
 
 
 @pytest.fixture
-async def polls(harness: Harness) -> Polls:
+async def polls(harness: Harness) -> Poller:
     """Create a poller of the sandbox's payments."""
     return await poller(harness)
 
@@ -45,7 +45,7 @@ async def reads(harness: Harness) -> list[tuple[str, int]]:
 
 
 @pytest.mark.invariant("I16")
-async def test_a_payment_whose_events_are_all_lost_succeeds(harness: Harness, polls: Polls) -> None:
+async def test_a_payment_whose_events_are_all_lost_succeeds(harness: Harness, polls: Poller) -> None:
     """Rarely Stripe never generates an event (https://docs.stripe.com/webhooks/handle-irrecoverable-events)."""
     client: Any = harness.sandbox.client()
     client.v1.payment_intents.confirm(await created(harness, "o-1"), {"payment_method": "pm_card_visa"})
@@ -55,7 +55,7 @@ async def test_a_payment_whose_events_are_all_lost_succeeds(harness: Harness, po
 
 
 @pytest.mark.invariant("I16")
-async def test_a_hold_that_was_captured_at_the_provider_is_noticed(harness: Harness, polls: Polls) -> None:
+async def test_a_hold_that_was_captured_at_the_provider_is_noticed(harness: Harness, polls: Poller) -> None:
     client: Any = harness.sandbox.client()
     intent_id = await created(harness, "o-1", capture_method="manual")
     client.v1.payment_intents.confirm(intent_id, {"payment_method": "pm_card_visa"})
@@ -67,7 +67,7 @@ async def test_a_hold_that_was_captured_at_the_provider_is_noticed(harness: Harn
 
 
 @pytest.mark.invariant("I16")
-async def test_a_pending_refund_is_read_until_the_bank_decides(harness: Harness, polls: Polls) -> None:
+async def test_a_pending_refund_is_read_until_the_bank_decides(harness: Harness, polls: Poller) -> None:
     payment = await harness.pay("o-1", "pm_card_pendingRefund")
     assert payment not in await waits(harness)
     await harness.refund(payment, "5.00")
@@ -84,7 +84,7 @@ async def test_a_pending_refund_is_read_until_the_bank_decides(harness: Harness,
 
 
 @pytest.mark.invariant("I16")
-async def test_an_open_dispute_is_read_until_it_is_closed(harness: Harness, polls: Polls) -> None:
+async def test_an_open_dispute_is_read_until_it_is_closed(harness: Harness, polls: Poller) -> None:
     payment = await harness.pay("o-1", "pm_card_createDispute")
     await harness.run_until_idle()
     assert FIRST_WAIT_S < (await waits(harness))[payment] <= wait_s(5)
@@ -97,13 +97,13 @@ async def test_an_open_dispute_is_read_until_it_is_closed(harness: Harness, poll
     assert await reads(harness) == [("disputes:poll", 1)]
 
 
-async def test_a_payment_that_ended_is_not_polled(harness: Harness, polls: Polls) -> None:
+async def test_a_payment_that_ended_is_not_polled(harness: Harness, polls: Poller) -> None:
     await harness.pay("o-1")
     assert await waits(harness) == {}
     assert await poll_all(harness, polls) == 0
 
 
-async def test_a_poll_of_which_nothing_is_open_ends_without_a_call(harness: Harness, polls: Polls) -> None:
+async def test_a_poll_of_which_nothing_is_open_ends_without_a_call(harness: Harness, polls: Poller) -> None:
     payment = await harness.pay("o-1")
     await harness.flows.pool.execute(
         "INSERT INTO polls (payment_id, provider, due_at) VALUES ($1, 'stripe', now())", payment
@@ -112,7 +112,7 @@ async def test_a_poll_of_which_nothing_is_open_ends_without_a_call(harness: Harn
     assert (await waits(harness), await reads(harness)) == ({}, [])
 
 
-async def test_the_wait_doubles_and_all_polls_of_a_payment_share_one_operation(harness: Harness, polls: Polls) -> None:
+async def test_the_wait_doubles_and_all_polls_of_a_payment_share_one_operation(harness: Harness, polls: Poller) -> None:
     await created(harness, "o-1")
     payment = name_of("o-1")
     assert 0 < (await waits(harness))[payment] <= FIRST_WAIT_S
@@ -123,12 +123,12 @@ async def test_the_wait_doubles_and_all_polls_of_a_payment_share_one_operation(h
     assert await reads(harness) == [("intent:poll", 9)]
 
 
-async def test_nothing_is_polled_before_its_time(harness: Harness, polls: Polls) -> None:
+async def test_nothing_is_polled_before_its_time(harness: Harness, polls: Poller) -> None:
     await created(harness, "o-1")
     assert await poll_due(harness, polls) == 0
 
 
-async def test_polls_wait_while_operations_use_the_budget(harness: Harness, polls: Polls) -> None:
+async def test_polls_wait_while_operations_use_the_budget(harness: Harness, polls: Poller) -> None:
     """Half of the burst is free only while no operation waits for a token."""
     slow = await poller(harness, rate_per_s=0.01)
     await created(harness, "o-1")
@@ -138,7 +138,7 @@ async def test_polls_wait_while_operations_use_the_budget(harness: Harness, poll
     assert await poll_due(harness, slow) == 1
 
 
-async def test_polls_wait_for_the_reads_of_earlier_polls(harness: Harness, polls: Polls) -> None:
+async def test_polls_wait_for_the_reads_of_earlier_polls(harness: Harness, polls: Poller) -> None:
     """A provider that hangs would otherwise collect reads."""
     await created(harness, "o-1")
     await harness.pay("o-2")
@@ -153,12 +153,12 @@ async def test_polls_wait_for_the_reads_of_earlier_polls(harness: Harness, polls
     assert await polls.poll_once() == 0
 
 
-async def test_one_of_two_replicas_polls_in_a_round(harness: Harness, polls: Polls) -> None:
+async def test_one_of_two_replicas_polls_in_a_round(harness: Harness, polls: Poller) -> None:
     peer = await poller(harness)
     await created(harness, "o-1")
     await created(harness, "o-2")
     await harness.flows.pool.execute("UPDATE polls SET due_at = now()")
-    await harness.flows.pool.execute("UPDATE polling SET reads_due_at = now()")
+    await harness.flows.pool.execute("UPDATE provider_budget SET polls_due_at = now()")
     await harness.flows.pool.execute("UPDATE provider_budget SET tokens = 100, refilled_at = clock_timestamp()")
     assert sorted(await asyncio.gather(polls.poll_once(), peer.poll_once())) == [0, 2]
     await harness.flows.run_calls()
@@ -172,7 +172,7 @@ async def test_a_round_requests_a_fifth_of_the_rate(harness: Harness) -> None:
     assert await poll_due(harness, slow) == 1
 
 
-async def test_a_parked_read_stays_parked(harness: Harness, polls: Polls) -> None:
+async def test_a_parked_read_stays_parked(harness: Harness, polls: Poller) -> None:
     """An operator decides about it."""
     await created(harness, "o-1")
     await poll_all(harness, polls)

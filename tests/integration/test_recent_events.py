@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from payment_service.db import polling
+from payment_service.db import event_positions
 from payment_service.flows.timers.recent_events import BACKOFF_MAX_S, INTERVAL_S, RecentEventsReader
 from payment_service.provider.stripe.recent_events import TYPES_MAX
 from payment_service.provider.stripe.webhooks import APPLIED_TYPES
 from tests.support.harness import Harness
-from tests.support.polling import DUE_NOW, events_reader, read_events
+from tests.support.provider_reads import DUE_NOW, events_reader, read_events
 
 EVENTS = {"method": "GET", "path_prefix": "/v1/events"}
 DAY_S = 86_400
@@ -41,7 +41,9 @@ async def statuses(harness: Harness) -> list[str]:
 
 async def position(harness: Harness) -> dict[str, Any]:
     """Return the stored position, with the seconds until the next page is due."""
-    row = await harness.flows.pool.fetchrow("SELECT *, extract(epoch FROM events_due_at - now()) AS due_s FROM polling")
+    row = await harness.flows.pool.fetchrow(
+        "SELECT *, extract(epoch FROM events_due_at - now()) AS due_s FROM event_positions"
+    )
     return dict(row)  # type: ignore[arg-type]
 
 
@@ -141,13 +143,13 @@ async def test_a_page_that_another_replica_has_claimed_meanwhile_does_not_move_t
     """The first process was paused for longer than its claim lasts."""
     pool = harness.flows.pool
     claim = {"rate_per_s": 1000.0, "burst": 200.0, "lease_s": 0.0, "at_least_every_s": 1.0}
-    paused = await polling.claim_events(pool, "stripe", **claim)
+    paused = await event_positions.claim_events(pool, "stripe", **claim)
     assert paused is not None
     await harness.flows.pool.execute(DUE_NOW)
     assert await reader.read_once()
     before = await position(harness)
-    outdated = polling.EventsPosition(read_until=1)
-    await polling.save_events(pool, "stripe", paused, outdated, delay_s=0)
+    outdated = event_positions.EventsPosition(read_until=1)
+    await event_positions.save_events(pool, "stripe", paused, outdated, delay_s=0)
     assert (await position(harness))["events_read_until"] == before["events_read_until"]
 
 
@@ -171,7 +173,7 @@ async def test_a_lost_position_starts_the_window_again(harness: Harness, reader:
     """Stripe answers 400 resource_missing for a `starting_after` that it has deleted."""
     await paid(harness, "o-1")
     await harness.flows.pool.execute(
-        "UPDATE polling SET window_until = events_read_until, events_after = 'evt_deleted', events_due_at = now()"
+        "UPDATE event_positions SET window_until = events_read_until, events_after = 'evt_deleted', events_due_at = now()"
     )
     assert await reader.read_once() == 0
     assert (await position(harness))["events_after"] == ""
@@ -181,7 +183,9 @@ async def test_a_lost_position_starts_the_window_again(harness: Harness, reader:
 
 async def test_the_position_skips_what_the_provider_has_deleted(harness: Harness, reader: RecentEventsReader) -> None:
     """Stripe lists 30 days (https://docs.stripe.com/api/events). Reconciliation finds what was in older events."""
-    await harness.flows.pool.execute("UPDATE polling SET events_read_until = events_read_until - $1", 60 * DAY_S)
+    await harness.flows.pool.execute(
+        "UPDATE event_positions SET events_read_until = events_read_until - $1", 60 * DAY_S
+    )
     before = (await position(harness))["events_read_until"]
     await reader.read_once()
     assert (await position(harness))["events_read_until"] >= before + 30 * DAY_S
@@ -204,7 +208,7 @@ async def test_no_page_is_read_without_budget(harness: Harness) -> None:
 async def test_a_page_that_has_waited_long_enough_takes_a_token_in_advance(harness: Harness) -> None:
     """Operations take every whole token while they have a backlog. A page of events may hold a hundred payments."""
     slow = await events_reader(harness, rate_per_s=10.0)
-    await harness.flows.pool.execute("UPDATE polling SET events_claimed_at = now() - interval '2 s'")
+    await harness.flows.pool.execute("UPDATE event_positions SET events_claimed_at = now() - interval '2 s'")
     await set_tokens(harness, 0.0)
     assert await slow.read_once() == 1
     assert await tokens(harness) < 0

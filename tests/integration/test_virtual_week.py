@@ -27,7 +27,7 @@ from tests.support.checker import Evidence, Row, Violation, list_all
 from tests.support.eventually import eventually_async
 from tests.support.flows import inbound_record, name_of, order
 from tests.support.harness import Harness
-from tests.support.polling import events_reader, poll_all, poller, read_events
+from tests.support.provider_reads import events_reader, poll_all, poller, read_events
 from tests.support.reconcile import Result, reconciliation
 
 # The week has 14 steps. A hold on a card ends within it (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method).

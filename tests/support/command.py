@@ -8,9 +8,12 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
+
+from tests.support.prefork import run_forked
 
 COMMAND: Final = Path(sys.executable).with_name("payment-service")
 NOWHERE: Final = "postgresql://someone:hunter22@127.0.0.1:9/payments"
@@ -23,34 +26,38 @@ Result = subprocess.CompletedProcess[str]
 
 def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
     """Run the command without a terminal."""
-    return subprocess.run(
-        [COMMAND, *arguments],
-        env={"PATH": os.environ["PATH"], **(env or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_S,
-    )
+    with Path(os.devnull).open("rb") as nothing:
+        return _run(arguments, env or {}, nothing)
 
 
 def run_on_terminal(*arguments: str, answer: str, env: Mapping[str, str]) -> Result:
     """Run the command on a terminal and type the answer to its question."""
-    context, there = pty.openpty()
+    typing, terminal = pty.openpty()
     try:
-        os.write(context, answer.encode())
-        return subprocess.run(
-            [COMMAND, *arguments],
-            env={"PATH": os.environ["PATH"], **env},
-            stdin=there,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_S,
-        )
+        os.write(typing, answer.encode())
+        with open(terminal, "rb", buffering=0) as there:  # noqa: PTH123 - a descriptor
+            return _run(arguments, env, there)
     finally:
-        os.close(there)
-        os.close(context)
+        os.close(typing)
+
+
+def _run(arguments: Sequence[str], env: Mapping[str, str], typed: IO[bytes]) -> Result:
+    env = {"PATH": os.environ["PATH"], **env}
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        if "PYTHONPATH" in env:
+            code = subprocess.run(
+                [COMMAND, *arguments],
+                env=env,
+                stdin=typed,
+                stdout=output,
+                stderr=errors,
+                check=False,
+                timeout=TIMEOUT_S,
+            ).returncode
+        else:
+            code = run_forked(COMMAND.name, arguments, env, files=(typed, output, errors), timeout_s=TIMEOUT_S)
+        texts = [file.read().decode() for file in (output, errors) if file.seek(0) == 0]
+    return Result([COMMAND.name, *arguments], code, *texts)
 
 
 def done(result: Result) -> Any:

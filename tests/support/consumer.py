@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from payment_service.config.config import Config
-from payment_service.flows.intake.records import InboundRecord
+from payment_service.contracts.incoming import InboundRecord
 from payment_service.kafka.consumer import OrderConsumer
 from tests.support.eventually import eventually_async
 from tests.support.kafka import ORDERS, Topics

@@ -11,7 +11,7 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from payment_service.contracts.schemas import DEAD_LETTERS, all_schemas, headers_name, value_name
-from payment_service_events.types import EVENTS
+from payment_service_events.published_events import EVENTS
 
 ROOT: Final = Path(__file__).parents[2]
 SCHEMAS: Final = ROOT / "schemas"

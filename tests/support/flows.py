@@ -17,12 +17,12 @@ from pydantic import SecretStr
 
 from payment_service.config.config import Config
 from payment_service.contracts.cancelled_orders import decode_cancelled_order
+from payment_service.contracts.incoming import InboundRecord
 from payment_service.contracts.orders import decode_order
 from payment_service.db.pool import Pool, open_pool
 from payment_service.domain.ids import payment_id
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.orders import OrderIntake
-from payment_service.flows.intake.records import InboundRecord
 from payment_service.flows.state.context import Context
 from payment_service.provider.providers import Providers
 from payment_service.provider.stripe.adapter import Stripe

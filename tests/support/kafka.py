@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from payment_service_events.types import EVENTS
+from payment_service_events.published_events import EVENTS
 from tests.support import contracts
 from tests.support.eventually import TIMEOUT_S, NeverHappenedError, eventually
 

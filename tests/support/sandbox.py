@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any, Final
 import stripe
 
 from payment_service_demo.embedded.process import ChildProcess, free_port, tail
+from tests.support.prefork import ForkedChild
 
 COMMAND: Final = Path(sys.executable).with_name("stripe-sandbox")
 READY_TIMEOUT_S: Final = 20.0
@@ -64,7 +67,7 @@ class SandboxProcess:
         assert not self.running, "the sandbox is already running"
         if webhook_url is not None:
             self._webhook = (webhook_url, secret)
-        self._child = ChildProcess(self._command(), log=self.log, env={"PYTHONUNBUFFERED": "1"})
+        self._child = ForkedChild(COMMAND.name, self._arguments(), log=self.log, env={})
         self._child.wait_until(self.serves, timeout_s=self.ready_timeout_s, name="stripe-sandbox")
         return self.base_url
 
@@ -98,6 +101,16 @@ class SandboxProcess:
         assert self._child is not None, "the sandbox was not started"
         self._child.kill()
         self._disconnect()
+
+    def pause(self) -> None:
+        """Suspend the process: it accepts connections and answers nothing."""
+        assert self._child is not None, "the sandbox was not started"
+        os.kill(self._child.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Resume a suspended process."""
+        assert self._child is not None, "the sandbox was not started"
+        os.kill(self._child.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """Stop the process with SIGTERM and assert that it exits with code 0."""
@@ -181,13 +194,13 @@ class SandboxProcess:
             connection.close()  # type: ignore[no-untyped-call]
         self._connections.clear()
 
-    def _command(self) -> list[str | Path]:
+    def _arguments(self) -> list[str]:
         self.port = self.port or free_port()
-        command: list[str | Path] = [COMMAND, "--port", str(self.port)]
+        arguments = ["--port", str(self.port)]
         if self.state is not None:
-            command += ["--state", self.state]
+            arguments += ["--state", str(self.state)]
         if self._webhook is not None:
-            command += ["--webhook", self._webhook[0], "--webhook-secret", self._webhook[1]]
+            arguments += ["--webhook", self._webhook[0], "--webhook-secret", self._webhook[1]]
         for key in self.keys:
-            command += ["--key", key]
-        return [*command, *self.options]
+            arguments += ["--key", key]
+        return [*arguments, *self.options]

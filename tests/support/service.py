@@ -14,6 +14,7 @@ from typing import Any, Final
 from payment_service_demo.embedded.process import ChildProcess, free_port, tail
 from tests.support.eventually import TIMEOUT_S, eventually
 from tests.support.http import is_ready
+from tests.support.prefork import ForkedChild
 
 COMMAND: Final = Path(sys.executable).with_name("payment-service")
 READY_TIMEOUT_S: Final = 30.0
@@ -73,7 +74,10 @@ class ServiceProcess:
         """Start the process without waiting."""
         assert not self.running, "the service is already running"
         self._end_expected = False
-        self._child = ChildProcess([COMMAND, *self.arguments], log=self.log, env=self.env)
+        if "PYTHONPATH" in self.env:
+            self._child = ChildProcess([COMMAND, *self.arguments], log=self.log, env=self.env)
+        else:
+            self._child = ForkedChild(COMMAND.name, self.arguments, log=self.log, env=self.env)
 
     def start(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Start the process and wait until `/ready` answers 200."""
@@ -153,8 +157,9 @@ def services(env: Mapping[str, str], folder: Path) -> Iterator[StartService]:
     """
     started: list[ServiceProcess] = []
 
-    def start(only: str | None = None, *, wait: bool = True, **changes: str) -> ServiceProcess:
-        arguments = ("serve", "--only", only) if only else ("serve",)
+    def start(only: str | None = None, *, wait: bool = True, workers: int = 1, **changes: str) -> ServiceProcess:
+        roles = ("--only", only) if only else ()
+        arguments = ("serve", *roles, *(("--workers", str(workers)) if workers > 1 else ()))
         log = folder / f"service-{len(started) + 1}.log"
         process = ServiceProcess({**env, **changes}, log=log, arguments=arguments)
         started.append(process)

@@ -29,7 +29,7 @@ from payment_service.provider.stripe.responses import CAPTURE_TOO_LATE, Response
 from payment_service.provider.stripe.webhooks import translate
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
-from payment_service_events.types import Failed
+from payment_service_events.published_events import Failed
 from scripts.document_states import SAMPLE, intent_fact
 from tests.unit.test_outcomes import claimed
 

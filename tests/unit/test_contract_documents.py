@@ -23,7 +23,7 @@ from payment_service.domain.dispute import DisputeStatus
 from payment_service.domain.order import Order, Reason, Rejected
 from payment_service_events.currency import CURRENCIES
 from payment_service_events.money import AMOUNT_MINOR_MAX
-from payment_service_events.types import DATA, EVENTS
+from payment_service_events.published_events import DATA, EVENTS
 from scripts.document_contracts import ASYNCAPI, ROOT, SCHEMAS, asyncapi, schema_files
 from scripts.document_events import TABLES, with_tables
 from scripts.sample_records import ANNOUNCEMENTS

@@ -26,6 +26,7 @@ BAD_AMOUNT = Rejected(Reason.BAD_AMOUNT, "total can't be read.")
 CARD_NUMBER = Rejected(Reason.CARD_NUMBER, "The order holds a card number.")
 WHERE = (
     ("dlq_reason", b"bad_amount"),
+    ("dlq_detail", b"total can't be read."),
     ("dlq_topic", b"orders.created"),
     ("dlq_partition", b"2"),
     ("dlq_offset", b"41"),

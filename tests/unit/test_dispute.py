@@ -23,7 +23,7 @@ from payment_service.domain.refund import (
 from payment_service_events.currency import currency
 from payment_service_events.declaration import EventData
 from payment_service_events.money import Money
-from payment_service_events.types import DisputeClosed, Disputed
+from payment_service_events.published_events import DisputeClosed, Disputed
 from scripts.document_states import SAMPLE
 
 EUR = currency("eur")

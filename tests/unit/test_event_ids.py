@@ -14,9 +14,9 @@ from uuid import UUID
 import pytest
 
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
-from payment_service.domain.events import PaymentEvent
 from payment_service.domain.facts_without_intent import FreeFact, RefusedFact, WithdrawnFact
 from payment_service.domain.payment import Applied, ChargeFact, Decline, Fact, IntentFact, Payment, Status, apply
+from payment_service.domain.payment_event import PaymentEvent
 from payment_service.domain.refund import (
     AnyRefundFact,
     Refund,
@@ -29,7 +29,7 @@ from payment_service.domain.refund import (
 )
 from payment_service_events.currency import currency
 from payment_service_events.money import Money
-from payment_service_events.types import DisputeClosed, RefundFailed
+from payment_service_events.published_events import DisputeClosed, RefundFailed
 from scripts.document_states import SAMPLE
 
 EUR = currency("eur")

@@ -11,12 +11,12 @@ import pytest
 
 from payment_service.contracts.records import TOPICS, cloud_event_headers, rfc3339
 from payment_service.contracts.schemas import all_schemas
-from payment_service.domain.events import PaymentEvent
+from payment_service.domain.payment_event import PaymentEvent
 from payment_service.flows.state.outbox_records import outbox_record
 from payment_service_events.currency import currency
 from payment_service_events.declaration import EventData
 from payment_service_events.money import Money
-from payment_service_events.types import (
+from payment_service_events.published_events import (
     EVENTS,
     Authorized,
     Canceled,

@@ -35,14 +35,14 @@ from payment_service_events import (
     PaymentSucceeded,
     Unknown,
     in_order,
+    published_events,
     read,
     read_message,
     take,
-    types,
 )
 from payment_service_events.currency import CURRENCIES, Currency
 from payment_service_events.money import Money
-from payment_service_events.types import (
+from payment_service_events.published_events import (
     DATA,
     EVENTS,
     Disputed,
@@ -98,7 +98,8 @@ def test_every_published_topic_and_field_has_its_counterpart_in_an_event() -> No
 
 
 def test_every_declared_event_is_exported_under_its_topic() -> None:
-    assert {kind.__name__ for kind in EVENTS.values()} == set(types.__all__) <= set(payment_service_events.__all__)
+    names = {kind.__name__ for kind in EVENTS.values()}
+    assert names == set(published_events.__all__) <= set(payment_service_events.__all__)
     assert [kind.__name__ for kind in EVENTS.values()] == [f"Payment{data.__name__}" for data in DATA]
     assert list(TOPICS) == list(EVENTS) == [data.topic for data in DATA]
 

@@ -9,7 +9,7 @@ import pytest
 
 from payment_service.config.kafka_properties import REFUSED, property_name, variable_name
 from payment_service.config.sections import ConfigError, KafkaSettings
-from payment_service.kafka.consumer import OrderConsumer
+from payment_service.kafka.consumer_settings import member_settings
 from payment_service.kafka.producer import Producer
 from tests.support.outbox import config_of
 
@@ -70,11 +70,7 @@ async def test_only_the_clients_set_properties_that_guarantees_depend_on() -> No
     )
     loop = asyncio.get_running_loop()
 
-    async def accept(_batch: object) -> None:
-        return
-
     producer = Producer(config, loop=loop, notify=lambda: None)
-    consumer = OrderConsumer(config, accept, loop)
     guarded = {
         "acks",
         "enable.idempotence",
@@ -83,7 +79,7 @@ async def test_only_the_clients_set_properties_that_guarantees_depend_on() -> No
         "enable.auto.offset.store",
         "group.id",
     }
-    ours = {*producer._settings(config), *consumer._settings()}
+    ours = {*producer._settings(config), *member_settings(config, lambda _error: None)}
     await producer.close()
     assert guarded <= ours
     assert guarded <= REFUSED.keys()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from payment_service.domain.refund import RefundStatus
 from payment_service_events.money import Money
-from payment_service_events.types import Refunded
+from payment_service_events.published_events import Refunded
 from tests.unit.test_refund import EUR, PAID, Book, fact
 
 

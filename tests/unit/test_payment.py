@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from payment_service.domain.events import PaymentEvent
 from payment_service.domain.facts_without_intent import FreeFact, RefusedFact
 from payment_service.domain.payment import (
     STATUS_ORDER,
@@ -25,10 +24,11 @@ from payment_service.domain.payment import (
     Stray,
     apply,
 )
+from payment_service.domain.payment_event import PaymentEvent
 from payment_service_events.currency import currency
 from payment_service_events.declaration import EventData
 from payment_service_events.money import Money
-from payment_service_events.types import Canceled, Failed, Initiated, Succeeded
+from payment_service_events.published_events import Canceled, Failed, Initiated, Succeeded
 
 EUR = currency("eur")
 AMOUNT = Money(1990, EUR)

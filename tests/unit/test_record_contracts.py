@@ -12,14 +12,20 @@ from typing import Any
 
 import pytest
 
-from payment_service_events.types import Failed
+from payment_service_events.published_events import Failed
 from scripts.sample_records import ANNOUNCEMENTS, record_of, samples
 from tests.support.contracts import ContractBrokenError, validate_record
 from tests.support.kafka import Topics
 
 TESTS = Path(__file__).parents[1]
 FAILED = record_of(samples(Failed)[0], trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-LETTER = {"dlq_reason": b"empty", "dlq_topic": b"orders.created", "dlq_partition": b"0", "dlq_offset": b"7"}
+LETTER = {
+    "dlq_reason": b"empty",
+    "dlq_detail": b"It has no value.",
+    "dlq_topic": b"orders.created",
+    "dlq_partition": b"0",
+    "dlq_offset": b"7",
+}
 
 
 def value(**changes: Any) -> bytes:

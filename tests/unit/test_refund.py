@@ -31,7 +31,7 @@ from payment_service.domain.refund import (
 from payment_service_events.currency import currency
 from payment_service_events.declaration import EventData
 from payment_service_events.money import Money
-from payment_service_events.types import Refunded, RefundFailed, RefundInitiated
+from payment_service_events.published_events import Refunded, RefundFailed, RefundInitiated
 from scripts.document_states import SAMPLE
 
 EUR = currency("eur")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from payment_service.commands import output, session
 from payment_service.commands.settings import CommandSettings
+from payment_service.commands.unread_records import read_unread
 from payment_service.config.config import Config, ConfigError
 from payment_service.contracts.operators import (
     Attention,
@@ -21,6 +22,7 @@ from payment_service.db.attention import Chosen
 from payment_service.domain.card_numbers import mask_bytes
 from payment_service.domain.guard import clean
 from payment_service.domain.ids import as_uuid
+from payment_service.domain.order import Reason
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
 from payment_service.flows.operators.attention import PROVIDER_ID, AttentionItems, OperatorClaim, needs_provider_check
@@ -237,11 +239,12 @@ async def _replay(
         raise Refusal(RefusalReason.NOT_FOUND, "It is not in quarantine any more.")
     if kept.source == "webhook" and webhook_provider(kept) == STRIPE:
         settings.require_stripe_key("it determines the mode, test or live, of the events")
+    record = await read_unread(settings, kept) if kept.reason == Reason.UNREADABLE else None
     replays = _replays(context, settings, any_age=any_age)
-    if (terms := await replays.terms(kept)) is not None:
+    if (terms := await replays.terms(kept, record)) is not None:
         _require_all_settings()
         session.confirm(_question(terms), yes=yes)
-    return await replays.replay(name, change_request)
+    return await replays.replay(name, change_request, record)
 
 
 def _replays(context: Context, settings: CommandSettings, *, any_age: bool) -> Replays:

@@ -128,7 +128,7 @@ class Config(DatabaseSettings, KafkaSettings):
         le=100_000,
         description="Calls per second to the provider, for all replicas together (Stripe allows 25).",
         json_schema_extra=about(
-            "When calls wait (`payments_oldest_due_operation_seconds`) and Stripe allows the account more. Stripe refuses calls above its limit."
+            "When calls wait (`payments_oldest_unfinished_operation_seconds`) and Stripe allows the account more. Stripe refuses calls above its limit."
         ),
     )
     provider_concurrency: int = Field(
@@ -303,6 +303,10 @@ class Config(DatabaseSettings, KafkaSettings):
         """Return the default provider by currency, in lower case."""
         rules = (rule.partition(":") for rule in self.provider_by_currency)
         return {code.strip().lower(): name.strip() for code, _, name in rules}
+
+    def of_worker(self, n: int) -> Self:
+        """Return the configuration of a worker, from 0: all share SERVICE_PORT, and each shows its own metrics."""
+        return self.model_copy(update={"metrics_port": self.metrics_port + n}) if self.metrics_port else self
 
     @property
     def stripe_livemode(self) -> bool:

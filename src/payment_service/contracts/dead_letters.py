@@ -27,6 +27,14 @@ _MASKED: Final = frozenset(
         Reason.TOO_LARGE,
         Reason.NOT_UTF8,
         Reason.NOT_JSON,
+        Reason.UTF16,
+        Reason.BYTE_ORDER_MARK,
+        Reason.COMPRESSED_VALUE,
+        Reason.SCHEMA_REGISTRY_FRAMING,
+        Reason.BINARY_FORMAT,
+        Reason.DEBEZIUM_ENVELOPE,
+        Reason.CONNECT_ENVELOPE,
+        Reason.CLOUDEVENTS_ENVELOPE,
         Reason.DUPLICATE_FIELD,
         Reason.NOT_AN_OBJECT,
         Reason.CARD_NUMBER,
@@ -99,6 +107,7 @@ def _mask(content: bytes | None) -> bytes | None:
 def _describe(record: Record, rejected: Rejected) -> Headers:
     return (
         ("dlq_reason", rejected.reason.encode()),
+        ("dlq_detail", rejected.detail.encode()),
         ("dlq_topic", record.topic.encode()),
         ("dlq_partition", str(record.partition).encode()),
         ("dlq_offset", str(record.offset).encode()),

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from payment_service.contracts.cancelled_orders import decode_cancelled_order
+from payment_service.contracts.dead_letters import DeadLetter, Record
 from payment_service.contracts.orders import decode_order
 from payment_service.contracts.records import ORDERS_CANCELLED
 
 if TYPE_CHECKING:
     from payment_service.domain.order import CancelledOrder, Order, Rejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundRecord(Record):
+    """A consumed record, decoded or rejected. `letter`: its dead letter, if it was rejected when it was decoded."""
+
+    decoded: Order | CancelledOrder | Rejected
+    letter: DeadLetter | None = None
 
 
 def decode(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, NoReturn
 
+from payment_service.contracts.framing import envelope_of, framing_of_bytes
 from payment_service.domain.guard import holds_card_number, may_need_cleaning
 from payment_service.domain.money import parse
 from payment_service.domain.order import Order, Reason, Rejected, record_time
@@ -32,6 +33,10 @@ _PROVIDER: Final = re.compile(PROVIDER_PATTERN)
 
 # The fields that ALLOW_CARD_LIKE_IDS exempts from the search for card numbers.
 _ID_FIELDS: Final = frozenset({"id", "order_id", "user_id", "product_id"})
+
+
+# A value that ended with one of these was not parsed, so it may have another format.
+_UNPARSED: Final = frozenset({Reason.NOT_UTF8, Reason.NOT_JSON})
 
 
 class _DuplicateFieldError(ValueError):
@@ -76,8 +81,13 @@ def decode_order(
 
 def read_object(value: bytes | None, *, card_like_ids: bool = False) -> dict[str, object]:
     """Parse the value as a JSON object. Raise RefusedError."""
-    text = _read_text(value)
-    parsed = _read_json(text)
+    try:
+        text = _read_text(value)
+        parsed = _read_json(text)
+    except RefusedError as refused:
+        if refused.rejected.reason in _UNPARSED and (named := framing_of_bytes(value or b"")):
+            raise RefusedError(named.reason, named.detail) from None
+        raise
     exempt = _ID_FIELDS if card_like_ids else frozenset[str]()
     if may_need_cleaning(text) and holds_card_number(parsed, except_fields=exempt):
         raise RefusedError(
@@ -86,7 +96,11 @@ def read_object(value: bytes | None, *, card_like_ids: bool = False) -> dict[str
             "provider's page only. If ids of this store look like card numbers, set ALLOW_CARD_LIKE_IDS=true.",
         )
     if not isinstance(parsed, dict):
-        raise RefusedError(Reason.NOT_AN_OBJECT, "The value must be a JSON object with the fields of an order.")
+        twice = isinstance(parsed, str) and parsed.lstrip().startswith("{")
+        hint = " It is a JSON text inside a JSON string: serialize the order once." if twice else ""
+        raise RefusedError(Reason.NOT_AN_OBJECT, f"The value must be a JSON object with the fields of an order.{hint}")
+    if envelope := envelope_of(parsed):
+        raise RefusedError(envelope.reason, envelope.detail)
     return parsed
 
 

@@ -23,7 +23,7 @@ from payment_service.domain.order import Reason
 from payment_service_events.currency import CURRENCIES
 from payment_service_events.declaration import currency_source, value_fields
 from payment_service_events.money import Money
-from payment_service_events.types import DATA, EVENTS
+from payment_service_events.published_events import DATA, EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,7 +157,7 @@ _DEAD_LETTER: Final[Schema] = {
     "title": "DeadLetterHeaders",
     "description": "Why a record was not accepted and where it stood, as UTF-8; beside them the record's own headers.",
     "type": "object",
-    "required": ["dlq_reason", "dlq_topic", "dlq_partition", "dlq_offset"],
+    "required": ["dlq_reason", "dlq_detail", "dlq_topic", "dlq_partition", "dlq_offset"],
     "properties": {
         "dlq_reason": {
             "description": "There may be more of them.",
@@ -165,6 +165,7 @@ _DEAD_LETTER: Final[Schema] = {
             "pattern": "^[a-z0-9_]+$",
             "x-extensible-enum": [str(reason) for reason in Reason],
         },
+        "dlq_detail": {"description": "What is wrong and what to do, for people.", "type": "string", "minLength": 1},
         "dlq_topic": {"type": "string", "minLength": 1},
         "dlq_partition": {"type": "string", "pattern": "^[0-9]+$"},
         "dlq_offset": {"type": "string", "pattern": "^[0-9]+$"},

@@ -1,4 +1,4 @@
-"""The values of `payments.*` as bytes, by the declarations in `payment_service_events.types`.
+"""The values of `payments.*` as bytes, by the declarations in `payment_service_events.published_events`.
 
 Every field but booleans is a string, never null. Encoders are built when this module is imported: a value is encoded for
 every published event.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from payment_service.contracts.records import rfc3339
 from payment_service_events.declaration import currency_source, value_fields
 from payment_service_events.money import Money
-from payment_service_events.types import DATA
+from payment_service_events.published_events import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

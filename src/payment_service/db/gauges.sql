@@ -1,27 +1,22 @@
 -- name: gauges
 -- One round trip for all gauges but one (db/attention.sql: count): (gauge, labels, value). Counts stop at 100,000 rows, so that
--- monitoring adds little load to a backlog. $1: the kinds of operations.
+-- monitoring adds little load to a backlog.
 SELECT 'operations' AS gauge, ARRAY[kind, state] AS labels, count(*)::float8 AS value
 FROM (SELECT kind, state FROM operations WHERE state IN ('due', 'claimed', 'parked') LIMIT 100000) o
 GROUP BY kind, state
-UNION ALL
-SELECT 'oldest_operation', '{}', coalesce(max(extract(epoch FROM now() - o.due_at)), 0)::float8
-FROM provider_budget p
-CROSS JOIN unnest($1::text[]) k (kind)
-CROSS JOIN LATERAL (
-    SELECT due_at FROM operations
-    WHERE state = 'due' AND provider = p.provider AND kind = k.kind AND due_at <= now()
-    ORDER BY due_at
-    LIMIT 1
-) o
 UNION ALL
 SELECT 'oldest_outbox', '{}', coalesce(max(extract(epoch FROM clock_timestamp() - o.created_at)), 0)::float8
 FROM (SELECT created_at FROM outbox_pending ORDER BY position LIMIT 1) o
 UNION ALL
 SELECT 'outbox_backlog', '{}', count(*)::float8 FROM (SELECT FROM outbox_pending LIMIT 100000) o
 UNION ALL
+-- An event that names no payment is probably of another system; flows/webhooks/foreign.py finds out.
 SELECT 'events_waiting', '{}', count(*)::float8
-FROM (SELECT FROM payment_events WHERE NOT processed AND retry_at IS NOT NULL LIMIT 100000) e
+FROM (
+    SELECT FROM payment_events
+    WHERE NOT processed AND retry_at IS NOT NULL AND (payment_id IS NOT NULL OR result IS DISTINCT FROM 'unmatched')
+    LIMIT 100000
+) e
 UNION ALL
 -- A shop needs a day or two to gather evidence.
 SELECT 'disputes_due', '{}', count(*)::float8
@@ -45,10 +40,10 @@ SELECT 'reconciliation_age', '{}', coalesce(extract(epoch FROM now() - coalesce(
            (SELECT created_at FROM payments ORDER BY created_at, id LIMIT 1))), 0)::float8
 UNION ALL
 SELECT 'oldest_poll', '{}', coalesce(max(extract(epoch FROM now() - w.due_at)), 0)::float8
-FROM polling p
+FROM provider_budget p
 CROSS JOIN LATERAL (SELECT due_at FROM polls WHERE provider = p.provider AND due_at <= now() ORDER BY due_at LIMIT 1) w
 UNION ALL
-SELECT 'events_unread', ARRAY[provider], extract(epoch FROM now())::float8 + clock_ahead_s - events_read_until FROM polling
+SELECT 'events_unread', ARRAY[provider], extract(epoch FROM now())::float8 + clock_ahead_s - events_read_until FROM event_positions
 UNION ALL
 SELECT 'refunds_without_balance', '{}', count(*)::float8
 FROM (

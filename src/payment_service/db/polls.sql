@@ -1,11 +1,9 @@
 -- name: begin_round
 -- Only one replica gets a round. Reads come after all other work: the bucket is half full, so operations wait for no token, and the
 -- reads of the last round are claimed. $1 provider, $2 seconds until the next round, $3 tokens per second, $4 burst.
-UPDATE polling SET reads_due_at = now() + $2::float8 * interval '1 s'
-WHERE provider = $1 AND reads_due_at <= now()
-  AND EXISTS (
-      SELECT FROM provider_budget
-      WHERE provider = $1 AND tokens + $3::float8 * extract(epoch FROM clock_timestamp() - refilled_at) >= $4::float8 / 2)
+UPDATE provider_budget SET polls_due_at = now() + $2::float8 * interval '1 s'
+WHERE provider = $1 AND polls_due_at <= now()
+  AND tokens + $3::float8 * extract(epoch FROM clock_timestamp() - refilled_at) >= $4::float8 / 2
   AND NOT EXISTS (SELECT FROM operations WHERE state = 'due' AND provider = $1 AND kind = 'retrieve' AND due_at <= now() - interval '1 s')
 RETURNING provider
 

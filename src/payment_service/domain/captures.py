@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payment_service.domain.events import PaymentEvent, utc
+from payment_service.domain.payment_event import PaymentEvent, utc
 from payment_service_events.money import Money
-from payment_service_events.types import Captured, Succeeded
+from payment_service_events.published_events import Captured, Succeeded
 
 if TYPE_CHECKING:
     from payment_service.domain.payment import Payment

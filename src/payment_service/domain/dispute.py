@@ -14,11 +14,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import PaymentEvent, utc
 from payment_service.domain.ids import dispute_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
+from payment_service.domain.payment_event import PaymentEvent, utc
 from payment_service.domain.refund import ReadIntent
-from payment_service_events.types import DisputeClosed, Disputed
+from payment_service_events.published_events import DisputeClosed, Disputed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

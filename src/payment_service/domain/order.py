@@ -47,6 +47,14 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
+    UTF16 = "utf16"
+    BYTE_ORDER_MARK = "byte_order_mark"
+    COMPRESSED_VALUE = "compressed_value"
+    SCHEMA_REGISTRY_FRAMING = "schema_registry_framing"
+    BINARY_FORMAT = "binary_format"
+    DEBEZIUM_ENVELOPE = "debezium_envelope"
+    CONNECT_ENVELOPE = "connect_envelope"
+    CLOUDEVENTS_ENVELOPE = "cloudevents_envelope"
     DUPLICATE_FIELD = "duplicate_field"
     NOT_AN_OBJECT = "not_an_object"
     CARD_NUMBER = "card_number"
@@ -61,6 +69,7 @@ class Reason(StrEnum):
     ORDER_CHANGED = "order_changed"
     TOO_OLD = "too_old"
     NOT_STORABLE = "not_storable"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)

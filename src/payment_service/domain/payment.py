@@ -19,10 +19,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from payment_service.domain.captures import captured_event, succeeded
-from payment_service.domain.events import PaymentEvent, utc
 from payment_service.domain.facts_without_intent import FreeFact, RefusedFact, WithdrawnFact
+from payment_service.domain.payment_event import PaymentEvent, utc
 from payment_service.domain.unpaid import unpaid_events
-from payment_service_events.types import Authorized, Failed, Initiated
+from payment_service_events.published_events import Authorized, Failed, Initiated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from payment_service.domain.events import PaymentEvent
 from payment_service.domain.ids import external_refund_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
+from payment_service.domain.payment_event import PaymentEvent
 from payment_service_events.money import Money
-from payment_service_events.types import Refunded, RefundFailed, RefundInitiated
+from payment_service_events.published_events import Refunded, RefundFailed, RefundInitiated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -174,7 +174,7 @@ class ReadRefunds:
 class NotRefundable:
     """The request cannot be met. `remaining`: the refundable amount (None: nothing is refundable in this state)."""
 
-    code: str
+    code: Literal["nothing_captured", "disputed", "nothing_left", "more_than_remains"]
     remaining: Money | None
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.events import PaymentEvent
-from payment_service_events.types import Canceled, Failed
+from payment_service.domain.payment_event import PaymentEvent
+from payment_service_events.published_events import Canceled, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

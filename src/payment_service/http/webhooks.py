@@ -24,6 +24,7 @@ from payment_service.http.problems import (
     ProblemType,
 )
 from payment_service.provider.port import BodyRefused, Disposition, SignatureRefused
+from payment_service.rate_limiter import RateLimiter
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ WAITING_MAX: Final = 2_048
 # Total size of the bodies in memory. It keeps a few hundred large ones from exhausting the process's 150 MB.
 BUFFER_LIMIT_BYTES: Final = 33_554_432
 RETRY_AFTER_S: Final = 5
+# A forged delivery is a single one. Five refusals without a good delivery between them mean a wrong secret.
+REFUSED_IN_A_ROW_MAX: Final = 5
+WARNING_INTERVAL_S: Final = 60.0
 
 RECEIVED: Final = Response(b'{"received":true}', media_type="application/json")
 
@@ -85,6 +89,8 @@ class WebhookEndpoint:
         self._now_s = now_s
         self._read_timeout_s = read_timeout_s
         self._waiting_max = waiting_max
+        self._refused_in_a_row = 0
+        self._warned = RateLimiter(burst=1, every_s=WARNING_INTERVAL_S)
         self._waiting = 0
         self._buffered_bytes = 0
 
@@ -168,11 +174,30 @@ class WebhookEndpoint:
         # HTTP allows repeated headers to be joined with a comma. The space after it follows Starlette and proxies.
         plain = {name: ", ".join(headers.getlist(name)) for name in headers}
         try:
-            return self._receiver.verify(body, plain, now_s=self._now_s())
+            label = self._receiver.verify(body, plain, now_s=self._now_s())
         except SignatureRefused as refusal:
+            self._count_refused(refusal.reason)
             raise _refused(NOT_SIGNED, refusal.reason, str(refusal)) from None
         except Exception as error:  # noqa: BLE001 - the provider's code may be anybody's; nothing is believed that it trips over
             raise self._provider_failed(error) from None
+        self._refused_in_a_row = 0
+        metrics.WEBHOOKS_REFUSED_IN_A_ROW.set(0)
+        return label
+
+    def _count_refused(self, reason: str) -> None:
+        """Tell a wrong secret, which refuses every delivery, from a forged one. A body without a signature proves neither."""
+        if reason not in metrics.SIGNATURE_REFUSALS:
+            return
+        self._refused_in_a_row += 1
+        metrics.WEBHOOKS_REFUSED_IN_A_ROW.set(self._refused_in_a_row)
+        if self._refused_in_a_row >= REFUSED_IN_A_ROW_MAX and self._warned.allows(self._name):
+            log.warning(
+                "webhooks_all_refused",
+                provider=self._name,
+                in_a_row=self._refused_in_a_row,
+                reason=reason,
+                fix="compare the signing secret in the settings with the endpoint's at the provider, and the database's clock",
+            )
 
     async def _read_event(self, body: bytes) -> ProviderEvent:
         try:

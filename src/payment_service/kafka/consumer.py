@@ -11,59 +11,42 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import asdict, replace
-from operator import methodcaller
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from payment_service.contracts.dead_letters import dead_letter
-from payment_service.contracts.incoming import decode
 from payment_service.contracts.records import ORDERS_CREATED
 from payment_service.crash_points import reached
-from payment_service.domain.order import Rejected
-from payment_service.flows.intake.records import InboundRecord
+from payment_service.kafka.acceptor import LOG_INTERVAL_S, Acceptor, RestartConsumerError
 from payment_service.kafka.broker_status import BrokerStatus
+from payment_service.kafka.consumer_settings import UNREADABLE, member_settings
+from payment_service.kafka.inbound import Decoder
+from payment_service.kafka.isolated_reads import BATCH_RECORDS, RECORDS_MAX, IsolatedReads
 from payment_service.kafka.positions import PartitionKey, Positions, Restarted, Skipped, Watermarks
+from payment_service.kafka.topic_ids import TopicIds
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
 from payment_service.rate_limiter import RateLimiter
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from payment_service.config.config import Config
+    from payment_service.contracts.incoming import InboundRecord
+    from payment_service.kafka.acceptor import Accept
+    from payment_service.kafka.reader_marks import ReaderMarks
 
-    Accept: TypeAlias = Callable[[Sequence[InboundRecord]], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
-BATCH_RECORDS: Final = 500  # one transaction of some tens of milliseconds
 POLL_S: Final = 0.1  # maximum delay before an idle consumer notices a stop
 STALL_S: Final = 30.0  # no progress for this long while records wait means that the consumer hangs
 RECREATION_PAUSE_S: Final = 2.0
-LOG_INTERVAL_S: Final = 60.0  # how often the same error is logged
 LAG_INTERVAL_S: Final = 1.0
 COMMITTED_TIMEOUT_S: Final = 2.0
-# Prefetch limit in bytes: enough for several batches, and a bound on memory for records of any size.
-PREFETCH_KBYTES: Final = 16_384
-PREFETCH_RECORDS: Final = 2_000
-FETCH_LIMIT_BYTES: Final = 8_388_608
-METADATA_INTERVAL_MS: Final = 30_000  # a new partition is read within a minute
 CLOSE_S: Final = 2.0
-SOCKET_TIMEOUT_MS: Final = 10_000  # a hanging broker must not delay a stop for a minute
-RECONNECT_MAX_MS: Final = 1_000
-LIBRARY_LOG_LEVEL: Final = 2  # the error callback reports what matters, once
-
-# For a header whose name is not UTF-8, `Message.headers` returns a broken list *and* sets an error. A specialized plain
-# call of CPython does not notice that: the error surfaces later, or the process crashes. A call through `methodcaller`
-# does notice.
-_call_headers: Final = methodcaller("headers")
-
-
-class _RestartConsumerError(Exception):
-    """This consumer cannot continue; a new one starts at the committed offsets."""
 
 
 class OrderConsumer:
@@ -77,16 +60,24 @@ class OrderConsumer:
         *,
         topics: Sequence[str] = (ORDERS_CREATED,),
         broker_status: BrokerStatus | None = None,
+        marks: ReaderMarks | None = None,
     ) -> None:
         self._config = config
+        self._decoder = Decoder.of(config)
+        self._marks = marks
+        self._topic_ids = TopicIds(config, topics)
+        self._ids: dict[str, str] = {}  # of the topics to which the positions belong
+        self._failed = False  # by an unknown record, perhaps
+        self._replaced: set[PartitionKey] = set()  # their committed offset is of another topic
+        self._queried: dict[PartitionKey, Watermarks] = {}
+        self._unreadable: set[PartitionKey] = set()  # partitions at a batch that the client cannot read
         self._broker_status = broker_status or BrokerStatus()
-        self._accept = accept
-        self._loop = loop
         self._topics = list(topics)
         self._stopping = threading.Event()
-        self._abandoned = threading.Event()
+        self._acceptor = Acceptor(accept, loop, self._stopping)
         self._positions = Positions(self._watermarks)
         self._ends: dict[PartitionKey, int] = {}  # ends that the client reached with the records of the last poll
+        self._held: dict[PartitionKey, int] = {}  # the last ends; an open transaction holds what is behind them
         self._consumer: Consumer | None = None
         self._lag: dict[PartitionKey, int] = {}
         self._lag_at = 0.0
@@ -110,7 +101,7 @@ class OrderConsumer:
             return
         self._thread.join(grace_s)
         if self._thread.is_alive():
-            self._abandoned.set()
+            self._acceptor.abandon()
             self._thread.join(CLOSE_S)
 
     def positions(self) -> Mapping[PartitionKey, int]:
@@ -126,11 +117,14 @@ class OrderConsumer:
             try:
                 self._consume()
             except Exception as error:  # noqa: BLE001 - a thread that died would leave orders unread, silently
+                self._failed = not isinstance(error, (RestartConsumerError, KafkaException))
                 log.error("consumer_failed", error=type(error).__name__, detail=str(error)[:300])
                 self._stopping.wait(RECREATION_PAUSE_S)
 
     def _consume(self) -> None:
-        consumer = self._consumer = Consumer(self._settings(), logger=logging.getLogger("librdkafka"))
+        consumer = self._consumer = Consumer(
+            member_settings(self._config, self._on_error), logger=logging.getLogger("librdkafka")
+        )
         try:
             consumer.subscribe(
                 self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -141,16 +135,23 @@ class OrderConsumer:
                 accepted = not batch or self._process(consumer, batch)
                 self._advance(consumer, batch if accepted else [])
                 self._update_lag(consumer)
+                self._pass_unreadable(consumer)
+                self._apply_topic_ids(consumer, self._topic_ids.poll())
                 if not accepted:
                     self._stopping.wait(pause_s)
                     pause_s = min(pause_s * 2, ERROR_PAUSE_MAX_S)
                     continue
                 pause_s = ERROR_PAUSE_MIN_S
-                if batch or not any(self._lag.values()):
+                if batch or self._all_read():
                     self._progress_at = time.monotonic()
         finally:
             consumer.close()
             self._drop_partitions(list(self._positions.current()))
+
+    def _all_read(self) -> bool:
+        """Return whether each partition is read to the end that the client may read; a transaction can hold the rest."""
+        positions = self._positions.current()
+        return all(not lag or self._held.get(one) == positions.get(one) for one, lag in self._lag.items())
 
     def _poll(self, consumer: Consumer) -> list[InboundRecord]:
         # Wait for one record, then take those already fetched: a single `consume` would wait until the batch is full.
@@ -159,11 +160,16 @@ class OrderConsumer:
             messages += consumer.consume(num_messages=BATCH_RECORDS - 1, timeout=0)
         inbound = []
         for message in messages:
+            partition = (message.topic() or "", message.partition() or 0)
+            if partition in self._unreadable:
+                continue  # read again behind the unreadable batch
             if (error := message.error()) is None:
                 self._broker_status.record_success()
-                inbound.append(_inbound_record(message, self._config))
+                inbound.append(self._decoder.inbound_record(message))
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's name
-                self._ends[message.topic() or "", message.partition() or 0] = message.offset() or 0
+                self._ends[partition] = self._held[partition] = message.offset() or 0
+            elif error.code() in UNREADABLE:
+                self._unreadable.add(partition)
             else:
                 self._handle_error(error)
         return inbound
@@ -176,27 +182,60 @@ class OrderConsumer:
 
     def _process(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> bool:
         """Accept a batch. Return False if it was not accepted; it is then read again."""
-        try:
-            self._wait_until_accepted(batch)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the records are not safe yet: they are read again
-            self._log_limited(
-                "batch_not_accepted", records=len(batch), error=type(error).__name__, detail=str(error)[:300]
-            )
+        accepted = self._acceptor.accepts(batch)
+        if not accepted:
             self._rewind(consumer, batch)
-            return False
-        return True
+        return accepted
 
-    def _wait_until_accepted(self, batch: Sequence[InboundRecord]) -> None:
-        future = asyncio.run_coroutine_threadsafe(_call(self._accept, batch), self._loop)
-        while not self._abandoned.is_set():
-            try:
-                return future.result(timeout=POLL_S)
-            except TimeoutError:
-                if future.done():  # `accept` itself raised it
-                    raise
-        future.cancel()
-        message = "The batch was not accepted within the grace period."
-        raise _RestartConsumerError(message)
+    def _pass_unreadable(self, consumer: Consumer) -> None:
+        """Read on behind the batches that the client cannot read."""
+        while self._unreadable:
+            partition = self._unreadable.pop()
+            offset = self._read_isolated(consumer, partition)
+            if offset is not None:
+                self._seek(consumer, partition, offset)
+
+    def _apply_topic_ids(self, consumer: Consumer, ids: Mapping[str, str]) -> None:
+        """Read a topic that was created again from its first record: a position in the old one may skip records."""
+        for topic, current in ids.items():
+            if self._ids.get(topic, current) != current:
+                for partition in [one for one in self._positions.current() if one[0] == topic]:
+                    self._ignore_position(partition, self._positions.current()[partition])
+                    self._positions.restart(partition)
+                    self._seek(consumer, partition, OFFSET_BEGINNING)
+            self._ids[topic] = current
+
+    def _ignore_position(self, partition: PartitionKey, position: int) -> None:
+        if partition not in self._replaced:
+            self._replaced.add(partition)
+            metrics.REPLACED_PARTITIONS.labels(partition[0], str(partition[1])).inc()
+            log.warning("topic_replaced", partition=_name(partition), position=position)
+
+    def _read_isolated(self, consumer: Consumer, partition: PartitionKey) -> int | None:
+        """Accept the next records of a partition from a process of their own. Return the next offset, None if unknown."""
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(*partition), timeout=COMMITTED_TIMEOUT_S)
+        except KafkaException as error:
+            self._handle_error(error.args[0])
+            return None
+        self._queried[partition] = (low, high)
+        start = max(self._positions.current()[partition], low)
+        self._move(partition, [], start)
+        position = start
+        batch: list[InboundRecord] = []
+        for record, following in IsolatedReads(self._config, *partition).read(start, start + RECORDS_MAX):
+            position = following
+            self._progress_at = time.monotonic()
+            batch += [] if record is None else [record]
+            if len(batch) == BATCH_RECORDS:
+                self._acceptor.accept_until_stopped(batch)
+                batch = []
+        self._acceptor.accept_until_stopped(batch)
+        self._move(partition, [], position)
+        log.warning("partition_read_in_isolation", partition=_name(partition), first=start, following=position)
+        if position != start:
+            self._commit(consumer, {partition: position})
+        return position
 
     def _rewind(self, consumer: Consumer, batch: Sequence[InboundRecord]) -> None:
         assigned = self._positions.current()
@@ -204,12 +243,15 @@ class OrderConsumer:
             self._ends.pop((topic, partition), None)  # reached again after the records
             if (topic, partition) not in assigned:
                 continue
-            try:
-                consumer.seek(TopicPartition(topic, partition, offset))
-            except KafkaException as error:
-                # Continuing here would skip records that were not accepted.
-                message = f"Cannot seek to offset {offset} of {topic}-{partition}: {error}"
-                raise _RestartConsumerError(message) from error
+            self._seek(consumer, (topic, partition), offset)
+
+    def _seek(self, consumer: Consumer, partition: PartitionKey, offset: int) -> None:
+        try:
+            consumer.seek(TopicPartition(*partition, offset))
+        except KafkaException as error:
+            # Continuing here would skip records that were not accepted.
+            message = f"Cannot seek to offset {offset} of {_name(partition)}: {error}"
+            raise RestartConsumerError(message) from error
 
     def _advance(self, consumer: Consumer, accepted: Sequence[InboundRecord]) -> None:
         """Move past the accepted records and the reached ends, report what was skipped, and commit."""
@@ -218,8 +260,7 @@ class OrderConsumer:
         for record in accepted:
             read.setdefault((record.topic, record.partition), []).append(record.offset)
         for partition, offsets in read.items():
-            for finding in self._positions.advance(partition, offsets, self._ends.get(partition)):
-                _report(finding)
+            self._move(partition, offsets, self._ends.get(partition))
         self._ends.clear()
         moved = {
             partition: offset
@@ -229,24 +270,32 @@ class OrderConsumer:
         if moved:
             self._commit(consumer, moved)
 
+    def _move(self, partition: PartitionKey, offsets: Sequence[int], end: int | None) -> None:
+        for finding in self._positions.advance(partition, offsets, end):
+            _report(finding)
+
     def _commit(self, consumer: Consumer, offsets: Mapping[PartitionKey, int]) -> None:
         reached("offset_commit.before")
         try:
             consumer.commit(
-                offsets=[TopicPartition(*partition, offset) for partition, offset in offsets.items()],
+                offsets=[
+                    TopicPartition(*partition, offset, self._ids.get(partition[0], ""))
+                    for partition, offset in offsets.items()
+                ],
                 asynchronous=False,
             )
         except KafkaException as error:
             # The records are durable. At worst they are read again, here or by the partition's new owner, and
             # change nothing.
             log.warning("offsets_not_committed", detail=str(error)[:300])
+        self._replaced.difference_update(offsets)
         reached("offset_commit.after")
 
     def _watermarks(self, partition: PartitionKey) -> Watermarks:
-        """Return those of the last fetch, without a request."""
+        """Return those of the last fetch, without a request, or those before the first fetch."""
         assert self._consumer is not None  # noqa: S101 - partitions are assigned to a consumer
         low, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
-        return low, high
+        return (low, high) if high >= 0 else self._queried.get(partition, (low, high))
 
     def _update_lag(self, consumer: Consumer) -> None:
         now = time.monotonic()
@@ -267,31 +316,53 @@ class OrderConsumer:
             return
         with contextlib.suppress(KafkaException):
             for found in consumer.committed(unknown, timeout=COMMITTED_TIMEOUT_S):
-                self._positions.load((found.topic, found.partition), found.offset)
+                partition, current = (found.topic, found.partition), self._ids.get(found.topic)
+                if found.offset >= 0 and found.metadata and current not in {None, found.metadata}:
+                    self._ignore_position(partition, found.offset)
+                else:
+                    self._positions.load(partition, found.offset)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._positions.assign((p.topic, p.partition) for p in partitions)
+        assigned = [(p.topic, p.partition) for p in partitions]
+        self._apply_topic_ids(consumer, self._topic_ids.ask())
+        self._positions.assign(assigned)
         # Before the first record: it shows whether records were deleted since the last commit.
         self._load_committed_offsets(consumer)
         self._lag_at = 0.0
         self._broker_status.record_success()
-        log.info("partitions_assigned", partitions=_names(partitions))
+        log.info("partitions_assigned", partitions=[_name(one) for one in assigned])
+        died = self._marks.begin(assigned) if self._marks else set()
+        # Before the client fetches: unpacking a batch can end the process.
+        starts = {one: self._read_isolated(consumer, one) for one in assigned if self._failed or one in died}
+        self._failed = False
+        known = dict.fromkeys(self._replaced.intersection(assigned), OFFSET_BEGINNING)
+        known |= {one: offset for one, offset in starts.items() if offset is not None}
+        if known:
+            consumer.incremental_assign(
+                [TopicPartition(p.topic, p.partition, known.get((p.topic, p.partition), p.offset)) for p in partitions]
+            )
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._drop_partitions([(p.topic, p.partition) for p in partitions])
-        log.info("partitions_revoked", partitions=_names(partitions))
+        log.info("partitions_revoked", partitions=[_name((p.topic, p.partition)) for p in partitions])
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._drop_partitions([(p.topic, p.partition) for p in partitions])
-        log.warning("partitions_lost", partitions=_names(partitions))
+        log.warning("partitions_lost", partitions=[_name((p.topic, p.partition)) for p in partitions])
 
     def _drop_partitions(self, partitions: Sequence[PartitionKey]) -> None:
         for partition in partitions:
             self._positions.drop(partition)
+            self._unreadable.discard(partition)
+            self._replaced.discard(partition)
+            self._queried.pop(partition, None)
             self._ends.pop(partition, None)
+            self._held.pop(partition, None)
             self._lag.pop(partition, None)
             with contextlib.suppress(KeyError):
                 metrics.CONSUMER_LAG.remove(partition[0], str(partition[1]))
+        if self._marks and partitions:
+            self._marks.end(partitions)
 
     def _log_limited(self, event: str, **facts: object) -> None:
         if self._log_limiter.allows(f"{event}:{facts.get('reason') or facts.get('error')}"):
@@ -301,79 +372,6 @@ class OrderConsumer:
         self._broker_status.record_error(error)
         if not error.fatal():
             self._log_limited("consumer_error", reason=error.name(), detail=error.str()[:300])
-
-    def _settings(self) -> dict[str, Any]:
-        session_ms = self._config.kafka_session_timeout_ms
-        return {
-            **self._config.kafka_properties,
-            "bootstrap.servers": self._config.kafka_brokers,
-            "client.id": self._config.kafka_client_id,
-            "group.id": self._config.kafka_group_id,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "enable.partition.eof": True,  # offsets have gaps, so only the client knows when all is read
-            "partition.assignment.strategy": "cooperative-sticky",
-            "topic.metadata.refresh.interval.ms": METADATA_INTERVAL_MS,
-            "session.timeout.ms": session_ms,
-            "heartbeat.interval.ms": min(3_000, session_ms // 3),
-            "check.crcs": True,
-            "fetch.wait.max.ms": 100,
-            "fetch.max.bytes": FETCH_LIMIT_BYTES,
-            "queued.min.messages": PREFETCH_RECORDS,
-            "queued.max.messages.kbytes": PREFETCH_KBYTES,
-            "socket.timeout.ms": SOCKET_TIMEOUT_MS,
-            "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
-            "log_level": LIBRARY_LOG_LEVEL,
-            "error_cb": self._on_error,
-        }
-
-
-async def _call(accept: Accept, batch: Sequence[InboundRecord]) -> None:
-    await accept(batch)
-
-
-def _inbound_record(message: Message, config: Config) -> InboundRecord:
-    """Decode a record, and build its dead letter if it is rejected: both before a transaction is open."""
-    kind, timestamp_ms = message.timestamp()
-    if kind == TIMESTAMP_NOT_AVAILABLE:
-        timestamp_ms = -1
-    topic, value = message.topic() or "", _bytes(message.value())
-    decoded = decode(
-        topic,
-        value,
-        timestamp_ms=timestamp_ms,
-        amount_minor_max=config.max_amount_minor,
-        card_like_ids=config.allow_card_like_ids,
-    )
-    inbound_record = InboundRecord(
-        topic=topic,
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        timestamp_ms=timestamp_ms,
-        key=_bytes(message.key()),
-        value=value,
-        headers=_headers(message),
-        decoded=decoded,
-    )
-    if isinstance(decoded, Rejected):
-        return replace(inbound_record, letter=dead_letter(inbound_record, decoded))
-    return inbound_record
-
-
-def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
-    try:
-        headers: Any = _call_headers(message) or []
-    except (UnicodeDecodeError, SystemError):
-        # The client cannot return headers if one name is not UTF-8; the order is valid without them.
-        return ()
-    return tuple((name, _bytes(value)) for name, value in headers)
-
-
-def _bytes(value: object) -> bytes | None:
-    if value is None or isinstance(value, bytes):
-        return value
-    return str(value).encode()
 
 
 def _first_offsets(batch: Sequence[InboundRecord]) -> dict[PartitionKey, int]:
@@ -388,5 +386,5 @@ def _report(finding: Skipped | Restarted) -> None:
     log.error("records_skipped", **asdict(finding), reason="the broker deleted them before they were read")
 
 
-def _names(partitions: Sequence[TopicPartition]) -> list[str]:
-    return [f"{p.topic}-{p.partition}" for p in partitions]
+def _name(partition: PartitionKey) -> str:
+    return f"{partition[0]}-{partition[1]}"

@@ -72,6 +72,10 @@ class Positions:
         if committed >= 0 and self._next.get(partition) == UNKNOWN:
             self._next[partition] = committed
 
+    def restart(self, partition: PartitionKey) -> None:
+        """Forget the position: the next record may have any offset."""
+        self._next[partition] = UNKNOWN
+
     def advance(self, partition: PartitionKey, offsets: Sequence[int], end: int | None) -> list[Skipped | Restarted]:
         """Move past the offsets that were read, and to the reached `end`. Return what was skipped on the way."""
         if partition not in self._next:

@@ -33,6 +33,12 @@ SKIPPED_RECORDS = Counter(
     "Offsets that the broker deleted before they were read, since the start of the process.",
     ["topic", "partition"],
 )
+# Was a topic created again, or the cluster changed? Unread records of the old topic are gone.
+REPLACED_PARTITIONS = Counter(
+    "payments_replaced_partitions_total",
+    "Partitions read from their first record because their topic has another id, since the start of the process.",
+    ["topic", "partition"],
+)
 # Which invalid records arrive, and who has to fix them?
 QUARANTINED = Counter(
     "payments_quarantined_total", "Records and webhooks put into quarantine, by reason.", ["source", "reason"]
@@ -52,8 +58,17 @@ PROVIDER_CALL_SECONDS = Histogram(
 )
 # Does work pile up, and of which kind?
 OPERATIONS = Gauge("payments_operations", "Unfinished operations, by kind and state.", ["kind", "state"])
-# How long does the oldest due operation wait?
-OLDEST_OPERATION_SECONDS = Gauge("payments_oldest_due_operation_seconds", "Age of the oldest due operation.")
+# Does the provider answer? Since when has somebody waited?
+OLDEST_OPERATION_SECONDS = Gauge(
+    "payments_oldest_unfinished_operation_seconds",
+    "Time since the oldest unfinished operation was requested, retries and calls under way included.",
+    ["provider"],
+)
+# Can this process use its database?
+DATABASE_UNAVAILABLE = Gauge(
+    "payments_database_unavailable",
+    "1 while the database does not answer this process; the gauges that it feeds are then absent.",
+)
 # Does the provider refuse all calls (wrong key, missing permission)?
 PROVIDER_BLOCKED = Gauge(
     "payments_provider_blocked",
@@ -72,6 +87,8 @@ OLDEST_POLL_SECONDS = Gauge("payments_oldest_due_poll_seconds", "Age of the olde
 EVENTS_UNREAD_SECONDS = Gauge(
     "payments_events_unread_seconds", "Age of the oldest events that were not read yet.", ["provider"]
 )
+# A signature of another secret, or of a time too far from the database's.
+SIGNATURE_REFUSALS: Final = ("no_match", "stale", "future")
 # Which webhooks are refused, and why?
 WEBHOOKS_REFUSED = Counter(
     "payments_webhooks_refused_total", "Webhook deliveries answered with 4xx, by reason.", ["reason"]
@@ -99,6 +116,11 @@ BATCH_SIZE = Histogram(
 # of a batch)
 STAGE_SECONDS = Histogram(
     "payments_stage_seconds", "Duration of one stage of the pipeline.", ["stage"], buckets=_STAGE_BUCKETS_S
+)
+# Is the signing secret wrong?
+WEBHOOKS_REFUSED_IN_A_ROW = Gauge(
+    "payments_webhooks_refused_in_a_row",
+    "Deliveries refused for their signature or its time since the last one that was accepted.",
 )
 # Which events does the service write, and how often?
 OUTBOX_RECORDS = Counter("payments_outbox_records_total", "Records written to the outbox, by topic.", ["topic"])
@@ -163,7 +185,7 @@ def initialize_counters() -> None:
         OUTBOX_RECORDS.labels(topic)
     for reason in Reason:
         QUARANTINED.labels("kafka", reason)
-    for refusal in ("no_match", "stale", "future"):
+    for refusal in SIGNATURE_REFUSALS:
         WEBHOOKS_REFUSED.labels(refusal)
     for result in ("overloaded", "misdirected"):
         WEBHOOKS.labels(result)

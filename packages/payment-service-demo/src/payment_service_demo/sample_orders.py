@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from payment_service.contracts.records import ORDERS_CREATED_DLQ
-from payment_service_events.types import Failed, Initiated, Succeeded
+from payment_service_events.published_events import Failed, Initiated, Succeeded
 
 _PAID: Final = (Initiated.topic, Succeeded.topic)
 

@@ -18,7 +18,7 @@ from payment_service.contracts.records import ORDERS_CREATED, ORDERS_CREATED_DLQ
 from payment_service_demo.environment import DemoError, Environment
 from payment_service_demo.received import ReceivedRecord, ReceivedRecords
 from payment_service_demo.sample_orders import Sample
-from payment_service_events.types import Failed, Initiated
+from payment_service_events.published_events import Failed, Initiated
 
 BROKER_TIMEOUT_S: Final = 10
 REQUEST_TIMEOUT_S: Final = 5

@@ -10,18 +10,18 @@ by its id, and returns the history of its order, sorted. You decide from that hi
     if isinstance(event, PaymentFailed) and event.final:
         release_stock(event.order_id)
 
-The package imports the standard library alone and runs on Python 3.9 or later. Start reading in `types.py` (the
+The package imports the standard library alone and runs on Python 3.9 or later. Start reading in `published_events.py` (the
 events), then `reading.py` (records to events) and `history.py` (once, and in order). `money.py` and `currency.py` hold the money
 types and the currency table that payment-service itself uses.
 """
 
-from payment_service_events import types
+from payment_service_events import published_events
 from payment_service_events.currency import Currency
 from payment_service_events.event import Event, Record, Unknown
 from payment_service_events.history import MemoryStore, Store, in_order, take
 from payment_service_events.money import Money
+from payment_service_events.published_events import *  # noqa: F403 - `published_events.__all__` names the events
 from payment_service_events.reading import TOPICS, MalformedRecord, read, read_message
-from payment_service_events.types import *  # noqa: F403 - `types.__all__` names the events
 
 __all__ = [
     "TOPICS",
@@ -38,4 +38,4 @@ __all__ = [
     "read_message",
     "take",
 ]
-__all__ += types.__all__
+__all__ += published_events.__all__

@@ -1,4 +1,4 @@
-"""The parts of a declaration. `types.py` declares each published event once; everything else about it is derived.
+"""The parts of a declaration. `published_events.py` declares each published event once; everything else about it is derived.
 
 `reading.py` derives the reader. The service derives the bytes that it publishes, JSON Schemas, AsyncAPI, docs and examples.
 """

@@ -14,7 +14,7 @@ from payment_service_events.currency import CURRENCIES, Currency
 from payment_service_events.declaration import value_fields
 from payment_service_events.event import Event, Record, Unknown
 from payment_service_events.money import Money
-from payment_service_events.types import EVENTS
+from payment_service_events.published_events import EVENTS
 
 # These aliases are evaluated at run time, and Python 3.9 has no `X | Y` between types.
 _Content = Union[bytes, str, None]

@@ -54,16 +54,16 @@ COMMENT ON COLUMN workers.heartbeating_since IS 'Start of the current series of 
 COMMENT ON TABLE provider_budget IS 'Token buckets that limit the calls of all replicas to a provider. Every claim takes tokens.';
 COMMENT ON COLUMN provider_budget.tokens IS 'Calls that may be made at once, as of refilled_at. A checkout call may take it below zero.';
 COMMENT ON COLUMN provider_budget.checkout_tokens IS 'The share of calls that waiting customers may take, as of checkout_refilled_at.';
+COMMENT ON COLUMN provider_budget.polls_due_at IS 'When the next round of polls may begin. One replica gets it.';
 
-COMMENT ON TABLE polling IS 'How far the events of a provider are read, so that none depends on a webhook. One row per provider.';
-COMMENT ON COLUMN polling.events_read_until IS 'All events of the provider up to this second (its clock, since 1970) are stored.';
-COMMENT ON COLUMN polling.window_until IS 'End of the window that is being read; NULL between windows.';
-COMMENT ON COLUMN polling.events_after IS 'Position inside the window: the last event of the page before.';
-COMMENT ON COLUMN polling.clock_ahead_s IS 'The clock of the provider minus that of the database, seconds.';
-COMMENT ON COLUMN polling.round IS 'Fencing token. Claiming a page raises it, and saving the position tests it.';
-COMMENT ON COLUMN polling.failures IS 'Failed pages in a row; the pause doubles with each.';
-COMMENT ON COLUMN polling.events_due_at IS 'When the next page is due. A replica that reads a page moves it for the time of a call.';
-COMMENT ON COLUMN polling.reads_due_at IS 'When the next single reads may be requested.';
+COMMENT ON TABLE event_positions IS 'How far the events of a provider are read, so that none depends on a webhook. One row per provider.';
+COMMENT ON COLUMN event_positions.events_read_until IS 'All events of the provider up to this second (its clock, since 1970) are stored.';
+COMMENT ON COLUMN event_positions.window_until IS 'End of the window that is being read; NULL between windows.';
+COMMENT ON COLUMN event_positions.events_after IS 'Position inside the window: the last event of the page before.';
+COMMENT ON COLUMN event_positions.clock_ahead_s IS 'The clock of the provider minus that of the database, seconds.';
+COMMENT ON COLUMN event_positions.round IS 'Fencing token. Claiming a page raises it, and saving the position tests it.';
+COMMENT ON COLUMN event_positions.failures IS 'Failed pages in a row; the pause doubles with each.';
+COMMENT ON COLUMN event_positions.events_due_at IS 'When the next page is due. A replica that reads a page moves it for the time of a call.';
 COMMENT ON TABLE polls IS 'Payments of which something is open, and when the provider is asked about them. The row is deleted when nothing is open.';
 COMMENT ON COLUMN polls.tries IS 'The wait doubles with each: 3 min, 6 min, up to 6 h.';
 COMMENT ON TABLE provider_health IS 'Kinds of calls that a provider rejects as a whole. Blocked calls wait; one call at a time probes.';
@@ -201,3 +201,7 @@ COMMENT ON COLUMN differences.occurred_at IS 'The time by which a window contain
 COMMENT ON COLUMN differences.first_seen_at IS 'When the difference was found first since it was last resolved.';
 COMMENT ON COLUMN differences.resolved_at IS 'When it was repaired, or when a run no longer found it. NULL: open.';
 COMMENT ON COLUMN differences.repaired IS 'True: reconciliation repaired it. False and resolved: it disappeared by other means.';
+
+COMMENT ON TABLE partition_readers IS 'The last consumer that was assigned a partition. If it died while it read, the next one reads the first records in a process of their own.';
+COMMENT ON COLUMN partition_readers.reader IS 'Random id of the consumer.';
+COMMENT ON COLUMN partition_readers.ended_at IS 'When it gave the partition up or stopped. NULL: it reads, or it died.';

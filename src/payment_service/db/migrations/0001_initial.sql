@@ -120,7 +120,8 @@ CREATE TABLE provider_budget (
     tokens               double precision NOT NULL DEFAULT 0,
     refilled_at          timestamptz      NOT NULL DEFAULT now(),
     checkout_tokens      double precision NOT NULL DEFAULT 0,
-    checkout_refilled_at timestamptz      NOT NULL DEFAULT now()
+    checkout_refilled_at timestamptz      NOT NULL DEFAULT now(),
+    polls_due_at         timestamptz      NOT NULL DEFAULT now()
 );
 
 CREATE TABLE provider_health (

@@ -9,8 +9,7 @@ from payment_service.domain.differences import Difference, Sides
 from payment_service.domain.ids import event_record_id
 from payment_service_events.currency import UnknownCurrency, currency
 from payment_service_events.money import Money
-from payment_service_events.reading import MalformedRecord, read
-from payment_service_events.types import (
+from payment_service_events.published_events import (
     PaymentAuthorized,
     PaymentCanceled,
     PaymentFailed,
@@ -20,6 +19,7 @@ from payment_service_events.types import (
     PaymentRefundInitiated,
     PaymentSucceeded,
 )
+from payment_service_events.reading import MalformedRecord, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

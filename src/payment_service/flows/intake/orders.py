@@ -11,6 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from payment_service.contracts.incoming import InboundRecord
+from payment_service.contracts.records import ORDERS_CREATED
 from payment_service.crash_points import reached
 from payment_service.db import operations, order_cancellations, payments, recovery
 from payment_service.domain.facts_without_intent import FreeFact
@@ -19,19 +21,19 @@ from payment_service.domain.order import Order, Reason, Rejected
 from payment_service.domain.unpaid import ORDER_CANCELLED, cancellation_reason
 from payment_service.flows.calls.listing_windows import LOST_BEFORE
 from payment_service.flows.intake.quarantine import count_quarantined, quarantine_records
-from payment_service.flows.intake.records import accept_records
+from payment_service.flows.intake.records import Acceptance, try_out
 from payment_service.flows.state.system_operations import SYSTEM
 from payment_service.provider.port import Kind, Request
 from payment_service.provider.providers import UnknownProvider
 from payment_service.telemetry import metrics
-from payment_service_events.money import MoneyError
+from payment_service_events.currency import currency
+from payment_service_events.money import Money, MoneyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from payment_service.db.pool import Connection
-    from payment_service.flows.intake.records import InboundRecord
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 NO_PROVIDER: Final = "none"
 # The expiry setting for payments that never expire.
 NEVER: Final = timedelta()
+# How far back intents are listed for an order of unknown age. A longer list is not completed within a call.
+_LISTED_MAX: Final = timedelta(days=7)
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -86,10 +90,11 @@ class OrderIntake:
         self._order_max_age = order_max_age
         self._manual_capture = manual_capture
         self._expires_after = expires_after
+        self._acceptance = Acceptance(self._accept, self._try_out)
 
     async def accept(self, inbound: Sequence[InboundRecord]) -> None:
-        """Make a batch durable. Raise TRANSIENT_ERRORS, with nothing written, when the database is unavailable."""
-        await accept_records(inbound, self._accept)
+        """Make a batch durable. Raise while the database fails; the batch must then be accepted again."""
+        await self._acceptance.take(inbound)
 
     async def terms(self, inbound_record: InboundRecord) -> Terms | None:
         """Return the terms for the order of a record, or None if nothing is to be paid or the order would be rejected."""
@@ -111,6 +116,10 @@ class OrderIntake:
         rejected += await self._compare(connection, plans, inserted)
         await self._complete_immediately(connection, list(inserted.values()))
         return rejected[0][1] if rejected else None
+
+    async def _try_out(self) -> None:
+        """Raise if the database fails for orders that are in no topic: one to pay, and a free one."""
+        await try_out(self._context.pool, self.decide, [_trial_order(total) for total in (100, 0)])
 
     async def _accept(self, inbound: Sequence[InboundRecord]) -> None:
         async with self._context.pool.acquire() as connection, connection.transaction():
@@ -253,9 +262,14 @@ class OrderIntake:
         )
 
     def _new_operation(self, plan: _Plan, request: Request) -> operations.NewOperation:
-        """Build the create. A late order may have an intent from a row that a restored backup lost, so look first."""
+        """Build the create. A late order may have an intent from a row that a restored backup lost, so look first.
+
+        An order without a time, or from the future, has an unknown age, up to the maximum.
+        """
         recorded_at = plan.order.recorded_at
-        late = recorded_at is not None and plan.now - recorded_at > LOST_BEFORE
+        if recorded_at is None or recorded_at > plan.now + LOST_BEFORE:
+            recorded_at = plan.now - min(self._order_max_age, _LISTED_MAX)
+        late = plan.now - recorded_at > LOST_BEFORE
         return operations.NewOperation(
             id=operation_id(plan.id, Kind.CREATE, SYSTEM, "order"),
             payment_id=plan.id,
@@ -264,7 +278,7 @@ class OrderIntake:
             cause="order",
             request=request,
             look_first=late,
-            made_since=min(recorded_at, plan.now) if recorded_at is not None else None,
+            made_since=min(recorded_at, plan.now),
         )
 
     def _count(
@@ -281,6 +295,14 @@ class OrderIntake:
         metrics.ORDERS.labels("quarantined").inc(len(quarantined))
         metrics.ORDERS.labels("repeated").inc(arrived - accepted - len(quarantined))
         count_quarantined(quarantined)
+
+
+def _trial_order(minor: int) -> InboundRecord:
+    amount = Money(minor, currency("usd"))
+    order = Order(order_id=f"intake-trial-{minor}", user_id="", amount=amount, recorded_at=None)
+    return InboundRecord(
+        topic=ORDERS_CREATED, partition=-1, offset=-1, timestamp_ms=-1, key=None, value=None, decoded=order
+    )
 
 
 def _traceparent(inbound_record: InboundRecord) -> str | None:

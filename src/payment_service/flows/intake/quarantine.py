@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.contracts.dead_letters import Record
+    from payment_service.contracts.incoming import InboundRecord
     from payment_service.db.pool import Connection, Pool
-    from payment_service.flows.intake.records import InboundRecord
     from payment_service.provider.port import ProviderEvent
 
 log = structlog.get_logger(__name__)
@@ -57,8 +57,9 @@ async def quarantine_records(
 
 
 def _digest(record: Record) -> str:
-    """Return a digest of what distinguishes two records at one offset: timestamp, key and value."""
-    parts = (str(record.timestamp_ms).encode(), record.key or b"", record.value or b"")
+    """Return a digest of what distinguishes two records at one offset: timestamp, key, value and headers."""
+    headers = (part for name, value in record.headers for part in (name.encode("utf-8", "replace"), value or b""))
+    parts = (str(record.timestamp_ms).encode(), record.key or b"", record.value or b"", *headers)
     return sha256(b"".join(sha256(part).digest() for part in parts)).hexdigest()
 
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from payment_service.contracts.incoming import decode
+from payment_service.contracts.incoming import InboundRecord, decode
 from payment_service.contracts.records import ORDERS_CANCELLED
 from payment_service.db import payments, quarantine
 from payment_service.domain.order import Order, Reason
-from payment_service.flows.intake.records import InboundRecord
 from payment_service.flows.requests.idempotency import ChangeResult, change_once
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import BodyRefused, WebhookReceiver
@@ -59,15 +58,20 @@ class Replays:
         self._amount_minor_max = amount_minor_max
         self._card_like_ids = card_like_ids
 
-    async def terms(self, row: QuarantinedRecord) -> Terms | None:
+    async def terms(self, row: QuarantinedRecord, read_again: InboundRecord | None = None) -> Terms | None:
         """Return the terms for the order in a row, or None if it contains none or would be rejected. Raise Refusal."""
         if row.source == "webhook" or row.replayed_at is not None:
             return None
         _require_whole(row)
-        return await self._intake.terms(self._inbound_record(row))
+        return await self._intake.terms(read_again or self._inbound_record(row))
 
-    async def replay(self, name: UUID, change_request: ChangeRequest) -> ChangeResult:
-        """Decide one row again. Raise Refusal, with the reason, if it is rejected again."""
+    async def replay(
+        self, name: UUID, change_request: ChangeRequest, read_again: InboundRecord | None = None
+    ) -> ChangeResult:
+        """Decide one row again. Raise Refusal, with the reason, if it is rejected again.
+
+        `read_again` is the record of a row that was set aside unread.
+        """
 
         async def work(connection: Connection) -> ChangeResult:
             row = await quarantine.lock(connection, name)
@@ -79,7 +83,10 @@ class Replays:
             if row.replayed_at is not None:
                 return _answer(name, None, "accepted_before")
             _require_whole(row)
-            payment_id = await (self._webhook if row.source == "webhook" else self._record)(connection, row)
+            if row.source == "webhook":
+                payment_id = await self._webhook(connection, row)
+            else:
+                payment_id = await self._record(connection, read_again or self._inbound_record(row))
             await quarantine.mark_replayed(connection, name)
             return _answer(name, payment_id, "accepted")
 
@@ -87,8 +94,7 @@ class Replays:
         self._context.wake()
         return result
 
-    async def _record(self, connection: Connection, row: QuarantinedRecord) -> UUID | None:
-        inbound_record = self._inbound_record(row)
+    async def _record(self, connection: Connection, inbound_record: InboundRecord) -> UUID | None:
         decide = self._cancelled.decide if inbound_record.topic == ORDERS_CANCELLED else self._intake.decide
         rejected: Rejected | None = await decide(connection, inbound_record)
         if rejected is not None:

@@ -3,7 +3,7 @@
 The reservation ensures that concurrent refunds never exceed the captured amount.
 
 A refund has the id of its operation, which is derived from payment, client and key. A job that runs again after its
-stored response expired, or with another API key of the same client, finds its first refund. The provider is requester for
+stored response expired, or with another API key of the same client, finds its first refund. The provider is asked for
 the refund before it is sent, so this holds even if a restored backup lost the row.
 """
 
@@ -179,7 +179,7 @@ def _refusal(verdict: NotRefundable) -> Refusal:
                 RefusalReason.NOT_ALLOWED,
                 "The customer's bank has withdrawn the money in a dispute: a refund would pay it twice.",
             )
-        case _:
+        case "nothing_captured":
             return Refusal(
                 RefusalReason.NOT_ALLOWED,
                 "Nothing was captured, so nothing can be refunded: cancel the payment instead.",

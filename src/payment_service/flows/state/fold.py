@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Connection
     from payment_service.db.refunds import Requester
     from payment_service.domain.dispute import Dispute
-    from payment_service.domain.events import PaymentEvent
     from payment_service.domain.facts import AnyFact, AnyVerdict, SingleFact
     from payment_service.domain.payment import Payment
+    from payment_service.domain.payment_event import PaymentEvent
     from payment_service.domain.refund import Refund
     from payment_service.provider.port import Request
     from payment_service.provider.providers import Providers

@@ -12,8 +12,8 @@ from payment_service.domain.ids import event_record_id
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from payment_service.domain.events import PaymentEvent
     from payment_service.domain.payment import Payment
+    from payment_service.domain.payment_event import PaymentEvent
 
 
 def outbox_record(payment: Payment, event: PaymentEvent, *, deployment: str, now: datetime) -> OutboxRecord:

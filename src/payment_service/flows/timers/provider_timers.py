@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payment_service.flows.timers.polls import Polls
+from payment_service.flows.timers.poller import Poller
 from payment_service.flows.timers.recent_events import RecentEventsReader
 from payment_service.provider.port import RecentEvents, WebhookReceiver
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from payment_service.flows.webhooks.apply import Webhooks
 
 
-def make_provider_timers(context: Context, webhooks: Webhooks, config: Config) -> list[Polls | RecentEventsReader]:
+def make_provider_timers(context: Context, webhooks: Webhooks, config: Config) -> list[Poller | RecentEventsReader]:
     """Make the timers of each provider that reports by webhook. Others have their own records."""
     rate_per_s = config.provider_rate_per_second
-    polls = [
-        Polls(context, name=name, rate_per_s=rate_per_s)
+    pollers = [
+        Poller(context, name=name, rate_per_s=rate_per_s)
         for name, provider in context.providers.by_name.items()
         if isinstance(provider, WebhookReceiver)
     ]
@@ -34,4 +34,4 @@ def make_provider_timers(context: Context, webhooks: Webhooks, config: Config) -
         for name, provider in context.providers.by_name.items()
         if isinstance(provider, RecentEvents)
     ]
-    return [*polls, *readers]
+    return [*pollers, *readers]

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from payment_service.crash_points import reached
-from payment_service.db import budget, events, operations, polling, provider_health
-from payment_service.db.polling import EventsPosition
+from payment_service.db import budget, event_positions, events, operations, provider_health
+from payment_service.db.event_positions import EventsPosition
 from payment_service.loop import Loop
 from payment_service.provider.calls import GRACE_S, read_events
 from payment_service.provider.port import CURSOR_LOST, Transient
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from payment_service.db.polling import ClaimedPage
+    from payment_service.db.event_positions import ClaimedPage
     from payment_service.flows.state.context import Context
     from payment_service.flows.webhooks.apply import Webhooks
     from payment_service.provider.port import EventPage, RecentEvents
@@ -75,7 +75,7 @@ class RecentEventsReader:
     async def start(self) -> None:
         """Insert the provider's rows if they are missing, and start the loop."""
         await operations.ensure_budget(self._pool, self._name)
-        await polling.ensure(self._pool, self._name)
+        await event_positions.ensure(self._pool, self._name)
         self._loop.start()
 
     async def stop(self, grace_s: float) -> None:
@@ -88,7 +88,7 @@ class RecentEventsReader:
         """Read a page if one is due and the budget allows it. Return the number of pages read."""
         if provider_health.EVERYTHING in self._context.paused_kinds(self._name):
             return 0
-        claimed = await polling.claim_events(
+        claimed = await event_positions.claim_events(
             self._pool,
             self._name,
             rate_per_s=self._rate_per_s,
@@ -144,7 +144,7 @@ class RecentEventsReader:
         else:
             now = EventsPosition(read_until=until, clock_ahead_s=ahead_s)
             delay_s = INTERVAL_S if settled - until < INTERVAL_S else 0.0
-        await polling.save_events(self._pool, self._name, claimed, now, delay_s=delay_s)
+        await event_positions.save_events(self._pool, self._name, claimed, now, delay_s=delay_s)
 
     async def _postpone(self, claimed: ClaimedPage, failure: Transient) -> None:
         start = claimed.position
@@ -153,4 +153,4 @@ class RecentEventsReader:
         delay_s = failure.retry_after_s + min(BACKOFF_MAX_S, 2.0 ** min(start.failures, 10))
         log.warning("events_not_read", provider=self._name, code=failure.code, retry_in_s=delay_s)
         now = replace(start, failures=start.failures + 1)
-        await polling.save_events(self._pool, self._name, claimed, now, delay_s=delay_s)
+        await event_positions.save_events(self._pool, self._name, claimed, now, delay_s=delay_s)

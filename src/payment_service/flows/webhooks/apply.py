@@ -31,7 +31,7 @@ from payment_service.provider.port import Disposition, ProviderEvent
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from prometheus_client import Counter
@@ -56,6 +56,8 @@ LOCKED_RETRY_S: Final = 0.25
 # to an hour, for 72 h.
 UNMATCHED_RETRY_MAX_S: Final = 3_600.0
 UNMATCHED_RETENTION: Final = timedelta(hours=72)
+# A create is answered within seconds. An event that three tries did not match is probably of another system.
+SUSPECT_FROM_TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,10 @@ class Stored:
 class Webhooks:
     """Store and apply events in groups."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, suspect: Callable[[Iterable[ProviderEvent]], None] = lambda _: None) -> None:
+        """`suspect` gets the events that several tries could not match to a payment."""
         self._context = context
+        self._suspect = suspect
         self._deliveries = DeliveryQueue()
         self._storing = [Loop("webhooks.store", self.store_once) for _ in range(GROUPS_UNDER_WAY)]
         self._replaying = Loop("webhooks.replay", self.replay_once, interval_max_s=0.5)
@@ -156,6 +160,13 @@ class Webhooks:
             reached("replay.commit.before")
         reached("replay.commit.after")
         self._context.after_commit(fold)
+        self._suspect(
+            result.event
+            for result in results
+            if result.result == "unmatched"
+            and result.event.payment_id is None
+            and waiting[result.event.key].tries >= SUSPECT_FROM_TRIES
+        )
         return results
 
     async def _apply_or_park(

@@ -12,8 +12,9 @@ def upgrade() -> None:
     """Create every table, index and view."""
     run_script("0001_initial.sql")
     run_script("0001_reconciliation.sql")
-    run_script("0001_polling.sql")
+    run_script("0001_provider_reads.sql")
     run_script("0001_recovery.sql")
+    run_script("0001_reading.sql")
     run_script("0001_comments.sql")
 
 

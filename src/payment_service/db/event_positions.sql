@@ -1,6 +1,6 @@
 -- name: ensure
 -- A new database has no payments yet, so it needs no events from before its first minute.
-INSERT INTO polling (provider, events_read_until) VALUES ($1, floor(extract(epoch FROM now()))::bigint - 60) ON CONFLICT DO NOTHING
+INSERT INTO event_positions (provider, events_read_until) VALUES ($1, floor(extract(epoch FROM now()))::bigint - 60) ON CONFLICT DO NOTHING
 
 -- name: claim_events
 -- Claims the next page of events for $4 seconds, and pays for it, in one autocommitted statement. Only one replica gets it. A page
@@ -10,10 +10,10 @@ INSERT INTO polling (provider, events_read_until) VALUES ($1, floor(extract(epoc
 WITH level AS (
     SELECT least($3::float8, b.tokens + $2::float8 * extract(epoch FROM clock_timestamp() - b.refilled_at)) AS tokens
     FROM provider_budget b
-    WHERE b.provider = $1 AND EXISTS (SELECT FROM polling WHERE provider = $1 AND events_due_at <= now())
+    WHERE b.provider = $1 AND EXISTS (SELECT FROM event_positions WHERE provider = $1 AND events_due_at <= now())
     FOR UPDATE
 ), claimed AS (
-    UPDATE polling p
+    UPDATE event_positions p
     SET round = p.round + 1, events_due_at = now() + $4::float8 * interval '1 s', events_claimed_at = now()
     FROM level l
     WHERE p.provider = $1 AND p.events_due_at <= now()
@@ -29,7 +29,7 @@ FROM claimed
 
 -- name: save_events
 -- Only the current round: a process that was paused cannot move the position of another one back.
-UPDATE polling
+UPDATE event_positions
 SET events_read_until = $3, window_until = $4, events_after = $5, clock_ahead_s = $6, failures = $7,
     events_due_at = now() + $8::float8 * interval '1 s'
 WHERE provider = $1 AND round = $2

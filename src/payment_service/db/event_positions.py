@@ -1,4 +1,4 @@
-"""Rows of `polling`: how far the events of each provider are read. All replicas share the row of a provider."""
+"""Rows of `event_positions`: how far the events of each provider are read. All replicas share the row of a provider."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from payment_service.db.queries import load
 if TYPE_CHECKING:
     from payment_service.db.pool import Pool
 
-_SQL = load(__package__, "polling.sql")
+_SQL = load(__package__, "event_positions.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""An event that the service publishes about a payment. `payment_service_events.types` declares the data of each topic."""
+"""An event that the service publishes about a payment. `payment_service_events.published_events` declares the data of each topic."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from payment_service.crash_points import reached
-from payment_service.db import budget, operations, polling, polls
+from payment_service.db import budget, operations, polls
 from payment_service.domain.payment import Status
 from payment_service.flows.state.batches import process_batches
 from payment_service.flows.state.system_operations import reads_of_poll
@@ -29,7 +29,7 @@ ROUND_S: Final = 1.0
 SHARE: Final = 0.2
 
 
-class Polls:
+class Poller:
     """Request reads of the payments of one provider."""
 
     def __init__(self, context: Context, *, name: str, rate_per_s: float) -> None:
@@ -40,9 +40,8 @@ class Polls:
         self._loop = Loop(f"polls.{name}", self.poll_once, interval_max_s=ROUND_S)
 
     async def start(self) -> None:
-        """Insert the provider's rows if they are missing, and start the loop."""
+        """Insert the provider's budget if it is missing, and start the loop."""
         await operations.ensure_budget(self._context.pool, self._name)
-        await polling.ensure(self._context.pool, self._name)
         self._loop.start()
 
     async def stop(self, grace_s: float) -> None:

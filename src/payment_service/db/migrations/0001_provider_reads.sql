@@ -8,7 +8,7 @@ CREATE TABLE polls (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE INDEX polls_due ON polls (provider, due_at);
 
-CREATE TABLE polling (
+CREATE TABLE event_positions (
     provider          text        PRIMARY KEY,
     events_read_until bigint      NOT NULL,
     window_until      bigint,
@@ -17,6 +17,5 @@ CREATE TABLE polling (
     round             bigint      NOT NULL DEFAULT 0,
     failures          integer     NOT NULL DEFAULT 0,
     events_due_at     timestamptz NOT NULL DEFAULT now(),
-    events_claimed_at timestamptz NOT NULL DEFAULT now(),
-    reads_due_at      timestamptz NOT NULL DEFAULT now()
+    events_claimed_at timestamptz NOT NULL DEFAULT now()
 );
