@@ -62,6 +62,13 @@ async def test_it_counts_requests_as_the_app_does(port: int) -> None:
     assert counter._value.get() == before + 2
 
 
+async def test_an_accepted_delivery_ends_a_row_of_refusals(port: int) -> None:
+    await exchange(port, delivery(**{"stripe-signature": sign(BODY, secret="whsec_another")}))
+    assert metrics.WEBHOOKS_REFUSED_IN_A_ROW._value.get() == 1
+    await exchange(port, delivery())
+    assert metrics.WEBHOOKS_REFUSED_IN_A_ROW._value.get() == 0
+
+
 async def test_pipelined_deliveries_are_answered_in_order(port: int, inbox: Inbox) -> None:
     """The second and third arrive while the first is being stored."""
     inbox.gate.clear()

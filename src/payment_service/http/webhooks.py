@@ -127,6 +127,7 @@ class WebhookEndpoint:
             event = self._receiver.translate(self._receiver.parse(body))
         except Exception:  # noqa: BLE001 - the app repeats it, and says why it refuses
             return None
+        self._end_refusals()
         self._warn_if_misdirected(event)
         self._waiting += 1
         self._buffered_bytes += len(body)
@@ -180,9 +181,13 @@ class WebhookEndpoint:
             raise _refused(NOT_SIGNED, refusal.reason, str(refusal)) from None
         except Exception as error:  # noqa: BLE001 - the provider's code may be anybody's; nothing is believed that it trips over
             raise self._provider_failed(error) from None
-        self._refused_in_a_row = 0
-        metrics.WEBHOOKS_REFUSED_IN_A_ROW.set(0)
+        self._end_refusals()
         return label
+
+    def _end_refusals(self) -> None:
+        if self._refused_in_a_row:
+            self._refused_in_a_row = 0
+            metrics.WEBHOOKS_REFUSED_IN_A_ROW.set(0)
 
     def _count_refused(self, reason: str) -> None:
         """Tell a wrong secret, which refuses every delivery, from a forged one. A body without a signature proves neither."""
