@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TOPIC: Final = "payments.refund_initiated"  # no other measurement writes to it
 RECORDS_PER_PAYMENT: Final = 4
 PATIENCE_S: Final = 600.0
-# As of a real record: 8 headers and a value of 300 bytes. One transaction, so that the relay sees all of it at once.
+# Like a real record: 8 headers and a value of 300 bytes. The relay sees all at once, because it is a single transaction.
 _FILL: Final = """
 WITH payment AS MATERIALIZED (
     SELECT n, gen_random_uuid() AS id FROM generate_series(1, %(payments)s) AS n

@@ -210,7 +210,7 @@ def measure_idle(environment: Environment, seconds: float) -> dict[str, float]:
     before, cpu_s = _ask(environment, query), environment.cpu_s()["service"]
     time.sleep(seconds)
     after = _ask(environment, query)
-    # One of ours: the first question, which was counted after it.
+    # The first question was counted after it.
     return {
         "idle_per_s": max(0, after - before - 1) / seconds,
         "idle_percent": 100 * (environment.cpu_s()["service"] - cpu_s) / seconds,

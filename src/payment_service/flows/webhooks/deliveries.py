@@ -45,7 +45,7 @@ def complete(group: Sequence[Delivery], error: Exception | None) -> None:
 
 
 class DeliveryQueue:
-    """Deliveries in order of arrival. Those of one payment are never in two groups at a time: the second would find it locked."""
+    """Deliveries in order of arrival. A payment is in one group at a time, because the second group would find it locked."""
 
     def __init__(self) -> None:
         self._waiting: deque[Delivery] = deque()
