@@ -82,7 +82,10 @@ def _cpu_s(pid: int) -> float:
     process = psutil.Process(pid)
     total = 0.0
     for one in (process, *process.children(recursive=True)):
-        times = one.cpu_times()
+        try:
+            times = one.cpu_times()
+        except psutil.NoSuchProcess:  # ended meanwhile; its parent has its CPU
+            continue
         total += times.user + times.system
         if one is process:  # the CPU of its ended children
             total += times.children_user + times.children_system

@@ -54,7 +54,7 @@ _PRINTED: Final = re.compile(
 _JOINED: Final = bytes.maketrans(b"123456789", b"000000000")
 _SHAPES: Final = bytes(ord("0" if chr(c).isdecimal() else "x" if chr(c).isalnum() else ".") for c in range(256))
 _LONG_NUMBER: Final = b"0" * _LENGTH_MIN
-# The shapes of `_PRINTED`. UUIDs often have two groups of four digits, and hardly ever these.
+# The shapes of `_PRINTED`. UUIDs often have two groups of four digits, and rarely these.
 _PRINTED_SHAPES: Final = tuple(
     separator.join(groups)
     for separator in (b".", b"..", b"...")
