@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from payment_service.telemetry import metrics
-from tests.support.deliveries import JSON, PATH, Inbox, endpoint, event, open_endpoint, sign
+from tests.support.deliveries import JSON, PATH, SECRET, Inbox, endpoint, event, open_endpoint, sign
 from tests.support.eventually import eventually_async
 from tests.support.http import read_answer, request, served
 
@@ -28,9 +28,9 @@ async def port(inbox: Inbox) -> AsyncIterator[int]:
         yield open_port
 
 
-def delivery(body: bytes = BODY, **headers: str) -> bytes:
-    """Return a plain delivery. With a header `accept ` it is one that only the app reads."""
-    return request("POST", PATH, {**JSON, "stripe-signature": sign(body), **headers}, body)
+def delivery(body: bytes = BODY, *, secret: str = SECRET, **headers: str) -> bytes:
+    """Return a plain delivery. With the header `connection` only the app takes it."""
+    return request("POST", PATH, {**JSON, "stripe-signature": sign(body, secret=secret), **headers}, body)
 
 
 async def exchange(port: int, data: bytes) -> bytes:
@@ -63,7 +63,7 @@ async def test_it_counts_requests_as_the_app_does(port: int) -> None:
 
 
 async def test_an_accepted_delivery_ends_a_row_of_refusals(port: int) -> None:
-    await exchange(port, delivery(**{"stripe-signature": sign(BODY, secret="whsec_another")}))
+    await exchange(port, delivery(secret="whsec_another"))
     assert metrics.WEBHOOKS_REFUSED_IN_A_ROW._value.get() == 1
     await exchange(port, delivery())
     assert metrics.WEBHOOKS_REFUSED_IN_A_ROW._value.get() == 0
