@@ -16,6 +16,7 @@ _BROKERS: Final = "set KAFKA_BROKERS instead"
 _LOSS: Final = "the service commits offsets itself, after the orders are durable"
 _ORDER: Final = "changing it loses, duplicates or reorders records"
 _OWN: Final = "it must match the service's timeouts"
+_MEMORY: Final = "the service bounds its memory by it"
 # The reason why each property cannot be set.
 REFUSED: Final[Mapping[str, str]] = {
     "bootstrap.servers": _BROKERS,
@@ -43,13 +44,30 @@ REFUSED: Final[Mapping[str, str]] = {
     "request.timeout.ms": _OWN,
     "linger.ms": _OWN,
     "queue.buffering.max.ms": _OWN,
+    "socket.timeout.ms": _OWN,
+    "fetch.wait.max.ms": _OWN,
+    "reconnect.backoff.max.ms": _OWN,
+    "topic.metadata.propagation.max.ms": _OWN,
+    "topic.metadata.refresh.interval.ms": "a new partition must be read within a minute",
+    "batch.size": _MEMORY,
+    "queue.buffering.max.kbytes": _MEMORY,
+    "fetch.max.bytes": _MEMORY,
+    "max.partition.fetch.bytes": _MEMORY,
+    "fetch.message.max.bytes": _MEMORY,
+    "receive.message.max.bytes": _MEMORY,
+    "queued.max.messages.kbytes": _MEMORY,
+    "queued.min.messages": _MEMORY,
+    "enable.partition.eof": "only so the service knows that it has read everything",
+    "check.crcs": "a damaged record must not become an order",
+    "log_level": "set LOG_LEVEL instead",
     "plugin.library.paths": "it would load foreign code into the service",
 }
 
 
 def property_name(variable: str) -> str:
     """Return the property that a variable sets."""
-    return variable.removeprefix(PREFIX).lower().replace("_", ".")
+    name = variable.removeprefix(PREFIX).lower()
+    return name if name == "log_level" else name.replace("_", ".")
 
 
 def variable_name(name: str) -> str:

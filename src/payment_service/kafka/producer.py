@@ -167,6 +167,7 @@ class Producer:
 
     def _settings(self, config: Config) -> dict[str, Any]:
         return {
+            "compression.type": "none",  # some clients cannot read LZ4, Snappy or zstd; records have 300 bytes
             **config.kafka_properties,
             "bootstrap.servers": config.kafka_brokers,
             "client.id": config.kafka_client_id,
@@ -175,7 +176,6 @@ class Producer:
             "partitioner": "murmur2_random",
             "linger.ms": LINGER_MS,
             "batch.size": BATCH_LIMIT_BYTES,
-            "compression.type": "lz4",
             "message.timeout.ms": MESSAGE_TIMEOUT_MS,
             "request.timeout.ms": REQUEST_TIMEOUT_MS,
             "queue.buffering.max.kbytes": QUEUE_LIMIT_KBYTES,
