@@ -60,6 +60,9 @@ class Environment:
     metrics_port: int
     pids: Mapping[str, int]
     durability: Durability
+    start_s: float
+    """From the start of the service's process until it is ready."""
+    naive: bool = False
 
     def cpu_s(self) -> dict[str, float]:
         """Return the CPU seconds of each part so far. PostgreSQL includes all its processes, also ended ones."""
@@ -71,12 +74,20 @@ class Environment:
         sizes = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines() if line.startswith("Vm")}
         return sizes["VmRSS"] / 1024, sizes["VmHWM"] / 1024
 
+    def service_cpu_s(self) -> list[float]:
+        """Return the CPU seconds of the service's process and of each of its workers."""
+        main = psutil.Process(self.pids["service"])
+        return [sum(one.cpu_times()[:2]) for one in (main, *main.children())]
+
 
 def _cpu_s(pid: int) -> float:
     process = psutil.Process(pid)
     total = 0.0
     for one in (process, *process.children(recursive=True)):
-        times = one.cpu_times()
+        try:
+            times = one.cpu_times()
+        except psutil.NoSuchProcess:  # ended meanwhile; its parent has its CPU
+            continue
         total += times.user + times.system
         if one is process:  # the CPU of its ended children
             total += times.children_user + times.children_system
@@ -85,12 +96,15 @@ def _cpu_s(pid: int) -> float:
 
 @contextmanager
 def start_environment(
-    concurrency: int, *, rate_per_s: int = 100_000, sandbox: bool = False, answer_after_ms: int = 0
+    concurrency: int,
+    *,
+    rate_per_s: int = 100_000,
+    sandbox: bool = False,
+    latency_ms: int = 0,
+    workers: int = 1,
+    naive: bool = False,
 ) -> Iterator[Environment]:
-    """Start PostgreSQL, the broker, the stub (or the `sandbox`) and the service, and stop them. Raises Refused.
-
-    `answer_after_ms`: how long the stub takes.
-    """
+    """Start PostgreSQL, the broker, the stub (or the `sandbox`) and the service (or the `naive` rival). Raises Refused."""
     with ExitStack() as stack:
         folder = WorkFolder("bench")
         stack.callback(folder.remove)
@@ -98,8 +112,9 @@ def start_environment(
         durability = _require_durability(postgres.dsn)
         broker = stack.enter_context(EmbeddedBroker())
         stub_port, service_port, metrics_port = free_port(), free_port(), free_port()
-        command = [str(SANDBOX), "--port"] if sandbox else [sys.executable, "-m", "bench.stub"]
-        stub = _start(stack, [*command, str(stub_port)], folder, "stub", {"STUB_ANSWER_AFTER_MS": str(answer_after_ms)})
+        stub_command = [sys.executable, "-m", "bench.stub", str(stub_port), str(latency_ms)]
+        command = [str(SANDBOX), "--port", str(stub_port)] if sandbox else stub_command
+        stub = _start(stack, command, folder, "stub", {})
         stub.wait_until(lambda: listens(stub_port), timeout_s=START_TIMEOUT_S, name="The stub")
         env = {
             "DB_DSN": postgres.dsn,
@@ -114,13 +129,26 @@ def start_environment(
             "SERVICE_PORT": str(service_port),
             "METRICS_PORT": str(metrics_port),
         }
-        for arguments in (["migrate"], ["topics", "create"]):
-            _run_to_end(stack, [str(COMMAND), *arguments], folder, env)
-        service = _start(stack, [str(COMMAND), "serve"], folder, "service", env)
+        for arguments in ([] if naive else ["migrate"], ["topics", "create"]):
+            if arguments:
+                _run_to_end(stack, [str(COMMAND), *arguments], folder, env)
+        rival = [sys.executable, "-m", "bench.naive", str(service_port)]
+        started = time.perf_counter()
+        program = rival if naive else [str(COMMAND), "serve", "--workers", str(workers)]
+        service = _start(stack, program, folder, "service", env)
         service.wait_until(lambda: _ready(service_port), timeout_s=START_TIMEOUT_S, name="The service")
+        start_s = time.perf_counter() - started
         pids = {"service": service.pid, "postgresql": postgres.pid, "broker": broker.pid, "stub": stub.pid}
         yield Environment(
-            postgres.dsn, broker.bootstrap_servers, service_port, stub_port, metrics_port, pids, durability
+            dsn=postgres.dsn,
+            brokers=broker.bootstrap_servers,
+            service_port=service_port,
+            provider_port=stub_port,
+            metrics_port=metrics_port,
+            pids=pids,
+            durability=durability,
+            start_s=start_s,
+            naive=naive,
         )
 
 

@@ -1,7 +1,8 @@
 """The webhook load: signed `payment_intent.succeeded` events for existing payments, over keep-alive connections.
 
-It is a closed loop: each connection sends its next event after the last answer. Events are built and signed before the clock
-starts. Run: `python -m bench.load URL-PORT DSN SECRET COUNT CONNECTIONS`; prints one JSON object.
+With a rate of 0 it is a closed loop: each connection sends its next event after the last answer. With a rate it is an open one:
+events are due at fixed times, and latencies count from those, so that waiting for a slow answer shows. Events are built and
+signed before the clock starts. Run: `python -m bench.load PORT DSN SECRET COUNT CONNECTIONS RATE`; prints one JSON object.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hmac
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import psycopg
@@ -27,13 +28,14 @@ WHERE status = 'pending' ORDER BY created_at, order_id LIMIT %s
 """
 
 
-class Connection(asyncio.Protocol):
-    """A connection that sends `requests` one at a time."""
+TICK_S: Final = 0.001
 
-    def __init__(self, requests: Iterator[bytes], answers: list[tuple[int, float]]) -> None:
-        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._requests = requests
-        self._answers = answers
+
+class Connection(asyncio.Protocol):
+    """A connection that sends `requests` one at a time. `answered` gets a status and a latency, and says what is next."""
+
+    def __init__(self, answered: Callable[[Connection, int, float], None]) -> None:
+        self._answered = answered
         self._transport: Any = None
         self._waiting = b""
         self._sent_at = 0.0
@@ -43,29 +45,28 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the run: the service has no reason to close."""
-        if not self.finished.done():
-            self.finished.set_exception(exc or ConnectionError("The service closed a connection."))
+        """End the run: the service has no reason to close."""
+        if exc is not None or not self._transport.is_closing():
+            sys.exit(f"The service closed a connection: {exc}")
 
-    def send(self) -> None:
-        """Send the next request, or end."""
-        request = next(self._requests, None)
-        if request is None:
-            self.finished.set_result(None)
-            return
-        self._sent_at = time.perf_counter()
+    def close(self) -> None:
+        """Close."""
+        self._transport.close()
+
+    def send(self, request: bytes, due_at: float) -> None:
+        """Send a request that was due at this time."""
+        self._sent_at = due_at
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Record a complete answer and send the next request."""
+        """Report a complete answer."""
         data = self._waiting + data
         end = data.find(b"\r\n\r\n") + 4
         if end < 4 or len(data) < end + _length(data, end):
             self._waiting = data
             return
         self._waiting = b""
-        self._answers.append((int(data[9:12]), time.perf_counter() - self._sent_at))
-        self.send()
+        self._answered(self, int(data[9:12]), time.perf_counter() - self._sent_at)
 
 
 def _length(data: bytes, end: int) -> int:
@@ -110,25 +111,70 @@ def _request(port: int, secret: str, now: int, row: tuple[Any, ...]) -> bytes:
     return (head + body).encode()
 
 
-async def send_all(port: int, requests: list[bytes], connections: int) -> dict[str, Any]:
+class Run:
+    """All requests of a run, over idle connections. `rate_per_s` 0: as soon as a connection is idle."""
+
+    def __init__(self, requests: list[bytes], rate_per_s: float) -> None:
+        self.answers: list[tuple[int, float]] = []
+        self.finished = asyncio.Event()
+        self._requests = requests
+        self._rate_per_s = rate_per_s
+        self._sent = 0
+        self._idle: list[Connection] = []
+        self._started = 0.0
+
+    def start(self, opened: list[Connection]) -> None:
+        """Start the clock."""
+        self._idle = opened
+        self._started = time.perf_counter()
+        self._send_due()
+
+    def answered(self, connection: Connection, status: int, latency_s: float) -> None:
+        """Note an answer, and send what is due."""
+        self.answers.append((status, latency_s))
+        self._idle.append(connection)
+        if len(self.answers) == len(self._requests):
+            self.finished.set()
+        self._send_due()
+
+    def tick(self) -> None:
+        """Send what became due, every millisecond until all is sent."""
+        self._send_due()
+        if self._sent < len(self._requests):
+            asyncio.get_running_loop().call_later(TICK_S, self.tick)
+
+    def _send_due(self) -> None:
+        now = time.perf_counter()
+        while self._idle and self._sent < len(self._requests):
+            due_at = self._started + self._sent / self._rate_per_s if self._rate_per_s else now
+            if due_at > now:
+                return
+            request = self._requests[self._sent]
+            self._sent += 1
+            self._idle.pop().send(request, due_at)
+
+
+async def send_all(port: int, requests: list[bytes], connections: int, rate_per_s: float = 0) -> dict[str, Any]:
     """Send all requests and return the answers, the rates and the CPU of sending."""
     loop = asyncio.get_running_loop()
-    answers: list[tuple[int, float]] = []
-    source = iter(requests)
+    run = Run(requests, rate_per_s)
     opened = [
-        (await loop.create_connection(lambda: Connection(source, answers), "127.0.0.1", port))[1]
+        (await loop.create_connection(lambda: Connection(run.answered), "127.0.0.1", port))[1]
         for _ in range(connections)
     ]
     started, cpu_started = time.perf_counter(), time.process_time()
-    for connection in opened:
-        connection.send()
-    await asyncio.gather(*(connection.finished for connection in opened))
+    run.start(list(opened))
+    if rate_per_s:
+        run.tick()
+    await run.finished.wait()
     elapsed_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
-    latencies = sorted(latency for _, latency in answers)
+    for connection in opened:
+        connection.close()
+    latencies = sorted(latency for _, latency in run.answers)
     return {
         "elapsed_s": elapsed_s,
         "cpu_s": cpu_s,
-        "accepted": sum(status == 200 for status, _ in answers),
+        "accepted": sum(status == 200 for status, _ in run.answers),
         "p50_ms": 1000 * latencies[len(latencies) // 2],
         "p99_ms": 1000 * latencies[len(latencies) * 99 // 100],
         "body_bytes": len(requests[0].partition(b"\r\n\r\n")[2]),
@@ -137,9 +183,9 @@ async def send_all(port: int, requests: list[bytes], connections: int) -> dict[s
 
 def main() -> None:
     """Read the arguments, send, print."""
-    port, dsn, secret, count, connections = sys.argv[1:]
+    port, dsn, secret, count, connections, rate_per_s = sys.argv[1:]
     requests = make_requests(dsn, int(port), secret, int(count))
-    print(json.dumps(uvloop.run(send_all(int(port), requests, int(connections)))))
+    print(json.dumps(uvloop.run(send_all(int(port), requests, int(connections), float(rate_per_s)))))
 
 
 if __name__ == "__main__":

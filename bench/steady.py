@@ -152,7 +152,7 @@ def main() -> None:
         "--statements", type=int, default=0, help="statements to list, the most expensive (%(default)s)"
     )
     arguments = parser.parse_args()
-    with start_environment(64, answer_after_ms=ANSWER_AFTER_MS) as on:
+    with start_environment(64, latency_ms=ANSWER_AFTER_MS) as on:
         statements = Statements(on.dsn)
         measure_idle(on, statements, arguments.statements)
         parts = (arguments.orders, arguments.per_second, arguments.statements)

@@ -61,6 +61,7 @@ from payment_service.sampling import sampling_loops
 from payment_service.telemetry import metrics
 from payment_service.telemetry.errors import describe_error
 from payment_service.wakes import Wakes
+from payment_service.worker_processes import run_workers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -89,11 +90,19 @@ class NotPrepared(Exception):
     """The schema, the topics or the installation do not match; the message says what to do."""
 
 
-def serve(config: Config, roles: Collection[str]) -> int:
+def serve(config: Config, roles: Collection[str], workers: int = 1) -> int:
     """Run until SIGTERM or SIGINT and return the exit code. Raises ConfigError for an unavailable provider."""
     require_providers(config)
+    if workers == 1:
+        return _run(config, roles)
+    gc.freeze()  # the workers share what is loaded
+    return run_workers(workers, lambda n, parent_pipe: _run(config.of_worker(n), roles, parent_pipe))
+
+
+def _run(config: Config, roles: Collection[str], parent_pipe: int | None = None) -> int:
+    """Run one process. `parent_pipe`: stop when it ends, and share the port with other workers."""
     try:
-        uvloop.run(_serve(config, frozenset(roles)))
+        uvloop.run(_serve(config, frozenset(roles), parent_pipe))
     except (NotPrepared, UnusableDatabase) as problem:
         sys.stderr.write(f"{problem}\n")
         return exit_codes.NOT_PREPARED
@@ -113,9 +122,11 @@ def serve(config: Config, roles: Collection[str]) -> int:
     return exit_codes.DONE
 
 
-async def _serve(config: Config, roles: frozenset[str]) -> None:
+async def _serve(config: Config, roles: frozenset[str], parent_pipe: int | None) -> None:
     stopping = asyncio.Event()
     _handle_signals(stopping)
+    if parent_pipe is not None:
+        asyncio.get_running_loop().add_reader(parent_pipe, stopping.set)
     async with AsyncExitStack() as stack:
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
@@ -123,7 +134,9 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
         stack.push_async_callback(_close_pool, reads)
         await _require_prepared(config, pool, roles)
         metrics.initialize_counters()
-        service = Service(config, pool, reads, roles, await _claim_database(config, pool))
+        service = Service(
+            config, pool, reads, roles, await _claim_database(config, pool), shares_port=parent_pipe is not None
+        )
         await service.start(stack)
         _tune_garbage_collection()
         log.info("started", roles=sorted(roles), service_port=config.service_port, metrics_port=config.metrics_port)
@@ -189,9 +202,17 @@ class Service:
     """The connected parts of one process."""
 
     def __init__(
-        self, config: Config, pool: Pool, reads: Pool, roles: frozenset[str], installation: Installation | None = None
+        self,
+        config: Config,
+        pool: Pool,
+        reads: Pool,
+        roles: frozenset[str],
+        installation: Installation | None = None,
+        *,
+        shares_port: bool = False,
     ) -> None:
         self._config = config
+        self._shares_port = shares_port
         self._clock = ClockSkew(pool)
         self._pool = pool
         self._writes = WriteCheck(pool)
@@ -280,7 +301,7 @@ class Service:
             stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
-            await self._serve_http(stack, self._public, self._config.service_port)
+            await self._serve_http(stack, self._public, self._config.service_port, shared=self._shares_port)
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
             running = asyncio.get_running_loop()
@@ -395,7 +416,7 @@ class Service:
             )
         return self._broker_status.problem() or "ok"
 
-    async def _serve_http(self, stack: AsyncExitStack, app: ASGIApp, port: int) -> None:
-        server = HttpServer(app, self._config.service_host, port)
+    async def _serve_http(self, stack: AsyncExitStack, app: ASGIApp, port: int, *, shared: bool = False) -> None:
+        server = HttpServer(app, self._config.service_host, port, shared=shared)
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)

@@ -163,7 +163,7 @@ async def test_an_event_before_its_order_is_applied_when_the_order_arrives(flows
 
 async def test_an_event_without_a_payment_is_parked_after_three_days(flows: Flows) -> None:
     webhooks = inbox(flows)
-    webhooks._storing.start()
+    webhooks._storing[0].start()
     await webhooks.take(event("never"), "secret-1")
     await flows.pool.execute("UPDATE payment_events SET retry_at = now()")
     flows.clock.ahead = timedelta(hours=73)

@@ -44,7 +44,7 @@ async def test_a_delivery_that_cannot_even_be_quarantined_blocks_no_other(flows:
     )
     await flows.pool.execute("ALTER TABLE quarantine ADD CONSTRAINT full_up CHECK (reason <> 'not_storable')")
     webhooks = inbox(flows)
-    taking = [asyncio.create_task(webhooks.take(e, "secret-1")) for e in (bad, good)]
+    taking = [webhooks.take(e, "secret-1") for e in (bad, good)]
     await asyncio.sleep(0)
     await webhooks.store_once()
     async with asyncio.timeout(5):
@@ -62,12 +62,12 @@ async def test_a_stored_event_the_database_rejects_is_parked_and_blocks_no_other
     webhooks = inbox(flows)
     bad, good = event("o-2", id="pi_o-1", status="processing"), event("o-3")
     for early in (bad, good):
-        taking = asyncio.create_task(webhooks.take(early, "secret-1"))
+        taking = webhooks.take(early, "secret-1")
         await asyncio.sleep(0)
         await webhooks.store_once()
         await taking
     await flows.accept("o-1", "o-2", "o-3")
-    taking = asyncio.create_task(webhooks.take(event("o-1"), "secret-1"))
+    taking = webhooks.take(event("o-1"), "secret-1")
     await asyncio.sleep(0)
     await webhooks.store_once()
     await taking
@@ -86,7 +86,7 @@ async def test_an_event_the_database_rejects_is_parked_with_its_payment(flows: F
     webhooks = inbox(flows)
     bad = event("o-2", "processing", id="pi_o-1")
     for delivered in (event("o-1"), bad):
-        taking = asyncio.create_task(webhooks.take(delivered, "secret-1"))
+        taking = webhooks.take(delivered, "secret-1")
         await asyncio.sleep(0)
         await webhooks.store_once()
         await taking

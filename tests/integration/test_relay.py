@@ -15,7 +15,7 @@ from payment_service.db import outbox
 from payment_service.db.clock import steady_s
 from payment_service.db.outbox import Fence, OutboxRow, Placement
 from payment_service.db.pool import Pool
-from payment_service.db.records import OutboxRecord, append_outbox
+from payment_service.db.records import OutboxRecord, append
 from payment_service.kafka import producer, publication
 from payment_service.kafka.lease import Lease
 from payment_service.kafka.producer import DeliveryReport, FailureScope, Producer
@@ -114,7 +114,7 @@ async def test_a_late_commit_with_a_lower_position_is_not_skipped(config: Config
     async with relaying(config, pool), pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        await append_outbox(connection, records(uuid.uuid4()))
+        await append(connection, records=records(uuid.uuid4()))
         await write(pool, records(uuid.uuid4()))
         await drained(pool)  # sees only the second
         await transaction.commit()

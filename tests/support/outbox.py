@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from payment_service.config.config import Config
 from payment_service.db.pool import Connection, Pool, open_pool
-from payment_service.db.records import OutboxRecord, append_outbox
+from payment_service.db.records import OutboxRecord, append
 from payment_service.flows.state.outbox_records import outbox_record
 from payment_service.kafka.relay import Relay
 from scripts.document_states import SAMPLE
@@ -56,7 +56,7 @@ def _record(payment: uuid.UUID, sequence: int, topic: str, value: bytes | None, 
 async def write(pool: Pool, made: Sequence[OutboxRecord]) -> None:
     """Write records in one transaction."""
     async with pool.acquire() as connection, connection.transaction():
-        await append_outbox(connection, made)
+        await append(connection, records=made)
 
 
 async def pending(pool: Pool | Connection) -> int:

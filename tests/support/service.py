@@ -157,8 +157,9 @@ def services(env: Mapping[str, str], folder: Path) -> Iterator[StartService]:
     """
     started: list[ServiceProcess] = []
 
-    def start(only: str | None = None, *, wait: bool = True, **changes: str) -> ServiceProcess:
-        arguments = ("serve", "--only", only) if only else ("serve",)
+    def start(only: str | None = None, *, wait: bool = True, workers: int = 1, **changes: str) -> ServiceProcess:
+        roles = ("--only", only) if only else ()
+        arguments = ("serve", *roles, *(("--workers", str(workers)) if workers > 1 else ()))
         log = folder / f"service-{len(started) + 1}.log"
         process = ServiceProcess({**env, **changes}, log=log, arguments=arguments)
         started.append(process)

@@ -76,6 +76,10 @@ class Shop:
         """Start a process on the shared port and wait until it is ready."""
         return self._start(only, **{**self._env, "SERVICE_PORT": str(self.port), **changes})
 
+    def serve_workers(self, workers: int) -> ServiceProcess:
+        """Start a process with workers on the shared port and wait until one is ready."""
+        return self._start(workers=workers, **{**self._env, "SERVICE_PORT": str(self.port)})
+
     def serve_beside(self, only: str | None = None, **changes: str) -> ServiceProcess:
         """Start a process on its own port and wait until it is ready."""
         return self.serve(only, **{"SERVICE_PORT": str(free_port()), **changes})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stripe import WebhookSignature
+from stripe import SignatureVerificationError, WebhookSignature
 
 from payment_service.provider.port import SignatureRefused
 from payment_service.provider.stripe.signatures import verify
@@ -16,6 +16,7 @@ NOW = 1_790_000_000
 SECRET = "whsec_the_current_one"
 OLD_SECRET = "whsec_the_one_before"
 BODY = b'{"id":"evt_1","amount":1990}'
+TEXT = st.text(st.characters(codec="utf-8"), max_size=200)
 FULL_WIDTH = "".join(chr(0xFF10 + int(digit)) for digit in str(NOW))
 
 
@@ -50,6 +51,22 @@ def refusal(header: str | None, body: bytes = BODY) -> str:
 def test_valid_signatures_are_accepted(header: str) -> None:
     """Cases: several signatures during rotation, other schemes, and small differences between clocks."""
     assert verify(BODY, header, [SECRET], now_s=NOW) == "secret-1"
+
+
+@given(body=TEXT, signed=TEXT, secret=st.sampled_from([SECRET, OLD_SECRET]))
+def test_the_verdict_is_that_of_the_official_sdk(body: str, signed: str, secret: str) -> None:
+    for about in (body, signed):
+        header = sign(about.encode(), secret=secret)
+        try:
+            WebhookSignature.verify_header(body, header, SECRET)
+            official = True
+        except SignatureVerificationError:
+            official = False
+        try:
+            ours = verify(body.encode(), header, [SECRET], now_s=NOW) == "secret-1"
+        except SignatureRefused:
+            ours = False
+        assert ours is official
 
 
 def test_the_label_names_the_secret_that_matched() -> None:

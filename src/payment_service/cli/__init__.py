@@ -46,8 +46,16 @@ def serve(
     only: Annotated[
         str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http, reconcile.")
     ] = ",".join(ROLES),
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Processes that share SERVICE_PORT, one per core. Metrics: METRICS_PORT and the ports after it.",
+        ),
+    ] = 1,
 ) -> None:
-    """Run the service: all roles in one process, or some."""
+    """Run the service: all roles in one process, or some, or several such processes."""
     roles = [role.strip() for role in only.split(",") if role.strip()]
     if not roles or not set(roles) <= set(ROLES):
         raise ConfigError(f"--only takes {', '.join(ROLES)}, comma-separated; not {only!r}.")
@@ -56,7 +64,7 @@ def serve(
     from payment_service.telemetry.logs import configure_logs
 
     configure_logs(config.log_level)
-    raise typer.Exit(runtime.serve(config, roles))
+    raise typer.Exit(runtime.serve(config, roles, workers))
 
 
 @app.command()

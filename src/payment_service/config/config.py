@@ -305,6 +305,10 @@ class Config(DatabaseSettings, KafkaSettings):
         rules = (rule.partition(":") for rule in self.provider_by_currency)
         return {code.strip().lower(): name.strip() for code, _, name in rules}
 
+    def of_worker(self, n: int) -> Self:
+        """Return the configuration of a worker, from 0: all share SERVICE_PORT, and each shows its own metrics."""
+        return self.model_copy(update={"metrics_port": self.metrics_port + n}) if self.metrics_port else self
+
     @property
     def stripe_livemode(self) -> bool:
         """Return True if the secret key is of live mode."""

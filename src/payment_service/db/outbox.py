@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from payment_service.db.queries import load
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 _SQL = load(__package__, "outbox.sql")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxRow:
+class OutboxRow(NamedTuple):
     """A record to publish. Records of one `aggregate_id` (a payment, or a dead letter) are published one after another."""
 
     position: int
@@ -60,8 +59,7 @@ class Look:
     oldest_pending: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Partition and offset of an acknowledged record."""
 
     position: int

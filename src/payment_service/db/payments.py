@@ -172,8 +172,10 @@ async def of_orders(connection: Connection, order_ids: Sequence[str]) -> dict[st
     return {row["order_id"]: _known(row) for row in rows}
 
 
-async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]]) -> None:
-    """Write pairs (before, after) of locked payments. Raises SaveConflict if a row differs from `before`."""
+async def save(
+    connection: Connection, changes: Sequence[tuple[Payment, Payment]], *, polled_no_longer: Sequence[UUID] = ()
+) -> None:
+    """Write pairs (before, after) of locked payments, and end polls. Raises SaveConflict if a row differs from `before`."""
     now = [_to_row(after) for _, after in changes]
     rows = await connection.fetch(
         _SQL.save,
@@ -181,6 +183,7 @@ async def save(connection: Connection, changes: Sequence[tuple[Payment, Payment]
         [before.status.value for before, _ in changes],
         [before.sequence for before, _ in changes],
         *([row[name] for row in now] for name in _SAVED),
+        polled_no_longer,
     )
     if len(rows) != len(changes):
         message = f"{len(changes) - len(rows)} of {len(changes)} payments changed although they were locked"

@@ -119,7 +119,11 @@ SELECT id, order_id, provider, amount, currency, user_id FROM payments WHERE id 
 SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_id = ANY ($1::text[]) AND attempt = 1
 
 -- name: save
--- One row per payment: UPDATE ... FROM applies only one of several rows for the same payment, so the caller folds first.
+-- One row per payment: UPDATE ... FROM applies only one of several rows for the same payment, so the caller folds first. $18: the
+-- payments that are polled no longer.
+WITH ended AS (
+    DELETE FROM polls WHERE payment_id = ANY ($18::uuid[])
+)
 UPDATE payments p
 SET {saved.set}, updated_at = now()
 FROM unnest($1::uuid[], $2::text[], $3::integer[], {saved.arrays 4}) AS v (id, was_status, was_sequence, {saved})

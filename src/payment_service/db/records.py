@@ -45,10 +45,12 @@ class OutboxRecord:
     headers: Sequence[tuple[str, bytes | None]]
 
 
-async def append_history(connection: Connection, entries: Sequence[HistoryEntry]) -> None:
-    """Insert history rows, in order."""
+async def append(
+    connection: Connection, entries: Sequence[HistoryEntry] = (), records: Sequence[OutboxRecord] = ()
+) -> None:
+    """Insert history rows and records to publish, in order."""
     await connection.execute(
-        _SQL.append_history,
+        _SQL.append,
         [e.payment_id for e in entries],
         [e.sequence for e in entries],
         [e.from_status for e in entries],
@@ -56,13 +58,6 @@ async def append_history(connection: Connection, entries: Sequence[HistoryEntry]
         [e.published_topic for e in entries],
         [e.cause for e in entries],
         [e.occurred_at for e in entries],
-    )
-
-
-async def append_outbox(connection: Connection, records: Sequence[OutboxRecord]) -> None:
-    """Insert records to publish, in order."""
-    await connection.execute(
-        _SQL.append_outbox,
         [r.id for r in records],
         [r.aggregate for r in records],
         [r.aggregate_id for r in records],

@@ -54,7 +54,12 @@ _PRINTED: Final = re.compile(
 _JOINED: Final = bytes.maketrans(b"123456789", b"000000000")
 _SHAPES: Final = bytes(ord("0" if chr(c).isdecimal() else "x" if chr(c).isalnum() else ".") for c in range(256))
 _LONG_NUMBER: Final = b"0" * _LENGTH_MIN
-_PRINTED_SHAPES: Final = (b"0000.0000", b"0000..0000", b"0000...0000")
+# The shapes of `_PRINTED`. UUIDs often have two groups of four digits, and rarely these.
+_PRINTED_SHAPES: Final = tuple(
+    separator.join(groups)
+    for separator in (b".", b"..", b"...")
+    for groups in ((b"0000", b"0000", b"0000", b"0000"), (b"0000", b"000000", b"0000"))
+)
 # An expiry date (MMYY, MMYYYY or YYMM) directly after the number, with or without the security code.
 _EXPIRY: Final = re.compile(r"(?:(?:0[1-9]|1[0-2])(?:20)?[2-4][0-9]|[2-4][0-9](?:0[1-9]|1[0-2]))(?:[0-9]{3,4})?")
 _NOT_DIGITS: Final = re.compile(r"[^0-9]+")

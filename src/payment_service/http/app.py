@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from payment_service.flows.requests.capture import Captures
 from payment_service.flows.requests.checkout import Checkouts
 from payment_service.flows.requests.open_payment import Payments
 from payment_service.flows.requests.refund import Refunds
-from payment_service.http import docs, openapi, problems
+from payment_service.http import docs, problems
 from payment_service.http.auth import authenticator_for
 from payment_service.http.captures import captures_router
 from payment_service.http.checkout import checkout_router
@@ -28,6 +29,7 @@ from payment_service.http.payment_lists import payment_lists_router
 from payment_service.http.payments import payments_router
 from payment_service.http.reconciliations import reconciliations_router
 from payment_service.http.refunds import refunds_router
+from payment_service.http.responses import TITLE
 from payment_service.http.webhooks import Quarantine, StoreEvent, WebhookEndpoint, refuse_unknown
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def build_app(
         for name, one in receivers.items()
     }
     app = FastAPI(
-        title=openapi.TITLE,
+        title=TITLE,
         version=version("payment-service"),
         openapi_url=None,
         docs_url=None,
@@ -101,17 +103,23 @@ def build_app(
 
 def build_operations_app(*, readiness: CheckReadiness, openapi_of: FastAPI) -> Starlette:
     """Build the app of METRICS_PORT, for operators only. `openapi_of` is the app to describe."""
-    described: dict[str, Any] = openapi.describe(openapi_of)
-    page = docs.page(described)
+
+    @cache
+    def describe() -> dict[str, Any]:
+        # Imported and made when somebody asks: it takes a fifth of a second and 5 MB.
+        from payment_service.http import openapi  # noqa: PLC0415
+
+        return openapi.describe(openapi_of)
 
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def openapi_json(_request: Request) -> Response:
-        return JSONResponse(described)
+    # Not coroutines, so that they run in a thread.
+    def openapi_json(_request: Request) -> Response:
+        return JSONResponse(describe())
 
-    async def docs_page(_request: Request) -> Response:
-        return HTMLResponse(page)
+    def docs_page(_request: Request) -> Response:
+        return HTMLResponse(docs.page(describe()))
 
     app = Starlette(
         routes=[

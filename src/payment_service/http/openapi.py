@@ -10,14 +10,13 @@ from fastapi.openapi.utils import get_openapi
 from payment_service.http import problems
 from payment_service.http.examples import REQUESTS, RESPONSES
 from payment_service.http.problems import NotReadyBody, ProblemBody
-from payment_service.http.responses import ALWAYS, PROBLEM, RETRY_AFTER, SHARED, WEBHOOK, problem
+from payment_service.http.responses import ALWAYS, PROBLEM, RETRY_AFTER, SHARED, TITLE, WEBHOOK, problem
 from payment_service.http.webhooks import NO_SUCH_PROVIDER
 from payment_service.provider.plugins import installed
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-TITLE: Final = "payment-service"
 ABOUT: Final = (
     "Payments for orders. Every error is `application/problem+json`; decide by its `type`. Amounts are decimal text with the "
     "currency's number of decimals. Times are RFC 3339 in UTC. Lists are paged by `cursor`. Changes need an "

@@ -182,6 +182,10 @@ async def _respond_problem(_request: Request, error: Exception) -> Response:
 
 
 async def _respond_unavailable(_request: Request, error: Exception) -> Response:
+    return _unavailable(error)
+
+
+def _unavailable(error: BaseException) -> Response:
     retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else RETRY_AFTER_S
     error_id = str(uuid4())
     log.warning("request_unavailable", error=describe_error(error.__cause__ or error), error_id=error_id)
@@ -216,7 +220,12 @@ def _allowed_methods(request: Request) -> str:
     return ", ".join(taken)
 
 
-def respond_to_defect(error: Exception) -> Response:
+def respond_to_failure(error: BaseException) -> Response:
+    """Return the response for an error of the service: 503 if it may end by itself, else 500."""
+    return _unavailable(error) if isinstance(error, (Unavailable, *TRANSIENT_ERRORS)) else respond_to_defect(error)
+
+
+def respond_to_defect(error: BaseException) -> Response:
     """Log a defect with its traceback. The client gets only the id of the log line."""
     error_id = str(uuid4())
     log.error("request_failed", error=describe_error(error), error_id=error_id, exc_info=error)

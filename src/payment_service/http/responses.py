@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Responses = dict[int | str, dict[str, Any]]
 
+TITLE: Final = "payment-service"
 PROBLEM: Final = "Problem"
 
 

@@ -7,18 +7,23 @@ import math
 import re
 import socket
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from payment_service.http import fast_path
 from payment_service.http.problems import BAD_REQUEST, HEAD_TOO_LARGE, PROBLEM_MEDIA_TYPE, ProblemType, render
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
+    from collections.abc import Mapping
 
     from starlette.types import ASGIApp
+
+    from payment_service.http.webhooks import WebhookEndpoint
 
 # A request line and headers: Stripe sends 1 kB, and proxies commonly forward 8 to 16 kB.
 HEAD_LIMIT_BYTES: Final = 32_768
@@ -41,10 +46,10 @@ class AddressInUse(OSError):
     """The port cannot be bound; the message says what to do."""
 
 
-def server_settings() -> dict[str, Any]:
+def server_settings(app: ASGIApp) -> dict[str, Any]:
     """Return uvicorn's settings, which are the same on both ports."""
     return {
-        "http": Protocol,
+        "http": partial(Protocol, endpoints=fast_path.webhook_endpoints(app)),
         "ws": "none",
         "lifespan": "off",
         "log_config": None,
@@ -59,18 +64,19 @@ def server_settings() -> dict[str, Any]:
 
 
 class HttpServer:
-    """An app on its own port, without signal handlers or threads."""
+    """An app on its own port, without signal handlers or threads. `shared`: other processes listen there too."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, *, shared: bool = False) -> None:
+        self._shared = shared
         self._host = host
         self._port = port
-        self._server = uvicorn.Server(uvicorn.Config(app, **server_settings()))
+        self._server = uvicorn.Server(uvicorn.Config(app, **server_settings(app)))
         self._socket: socket.socket | None = None
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Bind and return the port. It differs from the requested port only if that was 0. Raises AddressInUse."""
-        self._socket = _listen(self._host, self._port)
+        self._socket = _listen(self._host, self._port, shared=self._shared)
         config = self._server.config
         config.load()
         self._server.lifespan = config.lifespan_class(config)
@@ -94,10 +100,10 @@ class HttpServer:
         self._socket = self._serving = None
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         reason = error.strerror or str(error)
         message = f"Cannot listen on {host}:{port}: {reason}. Stop the process that listens there, or set another SERVICE_PORT or METRICS_PORT."
@@ -116,6 +122,8 @@ class Protocol(HttpToolsProtocol):
     llhttp already refuses the usual means of request smuggling: bare LF, folded headers, two lengths, a length with a
     transfer coding. This class also refuses a transfer coding other than `chunked` or on HTTP/1.0; a missing or second
     Host; an absolute or network-path target; a body on HTTP/1.0.
+
+    Plain deliveries to `endpoints` take the fast path (`http/fast_path.py`) while the parser is between two requests.
     """
 
     _ended = False  # refused; drop all further input
@@ -126,6 +134,14 @@ class Protocol(HttpToolsProtocol):
     _coding: bytes | None = None
     _refusal: tuple[ProblemType, str] | None = None
     _head_timer: TimerHandle | None = None
+    _between = True  # the parser has read a whole request, or nothing
+    _storing = False  # a delivery on the fast path waits for its answer
+    _close_after = False  # close after that answer
+
+    def __init__(self, *arguments: Any, endpoints: Mapping[str, WebhookEndpoint], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._endpoints = endpoints
+        self._held: list[bytes] = []  # input that arrived meanwhile
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Start the timer that closes a silent connection."""
@@ -141,6 +157,13 @@ class Protocol(HttpToolsProtocol):
         """Parse the input and check the size of an incomplete head."""
         if self._ended:
             return
+        if self._storing:
+            self._held.append(data)
+            self.flow.pause_reading()
+            return
+        if self._endpoints and self._is_idle() and (begun := fast_path.begin(self._endpoints, data)):
+            self._await_stored(*begun)
+            return
         super().data_received(data)
         if not self._head_open or self._ended or self.transport.is_closing():
             return
@@ -153,6 +176,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Reset the counters for a new request."""
+        self._between = False
         super().on_message_begin()
         self._head_open, self._head_received, self._headers_size, self._hosts, self._coding = True, 0, 0, 0, None
 
@@ -185,6 +209,18 @@ class Protocol(HttpToolsProtocol):
             self._refuse(_bad("Use HTTP/1.1: HTTP/1.0 is supported for GET and HEAD only."))
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """Note that the parser is between two requests."""
+        self._between = True
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Close now, or after the answer to the request in progress."""
+        if self._storing:
+            self._close_after = True
+        else:
+            super().shutdown()
+
     def on_response_complete(self) -> None:
         """Close the connection soon if its request was answered before the body ended."""
         unread = self.cycle.more_body
@@ -210,6 +246,41 @@ class Protocol(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """Ignore upgrade offers, such as h2c, without a warning."""
+
+    def _is_idle(self) -> bool:
+        """Return whether no request is in progress and the client reads its answers."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return self._between and answered and not self.flow.write_paused and not self.transport.is_closing()
+
+    def _await_stored(self, path: str, stored: asyncio.Future[None]) -> None:
+        self._storing, self._head_open = True, False
+        self._unset_keepalive_if_required()
+        self._unwatch_head()
+        stored.add_done_callback(partial(self._answer, path))
+
+    def _answer(self, path: str, stored: asyncio.Future[None]) -> None:
+        """Answer a delivery of the fast path in one write, then continue with the input that arrived meanwhile."""
+        self._storing = False
+        if stored.cancelled():
+            self.transport.close()
+            return
+        response = fast_path.answer(path, stored)
+        if self.transport.is_closing():
+            return
+        self.server_state.total_requests += 1
+        line = STATUS_LINE[response.status_code]
+        self.transport.write(
+            fast_path.render(response, line, self.server_state.default_headers, close=self._close_after)
+        )
+        if self._close_after:
+            self.transport.close()
+            return
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        if self._held:
+            data = b"".join(self._held)
+            self._held.clear()
+            self.flow.resume_reading()
+            self.data_received(data)
 
     def _refuse(self, refusal: tuple[ProblemType, str]) -> None:
         self._refusal = refusal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -27,6 +28,8 @@ from payment_service.rate_limiter import RateLimiter
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
@@ -45,7 +48,7 @@ RETRY_AFTER_S: Final = 5
 REFUSED_IN_A_ROW_MAX: Final = 5
 WARNING_INTERVAL_S: Final = 60.0
 
-_RECEIVED: Final = Response(b'{"received":true}', media_type="application/json")
+RECEIVED: Final = Response(b'{"received":true}', media_type="application/json")
 
 StoreEvent = Callable[["ProviderEvent", str], Awaitable[None]]
 Quarantine = Callable[[str, bytes, str, str], Awaitable[None]]
@@ -109,10 +112,35 @@ class WebhookEndpoint:
         finally:
             self._waiting -= 1
             self._buffered_bytes -= sum(map(len, chunks))
-        await _RECEIVED(scope, receive, send)
+        await RECEIVED(scope, receive, send)
+
+    def begin(self, body: bytes, headers: Mapping[str, str]) -> asyncio.Future[None] | None:
+        """Verify and translate a whole delivery and start to store it. Return when it is durable.
+
+        Return None if the delivery has to be refused. Nothing was done then, and the app answers it.
+        """
+        too_much = len(body) > self._body_limit_bytes or self._buffered_bytes + len(body) > BUFFER_LIMIT_BYTES
+        if too_much or self._waiting >= self._waiting_max or not _is_json(headers):
+            return None
+        try:
+            label = self._receiver.verify(body, headers, now_s=self._now_s())
+            event = self._receiver.translate(self._receiver.parse(body))
+        except Exception:  # noqa: BLE001 - the app repeats it, and says why it refuses
+            return None
+        self._end_refusals()
+        self._warn_if_misdirected(event)
+        self._waiting += 1
+        self._buffered_bytes += len(body)
+        stored = asyncio.ensure_future(self._store_event(event, label))
+        stored.add_done_callback(partial(self._end, len(body)))
+        return stored
+
+    def _end(self, size: int, _stored: asyncio.Future[None]) -> None:
+        self._waiting -= 1
+        self._buffered_bytes -= size
 
     def _check_head(self, headers: Headers) -> None:
-        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        if not _is_json(headers):
             raise _refused(UNSUPPORTED_TYPE, "content_type", "Send the event as application/json.")
         if headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise _refused(UNSUPPORTED_TYPE, "content_encoding", "Send the event without a content encoding.")
@@ -153,9 +181,13 @@ class WebhookEndpoint:
             raise _refused(NOT_SIGNED, refusal.reason, str(refusal)) from None
         except Exception as error:  # noqa: BLE001 - the provider's code may be anybody's; nothing is believed that it trips over
             raise self._provider_failed(error) from None
-        self._refused_in_a_row = 0
-        metrics.WEBHOOKS_REFUSED_IN_A_ROW.set(0)
+        self._end_refusals()
         return label
+
+    def _end_refusals(self) -> None:
+        if self._refused_in_a_row:
+            self._refused_in_a_row = 0
+            metrics.WEBHOOKS_REFUSED_IN_A_ROW.set(0)
 
     def _count_refused(self, reason: str) -> None:
         """Tell a wrong secret, which refuses every delivery, from a forged one. A body without a signature proves neither."""
@@ -183,9 +215,12 @@ class WebhookEndpoint:
             raise _refused(NOT_AN_EVENT, refusal.reason, str(refusal)) from None
         except Exception as error:  # noqa: BLE001 - as above: the provider sends it again, until its code is fixed
             raise self._provider_failed(error) from None
+        self._warn_if_misdirected(event)
+        return event
+
+    def _warn_if_misdirected(self, event: ProviderEvent) -> None:
         if event.disposition is Disposition.MISDIRECTED:
             log.warning("webhook_misdirected", provider=self._name, event_id=event.event_id)
-        return event
 
     def _provider_failed(self, error: Exception) -> Problem:
         log.error("provider_failed", provider=self._name, code=f"raised:{type(error).__name__}")
@@ -195,6 +230,10 @@ class WebhookEndpoint:
 
     def _too_large(self) -> Problem:
         return _refused(TOO_LARGE, "too_large", f"A body may have at most {self._body_limit_bytes} bytes.")
+
+
+def _is_json(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 async def refuse_unknown(_request: Request) -> Response:

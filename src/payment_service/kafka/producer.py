@@ -6,10 +6,9 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
@@ -77,8 +76,7 @@ class FailureScope(Enum):
     RECORD = auto()  # this record's aggregate, until an operator has looked at it
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryReport:
+class DeliveryReport(NamedTuple):
     """The outcome of one record. With `failure` None, all in-sync replicas have it at this partition and offset."""
 
     position: int

@@ -4,6 +4,7 @@ published.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-FETCH_ROWS: Final = 500
-# Fetch ahead while acknowledgements are outstanding, but not more than a broker handles in a moment.
-WINDOW_ROWS: Final = 1_000
+# A fetch walks over the entries of published records that vacuum has not removed yet, so a backlog is read in large pages.
+FETCH_ROWS: Final = 1_500
+# Fetch ahead while acknowledgements are outstanding, but not more than a broker handles in a moment: about 6 MB of memory.
+WINDOW_ROWS: Final = 3_000
 FETCH_LIMIT_BYTES: Final = (
     8_388_608  # of values; a dead letter has up to 512 kB, so a row count alone does not bound memory
 )
@@ -59,6 +61,7 @@ class Publication:
         self._resume_at = 0.0
         self._pause_s = ERROR_PAUSE_MIN_S
         self._log_limiter = RateLimiter(burst=1, every_s=LOG_INTERVAL_S, clock=clock)
+        self._waited = metrics.STAGE_SECONDS.labels("outbox_to_ack")
 
     @property
     def drained(self) -> bool:
@@ -75,8 +78,10 @@ class Publication:
         An error loses nothing: results that could not be written are kept for the next round.
         """
         reports = producer.drain_reports()
-        for report in reports:
-            self._handle_report(report)
+        now = datetime.now(UTC)
+        published = Counter(topic for report in reports if (topic := self._handle_report(report, now)) is not None)
+        for topic, number in published.items():
+            metrics.PUBLISHED.labels(topic).inc(number)
         if sending:
             self._send(producer)
         await self._mark()
@@ -93,13 +98,16 @@ class Publication:
         for topic in self._refusing_topics:
             self._probes.update(await outbox.release_topic(self._pool, topic, limit=1))
 
-    def _handle_report(self, report: DeliveryReport) -> None:
+    def _handle_report(self, report: DeliveryReport, now: datetime) -> str | None:
+        """Take note of a report. Return the topic of a record that is acknowledged now."""
         row = self._window.get(report.position)
         if row is None:
-            return
+            return None
         match report.failure:
             case None:
                 self._acknowledge(row, report)
+                self._waited.observe(max(0.0, (now - row.created_at).total_seconds()))
+                return row.topic
             case FailureScope.BROKER:
                 self._window.retry(row)
                 self._back_off(report.reason)
@@ -111,6 +119,7 @@ class Publication:
             case FailureScope.RECORD:
                 # A broker refuses a batch as a whole, so another record in it may be at fault.
                 self._window.suspect(row)
+        return None
 
     def _acknowledge(self, row: OutboxRow, report: DeliveryReport) -> None:
         self._pause_s = ERROR_PAUSE_MIN_S
@@ -119,10 +128,6 @@ class Publication:
             self._refusing_topics.discard(row.topic)
             self._released_topics.add(row.topic)
         self._window.acknowledge(row, outbox.Placement(row.position, report.partition, report.offset))
-        metrics.PUBLISHED.labels(row.topic).inc()
-        metrics.STAGE_SECONDS.labels("outbox_to_ack").observe(
-            max(0.0, (datetime.now(UTC) - row.created_at).total_seconds())
-        )
 
     def _back_off(self, reason: str) -> None:
         """Stop sending for a while: the broker has a problem that affects every record."""

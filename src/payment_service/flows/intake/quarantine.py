@@ -45,9 +45,13 @@ async def quarantine_records(
     }
     new = await quarantine.insert(connection, [_quarantined(key, *rest) for key, rest in rows.items()])
     if new:
-        await records.append_outbox(
+        await records.append(
             connection,
-            [_dead_letter_record(key, record.topic, letter) for key, (record, _, letter) in rows.items() if key in new],
+            records=[
+                _dead_letter_record(key, record.topic, letter)
+                for key, (record, _, letter) in rows.items()
+                if key in new
+            ],
         )
     return [(record, reason) for key, (record, reason, _) in rows.items() if key in new]
 

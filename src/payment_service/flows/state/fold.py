@@ -5,6 +5,7 @@ This is the only writer of the status of payments, refunds and disputes.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -199,13 +200,13 @@ class Fold:
         self._enqueue_if_any(read_own_intent(self._current[payment_id], cause, self._providers))
 
     async def write(self, connection: Connection) -> None:
-        """Write payments, then refunds and disputes, then polls, history, events and operations."""
+        """Write payments and the end of their polls, then refunds and disputes, then polls, history, events and operations."""
         self._read_authorizations()
         if self._outbox:
             await self._continue_numbers(connection)
         changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
         if changes:
-            await payments.save(connection, changes)
+            await payments.save(connection, changes, polled_no_longer=self._ended())
         if self._refunds:
             rows = [
                 (r, self._current[r.payment_id].provider, self._requesters.get(r.id)) for r in self._refunds.values()
@@ -215,11 +216,12 @@ class Fold:
             await disputes.save(
                 connection, [(d, self._current[d.payment_id].provider) for d in self._disputes.values()]
             )
-        await self._follow(connection)
-        if self._history:
-            await records.append_history(connection, self._history)
-        if self._outbox:
-            await records.append_outbox(connection, self._outbox)
+        if wanted := self._to_poll():
+            await polls.request(
+                connection, [(key, self._current[key].provider, tries) for key, tries in wanted.items()]
+            )
+        if self._history or self._outbox:
+            await records.append(connection, self._history, self._outbox)
         if self._operations:
             await operations.enqueue(connection, list(self._operations.values()))
         if self._strays:
@@ -227,11 +229,12 @@ class Fold:
 
     def count(self) -> None:
         """Count the changes. Call it after the commit."""
-        for record in self._outbox:
-            metrics.OUTBOX_RECORDS.labels(record.topic).inc()
-        for key, now in self._current.items():
-            if now.status is not self._before[key].status:
-                metrics.TRANSITIONS.labels(self._before[key].status, now.status).inc()
+        for topic, number in Counter(record.topic for record in self._outbox).items():
+            metrics.OUTBOX_RECORDS.labels(topic).inc(number)
+        moves = Counter((self._before[key].status, now.status) for key, now in self._current.items())
+        for (was, now), number in moves.items():
+            if now is not was:
+                metrics.TRANSITIONS.labels(was, now).inc(number)
 
     @property
     def new_intents(self) -> list[UUID]:
@@ -252,21 +255,16 @@ class Fold:
         """Return whether the dispatcher has work."""
         return bool(self._operations)
 
-    async def _follow(self, connection: Connection) -> None:
-        """Poll what is open now, and end the polls of payments that ended."""
+    def _to_poll(self) -> dict[UUID, int]:
+        """Return the payments of which something is open now, with the number of polls so far."""
         wanted = {d.payment_id: polls.DISPUTE_TRIES for d in self._disputes.values() if d.status not in CLOSED}
-        wanted |= {r.payment_id: 0 for r in self._refunds.values() if is_pending(r)}
-        if wanted:
-            await polls.request(
-                connection, [(key, self._current[key].provider, tries) for key, tries in wanted.items()]
-            )
-        ended = [
-            key
-            for key, now in self._current.items()
-            if now.status.ended and not self._before[key].status.ended and key not in wanted
-        ]
-        if ended:
-            await polls.end(connection, ended)
+        return wanted | {r.payment_id: 0 for r in self._refunds.values() if is_pending(r)}
+
+    def _ended(self) -> list[UUID]:
+        """Return the payments that ended now and of which nothing is open."""
+        wanted = self._to_poll()
+        ended = (key for key, now in self._current.items() if now.status.ended and not self._before[key].status.ended)
+        return [key for key in ended if key not in wanted]
 
     def _verdict_on(self, payment: Payment, fact: SingleFact) -> AnyVerdict:
         match fact:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter as Count
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -24,6 +25,7 @@ from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds
 from payment_service.flows.intake.quarantine import quarantine_event
 from payment_service.flows.state.batches import isolate_errors, process_batches
 from payment_service.flows.state.errors import Unavailable
+from payment_service.flows.webhooks.deliveries import Delivery, DeliveryQueue, complete, deliver
 from payment_service.loop import Loop
 from payment_service.provider.port import Disposition, ProviderEvent
 from payment_service.telemetry import metrics
@@ -45,9 +47,9 @@ log = structlog.get_logger(__name__)
 
 # The verifier of events that were read from the provider: TLS and the API key, not a signature.
 READ: Final = "read"
-# A transaction of about 30 ms, well under the lock timeout of other transactions.
-GROUP_MAX: Final = 256
-# Every delivery wakes the loop.
+# While the database stores a group, the next one is read. A third would only wait for the other two.
+GROUPS_UNDER_WAY: Final = 2
+# Every delivery wakes the loops.
 STORE_INTERVAL_MAX_S: Final = 5.0
 REPLAY_GROUP_MAX: Final = 100
 # A lock on a payment lasts milliseconds.
@@ -58,14 +60,6 @@ UNMATCHED_RETRY_MAX_S: Final = 3_600.0
 UNMATCHED_RETENTION: Final = timedelta(hours=72)
 # A create is answered within seconds. An event that three tries did not match is probably of another system.
 SUSPECT_FROM_TRIES: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    event: ProviderEvent
-    verified_by: str
-    done: asyncio.Future[None]
-    arrived_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,63 +79,69 @@ class Webhooks:
         """`suspect` gets the events that several tries could not match to a payment."""
         self._context = context
         self._suspect = suspect
-        self._pending: list[_Delivery] = []
-        self._storing = Loop("webhooks.store", self.store_once, interval_max_s=STORE_INTERVAL_MAX_S)
+        self._deliveries = DeliveryQueue()
+        self._storing = [
+            Loop("webhooks.store", self.store_once, interval_max_s=STORE_INTERVAL_MAX_S)
+            for _ in range(GROUPS_UNDER_WAY)
+        ]
         self.replaying = Loop("webhooks.replay", self.replay_once, interval_max_s=0.5)
 
     def start(self) -> None:
         """Start the loops that store and replay events."""
-        self._storing.start()
-        self.replaying.start()
+        for loop in (*self._storing, self.replaying):
+            loop.start()
 
     async def stop(self) -> None:
         """Store what was delivered, then stop."""
-        await self.replaying.stop()
-        await self._storing.stop()
-        while self._pending:
+        for loop in (self.replaying, *self._storing):
+            await loop.stop()
+        while self._deliveries:
             await self.store_once()
 
-    async def take(self, event: ProviderEvent, verified_by: str) -> None:
-        """Return when the event is durable. Raise Unavailable otherwise: the provider sends it again."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._pending.append(_Delivery(event, verified_by, done, loop.time()))
-        self._storing.wake()
-        await done
+    def take(self, event: ProviderEvent, verified_by: str) -> asyncio.Future[None]:
+        """Return a future that ends when the event is durable. Its error is Unavailable: the provider sends it again."""
+        delivery = deliver(event, verified_by)
+        self._deliveries.add(delivery)
+        for storing in self._storing:
+            storing.wake()
+        return delivery.done
 
     async def store_once(self) -> int:
         """Store and apply the delivered events. Return their number."""
-        group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
+        group = self._deliveries.take_group()
         if not group:
             return 0
         metrics.BATCH_SIZE.labels("webhooks").observe(len(group))
-        if await self._store_group(group, metrics.WEBHOOKS):
+        try:
+            stored = await self._store_group(group, metrics.WEBHOOKS)
+        finally:
+            self._deliveries.release(group)
+        if stored:
             waited_s = asyncio.get_running_loop().time() - group[0].arrived_s
             metrics.STAGE_SECONDS.labels("webhook_to_durable").observe(waited_s)
         return len(group)
 
     async def store_read(self, found: Sequence[ProviderEvent]) -> None:
         """Store and apply events that were read from the provider. Raise Unavailable if the database is."""
-        loop = asyncio.get_running_loop()
-        group = [_Delivery(event, READ, loop.create_future(), loop.time()) for event in found]
+        group = [deliver(event, READ) for event in found]
         await self._store_group(group, metrics.EVENTS_READ)
         for failure in await asyncio.gather(*(delivery.done for delivery in group), return_exceptions=True):
             if failure is not None:
                 raise failure
 
-    async def _store_group(self, group: Sequence[_Delivery], counter: Counter) -> bool:
+    async def _store_group(self, group: Sequence[Delivery], counter: Counter) -> bool:
         """Store a group, or each event alone if that fails. Return whether the group was stored at once."""
         try:
             await self._store([(d.event, d.verified_by) for d in group], counter)
         except TRANSIENT_ERRORS as error:
             log.warning("webhooks_not_stored", size=len(group), error=type(error).__name__)
-            _complete(group, Unavailable())
+            complete(group, Unavailable())
         except Exception as error:  # noqa: BLE001 - one faulty event must not block the others
             log.warning("webhook_group_failed", size=len(group), error=type(error).__name__, detail=str(error)[:300])
             for delivery in group:
                 await self._store_alone(delivery, counter)
         else:
-            _complete(group, None)
+            complete(group, None)
             return True
         return False
 
@@ -243,8 +243,8 @@ class Webhooks:
         """Count the committed changes and wake the loops that have work because of them."""
         self._context.after_commit(stored.fold)
         counter.labels("repeated").inc(stored.repeated)
-        for result in (*stored.skipped, *(r.result for r in stored.results)):
-            counter.labels(result).inc()
+        for result, number in Count((*stored.skipped, *(r.result for r in stored.results))).items():
+            counter.labels(result).inc(number)
 
     async def _store(
         self, deliveries: Sequence[tuple[ProviderEvent, str]], counter: Counter, *, alone: bool = False
@@ -255,18 +255,18 @@ class Webhooks:
         reached("webhook.commit.after")
         self.after_commit(stored, counter)
 
-    async def _store_alone(self, delivery: _Delivery, counter: Counter) -> None:
+    async def _store_alone(self, delivery: Delivery, counter: Counter) -> None:
         try:
             await self._store([(delivery.event, delivery.verified_by)], counter, alone=True)
         except TRANSIENT_ERRORS:
-            _complete([delivery], Unavailable())
+            complete([delivery], Unavailable())
             return
         except Exception as error:  # noqa: BLE001 - the event is quarantined with the reason
             await self._quarantine(delivery, error)
             return
-        _complete([delivery], None)
+        complete([delivery], None)
 
-    async def _quarantine(self, delivery: _Delivery, error: Exception) -> None:
+    async def _quarantine(self, delivery: Delivery, error: Exception) -> None:
         event = delivery.event
         log.error("webhook_not_storable", event_id=event.event_id, error=type(error).__name__, detail=str(error)[:300])
         detail = f"The database rejected the event ({type(error).__name__}): report this as a bug."
@@ -274,9 +274,9 @@ class Webhooks:
             await quarantine_event(self._context.pool, event, detail)
         except Exception as failure:  # noqa: BLE001 - the sender must get a response and send the event again
             log.error("webhook_not_quarantined", event_id=event.event_id, error=type(failure).__name__)
-            _complete([delivery], Unavailable())
+            complete([delivery], Unavailable())
             return
-        _complete([delivery], None)
+        complete([delivery], None)
 
     async def _apply(self, connection: Connection, work: Sequence[ProviderEvent]) -> tuple[Fold, list[events.Result]]:
         names = await self._match_payments(connection, work)
@@ -390,13 +390,3 @@ def _result(event: ProviderEvent, verdict: AnyVerdict) -> events.Result:
             return events.Result(event=event, processed=False, result=code, parked_reason=code)
         case Parked(reason=reason):
             return events.Result(event=event, processed=False, result=reason, parked_reason=reason)
-
-
-def _complete(group: Sequence[_Delivery], error: Exception | None) -> None:
-    for delivery in group:
-        if delivery.done.done():
-            continue
-        if error is None:
-            delivery.done.set_result(None)
-        else:
-            delivery.done.set_exception(error)

@@ -1,9 +1,4 @@
-"""Stripe's webhooks: `verify` the raw bytes, `parse` them strictly, `translate` the event. No I/O except logs, no clock.
-
-The official SDK checks the signature (https://docs.stripe.com/webhooks#verify-official-libraries). A strict parser of
-the header runs first, because the SDK accepts future timestamps and `t=+1_7`, and raises TypeError for a non-ASCII
-signature.
-"""
+"""Stripe's webhooks: `verify` the raw bytes, `parse` them strictly, `translate` the event. No I/O except logs, no clock."""
 
 from __future__ import annotations
 
@@ -13,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from uuid import UUID
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from payment_service.domain.payment import ChargeFact
 from payment_service.provider.port import BodyRefused, Disposition, ProviderEvent, ReadAgain
@@ -175,8 +172,8 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool, install
     again in our version (I17), or the event is parked if it does not name the object. An event without our metadata is
     external, unless its intent belongs to a payment.
     """
-    payload = _ENCODER.encode(event)
-    if '"client_secret":' in payload or "\\u0000" in payload or not _is_utf8(payload):
+    payload = _encode(event)
+    if payload is None or '"client_secret":' in payload or "\\u0000" in payload:
         event = _storable(event)
         payload = _ENCODER.encode(event)
     occurred_at = _seconds(event["created"]) or _CREATED_MIN
@@ -196,12 +193,12 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool, install
     )
 
 
-def _is_utf8(text: str) -> bool:
+def _encode(event: dict[str, Any]) -> str | None:
+    """Return an event as JSON, in a third of the time of `json`. None: it has lone surrogates."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        return to_json(event).decode()
+    except PydanticSerializationError:
+        return None
 
 
 def _storable(value: Any) -> Any:

@@ -1,0 +1,78 @@
+"""Deliveries that wait to be stored, and the groups in which they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from payment_service.provider.port import ProviderEvent
+
+# A transaction of about 30 ms, well under the lock timeout of other transactions.
+GROUP_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event with its verifier. `done` ends when the event is durable."""
+
+    event: ProviderEvent
+    verified_by: str
+    done: asyncio.Future[None]
+    arrived_s: float
+
+
+def deliver(event: ProviderEvent, verified_by: str) -> Delivery:
+    """Make a delivery that arrives now."""
+    loop = asyncio.get_running_loop()
+    return Delivery(event, verified_by, loop.create_future(), loop.time())
+
+
+def complete(group: Sequence[Delivery], error: Exception | None) -> None:
+    """End the deliveries of a group, unless their senders have gone."""
+    for delivery in group:
+        if delivery.done.done():
+            continue
+        if error is None:
+            delivery.done.set_result(None)
+        else:
+            delivery.done.set_exception(error)
+
+
+class DeliveryQueue:
+    """Deliveries in order of arrival. A payment is in one group at a time, because the second group would find it locked."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Delivery] = deque()
+        self._named: set[UUID] = set()  # the payments that the events of the groups under way name
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, delivery: Delivery) -> None:
+        """Append a delivery."""
+        self._waiting.append(delivery)
+
+    def take_group(self) -> list[Delivery]:
+        """Take the next deliveries. Call `release` when they are stored."""
+        group: list[Delivery] = []
+        held: list[Delivery] = []
+        while self._waiting and len(group) < GROUP_MAX:
+            delivery = self._waiting.popleft()
+            (held if delivery.event.payment_id in self._named else group).append(delivery)
+        self._waiting.extendleft(reversed(held))
+        self._named |= _named(group)
+        return group
+
+    def release(self, group: Sequence[Delivery]) -> None:
+        """Note that a group is no longer under way."""
+        self._named -= _named(group)
+
+
+def _named(group: Sequence[Delivery]) -> set[UUID]:
+    return {delivery.event.payment_id for delivery in group if delivery.event.payment_id is not None}
