@@ -60,11 +60,11 @@ def serve(
     if not roles or not set(roles) <= set(ROLES):
         raise ConfigError(f"--only takes {', '.join(ROLES)}, comma-separated; not {only!r}.")
     config = Config.from_environment()
-    from payment_service import runtime
+    from payment_service import serving
     from payment_service.telemetry.logs import configure_logs
 
     configure_logs(config.log_level)
-    raise typer.Exit(runtime.serve(config, roles, workers))
+    raise typer.Exit(serving.serve(config, roles, workers))
 
 
 @app.command()
