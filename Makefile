@@ -11,8 +11,8 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-faults test-sandbox test-planted fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check release-check fmt docs bench shots lock \
-	image image-test nginx-config-test test-nginx test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
+.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check release-check fmt docs bench shots lock \
+	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make test-faults             kill, freeze and cut off processes of the service; run the tests of each failure'
 	@echo 'make test-sandbox            run the tests of the Stripe emulator'
 	@echo 'make test-planted            find 1,000 planted differences among 100,000 payments, and measure time and memory; about 10 minutes'
+	@echo 'make test-week               live through a week of virtual time, without webhooks and with old ones; the suite lives through three days'
 	@echo 'make test-kafka              run the tests that use a broker on Apache Kafka (needs Java and Maven, else exits 4)'
 	@echo 'make test-browser            drive the pages of the sandbox and the demo in Chromium (else exits 4)'
 	@echo 'make image                   build the container image with Docker, Podman or Buildah (else exits 4)'
@@ -31,6 +32,7 @@ help:
 	@echo 'make test-openapi            compile and use a TypeScript client made from openapi.json (needs Node.js and npm, else exits 4)'
 	@echo 'make test-alerts             make twelve faults and let a real Prometheus fire the alerts (else exits 4); about 5 minutes'
 	@echo 'make test-nginx              test deploy/nginx with a real nginx between the sandbox and the service (else exits 4)'
+	@echo 'make test-postgres           test failover, PgBouncer and a full disk on the PostgreSQL of the system (else exits 4)'
 	@echo 'make test-deploy             check the Helm chart and the alerts with helm and promtool (exits 4 if one is missing)'
 	@echo 'make nginx-config-test       let nginx check deploy/nginx (needs nginx, else exits 4)'
 	@echo 'make payment-service-logs    follow the log of the service that compose.yaml runs'
@@ -67,6 +69,9 @@ test-sandbox: install
 test-planted: install
 	@$(BIN)/python -m bench.planted_differences $(ARGS)
 
+test-week: install
+	@VIRTUAL_WEEK=whole $(BIN)/pytest tests/integration/test_virtual_week.py $(ARGS)
+
 test-kafka: install
 	@scripts/test-kafka $(ARGS)
 
@@ -93,6 +98,9 @@ nginx-config-test:
 
 test-deploy: install
 	@scripts/test-deploy $(ARGS)
+
+test-postgres: install
+	@scripts/test-postgres $(ARGS)
 
 test-alerts: install
 	@scripts/test-alerts $(ARGS)

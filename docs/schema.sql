@@ -447,21 +447,22 @@ CREATE TABLE schema_minimum (
 
 -- Runs of reconciliation. At most one runs; another process resumes it after its lease has ended.
 CREATE TABLE reconciliations (
-    id          uuid        NOT NULL DEFAULT gen_random_uuid(),
-    since       timestamptz NOT NULL,  -- The window that is compared, by the time of creation; `until` is inclusive.
-    until       timestamptz NOT NULL,
-    state       text        NOT NULL DEFAULT 'running',
-    comparison  text        NOT NULL DEFAULT '',  -- The comparison that runs, and the position from which it resumes after a crash.
-    position    text        NOT NULL DEFAULT '',
-    compared    bigint      NOT NULL DEFAULT 0,  -- Number of objects and rows compared.
-    ignored     bigint      NOT NULL DEFAULT 0,  -- Objects of other programs in the same account.
-    found       bigint      NOT NULL DEFAULT 0,  -- Differences found, repaired ones included.
-    repaired    bigint      NOT NULL DEFAULT 0,
-    postponed   bigint      NOT NULL DEFAULT 0,  -- Differences that may be timing: the payment was locked or had a call in flight. A later run compares them again.
-    holder      uuid        NOT NULL,  -- The process that runs it, until `lease_until` by the clock of the database. Each step renews the lease.
-    lease_until timestamptz NOT NULL,
-    started_at  timestamptz NOT NULL DEFAULT now(),
-    finished_at timestamptz,
+    id            uuid        NOT NULL DEFAULT gen_random_uuid(),
+    since         timestamptz NOT NULL,  -- The window that is compared, by the time of creation; `until` is inclusive.
+    until         timestamptz NOT NULL,
+    changed_since timestamptz,  -- Our rows and records are compared if they changed since then; NULL: all of them.
+    state         text        NOT NULL DEFAULT 'running',
+    comparison    text        NOT NULL DEFAULT '',  -- The comparison that runs, and the position from which it resumes after a crash.
+    position      text        NOT NULL DEFAULT '',
+    compared      bigint      NOT NULL DEFAULT 0,  -- Number of objects and rows compared.
+    ignored       bigint      NOT NULL DEFAULT 0,  -- Objects of other programs in the same account.
+    found         bigint      NOT NULL DEFAULT 0,  -- Differences found, repaired ones included.
+    repaired      bigint      NOT NULL DEFAULT 0,
+    postponed     bigint      NOT NULL DEFAULT 0,  -- Differences that may be timing: the payment was locked or had a call in flight. A later run compares them again.
+    holder        uuid        NOT NULL,  -- The process that runs it, until `lease_until` by the clock of the database. Each step renews the lease.
+    lease_until   timestamptz NOT NULL,
+    started_at    timestamptz NOT NULL DEFAULT now(),
+    finished_at   timestamptz,
     CONSTRAINT reconciliations_pkey PRIMARY KEY (id),
     CONSTRAINT reconciliations_finished_has_a_time CHECK ((state = 'finished') = (finished_at IS NOT NULL)),
     CONSTRAINT reconciliations_state_is_known CHECK (state = ANY (ARRAY['running', 'finished'])),

@@ -26,15 +26,18 @@ from payment_service.db.clock import database_time
 from payment_service.db.clock_skew import SKEW_MAX_S, describe
 from payment_service.db.gauges import partition_days_left
 from payment_service.db.maintain import AHEAD
-from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection, connect_arguments
+from payment_service.db.pool import Connection, ServicePool, open_pool
 from payment_service.db.queries import load
 from payment_service.db.rights import Roles, compare_role
 from payment_service.db.schema import schema_problem
+from payment_service.db.server import UnusableDatabase
+from payment_service.db.writable import write_problem
 from payment_service.doctor_broker import check_broker
 from payment_service.doctor_installation import check_installation
 from payment_service.findings import Finding, Findings, Verdict
 from payment_service.provider.plugins import attention_sources, require_providers
 from payment_service.provider.stripe.api_versions import API_VERSION, compare_versions
+from payment_service.provider.stripe.http_client import open_client
 from payment_service.provider.stripe.signatures import TOLERANCE_S
 from payment_service.provider.stripe.webhooks import APPLIED_TYPES
 from payment_service.telemetry.errors import describe_error
@@ -105,29 +108,38 @@ def _print(console: Console, finding: Finding) -> None:
 
 
 async def _check_database(config: Config) -> Findings:
-    arguments = connect_arguments(config.db_dsn.get_secret_value())
+    """Open the pool that `serve` opens, and check what it leads to."""
     try:
-        connection: Connection = await asyncpg.connect(**arguments, timeout=CONNECT_TIMEOUT_S)
+        pool = await open_pool(config, application_name="payment-service-doctor")
+    except UnusableDatabase as problem:
+        found, _, fix = str(problem).rstrip(".").partition(". ")
+        yield Finding(Verdict.FAILED, "database", found, fix)
+        return
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        yield Finding(
-            Verdict.FAILED,
-            "database",
-            f"cannot connect: {describe_error(error)}",
-            "check DB_DSN and that the server runs",
-        )
+        found = f"cannot connect: {describe_error(error)}"
+        yield Finding(Verdict.FAILED, "database", found, "check DB_DSN and that the server runs")
         return
     try:
+        async for finding in _check_open_database(config, pool):
+            yield finding
+    except asyncpg.InsufficientPrivilegeError:
+        return  # the check of the role reports it
+    finally:
+        pool.terminate()
+
+
+async def _check_open_database(config: Config, pool: ServicePool) -> Findings:
+    if problem := await write_problem(pool):
+        yield Finding(Verdict.FAILED, "database", problem.found, problem.fix)
+        return
+    async with pool.acquire() as connection:
         version = await connection.fetchval("SHOW server_version")
-        yield Finding(Verdict.OK, "database", f"PostgreSQL {version} answers")
+        yield Finding(Verdict.OK, "database", f"PostgreSQL {version} answers and takes writes")
         yield await _check_database_clock(connection)
         async for finding in _check_role(connection, Roles(config.db_role_prefix)):
             yield finding
         async for finding in _check_schema(config, connection):
             yield finding
-    except asyncpg.InsufficientPrivilegeError:
-        return  # the check of the role reports it
-    finally:
-        connection.terminate()
 
 
 async def _check_schema(config: Config, connection: Connection) -> Findings:
@@ -253,9 +265,7 @@ async def _check_checkout(connection: Connection) -> Finding:
 
 async def _check_stripe(config: Config) -> Findings:
     try:
-        async with aiohttp.ClientSession(
-            headers=_headers(config), timeout=aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S / 2)
-        ) as session:
+        async with open_client(config) as session:
             base = config.stripe_api_base.rstrip("/")
             status, answer, date, _ = await _get(session, f"{base}/v1/payment_intents?limit=1", version=API_VERSION)
             finding = _key_finding(config, status, answer)
@@ -267,17 +277,12 @@ async def _check_stripe(config: Config) -> Findings:
                 status, answer, _, version = await _get(session, f"{base}/v1/webhook_endpoints?limit=100")
                 yield _endpoints_finding(status, answer)
                 yield _versions_finding(_ours(answer), version)
+    except aiohttp.ClientHttpProxyError as error:
+        found = f"cannot connect: the proxy refuses the connection with status {error.status}"
+        yield Finding(Verdict.FAILED, "stripe", found, "check HTTPS_PROXY and what the proxy allows, or set NO_PROXY")
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        yield Finding(
-            Verdict.FAILED,
-            "stripe",
-            f"cannot connect: {describe_error(error)}",
-            "check STRIPE_API_BASE and the network",
-        )
-
-
-def _headers(config: Config) -> dict[str, str]:
-    return {"Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}"}
+        found = f"cannot connect: {describe_error(error)}"
+        yield Finding(Verdict.FAILED, "stripe", found, "check STRIPE_API_BASE, HTTPS_PROXY and the network")
 
 
 async def _get(

@@ -11,6 +11,7 @@ from payment_service.db import installation as installations
 from payment_service.findings import Finding, Findings, Verdict
 from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service.provider.stripe.claim import PRODUCTS, product_id
+from payment_service.provider.stripe.http_client import open_client
 
 if TYPE_CHECKING:
     from payment_service.config.config import Config
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 SUBJECT: Final = "deployment"
 MOVE: Final = "payment-service installation move"
-TIMEOUT_S: Final = 5
 
 
 async def check_installation(config: Config, connection: Connection) -> Findings:
@@ -45,11 +45,8 @@ async def check_installation(config: Config, connection: Connection) -> Findings
 
 
 async def _read_claim(config: Config) -> tuple[int, dict[str, Any]]:
-    key = config.stripe_secret_key.get_secret_value()
-    headers = {"Authorization": f"Bearer {key}", "Stripe-Version": API_VERSION}
     url = f"{config.stripe_api_base.rstrip('/')}{PRODUCTS}/{product_id(config.deployment)}"
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session, session.get(url) as response:
+    async with open_client(config) as session, session.get(url, headers={"Stripe-Version": API_VERSION}) as response:
         answer = await response.json(content_type=None)
         return response.status, answer if isinstance(answer, dict) else {}
 

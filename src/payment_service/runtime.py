@@ -27,7 +27,9 @@ from payment_service.db import provider_health, recovery
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
 from payment_service.db.schema import schema_problem
+from payment_service.db.server import UnusableDatabase
 from payment_service.db.waiting_calls import WaitingCalls
+from payment_service.db.writable import WriteCheck
 from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
@@ -46,6 +48,7 @@ from payment_service.http.server import AddressInUse, HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
+from payment_service.kafka.published import open_published_records
 from payment_service.kafka.reader_marks import ReaderMarks
 from payment_service.kafka.relay import Relay
 from payment_service.kafka.topics import missing_topics
@@ -88,7 +91,7 @@ def serve(config: Config, roles: Collection[str]) -> int:
     require_providers(config)
     try:
         uvloop.run(_serve(config, frozenset(roles)))
-    except NotPrepared as problem:
+    except (NotPrepared, UnusableDatabase) as problem:
         sys.stderr.write(f"{problem}\n")
         return exit_codes.NOT_PREPARED
     except AddressInUse as error:
@@ -113,7 +116,7 @@ async def _serve(config: Config, roles: frozenset[str]) -> None:
     async with AsyncExitStack() as stack:
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
-        reads = await open_read_pool(config)
+        reads = await open_read_pool(config, beside=pool)
         stack.push_async_callback(_close_pool, reads)
         await _require_prepared(config, pool, roles)
         metrics.initialize_counters()
@@ -188,6 +191,7 @@ class Service:
         self._config = config
         self._clock = ClockSkew(pool)
         self._pool = pool
+        self._writes = WriteCheck(pool)
         self._roles = roles
         self._providers = open_providers(config, self._provider_context(installation))
         self._waiting_calls = WaitingCalls(pool, self._providers.by_name)
@@ -199,7 +203,9 @@ class Service:
         self._context = self._flow_context()
         self._broker_status = BrokerStatus()
         make_producer = partial(Producer, broker_status=self._broker_status)
-        self._relay = Relay(config, pool, make_producer=make_producer) if "relay" in roles else None
+        self._relay = (
+            Relay(config, pool, now=self._clock.now, make_producer=make_producer) if "relay" in roles else None
+        )
         self._dispatchers = self._make_dispatchers() if "dispatch" in roles else []
         self._foreign_events = ForeignEvents(
             self._context, rate_per_s=config.provider_rate_per_second, limit_s=config.provider_timeout_s
@@ -254,7 +260,7 @@ class Service:
             self._cancelled_orders.start()
             stack.push_async_callback(self._cancelled_orders.stop)
         if "reconcile" in self._roles:
-            stack.push_async_callback(start_reconciliation(self._context, self._config))
+            stack.push_async_callback(self._start_reconciliation())
         if "http" in self._roles:
             self._foreign_events.start()
             stack.push_async_callback(self._foreign_events.stop)
@@ -275,10 +281,14 @@ class Service:
             self._consumer.start()
             stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
         for loop in sampling_loops(
-            self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls
+            self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls, self._writes
         ):
             loop.start()
             stack.push_async_callback(loop.stop)
+
+    def _start_reconciliation(self) -> Callable[[], Awaitable[None]]:
+        open_reader = partial(open_published_records, self._config)
+        return start_reconciliation(self._context, self._config, open_reader=open_reader)
 
     async def _claim_names(self, stack: AsyncExitStack) -> None:
         """Claim the deployment name. Raises NotPrepared if it is not ours. An account that is down is asked again later."""
@@ -302,7 +312,7 @@ class Service:
         await stop(max(MIN_GRACE_S, min(self._config.shutdown_grace_s, self._stop_by_s - time.monotonic())))
 
     async def readiness(self) -> Readiness:
-        """Return ready if the schema matches and the database answers; broker and provider are reported only."""
+        """Return ready if the schema matches and the database takes writes; broker and provider are reported only."""
         checks = {
             "broker": self._broker_state(),
             "provider": self._waiting_calls.problem() or "ok",
@@ -310,6 +320,10 @@ class Service:
         }
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
+                if not_writable := await self._writes.problem():
+                    # The fix may name a session of the server, and /ready faces the internet.
+                    found = f"{not_writable.found}: run `payment-service doctor`"
+                    return Readiness(ready=False, checks={**checks, "database": found})
                 problem = await schema_problem(self._pool)
                 blocked = await provider_health.all_blocked(self._pool)
         except TRANSIENT_ERRORS:  # the text stays out of /ready, which faces the internet

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from payment_service.db.pool import Pool
     from payment_service.db.waiting_calls import WaitingCalls
+    from payment_service.db.writable import WriteCheck
     from payment_service.flows.timers.account_claim import AccountClaim
     from payment_service.kafka.broker_status import BrokerStatus
 
@@ -31,13 +32,14 @@ def sampling_loops(
     broker_status: BrokerStatus,
     claims: Collection[AccountClaim],
     waiting_calls: WaitingCalls,
+    writes: WriteCheck,
 ) -> list[Loop]:
     """Return the loops for the gauges, the lag of the event loop and the clock skew."""
 
     async def sample_once() -> int:
         _show_pauses(clock, claims)
         metrics.BROKER_UNAVAILABLE.set(bool(broker_status.problem()))
-        await _sample_database(pool, waiting_calls)
+        await _sample_database(pool, waiting_calls, writes)
         return 0
 
     return [
@@ -52,15 +54,17 @@ def sampling_loops(
     ]
 
 
-async def _sample_database(pool: Pool, waiting_calls: WaitingCalls) -> None:
-    answered = False
+async def _sample_database(pool: Pool, waiting_calls: WaitingCalls, writes: WriteCheck) -> None:
+    """Read the gauges. The check of writes also makes a process that only reads leave a server that became read-only."""
+    answered = writable = False
     try:
         async with asyncio.timeout(SAMPLE_TIMEOUT_S):
+            writable = await writes.problem() is None
             await waiting_calls.measure_once()
             await gauges.sample(pool)
         answered = True
     finally:
-        metrics.DATABASE_UNAVAILABLE.set(not answered)
+        metrics.DATABASE_UNAVAILABLE.set(not (answered and writable))
         if not answered:
             gauges.hide()
 

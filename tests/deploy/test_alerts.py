@@ -20,7 +20,8 @@ OLDEST: Final = 'payments_oldest_unfinished_operation_seconds{provider="stripe"}
 LAG: Final = 'payments_consumer_lag_records{topic="orders.created",partition="0"}'
 # The end of this partition is unknown: it must not reduce the lag of other partitions.
 UNKNOWN_LAG: Final = {'payments_consumer_lag_records{topic="orders.created",partition="9"}': "-1x30"}
-ACCEPTED_ORDERS: Final = 'payments_orders_total{result="accepted"}'
+READ_ORDERS: Final = 'payments_records_read_total{topic="orders.created"}'
+CANCELLED_LAG: Final = 'payments_consumer_lag_records{topic="orders.cancelled",partition="0"}'
 
 # Values are promtool's: `0+5x60` begins with 0 and rises by 5, 60 times, once a minute.
 CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
@@ -78,12 +79,12 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
             'payments_consumer_lag_records{topic="orders.created",partition="1"}': "250x20",
             **UNKNOWN_LAG,
         },
-        {LAG: "500x20", **UNKNOWN_LAG},
+        {LAG: "500x20", CANCELLED_LAG: "500x20", **UNKNOWN_LAG},
         "10m",
     ),
     "PaymentOrdersNotRead": (
-        {LAG: "1x30", **UNKNOWN_LAG, ACCEPTED_ORDERS: "7x30"},
-        {LAG: "5x30", **UNKNOWN_LAG, ACCEPTED_ORDERS: "0+7x30"},
+        {LAG: "1x30", **UNKNOWN_LAG, READ_ORDERS: "7x30"},
+        {LAG: "5x30", **UNKNOWN_LAG, READ_ORDERS: "0+7x30"},
         "20m",
     ),
     "PaymentOrdersSkipped": (
@@ -223,7 +224,15 @@ def test_an_alert_that_does_not_fire_is_detected(name: str, tmp_path: Path) -> N
 def test_missing_lag_metrics_fire_the_alert_for_unread_orders(lag: dict[str, str], tmp_path: Path) -> None:
     name = "PaymentOrdersNotRead"
     expected = [{"labels": f'{{alertname="{name}"}}', "value": 1}]
-    assert run_rule_tests([case(name, {ACCEPTED_ORDERS: "0x20", **lag}, "10m", expected)], tmp_path) == ""
+    assert run_rule_tests([case(name, {READ_ORDERS: "0x20", **lag}, "10m", expected)], tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", ["PaymentOrdersWaiting", "PaymentOrdersNotRead"])
+def test_each_topic_that_is_read_has_its_own_alert(name: str, tmp_path: Path) -> None:
+    """Orders are read while their cancellations wait."""
+    expected = [{"labels": f'{{alertname="{name}"}}', "value": 1}]
+    series = {LAG: "5x30", READ_ORDERS: "0+7x30", CANCELLED_LAG: "600x30"}
+    assert run_rule_tests([case(name, series, "20m", expected)], tmp_path) == ""
 
 
 def test_summaries_name_the_provider_and_the_duration(tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ async def test_running_process_that_loses_the_claim_sends_nothing_more(
         assert one.claim.confirmed, "the check is due every five minutes"
         await one.check_later()
         assert one.claim.lost
+        assert one.claim.paused_kinds() == frozenset({provider_health.EVERYTHING})
         context = one.flows.context(paused_kinds=lambda _provider: one.claim.paused_kinds())
         await one.flows.accept("o-1")
         assert await dispatcher_of(one, context).claim_once() == 0

@@ -85,7 +85,8 @@ def test_every_code_has_a_corruption_that_causes_it() -> None:
 async def test_only_changed_payments_and_recent_records_are_compared_since_a_time(store_dsn: str, pool: Pool) -> None:
     with psycopg.connect(store_dsn) as connection:
         connection.execute("UPDATE payments SET refunded = 1 WHERE order_id = 'o-paid'")
-        connection.execute("UPDATE payments SET updated_at = now() - interval '1 h'")
+        connection.execute("UPDATE payments SET created_at = now() - interval '1 h'")
+        connection.execute("UPDATE payment_history SET created_at = now() - interval '1 h'")
         now = connection.execute("SELECT now()").fetchone()
     assert now is not None
     assert [difference async for difference in compare_rows(pool, since=now[0] - timedelta(minutes=30))] == []

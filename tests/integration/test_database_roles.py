@@ -11,16 +11,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 import payment_service
+from payment_service.config.dsn import read_dsn
 from payment_service.db.maintain import maintain
 from payment_service.db.migrate import migrate
-from payment_service.db.pool import connect_arguments
+from payment_service.db.pool import Connector
 from payment_service.db.rights import (
     HIDDEN,
     RightsError,
@@ -59,7 +59,7 @@ class RolesDatabase:
 
     async def compare_role(self, role: str) -> RoleReport:
         """Return the service's own report about its role."""
-        connection = await asyncpg.connect(**connect_arguments(self.dsn_of(role)))
+        connection = await Connector(read_dsn(self.dsn_of(role)))()
         found = await compare_role(connection)
         await connection.close()
         assert found is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,16 +57,20 @@ FORMS: Final[dict[str, Callable[[dict[str, str]], str]]] = {
 }
 
 
+def _env(dsn: str) -> dict[str, str]:
+    return {"DB_DSN": dsn} | {name: os.environ[name] for name in ("SSL_CERT_FILE",) if name in os.environ}
+
+
 def by_asyncpg(dsn: str) -> Result:
-    return run("keys", "list", env={"DB_DSN": dsn})
+    return run("keys", "list", env=_env(dsn))
 
 
 def by_psycopg(dsn: str) -> Result:
-    return run("maintain", env={"DB_DSN": dsn})
+    return run("maintain", env=_env(dsn))
 
 
 def by_alembic(dsn: str) -> Result:
-    return run("migrate", env={"DB_DSN": dsn})
+    return run("migrate", env=_env(dsn))
 
 
 CLIENTS: Final = (by_asyncpg, by_psycopg, by_alembic)
@@ -119,3 +124,17 @@ def test_a_missing_file_is_reported_by_its_dsn_parameter(
         2,
         f"payment-service: DB_DSN must name a readable file as {name}.\n",
     )
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_the_authorities_of_the_system_are_used_by_name(
+    tls_server: TlsServer, client: Callable[[str], Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sslrootcert=system` of libpq 16. `SSL_CERT_FILE` replaces the system's file, for both clients."""
+    dsn = make_conninfo(**tls_server.parts(sslrootcert="system"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls_server.trusted.certificate))
+    result = client(dsn)
+    assert result.returncode == 0, result.stderr
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls_server.stranger.certificate))
+    result = client(dsn)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr

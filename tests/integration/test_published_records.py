@@ -141,6 +141,7 @@ def row(sequence: int, offset: int) -> PublishedRow:
         value=b"v",
         headers=frozenset({("ce_id", str(uuid.UUID(int=sequence)).encode())}),
         places=(Place(INITIATED, 0, offset),),
+        created_at=datetime.now(UTC),
     )
 
 

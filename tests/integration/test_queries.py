@@ -6,7 +6,6 @@ from importlib.resources import files
 
 import asyncpg
 
-from payment_service.db.pool import connect_arguments
 from payment_service.db.queries import load
 
 # Maintenance and migration use psycopg with partition names filled in; their own tests run every statement.
@@ -23,7 +22,7 @@ QUERIES = {
 async def test_every_query_fits_the_schema(database_dsn: str) -> None:
     """Preparing resolves every table, column, type and parameter without running the query."""
     assert len(QUERIES) > 30
-    connection = await asyncpg.connect(**connect_arguments(database_dsn))
+    connection = await asyncpg.connect(database_dsn)
     misfits = {}
     for name, sql in QUERIES.items():
         try:

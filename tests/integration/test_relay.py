@@ -12,11 +12,12 @@ from confluent_kafka.cimpl import NewTopic
 
 from payment_service.config.config import Config
 from payment_service.db import outbox
+from payment_service.db.clock import steady_s
 from payment_service.db.outbox import Fence, OutboxRow, Placement
 from payment_service.db.pool import Pool
 from payment_service.db.records import OutboxRecord, append_outbox
 from payment_service.kafka import producer, publication
-from payment_service.kafka.lease import Lease, boot_clock
+from payment_service.kafka.lease import Lease
 from payment_service.kafka.producer import DeliveryReport, FailureScope, Producer
 from payment_service_demo.embedded.broker import EmbeddedBroker
 from payment_service_demo.embedded.process import free_port
@@ -166,7 +167,7 @@ async def test_a_second_relay_takes_over_when_the_first_stops(config: Config, po
 async def test_a_relay_paused_past_its_lease_sends_nothing_more(config: Config, pool: Pool, topics: Topics) -> None:
     """It needs no query: by its own clock the lease may belong to another relay."""
     paused_s = 0.0
-    lease = Lease(pool, clock=lambda: boot_clock() + paused_s)
+    lease = Lease(pool, clock=lambda: steady_s() + paused_s)
     assert await lease.take()
     assert lease.held
     paused_s = 6.0

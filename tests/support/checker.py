@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -21,7 +21,7 @@ from payment_service.db.pool import open_pool
 from payment_service.db.published import Place
 from payment_service.domain.differences import Difference
 from payment_service.flows.comparisons.rows import compare_rows
-from payment_service.flows.comparisons.topics import TopicRecord, compare_topics
+from payment_service.flows.comparisons.topics import Offsets, TopicRecord, compare_topics
 from tests.support.flows import config_for
 from tests.support.kafka import ANNOUNCEMENTS, CANCELLED_DEAD_LETTERS, DEAD_LETTERS, ORDERS, Record, Topics
 from tests.support.sandbox import SandboxProcess
@@ -114,10 +114,18 @@ class ReadRecords:
     def __init__(self, published: Sequence[Record]) -> None:
         self._records = {record.place: record for record in map(_topic_record, published)}
 
-    async def scan(self, since: datetime) -> AsyncIterator[Sequence[TopicRecord]]:
-        """Yield all records since a time as one batch."""
+    async def starts(self, since: datetime) -> Offsets:
+        """Return the first offset of each partition since a time."""
         since_ms = since.timestamp() * 1000
-        yield [record for record in self._records.values() if record.timestamp_ms >= since_ms]
+        recent = [place for place, record in self._records.items() if record.timestamp_ms >= since_ms]
+        return {(place.topic, place.partition): place.offset for place in sorted(recent, reverse=True)}
+
+    async def read_from(self, offsets: Offsets) -> tuple[Sequence[TopicRecord], Offsets]:
+        """Return all records from these offsets on."""
+        wanted = (
+            at for at in sorted(self._records) if at.offset >= offsets.get((at.topic, at.partition), at.offset + 1)
+        )
+        return [self._records[at] for at in wanted], {}
 
     async def read_at(self, places: Collection[Place]) -> Mapping[Place, TopicRecord | None]:
         """Return the records at places."""

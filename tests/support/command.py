@@ -60,6 +60,13 @@ def _run(arguments: Sequence[str], env: Mapping[str, str], typed: IO[bytes]) -> 
     return Result([COMMAND.name, *arguments], code, *texts)
 
 
+def failed_check(report: Result, subject: str) -> str:
+    """Return the line of `doctor` that says what failed about a subject."""
+    lines = [line for line in report.stdout.splitlines() if line.split()[:2] == ["failed", subject]]
+    assert len(lines) == 1, report.stdout + report.stderr
+    return lines[0]
+
+
 def done(result: Result) -> Any:
     """Assert success and return the one JSON document on standard output."""
     assert result.returncode == 0, result.stderr

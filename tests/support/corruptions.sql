@@ -178,10 +178,6 @@ UPDATE outbox SET payload = convert_to(replace(convert_from(payload, 'UTF8'), '1
 -- codes: pending_without_record
 INSERT INTO outbox_pending VALUES (9999, gen_random_uuid(), now());
 
--- codes: record_unpublished
-UPDATE outbox SET created_at = created_at - interval '20 min' WHERE :succeeded;
-INSERT INTO outbox_pending SELECT position, aggregateid, created_at FROM outbox WHERE :succeeded;
-
 -- codes: dead_letter_missing
 DELETE FROM outbox WHERE aggregatetype = 'dead_letter';
 

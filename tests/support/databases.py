@@ -6,7 +6,8 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import LiteralString
+from pathlib import Path
+from typing import Final, LiteralString
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -15,6 +16,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from payment_service.db.rights import Roles
 from payment_service_demo.embedded.postgres import EmbeddedPostgres
+
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder in it gets a random name
+# Four workers need 0.2 GB each. Containers often have 64 MB.
+ROOM_BYTES_MIN: Final = 4 * 1024**3
 
 
 def with_database(dsn: str, name: str) -> str:
@@ -102,6 +107,16 @@ class DatabaseServer:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
+def _memory() -> Path | None:
+    """Return a folder in memory, if there is room. To copy the 550 files of a database takes 0.02 s there, not 0.35 s."""
+    try:
+        room = os.statvfs(MEMORY)
+    except OSError:
+        return None
+    usable = os.access(MEMORY, os.W_OK) and not room.f_flag & os.ST_NOEXEC
+    return MEMORY if usable and room.f_bavail * room.f_frsize >= ROOM_BYTES_MIN else None
+
+
 @contextmanager
 def database_server() -> Iterator[DatabaseServer]:
     """Yield the server of `TEST_DB_DSN` (a role with CREATEDB), or else start an embedded one."""
@@ -111,7 +126,7 @@ def database_server() -> Iterator[DatabaseServer]:
             yield server
         return
     # Tests kill processes but never cut the power. Without fsync the suite is several times faster.
-    with EmbeddedPostgres(fsync=False) as postgres:
+    with EmbeddedPostgres(fsync=False, temporary=_memory()) as postgres:
         server = DatabaseServer(postgres.dsn)
         with server.service_role():
             yield server

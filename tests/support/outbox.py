@@ -86,7 +86,7 @@ async def opened(config: Config) -> AsyncIterator[Pool]:
 @asynccontextmanager
 async def relaying(config: Config, pool: Pool, **options: Any) -> AsyncIterator[Relay]:
     """Run a relay."""
-    relay = Relay(config, pool, **options)
+    relay = Relay(config, pool, **{"now": lambda: datetime.now(UTC), **options})
     await relay.start()
     try:
         yield relay

@@ -43,7 +43,7 @@ def reconciliation(
 ) -> Reconciliation:
     """Build a reconciliation of these sides that looks again at once. An edited row may differ on several sides."""
     context = harness.context()
-    every = comparisons_of(context, harness.flows.config, look_again_s=look_again_s)
+    every = comparisons_of(context, harness.flows.config, open_reader=None, look_again_s=look_again_s)
     comparisons = [comparison for comparison in every if comparison.sides in sides]
     return Reconciliation(context, comparisons, report=result.found.append, pace=pace)
 

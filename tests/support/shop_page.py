@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -10,20 +11,30 @@ HTML = "text/html; charset=utf-8"
 
 
 class ShopPages:
-    """Serves the texts in `pages` by path on `localhost`, which is another site than 127.0.0.1 to a browser."""
+    """Serves the texts in `pages` by path on `localhost`, which is another site than 127.0.0.1 to a browser.
+
+    `answers` are called for their path, and return a status and JSON, as the shop's server does.
+    """
 
     def __init__(self) -> None:
         self.pages: dict[str, tuple[str, str]] = {}
+        self.answers: dict[str, Callable[[], tuple[int, str]]] = {}
         shop = self
 
         class Pages(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                kind, text = shop.pages.get(self.path.partition("?")[0], (HTML, ""))
-                self.send_response(200)
+                path = self.path.partition("?")[0]
+                status, (kind, text) = 200, shop.pages.get(path, (HTML, ""))
+                if path in shop.answers:
+                    kind = "application/json"
+                    status, text = shop.answers[path]()
+                self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
                 self.wfile.write(text.encode())
+
+            do_POST = do_GET  # noqa: N815 - the name that the library calls
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 """Keep quiet."""

@@ -5,65 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
-from uuid import UUID
 
 import pytest
 
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
-from payment_service.domain.payment import Parked, Payment, Status
-from payment_service.domain.refund import (
-    AnyRefundFact,
-    ReadIntent,
-    Refund,
-    RefundRequested,
-    RefundsChanged,
-    RefundVerdict,
-    apply_refund,
-)
-from payment_service_events.currency import currency
+from payment_service.domain.payment import Parked, Status
+from payment_service.domain.refund import ReadIntent
 from payment_service_events.declaration import EventData
 from payment_service_events.money import Money
 from payment_service_events.published_events import DisputeClosed, Disputed
-from scripts.document_states import SAMPLE
-
-EUR = currency("eur")
-INTENT = "pi_1"
-OURS = UUID(int=7)
-PAID = replace(
-    SAMPLE,
-    provider_payment_id=INTENT,
-    amount=Money(1000, EUR),
-    captured=Money(1000, EUR),
-    refunded=Money(0, EUR),
-    reserved=Money(0, EUR),
-    status=Status.SUCCEEDED,
-)
-
-
-class Book:
-    """A payment with its refunds, updated the way the service updates them."""
-
-    def __init__(self, payment: Payment = PAID) -> None:
-        self.payment = payment
-        self.refunds: dict[UUID, Refund] = {}
-        self.events: list[EventData] = []
-
-    def take(self, fact: AnyRefundFact) -> RefundVerdict:
-        verdict = apply_refund(self.payment, self.refunds, fact)
-        if isinstance(verdict, RefundsChanged):
-            self.payment = verdict.payment
-            self.refunds |= {refund.id: refund for refund in verdict.refunds}
-            self.events += [event.data for event in verdict.events]
-        return verdict
-
-    @property
-    def sums(self) -> tuple[int, int]:
-        return self.payment.refunded.minor, self.payment.reserved.minor
-
-
-def ask(amount: int | None = None, refund_id: UUID = OURS) -> RefundRequested:
-    money = Money(amount, EUR) if amount is not None else None
-    return RefundRequested(refund_id=refund_id, amount=money, reason="", disputed=False, at=1)
+from tests.unit.test_refund import EUR, INTENT, PAID
 
 
 def dispute(status: str, at: int) -> DisputeFact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ async def test_only_the_clients_set_properties_that_guarantees_depend_on() -> No
     config = config_of(ENV)
     loop = asyncio.get_running_loop()
 
-    producer = Producer(config, loop=loop, notify=lambda: None)
+    producer = Producer(config, loop=loop, notify=lambda: None, now=lambda: datetime.now(UTC))
     ours = {*producer._settings(config), *member_settings(config, lambda _error: None)}
     await producer.close()
     assert ours - {"error_cb", "compression.type"} <= REFUSED.keys(), "what is set over would be ignored in silence"
@@ -82,7 +83,7 @@ async def test_records_are_not_compressed_unless_the_property_is_set() -> None:
     used = []
     for properties in ((), (("compression.type", SecretStr("gzip")),)):
         config = config_of(ENV).model_copy(update={"kafka_config": properties})
-        producer = Producer(config, loop=loop, notify=lambda: None)
+        producer = Producer(config, loop=loop, notify=lambda: None, now=lambda: datetime.now(UTC))
         used.append(producer._settings(config)["compression.type"])
         await producer.close()
     assert used == ["none", "gzip"]

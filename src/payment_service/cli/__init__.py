@@ -80,8 +80,7 @@ def migrate(
         typer.echo(migration.migration_sql())
         return
     settings = DatabaseSettings.from_environment()
-    dsn, owned = settings.db_dsn.get_secret_value(), Roles(settings.db_role_prefix)
-    migration.migrate(dsn, roles=owned, report=typer.echo)
+    migration.migrate(_usable_dsn(settings), roles=Roles(settings.db_role_prefix), report=typer.echo)
 
 
 @app.command()
@@ -89,7 +88,7 @@ def maintain() -> None:
     """Create missing partitions and delete rows past retention. Run it daily, as the owner. Needs only DB_DSN."""
     from payment_service.db import maintain as maintenance
 
-    maintenance.maintain(_dsn(), report=typer.echo)
+    maintenance.maintain(_usable_dsn(DatabaseSettings.from_environment()), report=typer.echo)
 
 
 @app.command()
@@ -247,5 +246,9 @@ def _not_installed(error: ModuleNotFoundError, name: str, requirement: str) -> E
     return error
 
 
-def _dsn() -> str:
-    return DatabaseSettings.from_environment().db_dsn.get_secret_value()
+def _usable_dsn(settings: DatabaseSettings) -> str:
+    from payment_service.db.owner import require_usable_database
+
+    dsn = settings.db_dsn.get_secret_value()
+    require_usable_database(dsn)
+    return dsn

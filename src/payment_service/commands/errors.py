@@ -13,6 +13,7 @@ from payment_service.db.maintain import MaintainError
 from payment_service.db.migrate import MigrationError
 from payment_service.db.rights import RightsError
 from payment_service.db.schema import NO_SCHEMA, SchemaError
+from payment_service.db.server import UnusableDatabase
 from payment_service.flows.operators.recover import Incomplete
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.telemetry.errors import describe_error
@@ -37,7 +38,7 @@ def explain(error: Exception) -> tuple[str, int] | None:
     match error:
         case Refusal(reason=reason):
             return str(error), _EXITS.get(reason, exit_codes.FAILED)
-        case SchemaError() | AnotherDeployment():
+        case SchemaError() | AnotherDeployment() | UnusableDatabase():
             return str(error), exit_codes.NOT_PREPARED
         case asyncpg.UndefinedTableError():
             return NO_SCHEMA, exit_codes.NOT_PREPARED

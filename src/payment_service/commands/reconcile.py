@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from payment_service import exit_codes
@@ -17,6 +19,7 @@ from payment_service.domain.differences import describe
 from payment_service.flows.reconciliation.engine import AlreadyRunning, Reconciliation, comparisons_of
 from payment_service.flows.reconciliation.provider_reads import ProviderUnavailable
 from payment_service.flows.state.errors import Refusal, RefusalReason, Unavailable
+from payment_service.kafka.published import open_published_records
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
     if STRIPE in settings.providers:
         settings.require_stripe_key("its objects are compared, so set it as the service has it")
     found: list[ReconciledDifference] = []
+    open_reader = partial(open_published_records, settings) if "kafka_brokers" in settings.model_fields_set else None
+    # librdkafka would log each attempt; the run logs the error once.
+    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
 
     def report(difference: Difference) -> None:
         found.append(_shown(difference))
@@ -41,7 +47,8 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
             _print(found[-1], dry_run=dry_run)
 
     async def work(context: Context) -> ReconciliationReport:
-        run = Reconciliation(context, comparisons_of(context, settings), report=report)
+        comparisons = comparisons_of(context, settings, open_reader=open_reader)
+        run = Reconciliation(context, comparisons, report=report)
         if not dry_run:
             await _audit(context, window)
         finished = await _finish(run.run_dry(window) if dry_run else run.run(window))
@@ -52,6 +59,7 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
             compared=finished.counts.compared,
             ignored=finished.counts.ignored,
             postponed=finished.counts.postponed,
+            topics=open_reader is not None,
             differences=found,
             open=len(found) if dry_run else await count_open(context.pool),
         )
@@ -117,5 +125,6 @@ def _summarize(done: ReconciliationReport) -> None:
     repaired = sum(one.repaired for one in done.differences)
     output.print_note(
         f"{done.compared} objects compared, {done.ignored} of other programs ignored. "
+        f"{'' if done.topics else 'KAFKA_BROKERS is not set, so the topics were not compared. '}"
         f"Differences: {len(done.differences)}, repaired: {repaired}, open: {done.open}, postponed: {done.postponed}."
     )

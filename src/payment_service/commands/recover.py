@@ -17,6 +17,7 @@ from payment_service.flows.operators.recover import Recovery
 from payment_service.flows.state.context import Context
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.kafka import recovery as topics
+from payment_service.kafka.topics import LIST_TIMEOUT_S, missing_topics
 
 if TYPE_CHECKING:
     from payment_service.db.pool import Pool
@@ -82,6 +83,10 @@ async def _run(config: Config, steps: Recovery, restored_to: datetime, *, dry_ru
 async def _require_stopped(config: Config, context: Context, restored_to: datetime) -> None:
     steps = Recovery(context, restored_to, rate_per_s=config.provider_rate_per_second, dry_run=True)
     await steps.require_stopped()
+    if missing := await asyncio.to_thread(missing_topics, config, LIST_TIMEOUT_S):
+        # Without a topic, its numbers would be used twice.
+        message = f"The broker does not have {', '.join(missing)}. Check KAFKA_BROKERS, or restore the topics, then run this again."
+        raise Refusal(RefusalReason.NOT_YET, message)
     if members := await asyncio.to_thread(topics.members_of_group, config):
         message = f"The consumer group {config.kafka_group_id} has {members} members: stop every replica, then run this again."
         raise Refusal(RefusalReason.NOT_YET, message)

@@ -6,13 +6,11 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import payment_service_events
 from payment_service import exit_codes
 from payment_service.commands import output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import FoundDifference, Verification
-from payment_service.contracts.records import DEAD_LETTERS
 from payment_service.domain.consistency import RECORD_ACTIONS, ROW_ACTIONS
 from payment_service.flows.comparisons.rows import compare_rows
 from payment_service.flows.comparisons.topics import compare_topics
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
 # About 5 MB. More differences of one kind have one cause.
 SHOWN_MAX: Final = 10_000
-_TOPICS: Final = (*payment_service_events.TOPICS, *DEAD_LETTERS.values())
 _ACTIONS: Final = {**ROW_ACTIONS, **RECORD_ACTIONS}
 _COLUMNS: Final = ("code", "subject", "payment_id", "detail", "action")
 
@@ -45,7 +42,7 @@ def verify(since: str, *, topics: bool, as_json: bool) -> int:
         if not topics:
             return await _collect(compare_rows(pool, since=begin), topics=False)
         # Connect first: without the broker, nothing is compared.
-        async with PublishedRecords(settings, _TOPICS) as reader:
+        async with PublishedRecords(settings) as reader:
             rows = compare_rows(pool, since=begin)
             records = compare_topics(pool, reader, deployment=settings.deployment, since=begin)
             return await _collect(rows, records, topics=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Self
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from payment_service.config.egress import proxy_for, require_authorities
 from payment_service.config.sections import ConfigError, DatabaseSettings, KafkaSettings, RoleSettings, Settings, about
 from payment_service_events.currency import UnknownCurrency, currency
 
@@ -78,7 +79,7 @@ class Config(DatabaseSettings, KafkaSettings):
     )
     stripe_api_base: str = Field(
         "https://api.stripe.com",
-        description="URL of Stripe's API, or of the sandbox in development.",
+        description="URL of Stripe's API, or of the sandbox in development. HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE apply to it.",
         json_schema_extra=about("To use the sandbox, or a proxy to Stripe. A live key requires https."),
     )
     stripe_payment_methods: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -333,6 +334,13 @@ class Config(DatabaseSettings, KafkaSettings):
             )
         if self.stripe_livemode and not self.stripe_api_base.startswith("https://"):
             raise ValueError("STRIPE_API_BASE must be https with a live key")
+        return self
+
+    @model_validator(mode="after")
+    def _require_way_to_stripe(self) -> Self:
+        if "stripe" in self.providers:
+            proxy_for(self.stripe_api_base)
+            require_authorities()
         return self
 
 

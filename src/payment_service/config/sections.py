@@ -6,12 +6,12 @@ import os
 import re
 from typing import Annotated, Any, ClassVar, Final, Self
 
-import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, JsonValue, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from payment_service.config.dsn import SYSTEM_ROOTS, read_dsn
 from payment_service.config.kafka_properties import PREFIX, property_name, unusable_reason
 from payment_service.config.secret_files import FILE_SUFFIX, SecretFileError, is_secret, read_named, read_secrets
 from payment_service.config.validation_messages import validation_message
@@ -198,15 +198,10 @@ class DatabaseSettings(RoleSettings):
     @field_validator("db_dsn")
     @classmethod
     def _require_dsn(cls, value: SecretStr) -> SecretStr:
-        try:
-            parts = conninfo_to_dict(value.get_secret_value())
-        except psycopg.ProgrammingError:
-            # libpq's message repeats parts of the text, including the password.
-            raise ValueError(
-                "must be postgresql://user:password@host:5432/database, or host=… dbname=… user=…"
-            ) from None
-        for name in _TLS_FILES & parts.keys():
-            if not os.access(str(parts[name]), os.R_OK):
+        read_dsn(value.get_secret_value())
+        parts = conninfo_to_dict(value.get_secret_value().strip())
+        for name in sorted(_TLS_FILES & parts.keys()):
+            if parts[name] != SYSTEM_ROOTS and not os.access(str(parts[name]), os.R_OK):
                 raise ValueError(f"must name a readable file as {name}")
         return value
 

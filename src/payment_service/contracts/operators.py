@@ -179,8 +179,10 @@ class ReconciliationReport(BaseModel):
     compared: int = Field(description="Number of objects and rows compared.")
     ignored: int = Field(description="Objects of other programs in the same account.")
     postponed: int = Field(
-        description="Differences that may be timing: a call about the payment is in flight. Reconcile again later."
+        description="Differences that may be timing: a call about the payment is in flight. Reconcile again later. Topics that "
+        "could not be read count as one."
     )
+    topics: bool = Field(description="True if the records on Kafka were compared, too. This needs KAFKA_BROKERS.")
     differences: list[ReconciledDifference] = Field(
         description="All differences of this run, in the order in which they were found."
     )

@@ -9,13 +9,12 @@ The time between two measurements comes from a clock that nobody sets. So a jump
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from payment_service.db.clock import database_time
+from payment_service.db.clock import database_time, steady_s
 from payment_service.rate_limiter import RateLimiter
 from payment_service.telemetry import metrics
 
@@ -40,11 +39,6 @@ def _host_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _steady_s() -> float:
-    """Return seconds of a clock that nobody sets and that continues while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class ClockSkew:
     """The database's clock as this process knows it, and the host's difference from it."""
 
@@ -53,7 +47,7 @@ class ClockSkew:
         pool: Pool,
         *,
         host_now: Callable[[], datetime] = _host_now,
-        steady_s: Callable[[], float] = _steady_s,
+        steady_s: Callable[[], float] = steady_s,
         database_now: Callable[[Connection | Pool], Awaitable[datetime]] = database_time,
     ) -> None:
         self._pool = pool

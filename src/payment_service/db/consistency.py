@@ -6,8 +6,8 @@ The name of a rule is its code. Each rule is one statement, so a concurrent chan
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from payment_service.db.queries import load
 from payment_service.domain.differences import Difference, Sides
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from payment_service.db.keyset import KeysetCursor
     from payment_service.db.pool import Connection, Pool
 
 _PAYMENTS = load(__package__, "consistency.sql")
 _HISTORY = load(__package__, "consistency_history.sql")
 _RECORDS = load(__package__, "consistency_records.sql")
+_SLICES = load(__package__, "consistency_slices.sql")
 
 _OVER_RECORDS: Final = (
     "record_without_history",
@@ -37,16 +39,18 @@ _OVER_RECORDS: Final = (
     "records_on_two_partitions",
 )
 _OVER_HISTORY: Final = ("history_without_payment",)
-_OVER_TABLES: Final = (
+OVER_TABLES: Final = (
     "event_forgotten",
     "pending_without_record",
-    "record_unpublished",
     "dead_letter_missing",
     "rows_in_default_partition",
     "budget_missing",
 )
 # Rows of a rule about a whole table. More of one kind have one cause, and a second run shows the rest.
 TABLE_LIMIT: Final = 10_000
+# A row gets its number after the start of its transaction, which is its time. `statement_timeout` and
+# `idle_in_transaction_session_timeout` end any transaction of the service long before.
+NUMBERED_EARLY_MAX: Final = timedelta(minutes=5)
 
 
 def _orders(orders: Mapping[Any, tuple[int, int]]) -> list[str]:
@@ -66,12 +70,11 @@ _ARGUMENTS: Final[Mapping[str, list[str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentSlice:
-    """A slice of payments: the `last` id (None: the end is reached) and the `found` ids to check."""
+class CreatedPayment(NamedTuple):
+    """A payment and the time of its creation."""
 
-    last: UUID | None
-    found: list[UUID]
+    id: UUID
+    created_at: datetime
 
 
 @asynccontextmanager
@@ -81,25 +84,72 @@ async def reading(pool: Pool) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def payments_after(pool: Pool, last: UUID, *, limit: int, since: datetime | None) -> PaymentSlice:
-    """Return the next `limit` payments by id: those that changed since a time, or all."""
+async def payments_after(pool: Pool, last: UUID, *, limit: int) -> list[UUID]:
+    """Return the next `limit` payments by id."""
     async with reading(pool) as connection:
-        row = await connection.fetchrow(_RECORDS.payments_after, last, limit, since)
-    return PaymentSlice(row["last"], row["found"]) if row else PaymentSlice(None, [])
+        return [row["id"] for row in await connection.fetch(_SLICES.payments_after, last, limit)]
 
 
-async def records_after(pool: Pool, position: int, *, limit: int, since: datetime) -> int | None:
+async def created_after(pool: Pool, cursor: KeysetCursor, *, limit: int) -> list[CreatedPayment]:
+    """Return the next `limit` payments in the order of their creation."""
+    async with reading(pool) as connection:
+        rows = await connection.fetch(_SLICES.created_after, cursor.at, cursor.name, limit)
+    return [CreatedPayment(row["id"], row["created_at"]) for row in rows]
+
+
+async def changed_in(pool: Pool, after: int, until: int, *, created_before: datetime) -> list[UUID]:
+    """Return the payments whose last history row is after one id up to another, and that were created before a time."""
+    async with reading(pool) as connection:
+        rows = await connection.fetch(_SLICES.changed_in, after, until, created_before)
+    return [row["payment_id"] for row in rows]
+
+
+async def records_after(pool: Pool, position: int, *, limit: int) -> int | None:
     """Return the last position of the next `limit` outbox records, or None at the end."""
     async with reading(pool) as connection:
-        last: int | None = await connection.fetchval(_RECORDS.records_after, position, limit, since)
+        last: int | None = await connection.fetchval(_SLICES.records_after, position, limit)
     return last
 
 
 async def history_after(pool: Pool, row_id: int, *, limit: int) -> int | None:
     """Return the last id of the next `limit` rows of the history, or None at the end."""
     async with reading(pool) as connection:
-        last: int | None = await connection.fetchval(_RECORDS.history_after, row_id, limit)
+        last: int | None = await connection.fetchval(_SLICES.history_after, row_id, limit)
     return last
+
+
+async def records_before(pool: Pool, since: datetime) -> int:
+    """Return a position that every outbox record written since a time is after."""
+    return await _number_before(pool, _SLICES.record_from, _SLICES.last_record, since - NUMBERED_EARLY_MAX)
+
+
+async def history_before(pool: Pool, since: datetime) -> int:
+    """Return an id that every history row written since a time is after."""
+    return await _number_before(pool, _SLICES.history_from, _SLICES.last_history, since - NUMBERED_EARLY_MAX)
+
+
+async def _number_before(pool: Pool, from_number: str, last_number: str, since: datetime) -> int:
+    """Search by halves: numbers grow with the time, and a table has no index on it. About 30 reads of one row."""
+    async with reading(pool) as connection:
+        low, high = 0, (await connection.fetchval(last_number) or 0) + 1
+        while low + 1 < high:
+            middle = (low + high) // 2
+            created_at = await connection.fetchval(from_number, middle)
+            low, high = (middle, high) if created_at is not None and created_at < since else (low, middle)
+    return low
+
+
+async def check_again(pool: Pool, ids: Sequence[UUID]) -> list[Difference]:
+    """Run the rules about payments over some payments, their records and their history."""
+    async with reading(pool) as connection:
+        positions = [row["position"] for row in await connection.fetch(_SLICES.records_of, ids)]
+        beginnings = [row["id"] for row in await connection.fetch(_SLICES.beginnings_of, ids)]
+    found = await check_payments(pool, ids)
+    for position in positions:
+        found += await check_records(pool, position - 1, position)
+    for row_id in beginnings:
+        found += await check_history(pool, row_id - 1, row_id)
+    return found
 
 
 async def check_payments(pool: Pool, ids: Sequence[UUID]) -> list[Difference]:
@@ -125,7 +175,7 @@ async def check_history(pool: Pool, after: int, until: int) -> list[Difference]:
 
 async def check_tables(pool: Pool) -> list[Difference]:
     """Run the rules about whole tables."""
-    return await _check(pool, _OVER_TABLES, TABLE_LIMIT)
+    return await _check(pool, OVER_TABLES, TABLE_LIMIT)
 
 
 async def record_contents(pool: Pool, after: int, until: int) -> list[dict[str, Any]]:

@@ -1,19 +1,5 @@
 -- Rules over records to publish and over whole tables, in the same form as in consistency.sql.
 
--- name: payments_after
--- The next $2 payments by id, and those of them that changed since $3 (NULL: all). $2 limits the chunk and not the matches, so
--- that the search for rare changes takes many short statements instead of a long one.
-WITH chunk AS MATERIALIZED (SELECT id, updated_at FROM payments WHERE id > $1 ORDER BY id LIMIT $2)
-SELECT (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last,
-       ARRAY(SELECT id FROM chunk WHERE $3::timestamptz IS NULL OR updated_at >= $3) AS found
-
--- name: records_after
-SELECT max(position) AS last
-FROM (SELECT position FROM outbox WHERE position > $1 AND created_at >= $3 ORDER BY position LIMIT $2) chunk
-
--- name: history_after
-SELECT max(id) AS last FROM (SELECT id FROM payment_history WHERE id > $1 ORDER BY id LIMIT $2) chunk
-
 -- name: record_without_history
 -- Rules over the records after position $1 up to $2.
 SELECT o.aggregateid AS payment_id, o.id::text AS subject, format('%s number %s is not in the history', o.type, o.sequence) AS detail
@@ -95,14 +81,6 @@ LIMIT $1
 SELECT NULL::uuid AS payment_id, p.position::text AS subject, 'the record is pending, but the outbox does not have it' AS detail
 FROM outbox_pending p
 WHERE NOT EXISTS (SELECT FROM outbox o WHERE o.position = p.position AND o.created_at = p.created_at)
-ORDER BY p.position
-LIMIT $1
-
--- name: record_unpublished
--- Parked aggregates are listed as parked. A relay publishes within a second; the alert fires after two minutes.
-SELECT p.aggregateid AS payment_id, p.position::text AS subject, format('written at %s, not published', p.created_at) AS detail
-FROM outbox_pending p
-WHERE p.created_at < now() - interval '15 min' AND NOT EXISTS (SELECT FROM parked_aggregates h WHERE h.aggregateid = p.aggregateid)
 ORDER BY p.position
 LIMIT $1
 

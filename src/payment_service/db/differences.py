@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from payment_service.db.queries import load
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from payment_service.db.pool import Connection, Pool
-    from payment_service.db.reconciliations import Window
     from payment_service.domain.differences import Difference, Sides
 
 _SQL = load(__package__, "differences.sql")
@@ -22,6 +21,14 @@ Row = dict[str, Any]
 # The code, the subject and the time of the last row of a page. The first page starts before all.
 _FIRST: Final = (datetime(1970, 1, 1, tzinfo=UTC), "", "")
 DETAIL_MAX: Final = 500
+
+
+class OpenDifference(NamedTuple):
+    """The key of an open difference, and its payment."""
+
+    code: str
+    subject: str
+    payment_id: UUID | None
 
 
 async def record(connection: Connection, found: Sequence[Difference], *, provider: str) -> None:
@@ -45,9 +52,11 @@ async def resolve(connection: Connection, keys: Collection[tuple[str, str]]) -> 
     await connection.execute(_SQL.resolve, [code for code, _ in keys], [subject for _, subject in keys])
 
 
-async def resolve_unseen(pool: Pool, sides: Sides, *, since_seen: datetime, window: Window) -> None:
-    """Resolve the open differences of a window that no run has found since `since_seen`."""
-    await pool.execute(_SQL.resolve_unseen, sides.value, since_seen, window.since, window.until)
+async def resolve_unseen(
+    pool: Pool, sides: Sides, *, since_seen: datetime, since: datetime | None, only: Collection[str] | None
+) -> None:
+    """Resolve the open differences since a time that no run has found since `since_seen`. `only`: some codes."""
+    await pool.execute(_SQL.resolve_unseen, sides.value, since_seen, since, None if only is None else list(only))
 
 
 async def resolve_processed_events(pool: Pool, provider: str) -> None:
@@ -61,11 +70,11 @@ async def open_subjects(connection: Connection | Pool, subjects: Collection[str]
 
 
 async def open_before(
-    pool: Pool, provider: str, before: datetime, *, after: tuple[str, str], limit: int
-) -> list[tuple[str, str]]:
-    """List (code, subject) of open differences of a provider that no run has seen since `before`."""
-    rows = await pool.fetch(_SQL.open_before, provider, before, *after, limit)
-    return [(row["code"], row["subject"]) for row in rows]
+    pool: Pool, sides: Sides, provider: str, before: datetime, *, after: tuple[str, str], limit: int
+) -> list[OpenDifference]:
+    """List open differences of these sides that no run has seen since `before`. `provider`: empty for rows and topics."""
+    rows = await pool.fetch(_SQL.open_before, sides.value, provider, before, *after, limit)
+    return [OpenDifference(row["code"], row["subject"], row["payment_id"]) for row in rows]
 
 
 async def open_differences(

@@ -18,9 +18,10 @@ FROM unnest($1::text[], $2::text[]) AS v (code, subject)
 WHERE d.code = v.code AND d.subject = v.subject AND d.resolved_at IS NULL
 
 -- name: resolve_unseen
--- A run compared the whole window ($3 to $4) of these sides and did not find them again.
+-- A run compared everything since $3 (NULL: everything) of these sides and did not find them again. $4: only these codes.
 UPDATE differences SET resolved_at = now()
-WHERE resolved_at IS NULL AND sides = $1 AND last_seen_at < $2 AND occurred_at BETWEEN $3 AND $4
+WHERE resolved_at IS NULL AND sides = $1 AND last_seen_at < $2 AND ($3::timestamptz IS NULL OR occurred_at >= $3)
+  AND ($4::text[] IS NULL OR code = ANY ($4))
 
 -- name: resolve_processed_events
 -- An event that was missing needs no attention once it is processed. Until then it is parked or waits for its payment.
@@ -40,11 +41,11 @@ UPDATE differences SET resolved_at = now() WHERE code = $1 AND subject = $2 AND 
 SELECT DISTINCT subject FROM differences WHERE resolved_at IS NULL AND sides = 'provider' AND subject = ANY ($1::text[])
 
 -- name: open_before
--- Open differences of a provider that no run has looked at since $2, after the key ($3, $4), at most $5.
-SELECT code, subject FROM differences
-WHERE resolved_at IS NULL AND sides = 'provider' AND provider = $1 AND last_seen_at < $2 AND (code, subject) > ($3, $4)
+-- Open differences of sides $1 and provider $2 that no run has looked at since $3, after the key ($4, $5), at most $6.
+SELECT code, subject, payment_id FROM differences
+WHERE resolved_at IS NULL AND sides = $1 AND provider = $2 AND last_seen_at < $3 AND (code, subject) > ($4, $5)
 ORDER BY code, subject
-LIMIT $5
+LIMIT $6
 
 -- name: open
 -- Everything that needs attention, the oldest first, after ($1, $2, $3), at most $4.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from payment_service.db.queries import load
 from payment_service.domain.guard import clean_payload
@@ -25,7 +25,7 @@ _SQL = load(__package__, "events.sql")
 class Result:
     """The result of an event. `retry_s` is the time until the next try in seconds, or None if there is none.
 
-    `payment_id` is the payment found for an event that names none.
+    `payment_id` is the payment found for the event, which may name none or another.
     """
 
     event: ProviderEvent
@@ -120,17 +120,7 @@ async def record_results(connection: Connection, results: Sequence[Result]) -> N
 
 async def lock_pending(connection: Connection, providers: Collection[str], limit: int) -> list[PendingEvent]:
     """Lock due events of these providers; skip those that other sessions have locked."""
-    return [
-        PendingEvent(
-            provider=row["provider"],
-            event_id=row["provider_event_id"],
-            occurred_at=row["occurred_at"],
-            payload=row["payload"],
-            tries=row["tries"],
-            stored_at=row["created_at"],
-        )
-        for row in await connection.fetch(_SQL.lock_pending, list(providers), limit)
-    ]
+    return [PendingEvent(**_pending(row)) for row in await connection.fetch(_SQL.lock_pending, list(providers), limit)]
 
 
 async def keys_since(pool: Pool, since: datetime, after: StoredKey | None, limit: int) -> list[StoredKey]:
@@ -149,15 +139,7 @@ async def lock_stored(connection: Connection, keys: Sequence[StoredKey]) -> list
     rows = await connection.fetch(_SQL.lock_stored, *_columns(keys))
     return [
         StoredEvent(
-            provider=row["provider"],
-            event_id=row["provider_event_id"],
-            event_type=row["event_type"],
-            occurred_at=row["occurred_at"],
-            payload=row["payload"],
-            tries=row["tries"],
-            stored_at=row["created_at"],
-            processed=row["processed"],
-            result=row["result"] or "",
+            **_pending(row), event_type=row["event_type"], processed=row["processed"], result=row["result"] or ""
         )
         for row in rows
     ]
@@ -173,6 +155,17 @@ async def record_replayed(connection: Connection, results: Sequence[Result]) -> 
         [r.result for r in results],
         [r.payment_id or r.event.payment_id for r in results],
     )
+
+
+def _pending(row: asyncpg.Record) -> dict[str, Any]:
+    return {
+        "provider": row["provider"],
+        "event_id": row["provider_event_id"],
+        "occurred_at": row["occurred_at"],
+        "payload": row["payload"],
+        "tries": row["tries"],
+        "stored_at": row["created_at"],
+    }
 
 
 def _key(row: asyncpg.Record) -> StoredKey:

@@ -19,7 +19,7 @@ JOIN payment_events e ON e.provider = v.provider AND e.provider_event_id = v.pro
 UPDATE payment_events e
 SET processed = v.processed, processed_at = CASE WHEN v.processed THEN now() END, result = v.result,
     retry_at = now() + v.retry_s * interval '1 s', tries = e.tries + v.tried, parked_reason = v.parked_reason,
-    payment_id = coalesce(e.payment_id, v.payment_id)
+    payment_id = coalesce(v.payment_id, e.payment_id)
 FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[], $6::float8[], $7::integer[], $8::text[], $9::uuid[])
      AS v (provider, provider_event_id, occurred_at, processed, result, retry_s, tried, parked_reason, payment_id)
 WHERE e.provider = v.provider AND e.provider_event_id = v.provider_event_id AND e.occurred_at = v.occurred_at

@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 from payment_service.db.lock_retries import with_lock_retries
-from payment_service.db.pool import CONNECT_TIMEOUT_S
+from payment_service.db.owner import connect_owner
 from payment_service.db.queries import load
 from payment_service.db.schema import NO_SCHEMA, SchemaError
 
@@ -141,14 +141,7 @@ def week_of(moment: datetime) -> datetime:
 
 
 def _connect(dsn: str) -> Session:
-    return psycopg.connect(
-        dsn,
-        autocommit=True,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        application_name="payment-service maintain",
-        options="-c timezone=UTC",
-        row_factory=namedtuple_row,
-    )
+    return connect_owner(dsn, autocommit=True, application_name="payment-service maintain", row_factory=namedtuple_row)
 
 
 def _maintain(

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from payment_service.db.lock_retries import LAST_LOCK_TIMEOUT_MS, is_lock_timeout, with_lock_retries
 from payment_service.db.maintain import maintain
-from payment_service.db.pool import CONNECT_TIMEOUT_S
+from payment_service.db.owner import connect_owner
 from payment_service.db.rights import DEFAULT_ROLES, Roles
 from payment_service.provider.plugins import installed
 
@@ -150,11 +150,8 @@ def _apply_script(connection: Connection, provider: str, number: int, script: st
 def _connection(dsn: str) -> Iterator[Connection]:
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(
-            dsn,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="payment-service migrate",
-            options=f"-c lock_timeout={LAST_LOCK_TIMEOUT_MS}",
+        creator=lambda: connect_owner(
+            dsn, application_name="payment-service migrate", settings={"lock_timeout": str(LAST_LOCK_TIMEOUT_MS)}
         ),
         poolclass=NullPool,
     )

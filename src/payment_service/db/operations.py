@@ -102,15 +102,7 @@ async def enqueue(connection: Connection, operations: Sequence[NewOperation]) ->
     """Queue calls. An operation that exists already (the same id) stays as it is."""
     await connection.execute(
         _SQL.enqueue,
-        [o.id for o in operations],
-        [o.payment_id for o in operations],
-        [o.provider for o in operations],
-        [o.kind.value for o in operations],
-        [o.cause for o in operations],
-        [o.request.method for o in operations],
-        [o.request.path for o in operations],
-        [o.request.body for o in operations],
-        [o.request.api_version for o in operations],
+        *_columns(operations),
         [LOOK_FIRST if o.look_first else LOOK_FIRST + 1 for o in operations],
         [o.made_since for o in operations],
     )
@@ -118,18 +110,7 @@ async def enqueue(connection: Connection, operations: Sequence[NewOperation]) ->
 
 async def enqueue_again(connection: Connection, reads: Sequence[NewOperation]) -> None:
     """Queue reads, or make them due again if they are finished."""
-    await connection.execute(
-        _SQL.enqueue_again,
-        [o.id for o in reads],
-        [o.payment_id for o in reads],
-        [o.provider for o in reads],
-        [o.kind.value for o in reads],
-        [o.cause for o in reads],
-        [o.request.method for o in reads],
-        [o.request.path for o in reads],
-        [o.request.body for o in reads],
-        [o.request.api_version for o in reads],
-    )
+    await connection.execute(_SQL.enqueue_again, *_columns(reads))
 
 
 async def claim(
@@ -230,6 +211,20 @@ async def release_unknown(pool: Pool, worker: UUID, known: Collection[UUID]) -> 
 async def ensure_budget(pool: Pool, provider: str) -> None:
     """Insert the token bucket of a provider, if it is missing."""
     await pool.execute(_SQL.ensure_budget, provider)
+
+
+def _columns(operations: Sequence[NewOperation]) -> list[list[object]]:
+    return [
+        [o.id for o in operations],
+        [o.payment_id for o in operations],
+        [o.provider for o in operations],
+        [o.kind.value for o in operations],
+        [o.cause for o in operations],
+        [o.request.method for o in operations],
+        [o.request.path for o in operations],
+        [o.request.body for o in operations],
+        [o.request.api_version for o in operations],
+    ]
 
 
 def _request(row: asyncpg.Record) -> Request:

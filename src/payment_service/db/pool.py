@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import urlencode
 
 import asyncpg
-from psycopg.conninfo import conninfo_to_dict
+import structlog
+from asyncpg.connect_utils import SessionAttribute
+from asyncpg.pool import PoolAcquireContext
+
+from payment_service.config.dsn import Dsn, read_dsn
+from payment_service.db.queries import load
+from payment_service.db.server import require_usable
+from payment_service.rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
-    from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
+    from collections.abc import Mapping
+
+    from asyncpg.pool import PoolConnectionProxy
 
     from payment_service.config.config import DatabaseSettings
+
+log = structlog.get_logger(__name__)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -26,15 +39,20 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 3_000
 STATEMENT_TIMEOUT_MS: Final = 10_000
 # Slightly above STATEMENT_TIMEOUT_MS, for a server that does not answer at all.
 COMMAND_TIMEOUT_S: Final = 12
-CONNECT_TIMEOUT_S: Final = 5
-# Unacknowledged bytes for this long mean that the server is gone (failover, cut cable).
-TCP_USER_TIMEOUT_MS: Final = 8_000
 # Statements are planned again after this time: a plan for a small table is bad when many orders arrive.
 PLAN_LIFETIME_S: Final = 15
 # The default of asyncpg: a connection that served so many queries is replaced, and with it what the server cached for it.
 _QUERIES_PER_CONNECTION: Final = 50_000
 # Idle connections close after this time, so that the pool returns to its minimum.
 CONNECTION_IDLE_LIFETIME_S: Final = 120
+# A busy connection is replaced at this age, so that a process follows a name that moved to another server, even while the old
+# server still answers. A connection takes about 10 ms to open.
+CONNECTION_AGE_MAX_S: Final = 300
+# Connections of one age are replaced within this time, not all at once.
+AGE_SPREAD_S: Final = 60
+# A server that is gone does not confirm the end of a session.
+CLOSE_TIMEOUT_S: Final = 1.0
+LOG_INTERVAL_S: Final = 10.0
 
 # Reads of the API have their own connections, so that slow lists never delay webhooks and orders. Three serve some hundred
 # pages per second.
@@ -43,6 +61,15 @@ READ_CONNECTIONS: Final = 3
 READ_STATEMENT_TIMEOUT_MS: Final = 2_000
 # A request that finds every read connection in use answers 503 after this time.
 READ_WAIT_S: Final = 2.0
+
+_SOCKET_OPTIONS: Final = {
+    "tcp_user_timeout": "TCP_USER_TIMEOUT",
+    "keepalives_idle": "TCP_KEEPIDLE",
+    "keepalives_interval": "TCP_KEEPINTVL",
+    "keepalives_count": "TCP_KEEPCNT",
+}
+
+_SQL: Final = load(__package__, "pool.sql")
 
 TRANSIENT_ERRORS: Final = (
     asyncpg.InterfaceError,
@@ -66,41 +93,153 @@ TRANSIENT_ERRORS: Final = (
 If such an error counted against a record, a full disk would send good orders to quarantine.
 """
 
+# The server stops, or no longer accepts writes: a failover. Its other connections are as good as dead.
+_LOST_SERVER: Final = (
+    asyncpg.ReadOnlySQLTransactionError,  # 25006
+    asyncpg.AdminShutdownError,  # 57P01
+    asyncpg.CrashShutdownError,  # 57P02
+    asyncpg.CannotConnectNowError,  # 57P03
+)
+_READ_ONLY: Final = "no server in DB_DSN accepts writes: each is a standby, or has default_transaction_read_only"
 
-def connect_arguments(dsn: str) -> dict[str, Any]:
-    """Turn a URI, or the `key=value` form of libpq, into arguments for asyncpg. Raises psycopg.ProgrammingError for anything else."""
-    if dsn.startswith(("postgresql://", "postgres://")):
-        return {"dsn": dsn}
-    parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
-    return {"dsn": f"postgresql://?{urlencode(parts)}"}
+
+class NoWritableServer(ConnectionError):
+    """Every server in DB_DSN that answers is read-only."""
+
+    def __init__(self) -> None:
+        super().__init__(_READ_ONLY)
 
 
-async def open_pool(config: DatabaseSettings, *, application_name: str = "payment-service") -> Pool:
-    """Open the pool. Raises OSError or asyncpg.PostgresError if the database cannot be reached."""
-    pool: Pool = await asyncpg.create_pool(
-        **_pool_arguments(config, application_name),
+class _Connection(asyncpg.Connection):  # generic only in its stubs
+    """A connection with the time, by the monotonic clock, after which it is not used again."""
+
+    __slots__ = ("usable_until_s",)
+
+
+class Connector:
+    """Open connections to the first server in DB_DSN that accepts writes, beginning with the one that did last.
+
+    Each server has its own time limit. asyncpg would spend one limit on the first server that does not answer.
+    """
+
+    def __init__(self, dsn: Dsn) -> None:
+        self._dsn = dsn
+        self._best = 0
+
+    async def __call__(self, **arguments: Any) -> Any:
+        """Connect. Raises NoWritableServer, OSError, TimeoutError, asyncpg.PostgresError."""
+        failures: list[Exception] = []
+        servers = list(enumerate(self._dsn.servers))
+        for number, (host, port) in servers[self._best :] + servers[: self._best]:
+            try:
+                connection = await self._connect(host, port, arguments)
+            except asyncpg.TargetServerAttributeNotMatched:
+                failures.append(NoWritableServer())
+            except (OSError, asyncpg.CannotConnectNowError) as error:
+                failures.append(error)
+            else:
+                self._best = number
+                return connection
+        raise next((error for error in failures if isinstance(error, NoWritableServer)), failures[-1])
+
+    async def _connect(self, host: str | None, port: int | None, arguments: Mapping[str, Any]) -> Any:
+        given: dict[str, Any] = {"connection_class": _Connection, **arguments}
+        if self._dsn.ssl is not None:
+            given["ssl"] = self._dsn.ssl
+        connection: Any = await asyncpg.connect(
+            self._dsn.uri,
+            host=host,
+            port=port,
+            timeout=self._dsn.connect_timeout_s,
+            command_timeout=COMMAND_TIMEOUT_S,
+            target_session_attrs=SessionAttribute(self._dsn.target_session_attrs),
+            **given,
+        )
+        spread_s = connection.get_server_pid() % AGE_SPREAD_S
+        connection.usable_until_s = time.monotonic() + CONNECTION_AGE_MAX_S - spread_s
+        return connection
+
+
+class _Acquired(PoolAcquireContext):  # generic only in its stubs
+    """A connection from the pool, for the length of a block: not older than the maximum, and not reused after a failover."""
+
+    async def __aenter__(self) -> PoolConnectionProxy[asyncpg.Record]:
+        connection: Any = await super().__aenter__()
+        while time.monotonic() >= connection.usable_until_s:
+            with suppress(*TRANSIENT_ERRORS):
+                await connection.close(timeout=CLOSE_TIMEOUT_S)  # returns its place to the pool
+            self.connection = None
+            connection = await super().__aenter__()
+        return connection  # type: ignore[no-any-return]
+
+    async def __aexit__(self, *exc: object) -> None:
+        _kind, error, _traceback = exc
+        if isinstance(error, _LOST_SERVER) or isinstance(getattr(error, "__cause__", None), _LOST_SERVER):
+            await self.pool.expire_connections()
+        await super().__aexit__(*exc)
+
+
+class ServicePool(asyncpg.Pool):  # generic only in its stubs
+    """A pool that leaves a server that stops or no longer accepts writes, and takes the `followers` with it.
+
+    A pool that only reads does not notice that its server has become a standby.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(
+            **arguments,
+            max_queries=_QUERIES_PER_CONNECTION,
+            loop=asyncio.get_running_loop(),
+            connection_class=_Connection,
+            record_class=asyncpg.Record,
+        )
+        self.followers: list[Pool] = []
+        self._logged = RateLimiter(burst=1, every_s=LOG_INTERVAL_S)
+
+    def acquire(self, *, timeout: float | None = None) -> PoolAcquireContext[asyncpg.Record]:
+        """Wait for a connection."""
+        return _Acquired(self, timeout)
+
+    async def expire_connections(self) -> None:
+        """Replace each connection before its next use, here and in the followers."""
+        if self._logged.allows(""):
+            log.warning("database_connections_dropped", reason="the server stops or does not accept writes")
+        await super().expire_connections()
+        for follower in self.followers:
+            await follower.expire_connections()
+
+
+async def open_pool(config: DatabaseSettings, *, application_name: str = "payment-service") -> ServicePool:
+    """Open the pool. Raises UnusableDatabase; OSError or asyncpg.PostgresError if the database cannot be reached."""
+    dsn = read_dsn(config.db_dsn.get_secret_value())
+    await require_usable(partial(Connector(dsn), statement_cache_size=0))
+    pool = ServicePool(
+        **_pool_arguments(dsn, application_name),
         min_size=min(2, config.db_pool_size),
         max_size=config.db_pool_size,
-    )
-    return pool
-
-
-async def open_read_pool(config: DatabaseSettings) -> Pool:
-    """Open the pool for reads of the API. It connects with the first read, so it never fails at a start."""
-    pool: Pool = _ReadPool(
-        **_pool_arguments(config, "payment-service-reads", statement_timeout_ms=READ_STATEMENT_TIMEOUT_MS),
-        min_size=0,
-        max_size=READ_CONNECTIONS,
-        max_queries=_QUERIES_PER_CONNECTION,
-        loop=asyncio.get_running_loop(),
-        connection_class=asyncpg.Connection,
-        record_class=asyncpg.Record,
     )
     await pool
     return pool
 
 
-class _ReadPool(asyncpg.Pool):  # generic only in its stubs
+async def open_read_pool(config: DatabaseSettings, *, beside: ServicePool | None = None) -> Pool:
+    """Open the pool for reads of the API. It connects with the first read, so it never fails at a start.
+
+    It follows the pool `beside` it to another server.
+    """
+    dsn = read_dsn(config.db_dsn.get_secret_value())
+    pool: Pool = _ReadPool(
+        **_pool_arguments(dsn, "payment-service-reads", statement_timeout_ms=READ_STATEMENT_TIMEOUT_MS),
+        min_size=0,
+        max_size=READ_CONNECTIONS,
+    )
+    await pool
+    if beside is not None:
+        beside.followers.append(pool)
+    return pool
+
+
+class _ReadPool(ServicePool):
     """A pool whose callers wait for a connection at most `READ_WAIT_S`, then get a TimeoutError."""
 
     def acquire(self, *, timeout: float | None = None) -> PoolAcquireContext[asyncpg.Record]:
@@ -109,40 +248,49 @@ class _ReadPool(asyncpg.Pool):  # generic only in its stubs
 
 
 def _pool_arguments(
-    config: DatabaseSettings, application_name: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+    dsn: Dsn, application_name: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
 ) -> dict[str, Any]:
+    settings = {
+        **dsn.settings,
+        "application_name": application_name,
+        "lock_timeout": str(LOCK_TIMEOUT_MS),
+        "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+        "statement_timeout": str(statement_timeout_ms),
+        "synchronous_commit": "on",
+        "default_transaction_isolation": "read committed",
+        "jit": "off",
+        # Every statement has an index. A plan that scans a small table would be kept while the table grows.
+        "enable_seqscan": "off",
+        "timezone": "UTC",
+    }
     return {
-        **connect_arguments(config.db_dsn.get_secret_value()),
-        "timeout": CONNECT_TIMEOUT_S,
-        "command_timeout": COMMAND_TIMEOUT_S,
+        "connect": Connector(dsn),
         "max_inactive_connection_lifetime": CONNECTION_IDLE_LIFETIME_S,
         "max_cached_statement_lifetime": PLAN_LIFETIME_S,
-        "init": _watch_socket,
+        "init": partial(_prepare, dsn=dsn, settings=settings),
         "reset": _keep_session,
-        "server_settings": {
-            "application_name": application_name,
-            "lock_timeout": str(LOCK_TIMEOUT_MS),
-            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
-            "statement_timeout": str(statement_timeout_ms),
-            "synchronous_commit": "on",
-            "jit": "off",
-            # Every statement has an index. A plan that scans a small table would be kept while the table grows.
-            "enable_seqscan": "off",
-            "timezone": "UTC",
-        },
     }
 
 
-async def _watch_socket(connection: Connection) -> None:
+async def _prepare(connection: Connection, *, dsn: Dsn, settings: Mapping[str, str]) -> None:
+    """Apply the limits of the session by a statement: poolers refuse or drop parameters of the startup."""
+    _watch_socket(connection, dsn.socket)
+    await connection.fetch(_SQL.apply_settings, list(settings), list(settings.values()))
+
+
+def _watch_socket(connection: Connection, options: Mapping[str, int]) -> None:
     transport = getattr(connection, "_transport", None)
     sock = transport.get_extra_info("socket") if transport is not None else None
-    if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6} and hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, options.get("keepalives", 1))
+    for name, option in _SOCKET_OPTIONS.items():
+        if options.get(name) and hasattr(socket, option):  # 0 is the system's default; macOS lacks some
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), options[name])
 
 
 async def _keep_session(_connection: Connection) -> None:
     """Replace the `RESET ALL` of asyncpg, a round trip for each released connection.
 
-    The service sets nothing per session, and asyncpg has already rolled back an open transaction.
+    The service sets nothing per session later, and asyncpg has already rolled back an open transaction.
     """

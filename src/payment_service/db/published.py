@@ -44,6 +44,7 @@ class PublishedRow:
     value: bytes | None
     headers: frozenset[tuple[str, bytes | None]]
     places: tuple[Place, ...]
+    created_at: datetime
 
 
 async def rows_of(pool: Pool, aggregates: Collection[UUID]) -> list[PublishedRow]:
@@ -74,6 +75,7 @@ def _rows(found: Iterable[asyncpg.Record]) -> list[PublishedRow]:
                 Place(row["type"], partition, offset)
                 for partition, offset in zip(row["partitions"], row["offsets"], strict=True)
             ),
+            created_at=row["created_at"],
         )
         for row in found
     ]

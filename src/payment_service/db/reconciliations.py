@@ -29,18 +29,21 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A time range by the creation of objects, both ends inclusive. Ends are whole seconds, as the provider's clock has."""
+    """A time range by the creation of objects, both ends inclusive. Ends are whole seconds, as the provider's clock has.
+
+    `changed_since`: our rows and records are compared if they changed since then. None: all of them.
+    """
 
     since: datetime
     until: datetime
+    changed_since: datetime | None = None
 
     @classmethod
     def of(cls, since: datetime, until: datetime) -> Window:
-        """Return the window of whole seconds that contains these moments."""
+        """Return the window of whole seconds that contains these moments, and what changed since its beginning."""
         whole = until.astimezone(UTC).replace(microsecond=0)
-        return cls(
-            since.astimezone(UTC).replace(microsecond=0), whole if whole == until else whole + timedelta(seconds=1)
-        )
+        begin = since.astimezone(UTC).replace(microsecond=0)
+        return cls(begin, whole if whole == until else whole + timedelta(seconds=1), begin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,7 @@ class LeaseLost(Exception):
 
 async def start(pool: Pool, holder: UUID, window: Window) -> StoredRun | None:
     """Start a run. Return None if another one is running or waits to be resumed."""
-    return _run(await pool.fetchrow(_SQL.start, holder, LEASE_S, window.since, window.until))
+    return _run(await pool.fetchrow(_SQL.start, holder, LEASE_S, window.since, window.until, window.changed_since))
 
 
 async def resume(pool: Pool, holder: UUID) -> StoredRun | None:
@@ -130,6 +133,12 @@ async def has_long_run(pool: Pool, *, within: timedelta, length: timedelta) -> b
     return bool(await pool.fetchval(_SQL.has_long_run, within.total_seconds(), length.total_seconds()))
 
 
+async def last_finished(pool: Pool) -> datetime | None:
+    """Return the beginning of the last run that finished, or None."""
+    found: datetime | None = await pool.fetchval(_SQL.last_finished)
+    return found
+
+
 async def add_objects(connection: Connection, run_id: UUID, object_ids: Collection[str]) -> None:
     """Remember the objects of a page."""
     await connection.execute(_SQL.add_objects, run_id, list(object_ids))
@@ -156,7 +165,7 @@ def _run(row: asyncpg.Record | None) -> StoredRun | None:
         return None
     return StoredRun(
         id=row["id"],
-        window=Window(row["since"], row["until"]),
+        window=Window(row["since"], row["until"], row["changed_since"]),
         comparison=row["comparison"],
         position=row["position"],
         started_at=row["started_at"],

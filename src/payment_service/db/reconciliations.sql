@@ -2,16 +2,16 @@
 
 -- name: start
 -- The unique index admits one run at a time.
-INSERT INTO reconciliations (holder, lease_until, since, until)
-VALUES ($1, clock_timestamp() + $2::float8 * interval '1 s', $3, $4)
+INSERT INTO reconciliations (holder, lease_until, since, until, changed_since)
+VALUES ($1, clock_timestamp() + $2::float8 * interval '1 s', $3, $4, $5)
 ON CONFLICT (state) WHERE state = 'running' DO NOTHING
-RETURNING id, since, until, comparison, position, started_at
+RETURNING id, since, until, changed_since, comparison, position, started_at
 
 -- name: resume
 -- Takes over a run whose process has died or released it.
 UPDATE reconciliations SET holder = $1, lease_until = clock_timestamp() + $2::float8 * interval '1 s'
 WHERE state = 'running' AND lease_until < clock_timestamp()
-RETURNING id, since, until, comparison, position, started_at
+RETURNING id, since, until, changed_since, comparison, position, started_at
 
 -- name: renew
 UPDATE reconciliations SET lease_until = clock_timestamp() + $3::float8 * interval '1 s'
@@ -41,6 +41,9 @@ SELECT NOT EXISTS (SELECT FROM reconciliations WHERE started_at > clock_timestam
 -- True if a run of at least $2 seconds began within the last $1 seconds.
 SELECT EXISTS (SELECT FROM reconciliations
                WHERE started_at > clock_timestamp() - $1::float8 * interval '1 s' AND until - since >= $2::float8 * interval '1 s')
+
+-- name: last_finished
+SELECT max(started_at) FROM reconciliations WHERE finished_at IS NOT NULL
 
 -- name: add_objects
 INSERT INTO reconciliation_objects (reconciliation_id, object_id)

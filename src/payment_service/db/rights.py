@@ -13,7 +13,8 @@ from typing import Final
 
 import psycopg
 
-from payment_service.db.pool import CONNECT_TIMEOUT_S, Connection
+from payment_service.db.owner import connect_owner
+from payment_service.db.pool import Connection
 from payment_service.db.queries import load
 from payment_service.provider.plugins import installed
 
@@ -116,11 +117,8 @@ class Roles:
         Raises RightsError. Excess privileges stay: another version may need them.
         """
         try:
-            with psycopg.connect(
-                dsn,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                application_name="payment-service migrate",
-                cursor_factory=psycopg.RawCursor,
+            with connect_owner(
+                dsn, application_name="payment-service migrate", cursor_factory=psycopg.RawCursor
             ) as connection:
                 connection.execute("SELECT pg_advisory_xact_lock($1)", [ADVISORY_LOCK])
                 for role, rights in self._rights().items():

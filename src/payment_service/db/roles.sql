@@ -1,6 +1,7 @@
 -- Three roles for payment-service: {owner} changes the schema (`migrate`, `maintain`), {service} runs `serve`, `doctor` and the
 -- other commands, {reader} only reads. Run this with psql on the database of the service, as an administrator. Running it again
--- changes nothing. Then give each role a way to log in (`\password {owner}`, a certificate, or that of your platform).
+-- changes nothing. It concerns the first schema of `search_path`, `public` by default. Then give each role a way to log in
+-- (`\password {owner}`, a certificate, or that of your platform).
 --
 -- If another role owns the tables: REASSIGN OWNED BY that_role TO {owner}.
 
@@ -14,20 +15,19 @@ BEGIN
     END LOOP;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO {owner}, {service}, {reader}', current_database());
+    EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC, {service}, {reader}', current_schema());
+    EXECUTE format('GRANT USAGE, CREATE ON SCHEMA %I TO {owner}', current_schema());
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO {service}, {reader}', current_schema());
 END $$;
-
-REVOKE CREATE ON SCHEMA public FROM PUBLIC, {service}, {reader};
-GRANT USAGE, CREATE ON SCHEMA public TO {owner};
-GRANT USAGE ON SCHEMA public TO {service}, {reader};
 
 -- Privileges for each table. Before the first `payment-service migrate` there are no tables. Afterwards, and for tables of a later
 -- version, `migrate` itself grants what is missing. Partitions are accessed through their tables.
 DO $$
 BEGIN
-    IF to_regclass('public.payments') IS NULL THEN
+    IF to_regclass('payments') IS NULL THEN
         RETURN;
     END IF;
-    REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {service}, {reader};
-    REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {service}, {reader};
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM {service}, {reader}', current_schema());
+    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %I FROM {service}, {reader}', current_schema());
 {grants}
 END $$;

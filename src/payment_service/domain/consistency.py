@@ -68,7 +68,6 @@ _OUTBOX_ACTIONS: Final[Mapping[str, str]] = {
     "record_envelope_differs": "Key, headers or ids of the record name another payment, order or number. Correct the row.",
     "record_amount_differs": "Compare the amount with the provider. Correct the row, or publish the correct amount.",
     "pending_without_record": "Restore the outbox row, or delete the pending row.",
-    "record_unpublished": "See the runbook, PaymentRecordsNotPublished.",
     "dead_letter_missing": "Producers do not see this rejection. Insert the dead letter, or retry the record from quarantine.",
 }
 _TABLE_ACTIONS: Final[Mapping[str, str]] = {

@@ -73,6 +73,8 @@ class OrderConsumer:
         self._unreadable: set[PartitionKey] = set()  # partitions at a batch that the client cannot read
         self._broker_status = broker_status or BrokerStatus()
         self._topics = list(topics)
+        for topic in topics:
+            metrics.RECORDS_READ.labels(topic)  # from 0, so that an alert sees the first increase
         self._stopping = threading.Event()
         self._acceptor = Acceptor(accept, loop, self._stopping)
         self._positions = Positions(self._watermarks)
@@ -260,6 +262,7 @@ class OrderConsumer:
         read: dict[PartitionKey, list[int]] = {partition: [] for partition in self._ends}
         for record in accepted:
             read.setdefault((record.topic, record.partition), []).append(record.offset)
+            metrics.RECORDS_READ.labels(record.topic).inc()
         for partition, offsets in read.items():
             self._move(partition, offsets, self._ends.get(partition))
         self._ends.clear()

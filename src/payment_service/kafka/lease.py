@@ -5,11 +5,11 @@ A session lock would not do: it survives a host that died without closing its co
 
 from __future__ import annotations
 
-import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db import outbox
+from payment_service.db.clock import steady_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,15 +23,10 @@ TAKING_INTERVAL_S: Final = 1.0
 MARGIN_S: Final = 0.5
 
 
-def boot_clock() -> float:
-    """Return seconds from a clock that also runs while the machine is suspended, if the system has one."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
 class Lease:
     """The lease as this process sees it. Expiry counts on the local clock, from before the query was sent."""
 
-    def __init__(self, pool: Pool, *, clock: Callable[[], float] = boot_clock) -> None:
+    def __init__(self, pool: Pool, *, clock: Callable[[], float] = steady_s) -> None:
         self._pool = pool
         self._clock = clock
         self._holder = uuid.uuid4()

@@ -21,6 +21,7 @@ from payment_service.rate_limiter import RateLimiter
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from datetime import datetime
 
     from confluent_kafka import Message
 
@@ -106,7 +107,10 @@ class RecordProducer(Protocol):
 
 
 class Producer:
-    """librdkafka's idempotent producer with acks=all. It calls `notify` in `loop` when reports are ready."""
+    """librdkafka's idempotent producer with acks=all. It calls `notify` in `loop` when reports are ready.
+
+    `now` is the database's clock. It dates the records, because hosts take over from each other and may disagree.
+    """
 
     def __init__(
         self,
@@ -114,9 +118,11 @@ class Producer:
         *,
         loop: asyncio.AbstractEventLoop,
         notify: Callable[[], None],
+        now: Callable[[], datetime],
         broker_status: BrokerStatus | None = None,
     ) -> None:
         self._loop = loop
+        self._now = now
         self._broker_status = broker_status or BrokerStatus()
         self._notify = notify
         self._reports: deque[DeliveryReport] = deque()
@@ -144,6 +150,7 @@ class Producer:
                 key=row.key,
                 value=row.value,
                 headers=row.header_list(),
+                timestamp=int(self._now().timestamp() * 1000),
                 on_delivery=partial(self._on_delivery, row.position),
             )
         except KafkaException as error:

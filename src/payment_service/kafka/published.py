@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import datetime
+from contextlib import asynccontextmanager
 from itertools import groupby
 from operator import attrgetter, methodcaller
 from time import monotonic
@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+import payment_service_events
+from payment_service.contracts.records import DEAD_LETTERS
 from payment_service.db.published import Place
-from payment_service.flows.comparisons.topics import TopicRecord
+from payment_service.flows.comparisons.topics import Offsets, TopicRecord, TopicsUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from payment_service.config.config import KafkaSettings
@@ -30,25 +33,40 @@ IDLE_S: Final = 5.0
 GAP_RECORDS: Final = 1_000
 PREFETCH_KBYTES: Final = 16_384
 LIBRARY_LOG_LEVEL: Final = 2  # errors are raised instead
+PUBLISHED_TOPICS: Final = (*payment_service_events.TOPICS, *DEAD_LETTERS.values())
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the library's names for its own findings begin so
 # A plain call does not report a header whose name is not UTF-8 (`kafka/consumer.py`).
 _call_headers: Final = methodcaller("headers")
 
 
+@asynccontextmanager
+async def open_published_records(config: KafkaSettings) -> AsyncIterator[PublishedRecords]:
+    """Open a reader for reconciliation. Raises TopicsUnavailable for every error of Kafka."""
+    try:
+        async with PublishedRecords(config) as reader:
+            yield reader
+    except KafkaException as error:
+        raise TopicsUnavailable(error.args[0].str()) from error
+
+
 class PublishedRecords:
     """A reader of topics. Topics that the broker does not have are empty. Raises KafkaException if it cannot be read."""
 
-    def __init__(self, config: KafkaSettings, topics: Sequence[str], *, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, config: KafkaSettings, topics: Sequence[str] = PUBLISHED_TOPICS, *, idle_s: float = IDLE_S
+    ) -> None:
         self._topics = topics
         self._idle_s = idle_s
         self._partitions: list[tuple[str, int]] = []
+        self._following: Offsets = {}  # what the consumer returns next, if `read_from` has read before
+        self._active_at_s = monotonic()
         self._consumer = Consumer(_settings(config), logger=logging.getLogger("librdkafka"))
 
     async def __aenter__(self) -> Self:
         existing = (await asyncio.to_thread(self._consumer.list_topics, timeout=REQUEST_TIMEOUT_S)).topics
-        self._partitions = [
+        self._partitions = sorted(
             (name, number) for name in self._topics if name in existing for number in existing[name].partitions
-        ]
+        )
         return self
 
     async def __aexit__(
@@ -56,18 +74,29 @@ class PublishedRecords:
     ) -> None:
         await asyncio.to_thread(self._consumer.close)
 
-    async def scan(self, since: datetime) -> AsyncIterator[Sequence[TopicRecord]]:
-        """Yield batches of the records since a time, up to the end that each partition had when it was reached."""
+    async def starts(self, since: datetime) -> Offsets:
+        """Return the offset of the first record since a time of each partition that has one."""
         since_ms = int(since.timestamp() * 1000)
         asked = [TopicPartition(topic, number, since_ms) for topic, number in self._partitions]
         if not asked:
-            return
-        starts = await asyncio.to_thread(self._consumer.offsets_for_times, asked, timeout=REQUEST_TIMEOUT_S)
-        if (error := next((start.error for start in starts if start.error), None)) is not None:
+            return {}
+        found = await asyncio.to_thread(self._consumer.offsets_for_times, asked, timeout=REQUEST_TIMEOUT_S)
+        if (error := next((start.error for start in found if start.error), None)) is not None:
             raise KafkaException(error)
         # A negative offset means the end: no record is that new.
-        async for batch in self._read([start for start in starts if start.offset >= 0]):
-            yield batch
+        return {(start.topic, start.partition): start.offset for start in found if start.offset >= 0}
+
+    async def read_from(self, offsets: Offsets) -> tuple[Sequence[TopicRecord], Offsets]:
+        """Return some records from offsets on, and the offsets after them. A partition whose end was reached is absent."""
+        following = {partition: offset for partition, offset in offsets.items() if partition in self._partitions}
+        if offsets != self._following:
+            self._assign([TopicPartition(*partition, offset) for partition, offset in following.items()])
+        left, batch = set(following), list[TopicRecord]()
+        while left and not batch:
+            batch = await self._consume(left)
+        following |= {(record.place.topic, record.place.partition): record.place.offset + 1 for record in batch}
+        self._following = {partition: offset for partition, offset in following.items() if partition in left}
+        return batch, self._following
 
     async def read_at(self, places: Collection[Place]) -> Mapping[Place, TopicRecord | None]:
         """Return the records at places. None: the topic's retention has deleted it. Absent: there is none."""
@@ -95,32 +124,42 @@ class PublishedRecords:
         return low
 
     async def _read(
-        self, starts: Sequence[TopicPartition], ends: Mapping[tuple[str, int], int] | None = None
+        self, starts: Sequence[TopicPartition], ends: Mapping[tuple[str, int], int]
     ) -> AsyncIterator[list[TopicRecord]]:
         """Yield batches from `starts` until each partition has reached its last wanted offset, or else its end."""
         left = {(start.topic, start.partition) for start in starts}
-        self._consumer.assign(list(starts))
-        active_at = monotonic()
+        self._assign(starts)
         while left:
-            messages = await asyncio.to_thread(self._consumer.consume, BATCH_RECORDS, POLL_S)
-            batch: list[TopicRecord] = []
-            for message in messages:
-                partition = (message.topic() or "", message.partition() or 0)
-                if (error := message.error()) is not None and error.code() != _END:
-                    raise KafkaException(error)
-                if partition in left and error is None:
-                    batch.append(_record(message))
-                if error is not None or (ends is not None and (message.offset() or 0) >= ends[partition]):
-                    left.discard(partition)
-            if messages:
-                active_at = monotonic()
-            elif monotonic() - active_at > self._idle_s:
-                # Nothing came, so ask whether the broker still answers: otherwise records would count as missing.
-                await asyncio.to_thread(self._consumer.list_topics, timeout=REQUEST_TIMEOUT_S)
-                left.clear()
-            if batch:
+            if batch := await self._consume(left, ends):
                 yield batch
         self._consumer.unassign()
+
+    def _assign(self, starts: Sequence[TopicPartition]) -> None:
+        self._following = {}
+        self._active_at_s = monotonic()
+        self._consumer.assign(list(starts))
+
+    async def _consume(
+        self, left: set[tuple[str, int]], ends: Mapping[tuple[str, int], int] | None = None
+    ) -> list[TopicRecord]:
+        """Return what has come of the partitions that are `left`, and drop those that have reached their end."""
+        batch: list[TopicRecord] = []
+        messages = await asyncio.to_thread(self._consumer.consume, BATCH_RECORDS, POLL_S)
+        for message in messages:
+            partition = (message.topic() or "", message.partition() or 0)
+            if (error := message.error()) is not None and error.code() != _END:
+                raise KafkaException(error)
+            if partition in left and error is None:
+                batch.append(_record(message))
+            if error is not None or (ends is not None and (message.offset() or 0) >= ends[partition]):
+                left.discard(partition)
+        if messages:
+            self._active_at_s = monotonic()
+        elif monotonic() - self._active_at_s > self._idle_s:
+            # Nothing came, so ask whether the broker still answers: otherwise records would count as missing.
+            await asyncio.to_thread(self._consumer.list_topics, timeout=REQUEST_TIMEOUT_S)
+            left.clear()
+        return batch
 
 
 def _runs(places: Iterable[Place]) -> list[list[Place]]:

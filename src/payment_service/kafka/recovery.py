@@ -78,6 +78,8 @@ async def published_since(
             batch = [_record(message, source, begin_ms) for message in messages if message.error() is None]
             if found := [record for record in batch if record is not None]:
                 yield found
+        silent = [start for start in starts if (start.topic, start.partition) in left]
+        await asyncio.to_thread(_require_read, consumer, silent)
 
 
 def offsets_at(config: KafkaSettings, at: datetime) -> list[OffsetChange]:
@@ -147,6 +149,16 @@ def _offsets_at(consumer: Consumer, topics: Iterable[str], at_ms: int) -> list[T
         if one.error is not None:
             raise KafkaException(one.error)
     return list(found)
+
+
+def _require_read(consumer: Consumer, silent: Iterable[TopicPartition]) -> None:
+    """Raise Incomplete if a partition became silent before its end, and KafkaException if the broker is gone."""
+    for start in silent:
+        _, end = consumer.get_watermark_offsets(start, timeout=TIMEOUT_S)
+        (at,) = consumer.position([start])
+        if max(at.offset, start.offset) < end:
+            message = f"{start.topic}-{start.partition} was not read to its end. Check the broker, then run this again."
+            raise Incomplete(message)
 
 
 def _ended(messages: Iterable[Message]) -> set[tuple[str, int]]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import asyncpg
 import structlog
 
-from payment_service.kafka.lease import RENEWAL_INTERVAL_S, TAKING_INTERVAL_S, Lease, boot_clock
+from payment_service.db.clock import steady_s
+from payment_service.kafka.lease import RENEWAL_INTERVAL_S, TAKING_INTERVAL_S, Lease
 from payment_service.kafka.producer import Producer, RecordProducer
 from payment_service.kafka.publication import LeaseLostError, Publication
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S, INTERVAL_MAX_S, INTERVAL_MIN_S
@@ -22,6 +23,7 @@ from payment_service.telemetry.errors import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from payment_service.config.config import Config
     from payment_service.db.pool import Pool
@@ -37,7 +39,12 @@ class MakeProducer(Protocol):
     """Opens a producer that calls `notify` in `loop` when it has reports."""
 
     def __call__(
-        self, config: Config, *, loop: asyncio.AbstractEventLoop, notify: Callable[[], None]
+        self,
+        config: Config,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        notify: Callable[[], None],
+        now: Callable[[], datetime],
     ) -> RecordProducer:
         """Open a producer."""
 
@@ -50,12 +57,14 @@ class Relay:
         config: Config,
         pool: Pool,
         *,
-        clock: Callable[[], float] = boot_clock,
+        now: Callable[[], datetime],
+        clock: Callable[[], float] = steady_s,
         make_producer: MakeProducer = Producer,
         probe_interval_s: float = PROBE_INTERVAL_S,
     ) -> None:
         self._config = config
         self._pool = pool
+        self._now = now
         self._clock = clock
         self._make_producer = make_producer
         self._probe_interval_s = probe_interval_s
@@ -122,7 +131,8 @@ class Relay:
 
     async def _publish(self, publication: Publication) -> None:
         """Publish with one producer until it fails, the lease is lost, or a stop has drained all records."""
-        producer = self._make_producer(self._config, loop=asyncio.get_running_loop(), notify=self._signal.set)
+        loop = asyncio.get_running_loop()
+        producer = self._make_producer(self._config, loop=loop, notify=self._signal.set, now=self._now)
         try:
             await self._publish_with(producer, publication)
         finally:

@@ -27,6 +27,8 @@ CONSUMER_LAG = Gauge(
     "Records between the consumer's position and the end of a partition; -1 if unknown.",
     ["topic", "partition"],
 )
+# Does the intake read each topic?
+RECORDS_READ = Counter("payments_records_read_total", "Records read from Kafka and made durable, by topic.", ["topic"])
 # Were orders deleted on Kafka before they were read? Counted since the start of the process.
 SKIPPED_RECORDS = Counter(
     "payments_skipped_records_total",
@@ -67,7 +69,7 @@ OLDEST_OPERATION_SECONDS = Gauge(
 # Can this process use its database?
 DATABASE_UNAVAILABLE = Gauge(
     "payments_database_unavailable",
-    "1 while the database does not answer this process; the gauges that it feeds are then absent.",
+    "1 while the database does not answer this process or takes no writes; without an answer the gauges that it feeds are absent.",
 )
 # Does the provider refuse all calls (wrong key, missing permission)?
 PROVIDER_BLOCKED = Gauge(

@@ -181,6 +181,7 @@ COMMENT ON VIEW disputes_decimal IS 'Disputes with amounts in major units, as th
 
 COMMENT ON TABLE reconciliations IS 'Runs of reconciliation. At most one runs; another process resumes it after its lease has ended.';
 COMMENT ON COLUMN reconciliations.since IS 'The window that is compared, by the time of creation; `until` is inclusive.';
+COMMENT ON COLUMN reconciliations.changed_since IS 'Our rows and records are compared if they changed since then; NULL: all of them.';
 COMMENT ON COLUMN reconciliations.comparison IS 'The comparison that runs, and the position from which it resumes after a crash.';
 COMMENT ON COLUMN reconciliations.compared IS 'Number of objects and rows compared.';
 COMMENT ON COLUMN reconciliations.ignored IS 'Objects of other programs in the same account.';

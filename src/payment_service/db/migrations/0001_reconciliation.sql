@@ -4,6 +4,7 @@ CREATE TABLE reconciliations (
     id          uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
     since       timestamptz NOT NULL,
     until       timestamptz NOT NULL,
+    changed_since timestamptz,
     state       text        NOT NULL DEFAULT 'running' CONSTRAINT reconciliations_state_is_known CHECK (state IN ('running', 'finished')),
     comparison  text        NOT NULL DEFAULT '',
     position    text        NOT NULL DEFAULT '',

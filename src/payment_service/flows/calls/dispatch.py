@@ -6,7 +6,6 @@ No transaction and no connection stays open during a call.
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
@@ -15,6 +14,7 @@ import structlog
 
 from payment_service.crash_points import reached
 from payment_service.db import budget, operations, payments, provider_health, workers
+from payment_service.db.clock import steady_s
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.calls.cancel_guard import conclude_guard, is_guarded, retry_stray
 from payment_service.flows.calls.find_intents import find_intents
@@ -57,11 +57,6 @@ RECORD_GROUP_MAX: Final = 256
 UNRECORDED_PER_SLOT: Final = 4
 
 
-def suspended_clock_s() -> float:
-    """Return seconds from a clock that continues while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class Dispatcher:
     """Process the operations of the provider `name`."""
 
@@ -72,7 +67,7 @@ class Dispatcher:
         name: str,
         config: Config,
         random: Random,
-        boot_s: Callable[[], float] = suspended_clock_s,
+        boot_s: Callable[[], float] = steady_s,
     ) -> None:
         self._context = context
         self._pool = context.pool

@@ -1,4 +1,4 @@
-"""Compare the records on the topics with the outbox, in both directions.
+"""Compare the records on the topics with the outbox, in both directions and in steps.
 
 Each record of this deployment needs a row in the outbox, and each published row needs its record at its place. A record that is
 on the topic twice is no difference: records are published at least once, and consumers recognize the second by its `ce_id`.
@@ -6,10 +6,12 @@ on the topic twice is no difference: records are published at least once, and co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from uuid import UUID
 
 from payment_service.contracts.records import DEAD_LETTERS
@@ -18,14 +20,17 @@ from payment_service.db.clock import database_time
 from payment_service.db.maintain import OUTBOX_KEPT
 from payment_service.db.published import Place, PublishedRow
 from payment_service.domain.differences import Difference, Sides
+from payment_service.flows.comparisons.steps import Step, iterate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
     from payment_service.db.pool import Pool
 
 # Rows of about 1 KB each, and as many records.
 SLICE_RECORDS: Final = 2_000
+_SCAN, _ROWS = "scan", "rows"
+"""Phases, as the first word of a position: `scan payments.failed:0:1234 payments.failed:1:17`, `rows 5678`."""
 _DEPLOYMENTS: Final = "/payment-service/"
 _NOT_PAYMENTS: Final = frozenset(DEAD_LETTERS.values())
 
@@ -45,32 +50,78 @@ class TopicRecord:
         return next((value or b"" for found, value in self.headers if found == name), b"").decode(errors="replace")
 
 
-class TopicReader(Protocol):
-    """The reader of topics that the comparison needs. Both methods raise an error if the broker cannot be read."""
+# Of some partitions: topic and number.
+Offsets: TypeAlias = Mapping[tuple[str, int], int]
 
-    def scan(self, since: datetime) -> AsyncIterator[Sequence[TopicRecord]]:
-        """Yield batches of the records on all topics since a time, in the order of each partition."""
+
+class TopicsUnavailable(Exception):
+    """The broker does not return its records. The message says why."""
+
+
+class TopicReader(Protocol):
+    """The reader of topics that the comparison needs. All methods raise an error if the broker cannot be read."""
+
+    async def starts(self, since: datetime) -> Offsets:
+        """Return the offset of the first record since a time of each partition that has one."""
+
+    async def read_from(self, offsets: Offsets) -> tuple[Sequence[TopicRecord], Offsets]:
+        """Return some records from offsets on, in the order of each partition, and the offsets after them.
+
+        A partition whose end was reached is absent.
+        """
 
     async def read_at(self, places: Collection[Place]) -> Mapping[Place, TopicRecord | None]:
         """Return the records at places. None: the topic's retention has deleted it. Absent: there is none."""
 
 
-async def compare_topics(
+def compare_topics(
     pool: Pool, reader: TopicReader, *, deployment: str, since: datetime | None = None
 ) -> AsyncIterator[Difference]:
     """Yield every difference between topics and outbox since a time, at most as far back as the outbox reaches."""
+    return iterate(partial(topic_step, pool, reader, deployment=deployment, since=since))
+
+
+async def compared_since(pool: Pool, since: datetime | None) -> datetime:
+    """Return a time, or that from which the outbox is kept if it is later."""
     kept_since = await database_time(pool) - OUTBOX_KEPT
-    begin = max(since, kept_since) if since is not None else kept_since
-    async for batch in reader.scan(begin):
-        for difference in await compare_batch(pool, batch, deployment=deployment, kept_since=kept_since):
-            yield difference
-    after = 0
-    while (last := await consistency.records_after(pool, after, limit=SLICE_RECORDS, since=begin)) is not None:
-        rows = await published.placed_rows(pool, after, last, since=begin)
-        found = await reader.read_at({place for row in rows for place in row.places})
-        for difference in compare_placed(rows, found):
-            yield difference
-        after = last
+    return kept_since if since is None else max(since, kept_since)
+
+
+async def topic_step(
+    pool: Pool, reader: TopicReader, position: str, *, deployment: str, since: datetime | None
+) -> Step:
+    """Compare the records, or the rows, of one step."""
+    kept_since = await compared_since(pool, None)
+    begin = kept_since if since is None else max(since, kept_since)
+    phase, _, place = position.partition(" ")
+    if phase == _ROWS:
+        return await _compare_rows(pool, reader, place, begin)
+    if not phase:
+        return Step(_scan_position(await reader.starts(begin)))
+    batch, following = await reader.read_from(_read_offsets(place))
+    found = await compare_batch(pool, batch, deployment=deployment, kept_since=kept_since) if batch else []
+    return Step(_scan_position(following), len(batch), found)
+
+
+def _scan_position(offsets: Offsets) -> str:
+    """Return the position of a scan, or that of the rows if no partition is left."""
+    places = " ".join(f"{topic}:{number}:{offset}" for (topic, number), offset in sorted(offsets.items()))
+    return f"{_SCAN} {places}" if places else _ROWS
+
+
+def _read_offsets(places: str) -> Offsets:
+    split = (place.split(":") for place in places.split())
+    return {(topic, int(number)): int(offset) for topic, number, offset in split}
+
+
+async def _compare_rows(pool: Pool, reader: TopicReader, place: str, since: datetime) -> Step:
+    after = int(place) if place else await consistency.records_before(pool, since)
+    last = await consistency.records_after(pool, after, limit=SLICE_RECORDS)
+    if last is None:
+        return Step("")
+    rows = await published.placed_rows(pool, after, last, since=since)
+    found = await reader.read_at({place for row in rows for place in row.places})
+    return Step(f"{_ROWS} {last}", len(rows), list(compare_placed(rows, found)))
 
 
 async def compare_batch(
@@ -164,9 +215,14 @@ def _written_at(record: TopicRecord) -> datetime:
 
 def _of_row(row: PublishedRow, code: str, detail: str) -> Difference:
     payment_id = row.aggregate_id if row.sequence is not None else None
-    return Difference(sides=Sides.TOPICS, code=code, subject=str(row.id), payment_id=payment_id, detail=detail)
+    return Difference(
+        sides=Sides.TOPICS, code=code, subject=str(row.id), payment_id=payment_id, detail=detail, at=row.created_at
+    )
 
 
 def _of_record(record: TopicRecord, code: str, payment_id: UUID | None) -> Difference:
     detail = f"ce_id {record.header('ce_id') or 'missing'}, ce_source {record.header('ce_source') or 'missing'}"
-    return Difference(sides=Sides.TOPICS, code=code, subject=str(record.place), payment_id=payment_id, detail=detail)
+    at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    return Difference(
+        sides=Sides.TOPICS, code=code, subject=str(record.place), payment_id=payment_id, detail=detail, at=at
+    )

@@ -5,6 +5,7 @@ Every step can be repeated: its rows have ids, and its facts are applied by the 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -150,7 +151,8 @@ class Recovery:
                 f"payment {name} (attempt {attempt}) was opened on request and has no row: check it at the provider"
             )
 
-    async def _apply(self, provider: Provider, found: Mapping[UUID, Sequence[IntentFact | None]]) -> None:
+    async def _apply(self, provider: Provider, listed: Mapping[UUID, Sequence[IntentFact | None]]) -> None:
+        found = await self._by_owner(provider, listed)
         names = sorted(found)
         for begin in range(0, len(names), GROUP_MAX):
             async with self._step() as connection:
@@ -167,6 +169,20 @@ class Recovery:
                 if fold.new_intents:
                     await operations.finish_known_creates(connection, fold.new_intents)
                 self.done.intents_applied += len(locked)
+
+    async def _by_owner(
+        self, provider: Provider, listed: Mapping[UUID, Sequence[IntentFact | None]]
+    ) -> Mapping[UUID, Sequence[IntentFact | None]]:
+        """Move each intent that belongs to a payment from the payment that its metadata name to its owner."""
+        intents = {(provider.name, fact.intent_id) for facts in listed.values() for fact in facts if fact is not None}
+        async with self._context.pool.acquire() as connection:
+            owners = await payments.of_intents(connection, intents) if intents else {}
+        found: defaultdict[UUID, list[IntentFact | None]] = defaultdict(list)
+        for name, facts in listed.items():
+            for fact in facts:
+                owner = owners.get((provider.name, fact.intent_id)) if fact is not None else None
+                found[owner or name].append(fact)
+        return found
 
     async def _enqueue_reads(self, connection: Connection, ids: Sequence[UUID]) -> None:
         locked = await payments.lock_available(connection, ids)

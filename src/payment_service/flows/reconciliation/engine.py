@@ -13,11 +13,9 @@ from uuid import UUID, uuid4
 import structlog
 
 from payment_service.db import reconciliations
-from payment_service.domain.differences import Sides
-from payment_service.flows.comparisons.rows import compare_rows
-from payment_service.flows.reconciliation.comparison import IteratedComparison
 from payment_service.flows.reconciliation.journal import DryJournal, Interrupted, Pace, StoredJournal
 from payment_service.flows.reconciliation.missing_events import MissingEvents
+from payment_service.flows.reconciliation.own_data import RowComparison, TopicComparison
 from payment_service.flows.reconciliation.provider_objects import LOOK_AGAIN_S, ProviderObjects
 from payment_service.flows.reconciliation.provider_reads import BudgetedReads, ProviderReads, ProviderUnavailable
 from payment_service.flows.webhooks.apply import Webhooks
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from payment_service.domain.differences import Difference
     from payment_service.flows.reconciliation.comparison import Comparison
     from payment_service.flows.reconciliation.journal import Journal
+    from payment_service.flows.reconciliation.own_data import OpenReader
     from payment_service.flows.state.context import Context
 
 log = structlog.get_logger(__name__)
@@ -50,10 +49,13 @@ class Finished:
     counts: Counts
 
 
-def comparisons_of(context: Context, config: Config, *, look_again_s: float = LOOK_AGAIN_S) -> list[Comparison]:
+def comparisons_of(
+    context: Context, config: Config, *, open_reader: OpenReader | None, look_again_s: float = LOOK_AGAIN_S
+) -> list[Comparison]:
     """Return the comparisons of a run, in their order. A provider that cannot list its objects or events has none.
 
-    Objects decide more than events, so they come first. Rows are compared with each other last, after the repairs.
+    Objects decide more than events, so they come first. Rows are compared with each other after the repairs. Topics come last,
+    since a broker that is down must not delay the others. `open_reader`: None compares no topics.
     """
     pool, limits = context.pool, {"rate_per_s": config.provider_rate_per_second, "limit_s": config.provider_timeout_s}
     webhooks = Webhooks(context)
@@ -65,8 +67,8 @@ def comparisons_of(context: Context, config: Config, *, look_again_s: float = LO
             objects.append(ProviderObjects(context, reads, look_again_s=look_again_s))
         if isinstance(provider, RecentEvents):
             events.append(MissingEvents(pool, webhooks, BudgetedReads(pool, name, **limits), provider))
-    rows = IteratedComparison(pool, "rows", Sides.ROWS, lambda window: compare_rows(pool, since=window.since))
-    return [*objects, *events, rows]
+    topics = [TopicComparison(pool, open_reader, deployment=context.deployment)] if open_reader is not None else []
+    return [*objects, *events, RowComparison(pool), *topics]
 
 
 class Reconciliation:
@@ -126,7 +128,4 @@ class Reconciliation:
         for comparison in self._comparisons[begin:]:
             position = journal.position if comparison.name == journal.comparison else ""
             await comparison.compare(journal, position)
-        # Open differences with a provider are looked at one by one, and an event that was stored meanwhile may be parked. Of
-        # the other sides, the window shows all that exist.
-        complete = {comparison.sides for comparison in self._comparisons} - {Sides.PROVIDER, Sides.EVENTS}
-        await journal.finish(sorted(complete))
+        await journal.finish()

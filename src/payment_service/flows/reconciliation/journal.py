@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from payment_service.db import differences, reconciliations
@@ -15,8 +16,10 @@ from payment_service.db.reconciliations import LEASE_S, Counts, StoredRun, Windo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
     from uuid import UUID
 
+    from payment_service.db.differences import OpenDifference
     from payment_service.db.pool import Connection, Pool
     from payment_service.domain.differences import Difference, Sides
 
@@ -49,6 +52,19 @@ class Pace:
         raise Interrupted
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step of a run: where the run resumes after it, and what it found, resolved and listed."""
+
+    comparison: str
+    position: str
+    counts: Counts
+    found: Sequence[Difference] = ()
+    resolved: Collection[tuple[str, str]] = ()
+    listed: Collection[str] = ()
+    provider: str = ""
+
+
 class Journal(Protocol):
     """The progress of a run. `comparison` and `position` tell where it resumes."""
 
@@ -59,18 +75,7 @@ class Journal(Protocol):
     repairs: bool
     pace: Pace
 
-    async def commit(
-        self,
-        connection: Connection,
-        comparison: str,
-        position: str,
-        counts: Counts,
-        *,
-        found: Sequence[Difference] = (),
-        resolved: Collection[tuple[str, str]] = (),
-        listed: Collection[str] = (),
-        provider: str = "",
-    ) -> None:
+    async def commit(self, connection: Connection, step: Step) -> None:
         """Store a step in its transaction."""
         ...
 
@@ -86,16 +91,24 @@ class Journal(Protocol):
         """Return those of these objects that have an open difference."""
         ...
 
-    async def open_before(self, provider: str, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
-        """List (code, subject) of open differences that this run has not seen."""
+    async def open_before(
+        self, sides: Sides, provider: str, after: tuple[str, str], limit: int
+    ) -> list[OpenDifference]:
+        """List open differences that this run has not seen."""
+        ...
+
+    async def resolve_unseen(
+        self, sides: Sides, *, since: datetime | None = None, only: Collection[str] | None = None
+    ) -> None:
+        """Resolve open differences that this run has not seen, since a time or all. `only`: some codes."""
         ...
 
     async def keep(self) -> None:
         """Renew the lease if it is time. Raise LeaseLost or Interrupted."""
         ...
 
-    async def finish(self, complete: Collection[Sides]) -> None:
-        """End the run. `complete`: sides whose differences of the window were all found."""
+    async def finish(self) -> None:
+        """End the run."""
         ...
 
 
@@ -122,27 +135,17 @@ class StoredJournal:
         """Return the id of the run."""
         return self._run.id
 
-    async def commit(
-        self,
-        connection: Connection,
-        comparison: str,
-        position: str,
-        counts: Counts,
-        *,
-        found: Sequence[Difference] = (),
-        resolved: Collection[tuple[str, str]] = (),
-        listed: Collection[str] = (),
-        provider: str = "",
-    ) -> None:
+    async def commit(self, connection: Connection, step: Step) -> None:
         """Write the step. Raise LeaseLost if another process has taken over the run."""
-        await reconciliations.advance(connection, self._holder, self._run.id, comparison, position, counts)
-        if listed:
-            await reconciliations.add_objects(connection, self._run.id, listed)
-        if found:
-            await differences.record(connection, found, provider=provider)
-        if resolved:
-            await differences.resolve(connection, resolved)
-        self.counts += counts
+        where = step.comparison, step.position
+        await reconciliations.advance(connection, self._holder, self._run.id, *where, step.counts)
+        if step.listed:
+            await reconciliations.add_objects(connection, self._run.id, step.listed)
+        if step.found:
+            await differences.record(connection, step.found, provider=step.provider)
+        if step.resolved:
+            await differences.resolve(connection, step.resolved)
+        self.counts += step.counts
         self._renewed_s = time.monotonic()
 
     def report(self, found: Sequence[Difference]) -> None:
@@ -158,9 +161,18 @@ class StoredJournal:
         """Look for open differences."""
         return await differences.open_subjects(self._pool, subjects)
 
-    async def open_before(self, provider: str, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+    async def open_before(
+        self, sides: Sides, provider: str, after: tuple[str, str], limit: int
+    ) -> list[OpenDifference]:
         """List open differences that were last seen before this run began."""
-        return await differences.open_before(self._pool, provider, self._run.started_at, after=after, limit=limit)
+        began = self._run.started_at
+        return await differences.open_before(self._pool, sides, provider, began, after=after, limit=limit)
+
+    async def resolve_unseen(
+        self, sides: Sides, *, since: datetime | None = None, only: Collection[str] | None = None
+    ) -> None:
+        """Resolve what was last seen before this run began."""
+        await differences.resolve_unseen(self._pool, sides, since_seen=self._run.started_at, since=since, only=only)
 
     async def keep(self) -> None:
         """Renew the lease every third of its time."""
@@ -169,10 +181,8 @@ class StoredJournal:
             await reconciliations.renew(self._pool, self._holder, self._run.id)
             self._renewed_s = time.monotonic()
 
-    async def finish(self, complete: Collection[Sides]) -> None:
-        """Resolve what the run no longer found, and end it."""
-        for sides in complete:
-            await differences.resolve_unseen(self._pool, sides, since_seen=self._run.started_at, window=self.window)
+    async def finish(self) -> None:
+        """End the run, and delete its objects."""
         await reconciliations.finish(self._pool, self._holder, self._run.id)
 
     async def release(self) -> None:
@@ -194,22 +204,11 @@ class DryJournal:
         self.repairs = False
         self.pace = pace
 
-    async def commit(
-        self,
-        connection: Connection,  # noqa: ARG002 - the protocol's parameters
-        comparison: str,  # noqa: ARG002
-        position: str,  # noqa: ARG002
-        counts: Counts,
-        *,
-        found: Sequence[Difference] = (),
-        resolved: Collection[tuple[str, str]] = (),  # noqa: ARG002
-        listed: Collection[str] = (),
-        provider: str = "",  # noqa: ARG002
-    ) -> None:
+    async def commit(self, connection: Connection, step: Step) -> None:  # noqa: ARG002 - the protocol's parameters
         """Remember the step."""
-        self._listed.update(map(hash, listed))
-        self._reported.update(difference.subject for difference in found)
-        self.counts += counts
+        self._listed.update(map(hash, step.listed))
+        self._reported.update(difference.subject for difference in step.found)
+        self.counts += step.counts
 
     def report(self, found: Sequence[Difference]) -> None:
         """Pass differences on, one by one."""
@@ -226,16 +225,22 @@ class DryJournal:
 
     async def open_before(
         self,
-        provider: str,  # noqa: ARG002 - the protocol's parameters
+        sides: Sides,  # noqa: ARG002 - the protocol's parameters
+        provider: str,  # noqa: ARG002
         after: tuple[str, str],  # noqa: ARG002
         limit: int,  # noqa: ARG002
-    ) -> list[tuple[str, str]]:
+    ) -> list[OpenDifference]:
         """Return nothing: a dry run changes no stored difference."""
         return []
+
+    async def resolve_unseen(
+        self, sides: Sides, *, since: datetime | None = None, only: Collection[str] | None = None
+    ) -> None:
+        """Do nothing: a dry run changes no stored difference."""
 
     async def keep(self) -> None:
         """Raise Interrupted if the process stops."""
         self.pace.require()
 
-    async def finish(self, complete: Collection[Sides]) -> None:
+    async def finish(self) -> None:
         """Do nothing: nothing is stored."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from payment_service.db import differences, events, payments
 from payment_service.db.reconciliations import Counts
 from payment_service.domain.differences import EVENT_MISSING, Difference, Sides
+from payment_service.flows.reconciliation.journal import Step
 from payment_service.provider.calls import read_events
 from payment_service.provider.port import CURSOR_LOST, Disposition, EventPage, Transient
 
@@ -114,8 +115,9 @@ class MissingEvents:
         return [_difference(event, payment_id) for event in new if (payment_id := _payment_of(event, own)) is not None]
 
     async def _commit(self, journal: Journal, position: str, counts: Counts, found: Sequence[Difference]) -> None:
+        step = Step(comparison=self.name, position=position, counts=counts, found=found, provider=self._reads.name)
         async with self._pool.acquire() as connection, connection.transaction():
-            await journal.commit(connection, self.name, position, counts, found=found, provider=self._reads.name)
+            await journal.commit(connection, step)
 
 
 def _payment_of(event: ProviderEvent, own: Mapping[tuple[str, str], UUID]) -> UUID | None:
@@ -123,7 +125,7 @@ def _payment_of(event: ProviderEvent, own: Mapping[tuple[str, str], UUID]) -> UU
     owner = own.get((event.provider, event.intent_id or ""))
     match event.disposition:
         case Disposition.APPLY:
-            return event.payment_id or owner
+            return owner or event.payment_id
         case Disposition.EXTERNAL:
             return owner
         case _:

@@ -19,6 +19,7 @@ from payment_service.db.keyset import NO_ID, KeysetCursor
 from payment_service.db.reconciliations import Counts
 from payment_service.domain.differences import Sides
 from payment_service.domain.refund import RefundFact
+from payment_service.flows.reconciliation.journal import Step
 from payment_service.flows.reconciliation.judgments import (
     KINDS,
     MISSING,
@@ -135,10 +136,10 @@ class ProviderObjects:
     async def _compare_open(self, journal: Journal, after: Sequence[str]) -> None:
         """Look again at open differences of objects outside the window, so that they are resolved when they end."""
         place = (after[0], after[1]) if after else ("", "")
-        while open_ones := await journal.open_before(self._reads.name, place, PAGE_SIZE):
-            for code, subject in open_ones:
-                await self._look_at_open(journal, code, subject)
-            place = open_ones[-1]
+        while open_ones := await journal.open_before(self.sides, self._reads.name, place, PAGE_SIZE):
+            for one in open_ones:
+                await self._look_at_open(journal, one.code, one.subject)
+            place = open_ones[-1].code, open_ones[-1].subject
 
     async def _look_at_open(self, journal: Journal, code: str, subject: str) -> None:
         kind = KINDS.get(code, ObjectKind.INTENT)
@@ -153,8 +154,9 @@ class ProviderObjects:
         if judgments:
             await self._settle(journal, judgments, position)
             return
+        step = Step(comparison=self.name, position=position, counts=Counts(compared=1), resolved=[(code, subject)])
         async with self._context.pool.acquire() as connection, connection.transaction():
-            await journal.commit(connection, self.name, position, Counts(compared=1), resolved=[(code, subject)])
+            await journal.commit(connection, step)
 
     async def _compare_page(
         self,
@@ -176,8 +178,9 @@ class ProviderObjects:
             compared=len(objects) if compared is None else compared,
             ignored=sum(found is None for _, found in judged),
         )
+        step = Step(comparison=self.name, position=self._resume_at(following), counts=counts, listed=ours)
         async with self._context.pool.acquire() as connection, connection.transaction():
-            await journal.commit(connection, self.name, self._resume_at(following), counts, listed=ours)
+            await journal.commit(connection, step)
 
     def _resume_at(self, following: str) -> str:
         """Return the position of the earliest object that waits, or `following`."""
@@ -231,14 +234,14 @@ class ProviderObjects:
             else:
                 found = tuple(judgment.difference for judgment in judgments)
                 done = Repaired(self._context.fold({}), found, ())
-            await journal.commit(
-                connection,
-                self.name,
-                self._resume_at(following),
-                _count(done.found, postponed),
+            step = Step(
+                comparison=self.name,
+                position=self._resume_at(following),
+                counts=_count(done.found, postponed),
                 found=done.found,
                 provider=self._reads.name,
             )
+            await journal.commit(connection, step)
             reached("reconcile.commit.before")
         reached("reconcile.commit.after")
         self._context.after_commit(done.fold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from payment_service.config.config import Config
     from payment_service.flows.reconciliation.comparison import Comparison
+    from payment_service.flows.reconciliation.own_data import OpenReader
     from payment_service.flows.state.context import Context
 
 log = structlog.get_logger(__name__)
@@ -31,19 +33,22 @@ WINDOW: Final = timedelta(hours=24)
 # an operator may capture or cancel it at the provider.
 LONG_WINDOW: Final = timedelta(days=8)
 DAY: Final = timedelta(days=1)
+# A change has the time at which its transaction began, and no transaction of the service takes minutes.
+CHANGES_OVERLAP: Final = timedelta(minutes=5)
 
 
-def start_reconciliation(context: Context, config: Config) -> Callable[[], Awaitable[None]]:
+def start_reconciliation(context: Context, config: Config, *, open_reader: OpenReader) -> Callable[[], Awaitable[None]]:
     """Start the role as configured. Return what stops it."""
     interval = config.reconcile_interval
-    scheduled = ScheduledReconciliation(context, comparisons_of(context, config), interval=interval)
+    comparisons = comparisons_of(context, config, open_reader=open_reader)
+    scheduled = ScheduledReconciliation(context, comparisons, interval=interval)
     if interval:
         scheduled.start()
     return scheduled.stop
 
 
 class ScheduledReconciliation:
-    """Reconcile every `interval`. Once a day the window is longer."""
+    """Reconcile every `interval`. Once a day the window is longer, and all of our rows and records are compared."""
 
     def __init__(self, context: Context, comparisons: Sequence[Comparison], *, interval: timedelta) -> None:
         self._context = context
@@ -84,5 +89,7 @@ class ScheduledReconciliation:
     async def _window(self) -> Window:
         pool = self._context.pool
         now = await self._context.database_now(pool)
-        recent = await reconciliations.has_long_run(pool, within=DAY, length=LONG_WINDOW)
-        return Window.of(now - (WINDOW if recent else LONG_WINDOW), now)
+        finished = await reconciliations.last_finished(pool)
+        if finished is None or not await reconciliations.has_long_run(pool, within=DAY, length=LONG_WINDOW):
+            return replace(Window.of(now - LONG_WINDOW, now), changed_since=None)
+        return replace(Window.of(now - WINDOW, now), changed_since=finished - CHANGES_OVERLAP)

@@ -212,8 +212,8 @@ class Webhooks:
         work = [event for event in unique.values() if event.disposition is Disposition.APPLY]
         apply = self._apply_or_park if alone else self._apply
         fold, results = await apply(connection, work)
-        # Events are inserted as applied, under the payment that they name.
-        corrections = [r for r in results if r.result != "applied" or r.event.payment_id is None]
+        # Events are inserted as applied, under the payment that they name. The owner of the intent may be another.
+        corrections = [r for r in results if r.result != "applied" or r.event.payment_id != r.payment_id]
         if corrections:
             await events.record_results(connection, corrections)
         skipped = tuple(e.disposition for e in unique.values() if e.disposition is not Disposition.APPLY)
@@ -293,10 +293,13 @@ class Webhooks:
         return fold, results
 
     async def _match_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[EventKey, UUID]:
-        """Return the payment of each event: the named payment, or else the owner of its intent."""
-        intents = {(e.provider, e.intent_id) for e in work if e.payment_id is None and e.intent_id is not None}
+        """Return the payment of each event: the owner of its intent, or else the named payment.
+
+        Anybody with the dashboard can edit the metadata, and the intent of another payment would be canceled as a stray.
+        """
+        intents = {(e.provider, e.intent_id) for e in work if e.intent_id is not None}
         found = await payments.of_intents(connection, intents) if intents else {}
-        named = {event.key: event.payment_id or found.get((event.provider, event.intent_id or "")) for event in work}
+        named = {event.key: found.get((event.provider, event.intent_id or "")) or event.payment_id for event in work}
         return {key: payment_id for key, payment_id in named.items() if payment_id is not None}
 
     def _fold_in(

@@ -17,7 +17,7 @@ import aiohttp
 
 from payment_service.config.config import Config
 from payment_service.provider.plugins import Plugin
-from payment_service.provider.port import CHECKOUTS_MAX, Request, TooLate, Transient, Unknown
+from payment_service.provider.port import Request, TooLate, Transient, Unknown
 from payment_service.provider.stripe import times
 from payment_service.provider.stripe.amounts import to_stripe
 from payment_service.provider.stripe.api_versions import API_VERSION
@@ -25,6 +25,7 @@ from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.claim import claim
 from payment_service.provider.stripe.deliveries import StripeDeliveries
 from payment_service.provider.stripe.disputes import list_disputes
+from payment_service.provider.stripe.http_client import open_client
 from payment_service.provider.stripe.intents import (
     INTENTS,
     UNKNOWN_STATUS,
@@ -59,14 +60,10 @@ if TYPE_CHECKING:
     from payment_service.provider.port import Call, Checkout, EventPage, Outcome, ProviderEvent
     from payment_service_events.money import Money
 
-# Retrying beats waiting for a server that does not accept a connection within two seconds.
-CONNECT_TIMEOUT_S: Final = 2
 # A PaymentIntent with its charge has about 8 kB, a page of a hundred 800 kB.
 ANSWER_LIMIT_BYTES: Final = 2_097_152
 # A thousand refunds of one intent, more than any shop makes.
 REFUND_PAGES_MAX: Final = 10
-# Connections in addition to those of operations, for listings and checkouts.
-LISTINGS_MAX: Final = 4
 
 
 class Stripe:
@@ -84,24 +81,10 @@ class Stripe:
         self._publishable_key = config.stripe_publishable_key
         self._deliveries = StripeDeliveries.of(config, installation=installation)
         self._now_s = now_s
-        self._headers = {
-            "Authorization": f"Bearer {config.stripe_secret_key.get_secret_value()}",
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Accept-Encoding": "identity",
-            "User-Agent": "payment-service",
-        }
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_refuse_if_late)
         trace.on_request_chunk_sent.append(_refuse_if_late)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=config.provider_concurrency + LISTINGS_MAX + CHECKOUTS_MAX, keepalive_timeout=15
-            ),
-            timeout=aiohttp.ClientTimeout(total=config.provider_timeout_s, sock_connect=CONNECT_TIMEOUT_S),
-            trace_configs=[trace],
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = open_client(config, traces=[trace])
 
     async def close(self) -> None:
         """Close connections."""
@@ -187,6 +170,8 @@ class Stripe:
             raise
         except aiohttp.ClientConnectorError as error:
             return Transient(code=f"not_connected:{type(error.os_error).__name__}", retry_after_s=0)
+        except aiohttp.ClientHttpProxyError as error:  # the proxy opened no tunnel, so nothing was sent
+            return Transient(code=f"not_connected:proxy_{error.status}", retry_after_s=0)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unknown(code=f"connection:{type(error).__name__}")
         return classify(
@@ -305,7 +290,7 @@ class Stripe:
     async def _exchange(
         self, request: Request, *, idempotency_key: str = "", refuse_late: Callable[[], None] | None = None
     ) -> Response:
-        headers = {**self._headers, "Stripe-Version": request.api_version}
+        headers = {"Stripe-Version": request.api_version}
         if request.method == "POST":
             headers["Idempotency-Key"] = idempotency_key
         data = request.body.encode() if request.method == "POST" else None

@@ -190,7 +190,7 @@ def translate(event: dict[str, Any], *, deployment: str, livemode: bool, install
         payload=payload,
         disposition=disposition,
         payment_id=payment_id,
-        intent_id=_intent_id(event) if disposition in _WITH_FACT and payment_id is None else None,
+        intent_id=_intent_id(event) if disposition in _WITH_FACT else None,
         fact=fact,
         read_again=_read_again(event) if disposition in _WITH_FACT and fact is None else None,
     )

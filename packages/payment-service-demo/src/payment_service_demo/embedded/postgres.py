@@ -38,15 +38,21 @@ class EmbeddedPostgres(Server):
     """A PostgreSQL server in `data_dir`, or in a temporary folder that `stop` removes.
 
     `fsync=False` is for tests that do not check durability over a power cut; data survives kill -9 all the same.
-    `settings` are more server parameters, as in postgresql.conf.
+    `settings` are more server parameters, as in postgresql.conf. `temporary`: where the temporary folder is made.
     """
 
     def __init__(
-        self, data_dir: Path | None = None, *, fsync: bool = True, settings: Mapping[str, str] | None = None
+        self,
+        data_dir: Path | None = None,
+        *,
+        fsync: bool = True,
+        settings: Mapping[str, str] | None = None,
+        temporary: Path | None = None,
     ) -> None:
         super().__init__()
         self._wanted_data_dir = data_dir
         self._fsync = fsync
+        self._temporary = temporary
         self._settings = dict(settings or {})
         self._password = ""
 
@@ -57,7 +63,7 @@ class EmbeddedPostgres(Server):
 
     def start(self) -> Self:
         """Create the data folder if it is empty, start the server and wait until it accepts connections."""
-        self._folder = WorkFolder("postgres")
+        self._folder = WorkFolder("postgres", self._temporary)
         folder = self._folder.path
         try:
             account = unprivileged_account()

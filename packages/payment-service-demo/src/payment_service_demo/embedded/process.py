@@ -164,11 +164,12 @@ class WorkFolder:
     The owner holds a lock on the file `lock` inside. A lock that can be acquired belonged to a dead owner.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, parent: Path | None = None) -> None:
         prefix = f"payment-service-{name}-"
-        for other in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        parent = parent or Path(tempfile.gettempdir())
+        for other in parent.glob(f"{prefix}*"):
             _remove_abandoned(other)
-        self.path = Path(tempfile.mkdtemp(prefix=prefix))
+        self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         # Lock the file before it gets its name, so that no other process finds it unlocked.
         self._lock = (self.path / "lock.new").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
