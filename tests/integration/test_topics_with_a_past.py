@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
 from prometheus_client import REGISTRY
 
@@ -27,13 +27,6 @@ def recreate(topics: Topics) -> None:
     for deletion in client.delete_topics([ORDERS]).values():
         deletion.result(timeout=30)
     create_topics(topics.bootstrap_servers, [ORDERS])
-
-
-def commit(config: Config, offset: int, metadata: str) -> None:
-    """Commit a position of partition 0 from outside, as tools do that move or reset a group."""
-    client = Consumer({"bootstrap.servers": config.kafka_brokers, "group.id": config.kafka_group_id, **QUIET})
-    client.commit(offsets=[TopicPartition(ORDERS, 0, offset, metadata)], asynchronous=False)
-    client.close()
 
 
 def set_topic(topics: Topics, **settings: str) -> None:
@@ -94,7 +87,7 @@ async def test_a_topic_created_again_is_read_from_its_first_record_while_the_ser
 async def test_a_position_of_another_topic_is_not_used(group_config: Config, topics: Topics, member: Start) -> None:
     """It would skip five orders without a word."""
     topics.produce([order(n) for n in range(10)], partition=0)
-    await asyncio.to_thread(commit, group_config, 5, "another-topic-id")
+    await asyncio.to_thread(topics.commit, group_config.kafka_group_id, 5, "another-topic-id")
     receiver, before = BatchReceiver(), replaced()
     consumer = member(receiver)
     await receiver.wait_for(10)
@@ -109,7 +102,7 @@ async def test_a_position_of_another_topic_is_not_used(group_config: Config, top
 
 async def test_a_position_that_an_operator_set_is_used(group_config: Config, topics: Topics, member: Start) -> None:
     topics.produce([order(n) for n in range(10)], partition=0)
-    await asyncio.to_thread(commit, group_config, 5, "")
+    await asyncio.to_thread(topics.commit, group_config.kafka_group_id, 5, "")
     receiver = BatchReceiver()
     member(receiver)
     await receiver.wait_for(5)
@@ -118,7 +111,7 @@ async def test_a_position_that_an_operator_set_is_used(group_config: Config, top
 
 async def test_a_position_beyond_the_end_is_not_used(group_config: Config, topics: Topics, member: Start) -> None:
     topics.produce([order(n) for n in range(10)], partition=0)
-    await asyncio.to_thread(commit, group_config, 1_000, "")
+    await asyncio.to_thread(topics.commit, group_config.kafka_group_id, 1_000, "")
     receiver = BatchReceiver()
     member(receiver)
     await receiver.wait_for(10)

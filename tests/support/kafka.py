@@ -193,6 +193,11 @@ class Topics:
         with closing(Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group, **QUIET})) as consumer:
             return sum(max(0, found.offset) for found in consumer.committed(partitions, timeout=10))
 
+    def commit(self, group: str, offset: int, metadata: str) -> None:
+        """Commit a position of partition 0 of the orders for a group, as tools do that move or reset a group."""
+        with closing(Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group, **QUIET})) as client:
+            client.commit(offsets=[TopicPartition(ORDERS, 0, offset, metadata)], asynchronous=False)
+
     def delete_all(self) -> None:
         """Delete every topic and consumer group, so that the next test has an empty broker."""
         client = admin(self.bootstrap_servers)

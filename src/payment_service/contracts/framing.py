@@ -94,7 +94,5 @@ def _confluent(value: bytes) -> str:
 
 def _looks_binary(value: bytes) -> bool:
     """Return whether the first byte begins no text: a length or a tag of Avro and Protobuf, or a map of MessagePack."""
-    first = value[:1]
-    return (first < b" " and first not in b"\t\r\n") or (
-        b"\x81" <= first <= b"\x8f" and b"\xa0" <= value[1:2] <= b"\xbf"
-    )
+    text = value[:_SAMPLE_BYTES].lstrip(b"\t\r\n ")
+    return (b"" < text[:1] < b" ") or (b"\x81" <= value[:1] <= b"\x8f" and b"\xa0" <= value[1:2] <= b"\xbf")
