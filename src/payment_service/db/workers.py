@@ -45,5 +45,6 @@ async def delete_dead(pool: Pool) -> None:
 
 
 async def leave(pool: Pool, worker: UUID) -> None:
-    """Mark the process as dead, so that other workers can take its operations at once."""
+    """Mark the process as dead, so that other workers can take its operations at once. Delete its row if it holds none."""
     await pool.execute(_SQL.leave, worker)
+    await delete_dead(pool)
