@@ -63,12 +63,12 @@ CREATE TABLE payments (
     capture_before      timestamptz,  -- When the authorization ends, by the clock of the provider. NULL: not authorized, or not known yet.
     expires_at          timestamptz,  -- When an unpaid payment is canceled. NULL: never.
     expiry_due_at       timestamptz,  -- When the expiry loop looks at the payment next. NULL: never.
-    is_open             boolean     NOT NULL DEFAULT (status <> ALL (ARRAY['canceled', 'failed'])),
-    expiring_at         timestamptz DEFAULT 
+    is_open             boolean     NOT NULL GENERATED ALWAYS AS ((status <> ALL (ARRAY['canceled', 'failed']))) STORED,
+    expiring_at         timestamptz GENERATED ALWAYS AS (
 CASE
     WHEN (status = ANY (ARRAY['created', 'pending', 'requires_action', 'declined'])) THEN expiry_due_at
     ELSE NULL::timestamptz
-END,
+END) STORED,
     order_topic         text        NOT NULL,  -- Topic of the order record that created the payment, with order_partition and order_offset.
     order_partition     integer     NOT NULL,
     order_offset        bigint      NOT NULL,

@@ -46,7 +46,8 @@ _TABLES: Final = """
     ORDER BY c.oid
 """
 _COLUMNS: Final = """
-    SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attidentity = 'a',
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
+           CASE WHEN a.attidentity = 'a' THEN 'identity' WHEN a.attgenerated = 's' THEN 'stored' ELSE '' END,
            col_description(a.attrelid, a.attnum)
     FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
@@ -102,14 +103,14 @@ def _table(
     return "\n".join([f"-- {comment}", f"CREATE TABLE {name} (", *body, f"){tail};", *partition, *indexes, ""])
 
 
-def _column(widths: list[int], name: str, kind: str, required: bool, default: str | None, identity: bool) -> str:  # noqa: FBT001 - a row
+def _column(widths: list[int], name: str, kind: str, required: bool, default: str | None, generated: str) -> str:  # noqa: FBT001 - a row
     parts = [name.ljust(widths[0]), _plain(kind).ljust(widths[1])]
-    if identity:
+    if generated == "identity":
         parts.append("GENERATED ALWAYS AS IDENTITY")
     elif required:
         parts.append("NOT NULL")
     if default is not None:
-        parts.append(f"DEFAULT {default}")
+        parts.append(f"GENERATED ALWAYS AS ({default}) STORED" if generated == "stored" else f"DEFAULT {default}")
     return " ".join(parts).rstrip()
 
 

@@ -83,7 +83,7 @@ def test_a_replay_killed_at_its_commit_completes_when_repeated(
         (("show", NOBODY), 4, "Nothing that needs attention has this id"),
         (("retry", NOBODY), 4, "Nothing that needs attention has this id"),
         (("retry", str(GOOD), "--yes"), 1, "It is rejected again (too_old)"),
-        (("retry", str(EVIL)), 1, "It is rejected again (not_utf8)"),
+        (("retry", str(EVIL)), 1, "It is rejected again (binary_format)"),
         (("retry", str(HOOK)), 1, "The provider that sent it is not configured"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

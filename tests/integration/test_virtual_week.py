@@ -337,7 +337,8 @@ async def test_hosts_with_wrong_clocks_do_nothing_all_week(
 
         async def learn(step: int) -> None:
             await harness.flows.pool.execute("UPDATE polls SET due_at = now()")
-            await harness.flows.pool.execute("UPDATE polling SET events_due_at = now(), reads_due_at = now()")
+            await harness.flows.pool.execute("UPDATE event_positions SET events_due_at = now()")
+            await harness.flows.pool.execute("UPDATE provider_budget SET polls_due_at = now()")
             assert [await host.act() for host in hosts] == [0, 0, 0]
             await Expiry(harness.context()).expire_once()
             await asks(step)

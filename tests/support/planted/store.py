@@ -57,7 +57,7 @@ _CHANGED: Final = (
 _NAME_DISPUTES: Final = (
     "UPDATE disputes d SET id = v.id FROM unnest($1::uuid[], $2::uuid[]) AS v (old, id) WHERE d.id = v.old"
 )
-_COLUMNS: Final = "SELECT column_name FROM information_schema.columns WHERE table_name = $1 AND is_identity = 'NO' ORDER BY ordinal_position"
+_COLUMNS: Final = "SELECT column_name FROM information_schema.columns WHERE table_name = $1 AND is_identity = 'NO' AND is_generated = 'NEVER' ORDER BY ordinal_position"
 _CLEAN_ROWS: Final = "SELECT md5(string_agg(md5(t::text), '' ORDER BY t.id)) FROM {0} t JOIN copies c ON c.payment = t.{1} WHERE NOT c.planted"
 
 
