@@ -57,7 +57,7 @@ async def check_broker(config: Config) -> Findings:
         yield Finding(Verdict.OK, "topics", f"all {len(needed)} exist")
     read = (ORDERS_CREATED, ORDERS_CANCELLED) if config.orders_cancelled else (ORDERS_CREATED,)
     wanted = {name: existing[name] for name in read if name in existing}
-    for check in (_check_settings, _check_unread_orders, _check_transactions):
+    for check in (_check_settings, _check_unread_orders, _check_transactions) if wanted else ():
         async for finding in check(config, wanted):
             yield finding
 

@@ -127,7 +127,7 @@ def with_good_order(**record: Any) -> Callable[[Topics], int]:
         pytest.param(unpacked("lz4", 50 * MEGABYTE, 3), id="lz4"),
         pytest.param(unpacked("snappy", 20 * MEGABYTE, 3), id="snappy"),
         pytest.param(values(nested(), nested(1_000_000), b'{"a":' * 200_000), id="nesting"),
-        pytest.param(values(many_keys(200_000), many_keys(1_000_000)), id="keys"),
+        pytest.param(values(many_keys(200_000)), id="keys"),
         pytest.param(values(long_number(), long_number(5_000_000)), id="numbers"),
         pytest.param(with_good_order(headers=[("h", b"4 2 " * 200_000)]), id="a huge header"),
         pytest.param(with_good_order(headers=[(f"h{n}", b"4242") for n in range(50_000)]), id="many headers"),

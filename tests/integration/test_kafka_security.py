@@ -48,6 +48,7 @@ def rule(kind: ResourceType, name: str, operation: AclOperation) -> AclBinding:
 RULES: Final = [
     rule(ResourceType.GROUP, GROUP, AclOperation.READ),
     rule(ResourceType.TOPIC, ORDERS_CREATED, AclOperation.READ),
+    rule(ResourceType.TOPIC, ORDERS_CREATED, AclOperation.DESCRIBE_CONFIGS),
     *(
         rule(ResourceType.TOPIC, name, AclOperation.WRITE)
         for name in topics_needed(orders_cancelled=False)
@@ -98,6 +99,7 @@ def doctor_report(env: Mapping[str, str]) -> list[str]:
     }
     result = run("doctor", env={"DB_DSN": "postgresql://x@127.0.0.1:9/x", **stripe, **env})
     assert PASSWORD not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr, result.stderr
     return [" ".join(line.split()) for line in result.stdout.splitlines() if " broker" in line or " topics" in line]
 
 
