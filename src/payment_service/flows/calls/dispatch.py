@@ -52,8 +52,10 @@ HEARTBEAT_INTERVAL_S: Final = 1.0
 SEND_WITHIN_S: Final = 5.0
 # Without signals, operations of other processes are found within this time.
 CLAIM_INTERVAL_MAX_S: Final = 2.0
-# The pause of a claim that found no token, or only operations that another process is claiming.
+# The pause of a claim that found only operations that another process is claiming.
 CLAIM_PAUSE_S: Final = 0.02
+# The pause of a claim that has used up the tokens: one claim for several calls. A quarter of the burst, so that none is lost.
+TOKENS_PAUSE_S: Final = budget.BURST_S / 4
 # A transaction of about 20 ms, well under the lock timeout of other transactions.
 RECORD_GROUP_MAX: Final = 256
 # Every result wakes the loop. A lock on a payment lasts milliseconds.
@@ -89,6 +91,7 @@ class Dispatcher:
         self._calls: set[asyncio.Task[None]] = set()
         self._unrecorded: list[CallResult] = []
         self._claim_again = False
+        self._next_claim: asyncio.TimerHandle | None = None
         self._open = False
         self._work_left = True  # until a claim finds nothing more
         self._reserved = 0
@@ -237,8 +240,14 @@ class Dispatcher:
         capacity = self._config.provider_concurrency * UNRECORDED_PER_SLOT - len(self._owned)
         return min(self._config.provider_concurrency - len(self._calls), capacity) - self._reserved
 
-    def _wake_later(self, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._claiming.wake)
+    def _claim_later(self, seconds: float) -> None:
+        """Plan the next claim instead of the one that was planned."""
+        if self._next_claim is not None:
+            self._next_claim.cancel()
+        self._next_claim = self._wake_later(seconds)
+
+    def _wake_later(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self._claiming.wake)
 
     async def _claim(self, slots: int, blocked: frozenset[str], search: SearchStart) -> list[Claimed]:
         claimed_boot_s = self._boot_s()
@@ -273,17 +282,19 @@ class Dispatcher:
             self._claims.look_for_forgotten()  # without the row of the budget, claims get no calls
         self._work_left = batch.looked_until < batch.at
         if self._work_left:
-            self._plan_next_claim(claimed=len(claimed), slots=slots)
+            self._plan_next_claim(claimed=len(claimed), slots=slots, tokens=batch.free_calls or 0)
         return claimed
 
-    def _plan_next_claim(self, *, claimed: int, slots: int) -> None:
-        """Claim what was left when that is possible: after the end of a call, at once, or when there is a token again."""
+    def _plan_next_claim(self, *, claimed: int, slots: int, tokens: int) -> None:
+        """Claim what was left when that is possible: after the end of a call, when there are tokens again, or at once."""
         if claimed >= slots:
             self._slots_were_short = True
+        elif claimed >= tokens:
+            self._claim_later(min(CLAIM_INTERVAL_MAX_S, max(TOKENS_PAUSE_S, 1 / self._config.provider_rate_per_second)))
         elif claimed:
             self._claim_again = True
         else:
-            self._wake_later(min(CLAIM_INTERVAL_MAX_S, max(CLAIM_PAUSE_S, 1 / self._config.provider_rate_per_second)))
+            self._claim_later(CLAIM_PAUSE_S)
 
     async def _claim_probe(self) -> list[Claimed]:
         """Let one replica at a time probe each blocked kind with one operation."""
