@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class Creates:
     """Around a transaction: reserve calls before it, enqueue within it, start the calls after it. After an error, free them."""
 
-    def __init__(self, reservations: Mapping[str, Reservation] | None = None) -> None:
-        self._reservations = dict(reservations or {})
+    def __init__(self) -> None:
+        self._reservations: dict[str, Reservation] = {}
         self._claimed: list[Claimed] = []
-        self._held: dict[str, list[UUID]] = {name: [] for name in self._reservations}
+        self._held: dict[str, list[UUID]] = {}
         self.waiting = False
 
     @classmethod
