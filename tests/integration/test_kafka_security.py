@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
@@ -67,14 +68,31 @@ def remove_rule(kafka: SecuredKafka, kind: ResourceType, name: str | None = None
         deleted.result(timeout=30)
 
 
+def await_topics_seen(kafka: SecuredKafka, authority: Authority, expected: set[str]) -> None:
+    """Wait until the user sees exactly these topics: the controller answers before the broker applies a rule."""
+    client = AdminClient(
+        {
+            "bootstrap.servers": kafka.sasl,
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(authority.certificate),
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": USER,
+            "sasl.password": PASSWORD,
+        }
+    )
+    eventually(lambda: set(client.list_topics(timeout=10).topics) == expected)
+
+
 @pytest.fixture
-def kafka_with_rules(kafka: SecuredKafka) -> Iterator[SecuredKafka]:
+def kafka_with_rules(kafka: SecuredKafka, authorities: tuple[Authority, Authority]) -> Iterator[SecuredKafka]:
     """Start the broker with the rules of docs/deployment.md, and remove them afterwards."""
     client = admin(kafka.bootstrap_servers)
     for made in client.create_acls(RULES).values():
         made.result(timeout=30)
+    await_topics_seen(kafka, authorities[0], set(topics_needed(orders_cancelled=False)))
     yield kafka
     remove_rule(kafka, ResourceType.ANY)
+    await_topics_seen(kafka, authorities[0], set())
 
 
 @pytest.fixture
@@ -161,10 +179,14 @@ def test_a_refused_connection_is_explained_in_one_line(
 
 @pytest.mark.parametrize("left_out", [ORDERS_CREATED, "payments.failed"])
 def test_a_missing_rule_is_reported_by_its_topic(
-    kafka_with_rules: SecuredKafka, scram: dict[str, str], left_out: str
+    kafka_with_rules: SecuredKafka,
+    scram: dict[str, str],
+    authorities: tuple[Authority, Authority],
+    left_out: str,
 ) -> None:
     """A broker hides a topic from a user without any privilege on it."""
     remove_rule(kafka_with_rules, ResourceType.TOPIC, left_out)
+    await_topics_seen(kafka_with_rules, authorities[0], set(topics_needed(orders_cancelled=False)) - {left_out})
     line = doctor_report(scram)[1]
     assert line.startswith(f"failed topics missing: {left_out} → ")
     assert "ACL" in line
