@@ -9,19 +9,35 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import asyncpg
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException, Message
 
 from payment_service.config.config import Config
 from payment_service.db.pool import Pool
 from payment_service.db.published import Place, PublishedRow
-from payment_service.flows.comparisons.topics import TopicRecord, compare_placed, compare_topics
+from payment_service.flows.comparisons.topics import TopicRecord, TopicsUnavailable, compare_placed, compare_topics
+from payment_service.kafka import published
 from payment_service.kafka.published import GAP_RECORDS, PublishedRecords, _runs
 from payment_service_events import TOPICS
 from tests.support.kafka import Topics
 from tests.support.outbox import INITIATED, SUCCEEDED, drained, records, relaying, write
+
+
+class Silent:
+    """A consumer whose broker answers but sends no records."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    def consume(self, *_arguments: object) -> list[Message]:
+        return []
+
 
 PLACEMENT_OF = "position = (SELECT position FROM outbox WHERE aggregateid = $1 AND sequence = 1)"
 
@@ -40,7 +56,7 @@ async def payments(config: Config, pool: Pool, topics: Topics) -> list[uuid.UUID
 
 async def differences(config: Config, pool: Pool) -> list[tuple[str, uuid.UUID | None]]:
     """Compare all topics, and return codes and payments."""
-    async with PublishedRecords(config, TOPICS, idle_s=1.0) as reader:
+    async with PublishedRecords(config, TOPICS) as reader:
         found = [difference async for difference in compare_topics(pool, reader, deployment="default")]
     assert len({difference.key for difference in found}) == len(found)
     return [(difference.code, difference.payment_id) for difference in found]
@@ -58,6 +74,19 @@ async def repeat(pool: Pool, topics: Topics, payment: uuid.UUID, **changes: str)
 @pytest.mark.kafka
 async def test_published_records_agree_with_the_outbox(config: Config, pool: Pool, payments: list[uuid.UUID]) -> None:
     assert await differences(config, pool) == []
+
+
+async def test_a_broker_that_becomes_silent_before_the_end_gives_no_differences(
+    config: Config, pool: Pool, payments: list[uuid.UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records that did not arrive would count as missing, and a recovery would use their numbers again."""
+    monkeypatch.setattr(published, "IDLE_S", 0.0)
+    monkeypatch.setattr(published, "SILENCE_S", 0.5)
+    async with PublishedRecords(config, TOPICS) as reader:
+        offsets = await reader.starts(datetime.fromtimestamp(0, UTC))
+        silent = patch.object(reader, "_consumer", Silent(reader._consumer))
+        with silent, pytest.raises(TopicsUnavailable, match=INITIATED):
+            await reader.read_from(offsets)
 
 
 @pytest.mark.kafka
