@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import asyncpg
 import pytest
-from confluent_kafka import Consumer, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from payment_service.config.config import Config
 from payment_service.db.pool import Pool
@@ -26,8 +26,8 @@ from tests.support.kafka import Topics
 from tests.support.outbox import INITIATED, SUCCEEDED, drained, records, relaying, write
 
 
-class Silent:
-    """A consumer whose broker answers but sends no records."""
+class Faulty:
+    """A consumer with injected faults."""
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
@@ -35,8 +35,24 @@ class Silent:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._consumer, name)
 
+
+class Silent(Faulty):
+    """A consumer whose broker answers but sends no records."""
+
     def consume(self, *_arguments: object) -> list[Message]:
         return []
+
+
+class Moving(Faulty):
+    """A consumer of partitions that get another leader: Apache Kafka answers so while it elects one."""
+
+    elections = 2
+
+    def offsets_for_times(self, *arguments: Any, **options: Any) -> list[TopicPartition]:
+        if self.elections:
+            self.elections -= 1
+            raise KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
+        return self._consumer.offsets_for_times(*arguments, **options)
 
 
 PLACEMENT_OF = "position = (SELECT position FROM outbox WHERE aggregateid = $1 AND sequence = 1)"
@@ -87,6 +103,14 @@ async def test_a_broker_that_becomes_silent_before_the_end_gives_no_differences(
         silent = patch.object(reader, "_consumer", Silent(reader._consumer))
         with silent, pytest.raises(TopicsUnavailable, match=INITIATED):
             await reader.read_from(offsets)
+
+
+async def test_partitions_that_move_to_another_broker_are_read_afterwards(
+    config: Config, payments: list[uuid.UUID]
+) -> None:
+    async with PublishedRecords(config, TOPICS) as reader:
+        with patch.object(reader, "_consumer", Moving(reader._consumer)):
+            assert await reader.starts(datetime.fromtimestamp(0, UTC))
 
 
 @pytest.mark.kafka

@@ -31,12 +31,15 @@ REQUEST_TIMEOUT_S: Final = 10.0
 IDLE_S: Final = 2.0
 # Brokers answer a fetch within 500 ms, and a paused or throttled one within seconds.
 SILENCE_S: Final = 30.0
+# Electing a leader takes the controller some 100 ms.
+MOVING_PAUSE_S: Final = 0.2
 # Two places on a partition that are closer than this are read in one go.
 GAP_RECORDS: Final = 1_000
 PREFETCH_KBYTES: Final = 16_384
 LIBRARY_LOG_LEVEL: Final = 2  # errors are raised instead
 PUBLISHED_TOPICS: Final = (*payment_service_events.TOPICS, *DEAD_LETTERS.values())
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the library's names for its own findings begin so
+_MOVING: Final = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 # A plain call does not report a header whose name is not UTF-8 (`kafka/consumer.py`).
 _call_headers: Final = methodcaller("headers")
 
@@ -83,11 +86,23 @@ class PublishedRecords:
         asked = [TopicPartition(topic, number, since_ms) for topic, number in self._partitions]
         if not asked:
             return {}
-        found = await asyncio.to_thread(self._consumer.offsets_for_times, asked, timeout=REQUEST_TIMEOUT_S)
-        if (error := next((start.error for start in found if start.error), None)) is not None:
-            raise KafkaException(error)
+        found = await self._offsets_for_times(asked)
         # A negative offset means the end: no record is that new.
         return {(start.topic, start.partition): start.offset for start in found if start.offset >= 0}
+
+    async def _offsets_for_times(self, asked: list[TopicPartition]) -> list[TopicPartition]:
+        """Ask the leaders of partitions, again while a partition moves to another broker."""
+        deadline_s = monotonic() + REQUEST_TIMEOUT_S
+        while True:
+            try:
+                found = await asyncio.to_thread(self._consumer.offsets_for_times, asked, timeout=REQUEST_TIMEOUT_S)
+                _raise_first(found)
+            except KafkaException as error:
+                if error.args[0].code() not in _MOVING or monotonic() > deadline_s:
+                    raise
+                await asyncio.sleep(MOVING_PAUSE_S)
+            else:
+                return found
 
     async def read_from(self, offsets: Offsets) -> tuple[Sequence[TopicRecord], Offsets]:
         """Return some records from offsets on, and the offsets after them. A partition whose end was reached is absent."""
@@ -175,6 +190,11 @@ class PublishedRecords:
         if left and monotonic() - self._active_at_s > SILENCE_S:
             names = ", ".join(f"{topic}-{number}" for topic, number in sorted(left))
             raise TopicsUnavailable(f"The broker sent nothing for {SILENCE_S:.0f} s before the end of {names}.")
+
+
+def _raise_first(partitions: Iterable[TopicPartition]) -> None:
+    if (error := next((partition.error for partition in partitions if partition.error), None)) is not None:
+        raise KafkaException(error)
 
 
 def _runs(places: Iterable[Place]) -> list[list[Place]]:
