@@ -28,6 +28,27 @@ class ApiKeys(BaseModel):
     data: list[ApiKey]
 
 
+class AuditFault(BaseModel):
+    """A damaged place of the audit."""
+
+    code: str = Field(
+        description="changed, deleted, inserted, link_missing, backdated, head_missing or head_differs.",
+    )
+    position: int | None = Field(description="Position in the chain; null for an entry outside of it.")
+    audit_id: int | None = Field(description="Id of the entry in `audit`; null if it is unknown.")
+    detail: str
+
+
+class AuditVerification(BaseModel):
+    """The comparison of the audit with its hash chain."""
+
+    data: list[AuditFault] = Field(description="Up to 1,000 faults; empty: none.")
+    position: int = Field(description="Position of the last link.")
+    hash: str = Field(description="Hash of the last link.")
+    heads: int = Field(description="Number of published heads that the chain was compared with.")
+    waiting: int = Field(description="Entries that the next seal covers.")
+
+
 class InstallationState(BaseModel):
     """The deployment name of a database, and its claim at the provider's account."""
 
