@@ -37,6 +37,7 @@ from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.flows.webhooks.foreign import ForeignEvents
 from payment_service.http.app import build_app, build_operations_app
+from payment_service.http.auth import authenticator_for, note_use_loop
 from payment_service.http.health import Readiness
 from payment_service.http.server import HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
@@ -126,6 +127,7 @@ class Service:
         self._wakeups = self._wakes.connect(
             config, relay=self._relay, dispatchers=self._dispatchers, cancelled_orders=self._cancelled_orders
         )
+        self._authenticator = authenticator_for(pool)
         self._public = build_app(
             config=config,
             context=self._context,
@@ -134,6 +136,7 @@ class Service:
             store_event=self._webhooks.take,
             quarantine=partial(quarantine_webhook_body, pool),
             readiness=self.readiness,
+            authenticator=self._authenticator,
         )
         self._consumer: OrderConsumer | None = None
         self._stop_by_s = math.inf
@@ -183,6 +186,9 @@ class Service:
             stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
+            key_use = note_use_loop(self._pool, self._authenticator)
+            key_use.start()
+            stack.push_async_callback(key_use.stop)
             config = self._config
             await self._serve_http(
                 stack, self._public, config.service_host, config.service_port, shared=self._shares_port

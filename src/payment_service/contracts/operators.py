@@ -18,7 +18,18 @@ class ApiKey(BaseModel):
     client: str = Field(description="Owner of the key. Idempotency keys belong to the client, not to one of its keys.")
     prefix: str = Field(description="First characters of the key, to tell keys apart.")
     scopes: list[str]
+    networks: list[str] = Field(description="Networks that may use the key; empty: every address.")
+    requests_per_second: int | None = Field(description="Per process of the service; null: no limit.")
+    refunds_per_day: int | None = Field(description="Refunds per day, UTC; null: no limit.")
+    refund_amounts_per_day: dict[str, int] = Field(
+        description="Sum of refunds per day, UTC, in minor units by currency; empty: no limit, else no other currency."
+    )
+    refund_amounts_max: dict[str, int] = Field(
+        description="The largest refund, in minor units by currency; empty: no limit, else no other currency."
+    )
     created_at: datetime
+    expires_at: datetime | None = Field(description="Time when the key ends; null: never.")
+    last_used_at: datetime | None = Field(description="Accurate to a minute or two; null: never used.")
     revoked_at: datetime | None
 
 
