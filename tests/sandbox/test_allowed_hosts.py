@@ -10,7 +10,15 @@ import pytest
 from tests.sandbox.http_requests import INTENTS, create, send_request
 from tests.support.sandbox import SandboxProcess
 
-FOREIGN = ["evil.example", "evil.example:12111", "127.0.0.1.evil.example", "localhost.evil.example", "sandbox:12111", "", "[::1"]
+FOREIGN = [
+    "evil.example",
+    "evil.example:12111",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "sandbox:12111",
+    "",
+    "[::1",
+]
 OWN = ["localhost:12111", "LOCALHOST", "localhost.", "shop.localhost:80", "127.0.0.1:12111", "192.0.2.7", "[::1]:12111"]
 
 

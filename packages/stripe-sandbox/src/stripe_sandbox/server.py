@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from stripe_sandbox import control, errors, stripe_js
 from stripe_sandbox.api import Api, Operation
@@ -83,7 +84,7 @@ async def _listen(sandbox: Sandbox, runner: web.AppRunner, host: str, port: int,
             await site.start()
 
 
-def _reject_foreign_hosts(hosts: AllowedHosts) -> Callable[[web.Request, Serve], Awaitable[web.StreamResponse]]:
+def _reject_foreign_hosts(hosts: AllowedHosts) -> Middleware:
     @web.middleware
     async def reject(request: web.Request, handler: Serve) -> web.StreamResponse:
         try:
