@@ -145,10 +145,17 @@ class Service:
     async def start(self, stack: AsyncExitStack) -> None:
         """Start the parts from the last stage of the pipeline to the first; `stack` stops them in reverse order."""
         stack.push_async_callback(self._providers.close)
+        # A process whose port is in use claims nothing and joins no group.
+        operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
+        metrics_server = self._bind(stack, operations, self._config.metrics_port)
+        public_server = (
+            self._bind(stack, self._public, self._config.service_port, shared=self._shares_port)
+            if "http" in self._roles
+            else None
+        )
         await self._clock.measure_once()
         await self._claim_names(stack)
-        operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
-        await self._serve_http(stack, operations, self._config.metrics_port)
+        await self._serve_http(stack, metrics_server)
         self._wakeups.start()
         stack.push_async_callback(self._wakeups.stop)
         if self._relay is not None:
@@ -172,13 +179,13 @@ class Service:
             stack.push_async_callback(self._cancelled_orders.stop)
         if "reconcile" in self._roles:
             stack.push_async_callback(self._start_reconciliation())
-        if "http" in self._roles:
+        if public_server is not None:
             self._due.wakes("events", self._webhooks.replaying)
             self._foreign_events.start()
             stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
-            await self._serve_http(stack, self._public, self._config.service_port, shared=self._shares_port)
+            await self._serve_http(stack, public_server)
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
             running = asyncio.get_running_loop()
@@ -293,7 +300,12 @@ class Service:
             )
         return self._broker_status.problem() or "ok"
 
-    async def _serve_http(self, stack: AsyncExitStack, app: ASGIApp, port: int, *, shared: bool = False) -> None:
+    def _bind(self, stack: AsyncExitStack, app: ASGIApp, port: int, *, shared: bool = False) -> HttpServer:
         server = HttpServer(app, self._config.service_host, port, shared=shared)
+        server.bind()
+        stack.callback(server.unbind)
+        return server
+
+    async def _serve_http(self, stack: AsyncExitStack, server: HttpServer) -> None:
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)
