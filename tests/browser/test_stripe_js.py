@@ -2,88 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import stripe
-from playwright.sync_api import Error, FrameLocator, Page, expect
+from playwright.sync_api import Error, Page, expect
 
+from tests.browser.conftest import BLANK_PAGE
+from tests.browser.stripe_page import (
+    KEY,
+    bank,
+    confirm_card_payment,
+    mount,
+    new_intent,
+    result_of,
+    start_call,
+    status_of,
+    type_card,
+)
 from tests.support.sandbox import API_KEY, SandboxProcess
 from tests.support.shop_page import ShopPages
 
 pytestmark = pytest.mark.browser
-
-KEY = "pk_test_of_the_shop"
-BLANK = '<!doctype html><title>Shop</title><form><div id="card"></div></form><script src="{base}/v3/"></script>'
-MOUNT = """([key, secret, kind]) => new Promise((ready) => {
-    window.stripe = Stripe(key);
-    window.elements = stripe.elements({clientSecret: secret});
-    window.card = elements.create(kind);
-    window.events = [];
-    for (const name of ["focus", "change", "blur", "escape"]) card.on(name, (event) => events.push([name, event]));
-    card.on("ready", () => ready());
-    card.mount("#card");
-})"""
-
-Intent = Any
-
-
-@pytest.fixture
-def shop() -> Iterator[ShopPages]:
-    """A shop's web server."""
-    shop = ShopPages()
-    yield shop
-    shop.close()
-
-
-@pytest.fixture
-def shop_page(shop: ShopPages, page: Page, sandbox: SandboxProcess) -> Page:
-    """A page of the shop that contains only a form and the sandbox's script."""
-    page.goto(shop.put("/checkout", BLANK.format(base=sandbox.base_url)))
-    return page
-
-
-def new_intent(sandbox: SandboxProcess, **more: Any) -> Intent:
-    client: Any = sandbox.client()
-    wanted = {"amount": 1000, "currency": "usd", "metadata": {"order_id": "17"}}
-    methods = {} if "automatic_payment_methods" in more else {"payment_method_types": ["card"]}
-    return client.v1.payment_intents.create({**wanted, **methods, **more})
-
-
-def status_of(sandbox: SandboxProcess, intent: Intent) -> str:
-    client: Any = sandbox.client()
-    return str(client.v1.payment_intents.retrieve(intent.id).status)
-
-
-def mount(page: Page, intent: Intent, kind: str = "card") -> FrameLocator:
-    """Mount an element and return its card form."""
-    page.evaluate(MOUNT, [KEY, intent.client_secret, kind])
-    return page.frame_locator("#card iframe")
-
-
-def type_card(form: FrameLocator, number: str = "4242424242424242") -> None:
-    form.get_by_label("card number").press_sequentially(number)
-    form.get_by_label("expiration").press_sequentially("1234")
-    form.get_by_label("CVC").press_sequentially("123")
-
-
-def confirm_card_payment(page: Page, intent: Intent) -> Any:
-    return page.evaluate("(s) => stripe.confirmCardPayment(s, {payment_method: {card}})", intent.client_secret)
-
-
-def start_call(page: Page, call: str, *arguments: Any) -> None:
-    """Start a call that waits for the customer. `result_of` returns its result."""
-    page.evaluate(f"(arguments) => {{ window.pending = ({call})(...arguments); }}", list(arguments))
-
-
-def result_of(page: Page) -> Any:
-    return page.evaluate("() => window.pending")
-
-
-def bank(page: Page) -> FrameLocator:
-    return page.frame_locator("dialog iframe")
 
 
 def test_page_of_another_origin_pays_with_confirm_card_payment(shop_page: Page, sandbox: SandboxProcess) -> None:
@@ -108,11 +49,11 @@ def test_page_of_another_origin_pays_with_confirm_payment(shop_page: Page, sandb
 
 
 def test_customer_is_redirected_to_the_return_url_after_payment(
-    shop_page: Page, sandbox: SandboxProcess, shop: ShopPages
+    shop_page: Page, sandbox: SandboxProcess, shop_pages: ShopPages
 ) -> None:
     intent = new_intent(sandbox, automatic_payment_methods={"enabled": True})
     type_card(mount(shop_page, intent, "payment"))
-    target = f"{shop.url}/thanks?order=17"
+    target = f"{shop_pages.url}/thanks?order=17"
 
     start_call(shop_page, "(url) => stripe.confirmPayment({elements, confirmParams: {return_url: url}})", target)
     shop_page.wait_for_url("**/thanks?**")
@@ -190,11 +131,13 @@ def test_server_and_page_can_use_different_host_names(shop_page: Page, sandbox: 
     assert result_of(shop_page)["paymentIntent"]["status"] == "succeeded"
 
 
-def test_page_with_stripes_recommended_csp_can_pay(shop: ShopPages, page: Page, sandbox: SandboxProcess) -> None:
+def test_page_with_stripes_recommended_csp_can_pay(shop_pages: ShopPages, page: Page, sandbox: SandboxProcess) -> None:
     """https://docs.stripe.com/security/guide#content-security-policy, with the sandbox in Stripe's place."""
     sources = "; ".join(f"{what}-src {sandbox.base_url}" for what in ("script", "frame", "connect"))
     policy = f'<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; {sources}">'
-    page.goto(shop.put("/strict", BLANK.format(base=sandbox.base_url).replace("<title>", policy + "<title>")))
+    page.goto(
+        shop_pages.put("/strict", BLANK_PAGE.format(base=sandbox.base_url).replace("<title>", policy + "<title>"))
+    )
     intent = new_intent(sandbox)
     type_card(mount(page, intent), "4000002760003184")
 
@@ -219,10 +162,10 @@ def test_manual_confirmation_returns_to_the_server(shop_page: Page, sandbox: San
 
 @pytest.mark.parametrize(("button", "redirect_status"), [("Complete", "succeeded"), ("Fail", "failed")])
 def test_return_url_opens_three_d_secure_by_redirect(
-    shop_page: Page, sandbox: SandboxProcess, shop: ShopPages, button: str, redirect_status: str
+    shop_page: Page, sandbox: SandboxProcess, shop_pages: ShopPages, button: str, redirect_status: str
 ) -> None:
     more = {"payment_method": "pm_card_authenticationRequired", "confirm": True}
-    intent = new_intent(sandbox, return_url=f"{shop.url}/back?order=17", **more)
+    intent = new_intent(sandbox, return_url=f"{shop_pages.url}/back?order=17", **more)
     shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
 
     start_call(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
@@ -362,119 +305,3 @@ def test_unaccepted_publishable_key_is_rejected(shop_page: Page, sandbox: Sandbo
 
     assert error["message"].startswith("Invalid API Key provided: ")
     assert status_of(sandbox, intent) == "requires_payment_method"
-
-
-def test_calls_that_are_not_covered_are_rejected_by_name(shop_page: Page, sandbox: SandboxProcess) -> None:
-    mount(shop_page, new_intent(sandbox))
-
-    for name in ("createToken", "confirmSetup", "redirectToCheckout"):
-        with pytest.raises(Error, match=rf"does not cover stripe\.{name}\(\)"):
-            shop_page.evaluate("(name) => stripe[name]({})", name)
-
-
-@pytest.mark.parametrize(
-    "kind", ["linkAuthentication", "address", "expressCheckout", "paymentRequestButton", "cardNumber", "anything"]
-)
-def test_unknown_element_is_an_empty_box_and_a_warning(shop_page: Page, sandbox: SandboxProcess, kind: str) -> None:
-    warnings: list[str] = []
-    shop_page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
-    form = mount(shop_page, new_intent(sandbox), "payment")
-    ready = shop_page.evaluate(
-        """(kind) => new Promise((ready) => {
-            document.querySelector("form").insertAdjacentHTML("beforeend", "<div id=other></div>");
-            window.other = elements.create(kind, {paymentRequest: stripe.paymentRequest({}), mode: "shipping"});
-            other.on("ready", ready).once("change", ready).mount("#other");
-        })""",
-        kind,
-    )
-
-    assert ready == {"elementType": kind}
-    assert [text for text in warnings if f"no element of type {kind}" in text]
-    assert shop_page.evaluate("() => elements.getElement(other._kind) === other")
-    assert shop_page.evaluate("() => other.getValue()")["complete"] is False
-    shop_page.evaluate(
-        "() => { other.update({}); other.focus(); other.blur(); other.clear(); other.collapse(); elements.update({}); }"
-    )
-    shop_page.evaluate("() => { other.unmount(); other.mount('#other'); other.off('ready'); other.destroy(); }")
-    assert shop_page.evaluate("(kind) => elements.getElement(kind)", kind) is None
-    expect(shop_page.locator("#other > *")).to_have_count(0)
-    type_card(form)
-    result = shop_page.evaluate("() => stripe.confirmPayment({elements, redirect: 'if_required'})")
-    assert result["paymentIntent"]["status"] == "succeeded"
-
-
-def test_empty_box_cannot_pay(shop_page: Page, sandbox: SandboxProcess) -> None:
-    intent = new_intent(sandbox)
-    mount(shop_page, intent)
-
-    with pytest.raises(Error, match="empty box for cardNumber"):
-        shop_page.evaluate(
-            "(s) => stripe.confirmCardPayment(s, {payment_method: {card: elements.create('cardNumber')}})",
-            intent.client_secret,
-        )
-
-
-def test_wallets_are_never_available(shop_page: Page, sandbox: SandboxProcess) -> None:
-    mount(shop_page, new_intent(sandbox))
-    request = "stripe.paymentRequest({country: 'US', currency: 'usd', total: {label: 'Order', amount: 1000}})"
-
-    assert shop_page.evaluate(f"() => {request}.on('paymentmethod', () => undefined).canMakePayment()") is None
-
-
-CHECKOUT_OF_STRIPES_DOCS = """
-<!doctype html>
-<title>Checkout</title>
-<form id="payment-form">
-  <div id="express"></div><div id="link"></div><div id="address"></div><div id="payment"></div>
-  <button id="submit" disabled>Pay now</button>
-  <p id="message"></p>
-</form>
-<script src="{base}/v3/"></script>
-<script>
-  const stripe = Stripe("pk_test_of_the_shop");
-  const secret = new URLSearchParams(location.search).get("secret");
-  const back = new URLSearchParams(location.search).get("payment_intent_client_secret");
-  const say = (text) => {{ document.querySelector("#message").textContent = text; }};
-  const show = async () => {{
-    let email = "";
-    const elements = stripe.elements({{clientSecret: secret, appearance: {{theme: "stripe"}}, loader: "auto"}});
-    const express = elements.create("expressCheckout", {{buttonHeight: 48}});
-    express.on("ready", ({{availablePaymentMethods}}) => {{ document.querySelector("#express").hidden = !availablePaymentMethods; }});
-    express.mount("#express");
-    const link = elements.create("linkAuthentication", {{defaultValues: {{email: ""}}}});
-    link.on("change", (event) => {{ email = event.value.email; }});
-    link.mount("#link");
-    elements.create("address", {{mode: "shipping"}}).mount("#address");
-    const payment = elements.create("payment", {{layout: "accordion"}});
-    payment.on("ready", () => {{ document.querySelector("#submit").disabled = false; }});
-    payment.mount("#payment");
-    document.querySelector("form").addEventListener("submit", async (event) => {{
-      event.preventDefault();
-      const {{error: incomplete}} = await elements.submit();
-      if (incomplete) return say(incomplete.message);
-      const {{error}} = await stripe.confirmPayment({{
-        elements, confirmParams: {{return_url: location.origin + "/checkout", receipt_email: "a@example.com"}},
-      }});
-      say(error.message);
-    }});
-  }};
-  if (back) stripe.retrievePaymentIntent(back).then(({{paymentIntent}}) => say(paymentIntent.status));
-  else show();
-</script>
-"""
-
-
-@pytest.mark.parametrize("card", ["Pays", "3-D Secure"])
-def test_page_with_every_element_of_stripes_quickstart_pays(
-    shop: ShopPages, page: Page, sandbox: SandboxProcess, card: str
-) -> None:
-    """The structure of https://docs.stripe.com/payments/quickstart, with the elements that it adds on the way."""
-    address = shop.put("/checkout", CHECKOUT_OF_STRIPES_DOCS.format(base=sandbox.base_url))
-    page.goto(f"{address}?secret={new_intent(sandbox).client_secret}")
-    expect(page.locator("#express")).to_be_hidden()
-    page.frame_locator("#payment iframe").get_by_role("button", name=card, exact=True).click()
-    page.get_by_role("button", name="Pay now").click()
-    if card == "3-D Secure":
-        bank(page).get_by_role("button", name="Complete").click()
-    page.wait_for_url("**redirect_status=succeeded**")
-    expect(page.locator("#message")).to_have_text("succeeded")
