@@ -103,10 +103,15 @@ def test_keys_are_listed_without_secrets_and_revoked_once(database_dsn: str) -> 
 def test_a_key_with_limits_is_rotated(database_dsn: str) -> None:
     """The new key has the client, the limits and the lifetime of the old one, which ends after the overlap."""
     env = {"DB_DSN": database_dsn}
-    options = "--expires 90d --network 10.0.1.0/24 --requests-per-second 20 --refunds-per-day 50".split()
-    options += (
-        "--refund-amount-per-day eur:500.00 --refund-amount-per-day jpy:9000 --refund-amount-max eur:99.5".split()
-    )
+    options = ["--expires", "90d", "--network", "10.0.1.0/24", "--requests-per-second", "20", "--refunds-per-day", "50"]
+    options += [
+        "--refund-amount-per-day",
+        "eur:500.00",
+        "--refund-amount-per-day",
+        "jpy:9000",
+        "--refund-amount-max",
+        "eur:99.5",
+    ]
     secret = run("keys", "create", "--client", "shop", "--scope", "refund", *options, env=env).stdout.strip()
     [old] = done(run("keys", "list", "--json", env=env))["data"]
     assert (old["networks"], old["requests_per_second"], old["refunds_per_day"]) == (["10.0.1.0/24"], 20, 50)
