@@ -124,8 +124,8 @@ def test_a_payment_that_ended_is_started_again(page: Page, shop: Shop, address: 
 
 def test_a_payment_that_a_bank_processes_is_waited_for(page: Page, shop: Shop, address: str) -> None:
     shop.order("o-1")
-    shop.intent_of("o-1")
-    # The next event may come at any moment, so the state is set for exactly one answer.
+    shop.wait_status("pending")
+    shop.wait_quiet()  # a late event would change the status back
     shop.execute("UPDATE payments SET status = 'processing'")
     page.goto(address)
     expect(page.get_by_role("alert")).to_have_text("Your payment is being processed.")
