@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -115,19 +115,16 @@ def build_operations_app(*, readiness: CheckReadiness, openapi_of: FastAPI) -> S
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    # Not coroutines, so that they run in a thread.
+    # Not a coroutine, so that it runs in a thread.
     def openapi_json(_request: Request) -> Response:
         return JSONResponse(describe())
-
-    def docs_page(_request: Request) -> Response:
-        return HTMLResponse(docs.page(describe()))
 
     app = Starlette(
         routes=[
             *health_routes(readiness),
             Route("/metrics", metrics),
             Route("/openapi.json", openapi_json),
-            Route("/docs", docs_page),
+            *docs.ROUTES,
         ],
         middleware=[Middleware(RequestMiddleware)],
     )

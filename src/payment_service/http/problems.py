@@ -152,7 +152,7 @@ class NotReadyBody(ProblemBody):
 
     model_config = ConfigDict(title="NotReady")
 
-    ready: Literal[False]
+    ready: Literal[False] = Field(description="Always false in this response.")
     checks: dict[str, str] = Field(description="Each part with its state: `ok`, or a sentence.")
 
 
