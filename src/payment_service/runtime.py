@@ -162,22 +162,7 @@ class Service:
             await dispatcher.start()
             stack.push_async_callback(self._within_grace, dispatcher.stop)
         if "dispatch" in self._roles:
-            seals = AuditSeals(self._pool)
-            self._due.wakes("audit", seals.loop)
-            seals.loop.start()
-            stack.push_async_callback(seals.loop.stop)
-            expiry = Expiry(self._context)
-            self._due.wakes("expiries", expiry.loop)
-            expiry.start()
-            stack.push_async_callback(expiry.stop)
-            for timer in make_provider_timers(self._context, self._webhooks, self._config):
-                self._due.wakes("polls" if isinstance(timer, Poller) else "pages", timer.loop)
-                await timer.start()
-                stack.push_async_callback(self._within_grace, timer.stop)
-            self._due.wakes("cancellations", self._cancelled_orders.loop)
-            # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
-            self._cancelled_orders.start()
-            stack.push_async_callback(self._cancelled_orders.stop)
+            await self._start_timers(stack)
         if "reconcile" in self._roles:
             stack.push_async_callback(self._start_reconciliation())
         if "http" in self._roles:
@@ -213,6 +198,24 @@ class Service:
         ):
             loop.start()
             stack.push_async_callback(loop.stop)
+
+    async def _start_timers(self, stack: AsyncExitStack) -> None:
+        seals = AuditSeals(self._pool)
+        self._due.wakes("audit", seals.loop)
+        seals.loop.start()
+        stack.push_async_callback(seals.loop.stop)
+        expiry = Expiry(self._context)
+        self._due.wakes("expiries", expiry.loop)
+        expiry.start()
+        stack.push_async_callback(expiry.stop)
+        for timer in make_provider_timers(self._context, self._webhooks, self._config):
+            self._due.wakes("polls" if isinstance(timer, Poller) else "pages", timer.loop)
+            await timer.start()
+            stack.push_async_callback(self._within_grace, timer.stop)
+        self._due.wakes("cancellations", self._cancelled_orders.loop)
+        # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
+        self._cancelled_orders.start()
+        stack.push_async_callback(self._cancelled_orders.stop)
 
     def _start_reconciliation(self) -> Callable[[], Awaitable[None]]:
         open_reader = partial(open_published_records, self._config)

@@ -40,7 +40,8 @@ PACKAGE: Final = Path(payment_service.__file__).parent
 # Run by the owner.
 OWNERS: Final = {"maintain.sql", "roles.sql", "rights.sql"}
 ASSIGNMENTS: Final = re.compile(
-    r"(?:(?<!FOR )(?<!KEY )(?<!DO )UPDATE (\w+)(?: AS)?(?: (?!SET)\w+)?|INSERT INTO (\w+)(?:(?!INSERT INTO).)*?DO UPDATE)\s+SET\s+", re.DOTALL
+    r"(?:(?<!FOR )(?<!KEY )(?<!DO )UPDATE (\w+)(?: AS)?(?: (?!SET)\w+)?|INSERT INTO (\w+)(?:(?!INSERT INTO).)*?DO UPDATE)\s+SET\s+",
+    re.DOTALL,
 )
 TOKENS: Final = re.compile(r"[(),]|(?<!DISTINCT )\b(?:FROM|WHERE|RETURNING)\b")
 PARTITION: Final = re.compile(r"_[0-9]{8}$")
@@ -176,7 +177,7 @@ def _assigned(text: str) -> set[str]:
     for token in TOKENS.finditer(f"{text})"):
         depth += {"(": 1, ")": -1}.get(token[0], 0)
         if depth < 0 or (depth == 0 and token[0] not in "()"):
-            columns |= set(re.findall(r"\w+", text[start : token.start()].split("=")[0]))
+            columns |= set(re.findall(r"\w+", text[start : token.start()].split("=", maxsplit=1)[0]))
             start = token.end()
             if token[0] != ",":
                 break
@@ -256,7 +257,9 @@ def test_only_the_operator_changes_keys(migrated: RolesDatabase) -> None:
 
 def test_the_commands_for_keys_name_the_role_that_they_need(migrated: RolesDatabase) -> None:
     create = ("keys", "create", "--client", "shop", "--scope", "read")
-    service, operator = ({"DB_DSN": migrated.dsn_of(role)} for role in (migrated.roles.service, migrated.roles.operator))
+    service, operator = (
+        {"DB_DSN": migrated.dsn_of(role)} for role in (migrated.roles.service, migrated.roles.operator)
+    )
     assert_fails(run(*create, env=service), 2, "use the login of the operator's role")
     assert run(*create, env=operator).returncode == 0
     [key] = done(run("keys", "list", "--json", env=service))["data"]

@@ -54,8 +54,7 @@ _CORE: Final[dict[str, str]] = {
     "outbox_placements": "SELECT, INSERT",
     "partition_readers": "SELECT, INSERT, UPDATE",
     "payment_events": (
-        "SELECT, INSERT, UPDATE ("
-        "parked_reason, payment_id, processed, processed_at, result, retry_at, tries)"
+        "SELECT, INSERT, UPDATE (parked_reason, payment_id, processed, processed_at, result, retry_at, tries)"
     ),
     "payment_events_default": "SELECT",
     "payment_history": "SELECT, INSERT",
@@ -69,10 +68,7 @@ _CORE: Final[dict[str, str]] = {
     "provider_budget": "SELECT, INSERT, UPDATE",
     "provider_health": "SELECT, INSERT, UPDATE, DELETE",
     "provider_schemas": "SELECT",
-    "quarantine": (
-        "SELECT, INSERT, UPDATE ("
-        "closed_at, replayed_at)"
-    ),
+    "quarantine": ("SELECT, INSERT, UPDATE (closed_at, replayed_at)"),
     "reconciliation_objects": "SELECT, INSERT, DELETE",
     "reconciliations": "SELECT, INSERT, UPDATE",
     "recovered_records": "SELECT, INSERT",
