@@ -213,24 +213,6 @@ class Service:
         self._consumer.start()
         stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
 
-    async def _start_timers(self, stack: AsyncExitStack) -> None:
-        seals = AuditSeals(self._pool)
-        self._due.wakes("audit", seals.loop)
-        seals.loop.start()
-        stack.push_async_callback(seals.loop.stop)
-        expiry = Expiry(self._context)
-        self._due.wakes("expiries", expiry.loop)
-        expiry.start()
-        stack.push_async_callback(expiry.stop)
-        for timer in make_provider_timers(self._context, self._webhooks, self._config):
-            self._due.wakes("polls" if isinstance(timer, Poller) else "pages", timer.loop)
-            await timer.start()
-            stack.push_async_callback(self._within_grace, timer.stop)
-        self._due.wakes("cancellations", self._cancelled_orders.loop)
-        # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
-        self._cancelled_orders.start()
-        stack.push_async_callback(self._cancelled_orders.stop)
-
     def _start_reconciliation(self) -> Callable[[], Awaitable[None]]:
         open_reader = partial(open_published_records, self._config)
         return start_reconciliation(self._context, self._config, open_reader=open_reader)
