@@ -20,7 +20,7 @@ from payment_service.flows.requests.checkout import Checkouts
 from payment_service.flows.requests.open_payment import Payments
 from payment_service.flows.requests.refund import Refunds
 from payment_service.http import docs, problems
-from payment_service.http.auth import authenticator_for
+from payment_service.http.auth import Authenticator, authenticator_for
 from payment_service.http.captures import captures_router
 from payment_service.http.checkout import checkout_router
 from payment_service.http.health import CheckReadiness, health_routes
@@ -52,6 +52,7 @@ def build_app(
     store_event: StoreEvent,
     quarantine: Quarantine,
     readiness: CheckReadiness,
+    authenticator: Authenticator | None = None,
 ) -> FastAPI:
     """Build the app of SERVICE_PORT. It has no docs and no metrics, because this port may face the internet.
 
@@ -87,7 +88,7 @@ def build_app(
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies)),
         ],
     )
-    authenticator = authenticator_for(context.pool)
+    authenticator = authenticator or authenticator_for(context.pool)
     app.include_router(payments_router(reads, authenticator))
     app.include_router(payment_lists_router(reads, authenticator))
     app.include_router(refunds_router(reads, authenticator, Refunds(context)))
