@@ -11,7 +11,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check reference release-check fmt docs bench shots lock \
+.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check reference release release-check fmt docs bench shots lock \
 	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -43,6 +43,7 @@ help:
 	@echo 'make test-scale              fail if a read or a loop walks a million skewed payments; ARGS="--payments 10000000"'
 	@echo 'make check                   check lint, format, types, import directions and prose'
 	@echo 'make reference               bring the bundle of the interactive API reference from npm (else exits 4)'
+	@echo 'make release                 build all that a release of HEAD publishes into dist/, twice, compare, and install each alone (needs npm, else exits 4)'
 	@echo 'make release-check           check whether this working copy can be released; publishes nothing'
 	@echo 'make fmt                     fix what lint and format can fix'
 	@echo 'make docs                    write the generated docs again: configuration, commands, schema, state machines, contracts'
@@ -137,6 +138,9 @@ check: install
 
 reference:
 	@scripts/fetch-reference
+
+release: install
+	@$(BIN)/python -m scripts.release
 
 release-check: install
 	@$(BIN)/python -m scripts.release_check

@@ -10,6 +10,8 @@ from typing import Final
 
 import pytest
 
+from payment_service.http import docs
+
 ROOT: Final = Path(__file__).parents[2]
 SOURCE: Final = ROOT / "src"
 SERVICE: Final = SOURCE / "payment_service"
@@ -99,7 +101,7 @@ def test_no_file_is_too_long() -> None:
         path
         for folder in ("src", "packages")
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in {".css", ".html", ".js", ".sql"}
+        if path.suffix in {".css", ".html", ".js", ".sql"} and path != docs.BUNDLE
     ]
     assert len(others) > 10
     assert [p.name for p in (*python_files(), *others) if len(p.read_text().splitlines()) > FILE_LINES_MAX] == []
