@@ -130,7 +130,7 @@ check: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --python-version 3.10 packages/payment-service-events/src # the oldest that mypy knows
+	$(BIN)/mypy --python-version 3.10 packages/payment-service-events/src packages/payment-service-client/src # the oldest that mypy knows
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.count_prose
 
@@ -149,6 +149,7 @@ docs: install
 	$(BIN)/python -m scripts.document_events
 	$(BIN)/python -m scripts.document_commands
 	$(BIN)/python -m scripts.document_api
+	$(BIN)/python -m scripts.generate_client
 	$(BIN)/python -m scripts.document_invariants
 
 bench: install

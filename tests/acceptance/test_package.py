@@ -1,4 +1,4 @@
-"""The four wheels: each is built, held against its source, installed alone into a fresh environment, and used there."""
+"""The five wheels: each is built, held against its source, installed alone into a fresh environment, and used there."""
 
 from __future__ import annotations
 
