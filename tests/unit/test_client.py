@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -72,7 +72,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture(params=["sync", "async"])
-def client(request: pytest.FixtureRequest, waits: list[float]) -> Iterator[Callable[..., tuple[Script, Run]]]:
+def client(request: pytest.FixtureRequest, waits: list[float]) -> Callable[..., tuple[Script, Run]]:
     """Return a function that opens a client with a script; `run` calls a method and returns its result."""
 
     def start(*answers: Answer, **options: Any) -> tuple[Script, Run]:
@@ -95,7 +95,7 @@ def client(request: pytest.FixtureRequest, waits: list[float]) -> Iterator[Calla
 
         return script, run_sync if request.param == "sync" else lambda use: asyncio.run(use_async(use))
 
-    yield start
+    return start
 
 
 Start = Callable[..., tuple[Script, Run]]
@@ -114,7 +114,7 @@ def test_a_change_is_one_request_with_a_new_key_and_only_the_given_fields(client
     script, run = client(PAID, PAID)
     assert run(refund) == {"id": PAYMENT}
     run(refund)
-    [first, second] = script.requests
+    [first, _] = script.requests
     assert (first.method, str(first.url)) == ("POST", f"{URL}/v1/payments/{PAYMENT}/refunds")
     assert json.loads(first.content) == {"amount": "5.00", "metadata": {"ticket": "4711"}}
     assert first.headers["authorization"] == "Bearer psk_1"
