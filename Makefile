@@ -11,7 +11,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check reference release-check fmt docs bench shots lock \
+.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release-check fmt docs bench shots lock \
 	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -30,6 +30,8 @@ help:
 	@echo 'make test-clients            test the sandbox with clients for Node, Go and Java (exits 4 if one is missing)'
 	@echo 'make test-asyncapi           read asyncapi.yaml with the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
 	@echo 'make test-openapi            compile and use a TypeScript client made from openapi.json (needs Node.js and npm, else exits 4)'
+	@echo 'make test-npm                build and pack the npm package, install it alone and use it (needs Node.js and npm, else exits 4)'
+	@echo 'make test-examples           run the order services in Python, Node, Go and Java on Apache Kafka (exits 4 if one is missing)'
 	@echo 'make test-alerts             make twelve faults and let a real Prometheus fire the alerts (else exits 4); about 5 minutes'
 	@echo 'make test-nginx              test deploy/nginx with a real nginx between the sandbox and the service (else exits 4)'
 	@echo 'make test-postgres           test failover, PgBouncer and a full disk on the PostgreSQL of the system (else exits 4)'
@@ -93,6 +95,12 @@ test-asyncapi:
 
 test-openapi: install
 	@scripts/test-openapi $(ARGS)
+
+test-npm: install
+	@scripts/test-npm $(ARGS)
+
+test-examples: install
+	@scripts/test-examples $(ARGS)
 
 nginx-config-test:
 	@scripts/with-nginx scripts/nginx-config-test

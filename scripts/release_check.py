@@ -27,7 +27,7 @@ def problems() -> Iterator[str]:
         yield "The working copy has changes: commit them, or remove them."
     yield from other_versions(version(), {path: path.read_text() for path in PROJECTS})
     if git("tag", "--list", f"v{version()}"):
-        yield f"{version()} was released already: name the next version in the four pyproject.toml files."
+        yield f"{version()} was released already: name the next version in the five pyproject.toml files."
     if problem := in_changelog(version(), (ROOT / "CHANGELOG.md").read_text()):
         yield problem
     if not (RELEASED / version()).exists() or read(RELEASED / version()) != made_now():

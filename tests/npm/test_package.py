@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.npm, pytest.mark.timeout(120)]
 README = ROOT / "packages" / "payment-service-js" / "README.md"
 PROJECT = Path(os.environ.get("NPM_PROJECT", ""))
 TSC = ROOT / "packages" / "payment-service-js" / "node_modules" / ".bin" / "tsc"
-OPTIONS = "--strict --noUncheckedIndexedAccess --target es2022 --module nodenext --moduleResolution nodenext --types node".split()
+OPTIONS = ("--strict", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext", "--types", "node")
 
 
 async def run(program: Path, harness: Harness, **variables: str) -> str:

@@ -8,15 +8,15 @@ from typing import Any, Literal, TypedDict, Union
 class AttemptEntry(TypedDict):
     """An attempt that ended at `at`. The last ten of each operation are kept; a missing number has no recorded result."""
 
-    at: str
-    kind: Literal["attempt"]
-    operation_id: str
-    operation: str
-    attempt: int
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["attempt"]  # The kind of this entry. New kinds may be added.
+    operation_id: str  # Id of the operation.
+    operation: str  # create, capture, cancel, refund, retrieve.
+    attempt: int  # Number of this attempt of the operation, from 1.
     idempotency_key: str | None  # Null: the attempt only read the outcome of earlier ones.
     sent_at: str | None  # Null: the attempt only read.
-    outcome: str
-    code: str
+    outcome: str  # The outcome of the attempt.
+    code: str  # The provider's error code, or ours; empty if none.
     provider_request_id: str  # Empty if the provider did not answer.
     text: str  # The entry in one sentence. The text may change.
 
@@ -24,22 +24,22 @@ class AttemptEntry(TypedDict):
 class CancellationEntry(TypedDict):
     """A cancellation of the order by the shop. Its record may precede the order's."""
 
-    at: str
-    kind: Literal["cancellation"]
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["cancellation"]  # The kind of this entry. New kinds may be added.
     reason: str  # The shop's reason; empty if none.
     outcome: str | None  # canceled, refunded, refund_failed, too_late or nothing_paid; null: not decided yet.
-    finished_at: str | None
-    topic: str
-    partition: int
-    offset: int
+    finished_at: str | None  # Time when it ended; null: not yet.
+    topic: str  # Topic of the record.
+    partition: int  # Partition of the record.
+    offset: int  # Offset of the record.
     text: str  # The entry in one sentence. The text may change.
 
 
 class Checkout(TypedDict):
     """Data for a shop's page to let a customer pay an order, if the order can be paid."""
 
-    payment_id: str
-    order_id: str
+    payment_id: str  # Id of the payment.
+    order_id: str  # Id of the order in the shop.
     status: str  # The payment's status.
     amount: str  # Decimal text with exactly the currency's number of decimals.
     currency: str  # ISO 4217, lower case.
@@ -52,71 +52,73 @@ class Checkout(TypedDict):
 class Dispute(TypedDict):
     """A dispute: a customer's bank questions a payment or has withdrawn the money."""
 
-    id: str
-    payment_id: str
+    id: str  # Id of the dispute.
+    payment_id: str  # Id of the payment.
     status: str
     amount: str  # Decimal text with exactly the currency's number of decimals.
     currency: str  # ISO 4217, lower case. It is the account's currency and may differ from the payment's.
     reason: str  # The provider's reason code.
     evidence_due_by: str | None  # Deadline for evidence; null if none is accepted.
-    provider: str
-    provider_dispute_id: str
-    created_at: str
-    updated_at: str
+    provider: str  # The provider's name, one of `PROVIDERS`.
+    provider_dispute_id: str  # The provider's id of the dispute.
+    created_at: str  # Time when the service stored it.
+    updated_at: str  # Time of the last change.
 
 
 class DisputeEntry(TypedDict):
     """A dispute, received at `at`, in its current state."""
 
-    at: str
-    kind: Literal["dispute"]
-    dispute_id: str
-    amount: str
-    currency: str
-    status: str
-    reason: str
-    evidence_due_by: str | None
-    provider_dispute_id: str
-    updated_at: str
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["dispute"]  # The kind of this entry. New kinds may be added.
+    dispute_id: str  # Id of the dispute.
+    amount: str  # Decimal text with exactly the currency's number of decimals.
+    currency: str  # ISO 4217, lower case.
+    status: str  # Status of the dispute, as in `Dispute`.
+    reason: str  # The provider's reason code.
+    evidence_due_by: str | None  # Deadline for evidence; null if none is accepted.
+    provider_dispute_id: str  # The provider's id of the dispute.
+    updated_at: str  # Time of the last change.
     text: str  # The entry in one sentence. The text may change.
 
 
 class OperationEntry(TypedDict):
     """A call to the provider, queued at `at`, in its current state."""
 
-    at: str
-    kind: Literal["operation"]
-    operation_id: str
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["operation"]  # The kind of this entry. New kinds may be added.
+    operation_id: str  # Id of the operation.
     operation: str  # create, capture, cancel, refund, retrieve.
     cause: str  # The reason for the call.
     state: str  # due, claimed, done, refused, parked.
     attempts: int  # Number of attempts.
     idempotency_key: str | None  # The idempotency key at the provider; null for a read.
     outcome: str  # Of the last attempt; empty before it has ended.
-    code: str
-    detail: str
+    code: str  # The provider's error code, or ours; empty if none.
+    detail: str  # More about the outcome; empty if nothing is known.
     provider_request_id: str  # The provider's id of the last request that it answered.
     due_at: str | None  # Time of the next attempt; null unless due.
-    finished_at: str | None
+    finished_at: str | None  # Time when it ended; null: not yet.
     text: str  # The entry in one sentence. The text may change.
 
 
 class OrderEntry(TypedDict):
     """The order record that created the payment."""
 
-    at: str
-    kind: Literal["order"]
-    order_id: str
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["order"]  # The kind of this entry. New kinds may be added.
+    order_id: str  # Id of the order in the shop.
     payment_attempt: int  # 1; 2 or more if reopened after the previous payment ended unpaid.
-    amount: str
-    currency: str
-    topic: str
-    partition: int
-    offset: int
+    amount: str  # Decimal text with exactly the currency's number of decimals.
+    currency: str  # ISO 4217, lower case.
+    topic: str  # Topic of the record.
+    partition: int  # Partition of the record.
+    offset: int  # Offset of the record.
     text: str  # The entry in one sentence. The text may change.
 
 
 class TimelineEntryPage(TypedDict):
+    """A page of a list."""
+
     data: list[
         OrderEntry
         | CancellationEntry
@@ -129,84 +131,94 @@ class TimelineEntryPage(TypedDict):
         | DisputeEntry
         | RecordEntry
     ]
-    has_more: bool
+    has_more: bool  # True if another page follows.
     next_cursor: str | None  # Send it as `cursor`, with the same filters, to get the next page; null on the last page.
 
 
 class DisputePage(TypedDict):
-    data: list[Dispute]
-    has_more: bool
+    """A page of a list."""
+
+    data: list[Dispute]  # The entries of this page.
+    has_more: bool  # True if another page follows.
     next_cursor: str | None  # Send it as `cursor`, with the same filters, to get the next page; null on the last page.
 
 
 class PaymentEventPage(TypedDict):
-    data: list[PaymentEvent]
-    has_more: bool
+    """A page of a list."""
+
+    data: list[PaymentEvent]  # The entries of this page.
+    has_more: bool  # True if another page follows.
     next_cursor: str | None  # Send it as `cursor`, with the same filters, to get the next page; null on the last page.
 
 
 class PaymentPage(TypedDict):
-    data: list[Payment]
-    has_more: bool
+    """A page of a list."""
+
+    data: list[Payment]  # The entries of this page.
+    has_more: bool  # True if another page follows.
     next_cursor: str | None  # Send it as `cursor`, with the same filters, to get the next page; null on the last page.
 
 
 class ReconciliationPage(TypedDict):
-    data: list[Reconciliation]
-    has_more: bool
+    """A page of a list."""
+
+    data: list[Reconciliation]  # The entries of this page.
+    has_more: bool  # True if another page follows.
     next_cursor: str | None  # Send it as `cursor`, with the same filters, to get the next page; null on the last page.
 
 
 class RefundPage(TypedDict):
-    data: list[Refund]
-    has_more: bool
+    """A page of a list."""
+
+    data: list[Refund]  # The entries of this page.
+    has_more: bool  # True if another page follows.
     next_cursor: str | None  # Send it as `cursor`, with the same filters, to get the next page; null on the last page.
 
 
 class Pay(TypedDict):
     """Data of the provider to let the customer pay. It may be secret, so `repr` shows the provider only."""
 
-    provider: str
+    provider: str  # The provider's name, one of `PROVIDERS`.
 
 
 class Payment(TypedDict):
     """A payment of one order."""
 
-    id: str
-    order_id: str
+    id: str  # Id of the payment.
+    order_id: str  # Id of the order in the shop.
     user_id: str  # Empty if the order has no user.
     status: str
     amount: str  # Decimal text with exactly the currency's number of decimals.
-    amount_captured: str  # Decimal text with exactly the currency's number of decimals.
-    amount_refunded: str  # Decimal text with exactly the currency's number of decimals.
+    amount_captured: str  # Sum of the captures, as decimal text.
+    amount_refunded: str  # Sum of the completed refunds, as decimal text.
     currency: str  # ISO 4217, lower case.
-    provider: str
+    provider: str  # The provider's name, one of `PROVIDERS`.
     provider_payment_id: str | None  # The provider's id; null until it has one.
     capture_method: str  # automatic: captured when paid. manual: authorized when paid, and captured on request.
     capture_before: str | None  # The authorization ends at this time: capture before it.
     expires_at: str | None  # An unpaid payment is canceled at this time; null: never.
-    created_at: str
-    updated_at: str
+    created_at: str  # Time when the service stored it.
+    updated_at: str  # Time of the last change.
 
 
 class PaymentDetail(TypedDict):
     """A payment with the first page of its refunds and of its disputes, newest first."""
 
-    id: str
-    order_id: str
+    id: str  # Id of the payment.
+    order_id: str  # Id of the order in the shop.
     user_id: str  # Empty if the order has no user.
     status: str
     amount: str  # Decimal text with exactly the currency's number of decimals.
-    amount_captured: str  # Decimal text with exactly the currency's number of decimals.
-    amount_refunded: str  # Decimal text with exactly the currency's number of decimals.
+    amount_captured: str  # Sum of the captures, as decimal text.
+    amount_refunded: str  # Sum of the completed refunds, as decimal text.
     currency: str  # ISO 4217, lower case.
-    provider: str
+    provider: str  # The provider's name, one of `PROVIDERS`.
     provider_payment_id: str | None  # The provider's id; null until it has one.
     capture_method: str  # automatic: captured when paid. manual: authorized when paid, and captured on request.
     capture_before: str | None  # The authorization ends at this time: capture before it.
     expires_at: str | None  # An unpaid payment is canceled at this time; null: never.
-    created_at: str
-    updated_at: str
+    created_at: str  # Time when the service stored it.
+    updated_at: str  # Time of the last change.
     refunds: RefundPage  # More: `/v1/payments/{id}/refunds`.
     disputes: DisputePage  # More: `/v1/payments/{id}/disputes`.
 
@@ -214,19 +226,19 @@ class PaymentDetail(TypedDict):
 class PaymentEvent(TypedDict):
     """A provider event of a payment, without its content."""
 
-    id: str
-    type: str
-    provider_event_id: str
-    processed: bool
+    id: str  # Our id of the event.
+    type: str  # The provider's type of the event.
+    provider_event_id: str  # The provider's id of the event.
+    processed: bool  # True once it was applied, or found to change nothing.
     result: str | None  # The result of applying it, or why it waits.
     occurred_at: str  # Time at the provider.
-    created_at: str  # Time when it was stored.
+    created_at: str  # Time when the service stored it.
 
 
 class Reconciliation(TypedDict):
     """A comparison of the provider's objects with the database, over a window of their creation."""
 
-    id: str
+    id: str  # Id of the run.
     state: str  # running or finished.
     since: str  # Begin of the window, inclusive.
     until: str  # End of the window, inclusive.
@@ -235,23 +247,23 @@ class Reconciliation(TypedDict):
     found: int  # Differences found, repaired ones included.
     repaired: int  # Differences that were certain, and repaired.
     postponed: int  # Differences that may be timing. A later reconciliation compares them again.
-    started_at: str
+    started_at: str  # Time when the run began.
     finished_at: str | None  # Null while it runs.
 
 
 class RecordEntry(TypedDict):
     """A Kafka record, published at `at`, or written then and not published yet. A repeated publication is a separate entry. Entries are kept for a week or two."""
 
-    at: str
-    kind: Literal["record"]
-    topic: str
-    sequence: int
-    ce_id: str
-    written_at: str
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["record"]  # The kind of this entry. New kinds may be added.
+    topic: str  # Topic of the record.
+    sequence: int  # `ce_sequence` of the record.
+    ce_id: str  # `ce_id` of the record.
+    written_at: str  # Time when it was written into the outbox.
     published_at: str | None  # Null: not published, or published before offsets were stored.
-    partition: int | None
-    offset: int | None
-    waiting: bool
+    partition: int | None  # Partition of the record; null as `published_at`.
+    offset: int | None  # Offset of the record; null as `published_at`.
+    waiting: bool  # True while it waits to be published.
     parked_reason: str  # Why it is parked; empty if it is not.
     text: str  # The entry in one sentence. The text may change.
 
@@ -259,45 +271,45 @@ class RecordEntry(TypedDict):
 class Refund(TypedDict):
     """A refund, completed or in progress."""
 
-    id: str
-    payment_id: str
+    id: str  # Id of the refund.
+    payment_id: str  # Id of the payment.
     status: str  # pending, requires_action, succeeded (may still fail, up to 30 days later), failed, canceled.
     amount: str  # Decimal text with exactly the currency's number of decimals.
     currency: str  # ISO 4217, lower case.
     reason: str  # The reason given in the request; empty if none.
     failure_code: str  # The provider's failure code; empty if it did not fail.
     external: bool  # True: created at the provider, not by this service as far as it is known.
-    provider: str
+    provider: str  # The provider's name, one of `PROVIDERS`.
     provider_refund_id: str | None  # The provider's id; null until it has one.
-    metadata: dict[str, str]
-    created_at: str
-    updated_at: str
+    metadata: dict[str, str]  # The metadata of the request.
+    created_at: str  # Time when the service stored it.
+    updated_at: str  # Time of the last change.
 
 
 class RefundEntry(TypedDict):
     """A refund, created at `at`, in its current state."""
 
-    at: str
-    kind: Literal["refund"]
-    refund_id: str
-    amount: str
-    currency: str
-    status: str
-    reason: str
-    failure_code: str
-    external: bool
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["refund"]  # The kind of this entry. New kinds may be added.
+    refund_id: str  # Id of the refund.
+    amount: str  # Decimal text with exactly the currency's number of decimals.
+    currency: str  # ISO 4217, lower case.
+    status: str  # Status of the refund, as in `Refund`.
+    reason: str  # The reason given in the request; empty if none.
+    failure_code: str  # The provider's failure code; empty if it did not fail.
+    external: bool  # True: created at the provider, not by this service.
     client: str | None  # Client that requested it; null if it was created at the provider.
-    provider_refund_id: str | None
-    updated_at: str
+    provider_refund_id: str | None  # The provider's id of the refund; null until it has one.
+    updated_at: str  # Time of the last change.
     text: str  # The entry in one sentence. The text may change.
 
 
 class RequestEntry(TypedDict):
     """A change that a caller requested and the service accepted."""
 
-    at: str
-    kind: Literal["request"]
-    action: str
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["request"]  # The kind of this entry. New kinds may be added.
+    action: str  # refund, capture, cancel, open_payment, or a command of an operator.
     client: str  # Client of the API key, or `cli:` and an account name.
     key_id: str | None  # The API key; null for the command line.
     address: str  # Network address; empty for the command line.
@@ -308,10 +320,10 @@ class RequestEntry(TypedDict):
 class TransitionEntry(TypedDict):
     """A change of the payment, its refunds or disputes, and the topic of its event."""
 
-    at: str
-    kind: Literal["transition"]
-    from_status: str
-    to_status: str
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["transition"]  # The kind of this entry. New kinds may be added.
+    from_status: str  # Status of the payment before.
+    to_status: str  # Status of the payment after; the same if only its refunds or disputes changed.
     cause: str  # The provider's object and its state.
     published_topic: str | None  # Topic of the published event; null if none is published.
     sequence: int | None  # `ce_sequence` of the record; null if none is published.
@@ -322,10 +334,10 @@ class TransitionEntry(TypedDict):
 class WebhookEntry(TypedDict):
     """A provider event, received at `at`."""
 
-    at: str
-    kind: Literal["webhook"]
-    provider_event_id: str
-    type: str
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["webhook"]  # The kind of this entry. New kinds may be added.
+    provider_event_id: str  # The provider's id of the event.
+    type: str  # The provider's type of the event.
     result: str  # The result of applying it, or why it waits; empty before that.
     parked_reason: str  # Why it is parked; empty if it is not.
     occurred_at: str  # Time at the provider.
@@ -336,19 +348,19 @@ class WebhookEntry(TypedDict):
 class BankTransferPay(TypedDict):
     """Data for a customer's bank transfer of `amount`."""
 
-    provider: Literal["bank_transfer"]
-    iban: str
-    account_holder: str
+    provider: Literal["bank_transfer"]  # Pay by bank transfer.
+    iban: str  # IBAN of the account to pay to.
+    account_holder: str  # Holder of the account.
     reference: str  # The transfer must contain it: payments are matched by it.
 
 
 class StripePay(TypedDict):
     """Data for Stripe.js to let the customer pay."""
 
-    provider: Literal["stripe"]
+    provider: Literal["stripe"]  # Pay with Stripe.js.
     publishable_key: str  # Empty if STRIPE_PUBLISHABLE_KEY is not set.
     client_secret: str  # For the paying customer only. Do not store it, log it or put it into a URL.
-    method_types: list[str]
+    method_types: list[str]  # Payment methods that the customer can choose, as Stripe names them.
 
 
 TimelineEntry = Union[

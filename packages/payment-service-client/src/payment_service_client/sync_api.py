@@ -34,7 +34,7 @@ class SyncApi:
         raise NotImplementedError
 
     def read_payment(self, payment_id: UUID | str) -> PaymentDetail:
-        """Read a payment. Return the payment with its refunds and disputes, from one snapshot."""
+        """Read a payment. Return the payment with its refunds and disputes, from one snapshot. The key needs the scope `read` or `admin`."""
         return cast("PaymentDetail", self._send(get(path("/v1/payments/{payment_id}", payment_id=payment_id))))
 
     def list_payments(
@@ -49,7 +49,7 @@ class SyncApi:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Pages[PaymentPage, Payment]:
-        """List payments, newest first. Return the payments that match all given filters. Payments created while you read the list do not change its pages."""
+        """List payments, newest first. Return the payments that match all given filters. Payments created while you read the list do not change its pages. The key needs the scope `read` or `admin`."""
         return Pages(
             self._send,
             get(
@@ -66,13 +66,13 @@ class SyncApi:
         )
 
     def open_payment(self, *, order_id: str, idempotency_key: str | None = None) -> Payment:
-        """Open a new payment for an order whose last payment ended unpaid. Amount, currency, user and provider are those of the last payment."""
+        """Open a new payment for an order whose last payment ended unpaid. Amount, currency, user and provider are those of the last payment. The key needs the scope `checkout` or `admin`."""
         return cast("Payment", self._send(post("/v1/payments", idempotency_key, order_id=order_id)))
 
     def list_payment_events(
         self, payment_id: UUID | str, *, limit: int | None = None, cursor: str | None = None
     ) -> Pages[PaymentEventPage, PaymentEvent]:
-        """List a payment's provider events, in the order in which they occurred."""
+        """List a payment's provider events, in the order in which they occurred. Return the provider events that name this payment, without their content. The key needs the scope `read` or `admin`."""
         return Pages(
             self._send, get(path("/v1/payments/{payment_id}/events", payment_id=payment_id), limit=limit, cursor=cursor)
         )
@@ -80,7 +80,7 @@ class SyncApi:
     def list_payment_refunds(
         self, payment_id: UUID | str, *, limit: int | None = None, cursor: str | None = None
     ) -> Pages[RefundPage, Refund]:
-        """List a payment's refunds, newest first."""
+        """List a payment's refunds, newest first. Return the payment's refunds, including those that were made at the provider. The key needs the scope `read` or `admin`."""
         return Pages(
             self._send,
             get(path("/v1/payments/{payment_id}/refunds", payment_id=payment_id), limit=limit, cursor=cursor),
@@ -95,7 +95,7 @@ class SyncApi:
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Refund:
-        """Refund a payment, fully or partly. The service reserves the amount at once and calls the provider after this response. The refund stays `pending` until the provider reports its outcome, which reads and published records show."""
+        """Refund a payment, fully or partly. The service reserves the amount at once and calls the provider after this response. The refund stays `pending` until the provider reports its outcome, which reads and published records show. The key needs the scope `refund` or `admin`."""
         return cast(
             "Refund",
             self._send(
@@ -112,7 +112,7 @@ class SyncApi:
     def list_payment_disputes(
         self, payment_id: UUID | str, *, limit: int | None = None, cursor: str | None = None
     ) -> Pages[DisputePage, Dispute]:
-        """List a payment's disputes, newest first."""
+        """List a payment's disputes, newest first. Return the payment's disputes with the deadlines for evidence. The key needs the scope `read` or `admin`."""
         return Pages(
             self._send,
             get(path("/v1/payments/{payment_id}/disputes", payment_id=payment_id), limit=limit, cursor=cursor),
@@ -121,20 +121,20 @@ class SyncApi:
     def read_payment_timeline(
         self, payment_id: UUID | str, *, limit: int | None = None, cursor: str | None = None
     ) -> Pages[TimelineEntryPage, TimelineEntry]:
-        """Read a payment's timeline, in order. Return the order, API requests, provider calls with their attempts, provider events, state changes and published records. Times are the database's. Entries of the same transaction have the same time and are sorted by cause and effect. Entries that change later, such as a retried call, appear where they began and show their current state."""
+        """Read a payment's timeline, in order. Return the order, API requests, provider calls with their attempts, provider events, state changes and published records. Times are the database's. Entries of the same transaction have the same time and are sorted by cause and effect. Entries that change later, such as a retried call, appear where they began and show their current state. The key needs the scope `read` or `admin`."""
         return Pages(
             self._send,
             get(path("/v1/payments/{payment_id}/timeline", payment_id=payment_id), limit=limit, cursor=cursor),
         )
 
     def read_refund(self, refund_id: UUID | str) -> Refund:
-        """Read a refund."""
+        """Read a refund. Return the refund in its current state. The key needs the scope `read` or `admin`."""
         return cast("Refund", self._send(get(path("/v1/refunds/{refund_id}", refund_id=refund_id))))
 
     def list_reconciliations(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> Pages[ReconciliationPage, Reconciliation]:
-        """List reconciliations, newest first. Return the comparisons of the provider's objects with the database, with their counts."""
+        """List reconciliations, newest first. Return the comparisons of the provider's objects with the database, with their counts. The key needs the scope `read` or `admin`."""
         return Pages(self._send, get("/v1/reconciliations", limit=limit, cursor=cursor))
 
     def capture_payment(
@@ -145,7 +145,7 @@ class SyncApi:
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Payment:
-        """Capture an authorized payment, fully or partly. The service calls the provider after this response. The response shows the payment as it was before the call."""
+        """Capture an authorized payment, fully or partly. The service calls the provider after this response. The response shows the payment as it was before the call. The key needs the scope `refund` or `admin`."""
         return cast(
             "Payment",
             self._send(
@@ -161,7 +161,7 @@ class SyncApi:
     def cancel_payment(
         self, payment_id: UUID | str, *, reason: str | None = None, idempotency_key: str | None = None
     ) -> Payment:
-        """Cancel an unpaid payment, or release an authorization. The service calls the provider after this response. The response shows the payment as it was before the call. If the customer pays at the same time, the payment may still end as paid."""
+        """Cancel an unpaid payment, or release an authorization. The service calls the provider after this response. The response shows the payment as it was before the call. If the customer pays at the same time, the payment may still end as paid. The key needs the scope `refund` or `admin`."""
         return cast(
             "Payment",
             self._send(
@@ -170,5 +170,5 @@ class SyncApi:
         )
 
     def read_checkout(self, *, order_id: str) -> Checkout:
-        """Read the data that the shop's page needs to let the customer pay. Call it from the shop's server, which can check who owns the order. Never call it from a page."""
+        """Read the data that the shop's page needs to let the customer pay. Call it from the shop's server, which can check who owns the order. Never call it from a page. The key needs the scope `checkout` or `admin`."""
         return cast("Checkout", self._send(get("/v1/checkout", order_id=order_id)))
