@@ -21,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 const schema = `
@@ -73,7 +74,9 @@ func run(ctx context.Context, order []string) error {
 		kgo.ConsumeRegex(),
 		kgo.ConsumeTopics(`^payments\..*$`),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.SessionTimeout(6*time.Second),
 		kgo.DisableAutoCommit(),
+		kgo.MaxVersions(kversion.V3_6_0()), // the broker of the demo knows no later requests
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 	)
 	if err != nil {

@@ -2,7 +2,7 @@
 //
 // Each record is one transaction: its `ce_id`, and the new status of the order. kafkajs stores the offset after eachMessage has
 // returned, so a crash at any moment repeats records and loses none.
-import { Kafka, logLevel } from "kafkajs";
+import { Kafka, logLevel, Partitioners } from "kafkajs";
 import { createPaymentService, MalformedRecordError, readEvent, TOPICS, unwrap } from "payment-service-client";
 import pg from "pg";
 
@@ -22,7 +22,7 @@ const payments = createPaymentService({ baseUrl: API_URL, apiKey: API_KEY });
 
 /** Publish an order and wait until Kafka has it. */
 async function place(order_id, total, currency) {
-  const producer = kafka.producer();
+  const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
   await producer.connect();
   const value = JSON.stringify({ order_id, user_id: "user-1", total, currency });
   await producer.send({ topic: "orders.created", messages: [{ key: order_id, value }] });
@@ -113,7 +113,7 @@ await db.connect();
 await db.query(SCHEMA);
 if (process.argv.length > 2) await place(...process.argv.slice(2));
 
-const consumer = kafka.consumer({ groupId: KAFKA_GROUP_ID });
+const consumer = kafka.consumer({ groupId: KAFKA_GROUP_ID, sessionTimeout: 6000 });
 await consumer.connect();
 await consumer.subscribe({ topics: [...TOPICS], fromBeginning: true });
 await consumer.run({

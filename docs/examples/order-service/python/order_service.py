@@ -129,6 +129,7 @@ def main() -> None:
         {
             "bootstrap.servers": BROKERS,
             "group.id": os.environ.get("KAFKA_GROUP_ID", "order-service"),
+            "session.timeout.ms": 6000,
             "auto.offset.reset": "earliest",
             "enable.auto.offset.store": False,
         }

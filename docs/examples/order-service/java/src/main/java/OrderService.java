@@ -81,6 +81,7 @@ public final class OrderService {
     return Map.of(
         "bootstrap.servers", ENV.get("KAFKA_BROKERS"),
         "group.id", ENV.getOrDefault("KAFKA_GROUP_ID", "order-service"),
+        "session.timeout.ms", 6000,
         "auto.offset.reset", "earliest",
         "enable.auto.commit", false,
         "key.deserializer", StringDeserializer.class,
