@@ -48,6 +48,11 @@ const dead = serviceWith(async () => Promise.reject(new TypeError(`no network ${
 await assert.rejects(dead.GET("/v1/checkout", { params: { query: { order_id: "order-1" } } }), NoAnswerError);
 assert.equal(attempts, 2);
 
+// A caller that gives up gets its own error, at once.
+const impatient = dead.GET("/v1/checkout", { params: { query: { order_id: "order-1" } }, signal: AbortSignal.abort("changed my mind") });
+await assert.rejects(impatient, (error) => !(error instanceof NoAnswerError));
+attempts = 2;
+
 const busy = serviceWith(async () => (attempts++, new Response(null, { status: 503, headers: { "Retry-After": "31" } })));
 const answer = await busy.GET("/v1/checkout", { params: { query: { order_id: "order-1" } } });
 assert.deepEqual([answer.response.status, attempts], [503, 3]);

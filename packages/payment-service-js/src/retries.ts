@@ -27,7 +27,7 @@ export async function send(request: Request, retries: Retries): Promise<Response
     const outcome = await attempt(request, retries);
     const wait = retry > retries.maxRetries ? undefined : waitMs(retry, outcome);
     if (wait === undefined || request.signal.aborted) {
-      if (!(outcome instanceof Response)) throw new NoAnswerError(request, outcome.error, key);
+      if (!(outcome instanceof Response)) throw request.signal.aborted ? outcome.error : new NoAnswerError(request, outcome.error, key);
       if (key) keys.set(outcome, key);
       return outcome;
     }
