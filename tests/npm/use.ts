@@ -48,6 +48,9 @@ const dead = serviceWith(async () => Promise.reject(new TypeError(`no network ${
 await assert.rejects(dead.GET("/v1/checkout", { params: { query: { order_id: "order-1" } } }), NoAnswerError);
 assert.equal(attempts, 2);
 
+const withLineEnd = () => createPaymentService({ baseUrl: API_URL, apiKey: "psk_1\n" });
+assert.throws(withLineEnd, /^TypeError: The API key is empty or has line ends/);
+
 // A caller that gives up gets its own error, at once.
 const impatient = dead.GET("/v1/checkout", { params: { query: { order_id: "order-1" } }, signal: AbortSignal.abort("changed my mind") });
 await assert.rejects(impatient, (error) => !(error instanceof NoAnswerError));

@@ -24,6 +24,8 @@ export interface PaymentServiceOptions {
 /** Create a client. A change without `Idempotency-Key` gets a new key, and each retry of a call has the same. */
 export function createPaymentService(options: PaymentServiceOptions): PaymentService {
   const { baseUrl, apiKey, maxRetries = 3, timeoutMs = 10_000 } = options;
+  // fetch shows a header that it refuses, and this one is secret.
+  if (!/^[!-~]+$/.test(apiKey)) throw new TypeError("The API key is empty or has line ends or spaces: check how you read it.");
   const retries = { maxRetries, timeoutMs, fetch: options.fetch ?? ((request: Request) => fetch(request)) };
   return createClient<paths>({
     baseUrl,

@@ -60,7 +60,16 @@ def get(path: str, **query: object) -> Call:
 def post(path: str, idempotency_key: str | None, **body: object) -> Call:
     """Return a call that changes something, with a new idempotency key if there is none. A field that is None is not sent."""
     fields = {name: value for name, value in body.items() if value is not None}
-    return Call("POST", path, {}, fields, idempotency_key or str(uuid.uuid4()))
+    key = str(uuid.uuid4()) if idempotency_key is None else printable("The idempotency key", idempotency_key)
+    return Call("POST", path, {}, fields, key)
+
+
+def printable(name: str, text: str) -> str:
+    """Return a text for a header. HTTP libraries show a text that they refuse, and this one may be secret."""
+    if not (text and text.isascii() and text.isprintable()):
+        message = f"{name} is empty or has line ends or other unprintable characters: check how you read it."
+        raise ValueError(message)
+    return text
 
 
 def path(template: str, **ids: object) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from payment_service_client.async_api import AsyncApi
-from payment_service_client.calls import Call, Outcome, wait_s
+from payment_service_client.calls import Call, Outcome, printable, wait_s
 from payment_service_client.sync_api import SyncApi
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class PaymentServiceClient(SyncApi):
         http: httpx.Client | None = None,
     ) -> None:
         self._url = _base(url)
-        self._api_key = api_key
+        self._api_key = printable("The API key", api_key)
         self._max_retries = max_retries
         self._http = http or httpx.Client(timeout=timeout_s)
         self._close_it = http is None
@@ -91,7 +91,7 @@ class AsyncPaymentServiceClient(AsyncApi):
         http: httpx.AsyncClient | None = None,
     ) -> None:
         self._url = _base(url)
-        self._api_key = api_key
+        self._api_key = printable("The API key", api_key)
         self._max_retries = max_retries
         self._http = http or httpx.AsyncClient(timeout=timeout_s)
         self._close_it = http is None
