@@ -86,7 +86,7 @@ _CORE: Final[dict[str, str]] = {
     **dict.fromkeys(_SEQUENCES, "USAGE"),
 }
 
-# What the operator's role may do besides: the commands `keys` run under it, and the pages.
+# Further rights of the operator's role: the commands `keys` run under it, and the pages.
 _OPERATOR: Final[dict[str, str]] = {
     "api_keys": "SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at)",
 }
