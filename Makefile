@@ -11,7 +11,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release-check fmt docs bench shots lock \
+.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release release-check fmt docs bench shots lock \
 	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -40,11 +40,12 @@ help:
 	@echo 'make payment-service-logs    follow the log of the service that compose.yaml runs'
 	@echo 'make payment-service-restart restart it, and nginx with it'
 	@echo 'make test-payment-webhook    send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
-	@echo 'make fuzz                    send 20,000 requests generated from openapi.json to a running service; the suite sends 2,000'
+	@echo 'make fuzz                    send 20,000 requests generated from openapi.json to a running service; the suite sends 1,000'
 	@echo 'make mutants                 check that the tests detect known defects (minutes); ARGS="lock-skipped" selects some'
 	@echo 'make test-scale              fail if a read or a loop walks a million skewed payments; ARGS="--payments 10000000"'
 	@echo 'make check                   check lint, format, types, import directions and prose'
 	@echo 'make reference               bring the bundle of the interactive API reference from npm (else exits 4)'
+	@echo 'make release                 build all that a release of HEAD publishes into dist/, twice, compare, and install each alone (needs npm, else exits 4)'
 	@echo 'make release-check           check whether this working copy can be released; publishes nothing'
 	@echo 'make fmt                     fix what lint and format can fix'
 	@echo 'make docs                    write the generated docs again: configuration, commands, schema, state machines, contracts'
@@ -145,6 +146,9 @@ check: install
 
 reference:
 	@scripts/fetch-reference
+
+release: install
+	@$(BIN)/python -m scripts.release
 
 release-check: install
 	@$(BIN)/python -m scripts.release_check
