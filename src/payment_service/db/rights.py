@@ -27,7 +27,7 @@ _CORE: Final[dict[str, str]] = {
     "alembic_version": "SELECT",
     "api_keys": "SELECT, UPDATE (last_used_at)",
     "api_key_refunds": "SELECT, INSERT, UPDATE",
-    "audit": "SELECT, INSERT (action, address, client, detail, key_id, payment_id)",  # not its id and time
+    "audit": "SELECT, INSERT (action, address, client, detail, key_id, payment_id, why)",  # not its id and time
     "audit_chain": "SELECT, INSERT (audit_id, hash, position)",
     "audit_unsealed": "SELECT, INSERT, DELETE",
     "cursor_key": "SELECT",
@@ -53,6 +53,10 @@ _CORE: Final[dict[str, str]] = {
     "outbox_pending": "SELECT, INSERT, DELETE",
     "outbox_placements": "SELECT, INSERT",
     "partition_readers": "SELECT, INSERT, UPDATE",
+    "payment_attempts": (
+        "SELECT, INSERT, UPDATE (card_brand, card_country, card_funding, card_last4, card_wallet, decline_code, decline_reason,"
+        " occurred_at, payment_method_id, payment_method_type, receipt_url, status)"
+    ),
     "payment_events": (
         "SELECT, INSERT, UPDATE (parked_reason, payment_id, processed, processed_at, result, retry_at, tries)"
     ),
@@ -61,7 +65,7 @@ _CORE: Final[dict[str, str]] = {
     "payments": (
         "SELECT, INSERT, UPDATE ("
         "capture_before, captured, declines, expiry_due_at, fact_at, fact_precedence, fact_rank, fact_source, "
-        "paid_at, payment_method_type, provider_payment_id, refunded, reserved, sequence, status, updated_at)"
+        "paid_at, payment_method_id, payment_method_type, provider_payment_id, refunded, reserved, sequence, status, updated_at)"
     ),
     "payments_decimal": "SELECT",
     "polls": "SELECT, INSERT, UPDATE, DELETE",
@@ -75,8 +79,8 @@ _CORE: Final[dict[str, str]] = {
     "recovery": "SELECT, INSERT, UPDATE",
     "refunds": (
         "SELECT, INSERT, UPDATE ("
-        "fact_at, fact_precedence, fact_rank, fact_source, failure_code, provider_refund_id, status, "
-        "updated_at)"
+        "bank_reference, expected_at, fact_at, fact_precedence, fact_rank, fact_source, failure_code, "
+        "provider_refund_id, status, updated_at)"
     ),
     "refunds_decimal": "SELECT",
     "parked_aggregates": "SELECT, INSERT, UPDATE, DELETE",
