@@ -8,6 +8,7 @@ import asyncio
 import math
 import time
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
-from payment_service.db import provider_health
+from payment_service.db import cursor_key, provider_health
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.db.schema import schema_problem
@@ -25,6 +26,7 @@ from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
 from payment_service.flows.intake.quarantine import quarantine_webhook_body
+from payment_service.flows.operators.replay_quarantine import Replays
 from payment_service.flows.reconciliation.schedule import start_reconciliation
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
@@ -66,7 +68,7 @@ READY_TIMEOUT_S: Final = 2.0
 # A start does not wait longer for the provider; new payments then wait for the claim instead.
 CLAIM_TIMEOUT_S: Final = 3.0
 # The roles that call a provider. The others need no network access to it.
-CALLING_ROLES: Final = frozenset({"dispatch", "http"})
+CALLING_ROLES: Final = frozenset({"dispatch", "http", "pages"})
 # Minimum time for a part to clean up if its turn comes after the grace period has ended.
 MIN_GRACE_S: Final = 1.0
 
@@ -92,6 +94,7 @@ class Service:
         self._shares_port = shares_port
         self._clock = ClockSkew(pool)
         self._pool = pool
+        self._reads = reads
         self._writes = WriteCheck(pool)
         self._roles = roles
         self._providers = open_providers(config, self._provider_context(installation))
@@ -179,6 +182,8 @@ class Service:
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
             await self._serve_http(stack, self._public, self._config.service_port, shared=self._shares_port)
+        if "pages" in self._roles and self._config.admin_port is not None:
+            await self._serve_pages(stack, self._config.admin_port)
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
             running = asyncio.get_running_loop()
@@ -293,7 +298,41 @@ class Service:
             )
         return self._broker_status.problem() or "ok"
 
-    async def _serve_http(self, stack: AsyncExitStack, app: ASGIApp, port: int, *, shared: bool = False) -> None:
-        server = HttpServer(app, self._config.service_host, port, shared=shared)
+    async def _serve_pages(self, stack: AsyncExitStack, port: int) -> None:
+        # Imported if they are on: the templates take a few megabytes.
+        from payment_service.pages.app import build_pages  # noqa: PLC0415
+        from payment_service.pages.site import Parts  # noqa: PLC0415
+
+        parts = Parts(
+            config=self._config,
+            context=self._context,
+            reads=self._reads,
+            readiness=self.readiness,
+            replays=self._replays,
+            key=await cursor_key.read(self._pool),
+        )
+        await self._serve_http(stack, build_pages(parts), port, host=self._config.admin_host, shared=self._shares_port)
+
+    def _replays(self, any_age: bool) -> Replays:  # noqa: FBT001 - called by position
+        """Build the replay of quarantined items with the settings of this process."""
+        intake = OrderIntake(
+            self._context,
+            order_max_age=timedelta.max if any_age else self._config.order_max_age,
+            manual_capture=self._config.capture_method == "manual",
+            expires_after=self._config.payment_expires_after,
+        )
+        return Replays(
+            self._context,
+            intake=intake,
+            cancelled=self._cancelled_intake,
+            webhooks=self._webhooks,
+            amount_minor_max=self._config.max_amount_minor,
+            card_like_ids=self._config.allow_card_like_ids,
+        )
+
+    async def _serve_http(
+        self, stack: AsyncExitStack, app: ASGIApp, port: int, *, host: str = "", shared: bool = False
+    ) -> None:
+        server = HttpServer(app, host or self._config.service_host, port, shared=shared)
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)

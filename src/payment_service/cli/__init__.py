@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import attention, installation, keys, outbox, topics, webhooks
+from payment_service.cli import attention, installation, keys, outbox, pages, topics, webhooks
 from payment_service.cli.options import TIME_HELP, Amount, Json, Key, Name, Reason, Yes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands import version
@@ -32,6 +32,7 @@ app.callback()(version.version_option)
 for _group in (
     topics.group,
     keys.group,
+    pages.group,
     installation.group,
     *provider_groups(),
     attention.group,
@@ -44,7 +45,7 @@ for _group in (
 @app.command()
 def serve(
     only: Annotated[
-        str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http, reconcile.")
+        str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http, reconcile, pages.")
     ] = ",".join(ROLES),
     workers: Annotated[
         int,
@@ -60,6 +61,8 @@ def serve(
     if not roles or not set(roles) <= set(ROLES):
         raise ConfigError(f"--only takes {', '.join(ROLES)}, comma-separated; not {only!r}.")
     config = Config.from_environment()
+    if roles == ["pages"] and config.admin_port is None:
+        raise ConfigError("ADMIN_PORT is not set: the role pages needs it.")
     from payment_service import serving
     from payment_service.telemetry.logs import configure_logs
 

@@ -26,8 +26,8 @@ _FORM: Final = re.compile(r"(psk_[A-Za-z0-9_-]{43})([0-9a-f]{8})")
 # Enough for a person to recognize a key, too little to guess it: 24 of 256 bits.
 _PREFIX_LENGTH: Final = len("psk_") + 4
 CLIENT_LENGTH_MAX: Final = 64
-# Idempotency keys belong to clients. The command line and the service itself use these names.
-_RESERVED: Final = frozenset({"cli", "system"})
+# Idempotency keys belong to clients. The command line, the pages and the service itself use these names.
+_RESERVED: Final = frozenset({"cli", "pages", "system"})
 
 
 class Scope(StrEnum):

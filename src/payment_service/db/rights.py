@@ -24,6 +24,7 @@ _SEQUENCES: Final = ("operations_position", "outbox_position")
 _CORE: Final[dict[str, str]] = {
     "alembic_version": "SELECT",
     "api_keys": "SELECT, INSERT, UPDATE",
+    "approvals": "SELECT, INSERT, UPDATE",
     "audit": "SELECT, INSERT",
     "cursor_key": "SELECT",
     "differences": "SELECT, INSERT, UPDATE",
@@ -55,6 +56,7 @@ _CORE: Final[dict[str, str]] = {
     "recovery": "SELECT, INSERT, UPDATE",
     "refunds": "SELECT, INSERT, UPDATE",
     "refunds_decimal": "SELECT",
+    "page_logins": "SELECT, INSERT, UPDATE, DELETE",
     "parked_aggregates": "SELECT, INSERT, UPDATE, DELETE",
     "relay_lease": "SELECT, UPDATE",
     "schema_minimum": "SELECT",
@@ -65,7 +67,7 @@ _CORE: Final[dict[str, str]] = {
 # "paymentr", next to the locks of `migrate` and `maintain`. Two concurrent grants would update the same row of the catalog.
 ADVISORY_LOCK: Final = 0x7061796D656E7472
 
-HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys")
+HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys", "page_logins")
 
 _sql = load(__package__, "rights.sql")
 

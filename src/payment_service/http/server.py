@@ -106,7 +106,7 @@ def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         reason = error.strerror or str(error)
-        message = f"Cannot listen on {host}:{port}: {reason}. Stop the process that listens there, or set another SERVICE_PORT or METRICS_PORT."
+        message = f"Cannot listen on {host}:{port}: {reason}. Stop the process that listens there, or set another SERVICE_PORT, METRICS_PORT or ADMIN_PORT."
         raise AddressInUse(message) from None
     listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
     return listener
