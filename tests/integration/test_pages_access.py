@@ -307,7 +307,7 @@ def _consent(url: str, subject: str) -> str:
     """Log in at the provider as a person, and return the target of its redirect."""
     request = Request(url, data=urlencode({"sub": subject}).encode(), method="POST")  # noqa: S310 - our own provider
     try:
-        build_opener(_NoRedirect).open(request, timeout=5)  # noqa: S310
+        build_opener(_NoRedirect).open(request, timeout=5)
     except HTTPError as error:
         return str(error.headers["location"])
     raise AssertionError("the provider did not redirect")

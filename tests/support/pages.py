@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from html import unescape
+from http.client import HTTPConnection
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -47,6 +48,16 @@ class Visitor:
             **(headers or {}),
         }
         return self._keep(await ask(self.port, "POST", path, sent, urlencode(fields).encode()))
+
+    def download(self, path: str) -> str:
+        """Download a file, which is sent in chunks."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        headers = {name: value for name, value in self._headers().items() if value is not None}
+        connection.request("GET", path, headers=headers)
+        try:
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
 
     async def submit(self, page: str, path: str, **fields: str) -> Answer:
         """Open a page and submit its form to `path`, with the hidden fields of the page."""
