@@ -70,7 +70,7 @@ test-planted: install
 	@$(BIN)/python -m bench.planted_differences $(ARGS)
 
 test-week: install
-	@VIRTUAL_WEEK=whole $(BIN)/pytest tests/integration/test_virtual_week.py $(ARGS)
+	@VIRTUAL_WEEK=whole $(BIN)/pytest tests/faults/test_virtual_week.py $(ARGS)
 
 test-kafka: install
 	@scripts/test-kafka $(ARGS)
