@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import attention, installation, keys, outbox, pages, topics, webhooks
+from payment_service.cli import attention, installation, keys, lists, outbox, pages, topics, webhooks
 from payment_service.cli.options import TIME_HELP, Amount, Json, Key, Name, Reason, Yes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands import version
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.callback()(version.version_option)
 for _group in (
+    *lists.groups,
     topics.group,
     keys.group,
     pages.group,
@@ -122,6 +123,33 @@ def show(name: Name, as_json: Json = False) -> None:
     from payment_service.commands import show as code
 
     code.show(name, as_json=as_json)
+
+
+@app.command()
+def search(
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="An order, a payment, an id of the provider (pi_…, ch_…, re_…, du_…, evt_…), a refund, a bank reference, a "
+            "user, or the last four digits of a card and the amount: '4242 19.90'."
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Find payments. Needs only DB_DSN."""
+    from payment_service.commands import lists as code
+
+    code.search(text, as_json=as_json)
+
+
+@app.command("open")
+def open_page(
+    name: Name, browser: Annotated[bool, typer.Option("--browser", help="Also open it in a browser.")] = False
+) -> None:
+    """Print the address of the provider's page about a payment. Needs only DB_DSN."""
+    from payment_service.commands import show as code
+
+    code.open_page(name, browser=browser)
 
 
 @app.command()

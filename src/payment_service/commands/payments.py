@@ -13,13 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from payment_service import exit_codes
 from payment_service.commands import output, session
-from payment_service.commands.show import payments_named
+from payment_service.commands.show import current, payments_named
 from payment_service.config.config import ConfigError
 from payment_service.contracts.api import Payment, Refund
 from payment_service.db import operations, payment_reads, refund_reads
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import parse
-from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundStatus
 from payment_service.flows.requests.cancel import Cancellations
 from payment_service.flows.requests.capture import Captures
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 # Enough to notice a colleague's earlier refund.
 _EARLIER_MAX: Final = 5
 _FAILED: Final = frozenset({RefundStatus.FAILED.value, RefundStatus.CANCELED.value})
-_UNPAID_ENDS: Final = frozenset({Status.CANCELED.value, Status.FAILED.value})
 
 
 def refund(
@@ -108,8 +106,7 @@ def cancel(name: str, reason: str, key: str, *, yes: bool, as_json: bool) -> Non
 
 async def _find_payment(context: Context, name: str) -> Payment:
     """Return the payment: of an order's payments, the one that did not end unpaid, else the newest. Raises Refusal."""
-    found = await payments_named(context.pool, name)
-    return next((payment for payment in found if payment.status not in _UNPAID_ENDS), found[-1])
+    return current(await payments_named(context.pool, name))
 
 
 async def _print_earlier(context: Context, payment_id: UUID) -> None:

@@ -45,6 +45,49 @@ class Page(BaseModel, Generic[T]):
     )
 
 
+class PaymentMethod(BaseModel):
+    """The method of an attempt to pay. A card shows its last four digits only."""
+
+    id: str | None = Field(description="The provider's id; null if unknown.", examples=["pm_1SxYz1"])
+    type: str | None = Field(examples=["card"])
+    brand: str | None = Field(description="Of a card; null for another method.", examples=["visa"])
+    last4: str | None = Field(description="Of a card or an account.", examples=["4242"])
+    funding: str | None = Field(description="credit, debit, prepaid or unknown.", examples=["credit"])
+    country: str | None = Field(description="Of the issuer, ISO 3166-1.", examples=["DE"])
+    wallet: str | None = Field(description="The wallet that held the card; null: none.", examples=["apple_pay"])
+
+    def in_words(self) -> str:
+        """Return the method for people, such as `visa 4242 (credit, DE, apple_pay)`."""
+        name = " ".join(word for word in (self.brand or self.type, self.last4) if word) or "an unknown method"
+        more = ", ".join(word for word in (self.funding, self.country, self.wallet) if word)
+        return f"{name} ({more})" if more else name
+
+
+class PaymentAttempt(BaseModel):
+    """An attempt of the customer to pay, as the provider reported it."""
+
+    provider_charge_id: str | None = Field(
+        description="The provider's id of the charge; null if none was made.", examples=["ch_3SxYz1"]
+    )
+    status: str = Field(
+        description="pending (a bank has not decided), declined, succeeded (captured or authorized).",
+        examples=["succeeded"],
+        json_schema_extra={"x-extensible-enum": ["pending", "declined", "succeeded"]},
+    )
+    amount: str = Field(description=_AMOUNT, examples=["19.90"])
+    currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
+    decline_code: str | None = Field(
+        description="The provider's decline code, else its error code; null: not declined. Some codes are not for customers.",
+        examples=["insufficient_funds"],
+    )
+    decline_reason: str | None = Field(
+        description="One sentence for the customer.", examples=["The card has insufficient funds."]
+    )
+    payment_method: PaymentMethod
+    receipt_url: str | None = Field(description="The provider's receipt page for the customer.")
+    occurred_at: datetime = Field(description="Time at the provider.")
+
+
 class Payment(BaseModel):
     """A payment of one order."""
 
@@ -63,6 +106,13 @@ class Payment(BaseModel):
     currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
     provider: str = Field(examples=["stripe"])
     provider_payment_id: str | None = Field(description="The provider's id; null until it has one.")
+    payment_method_id: str | None = Field(
+        description="The provider's id of the method that paid; null until then.", examples=["pm_1SxYz1"]
+    )
+    payment_method: PaymentMethod | None = Field(
+        description="The method that paid, else that of the latest attempt; null: no attempt is known."
+    )
+    receipt_url: str | None = Field(description="The provider's receipt page for the customer; null if none is known.")
     capture_method: str = Field(
         description="automatic: captured when paid. manual: authorized when paid, and captured on request.",
         examples=["automatic"],
@@ -135,6 +185,7 @@ class Refund(BaseModel):
 
     id: UUID
     payment_id: UUID
+    order_id: str = Field(examples=["order-1001"])
     status: str = Field(
         description="pending, requires_action, succeeded (may still fail, up to 30 days later), failed, canceled.",
         examples=["pending"],
@@ -144,6 +195,14 @@ class Refund(BaseModel):
     currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
     reason: str = Field(description="The reason given in the request; empty if none.")
     failure_code: str = Field(description="The provider's failure code; empty if it did not fail.")
+    bank_reference: str | None = Field(
+        description="The reference by which the customer's bank finds the refund (of cards: the ARN); null until the provider "
+        "reports it.",
+        examples=["74208445336230009123456"],
+    )
+    expected_at: datetime | None = Field(
+        description="The customer has the money by this time, by the provider's rule; null if it has none for the method."
+    )
     external: bool = Field(description="True: created at the provider, not by this service as far as it is known.")
     provider: str = Field(examples=["stripe"])
     provider_refund_id: str | None = Field(description="The provider's id; null until it has one.")
@@ -157,6 +216,7 @@ class Dispute(BaseModel):
 
     id: UUID
     payment_id: UUID
+    order_id: str = Field(examples=["order-1001"])
     status: str = Field(
         description="warning_needs_response, warning_under_review, warning_closed (inquiries); needs_response, under_review, "
         "prevented, lost, won; appeal_needs_response, appeal_under_review; or a word that the provider added.",
@@ -173,6 +233,57 @@ class Dispute(BaseModel):
     provider_dispute_id: str
     created_at: datetime
     updated_at: datetime
+
+
+class AuditEntry(BaseModel):
+    """A change that a person or an API key requested and the service accepted."""
+
+    id: int
+    at: datetime
+    client: str = Field(
+        description="Client of the API key, or `cli:` and the name of the person.", examples=["cli:ada"]
+    )
+    key_id: UUID | None = Field(description="The API key; null for the command line.")
+    address: str = Field(description="Network address; for the command line its host.", examples=["10.0.0.7"])
+    action: str = Field(examples=["refund"])
+    payment_id: UUID | None
+    why: str = Field(description="The requester's reason; empty if none was given.", examples=["ticket 4711"])
+    detail: Annotated[dict[str, Any], BeforeValidator(_parse)] = Field(
+        description="The request, with the caller's Idempotency-Key as `key`."
+    )
+
+
+class SearchHit(BaseModel):
+    """A payment that a search found."""
+
+    matched: str = Field(
+        description="What has the text: order, payment, refund, dispute, charge, event, bank_reference, user or card.",
+        examples=["refund"],
+        json_schema_extra={
+            "x-extensible-enum": [
+                "order",
+                "payment",
+                "refund",
+                "dispute",
+                "charge",
+                "event",
+                "bank_reference",
+                "user",
+                "card",
+            ]
+        },
+    )
+    name: str = Field(description="The id or reference that matched.", examples=["re_3SxYz1"])
+    payment: Payment
+
+
+class SearchResult(BaseModel):
+    """The payments that a search found, at most 100."""
+
+    data: list[SearchHit]
+    has_more: bool = Field(
+        description="True: more payments match. List them by a filter, or search for more of the text."
+    )
 
 
 class Reconciliation(BaseModel):
@@ -196,7 +307,8 @@ class Reconciliation(BaseModel):
 
 
 class PaymentDetail(Payment):
-    """A payment with the first page of its refunds and of its disputes, newest first."""
+    """A payment with its attempts, and the first page of its refunds and of its disputes, newest first."""
 
+    attempts: list[PaymentAttempt] = Field(description="Attempts of the customer to pay, newest first, at most 100.")
     refunds: Page[Refund] = Field(description="More: `/v1/payments/{id}/refunds`.")
     disputes: Page[Dispute] = Field(description="More: `/v1/payments/{id}/disputes`.")

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter, computed_field
 
+from payment_service.contracts.api import PaymentMethod
+
 # Results of events in words, where the code alone is unclear.
 _TAKEN: Final = {"known": "no change", "stray": "for an intent of another payment"}
 
@@ -76,13 +78,17 @@ class RequestEntry(_Entry):
     action: str = Field(examples=["refund"])
     client: str = Field(description="Client of the API key, or `cli:` and an account name.", examples=["shop"])
     key_id: UUID | None = Field(description="The API key; null for the command line.")
-    address: str = Field(description="Network address; empty for the command line.", examples=["10.0.0.7"])
+    address: str = Field(description="Network address; for the command line its host.", examples=["10.0.0.7"])
+    why: str = Field(
+        default="", description="The requester's reason; empty if none was given.", examples=["ticket 4711"]
+    )
     asked: dict[str, Any] = Field(description="The request, with the caller's Idempotency-Key as `key`.")
 
     def _sentence(self) -> str:
         where = f" from {self.address}" if self.address else ""
         key = f", key {self.asked['key']}" if "key" in self.asked else ""
-        return f"{self.client} requested: {self.action}{where}{key}."
+        why = f", because: {self.why}" if self.why else ""
+        return f"{self.client} requested: {self.action}{where}{key}{why}."
 
 
 class OperationEntry(_Entry):
@@ -159,6 +165,29 @@ class WebhookEntry(_Entry):
         return f"Provider event {self.type} ({self.provider_event_id}): {result}."
 
 
+class PaymentAttemptEntry(_Entry):
+    """An attempt of the customer to pay, reported at `at`, in its current state."""
+
+    kind: Literal["payment_attempt"] = "payment_attempt"
+    provider_charge_id: str | None = Field(description="Null if no charge was made.", examples=["ch_3SxYz1"])
+    status: str = Field(description="pending, declined, succeeded.", examples=["declined"])
+    amount: str = Field(examples=["19.90"])
+    currency: str = Field(examples=["eur"])
+    decline_code: str | None = Field(examples=["insufficient_funds"])
+    decline_reason: str | None
+    payment_method: PaymentMethod
+    receipt_url: str | None
+    occurred_at: datetime = Field(description="Time at the provider.")
+
+    def _sentence(self) -> str:
+        code = f": {self.decline_code}" if self.decline_code else ""
+        charge = f" ({self.provider_charge_id})" if self.provider_charge_id else ""
+        method = self.payment_method.in_words()
+        return (
+            f"The customer's attempt to pay {self.amount} {self.currency} with {method}{charge}: {self.status}{code}."
+        )
+
+
 class TransitionEntry(_Entry):
     """A change of the payment, its refunds or disputes, and the topic of its event."""
 
@@ -187,6 +216,10 @@ class RefundEntry(_Entry):
     status: str = Field(examples=["succeeded"])
     reason: str
     failure_code: str
+    bank_reference: str | None = Field(
+        description="The reference by which the customer's bank finds it (of cards: the ARN)."
+    )
+    expected_at: datetime | None = Field(description="The customer has the money by this time; null: not known.")
     external: bool
     client: str | None = Field(description="Client that requested it; null if it was created at the provider.")
     provider_refund_id: str | None
@@ -195,7 +228,8 @@ class RefundEntry(_Entry):
     def _sentence(self) -> str:
         who = "at the provider" if self.external else f"for {self.client}"
         reason = f" ({self.failure_code})" if self.failure_code else ""
-        return f"A refund of {self.amount} {self.currency} was made {who}; it is {self.status}{reason}."
+        reference = f", bank reference {self.bank_reference}" if self.bank_reference else ""
+        return f"A refund of {self.amount} {self.currency} was made {who}; it is {self.status}{reason}{reference}."
 
 
 class DisputeEntry(_Entry):
@@ -250,6 +284,7 @@ TimelineEntry = Annotated[
     | OperationEntry
     | AttemptEntry
     | WebhookEntry
+    | PaymentAttemptEntry
     | TransitionEntry
     | RefundEntry
     | DisputeEntry

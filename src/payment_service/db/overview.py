@@ -36,6 +36,12 @@ async def recent(connection: Connection | Pool, since: datetime) -> list[Cohort]
     return [Cohort(**row) for row in await connection.fetch(_SQL.recent, since)]
 
 
+async def decline_codes(connection: Connection | Pool, since: datetime, *, limit: int) -> list[tuple[str, int]]:
+    """Return the most frequent codes of declined attempts since a time, with their number."""
+    rows = await connection.fetch(_SQL.decline_codes, since, limit)
+    return [(row["code"], row["attempts"]) for row in rows]
+
+
 async def workers(connection: Connection | Pool) -> list[Row]:
     """List the processes that make calls, the oldest first."""
     return [dict(row) for row in await connection.fetch(_SQL.workers)]

@@ -11,6 +11,14 @@ WHERE created_at >= $1
 GROUP BY 1, 2, 3, 4
 ORDER BY 1, 3, 4
 
+-- name: decline_codes
+SELECT coalesce(decline_code, 'unknown') AS code, count(*) AS attempts
+FROM payment_attempts
+WHERE status = 'declined' AND occurred_at >= $1
+GROUP BY 1
+ORDER BY 2 DESC, 1
+LIMIT $2
+
 -- name: workers
 SELECT id, host, pid, started_at, heartbeat_at, heartbeat_at > now() - interval '5 s' AS alive
 FROM workers

@@ -204,22 +204,25 @@ def _to_row(payment: Payment) -> dict[str, Any]:
         "refunded": payment.refunded.minor,
         "reserved": payment.reserved.minor,
         "payment_method_type": payment.method,
+        "payment_method_id": payment.method_id,
         "sequence": payment.sequence,
         "fact_rank": key.rank if key else None,
         "fact_at": key.at if key else None,
         "fact_precedence": key.precedence if key else None,
         "fact_source": key.source if key else None,
         "declines": "\n".join(payment.declines),
-        "paid_at": _to_time(payment.paid_at),
-        "capture_before": _to_time(payment.capture_before),
+        "paid_at": to_time(payment.paid_at),
+        "capture_before": to_time(payment.capture_before),
     }
 
 
-def _to_time(seconds: int | None) -> datetime | None:
+def to_time(seconds: int | None) -> datetime | None:
+    """Return the provider's seconds since 1970 as a time."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _to_seconds(time: datetime | None) -> int | None:
+def to_seconds(time: datetime | None) -> int | None:
+    """Return a time as whole seconds since 1970."""
     return None if time is None else int(time.timestamp())
 
 
@@ -242,10 +245,11 @@ def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
         reserved=Money(row["reserved"], unit),
         status=Status(row["status"]),
         method=row["payment_method_type"],
+        method_id=row["payment_method_id"],
         sequence=row["sequence"],
         key=key,
         declines=tuple(row["declines"]),
-        paid_at=_to_seconds(row["paid_at"]),
-        capture_before=_to_seconds(row["capture_before"]),
+        paid_at=to_seconds(row["paid_at"]),
+        capture_before=to_seconds(row["capture_before"]),
         traceparent=row["traceparent"],
     )

@@ -17,6 +17,7 @@ captured bigint
 refunded bigint
 reserved bigint
 payment_method_type text
+payment_method_id text
 sequence integer
 fact_rank smallint
 fact_at bigint
@@ -119,10 +120,10 @@ SELECT id, order_id, provider, amount, currency, user_id FROM payments WHERE id 
 SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_id = ANY ($1::text[]) AND attempt = 1
 
 -- name: save
--- One row per payment: UPDATE ... FROM applies only one of several rows for the same payment, so the caller folds first. $18: the
+-- One row per payment: UPDATE ... FROM applies only one of several rows for the same payment, so the caller folds first. $19: the
 -- payments that are polled no longer.
 WITH ended AS (
-    DELETE FROM polls WHERE payment_id = ANY ($18::uuid[])
+    DELETE FROM polls WHERE payment_id = ANY ($19::uuid[])
 )
 UPDATE payments p
 SET {saved.set}, updated_at = now()

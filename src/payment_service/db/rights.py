@@ -40,6 +40,7 @@ _CORE: Final[dict[str, str]] = {
     "outbox_pending": "SELECT, INSERT, DELETE",
     "outbox_placements": "SELECT, INSERT",
     "partition_readers": "SELECT, INSERT, UPDATE",
+    "payment_attempts": "SELECT, INSERT, UPDATE",
     "payment_events": "SELECT, INSERT, UPDATE",
     "payment_events_default": "SELECT",
     "payment_history": "SELECT, INSERT",

@@ -28,6 +28,8 @@ _NOT_READY: Final = "NotReady"
 _TAGS: Final = [
     {"name": "payments", "description": "Read payments, and capture or cancel them."},
     {"name": "refunds", "description": "Make and read refunds."},
+    {"name": "disputes", "description": "Read disputes."},
+    {"name": "audit", "description": "Read who changed what, and why."},
     {"name": "checkout", "description": "For the shop's own server, which can check who owns an order."},
     {"name": "reconciliations", "description": "Comparisons of the provider's objects with the database."},
     {"name": "webhooks", "description": "Events from providers."},

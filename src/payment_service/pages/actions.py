@@ -46,7 +46,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class Action:
     """An action: its name in the URL, its button, what happens, and what cannot be undone.
 
-    `amount`: the label of its amount field, if it takes one. `run` returns the note of the next page.
+    `reason` and `amount`: the labels of these fields; no amount field if empty. `run` returns the note of the next page.
     """
 
     name: str
@@ -57,8 +57,8 @@ class Action:
     final: str
     offered: Callable[[Payment], bool]
     run: Callable[[Visit, Payment], Awaitable[str]]
+    reason: str
     amount: str = ""
-    reason: str = ""
 
 
 def form_of(action: Action) -> Page:
@@ -77,6 +77,7 @@ def submit_of(action: Action) -> Page:
     async def submit(visit: Visit) -> Response:
         payment = await payment_page.read_payment(visit.parts.reads, visit.request.path_params["id"])
         try:
+            line(visit.form, "reason", "Reason", needed=True)
             done = await action.run(visit, payment)
         except Refusal as refusal:
             return _page(visit, action, payment, refusal)
@@ -142,7 +143,7 @@ def _amount(visit: Visit, payment: Payment) -> str:
 
 async def _refund(visit: Visit, payment: Payment) -> str:
     context = visit.parts.context
-    amount, reason = _amount(visit, payment), line(visit.form, "reason", "Reason", needed=True)
+    amount, reason = _amount(visit, payment), line(visit.form, "reason", "Reason")
     alone = visit.person.may(Permission.REFUND_ANY)
     limit_minor = None if alone else visit.parts.config.admin_refund_limit_minor
     terms = RefundTerms(amount=amount, reason=reason, metadata={}, limit_minor=limit_minor)
@@ -166,7 +167,7 @@ async def _capture(visit: Visit, payment: Payment) -> str:
 
 
 async def _cancel(visit: Visit, payment: Payment) -> str:
-    reason = line(visit.form, "reason", "Reason", needed=True)
+    reason = line(visit.form, "reason", "Reason")
     request = visit.change("cancel", {"reason": reason}, payment_id=payment.id)
     await Cancellations(visit.parts.context).request(payment.id, reason, request)
     return "cancel"
@@ -204,6 +205,7 @@ ACTIONS: Final = (
         offered=lambda payment: payment.status == Status.AUTHORIZED,
         run=_capture,
         amount="Amount to capture",
+        reason="Reason, shown in the audit",
     ),
     Action(
         name="cancel",
@@ -225,5 +227,6 @@ ACTIONS: Final = (
         final="Published records cannot be taken back.",
         offered=lambda _payment: True,
         run=_republish,
+        reason="Reason, shown in the audit",
     ),
 )

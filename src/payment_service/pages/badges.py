@@ -46,6 +46,11 @@ _DISPUTES: Final = {
     "won": Badge("won", "good"),
     "lost": Badge("lost", "bad"),
 }
+_ATTEMPTS: Final = {
+    "pending": Badge("bank decides", "wait"),
+    "declined": Badge("declined", "bad"),
+    "succeeded": Badge("accepted", "good"),
+}
 
 
 def of_payment(status: str) -> Badge:
@@ -56,6 +61,11 @@ def of_payment(status: str) -> Badge:
 def of_refund(status: str) -> Badge:
     """Return the badge of a refund's status."""
     return _REFUNDS.get(status, Badge(status.replace("_", " "), ""))
+
+
+def of_attempt(status: str) -> Badge:
+    """Return the badge of the status of an attempt to pay."""
+    return _ATTEMPTS.get(status, Badge(status.replace("_", " "), ""))
 
 
 def of_dispute(status: str) -> Badge:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from payment_service.contracts.api import Dispute, Payment, Refund
-from payment_service.db import approvals, payment_reads, refund_reads
+from payment_service.contracts.api import Dispute, Payment, PaymentAttempt, Refund
+from payment_service.db import approvals, payment_attempts, payment_reads, refund_reads
 from payment_service.db.keyset import BEGINNING
 from payment_service.db.payment_reads import Filters
 from payment_service.db.timeline import timeline
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.pages import actions, story
 from payment_service.pages.permissions import Permission
+from payment_service.provider.plugins import payment_page
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -38,6 +39,7 @@ class Case:
     payment: Payment
     refunds: list[Refund]
     disputes: list[Dispute]
+    attempts: list[PaymentAttempt]
     approvals: list[Approval]
     timeline: list[TimelineEntry]
     others: list[Payment]
@@ -83,6 +85,9 @@ async def read_case(pool: Pool, payment_id: UUID) -> Case:
             payment=payment,
             refunds=[Refund.model_validate(one) for one in refunds],
             disputes=[Dispute.model_validate(one) for one in disputes],
+            attempts=[
+                PaymentAttempt.model_validate(one) for one in await payment_attempts.of_payment(connection, payment_id)
+            ],
             approvals=await approvals.of_payment(connection, payment_id, limit=_CHILDREN_MAX),
             timeline=[entry for _, entry in entries],
             others=[Payment.model_validate(one) for one in others if one["id"] != payment_id][:_OTHERS_MAX],
@@ -90,11 +95,8 @@ async def read_case(pool: Pool, payment_id: UUID) -> Case:
 
 
 def address_at_provider(visit: Visit, payment: Payment) -> str:
-    """Return the payment's page at Stripe, or in the sandbox that stands in for it; empty for other providers."""
-    if payment.provider != "stripe" or not payment.provider_payment_id:
+    """Return the provider's page about the payment; empty if there is none."""
+    if not payment.provider_payment_id:
         return ""
-    base = visit.parts.config.stripe_api_base.rstrip("/")
-    if base != "https://api.stripe.com":
-        return f"{base}/payments/{payment.provider_payment_id}"
-    mode = "" if visit.parts.config.stripe_livemode else "test/"
-    return f"https://dashboard.stripe.com/{mode}payments/{payment.provider_payment_id}"
+    config = visit.parts.config
+    return payment_page(payment.provider, payment.provider_payment_id, config, livemode=config.stripe_livemode) or ""

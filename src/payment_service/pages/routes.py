@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from payment_service.pages import actions, approvals, attention, health, keys, payment, payments, today
+from payment_service.pages import actions, approvals, attention, health, keys, payment, payments, records, today
 from payment_service.pages.permissions import Permission
 
 if TYPE_CHECKING:
@@ -35,9 +35,13 @@ class Section:
 SECTIONS: Final = (
     Section("today", "/", "Today", Permission.READ),
     Section("payments", "/payments", "Payments", Permission.READ),
+    Section("refunds", "/refunds", "Refunds", Permission.READ),
+    Section("disputes", "/disputes", "Disputes", Permission.READ),
     Section("attention", "/attention", "Needs attention", Permission.READ),
     Section("approvals", "/approvals", "Approvals", Permission.APPROVE),
     Section("health", "/health", "Health", Permission.READ),
+    Section("exports", "/exports", "Exports", Permission.EXPORT),
+    Section("audit", "/audit", "Audit", Permission.AUDIT),
     Section("keys", "/keys", "Keys", Permission.KEYS),
 )
 
@@ -54,6 +58,13 @@ ROUTES: Final = (
         for one in actions.ACTIONS
         for method, page in (("GET", actions.form_of(one)), ("POST", actions.submit_of(one)))
     ),
+    PageRoute("GET", "/refunds", Permission.READ, records.refunds),
+    PageRoute("GET", "/refunds.csv", Permission.EXPORT, records.refunds_csv),
+    PageRoute("GET", "/disputes", Permission.READ, records.disputes),
+    PageRoute("GET", "/disputes.csv", Permission.EXPORT, records.disputes_csv),
+    PageRoute("GET", "/exports", Permission.EXPORT, records.exports),
+    PageRoute("GET", "/audit", Permission.AUDIT, records.audit),
+    PageRoute("GET", "/audit.csv", Permission.EXPORT, records.audit_csv),
     PageRoute("GET", "/approvals", Permission.APPROVE, approvals.overview),
     PageRoute("GET", "/approvals/{id:uuid}", Permission.APPROVE, approvals.show),
     PageRoute("POST", "/approvals/{id:uuid}/approve", Permission.APPROVE, approvals.approve),

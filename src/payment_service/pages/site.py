@@ -18,8 +18,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from payment_service.db.audit import Actor
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.http.cursors import Cursors
+from payment_service.http.list_pages import ListPages
 from payment_service.pages import badges, formatting
+from payment_service.pages.forms import NOTE_MAX, line
 from payment_service.pages.permissions import Permission, Person
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Site:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.cursors = Cursors(parts.reads)
+        self.lists = ListPages(parts.reads)
         self._templates = _templates()
 
     def render(self, template: str, context: Mapping[str, Any], status: int = HTTPStatus.OK) -> Response:
@@ -151,12 +152,17 @@ class Visit:
             raise Refusal(RefusalReason.INVALID, "The form is not complete: open the page again.")
         address = self.request.client.host if self.request.client else ""
         return ChangeRequest(
-            actor=Actor(client=CLIENT, address=address, person=self.person.name),
+            actor=Actor(client=CLIENT, address=address, person=self.person.name, why=self.why()),
             key=key,
             action=action,
             payment_id=payment_id,
             parameters=parameters,
         )
+
+    def why(self) -> str:
+        """Return the person's reason for a change, for the audit. Raises Refusal."""
+        name = next((name for name in ("reason", "note") if name in self.form), "reason")
+        return line(self.form, name, "Reason", length_max=NOTE_MAX)
 
 
 Page = Callable[[Visit], Awaitable[Response]]
@@ -171,6 +177,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "badge_of_attempt": badges.of_attempt,
         "badge_of_payment": badges.of_payment,
         "badge_of_refund": badges.of_refund,
         "badge_of_dispute": badges.of_dispute,

@@ -10,6 +10,7 @@ from payment_service.contracts.timeline import (
     DisputeEntry,
     OperationEntry,
     OrderEntry,
+    PaymentAttemptEntry,
     RefundEntry,
     RequestEntry,
     TransitionEntry,
@@ -17,7 +18,7 @@ from payment_service.contracts.timeline import (
 from payment_service.pages.formatting import money, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from payment_service.contracts.timeline import TimelineEntry
@@ -69,8 +70,15 @@ class Line:
 
 def tell(entries: Iterable[TimelineEntry], *, provider: str) -> list[Line]:
     """Return the sentences that matter to a customer or to support, in order."""
-    told = (_line(entry, provider.capitalize()) for entry in entries)
+    found = list(entries)
+    # An attempt says more than the change of status that it causes.
+    attempted = {entry.status for entry in found if isinstance(entry, PaymentAttemptEntry)}
+    told = [_line(entry, provider.capitalize()) for entry in found if not _is_said_by_attempt(entry, attempted)]
     return [line for line in told if line is not None]
+
+
+def _is_said_by_attempt(entry: TimelineEntry, attempted: Collection[str]) -> bool:
+    return isinstance(entry, TransitionEntry) and entry.to_status == "declined" and "declined" in attempted
 
 
 def _line(entry: TimelineEntry, provider: str) -> Line | None:
@@ -85,6 +93,8 @@ def _line(entry: TimelineEntry, provider: str) -> Line | None:
             return Line(entry.at, _REACHED[after])
         case RequestEntry():
             return _request(entry)
+        case PaymentAttemptEntry():
+            return _attempt(entry)
         case OperationEntry(state="parked"):
             return Line(entry.at, f"{provider} gave no clear answer to {_CALLS[entry.operation]}: it needs attention.")
         case RefundEntry():
@@ -100,11 +110,23 @@ def _line(entry: TimelineEntry, provider: str) -> Line | None:
             return None
 
 
+def _attempt(entry: PaymentAttemptEntry) -> Line:
+    method = entry.payment_method.in_words()
+    match entry.status:
+        case "succeeded":
+            return Line(entry.at, f"The customer used {method}, and the bank accepted.")
+        case "declined":
+            code = f" ({words(entry.decline_code)})" if entry.decline_code else ""
+            return Line(entry.at, f"The customer tried {method}, and it was declined{code}. They may try again.")
+        case _:
+            return Line(entry.at, f"The customer used {method}. The bank has not decided yet.")
+
+
 def _request(entry: RequestEntry) -> Line:
     who = entry.client.partition(":")[2] or entry.client
     if entry.action == "note":
         return Line(entry.at, f"{who}: {entry.asked.get('note', '')}", note=True)
     done = _REQUESTS.get(entry.action, f"requested: {entry.action}")
     amount = f" of {entry.asked['amount']}" if entry.asked.get("amount") else ""
-    reason = f", because: {entry.asked['reason']}" if entry.asked.get("reason") else ""
+    reason = f", because: {why}" if (why := entry.why or entry.asked.get("reason")) else ""
     return Line(entry.at, f"{who} {done}{amount}{reason}.")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from payment_service.db import attention, overview
 from payment_service.db.clock import database_time
-from payment_service.pages.charts import Point, rate_chart
+from payment_service.pages.charts import Point, bar_chart, rate_chart
+from payment_service.pages.formatting import words
 from payment_service.pages.health import parts_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from payment_service.pages.site import Visit
 
 _HOURS: Final = 24
+_CODES_SHOWN: Final = 8
 _PAID: Final = frozenset({"succeeded", "partially_refunded", "refunded"})
 _UNPAID: Final = frozenset({"declined", "failed"})
 
@@ -45,6 +47,7 @@ async def show(visit: Visit) -> Response:
         first_hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=_HOURS - 1)
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         cohorts = await overview.recent(connection, min(first_hour, midnight))
+        declines = await overview.decline_codes(connection, first_hour, limit=_CODES_SHOWN)
         counts = await attention.count(connection)
     points = success_by_hour(cohorts, first_hour)
     return visit.page(
@@ -55,6 +58,10 @@ async def show(visit: Visit) -> Response:
         attention=sum(counts.values()),
         rate=success_rate(cohorts),
         chart=rate_chart("Success rate by hour of the last 24 hours", points, label_every=4),
+        declines=declines,
+        declines_chart=bar_chart(
+            "Declined attempts of the last 24 hours by reason", [(words(c), n) for c, n in declines]
+        ),
         points=[point for point in points if point.value is not None],
         parts=parts_of((await visit.parts.readiness()).checks),
     )

@@ -8,9 +8,9 @@ CREATE FUNCTION currency_decimals(currency text) RETURNS integer LANGUAGE sql IM
                 ELSE 2 END
 $$;
 
-CREATE FUNCTION in_major_units(minor bigint, currency text) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT round(minor / power(10::numeric, currency_decimals(currency)), currency_decimals(currency))
-$$;
+-- Parsed now, because an index of it is built and restored with an empty search path.
+CREATE FUNCTION in_major_units(minor bigint, currency text) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN round(minor / power(10::numeric, currency_decimals(currency)), currency_decimals(currency));
 
 CREATE FUNCTION derived_status(status text, captured bigint, refunded bigint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN refunded > 0 AND refunded = captured THEN 'refunded'
@@ -181,6 +181,33 @@ CREATE TABLE payment_history (
     CONSTRAINT payment_history_published_has_a_sequence CHECK ((published_topic IS NULL) = (sequence IS NULL))
 );
 
+-- Apart from payments, whose rows are written more often.
+CREATE TABLE payment_attempts (
+    payment_id          uuid        NOT NULL CONSTRAINT payment_attempts_of_a_payment REFERENCES payments (id),
+    name                text        NOT NULL,
+    provider            text        NOT NULL,
+    provider_charge_id  text,
+    status              text        NOT NULL CONSTRAINT payment_attempts_status_is_known CHECK (status IN ('pending', 'declined', 'succeeded')),
+    amount              bigint      NOT NULL CONSTRAINT payment_attempts_amount_in_range CHECK (amount BETWEEN 0 AND 999999999999),
+    currency            text        NOT NULL CONSTRAINT payment_attempts_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
+    decline_code        text,
+    decline_reason      text,
+    payment_method_id   text,
+    payment_method_type text,
+    card_brand          text,
+    card_last4          text        CONSTRAINT payment_attempts_last4_is_no_card_number CHECK (card_last4 ~ '^[0-9A-Z]{1,4}$'),
+    card_funding        text,
+    card_country        text,
+    card_wallet         text,
+    receipt_url         text,
+    occurred_at         timestamptz NOT NULL,
+    created_at          timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (payment_id, name)
+);
+CREATE INDEX payment_attempts_of_charge ON payment_attempts (provider_charge_id) WHERE provider_charge_id IS NOT NULL;
+CREATE INDEX payment_attempts_of_card ON payment_attempts (card_last4, in_major_units(amount, currency), occurred_at, payment_id)
+    WHERE card_last4 IS NOT NULL;
+
 CREATE TABLE refunds (
     id                 uuid        PRIMARY KEY,
     payment_id         uuid        NOT NULL CONSTRAINT refunds_of_a_payment REFERENCES payments (id),
@@ -191,6 +218,8 @@ CREATE TABLE refunds (
     status             text        NOT NULL CONSTRAINT refunds_status_is_known CHECK (status IN ('pending', 'requires_action', 'succeeded', 'failed', 'canceled')),
     reason             text        NOT NULL DEFAULT '',
     failure_code       text        NOT NULL DEFAULT '',
+    bank_reference     text,
+    expected_at        timestamptz,
     external           boolean     NOT NULL,
     client             text,
     idempotency_key    text,
@@ -205,6 +234,8 @@ CREATE TABLE refunds (
     CONSTRAINT refunds_external_has_no_client CHECK (external = (client IS NULL))
 );
 CREATE INDEX refunds_of_payment ON refunds (payment_id, created_at, id);
+CREATE INDEX refunds_by_status ON refunds (status, created_at, id);
+CREATE INDEX refunds_of_bank_reference ON refunds (bank_reference) WHERE bank_reference IS NOT NULL;
 CREATE UNIQUE INDEX refunds_one_row_per_refund ON refunds (provider, provider_refund_id) WHERE provider_refund_id IS NOT NULL;
 
 CREATE TABLE disputes (
@@ -217,6 +248,7 @@ CREATE TABLE disputes (
     status              text        NOT NULL CONSTRAINT disputes_status_is_a_word CHECK (status ~ '^[a-z0-9_]{1,64}$'),
     reason              text        NOT NULL,
     evidence_due_at     timestamptz,
+    answer_by           timestamptz NOT NULL GENERATED ALWAYS AS (coalesce(evidence_due_at, '9998-01-01T00:00:00Z'::timestamptz)) STORED,
     funds_withdrawn     boolean     NOT NULL DEFAULT true,
     fact_rank           smallint    NOT NULL,
     fact_at             bigint      NOT NULL,
@@ -227,7 +259,8 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_one_row_per_dispute UNIQUE (provider, provider_dispute_id)
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
-CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status LIKE '%needs_response';
+CREATE INDEX disputes_by_status ON disputes (status, created_at, id);
+CREATE INDEX disputes_to_answer ON disputes (answer_by, id) WHERE status LIKE '%needs_response';
 
 -- Column names are the ones that the event router of Debezium expects.
 CREATE SEQUENCE outbox_position;
@@ -345,9 +378,13 @@ CREATE TABLE audit (
     address    text        NOT NULL DEFAULT '',
     action     text        NOT NULL,
     payment_id uuid,
+    why        text        NOT NULL DEFAULT '' CONSTRAINT audit_why_is_a_line CHECK (length(why) <= 500),
     detail     jsonb       NOT NULL DEFAULT '{}'
 );
 CREATE INDEX audit_of_payment ON audit (payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX audit_by_time ON audit (at, id);
+CREATE INDEX audit_by_client ON audit (client, at, id);
+CREATE INDEX audit_by_action ON audit (action, at, id);
 
 CREATE TABLE cursor_key (
     id  boolean PRIMARY KEY DEFAULT true CONSTRAINT cursor_key_is_one_row CHECK (id),
@@ -384,11 +421,13 @@ SELECT id, order_id, user_id, provider, provider_payment_id, in_major_units(amou
 FROM payments;
 
 CREATE VIEW refunds_decimal AS
-SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, failure_code, external,
+SELECT id, payment_id, (SELECT order_id FROM payments WHERE payments.id = payment_id) AS order_id, status,
+       in_major_units(amount, currency) AS amount, currency, reason, failure_code, bank_reference, expected_at, external,
        provider, provider_refund_id, metadata, created_at, updated_at
 FROM refunds;
 
 CREATE VIEW disputes_decimal AS
-SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, evidence_due_at AS evidence_due_by,
+SELECT id, payment_id, (SELECT order_id FROM payments WHERE payments.id = payment_id) AS order_id, status,
+       in_major_units(amount, currency) AS amount, currency, reason, evidence_due_at AS evidence_due_by, answer_by,
        provider, provider_dispute_id, created_at, updated_at
 FROM disputes;

@@ -25,6 +25,8 @@ CREATE TABLE approvals (
 CREATE INDEX approvals_open ON approvals (requested_at) WHERE decision IS NULL;
 CREATE INDEX approvals_of_payment ON approvals (payment_id);
 
+CREATE INDEX payment_attempts_declined ON payment_attempts (occurred_at) WHERE status = 'declined';
+
 COMMENT ON TABLE page_logins IS 'One-time links into the operators'' pages, printed by `payment-service pages login`.';
 COMMENT ON COLUMN page_logins.token_hash IS 'SHA-256 of the token in the link. The token itself is stored nowhere.';
 COMMENT ON TABLE approvals IS 'Refunds above a person''s limit. A second person approves each before it expires.';
