@@ -153,7 +153,11 @@ async def test_payment_is_captured_and_canceled_by_forms(pages: ServedPages) -> 
     grace = await pages.log_in("grace", "finance")
     capture, cancel = f"/payments/{first}/capture", f"/payments/{second}/cancel"
 
-    assert (await grace.submit(capture, capture, amount="900.00")).headers["location"].endswith("done=capture")
+    assert (
+        (await grace.submit(capture, capture, amount="900.00", reason="shipped"))
+        .headers["location"]
+        .endswith("done=capture")
+    )
     assert (await grace.submit(cancel, cancel, reason="out of stock")).headers["location"].endswith("done=cancel")
 
     rows = await pages.flows.pool.fetch("SELECT payment_id, kind, state FROM operations")
@@ -170,7 +174,7 @@ async def test_records_are_published_again(pages: ServedPages) -> None:
     ops = await pages.log_in("ops", "operator")
     path = f"/payments/{payment}/republish"
 
-    assert (await ops.submit(path, path)).headers["location"].endswith("done=republish")
+    assert (await ops.submit(path, path, reason="lost")).headers["location"].endswith("done=republish")
     assert (await pages.audit())[-1] == ("pages:ops", "outbox.republish")
 
 
