@@ -12,18 +12,24 @@ from pydantic import BaseModel
 from payment_service import cli
 from payment_service.bank_transfer import contracts as bank_transfer
 from payment_service.contracts import operators
-from payment_service.contracts.api import Payment, Refund
+from payment_service.contracts.api import AuditEntry, Dispute, Page, Payment, Refund, SearchResult
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 # The model that each command prints with --json.
 MODELS: Final[dict[str, type[BaseModel]]] = {
     "show": operators.Cases,
+    "search": SearchResult,
+    "payments list": Page[Payment],
+    "refunds list": Page[Refund],
+    "disputes list": Page[Dispute],
+    "audit list": Page[AuditEntry],
     "refund": Refund,
     "capture": Payment,
     "cancel": Payment,
     "reconcile": operators.ReconciliationReport,
     "installation show": operators.InstallationState,
     "installation move": operators.InstallationState,
+    "audit verify": operators.AuditVerification,
     "keys list": operators.ApiKeys,
     "keys revoke": operators.ApiKeys,
     "bank import": bank_transfer.Statement,

@@ -30,6 +30,7 @@ from payment_service.flows.operators.replay_quarantine import Replays
 from payment_service.flows.reconciliation.schedule import start_reconciliation
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
+from payment_service.flows.timers.audit_seals import AuditSeals
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.due_work import DueWork
 from payment_service.flows.timers.expiry import Expiry
@@ -38,6 +39,7 @@ from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.flows.webhooks.foreign import ForeignEvents
 from payment_service.http.app import build_app, build_operations_app
+from payment_service.http.auth import authenticator_for, note_use_loop
 from payment_service.http.health import Readiness
 from payment_service.http.server import HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
@@ -128,6 +130,7 @@ class Service:
         self._wakeups = self._wakes.connect(
             config, relay=self._relay, dispatchers=self._dispatchers, cancelled_orders=self._cancelled_orders
         )
+        self._authenticator = authenticator_for(pool)
         self._public = build_app(
             config=config,
             context=self._context,
@@ -136,6 +139,7 @@ class Service:
             store_event=self._webhooks.take,
             quarantine=partial(quarantine_webhook_body, pool),
             readiness=self.readiness,
+            authenticator=self._authenticator,
         )
         self._consumer: OrderConsumer | None = None
         self._stop_by_s = math.inf
@@ -151,7 +155,7 @@ class Service:
         await self._clock.measure_once()
         await self._claim_names(stack)
         operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
-        await self._serve_http(stack, operations, self._config.metrics_port)
+        await self._serve_http(stack, operations, self._config.metrics_address, self._config.metrics_port)
         self._wakeups.start()
         stack.push_async_callback(self._wakeups.stop)
         if self._relay is not None:
@@ -161,6 +165,10 @@ class Service:
             await dispatcher.start()
             stack.push_async_callback(self._within_grace, dispatcher.stop)
         if "dispatch" in self._roles:
+            seals = AuditSeals(self._pool)
+            self._due.wakes("audit", seals.loop)
+            seals.loop.start()
+            stack.push_async_callback(seals.loop.stop)
             expiry = Expiry(self._context)
             self._due.wakes("expiries", expiry.loop)
             expiry.start()
@@ -181,7 +189,13 @@ class Service:
             stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
-            await self._serve_http(stack, self._public, self._config.service_port, shared=self._shares_port)
+            key_use = note_use_loop(self._pool, self._authenticator)
+            key_use.start()
+            stack.push_async_callback(key_use.stop)
+            config = self._config
+            await self._serve_http(
+                stack, self._public, config.service_host, config.service_port, shared=self._shares_port
+            )
         if "pages" in self._roles and self._config.admin_port is not None:
             await self._serve_pages(stack, self._config.admin_port)
         if "intake" in self._roles:
@@ -311,7 +325,7 @@ class Service:
             replays=self._replays,
             key=await cursor_key.read(self._pool),
         )
-        await self._serve_http(stack, build_pages(parts), port, host=self._config.admin_host, shared=self._shares_port)
+        await self._serve_http(stack, build_pages(parts), self._config.admin_host, port, shared=self._shares_port)
 
     def _replays(self, any_age: bool) -> Replays:  # noqa: FBT001 - called by position
         """Build the replay of quarantined items with the settings of this process."""
@@ -331,8 +345,8 @@ class Service:
         )
 
     async def _serve_http(
-        self, stack: AsyncExitStack, app: ASGIApp, port: int, *, host: str = "", shared: bool = False
+        self, stack: AsyncExitStack, app: ASGIApp, host: str, port: int, *, shared: bool = False
     ) -> None:
-        server = HttpServer(app, host or self._config.service_host, port, shared=shared)
+        server = HttpServer(app, host, port, shared=shared)
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)

@@ -45,7 +45,9 @@ def test_payments_are_listed_by_pages_and_filters(database_dsn: str, env: dict[s
     assert first == Page[Payment].model_validate(first).model_dump(mode="json")
     rest = done(run("payments", "list", "--limit", "2", "--json", "--cursor", first["next_cursor"], env=env))
     assert [one["order_id"] for one in first["data"] + rest["data"]] == ["o-0", "o-1", "o-2"]
-    recent = done(run("payments", "list", "--since", "90m", "--user", "user-1", "--status", "succeeded", "--json", env=env))
+    recent = done(
+        run("payments", "list", "--since", "90m", "--user", "user-1", "--status", "succeeded", "--json", env=env)
+    )
     assert [one["order_id"] for one in recent["data"]] == ["o-0", "o-1"]
     text = run("payments", "list", "--limit", "2", env=env)
     assert "o-0" in text.stdout
@@ -71,9 +73,7 @@ def test_a_formula_in_a_csv_is_text(database_dsn: str, env: dict[str, str]) -> N
     assert row["user_id"] == f"'{FORMULA}"
 
 
-@pytest.mark.parametrize(
-    ("name", "model"), [("refunds", Refund), ("disputes", Dispute), ("audit", AuditEntry)]
-)
+@pytest.mark.parametrize(("name", "model"), [("refunds", Refund), ("disputes", Dispute), ("audit", AuditEntry)])
 def test_every_list_can_be_empty(env: dict[str, str], name: str, model: Any) -> None:
     listed = done(run(name, "list", "--json", env=env))
     assert listed == Page[model](data=[], has_more=False, next_cursor=None).model_dump(mode="json")
@@ -95,7 +95,9 @@ def test_every_list_can_be_empty(env: dict[str, str], name: str, model: Any) -> 
         (("audit", "list", "--payment", "7"), "--payment must be a UUID"),
     ],
 )
-def test_a_wrong_filter_is_refused_in_one_sentence(env: dict[str, str], arguments: tuple[str, ...], sentence: str) -> None:
+def test_a_wrong_filter_is_refused_in_one_sentence(
+    env: dict[str, str], arguments: tuple[str, ...], sentence: str
+) -> None:
     assert_fails(run(*arguments, env=env), 2, sentence)
 
 

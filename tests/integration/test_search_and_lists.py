@@ -35,19 +35,29 @@ VALUES ($1, $2, 'stripe', $3, 1990, 'eur', $4, 'fraudulent', $5, 0, 0, 0, '')
 """
 # Rows about each skewed payment. Almost all share the card and the amount, the status, the client and the action.
 FILL_ABOUT: Final = (
-    "INSERT INTO payment_attempts (payment_id, name, provider, provider_charge_id, status, amount, currency, card_last4, occurred_at)"
-    " SELECT id, 'ch_' || order_id, 'stripe', 'ch_' || order_id, 'succeeded', amount, currency, '4242', created_at FROM payments",
-    "INSERT INTO refunds (id, payment_id, provider, provider_refund_id, amount, currency, status, external, bank_reference, created_at)"
-    " SELECT gen_random_uuid(), id, 'stripe', 're_' || order_id, 1, currency,"
-    " CASE WHEN order_offset <= 20 THEN 'pending' ELSE 'succeeded' END, true, 'arn-' || order_id, created_at FROM payments",
-    "INSERT INTO disputes (id, payment_id, provider, provider_dispute_id, amount, currency, status, reason, evidence_due_at, fact_rank, fact_at,"
-    " fact_precedence, fact_source, created_at) SELECT gen_random_uuid(), id, 'stripe', 'du_' || order_id, 1, currency,"
-    " CASE WHEN order_offset <= 20 THEN 'needs_response' ELSE 'lost' END, 'fraudulent', created_at, 0, 0, 0, '', created_at FROM payments",
-    "INSERT INTO payment_events (payment_id, event_type, provider, provider_event_id, payload, processed, verified_by, verified_at, occurred_at)"
-    " SELECT id, 'charge.succeeded', 'stripe', 'evt_' || order_id, '{}', true, 'suite', now(), created_at FROM payments",
-    "INSERT INTO audit (at, client, action, payment_id)"
-    " SELECT created_at, CASE WHEN order_offset <= 20 THEN 'cli:ada' ELSE 'shop' END,"
-    " CASE WHEN order_offset <= 20 THEN 'cancel' ELSE 'refund' END, id FROM payments",
+    (
+        "INSERT INTO payment_attempts (payment_id, name, provider, provider_charge_id, status, amount, currency, card_last4, occurred_at)"
+        " SELECT id, 'ch_' || order_id, 'stripe', 'ch_' || order_id, 'succeeded', amount, currency, '4242', created_at FROM payments"
+    ),
+    (
+        "INSERT INTO refunds (id, payment_id, provider, provider_refund_id, amount, currency, status, external, bank_reference, created_at)"
+        " SELECT gen_random_uuid(), id, 'stripe', 're_' || order_id, 1, currency,"
+        " CASE WHEN order_offset <= 20 THEN 'pending' ELSE 'succeeded' END, true, 'arn-' || order_id, created_at FROM payments"
+    ),
+    (
+        "INSERT INTO disputes (id, payment_id, provider, provider_dispute_id, amount, currency, status, reason, evidence_due_at, fact_rank, fact_at,"
+        " fact_precedence, fact_source, created_at) SELECT gen_random_uuid(), id, 'stripe', 'du_' || order_id, 1, currency,"
+        " CASE WHEN order_offset <= 20 THEN 'needs_response' ELSE 'lost' END, 'fraudulent', created_at, 0, 0, 0, '', created_at FROM payments"
+    ),
+    (
+        "INSERT INTO payment_events (payment_id, event_type, provider, provider_event_id, payload, processed, verified_by, verified_at, occurred_at)"
+        " SELECT id, 'charge.succeeded', 'stripe', 'evt_' || order_id, '{}', true, 'suite', now(), created_at FROM payments"
+    ),
+    (
+        "INSERT INTO audit (at, client, action, payment_id)"
+        " SELECT created_at, CASE WHEN order_offset <= 20 THEN 'cli:ada' ELSE 'shop' END,"
+        " CASE WHEN order_offset <= 20 THEN 'cancel' ELSE 'refund' END, id FROM payments"
+    ),
 )
 
 
@@ -106,7 +116,9 @@ async def test_a_payment_is_found_by_every_name_that_people_have(api: Api) -> No
     assert await found(api, "4242 19.9 USD") == [("card", "o-2")]
 
 
-@pytest.mark.parametrize("text", ["nobody", "pi_nobody", "4242 20.00", str(uuid4()), "' OR 1=1 --", "%", "x" * 255, "🦆"])
+@pytest.mark.parametrize(
+    "text", ["nobody", "pi_nobody", "4242 20.00", str(uuid4()), "' OR 1=1 --", "%", "x" * 255, "🦆"]
+)
 async def test_what_no_payment_has_finds_nothing(api: Api, text: str) -> None:
     await fill_one(api)
     assert await found(api, text) == []
@@ -120,7 +132,9 @@ async def test_a_search_shows_as_many_as_asked_and_says_that_there_are_more(api:
     assert not (await api.get("/v1/search?text=user-1&limit=3")).json["has_more"]
 
 
-@pytest.mark.parametrize("query", ["", "?text=", f"?text={'x' * 256}", "?text=a%00b", "?text=a&order=b", "?text=a&text=b"])
+@pytest.mark.parametrize(
+    "query", ["", "?text=", f"?text={'x' * 256}", "?text=a%00b", "?text=a&order=b", "?text=a&text=b"]
+)
 async def test_a_search_without_a_text_is_refused(api: Api, query: str) -> None:
     assert_problem(await api.get(f"/v1/search{query}"), 422)
 
@@ -152,7 +166,7 @@ async def test_refunds_are_listed_by_status_and_time(api: Api) -> None:
 
 
 async def test_disputes_to_answer_begin_with_the_earliest_deadline(api: Api) -> None:
-    """One without a deadline comes last. One that is decided does not come."""
+    """Without a deadline, a dispute comes last. A decided dispute does not come."""
     payment_id = await api.insert("o-1", intent="pi_1", captured=1990, status="succeeded")
     for name, status, days in [
         ("du_none", "needs_response", None),

@@ -1,4 +1,4 @@
-"""`payments`, `refunds`, `disputes` and `audit`: lists with filters."""
+"""`payments`, `refunds` and `disputes`: lists with filters, whose options `audit list` shares."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Limit = Annotated[int, typer.Option(min=1, max=100, help="Maximum number of entr
 Cursor = Annotated[str | None, typer.Option(help="Continue after a page: the cursor that it printed.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print all entries of the filter as CSV (RFC 4180).")]
 Status = Annotated[str | None, typer.Option(help="Only this status.")]
-_PAGE: Final = 50
+PAGE: Final = 50
 
 
 def _group(name: str, help_text: str) -> typer.Typer:
@@ -24,8 +24,7 @@ def _group(name: str, help_text: str) -> typer.Typer:
 payments = _group("payments", "List payments.")
 refunds = _group("refunds", "List refunds.")
 disputes = _group("disputes", "List disputes.")
-audit = _group("audit", "List the changes that people and API keys requested.")
-groups: Final = (payments, refunds, disputes, audit)
+groups: Final = (payments, refunds, disputes)
 
 
 @payments.command("list")
@@ -36,7 +35,7 @@ def list_payments(
     currency: Annotated[str | None, typer.Option(help="Only this currency.")] = None,
     since: Since = "",
     until: Until = "",
-    limit: Limit = _PAGE,
+    limit: Limit = PAGE,
     cursor: Cursor = None,
     as_csv: Csv = False,
     as_json: Json = False,
@@ -60,7 +59,7 @@ def list_refunds(
     status: Status = None,
     since: Since = "",
     until: Until = "",
-    limit: Limit = _PAGE,
+    limit: Limit = PAGE,
     cursor: Cursor = None,
     as_csv: Csv = False,
     as_json: Json = False,
@@ -80,7 +79,7 @@ def list_disputes(
     ] = False,
     since: Since = "",
     until: Until = "",
-    limit: Limit = _PAGE,
+    limit: Limit = PAGE,
     cursor: Cursor = None,
     as_csv: Csv = False,
     as_json: Json = False,
@@ -90,22 +89,3 @@ def list_disputes(
 
     given = {"status": status, "to_answer": to_answer, "limit": limit, "cursor": cursor}
     code.show_list("disputes", {**given, **code.read_times(since, until)}, as_json=as_json, as_csv=as_csv)
-
-
-@audit.command("list")
-def list_audit(
-    by: Annotated[str | None, typer.Option(help="Only this requester: the client of a key, or cli:NAME.")] = None,
-    action: Annotated[str | None, typer.Option(help="Only this change, such as refund.")] = None,
-    payment: Annotated[str | None, typer.Option(help="Only changes of this payment.")] = None,
-    since: Since = "",
-    until: Until = "",
-    limit: Limit = _PAGE,
-    cursor: Cursor = None,
-    as_csv: Csv = False,
-    as_json: Json = False,
-) -> None:
-    """List who changed what, and why, newest first. Needs only DB_DSN."""
-    from payment_service.commands import lists as code
-
-    given = {"client": by, "action": action, "payment_id": payment, "limit": limit, "cursor": cursor}
-    code.show_list("audit", {**given, **code.read_times(since, until)}, as_json=as_json, as_csv=as_csv)

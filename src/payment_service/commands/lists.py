@@ -64,6 +64,15 @@ LISTS: Final[Mapping[str, List]] = {
 }
 
 
+# The options of filters with another name.
+_OPTIONS: Final[Mapping[object, str]] = {
+    "order_id": "--order",
+    "user_id": "--user",
+    "payment_id": "--payment",
+    "client": "--by",
+}
+
+
 def show_list(name: str, given: Mapping[str, object], *, as_json: bool, as_csv: bool) -> None:
     """Print a page of a list, or all of it as CSV. `given`: the filters and the paging, None for those that are not."""
     found = LISTS[name]
@@ -128,7 +137,7 @@ def _query(found: List, given: Mapping[str, object]) -> ListQuery:
         return found.query.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = "".join(f"--{part} " for part in first["loc"][:1]).replace("_", "-").replace("-id ", " ")
+        where = "".join(f"{_OPTIONS.get(part, f'--{part}')} " for part in first["loc"][:1])
         raise ConfigError(f"{where}{validation_message(first)}.") from None
 
 

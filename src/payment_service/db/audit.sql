@@ -11,7 +11,12 @@ why
 detail::text
 
 -- name: append
-INSERT INTO audit (client, key_id, address, action, payment_id, why, detail) VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb)
+-- The mark makes the next seal cover the entry.
+WITH written AS (
+    INSERT INTO audit (client, key_id, address, action, payment_id, why, detail) VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb)
+    RETURNING id
+)
+INSERT INTO audit_unsealed (audit_id) SELECT id FROM written
 
 -- Lists, the newest first: at $1 or later, after the cursor ($2, $3), at most $4. The sort keys and the row comparisons name all
 -- columns of the index, as in payment_reads.sql (ADR 0009).

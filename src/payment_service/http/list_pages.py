@@ -111,6 +111,7 @@ class DisputesQuery(ListQuery):
         default=False,
         description="True: only disputes that need a response, the earliest deadline first. It excludes other filters.",
         examples=[True],
+        json_schema_extra={"enum": [True, False]},
     )
 
     def filters(self) -> StatusFilters:
@@ -132,7 +133,9 @@ class AuditQuery(ListQuery):
         examples=["cli:ada"],
     )
     action: str | None = Field(default=None, pattern=_WORD, description="The requested change.", examples=["refund"])
-    payment_id: UUID | None = Field(default=None, description="The payment that was changed.")
+    payment_id: UUID | None = Field(
+        default=None, description="The payment that was changed.", examples=["ae21913b-5b2f-5c29-8abf-153dfb1cfa87"]
+    )
 
     def filters(self) -> AuditFilters:
         """Return the filters. Raises Problem (422)."""

@@ -181,33 +181,6 @@ CREATE TABLE payment_history (
     CONSTRAINT payment_history_published_has_a_sequence CHECK ((published_topic IS NULL) = (sequence IS NULL))
 );
 
--- Apart from payments, whose rows are written more often.
-CREATE TABLE payment_attempts (
-    payment_id          uuid        NOT NULL CONSTRAINT payment_attempts_of_a_payment REFERENCES payments (id),
-    name                text        NOT NULL,
-    provider            text        NOT NULL,
-    provider_charge_id  text,
-    status              text        NOT NULL CONSTRAINT payment_attempts_status_is_known CHECK (status IN ('pending', 'declined', 'succeeded')),
-    amount              bigint      NOT NULL CONSTRAINT payment_attempts_amount_in_range CHECK (amount BETWEEN 0 AND 999999999999),
-    currency            text        NOT NULL CONSTRAINT payment_attempts_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
-    decline_code        text,
-    decline_reason      text,
-    payment_method_id   text,
-    payment_method_type text,
-    card_brand          text,
-    card_last4          text        CONSTRAINT payment_attempts_last4_is_no_card_number CHECK (card_last4 ~ '^[0-9A-Z]{1,4}$'),
-    card_funding        text,
-    card_country        text,
-    card_wallet         text,
-    receipt_url         text,
-    occurred_at         timestamptz NOT NULL,
-    created_at          timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (payment_id, name)
-);
-CREATE INDEX payment_attempts_of_charge ON payment_attempts (provider_charge_id) WHERE provider_charge_id IS NOT NULL;
-CREATE INDEX payment_attempts_of_card ON payment_attempts (card_last4, in_major_units(amount, currency), occurred_at, payment_id)
-    WHERE card_last4 IS NOT NULL;
-
 CREATE TABLE refunds (
     id                 uuid        PRIMARY KEY,
     payment_id         uuid        NOT NULL CONSTRAINT refunds_of_a_payment REFERENCES payments (id),
@@ -349,17 +322,6 @@ CREATE TABLE order_cancellations (
 );
 CREATE INDEX order_cancellations_due ON order_cancellations (due_at) WHERE due_at IS NOT NULL;
 
-CREATE TABLE api_keys (
-    id         uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
-    client     text        NOT NULL,
-    prefix     text        NOT NULL,
-    hash       bytea       NOT NULL CONSTRAINT api_keys_hash_is_sha256 CHECK (octet_length(hash) = 32),
-    scopes     text[]      NOT NULL CONSTRAINT api_keys_scopes_are_known CHECK (scopes <@ ARRAY['read', 'checkout', 'refund', 'admin'] AND cardinality(scopes) > 0),
-    created_at timestamptz NOT NULL DEFAULT now(),
-    revoked_at timestamptz,
-    CONSTRAINT api_keys_hash_is_unique UNIQUE (hash)
-);
-
 CREATE TABLE idempotency_keys (
     client      text        NOT NULL,
     key         text        NOT NULL,
@@ -412,22 +374,3 @@ CREATE TABLE schema_minimum (
     revision integer NOT NULL
 );
 INSERT INTO schema_minimum (revision) VALUES (1);
-
-CREATE VIEW payments_decimal AS
-SELECT id, order_id, user_id, provider, provider_payment_id, in_major_units(amount, currency) AS amount,
-       in_major_units(captured, currency) AS amount_captured, in_major_units(refunded, currency) AS amount_refunded, currency,
-       derived_status(status, captured, refunded) AS status, payment_method_id, payment_method_type, metadata, created_at, updated_at,
-       capture_method, capture_before, expires_at
-FROM payments;
-
-CREATE VIEW refunds_decimal AS
-SELECT id, payment_id, (SELECT order_id FROM payments WHERE payments.id = payment_id) AS order_id, status,
-       in_major_units(amount, currency) AS amount, currency, reason, failure_code, bank_reference, expected_at, external,
-       provider, provider_refund_id, metadata, created_at, updated_at
-FROM refunds;
-
-CREATE VIEW disputes_decimal AS
-SELECT id, payment_id, (SELECT order_id FROM payments WHERE payments.id = payment_id) AS order_id, status,
-       in_major_units(amount, currency) AS amount, currency, reason, evidence_due_at AS evidence_due_by, answer_by,
-       provider, provider_dispute_id, created_at, updated_at
-FROM disputes;
