@@ -184,18 +184,7 @@ class Service:
         if "reconcile" in self._roles:
             stack.push_async_callback(self._start_reconciliation())
         if "http" in self._roles:
-            self._due.wakes("events", self._webhooks.replaying)
-            self._foreign_events.start()
-            stack.push_async_callback(self._foreign_events.stop)
-            self._webhooks.start()
-            stack.push_async_callback(self._webhooks.stop)
-            key_use = note_use_loop(self._pool, self._authenticator)
-            key_use.start()
-            stack.push_async_callback(key_use.stop)
-            config = self._config
-            await self._serve_http(
-                stack, self._public, config.service_host, config.service_port, shared=self._shares_port
-            )
+            await self._start_http(stack)
         if "pages" in self._roles and self._config.admin_port is not None:
             await self._serve_pages(stack, self._config.admin_port)
         if "intake" in self._roles:
@@ -311,6 +300,19 @@ class Service:
                 self._broker_status.problem() or "orders are waiting but the consumer reads none: restart the process"
             )
         return self._broker_status.problem() or "ok"
+
+    async def _start_http(self, stack: AsyncExitStack) -> None:
+        """Start the API and webhooks, and what applies their events."""
+        self._due.wakes("events", self._webhooks.replaying)
+        self._foreign_events.start()
+        stack.push_async_callback(self._foreign_events.stop)
+        self._webhooks.start()
+        stack.push_async_callback(self._webhooks.stop)
+        key_use = note_use_loop(self._pool, self._authenticator)
+        key_use.start()
+        stack.push_async_callback(key_use.stop)
+        config = self._config
+        await self._serve_http(stack, self._public, config.service_host, config.service_port, shared=self._shares_port)
 
     async def _serve_pages(self, stack: AsyncExitStack, port: int) -> None:
         # Imported if they are on: the templates take a few megabytes.

@@ -1,4 +1,4 @@
-"""What support, finance and operations do on their pages, on a desktop with scripts and on a phone without."""
+"""Support, finance and operations at work on their pages, on a desktop with scripts and on a phone without."""
 
 from __future__ import annotations
 

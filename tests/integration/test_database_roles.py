@@ -176,7 +176,7 @@ def _assigned(text: str) -> set[str]:
     for token in TOKENS.finditer(f"{text})"):
         depth += {"(": 1, ")": -1}.get(token[0], 0)
         if depth < 0 or (depth == 0 and token[0] not in "()"):
-            columns |= set(re.findall(r"\w+", text[start : token.start()].split("=")[0]))
+            columns |= set(re.findall(r"\w+", text[start : token.start()].split("=", maxsplit=1)[0]))
             start = token.end()
             if token[0] != ",":
                 break

@@ -1,4 +1,4 @@
-"""Who may open which page, how people log in, and which requests the pages refuse."""
+"""Permissions of each page, ways to log in, and requests that the pages refuse."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.flows import open_flows
 from tests.support.pages import ServedPages, Visitor, serve_pages
 
 ALL = "viewer support finance operator"
-# Written by hand, so that a change of the table of permissions is a change here.
+# Written out, so that a change of the table of permissions is a change here.
 EXPECTED = {
     "GET /": ALL,
     "GET /payments": ALL,

@@ -1,4 +1,4 @@
-"""What people do on the pages: each change runs once, under the person's name, within their limit."""
+"""Changes by people on the pages: each runs once, under the person's name, within their limit."""
 
 from __future__ import annotations
 

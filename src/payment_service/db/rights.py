@@ -59,8 +59,7 @@ _CORE: Final[dict[str, str]] = {
         "payment_method_id, payment_method_type, receipt_url, status)"
     ),
     "payment_events": (
-        "SELECT, INSERT, UPDATE ("
-        "parked_reason, payment_id, processed, processed_at, result, retry_at, tries)"
+        "SELECT, INSERT, UPDATE (parked_reason, payment_id, processed, processed_at, result, retry_at, tries)"
     ),
     "payment_events_default": "SELECT",
     "payment_history": "SELECT, INSERT",
@@ -74,10 +73,7 @@ _CORE: Final[dict[str, str]] = {
     "provider_budget": "SELECT, INSERT, UPDATE",
     "provider_health": "SELECT, INSERT, UPDATE, DELETE",
     "provider_schemas": "SELECT",
-    "quarantine": (
-        "SELECT, INSERT, UPDATE ("
-        "closed_at, replayed_at)"
-    ),
+    "quarantine": ("SELECT, INSERT, UPDATE (closed_at, replayed_at)"),
     "reconciliation_objects": "SELECT, INSERT, DELETE",
     "reconciliations": "SELECT, INSERT, UPDATE",
     "recovered_records": "SELECT, INSERT",

@@ -1,4 +1,4 @@
-"""What a person may do to a payment. Each action has a page that repeats what it means, then a POST that does it once.
+"""Actions on a payment. Each action has a page that repeats what it means, then a POST that does it once.
 
 They call the flows of the API and the command line, with the key of the form: pressed twice is done once.
 """

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
+from payment_service_events.currency import CURRENCIES
+
 # Characters of a personal value that stay readable, so that two values can be told apart.
 _SHOWN: Final = 2
 _MASK: Final = "•••"
@@ -13,7 +15,7 @@ _MASK: Final = "•••"
 
 def money(amount: str, currency: str) -> str:
     """Format `1234.50` of `eur` as `1,234.50 EUR`."""
-    return f"{Decimal(amount):,f} {currency.upper()}"
+    return f"{Decimal(amount):,.{CURRENCIES[currency].decimals}f} {currency.upper()}"
 
 
 def moment(at: datetime) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
+import asyncpg
 import structlog
 from starlette.responses import RedirectResponse, Response
 
@@ -105,6 +106,9 @@ def failure_page(visit: Visit, error: Exception) -> Response:
             return refused_page(visit, error.type.status, str(error))
         case Unavailable():
             return refused_page(visit, HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        case asyncpg.InsufficientPrivilegeError():
+            message = "The database role of this process may not do this: run the pages with the login of the operator's role."
+            return refused_page(visit, HTTPStatus.FORBIDDEN, message)
         case _ if isinstance(error, TRANSIENT_ERRORS):
             log.warning("page_not_served", path=visit.request.url.path, error=describe_error(error))
             message = "The database did not answer in time: try again. If you pressed a button, press it again here; it is done once."

@@ -1,4 +1,4 @@
-"""Who sends a request: the session of a login here, or the headers of a trusted proxy."""
+"""Identify the sender of a request: the session of a login here, or the headers of a trusted proxy."""
 
 from __future__ import annotations
 

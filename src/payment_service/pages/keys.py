@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 async def overview(visit: Visit, *, created: str = "", problem: str | None = None) -> Response:
     """List the valid keys."""
-    rows = await api_keys.listed(visit.parts.context.pool, client=None, revoked=False)
+    rows = await api_keys.listed(visit.parts.context.pool, client=None, ended=False)
     scopes = [(scope.value, SCOPES[scope]) for scope in Scope]
     return visit.page(
         "keys.html",

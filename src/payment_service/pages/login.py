@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -34,7 +35,8 @@ def login_routes(site: Site) -> list[Route]:
     if "link" in site.parts.config.admin_login:
         pages += [("GET", "/login/link", login.show_link), ("POST", "/login/link", login.use_link)]
     if "oidc" in site.parts.config.admin_login:
-        pages += [("GET", "/login/oidc", login.begin), ("GET", "/login/oidc/callback", login.finish)]
+        oidc = _OidcLogin(site.parts.config)
+        pages += [("GET", "/login/oidc", oidc.begin), ("GET", "/login/oidc/callback", oidc.finish)]
     return [Route(path, _safe(site, page), methods=[method]) for method, path, page in pages]
 
 
@@ -48,6 +50,9 @@ def _safe(site: Site, page: Answer) -> Answer:
             return plain_page(site, problem.type.status, str(problem))
         except LoginRefused as refused_login:
             return plain_page(site, HTTPStatus.FORBIDDEN, str(refused_login))
+        except asyncpg.InsufficientPrivilegeError:
+            message = "The database role of this process may not log people in: run the pages with the login of the operator's role."
+            return plain_page(site, HTTPStatus.FORBIDDEN, message)
         except TRANSIENT_ERRORS:
             return plain_page(
                 site, HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer: try again in a moment."
@@ -60,7 +65,6 @@ class _Login:
     def __init__(self, site: Site, config: Config) -> None:
         self._site = site
         self._config = config
-        self._oidc = OpenIdLogin(config)
 
     async def choose(self, request: Request) -> Response:
         """Show the ways to log in."""
@@ -86,6 +90,16 @@ class _Login:
         log_in(request, owner.person, owner.roles)
         return _go("/")
 
+    async def log_out(self, request: Request) -> Response:
+        """End the session. A proxy keeps its own."""
+        request.session.clear()
+        return _go("/login")
+
+
+class _OidcLogin:
+    def __init__(self, config: Config) -> None:
+        self._oidc = OpenIdLogin(config)
+
     async def begin(self, request: Request) -> Response:
         """Redirect to the identity provider."""
         return await self._oidc.begin(request, next_path=_own_path(request.query_params.get("next", "")))
@@ -95,11 +109,6 @@ class _Login:
         name, roles, next_path = await self._oidc.finish(request)
         log_in(request, name, roles)
         return _go(_own_path(next_path))
-
-    async def log_out(self, request: Request) -> Response:
-        """End the session. A proxy keeps its own."""
-        request.session.clear()
-        return _go("/login")
 
 
 def _own_path(path: str) -> str:

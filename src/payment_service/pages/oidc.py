@@ -29,19 +29,17 @@ class LoginRefused(Exception):
 
 
 class OpenIdLogin:
-    """The pages as a client of an OpenID Connect provider. Authlib is imported by the first login: it takes half a second."""
+    """The pages as a client of an OpenID Connect provider."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._client: Any = None
+        self._client = _register(config)
 
     async def begin(self, request: Request, *, next_path: str) -> Response:
         """Redirect to the provider. State, nonce and verifier stay in the signed session. Raises LoginRefused."""
         request.session["next"] = next_path
         try:
-            response: Response = await self._registered().authorize_redirect(
-                request, self._config.admin_base_url + CALLBACK
-            )
+            response: Response = await self._client.authorize_redirect(request, self._config.admin_base_url + CALLBACK)
         except Exception as error:  # noqa: BLE001 - the network, and a provider that answers anything
             log.warning("login_provider_failed", error=describe_error(error))
             message = "The identity provider does not answer: check ADMIN_OIDC_ISSUER, or try again."
@@ -53,7 +51,7 @@ class OpenIdLogin:
         """Return the person's name, roles and wanted page from the provider's answer. Raises LoginRefused."""
         next_path = request.session.get("next", "/")
         try:
-            token = await self._registered().authorize_access_token(request)
+            token = await self._client.authorize_access_token(request)
         except Exception as error:  # noqa: BLE001 - a refused, forged, repeated or late answer
             log.warning("login_refused", error=describe_error(error))
             raise LoginRefused("The identity provider did not confirm this login: begin again at /login.") from None
@@ -67,22 +65,22 @@ class OpenIdLogin:
             raise LoginRefused("You are in no group that may use these pages: ask the person who manages your groups.")
         return name, roles, next_path
 
-    def _registered(self) -> Any:
-        if self._client is None:
-            secret = self._config.admin_oidc_client_secret.get_secret_value()
-            from authlib.integrations.starlette_client import OAuth  # noqa: PLC0415 - half a second, and few need it
 
-            self._client = OAuth().register(
-                name="oidc",
-                client_id=self._config.admin_oidc_client_id,
-                client_secret=secret or None,
-                server_metadata_url=f"{self._config.admin_oidc_issuer.rstrip('/')}/.well-known/openid-configuration",
-                client_kwargs={
-                    "scope": "openid profile email groups",
-                    "code_challenge_method": "S256",
-                    "timeout": TIMEOUT_S,
-                    # A public client proves itself by PKCE alone.
-                    **({} if secret else {"token_endpoint_auth_method": "none"}),
-                },
-            )
-        return self._client
+def _register(config: Config) -> Any:
+    # Imported by those who use it: half a second, at the start of the process.
+    from authlib.integrations.starlette_client import OAuth  # noqa: PLC0415
+
+    secret = config.admin_oidc_client_secret.get_secret_value()
+    return OAuth().register(
+        name="oidc",
+        client_id=config.admin_oidc_client_id,
+        client_secret=secret or None,
+        server_metadata_url=f"{config.admin_oidc_issuer.rstrip('/')}/.well-known/openid-configuration",
+        client_kwargs={
+            "scope": "openid profile email groups",
+            "code_challenge_method": "S256",
+            "timeout": TIMEOUT_S,
+            # A public client proves itself by PKCE alone.
+            **({} if secret else {"token_endpoint_auth_method": "none"}),
+        },
+    )

@@ -68,7 +68,7 @@ NOTES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the pages read and change. `reads` serves pages. `replays` decides quarantined items again; True: of any age."""
+    """The database, flows and settings of the pages. `reads` serves pages. `replays` decides quarantined items again; True: of any age."""
 
     config: Config
     context: Context
@@ -99,7 +99,7 @@ class Site:
 
 @dataclass(slots=True)
 class Visit:
-    """One request of a person. `form` holds the fields of a POST, each once."""
+    """A request of a person. `form` holds the fields of a POST, each once."""
 
     site: Site
     request: Request
