@@ -104,7 +104,7 @@ _PRIVILEGE: Final = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
 # "paymentr", next to the locks of `migrate` and `maintain`. Two concurrent grants would update the same row of the catalog.
 ADVISORY_LOCK: Final = 0x7061796D656E7472
 
-HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys")
+HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys", "page_logins")
 
 _sql = load(__package__, "rights.sql")
 
@@ -121,7 +121,7 @@ def operator_rights() -> dict[str, str]:
 
 def reader_rights() -> dict[str, str]:
     """Return the privileges of the reader."""
-    return {relation: "SELECT" for relation in service_rights() if relation not in {*HIDDEN, *_SEQUENCES}}
+    return {relation: "SELECT" for relation in operator_rights() if relation not in {*HIDDEN, *_SEQUENCES}}
 
 
 class RightsError(Exception):
