@@ -40,7 +40,8 @@ PACKAGE: Final = Path(payment_service.__file__).parent
 # Run by the owner.
 OWNERS: Final = {"maintain.sql", "roles.sql", "rights.sql"}
 ASSIGNMENTS: Final = re.compile(
-    r"(?:(?<!FOR )(?<!KEY )(?<!DO )UPDATE (\w+)(?: AS)?(?: (?!SET)\w+)?|INSERT INTO (\w+)(?:(?!INSERT INTO).)*?DO UPDATE)\s+SET\s+", re.DOTALL
+    r"(?:(?<!FOR )(?<!KEY )(?<!DO )UPDATE (\w+)(?: AS)?(?: (?!SET)\w+)?|INSERT INTO (\w+)(?:(?!INSERT INTO).)*?DO UPDATE)\s+SET\s+",
+    re.DOTALL,
 )
 TOKENS: Final = re.compile(r"[(),]|(?<!DISTINCT )\b(?:FROM|WHERE|RETURNING)\b")
 PARTITION: Final = re.compile(r"_[0-9]{8}$")
@@ -260,7 +261,9 @@ def test_only_the_operator_changes_keys(migrated: RolesDatabase) -> None:
 
 def test_the_commands_for_keys_name_the_role_that_they_need(migrated: RolesDatabase) -> None:
     create = ("keys", "create", "--client", "shop", "--scope", "read")
-    service, operator = ({"DB_DSN": migrated.dsn_of(role)} for role in (migrated.roles.service, migrated.roles.operator))
+    service, operator = (
+        {"DB_DSN": migrated.dsn_of(role)} for role in (migrated.roles.service, migrated.roles.operator)
+    )
     assert_fails(run(*create, env=service), 2, "use the login of the operator's role")
     assert run(*create, env=operator).returncode == 0
     [key] = done(run("keys", "list", "--json", env=service))["data"]
