@@ -469,7 +469,6 @@ CREATE TABLE payment_attempts (
     occurred_at         timestamptz NOT NULL,  -- The clock of the provider.
     created_at          timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT payment_attempts_pkey PRIMARY KEY (payment_id, name),
-    CONSTRAINT payment_attempts_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id),
     CONSTRAINT payment_attempts_amount_in_range CHECK (amount >= 0 AND amount <= '999999999999'::bigint),
     CONSTRAINT payment_attempts_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
     CONSTRAINT payment_attempts_last4_is_no_card_number CHECK (card_last4 ~ '^[0-9A-Z]{1,4}$'),

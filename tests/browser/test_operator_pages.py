@@ -68,7 +68,7 @@ def demo() -> Iterator[tuple[str, dict[str, str]]]:
         try:
             lines = "".join(iter(process.stdout.readline, "It stays up; Ctrl-C ends it.\n"))
             (dsn,) = re.findall(r"^PostgreSQL +(\S+)$", lines, re.MULTILINE)
-            yield lines, {**env, "DB_DSN": dsn, "DEPLOYMENT": "demo"}
+            yield lines, {**env, "DB_DSN": dsn, "DEPLOYMENT": "demo", "PAYMENT_SERVICE_AS": "suite"}
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate()

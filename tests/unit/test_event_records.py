@@ -50,7 +50,7 @@ def value_of(data: EventData) -> bytes:
 REFUND = "9a3f6a53-5c7a-5f0e-9d3c-6f0f8f6f2b11"
 FIVE = Money(500, EUR)
 PAID_AT = datetime(2026, 1, 1, tzinfo=UTC)
-OF = f'"payment_id":"{PAYMENT}","order_id":"order-1","user_id":""'
+OF = f'"payment_id":"{PAYMENT}","order_id":"order-1","user_id":"","metadata":{{}}'
 OF_REFUND = f'{OF},"refund_id":"{REFUND}","amount":"5.00"'
 OF_DISPUTE = f'{OF},"dispute_id":"{REFUND}"'
 DISPUTED_EURO = '"amount":"19.90","currency":"eur","reason":"fraudulent"'

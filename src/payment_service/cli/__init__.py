@@ -16,7 +16,7 @@ import typer
 
 from payment_service import exit_codes
 from payment_service.cli import attention, audit, installation, keys, lists, outbox, pages, topics, webhooks
-from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes
+from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes, changes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands.version import Version
 from payment_service.config.config import ROLES, Config, ConfigError, DatabaseSettings, RoleSettings
@@ -110,6 +110,7 @@ def maintain() -> None:
 
 
 @app.command()
+@changes
 def recover(
     to: Annotated[str, typer.Option("--to", metavar="TIME", help=f"The time of the backup. {TIME_HELP}")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; change nothing.")] = False,
@@ -159,6 +160,7 @@ def open_page(
 
 
 @app.command()
+@changes
 def refund(
     name: Name,
     amount: Amount = None,
@@ -179,6 +181,7 @@ def refund(
 
 
 @app.command()
+@changes
 def capture(name: Name, amount: Amount = None, key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
     """Capture an authorized payment, fully or partly. The rest is released."""
     from payment_service.commands import payments as code
@@ -187,6 +190,7 @@ def capture(name: Name, amount: Amount = None, key: Key = "", yes: Yes = False, 
 
 
 @app.command()
+@changes
 def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
     """Cancel an unpaid payment. An authorization is released."""
     from payment_service.commands import payments as code
@@ -195,6 +199,7 @@ def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_
 
 
 @app.command()
+@changes
 def reconcile(
     since: Annotated[str, typer.Option(metavar="TIME", help=TIME_HELP)],
     until: Annotated[str, typer.Option(metavar="TIME", help="The end of the window; default: now.")] = "",

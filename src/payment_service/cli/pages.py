@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from payment_service.cli.options import changes
+
 group = typer.Typer(name="pages", help="The operators' pages.", no_args_is_help=True)
 
 
@@ -15,11 +17,12 @@ def _pages() -> None:
 
 
 @group.command()
+@changes
 def login(
     role: Annotated[
         list[str] | None, typer.Option(help="viewer, support, finance or operator; repeatable. Default: viewer.")
     ] = None,
-    person: Annotated[str, typer.Option(help="The name for the audit. Default: your account on this machine.")] = "",
+    person: Annotated[str, typer.Option(help="The person who logs in, for the audit. Default: you.")] = "",
 ) -> None:
     """Print a link that logs a person in to the pages once, within 10 minutes. Needs DB_DSN, and ADMIN_URL or ADMIN_PORT."""
     from payment_service.commands import pages as code

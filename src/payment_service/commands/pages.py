@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from payment_service.commands import session
+from payment_service.commands import operator, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError
 from payment_service.config.pages import PAGE_ROLES
@@ -25,7 +25,7 @@ def login(person: str, roles: Sequence[str]) -> str:
         raise ConfigError("ADMIN_PORT is not set, so there are no pages: set it here as for the service.")
     if unknown := sorted(set(roles) - set(PAGE_ROLES)):
         raise ConfigError(f"--role takes {', '.join(PAGE_ROLES)}; not {unknown[0]!r}.")
-    name = person.strip() or session.actor().person
+    name = person.strip() or operator.actor().person
     if not name.isprintable() or not 0 < len(name) <= NAME_MAX:
         raise ConfigError(f"--person takes a name of 1 to {NAME_MAX} printable characters.")
 
@@ -33,7 +33,7 @@ def login(person: str, roles: Sequence[str]) -> str:
         async with pool.acquire() as connection, connection.transaction():
             token = await page_logins.create(connection, person=name, roles=roles)
             detail = {"person": name, "roles": sorted(set(roles))}
-            await audit.append(connection, session.actor(), "pages.login", payment_id=None, detail=detail)
+            await audit.append(connection, operator.actor(), "pages.login", payment_id=None, detail=detail)
         return f"{settings.admin_base_url}/login/link?token={token}"
 
     return session.run(work, settings)

@@ -12,7 +12,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from payment_service import exit_codes
-from payment_service.commands import output, session
+from payment_service.commands import operator, output, session
 from payment_service.commands.show import current, payments_named
 from payment_service.config.config import ConfigError
 from payment_service.contracts.api import Payment, Refund
@@ -57,7 +57,7 @@ def refund(
             key,
             wanted.amount or "rest",
         )
-        refund_id = operation_id(payment.id, Kind.REFUND, session.CLIENT, change_request.key)
+        refund_id = operation_id(payment.id, Kind.REFUND, operator.CLIENT, change_request.key)
         if await refund_reads.refund(context.pool, refund_id) is None:
             await _print_earlier(context, payment.id)
             what = f"{wanted.amount} {payment.currency}" if wanted.amount else "the remaining amount"
@@ -125,7 +125,7 @@ async def _read(context: Context, payment_id: UUID) -> Payment:
 
 async def _was_requested(context: Context, payment_id: UUID, kind: Kind, change_request: ChangeRequest) -> bool:
     """Return True if the change was requested before, so that it needs no confirmation."""
-    name = operation_id(payment_id, kind, session.CLIENT, change_request.key)
+    name = operation_id(payment_id, kind, operator.CLIENT, change_request.key)
     async with context.pool.acquire() as connection:
         return await operations.request_of(connection, name) is not None
 

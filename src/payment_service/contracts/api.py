@@ -66,6 +66,10 @@ class Page(BaseModel, Generic[T]):
     )
 
 
+def _parse(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
 class PaymentMethod(BaseModel):
     """The method of an attempt to pay. A card shows its last four digits only."""
 
@@ -127,6 +131,9 @@ class Payment(BaseModel):
     currency: CurrencyCode
     provider: ProviderName
     provider_payment_id: str | None = Field(description="The provider's id; null until it has one.")
+    metadata: Annotated[dict[str, str], BeforeValidator(_parse)] = Field(
+        description="Names and values of the shop, from the order.", examples=[{"campaign": "spring"}]
+    )
     payment_method_id: str | None = Field(
         description="The provider's id of the method that paid; null until then.", examples=["pm_1SxYz1"]
     )
@@ -195,10 +202,6 @@ class PaymentEvent(BaseModel):
     result: str | None = Field(description="The result of applying it, or why it waits.", examples=["applied"])
     occurred_at: datetime = Field(description="Time at the provider.", examples=["2026-12-25T14:00:01Z"])
     created_at: CreatedAt
-
-
-def _parse(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
 
 
 class Refund(BaseModel):

@@ -13,6 +13,7 @@ currency
 provider
 provider_payment_id
 payment_method_id
+metadata::text
 capture_method
 capture_before
 expires_at

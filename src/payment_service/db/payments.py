@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from payment_service_events.currency import currency
 from payment_service_events.money import Money
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from uuid import UUID
 
     import asyncpg
@@ -38,6 +39,7 @@ class NewPayment:
     offset: int
     traceparent: str | None
     manual_capture: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
     expires_at: datetime | None = None
 
 
@@ -77,6 +79,7 @@ async def insert(connection: Connection, payments: Sequence[NewPayment]) -> set[
         [p.offset for p in payments],
         [p.traceparent for p in payments],
         ["manual" if p.manual_capture else "automatic" for p in payments],
+        [json.dumps(dict(p.metadata)) if p.metadata else "{}" for p in payments],
         [p.expires_at for p in payments],
         polls.wait_s(0),
     )
@@ -252,4 +255,5 @@ def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
         paid_at=to_seconds(row["paid_at"]),
         capture_before=to_seconds(row["capture_before"]),
         traceparent=row["traceparent"],
+        metadata={} if row["metadata"] == "{}" else json.loads(row["metadata"]),
     )

@@ -13,7 +13,7 @@ The verdict parks it for an operator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -131,6 +131,7 @@ class Payment:
     capture_before: int | None = None
     method_id: str | None = None
     traceparent: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

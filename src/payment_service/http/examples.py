@@ -61,6 +61,7 @@ PAYMENT: Final[dict[str, Any]] = {
     "currency": "eur",
     "provider": "stripe",
     "provider_payment_id": _INTENT,
+    "metadata": {"campaign": "spring"},
     "payment_method_id": "pm_1SxYz1",
     "payment_method": PaymentMethod(
         id="pm_1SxYz1", type="card", brand="visa", last4="4242", funding="credit", country="DE", wallet=None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PRINTABLE: Final = r"^[^\x00-\x1f\x7f]+$"
 _WORD: Final = r"^[a-z0-9_]{1,64}$"
+_ACTION: Final = r"^[a-z0-9_.]{1,64}$"
 
 
 def _known_currency(code: str) -> str:
@@ -132,7 +133,7 @@ class AuditQuery(ListQuery):
         description="The requester, as an entry shows it.",
         examples=["cli:ada"],
     )
-    action: str | None = Field(default=None, pattern=_WORD, description="The requested change.", examples=["refund"])
+    action: str | None = Field(default=None, pattern=_ACTION, description="The requested change.", examples=["refund"])
     payment_id: UUID | None = Field(
         default=None, description="The payment that was changed.", examples=["ae21913b-5b2f-5c29-8abf-153dfb1cfa87"]
     )

@@ -111,6 +111,7 @@ def _environment(dsn: str, brokers: str, *, sandbox_port: int) -> dict[str, str]
         "ADMIN_PORT": _port("ADMIN_PORT"),
         "SHUTDOWN_GRACE_S": str(SERVICE_GRACE_S),
         "DEPLOYMENT": "demo",
+        "PAYMENT_SERVICE_AS": "demo",
     }
 
 

@@ -1,6 +1,7 @@
--- Apart from payments, whose rows are written more often.
+-- Apart from payments, whose rows are written more often. Rows are only written under the lock of their payment, so no foreign key
+-- checks that it exists.
 CREATE TABLE payment_attempts (
-    payment_id          uuid        NOT NULL CONSTRAINT payment_attempts_of_a_payment REFERENCES payments (id),
+    payment_id          uuid        NOT NULL,
     name                text        NOT NULL,
     provider            text        NOT NULL,
     provider_charge_id  text,

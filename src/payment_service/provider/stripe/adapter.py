@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from uuid import UUID
@@ -92,13 +93,21 @@ class Stripe:
         await self._session.close()
 
     def create_request(
-        self, *, payment_id: UUID, order_id: str, amount: Money, manual_capture: bool = False
+        self,
+        *,
+        payment_id: UUID,
+        order_id: str,
+        amount: Money,
+        manual_capture: bool = False,
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> Request:
         """Build the creation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/create)."""
         form = [("amount", str(to_stripe(amount))), ("currency", amount.currency.code)]
         if manual_capture:
             form.append(("capture_method", "manual"))
         form += [(f"payment_method_types[{i}]", method) for i, method in enumerate(self._methods)]
+        # Stripe takes an empty value for the removal of its name.
+        form += [(f"metadata[{name}]", value) for name, value in metadata.items() if value]
         form += [
             ("metadata[deployment]", self._deployment),
             *([("metadata[installation]", self._installation)] if self._installation else []),
