@@ -50,7 +50,7 @@ help:
 	@echo 'make fmt                     fix what lint and format can fix'
 	@echo 'make docs                    write the generated docs again: configuration, commands, schema, state machines, contracts'
 	@echo 'make bench                   measure durable webhooks and orders per second'
-	@echo 'make shots                   photograph the pages of the sandbox and the demo for the docs, in Chromium'
+	@echo 'make shots                   photograph the pages of the sandbox, the demo and the service for the docs, in Chromium'
 	@echo 'make lock                    pin the newest versions that requirements/*.in allow'
 
 install: .venv/.installed
@@ -174,6 +174,7 @@ bench: install
 shots: install
 	@scripts/with-browser $(BIN)/python -m scripts.shoot_sandbox
 	@scripts/with-browser $(BIN)/python -m scripts.shoot_demo
+	@scripts/with-browser $(BIN)/python -m scripts.shoot_pages
 
 lock: install
 	$(COMPILE) --upgrade --output-file requirements/uv.txt requirements/uv.in

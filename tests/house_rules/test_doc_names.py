@@ -23,7 +23,7 @@ DOCS: Final = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in (
 
 COMMAND: Final = re.compile(r"(?<![\w/-])payment-service(?! +payment-service)((?: +(?:\"[^\"\n]*\"|[^\s`|()\"]+))+)")
 SETTING: Final = re.compile(
-    r"\b((?:KAFKA|STRIPE|PROVIDERS?|SERVICE|METRICS|ORDERS?|DB|WEBHOOK|CAPTURE|PAYMENT|BANK|TRUSTED)_[A-Z_]*[A-Z])\b(?![_…*<])"
+    r"\b((?:ADMIN|KAFKA|STRIPE|PROVIDERS?|SERVICE|METRICS|ORDERS?|DB|WEBHOOK|CAPTURE|PAYMENT|BANK|TRUSTED)_[A-Z_]*[A-Z])\b(?![_…*<])"
 )
 WORD: Final = re.compile(r"\b(payments_[a-z_]+[a-z])\b(?![…(])")
 TOPIC: Final = re.compile(r"`((?:orders|payments)\.[a-z_]+(?:\.[a-z]+)?)`")

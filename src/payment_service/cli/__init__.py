@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import attention, audit, installation, keys, lists, outbox, topics, webhooks
+from payment_service.cli import attention, audit, installation, keys, lists, outbox, pages, topics, webhooks
 from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes, changes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands.version import Version
@@ -32,6 +32,7 @@ for _group in (
     *lists.groups,
     topics.group,
     keys.group,
+    pages.group,
     installation.group,
     *provider_groups(),
     attention.group,
@@ -50,7 +51,7 @@ def options(*, asked: Version = False, env_file: EnvFile = None) -> None:
 @app.command()
 def serve(
     only: Annotated[
-        str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http, reconcile.")
+        str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http, reconcile, pages.")
     ] = ",".join(ROLES),
     workers: Annotated[
         int,
@@ -67,6 +68,8 @@ def serve(
     if not roles or not set(roles) <= set(ROLES):
         raise ConfigError(f"--only takes {', '.join(ROLES)}, comma-separated; not {only!r}.")
     config = Config.from_environment()
+    if roles == ["pages"] and config.admin_port is None:
+        raise ConfigError("ADMIN_PORT is not set: the role pages needs it.")
     from payment_service import serving
     from payment_service.telemetry.logs import configure_logs
 

@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from payment_service.config.config import Config
+from payment_service.config.pages import PAGE_ROLES
 from payment_service_demo.embedded.broker import EmbeddedBroker
 from payment_service_demo.embedded.postgres import EmbeddedPostgres
 from payment_service_demo.embedded.process import ChildProcess, free_port, listens
 
 COMMAND: Final = (sys.executable, "-m", "payment_service")
+# The pages are off by default, so they have no default port.
+ADMIN_PORT: Final = 8083
 STRIPE_KEY: Final = "sk_test_demo"
 STRIPE_PUBLISHABLE_KEY: Final = "pk_test_demo"
 # A command takes about a second; a machine that is starting up for the first time gets a minute.
@@ -58,6 +61,11 @@ class Environment:
     def service_url(self) -> str:
         """The address of webhooks and the API."""
         return f"http://127.0.0.1:{self.env['SERVICE_PORT']}"
+
+    def pages_link(self) -> str:
+        """Print a one-time link into the operators' pages, with all roles. Raises DemoError."""
+        roles = (word for role in PAGE_ROLES for word in ("--role", role))
+        return _run(self.env, "pages", "login", "--person", "demo", *roles).strip()
 
     @property
     def metrics_url(self) -> str:
@@ -100,8 +108,10 @@ def _environment(dsn: str, brokers: str, *, sandbox_port: int) -> dict[str, str]
         "SERVICE_HOST": "127.0.0.1",
         "SERVICE_PORT": _port("SERVICE_PORT"),
         "METRICS_PORT": _port("METRICS_PORT"),
+        "ADMIN_PORT": _port("ADMIN_PORT"),
         "SHUTDOWN_GRACE_S": str(SERVICE_GRACE_S),
         "DEPLOYMENT": "demo",
+        "PAYMENT_SERVICE_AS": "demo",
     }
 
 
@@ -109,7 +119,7 @@ def _port(name: str) -> str:
     """Return the port named by your environment, else the default port if it is free, else any free port."""
     if wanted := os.environ.get(name):
         return wanted
-    default: int = Config.model_fields[name.lower()].default
+    default: int = Config.model_fields[name.lower()].default or ADMIN_PORT
     with socket.socket() as probe, suppress(OSError):
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", default))
