@@ -38,7 +38,7 @@ LABEL org.opencontainers.image.title="payment-service" \
 # Nothing is installed at run time.
 RUN python -m pip uninstall --yes pip
 COPY --from=build /opt/payment-service /opt/payment-service
-ENV PATH=/opt/payment-service/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TZ=UTC
+ENV PAYMENT_SERVICE_REVISION=${REVISION} PATH=/opt/payment-service/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TZ=UTC
 # A number lets Kubernetes check that it is not root. Any other user works as well: nothing writes into the image.
 USER 10001:10001
 EXPOSE 8082 9464
