@@ -10,7 +10,7 @@ import time
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from random import SystemRandom
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -28,6 +28,7 @@ from payment_service.flows.intake.quarantine import quarantine_webhook_body
 from payment_service.flows.reconciliation.schedule import start_reconciliation
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
+from payment_service.flows.timers.audit_seals import AuditSeals
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.due_work import DueWork
 from payment_service.flows.timers.expiry import Expiry
@@ -36,6 +37,7 @@ from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.flows.webhooks.foreign import ForeignEvents
 from payment_service.http.app import build_app, build_operations_app
+from payment_service.http.auth import authenticator_for, note_use_loop
 from payment_service.http.health import Readiness
 from payment_service.http.server import HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
@@ -125,6 +127,7 @@ class Service:
         self._wakeups = self._wakes.connect(
             config, relay=self._relay, dispatchers=self._dispatchers, cancelled_orders=self._cancelled_orders
         )
+        self._authenticator = authenticator_for(pool)
         self._public = build_app(
             config=config,
             context=self._context,
@@ -133,6 +136,7 @@ class Service:
             store_event=self._webhooks.take,
             quarantine=partial(quarantine_webhook_body, pool),
             readiness=self.readiness,
+            authenticator=self._authenticator,
         )
         self._consumer: OrderConsumer | None = None
         self._stop_by_s = math.inf
@@ -146,16 +150,10 @@ class Service:
         """Start the parts from the last stage of the pipeline to the first; `stack` stops them in reverse order."""
         stack.push_async_callback(self._providers.close)
         # A process whose port is in use claims nothing and joins no group.
-        operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
-        metrics_server = self._bind(stack, operations, self._config.metrics_port)
-        public_server = (
-            self._bind(stack, self._public, self._config.service_port, shared=self._shares_port)
-            if "http" in self._roles
-            else None
-        )
+        operations, public = self._bind_ports(stack)
         await self._clock.measure_once()
         await self._claim_names(stack)
-        await self._serve_http(stack, metrics_server)
+        await self._serve_http(stack, operations)
         self._wakeups.start()
         stack.push_async_callback(self._wakeups.stop)
         if self._relay is not None:
@@ -165,47 +163,55 @@ class Service:
             await dispatcher.start()
             stack.push_async_callback(self._within_grace, dispatcher.stop)
         if "dispatch" in self._roles:
-            expiry = Expiry(self._context)
-            self._due.wakes("expiries", expiry.loop)
-            expiry.start()
-            stack.push_async_callback(expiry.stop)
-            for timer in make_provider_timers(self._context, self._webhooks, self._config):
-                self._due.wakes("polls" if isinstance(timer, Poller) else "pages", timer.loop)
-                await timer.start()
-                stack.push_async_callback(self._within_grace, timer.stop)
-            self._due.wakes("cancellations", self._cancelled_orders.loop)
-            # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
-            self._cancelled_orders.start()
-            stack.push_async_callback(self._cancelled_orders.stop)
+            await self._start_timers(stack)
         if "reconcile" in self._roles:
             stack.push_async_callback(self._start_reconciliation())
-        if public_server is not None:
-            self._due.wakes("events", self._webhooks.replaying)
-            self._foreign_events.start()
-            stack.push_async_callback(self._foreign_events.stop)
-            self._webhooks.start()
-            stack.push_async_callback(self._webhooks.stop)
-            await self._serve_http(stack, public_server)
+        if public is not None:
+            await self._start_api(stack, public)
         if "intake" in self._roles:
-            topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
-            running = asyncio.get_running_loop()
-            self._consumer = OrderConsumer(
-                self._config,
-                self._accept,
-                running,
-                topics=topics,
-                broker_status=self._broker_status,
-                marks=ReaderMarks(self._pool, running),
-            )
-            self._consumer.start()
-            stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
+            self._start_intake(stack)
         self._due.start()
         stack.push_async_callback(self._due.stop)
         for loop in sampling_loops(
             self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls, self._writes
         ):
-            loop.start()
-            stack.push_async_callback(loop.stop)
+            _run(stack, loop)
+
+    async def _start_timers(self, stack: AsyncExitStack) -> None:
+        seals = AuditSeals(self._pool)
+        self._due.wakes("audit", seals.loop)
+        _run(stack, seals.loop)
+        expiry = Expiry(self._context)
+        self._due.wakes("expiries", expiry.loop)
+        _run(stack, expiry)
+        for timer in make_provider_timers(self._context, self._webhooks, self._config):
+            self._due.wakes("polls" if isinstance(timer, Poller) else "pages", timer.loop)
+            await timer.start()
+            stack.push_async_callback(self._within_grace, timer.stop)
+        self._due.wakes("cancellations", self._cancelled_orders.loop)
+        # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
+        _run(stack, self._cancelled_orders)
+
+    async def _start_api(self, stack: AsyncExitStack, server: HttpServer) -> None:
+        self._due.wakes("events", self._webhooks.replaying)
+        _run(stack, self._foreign_events)
+        _run(stack, self._webhooks)
+        _run(stack, note_use_loop(self._pool, self._authenticator))
+        await self._serve_http(stack, server)
+
+    def _start_intake(self, stack: AsyncExitStack) -> None:
+        topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
+        running = asyncio.get_running_loop()
+        self._consumer = OrderConsumer(
+            self._config,
+            self._accept,
+            running,
+            topics=topics,
+            broker_status=self._broker_status,
+            marks=ReaderMarks(self._pool, running),
+        )
+        self._consumer.start()
+        stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
 
     def _start_reconciliation(self) -> Callable[[], Awaitable[None]]:
         open_reader = partial(open_published_records, self._config)
@@ -300,8 +306,18 @@ class Service:
             )
         return self._broker_status.problem() or "ok"
 
-    def _bind(self, stack: AsyncExitStack, app: ASGIApp, port: int, *, shared: bool = False) -> HttpServer:
-        server = HttpServer(app, self._config.service_host, port, shared=shared)
+    def _bind_ports(self, stack: AsyncExitStack) -> tuple[HttpServer, HttpServer | None]:
+        """Bind the port of the operations server, and that of the API if this process has the role."""
+        config = self._config
+        operations_app = build_operations_app(readiness=self.readiness, openapi_of=self._public)
+        operations = self._bind(stack, operations_app, config.metrics_address, config.metrics_port)
+        if "http" not in self._roles:
+            return operations, None
+        api = self._bind(stack, self._public, config.service_host, config.service_port, shared=self._shares_port)
+        return operations, api
+
+    def _bind(self, stack: AsyncExitStack, app: ASGIApp, host: str, port: int, *, shared: bool = False) -> HttpServer:
+        server = HttpServer(app, host, port, shared=shared)
         server.bind()
         stack.callback(server.unbind)
         return server
@@ -309,3 +325,15 @@ class Service:
     async def _serve_http(self, stack: AsyncExitStack, server: HttpServer) -> None:
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)
+
+
+class _Stoppable(Protocol):
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+def _run(stack: AsyncExitStack, part: _Stoppable) -> None:
+    """Start a part; `stack` stops it."""
+    part.start()
+    stack.push_async_callback(part.stop)

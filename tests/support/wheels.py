@@ -1,4 +1,4 @@
-"""The four distributions of this repository: build them, and install them into environments of their own."""
+"""The five distributions of this repository: build them, and install them into environments of their own."""
 
 from __future__ import annotations
 
@@ -46,14 +46,18 @@ class Distribution:
         return f"{self.name.replace('-', '_')}-{self.project['version']}"
 
     def source_files(self) -> set[str]:
-        """Return the files of its source that git tracks, as the wheel names them."""
+        """Return the files of its source that git tracks and the artifacts that are there, as the wheel names them."""
         listed = call("git", "ls-files", "src", cwd=self.path).splitlines()
-        return {name.removeprefix("src/") for name in listed}
+        build = (
+            tomllib.loads((self.path / "pyproject.toml").read_text()).get("tool", {}).get("hatch", {}).get("build", {})
+        )
+        made = [name.lstrip("/") for name in build.get("artifacts", []) if (self.path / name.lstrip("/")).exists()]
+        return {name.removeprefix("src/") for name in [*listed, *made]}
 
 
 SERVICE: Final = Distribution(".")
-EVENTS, SANDBOX, DEMO = (Distribution(folder) for folder in PACKAGES)
-DISTRIBUTIONS: Final = (SERVICE, EVENTS, SANDBOX, DEMO)
+EVENTS, CLIENT, SANDBOX, DEMO = (Distribution(folder) for folder in PACKAGES)
+DISTRIBUTIONS: Final = (SERVICE, EVENTS, CLIENT, SANDBOX, DEMO)
 
 
 def call(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> str:
@@ -92,6 +96,10 @@ class Environment:
     def resolve(self, *requirements: str | Path) -> None:
         """Install requirements and what they depend on, in the versions that requirements/dev.txt pins."""
         self._uv("pip", "install", "--constraint", ROOT / "requirements" / "dev.txt", *requirements)
+
+    def resolve_newest(self, *requirements: str | Path) -> None:
+        """Install requirements and what they depend on, in the newest versions for this Python."""
+        self._uv("pip", "install", *requirements)
 
     def run(self, command: str, *arguments: str | Path) -> str:
         """Run a command of this environment, with no variable but PATH."""

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import attention, installation, keys, outbox, topics, webhooks
+from payment_service.cli import attention, audit, installation, keys, outbox, topics, webhooks
 from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands.version import Version
@@ -34,6 +34,7 @@ for _group in (
     installation.group,
     *provider_groups(),
     attention.group,
+    audit.group,
     outbox.group,
     webhooks.group,
 ):
