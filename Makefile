@@ -180,6 +180,7 @@ lock: install
 	$(COMPILE) --upgrade --output-file requirements/uv.txt requirements/uv.in
 	$(COMPILE) --upgrade --output-file requirements/dev.txt requirements/dev.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/service.txt requirements/service.in
+	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/traces.txt requirements/traces.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/sandbox.txt requirements/sandbox.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/browser.txt requirements/browser.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/deploy.txt requirements/deploy.in
