@@ -30,7 +30,7 @@ print(json.dumps([list(sys.version_info[:2]), sysconfig.get_config_var("CONFIG_A
 # The distributions beside the service itself.
 PACKAGES = tuple(f"packages/{name}" for name in ("payment-service-events", "stripe-sandbox", "payment-service-demo"))
 # Packages that only some tests need, by the name of their list in requirements/.
-EXTRAS = {"browser": "Playwright", "deploy": "the schemas of Kubernetes"}
+EXTRAS = {"browser": "Playwright", "deploy": "the schemas of Kubernetes", "site": "Zensical"}
 
 # A setting of pip, and the variable of uv for it.
 UV_NAMES = {
