@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
 
 from payment_service.telemetry import metrics
 
@@ -22,7 +23,6 @@ RULES: Final[list[dict[str, Any]]] = [
     rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
 ]
 DASHBOARD: Final[dict[str, Any]] = json.loads((ROOT / "deploy" / "grafana" / "payment-service.json").read_text())
-KINDS: Final = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}
 
 _NAME: Final = re.compile(r"\b(?:payments|process)_[a-z_]+\b(?=[\[{)\s]|$)")
 _SERIES: Final = r"_(?:bucket|count|sum|total)$"
@@ -73,7 +73,11 @@ def metrics_page() -> str:
 def _declared() -> dict[str, Counter | Gauge | Histogram]:
     """Return the metrics that the service declares, by name without suffix."""
     found = (value for value in vars(metrics).values() if isinstance(value, Counter | Gauge | Histogram))
-    return {next(iter(metric.describe())).name: metric for metric in found}
+    return {_family(metric).name: metric for metric in found}
+
+
+def _family(metric: Counter | Gauge | Histogram) -> Metric:
+    return next(iter(metric.describe()))
 
 
 def _dashboard_rows() -> Iterator[tuple[str, str]]:
@@ -84,16 +88,16 @@ def _dashboard_rows() -> Iterator[tuple[str, str]]:
         for target in panel.get("targets", []):
             found += [(re.sub(_SERIES, "", name), title) for name in sorted(names(target["expr"]))]
     order = list(dict.fromkeys(title for _, title in found))
-    yield from sorted(reversed(found), key=lambda pair: order.index(pair[1]))
+    yield from sorted(found, key=lambda pair: order.index(pair[1]), reverse=True)
 
 
 def _metric_row(name: str, metric: Counter | Gauge | Histogram) -> str:
-    kind = KINDS[type(metric)]
-    shown = f"{name}_total" if kind == "counter" else name
-    labels = ", ".join(f"`{label}`" for label in REGISTRY._names_to_collectors[shown]._labelnames)
+    family = _family(metric)
+    shown = f"{name}_total" if family.type == "counter" else name
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - the library shows it nowhere else
     used = [rule["alert"] for rule in RULES if name in {re.sub(_SERIES, "", found) for found in names(rule["expr"])}]
     alerts = ", ".join(f"[{alert}](alerts.md#{alert.lower()})" for alert in used)
-    return f"| `{shown}` | {kind} | {labels} | {metric._documentation} | {alerts} |"
+    return f"| `{shown}` | {family.type} | {labels} | {family.documentation} | {alerts} |"
 
 
 def alerts_page() -> str:

@@ -53,13 +53,17 @@ def shop() -> Iterator[str]:
         env = {"PATH": os.environ["PATH"], "TMPDIR": name}
         with program_of([COMMAND, "demo", "--servers", "shop.env"], "shop.env;", folder, env):
             env |= dict(re.findall(r"^export (\w+)=(.*)$", (folder / "shop.env").read_text(), re.MULTILINE))
-            for arguments in ("migrate", "topics create"):
-                subprocess.run([COMMAND, *arguments.split()], env=env, check=True, stdout=subprocess.DEVNULL)
-            create = [COMMAND, "keys", "create", "--client", "shop", "--scope", "checkout"]
-            (folder / "shop.key").write_bytes(subprocess.run(create, env=env, check=True, capture_output=True).stdout)
+            run(env, "migrate")
+            run(env, "topics", "create")
+            (folder / "shop.key").write_bytes(run(env, "keys", "create", "--client", "shop", "--scope", "checkout"))
             service = program_of([COMMAND, "serve"], '"partitions_assigned"', folder, env)
             with service, program_of([sys.executable, "shop.py"], "is open", folder, env):
                 yield f"http://localhost:{port}"
+
+
+def run(env: dict[str, str], *arguments: str) -> bytes:
+    """Run a command of the service and return its output."""
+    return subprocess.run([str(COMMAND), *arguments], env=env, check=True, capture_output=True).stdout
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Final
 import yaml
 
 from scripts.site.api_pages import api_pages
+from scripts.site.command_pages import command_pages, commands_only
 from scripts.site.links import rewrite
 from scripts.site.pages import HOME, PARTS, ROOT, TITLES, expanded, place_of
 from scripts.site.record_pages import record_pages
@@ -32,9 +33,10 @@ class Site:
 
     def __init__(self, stage: Path) -> None:
         self._stage = stage
-        self._generated = {f"generated/{name}": text for name, text in {**api_pages(), **record_pages()}.items()}
+        pages = {**api_pages(), **record_pages(), **command_pages()}
+        self._generated = {f"generated/{name}": text for name, text in pages.items()}
         self._places: dict[Path, str] = {ROOT / HOME: "index.md"}
-        self.nav: list[object] = ["index.md"]
+        self.nav: list[object] = [{"Home": "index.md"}]
         for part, groups in PARTS.items():
             self.nav.append({part: self._part(part, groups)})
 
@@ -54,7 +56,7 @@ class Site:
         """Write every page, and the files to which pages link."""
         for path, place in list(self._places.items()):
             source = str(path.relative_to(ROOT))
-            text = self._generated.get(source) or _as_page(path)
+            text = self._generated.get(source) or commands_only(source, _as_page(path))
             self._put(place, rewrite(DIAGRAM.sub("", text), path, place, self._find))
 
     def _find(self, path: Path) -> str | None:

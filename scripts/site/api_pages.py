@@ -10,37 +10,43 @@ from typing import Any, Final
 from scripts.site.schema_tables import Schema, about, json_block, property_table, type_of
 
 OPENAPI: Final = Path(__file__).resolve().parents[2] / "openapi.json"
-OBJECTS: Final = "api-objects.md"
+# The pages of objects, by the end of their names.
+OBJECTS: Final = {
+    "Entry": ("api-timeline-entries.md", "Entries of a timeline"),
+    "Request": ("api-bodies-and-lists.md", "Bodies and lists"),
+    "Page": ("api-bodies-and-lists.md", "Bodies and lists"),
+    "": ("api-objects.md", "Objects"),
+}
 
 
 def api_pages() -> dict[str, str]:
-    """Return the text of each page by name."""
+    """Return the text of each page by name: one per call in the order of the tags, then the objects."""
     described = json.loads(OPENAPI.read_text())
-    pages = {f"api-{tag['name']}.md": _page(tag, described) for tag in described["tags"]}
-    return pages | {OBJECTS: _objects(described["components"]["schemas"])}
+    calls = [
+        (f"{method.upper()} {path}", call) for path, item in described["paths"].items() for method, call in item.items()
+    ]
+    tags = [tag["name"] for tag in described["tags"]]
+    calls.sort(key=lambda found: tags.index(found[1]["tags"][0]))
+    pages = {f"api-{call['operationId'].replace('_', '-')}.md": _page(line, call, described) for line, call in calls}
+    return pages | _objects(described["components"]["schemas"])
 
 
-def _page(tag: Mapping[str, str], described: Mapping[str, Any]) -> str:
-    parts = [f"# {tag['name'].capitalize()}", tag["description"]]
-    for path, item in described["paths"].items():
-        for method, call in item.items():
-            if call["tags"][0] == tag["name"]:
-                parts += _call(f"{method.upper()} {path}", call, described)
-    return "\n\n".join(part for part in parts if part) + "\n"
+def _page(line: str, call: Mapping[str, Any], described: Mapping[str, Any]) -> str:
+    return "\n\n".join(part for part in _call(line, call, described) if part) + "\n"
 
 
 def _call(line: str, call: Mapping[str, Any], described: Mapping[str, Any]) -> Iterator[str]:
-    yield f"## {call['summary']}"
+    yield f"# {call['summary']}"
     yield f"```http\n{line}\n```"
     yield call.get("description", "")
     yield _key(call.get("security", []))
     if parameters := call.get("parameters"):
-        yield "**Parameters**"
+        yield "## Parameters"
         yield _parameters(parameters)
     if body := call.get("requestBody"):
-        yield "**Body**"
+        yield "## Body"
         yield from _content(body["content"])
-    yield "**Responses**"
+    yield "## Responses"
     yield _responses(call["responses"], described)
     for status, response in call["responses"].items():
         if status.startswith("2"):
@@ -87,19 +93,18 @@ def _responses(responses: Mapping[str, Any], described: Mapping[str, Any]) -> st
     return "\n".join(["| Status | When | Body |", "|---|---|---|", *rows])
 
 
-def _objects(schemas: Mapping[str, Schema]) -> str:
-    parts = [
-        "# Objects",
-        "The objects in requests and responses. Fields may be added: ignore those that you do not know.",
-    ]
+def _objects(schemas: Mapping[str, Schema]) -> dict[str, str]:
+    pages: dict[str, list[str]] = {}
     for name, schema in sorted(schemas.items()):
-        parts += [f"## {name}", schema.get("description", ""), property_table(schema, _link_here)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        place, title = _page_of(name)
+        parts = pages.setdefault(place, [f"# {title}", "Fields may be added: ignore those that you do not know."])
+        parts += [f"## {name}", schema.get("description", ""), property_table(schema, _link)]
+    return {place: "\n\n".join(part for part in parts if part) + "\n" for place, parts in pages.items()}
+
+
+def _page_of(name: str) -> tuple[str, str]:
+    return next(found for end, found in OBJECTS.items() if name.endswith(end))
 
 
 def _link(name: str) -> str:
-    return f"[{name}]({OBJECTS}#{name.lower()})"
-
-
-def _link_here(name: str) -> str:
-    return f"[{name}](#{name.lower()})"
+    return f"[{name}]({_page_of(name)[0]}#{name.lower()})"

@@ -22,7 +22,7 @@ PARTS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     "Reference": {
         "API": ["docs/api.md", "generated/api-*.md"],
         "Kafka": ["docs/records.md", "generated/topics-*.md"],
-        "Operations": ["docs/configuration.md", "docs/cli.md", "docs/metrics.md", "docs/alerts.md", "docs/schema.sql"],
+        "Operations": ["docs/configuration.md", "docs/cli.md", "generated/cli-*.md", "docs/metrics.md", "docs/alerts.md", "docs/schema.sql"],
         "Packages": ["packages/payment-service-events/README.md", "packages/stripe-sandbox/README.md"],
         "Project": ["docs/glossary.md", "CHANGELOG.md", "SECURITY.md"],
     },

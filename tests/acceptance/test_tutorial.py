@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 import urllib.error
 import urllib.parse
@@ -14,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -125,14 +127,17 @@ class Reader:
 
     def read(self, title: str, text: str) -> None:
         """Wait until a terminal shows these lines, in any order, after those that it showed before."""
-        terminal = self._terminals[title.partition(",")[0]]
         begin = self._seen.get(title, 0)
         ends = [begin]
         for line in text.replace(SHOP, self.shop).splitlines():
             pattern = re.compile(re.escape(line).replace("…", ".*?"), re.DOTALL)
-            found = eventually(lambda sought=pattern: sought.search(terminal.screen, begin), timeout_s=TIMEOUT_S)
+            found = eventually(partial(self._search, pattern, title, begin), timeout_s=TIMEOUT_S)
+            assert found is not None
             ends.append(found.end())
         self._seen[title] = max(ends)
+
+    def _search(self, pattern: re.Pattern[str], title: str, begin: int) -> re.Match[str] | None:
+        return pattern.search(self._terminals[title.partition(",")[0]].screen, begin)
 
     @property
     def shop(self) -> str:
@@ -156,7 +161,7 @@ def reader() -> Iterator[Reader]:
     home.chmod(0o755)  # as root, PostgreSQL runs as `nobody` and must be able to enter the folder
     found = Reader(home)
     yield found
-    print(found.screens())
+    sys.stdout.write(found.screens())  # pytest shows it when the test fails
     found.leave()
     shutil.rmtree(home, ignore_errors=True)
 

@@ -85,6 +85,8 @@ def test_the_conformance_test_is_valid() -> None:
 
 def test_the_statement_is_read() -> None:
     lines = block("docs/providers.md", "csv").encode().splitlines(keepends=True)
-    [(_, transfer)] = read_statement(lines, today=date(2026, 12, 25))
+    [found] = read_statement(lines, today=date(2026, 12, 25))
+    assert isinstance(found, tuple)
+    transfer = found[1]
     assert str(transfer.amount) == "19.90 eur"
     assert "RF85HFFY4NDHEY5TH47J" in transfer.text.replace(" ", "")
