@@ -11,7 +11,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check release-check fmt docs site test-site bench shots lock \
+.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check reference release-check fmt docs site test-site bench shots lock \
 	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -42,6 +42,7 @@ help:
 	@echo 'make mutants                 check that the tests detect known defects (minutes); ARGS="lock-skipped" selects some'
 	@echo 'make test-scale              fail if a read or a loop walks a million skewed payments; ARGS="--payments 10000000"'
 	@echo 'make check                   check lint, format, types, import directions and prose'
+	@echo 'make reference               bring the bundle of the interactive API reference from npm (else exits 4)'
 	@echo 'make release-check           check whether this working copy can be released; publishes nothing'
 	@echo 'make fmt                     fix what lint and format can fix'
 	@echo 'make docs                    write the generated docs again: configuration, commands, schema, state machines, contracts'
@@ -72,7 +73,7 @@ test-planted: install
 	@$(BIN)/python -m bench.planted_differences $(ARGS)
 
 test-week: install
-	@VIRTUAL_WEEK=whole $(BIN)/pytest tests/integration/test_virtual_week.py $(ARGS)
+	@VIRTUAL_WEEK=whole $(BIN)/pytest tests/faults/test_virtual_week.py $(ARGS)
 
 test-kafka: install
 	@scripts/test-kafka $(ARGS)
@@ -135,6 +136,9 @@ check: install
 	$(BIN)/mypy --python-version 3.10 packages/payment-service-events/src # the oldest that mypy knows
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.count_prose
+
+reference:
+	@scripts/fetch-reference
 
 release-check: install
 	@$(BIN)/python -m scripts.release_check

@@ -24,6 +24,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "reconcile": operators.ReconciliationReport,
     "installation show": operators.InstallationState,
     "installation move": operators.InstallationState,
+    "audit verify": operators.AuditVerification,
     "keys list": operators.ApiKeys,
     "keys revoke": operators.ApiKeys,
     "bank import": bank_transfer.Statement,

@@ -61,6 +61,8 @@ def main() -> int:
         pip("install", "--require-hashes", "-r", "requirements/dev.txt")
     editable = [part for folder in (".", *PACKAGES) for part in ("--editable", folder)]
     pip("install", "--no-deps", "--no-build-isolation", "--no-index", *editable)
+    # Without npm, the service's page `/docs` says what is missing.
+    subprocess.run([ROOT / "scripts" / "fetch-reference"], check=False)
     (VENV / ".installed").touch()
     return 0
 

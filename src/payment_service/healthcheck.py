@@ -20,7 +20,7 @@ _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - wh
 
 def main() -> int:
     """Request `/health` once. Return 0 for status 200, else 1 with one line on standard error."""
-    host = os.environ.get("SERVICE_HOST") or "0.0.0.0"  # noqa: S104
+    host = os.environ.get("METRICS_HOST") or os.environ.get("SERVICE_HOST") or "0.0.0.0"  # noqa: S104
     port = os.environ.get("METRICS_PORT") or "9464"
     try:
         connection = http.client.HTTPConnection(_EVERY_ADDRESS.get(host, host), int(port), timeout=TIMEOUT_S)

@@ -28,6 +28,7 @@ from payment_service.flows.intake.quarantine import quarantine_webhook_body
 from payment_service.flows.reconciliation.schedule import start_reconciliation
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
+from payment_service.flows.timers.audit_seals import AuditSeals
 from payment_service.flows.timers.cancelled_orders import CancelledOrders
 from payment_service.flows.timers.due_work import DueWork
 from payment_service.flows.timers.expiry import Expiry
@@ -36,6 +37,7 @@ from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.flows.webhooks.foreign import ForeignEvents
 from payment_service.http.app import build_app, build_operations_app
+from payment_service.http.auth import authenticator_for, note_use_loop
 from payment_service.http.health import Readiness
 from payment_service.http.server import HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
@@ -125,6 +127,7 @@ class Service:
         self._wakeups = self._wakes.connect(
             config, relay=self._relay, dispatchers=self._dispatchers, cancelled_orders=self._cancelled_orders
         )
+        self._authenticator = authenticator_for(pool)
         self._public = build_app(
             config=config,
             context=self._context,
@@ -133,6 +136,7 @@ class Service:
             store_event=self._webhooks.take,
             quarantine=partial(quarantine_webhook_body, pool),
             readiness=self.readiness,
+            authenticator=self._authenticator,
         )
         self._consumer: OrderConsumer | None = None
         self._stop_by_s = math.inf
@@ -148,7 +152,7 @@ class Service:
         await self._clock.measure_once()
         await self._claim_names(stack)
         operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
-        await self._serve_http(stack, operations, self._config.metrics_port)
+        await self._serve_http(stack, operations, self._config.metrics_address, self._config.metrics_port)
         self._wakeups.start()
         stack.push_async_callback(self._wakeups.stop)
         if self._relay is not None:
@@ -158,6 +162,10 @@ class Service:
             await dispatcher.start()
             stack.push_async_callback(self._within_grace, dispatcher.stop)
         if "dispatch" in self._roles:
+            seals = AuditSeals(self._pool)
+            self._due.wakes("audit", seals.loop)
+            seals.loop.start()
+            stack.push_async_callback(seals.loop.stop)
             expiry = Expiry(self._context)
             self._due.wakes("expiries", expiry.loop)
             expiry.start()
@@ -178,7 +186,13 @@ class Service:
             stack.push_async_callback(self._foreign_events.stop)
             self._webhooks.start()
             stack.push_async_callback(self._webhooks.stop)
-            await self._serve_http(stack, self._public, self._config.service_port, shared=self._shares_port)
+            key_use = note_use_loop(self._pool, self._authenticator)
+            key_use.start()
+            stack.push_async_callback(key_use.stop)
+            config = self._config
+            await self._serve_http(
+                stack, self._public, config.service_host, config.service_port, shared=self._shares_port
+            )
         if "intake" in self._roles:
             topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
             running = asyncio.get_running_loop()
@@ -293,7 +307,9 @@ class Service:
             )
         return self._broker_status.problem() or "ok"
 
-    async def _serve_http(self, stack: AsyncExitStack, app: ASGIApp, port: int, *, shared: bool = False) -> None:
-        server = HttpServer(app, self._config.service_host, port, shared=shared)
+    async def _serve_http(
+        self, stack: AsyncExitStack, app: ASGIApp, host: str, port: int, *, shared: bool = False
+    ) -> None:
+        server = HttpServer(app, host, port, shared=shared)
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)

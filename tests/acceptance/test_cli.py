@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import psycopg
 import pytest
@@ -218,6 +222,18 @@ def test_serve_names_the_port_that_is_in_use(service_env: dict[str, str], start_
     assert result.returncode == 1
     assert str(running.metrics_port) in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_metrics_can_listen_on_another_address_than_the_api(start_service: StartService) -> None:
+    """So that the network of customers cannot reach them. The image's health check finds the address."""
+    running = start_service(METRICS_HOST="127.0.0.2")
+    with urlopen(f"http://127.0.0.2:{running.metrics_port}/metrics") as answer:
+        assert b"payments_" in answer.read()
+    for address in (("127.0.0.1", running.metrics_port), ("127.0.0.2", running.service_port)):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+    probe = [sys.executable, "-m", "payment_service.healthcheck"]
+    assert subprocess.run(probe, env=running.env, check=False).returncode == 0
 
 
 def test_the_sandbox_command_shows_its_options(tmp_path: Path) -> None:

@@ -100,9 +100,38 @@ def test_keys_are_listed_without_secrets_and_revoked_once(database_dsn: str) -> 
     assert all(client.startswith("cli:") and len(client) > len("cli:") for client, _ in rows)
 
 
+def test_a_key_with_limits_is_rotated(database_dsn: str) -> None:
+    """The new key has the client, the limits and the lifetime of the old one, which ends after the overlap."""
+    env = {"DB_DSN": database_dsn}
+    options = "--expires 90d --network 10.0.1.0/24 --requests-per-second 20 --refunds-per-day 50".split()
+    options += "--refund-amount-per-day eur:500.00 --refund-amount-per-day jpy:9000 --refund-amount-max eur:99.5".split()
+    secret = run("keys", "create", "--client", "shop", "--scope", "refund", *options, env=env).stdout.strip()
+    [old] = done(run("keys", "list", "--json", env=env))["data"]
+    assert (old["networks"], old["requests_per_second"], old["refunds_per_day"]) == (["10.0.1.0/24"], 20, 50)
+    assert (old["refund_amounts_per_day"], old["refund_amounts_max"]) == ({"eur": 50_000, "jpy": 9_000}, {"eur": 9_950})
+
+    rotated = run("keys", "rotate", old["id"], "--overlap", "2h", env=env)
+    assert (rotated.returncode, rotated.stdout[:4]) == (0, "psk_")
+    assert "The old key of shop works until" in rotated.stderr
+    assert rotated.stdout.strip() != secret
+    first, second = done(run("keys", "list", "--json", env=env))["data"]
+    same = ("client", "scopes", "networks", "requests_per_second", "refunds_per_day", "refund_amounts_max")
+    assert {name: first[name] for name in same} == {name: second[name] for name in same}
+    assert first["expires_at"] < old["expires_at"] <= second["expires_at"]
+    with database(database_dsn) as connection:
+        audited = connection.execute("SELECT action, detail ->> 'id' FROM audit ORDER BY id").fetchall()
+    assert audited == [("keys.create", None), ("keys.rotate", old["id"])]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
+        (("keys", "create", "--scope", "read", "--expires", "soon"), 2, "--expires takes a duration"),
+        (("keys", "create", "--scope", "read", "--network", "10.0.0.1/8"), 2, "--network takes"),
+        (("keys", "create", "--scope", "read", "--refund-amount-max", "500"), 2, "--refund-amount-max takes a currency"),
+        (("keys", "create", "--scope", "read", "--refund-amount-per-day", "eur:1,5"), 2, "takes a currency and an amount"),
+        (("keys", "rotate", NOBODY), 4, "No such key exists"),
+        (("keys", "rotate", NOBODY, "--overlap", "1 day"), 2, "--overlap takes a duration"),
         (("keys", "revoke", NOBODY), 4, "No such key exists"),
         (("keys", "revoke", "--client", "nobody"), 4, "No such key exists"),
         (("keys", "revoke"), 2, "Give either"),

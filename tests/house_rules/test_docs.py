@@ -160,9 +160,8 @@ def test_the_installation_page_lists_the_routes_of_the_metrics_port() -> None:
 
     operations = build_operations_app(readiness=unused, openapi_of=public_app())
     text = page("docs/installing.md").partition("On `METRICS_PORT`:")[2].partition("## ")[0]
-    assert {route.path for route in operations.routes if isinstance(route, Route)} == set(
-        re.findall(r"`(/[\w.]+)`", text)
-    )
+    routes = {route.path for route in operations.routes if isinstance(route, Route)}
+    assert routes - {"/docs/{name}"} == set(re.findall(r"`(/[\w.]+)`", text))
 
 
 def test_the_example_record_equals_a_published_one() -> None:

@@ -19,8 +19,8 @@ from tests.support.sandbox import SandboxProcess
 COMMAND: Final = Path(sys.executable).with_name("schemathesis")
 CONFIG: Final = Path(__file__).parents[1] / "schemathesis.toml"
 # Per call and phase; `make fuzz` runs more.
-EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "90"))
-CASES_MIN: Final = int(os.environ.get("FUZZ_CASES", "2000"))
+EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "45"))
+CASES_MIN: Final = int(os.environ.get("FUZZ_CASES", "1000"))
 SEED: Final = os.environ.get("FUZZ_SEED", "1")
 
 

@@ -34,18 +34,7 @@ async def spend(flows: Flows) -> bool:
 
 
 async def claim(flows: Flows, worker: UUID) -> int:
-    batch = await operations.claim(
-        flows.pool,
-        worker=worker,
-        provider="stripe",
-        slots=16,
-        rate_per_s=NEVER,
-        burst=1000,
-        blocked=(),
-        key_valid_s=82_800,
-    )
-    claimed = batch.operations
-    return len(claimed)
+    return len(await flows.claim(worker, slots=16, rate_per_s=NEVER, burst=1000))
 
 
 async def test_a_checkout_borrows_one_call_when_operations_use_the_budget(flows: Flows) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -248,17 +249,7 @@ async def test_a_dead_workers_operation_is_resumed_under_the_same_key(flows: Flo
     await operations.ensure_budget(flows.pool, "stripe")
     await workers.register(flows.pool, dead.worker)
     await flows.pool.execute("UPDATE provider_budget SET tokens = 10")
-    batch = await operations.claim(
-        flows.pool,
-        worker=dead.worker,
-        provider="stripe",
-        slots=1,
-        rate_per_s=100,
-        burst=10,
-        blocked=(),
-        key_valid_s=82_800,
-    )
-    claimed = batch.operations
+    claimed = await flows.claim(dead.worker, rate_per_s=100, burst=10)
     assert len(claimed) == 1
     await flows.pool.execute("UPDATE workers SET heartbeat_at = now() - interval '6 s' WHERE id = $1", dead.worker)
     heir = flows.dispatcher()
@@ -349,18 +340,8 @@ async def test_two_dispatchers_share_one_budget_exactly(database_dsn: str, sandb
         for worker in claimants:
             await workers.register(flows.pool, worker)
 
-        async def claim(worker: object) -> list[operations.Claimed]:
-            batch = await operations.claim(
-                flows.pool,
-                worker=worker,  # type: ignore[arg-type]
-                provider="stripe",
-                slots=16,
-                rate_per_s=0,
-                burst=1000,
-                blocked=(),
-                key_valid_s=82_800,
-            )
-            return batch.operations
+        async def claim(worker: UUID) -> list[operations.Claimed]:
+            return await flows.claim(worker, slots=16, rate_per_s=0, burst=1000)
 
         taken = [o.id for round_ in range(4) for group in await asyncio.gather(*map(claim, claimants)) for o in group]
         assert len(taken) == len(set(taken)) == 50

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import pytest
 
 from payment_service.config.egress import proxy_for, require_authorities
-from payment_service.provider.port import Call, Kind, Transient
+from payment_service.provider.port import Transient
 from payment_service.provider.stripe.adapter import Stripe
-from payment_service_events.currency import currency
-from payment_service_events.money import Money
 from tests.support.certificates import Authority, Certificate
 from tests.support.command import failed_check, run
 from tests.support.flows import config_for
+from tests.support.provider_calls import create_call
 from tests.support.proxy import BASE, HOST, Proxy
 from tests.support.shop import Shop
 
-PAYMENT = UUID("8d8b3c0e-6a4e-5b7c-9a51-0c5d5e1c8f00")
 LOGIN = "user:hunter22"
 
 
@@ -80,16 +77,7 @@ async def test_a_proxy_that_refuses_leaves_no_outcome_unknown(
     with Proxy(certificates[1], 9, status=503) as refusing:
         monkeypatch.setenv("HTTPS_PROXY", refusing.url)
         provider = Stripe(config_for("postgresql://x@127.0.0.1:9/x", BASE), now_s=lambda: 0.0)
-        request = provider.create_request(payment_id=PAYMENT, order_id="o-1", amount=Money(1990, currency("eur")))
-        call = Call(
-            kind=Kind.CREATE,
-            operation_id=PAYMENT,
-            payment_id=PAYMENT,
-            request=request,
-            idempotency_key="create:1",
-            source="",
-            refuse_late=lambda: None,
-        )
+        call = create_call(provider)
         assert await provider.send(call) == Transient(code="not_connected:proxy_503", retry_after_s=0)
         await provider.close()
 

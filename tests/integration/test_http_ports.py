@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from payment_service.http import problems
+from payment_service.http import docs, problems
 from payment_service.http.health import Readiness
 from payment_service.http.middleware import RequestMiddleware
 from payment_service.http.server import AddressInUse, HttpServer
@@ -136,13 +137,29 @@ async def test_the_description_lists_every_route_and_its_responses(api: Api) -> 
     assert described == json.loads(OPENAPI.read_text())
 
 
-async def test_the_docs_are_one_page_without_external_resources(api: Api) -> None:
+@pytest.mark.parametrize("bundled", [True, False])
+async def test_the_docs_load_only_our_own_files(
+    api: Api, bundled: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without the bundle, the page says so and leads to the description."""
+    bundle = tmp_path / "scalar.js"
+    bundle.write_text("") if bundled else None
+    monkeypatch.setattr(docs, "BUNDLE", bundle)
     answer = await ask(api.operations_port, "GET", "/docs")
     text = answer.body.decode()
     assert answer.status == 200
-    assert "/v1/payments/{payment_id}/events" in text
-    assert "<script" not in text
-    assert [address for address in re.findall(r"(?:href|src)=\"?([^\" >]+)", text) if "//" in address] == []
+    assert ("not part of this installation" in text) is not bundled
+    assert set(re.findall(r'(?:href|src)="([^"]+)', text)) == {"data:,", "openapi.json"} | (
+        {"docs/scalar.js", "docs/start.js"} if bundled else set()
+    )
+    assert "script-src 'self';" in answer.headers["content-security-policy"]
+
+
+async def test_the_docs_serve_their_scripts_and_nothing_else(api: Api) -> None:
+    answer = await ask(api.operations_port, "GET", "/docs/start.js")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    for name in ("page.html", "..", "scalar.LICENSE", "start.js/", "%2e%2e/docs.py"):
+        assert_problem(await ask(api.operations_port, "GET", f"/docs/{name}"), 404)
 
 
 async def test_invalid_requests_are_refused_on_the_operations_port_too(api: Api) -> None:

@@ -9,19 +9,51 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import asyncpg
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from payment_service.config.config import Config
 from payment_service.db.pool import Pool
 from payment_service.db.published import Place, PublishedRow
-from payment_service.flows.comparisons.topics import TopicRecord, compare_placed, compare_topics
+from payment_service.flows.comparisons.topics import TopicRecord, TopicsUnavailable, compare_placed, compare_topics
+from payment_service.kafka import published
 from payment_service.kafka.published import GAP_RECORDS, PublishedRecords, _runs
 from payment_service_events import TOPICS
 from tests.support.kafka import Topics
 from tests.support.outbox import INITIATED, SUCCEEDED, drained, records, relaying, write
+
+
+class Faulty:
+    """A consumer with injected faults."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+
+class Silent(Faulty):
+    """A consumer whose broker answers but sends no records."""
+
+    def consume(self, *_arguments: object) -> list[Message]:
+        return []
+
+
+class Moving(Faulty):
+    """A consumer of partitions that get another leader: Apache Kafka answers so while it elects one."""
+
+    elections = 2
+
+    def offsets_for_times(self, *arguments: Any, **options: Any) -> list[TopicPartition]:
+        if self.elections:
+            self.elections -= 1
+            raise KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
+        return self._consumer.offsets_for_times(*arguments, **options)
+
 
 PLACEMENT_OF = "position = (SELECT position FROM outbox WHERE aggregateid = $1 AND sequence = 1)"
 
@@ -40,7 +72,7 @@ async def payments(config: Config, pool: Pool, topics: Topics) -> list[uuid.UUID
 
 async def differences(config: Config, pool: Pool) -> list[tuple[str, uuid.UUID | None]]:
     """Compare all topics, and return codes and payments."""
-    async with PublishedRecords(config, TOPICS, idle_s=1.0) as reader:
+    async with PublishedRecords(config, TOPICS) as reader:
         found = [difference async for difference in compare_topics(pool, reader, deployment="default")]
     assert len({difference.key for difference in found}) == len(found)
     return [(difference.code, difference.payment_id) for difference in found]
@@ -58,6 +90,27 @@ async def repeat(pool: Pool, topics: Topics, payment: uuid.UUID, **changes: str)
 @pytest.mark.kafka
 async def test_published_records_agree_with_the_outbox(config: Config, pool: Pool, payments: list[uuid.UUID]) -> None:
     assert await differences(config, pool) == []
+
+
+async def test_a_broker_that_becomes_silent_before_the_end_gives_no_differences(
+    config: Config, pool: Pool, payments: list[uuid.UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records that did not arrive would count as missing, and a recovery would use their numbers again."""
+    monkeypatch.setattr(published, "IDLE_S", 0.0)
+    monkeypatch.setattr(published, "SILENCE_S", 0.5)
+    async with PublishedRecords(config, TOPICS) as reader:
+        offsets = await reader.starts(datetime.fromtimestamp(0, UTC))
+        silent = patch.object(reader, "_consumer", Silent(reader._consumer))
+        with silent, pytest.raises(TopicsUnavailable, match=INITIATED):
+            await reader.read_from(offsets)
+
+
+async def test_partitions_that_move_to_another_broker_are_read_afterwards(
+    config: Config, payments: list[uuid.UUID]
+) -> None:
+    async with PublishedRecords(config, TOPICS) as reader:
+        with patch.object(reader, "_consumer", Moving(reader._consumer)):
+            assert await reader.starts(datetime.fromtimestamp(0, UTC))
 
 
 @pytest.mark.kafka

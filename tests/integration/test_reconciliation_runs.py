@@ -15,7 +15,7 @@ from payment_service.db.gauges import sample
 from payment_service.db.reconciliations import Counts, LeaseLost
 from payment_service.domain import differences as codes
 from payment_service.domain.differences import CATALOG, Sides, describe
-from payment_service.flows.reconciliation import provider_objects
+from payment_service.flows.reconciliation import provider_objects, provider_reads
 from payment_service.flows.reconciliation.engine import AlreadyRunning
 from payment_service.flows.reconciliation.journal import Interrupted, Pace
 from payment_service.flows.reconciliation.missing_events import SETTLED_AFTER_S
@@ -186,7 +186,10 @@ async def test_a_process_whose_run_was_taken_over_writes_nothing(harness: Harnes
             await reconciliations.advance(connection, first, run.id, "a", "b", Counts())
 
 
-async def test_a_difference_with_a_call_in_flight_is_postponed(harness: Harness) -> None:
+async def test_a_difference_with_a_call_in_flight_is_postponed(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider_reads, "WAIT_MAX_S", 0.1)  # each read waits so long behind the call
     await paid_without_webhook(harness, "o-1")
     await harness.dispatcher.stop(5)
     await harness.post(f"/v1/payments/{name_of('o-1')}/cancel", {})

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from payment_service.db import operations, payments, workers
-from payment_service.db.operations import Claimed, OperationUpdate
+from payment_service.db.operations import OperationUpdate
 from payment_service.db.payments import SaveConflict
 from payment_service.domain.payment import Payment, Status
 from tests.support.flows import Flows, name_of
@@ -28,31 +28,17 @@ async def worker_of(flows: Flows, *, heartbeating: str = "6 s") -> UUID:
     return worker
 
 
-async def claim(flows: Flows, worker: UUID) -> list[Claimed]:
-    batch = await operations.claim(
-        flows.pool,
-        worker=worker,
-        provider="stripe",
-        slots=1,
-        rate_per_s=100,
-        burst=10,
-        blocked=(),
-        key_valid_s=82_800,
-    )
-    return batch.operations
-
-
 @pytest.mark.invariant("I1")
 async def test_a_retry_does_not_renew_the_age_of_its_key(flows: Flows) -> None:
     """Stripe counts the 24 h of a key from its first use, so a key renewed by each attempt would outlive them."""
     await flows.accept("o-1")
     worker = await worker_of(flows)
-    await claim(flows, worker)
+    await flows.claim(worker)
     await flows.pool.execute(
         "UPDATE operations SET state = 'due', worker = NULL, due_at = now(), first_sent_at = first_sent_at - interval '1 h'"
     )
     first_sent_at = (await flows.operation("o-1"))["first_sent_at"]
-    [again] = await claim(flows, worker)
+    [again] = await flows.claim(worker)
     assert (again.attempt, again.first_sent_at) == (2, first_sent_at)
 
 
@@ -60,19 +46,19 @@ async def test_a_worker_whose_heartbeats_paused_takes_no_operation_of_others(flo
     """After a pause of the database every heartbeat is old, and the first worker to return would take all claims."""
     await flows.accept("o-1")
     silent = await worker_of(flows)
-    [owned] = await claim(flows, silent)
+    [owned] = await flows.claim(silent)
     await flows.pool.execute("UPDATE workers SET heartbeat_at = now() - interval '6 s' WHERE id = $1", silent)
     paused, steady = await worker_of(flows, heartbeating="1 s"), await worker_of(flows)
     assert await operations.release_orphaned(flows.pool, paused, of_unknown=True) == 0
     assert await operations.release_orphaned(flows.pool, steady, of_unknown=False) == 1
-    [taken] = await claim(flows, steady)
+    [taken] = await flows.claim(steady)
     assert taken.id == owned.id
 
 
 async def test_an_operation_of_a_worker_without_a_row_is_released(flows: Flows) -> None:
     await flows.accept("o-1")
     lost = await worker_of(flows)
-    await claim(flows, lost)
+    await flows.claim(lost)
     await flows.pool.execute("DELETE FROM workers WHERE id = $1", lost)
     assert await operations.release_orphaned(flows.pool, await worker_of(flows), of_unknown=True) == 1
 
@@ -81,7 +67,7 @@ async def test_a_result_is_recorded_only_while_its_operation_is_claimed(flows: F
     """A released claim keeps its attempt number until the next claim."""
     await flows.accept("o-1")
     worker = await worker_of(flows)
-    [owned] = await claim(flows, worker)
+    [owned] = await flows.claim(worker)
     assert await operations.release_unknown(flows.pool, worker, ()) == 1
     update = OperationUpdate(id=owned.id, attempt=owned.attempt, state="done", outcome="done")
     async with flows.pool.acquire() as connection:

@@ -26,17 +26,7 @@ async def test_a_stray_intent_that_cannot_be_canceled_is_read_itself(flows: Flow
     await operations.ensure_budget(flows.pool, "stripe")
     await workers.register(flows.pool, dispatcher.worker)
     await flows.pool.execute("UPDATE provider_budget SET tokens = 10")
-    batch = await operations.claim(
-        flows.pool,
-        worker=dispatcher.worker,
-        provider="stripe",
-        slots=1,
-        rate_per_s=0,
-        burst=10,
-        blocked=(),
-        key_valid_s=82_800,
-    )
-    claimed = batch.operations
+    claimed = await flows.claim(dispatcher.worker, rate_per_s=0, burst=10)
     refused = WrongState(code="payment_intent_unexpected_state", fact=None, request_id="")
     await record_results(flows.context(), [conclude(claimed[0], refused, jitter=lambda: 0.0)])
     paths = await flows.pool.fetch("SELECT kind, request_path, state FROM operations ORDER BY position OFFSET 1")

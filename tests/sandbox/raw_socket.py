@@ -56,7 +56,7 @@ def send_request(
     timeout_s: float = 20.0,
 ) -> RawResponse:
     """POST `params`, or GET without them, and read until the response ends or nothing arrives for `timeout_s`."""
-    lines = [f"{'GET' if params is None else 'POST'} {path} HTTP/1.1", "Host: sandbox"]
+    lines = [f"{'GET' if params is None else 'POST'} {path} HTTP/1.1", "Host: localhost"]
     lines += [f"Authorization: Bearer {api_key}"]
     lines += [] if key is None else [f"Idempotency-Key: {key}"]
     body = urlencode(params or {}).encode()

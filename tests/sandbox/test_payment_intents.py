@@ -311,7 +311,7 @@ def test_unknown_object_is_404_resource_missing(client: Any) -> None:
 
 
 def test_unsupported_endpoint_returns_a_404_in_stripes_format(client: Any) -> None:
-    for method, path in (("get", "/v1/invoices"), ("delete", "/v1/payment_intents/pi_1"), ("post", "/v1/balance")):
+    for method, path in (("get", "/v1/invoice"), ("delete", "/v1/payment_intents/pi_1"), ("post", "/v1/balance")):
         with pytest.raises(stripe.InvalidRequestError, match="Unrecognized request URL") as caught:
             client.raw_request(method, path)
         assert caught.value.http_status == 404

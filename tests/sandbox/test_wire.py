@@ -84,8 +84,7 @@ def test_missing_or_malformed_credentials_are_401(sandbox: SandboxProcess, crede
         ("GET", "/v1/unheard_of"),
         ("GET", "/v2/core/events"),
         ("GET", "/v1/payment_intents/"),
-        ("GET", "/v1/payment_intents/search?query=status:'succeeded'"),
-        ("GET", "/v1/customers/search"),
+        ("GET", "/v1/payment_intents/searches/1?query=status:'succeeded'"),
         ("PUT", INTENTS),
         ("PATCH", INTENTS),
         ("DELETE", INTENTS),
@@ -304,12 +303,12 @@ def test_gzip_body_is_decompressed_or_rejected(sandbox: SandboxProcess) -> None:
 @pytest.mark.parametrize(
     "request_text",
     [
-        b"GET /v1/payment_intents HTTP/1.1\r\nHost: x\r\nX-Long: " + b"y" * 20_000 + b"\r\n\r\n",
-        b"GET /v1/payment_intents?" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/payment_intents HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"GET /v1/payment_intents?" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"nonsense\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"POST /v1/payment_intents HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /v1/payment_intents HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1/payment_intents HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/payment_intents HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
 def test_malformed_http_is_rejected(sandbox: SandboxProcess, request_text: bytes) -> None:
@@ -324,7 +323,7 @@ def test_malformed_http_is_rejected(sandbox: SandboxProcess, request_text: bytes
 )
 def test_url_that_is_not_utf_8_is_rejected(sandbox: SandboxProcess, raw: bytes) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=20) as connection:
-        fields = f"Host: x\r\nAuthorization: Bearer {API_KEY}\r\nConnection: close\r\n\r\n"
+        fields = f"Host: localhost\r\nAuthorization: Bearer {API_KEY}\r\nConnection: close\r\n\r\n"
         connection.sendall(raw + b" HTTP/1.1\r\n" + fields.encode())
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     assert received.split()[1][:1] == b"4"
@@ -334,7 +333,7 @@ def test_url_that_is_not_utf_8_is_rejected(sandbox: SandboxProcess, raw: bytes) 
 def test_invalid_idempotency_key_is_400(sandbox: SandboxProcess, key: bytes) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=20) as connection:
         fields: Mapping[bytes, bytes] = {
-            b"Host": b"x",
+            b"Host": b"localhost",
             b"Authorization": f"Bearer {API_KEY}".encode(),
             b"Content-Length": str(len(GOOD)).encode(),
             b"Content-Type": FORM.encode(),

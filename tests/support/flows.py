@@ -19,9 +19,12 @@ from payment_service.config.config import Config
 from payment_service.contracts.cancelled_orders import decode_cancelled_order
 from payment_service.contracts.incoming import InboundRecord
 from payment_service.contracts.orders import decode_order
+from payment_service.db import operations
+from payment_service.db.operations import Claimed
 from payment_service.db.pool import Pool, open_pool
 from payment_service.domain.ids import payment_id
 from payment_service.flows.calls.dispatch import Dispatcher
+from payment_service.flows.calls.outcomes import KEY_VALID_S
 from payment_service.flows.intake.orders import OrderIntake
 from payment_service.flows.state.context import Context
 from payment_service.provider.providers import Providers
@@ -131,6 +134,22 @@ class Flows(SimpleNamespace):
         """Create a dispatcher. The test starts and stops it."""
         settings = {"name": "stripe", "config": self.config, "random": Random(7)}
         return Dispatcher(self.context(), **{**settings, **changes})
+
+    async def claim(
+        self, worker: UUID, *, slots: int = 1, rate_per_s: float = 1e6, burst: float = 1e6
+    ) -> list[Claimed]:
+        """Claim operations for a registered worker."""
+        batch = await operations.claim(
+            self.pool,
+            worker=worker,
+            provider="stripe",
+            slots=slots,
+            rate_per_s=rate_per_s,
+            burst=burst,
+            blocked=(),
+            key_valid_s=KEY_VALID_S,
+        )
+        return batch.operations
 
     async def accept(self, *order_ids: str, **fields: Any) -> None:
         """Accept orders of 19.90 eur."""

@@ -46,9 +46,13 @@ class Distribution:
         return f"{self.name.replace('-', '_')}-{self.project['version']}"
 
     def source_files(self) -> set[str]:
-        """Return the files of its source that git tracks, as the wheel names them."""
+        """Return the files of its source that git tracks and the artifacts that are there, as the wheel names them."""
         listed = call("git", "ls-files", "src", cwd=self.path).splitlines()
-        return {name.removeprefix("src/") for name in listed}
+        build = (
+            tomllib.loads((self.path / "pyproject.toml").read_text()).get("tool", {}).get("hatch", {}).get("build", {})
+        )
+        made = [name.lstrip("/") for name in build.get("artifacts", []) if (self.path / name.lstrip("/")).exists()]
+        return {name.removeprefix("src/") for name in [*listed, *made]}
 
 
 SERVICE: Final = Distribution(".")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -14,7 +13,6 @@ from payment_service.domain.refund import RefundRefused
 from payment_service.flows.calls.outcomes import NO_INTENT, conclude, conclude_without_intent
 from payment_service.provider.port import (
     OWN_INTENT,
-    Call,
     Disposition,
     Kind,
     Outcome,
@@ -31,6 +29,7 @@ from payment_service_events.currency import currency
 from payment_service_events.money import Money
 from payment_service_events.published_events import Failed
 from scripts.document_states import SAMPLE, intent_fact
+from tests.support.provider_calls import call_of
 from tests.unit.test_outcomes import claimed
 
 UNPAID = replace(SAMPLE, status=Status.PENDING)
@@ -85,15 +84,8 @@ def test_only_an_escaped_intent_id_replaces_the_placeholder(intent_id: str) -> N
 
 
 def outcome_of(kind: Kind, code: str, **error: Any) -> Outcome:
-    call = Call(
-        kind=kind,
-        operation_id=UUID(int=1),
-        payment_id=UUID(int=2),
-        request=Request(method="POST", path="/v1/payment_intents/pi_1/capture", body="", api_version="v"),
-        idempotency_key="capture:1",
-        source="answer:1",
-        refuse_late=lambda: None,
-    )
+    request = Request(method="POST", path="/v1/payment_intents/pi_1/capture", body="", api_version="v")
+    call = call_of(kind, request)
     answer = Response(status=400, headers={}, body={"error": {"code": code, **error}})
     return classify(call, answer, deployment="default", now_s=0)
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from payment_service.domain.refund import RefundListFact
-from payment_service.provider.port import Call, Done, Kind, Outcome, Request, Transient, Unexpected, Unknown, WrongState
+from payment_service.provider.port import Done, Kind, Outcome, Request, Transient, Unexpected, Unknown, WrongState
 from payment_service.provider.stripe.responses import Response, classify
-
-PAYMENT = UUID("8d8b3c0e-6a4e-5b7c-9a51-0c5d5e1c8f00")
-
+from tests.support.provider_calls import PAYMENT, call_of
 
 CREATE = (Kind.CREATE, "POST", "/v1/payment_intents")
 CANCEL = (Kind.CANCEL, "POST", "/v1/payment_intents/pi_1/cancel")
@@ -25,18 +22,10 @@ def intent(intent_id: str = "pi_1", status: str = "canceled") -> dict[str, Any]:
     return {**named, "amount": 1990, "amount_received": 0, "currency": "eur", "status": status}
 
 
-def outcome_of(status: int, body: object, call_of: tuple[Kind, str, str] = CREATE, **headers: str) -> Outcome:
+def outcome_of(status: int, body: object, called: tuple[Kind, str, str] = CREATE, **headers: str) -> Outcome:
     """Classify an answer to a call: kind, method, path."""
-    kind, method, path = call_of
-    call = Call(
-        kind=kind,
-        operation_id=PAYMENT,
-        payment_id=PAYMENT,
-        request=Request(method=method, path=path, body="", api_version="v"),
-        idempotency_key="create:1",
-        source="answer:1",
-        refuse_late=lambda: None,
-    )
+    kind, method, path = called
+    call = call_of(kind, Request(method=method, path=path, body="", api_version="v"))
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return classify(call, Response(status=status, headers=named, body=body), deployment="default", now_s=0)
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 class BankTransferPay(BaseModel):
     """Data for a customer's bank transfer of `amount`."""
 
-    provider: Literal["bank_transfer"]
-    iban: str = Field(examples=["DE02120300000000202051"])
-    account_holder: str = Field(examples=["A Shop Ltd"])
+    provider: Literal["bank_transfer"] = Field(description="Pay by bank transfer.")
+    iban: str = Field(description="IBAN of the account to pay to.", examples=["DE02120300000000202051"])
+    account_holder: str = Field(description="Holder of the account.", examples=["A Shop Ltd"])
     reference: str = Field(
         description="The transfer must contain it: payments are matched by it.", examples=["RF18539007547034"]
     )

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import attention, installation, keys, outbox, topics, webhooks
+from payment_service.cli import attention, audit, installation, keys, outbox, topics, webhooks
 from payment_service.cli.options import TIME_HELP, Amount, Json, Key, Name, Reason, Yes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands import version
@@ -36,6 +36,7 @@ for _group in (
     installation.group,
     *provider_groups(),
     attention.group,
+    audit.group,
     outbox.group,
     webhooks.group,
 ):

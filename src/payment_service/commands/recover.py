@@ -73,7 +73,7 @@ async def _run(config: Config, steps: Recovery, restored_to: datetime, *, dry_ru
     await steps.enqueue_reads()
     reached("recover.provider.after")
     await steps.list_missing()
-    offsets = await asyncio.to_thread(topics.offsets_at, config, restored_to)
+    offsets = await topics.offsets_at(config, restored_to)
     if not dry_run:
         await asyncio.to_thread(topics.set_offsets, config, offsets)
     reached("recover.offsets.after")

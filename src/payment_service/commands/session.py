@@ -158,6 +158,14 @@ def read_time(text: str, now: datetime, *, option: str = "--since") -> datetime:
     return moment
 
 
+def read_duration(text: str, *, option: str) -> timedelta:
+    """Parse the duration of an option: `90m`, `12h`, `7d`. Raises ConfigError."""
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+    if match is None:
+        raise ConfigError(f"{option} takes a duration, such as 90m, 12h, 7d.")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
 def derived_key(*subject: object) -> str:
     """Derive the key that the same request always gets, so that repeated commands change nothing twice."""
     return "cli-" + sha256("\n".join(map(str, subject)).encode()).hexdigest()[:16]

@@ -98,8 +98,13 @@ class Config(DatabaseSettings, KafkaSettings):
     )
     service_host: str = Field(
         "0.0.0.0",  # noqa: S104 - a container's only address
-        description="Address that both ports listen on.",
+        description="Address that SERVICE_PORT listens on, and METRICS_PORT too without METRICS_HOST.",
         json_schema_extra=about("Set 127.0.0.1 if only a proxy on the same machine may connect."),
+    )
+    metrics_host: str = Field(
+        "",
+        description="Address that METRICS_PORT listens on. Default: SERVICE_HOST.",
+        json_schema_extra=about("Set the address of the internal network: this port needs no key."),
     )
     metrics_port: int = Field(
         9464,
@@ -304,6 +309,11 @@ class Config(DatabaseSettings, KafkaSettings):
         """Return the default provider by currency, in lower case."""
         rules = (rule.partition(":") for rule in self.provider_by_currency)
         return {code.strip().lower(): name.strip() for code, _, name in rules}
+
+    @property
+    def metrics_address(self) -> str:
+        """Return the address that METRICS_PORT listens on."""
+        return self.metrics_host or self.service_host
 
     def of_worker(self, n: int) -> Self:
         """Return the configuration of a worker, from 0: all share SERVICE_PORT, and each shows its own metrics."""

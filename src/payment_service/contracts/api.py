@@ -24,8 +24,18 @@ ShownStatus = Literal[
 ]
 STATUSES: Final[tuple[str, ...]] = get_args(ShownStatus)
 
-_AMOUNT: Final = "Decimal text with exactly the currency's number of decimals."
-
+# Fields that several resources share.
+Amount = Annotated[
+    str, Field(description="Decimal text with exactly the currency's number of decimals.", examples=["19.90"])
+]
+CurrencyCode = Annotated[str, Field(description="ISO 4217, lower case.", examples=["eur"])]
+ProviderName = Annotated[str, Field(description="The provider's name, one of `PROVIDERS`.", examples=["stripe"])]
+OfPayment = Annotated[UUID, Field(description="Id of the payment.", examples=["ae21913b-5b2f-5c29-8abf-153dfb1cfa87"])]
+OfOrder = Annotated[str, Field(description="Id of the order in the shop.", examples=["order-1001"])]
+CreatedAt = Annotated[
+    datetime, Field(description="Time when the service stored it.", examples=["2026-12-25T14:00:00.417000Z"])
+]
+UpdatedAt = Annotated[datetime, Field(description="Time of the last change.", examples=["2026-12-25T14:00:02.093000Z"])]
 
 T = TypeVar("T")
 
@@ -33,23 +43,27 @@ T = TypeVar("T")
 class Page(BaseModel, Generic[T]):
     """A page of a list."""
 
+    # A parametrized model does not inherit the docstring.
+    model_config = ConfigDict(json_schema_extra={"description": "A page of a list."})
+
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
         """Return names such as PaymentPage, which client generators accept. Timeline entries are a union."""
         return f"{params[0].__name__ if isinstance(params[0], type) else 'TimelineEntry'}Page"
 
-    data: list[T]
-    has_more: bool
+    data: list[T] = Field(description="The entries of this page.")
+    has_more: bool = Field(description="True if another page follows.", examples=[False])
     next_cursor: str | None = Field(
-        description="Send it as `cursor`, with the same filters, to get the next page; null on the last page."
+        description="Send it as `cursor`, with the same filters, to get the next page; null on the last page.",
+        examples=[None],
     )
 
 
 class Payment(BaseModel):
     """A payment of one order."""
 
-    id: UUID
-    order_id: str = Field(examples=["order-1001"])
+    id: OfPayment
+    order_id: OfOrder
     user_id: str = Field(description="Empty if the order has no user.", examples=["user-7"])
     status: str = Field(
         description="created, pending, requires_action, processing, declined (may still be paid), authorized, succeeded, "
@@ -57,11 +71,11 @@ class Payment(BaseModel):
         examples=["succeeded"],
         json_schema_extra={"x-extensible-enum": list(STATUSES)},
     )
-    amount: str = Field(description=_AMOUNT, examples=["19.90"])
-    amount_captured: str = Field(description=_AMOUNT, examples=["19.90"])
-    amount_refunded: str = Field(description=_AMOUNT, examples=["0.00"])
-    currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
-    provider: str = Field(examples=["stripe"])
+    amount: Amount
+    amount_captured: Amount = Field(description="Sum of the captures, as decimal text.")
+    amount_refunded: Amount = Field(description="Sum of the completed refunds, as decimal text.", examples=["0.00"])
+    currency: CurrencyCode
+    provider: ProviderName
     provider_payment_id: str | None = Field(description="The provider's id; null until it has one.")
     capture_method: str = Field(
         description="automatic: captured when paid. manual: authorized when paid, and captured on request.",
@@ -75,8 +89,8 @@ class Payment(BaseModel):
     expires_at: datetime | None = Field(
         description="An unpaid payment is canceled at this time; null: never.", examples=["2026-12-26T14:00:00Z"]
     )
-    created_at: datetime
-    updated_at: datetime
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class Pay(BaseModel):
@@ -84,7 +98,7 @@ class Pay(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    provider: str
+    provider: ProviderName
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [("provider", self.provider)]
@@ -96,15 +110,15 @@ Step = Literal["pay", "wait", "done", "open_new"]
 class Checkout(BaseModel):
     """Data for a shop's page to let a customer pay an order, if the order can be paid."""
 
-    payment_id: UUID
-    order_id: str
+    payment_id: OfPayment
+    order_id: OfOrder
     status: str = Field(
         description="The payment's status.",
         examples=["pending"],
         json_schema_extra={"x-extensible-enum": list(STATUSES)},
     )
-    amount: str = Field(description=_AMOUNT, examples=["19.90"])
-    currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
+    amount: Amount
+    currency: CurrencyCode
     provider: str = Field(description="`none` if there was nothing to pay.", examples=["stripe"])
     next: Step = Field(
         description="pay: let the customer pay with `pay`. wait: an event will be published when the provider is done. done: "
@@ -117,13 +131,13 @@ class Checkout(BaseModel):
 class PaymentEvent(BaseModel):
     """A provider event of a payment, without its content."""
 
-    id: UUID
-    type: str = Field(examples=["payment_intent.succeeded"])
-    provider_event_id: str
-    processed: bool
+    id: UUID = Field(description="Our id of the event.", examples=["5d3f8a52-6f0b-4c1e-9f4b-6c8f6f8e2a11"])
+    type: str = Field(description="The provider's type of the event.", examples=["payment_intent.succeeded"])
+    provider_event_id: str = Field(description="The provider's id of the event.", examples=["evt_3SxYz1"])
+    processed: bool = Field(description="True once it was applied, or found to change nothing.", examples=[True])
     result: str | None = Field(description="The result of applying it, or why it waits.", examples=["applied"])
-    occurred_at: datetime = Field(description="Time at the provider.")
-    created_at: datetime = Field(description="Time when it was stored.")
+    occurred_at: datetime = Field(description="Time at the provider.", examples=["2026-12-25T14:00:01Z"])
+    created_at: CreatedAt
 
 
 def _parse(value: Any) -> Any:
@@ -133,52 +147,54 @@ def _parse(value: Any) -> Any:
 class Refund(BaseModel):
     """A refund, completed or in progress."""
 
-    id: UUID
-    payment_id: UUID
+    id: UUID = Field(description="Id of the refund.", examples=["40fbfd7e-41ae-530b-a850-b19351170173"])
+    payment_id: OfPayment
     status: str = Field(
         description="pending, requires_action, succeeded (may still fail, up to 30 days later), failed, canceled.",
         examples=["pending"],
         json_schema_extra={"x-extensible-enum": ["pending", "requires_action", "succeeded", "failed", "canceled"]},
     )
-    amount: str = Field(description=_AMOUNT, examples=["5.00"])
-    currency: str = Field(description="ISO 4217, lower case.", examples=["eur"])
+    amount: Amount = Field(examples=["5.00"])
+    currency: CurrencyCode
     reason: str = Field(description="The reason given in the request; empty if none.")
     failure_code: str = Field(description="The provider's failure code; empty if it did not fail.")
     external: bool = Field(description="True: created at the provider, not by this service as far as it is known.")
-    provider: str = Field(examples=["stripe"])
+    provider: ProviderName
     provider_refund_id: str | None = Field(description="The provider's id; null until it has one.")
-    metadata: Annotated[dict[str, str], BeforeValidator(_parse)]
-    created_at: datetime
-    updated_at: datetime
+    metadata: Annotated[dict[str, str], BeforeValidator(_parse)] = Field(
+        description="The metadata of the request.", examples=[{"ticket": "4711"}]
+    )
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class Dispute(BaseModel):
     """A dispute: a customer's bank questions a payment or has withdrawn the money."""
 
-    id: UUID
-    payment_id: UUID
+    id: UUID = Field(description="Id of the dispute.", examples=["c1b1c8e2-2f6e-5b8e-8b8a-7d2f8f4c6a90"])
+    payment_id: OfPayment
     status: str = Field(
         description="warning_needs_response, warning_under_review, warning_closed (inquiries); needs_response, under_review, "
         "prevented, lost, won; appeal_needs_response, appeal_under_review; or a word that the provider added.",
         examples=["needs_response"],
     )
-    amount: str = Field(description=_AMOUNT, examples=["19.90"])
+    amount: Amount
     currency: str = Field(
         description="ISO 4217, lower case. It is the account's currency and may differ from the payment's.",
         examples=["eur"],
     )
     reason: str = Field(description="The provider's reason code.", examples=["fraudulent"])
     evidence_due_by: datetime | None = Field(description="Deadline for evidence; null if none is accepted.")
-    provider: str = Field(examples=["stripe"])
-    provider_dispute_id: str
-    created_at: datetime
-    updated_at: datetime
+    provider: ProviderName
+    provider_dispute_id: str = Field(description="The provider's id of the dispute.", examples=["du_1SxZa2"])
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class Reconciliation(BaseModel):
     """A comparison of the provider's objects with the database, over a window of their creation."""
 
-    id: UUID
+    id: UUID = Field(description="Id of the run.", examples=["7b0f6f0e-2f0a-4a57-9a43-0b0f4a0c8a11"])
     state: str = Field(
         description="running or finished.",
         examples=["finished"],
@@ -191,7 +207,7 @@ class Reconciliation(BaseModel):
     found: int = Field(description="Differences found, repaired ones included.")
     repaired: int = Field(description="Differences that were certain, and repaired.")
     postponed: int = Field(description="Differences that may be timing. A later reconciliation compares them again.")
-    started_at: datetime
+    started_at: datetime = Field(description="Time when the run began.", examples=["2026-12-25T14:00:00Z"])
     finished_at: datetime | None = Field(description="Null while it runs.")
 
 

@@ -18,7 +18,18 @@ class ApiKey(BaseModel):
     client: str = Field(description="Owner of the key. Idempotency keys belong to the client, not to one of its keys.")
     prefix: str = Field(description="First characters of the key, to tell keys apart.")
     scopes: list[str]
+    networks: list[str] = Field(description="Networks that may use the key; empty: every address.")
+    requests_per_second: int | None = Field(description="Per process of the service; null: no limit.")
+    refunds_per_day: int | None = Field(description="Refunds per day, UTC; null: no limit.")
+    refund_amounts_per_day: dict[str, int] = Field(
+        description="Sum of refunds per day, UTC, in minor units by currency; empty: no limit, else no other currency."
+    )
+    refund_amounts_max: dict[str, int] = Field(
+        description="The largest refund, in minor units by currency; empty: no limit, else no other currency."
+    )
     created_at: datetime
+    expires_at: datetime | None = Field(description="Time when the key ends; null: never.")
+    last_used_at: datetime | None = Field(description="Accurate to a minute or two; null: never used.")
     revoked_at: datetime | None
 
 
@@ -26,6 +37,27 @@ class ApiKeys(BaseModel):
     """API keys, oldest first."""
 
     data: list[ApiKey]
+
+
+class AuditFault(BaseModel):
+    """A damaged place of the audit."""
+
+    code: str = Field(
+        description="changed, deleted, inserted, link_missing, backdated, head_missing or head_differs.",
+    )
+    position: int | None = Field(description="Position in the chain; null for an entry outside of it.")
+    audit_id: int | None = Field(description="Id of the entry in `audit`; null if it is unknown.")
+    detail: str
+
+
+class AuditVerification(BaseModel):
+    """The comparison of the audit with its hash chain."""
+
+    data: list[AuditFault] = Field(description="Up to 1,000 faults; empty: none.")
+    position: int = Field(description="Position of the last link.")
+    hash: str = Field(description="Hash of the last link.")
+    heads: int = Field(description="Number of published heads that the chain was compared with.")
+    waiting: int = Field(description="Entries that the next seal covers.")
 
 
 class InstallationState(BaseModel):

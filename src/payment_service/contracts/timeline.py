@@ -8,16 +8,36 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, TypeAdapter, computed_field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, computed_field
+
+from payment_service.contracts.api import Amount, CurrencyCode, OfOrder, UpdatedAt
 
 # Results of events in words, where the code alone is unclear.
 _TAKEN: Final = {"known": "no change", "stray": "for an intent of another payment"}
+# Fields that several kinds share.
+_KIND: Final = Field(description="The kind of this entry. New kinds may be added.")
+_Partition = Annotated[int, Field(description="Partition of the record.", examples=[3])]
+_Offset = Annotated[int, Field(description="Offset of the record.", examples=[41])]
+_OperationId = Annotated[
+    UUID, Field(description="Id of the operation.", examples=["0fe1fd03-be36-5047-aa32-f0a33978bb41"])
+]
+_FinishedAt = Annotated[
+    datetime | None, Field(description="Time when it ended; null: not yet.", examples=["2026-12-25T14:00:00.733000Z"])
+]
+_Code = Annotated[
+    str, Field(description="The provider's error code, or ours; empty if none.", examples=["lock_timeout"])
+]
 
 
 class _Entry(BaseModel):
     """An entry at the time `at` of the database's clock."""
 
-    at: datetime
+    # Every entry has its `kind`, by which clients tell the kinds apart.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    at: datetime = Field(
+        description="Time of the entry, by the database's clock.", examples=["2026-12-25T14:00:00.417000Z"]
+    )
 
     @computed_field(description="The entry in one sentence. The text may change.")  # type: ignore[prop-decorator]
     @property
@@ -32,16 +52,16 @@ class _Entry(BaseModel):
 class OrderEntry(_Entry):
     """The order record that created the payment."""
 
-    kind: Literal["order"] = "order"
-    order_id: str
+    kind: Annotated[Literal["order"], _KIND] = "order"
+    order_id: OfOrder
     payment_attempt: int = Field(
         description="1; 2 or more if reopened after the previous payment ended unpaid.", examples=[1]
     )
-    amount: str = Field(examples=["19.90"])
-    currency: str = Field(examples=["eur"])
-    topic: str = Field(examples=["orders.created"])
-    partition: int
-    offset: int
+    amount: Amount
+    currency: CurrencyCode
+    topic: str = Field(description="Topic of the record.", examples=["orders.created"])
+    partition: _Partition
+    offset: _Offset
 
     def _sentence(self) -> str:
         where = f"{self.topic}, partition {self.partition}, offset {self.offset}"
@@ -52,16 +72,16 @@ class OrderEntry(_Entry):
 class CancellationEntry(_Entry):
     """A cancellation of the order by the shop. Its record may precede the order's."""
 
-    kind: Literal["cancellation"] = "cancellation"
+    kind: Annotated[Literal["cancellation"], _KIND] = "cancellation"
     reason: str = Field(description="The shop's reason; empty if none.")
     outcome: str | None = Field(
         description="canceled, refunded, refund_failed, too_late or nothing_paid; null: not decided yet.",
         examples=["canceled"],
     )
-    finished_at: datetime | None
-    topic: str = Field(examples=["orders.cancelled"])
-    partition: int
-    offset: int
+    finished_at: _FinishedAt
+    topic: str = Field(description="Topic of the record.", examples=["orders.cancelled"])
+    partition: _Partition
+    offset: _Offset
 
     def _sentence(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
@@ -72,8 +92,10 @@ class CancellationEntry(_Entry):
 class RequestEntry(_Entry):
     """A change that a caller requested and the service accepted."""
 
-    kind: Literal["request"] = "request"
-    action: str = Field(examples=["refund"])
+    kind: Annotated[Literal["request"], _KIND] = "request"
+    action: str = Field(
+        description="refund, capture, cancel, open_payment, or a command of an operator.", examples=["refund"]
+    )
     client: str = Field(description="Client of the API key, or `cli:` and an account name.", examples=["shop"])
     key_id: UUID | None = Field(description="The API key; null for the command line.")
     address: str = Field(description="Network address; empty for the command line.", examples=["10.0.0.7"])
@@ -88,8 +110,8 @@ class RequestEntry(_Entry):
 class OperationEntry(_Entry):
     """A call to the provider, queued at `at`, in its current state."""
 
-    kind: Literal["operation"] = "operation"
-    operation_id: UUID
+    kind: Annotated[Literal["operation"], _KIND] = "operation"
+    operation_id: _OperationId
     operation: str = Field(description="create, capture, cancel, refund, retrieve.", examples=["create"])
     cause: str = Field(description="The reason for the call.")
     state: str = Field(description="due, claimed, done, refused, parked.", examples=["done"])
@@ -99,13 +121,13 @@ class OperationEntry(_Entry):
         examples=["create:ae21913b-5b2f-5c29-8abf-153dfb1cfa87:1"],
     )
     outcome: str = Field(description="Of the last attempt; empty before it has ended.", examples=["done"])
-    code: str
-    detail: str
+    code: _Code
+    detail: str = Field(description="More about the outcome; empty if nothing is known.", examples=[""])
     provider_request_id: str = Field(
         description="The provider's id of the last request that it answered.", examples=["req_8OcXvZ"]
     )
     due_at: datetime | None = Field(description="Time of the next attempt; null unless due.")
-    finished_at: datetime | None
+    finished_at: _FinishedAt
 
     def _sentence(self) -> str:
         match self.state:
@@ -123,14 +145,14 @@ class OperationEntry(_Entry):
 class AttemptEntry(_Entry):
     """An attempt that ended at `at`. The last ten of each operation are kept; a missing number has no recorded result."""
 
-    kind: Literal["attempt"] = "attempt"
-    operation_id: UUID
-    operation: str = Field(examples=["create"])
-    attempt: int
+    kind: Annotated[Literal["attempt"], _KIND] = "attempt"
+    operation_id: _OperationId
+    operation: str = Field(description="create, capture, cancel, refund, retrieve.", examples=["create"])
+    attempt: int = Field(description="Number of this attempt of the operation, from 1.", examples=[1])
     idempotency_key: str | None = Field(description="Null: the attempt only read the outcome of earlier ones.")
     sent_at: datetime | None = Field(description="Null: the attempt only read.")
-    outcome: str = Field(examples=["transient"])
-    code: str = Field(examples=["lock_timeout"])
+    outcome: str = Field(description="The outcome of the attempt.", examples=["transient"])
+    code: _Code
     provider_request_id: str = Field(description="Empty if the provider did not answer.", examples=["req_8OcXvZ"])
 
     def _sentence(self) -> str:
@@ -142,9 +164,9 @@ class AttemptEntry(_Entry):
 class WebhookEntry(_Entry):
     """A provider event, received at `at`."""
 
-    kind: Literal["webhook"] = "webhook"
-    provider_event_id: str = Field(examples=["evt_3SxYz1"])
-    type: str = Field(examples=["payment_intent.succeeded"])
+    kind: Annotated[Literal["webhook"], _KIND] = "webhook"
+    provider_event_id: str = Field(description="The provider's id of the event.", examples=["evt_3SxYz1"])
+    type: str = Field(description="The provider's type of the event.", examples=["payment_intent.succeeded"])
     result: str = Field(description="The result of applying it, or why it waits; empty before that.")
     parked_reason: str = Field(description="Why it is parked; empty if it is not.")
     occurred_at: datetime = Field(description="Time at the provider.")
@@ -162,9 +184,12 @@ class WebhookEntry(_Entry):
 class TransitionEntry(_Entry):
     """A change of the payment, its refunds or disputes, and the topic of its event."""
 
-    kind: Literal["transition"] = "transition"
-    from_status: str = Field(examples=["pending"])
-    to_status: str = Field(examples=["succeeded"])
+    kind: Annotated[Literal["transition"], _KIND] = "transition"
+    from_status: str = Field(description="Status of the payment before.", examples=["pending"])
+    to_status: str = Field(
+        description="Status of the payment after; the same if only its refunds or disputes changed.",
+        examples=["succeeded"],
+    )
     cause: str = Field(description="The provider's object and its state.", examples=["pi_3SxYz1:succeeded"])
     published_topic: str | None = Field(description="Topic of the published event; null if none is published.")
     sequence: int | None = Field(description="`ce_sequence` of the record; null if none is published.")
@@ -180,17 +205,23 @@ class TransitionEntry(_Entry):
 class RefundEntry(_Entry):
     """A refund, created at `at`, in its current state."""
 
-    kind: Literal["refund"] = "refund"
-    refund_id: UUID
-    amount: str = Field(examples=["5.00"])
-    currency: str = Field(examples=["eur"])
-    status: str = Field(examples=["succeeded"])
-    reason: str
-    failure_code: str
-    external: bool
+    kind: Annotated[Literal["refund"], _KIND] = "refund"
+    refund_id: UUID = Field(description="Id of the refund.", examples=["40fbfd7e-41ae-530b-a850-b19351170173"])
+    amount: Amount = Field(examples=["5.00"])
+    currency: CurrencyCode
+    status: str = Field(description="Status of the refund, as in `Refund`.", examples=["succeeded"])
+    reason: str = Field(
+        description="The reason given in the request; empty if none.", examples=["requested_by_customer"]
+    )
+    failure_code: str = Field(
+        description="The provider's failure code; empty if it did not fail.", examples=["expired_or_canceled_card"]
+    )
+    external: bool = Field(description="True: created at the provider, not by this service.", examples=[False])
     client: str | None = Field(description="Client that requested it; null if it was created at the provider.")
-    provider_refund_id: str | None
-    updated_at: datetime
+    provider_refund_id: str | None = Field(
+        description="The provider's id of the refund; null until it has one.", examples=["re_3SxYz1"]
+    )
+    updated_at: UpdatedAt
 
     def _sentence(self) -> str:
         who = "at the provider" if self.external else f"for {self.client}"
@@ -201,15 +232,17 @@ class RefundEntry(_Entry):
 class DisputeEntry(_Entry):
     """A dispute, received at `at`, in its current state."""
 
-    kind: Literal["dispute"] = "dispute"
-    dispute_id: UUID
-    amount: str = Field(examples=["19.90"])
-    currency: str = Field(examples=["eur"])
-    status: str = Field(examples=["needs_response"])
-    reason: str = Field(examples=["fraudulent"])
-    evidence_due_by: datetime | None
-    provider_dispute_id: str
-    updated_at: datetime
+    kind: Annotated[Literal["dispute"], _KIND] = "dispute"
+    dispute_id: UUID = Field(description="Id of the dispute.", examples=["c1b1c8e2-2f6e-5b8e-8b8a-7d2f8f4c6a90"])
+    amount: Amount
+    currency: CurrencyCode
+    status: str = Field(description="Status of the dispute, as in `Dispute`.", examples=["needs_response"])
+    reason: str = Field(description="The provider's reason code.", examples=["fraudulent"])
+    evidence_due_by: datetime | None = Field(
+        description="Deadline for evidence; null if none is accepted.", examples=["2027-01-03T23:59:59Z"]
+    )
+    provider_dispute_id: str = Field(description="The provider's id of the dispute.", examples=["du_1SxZa2"])
+    updated_at: UpdatedAt
 
     def _sentence(self) -> str:
         until = (
@@ -223,15 +256,17 @@ class RecordEntry(_Entry):
     entry. Entries are kept for a week or two.
     """
 
-    kind: Literal["record"] = "record"
-    topic: str = Field(examples=["payments.succeeded"])
-    sequence: int
-    ce_id: UUID
-    written_at: datetime
+    kind: Annotated[Literal["record"], _KIND] = "record"
+    topic: str = Field(description="Topic of the record.", examples=["payments.succeeded"])
+    sequence: int = Field(description="`ce_sequence` of the record.", examples=[2])
+    ce_id: UUID = Field(description="`ce_id` of the record.", examples=["a9f69e3b-9b06-5442-aa66-7d51eff3edde"])
+    written_at: datetime = Field(
+        description="Time when it was written into the outbox.", examples=["2026-12-25T14:00:02.093000Z"]
+    )
     published_at: datetime | None = Field(description="Null: not published, or published before offsets were stored.")
-    partition: int | None
-    offset: int | None
-    waiting: bool
+    partition: int | None = Field(description="Partition of the record; null as `published_at`.", examples=[1])
+    offset: int | None = Field(description="Offset of the record; null as `published_at`.", examples=[7])
+    waiting: bool = Field(description="True while it waits to be published.", examples=[False])
     parked_reason: str = Field(description="Why it is parked; empty if it is not.")
 
     def _sentence(self) -> str:

@@ -1,4 +1,6 @@
-"""Rows of `audit`: the changes that somebody requested. Each is written in the transaction of its change and never updated."""
+"""Rows of `audit`: the changes that somebody requested. Each is written in the transaction of its change and never
+updated. `audit_chain.py` seals it a moment later.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _SQL = load(__package__, "due_work.sql")
 
 
 async def due_work(pool: Pool, providers: Collection[str]) -> tuple[frozenset[str], float]:
-    """Return what is due (events, cancellations, expiries, polls, pages), and the seconds that the server searched."""
+    """Return what is due (events, audit, cancellations, expiries, polls, pages), and the seconds that the server searched."""
     row = await pool.fetchrow(_SQL.due_work, list(providers))
     assert row is not None  # noqa: S101 - a SELECT without FROM
     return frozenset(name for name, found in row.items() if found is True), row["took_s"]

@@ -24,7 +24,10 @@ _SEQUENCES: Final = ("operations_position", "outbox_position")
 _CORE: Final[dict[str, str]] = {
     "alembic_version": "SELECT",
     "api_keys": "SELECT, INSERT, UPDATE",
+    "api_key_refunds": "SELECT, INSERT, UPDATE",
     "audit": "SELECT, INSERT",
+    "audit_chain": "SELECT, INSERT",
+    "audit_unsealed": "SELECT, INSERT, DELETE",
     "cursor_key": "SELECT",
     "differences": "SELECT, INSERT, UPDATE",
     "disputes": "SELECT, INSERT, UPDATE",

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -20,7 +20,7 @@ from payment_service.flows.requests.checkout import Checkouts
 from payment_service.flows.requests.open_payment import Payments
 from payment_service.flows.requests.refund import Refunds
 from payment_service.http import docs, problems
-from payment_service.http.auth import authenticator_for
+from payment_service.http.auth import Authenticator, authenticator_for
 from payment_service.http.captures import captures_router
 from payment_service.http.checkout import checkout_router
 from payment_service.http.health import CheckReadiness, health_routes
@@ -52,6 +52,7 @@ def build_app(
     store_event: StoreEvent,
     quarantine: Quarantine,
     readiness: CheckReadiness,
+    authenticator: Authenticator | None = None,
 ) -> FastAPI:
     """Build the app of SERVICE_PORT. It has no docs and no metrics, because this port may face the internet.
 
@@ -87,7 +88,7 @@ def build_app(
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies)),
         ],
     )
-    authenticator = authenticator_for(context.pool)
+    authenticator = authenticator or authenticator_for(context.pool)
     app.include_router(payments_router(reads, authenticator))
     app.include_router(payment_lists_router(reads, authenticator))
     app.include_router(refunds_router(reads, authenticator, Refunds(context)))
@@ -114,19 +115,16 @@ def build_operations_app(*, readiness: CheckReadiness, openapi_of: FastAPI) -> S
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    # Not coroutines, so that they run in a thread.
+    # Not a coroutine, so that it runs in a thread.
     def openapi_json(_request: Request) -> Response:
         return JSONResponse(describe())
-
-    def docs_page(_request: Request) -> Response:
-        return HTMLResponse(docs.page(describe()))
 
     app = Starlette(
         routes=[
             *health_routes(readiness),
             Route("/metrics", metrics),
             Route("/openapi.json", openapi_json),
-            Route("/docs", docs_page),
+            *docs.ROUTES,
         ],
         middleware=[Middleware(RequestMiddleware)],
     )

@@ -2,73 +2,130 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import math
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
+from uuid import UUID
 
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from payment_service.db import api_keys
-from payment_service.db.api_keys import Client, Scope
+from payment_service.db.api_keys import Client, Network, Scope
 from payment_service.db.pool import Pool
 from payment_service.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
+from payment_service.loop import Loop
 from payment_service.rate_limiter import RateLimiter
 
-# A revoked key is refused after at most this time. A busy caller costs one query per interval.
-CACHE_S: Final = 5.0
-CACHE_MAX: Final = 1_024
+# Keys are read again at this age, so a revoked or expired key is refused after at most this time.
+KEYS_AGE_MAX_S: Final = 5.0
+# An unknown key may be a new one, so the keys are read again: once for all requests that wait, and not more often than this.
+READ_INTERVAL_S: Final = 0.1
 # Invalid keys that one address may send in a burst, and then one per so many seconds. A person who mistypes needs a few
 # attempts; a broken program must slow down. Valid keys from the same address are never refused for this reason.
 BAD_KEYS_BURST: Final = 20
 BAD_KEY_EVERY_S: Final = 3.0
+# `last_used_at` serves people who look for unused keys.
+NOTE_INTERVAL_S: Final = 60.0
 # A subscriber commonly has a whole /64 of IPv6.
 _IPV6_PREFIX: Final = 64
 
-FindClient = Callable[[str], Awaitable[Client | None]]
+ReadKeys = Callable[[], Awaitable[Mapping[bytes, Client]]]
+
+
+class ValidKeys:
+    """All valid keys, in memory. A request costs no query, whether its key is known or not."""
+
+    def __init__(self, read: ReadKeys, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._read = read
+        self._clock = clock
+        self._keys: Mapping[bytes, Client] = {}
+        self._read_at_s = -math.inf
+        self._reading = asyncio.Lock()
+
+    async def find(self, key: str) -> Client | None:
+        """Return the client of a key, or None if the key is unknown, expired or revoked."""
+        digest = api_keys.digest(key)
+        asked_s = self._clock()
+        if asked_s - self._read_at_s > KEYS_AGE_MAX_S:
+            await self._read_after(asked_s)
+        if digest not in self._keys:
+            await self._read_after(asked_s)
+        return self._keys.get(digest)
+
+    async def _read_after(self, asked_s: float) -> None:
+        """Wait until the keys were read at `asked_s` or later."""
+        async with self._reading:
+            if self._read_at_s >= asked_s:
+                return
+            await asyncio.sleep(max(0.0, self._read_at_s + READ_INTERVAL_S - self._clock()))
+            read_at_s = self._clock()
+            self._keys = await self._read()
+            self._read_at_s = read_at_s
 
 
 class Authenticator:
-    """Authenticates API keys, caches valid ones for a short time, and rate-limits addresses that send invalid ones."""
+    """Authenticates API keys, and limits addresses that send invalid ones. Rates are those of this process alone."""
 
-    def __init__(self, find: FindClient, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._find = find
+    def __init__(self, read: ReadKeys, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._keys = ValidKeys(read, clock=clock)
         self._clock = clock
-        self._cache: OrderedDict[str, tuple[Client, float]] = OrderedDict()
         self._bad_keys = RateLimiter(burst=BAD_KEYS_BURST, every_s=BAD_KEY_EVERY_S, clock=clock)
+        self._requests: dict[int, RateLimiter] = {}
+        self._used: set[UUID] = set()
 
     async def authenticate(self, key: str | None, address: str) -> Client:
-        """Return the client that owns this key. Raises Problem: 401, or 429 after many invalid keys."""
-        client = await self._look_up(key) if key is not None and api_keys.is_well_formed(key) else None
-        if client is not None:
-            return client
+        """Return the client that owns this key. Raises Problem: 401, 403 for the address, or 429 for too many requests."""
+        client = await self._keys.find(key) if key is not None and api_keys.is_well_formed(key) else None
+        if client is None:
+            raise self._refuse(key, address)
+        if client.networks and not _is_within(address, client.networks):
+            detail = "This API key may not be used from this address: send the request from an allowed network, or use another key."
+            raise Problem(FORBIDDEN, detail)
+        self._used.add(client.key_id)
+        if client.requests_per_second is not None:
+            self._require_rate(client.key_id, client.requests_per_second)
+        return client
+
+    def take_used(self) -> set[UUID]:
+        """Return the keys that were used since the last call."""
+        used, self._used = self._used, set()
+        return used
+
+    def _refuse(self, key: str | None, address: str) -> Problem:
         # A request without a key guesses nothing, so it does not count.
         if key is not None and (wait_s := self._bad_keys.spend(_network(address))):
-            raise Problem(
-                TOO_MANY, f"Too many invalid API keys: wait {wait_s} s.", headers={"Retry-After": str(wait_s)}
-            )
+            detail = f"Too many invalid API keys: wait {wait_s} s."
+            return Problem(TOO_MANY, detail, headers={"Retry-After": str(wait_s)})
         detail = "Send a valid API key as `Authorization: Bearer psk_…`."
-        raise Problem(UNAUTHENTICATED, detail, headers={"WWW-Authenticate": "Bearer"})
+        return Problem(UNAUTHENTICATED, detail, headers={"WWW-Authenticate": "Bearer"})
 
-    async def _look_up(self, key: str) -> Client | None:
-        now = self._clock()
-        client, until = self._cache.get(key, (None, now))
-        if client is not None and now < until:
-            return client
-        self._cache.pop(key, None)
-        client = await self._find(key)
-        if client is not None:
-            self._cache[key] = (client, now + CACHE_S)
-            if len(self._cache) > CACHE_MAX:
-                self._cache.popitem(last=False)
-        return client
+    def _require_rate(self, key_id: UUID, per_s: int) -> None:
+        if per_s not in self._requests:
+            self._requests[per_s] = RateLimiter(burst=per_s, every_s=1 / per_s, clock=self._clock)
+        if wait_s := self._requests[per_s].spend(str(key_id)):
+            detail = f"This API key may send {per_s} requests per second: wait {wait_s} s."
+            raise Problem(TOO_MANY, detail, headers={"Retry-After": str(wait_s)})
 
 
 def authenticator_for(pool: Pool) -> Authenticator:
     """Authenticate keys against the database."""
-    return Authenticator(lambda key: api_keys.find(pool, key))
+    return Authenticator(partial(api_keys.read_valid, pool))
+
+
+def note_use_loop(pool: Pool, authenticator: Authenticator) -> Loop:
+    """Return the loop that notes which keys were used."""
+
+    async def note_once() -> int:
+        if used := authenticator.take_used():
+            await api_keys.note_use(pool, used)
+        return 0
+
+    return Loop("api_key_use", note_once, interval_min_s=NOTE_INTERVAL_S, interval_max_s=NOTE_INTERVAL_S)
 
 
 SCOPES: Final = {
@@ -99,6 +156,15 @@ def require(authenticator: Authenticator, scope: Scope) -> Callable[..., Awaitab
         return client
 
     return dependency
+
+
+def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return any((mapped or parsed) in network for network in networks)
 
 
 def _network(address: str) -> str:

@@ -34,6 +34,8 @@ _PROBLEM_TYPES: Final = {
     RefusalReason.NOT_ALLOWED: problems.NOT_ALLOWED,
     RefusalReason.NOT_YET: problems.NOT_YET,
     RefusalReason.BUSY: problems.UNAVAILABLE,
+    RefusalReason.FORBIDDEN: problems.FORBIDDEN,
+    RefusalReason.TOO_MANY: problems.TOO_MANY,
     RefusalReason.INVALID: problems.INVALID,
     RefusalReason.IN_PROGRESS: problems.IN_PROGRESS,
     RefusalReason.KEY_MISMATCH: problems.KEY_MISMATCH,

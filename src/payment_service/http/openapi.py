@@ -25,6 +25,7 @@ ABOUT: Final = (
     "changed. See `docs/api.md` for examples."
 )
 _NOT_READY: Final = "NotReady"
+_CONTACT: Final = {"name": "The maintainers of payment-service"}
 _TAGS: Final = [
     {"name": "payments", "description": "Read payments, and capture or cancel them."},
     {"name": "refunds", "description": "Make and read refunds."},
@@ -53,13 +54,33 @@ _PROVIDER: Final = {
 _EVENT: Final[dict[str, Any]] = {
     "type": "object",
     "description": "An event of Stripe (https://docs.stripe.com/api/events/object). Types without effect are stored too.",
-    "required": ["id", "type", "created", "data"],
+    "required": ["id", "type", "created", "livemode", "data"],
     "properties": {
-        "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}$"},
-        "type": {"type": "string", "pattern": "^[A-Za-z0-9_.\\[\\]-]{1,255}$"},
-        "created": {"type": "integer", "minimum": 1_000_000_000, "maximum": 9_999_999_999},
-        "livemode": {"type": "boolean"},
-        "data": {"type": "object", "required": ["object"], "properties": {"object": {"type": "object"}}},
+        "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}$", "description": "Stripe's id of the event."},
+        "object": {"const": "event", "description": "Stripe's name of this kind of object."},
+        "type": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9_.\\[\\]-]{1,255}$",
+            "description": "What happened, such as `payment_intent.succeeded`.",
+        },
+        "created": {
+            "type": "integer",
+            "minimum": 1_000_000_000,
+            "maximum": 9_999_999_999,
+            "description": "Time of the event in seconds since 1970.",
+        },
+        "livemode": {"type": "boolean", "description": "False: the event is of a sandbox or of test mode."},
+        "data": {
+            "type": "object",
+            "description": "The object that the event is about.",
+            "required": ["object"],
+            "properties": {
+                "object": {
+                    "type": "object",
+                    "description": "The object, as the API version of the endpoint renders it.",
+                }
+            },
+        },
     },
 }
 _EVENT_EXAMPLE: Final = {
@@ -72,6 +93,11 @@ _EVENT_EXAMPLE: Final = {
 }
 
 
+def _always(value: object, description: str) -> dict[str, Any]:
+    """Describe a property that has one value."""
+    return {"const": value, "description": description}
+
+
 def _answered(description: str, **properties: dict[str, Any]) -> dict[str, Any]:
     schema = {"type": "object", "required": list(properties), "properties": properties}
     return {"description": description, "content": {"application/json": {"schema": schema}}}
@@ -82,6 +108,7 @@ _CHECKS: Final = {
     "description": "State of each part: `ok`, or a sentence. Broker and provider do not affect readiness.",
     "additionalProperties": {"type": "string"},
 }
+_RECEIVED: Final = _always(True, "Always true: the event is stored.")  # noqa: FBT003 - the value itself
 _MISSING: Final = "The service is not ready: `checks` lists the reasons."
 # FastAPI cannot describe the responses of plain routes.
 _PLAIN: Final[dict[str, Any]] = {
@@ -97,7 +124,7 @@ _PLAIN: Final[dict[str, Any]] = {
                 "required": True,
                 "content": {"application/json": {"schema": _EVENT, "example": _EVENT_EXAMPLE}},
             },
-            "responses": {200: _answered("The event is durable.", received={"const": True}), **WEBHOOK},
+            "responses": {200: _answered("The event is durable.", received=_RECEIVED), **WEBHOOK},
         }
     },
     "/webhooks/{provider}": {
@@ -113,7 +140,7 @@ _PLAIN: Final[dict[str, Any]] = {
                 "content": {"application/json": {"schema": {"type": "object"}, "example": {"id": "event-1"}}},
             },
             "responses": {
-                200: _answered("The event is durable.", received={"const": True}),
+                200: _answered("The event is durable.", received=_RECEIVED),
                 **WEBHOOK,
                 404: problem("No such provider is configured.", (problems.NOT_FOUND, NO_SUCH_PROVIDER)),
             },
@@ -124,17 +151,24 @@ _PLAIN: Final[dict[str, Any]] = {
             "tags": ["health"],
             "summary": "Liveness of the process",
             "operationId": "read_health",
-            "responses": {200: _answered("The process is alive.", status={"const": "ok"}), **ALWAYS},
+            "description": "Answers as long as the process runs. It asks neither the database nor the broker.",
+            "responses": {
+                200: _answered("The process is alive.", status=_always("ok", "Always `ok`.")),
+                **ALWAYS,
+            },
         }
     },
     "/ready": {
         "get": {
             "tags": ["health"],
             "summary": "Readiness of the service",
+            "description": "Asks the database. A load balancer sends requests only while the answer is 200.",
             "operationId": "read_readiness",
             "responses": {
                 200: _answered(
-                    "The schema matches this version and the database answers.", ready={"const": True}, checks=_CHECKS
+                    "The schema matches this version and the database answers.",
+                    ready=_always(True, "Always true in this response."),  # noqa: FBT003 - the value itself
+                    checks=_CHECKS,
                 ),
                 **ALWAYS,
                 503: problem(
@@ -162,6 +196,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         tags=_TAGS,
         servers=[{"url": "http://127.0.0.1:8082", "description": "SERVICE_PORT of a local service."}],
+        contact=_CONTACT,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     schemas = description["components"]["schemas"]
@@ -213,8 +248,21 @@ def _complete(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
         body = content["schema"]
         schemas[body["title"]] = body
         content |= {"schema": {"$ref": f"#/components/schemas/{body['title']}"}, "example": REQUESTS[name]}
+    _name_scope(operation)
     done = next(answer for status, answer in operation["responses"].items() if status < "300")
     done["content"]["application/json"]["example"] = RESPONSES[name]
+
+
+def _name_scope(operation: dict[str, Any]) -> None:
+    """State the scope of the key in words and as `x-scope`. Tools accept scopes in `security` for OAuth 2 only."""
+    security = operation.setdefault("security", [])
+    if not security:
+        return
+    [scope] = security[0].pop("api_key")
+    security[0]["api_key"] = []
+    operation["x-scope"] = scope
+    sentence = f"The key needs the scope `{scope}` or `admin`."
+    operation["description"] = f"{operation.get('description', '').strip()}\n\n{sentence}".strip()
 
 
 def _shared(answer: dict[str, Any]) -> dict[str, Any]:

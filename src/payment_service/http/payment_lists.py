@@ -87,6 +87,7 @@ def payment_lists_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
     async def list_payment_events(
         payment_id: PaymentId, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
     ) -> Page[PaymentEvent]:
+        """Return the provider events that name this payment, without their content."""
         return await lists.page(
             payment_id, "events", PaymentEvent, payment_reads.events, limit, cursor, by="occurred_at"
         )
@@ -95,12 +96,14 @@ def payment_lists_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
     async def list_payment_refunds(
         payment_id: PaymentId, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
     ) -> Page[Refund]:
+        """Return the payment's refunds, including those that were made at the provider."""
         return await lists.page(payment_id, "refunds", Refund, refund_reads.refunds, limit, cursor)
 
     @router.get("/disputes", dependencies=dependencies, summary="List a payment's disputes, newest first")
     async def list_payment_disputes(
         payment_id: PaymentId, limit: Limit = PAGE_DEFAULT, cursor: Cursor = None
     ) -> Page[Dispute]:
+        """Return the payment's disputes with the deadlines for evidence."""
         return await lists.page(payment_id, "disputes", Dispute, refund_reads.disputes, limit, cursor)
 
     @router.get("/timeline", dependencies=dependencies, summary="Read a payment's timeline, in order")

@@ -57,7 +57,7 @@ BAD_REQUEST: Final = ProblemType("bad_request", 400, "The request cannot be read
 NOT_SIGNED: Final = ProblemType("not_signed", 400, "The signature is not valid")
 NOT_AN_EVENT: Final = ProblemType("not_an_event", 400, "The body is not an event")
 UNAUTHENTICATED: Final = ProblemType("unauthenticated", 401, "No valid API key")
-FORBIDDEN: Final = ProblemType("forbidden", 403, "The API key lacks a scope")
+FORBIDDEN: Final = ProblemType("forbidden", 403, "The API key does not allow this")
 NOT_FOUND: Final = ProblemType("not_found", 404, "Not found")
 METHOD_NOT_ALLOWED: Final = ProblemType("method_not_allowed", 405, "Method not allowed")
 NOT_ALLOWED: Final = ProblemType("not_allowed", 409, "Not possible in this state")
@@ -152,7 +152,7 @@ class NotReadyBody(ProblemBody):
 
     model_config = ConfigDict(title="NotReady")
 
-    ready: Literal[False]
+    ready: Literal[False] = Field(description="Always false in this response.")
     checks: dict[str, str] = Field(description="Each part with its state: `ok`, or a sentence.")
 
 

@@ -79,6 +79,7 @@ def refunds_router(pool: Pool, authenticator: Authenticator, refunds: Refunds) -
         summary="Read a refund",
     )
     async def read_refund(refund_id: RefundId) -> Refund:
+        """Return the refund in its current state."""
         row = await refund_reads.refund(pool, refund_id)
         if row is None:
             raise Problem(NOT_FOUND, "There is no refund with this id.")

@@ -73,7 +73,7 @@ COMMON_RESPONSES: Final[Responses] = {
         headers=_CHALLENGE,
     ),
     403: problem(
-        "The API key lacks the required scope.",
+        "The API key lacks the required scope, or may not be used from this address or for this refund.",
         (problems.FORBIDDEN, "This request needs a key with the scope `refund` (or `admin`)."),
     ),
     422: problem(
@@ -81,7 +81,7 @@ COMMON_RESPONSES: Final[Responses] = {
         (problems.INVALID, "limit: must be at most 100."),
     ),
     429: problem(
-        "Too many invalid API keys came from this address. Valid keys are never refused for this reason.",
+        "Too many invalid API keys came from this address, which never refuses a valid key; or a limit of the key is used up.",
         (problems.TOO_MANY, "Too many invalid API keys: wait 3 s."),
         headers=RETRY_AFTER,
     ),
@@ -97,7 +97,7 @@ SHARED: Final = {
     "Unauthenticated": COMMON_RESPONSES[401],
     "Forbidden": COMMON_RESPONSES[403],
     "InvalidParameter": COMMON_RESPONSES[422],
-    "TooManyBadKeys": COMMON_RESPONSES[429],
+    "TooManyRequests": COMMON_RESPONSES[429],
     "HeadTooLarge": COMMON_RESPONSES[431],
     "Defect": COMMON_RESPONSES[500],
     "Unavailable": COMMON_RESPONSES[503],

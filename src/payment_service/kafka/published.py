@@ -27,14 +27,19 @@ if TYPE_CHECKING:
 BATCH_RECORDS: Final = 500
 POLL_S: Final = 0.2
 REQUEST_TIMEOUT_S: Final = 10.0
-# A partition that neither sends a record nor reports its end for this long has no more, if the broker still answers.
-IDLE_S: Final = 5.0
+# After this long without a record or a report of an end, positions are compared with the broker's end offsets.
+IDLE_S: Final = 2.0
+# Brokers answer a fetch within 500 ms, and a paused or throttled one within seconds.
+SILENCE_S: Final = 30.0
+# Electing a leader takes the controller some 100 ms.
+MOVING_PAUSE_S: Final = 0.2
 # Two places on a partition that are closer than this are read in one go.
 GAP_RECORDS: Final = 1_000
 PREFETCH_KBYTES: Final = 16_384
 LIBRARY_LOG_LEVEL: Final = 2  # errors are raised instead
 PUBLISHED_TOPICS: Final = (*payment_service_events.TOPICS, *DEAD_LETTERS.values())
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the library's names for its own findings begin so
+_MOVING: Final = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 # A plain call does not report a header whose name is not UTF-8 (`kafka/consumer.py`).
 _call_headers: Final = methodcaller("headers")
 
@@ -50,14 +55,15 @@ async def open_published_records(config: KafkaSettings) -> AsyncIterator[Publish
 
 
 class PublishedRecords:
-    """A reader of topics. Topics that the broker does not have are empty. Raises KafkaException if it cannot be read."""
+    """A reader of topics. Topics that the broker does not have are empty.
 
-    def __init__(
-        self, config: KafkaSettings, topics: Sequence[str] = PUBLISHED_TOPICS, *, idle_s: float = IDLE_S
-    ) -> None:
+    Raises KafkaException if the broker cannot be read, and TopicsUnavailable if a partition becomes silent before its end.
+    """
+
+    def __init__(self, config: KafkaSettings, topics: Sequence[str] = PUBLISHED_TOPICS) -> None:
         self._topics = topics
-        self._idle_s = idle_s
         self._partitions: list[tuple[str, int]] = []
+        self._assigned: Offsets = {}
         self._following: Offsets = {}  # what the consumer returns next, if `read_from` has read before
         self._active_at_s = monotonic()
         self._consumer = Consumer(_settings(config), logger=logging.getLogger("librdkafka"))
@@ -80,11 +86,23 @@ class PublishedRecords:
         asked = [TopicPartition(topic, number, since_ms) for topic, number in self._partitions]
         if not asked:
             return {}
-        found = await asyncio.to_thread(self._consumer.offsets_for_times, asked, timeout=REQUEST_TIMEOUT_S)
-        if (error := next((start.error for start in found if start.error), None)) is not None:
-            raise KafkaException(error)
+        found = await self._offsets_for_times(asked)
         # A negative offset means the end: no record is that new.
         return {(start.topic, start.partition): start.offset for start in found if start.offset >= 0}
+
+    async def _offsets_for_times(self, asked: list[TopicPartition]) -> list[TopicPartition]:
+        """Ask the leaders of partitions, again while a partition moves to another broker."""
+        deadline_s = monotonic() + REQUEST_TIMEOUT_S
+        while True:
+            try:
+                found = await asyncio.to_thread(self._consumer.offsets_for_times, asked, timeout=REQUEST_TIMEOUT_S)
+                _raise_first(found)
+            except KafkaException as error:
+                if error.args[0].code() not in _MOVING or monotonic() > deadline_s:
+                    raise
+                await asyncio.sleep(MOVING_PAUSE_S)
+            else:
+                return found
 
     async def read_from(self, offsets: Offsets) -> tuple[Sequence[TopicRecord], Offsets]:
         """Return some records from offsets on, and the offsets after them. A partition whose end was reached is absent."""
@@ -112,16 +130,16 @@ class PublishedRecords:
             async for batch in self._read(starts, ends):
                 found.update({record.place: record for record in batch if record.place in wanted})
         for place in set(places) - found.keys():
-            if (place.topic, place.partition) in existing and place.offset < await self._first_offset(place):
+            if (place.topic, place.partition) not in existing:
+                continue
+            first, _ = await self._first_and_end(TopicPartition(place.topic, place.partition))
+            if place.offset < first:
                 found[place] = None
         return found
 
-    async def _first_offset(self, place: Place) -> int:
-        partition = TopicPartition(place.topic, place.partition)
-        low: int = (
-            await asyncio.to_thread(self._consumer.get_watermark_offsets, partition, timeout=REQUEST_TIMEOUT_S)
-        )[0]
-        return low
+    async def _first_and_end(self, partition: TopicPartition) -> tuple[int, int]:
+        first, end = await asyncio.to_thread(self._consumer.get_watermark_offsets, partition, timeout=REQUEST_TIMEOUT_S)
+        return first, end
 
     async def _read(
         self, starts: Sequence[TopicPartition], ends: Mapping[tuple[str, int], int]
@@ -137,6 +155,7 @@ class PublishedRecords:
     def _assign(self, starts: Sequence[TopicPartition]) -> None:
         self._following = {}
         self._active_at_s = monotonic()
+        self._assigned = {(start.topic, start.partition): start.offset for start in starts}
         self._consumer.assign(list(starts))
 
     async def _consume(
@@ -155,11 +174,27 @@ class PublishedRecords:
                 left.discard(partition)
         if messages:
             self._active_at_s = monotonic()
-        elif monotonic() - self._active_at_s > self._idle_s:
-            # Nothing came, so ask whether the broker still answers: otherwise records would count as missing.
-            await asyncio.to_thread(self._consumer.list_topics, timeout=REQUEST_TIMEOUT_S)
-            left.clear()
+        elif monotonic() - self._active_at_s > IDLE_S:
+            left -= {partition for partition in left if await self._at_end(*partition)}
+            self._require_active(left)
         return batch
+
+    async def _at_end(self, topic: str, number: int) -> bool:
+        partition = TopicPartition(topic, number)
+        _, end = await self._first_and_end(partition)
+        (at,) = self._consumer.position([partition])
+        return max(at.offset, self._assigned[topic, number]) >= end
+
+    def _require_active(self, left: Collection[tuple[str, int]]) -> None:
+        """Raise TopicsUnavailable if partitions are silent before their end: their other records would count as missing."""
+        if left and monotonic() - self._active_at_s > SILENCE_S:
+            names = ", ".join(f"{topic}-{number}" for topic, number in sorted(left))
+            raise TopicsUnavailable(f"The broker sent nothing for {SILENCE_S:.0f} s before the end of {names}.")
+
+
+def _raise_first(partitions: Iterable[TopicPartition]) -> None:
+    if (error := next((partition.error for partition in partitions if partition.error), None)) is not None:
+        raise KafkaException(error)
 
 
 def _runs(places: Iterable[Place]) -> list[list[Place]]:

@@ -1,18 +1,12 @@
-"""Kafka's part of a recovery: read what was published since a backup, and set the consumer group back to it.
-
-The reader joins no group. It stops at the end of each partition, or after a silence: end offsets of the embedded broker are
-wrong.
-"""
+"""Kafka's part of a recovery: read what was published since a backup, and set the consumer group back to it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -22,29 +16,20 @@ from confluent_kafka.admin import AdminClient
 import payment_service_events
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.db.recovery import PublishedRecord
+from payment_service.flows.comparisons.topics import Offsets, TopicRecord, TopicsUnavailable
 from payment_service.flows.operators.recover import Incomplete
+from payment_service.kafka.published import LIBRARY_LOG_LEVEL, PublishedRecords
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
-    from confluent_kafka import Message
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from payment_service.config.config import KafkaSettings
 
 # Clocks of the broker, the producers and the database differ, and a backup takes a while. Records that the backup has are
 # recognized, so a larger margin costs only time.
 MARGIN: Final = timedelta(minutes=10)
-BATCH_RECORDS: Final = 500
-POLL_S: Final = 0.2
-# A partition that reports neither a record nor its end for so long has no more.
-SILENCE_S: Final = 5.0
 TIMEOUT_S: Final = 10.0
-PREFETCH_KBYTES: Final = 16_384
-LIBRARY_LOG_LEVEL: Final = 2  # errors are raised instead
-# A plain call does not report a header whose name is not UTF-8 (`kafka/consumer.py`).
-_call_headers: Final = methodcaller("headers")
-_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the library's name
-
+_LOGGER: Final = logging.getLogger("librdkafka")
 # The broker's answers while a member, perhaps a killed one until its session ends, owns the offsets.
 _HAS_MEMBERS: Final = frozenset({KafkaError.NON_EMPTY_GROUP, KafkaError.UNKNOWN_MEMBER_ID})
 
@@ -62,43 +47,32 @@ class OffsetChange:
 async def published_since(
     config: KafkaSettings, deployment: str, since: datetime
 ) -> AsyncIterator[list[PublishedRecord]]:
-    """Yield the records of this deployment on `payments.*` since a time, minus MARGIN. Raise KafkaException."""
+    """Yield the records of this deployment on `payments.*` since a time, minus MARGIN. Raise KafkaException and Incomplete."""
     begin_ms = int((since - MARGIN).timestamp() * 1000)
-    source = f"/payment-service/{deployment}".encode()
-    with closing(Consumer(_settings(config), logger=logging.getLogger("librdkafka"))) as consumer:
-        starts = await asyncio.to_thread(_offsets_at, consumer, payment_service_events.TOPICS, begin_ms)
-        left = {(start.topic, start.partition) for start in starts if start.offset >= 0}
-        consumer.assign([start for start in starts if start.offset >= 0])
-        heard_at = time.monotonic()
-        while left and time.monotonic() - heard_at < SILENCE_S:
-            messages = await asyncio.to_thread(consumer.consume, BATCH_RECORDS, POLL_S)
-            if messages:
-                heard_at = time.monotonic()
-            left -= _ended(messages)
-            batch = [_record(message, source, begin_ms) for message in messages if message.error() is None]
-            if found := [record for record in batch if record is not None]:
+    source = f"/payment-service/{deployment}"
+    async with PublishedRecords(config, payment_service_events.TOPICS) as reader:
+        offsets = await reader.starts(since - MARGIN)
+        while offsets:
+            batch, offsets = await _read(reader, offsets)
+            records = (_published(record, source) for record in batch if record.timestamp_ms >= begin_ms)
+            if found := [record for record in records if record is not None]:
                 yield found
-        silent = [start for start in starts if (start.topic, start.partition) in left]
-        await asyncio.to_thread(_require_read, consumer, silent)
 
 
-def offsets_at(config: KafkaSettings, at: datetime) -> list[OffsetChange]:
-    """Return how the group's offsets on the order topics are to be set back to a time, minus MARGIN.
+async def offsets_at(config: KafkaSettings, at: datetime) -> list[OffsetChange]:
+    """Return how the group's offsets on the order topics are to be set back to a time, minus MARGIN. Raise KafkaException.
 
     A partition without a committed offset is read from its start anyway.
     """
-    at_ms = int((at - MARGIN).timestamp() * 1000)
-    settings = {**_settings(config), "group.id": config.kafka_group_id}
-    with closing(Consumer(settings, logger=logging.getLogger("librdkafka"))) as consumer:
-        wanted = _offsets_at(consumer, (ORDERS_CREATED, ORDERS_CANCELLED), at_ms)
-        if not wanted:
-            return []
-        partitions = [TopicPartition(one.topic, one.partition) for one in wanted]
-        committed = {(p.topic, p.partition): p.offset for p in consumer.committed(partitions, timeout=TIMEOUT_S)}
+    async with PublishedRecords(config, (ORDERS_CREATED, ORDERS_CANCELLED)) as reader:
+        starts = await reader.starts(at - MARGIN)
+    if not starts:
+        return []
+    committed = await asyncio.to_thread(_committed, config, starts)
     return [
-        OffsetChange(one.topic, one.partition, before, one.offset)
-        for one in wanted
-        if 0 <= one.offset < (before := committed[one.topic, one.partition])
+        OffsetChange(topic, partition, before, offset)
+        for (topic, partition), offset in starts.items()
+        if offset < (before := committed[topic, partition])
     ]
 
 
@@ -135,96 +109,53 @@ def members_of_group(config: KafkaSettings) -> int:
         raise
 
 
-def _offsets_at(consumer: Consumer, topics: Iterable[str], at_ms: int) -> list[TopicPartition]:
-    """Return the first offset at or after a time of each partition; -1 if no record is that new."""
-    existing = consumer.list_topics(timeout=TIMEOUT_S).topics
-    asked = [
-        TopicPartition(name, number, at_ms)
-        for name in topics
-        if name in existing
-        for number in existing[name].partitions
-    ]
-    found = consumer.offsets_for_times(asked, timeout=TIMEOUT_S) if asked else []
-    for one in found:
-        if one.error is not None:
-            raise KafkaException(one.error)
-    return list(found)
+def _committed(config: KafkaSettings, partitions: Iterable[tuple[str, int]]) -> Offsets:
+    """Return the group's committed offsets. It is negative where there is none."""
+    asked = [TopicPartition(*partition) for partition in partitions]
+    settings = {**_settings(config), "group.id": config.kafka_group_id, "enable.auto.commit": False}
+    with closing(Consumer(settings, logger=_LOGGER)) as consumer:
+        return {(one.topic, one.partition): one.offset for one in consumer.committed(asked, timeout=TIMEOUT_S)}
 
 
-def _require_read(consumer: Consumer, silent: Iterable[TopicPartition]) -> None:
-    """Raise Incomplete if a partition became silent before its end, and KafkaException if the broker is gone."""
-    for start in silent:
-        _, end = consumer.get_watermark_offsets(start, timeout=TIMEOUT_S)
-        (at,) = consumer.position([start])
-        if max(at.offset, start.offset) < end:
-            message = f"{start.topic}-{start.partition} was not read to its end. Check the broker, then run this again."
-            raise Incomplete(message)
+async def _read(reader: PublishedRecords, offsets: Offsets) -> tuple[Sequence[TopicRecord], Offsets]:
+    try:
+        return await reader.read_from(offsets)
+    except TopicsUnavailable as error:
+        message = f"{error} Check the broker, then run this again."
+        raise Incomplete(message) from error
 
 
-def _ended(messages: Iterable[Message]) -> set[tuple[str, int]]:
-    """Return the partitions whose end was reached. Raise KafkaException for any other error."""
-    ended = set()
-    for message in messages:
-        error = message.error()
-        if error is not None and error.code() != _END:
-            raise KafkaException(error)
-        if error is not None:
-            ended.add((message.topic() or "", message.partition() or 0))
-    return ended
-
-
-def _record(message: Message, source: bytes, begin_ms: int) -> PublishedRecord | None:
-    """Return a record of ours, or None for a record of another program or an earlier time."""
-    if message.timestamp()[1] < begin_ms:
+def _published(record: TopicRecord, source: str) -> PublishedRecord | None:
+    """Return a record of ours, or None for a record of another program."""
+    if record.header("ce_source") != source:
         return None
     try:
-        named: Any = _call_headers(message) or []
-        headers = [(name, _bytes(value)) for name, value in named]
-        known = dict(headers)
-        if known.get("ce_source") != source:
-            return None
         return PublishedRecord(
-            ce_id=UUID((known["ce_id"] or b"").decode()),
-            payment_id=UUID((_bytes(message.key()) or b"").decode()),
-            attempt=int(known["ce_attempt"] or b""),
-            sequence=int(known["ce_sequence"] or b""),
-            topic=message.topic() or "",
-            partition=message.partition() or 0,
-            offset=message.offset() or 0,
-            key=_bytes(message.key()),
-            value=_bytes(message.value()),
-            headers=headers,
-            recorded_at=datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
+            ce_id=UUID(record.header("ce_id")),
+            payment_id=UUID((record.key or b"").decode()),
+            attempt=int(record.header("ce_attempt")),
+            sequence=int(record.header("ce_sequence")),
+            topic=record.place.topic,
+            partition=record.place.partition,
+            offset=record.place.offset,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+            recorded_at=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
         )
-    except (KeyError, ValueError, SystemError):
+    except ValueError:
         return None
-
-
-def _bytes(value: object) -> bytes | None:
-    return value if value is None or isinstance(value, bytes) else str(value).encode()
 
 
 def _admin(config: KafkaSettings) -> AdminClient:
-    return AdminClient({**_connection(config), "log_level": LIBRARY_LOG_LEVEL}, logger=logging.getLogger("librdkafka"))
+    return AdminClient(_settings(config), logger=_LOGGER)
 
 
-def _connection(config: KafkaSettings) -> dict[str, Any]:
+def _settings(config: KafkaSettings) -> dict[str, Any]:
     return {
         **config.kafka_properties,
         "bootstrap.servers": config.kafka_brokers,
         "client.id": config.kafka_client_id,
         "error_cb": lambda _error: None,
-    }
-
-
-def _settings(config: KafkaSettings) -> dict[str, Any]:
-    return {
-        **_connection(config),
-        "group.id": f"{config.kafka_client_id}-recover",  # the library needs a name; nothing is committed under it
-        "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "enable.partition.eof": True,
-        "queued.max.messages.kbytes": PREFETCH_KBYTES,
         "log_level": LIBRARY_LOG_LEVEL,
     }

@@ -31,7 +31,7 @@ from stripe_sandbox.resources.pagination import check_expansion, expanded
 from stripe_sandbox.sandbox import Sandbox
 from stripe_sandbox.state.store import Transaction
 from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
-from stripe_sandbox.wire import cors, forms, headers
+from stripe_sandbox.wire import cors, forms, headers, not_covered
 from stripe_sandbox.wire.auth import presented_key
 from stripe_sandbox.wire.idempotency import fingerprint
 from stripe_sandbox.wire.parameters import Schema
@@ -56,6 +56,19 @@ class Operation:
     run: Callable[[UnitOfWork, Json, Json], Reply]
     schema: Schema
     publishable: bool = False
+
+    @property
+    def name(self) -> str:
+        """The method and the path of Stripe's reference."""
+        return f"{self.method} {self.path}"
+
+    def read(self, raw: Json) -> Json:
+        """Return typed parameters. Raises `ApiError` 400; for what only Stripe accepts, with a message that says so."""
+        try:
+            return self.schema.read(raw)
+        except ApiError:
+            not_covered.check_parameters(self.name, raw)
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,7 @@ class Api:
         if (outage := self._sandbox.faults.current_outage()) is not None:
             return await during_outage(*outage)
         if operation is None or request.match_info.get("id") == SEARCH:
+            not_covered.check_endpoint(request.method, request.path)
             raise errors.unknown_url(request.method, request.path)
         raw = forms.decode(await _form(request))
         publishable = self._sandbox.api_keys.check(request.headers.get("Authorization"), raw.get("key"))
@@ -173,7 +187,7 @@ class Api:
     async def _execute(
         self, operation: Operation, call: Call, injection: Injection | None, request_fingerprint: str
     ) -> ApiResponse:
-        params = operation.schema.read(call.raw)
+        params = operation.read(call.raw)
         if "expand" in params:
             check_expansion(operation.method, operation.path, params["expand"])
         work = self._begin(call)

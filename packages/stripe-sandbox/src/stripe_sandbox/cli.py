@@ -29,6 +29,10 @@ def serve(
         typer.Option(help="API key to accept, repeatable; without it, every sk_test_… and pk_test_… key."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Host name by which clients may call it, besides localhost and addresses; repeatable."),
+    ] = None,
     faults: Annotated[
         Path | None,
         typer.Option(help="JSON file with a fault plan, in the format of POST /sandbox/faults."),
@@ -45,7 +49,7 @@ def serve(
         sandbox.load()
         if webhook is not None and webhook_secret is not None:
             sandbox.set_endpoint(webhook, webhook_secret, ["*"])
-        uvloop.run(run(sandbox, host, port, lambda bound: _print_ready(host, bound)))
+        uvloop.run(run(sandbox, host, port, lambda bound: _print_ready(host, bound), allowed_host or ()))
     except OSError as error:
         taken = f"port {port} on {host} is in use. Choose another with --port, or 0 for a free one."
         raise _exit_with(taken if error.errno == errno.EADDRINUSE else _file_error(error)) from None

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
-from stripe_sandbox import control, stripe_js
+from stripe_sandbox import control, errors, stripe_js
 from stripe_sandbox.api import Api, Operation
 from stripe_sandbox.pages import routes as pages
 from stripe_sandbox.pages.site import Site, reject_cross_site_requests
 from stripe_sandbox.routes import OPERATIONS
 from stripe_sandbox.sandbox import Sandbox
+from stripe_sandbox.state.unit_of_work import new_id
+from stripe_sandbox.wire.hosts import AllowedHosts
 
 BODY_LIMIT_BYTES = 1024 * 1024  # the largest request with every parameter has a few kB
 STOP_TIMEOUT_S = 1.0  # for responses in progress at shutdown
 
+Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-def application(sandbox: Sandbox) -> web.Application:
-    app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[reject_cross_site_requests])
+
+def application(sandbox: Sandbox, hosts: AllowedHosts) -> web.Application:
+    middlewares = [_reject_foreign_hosts(hosts), reject_cross_site_requests]
+    app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=middlewares)
     api, site = Api(sandbox), Site(sandbox)
     app.add_routes(control.routes(sandbox))
     app.add_routes(pages.routes(site))
@@ -31,7 +37,9 @@ def application(sandbox: Sandbox) -> web.Application:
     return app
 
 
-async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], None]) -> None:
+async def run(
+    sandbox: Sandbox, host: str, port: int, ready: Callable[[int], None], allowed_hosts: Iterable[str] = ()
+) -> None:
     """Serve until SIGTERM or SIGINT; `ready` receives the bound port. Raises `OSError` if binding fails."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -39,7 +47,8 @@ async def run(sandbox: Sandbox, host: str, port: int, ready: Callable[[int], Non
     journal = asyncio.create_task(sandbox.journal.run())
     await sandbox.sender.start()
     timers = asyncio.create_task(sandbox.run_timers())
-    runner = web.AppRunner(application(sandbox), access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
+    app = application(sandbox, AllowedHosts([host, *allowed_hosts]))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
     await runner.setup()
     listener = asyncio.create_task(_listen(sandbox, runner, host, port, ready))
     stopped = asyncio.create_task(stop.wait())
@@ -75,7 +84,19 @@ async def _listen(sandbox: Sandbox, runner: web.AppRunner, host: str, port: int,
             await site.start()
 
 
-def _served(api: Api, operation: Operation | None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _reject_foreign_hosts(hosts: AllowedHosts) -> Middleware:
+    @web.middleware
+    async def reject(request: web.Request, handler: Serve) -> web.StreamResponse:
+        try:
+            hosts.check(request.headers.get("Host"))
+        except errors.ApiError as error:
+            return web.json_response(errors.body(error.error, new_id("req_")), status=error.status)
+        return await handler(request)
+
+    return reject
+
+
+def _served(api: Api, operation: Operation | None) -> Serve:
     async def serve(request: web.Request) -> web.StreamResponse:
         return await api.serve(request, operation)
 

@@ -150,6 +150,17 @@ COMMENT ON TABLE api_keys IS 'Keys of the HTTP API. Only their hashes are stored
 COMMENT ON COLUMN api_keys.client IS 'The name under which requests with this key appear in the audit.';
 COMMENT ON COLUMN api_keys.prefix IS 'First characters of the key, to recognize it by. Not secret.';
 COMMENT ON COLUMN api_keys.hash IS 'SHA-256 of the key.';
+COMMENT ON COLUMN api_keys.family IS 'Shared by a key and those that replaced it, so that a rotation does not restart the limits of a day.';
+COMMENT ON COLUMN api_keys.networks IS 'Addresses that may use the key; empty: every address.';
+COMMENT ON COLUMN api_keys.requests_per_second IS 'Per process of the service. NULL: no limit.';
+COMMENT ON COLUMN api_keys.refunds_per_day IS 'Refunds per day, UTC, of the family. NULL: no limit.';
+COMMENT ON COLUMN api_keys.refund_amounts_per_day IS 'Sum of refunds per day, UTC, of the family: minor units by currency. Empty: no limit; otherwise no other currency.';
+COMMENT ON COLUMN api_keys.refund_amounts_max IS 'The largest single refund: minor units by currency. Empty: no limit; otherwise no other currency.';
+COMMENT ON COLUMN api_keys.last_used_at IS 'Accurate to a minute or two. NULL: never.';
+
+COMMENT ON TABLE api_key_refunds IS 'Refunds requested with a limited API key, per day. Its row is the lock of concurrent refunds.';
+COMMENT ON COLUMN api_key_refunds.day IS 'Day in UTC, by the database''s clock.';
+COMMENT ON COLUMN api_key_refunds.amounts IS 'Minor units by currency.';
 
 COMMENT ON TABLE idempotency_keys IS 'Stored responses by Idempotency-Key, so that a repeated request gets the same response. Kept for 48 h; 24 h are promised.';
 COMMENT ON COLUMN idempotency_keys.fingerprint IS 'SHA-256 of the request. The same key with another request is refused.';
@@ -159,6 +170,11 @@ COMMENT ON TABLE audit IS 'Changes that a person or an API key requested. Only i
 COMMENT ON COLUMN audit.client IS 'Client of the API key, or cli: and the name of the person on that machine.';
 COMMENT ON COLUMN audit.key_id IS 'api_keys.id. NULL: the command line.';
 COMMENT ON COLUMN audit.address IS 'IP address of the caller; empty for the command line.';
+
+COMMENT ON TABLE audit_unsealed IS 'Entries of audit that the next seal covers. Inserted with the entry, deleted with its link.';
+COMMENT ON TABLE audit_chain IS 'The hash chain over audit. Only inserted into.';
+COMMENT ON COLUMN audit_chain.position IS 'From 1, without gaps.';
+COMMENT ON COLUMN audit_chain.hash IS 'SHA-256 of the previous hash and the entry (docs/decisions/0017-audit-chain.md).';
 
 COMMENT ON TABLE installation IS 'The deployment name that this database belongs to, since the first start. One row.';
 COMMENT ON COLUMN installation.id IS 'Random. In the metadata of created intents, and of the object that claims the name at the provider. A restored backup keeps it.';

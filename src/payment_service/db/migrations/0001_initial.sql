@@ -316,17 +316,6 @@ CREATE TABLE order_cancellations (
 );
 CREATE INDEX order_cancellations_due ON order_cancellations (due_at) WHERE due_at IS NOT NULL;
 
-CREATE TABLE api_keys (
-    id         uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
-    client     text        NOT NULL,
-    prefix     text        NOT NULL,
-    hash       bytea       NOT NULL CONSTRAINT api_keys_hash_is_sha256 CHECK (octet_length(hash) = 32),
-    scopes     text[]      NOT NULL CONSTRAINT api_keys_scopes_are_known CHECK (scopes <@ ARRAY['read', 'checkout', 'refund', 'admin'] AND cardinality(scopes) > 0),
-    created_at timestamptz NOT NULL DEFAULT now(),
-    revoked_at timestamptz,
-    CONSTRAINT api_keys_hash_is_unique UNIQUE (hash)
-);
-
 CREATE TABLE idempotency_keys (
     client      text        NOT NULL,
     key         text        NOT NULL,

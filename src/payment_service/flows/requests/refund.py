@@ -26,6 +26,7 @@ from payment_service.flows.requests.checks import (
     require_same_request,
 )
 from payment_service.flows.requests.idempotency import ChangeResult, change_payments_once, require_same
+from payment_service.flows.requests.refund_limits import require_within_limits
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import Kind
 from payment_service_events.currency import currency
@@ -103,6 +104,7 @@ class Refunds:
         ) is not None:
             await require_not_being_read(connection, payment)
             raise _refusal(refused)
+        await require_within_limits(connection, change_request.actor, fold.refund(payment_id, refund_id).amount)
         await fold.write(connection)
         return fold
 

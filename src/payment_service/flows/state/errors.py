@@ -20,6 +20,8 @@ class RefusalReason(StrEnum):
     NOT_ALLOWED = "not_allowed"  # not in this state
     NOT_YET = "not_yet"  # retry soon
     BUSY = "busy"  # too many requests, or a dependency does not respond; retry soon
+    FORBIDDEN = "forbidden"  # above a limit of the caller
+    TOO_MANY = "too_many"  # a limit of the caller is used up until a given time
     INVALID = "invalid"  # the request itself is wrong
     IN_PROGRESS = "in_progress"  # a request with the same key is in progress
     KEY_MISMATCH = "key_mismatch"  # the key was used for another request

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 class StripePay(BaseModel):
     """Data for Stripe.js to let the customer pay."""
 
-    provider: Literal["stripe"]
+    provider: Literal["stripe"] = Field(description="Pay with Stripe.js.")
     publishable_key: str = Field(
         description="Empty if STRIPE_PUBLISHABLE_KEY is not set.", examples=["pk_test_51Example"]
     )
@@ -19,4 +19,6 @@ class StripePay(BaseModel):
         description="For the paying customer only. Do not store it, log it or put it into a URL.",
         examples=["pi_3SxYz1_secret_example"],
     )
-    method_types: list[str] = Field(examples=[["card"]])
+    method_types: list[str] = Field(
+        description="Payment methods that the customer can choose, as Stripe names them.", examples=[["card"]]
+    )

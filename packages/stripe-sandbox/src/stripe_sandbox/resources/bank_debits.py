@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.resources import charges, payment_methods
-from stripe_sandbox.resources.cards import BANK_REJECTION, Decline, Instrument
+from stripe_sandbox.resources.cards import BANK_REJECTION
+from stripe_sandbox.resources.instruments import Decline, Instrument
 from stripe_sandbox.resources.transitions import BOUNCE, PEND, RECALL, SETTLE, enter, require_status, status_error
 from stripe_sandbox.state.ledger import record
 from stripe_sandbox.state.timers import set_timer, stop_timer

@@ -2,76 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+from typing import Any
 
-from stripe_sandbox.errors import INVALID_REQUEST, Json, doc_url
-
-CARD_ERROR = "card_error"
+from stripe_sandbox.resources.country_cards import COUNTRY_CARDS
+from stripe_sandbox.resources.instruments import Challenge, Decline, Instrument
 
 # In test mode the bank decides on a debit after about 15 s, on a delayed one after at least three minutes:
 # https://docs.stripe.com/payments/sepa-debit/accept-a-payment#test-integration
 SETTLES_S = 15.0
 SETTLES_LATE_S = 180.0
-
-
-@dataclass(frozen=True, slots=True)
-class Decline:
-    """The issuer's decline; `code` is the error's code, `param` the field to correct.
-
-    `failure_code` is the charge's code where it differs.
-    """
-
-    code: str
-    decline_code: str | None
-    message: str
-    advice_code: str | None = None
-    param: str | None = None
-    failure_code: str | None = None
-
-    def error(self, method: Json, charge: Json | None) -> Json:
-        """Return the error object for responses and `last_payment_error`, without empty fields."""
-        fields = {
-            "advice_code": self.advice_code,
-            "charge": charge["id"] if charge else None,
-            "code": self.code,
-            "decline_code": self.decline_code,
-            "doc_url": doc_url(self.code),
-            "message": self.message,
-            "param": self.param,
-            "payment_method": method,
-            "type": CARD_ERROR if self.decline_code else INVALID_REQUEST,
-        }
-        return {name: value for name, value in fields.items() if value is not None}
-
-
-class Challenge(Enum):
-    """When the card requires authentication (3-D Secure)."""
-
-    NEVER = "never"
-    ALWAYS = "always"
-    ON_SESSION = "on_session"
-
-
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """A test payment method; `number` is the card number, account number or IBAN.
-
-    `settles_s` is the time the bank takes to decide on a debit. Without it the debit stays in processing.
-    """
-
-    name: str
-    type: str
-    number: str
-    brand: str = "visa"
-    funding: str = "credit"
-    decline: Decline | None = None
-    challenge: Challenge = Challenge.NEVER
-    settles_s: float | None = None
-
-    @property
-    def last4(self) -> str:
-        return self.number[-4:]
 
 
 def _declined(decline_code: str, message: str, advice: str | None) -> Decline:
@@ -139,18 +78,23 @@ OVER_VOLUME = _returned("charge_exceeds_source_limit", "The debit exceeds the ac
 OVER_AMOUNT = _returned("charge_exceeds_weekly_limit", "The debit exceeds the account's transaction limit.")
 
 
-def _card(
-    name: str,
-    number: str,
-    decline: Decline | None = None,
-    challenge: Challenge = Challenge.NEVER,
-    brand: str = "visa",
-    funding: str = "credit",
-) -> Instrument:
-    return Instrument(name, "card", number, brand, funding, decline, challenge)
+def _card(name: str, number: str, decline: Decline | None = None, **more: Any) -> Instrument:
+    return Instrument(name, "card", number, decline=decline, **more)
 
 
 _ALWAYS = Challenge.ALWAYS
+_ELEVATED = "elevated"
+
+# They differ in what a mobile app shows: https://docs.stripe.com/testing#three-ds-mobile-challenge-flows
+_MOBILE_CHALLENGES = (
+    "4000000000003238",
+    "4000000000003246",
+    "4000000000003253",
+    "4000582600000045",
+    "4000582600000094",
+    "4000582600000102",
+    "4000582600000110",
+)
 
 CARDS = (
     _card("visa", "4242424242424242"),
@@ -163,11 +107,33 @@ CARDS = (
     _card("amex_second", "371449635398431", brand="amex"),
     _card("discover", "6011111111111117", brand="discover"),
     _card("discover_second", "6011000990139424", brand="discover"),
+    _card("discover_debit", "6011981111111113", brand="discover", funding="debit"),
     _card("diners", "3056930009020004", brand="diners"),
     _card("diners_14digits", "36227206271667", brand="diners"),
     _card("jcb", "3566002020360505", brand="jcb"),
     _card("unionpay", "6200000000000005", brand="unionpay"),
+    _card("unionpay_debit", "6200000000000047", brand="unionpay", funding="debit"),
+    _card("unionpay_19digits", "6205500000000000004", brand="unionpay"),
+    _card("visa_cartesBancaires", "4000002500001001", country="FR", co_brand="cartes_bancaires"),
+    _card(
+        "mastercard_cartesBancaires", "5555552500001001", brand="mastercard", country="FR", co_brand="cartes_bancaires"
+    ),
+    _card("visa_debit_eftposAuCoBranded", "4000050360000001", funding="debit", country="AU", co_brand="eftpos_au"),
+    _card(
+        "mastercard_debit_eftposAuCoBranded",
+        "5555050360000080",
+        brand="mastercard",
+        funding="debit",
+        country="AU",
+        co_brand="eftpos_au",
+    ),
+    _card("debit_visaFsaProductCode", "4000051230000072", funding="debit"),
+    _card("debit_visaHsaProductCode", "4000051230000072", funding="debit"),
+    _card("mastercard_debit_mastercardFsaProductCode", "5200828282828897", brand="mastercard", funding="debit"),
+    _card("credit_disableEnterpriseCardFeatures", "4000008400000076"),
+    _card("domesticPricing", "4000000000000093"),
     _card("bypassPending", "4000000000000077"),
+    _card("bypassPendingInternational", "4000003720000278", country="IE"),
     _card("chargeDeclined", "4000000000000002", GENERIC),
     _card("chargeDeclinedInsufficientFunds", "4000000000009995", INSUFFICIENT_FUNDS),
     _card("chargeDeclinedLostCard", "4000000000009987", LOST_CARD),
@@ -178,6 +144,15 @@ CARDS = (
     _card("chargeDeclinedVelocityLimitExceeded", "4000000000006975", VELOCITY),
     _card("chargeDeclinedFraudulent", "4100000000000019", FRAUDULENT),
     _card("radarBlock", "4100000000000019", FRAUDULENT),
+    _card("riskLevelHighest", "4000000000004954", FRAUDULENT),
+    _card("riskLevelElevated", "4000000000009235", risk_level=_ELEVATED),
+    _card("cvcCheckFail", "4000000000000101", checks={"cvc": "fail"}),
+    _card("avsZipFail", "4000000000000036", checks={"postal_code": "fail"}),
+    _card("avsLine1Fail", "4000000000000028", checks={"line1": "fail"}),
+    _card("avsFail", "4000000000000010", checks={"line1": "fail", "postal_code": "fail"}),
+    _card("avsUnchecked", "4000000000000044", checks={"line1": "unavailable", "postal_code": "unavailable"}),
+    _card("cvcCheckFailElevatedRisk", "4000058400307872", risk_level=_ELEVATED, checks={"cvc": "fail"}),
+    _card("avsZipFailElevatedRisk", "4000058400306072", risk_level=_ELEVATED, checks={"postal_code": "fail"}),
     _card("chargeCustomerFail", "4000000000000341", GENERIC),
     _card("createDispute", "4000000000000259"),
     _card("createDisputeProductNotReceived", "4000000000002685"),
@@ -190,23 +165,28 @@ CARDS = (
     _card("createIssuerFraudRecord", "4000000000005423"),
     _card("pendingRefund", "4000000000007726"),
     _card("refundFail", "4000000000005126"),
-    _card("authenticationRequiredOnSetup", "4000002500003155", None, _ALWAYS),
-    _card("authenticationRequired", "4000002760003184", None, _ALWAYS),
+    _card("authenticationRequiredOnSetup", "4000002500003155", challenge=_ALWAYS),
+    _card("authenticationRequired", "4000002760003184", challenge=_ALWAYS),
     _card(
         "authenticationRequiredSetupForOffSession",
         "4000003800000446",
-        None,
-        Challenge.ON_SESSION,
+        challenge=Challenge.ON_SESSION,
     ),
     _card(
         "authenticationRequiredChargeDeclinedInsufficientFunds",
         "4000008260003178",
         INSUFFICIENT_FUNDS,
-        _ALWAYS,
+        challenge=_ALWAYS,
     ),
-    _card("threeDSecure2Required", "4000000000003220", None, _ALWAYS),
-    _card("threeDSecureRequired", "4000000000003063", None, _ALWAYS),
-    _card("threeDSecureRequiredChargeDeclined", "4000008400001629", GENERIC, _ALWAYS),
+    _card("threeDSecure2Required", "4000000000003220", challenge=_ALWAYS),
+    _card("threeDSecureRequired", "4000000000003063", challenge=_ALWAYS),
+    _card("threeDSecureRequiredChargeDeclined", "4000008400001629", GENERIC, challenge=_ALWAYS),
+    _card("threeDSecureRequiredProcessingError", "4000008400001280", GENERIC),
+    _card("threeDSecureOptional", "4000000000003055"),
+    _card("threeDSecureOptionalProcessingError", "4000000000003097"),
+    _card("amex_threeDSecureNotSupported", "378282246310005", brand="amex"),
+    _card("threeDSecureFrictionless", "4000000032200000"),
+    *(_card(f"threeDSecureChallenge{number[-4:]}", number, challenge=_ALWAYS) for number in _MOBILE_CHALLENGES),
 )
 
 
@@ -304,8 +284,9 @@ BANK_ACCOUNTS = (
     Instrument("pm_sepaDebit", "sepa_debit", "AT611904300234573201", settles_s=SETTLES_S),
 )
 
-ALIASES = {f"pm_card_{card.name}": card for card in CARDS} | {account.name: account for account in BANK_ACCOUNTS}
-_BY_NUMBER = {item.number: item for item in reversed((*CARDS, *BANK_ACCOUNTS))}
+_ALL_CARDS = (*CARDS, *COUNTRY_CARDS)
+ALIASES = {f"pm_card_{card.name}": card for card in _ALL_CARDS} | {account.name: account for account in BANK_ACCOUNTS}
+_BY_NUMBER = {item.number: item for item in reversed((*_ALL_CARDS, *BANK_ACCOUNTS))}
 
 
 def by_alias(alias: str) -> Instrument | None:

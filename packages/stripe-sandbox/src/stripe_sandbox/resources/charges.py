@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from stripe_sandbox.errors import Json, missing_resource
 from stripe_sandbox.resources import balance_transactions, descriptors, payment_methods
-from stripe_sandbox.resources.cards import Decline, Instrument
 from stripe_sandbox.resources.events import emit
+from stripe_sandbox.resources.instruments import Decline, Instrument
 from stripe_sandbox.resources.pagination import list_reply, page_query
 from stripe_sandbox.state.timers import set_timer
 from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
@@ -14,6 +14,8 @@ POSTING = "charge.posting"  # the timer of a charge whose balance transaction is
 POSTING_S = 2.0  # Stripe says "a moment later": long enough to observe, short enough to wait for
 DAY_S = 24 * 3600
 PAYOUT_DAYS = 2  # https://docs.stripe.com/payouts#payout-schedule
+NORMAL_RISK = "normal"
+_RISK_SCORES = {NORMAL_RISK: 20, "elevated": 66}
 
 # Fields of a payment method that its charges lack, and fields of charges that the method lacks.
 _METHOD_ONLY = frozenset(
@@ -93,8 +95,8 @@ def new_charge(work: UnitOfWork, intent: Json, method: Json, instrument: Instrum
     }
 
 
-def captured(charge: Json, amount: int) -> Json:
-    return {**_paid(charge), "captured": True, "amount_captured": amount}
+def captured(charge: Json, amount: int, risk_level: str = NORMAL_RISK) -> Json:
+    return {**_paid(charge, risk_level), "captured": True, "amount_captured": amount}
 
 
 def posted(work: UnitOfWork, intent: Json, charge: Json) -> Json:
@@ -142,15 +144,15 @@ def _with_balance_transaction(work: UnitOfWork, charge: Json) -> Json:
 def _available_on(work: UnitOfWork, charge: Json) -> int:
     """Return midnight (UTC) of the second day; now for the test card that bypasses the pending balance."""
     method = work.tx.get("payment_method", charge["payment_method"])
-    if payment_methods.instrument_of(work, method).name == "bypassPending":
+    if payment_methods.instrument_of(work, method).name.startswith("bypassPending"):
         return work.created
     return (work.created // DAY_S + PAYOUT_DAYS) * DAY_S
 
 
-def authorized(charge: Json, capture_before: int) -> Json:
+def authorized(charge: Json, capture_before: int, risk_level: str) -> Json:
     """Return the charge as authorized; the hold ends at `capture_before` (Unix seconds)."""
     card = {**charge["payment_method_details"]["card"], "capture_before": capture_before}
-    return {**_paid(charge), "payment_method_details": {**charge["payment_method_details"], "card": card}}
+    return {**_paid(charge, risk_level), "payment_method_details": {**charge["payment_method_details"], "card": card}}
 
 
 def failed(charge: Json, decline: Decline) -> Json:
@@ -161,8 +163,8 @@ def failed(charge: Json, decline: Decline) -> Json:
         "network_decline_code": None,
         "network_status": "not_sent_to_network" if blocked else "declined_by_network",
         "reason": "highest_risk_level" if blocked else decline.decline_code,
-        "risk_level": "highest" if blocked else "normal",
-        "risk_score": 79 if blocked else 20,
+        "risk_level": "highest" if blocked else NORMAL_RISK,
+        "risk_score": 79 if blocked else _RISK_SCORES[NORMAL_RISK],
         "seller_message": "The bank did not return any further details with this decline.",
         "type": "blocked" if blocked else "issuer_declined",
     }
@@ -175,15 +177,15 @@ def failed(charge: Json, decline: Decline) -> Json:
     }
 
 
-def _paid(charge: Json) -> Json:
+def _paid(charge: Json, risk_level: str) -> Json:
     outcome = {
         "advice_code": None,
         "network_advice_code": None,
         "network_decline_code": None,
         "network_status": "approved_by_network",
         "reason": None,
-        "risk_level": "normal",
-        "risk_score": 20,
+        "risk_level": risk_level,
+        "risk_score": _RISK_SCORES[risk_level],
         "seller_message": "Payment complete.",
         "type": "authorized",
     }

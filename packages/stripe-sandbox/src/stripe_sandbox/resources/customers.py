@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from stripe_sandbox.errors import ApiError, Json, invalid, missing_resource
 from stripe_sandbox.resources import payment_methods
-from stripe_sandbox.resources.cards import CARD_ERROR
 from stripe_sandbox.resources.events import emit
+from stripe_sandbox.resources.instruments import CARD_ERROR
 from stripe_sandbox.resources.payment_methods import NO_ADDRESS
 from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 from stripe_sandbox.wire.parameters import merged_metadata

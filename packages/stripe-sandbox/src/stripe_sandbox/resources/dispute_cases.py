@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stripe_sandbox.resources.cards import Instrument
+from stripe_sandbox.resources.instruments import Instrument
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stripe_sandbox.errors import Json
 from stripe_sandbox.resources import charges
-from stripe_sandbox.resources.cards import Instrument
+from stripe_sandbox.resources.instruments import Instrument
 from stripe_sandbox.resources.old_versions import emit_release
 from stripe_sandbox.resources.transitions import AUTHORIZE, EXPIRE, enter
 from stripe_sandbox.state.ledger import record
@@ -23,7 +23,7 @@ def hold(work: UnitOfWork, intent: Json, charge: Json, instrument: Instrument, *
     capture_before = work.created + window_s
     set_timer(work, EXPIRY, charge["id"], capture_before - work.now)
     held = {**intent, "amount_capturable": intent["amount"]}
-    return enter(work, held, AUTHORIZE, charges.authorized(charge, capture_before))
+    return enter(work, held, AUTHORIZE, charges.authorized(charge, capture_before, instrument.risk_level))
 
 
 def release(work: UnitOfWork, intent: Json, reason: str | None = None) -> Json:

@@ -6,6 +6,7 @@ from stripe_sandbox.errors import Json, invalid
 from stripe_sandbox.resources import balances
 from stripe_sandbox.state.store import Page, PageQuery
 from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork
+from stripe_sandbox.wire import not_covered
 from stripe_sandbox.wire.parameters import Parser, array, integer, mapping, text
 
 LIMIT_DEFAULT = 10
@@ -102,6 +103,11 @@ def check_expansion(method: str, route: str, paths: list[str]) -> None:
         _check_path(noun.removesuffix("s"), names[1:] if listed else names, path)
 
 
+def is_expandable(kind: str, name: str) -> bool:
+    """Return whether `expand[]` may name this field of an object."""
+    return (kind, name) in EXPANDABLE or (kind, name) in _COMPUTED
+
+
 def _check_path(kind: str | None, names: list[str], path: str) -> None:
     for name in names:
         if kind is None:  # several types are possible: the object decides
@@ -113,6 +119,7 @@ def _check_path(kind: str | None, names: list[str], path: str) -> None:
         elif (kind, name) in _COMPUTED:
             kind = _COMPUTED[kind, name]
         else:
+            not_covered.check_expansion(kind, name, path)
             raise invalid(f"This property cannot be expanded ({path}).", "expand")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stripe_sandbox.errors import Json, doc_url, invalid
 from stripe_sandbox.resources import bank_debits, cards, charges, customers, descriptors, holds, payment_methods
-from stripe_sandbox.resources.cards import Challenge, Decline, Instrument
+from stripe_sandbox.resources.instruments import Challenge, Decline, Instrument
 from stripe_sandbox.resources.transitions import (
     APPROVE,
     AWAIT_CONFIRMATION,
@@ -94,7 +94,7 @@ def _charge(work: UnitOfWork, intent: Json, *, off_session: bool) -> Reply:
     if intent["capture_method"] == "manual":
         return Reply(holds.hold(work, intent, charge, instrument, off_session=off_session))
     paid = {**intent, "amount_received": intent["amount"]}
-    return Reply(enter(work, paid, APPROVE, charges.captured(charge, intent["amount"])))
+    return Reply(enter(work, paid, APPROVE, charges.captured(charge, intent["amount"], instrument.risk_level)))
 
 
 def _decline(work: UnitOfWork, intent: Json, charge: Json, decline: Decline) -> Reply:

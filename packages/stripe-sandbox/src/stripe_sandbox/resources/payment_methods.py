@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 
-from stripe_sandbox.errors import ApiError, Json, invalid, missing_parameter, missing_resource
-from stripe_sandbox.resources.cards import ALIASES, Instrument, by_alias, by_number, by_token, passes_luhn
+from stripe_sandbox.errors import Json, invalid, missing_parameter, missing_resource
+from stripe_sandbox.resources import card_checks, other_test_methods
+from stripe_sandbox.resources.cards import ALIASES, by_alias, by_number, by_token, passes_luhn
+from stripe_sandbox.resources.instruments import Instrument
 from stripe_sandbox.state.unit_of_work import Reply, UnitOfWork, new_id
 
-CARD_ERROR = "card_error"
 NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 NO_DETAILS: Json = {
     "address": NO_ADDRESS,
@@ -39,7 +40,7 @@ def resolve(work: UnitOfWork, name: str) -> Json:
         return method
     instrument = by_alias(name)
     if instrument is None:
-        raise missing_resource("PaymentMethod", name, "payment_method", status=400)
+        raise other_test_methods.missing("PaymentMethod", name, "payment_method")
     return _new_method(work, instrument, {})
 
 
@@ -50,7 +51,7 @@ def from_data(work: UnitOfWork, data: Json, prefix: str) -> Json:
     if not isinstance(details, dict):
         raise missing_parameter(f"{prefix}[{kind}]" if prefix else kind)
     if kind == "card":
-        instrument = _card(details)
+        instrument = _card(details, work.now)
     else:
         instrument = _bank_account(kind, str(details.get("iban") or details.get("account_number")))
     return _new_method(work, instrument, data)
@@ -79,39 +80,39 @@ def _reject_used(work: UnitOfWork, method: Json) -> None:
         )
 
 
-def _card(details: Json) -> Instrument:
+def _card(details: Json, now: float) -> Instrument:
     if "token" in details:
         found = by_token(details["token"])
         if found is None:
-            raise missing_resource("token", details["token"], "payment_method_data[card][token]", 400)
+            raise other_test_methods.missing("token", details["token"], "payment_method_data[card][token]")
         return found
     number = str(details.get("number", ""))
     if not number:
         raise missing_parameter("card[number]")
+    card_checks.check_form(details, now)
     found = by_number(number)
     if found is not None:
         return found
+    other_test_methods.check_number(number.replace(" ", ""), "number")
     if passes_luhn(number):
-        raise _card_error(
+        raise card_checks.card_error(
             "card_declined",
             "Your card was declined. Your request was in test mode, but used a non test card. For a list of valid test"
             " cards, visit: https://stripe.com/docs/testing.",
             "number",
             "test_mode_live_card",
         )
-    raise _card_error("incorrect_number", "Your card number is incorrect.", "number")
+    raise card_checks.card_error("incorrect_number", "Your card number is incorrect.", "number")
 
 
 def _bank_account(kind: str, number: str) -> Instrument:
     found = by_number(number)
     if found is None or found.type != kind:
-        raise invalid(f"No test account of type {kind} has this number.", f"{kind}[account_number]")
+        raise invalid(
+            f"The sandbox has no test account of type {kind} with this number: docs/sandbox.md lists those that it covers.",
+            f"{kind}[account_number]",
+        )
     return found
-
-
-def _card_error(code: str, message: str, param: str, decline_code: str | None = None) -> ApiError:
-    extra = {"decline_code": decline_code} if decline_code else {}
-    return ApiError(402, message, kind=CARD_ERROR, code=code, param=param, extra=extra)
 
 
 def _new_method(work: UnitOfWork, instrument: Instrument, data: Json) -> Json:
@@ -122,7 +123,7 @@ def _new_method(work: UnitOfWork, instrument: Instrument, data: Json) -> Json:
         "object": "payment_method",
         "allow_redisplay": data.get("allow_redisplay", "unspecified"),
         "billing_details": {**NO_DETAILS, **given, "address": address},
-        instrument.type: _details(instrument, work.created),
+        instrument.type: _DETAILS[instrument.type](instrument, work.created, address),
         "created": work.created,
         "customer": None,
         "customer_account": None,
@@ -139,19 +140,12 @@ def _alias(instrument: Instrument) -> str:
     return f"pm_card_{instrument.name}" if instrument.type == "card" else instrument.name
 
 
-def _details(instrument: Instrument, created: int) -> Json:
-    return _DETAILS[instrument.type](instrument, created)
-
-
-def _card_details(instrument: Instrument, created: int) -> Json:
+def _card_details(instrument: Instrument, created: int, address: Json) -> Json:
+    networks = [name for name in (instrument.co_brand, instrument.brand) if name is not None]
     return {
         "brand": instrument.brand,
-        "checks": {
-            "address_line1_check": None,
-            "address_postal_code_check": None,
-            "cvc_check": "pass",
-        },
-        "country": "US",
+        "checks": card_checks.results(instrument, address),
+        "country": instrument.country,
         "display_brand": instrument.brand,
         "exp_month": 12,
         "exp_year": dt.datetime.fromtimestamp(created, dt.UTC).year + 1,
@@ -159,14 +153,14 @@ def _card_details(instrument: Instrument, created: int) -> Json:
         "funding": instrument.funding,
         "generated_from": None,
         "last4": instrument.last4,
-        "networks": {"available": [instrument.brand], "preferred": None},
+        "networks": {"available": networks, "preferred": None},
         "regulated_status": "unregulated",
         "three_d_secure_usage": {"supported": True},
         "wallet": None,
     }
 
 
-def _us_bank_account_details(instrument: Instrument, created: int) -> Json:
+def _us_bank_account_details(instrument: Instrument, created: int, address: Json) -> Json:
     return {
         "account_holder_type": "individual",
         "account_type": "checking",
@@ -180,7 +174,7 @@ def _us_bank_account_details(instrument: Instrument, created: int) -> Json:
     }
 
 
-def _sepa_debit_details(instrument: Instrument, created: int) -> Json:
+def _sepa_debit_details(instrument: Instrument, created: int, address: Json) -> Json:
     return {
         "bank_code": instrument.number[4:9],
         "branch_code": None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stripe_sandbox.resources.dispute_objects import COMPELLING, EVIDENCE_TEXTS, TRANSACTION_TEXTS
+from stripe_sandbox.resources.method_types import method_types
 from stripe_sandbox.resources.pagination import list_fields
 from stripe_sandbox.wire.parameters import (
     Parser,
@@ -78,10 +79,11 @@ CARD = mapping(
     }
 )
 CAPTURE_METHOD = one_of("automatic", "automatic_async", "manual")
-METHOD_TYPES = array(text())
+METHOD_TYPE = one_of("card", "us_bank_account", "sepa_debit")
+METHOD_TYPES = method_types(METHOD_TYPE.allowed)
 METHOD_DATA = mapping(
     {
-        "type": one_of("card", "us_bank_account", "sepa_debit"),
+        "type": METHOD_TYPE,
         "allow_redisplay": one_of("always", "limited", "unspecified"),
         "billing_details": BILLING_DETAILS,
         "card": CARD,
@@ -167,7 +169,7 @@ LIST_EVENTS = Schema(list_fields(type=text(), types=array(text()), delivery_succ
 LIST_ENDPOINTS = Schema({name: parser for name, parser in list_fields().items() if name != "created"})
 CREATE_METHOD = Schema(
     {
-        "type": one_of("card", "us_bank_account", "sepa_debit"),
+        "type": METHOD_TYPE,
         "allow_redisplay": one_of("always", "limited", "unspecified"),
         "billing_details": BILLING_DETAILS,
         "card": CARD,

@@ -11,6 +11,7 @@ down_revision = None
 def upgrade() -> None:
     """Create every table, index and view."""
     run_script("0001_initial.sql")
+    run_script("0001_authority.sql")
     run_script("0001_reconciliation.sql")
     run_script("0001_provider_reads.sql")
     run_script("0001_recovery.sql")

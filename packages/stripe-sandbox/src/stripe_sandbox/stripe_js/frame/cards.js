@@ -7,7 +7,7 @@ const BRANDS = [
   { name: "visa", label: "Visa", pattern: /^4/, digits: 16, cvc: 3, groups: [4, 4, 4, 4] },
   { name: "discover", label: "Discover", pattern: /^6(011|4[4-9]|5)/, digits: 16, cvc: 3, groups: [4, 4, 4, 4] },
   { name: "jcb", label: "JCB", pattern: /^35/, digits: 16, cvc: 3, groups: [4, 4, 4, 4] },
-  { name: "unionpay", label: "UnionPay", pattern: /^62/, digits: 16, cvc: 3, groups: [4, 4, 4, 4] },
+  { name: "unionpay", label: "UnionPay", pattern: /^62/, digits: [16, 19], cvc: 3, groups: [4, 4, 4, 4, 3] },
 ];
 const UNKNOWN = { name: "unknown", label: "", digits: 16, cvc: 3, groups: [4, 4, 4, 4] };
 const CENTURY = 2000;
