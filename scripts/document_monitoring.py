@@ -1,4 +1,4 @@
-"""Write `docs/metrics.md` and `docs/alerts.md` from the declared metrics, the alerts and the dashboard. A test compares."""
+"""Write `docs/metrics.md` and `docs/alerts.md` from the code, the alerts and the dashboard. A test compares."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _family(metric: Counter | Gauge | Histogram) -> Metric:
 
 
 def _dashboard_rows() -> Iterator[tuple[str, str]]:
-    """Yield each metric with the row of the dashboard that shows it; the first row last, so that it counts."""
+    """Yield each metric with its row of the dashboard. The first row comes last, so that it counts."""
     title, found = "", []
     for panel in DASHBOARD["panels"]:
         title = panel["title"] if panel["type"] == "row" else title
@@ -111,7 +111,7 @@ def alerts_page() -> str:
 
 def _alert(rule: dict[str, Any]) -> str:
     name, summary = rule["alert"], _VALUE.sub("*N*", _LABEL.sub(r"*\1*", rule["annotations"]["summary"]))
-    body = [f"### {name}", "", f"{summary} [What to do](runbook.md#{name.lower()}).", ""]
+    body = [f"### {name}", "", f"{summary} [Runbook](runbook.md#{name.lower()}).", ""]
     expression = "\n".join(line.rstrip() for line in rule["expr"].strip().splitlines())
     return "\n".join([*body, f"Fires when this holds for {rule['for']}:", "", "```promql", expression, "```", ""])
 

@@ -1,4 +1,4 @@
-"""Photograph the demo's shop for the README (`make shots`): a declined customer is about to pay with another card."""
+"""Photograph the demo's shop for the docs (`make shots`): a declined customer is about to pay with another card."""
 
 from __future__ import annotations
 

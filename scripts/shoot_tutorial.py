@@ -1,4 +1,4 @@
-"""Photograph the payment page of the tutorial's shop (`make shots`): the shop of the page runs, and a card is declined."""
+"""Photograph the payment page of the tutorial's shop (`make shots`). A card is declined."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Write the sources of the documentation site to `.cache/site`, in the order and with the links that the site needs.
+"""Write the sources of the documentation site to `.cache/site`.
 
-`make site` runs it before Zensical. The pages stay where GitHub shows them; `pages.py` says which part each belongs to.
+`make site` runs it before Zensical. The pages stay in `docs/`. `pages.py` assigns each to a part of the site.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from scripts.site.record_pages import record_pages
 STAGE: Final = ROOT / ".cache" / "site"
 SETTINGS: Final = Path(__file__).with_name("mkdocs.yml")
 ASSETS: Final = Path(__file__).with_name("assets")
-# Text that is shown as a page with its language. Other linked files are copied.
+# Files that become pages. Other linked files are copied.
 LANGUAGES: Final = {".py": "python", ".sql": "sql", ".html": "html"}
-# The tables beside a diagram say the same. A browser would need 5 MB of script to draw it.
+# The tables say the same. A browser needs 5 MB of script for a diagram.
 DIAGRAM: Final = re.compile(r"^```mermaid\n.*?^```\n+", re.DOTALL | re.MULTILINE)
 
 
@@ -60,7 +60,7 @@ class Site:
             self._put(place, rewrite(DIAGRAM.sub("", text), path, place, self._find))
 
     def _find(self, path: Path) -> str | None:
-        """Return the place of a file, and copy it when it is not a page. Tests and folders are not in the site."""
+        """Return the place of a file. Copy it if it is no page. Tests and folders are not in the site."""
         if path in self._places:
             return self._places[path]
         if not path.exists():

@@ -1,4 +1,4 @@
-"""Return the reference of the API from `openapi.json`: a page per tag, and one of its objects."""
+"""Return the reference of the API from `openapi.json`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OBJECTS: Final = {
 
 
 def api_pages() -> dict[str, str]:
-    """Return the text of each page by name: one per call in the order of the tags, then the objects."""
+    """Return each page by name. The calls come first, by tag."""
     described = json.loads(OPENAPI.read_text())
     calls = [
         (f"{method.upper()} {path}", call) for path, item in described["paths"].items() for method, call in item.items()

@@ -1,4 +1,4 @@
-"""Divide `docs/cli.md`, which would be too long a page: the commands, and the JSON that they print."""
+"""Divide `docs/cli.md` into the commands and their JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewrite the links of a page for its place in the site. A link that leads to nothing in the site becomes plain text."""
+"""Rewrite the links of a page for its place in the site. A link to nothing in the site becomes plain text."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 HOME: Final = "docs/index.md"
 DECISIONS: Final = [f"docs/decisions/{path.name}" for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))]
 
-# Per part, groups of pages. A page is a file of the repository. One under `generated/` is made for the site alone.
+# Per part, groups of pages. A page is a file of the repository. Names under `generated/` are made for the site.
 PARTS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     "Tutorial": {"": ["docs/tutorial.md"]},
     "How-to guides": {

@@ -1,4 +1,4 @@
-"""Return the reference of the Kafka topics from `asyncapi.yaml`: what the service reads, and what it publishes."""
+"""Return the reference of the topics from `asyncapi.yaml`."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ Link = Callable[[str], str]
 
 
 def property_table(schema: Schema, link: Link) -> str:
-    """Return a row per property. `link` returns the text for a referenced schema, by its name."""
+    """Return a row per property. `link` returns the text for the name of a schema."""
     required = schema.get("required", [])
     rows = [
         f"| `{name}` | {type_of(found, link)} | {'yes' if name in required else ''} | {about(found)} |"

@@ -47,7 +47,7 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        """What the terminal has shown, without colors."""
+        """The text that the terminal has shown, without colors."""
         text = self._shown.decode(errors="replace").replace("\r\n", "\n")
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
 

@@ -69,7 +69,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """What the service needs around it. `env` holds the environment variables of the service, `folder` the logs."""
+    """The servers around a service. `env` holds the environment variables of the service, `folder` the logs."""
 
     env: Mapping[str, str]
     folder: Path
